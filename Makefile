@@ -1,0 +1,43 @@
+# make demo   set up, then the main job end to end on the demo catalogue
+# make test   set up, then all tests
+# make check  lint, types, tests, and the wheel beside Hugging Face `datasets`
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# LightFM and Annoy compile for the very processor they are built on unless told
+# otherwise; the wheels pip caches must also run on another machine.
+export LIGHTFM_NO_CFLAGS = 1
+export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
+
+.PHONY: demo test lint types wheel check clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/coldtune demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+wheel: $(READY)
+	$(BIN)/python tests/check_wheel.py
+
+check: lint types test wheel
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

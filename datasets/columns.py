@@ -1,0 +1,22 @@
+"""The vocabulary: every column name the library reads or writes, in one place."""
+
+from typing import Final
+
+USER_ID: Final = "user_id"
+ITEM_ID: Final = "item_id"
+WEIGHT: Final = "weight"
+TIMESTAMP: Final = "timestamp"
+
+TITLE: Final = "title"
+ARTIST: Final = "artist"
+ALBUM: Final = "album"
+GENRE: Final = "genre"
+PATH: Final = "path"
+
+RANK: Final = "rank"
+SCORE: Final = "score"
+COLD: Final = "cold"
+SHARE_PREFIX: Final = "share_"
+
+ITEM_TEXT: Final = (TITLE, ARTIST, ALBUM, GENRE)
+"""Text columns every item has; a missing value is the empty string."""
