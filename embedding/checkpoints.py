@@ -1,0 +1,94 @@
+"""The state of a training on disk, so that one that was killed can go on.
+
+One safetensors file a training, named after a fingerprint of its data and settings: trainings
+that share a folder never mix, and a checkpoint of other data is never resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.files import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from embedding.config import EncoderConfig
+
+State = dict[str, "Tensor"]
+Epoch = dict[str, float]
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands after some epochs."""
+
+    weights: State
+    momenta: State = field(default_factory=dict)
+    best_weights: State = field(default_factory=dict)
+    best_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+
+def fingerprint(
+    images: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    config: EncoderConfig,
+) -> str:
+    """Hex SHA-256 of everything that decides how a training goes."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
+    for start in range(0, len(images), 256):
+        digest.update(np.ascontiguousarray(images[start : start + 256]))
+    digest.update(np.ascontiguousarray(targets))
+    digest.update(np.ascontiguousarray(validation))
+    return digest.hexdigest()
+
+
+def write(folder: Path, name: str, state: Progress) -> None:
+    """Write the state atomically; the one before stays until the new one is complete."""
+    from safetensors.torch import save_file
+
+    tensors = {f"weights.{key}": value.contiguous() for key, value in state.weights.items()}
+    tensors |= {f"momenta.{key}": value.contiguous() for key, value in state.momenta.items()}
+    tensors |= {f"best.{key}": value.contiguous() for key, value in state.best_weights.items()}
+    metadata = {"best_epoch": str(state.best_epoch), "history": json.dumps(state.history)}
+    with atomic_write(_path(folder, name)) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def read(folder: Path, name: str) -> Progress | None:
+    """The state written under this name; None where there is none that can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    path = _path(folder, name)
+    if not path.is_file():
+        return None
+    state = Progress(weights={})
+    parts = {"weights": state.weights, "momenta": state.momenta, "best": state.best_weights}
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata()
+            for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
+                part, _, tensor = key.partition(".")
+                parts[part][tensor] = stored.get_tensor(key)
+        state.best_epoch = int(metadata["best_epoch"])
+        state.history = json.loads(metadata["history"])
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        # A damaged checkpoint costs time, not the training: start again.
+        return None
+    return state
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"training-{name[:16]}.safetensors"

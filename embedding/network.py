@@ -1,0 +1,108 @@
+"""The convolutional network in PyTorch, built from its notation."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from embedding.architecture import Architecture, Convolution, FullyConnected, Normalisation, Pooling
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation, both learned from the training images and saved with the weights."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int, height: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, height, 1))
+        self.register_buffer("deviation", torch.ones(channels, height, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
+
+
+class LocalResponseNorm(nn.Module):
+    """x / (1 + alpha · sum of squares over 9 neighbouring channels) ^ 0.75, alpha = 0.001 / 9.
+
+    Krizhevsky, Sutskever, Hinton 2012, section 3.3, with the constants of the TensorFlow CIFAR-10
+    tutorial. Equal to ``torch.nn.LocalResponseNorm(9, 0.001)``; the sum is a product with a band
+    matrix, which is several times faster on a CPU than the pooling PyTorch uses.
+    """
+
+    band: Tensor
+    SIZE = 9
+    ALPHA = 0.001
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        number = torch.arange(channels)
+        near = (number[:, None] - number[None, :]).abs() <= self.SIZE // 2
+        weights = near.float() * (self.ALPHA / self.SIZE)
+        self.register_buffer("band", weights[:, :, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = 1.0 + nn.functional.conv2d(x * x, self.band)
+        inverse_root = torch.rsqrt(scale)
+        return x * inverse_root * torch.sqrt(inverse_root)
+
+
+class SongNetwork(nn.Module):
+    """Images to embeddings (``embed``) and class scores (``forward``).
+
+    Args:
+        architecture: the layers.
+        image_shape: (channels, height, width) of the images.
+        n_classes: number of outputs.
+    """
+
+    def __init__(
+        self, architecture: Architecture, image_shape: tuple[int, int, int], n_classes: int
+    ) -> None:
+        super().__init__()
+        self.standardise = Standardise(*image_shape[:2])
+        shapes: list[tuple[int, ...]] = [
+            tuple(image_shape),
+            *architecture.shapes(*image_shape),
+        ]
+        layers: list[nn.Module] = []
+        for layer, shape in zip(architecture.layers, shapes, strict=False):
+            match layer:
+                case Convolution(stride, field, depth):
+                    layers += [nn.Conv2d(shape[0], depth, field, stride, layer.padding), nn.ReLU()]
+                case Normalisation():
+                    layers.append(LocalResponseNorm(shape[0]))
+                case Pooling(stride, field, padding):
+                    layers.append(nn.MaxPool2d(field, stride, padding))
+                case FullyConnected(units):
+                    if len(shape) > 1:
+                        layers.append(nn.Flatten())
+                    layers += [nn.Linear(math.prod(shape), units), nn.ReLU()]
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Linear(architecture.dimension, n_classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Float [n, channels, height, width] to embeddings [n, dimension]."""
+        embeddings: Tensor = self.trunk(self.standardise(images))
+        return embeddings
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [n, channels, height, width] to class scores (logits) [n, classes]."""
+        scores: Tensor = self.head(self.embed(images))
+        return scores
+
+
+def initialise(network: SongNetwork, seed: int) -> None:
+    """Random weights that keep the variance through ReLU layers (He et al. 2015); small output.
+
+    Hidden biases start a little above zero, so that few units are dead from the start.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.trunk:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            assert module.bias is not None
+            nn.init.constant_(module.bias, 0.05)
+    nn.init.normal_(network.head.weight, std=0.01, generator=generator)
+    nn.init.zeros_(network.head.bias)
