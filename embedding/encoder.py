@@ -82,7 +82,9 @@ class SongEncoder:
                 f"there is {found}"
             )
         parse(self.config.architecture).shapes(*shape)
-        groups = np.arange(len(images)) if groups is None else _vector(groups, len(images), "groups")
+        groups = (
+            np.arange(len(images)) if groups is None else _vector(groups, len(images), "groups")
+        )
         used = images if len(known) == len(images) else images[known]
         validation = choose_validation(
             targets, groups[known], self.config.validation_fraction, self.config.seed
@@ -167,9 +169,7 @@ class SongEncoder:
             if on_error == "raise":
                 raise AudioError(message)
             warnings.warn(f"recordings left out: {message}", stacklevel=2)
-        return mean_by_recording(
-            self.embed(extraction.images), extraction.recording, len(paths)
-        )
+        return mean_by_recording(self.embed(extraction.images), extraction.recording, len(paths))
 
     def save(self, folder: Path | str) -> None:
         """Write the encoder to a folder; one that is there is replaced in a single step.

@@ -1,0 +1,125 @@
+"""Filter banks of the transforms, made once for each set of parameters.
+
+The same banks as librosa 0.11's (which is the tests' oracle), written out here because importing
+librosa takes longer than extracting dozens of hyper-images.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+
+
+@cache
+def hann(length: int) -> Matrix:
+    """Periodic Hann window, [length]."""
+    return _frozen(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length))
+
+
+@cache
+def mel_bank(sr: int, n_fft: int, n_mels: int) -> Matrix:
+    """Triangular filters of equal area on Slaney's mel scale, 0 to sr/2: [n_mels, 1 + n_fft/2]."""
+    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))
+    ramps = edges[:, None] - _bin_frequencies(sr, n_fft)[None, :]
+    widths = np.diff(edges)[:, None]
+    rising, falling = -ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]
+    weights = np.maximum(0, np.minimum(rising, falling))
+    return _frozen(weights * (2 / (edges[2:] - edges[:-2]))[:, None])
+
+
+@cache
+def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Matrix:
+    """Pitch classes from C, tuned to A = 440 Hz: [n_chroma, 1 + n_fft/2].
+
+    Gaussian bumps around each pitch class, weighted by a Gaussian over octaves centred five
+    octaves above A0 (Ellis 2007, "Chroma feature analysis and synthesis").
+    """
+    frequencies = np.arange(1, n_fft) * (sr / n_fft)
+    bins = n_chroma * np.log2(frequencies / (440.0 / 16))
+    # The bin of 0 Hz has no pitch: it goes one and a half octaves below the first.
+    bins = np.concatenate([[bins[0] - 1.5 * n_chroma], bins])
+    widths = np.concatenate([np.maximum(np.diff(bins), 1.0), [1.0]])
+    distance = bins[None, :] - np.arange(n_chroma)[:, None]
+    half = np.round(n_chroma / 2)
+    distance = np.remainder(distance + half + 10 * n_chroma, n_chroma) - half
+    weights = np.exp(-0.5 * (2 * distance / widths) ** 2)
+    weights /= np.maximum(np.linalg.norm(weights, axis=0), np.finfo(np.float32).tiny)
+    weights *= np.exp(-0.5 * ((bins / n_chroma - 5.0) / 2.0) ** 2)
+    weights = np.roll(weights, -3 * (n_chroma // 12), axis=0)
+    return _frozen(weights[:, : 1 + n_fft // 2])
+
+
+@cache
+def dct_bank(n_coefficients: int, n_inputs: int) -> Matrix:
+    """Orthonormal discrete cosine transform of type II: [n_coefficients, n_inputs]."""
+    angles = np.pi / n_inputs * (np.arange(n_inputs)[None, :] + 0.5)
+    bank = np.sqrt(2 / n_inputs) * np.cos(np.arange(n_coefficients)[:, None] * angles)
+    bank[0] /= np.sqrt(2)
+    return _frozen(bank)
+
+
+@cache
+def tonnetz_bank() -> Matrix:
+    """Pitch classes to fifths, minor and major thirds as points on circles: [6, 12].
+
+    Harte, Sandler, Gasser 2006, "Detecting harmonic change in musical audio".
+    """
+    steps = np.array([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3])
+    angles = np.outer(steps, np.arange(12.0))
+    angles[::2] -= 0.5
+    radii = np.array([1, 1, 1, 1, 0.5, 0.5])[:, None]
+    return _frozen(radii * np.cos(np.pi * angles))
+
+
+@cache
+def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tuple[int, int], ...]:
+    """First bin and bin after the last of each octave band: n_bands + 1 pairs.
+
+    A band starts one bin early and gives up its last, as in librosa; the top one reaches sr/2.
+    """
+    frequencies = _bin_frequencies(sr, n_fft)
+    edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
+    bands = []
+    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
+        start = int(inside[0]) - (1 if number else 0)
+        stop = len(frequencies) if number == n_bands else int(inside[-1])
+        bands.append((start, stop))
+    return tuple(bands)
+
+
+@cache
+def resize_bank(size: int, wanted: int) -> Matrix:
+    """Linear interpolation from ``size`` points to ``wanted``: [wanted, size], rows sum to 1.
+
+    Going down, each output is a triangle-weighted mean over all inputs near it, so that nothing
+    is skipped (no aliasing); going up, it interpolates between the two nearest.
+    """
+    scale = size / wanted
+    centres = (np.arange(wanted) + 0.5) * scale - 0.5
+    distance = np.abs(centres[:, None] - np.arange(size)[None, :]) / max(scale, 1.0)
+    # Going up, outputs beyond the outermost inputs repeat them.
+    weights = np.maximum(0, 1 - distance)
+    return _frozen(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _frozen(matrix: NDArray[np.float64]) -> Matrix:
+    result = np.ascontiguousarray(matrix, dtype=np.float32)
+    result.flags.writeable = False  # shared by every caller
+    return result
+
+
+def _bin_frequencies(sr: int, n_fft: int) -> NDArray[np.float64]:
+    return np.arange(1 + n_fft // 2) * (sr / n_fft)
+
+
+def _hz_to_mel(hertz: float) -> float:
+    """Slaney's scale: linear below 1 kHz, logarithmic above."""
+    return hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) * 27 / np.log(6.4)
+
+
+def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    above = 1000 * np.exp(np.maximum(mels - 15, 0) * np.log(6.4) / 27)
+    return np.where(mels < 15, mels * 200 / 3, above)
