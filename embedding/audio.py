@@ -155,7 +155,7 @@ class _Recording:
         except self._soundfile.LibsndfileError:
             return
 
-    def _open(self):  # type: ignore[no-untyped-def]  # noqa: ANN202  (soundfile has no types)
+    def _open(self):  # type: ignore[no-untyped-def]
         return self._soundfile.SoundFile(self._path)
 
 

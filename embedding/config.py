@@ -12,13 +12,13 @@ Transform = Literal["chroma", "tempogram", "mel", "mfcc", "contrast", "tonnetz"]
 class SnippetConfig(Settings):
     """Which part of a recording is listened to."""
 
-    seconds: float = Field(5.0, ge=0.25, le=600.0)
+    seconds: float = Field(default=5.0, ge=0.25, le=600.0)
     """Length of a snippet. A shorter recording is repeated until it fills the snippet."""
 
     position: Literal["start", "middle", "end"] = "middle"
     """Where the snippet is taken when there is one; several are spread evenly instead."""
 
-    count: int = Field(1, ge=1, le=1000)
+    count: int = Field(default=1, ge=1, le=1000)
     """Number of snippets, evenly spaced; a recording shorter than a snippet gives one."""
 
 
@@ -49,28 +49,28 @@ class HyperImageConfig(Settings):
     preset: Literal["stacked"] = "stacked"
     """Kind of picture; ``stacked`` puts the bands of ``layout`` under one another."""
 
-    sample_rate: int = Field(22050, ge=4000, le=192_000)
+    sample_rate: int = Field(default=22050, ge=4000, le=192_000)
     """Samples a second that the sound is brought to first."""
 
-    height: int = Field(128, ge=8, le=2048)
+    height: int = Field(default=128, ge=8, le=2048)
     """Rows of the picture."""
 
-    width: int = Field(128, ge=8, le=8192)
+    width: int = Field(default=128, ge=8, le=8192)
     """Columns of the picture, spread over the whole snippet."""
 
-    n_fft: int = Field(2048, ge=256, le=16384)
+    n_fft: int = Field(default=2048, ge=256, le=16384)
     """Samples in a window of the short-time Fourier transform that all transforms share."""
 
-    hop_length: int = Field(512, ge=64, le=8192)
+    hop_length: int = Field(default=512, ge=64, le=8192)
     """Samples between two windows."""
 
-    n_mels: int = Field(128, ge=16, le=512)
+    n_mels: int = Field(default=128, ge=16, le=512)
     """Mel bands computed for the mel spectrogram, the MFCC and the onsets."""
 
-    tempogram_frames: int = Field(192, ge=16, le=1024)
+    tempogram_frames: int = Field(default=192, ge=16, le=1024)
     """Frames in a window of the tempogram: 192 of 512 samples are 4.5 s at 22,050 Hz."""
 
-    layout: tuple[Band, ...] = Field(STACKED, min_length=1)
+    layout: tuple[Band, ...] = Field(default=STACKED, min_length=1)
     """The bands, first at row 0."""
 
     @model_validator(mode="after")
@@ -106,34 +106,34 @@ class EncoderConfig(Settings):
     architecture: str = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
     """The network in the patent's notation, see :mod:`embedding.architecture`."""
 
-    tag: str = Field("genre", min_length=1)
+    tag: str = Field(default="genre", min_length=1)
     """The tag that the network learns to tell: a column of the items table."""
 
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(default=40, ge=1)
     """Passes over the training images."""
 
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Images in a step of stochastic gradient descent."""
 
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: float = Field(default=0.01, gt=0)
     """Step size at the start; it falls to zero along half a cosine."""
 
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of the descent."""
 
-    weight_decay: float = Field(1e-3, ge=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
     """L2 penalty on weights (not on biases)."""
 
-    validation_fraction: float = Field(0.15, ge=0, lt=1)
+    validation_fraction: float = Field(default=0.15, ge=0, lt=1)
     """Share of the images (whole groups, where groups are given) held out to choose the epoch."""
 
-    patience: int = Field(15, ge=1)
+    patience: int = Field(default=15, ge=1)
     """Epochs without a lower validation loss after which training stops."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Seed of initial weights, order and split; same seed, same machine: same result."""
 
-    threads: int = Field(0, ge=0)
+    threads: int = Field(default=0, ge=0)
     """Processor threads for the network; 0 leaves PyTorch's own choice."""
 
     snippet: SnippetConfig = SnippetConfig()

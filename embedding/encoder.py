@@ -82,12 +82,12 @@ class SongEncoder:
                 f"there is {found}"
             )
         parse(self.config.architecture).shapes(*shape)
-        groups = (
-            np.arange(len(images)) if groups is None else _vector(groups, len(images), "groups")
-        )
+        if groups is None:
+            groups = np.arange(len(images))
+        names_of_groups = _vector(groups, len(images), "groups")
         used = images if len(known) == len(images) else images[known]
         validation = choose_validation(
-            targets, groups[known], self.config.validation_fraction, self.config.seed
+            targets, names_of_groups[known], self.config.validation_fraction, self.config.seed
         )
         with training.limited_threads(self.config.threads):
             self._network, self.history_ = training.train(

@@ -5,6 +5,7 @@ librosa takes longer than extracting dozens of hyper-images.
 """
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tupl
     frequencies = _bin_frequencies(sr, n_fft)
     edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
     bands = []
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
         start = int(inside[0]) - (1 if number else 0)
         stop = len(frequencies) if number == n_bands else int(inside[-1])

@@ -119,7 +119,7 @@ MFCC_SCALE = 200.0
 
 
 def _contrast(sound: _Sound) -> Array:
-    """0 dB is 0, ``TOP_DB`` is 1. As many octaves from 200 Hz as the sample rate leaves room for."""
+    """0 dB is 0, ``TOP_DB`` is 1; as many octaves from 200 Hz as fit below half the sample rate."""
     octaves = int(np.ceil(np.log2(sound.config.sample_rate / 2 / 200.0)))
     contrast = transforms.contrast(
         S=sound.power, sr=sound.config.sample_rate, n_bands=min(6, octaves)
