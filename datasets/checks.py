@@ -16,7 +16,8 @@ import pandas as pd
 from datasets import columns as c
 from datasets.errors import DataError
 from datasets.recordings import RecordingFinder
-from datasets.values import BadValueError, as_text, as_timestamps, as_weights, show
+from datasets.times import as_timestamps
+from datasets.values import BadValueError, as_text, as_weights, is_unicode, show
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT)
 AUDIO_COLUMNS = (c.ITEM_ID, c.PATH, c.TITLE, c.GENRE)
@@ -40,6 +41,36 @@ class Origin:
         """The error for a value; ``count`` rows have the same kind of problem."""
         more = "" if count == 1 else f" ({count - 1:,} more such row{'s' if count > 2 else ''})"
         return DataError(f"{self.name}, {self.place(row)}, column {column!r}: {problem}{more}")
+
+
+def no_audio() -> pd.DataFrame:
+    """An audio table without recordings."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in AUDIO_COLUMNS})
+
+
+def no_interactions() -> pd.DataFrame:
+    """An interaction table in which nobody has played anything."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in INTERACTION_COLUMNS})
+
+
+def checked_tables(
+    items: Any,
+    audio: Any,
+    interactions: Any,
+    root: Path | None,
+    origins: tuple[Origin, Origin, Origin],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The three tables checked and normalised; ``origins`` name them in errors."""
+    for table, origin in zip((items, audio, interactions), origins, strict=True):
+        if not isinstance(table, pd.DataFrame):
+            raise DataError(f"{origin.name}: a DataFrame is expected, not {type(table).__name__}")
+    checked = check_items(items, origins[0])
+    ids = checked[c.ITEM_ID]
+    return (
+        checked,
+        check_audio(audio, origins[1], ids, root),
+        check_interactions(interactions, origins[2], ids),
+    )
 
 
 def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
@@ -106,6 +137,8 @@ def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.Dat
         if not name.strip():
             hint = "; was the table saved with its row numbers?" if position == 1 else ""
             raise DataError(f"{origin.name}: column {position} has no name{hint}")
+        if "\0" in name or not is_unicode(name):
+            raise DataError(f"{origin.name}: the name of column {position} is not valid text")
         if name.strip() in names:
             raise DataError(f"{origin.name}: two columns are named {name.strip()!r}")
         names.append(name.strip())

@@ -1,15 +1,33 @@
 """A data set as a folder of three tables, CSV or Parquet; docs/data-format.md describes it."""
 
+import filecmp
 import os
+import shutil
+from contextlib import ExitStack
+from itertools import chain, count
 from pathlib import Path
+from typing import Literal, get_args
+
+import pandas as pd
 
 from datasets import columns as c
-from datasets.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS, Origin
-from datasets.errors import DataError
-from datasets.music import MusicDataset, checked_tables, no_audio
+from datasets.checks import (
+    AUDIO_COLUMNS,
+    INTERACTION_COLUMNS,
+    ITEM_COLUMNS,
+    Origin,
+    checked_tables,
+    no_audio,
+)
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.files import atomic_write
+from datasets.music import MusicDataset
 from datasets.reading import RawTable, read_table
+from datasets.values import show
+from datasets.writing import write_table
 
-_FORMATS = ("csv", "parquet")
+Format = Literal["csv", "parquet"]
+_FORMATS = get_args(Format)
 
 
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
@@ -37,6 +55,73 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
         (items.origin, audio.origin, interactions.origin),
     )
     return MusicDataset.from_checked(*tables, folder)
+
+
+def save_folder(
+    dataset: MusicDataset, path: str | os.PathLike[str], format: Format = "csv"
+) -> Path:
+    """Write a data set as a folder that :func:`load_folder` reads back the same; its path.
+
+    Recordings that are not in the folder yet are copied there, those of a data set without a
+    root into ``audio/``. The folder may exist (a folder of recordings becomes a data set this
+    way) but must not hold a data set already. If anything fails, what was written is removed;
+    ``interactions`` comes last, so that not even a power cut leaves half a data set that loads.
+
+    Raises :class:`~datasets.errors.InvalidArgumentError` for an unknown format and
+    :class:`~datasets.errors.DataError` for a folder that cannot be written or is taken.
+    """
+    folder = Path(path)
+    if format not in _FORMATS:
+        raise InvalidArgumentError(f"format {show(format)}: {' or '.join(_FORMATS)} is expected")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is not a folder")
+    for name in ("items", "audio", "interactions"):
+        taken = _find(folder, name)
+        if taken is not None:
+            raise DataError(f"{taken} exists; save into a folder that holds no data set")
+    targets = _recordings_in(folder, dataset)
+    audio = dataset.audio.assign(path=pd.Series(targets, dtype=object))
+    tables = {"items": dataset.items, "audio": audio, "interactions": dataset.interactions}
+    try:
+        with ExitStack() as undo:
+            folder.mkdir(parents=True, exist_ok=True)
+            for source, target in zip(dataset.recording_paths(), targets, strict=True):
+                _copy(source, folder / target, undo)
+            for name, table in tables.items():
+                file = folder / f"{name}.{format}"
+                write_table(table, file)
+                undo.callback(file.unlink)
+            undo.pop_all()
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {error.strerror or error}") from None
+    return folder
+
+
+def _recordings_in(folder: Path, dataset: MusicDataset) -> list[str]:
+    """Path of every recording relative to the folder it is saved in."""
+    if dataset.root is not None:
+        return [str(path) for path in dataset.audio[c.PATH]]
+    home = folder.absolute()
+    sources = dict.fromkeys(dataset.recording_paths())
+    chosen = {path: str(path.relative_to(home)) for path in sources if path.is_relative_to(home)}
+    taken = set(chosen.values())
+    for source in sources:
+        if source not in chosen:
+            names = (f"{source.stem}-{number}{source.suffix}" for number in count(2))
+            targets = (f"audio/{name}" for name in chain([source.name], names))
+            chosen[source] = next(target for target in targets if target not in taken)
+            taken.add(chosen[source])
+    return [chosen[source] for source in dataset.recording_paths()]
+
+
+def _copy(source: Path, target: Path, undo: ExitStack) -> None:
+    if target.exists():
+        if filecmp.cmp(source, target, shallow=False):
+            return
+        raise DataError(f"{target} exists and is another recording than {source}")
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)
+    undo.callback(target.unlink)
 
 
 def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:

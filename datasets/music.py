@@ -1,8 +1,9 @@
 """MusicDataset: what a music service knows before any model, as three checked tables."""
 
 import hashlib
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,57 +13,59 @@ from numpy.typing import ArrayLike
 
 from datasets import columns as c
 from datasets.checks import (
-    AUDIO_COLUMNS,
     ITEM_COLUMNS,
     Origin,
-    check_audio,
-    check_interactions,
-    check_items,
+    checked_tables,
+    no_audio,
+    no_interactions,
 )
-from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
+from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.values import show
 
 
-def no_audio() -> pd.DataFrame:
-    """An audio table without recordings."""
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in AUDIO_COLUMNS})
-
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MusicDataset:
     """Items, their recordings, and who played what.
 
     Text is Python ``str`` in columns of dtype object on every version of pandas; a missing text
     is ``""``. Ids are kept exactly; whole numbers become their decimal digits. Every table has a
-    RangeIndex. The constructor copies, checks and normalises what it is given, and raises
-    :class:`~datasets.errors.DataError` naming the table, the row (from 1) and the column.
+    RangeIndex. Treat the tables as read-only: what is derived from a data set shares them.
     """
 
     items: pd.DataFrame
     """``item_id`` (unique), ``title``, ``artist``, ``album``, ``genre``, then tag columns."""
-    audio: pd.DataFrame = field(default_factory=no_audio)
+    audio: pd.DataFrame
     """``item_id``, ``path``, ``title``, ``genre``: zero, one or several recordings per item.
     ``path`` is relative to ``root`` and stays inside it; without a root it is absolute."""
-    interactions: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=[c.USER_ID, c.ITEM_ID, c.WEIGHT])
-    )
-    """``user_id``, ``item_id``, ``weight`` (float64, finite, ≥ 0) and, where known,
+    interactions: pd.DataFrame
+    """``user_id``, ``item_id``, ``weight`` (float64, finite, zero or more) and, where known,
     ``timestamp`` (datetime64[ns], UTC). A (user, item) pair may occur several times."""
-    root: Path | None = None
+    root: Path | None
     """The folder that relative paths start from."""
 
-    def __post_init__(self) -> None:
-        root = None if self.root is None else Path(self.root)
-        self._set(
-            *checked_tables(
-                self.items,
-                self.audio,
-                self.interactions,
-                root,
-                (Origin("items"), Origin("audio"), Origin("interactions")),
-            ),
-            root,
+    def __init__(
+        self,
+        items: pd.DataFrame,
+        audio: pd.DataFrame | None = None,
+        interactions: pd.DataFrame | None = None,
+        root: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Copy, check and normalise the tables; ``audio`` and ``interactions`` may be None.
+
+        Items need all standard columns, audio ``item_id`` and ``path``, interactions
+        ``user_id``, ``item_id`` and ``weight``. Further columns of items are kept as tags, of
+        the others left out. Recordings must exist; they are not opened. Raises
+        :class:`~datasets.errors.DataError` naming the table, the row (from 1) and the column.
+        """
+        folder = None if root is None else Path(root)
+        tables = checked_tables(
+            items,
+            no_audio() if audio is None else audio,
+            no_interactions() if interactions is None else interactions,
+            folder,
+            (Origin("items"), Origin("audio"), Origin("interactions")),
         )
+        self._set(*tables, folder)
 
     @classmethod
     def from_checked(
@@ -84,13 +87,10 @@ class MusicDataset:
         interactions: pd.DataFrame,
         root: Path | None,
     ) -> None:
-        for name, value in (
-            ("items", items),
-            ("audio", audio),
-            ("interactions", interactions),
-            ("root", root),
-        ):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "audio", audio)
+        object.__setattr__(self, "interactions", interactions)
+        object.__setattr__(self, "root", root)
 
     @property
     def tags(self) -> list[str]:
@@ -199,7 +199,7 @@ class MusicDataset:
         """Counts of what is there; ``density`` is the share of (user, item) pairs seen."""
         users, user_names = pd.factorize(self.interactions[c.USER_ID])
         played, played_names = pd.factorize(self.interactions[c.ITEM_ID])
-        pairs = len(np.unique(users * np.int64(len(self.items)) + played))
+        pairs = len(pd.unique(users * np.int64(len(self.items)) + played))
         cells = len(user_names) * len(self.items)
         return {
             "n_items": len(self.items),
@@ -214,34 +214,13 @@ class MusicDataset:
         }
 
     def __repr__(self) -> str:
-        counts = self.summary()
         place = "" if self.root is None else f" in {str(self.root)!r}"
         return (
-            f"<MusicDataset{place}: {counts['n_items']:,} items"
-            f" ({counts['n_items_with_audio']:,} with audio),"
-            f" {counts['n_recordings']:,} recordings, {counts['n_users']:,} users,"
-            f" {counts['n_interactions']:,} interactions>"
+            f"<MusicDataset{place}: {len(self.items):,} items, {len(self.audio):,} recordings"
+            f" of {self.audio[c.ITEM_ID].nunique():,} of them,"
+            f" {len(self.interactions):,} interactions"
+            f" of {self.interactions[c.USER_ID].nunique():,} users>"
         )
-
-
-def checked_tables(
-    items: Any,
-    audio: Any,
-    interactions: Any,
-    root: Path | None,
-    origins: tuple[Origin, Origin, Origin],
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The three tables checked and normalised; ``origins`` name them in errors."""
-    for table, origin in zip((items, audio, interactions), origins, strict=True):
-        if not isinstance(table, pd.DataFrame):
-            raise DataError(f"{origin.name}: a DataFrame is expected, not {type(table).__name__}")
-    checked = check_items(items, origins[0])
-    ids = checked[c.ITEM_ID]
-    return (
-        checked,
-        check_audio(audio, origins[1], ids, root),
-        check_interactions(interactions, origins[2], ids),
-    )
 
 
 def _rows(table: pd.DataFrame, positions: Any) -> pd.DataFrame:
@@ -265,9 +244,6 @@ def _column_bytes(column: "pd.Series[Any]") -> Iterable[bytes]:
         values = column.to_numpy() if kind == "<f8" else column.to_numpy().astype("datetime64[ns]")
         yield values.astype(kind).tobytes()
         return
-    numbers: dict[str, int] = {}
-    codes = np.fromiter(
-        (numbers.setdefault(text, len(numbers)) for text in column), dtype="<i8", count=len(column)
-    )
-    yield b"".join(map(_framed, numbers))
-    yield codes.tobytes()
+    codes, distinct = pd.factorize(column)
+    yield b"".join(map(_framed, distinct))
+    yield codes.astype("<i8").tobytes()

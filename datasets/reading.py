@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ import pandas as pd
 from datasets import columns as c
 from datasets.checks import Origin
 from datasets.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SEPARATORS = (",", ";", "\t")
 _CHUNK = 65_536
@@ -93,8 +96,11 @@ def _separator(path: Path, expected: Sequence[str]) -> str:
 
     def score(separator: str) -> tuple[int, int]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = [name.strip() for name in next(_records(path, stream, separator), (1, []))[1]]
-        return len(set(header) & set(expected)), len(header)
+            try:
+                header = next(_records(path, stream, separator), (1, []))[1]
+            except DataError:  # quotes make no sense under a wrong separator
+                return -1, 0
+        return len({name.strip() for name in header} & set(expected)), len(header)
 
     return max(_SEPARATORS, key=score)
 
@@ -109,9 +115,19 @@ def _records(path: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, 
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {line}: not valid CSV: {error}") from None
+        raise DataError(f"{path}, line {line}: {_csv_problem(str(error))}") from None
     except UnicodeDecodeError:
         raise DataError(_encoding_problem(path)) from None
+
+
+def _csv_problem(reason: str) -> str:
+    if reason == "unexpected end of data":
+        return "a quoted value begins here and has no closing quote"
+    if reason.startswith("field larger"):
+        return f"a value is longer than {csv.field_size_limit():,} characters; is a quote open?"
+    if reason.endswith("expected after '\"'"):
+        return "text follows a closing quote; quotes inside a quoted value are written twice"
+    return f"this is not valid CSV: {reason}"
 
 
 def _encoding_problem(path: Path) -> str:
@@ -133,24 +149,44 @@ def _read_parquet(path: Path) -> RawTable:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+        # A dictionary holds an id once, not once per play.
+        texts = [field.name for field in schema if _is_text(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
-    names, arrays = [], []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if name.startswith("__index_level_"):
-            continue  # pandas' row numbers are no tag
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if pa.types.is_decimal(column.type):
-            column = column.cast(pa.float64())
-        if pa.types.is_integer(column.type) and name not in (c.WEIGHT, c.TIMESTAMP):
-            column = column.cast(pa.string())  # exact even where some are missing
-        series = column.to_pandas()
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            series = series.astype(object)
-        names.append(name)
-        arrays.append(series)
-    frame = pd.concat(arrays, axis="columns") if arrays else pd.DataFrame()
-    return RawTable(frame.set_axis(names, axis="columns"), Origin(str(path)))
+    kept = [
+        position for position, name in enumerate(schema.names) if not _is_pandas_index(name, schema)
+    ]
+    series = [_to_series(table.column(position), schema.names[position]) for position in kept]
+    frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
+    return RawTable(frame, Origin(str(path)))
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_pandas_index(name: str, schema: "pa.Schema") -> bool:
+    """Row numbers that pandas saved beside the columns, which are no tag."""
+    metadata = schema.pandas_metadata or {}
+    return name.startswith("__index_level_") and name in metadata.get("index_columns", ())
+
+
+def _to_series(column: "pa.ChunkedArray", name: str) -> "pd.Series[Any]":
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_decimal(kind) and name == c.WEIGHT:
+        column = column.cast(pa.float64())
+    elif pa.types.is_integer(kind) and name not in (c.WEIGHT, c.TIMESTAMP):
+        column = column.cast(pa.string())  # exact even where some are missing
+    elif pa.types.is_dictionary(kind):
+        column = column.unify_dictionaries()
+    series: pd.Series[Any] = column.to_pandas()
+    return series.rename(name)
