@@ -1,0 +1,163 @@
+"""Configuration of the recommender. Every field says what it does."""
+
+import os
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from datasets.settings import Settings
+from embedding.config import EncoderConfig
+
+SourceName = Literal["als", "fm", "content"]
+SOURCES: tuple[SourceName, ...] = ("als", "fm", "content")
+
+PlayWeighting = Literal["binary", "log", "linear"]
+
+
+class ALSConfig(Settings):
+    """Implicit-feedback matrix factorization by alternating least squares (Hu et al., 2008)."""
+
+    factors: int = Field(64, ge=1)
+    """Length of a user's and an item's vector."""
+
+    regularization: float = Field(20.0, ge=0)
+    """L2 penalty on both factors."""
+
+    alpha: float = Field(10.0, gt=0)
+    """Confidence of one unit of play weight."""
+
+    iterations: int = Field(15, ge=1)
+    """Alternations of the two solves."""
+
+    weighting: PlayWeighting = "binary"
+    """Plays count as 1 (``binary``), as log(1 + plays) or as they are (``linear``)."""
+
+
+class FMConfig(Settings):
+    """Factorization machine over identity and metadata, trained by LightFM (Kula, 2015)."""
+
+    components: int = Field(64, ge=1)
+    """Length of the latent vectors."""
+
+    epochs: int = Field(30, ge=1)
+    """Passes over the interactions."""
+
+    learning_rate: float = Field(0.05, gt=0, lt=1)
+    """Adagrad's first step."""
+
+    loss: Literal["warp", "bpr", "logistic"] = "warp"
+    """Ranking loss of LightFM."""
+
+    item_penalty: float = Field(0.0, ge=0)
+    """L2 penalty on item features."""
+
+    user_penalty: float = Field(0.0, ge=0)
+    """L2 penalty on user features."""
+
+
+class ContentMapConfig(Settings):
+    """Ridge regression from content (embedding, metadata) to the vectors of a source."""
+
+    strengths: tuple[float, ...] = Field(
+        (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
+    )
+    """Ridge penalties that cross-validation chooses from; 1 is the mean eigenvalue of the
+    embeddings' weighted scatter."""
+
+    folds: int = Field(5, ge=2)
+    """Folds of that cross-validation."""
+
+    evidence: float = Field(10.0, gt=0)
+    """An item with n listeners weighs n / (n + evidence)."""
+
+    group_prior: float = Field(3.0, gt=0)
+    """Items' worth of doubt in what a metadata value adds."""
+
+    @field_validator("strengths")
+    @classmethod
+    def _positive(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
+        if min(strengths) <= 0:
+            raise ValueError("every strength must be positive")
+        return strengths
+
+
+class FusionConfig(Settings):
+    """How much each source says, for items with listeners (warm) and without (cold)."""
+
+    warm: dict[SourceName, float] | None = None
+    """Weights for warm items; None chooses them on a validation split."""
+
+    cold: dict[SourceName, float] | None = None
+    """Weights for cold items; None chooses them on a validation split."""
+
+    validation_fraction: float = Field(0.1, gt=0, le=0.5)
+    """Share of the interactions, and of the items with an embedding, held out to choose."""
+
+    validation_users: int = Field(2000, ge=1)
+    """At most this many users are scored to choose."""
+
+    @field_validator("warm", "cold")
+    @classmethod
+    def _usable(cls, weights: dict[SourceName, float] | None) -> dict[SourceName, float] | None:
+        if weights is not None and min(weights.values(), default=0.0) <= 0:
+            raise ValueError("a weight must be positive; leave a source out of `sources` instead")
+        return weights
+
+
+class RetrievalConfig(Settings):
+    """How the best items are found."""
+
+    method: Literal["auto", "exact", "annoy"] = "auto"
+    """``auto`` searches exactly up to ``exact_up_to`` items, with Annoy above."""
+
+    exact_up_to: int = Field(100_000, ge=0)
+    """Largest catalogue that ``auto`` searches exactly."""
+
+    n_trees: int = Field(30, ge=1)
+    """Annoy: trees in the index."""
+
+    search_k: int | None = Field(None, ge=1)
+    """Annoy: nodes looked at in a search; None is 100 times ``n_trees``."""
+
+
+class RecommenderConfig(Settings):
+    """Everything that decides what a recommender learns."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of all random choices."""
+
+    threads: int | None = Field(None, ge=1)
+    """Threads for training; None is all cores. LightFM gives the same model twice only with one."""
+
+    sources: tuple[SourceName, ...] = Field(SOURCES, min_length=1)
+    """Which sources are fused."""
+
+    als: ALSConfig = ALSConfig()
+    fm: FMConfig = FMConfig()
+    content_map: ContentMapConfig = ContentMapConfig()
+    fusion: FusionConfig = FusionConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    encoder: EncoderConfig = EncoderConfig()
+
+    tracking: bool = True
+    """Log every fit to MLflow."""
+
+    @field_validator("sources")
+    @classmethod
+    def _distinct(cls, sources: tuple[SourceName, ...]) -> tuple[SourceName, ...]:
+        if len(set(sources)) < len(sources):
+            raise ValueError("a source is named twice")
+        return sources
+
+    @model_validator(mode="after")
+    def _weights_of_all_sources(self) -> Self:
+        for kind, weights in (("warm", self.fusion.warm), ("cold", self.fusion.cold)):
+            if weights is not None and set(weights) != set(self.sources):
+                named, wanted = sorted(weights), sorted(self.sources)
+                raise ValueError(f"fusion.{kind} weighs {named}, the sources are {wanted}")
+        return self
+
+    @property
+    def n_threads(self) -> int:
+        """Threads to use: as configured, or the cores this process may run on."""
+        return self.threads or len(os.sched_getaffinity(0))

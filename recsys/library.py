@@ -1,0 +1,218 @@
+"""The catalogue of a running recommender: the fitted items and those onboarded since.
+
+Here external ids meet row numbers, which never leave the library. Rows count through: the fitted
+items first, then the onboarded ones in order of arrival. An item onboarded again gets a new row
+and its old one is retired.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from datasets.columns import ITEM_ID, ITEM_TEXT
+from datasets.errors import AudioError, InvalidArgumentError, UnknownItemError
+from recsys.catalog import Catalog, Song
+from recsys.fusion import fuse_items
+from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
+from recsys.sources.base import Floats, ItemContent
+from recsys.state import FittedState
+
+
+class Library:
+    """What can be recommended, and where it stands."""
+
+    def __init__(
+        self, state: FittedState, catalog: Catalog, index_file: Path | None = None
+    ) -> None:
+        """index_file: a saved Annoy index; without one it is built where it is needed."""
+        self.state = state
+        self.catalog = catalog
+        self.generation: str | None = None
+        """The generation of the model folder that this is, once it has been saved or loaded."""
+        self.index_file = index_file
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if index_file is None and uses_annoy(len(state.items), state.config.retrieval):
+            self._folder = tempfile.TemporaryDirectory(prefix="coldtune-")
+            self.index_file = Path(self._folder.name) / "index.annoy"
+            AnnoyIndex.build(
+                state.item_vectors, self.index_file, state.config.retrieval, state.config.seed
+            )
+        index = make_index(
+            state.item_vectors, state.config.retrieval, state.config.n_threads, self.index_file
+        )
+        self.searcher = Searcher(index, state.item_vectors)
+        self._late: list[Song] = []
+        self._late_row: dict[str, int] = {}
+        self._retired: list[int] = []
+        self._take(catalog.onboarded())
+
+    # ------------------------------------------------------------------ ids and rows
+
+    def row(self, item_id: str) -> int:
+        """The row of an item. Raises UnknownItemError."""
+        return int(self.rows([item_id])[0])
+
+    def rows(self, item_ids: Iterable[str]) -> Rows:
+        """Rows of items, in their order. Raises UnknownItemError naming the first unknown one."""
+        ids = list(item_ids)
+        fitted = self.state.item_ids.get_indexer(pd.Index(ids, dtype=object))
+        rows = [self._late_row.get(name, row) for name, row in zip(ids, fitted, strict=True)]
+        for name, row in zip(ids, rows, strict=True):
+            if row < 0:
+                raise UnknownItemError(f"no item {name!r} in the catalogue")
+        return np.array(rows, np.intp)
+
+    def user_row(self, user_id: object) -> int | None:
+        """The row of a user of the training data, None for anybody else."""
+        row = self.state.user_ids.get_indexer(pd.Index([user_id], dtype=object))[0]
+        return int(row) if row >= 0 else None
+
+    def seen(self, user_row: int) -> Rows:
+        """Rows of the items that a user has played."""
+        start, stop = self.state.plays.indptr[user_row : user_row + 2]
+        return np.asarray(self.state.plays.indices[start:stop], np.intp)
+
+    def ids(self, rows: Rows) -> NDArray[np.object_]:
+        """Item ids of rows."""
+        return self.describe(rows)[ITEM_ID].to_numpy()
+
+    def describe(self, rows: Rows) -> pd.DataFrame:
+        """item_id, title, artist, album and genre of rows."""
+        names = [ITEM_ID, *ITEM_TEXT]
+        n = len(self.state.items)
+        late = np.flatnonzero(rows >= n)
+        frame = self.state.items[names].take(np.where(rows < n, rows, 0)).reset_index(drop=True)
+        for position in late:
+            song = self._late[rows[position] - n]
+            frame.loc[position, names] = [getattr(song, name) for name in names]
+        return frame
+
+    def is_cold(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether nobody had played the items of these rows at the fit."""
+        n = len(self.state.items)
+        return (rows >= n) | (self.state.listeners[np.where(rows < n, rows, 0)] == 0)
+
+    @property
+    def retired(self) -> Rows:
+        """Rows that were replaced and must not be found any more."""
+        return np.array(self._retired, np.intp)
+
+    @property
+    def n_onboarded(self) -> int:
+        """Items onboarded since the fit."""
+        return len(self._late_row)
+
+    def embeddings(self, rows: Rows) -> tuple[Floats, NDArray[np.bool_]]:
+        """Embeddings [len(rows), e], and which of them are there."""
+        n = len(self.state.items)
+        fitted = np.where(rows < n, rows, 0)
+        vectors, known = self.state.embeddings[fitted], self.state.has_embedding[fitted]
+        vectors, known = np.array(vectors), np.array(known)
+        for position in np.flatnonzero(rows >= n):
+            embedding = self._late[rows[position] - n].embedding
+            known[position] = embedding is not None
+            vectors[position] = 0 if embedding is None else embedding
+        return vectors, known
+
+    # ------------------------------------------------------------------ new items
+
+    def hear(self, path: Path) -> tuple[Floats, dict[str, float]]:
+        """Embedding and tag probabilities of a recording.
+
+        Raises AudioError for one that cannot be used, InvalidArgumentError when the model has no
+        network to hear with.
+        """
+        from embedding.extraction import extract
+
+        encoder = self.state.encoder
+        if encoder is None:
+            raise InvalidArgumentError(
+                "this model was fitted without recordings of its own: onboard with embedding="
+                if self.state.has_embedding.any()
+                else "this model knows no sound: it was fitted without recordings or embeddings"
+            )
+        extraction = extract(
+            [path], encoder.config.snippet, encoder.config.hyperimage, workers=1, cache=None
+        )
+        if extraction.failures:
+            raise AudioError(extraction.failures[0].message)
+        probabilities = encoder.predict_proba(extraction.images).mean(axis=0)
+        scores = {
+            str(name): float(p) for name, p in zip(encoder.classes_, probabilities, strict=True)
+        }
+        return encoder.embed(extraction.images).mean(axis=0), scores
+
+    def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
+        """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""
+        try:
+            vector = np.asarray(embedding, np.float32)
+        except (TypeError, ValueError):
+            raise InvalidArgumentError(f"embedding of item {item_id!r}: is not numeric") from None
+        width = self.state.embeddings.shape[1]
+        if vector.shape != (width,):
+            raise InvalidArgumentError(
+                f"embedding of item {item_id!r}: has shape {vector.shape}, "
+                f"the model's have ({width},)"
+            )
+        if not np.isfinite(vector).all():
+            raise InvalidArgumentError(
+                f"embedding of item {item_id!r}: has a value that is not a finite number"
+            )
+        return vector
+
+    def check_new(self, songs: Sequence[Song]) -> None:
+        """Raises InvalidArgumentError for an item that cannot be onboarded."""
+        seen: set[str] = set()
+        for song in songs:
+            if not isinstance(song.item_id, str) or not song.item_id.strip():
+                raise InvalidArgumentError(f"item_id must be a text, not {song.item_id!r}")
+            if song.item_id in seen:
+                raise InvalidArgumentError(f"item {song.item_id!r} is given twice")
+            seen.add(song.item_id)
+        fitted = self.state.item_ids.get_indexer(pd.Index(list(seen), dtype=object))
+        played = fitted[(fitted >= 0) & (self.state.listeners[fitted] > 0)]
+        if len(played):
+            raise InvalidArgumentError(
+                f"item {self.state.item_ids[played[0]]!r} has listeners already; "
+                "fit again to change what the model knows of it"
+            )
+
+    def add(self, songs: Sequence[Song]) -> None:
+        """Store songs durably, then make them findable. All of them, or none."""
+        self.catalog.put(songs)
+        self._take(songs)
+
+    def _take(self, songs: Sequence[Song]) -> None:
+        if not songs:
+            return
+        content = self._content(songs)
+        cold = np.ones(len(songs), bool)
+        vectors = {
+            name: source.item_vectors(content) for name, source in self.state.sources.items()
+        }
+        self.searcher.append(fuse_items(self.state.blocks, vectors, cold))
+        fitted = self.state.item_ids.get_indexer(
+            pd.Index([song.item_id for song in songs], dtype=object)
+        )
+        for song, row in zip(songs, fitted, strict=True):
+            old = self._late_row.get(song.item_id, row)
+            if old >= 0:
+                self._retired.append(int(old))
+            self._late_row[song.item_id] = len(self.state.items) + len(self._late)
+            self._late.append(song)
+
+    def _content(self, songs: Sequence[Song]) -> ItemContent:
+        embeddings = np.zeros((len(songs), self.state.embeddings.shape[1]), np.float32)
+        known = np.array([song.embedding is not None for song in songs])
+        for row, song in enumerate(songs):
+            if song.embedding is not None:
+                embeddings[row] = song.embedding
+        texts = [
+            {**{name: getattr(song, name) for name in ITEM_TEXT}, **song.tags} for song in songs
+        ]
+        frame = pd.DataFrame(texts).fillna("")
+        return ItemContent(embeddings, known, self.state.vocabulary.encode(frame))

@@ -1,0 +1,134 @@
+"""From a user or an item to rows in order: ranking, popular items, fold-in, similar items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from datasets.errors import InvalidArgumentError
+from recsys.fusion import fuse_users
+from recsys.library import Library
+from recsys.retrieval import Hits, Rows
+from recsys.sources.base import Floats
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which items a list may hold, and how many; ``exclude`` and ``only`` are rows."""
+
+    k: int
+    exclude_seen: bool
+    exclude: Rows
+    only: Rows | None
+
+
+def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Rows]) -> Hits:
+    """The best rows for users with these fused vectors [q, D]; ``seen`` holds each one's plays."""
+    played = None
+    if filters.exclude_seen:
+        counts = [len(rows) for rows in seen]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        played = sp.csr_matrix(
+            (
+                np.ones(indptr[-1], np.float32),
+                np.concatenate(seen).astype(np.int32),
+                indptr.astype(np.int32),
+            ),
+            shape=(len(seen), len(library.searcher)),
+        )
+    banned = np.union1d(filters.exclude, library.retired)
+    return library.searcher.search(
+        vectors, filters.k, seen=played, banned=banned, only=filters.only
+    )
+
+
+def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
+    """The items with the most listeners, for users of whom nothing is known.
+
+    Items that nobody has played come last, so that lists are not short while items are left.
+    """
+    everything = np.arange(len(library.searcher))
+    warm = library.state.by_popularity
+    order = np.concatenate([warm, np.setdiff1d(everything, warm)])
+    allowed = np.ones(len(everything), bool)
+    if filters.only is not None:
+        allowed[:] = False
+        allowed[filters.only] = True
+    allowed[filters.exclude] = False
+    allowed[library.retired] = False
+    order = order[allowed[order]]
+    listeners = np.zeros(len(everything), np.float32)
+    listeners[: len(library.state.listeners)] = library.state.listeners
+    lists = []
+    for own in seen:
+        best = order[: filters.k + len(own)]
+        if filters.exclude_seen:
+            best = best[~np.isin(best, own)]
+        lists.append(best[: filters.k])
+    query = np.repeat(np.arange(len(lists)), [len(best) for best in lists])
+    rows = np.concatenate(lists)
+    return Hits(query, rows, listeners[rows])
+
+
+def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:
+    """The fused vector [D] of somebody who played these rows so often."""
+    state = library.state
+    fused = library.searcher.vectors(rows)
+    is_cold = library.is_cold(rows)
+    vectors = {
+        block.name: state.sources[block.name].fold_in(
+            block.unfuse_items(fused, is_cold), weights, block.gram
+        )[None]
+        for block in state.blocks
+    }
+    return fuse_users(state.blocks, vectors)[0]
+
+
+def similar_rows(
+    library: Library, row: int, k: int, by: Literal["sound", "taste", "fused"]
+) -> tuple[Rows, Floats]:
+    """The k rows most like one row, and their cosine similarity."""
+    if by not in ("sound", "taste", "fused"):
+        raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
+    vectors = _sound(library) if by == "sound" else _blocks(library, by)
+    if not vectors[row].any():
+        name = library.ids(np.array([row]))[0]
+        lacks = "recording or embedding" if by == "sound" else "listeners or content"
+        raise InvalidArgumentError(f"item {name!r} has no {lacks} to compare by {by}")
+    scores = vectors @ vectors[row]
+    eligible = np.asarray(vectors.any(axis=1))
+    eligible[row] = False
+    eligible[library.retired] = False
+    candidates = np.flatnonzero(eligible)
+    order = np.argsort(-scores[candidates], kind="stable")[:k]
+    best = candidates[order]
+    return best, scores[best]
+
+
+def _sound(library: Library) -> Floats:
+    """Centred unit embeddings of all rows; zero where there is none."""
+    embeddings, known = library.embeddings(np.arange(len(library.searcher)))
+    if not known.any():
+        return embeddings
+    centre = embeddings[: len(library.state.items)][library.state.has_embedding].mean(axis=0)
+    return _unit(np.where(known[:, None], embeddings - centre, 0))
+
+
+def _blocks(library: Library, by: Literal["taste", "fused"]) -> Floats:
+    """Unit vectors of all rows in the spaces of several sources, side by side.
+
+    Each source's part is brought to length one first, so that its weight is what the blend says.
+    """
+    fused = library.searcher.vectors(np.arange(len(library.searcher)))
+    blocks = [block for block in library.state.blocks if by == "fused" or block.name != "content"]
+    if not blocks:
+        raise InvalidArgumentError("this model has no source that knows taste")
+    parts = [np.sqrt(np.float32(block.warm)) * _unit(fused[:, block.columns]) for block in blocks]
+    return _unit(np.hstack(parts))
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

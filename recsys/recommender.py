@@ -1,0 +1,435 @@
+"""Recommender: learn, recommend, find similar items, onboard new ones, save and load."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from datasets.columns import (
+    ARTIST,
+    COLD,
+    GENRE,
+    ITEM_ID,
+    ITEM_TEXT,
+    RANK,
+    SCORE,
+    SHARE_PREFIX,
+    TITLE,
+    USER_ID,
+)
+from datasets.errors import InvalidArgumentError, NotFittedError
+from datasets.music import MusicDataset
+from recsys import storage, tracking
+from recsys.audio_side import hear
+from recsys.catalog import Catalog, Song
+from recsys.config import RecommenderConfig
+from recsys.fusion import shares
+from recsys.learning import learn
+from recsys.library import Library
+from recsys.ranking import Filters, fold_in_user, popular, rank, similar_rows
+from recsys.sources.base import Floats
+from recsys.state import FittedState
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
+
+logger = logging.getLogger("coldtune")
+
+Similarity = Literal["sound", "taste", "fused"]
+History = Sequence[str] | Mapping[str, float]
+
+
+class Onboarded(NamedTuple):
+    """A newly onboarded item and, where it was heard, the network's best guess of its tag."""
+
+    item_id: str
+    predicted: str | None
+    probability: float | None
+
+
+class Recommender:
+    """A hybrid of what people play and what songs sound like.
+
+    >>> recommender = Recommender(RecommenderConfig(seed=0)).fit(dataset)      # doctest: +SKIP
+    >>> recommender.recommend("u2", k=10)                                      # doctest: +SKIP
+    """
+
+    def __init__(self, config: RecommenderConfig | None = None) -> None:
+        self.config = config or RecommenderConfig()
+        self._library: Library | None = None
+        self._folder: Path | None = None
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        dataset: MusicDataset,
+        embeddings: pd.DataFrame | None = None,
+        encoder: "SongEncoder | None" = None,
+        *,
+        progress: bool = False,
+    ) -> Self:
+        """Learn from recordings and listening.
+
+        embeddings: own item embeddings in place of the network's: index item_id, one column a
+        dimension; items may be missing. encoder: a trained SongEncoder to use in place of
+        training one. With neither, a network is trained on the data set's labelled recordings;
+        without recordings the recommender learns from listening and metadata alone.
+
+        What was learned before is replaced once everything has been learned. Raises DataError for
+        data that cannot be learned from, and InvalidArgumentError where recordings have fewer
+        than two labels.
+        """
+        with tracking.run("fit", enabled=self.config.tracking) as run:
+            run.params(self.config.model_dump(mode="json"))
+            run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+            state, scores = learn(
+                dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
+            )
+            catalog = Catalog.in_memory()
+            catalog.fill(_songs(state, scores))
+            self._library = Library(state, catalog)
+            self._folder = None
+            if state.encoder is not None and encoder is None:
+                run.history(state.encoder.history_)
+            run.metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
+            for kind in ("warm", "cold"):
+                weights = state.info["blend"][kind]
+                run.metrics({f"weight_{kind}_{name}": w for name, w in weights.items()})
+        return self
+
+    # ------------------------------------------------------------------ recommending
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        k: int = 10,
+        *,
+        history: History | None = None,
+        exclude_seen: bool = True,
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """The k items a user will like best.
+
+        user_id: a user of the training data. history: for anybody else, the items they played, or
+        a mapping from item to plays. A user who is unknown and has no history gets the popular
+        items, with ``attrs["fallback"] == "popular"``, the number of listeners as score and no
+        shares.
+
+        exclude_seen: leave out what the user has played. exclude, only: item ids to leave out, to
+        choose from. Fewer than k rows are returned only when fewer items are left.
+
+        Returns columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had
+        played it when the model was fitted), and share_als, share_fm, share_content: how much of
+        the score each source gave, adding to 1.
+
+        Raises UnknownItemError for an item id that is not in the catalogue and
+        InvalidArgumentError for k < 1 or a user id together with a history.
+        """
+        library = self._fitted()
+        if user_id is not None and history is not None:
+            raise InvalidArgumentError("give a user id or a history, not both")
+        if user_id is None and history is None:
+            raise InvalidArgumentError("give a user id or a history")
+        filters = self._filters(k, exclude_seen, exclude, only)
+        blocks = library.state.blocks
+        vector, seen = None, np.empty(0, np.intp)
+        if history is not None:
+            plays = dict(history) if isinstance(history, Mapping) else dict.fromkeys(history, 1.0)
+            seen = library.rows(plays)
+            vector = fold_in_user(library, seen, _play_weights(plays))
+        elif (row := library.user_row(user_id)) is not None:
+            vector, seen = library.state.user_vectors[row], library.seen(row)
+        if vector is not None and not vector.any():
+            vector = None
+        if vector is None:
+            hits = popular(library, filters, [seen])
+            parts = np.full((len(hits.item), len(blocks)), np.nan)
+        else:
+            hits = rank(library, vector[None], filters, [seen])
+            parts = shares(blocks, vector, library.searcher.vectors(hits.item))
+        frame = self._describe(hits.item, hits.score)
+        for column, block in enumerate(blocks):
+            frame[SHARE_PREFIX + block.name] = parts[:, column]
+        if vector is None:
+            frame.attrs["fallback"] = "popular"
+        return frame
+
+    def recommend_many(
+        self,
+        user_ids: Iterable[str],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """The k best items for each of many users, as :meth:`recommend`.
+
+        Returns columns user_id, rank, item_id, score; users in the order given. Users who are
+        unknown get the popular items and are listed in ``attrs["fallback_users"]``.
+        """
+        library = self._fitted()
+        if isinstance(user_ids, str):
+            raise InvalidArgumentError(f"user_ids must be several ids, not the text {user_ids!r}")
+        filters = self._filters(k, exclude_seen, exclude, only)
+        users = np.array([str(user) for user in user_ids], dtype=object)
+        rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
+        frames, fallback = [], []
+        for start in range(0, len(users), _BATCH):
+            batch = rows[start : start + _BATCH]
+            vectors = np.asarray(library.state.user_vectors[np.maximum(batch, 0)])
+            personal = (batch >= 0) & vectors.any(axis=1)
+            seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in batch]
+            for group, served in (
+                (np.flatnonzero(personal), True),
+                (np.flatnonzero(~personal), False),
+            ):
+                if not len(group):
+                    continue
+                own = [seen[member] for member in group]
+                hits = (
+                    rank(library, vectors[group], filters, own)
+                    if served
+                    else popular(library, filters, own)
+                )
+                frames.append(
+                    pd.DataFrame(
+                        {"order": start + group[hits.query], "row": hits.item, SCORE: hits.score}
+                    )
+                )
+                if not served:
+                    fallback += users[start + group].tolist()
+        found = (
+            pd.concat(frames).sort_values("order", kind="stable")
+            if frames
+            else pd.DataFrame({"order": [], "row": [], SCORE: []}).astype(
+                {"order": int, "row": int}
+            )
+        )
+        result = pd.DataFrame(
+            {
+                USER_ID: users[found["order"]],
+                RANK: found.groupby("order").cumcount().to_numpy() + 1,
+                ITEM_ID: library.ids(found["row"].to_numpy()),
+                SCORE: found[SCORE].to_numpy(np.float32),
+            }
+        )
+        if fallback:
+            result.attrs["fallback_users"] = fallback
+        return result
+
+    def similar(self, item_id: str, k: int = 10, *, by: Similarity = "fused") -> pd.DataFrame:
+        """The k items most like an item.
+
+        by: "sound" (cosine of embeddings), "taste" (cosine of what ALS and the factorization
+        machine say of who plays them), or "fused" (all sources).
+        Returns rank, item_id, score (cosine, -1 to 1), title, artist, genre, cold.
+        Raises UnknownItemError, and InvalidArgumentError where the item has nothing to compare.
+        """
+        library = self._fitted()
+        _check_k(k)
+        rows, scores = similar_rows(library, library.row(item_id), k, by)
+        return self._describe(rows, scores)
+
+    # ------------------------------------------------------------------ new items
+
+    def onboard(
+        self,
+        path: str | Path | None = None,
+        *,
+        item_id: str,
+        title: str = "",
+        artist: str = "",
+        album: str = "",
+        genre: str = "",
+        tags: Mapping[str, str] | None = None,
+        embedding: ArrayLike | None = None,
+    ) -> Onboarded:
+        """Add one item that nobody has played; it is recommendable at once.
+
+        path: its recording; or embedding: its vector, where the model was fitted on given
+        embeddings. When the model has been saved or loaded, the item is on the disk before this
+        returns. Onboarding the same id again replaces the item.
+
+        Raises AudioError for a recording that cannot be used and InvalidArgumentError for an id
+        that is blank or has listeners, or an embedding that does not fit; nothing is added then.
+        """
+        library = self._fitted()
+        if (path is None) == (embedding is None):
+            raise InvalidArgumentError("give the path of a recording or an embedding, one of them")
+        scores = None
+        if path is not None:
+            vector, scores = library.hear(Path(path))
+        else:
+            vector = library.check_embedding(embedding, item_id)
+        song = Song(
+            item_id=item_id, title=title, artist=artist, album=album, genre=genre,
+            tags=dict(tags or {}), embedding=vector, scores=scores,
+        )  # fmt: skip
+        self._add([song])
+        best = max(scores, key=scores.__getitem__) if scores else None
+        return Onboarded(item_id, best, scores[best] if scores and best else None)
+
+    def onboard_many(
+        self,
+        dataset: MusicDataset,
+        embeddings: pd.DataFrame | None = None,
+        *,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Add all items of a data set, with the embeddings of their recordings or given ones.
+
+        The items' interactions, if any, are not looked at. An item without a usable recording is
+        added by its metadata alone. Returns item_id and status ("heard" or "metadata only"), and
+        the reasons why recordings were left out in ``attrs["recordings_left_out"]``.
+        """
+        library = self._fitted()
+        failures: tuple[str, ...] = ()
+        scores = pd.DataFrame()
+        if embeddings is None and library.state.encoder is not None and len(dataset.audio):
+            heard = hear(
+                dataset, library.state.encoder, workers=self.config.n_threads, progress=progress
+            )
+            embeddings, scores, failures = heard.embeddings, heard.scores, heard.failures
+        vectors = {} if embeddings is None else dict(zip(
+            embeddings.index.astype(str), embeddings.to_numpy(np.float32), strict=True
+        ))  # fmt: skip
+        songs = [
+            Song(
+                **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
+                tags={tag: row[tag] for tag in dataset.tags if row[tag] != ""},
+                embedding=(
+                    library.check_embedding(vectors[row[ITEM_ID]], row[ITEM_ID])
+                    if row[ITEM_ID] in vectors
+                    else None
+                ),
+                scores=(
+                    scores.loc[row[ITEM_ID]].astype(float).to_dict()
+                    if row[ITEM_ID] in scores.index
+                    else None
+                ),
+            )
+            for row in dataset.items.to_dict("records")
+        ]
+        self._add(songs)
+        report = pd.DataFrame(
+            {
+                ITEM_ID: [song.item_id for song in songs],
+                "status": [
+                    "metadata only" if song.embedding is None else "heard" for song in songs
+                ],
+            }
+        )
+        report.attrs["recordings_left_out"] = list(failures)
+        return report
+
+    def _add(self, songs: Sequence[Song]) -> None:
+        library = self._fitted()
+        library.check_new(songs)
+        if self._folder is not None:
+            with storage.current(self._folder, library):
+                library.add(songs)
+        else:
+            library.add(songs)
+
+    # ------------------------------------------------------------------ on disk
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, replacing the model that is there in a single step.
+
+        From then on, onboarded items are stored there too. Raises ArtifactError where it cannot
+        be written; what was there is left as it was.
+        """
+        storage.save(Path(folder), self._fitted())
+        self._folder = Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a model that :meth:`save` wrote. Every file is checked before anything is used.
+
+        Raises ArtifactError: no model there, a file missing or changed, a newer format.
+        """
+        library = storage.load(Path(folder))
+        recommender = cls(library.state.config)
+        recommender._library = library
+        recommender._folder = Path(folder)
+        return recommender
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts about the model: data set, items, blend weights, network, times, versions."""
+        library = self._fitted()
+        return {**library.state.info, "onboarded": library.n_onboarded}
+
+    # ------------------------------------------------------------------ helpers
+
+    def _fitted(self) -> Library:
+        if self._library is None:
+            raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
+        return self._library
+
+    def _filters(
+        self, k: int, exclude_seen: bool, exclude: Iterable[str], only: Iterable[str] | None
+    ) -> Filters:
+        _check_k(k)
+        for name, ids in (("exclude", exclude), ("only", only)):
+            if isinstance(ids, str):
+                raise InvalidArgumentError(f"{name} must be several ids, not the text {ids!r}")
+        library = self._fitted()
+        return Filters(
+            k=int(k),
+            exclude_seen=exclude_seen,
+            exclude=library.rows(exclude),
+            only=None if only is None else library.rows(only),
+        )
+
+    def _describe(self, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
+        library = self._fitted()
+        described = library.describe(rows)
+        return pd.DataFrame(
+            {
+                RANK: np.arange(1, len(rows) + 1),
+                ITEM_ID: described[ITEM_ID].to_numpy(),
+                SCORE: scores,
+                TITLE: described[TITLE].to_numpy(),
+                ARTIST: described[ARTIST].to_numpy(),
+                GENRE: described[GENRE].to_numpy(),
+                COLD: library.is_cold(rows),
+            }
+        )
+
+
+_BATCH = 4096
+
+
+def _check_k(k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise InvalidArgumentError(f"k must be a whole number of at least 1, not {k!r}")
+
+
+def _play_weights(plays: Mapping[str, float]) -> Floats:
+    weights = np.array([float(value) for value in plays.values()], np.float32)
+    for item, weight in zip(plays, weights, strict=True):
+        if not np.isfinite(weight) or weight <= 0:
+            raise InvalidArgumentError(
+                f"history: plays of item {item!r} must be a positive number, not {weight}"
+            )
+    return weights
+
+
+def _songs(state: FittedState, scores: pd.DataFrame) -> Iterable[Song]:
+    tags = [name for name in state.items.columns if name not in (ITEM_ID, *ITEM_TEXT)]
+    probabilities = scores.to_dict("index")
+    for number, row in enumerate(state.items.to_dict("records")):
+        yield Song(
+            **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
+            tags={tag: row[tag] for tag in tags if row[tag] != ""},
+            embedding=state.embeddings[number] if state.has_embedding[number] else None,
+            scores=probabilities.get(row[ITEM_ID]),
+        )

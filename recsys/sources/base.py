@@ -1,0 +1,93 @@
+"""What a source of evidence is: something that gives users and items vectors.
+
+A source's score of an item for a user is the inner product of their vectors. A new source is one
+file with a class that follows :class:`Source`, and one line in ``recsys/sources/__init__.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ItemContent:
+    """What is known of items without anybody having played them.
+
+    embeddings: float32 [n, e]; rows without one are zero.
+    has_embedding: bool [n].
+    metadata: CSR [n, m], one for each metadata value (artist, genre, ...) an item has.
+    """
+
+    embeddings: Floats
+    has_embedding: NDArray[np.bool_]
+    metadata: sp.csr_matrix
+
+    def __len__(self) -> int:
+        return len(self.has_embedding)
+
+    def take(self, rows: NDArray[np.intp]) -> "ItemContent":
+        """The content of some items, in the order of ``rows``."""
+        return ItemContent(
+            self.embeddings[rows], self.has_embedding[rows], self.metadata[rows].tocsr()
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What sources learn from.
+
+    plays: CSR float32 [n_users, n_items], summed play weights.
+    content: content of the same n_items.
+    artists: int [n_items], equal numbers for items of one artist.
+    """
+
+    plays: sp.csr_matrix
+    content: ItemContent
+    artists: NDArray[np.intp]
+    seed: int
+    threads: int
+
+    @property
+    def listeners(self) -> NDArray[np.intp]:
+        """How many users have played each item, int [n_items]. Zero: the item is cold."""
+        return np.bincount(self.plays.indices, minlength=self.plays.shape[1])
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """users: float32 [n_users, d]; items: float32 [n_items, d].
+
+    The zero vector says that the source knows nothing of that user or item.
+    """
+
+    users: Floats
+    items: Floats
+
+
+class Source(Protocol):
+    """One source of evidence."""
+
+    def fit(self, data: TrainingData) -> Vectors:
+        """Learn; return vectors of all users and items of ``data``, cold items included."""
+
+    def item_vectors(self, content: ItemContent) -> Floats:
+        """Vectors float32 [n, d] of items nobody has played, from their content alone."""
+
+    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+        """A vector float32 [d] for a new user.
+
+        history: [h, d] vectors of the items they played; weights: [h], plays;
+        gram: [d, d], the warm items' VᵀV.
+        """
+
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        """The state that :meth:`item_vectors` needs, as arrays to save."""
+
+    def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
+        """Take up a state that :meth:`arrays` gave."""
