@@ -49,9 +49,9 @@ def fingerprint(
     digest = hashlib.sha256()
     digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
     for start in range(0, len(images), 256):
-        digest.update(np.ascontiguousarray(images[start : start + 256]))
-    digest.update(np.ascontiguousarray(targets))
-    digest.update(np.ascontiguousarray(validation))
+        digest.update(images[start : start + 256].tobytes())
+    digest.update(targets.tobytes())
+    digest.update(validation.tobytes())
     return digest.hexdigest()
 
 

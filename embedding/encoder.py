@@ -208,7 +208,7 @@ class SongEncoder:
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
         for name, array in sorted(self._weights().items()):
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
         return digest.hexdigest()
 
     def _document(self) -> dict[str, Any]:

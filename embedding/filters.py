@@ -106,13 +106,13 @@ def resize_bank(size: int, wanted: int) -> Matrix:
     return _frozen(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _frozen(matrix: NDArray[np.float64]) -> Matrix:
+def _frozen(matrix: NDArray[np.floating]) -> Matrix:
     result = np.ascontiguousarray(matrix, dtype=np.float32)
     result.flags.writeable = False  # shared by every caller
     return result
 
 
-def _bin_frequencies(sr: int, n_fft: int) -> NDArray[np.float64]:
+def _bin_frequencies(sr: int, n_fft: int) -> NDArray[np.floating]:
     return np.arange(1 + n_fft // 2) * (sr / n_fft)
 
 
@@ -121,6 +121,6 @@ def _hz_to_mel(hertz: float) -> float:
     return hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) * 27 / np.log(6.4)
 
 
-def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mel_to_hz(mels: NDArray[np.floating]) -> NDArray[np.floating]:
     above = 1000 * np.exp(np.maximum(mels - 15, 0) * np.log(6.4) / 27)
     return np.where(mels < 15, mels * 200 / 3, above)

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding import filters, transforms
+from embedding.audio import is_silent
 from embedding.config import HyperImageConfig
 
 Array = NDArray[np.float32]
-
-SILENCE = 1e-7
-"""Peak amplitude up to which a snippet counts as silent: -140 dB of full scale."""
 
 TOP_DB = 80.0
 N_MFCC = 20
@@ -46,7 +44,7 @@ def hyperimage(y: Array, config: HyperImageConfig) -> Array:
     peak = float(np.abs(y).max())
     if not np.isfinite(peak):
         raise AudioError("contains NaN or infinite samples")
-    if peak <= SILENCE:
+    if is_silent(y):
         raise AudioError("is silent")
     sound = _Sound((y / peak).astype(np.float32), config)
     bands = [
@@ -91,13 +89,13 @@ def _chroma(sound: _Sound) -> Array:
 
 
 def _tonnetz(sound: _Sound) -> Array:
-    return (transforms.tonnetz(chromagram=sound.chromagram) + 1) / 2
+    return transforms.tonnetz(chromagram=sound.chromagram) * np.float32(0.5) + np.float32(0.5)
 
 
 def _mel(sound: _Sound) -> Array:
     """The loudest point is 1, ``TOP_DB`` below it 0."""
     levels = sound.log_mel
-    return (levels - levels.max()) / TOP_DB + 1
+    return (levels - levels.max()) / np.float32(TOP_DB) + np.float32(1)
 
 
 def _mfcc(sound: _Sound) -> Array:

@@ -100,7 +100,7 @@ def chroma(
     S = _spectrogram(y, S, n_fft, hop_length)
     raw = S.T @ filters.chroma_bank(sr, _size(S), n_chroma).T
     peaks = raw.max(axis=1, keepdims=True)
-    return (raw / np.where(peaks < TINY, 1, peaks)).T
+    return _divided(raw, peaks).T
 
 
 def tonnetz(
@@ -119,7 +119,7 @@ def tonnetz(
     if chromagram is None:
         chromagram = chroma(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length)
     totals = np.abs(chromagram).sum(axis=0)
-    shares = chromagram / np.where(totals < TINY, 1, totals)
+    shares = _divided(chromagram, totals)
     return (shares.T @ filters.tonnetz_bank().T).T
 
 
@@ -214,7 +214,12 @@ def tempogram(
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     lags = scipy.fft.irfft(power, n=size, axis=1, overwrite_x=True)[:, :win_length]
     peaks = np.abs(lags).max(axis=1, keepdims=True)
-    return (lags / np.where(peaks < TINY, 1, peaks)).T
+    return _divided(lags, peaks).T
+
+
+def _divided(values: Array, sizes: Array) -> Array:
+    """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
+    return values / np.where(sizes < TINY, 1, sizes).astype(np.float32)
 
 
 def _extremes(band: Array, n: int) -> tuple[Array, Array]:
