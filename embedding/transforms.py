@@ -219,7 +219,9 @@ def tempogram(
 
 def _divided(values: Array, sizes: Array) -> Array:
     """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
-    return values / np.where(sizes < TINY, 1, sizes).astype(np.float32)
+    safe = sizes.copy()
+    safe[safe < TINY] = 1
+    return values / safe
 
 
 def _extremes(band: Array, n: int) -> tuple[Array, Array]:
