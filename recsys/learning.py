@@ -84,8 +84,6 @@ def learn(
         for failure in heard.failures:
             logger.warning("recording left out: %s", failure)
         embeddings = heard.embeddings
-    elif embeddings is not None:
-        encoder = None  # the embeddings are not its own, so it must not onboard beside them
     if embeddings is None:
         embeddings = pd.DataFrame()
 

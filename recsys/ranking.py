@@ -6,11 +6,12 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
 from recsys.fusion import fuse_users
 from recsys.library import Library
-from recsys.retrieval import Hits, Rows
+from recsys.retrieval import Hits, Rows, concatenate
 from recsys.sources.base import Floats
 
 
@@ -70,6 +71,31 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     query = np.repeat(np.arange(len(lists)), [len(best) for best in lists])
     rows = np.concatenate(lists)
     return Hits(query, rows, listeners[rows])
+
+
+def rank_users(
+    library: Library, user_rows: Rows, filters: Filters
+) -> tuple[Hits, NDArray[np.bool_]]:
+    """Lists for users by row, -1 for an unknown one; also who got a personal list, bool [q].
+
+    Users of whom nothing is known get the popular items.
+    """
+    vectors = np.asarray(library.state.user_vectors[np.maximum(user_rows, 0)])
+    personal = (user_rows >= 0) & vectors.any(axis=1)
+    seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
+    parts = []
+    for group, known in ((np.flatnonzero(personal), True), (np.flatnonzero(~personal), False)):
+        own = [seen[member] for member in group]
+        if len(group):
+            hits = (
+                rank(library, vectors[group], filters, own)
+                if known
+                else popular(library, filters, own)
+            )
+            parts.append(Hits(group[hits.query], hits.item, hits.score))
+    merged = concatenate(parts)
+    order = np.argsort(merged.query, kind="stable")
+    return Hits(merged.query[order], merged.item[order], merged.score[order]), personal
 
 
 def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:

@@ -14,7 +14,6 @@ from datasets.columns import (
     COLD,
     GENRE,
     ITEM_ID,
-    ITEM_TEXT,
     RANK,
     SCORE,
     SHARE_PREFIX,
@@ -30,9 +29,10 @@ from recsys.config import RecommenderConfig
 from recsys.fusion import shares
 from recsys.learning import learn
 from recsys.library import Library
-from recsys.ranking import Filters, fold_in_user, popular, rank, similar_rows
+from recsys.ranking import Filters, fold_in_user, popular, rank, rank_users, similar_rows
+from recsys.retrieval import Hits, concatenate, no_hits
+from recsys.songs import fitted_songs, new_songs
 from recsys.sources.base import Floats
-from recsys.state import FittedState
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -81,9 +81,11 @@ class Recommender:
         without recordings the recommender learns from listening and metadata alone.
 
         What was learned before is replaced once everything has been learned. Raises DataError for
-        data that cannot be learned from, and InvalidArgumentError where recordings have fewer
-        than two labels.
+        data that cannot be learned from, and InvalidArgumentError where both are given, or
+        recordings have fewer than two labels.
         """
+        if embeddings is not None and encoder is not None:
+            raise InvalidArgumentError("give embeddings or an encoder, not both")
         with tracking.run("fit", enabled=self.config.tracking) as run:
             run.params(self.config.model_dump(mode="json"))
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
@@ -91,7 +93,7 @@ class Recommender:
                 dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
             )
             catalog = Catalog.in_memory()
-            catalog.fill(_songs(state, scores))
+            catalog.fill(fitted_songs(state, scores))
             self._library = Library(state, catalog)
             self._folder = None
             if state.encoder is not None and encoder is None:
@@ -180,49 +182,23 @@ class Recommender:
         filters = self._filters(k, exclude_seen, exclude, only)
         users = np.array([str(user) for user in user_ids], dtype=object)
         rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
-        frames, fallback = [], []
+        parts, fallback = [no_hits()], []
         for start in range(0, len(users), _BATCH):
-            batch = rows[start : start + _BATCH]
-            vectors = np.asarray(library.state.user_vectors[np.maximum(batch, 0)])
-            personal = (batch >= 0) & vectors.any(axis=1)
-            seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in batch]
-            for group, served in (
-                (np.flatnonzero(personal), True),
-                (np.flatnonzero(~personal), False),
-            ):
-                if not len(group):
-                    continue
-                own = [seen[member] for member in group]
-                hits = (
-                    rank(library, vectors[group], filters, own)
-                    if served
-                    else popular(library, filters, own)
-                )
-                frames.append(
-                    pd.DataFrame(
-                        {"order": start + group[hits.query], "row": hits.item, SCORE: hits.score}
-                    )
-                )
-                if not served:
-                    fallback += users[start + group].tolist()
-        found = (
-            pd.concat(frames).sort_values("order", kind="stable")
-            if frames
-            else pd.DataFrame({"order": [], "row": [], SCORE: []}).astype(
-                {"order": int, "row": int}
-            )
-        )
-        result = pd.DataFrame(
+            hits, personal = rank_users(library, rows[start : start + _BATCH], filters)
+            parts.append(Hits(hits.query + start, hits.item, hits.score))
+            fallback += users[start : start + _BATCH][~personal].tolist()
+        hits = concatenate(parts)
+        frame = pd.DataFrame(
             {
-                USER_ID: users[found["order"]],
-                RANK: found.groupby("order").cumcount().to_numpy() + 1,
-                ITEM_ID: library.ids(found["row"].to_numpy()),
-                SCORE: found[SCORE].to_numpy(np.float32),
+                USER_ID: users[hits.query],
+                RANK: np.arange(len(hits.query)) - np.searchsorted(hits.query, hits.query) + 1,
+                ITEM_ID: library.ids(hits.item),
+                SCORE: hits.score,
             }
         )
         if fallback:
-            result.attrs["fallback_users"] = fallback
-        return result
+            frame.attrs["fallback_users"] = fallback
+        return frame
 
     def similar(self, item_id: str, k: int = 10, *, by: Similarity = "fused") -> pd.DataFrame:
         """The k items most like an item.
@@ -297,26 +273,9 @@ class Recommender:
                 dataset, library.state.encoder, workers=self.config.n_threads, progress=progress
             )
             embeddings, scores, failures = heard.embeddings, heard.scores, heard.failures
-        vectors = {} if embeddings is None else dict(zip(
-            embeddings.index.astype(str), embeddings.to_numpy(np.float32), strict=True
-        ))  # fmt: skip
-        songs = [
-            Song(
-                **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
-                tags={tag: row[tag] for tag in dataset.tags if row[tag] != ""},
-                embedding=(
-                    library.check_embedding(vectors[row[ITEM_ID]], row[ITEM_ID])
-                    if row[ITEM_ID] in vectors
-                    else None
-                ),
-                scores=(
-                    scores.loc[row[ITEM_ID]].astype(float).to_dict()
-                    if row[ITEM_ID] in scores.index
-                    else None
-                ),
-            )
-            for row in dataset.items.to_dict("records")
-        ]
+        if embeddings is None:
+            embeddings = pd.DataFrame()
+        songs = new_songs(library, dataset, embeddings, scores)
         self._add(songs)
         report = pd.DataFrame(
             {
@@ -406,6 +365,7 @@ class Recommender:
 
 
 _BATCH = 4096
+"""Users ranked at once."""
 
 
 def _check_k(k: int) -> None:
@@ -421,15 +381,3 @@ def _play_weights(plays: Mapping[str, float]) -> Floats:
                 f"history: plays of item {item!r} must be a positive number, not {weight}"
             )
     return weights
-
-
-def _songs(state: FittedState, scores: pd.DataFrame) -> Iterable[Song]:
-    tags = [name for name in state.items.columns if name not in (ITEM_ID, *ITEM_TEXT)]
-    probabilities = scores.to_dict("index")
-    for number, row in enumerate(state.items.to_dict("records")):
-        yield Song(
-            **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
-            tags={tag: row[tag] for tag in tags if row[tag] != ""},
-            embedding=state.embeddings[number] if state.has_embedding[number] else None,
-            scores=probabilities.get(row[ITEM_ID]),
-        )

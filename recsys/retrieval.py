@@ -53,7 +53,7 @@ class ExactIndex:
         from implicit.cpu.topk import topk
 
         if not len(self.items) or not len(queries):
-            return _no_hits()
+            return no_hits()
         rows, scores = topk(
             np.ascontiguousarray(self.items),
             np.ascontiguousarray(queries),
@@ -130,7 +130,7 @@ class AnnoyIndex:
             scores = self._exact.items[candidates] @ query
             order = np.argsort(-scores, kind="stable")[:k]
             parts.append(Hits(np.full(k, number), candidates[order], scores[order]))
-        return _concatenate(parts)
+        return concatenate(parts)
 
 
 class Searcher:
@@ -218,7 +218,7 @@ def _manifest_path(path: Path) -> Path:
 
 def _best(parts: Sequence[Hits], k: int) -> Hits:
     """The k best of each query out of several lists of hits."""
-    hits = _concatenate(parts)
+    hits = concatenate(parts)
     order = np.lexsort((-hits.score, hits.query))
     query = hits.query[order]
     rank = np.arange(len(query)) - np.searchsorted(query, query)
@@ -226,9 +226,11 @@ def _best(parts: Sequence[Hits], k: int) -> Hits:
     return Hits(hits.query[keep], hits.item[keep], hits.score[keep])
 
 
-def _concatenate(parts: Sequence[Hits]) -> Hits:
-    return Hits(*(np.concatenate(columns) for columns in zip(_no_hits(), *parts, strict=True)))
+def concatenate(parts: Sequence[Hits]) -> Hits:
+    """Several lists of hits, one behind the other."""
+    return Hits(*(np.concatenate(columns) for columns in zip(no_hits(), *parts, strict=True)))
 
 
-def _no_hits() -> Hits:
+def no_hits() -> Hits:
+    """An empty list."""
     return Hits(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
