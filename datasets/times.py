@@ -138,6 +138,8 @@ def _unix_problem(seconds: decimal.Decimal | float) -> str:
     if is_missing(seconds):
         return _MISSING
     magnitude = abs(float(seconds))
+    if np.isinf(magnitude):
+        return "is infinite; a time is expected"
     if magnitude >= _MILLISECONDS:
         return f"{seconds:.13g} is too large for unix seconds; is it milliseconds?"
     if magnitude >= _EDGE:

@@ -112,12 +112,19 @@ def map_distinct(values: Text, convert: Callable[[Any], Any]) -> Text:
 
 
 def single_values(column: "pd.Series[Any]") -> Text:
-    """The column's values, after a check that each is a single one and not, say, a list."""
+    """The column's values, after a check that each is single, and none a truth value.
+
+    (As dictionary keys True and 1 are equal, so :func:`map_distinct` could not tell them apart.)
+    """
     values = column.to_numpy(dtype=object)
     for row, value in enumerate(values):
-        if not (type(value) is str or _is_single(value)):
+        if type(value) is str:
+            continue
+        if not _is_single(value):
             problem = f"is of type {type(value).__name__}; a single value is expected"
             raise BadValueError(row, problem, 1)
+        if isinstance(value, bool | np.bool_):
+            raise BadValueError(row, f"{value} is a truth value; a number or text is expected", 1)
     return values
 
 
