@@ -1,0 +1,300 @@
+"""The command line: ``coldtune COMMAND --help`` says more of each."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datasets.errors import ColdtuneError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recsys.config import RecommenderConfig
+
+app = typer.Typer(
+    help="Recommend music, songs that nobody has played yet included.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random choices.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; all cores where not given.")]
+Tracking = Annotated[bool, typer.Option(help="Log the run to MLflow.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A RecommenderConfig as a JSON file.")
+]
+K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for catalogue, model and report.")] = Path(
+        "demo"
+    ),
+    seed: Seed = 0,
+    threads: Threads = None,
+    tracking: Tracking = True,
+) -> None:
+    """Make a demo catalogue and do everything with it, from audio to the evaluation report."""
+    from recsys.demonstration import demonstrate
+
+    demonstrate(out, _config(None, seed, threads, tracking))
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    config: Config = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    tracking: Tracking = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn from a data set and save the model."""
+    from datasets.folder import load_folder
+    from recsys import Recommender
+
+    settings = _config(config, seed, threads, tracking)
+    recommender = Recommender(settings).fit(load_folder(folder), progress=True)
+    recommender.save(out)
+    _print_info(recommender.info, as_json)
+    if not as_json:
+        typer.echo(f"model written to {out}")
+
+
+@app.command()
+def recommend(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    user: Annotated[str | None, typer.Argument(help="A user of the training data.")] = None,
+    k: K = 10,
+    history: Annotated[
+        list[str] | None, typer.Option(help="Item played by somebody else; repeat for more.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
+    seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """The items that a user will like best."""
+    from recsys import Recommender
+
+    frame = Recommender.load(model).recommend(
+        user, k, history=history, exclude_seen=not seen, exclude=exclude or (), only=only
+    )
+    fallback = frame.attrs.get("fallback")
+    if as_json:
+        typer.echo(json.dumps({"fallback": fallback, "items": _records(frame)}, indent=1))
+        return
+    if fallback:
+        typer.echo(f"Nothing is known of {user!r}: these are the {fallback} items.")
+    _print_frame(frame)
+
+
+@app.command()
+def similar(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    item: Annotated[str, typer.Argument(help="Item id.")],
+    k: K = 10,
+    by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
+    as_json: JsonFlag = False,
+) -> None:
+    """The items most like an item."""
+    from recsys import Recommender
+
+    if by not in ("sound", "taste", "fused"):
+        raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
+    frame = Recommender.load(model).similar(item, k, by=by)  # type: ignore[arg-type]
+    if as_json:
+        typer.echo(json.dumps(_records(frame), indent=1))
+    else:
+        _print_frame(frame)
+
+
+@app.command()
+def onboard(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    file: Annotated[Path, typer.Argument(help="Recording.")],
+    item_id: Annotated[str, typer.Option(help="Id of the new item.")],
+    title: str = "",
+    artist: str = "",
+    album: str = "",
+    genre: str = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Add a recording that nobody has played; it is recommendable at once."""
+    from recsys import Recommender
+
+    added = Recommender.load(model).onboard(
+        file, item_id=item_id, title=title, artist=artist, album=album, genre=genre
+    )
+    if as_json:
+        typer.echo(json.dumps(added._asdict()))
+    else:
+        typer.echo(
+            f"{added.item_id} is in the catalogue; "
+            f"it sounds like {added.predicted} ({added.probability:.0%})"
+        )
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
+    out: Annotated[Path, typer.Option(help="Report: a folder, or a file ending in .html.")],
+    k: Annotated[str, typer.Option("-k", "--k", help="Lengths of lists, as in 10,20.")] = "10,20",
+    models: Annotated[str, typer.Option(help="Models, as in hybrid,als; all by default.")] = "",
+    fraction: Annotated[float, typer.Option(help="Share held out by each split.")] = 0.2,
+    folds: Annotated[
+        int, typer.Option(help="Folds of the genre cross-validation; 0 leaves it out.")
+    ] = 3,
+    config: Config = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    tracking: Tracking = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure models side by side on warm and cold items and write a report."""
+    from datasets.folder import load_folder
+    from recsys.evaluating import evaluate_dataset
+    from recsys.lineup import MODELS
+
+    try:
+        ks = tuple(int(part) for part in k.split(","))
+    except ValueError:
+        raise InvalidArgumentError(f"--k must be whole numbers, as in 10,20, not {k!r}") from None
+    evaluation = evaluate_dataset(
+        load_folder(folder),
+        out,
+        _config(config, seed, threads, tracking),
+        models=[name.strip() for name in models.split(",")] if models else list(MODELS),
+        ks=ks,
+        fraction=fraction,
+        genre_folds=folds,
+        command=f"coldtune {' '.join(sys.argv[1:])}",
+        progress=True,
+    )
+    if as_json:
+        typer.echo(json.dumps(evaluation.comparison.to_dict(), indent=1))
+    else:
+        for sentence in evaluation.summary:
+            typer.echo(sentence)
+        typer.echo(f"report written to {evaluation.path}")
+
+
+@app.command()
+def info(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """What a saved model was learned from and how it blends its sources."""
+    from recsys import Recommender
+
+    _print_info(Recommender.load(model).info, as_json)
+
+
+def main() -> None:
+    """Run the command line; errors are one line and an exit code other than 0."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
+    except ColdtuneError as error:
+        _fail(str(error), 1)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of the command line itself
+            _fail(error.format_message(), 2)
+        if os.environ.get("COLDTUNE_DEBUG"):
+            raise
+        first = (str(error) or "no message").splitlines()[0]
+        _fail(f"unexpected {type(error).__name__}: {first} (COLDTUNE_DEBUG=1 shows where)", 70)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.exit(code)
+
+
+def _config(
+    path: Path | None, seed: int, threads: int | None, tracking: bool
+) -> "RecommenderConfig":
+    from recsys.config import RecommenderConfig
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise InvalidArgumentError(f"{path}: must hold a JSON object")
+    values = {"seed": seed, "threads": threads, **values}
+    if not tracking:
+        values["tracking"] = False
+    return RecommenderConfig.from_json(values)
+
+
+def _records(frame: "pd.DataFrame") -> Any:
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
+def _print_frame(frame: "pd.DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in frame.columns:
+        numeric = frame[name].dtype.kind in "if"
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3f}"
+    if str(value) in ("True", "False"):
+        return "yes" if str(value) == "True" else ""
+    return escape(str(value))
+
+
+def _print_info(info: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(info, indent=1, ensure_ascii=False))
+        return
+    dataset, items, blend = info["dataset"], info["items"], info["blend"]
+    typer.echo(
+        f"{dataset['n_users']:,} users, {dataset['n_items']:,} items "
+        f"({items['warm']:,} with listeners, {items['with_embedding']:,} heard, "
+        f"{info['onboarded']:,} onboarded since)"
+    )
+    for kind in ("warm", "cold"):
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
+        typer.echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
+    if info["encoder"]:
+        last = info["encoder"]["history"][-1]
+        typer.echo(
+            f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
+            f"last loss {last['loss']:.3f}"
+        )
+    for line in info["recordings_left_out"]:
+        typer.echo(f"left out: {line}")
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
+    typer.echo(f"seconds: {seconds}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""An offline evaluation from a data set to a report: splits, line-up, comparison, genre folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets.errors import EvaluationError
+from datasets.files import cache_folder
+from datasets.music import MusicDataset
+from evaluation.comparison import Comparison, compare
+from evaluation.conclusions import summarise
+from evaluation.report import write_report
+from evaluation.splits import Split, cold_split, warm_split
+from recsys import tracking
+from recsys.config import RecommenderConfig
+from recsys.lineup import CONTROLS, lineup
+
+if TYPE_CHECKING:
+    from evaluation.genre import GenreResult
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A comparison, the report written of it, and its summary in words."""
+
+    comparison: Comparison
+    genre: "GenreResult | None"
+    path: Path
+    summary: tuple[str, ...]
+
+
+def evaluate_dataset(
+    dataset: MusicDataset,
+    out: Path,
+    config: RecommenderConfig,
+    *,
+    models: Sequence[str],
+    ks: Sequence[int] = (10, 20),
+    fraction: float = 0.2,
+    genre_folds: int = 3,
+    notes: Sequence[str] = (),
+    command: str = "",
+    progress: bool = False,
+) -> Evaluation:
+    """Compare models on a warm and a cold split and write report.html and report.json.
+
+    out: a folder, or a file that ends in .html. models: names out of ``lineup.MODELS``; beside the
+    hybrid stand its controls. genre_folds: folds of the artist-disjoint genre cross-validation of
+    the network, 0 for none.
+
+    Raises EvaluationError where the data is too small to hold anything out.
+    """
+    path = out if out.suffix.lower() == ".html" else out / "report.html"
+    makers = lineup(models, config, progress=progress)
+    splits, remarks = _splits(dataset, fraction, config.seed)
+    with tracking.run("evaluation", enabled=config.tracking) as run:
+        run.params(config.model_dump(mode="json"))
+        run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        comparison = compare(
+            makers,
+            dataset,
+            splits,
+            ks=ks,
+            controls={name: CONTROLS[name] for name in makers if name in CONTROLS},
+            seed=config.seed,
+            progress=progress,
+        )
+        genre = _genre(dataset, config, genre_folds, progress) if genre_folds else None
+        _, as_json = write_report(
+            comparison,
+            path,
+            genre=genre,
+            notes=[*notes, *remarks],
+            configuration=config.model_dump(mode="json"),
+            command=command,
+        )
+        for row in comparison.table.to_dict("records"):
+            at = "" if row["k"] is None or row["k"] != row["k"] else f"_at_{int(row['k'])}"
+            name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
+            run.metrics({_metric_name(name): float(row["mean"])})
+        if genre is not None:
+            run.metrics({f"genre_{_metric_name(k)}": v for k, v in genre.mean.items()})
+        for file in (path, as_json):
+            run.artifact(file)
+    return Evaluation(comparison, genre, path, tuple(summarise(comparison)))
+
+
+def _splits(dataset: MusicDataset, fraction: float, seed: int) -> tuple[list[Split], list[str]]:
+    splits, remarks = [], []
+    for make in (warm_split, cold_split):
+        try:
+            splits.append(make(dataset, fraction, seed))
+        except EvaluationError as error:
+            remarks.append(f"Not measured: {error}")
+    if not splits:
+        raise EvaluationError(" ".join(remarks))
+    return splits, remarks
+
+
+def _genre(
+    dataset: MusicDataset, config: RecommenderConfig, folds: int, progress: bool
+) -> "GenreResult | None":
+    """Genre accuracy on unseen artists, where there are recordings, labels and artists for it."""
+    from embedding import SongEncoder
+    from embedding.extraction import extract
+    from evaluation.genre import genre_cross_validation
+
+    labels = dataset.recording_labels(config.encoder.tag).to_numpy()
+    artists = dataset.recording_artists().to_numpy()
+    labelled = labels != ""
+    if len(np.unique(labels[labelled])) < 2 or len(np.unique(artists[labelled])) < folds:
+        return None
+    extraction = extract(
+        dataset.recording_paths(),
+        config.encoder.snippet,
+        config.encoder.hyperimage,
+        workers=config.n_threads,
+        cache=cache_folder() / "hyperimages",
+        progress=progress,
+    )
+    return genre_cross_validation(
+        extraction.images,
+        labels,
+        artists,
+        lambda: SongEncoder(config.encoder),
+        folds=folds,
+        seed=config.seed,
+        image_recording=extraction.recording,
+        progress=progress,
+    )
+
+
+def _metric_name(text: str) -> str:
+    """MLflow takes letters, digits, and a few signs."""
+    return "".join(sign if sign.isalnum() or sign in "_-./ " else "_" for sign in text)
