@@ -42,7 +42,10 @@ def read_entry(entry: Path, shape: tuple[int, int, int]) -> Array | None:
     digest, array = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if hashlib.sha256(array).digest() != digest:
         return None
-    images: Array = np.load(io.BytesIO(array), allow_pickle=False)
+    try:
+        images: Array = np.load(io.BytesIO(array), allow_pickle=False)
+    except ValueError:
+        return None
     return images if images.shape[1:] == shape else None
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from datasets.errors import AudioError, InvalidArgumentError
+from datasets.errors import ArtifactError, AudioError, InvalidArgumentError
 from embedding.audio import load_snippets
 from embedding.cache import ImageCache, read_entry, write_entry
 from embedding.config import HyperImageConfig, SnippetConfig
@@ -76,6 +77,7 @@ def extract(
 
     Raises:
         InvalidArgumentError: ``workers`` is negative.
+        ArtifactError: the cache's folder cannot be made.
     """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
@@ -117,6 +119,10 @@ def _look_up(
         for number, path in enumerate(files):
             yield _Job(number, path, snippet, config, None), None
         return
+    try:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{cache}: the cache cannot be made there: {error.strerror}") from error
     images = ImageCache(Path(cache), f"{CODE_VERSION} {snippet.digest()} {config.digest()}")
     shape = (config.channels, config.height, config.width)
 
@@ -163,7 +169,9 @@ def _images_or_reason(job: _Job) -> Array | str:
         # Whatever else an odd file brings about, it must not cost the other thousand.
         return f"{job.path}: cannot be used ({type(error).__name__}: {error})"
     if job.entry:
-        write_entry(job.entry, images)
+        # A full disk costs the cache, not the images.
+        with suppress(OSError):
+            write_entry(job.entry, images)
     return images
 
 

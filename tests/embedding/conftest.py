@@ -1,0 +1,47 @@
+"""What the tests of the audio side share: small recordings made on the spot."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def sound(seconds: float, rate: int = 22050, *, pitch: float = 440.0, seed: int = 0) -> Array:
+    """A tone that beats twice a second over a little noise: float32 [samples], peak below 1."""
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(seed).normal(size=len(time))
+    beat = 0.2 + 0.8 * (np.modf(2 * time)[0] < 0.25)
+    return (0.5 * beat * np.sin(2 * np.pi * pitch * time) + 0.01 * noise).astype(np.float32)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a recording and gives its path."""
+
+    def write(name: str = "song.wav", seconds: float = 6.0, rate: int = 22050, **kwargs) -> Path:
+        channels = kwargs.pop("channels", 1)
+        samples = kwargs.pop("samples", None)
+        subtype = kwargs.pop("subtype", None)
+        if samples is None:
+            samples = sound(seconds, rate, **kwargs)
+        if channels > 1:
+            samples = np.repeat(np.asarray(samples)[:, None], channels, axis=1)
+        path = tmp_path / name
+        soundfile.write(path, samples, rate, subtype=subtype)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_recordings() -> list[Path]:
+    """Real recordings of several formats, where they are at hand."""
+    folder = Path(__file__).parents[3] / "shared" / "data" / "real-mini" / "audio"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}")
+    return sorted(folder.iterdir())

@@ -1,0 +1,304 @@
+"""Snippets: which part of a recording, in which form; and recordings that cannot be used."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets.errors import AudioError
+from embedding import audio
+from embedding.config import SnippetConfig
+
+RATE = 22050
+
+
+def ramp(seconds: float, rate: int = RATE) -> np.ndarray:
+    """Samples that tell their own time: from 0 at the start to 0.5 at the end."""
+    return np.linspace(0, 0.5, round(seconds * rate), dtype=np.float32)
+
+
+class TestPlaces:
+    def test_one_snippet(self) -> None:
+        places = {"start": 0, "middle": 50, "end": 100}
+        for position, start in places.items():
+            snippet = SnippetConfig(seconds=1, position=position)
+            assert audio.snippet_starts(300, 200, snippet) == [start]
+
+    def test_several_are_spread_evenly(self) -> None:
+        # 1,000 frames in 4 parts: middles 125, 375, 625, 875; snippets of 100 around them.
+        assert audio.snippet_starts(1000, 100, SnippetConfig(count=4)) == [75, 325, 575, 825]
+
+    def test_they_stay_inside(self) -> None:
+        # Middles 50 and 150 of 200 frames, of snippets of 150: starts -25 and 75.
+        assert audio.snippet_starts(200, 150, SnippetConfig(count=2)) == [0, 50]
+
+    def test_a_recording_shorter_than_a_snippet_has_one(self) -> None:
+        assert audio.snippet_starts(99, 100, SnippetConfig(count=5)) == [0]
+
+    @given(
+        frames=st.integers(1, 10**7),
+        length=st.integers(1, 10**6),
+        count=st.integers(1, 50),
+        position=st.sampled_from(["start", "middle", "end"]),
+    )
+    def test_always_inside(self, frames: int, length: int, count: int, position: str) -> None:
+        starts = audio.snippet_starts(frames, length, SnippetConfig(count=count, position=position))
+        assert starts == sorted(set(starts))
+        assert 1 <= len(starts) <= count
+        assert starts[0] >= 0
+        assert starts[-1] + min(length, frames) <= frames
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+def test_every_format_gives_the_middle_five_seconds(recording, extension: str) -> None:
+    path = recording(f"song.{extension}", samples=ramp(9))
+    (y,) = audio.load_snippets(path, SnippetConfig(), RATE)
+    assert y.shape == (5 * RATE,)
+    assert y.dtype == np.float32
+    # Seconds 2 to 7 of a ramp to 0.5 in 9 s; lossy formats keep so slow a rise only roughly.
+    lossless = extension in ("wav", "flac")
+    if lossless:
+        np.testing.assert_allclose(y[[0, -1]], [1 / 9, 7 / 18], atol=1e-4)
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+def test_only_the_wanted_part_is_as_decoding_it_all(recording, extension: str) -> None:
+    path = recording(f"song.{extension}", seconds=20, rate=44100)
+    whole = soundfile.read(path, dtype="float32")[0]
+    (y,) = audio.load_snippets(path, SnippetConfig(seconds=2), 44100)
+    expected = whole[9 * 44100 : 11 * 44100]
+    assert len(y) == len(expected)
+    # A lossy decoder that starts in the middle settles within a few frames.
+    np.testing.assert_allclose(y[8192:], expected[8192:], atol=2e-3)
+
+
+def test_no_more_than_the_snippet_is_read(recording, monkeypatch) -> None:
+    path = recording("long.flac", seconds=60)
+    read = []
+    original = soundfile.SoundFile.read
+
+    def counting(self, frames=-1, *args, **kwargs):
+        read.append(frames)
+        return original(self, frames, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counting)
+    audio.load_snippets(path, SnippetConfig(count=3), RATE)
+    assert read == [5 * RATE] * 3
+
+
+def test_resampling_keeps_a_tone(recording) -> None:
+    time = np.arange(6 * 48000) / 48000
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * time)
+    path = recording("tone.wav", samples=tone, rate=48000, subtype="FLOAT")
+    (y,) = audio.load_snippets(path, SnippetConfig(seconds=1, position="start"), RATE)
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    np.testing.assert_allclose(y[500:-500], expected[500:-500], atol=1e-4)
+
+
+def test_what_would_alias_is_gone() -> None:
+    above = np.sin(2 * np.pi * 15000 * np.arange(48000) / 48000).astype(np.float32)
+    assert np.abs(audio.resample(above, 48000, RATE)[200:-200]).max() < 1e-4
+
+
+class TestMono:
+    def test_is_the_mean_of_the_channels(self) -> None:
+        samples = np.array([[1, 0, 0.5], [0.2, 0.4, 0]], dtype=np.float32)
+        np.testing.assert_allclose(audio.to_mono(samples), [0.5, 0.2], rtol=1e-6)
+
+    def test_of_channels_that_cancel_is_one_of_them(self) -> None:
+        y = ramp(1)
+        np.testing.assert_array_equal(audio.to_mono(np.stack([y, -y], axis=1)), y)
+
+    def test_of_huge_samples_does_not_overflow(self) -> None:
+        assert np.isfinite(audio.to_mono(np.full((2, 8), 3e38, dtype=np.float32))).all()
+
+
+class TestShortAndSilent:
+    def test_a_short_recording_is_repeated(self, recording) -> None:
+        path = recording("short.wav", samples=ramp(0.2), subtype="FLOAT")
+        (y,) = audio.load_snippets(path, SnippetConfig(count=3), RATE)
+        np.testing.assert_allclose(y, np.resize(ramp(0.2), 5 * RATE), atol=1e-6)
+
+    def test_a_silent_snippet_gives_way_to_those_that_sound(self, recording) -> None:
+        y = ramp(20) + 0.1
+        y[: 10 * RATE] = 0
+        snippets = audio.load_snippets(
+            recording("half.wav", samples=y), SnippetConfig(seconds=2, count=4), RATE
+        )
+        assert len(snippets) == 2
+
+    def test_a_silent_middle_gives_way_to_the_loudest_part(self, recording) -> None:
+        y = np.zeros(30 * RATE)
+        y[2 * RATE : 4 * RATE] = 0.1
+        y[26 * RATE : 27 * RATE] = 0.5
+        (snippet,) = audio.load_snippets(
+            recording("gap.wav", samples=y, subtype="FLOAT"), SnippetConfig(), RATE
+        )
+        np.testing.assert_array_equal(snippet, y[25 * RATE :].astype(np.float32))
+
+    @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+    def test_silence_is_an_error(self, recording, extension: str) -> None:
+        path = recording(f"silence.{extension}", samples=np.zeros(8 * RATE))
+        with pytest.raises(AudioError, match=rf"silence\.{extension}: is silent"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+    def test_a_constant_is_silence(self, recording) -> None:
+        path = recording("offset.wav", samples=np.full(RATE, 0.25))
+        with pytest.raises(AudioError, match="is silent"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+    def test_very_quiet_is_not_silent(self, recording) -> None:
+        path = recording("quiet.wav", samples=1e-5 * ramp(6), subtype="FLOAT")
+        assert len(audio.load_snippets(path, SnippetConfig(), RATE)) == 1
+
+
+class TestBadInput:
+    def error(self, path: Path, pattern: str) -> None:
+        with pytest.raises(AudioError, match=pattern) as caught:
+            audio.load_snippets(path, SnippetConfig(), RATE)
+        message = str(caught.value)
+        assert path.name in message
+        assert "\n" not in message
+
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        self.error(tmp_path / "nowhere.mp3", "no such file")
+
+    def test_a_folder(self, tmp_path: Path) -> None:
+        self.error(tmp_path, "folder")
+
+    def test_an_empty_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "empty.mp3"
+        path.touch()
+        self.error(path, "empty")
+
+    @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
+    def test_text_and_noise_under_the_name_of_a_recording(
+        self, tmp_path: Path, extension: str, monkeypatch
+    ) -> None:
+        monkeypatch.setenv("PATH", "")
+        path = tmp_path / f"text.{extension}"
+        path.write_text("la la la\n" * 500)
+        self.error(path, "damaged, or not audio")
+        path.write_bytes(np.random.default_rng(0).bytes(50_000))
+        self.error(path, "damaged, or not audio|has 0 s")
+
+    @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
+    def test_a_recording_cut_in_the_middle_is_used_as_far_as_it_goes(
+        self, recording, extension: str
+    ) -> None:
+        path = recording(f"cut.{extension}", seconds=40)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        for snippet in (SnippetConfig(), SnippetConfig(position="end"), SnippetConfig(count=3)):
+            for y in audio.load_snippets(path, snippet, RATE):
+                assert len(y) == 5 * RATE
+                assert np.abs(y).max() > 0.3
+
+    @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
+    def test_a_recording_cut_after_its_header_is_an_error(self, recording, extension: str) -> None:
+        path = recording(f"stump.{extension}", seconds=20, rate=44100)
+        path.write_bytes(path.read_bytes()[:300])
+        self.error(path, "at least|damaged")
+
+    def test_an_mp3_without_its_header_of_lengths(self, recording) -> None:
+        path = recording("headless.mp3", seconds=30)
+        path.write_bytes(path.read_bytes()[path.stat().st_size // 3 :])
+        (y,) = audio.load_snippets(path, SnippetConfig(position="end"), RATE)
+        assert len(y) == 5 * RATE
+        assert np.abs(y[: 4 * RATE]).max() > 0.3
+
+    def test_40_milliseconds_are_too_short_and_60_are_not(self, recording) -> None:
+        self.error(recording("short.wav", seconds=0.04), "0.04 s of sound")
+        path = recording("enough.wav", seconds=0.06)
+        assert len(audio.load_snippets(path, SnippetConfig(), RATE)[0]) == 5 * RATE
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_samples_that_are_no_numbers(self, recording, bad: float) -> None:
+        y = ramp(6)
+        y[3 * RATE] = bad
+        self.error(recording("bad.wav", samples=y, subtype="FLOAT"), "NaN or infinite")
+
+    def test_a_sample_rate_of_1_hz(self, recording) -> None:
+        self.error(recording("slow.wav", samples=ramp(1), rate=1), "1 samples a second")
+
+    @pytest.mark.parametrize("rate", [4000, 192_000])
+    def test_odd_rates_are_read(self, recording, rate: int) -> None:
+        (y,) = audio.load_snippets(recording(seconds=6, rate=rate), SnippetConfig(), RATE)
+        assert len(y) == 5 * RATE
+
+    def test_eight_channels_are_read(self, recording) -> None:
+        path = recording(samples=ramp(6), channels=8, subtype="FLOAT")
+        (y,) = audio.load_snippets(path, SnippetConfig(position="start"), RATE)
+        np.testing.assert_allclose(y, ramp(6)[: 5 * RATE], atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "name", ["two words 'quoted' \"twice\".wav", "песня 日本語 ñ.wav", "-i.wav"]
+    )
+    def test_odd_names_are_read(self, recording, name: str) -> None:
+        assert len(audio.load_snippets(recording(name), SnippetConfig(), RATE)) == 1
+
+    @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+    def test_a_name_that_is_no_text(self, recording, tmp_path: Path) -> None:
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav"))
+        try:
+            recording().rename(path)
+        except OSError:
+            pytest.skip("this file system only takes names that are text")
+        assert len(audio.load_snippets(path, SnippetConfig(), RATE)) == 1
+        path.write_text("text")
+        with pytest.raises(AudioError) as caught:
+            audio.load_snippets(path, SnippetConfig(), RATE)
+        assert str(caught.value).encode("utf-8")
+
+    def test_an_impossible_name(self) -> None:
+        with pytest.raises(AudioError, match="cannot be read"):
+            audio.load_snippets("null\0byte.wav", SnippetConfig(), RATE)
+
+
+class TestFfmpeg:
+    """With a stand-in for the program, since it need not be installed."""
+
+    def install(self, folder: Path, monkeypatch, script: str) -> None:
+        program = folder / "bin" / "ffmpeg"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    def test_without_it_the_message_says_so(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setenv("PATH", "")
+        path = tmp_path / "song.m4a"
+        path.write_bytes(b"\0\0\0 ftypM4A " + bytes(1000))
+        with pytest.raises(AudioError, match=r"song\.m4a: .*ffmpeg.*not installed"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+    def test_what_it_makes_of_the_file_is_read(self, recording, tmp_path, monkeypatch) -> None:
+        converted = recording("converted.wav", samples=ramp(9), subtype="FLOAT")
+        # The last argument is the target; the source comes after -i and as a "file:" address.
+        self.install(
+            tmp_path,
+            monkeypatch,
+            f'case "$*" in *"-i file:/"*"odd name.m4a"*) ;; *) exit 1;; esac\n'
+            f'for last; do :; done; cp "{converted}" "$last"',
+        )
+        path = tmp_path / "odd name.m4a"
+        path.write_bytes(b"\0\0\0 ftypM4A ")
+        (y,) = audio.load_snippets(path, SnippetConfig(), RATE)
+        np.testing.assert_array_equal(y, ramp(9)[2 * RATE : 7 * RATE])
+
+    def test_its_reason_is_passed_on(self, tmp_path: Path, monkeypatch) -> None:
+        self.install(tmp_path, monkeypatch, "echo moov atom not found >&2; exit 1")
+        path = tmp_path / "broken.m4a"
+        path.write_bytes(b"\0\0\0 ftypM4A ")
+        with pytest.raises(AudioError, match=r"broken\.m4a: .*moov atom not found"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+
+def test_real_recordings_of_every_format_are_read(real_recordings) -> None:
+    for path in real_recordings[::7]:
+        (y,) = audio.load_snippets(path, SnippetConfig(), RATE)
+        assert y.shape == (5 * RATE,)
+        assert 0.001 < np.abs(y).max() < 2

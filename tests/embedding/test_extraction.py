@@ -1,0 +1,221 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.errors import ArtifactError, InvalidArgumentError
+from embedding import extraction
+from embedding.audio import load_snippets
+from embedding.config import HyperImageConfig, SnippetConfig
+from embedding.extraction import extract
+from embedding.hyperimage import hyperimage
+from embedding.pool import Crashed, in_processes
+
+SNIPPET = SnippetConfig(seconds=2)
+IMAGE = HyperImageConfig()
+
+
+@pytest.fixture
+def songs(recording) -> list[Path]:
+    return [
+        recording(
+            f"{n}.wav", seconds=3, pitch=200.0 + 30 * n, seed=n, rate=22050 if n % 2 else 44100
+        )
+        for n in range(5)
+    ]
+
+
+def test_images_in_the_order_of_the_paths(songs: list[Path]) -> None:
+    found = extract(songs, SNIPPET, IMAGE)
+    assert found.images.shape == (5, 1, 128, 128)
+    assert found.images.dtype == np.float32
+    assert found.recording.tolist() == [0, 1, 2, 3, 4]
+    assert found.failures == ()
+    assert found.extracted == 5
+    (y,) = load_snippets(songs[3], SNIPPET, 22050)
+    np.testing.assert_allclose(found.images[3], hyperimage(y, IMAGE), atol=1e-5)
+
+
+def test_several_snippets_belong_to_one_recording(songs: list[Path], recording) -> None:
+    short = recording("short.wav", seconds=1)
+    found = extract([songs[0], short, songs[1]], SnippetConfig(seconds=1.5, count=2), IMAGE)
+    assert found.recording.tolist() == [0, 0, 1, 2, 2]
+    assert len(found.images) == 5
+
+
+def test_processes_give_what_this_process_gives(songs: list[Path]) -> None:
+    here = extract(songs, SNIPPET, IMAGE, workers=0)
+    there = extract([str(path) for path in songs], SNIPPET, IMAGE, workers=2)
+    np.testing.assert_array_equal(here.images, there.images)
+    np.testing.assert_array_equal(here.recording, there.recording)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_recording_is_reported_and_the_others_are_used(
+    songs: list[Path], tmp_path: Path, workers: int
+) -> None:
+    bad = tmp_path / "bad.mp3"
+    bad.write_text("text")
+    missing = tmp_path / "missing.wav"
+    found = extract([songs[0], bad, missing, songs[1]], SNIPPET, IMAGE, workers=workers)
+    assert found.recording.tolist() == [0, 3]
+    assert [failure.path for failure in found.failures] == [bad, missing]
+    assert "bad.mp3" in found.failures[0].message
+    assert "no such file" in found.failures[1].message
+    assert found.extracted == 2
+
+
+def test_nothing_usable_gives_no_images(tmp_path: Path) -> None:
+    found = extract([tmp_path / "missing.wav"], SNIPPET, IMAGE)
+    assert found.images.shape == (0, 1, 128, 128)
+    assert len(found.failures) == 1
+    assert extract([], SNIPPET, IMAGE).images.shape == (0, 1, 128, 128)
+
+
+def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch) -> None:
+    def failing(path, snippet, rate):
+        if path == songs[1]:
+            raise MemoryError("too large")
+        return load_snippets(path, snippet, rate)
+
+    monkeypatch.setattr(extraction, "load_snippets", failing)
+    found = extract(songs, SNIPPET, IMAGE)
+    assert found.recording.tolist() == [0, 2, 3, 4]
+    assert found.failures[0].message == f"{songs[1]}: cannot be used (MemoryError: too large)"
+
+
+def test_a_negative_number_of_workers_is_an_error(songs: list[Path]) -> None:
+    with pytest.raises(InvalidArgumentError, match="workers"):
+        extract(songs, SNIPPET, IMAGE, workers=-1)
+
+
+class TestCache:
+    def test_a_second_run_extracts_nothing(self, songs: list[Path], tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        first = extract(songs, SNIPPET, IMAGE, cache=cache)
+        second = extract(songs, SNIPPET, IMAGE, cache=cache)
+        assert (first.extracted, second.extracted) == (5, 0)
+        np.testing.assert_array_equal(first.images, second.images)
+
+    def test_it_knows_content_and_not_names(self, songs: list[Path], tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        extract(songs, SNIPPET, IMAGE, cache=cache)
+        moved = songs[0].rename(tmp_path / "moved.wav")
+        assert extract([moved], SNIPPET, IMAGE, cache=cache).extracted == 0
+        songs[1].write_bytes(songs[2].read_bytes()[:-4])
+        assert extract([songs[1]], SNIPPET, IMAGE, cache=cache).extracted == 1
+
+    def test_other_settings_are_other_entries(self, songs: list[Path], tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        extract(songs[:1], SNIPPET, IMAGE, cache=cache)
+        assert extract(songs[:1], SnippetConfig(seconds=1), IMAGE, cache=cache).extracted == 1
+        assert extract(songs[:1], SNIPPET, IMAGE.replace(n_mels=64), cache=cache).extracted == 1
+
+    def test_another_version_of_the_code_is_another_entry(
+        self, songs: list[Path], tmp_path: Path, monkeypatch
+    ) -> None:
+        extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache")
+        monkeypatch.setattr(extraction, "CODE_VERSION", extraction.CODE_VERSION + 1)
+        assert extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache").extracted == 1
+
+    @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+    def test_a_damaged_entry_is_made_again(
+        self, songs: list[Path], tmp_path: Path, damage: str
+    ) -> None:
+        cache = tmp_path / "cache"
+        good = extract(songs, SNIPPET, IMAGE, cache=cache)
+        entry = sorted(cache.rglob("*.images"))[0]
+        content = bytearray(entry.read_bytes())
+        content[len(content) // 2] ^= 1
+        entry.write_bytes({"cut": content[:100], "flip": content, "empty": b""}[damage])
+        again = extract(songs, SNIPPET, IMAGE, cache=cache)
+        assert again.extracted == 1
+        np.testing.assert_array_equal(good.images, again.images)
+        assert extract(songs, SNIPPET, IMAGE, cache=cache).extracted == 0
+
+    def test_a_folder_that_cannot_be_made_is_an_error(self, songs: list[Path]) -> None:
+        with pytest.raises(ArtifactError, match=r"0\.wav"):
+            extract(songs, SNIPPET, IMAGE, cache=songs[0] / "cache")
+
+    def test_an_interrupted_run_goes_on_where_it_was(self, recording, tmp_path: Path) -> None:
+        songs = [recording(f"{n}.flac", seconds=3, seed=n) for n in range(40)]
+        cache = tmp_path / "cache"
+        code = (
+            "import sys; from pathlib import Path\n"
+            "from embedding import HyperImageConfig, SnippetConfig\n"
+            "from embedding.extraction import extract\n"
+            "paths = [Path(p) for p in sys.argv[2:]] * 50\n"
+            "extract(paths, SnippetConfig(seconds=2), HyperImageConfig(), workers=1,"
+            " cache=Path(sys.argv[1]))\n"
+        )
+        # No `if __name__ == '__main__'` in the script, and it works.
+        script = tmp_path / "script.py"
+        script.write_text(code)
+        command = [sys.executable, str(script), str(cache), *map(str, songs)]
+        running = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
+        )
+        deadline = time.monotonic() + 60
+        while len(list(cache.rglob("*.images"))) < 5:
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=30) != 0
+        done = len(list(cache.rglob("*.images")))
+        assert done >= 5
+        found = extract(songs, SNIPPET, IMAGE, cache=cache)
+        assert found.extracted == 40 - done
+        assert found.failures == ()
+
+
+class TestCrash:
+    def test_a_crash_costs_its_own_job_alone(self) -> None:
+        def work(number: int) -> int:
+            if number in (3, 17):
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return number * number
+
+        results = dict(in_processes(work, range(20), 2))
+        crashed = {number for number, result in results.items() if isinstance(result, Crashed)}
+        assert crashed == {3, 17}
+        assert all(results[n] == n * n for n in range(20) if n not in crashed)
+
+    def test_a_recording_that_crashes_the_decoder_is_reported(
+        self, songs: list[Path], monkeypatch
+    ) -> None:
+        original = extraction._images_or_reason
+        bad = songs[2]
+
+        def crashing(job):
+            if job.path == bad:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return original(job)
+
+        monkeypatch.setattr(extraction, "_images_or_reason", crashing)
+        found = extract(songs, SNIPPET, IMAGE, workers=2)
+        assert found.recording.tolist() == [0, 1, 3, 4]
+        assert found.failures[0].path == bad
+        assert "crashed" in found.failures[0].message
+
+
+def test_workers_do_not_load_torch() -> None:
+    def loaded(_job: int) -> set[str]:
+        import embedding.extraction  # noqa: F401
+
+        return {"torch", "librosa"} & set(sys.modules)
+
+    assert dict(in_processes(loaded, [0], 1)) == {0: set()}
+
+
+def test_real_recordings(real_recordings, tmp_path: Path) -> None:
+    files = real_recordings[::5]
+    found = extract(files, SnippetConfig(count=2), IMAGE, workers=2, cache=tmp_path)
+    assert found.failures == ()
+    assert len(found.images) == 2 * len(files)
+    assert np.isfinite(found.images).all()
