@@ -181,6 +181,10 @@ class Catalog:
         with self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.execute(text("VACUUM INTO :path"), {"path": str(path)})
+        # The first opening changes the file: let that happen before its digest is taken.
+        copy = Catalog.open(path)
+        copy.revision()
+        copy.close()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -258,7 +258,9 @@ def _print_frame(frame: "pd.DataFrame") -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # A pipe has no width: there every row is one line, however long.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What all tests share: nothing written outside temporary folders, and small data with a known answer."""
+"""What all tests share: writing in temporary folders only, and small data with a known answer."""
 
 import os
 from pathlib import Path
