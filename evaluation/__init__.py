@@ -1,0 +1,53 @@
+"""Offline evaluation of any recommender: splits that cannot leak, metrics, comparison, report."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evaluation.baselines import Popularity, PopularityOracle, Random
+    from evaluation.comparison import Comparison, compare
+    from evaluation.genre import GenreResult, genre_cross_validation
+    from evaluation.model import Model
+    from evaluation.report import write_report
+    from evaluation.splits import Split, cold_split, warm_split
+
+__all__ = [
+    "Comparison",
+    "GenreResult",
+    "Model",
+    "Popularity",
+    "PopularityOracle",
+    "Random",
+    "Split",
+    "cold_split",
+    "compare",
+    "genre_cross_validation",
+    "warm_split",
+    "write_report",
+]
+
+_MODULES = {
+    "Comparison": "evaluation.comparison",
+    "GenreResult": "evaluation.genre",
+    "Model": "evaluation.model",
+    "Popularity": "evaluation.baselines",
+    "PopularityOracle": "evaluation.baselines",
+    "Random": "evaluation.baselines",
+    "Split": "evaluation.splits",
+    "cold_split": "evaluation.splits",
+    "compare": "evaluation.comparison",
+    "genre_cross_validation": "evaluation.genre",
+    "warm_split": "evaluation.splits",
+    "write_report": "evaluation.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use (PEP 562), so that importing the package costs next to nothing.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,178 @@
+"""Models without any model in them: what every figure has to be held against."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID, WEIGHT
+from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
+from datasets.music import MusicDataset
+
+_CELLS = 8_000_000
+"""Users × items scored at once."""
+
+
+class _Baseline:
+    """Fitting, onboarding and list making that the baselines share."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._items: pd.Index[str] = pd.Index([], dtype=object)
+        self._seen: dict[str, NDArray[np.int64]] | None = None
+
+    def fit(self, dataset: MusicDataset) -> Self:
+        """Learn the catalogue and what each user has in training."""
+        self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)
+        played = _played(dataset)
+        rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.int64)
+        users, names = pd.factorize(played[USER_ID])
+        order = np.argsort(users, kind="stable")
+        ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
+        self._seen = dict(zip(names, np.split(rows[order], ends), strict=True))
+        return self
+
+    def onboard_many(self, dataset: MusicDataset) -> Self:
+        """Add the items of ``dataset`` that are not known yet; they have no listeners."""
+        new = pd.Index(dataset.items[ITEM_ID], dtype=object)
+        self._items = self._items.append(new[~new.isin(self._items)])
+        return self
+
+    def recommend_many(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        only: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The best ``k`` items for each user: user_id, rank, item_id, score.
+
+        Raises :class:`~datasets.errors.NotFittedError` before ``fit``,
+        :class:`~datasets.errors.InvalidArgumentError` for k < 1 and
+        :class:`~datasets.errors.UnknownItemError` for an unknown id in ``only``.
+        """
+        if self._seen is None:
+            raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
+        if k < 1:
+            raise InvalidArgumentError(f"k must be at least 1, not {k}")
+        allowed = self._allowed(only)
+        users = list(user_ids)
+        step = max(1, _CELLS // max(len(self._items), 1))
+        blocks = [
+            self._block(users[start : start + step], k, exclude_seen, allowed)
+            for start in range(0, max(len(users), 1), step)
+        ]
+        return pd.concat(blocks, ignore_index=True)
+
+    def _allowed(self, only: Sequence[str] | None) -> NDArray[np.int64]:
+        if only is None:
+            return np.arange(len(self._items))
+        rows = self._items.get_indexer(pd.Index(list(only), dtype=object))
+        if (rows < 0).any():
+            raise UnknownItemError(f"no item {list(only)[int(rows.argmin())]!r} in the catalogue")
+        return np.unique(rows)
+
+    def _block(
+        self, users: list[str], k: int, exclude_seen: bool, allowed: NDArray[np.int64]
+    ) -> pd.DataFrame:
+        seen = np.zeros((len(users), len(self._items)), dtype=bool)
+        if exclude_seen and self._seen is not None:
+            for row, user in enumerate(users):
+                if user in self._seen:
+                    seen[row, self._seen[user]] = True
+        longest = k + int(seen.sum(axis=1).max(initial=0))
+        order, score = self._ordered(users, allowed, longest)
+        fresh = ~np.take_along_axis(seen, order, axis=1)
+        place = fresh.cumsum(axis=1)
+        chosen, column = np.nonzero(fresh & (place <= k))
+        return pd.DataFrame(
+            {
+                USER_ID: np.array(users, dtype=object)[chosen],
+                RANK: place[chosen, column],
+                ITEM_ID: self._items.to_numpy()[order[chosen, column]],
+                SCORE: score[chosen, column],
+            }
+        )
+
+    def _ordered(
+        self, users: list[str], allowed: NDArray[np.int64], longest: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The first ``longest`` allowed items of each user, best first, and their scores."""
+        raise NotImplementedError
+
+
+class Popularity(_Baseline):
+    """The items with the most listeners in training, the same for everybody.
+
+    Equally popular items, such as all cold ones, come in an order drawn by ``seed``: the order of
+    the catalogue often follows popularity and would leak it.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._listeners: pd.Series[int] = pd.Series(dtype=np.int64)
+
+    def fit(self, dataset: MusicDataset) -> Self:
+        """Count the listeners of every item."""
+        self._listeners = _played(dataset)[ITEM_ID].value_counts()
+        return super().fit(dataset)
+
+    def _ordered(
+        self, users: list[str], allowed: NDArray[np.int64], longest: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        count = self._listeners.reindex(self._items, fill_value=0).to_numpy(dtype=np.float64)
+        luck = np.random.default_rng(self.seed).random(len(self._items))
+        order = allowed[np.lexsort((luck[allowed], -count[allowed]))][:longest]
+        shape = (len(users), len(order))
+        return np.broadcast_to(order, shape), np.broadcast_to(count[order], shape)
+
+
+class PopularityOracle(Popularity):
+    """A control: popularity that knows the listeners of the test side too.
+
+    What a ranking that is the same for everybody could reach at best. Not a model: it is made
+    with the complete data set.
+    """
+
+    def __init__(self, complete: MusicDataset, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._complete = complete
+
+    def fit(self, dataset: MusicDataset) -> Self:
+        """Learn the catalogue of ``dataset`` and the listeners of the complete data set."""
+        super().fit(dataset)
+        self._listeners = _played(self._complete)[ITEM_ID].value_counts()
+        return self
+
+
+class Random(_Baseline):
+    """Every user gets an order of their own, drawn by ``seed`` and the user's id."""
+
+    def _ordered(
+        self, users: list[str], allowed: NDArray[np.int64], longest: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        score = np.empty((len(users), len(allowed)))
+        for row, user in enumerate(users):
+            random = np.random.default_rng([self.seed, zlib.crc32(user.encode())])
+            score[row] = random.random(len(self._items))[allowed]
+        longest = min(longest, len(allowed))
+        if longest < len(allowed):
+            best = np.argpartition(-score, longest - 1, axis=1)[:, :longest]
+        else:
+            best = np.broadcast_to(np.arange(len(allowed)), score.shape)
+        score = np.take_along_axis(score, best, axis=1)
+        down = np.argsort(-score, axis=1)
+        return (
+            allowed[np.take_along_axis(best, down, axis=1)],
+            np.take_along_axis(score, down, axis=1),
+        )
+
+
+def _played(dataset: MusicDataset) -> pd.DataFrame:
+    """Distinct (user, item) pairs with a weight above 0."""
+    frame = dataset.interactions
+    return frame.loc[frame[WEIGHT] > 0, [USER_ID, ITEM_ID]].drop_duplicates()

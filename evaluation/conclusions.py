@@ -1,0 +1,203 @@
+"""What the figures allow one to say, in words, by rules.
+
+A difference is stated only where its paired bootstrap interval leaves out 0; everything else is
+"no difference shown".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.comparison import Comparison
+from evaluation.metrics import ITEM_AUC
+from evaluation.resampling import Interval
+from evaluation.trial import CATALOGUE, COLD
+
+_FEW_ITEMS = 50
+
+
+def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
+    """At most three sentences: new items, what the controls say about them, known items.
+
+    ``noun`` is what the items are called. nDCG at the shortest list decides which model is best.
+    """
+    sentences = []
+    cold = first_split(comparison, "cold")
+    if cold is not None:
+        sentences.append(_headline(comparison, cold, COLD, f"On {noun} nobody has played"))
+        sentences.append(_controls(comparison, cold))
+    warm = first_split(comparison, "warm")
+    if warm is not None:
+        sentences.append(_headline(comparison, warm, CATALOGUE, f"On {noun} people play"))
+    return sentences
+
+
+def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
+    """What a reader must know before trusting the figures; empty if there is nothing."""
+    found = []
+    shortest = comparison.ks[0]
+    for split in comparison.splits:
+        n_cold = split["cold_items"]
+        if split["kind"] == "cold" and shortest * 2 >= n_cold:
+            found.append(
+                f"Split “{split['name']}” has {n_cold} cold {noun}: a list of {shortest} holds"
+                " most of them, whoever makes it. Read the item-wise AUC instead of the lists."
+            )
+        if split["kind"] == "cold" and n_cold < _FEW_ITEMS:
+            found.append(
+                f"The intervals of split “{split['name']}” are over users; that only {n_cold}"
+                f" {noun} were held out, and which, adds an uncertainty they do not show."
+            )
+        if split["auc_items_left_out"]:
+            found.append(
+                f"Split “{split['name']}”: {split['auc_items_left_out']} of {n_cold} cold {noun}"
+                " have no item-wise AUC, as none or all of the users ranked are their listeners."
+            )
+        found.extend(_silent_models(comparison, split))
+    return found
+
+
+def first_split(comparison: Comparison, kind: str) -> str | None:
+    """Name of the first split of a kind, None where there is none."""
+    return next((split["name"] for split in comparison.splits if split["kind"] == kind), None)
+
+
+def best_model(comparison: Comparison, split: str, candidates: str) -> str:
+    """The model that is no control with the highest nDCG at the shortest list."""
+    figures = comparison.figures()
+    contenders = [name for name in comparison.models if name not in comparison.controls]
+    return max(
+        contenders,
+        key=lambda name: figures[split, candidates, name, "ndcg", comparison.ks[0]].mean,
+    )
+
+
+def number(value: float) -> str:
+    """A metric to three decimals; what would look like 0 and is not, as < 0.001."""
+    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``; a name that has a comma itself is quoted."""
+    names = [f"“{name}”" if "," in name else name for name in names]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _headline(comparison: Comparison, split: str, candidates: str, opening: str) -> str:
+    figures, k = comparison.figures(), comparison.ks[0]
+    best, baseline = best_model(comparison, split, candidates), comparison.baseline
+
+    def ndcg(model: str) -> Interval:
+        return figures[split, candidates, model, "ndcg", k]
+
+    own = ndcg(best)
+    level = comparison.settings["confidence"]
+    spread = f"{level:.0%} interval {number(own.low)} to {number(own.high)}"
+    tied = _not_shown_worse(comparison, split, candidates)
+    others = [
+        name
+        for name in comparison.models
+        if name not in comparison.controls and name not in (best, baseline)
+    ]
+    if best == baseline or baseline in tied:
+        text = f"{opening}, no model is shown to beat {baseline}"
+        if best == baseline:
+            return f"{text} (nDCG@{k} {number(own.mean)}, {spread})."
+        against = number(ndcg(baseline).mean)
+        return f"{text} (nDCG@{k} {against}; the best, {best}, {number(own.mean)}, {spread})."
+    hits = figures[split, candidates, best, "precision", k].mean
+    base_hits = figures[split, candidates, baseline, "precision", k].mean
+    if base_hits == 0:
+        found = f"{best} finds {hits * k:.2g} hits in a list of {k}, where {baseline} finds none"
+    elif hits / base_hits >= 1.05:
+        found = f"{best} finds {_ratio(hits / base_hits)} as many hits as {baseline}"
+    else:
+        found = f"{best} ranks better than {baseline}"
+    against = number(ndcg(baseline).mean)
+    text = f"{opening}, {found} (nDCG@{k} {number(own.mean)}, {spread}, against {against})"
+    tied = [name for name in tied if name in others]
+    if tied:
+        return f"{text}; no difference is shown between {best} and {listing(tied)}."
+    return f"{text}; it is shown to be better than every other model." if others else f"{text}."
+
+
+def _controls(comparison: Comparison, split: str) -> str:
+    """How personal the lists of the best cold model are, and which controls it beats."""
+    best = best_model(comparison, split, COLD)
+    auc = comparison.figures().get((split, COLD, best, ITEM_AUC, None))
+    if auc is None:
+        clauses = [f"No item-wise AUC could be computed for {best}"]
+    else:
+        spread = f"{comparison.settings['confidence']:.0%} interval {auc.low:.0%} to {auc.high:.0%}"
+        verdict = "chance is 50%" if auc.low > 0.5 else "not shown to be better than chance, 50%"
+        clauses = [
+            f"Asked which of two people plays a new one, {best} is right {auc.mean:.0%} of the"
+            f" time (item-wise AUC, {spread}; {verdict})"
+        ]
+    beaten, by_auc, unbeaten = [], [], []
+    for control, meaning in comparison.controls.items():
+        lists = _gap(comparison, split, best, control, "ndcg", comparison.ks[0])
+        if lists.low > 0:
+            beaten.append(control)
+        elif _gap(comparison, split, best, control, ITEM_AUC, None).low > 0:
+            by_auc.append(control)
+        else:
+            what = "does better" if lists.high < 0 else f"is not shown to be beaten by {best}"
+            unbeaten.append(f"{control} {what}" + (f", so {meaning}" if meaning else ""))
+    if beaten:
+        clauses.append(f"its lists are shown to be better than those of {listing(beaten)}")
+    if by_auc:
+        clauses.append(f"it beats {listing(by_auc)} by that measure, and not by nDCG")
+    if not comparison.controls:
+        clauses.append("no control was run beside it")
+    return "; ".join(clauses + unbeaten) + "."
+
+
+def _gap(
+    comparison: Comparison, split: str, best: str, control: str, metric: str, k: int | None
+) -> Interval:
+    """Paired difference among the cold items; one that says nothing where none was measured."""
+    key = (split, COLD, best, metric, k)
+    if len(comparison.values[key]) == 0:
+        return Interval(0.0, 0.0, 0.0)
+    return comparison.difference(best, control, split=split, candidates=COLD, metric=metric, k=k)
+
+
+def _not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list[str]:
+    """Models that are no controls and not shown to be worse than the best, without it."""
+    gaps = comparison.gaps("best")
+    k = comparison.ks[0]
+    return [
+        name
+        for name in comparison.models
+        if name not in comparison.controls
+        and (gap := gaps.get((split, candidates, name, "ndcg", k))) is not None
+        and not gap[1].shown
+    ]
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:.0f} times"
+
+
+def _silent_models(comparison: Comparison, split: Mapping[str, Any]) -> list[str]:
+    """Models that leave test users without a list, which count 0 there."""
+    found = []
+    runs = comparison.runs[comparison.runs["split"] == split["name"]]
+    n_users = split["test_users"]
+    mute = [row.model for row in runs.itertuples() if row.recommends_cold is False]
+    if mute:
+        found.append(
+            f"Split “{split['name']}”: {listing(mute)} cannot recommend what nobody has played;"
+            f" {'it counts' if len(mute) == 1 else 'they count'} 0 there, and 0.5 in item-wise AUC."
+        )
+    for candidates, where in ((CATALOGUE, "whole catalogue"), (COLD, "cold items")):
+        column = f"users_without_list_{candidates}"
+        if column not in runs:
+            continue
+        for model, silent in zip(runs["model"], runs[column], strict=True):
+            if silent > 0 and not (candidates == COLD and model in mute):
+                found.append(
+                    f"Split “{split['name']}”: {model} gave {int(silent)} of {n_users} users no"
+                    f" list ({where}); they count 0."
+                )
+    return found

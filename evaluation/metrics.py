@@ -1,0 +1,153 @@
+"""Ranking metrics: each returns one value a user (or an item), for means and tests to build on.
+
+Only users with at least one relevant item take part, each counts once, and a user without
+recommendations counts 0. Relevance is yes or no. Libraries differ in these definitions; ours are
+
+    precision@k = hits / k                      recall@k = hits / |relevant|
+    hit@k       = 1 if there is any hit         MRR@k    = 1 / rank of the first hit
+    nDCG@k      = Σ 1/log2(rank + 1) over hits, divided by that sum for min(k, |relevant|) hits
+    MAP@k       = Σ precision@rank over hits, divided by min(k, |relevant|)
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InvalidArgumentError
+from evaluation.judging import Hits
+
+Values = NDArray[np.float64]
+
+_CELLS = 4_000_000
+"""Cells of the score matrix ranked at once; bounds the memory of :func:`item_auc`."""
+
+
+def precision(hits: Hits, k: int) -> Values:
+    """Share of the k places that are hits, [n_users]; a short list does not raise it."""
+    return _count(hits, k) / k
+
+
+def recall(hits: Hits, k: int) -> Values:
+    """Share of the relevant items that are in the first k places, [n_users]."""
+    return _count(hits, k) / hits.n_relevant
+
+
+def hit(hits: Hits, k: int) -> Values:
+    """1 where any of the first k places is a hit, else 0, [n_users]."""
+    return np.minimum(_count(hits, k), 1.0)
+
+
+def ndcg(hits: Hits, k: int) -> Values:
+    """Normalised discounted cumulative gain, [n_users] (Järvelin and Kekäläinen 2002)."""
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.minimum(k, hits.n_relevant) - 1]
+    gain: Values = (_top(hits, k) @ discount) / ideal
+    return gain
+
+
+def average_precision(hits: Hits, k: int) -> Values:
+    """Average precision, [n_users]; its mean over users is MAP@k."""
+    top = _top(hits, k)
+    at_rank = top.cumsum(axis=1) / np.arange(1, k + 1)
+    total: Values = (top * at_rank).sum(axis=1) / np.minimum(k, hits.n_relevant)
+    return total
+
+
+def reciprocal_rank(hits: Hits, k: int) -> Values:
+    """1 / rank of the first hit, 0 without one, [n_users]; its mean over users is MRR@k."""
+    top = _top(hits, k)
+    return np.where(top.any(axis=1), 1.0 / (top.argmax(axis=1) + 1), 0.0)
+
+
+RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Values]]] = {
+    "precision": precision,
+    "recall": recall,
+    "hit": hit,
+    "ndcg": ndcg,
+    "map": average_precision,
+    "mrr": reciprocal_rank,
+}
+"""Every ranking metric by the name it has in tables."""
+
+ITEM_AUC: Final = "item_auc"
+"""Name of :func:`item_auc` in tables."""
+
+
+def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Values]:
+    """All ranking metrics at every k: {(name, k): [n_users]}."""
+    return {(name, k): metric(hits, k) for k in ks for name, metric in RANKING_METRICS.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class ItemAuc:
+    """Item-wise AUC of the items for which it is defined."""
+
+    values: Values
+    """[n_kept] AUC of each item kept."""
+    items: NDArray[np.int64]
+    """[n_kept] columns of the items kept, ascending."""
+    left_out: int
+    """Items left out, as no user or every user is positive."""
+
+
+def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
+    """For each item, the chance that a listener ranks it higher than a user who is not.
+
+    ``scores`` and ``relevant`` are [n_users, n_items]. Each user's scores are first centred and
+    scaled over the items, so that users compare; then each column ranks the users, ties counting
+    one half (Mann and Whitney 1947). A ranking that is the same for everybody gives 0.5, however
+    well it follows popularity. A missing score (NaN) stands one standard deviation below the
+    user's lowest; a user with no scores, or equal ones, is at 0 throughout.
+    """
+    if scores.shape != relevant.shape or scores.ndim != 2:
+        raise InvalidArgumentError(
+            f"scores {scores.shape} and relevant {relevant.shape} must be one [users, items] shape"
+        )
+    from scipy.stats import rankdata
+
+    n_users, n_items = scores.shape
+    n_positive = relevant.sum(axis=0)
+    items = np.flatnonzero((n_positive > 0) & (n_positive < n_users))
+    standard = _standardise(scores)
+    values = np.empty(len(items))
+    step = max(1, _CELLS // max(n_users, 1))
+    for start in range(0, len(items), step):
+        block = items[start : start + step]
+        ranks = rankdata(standard[:, block], axis=0)
+        positive = n_positive[block]
+        above = (ranks * relevant[:, block]).sum(axis=0) - positive * (positive + 1) / 2
+        values[start : start + step] = above / (positive * (n_users - positive))
+    return ItemAuc(values, items, n_items - len(items))
+
+
+def _standardise(scores: Values) -> Values:
+    """Rows to mean 0 and deviation 1, missing scores filled in; see :func:`item_auc`."""
+    missing: NDArray[np.bool_] = np.isnan(scores)
+    if missing.any():
+        empty = missing.all(axis=1, keepdims=True)
+        filled = np.where(empty, 0.0, scores)
+        lowest = np.nanmin(filled, axis=1, keepdims=True)
+        spread = np.nanstd(filled, axis=1, keepdims=True)
+        below = np.where(spread > 0, spread, np.maximum(np.abs(lowest), 1.0))
+        scores = np.where(np.isnan(filled), lowest - below, filled)
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    deviation = scores.std(axis=1, keepdims=True)
+    # A constant row leaves rounding noise, and noise must not decide ties: hence the floor here
+    # and the rounding below, far under any difference that means something.
+    constant = deviation <= 1e-9 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
+    standard: Values = np.round(centred / np.where(constant, np.inf, deviation), 6)
+    return standard
+
+
+def _count(hits: Hits, k: int) -> Values:
+    """Hits among the first k places, [n_users]."""
+    return np.asarray(_top(hits, k).sum(axis=1), dtype=np.float64)
+
+
+def _top(hits: Hits, k: int) -> NDArray[np.bool_]:
+    if not 1 <= k <= hits.matrix.shape[1]:
+        raise InvalidArgumentError(f"k must be 1 to {hits.matrix.shape[1]}, not {k}")
+    return hits.matrix[:, :k]

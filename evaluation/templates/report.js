@@ -1,0 +1,58 @@
+"use strict";
+(() => {
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const config = {
+    displayModeBar: false,
+    scrollZoom: false,
+    showTips: false,
+  };
+
+  // "$accent" in a figure stands for the value the style sheet gives --accent.
+  const paint = (node, style) => {
+    if (typeof node === "string") {
+      if (node === "inherit") return style.fontFamily;
+      return node.startsWith("$") ? style.getPropertyValue("--" + node.slice(1)).trim() : node;
+    }
+    if (Array.isArray(node)) return node.map((inner) => paint(inner, style));
+    if (node === null || typeof node !== "object") return node;
+    return Object.fromEntries(
+      Object.entries(node).map(([key, value]) => [key, paint(value, style)]),
+    );
+  };
+
+  // Paper is light and has a width of its own (A4 less its margins), whatever the screen is.
+  const paper = { whole: 676, half: 328 };
+  let onPaper = false;
+
+  const widthOf = (place) => {
+    if (!onPaper) return place.clientWidth;
+    return place.closest("figure").classList.contains("whole") ? paper.whole : paper.half;
+  };
+
+  const draw = () => {
+    const style = getComputedStyle(document.body);
+    for (const [id, figure] of Object.entries(figures)) {
+      const place = document.getElementById(id);
+      const { data, layout } = paint(figure, style);
+      Plotly.react(place, data, { ...layout, width: widthOf(place) }, config);
+    }
+  };
+
+  const toPaper = () => {
+    onPaper = true;
+    document.documentElement.dataset.theme = "light";
+    draw();
+  };
+  const toScreen = () => {
+    onPaper = false;
+    delete document.documentElement.dataset.theme;
+    draw();
+  };
+
+  draw();
+  document.documentElement.dataset.drawn = Object.keys(figures).length;
+  new ResizeObserver(draw).observe(document.querySelector("main"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  window.addEventListener("beforeprint", toPaper);
+  window.addEventListener("afterprint", toScreen);
+})();
