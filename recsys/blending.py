@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from recsys.config import RecommenderConfig, SourceName
 from recsys.fusion import make_blocks
-from recsys.sources import make_source
 from recsys.sources.base import Floats, TrainingData, Vectors
+from recsys.sources.registry import make_source
 
 K = 10
 STEP = 0.05

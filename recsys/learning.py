@@ -20,8 +20,8 @@ from recsys.blending import choose_blend
 from recsys.config import RecommenderConfig
 from recsys.fusion import fuse_items, fuse_users, make_blocks
 from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
-from recsys.sources import make_source
 from recsys.sources.base import ItemContent, Source, TrainingData, Vectors
+from recsys.sources.registry import make_source
 from recsys.state import FittedState
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from recsys.artifact import load_array, save_array
 from recsys.config import RecommenderConfig
 from recsys.fusion import Block
 from recsys.item_content import MetadataVocabulary
-from recsys.sources import make_source
 from recsys.sources.base import Floats, Source
+from recsys.sources.registry import make_source
 
 if TYPE_CHECKING:
     from embedding import SongEncoder

@@ -1,7 +1,7 @@
 """What a source of evidence is: something that gives users and items vectors.
 
 A source's score of an item for a user is the inner product of their vectors. A new source is one
-file with a class that follows :class:`Source`, and one line in ``recsys/sources/__init__.py``.
+file with a class that follows :class:`Source`, and one line in ``recsys/sources/registry.py``.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,115 @@
+"""Fold-in of new users: one solve per source, or one in the fused space? Against trained users.
+
+    python benchmarks/fold_in.py ../shared/data/real-mini
+
+A fifth of the interactions is held out as the test; a fifth of the users is then left out of
+training and folded in from what is left of their history. nDCG@10 over those users, all items.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from datasets.folder import load_folder
+from evaluation.splits import warm_split
+from recsys.config import RecommenderConfig
+from recsys.fold_in import ALPHA
+from recsys.fusion import fuse_items, fuse_users, make_blocks
+from recsys.sources.base import ItemContent, TrainingData
+from recsys.sources.registry import make_source
+
+WEIGHTS = {"als": 0.3, "fm": 0.7}
+SOURCES = ("als", "fm")
+RIDGES = (0.01, 0.1, 1.0, 10.0)
+
+
+def main() -> None:
+    """Print one line for each way to get the held-out users' vectors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
+    dataset = load_folder(arguments.folder)
+    split = warm_split(dataset, 0.2, arguments.seed)
+    users, user_ids = dataset.interactions["user_id"].factorize()
+    items, item_ids = dataset.interactions["item_id"].factorize()
+    shape = (len(user_ids), len(item_ids))
+
+    def matrix(rows: np.ndarray) -> sp.csr_matrix:
+        entries = (np.ones(len(rows), np.float32), (users[rows], items[rows]))
+        plays = sp.csr_matrix(entries, shape=shape)
+        plays.data[:] = 1
+        return plays
+
+    train, test = matrix(split.train_rows), matrix(split.test_rows)
+    held = np.random.default_rng(arguments.seed).random(shape[0]) < 0.2
+    new = np.flatnonzero(held & (np.diff(test.indptr) > 0) & (np.diff(train.indptr) > 0))
+    config = RecommenderConfig(seed=arguments.seed)
+
+    def learn(plays: sp.csr_matrix):
+        content = ItemContent(
+            np.zeros((shape[1], 0), np.float32),
+            np.zeros(shape[1], bool),
+            sp.csr_matrix((shape[1], 0), dtype=np.float32),
+        )
+        data = TrainingData(
+            plays, content, np.arange(shape[1]), config.seed, threads=config.n_threads
+        )
+        sources = {name: make_source(name, config) for name in SOURCES}
+        vectors = {name: source.fit(data) for name, source in sources.items()}
+        cold = data.listeners == 0
+        parts = {name: pair.items for name, pair in vectors.items()}
+        blocks = make_blocks(parts, cold, WEIGHTS, WEIGHTS)
+        return sources, vectors, blocks, fuse_items(blocks, parts, cold)
+
+    def report(name: str, user_vectors: np.ndarray, item_vectors: np.ndarray) -> None:
+        print(f"{_ndcg(user_vectors @ item_vectors.T, train[new], test[new]):.4f}  {name}")
+
+    _, vectors, blocks, fused = learn(train)
+    report("trained on", fuse_users(blocks, {n: v.users[new] for n, v in vectors.items()}), fused)
+
+    without = train.tolil()
+    without[np.flatnonzero(held)] = 0
+    sources, vectors, blocks, fused = learn(without.tocsr())
+    histories = [train.indices[train.indptr[user] : train.indptr[user + 1]] for user in new]
+    folded = {
+        block.name: np.stack(
+            [
+                sources[block.name].fold_in(
+                    vectors[block.name].items[rows], np.ones(len(rows), np.float32), block.gram
+                )
+                for rows in histories
+            ]
+        )
+        for block in blocks
+    }
+    report("folded in, one solve per source", fuse_users(blocks, folded), fused)
+    gram = fused.T.astype(np.float64) @ fused
+    for ridge in RIDGES:
+        solved = [_joint(fused[rows], gram, ridge) for rows in histories]
+        report(f"folded in, one solve in the fused space, ridge {ridge}", np.stack(solved), fused)
+
+
+def _joint(history: np.ndarray, gram: np.ndarray, ridge: float) -> np.ndarray:
+    """`recsys.fold_in.least_squares` with a ridge to choose."""
+    X = history.astype(np.float64)
+    penalty = ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
+    left = gram + penalty + (ALPHA - 1) * X.T @ X
+    return np.linalg.solve(left, ALPHA * X.sum(axis=0)).astype(np.float32)
+
+
+def _ndcg(scores: np.ndarray, seen: sp.csr_matrix, relevant: sp.csr_matrix, k: int = 10) -> float:
+    scores = scores.copy()
+    scores[seen.nonzero()] = -np.inf
+    top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    gain = np.take_along_axis(relevant.toarray() > 0, top, axis=1) @ discount
+    ideal = np.cumsum(discount)[np.minimum(np.diff(relevant.indptr), k) - 1]
+    return float((gain / ideal).mean())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Which sources there are, by name."""
+
+from recsys.config import RecommenderConfig, SourceName
+from recsys.sources.als import ALSSource
+from recsys.sources.base import Source
+from recsys.sources.content import ContentSource
+from recsys.sources.factorization_machine import FMSource
+
+
+def make_source(name: SourceName, config: RecommenderConfig) -> Source:
+    """An unfitted source by name."""
+    match name:
+        case "als":
+            return ALSSource(config.als, config.content_map)
+        case "fm":
+            return FMSource(config.fm, config.content_map)
+        case "content":
+            return ContentSource()
