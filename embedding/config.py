@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from datasets.settings import Settings
+from embedding.architecture import parse
 
 Transform = Literal["chroma", "tempogram", "mel", "mfcc", "contrast", "tonnetz"]
 
@@ -141,3 +142,9 @@ class EncoderConfig(Settings):
 
     hyperimage: HyperImageConfig = HyperImageConfig()
     """How they become pictures."""
+
+    @field_validator("architecture")
+    @classmethod
+    def _check_architecture(cls, text: str) -> str:
+        parse(text)
+        return text

@@ -76,7 +76,7 @@ class SongEncoder:
         known = np.flatnonzero(names != "")
         classes, targets = np.unique(names[known], return_inverse=True)
         if len(classes) < 2:
-            found = f"only {classes[0]!r}" if len(classes) else "none"
+            found = f"only {str(classes[0])!r}" if len(classes) else "none"
             raise InvalidArgumentError(
                 f"training needs images of at least two values of {self.config.tag!r}; "
                 f"there is {found}"

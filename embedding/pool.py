@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -16,6 +19,10 @@ Result = TypeVar("Result")
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Every process is one thread: more of them would fight over the cores."""
+
+
+WATCH_SECONDS = 1.0
+"""Time between two looks at whether the parent still lives."""
 
 
 class Crashed:
@@ -76,5 +83,18 @@ def _until_a_crash(
 def _executor(workers: int) -> Executor:
     from loky import ProcessPoolExecutor
 
-    executor: Executor = ProcessPoolExecutor(workers, env=ONE_THREAD)
+    executor: Executor = ProcessPoolExecutor(
+        workers, env=ONE_THREAD, initializer=_end_with, initargs=(os.getpid(),)
+    )
     return executor
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent does, even if that was killed without a farewell."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
