@@ -22,6 +22,9 @@ from recsys.sources.base import Floats, ItemContent
 from recsys.state import FittedState
 
 
+_NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
+
+
 class Library:
     """What can be recommended, and where it stands."""
 
@@ -133,7 +136,7 @@ class Library:
             raise InvalidArgumentError(
                 "this model was fitted without recordings of its own: onboard with embedding="
                 if self.state.has_embedding.any()
-                else "this model knows no sound: it was fitted without recordings or embeddings"
+                else _NO_SOUND
             )
         extraction = extract(
             [path], encoder.config.snippet, encoder.config.hyperimage, workers=1, cache=None
@@ -153,6 +156,8 @@ class Library:
         except (TypeError, ValueError):
             raise InvalidArgumentError(f"embedding of item {item_id!r}: is not numeric") from None
         width = self.state.embeddings.shape[1]
+        if not width:
+            raise InvalidArgumentError(_NO_SOUND)
         if vector.shape != (width,):
             raise InvalidArgumentError(
                 f"embedding of item {item_id!r}: has shape {vector.shape}, "
@@ -173,6 +178,12 @@ class Library:
             if song.item_id in seen:
                 raise InvalidArgumentError(f"item {song.item_id!r} is given twice")
             seen.add(song.item_id)
+            texts = {name: getattr(song, name) for name in ITEM_TEXT} | song.tags
+            for name, value in texts.items():
+                if not isinstance(value, str):
+                    raise InvalidArgumentError(
+                        f"{name} of item {song.item_id!r} must be a text, not {value!r}"
+                    )
         fitted = self.state.item_ids.get_indexer(pd.Index(list(seen), dtype=object))
         played = fitted[(fitted >= 0) & (self.state.listeners[fitted] > 0)]
         if len(played):

@@ -142,10 +142,10 @@ class Recommender:
         blocks = library.state.blocks
         vector, seen = None, np.empty(0, np.intp)
         if history is not None:
-            plays = dict(history) if isinstance(history, Mapping) else dict.fromkeys(history, 1.0)
+            plays = _plays(history)
             seen = library.rows(plays)
-            vector = fold_in_user(library, seen, _play_weights(plays))
-        elif (row := library.user_row(user_id)) is not None:
+            vector = fold_in_user(library, seen, np.array(list(plays.values()), np.float32))
+        elif (row := library.user_row(str(user_id))) is not None:
             vector, seen = library.state.user_vectors[row], library.seen(row)
         if vector is not None and not vector.any():
             vector = None
@@ -177,10 +177,8 @@ class Recommender:
         unknown get the popular items and are listed in ``attrs["fallback_users"]``.
         """
         library = self._fitted()
-        if isinstance(user_ids, str):
-            raise InvalidArgumentError(f"user_ids must be several ids, not the text {user_ids!r}")
         filters = self._filters(k, exclude_seen, exclude, only)
-        users = np.array([str(user) for user in user_ids], dtype=object)
+        users = np.array(_ids("user_ids", user_ids), dtype=object)
         rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
         parts, fallback = [no_hits()], []
         for start in range(0, len(users), _BATCH):
@@ -210,7 +208,7 @@ class Recommender:
         """
         library = self._fitted()
         _check_k(k)
-        rows, scores = similar_rows(library, library.row(item_id), k, by)
+        rows, scores = similar_rows(library, library.row(str(item_id)), k, by)
         return self._describe(rows, scores)
 
     # ------------------------------------------------------------------ new items
@@ -337,15 +335,12 @@ class Recommender:
         self, k: int, exclude_seen: bool, exclude: Iterable[str], only: Iterable[str] | None
     ) -> Filters:
         _check_k(k)
-        for name, ids in (("exclude", exclude), ("only", only)):
-            if isinstance(ids, str):
-                raise InvalidArgumentError(f"{name} must be several ids, not the text {ids!r}")
         library = self._fitted()
         return Filters(
             k=int(k),
             exclude_seen=exclude_seen,
-            exclude=library.rows(exclude),
-            only=None if only is None else library.rows(only),
+            exclude=library.rows(_ids("exclude", exclude)),
+            only=None if only is None else library.rows(_ids("only", only)),
         )
 
     def _describe(self, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
@@ -367,17 +362,35 @@ class Recommender:
 _BATCH = 4096
 """Users ranked at once."""
 
+_SINGLE = np.finfo(np.float32)
+
 
 def _check_k(k: int) -> None:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InvalidArgumentError(f"k must be a whole number of at least 1, not {k!r}")
 
 
-def _play_weights(plays: Mapping[str, float]) -> Floats:
-    weights = np.array([float(value) for value in plays.values()], np.float32)
-    for item, weight in zip(plays, weights, strict=True):
-        if not np.isfinite(weight) or weight <= 0:
+def _ids(name: str, values: Iterable[str]) -> list[str]:
+    """Ids as texts: numbers as their digits, as a data set takes them."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} must be several ids, not {values!r}")
+    return [str(value) for value in values]
+
+
+def _plays(history: History) -> dict[str, float]:
+    """Plays of each item of a history."""
+    ids = _ids("history", history)
+    if not isinstance(history, Mapping):
+        return dict.fromkeys(ids, 1.0)
+    plays = {}
+    for item, given in zip(ids, history.values(), strict=True):
+        try:
+            weight = float(given)
+        except (TypeError, ValueError):
+            weight = np.nan
+        if not _SINGLE.tiny <= weight <= _SINGLE.max:
             raise InvalidArgumentError(
-                f"history: plays of item {item!r} must be a positive number, not {weight}"
+                f"history: plays of item {item!r} must be a positive number, not {given!r}"
             )
-    return weights
+        plays[item] = weight
+    return plays
