@@ -1,9 +1,11 @@
 """The convolutional network in PyTorch, built from its notation."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from embedding.architecture import Architecture, Convolution, FullyConnected, Normalisation, Pooling
 
@@ -27,8 +29,8 @@ class LocalResponseNorm(nn.Module):
     """x / (1 + alpha · sum of squares over 9 neighbouring channels) ^ 0.75, alpha = 0.001 / 9.
 
     Krizhevsky, Sutskever, Hinton 2012, section 3.3, with the constants of the TensorFlow CIFAR-10
-    tutorial. Equal to ``torch.nn.LocalResponseNorm(9, 0.001)``; the sum is a product with a band
-    matrix, which is several times faster on a CPU than the pooling PyTorch uses.
+    tutorial. Equal to ``torch.nn.LocalResponseNorm(9, 0.001)`` and ten times faster on a CPU, where
+    PyTorch's own takes more time than the convolutions.
     """
 
     band: Tensor
@@ -43,9 +45,30 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", weights[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = 1.0 + nn.functional.conv2d(x * x, self.band)
-        inverse_root = torch.rsqrt(scale)
-        return x * inverse_root * torch.sqrt(inverse_root)
+        normalised: Tensor = _LocalResponseNorm.apply(x, self.band)  # type: ignore[no-untyped-call]
+        return normalised
+
+
+class _LocalResponseNorm(torch.autograd.Function):
+    """With its derivative written out: s = 1 + B x², y = x s^-¾, dx = dy s^-¾ - 1½ x B(dy x s^-1¾).
+
+    B, the band matrix of neighbouring channels, is symmetric.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor) -> Tensor:
+        inverse_root = torch.rsqrt(nn.functional.conv2d(x * x, band).add_(1.0))
+        divisor = torch.sqrt(inverse_root).mul_(inverse_root)
+        ctx.save_for_backward(x, band, inverse_root, divisor)
+        return x * divisor
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        x, band, inverse_root, divisor = ctx.saved_tensors
+        direct = gradient * divisor
+        through = (direct * x).mul_(inverse_root).mul_(inverse_root)
+        return direct.addcmul_(x, nn.functional.conv2d(through, band), value=-1.5), None
 
 
 class SongNetwork(nn.Module):

@@ -8,10 +8,17 @@ from embedding.network import LocalResponseNorm, SongNetwork, initialise
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 
 
-def test_local_response_normalisation_equals_torchs() -> None:
-    x = 3 * torch.randn(2, 20, 5, 7, generator=torch.Generator().manual_seed(0))
-    theirs = torch.nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0)
-    torch.testing.assert_close(LocalResponseNorm(20)(x), theirs(x))
+def test_local_response_normalisation_and_its_derivative_equal_torchs() -> None:
+    x = 30 * torch.randn(2, 20, 5, 7, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    results = []
+    for layer in (LocalResponseNorm(20), torch.nn.LocalResponseNorm(9, alpha=0.001, k=1.0)):
+        leaf = x.clone().requires_grad_(True)
+        y = layer(leaf)
+        (y * weight).sum().backward()
+        results.append((y, leaf.grad))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
 
 
 @pytest.mark.parametrize("shape", [(1, 128, 128), (1, 128, 65), (3, 64, 96)])
