@@ -108,14 +108,20 @@ def _hold_out_artists(
     """Warm items with an embedding, whole artists at a time; none where too few would be left."""
     candidates = np.flatnonzero(data.content.has_embedding & (data.listeners > 0))
     wanted = max(int(fraction * len(candidates)), _LEAST_COLD_ITEMS)
-    if wanted > len(candidates) // 3:
-        return candidates[:0]
-    held: list[NDArray[np.intp]] = []
-    for artist in rng.permutation(np.unique(data.artists[candidates])):
-        held.append(candidates[data.artists[candidates] == artist])
-        if sum(map(len, held)) >= wanted:
+    most = len(candidates) // 3
+    artists, codes, sizes = np.unique(
+        data.artists[candidates], return_inverse=True, return_counts=True
+    )
+    held = np.zeros(len(artists), bool)
+    n_held = 0
+    for artist in rng.permutation(len(artists)):
+        # An artist too large for what may go would take along what there is to learn from.
+        if n_held + sizes[artist] <= most:
+            held[artist] = True
+            n_held += sizes[artist]
+        if n_held >= wanted:
             break
-    return np.concatenate(held)
+    return candidates[held[codes]] if n_held >= _LEAST_COLD_ITEMS else candidates[:0]
 
 
 @dataclass(frozen=True)
