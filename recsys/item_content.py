@@ -54,14 +54,25 @@ class MetadataVocabulary:
         return sp.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
 
 
-def align_embeddings(frame: pd.DataFrame, item_ids: pd.Index) -> tuple[Floats, NDArray[np.bool_]]:
+def align_embeddings(
+    frame: pd.DataFrame, item_ids: pd.Index, *, ignore_others: bool = False
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Embeddings in the order of ``item_ids``: float32 [n, e] with zero rows for items that have
     none, and bool [n], which have one.
 
-    frame: index item_id, one numeric column a dimension.
+    frame: index item_id, one numeric column a dimension. ignore_others: leave out embeddings of
+    items that are not in ``item_ids``.
     Raises DataError naming the item: unknown, twice, or with a value that is not finite.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            "embeddings: must be a DataFrame with the item ids for an index, "
+            f"not {type(frame).__name__}"
+        )
     ids = frame.index.astype(str)
+    if ignore_others:
+        frame = frame[ids.isin(item_ids)]
+        ids = frame.index.astype(str)
     if (twice := ids[ids.duplicated()]).size:
         raise DataError(f"embeddings: item {twice[0]!r} has more than one row")
     position = item_ids.get_indexer(ids)
@@ -69,7 +80,7 @@ def align_embeddings(frame: pd.DataFrame, item_ids: pd.Index) -> tuple[Floats, N
         raise DataError(
             f"embeddings: item {ids[position < 0][0]!r} is not among the items of the data set"
         )
-    if frame.shape[1] == 0:
+    if frame.shape[1] == 0 and len(frame):
         raise DataError("embeddings: the frame has no columns")
     try:
         values = frame.to_numpy(np.float32)

@@ -3,12 +3,12 @@
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.music import MusicDataset
 from recsys.catalog import Song
+from recsys.item_content import align_embeddings
 from recsys.library import Library
 from recsys.state import FittedState
 
@@ -26,16 +26,16 @@ def new_songs(
 ) -> list[Song]:
     """A song for each item of a data set, with its embedding and scores where it has them.
 
-    Raises InvalidArgumentError for an embedding that does not fit the model.
+    Raises DataError for embeddings that are none, and InvalidArgumentError for one that does not
+    fit the model.
     """
-    values = embeddings.to_numpy(np.float32)
-    vectors = dict(zip(embeddings.index.astype(str), values, strict=True))
+    item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
+    vectors, known = align_embeddings(embeddings, item_ids, ignore_others=True)
     probabilities = _by_item(scores)
     songs = []
-    for row in dataset.items.to_dict("records"):
+    for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
-        vector = vectors.get(item_id)
-        embedding = None if vector is None else library.check_embedding(vector, item_id)
+        embedding = library.check_embedding(vectors[number], item_id) if known[number] else None
         songs.append(_song(row, embedding, probabilities.get(item_id)))
     return songs
 
