@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("coldtune")
 
+_PLAYS = (1e-30, 1e30)
+"""Bounds of a play weight: as float32, one outside would be nothing, or infinite in a sum."""
+
 
 @dataclass
 class StageTimer:
@@ -150,15 +153,12 @@ def _training_data(
     user_rows, user_ids = pd.factorize(played[USER_ID])
     item_rows = item_ids.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
     plays = sp.csr_matrix(
-        (played[WEIGHT].to_numpy(np.float32), (user_rows, item_rows)),
+        (played[WEIGHT].to_numpy(np.float64), (user_rows, item_rows)),
         shape=(len(user_ids), len(item_ids)),
     )
     plays.sum_duplicates()
-    vectors, known = (
-        align_embeddings(embeddings, item_ids)
-        if len(embeddings)
-        else (np.zeros((len(item_ids), 0), np.float32), np.zeros(len(item_ids), bool))
-    )
+    plays.data = np.clip(plays.data, *_PLAYS).astype(np.float32)
+    vectors, known = align_embeddings(embeddings, item_ids)
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(

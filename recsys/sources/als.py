@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content_map import ContentMap
 from recsys.fold_in import least_squares
@@ -22,8 +23,12 @@ class ALSSource:
         self.map: ContentMap | None = None
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Factors of length ``config.factors``."""
+        """Factors of length ``config.factors``.
+
+        Raises ColdtuneError where the solve fails.
+        """
         from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits
 
         # implicit runs its own threads; BLAS threads inside them only get in their way.
@@ -36,7 +41,13 @@ class ALSSource:
                 random_state=data.seed,
                 num_threads=data.threads,
             )
-            model.fit(weigh_matrix(data.plays, self.config.weighting), show_progress=False)
+            try:
+                model.fit(weigh_matrix(data.plays, self.config.weighting), show_progress=False)
+            except ModelFitError as error:
+                raise ColdtuneError(
+                    f"ALS could not be trained: {error}; raise als.regularization, or weigh plays "
+                    f"less than {self.config.weighting!r}"
+                ) from None
         items = np.ascontiguousarray(model.item_factors, np.float32)
 
         listeners = data.listeners
