@@ -3,6 +3,7 @@
 Filters never leave a list short while enough items are eligible.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ class AnnoyIndex:
         from annoy import AnnoyIndex as Annoy
 
         annoy = Annoy(items.shape[1], "dot")
-        annoy.set_seed(seed + 1)  # Annoy takes 0 for "not set"
+        annoy.set_seed(max(seed, 1))  # Annoy takes 0 for "not set"
         annoy.on_disk_build(str(path))
         for row, vector in enumerate(items):
             annoy.add_item(row, vector)
@@ -113,14 +114,13 @@ class AnnoyIndex:
         forbidden = set(banned.tolist())
         parts = []
         for number, query in enumerate(queries):
-            own = (
-                seen.indices[seen.indptr[number] : seen.indptr[number + 1]].tolist()
-                if seen is not None
-                else []
-            )
-            wanted = min(4 * k + 32 + len(own) + len(forbidden), len(self._exact.items))
+            hidden = forbidden
+            if seen is not None:
+                own = seen.indices[seen.indptr[number] : seen.indptr[number + 1]]
+                hidden = forbidden.union(own.tolist())
+            wanted = min(4 * k + 32 + len(hidden), len(self._exact.items))
             rows = self._annoy.get_nns_by_vector(query, wanted, max(self._search_k, wanted))
-            candidates = np.array([row for row in rows if row not in forbidden.union(own)], np.intp)
+            candidates = np.array([row for row in rows if row not in hidden], np.intp)
             if len(candidates) < k:
                 hits = self._exact.search(
                     query[None], k, None if seen is None else seen[number], banned
@@ -208,6 +208,7 @@ def _annoy_manifest(items: Floats, path: Path) -> dict[str, object]:
         "metric": "dot",
         "dimensions": items.shape[1],
         "items": len(items),
+        "vectors_sha256": hashlib.sha256(np.ascontiguousarray(items).data).hexdigest(),
         "sha256": file_digest(path),
     }
 
