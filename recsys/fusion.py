@@ -36,8 +36,8 @@ class Block:
         """This block of users' fused vectors [n, d]; zero where all items score alike."""
         p = vectors.astype(np.float64)
         deviation = np.sqrt(np.maximum(((p @ self.covariance) * p).sum(axis=1), 0))
-        # A user the source knows nothing of has rounding noise for a deviation.
-        known = deviation > 1e-6 * (np.linalg.norm(p, axis=1) * np.sqrt(self.largest) + 1e-300)
+        # Where all items score alike, the deviation is rounding noise of the scores.
+        known = deviation > 1e-6 * (np.linalg.norm(p, axis=1) * self.size + 1e-300)
         fused = np.divide(p, deviation[:, None], out=np.zeros_like(p), where=known[:, None])
         return fused.astype(np.float32)
 
@@ -48,9 +48,10 @@ class Block:
         return self.n_items * (self.covariance + np.outer(mean, mean))
 
     @property
-    def largest(self) -> float:
-        """The largest variance of a dimension."""
-        return float(self.covariance.diagonal().max(initial=0.0))
+    def size(self) -> float:
+        """The root mean square length of the warm items' vectors."""
+        mean = self.mean.astype(np.float64)
+        return float(np.sqrt(self.covariance.trace() + mean @ mean))
 
     def fuse_items(self, vectors: Floats, is_cold: NDArray[np.bool_]) -> Floats:
         """This block of items' fused vectors [n, d]."""
@@ -79,7 +80,8 @@ def make_blocks(
     for name, vectors in items.items():
         known = vectors[~is_cold & vectors.any(axis=1)].astype(np.float64)
         mean = known.sum(axis=0) / max(len(known), 1)
-        covariance = (known.T @ known) / max(len(known), 1) - np.outer(mean, mean)
+        known -= mean
+        covariance = (known.T @ known) / max(len(known), 1)
         columns = slice(start, start + vectors.shape[1])
         blocks.append(
             Block(

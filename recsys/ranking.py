@@ -122,7 +122,7 @@ def similar_rows(
     if not vectors[row].any():
         name = library.ids(np.array([row]))[0]
         lacks = "recording or embedding" if by == "sound" else "listeners or content"
-        raise InvalidArgumentError(f"item {name!r} has no {lacks} to compare by {by}")
+        raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
     scores = vectors @ vectors[row]
     eligible = np.asarray(vectors.any(axis=1))
     eligible[row] = False
@@ -138,7 +138,9 @@ def _sound(library: Library) -> Floats:
     embeddings, known = library.embeddings(np.arange(len(library.searcher)))
     if not known.any():
         return embeddings
-    centre = embeddings[: len(library.state.items)][library.state.has_embedding].mean(axis=0)
+    fitted = embeddings[: len(library.state.items)][library.state.has_embedding]
+    # In double precision, or embeddings that are all alike would differ by what rounding left.
+    centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32)
     return _unit(np.where(known[:, None], embeddings - centre, 0))
 
 
