@@ -21,7 +21,6 @@ from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
 from recsys.sources.base import Floats, ItemContent
 from recsys.state import FittedState
 
-
 _NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
 
 
@@ -184,7 +183,8 @@ class Library:
                     raise InvalidArgumentError(
                         f"{name} of item {song.item_id!r} must be a text, not {value!r}"
                     )
-        fitted = self.state.item_ids.get_indexer(pd.Index(list(seen), dtype=object))
+        ids = [song.item_id for song in songs]
+        fitted = self.state.item_ids.get_indexer(pd.Index(ids, dtype=object))
         played = fitted[(fitted >= 0) & (self.state.listeners[fitted] > 0)]
         if len(played):
             raise InvalidArgumentError(
