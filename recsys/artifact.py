@@ -12,6 +12,7 @@ Arrays are .npy files that load memory-mapped; nothing is pickled.
 import fcntl
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -29,20 +30,49 @@ from datasets.files import file_digest, sync_directory, sync_file, write_text
 FORMAT = "coldtune-model"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+LOCK = ".lock"
+LARGEST_MANIFEST = 2**28
+"""Bytes. A manifest has a few thousand; whatever is larger than this is none."""
 
+_GENERATION = re.compile(r"g-[0-9a-f]{16}")
+_FILE_FACTS = {"bytes": int, "sha256": str, "mutable": bool}
 _LIBRARIES = ("coldtune", "numpy", "scipy", "pandas", "implicit", "rectools-lightfm", "annoy",
               "torch", "librosa", "soundfile")  # fmt: skip
+
+
+def check_destination(folder: Path) -> None:
+    """Make sure that a model may be saved to a folder: an empty one, a new one or a model's.
+
+    Raises ArtifactError where it is no folder, cannot be read, or holds something else.
+    """
+    try:
+        entries = {path.name for path in folder.iterdir()} - {LOCK}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
+    try:
+        ours = _parse_manifest(folder / MANIFEST)["format"] == FORMAT
+    except (ArtifactError, KeyError):
+        # A damaged manifest is ours beside a generation, and so is what a killed save left.
+        generations = {name for name in entries if _GENERATION.fullmatch(name)}
+        rest = {name for name in entries - generations if not name.startswith(f".{MANIFEST}.")}
+        ours = not rest or (rest == {MANIFEST} and bool(generations))
+    if not ours:
+        raise ArtifactError(f"{folder}: is not empty and holds no model; nothing was written")
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Hold a model folder against other writers; wait while one holds it.
 
-    Raises ArtifactError when the folder cannot be made or written.
+    Raises ArtifactError where a model must not be saved (:func:`check_destination`), before
+    anything is touched, or when the folder cannot be made or written.
     """
+    check_destination(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = (folder / LOCK).open("a")
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from None
     with lock:
@@ -60,12 +90,9 @@ def new_generation(
     the save, so that their digest is only that of the moment. Where anything goes wrong before the
     last step, the model is as it was. Call under :func:`writing`.
     """
-    existing = [path for path in folder.iterdir() if path.name != ".lock"]
-    if existing and not (folder / MANIFEST).exists() and any(not _ours(path) for path in existing):
-        raise ArtifactError(f"{folder}: is not empty and holds no model; nothing was written")
     generation = folder / f"g-{secrets.token_hex(8)}"
-    generation.mkdir()
     try:
+        generation.mkdir()
         yield generation
         files = {}
         for path in sorted(path for path in generation.rglob("*") if path.is_file()):
@@ -79,7 +106,7 @@ def new_generation(
         for place in (generation, *(path for path in generation.rglob("*") if path.is_dir())):
             sync_directory(place)
         sync_directory(folder)
-        manifest = {
+        content = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "generation": generation.name,
@@ -87,16 +114,22 @@ def new_generation(
             **document,
             "files": files,
         }
+        manifest = json.loads(json.dumps(content))  # as a reader will find it
         manifest["sha256"] = _digest(manifest)
-        write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+        # Escaped: a name of a file may hold bytes that are no text, which UTF-8 cannot write.
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
     except BaseException as error:
-        shutil.rmtree(generation, ignore_errors=True)
+        # An interruption may come when the manifest is in place already: then this is the model.
+        if not _is_current(folder, generation.name):
+            shutil.rmtree(generation, ignore_errors=True)
         if isinstance(error, OSError):
             raise ArtifactError(f"{folder}: the model cannot be written: {error}") from error
         raise
-    for old in folder.glob("g-*"):
-        if old != generation:
+    for old in folder.iterdir():
+        if _GENERATION.fullmatch(old.name) and old != generation:
             shutil.rmtree(old, ignore_errors=True)
+        elif old.name.startswith(f".{MANIFEST}."):  # of a save that was killed
+            old.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -105,13 +138,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises ArtifactError: no model there, a damaged manifest, or a format newer than this library.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder}: there is no model here (no {MANIFEST})") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    manifest = _parse_manifest(path)
+    if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
     found = manifest.get("format_version")
     if not isinstance(found, int) or found > FORMAT_VERSION:
@@ -121,6 +149,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if manifest.get("sha256") != _digest(manifest):
         raise ArtifactError(f"{path}: has been changed or damaged")
+    generation, files = manifest.get("generation"), manifest.get("files")
+    if not isinstance(generation, str) or not _GENERATION.fullmatch(generation):
+        raise ArtifactError(f"{path}: names no folder of the model: {generation!r}")
+    if not isinstance(files, dict) or not all(_is_file_entry(entry) for entry in files.values()):
+        raise ArtifactError(f"{path}: does not say which files the model has")
     return manifest
 
 
@@ -132,22 +165,15 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
     """
     generation = folder / str(manifest["generation"])
     if not _inside(generation, folder):
-        raise ArtifactError(f"{folder / MANIFEST}: names a folder outside the model")
+        raise ArtifactError(f"{generation}: is outside the model's folder")
     for name, expected in manifest["files"].items():
         path = generation / name
         if not _inside(path, generation):
             raise ArtifactError(f"{folder / MANIFEST}: names a file outside the model: {name!r}")
         if not path.is_file():
             raise ArtifactError(f"{path}: a file of the model is missing")
-        if expected["mutable"]:
-            continue
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise ArtifactError(
-                f"{path}: has {size:,} bytes instead of {expected['bytes']:,}; the model is damaged"
-            )
-        if file_digest(path) != expected["sha256"]:
-            raise ArtifactError(f"{path}: has been changed or damaged")
+        if not expected["mutable"]:
+            _check_file(path, expected)
     return generation
 
 
@@ -180,12 +206,52 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _ours(path: Path) -> bool:
-    return path.name.startswith("g-") or path.name.startswith(f".{MANIFEST}")
+def _parse_manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ArtifactError(f"{path}: is too large for the manifest of a model")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path.parent}: there is no model here (no {MANIFEST})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(manifest, dict):
+        raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
+    return manifest
+
+
+def _is_file_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(fact), kind) for fact, kind in _FILE_FACTS.items()
+    )
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    try:
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise ArtifactError(
+                f"{path}: has {size:,} bytes instead of {expected['bytes']:,}; the model is damaged"
+            )
+        if file_digest(path) != expected["sha256"]:
+            raise ArtifactError(f"{path}: has been changed or damaged")
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _is_current(folder: Path, generation: str) -> bool:
+    try:
+        return read_manifest(folder)["generation"] == generation
+    except ArtifactError:
+        return False
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve()) and path.resolve() != folder.resolve()
+    try:
+        place, root = path.resolve(), folder.resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or a name that cannot exist
+        return False
+    return place.is_relative_to(root) and place != root
 
 
 def _digest(manifest: dict[str, Any]) -> str:

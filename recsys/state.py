@@ -90,7 +90,11 @@ class FittedState:
             }
             for block in self.blocks
         ]  # fmt: skip
-        structure = {"blocks": blocks, "vocabulary": self.vocabulary.values}
+        structure = {
+            "blocks": blocks,
+            "vocabulary": self.vocabulary.values,
+            "encoder": self.encoder is not None,
+        }
         (folder / "structure.json").write_text(
             json.dumps(structure, ensure_ascii=False), encoding="utf-8"
         )
@@ -134,7 +138,7 @@ class FittedState:
             shape=(len(users), len(items)),
         )
         encoder = None
-        if (folder / "encoder").is_dir():
+        if structure["encoder"]:
             from embedding import SongEncoder
 
             encoder = SongEncoder.load(folder / "encoder")
