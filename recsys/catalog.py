@@ -6,8 +6,12 @@ that stores it was committed, so what was acknowledged is still there after a cr
 
 import hashlib
 import json
+import os
+import secrets
+import sqlite3
+import urllib.parse
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,15 +27,17 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    event,
     select,
     text,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys.sources.base import Floats
+
+_PATIENCE = 60
+"""Seconds to wait for another process that is using the database."""
 
 _metadata = MetaData()
 _songs = Table(
@@ -48,11 +54,14 @@ _songs = Table(
     Column("onboarded", Integer),  # order of arrival; NULL for songs of the fit
     Column("checksum", String, nullable=False),
 )
+_NAMES = [column.name for column in _songs.columns]
+_PLAIN = [name for name in _NAMES if name not in ("embedding", "checksum")]
 _revision = Table(
     "revision",
     _metadata,
     Column("only", Boolean, primary_key=True),
     Column("number", Integer, nullable=False),  # transactions since the fit
+    Column("fit", String, nullable=False),  # drawn for each fit: no two models share a catalog
 )
 
 
@@ -71,7 +80,10 @@ class Song:
     onboarded: int | None = None
 
     def to_row(self) -> dict[str, Any]:
-        """The song as a row of the table, with a checksum over all other columns."""
+        """The song as a row of the table, with a checksum over all other columns.
+
+        Raises InvalidArgumentError for text that no database can hold.
+        """
         row: dict[str, Any] = {
             "item_id": self.item_id,
             "title": self.title,
@@ -85,14 +97,19 @@ class Song:
             "scores": None if self.scores is None else json.dumps(self.scores, ensure_ascii=False),
             "onboarded": self.onboarded,
         }
+        for name, value in row.items():
+            if isinstance(value, str) and not _is_unicode(value):
+                raise InvalidArgumentError(
+                    f"{name} of item {self.item_id!r} has half of a character (a lone surrogate): "
+                    f"{value!r}"
+                )
         return {**row, "checksum": _checksum(row)}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Song":
         """The inverse of :meth:`to_row`. Raises ArtifactError when the checksum does not match."""
+        _check_row(row)
         content = {name: value for name, value in row.items() if name != "checksum"}
-        if _checksum(content) != row["checksum"]:
-            raise ArtifactError(f"the song database is damaged: row of item {row['item_id']!r}")
         vector = content["embedding"]
         scores = content["scores"]
         return cls(
@@ -123,21 +140,21 @@ class Catalog:
         catalog = cls(engine, "the song database in memory")
         with catalog._transaction() as connection:
             _metadata.create_all(connection)
-            connection.execute(_revision.insert().values(only=True, number=0))
+            connection.execute(
+                _revision.insert().values(only=True, number=0, fit=secrets.token_hex(16))
+            )
         return catalog
 
     @classmethod
     def open(cls, path: Path) -> "Catalog":
-        """A catalog that :meth:`copy_to` wrote. Raises ArtifactError when there is none."""
+        """A catalog that :meth:`copy_to` wrote. Raises ArtifactError when there is none.
+
+        Opening and reading change nothing in the file, except that what a killed writer left half
+        done is undone.
+        """
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 60})
-
-        @event.listens_for(engine, "connect")
-        def _durable(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-
+        engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=QueuePool)
         return cls(engine, str(path))
 
     def fill(self, songs: Iterable[Song]) -> None:
@@ -149,6 +166,7 @@ class Catalog:
 
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
+        songs = list(songs)
         with self._transaction() as connection:
             last = connection.execute(text("SELECT MAX(onboarded) FROM songs")).scalar() or 0
             for number, song in enumerate(songs, start=last + 1):
@@ -163,28 +181,35 @@ class Catalog:
         with self._transaction() as connection:
             return [Song.from_row(dict(row)) for row in connection.execute(query).mappings()]
 
-    def revision(self) -> int:
-        """How many times songs were put since the fit."""
+    def revision(self) -> tuple[str, int]:
+        """Which fit the songs are of, and how many times songs were put since."""
         with self._transaction() as connection:
-            return int(connection.execute(select(_revision.c.number)).scalar_one())
+            fit, number = connection.execute(select(_revision.c.fit, _revision.c.number)).one()
+            return str(fit), int(number)
 
     def verify(self) -> None:
-        """Check every page and every row. Raises ArtifactError when one is damaged."""
+        """Check the structure, every page and every row. Raises ArtifactError where one is damaged.
+
+        What is not noticed is in places that hold no data.
+        """
         with self._transaction() as connection:
-            if connection.execute(text("PRAGMA integrity_check")).scalar() != "ok":
-                raise ArtifactError(f"{self._name}: the song database is damaged")
-            for row in connection.execute(select(_songs)).mappings():
-                Song.from_row(dict(row))
+            problem = str(connection.execute(text("PRAGMA integrity_check")).scalar())
+            if problem != "ok":
+                raise ArtifactError(f"{self._name}: the song database is damaged: {problem}")
+            if _schema(connection) != _expected_schema():
+                raise ArtifactError(f"{self._name}: the song database is damaged: its tables")
+            for row in connection.execute(select(_songs)):
+                _check_row(dict(zip(_NAMES, row, strict=True)))
 
     def copy_to(self, path: Path) -> None:
-        """Write a compact copy to a new file."""
-        with self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.execute(text("VACUUM INTO :path"), {"path": str(path)})
-        # The first opening changes the file: let that happen before its digest is taken.
-        copy = Catalog.open(path)
-        copy.revision()
-        copy.close()
+        """Write a compact copy to a new file. Raises ArtifactError where it cannot be written."""
+        try:
+            with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
+                source: Any = connection.connection.driver_connection
+                source.backup(copy)
+                copy.execute("VACUUM")
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise ArtifactError(f"{path}: the song database cannot be written: {error}") from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -200,10 +225,47 @@ class Catalog:
             raise ArtifactError(f"{self._name}: {reason}") from error
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    # As a URI: a mode that never makes an empty database, and any name that a file can have.
+    name = urllib.parse.quote(os.fsencode(path.absolute()))
+    connection = sqlite3.connect(
+        f"file:{name}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False
+    )
+    # A transaction is on the disk, power cut or not, before its commit returns. The journal is a
+    # rollback journal (the default) and no write-ahead log: so the file alone is the database.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    return connection
+
+
+def _schema(connection: Any) -> set[str]:
+    return set(connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars())
+
+
+def _expected_schema() -> set[str]:
+    catalog = Catalog.in_memory()
+    with catalog._transaction() as connection:
+        return _schema(connection)
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_row(row: dict[str, Any]) -> None:
+    try:
+        whole = _checksum(row) == row["checksum"]
+    except TypeError:  # a value of a kind that is never stored there
+        whole = False
+    if not whole:
+        raise ArtifactError(f"the song database is damaged: row of item {row['item_id']!r}")
+
+
 def _checksum(row: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(row):
-        value = row[name]
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        digest.update(f"{name}|{type(value).__name__}|{len(data)}|".encode() + data)
+    embedding = row["embedding"]
+    digest = hashlib.sha256(json.dumps([row[name] for name in _PLAIN]).encode())
+    digest.update(b"none" if embedding is None else b"some" + embedding)
     return digest.hexdigest()

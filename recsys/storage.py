@@ -1,9 +1,11 @@
 """Saving and opening a recommender: which files a model folder holds and how they fit together."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from datasets.errors import ArtifactError
 from datasets.files import file_digest
@@ -17,6 +19,11 @@ _CATALOG = "catalog.sqlite"
 _INDEX = "index.annoy"
 
 
+_files_open = threading.Lock()
+"""Held while a song database is written, or read as plain bytes: to close any descriptor of a file
+drops the locks that SQLite holds on it anywhere in the same process."""
+
+
 def save(folder: Path, library: Library) -> None:
     """Write a model; from then on the library's catalog is the one in the folder.
 
@@ -24,10 +31,11 @@ def save(folder: Path, library: Library) -> None:
     """
     state = library.state
     with artifact.writing(folder):
+        fit, revision = library.catalog.revision()
         document = {
             "config": state.config.model_dump(mode="json"),
             "info": state.info,
-            "catalog_revision": library.catalog.revision(),
+            "catalog": {"fit": fit, "revision": revision},
         }
         with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
             state.write(generation)
@@ -38,25 +46,20 @@ def save(folder: Path, library: Library) -> None:
         library.catalog.close()
         library.catalog = Catalog.open(generation / _CATALOG)
         library.generation = generation.name
+        if library.index_file is not None:
+            library.index_file = generation / _INDEX
 
 
 def load(folder: Path) -> Library:
     """Open a model. Raises ArtifactError: none there, damaged, incomplete, or of a newer format."""
-    manifest = artifact.read_manifest(folder)
-    generation = artifact.verify_files(folder, manifest)
-    catalog = Catalog.open(generation / _CATALOG)
-    _check_catalog(catalog, generation / _CATALOG, manifest)
-    try:
-        config = RecommenderConfig.from_json(manifest["config"])
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"{folder}: the model's configuration cannot be used: {error}"
-        ) from None
-    state = FittedState.read(generation, config, manifest["info"])
-    index = generation / _INDEX
-    library = Library(state, catalog, index if index.exists() else None)
-    library.generation = manifest["generation"]
-    return library
+    while True:
+        manifest = artifact.read_manifest(folder)
+        try:
+            return _open(folder, manifest)
+        except ArtifactError:
+            # Another process may have put a new model there and removed the files of this one.
+            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+                raise
 
 
 @contextmanager
@@ -65,20 +68,49 @@ def current(folder: Path, library: Library) -> Iterator[None]:
 
     Raises ArtifactError when another process has saved a new model there meanwhile.
     """
-    with artifact.writing(folder):
-        if artifact.read_manifest(folder)["generation"] != library.generation:
-            raise ArtifactError(
-                f"{folder}: the model was replaced since it was opened; load it again"
-            )
+    _check_current(folder, library)  # before the lock, whose file would make a folder anew
+    with artifact.writing(folder), _files_open:
+        _check_current(folder, library)
         yield
 
 
-def _check_catalog(catalog: Catalog, path: Path, manifest: dict[str, object]) -> None:
+def _open(folder: Path, manifest: dict[str, Any]) -> Library:
+    generation = artifact.verify_files(folder, manifest)
+    try:
+        config = RecommenderConfig.from_json(manifest["config"])
+        state = FittedState.read(generation, config, manifest["info"])
+        saved = manifest["files"][_CATALOG]["sha256"], manifest["catalog"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
+        ) from None
+    catalog = Catalog.open(generation / _CATALOG)
+    try:
+        _check_catalog(catalog, generation / _CATALOG, *saved)
+        index = generation / _INDEX if _INDEX in manifest["files"] else None
+        library = Library(state, catalog, index)
+    except BaseException:
+        catalog.close()
+        raise
+    library.generation = manifest["generation"]
+    return library
+
+
+def _check_current(folder: Path, library: Library) -> None:
+    if artifact.read_manifest(folder)["generation"] != library.generation:
+        raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
+
+
+def _check_catalog(catalog: Catalog, path: Path, digest: str, saved: dict[str, Any]) -> None:
     """Make sure that a song database is as it was saved, or whole and onboarded to since."""
-    files = manifest["files"]
-    assert isinstance(files, dict)
-    if file_digest(path) == files[_CATALOG]["sha256"]:
-        return
-    if catalog.revision() == manifest["catalog_revision"]:
-        raise ArtifactError(f"{path}: has been changed or damaged")
-    catalog.verify()
+    for _ in range(2):  # twice, in case another process was just writing what it did not finish
+        # Opening undoes what a killed process left half written; only then do the bytes count.
+        if catalog.revision()[0] != saved["fit"]:
+            raise ArtifactError(f"{path}: is the song database of another model")
+        with _files_open:
+            if file_digest(path) == digest:
+                return
+        if catalog.revision()[1] != saved["revision"]:
+            catalog.verify()
+            return
+    raise ArtifactError(f"{path}: has been changed or damaged")
