@@ -50,7 +50,8 @@ class Library:
         self._late: list[Song] = []
         self._late_row: dict[str, int] = {}
         self._retired: list[int] = []
-        self._take(catalog.onboarded())
+        songs = catalog.onboarded()
+        self._take(songs, self._fuse(songs))
 
     # ------------------------------------------------------------------ ids and rows
 
@@ -194,18 +195,22 @@ class Library:
 
     def add(self, songs: Sequence[Song]) -> None:
         """Store songs durably, then make them findable. All of them, or none."""
-        self.catalog.put(songs)
-        self._take(songs)
-
-    def _take(self, songs: Sequence[Song]) -> None:
         if not songs:
             return
+        # First what can fail: a song that no load could take in again must not be stored.
+        vectors = self._fuse(songs)
+        self.catalog.put(songs)
+        self._take(songs, vectors)
+
+    def _fuse(self, songs: Sequence[Song]) -> Floats:
         content = self._content(songs)
-        cold = np.ones(len(songs), bool)
         vectors = {
             name: source.item_vectors(content) for name, source in self.state.sources.items()
         }
-        self.searcher.append(fuse_items(self.state.blocks, vectors, cold))
+        return fuse_items(self.state.blocks, vectors, np.ones(len(songs), bool))
+
+    def _take(self, songs: Sequence[Song], vectors: Floats) -> None:
+        self.searcher.append(vectors)
         fitted = self.state.item_ids.get_indexer(
             pd.Index([song.item_id for song in songs], dtype=object)
         )
@@ -218,7 +223,7 @@ class Library:
 
     def _content(self, songs: Sequence[Song]) -> ItemContent:
         embeddings = np.zeros((len(songs), self.state.embeddings.shape[1]), np.float32)
-        known = np.array([song.embedding is not None for song in songs])
+        known = np.array([song.embedding is not None for song in songs], bool)
         for row, song in enumerate(songs):
             if song.embedding is not None:
                 embeddings[row] = song.embedding

@@ -303,8 +303,9 @@ class Recommender:
         From then on, onboarded items are stored there too. Raises ArtifactError where it cannot
         be written; what was there is left as it was.
         """
-        storage.save(Path(folder), self._fitted())
-        self._folder = Path(folder)
+        place = Path(folder).absolute()  # the working directory may change later
+        storage.save(place, self._fitted())
+        self._folder = place
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -312,10 +313,11 @@ class Recommender:
 
         Raises ArtifactError: no model there, a file missing or changed, a newer format.
         """
-        library = storage.load(Path(folder))
+        place = Path(folder).absolute()
+        library = storage.load(place)
         recommender = cls(library.state.config)
         recommender._library = library
-        recommender._folder = Path(folder)
+        recommender._folder = place
         return recommender
 
     @property
