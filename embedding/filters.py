@@ -14,9 +14,11 @@ Matrix = NDArray[np.float32]
 
 
 @cache
-def hann(length: int) -> Matrix:
-    """Periodic Hann window, [length]."""
-    return _frozen(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length))
+def hann(length: int) -> NDArray[np.float64]:
+    """Periodic Hann window, float64 [length]."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    window.flags.writeable = False
+    return window
 
 
 @cache

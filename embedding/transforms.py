@@ -22,6 +22,8 @@ N_FFT: Final = 2048
 HOP: Final = 512
 AMIN: Final = 1e-10
 """Power below which decibels stop: -100 dB."""
+BLOCK: Final = 16
+"""Frames that are Fourier-transformed at a time."""
 TINY: Final = float(np.finfo(np.float32).tiny)
 
 
@@ -36,10 +38,16 @@ def power_spectrogram(y: Array, *, n_fft: int = N_FFT, hop_length: int = HOP) ->
     Returns:
         float32 [1 + n_fft/2, 1 + samples // hop_length]; row k is k * sr / n_fft Hz.
     """
-    padded = np.pad(np.asarray(y, dtype=np.float32), n_fft // 2)
-    frames = sliding_window_view(padded, n_fft)[::hop_length] * filters.hann(n_fft)
-    spectrum = scipy.fft.rfft(frames, axis=1, overwrite_x=True)
-    return (np.square(spectrum.real) + np.square(spectrum.imag)).T
+    # In double precision, as librosa, so that the weakest bins are right too.
+    padded = np.pad(np.asarray(y, dtype=np.float64), n_fft // 2)
+    frames = sliding_window_view(padded, n_fft)[::hop_length]
+    window = filters.hann(n_fft)
+    power = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
+    # A few frames at a time stay in the processor's cache, which halves the time.
+    for start in range(0, len(frames), BLOCK):
+        spectrum = scipy.fft.rfft(frames[start : start + BLOCK] * window, overwrite_x=True)
+        power[start : start + BLOCK] = np.square(spectrum.real) + np.square(spectrum.imag)
+    return power.T
 
 
 def mel(
@@ -208,7 +216,8 @@ def tempogram(
     rise = np.linspace(0, onsets[0], half, endpoint=False, dtype=np.float32)
     fall = np.linspace(0, onsets[-1], half, endpoint=False, dtype=np.float32)[::-1]
     padded = np.concatenate([rise, onsets, fall])
-    frames = sliding_window_view(padded, win_length)[: len(onsets)] * filters.hann(win_length)
+    window = filters.hann(win_length).astype(np.float32)
+    frames = sliding_window_view(padded, win_length)[: len(onsets)] * window
     size = scipy.fft.next_fast_len(2 * win_length - 1, real=True)
     spectrum = scipy.fft.rfft(frames, n=size, axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
@@ -226,9 +235,8 @@ def _divided(values: Array, sizes: Array) -> Array:
 
 def _extremes(band: Array, n: int) -> tuple[Array, Array]:
     """Mean magnitude of the n weakest and of the n strongest bins of each frame of a power band."""
-    if n == 1:
-        return np.sqrt(band.min(axis=1)), np.sqrt(band.max(axis=1))
-    ordered = np.partition(band, (n - 1, band.shape[1] - n), axis=1)
+    # Sorting all of it is several times faster than numpy's partial sort.
+    ordered = np.sort(band, axis=1)
     return np.sqrt(ordered[:, :n]).mean(axis=1), np.sqrt(ordered[:, -n:]).mean(axis=1)
 
 
