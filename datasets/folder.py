@@ -27,7 +27,7 @@ from datasets.values import show
 from datasets.writing import write_table
 
 Format = Literal["csv", "parquet"]
-_FORMATS = get_args(Format)
+FORMATS = get_args(Format)
 
 
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
@@ -71,8 +71,8 @@ def save_folder(
     :class:`~datasets.errors.DataError` for a folder that cannot be written or is taken.
     """
     folder = Path(path)
-    if format not in _FORMATS:
-        raise InvalidArgumentError(f"format {show(format)}: {' or '.join(_FORMATS)} is expected")
+    if format not in FORMATS:
+        raise InvalidArgumentError(f"format {show(format)}: {' or '.join(FORMATS)} is expected")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     for name in ("items", "audio", "interactions"):
@@ -93,7 +93,7 @@ def save_folder(
                 undo.callback(file.unlink)
             undo.pop_all()
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}") from None
+        raise DataError(f"{folder} cannot be written: {error}") from None
     return folder
 
 
@@ -132,7 +132,7 @@ def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    found = [path for kind in _FORMATS if (path := folder / f"{name}.{kind}").exists()]
+    found = [path for kind in FORMATS if (path := folder / f"{name}.{kind}").exists()]
     if len(found) > 1:
         raise DataError(f"{folder} has both {name}.csv and {name}.parquet; keep one of them")
     return found[0] if found else None

@@ -2,11 +2,11 @@
 
 import codecs
 import csv
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,13 @@ import pandas as pd
 from datasets import columns as c
 from datasets.checks import Origin
 from datasets.errors import DataError
+from datasets.values import Text, objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SEPARATORS = (",", ";", "\t")
-_CHUNK = 65_536
+_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -41,79 +42,79 @@ def read_table(path: Path, expected: Sequence[str]) -> RawTable:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-class _Lines:
-    """Line on which every record begins; only where quoted line ends or blank lines shift it."""
-
-    def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._offsets: list[int] = []
-
-    def add(self, row: int, line: int) -> None:
-        if not self._offsets or self._offsets[-1] != line - row:
-            self._rows.append(row)
-            self._offsets.append(line - row)
-
-    def __call__(self, row: int) -> str:
-        return f"line {row + self._offsets[bisect_right(self._rows, row) - 1]}"
-
-
 def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
     separator = _separator(path, expected)
+    header = next(_records(path, separator), None)
+    if header is None:
+        raise DataError(f"{path} is empty; a header line with the column names is expected")
+    names = header[1]
+    try:
+        columns = _read_columns(path, separator, len(names))
+    except (csv.Error, UnicodeDecodeError, _RaggedError):
+        # Slower, one record at a time, to say which line it is.
+        for line, fields in _records(path, separator):
+            if len(fields) != len(names):
+                problem = f"{len(fields)} values, but the header names {len(names)} columns"
+                raise DataError(f"{path}, line {line}: {problem}") from None
+        raise DataError(f"{path} changed while it was read") from None
+    series = [pd.Series(column, dtype=object) for column in columns]
+    frame = pd.concat(series, axis="columns").set_axis(names, axis="columns")
+
+    def place(row: int) -> str:
+        record = next(islice(_records(path, separator), row + 1, None), None)
+        return f"row {row + 1}" if record is None else f"line {record[0]}"
+
+    return RawTable(frame, Origin(str(path), place))
+
+
+class _RaggedError(Exception):
+    """A record has more or fewer values than the header."""
+
+
+def _read_columns(path: Path, separator: str, width: int) -> list[Text]:
+    """Every column below the header.
+
+    Records are taken many at a time and kept in arrays: with tens of millions of values in
+    lists, Python's garbage collector would go through all of them again and again.
+    """
+    parts: list[list[Text]] = [[objects(())] for _ in range(width)]
+    seen: list[dict[str, str]] = [{} for _ in range(width)]
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        records = _records(path, stream, separator)
-        header = next(records, (1, []))[1]
-        if not header:
-            raise DataError(f"{path} is empty; a header line with the column names is expected")
-        lines = _Lines()
-        columns: list[list[str]] = [[] for _ in header]
-        seen: list[dict[str, str]] = [{} for _ in header]
-        chunk: list[list[str]] = []
-
-        def flush() -> None:
-            # Equal texts become one object: a user's id is kept once, not once per play.
-            for column, known, values in zip(columns, seen, zip(*chunk, strict=True), strict=False):
-                column.extend(map(known.setdefault, values, values))
-            chunk.clear()
-
-        for row, (line, fields) in enumerate(records):
-            if len(fields) != len(header):
-                raise DataError(
-                    f"{path}, line {line}: {len(fields)} values,"
-                    f" but the header names {len(header)} columns"
-                )
-            lines.add(row, line)
-            chunk.append(fields)
-            if len(chunk) == _CHUNK:
-                flush()
-        flush()
-    arrays = [pd.Series(np.array(column, dtype=object), dtype=object) for column in columns]
-    frame = pd.concat(arrays, axis="columns").set_axis(header, axis="columns")
-    return RawTable(frame, Origin(str(path), lines))
+        reader = csv.reader(stream, delimiter=separator, strict=True)
+        records = filter(None, reader)  # a blank line is an empty record
+        next(records)
+        while batch := list(islice(records, _BATCH)):
+            if set(map(len, batch)) != {width}:
+                raise _RaggedError
+            for part, known, values in zip(parts, seen, zip(*batch, strict=True), strict=True):
+                # Equal texts become one object: a user's id is kept once, not once per play.
+                part.append(objects(map(known.setdefault, values, values)))
+    return [np.concatenate(part) for part in parts]
 
 
 def _separator(path: Path, expected: Sequence[str]) -> str:
     """The separator under which the header names most of the expected columns, then most."""
 
     def score(separator: str) -> tuple[int, int]:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            try:
-                header = next(_records(path, stream, separator), (1, []))[1]
-            except DataError:  # quotes make no sense under a wrong separator
-                return -1, 0
+        try:
+            header = next(_records(path, separator), (1, []))[1]
+        except DataError:  # quotes make no sense under a wrong separator
+            return -1, 0
         return len({name.strip() for name in header} & set(expected)), len(header)
 
     return max(_SEPARATORS, key=score)
 
 
-def _records(path: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """(line it begins on, fields) of every record that is not a blank line."""
-    reader = csv.reader(stream, delimiter=separator, strict=True)
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(line it begins on, fields) of every record, the header first, without blank lines."""
     line = 1
     try:
-        for fields in reader:
-            if fields:
-                yield line, fields
-            line = reader.line_num + 1
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=separator, strict=True)
+            for fields in reader:
+                if fields:
+                    yield line, fields
+                line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}, line {line}: {_csv_problem(str(error))}") from None
     except UnicodeDecodeError:
@@ -153,15 +154,17 @@ def _read_parquet(path: Path) -> RawTable:
             schema = file.schema_arrow
         # A dictionary holds an id once, not once per play.
         texts = [field.name for field in schema if _is_text(field.type)]
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
             table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        series = [
+            _to_series(column, name)
+            for name, column in zip(schema.names, table.columns, strict=True)
+            if not _is_pandas_index(name, schema)
+        ]
+    # In a damaged file the library meets sizes and text that cannot be.
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
-    kept = [
-        position for position, name in enumerate(schema.names) if not _is_pandas_index(name, schema)
-    ]
-    series = [_to_series(table.column(position), schema.names[position]) for position in kept]
     frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
     return RawTable(frame, Origin(str(path)))
 

@@ -109,6 +109,8 @@ def _nanoseconds(value: Any, parsed: dict[str, int | None]) -> int:
             raise ValueError("is blank; leave the column out if times are unknown")
         if PLAIN_NUMBER.fullmatch(text):
             return _unix(text)
+        if _ISO.fullmatch(text) and not 1678 <= int(text[:4]) <= 2261:
+            raise ValueError(_out_of_range(value))  # what pandas before 3 does not even parse
     elif is_missing(value):
         raise ValueError(_MISSING)
     elif isinstance(value, datetime.date | np.datetime64):

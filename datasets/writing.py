@@ -52,4 +52,5 @@ def _write_parquet(table: pd.DataFrame, path: Path) -> None:
         return pa.array(column, type=pa.large_string() if column.dtype == object else None)
 
     arrays = [arrow(table[name]) for name in table.columns]
-    pq.write_table(pa.table(arrays, names=list(table.columns)), path)
+    content = pa.table(arrays, names=list(table.columns))
+    pq.write_table(content, path, write_page_checksum=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import decimal
 import os
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ def test_a_table_must_be_a_frame() -> None:
         (np.nan, "is missing or NaN"),
         (None, "is missing or NaN"),
         (np.inf, "is infinite"),
-        (10**400, "is infinite"),
+        (decimal.Decimal("1e400"), "is infinite"),
         ("many", "'many' is not a number"),
         ("1_000", "'1_000' is not a number"),
         ("٣", "'٣' is not a number"),
@@ -213,6 +214,13 @@ def test_bad_weights_are_named(weight: Any, problem: str, kind: Any) -> None:
         weights = pd.Series([weight], dtype=object).reindex([1, 0, 2], fill_value=1)
     table = pd.DataFrame({"user_id": "u", "item_id": ["a", "b", "c"], "weight": weights.array})
     with pytest.raises(DataError, match=f"interactions, row 2, column 'weight': {problem}"):
+        MusicDataset(item_table(), interactions=table)
+
+
+def test_whole_numbers_beyond_any_float_are_refused() -> None:
+    table = pd.DataFrame({"user_id": "u", "item_id": ["a"]})
+    table["weight"] = np.array([10**400], dtype=object)
+    with pytest.raises(DataError, match="row 1, column 'weight': is infinite"):
         MusicDataset(item_table(), interactions=table)
 
 
