@@ -174,6 +174,11 @@ def _assign_folds(
         )
     if len(set(label)) < 2:
         raise EvaluationError("genre accuracy needs recordings of at least two genres")
+    most = int(pd.Series(label).value_counts().iloc[0])
+    if most < folds:
+        raise EvaluationError(
+            f"{folds} folds need {folds} recordings of some genre; the most there are is {most}"
+        )
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)

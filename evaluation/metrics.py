@@ -138,7 +138,7 @@ def _standardise(scores: Values) -> Values:
     # A constant row leaves rounding noise, and noise must not decide ties: hence the floor here
     # and the rounding below, far under any difference that means something.
     constant = deviation <= 1e-9 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
-    standard: Values = np.round(centred / np.where(constant, np.inf, deviation), 6)
+    standard: Values = np.round(centred / np.where(constant, np.inf, deviation), 5)
     return standard
 
 
