@@ -148,7 +148,9 @@ def _ridge(
     values, basis = np.linalg.eigh(X.T @ X)
     values = np.maximum(values, 0)
     rotated = basis.T @ (X.T @ ((Y - level) * np.sqrt(w)[:, None]))
-    unit = max(values.mean(), np.finfo(np.float64).tiny)
+    # What varies less than this beside the embeddings' size is the rounding of their mean.
+    least = 1e-10 * (w @ E**2).sum() + np.finfo(np.float64).tiny
+    unit = max(values.sum(), least) / max(len(values), 1)
     solutions = []
     for strength in strengths:
         weights = basis @ (rotated / (values + strength * unit)[:, None])
