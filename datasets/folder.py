@@ -116,7 +116,7 @@ def _recordings_in(folder: Path, dataset: MusicDataset) -> list[str]:
 
 def _copy(source: Path, target: Path, undo: ExitStack) -> None:
     if target.exists():
-        if filecmp.cmp(source, target, shallow=False):
+        if source.samefile(target) or filecmp.cmp(source, target, shallow=False):
             return
         raise DataError(f"{target} exists and is another recording than {source}")
     with atomic_write(target) as temporary:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -572,6 +574,23 @@ class TestSave:
         assert list((tmp_path / "saved").rglob("*")) == []
         monkeypatch.undo()
         assert_same(load_folder(save_folder(dataset, tmp_path / "saved")), dataset)
+
+    def test_a_kill_leaves_nothing_that_loads(self, dataset: MusicDataset, tmp_path: Path) -> None:
+        script = """
+import os, sys
+from datasets import folder
+write_table = folder.write_table
+folder.write_table = lambda table, path: (
+    os._exit(9) if path.stem == "interactions" else write_table(table, path)
+)
+folder.save_folder(folder.load_folder(sys.argv[1]), sys.argv[2])
+"""
+        arguments = [str(tmp_path / "source"), str(tmp_path / "saved")]
+        killed = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+        assert killed.returncode == 9
+        assert (tmp_path / "saved" / "items.csv").exists()
+        assert "has no interactions.csv" in message_of(tmp_path / "saved")
+        assert_same(load_folder(tmp_path / "source"), dataset)
 
     def test_bad_arguments(self, dataset: MusicDataset, tmp_path: Path) -> None:
         with pytest.raises(

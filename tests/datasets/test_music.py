@@ -218,8 +218,8 @@ def test_bad_weights_are_named(weight: Any, problem: str, kind: Any) -> None:
 
 
 def test_whole_numbers_beyond_any_float_are_refused() -> None:
-    table = pd.DataFrame({"user_id": "u", "item_id": ["a"]})
-    table["weight"] = np.array([10**400], dtype=object)
+    weight = pd.Series([10**400], dtype=object)
+    table = pd.DataFrame({"user_id": "u", "item_id": ["a"], "weight": weight})
     with pytest.raises(DataError, match="row 1, column 'weight': is infinite"):
         MusicDataset(item_table(), interactions=table)
 
