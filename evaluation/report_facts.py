@@ -1,5 +1,6 @@
 """The parts of the report that are facts and not figures: data, splits, genre, provenance."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,9 +99,7 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
             {
                 "fold": int(row["fold"]),
                 "n": int(row["n"]),
-                "loss": f"{row['loss']:.3f}",
-                "first": f"{row['precision@1']:.1%}",
-                "third": f"{row['precision@3']:.1%}",
+                "values": _genre_row(row),
             }
             for row in genre.table.to_dict("records")
         ],
@@ -111,9 +110,11 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
     }
 
 
-def _genre_row(values: dict[str, float]) -> list[str]:
+def _genre_row(values: Mapping[Any, float]) -> list[str]:
+    """Loss and the two precisions; the loss is missing where training knew no label of a fold."""
+    loss = values["loss"]
     return [
-        f"{values['loss']:.3f}",
+        "–" if math.isnan(loss) else f"{loss:.3f}",
         f"{values['precision@1']:.1%}",
         f"{values['precision@3']:.1%}",
     ]
