@@ -77,12 +77,14 @@ def evaluate_dataset(
             configuration=config.model_dump(mode="json"),
             command=command,
         )
+        measured = {}
         for row in comparison.table.to_dict("records"):
             at = "" if row["k"] is None or row["k"] != row["k"] else f"_at_{int(row['k'])}"
             name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
-            run.metrics({_metric_name(name): float(row["mean"])})
+            measured[name] = float(row["mean"])
         if genre is not None:
-            run.metrics({f"genre_{_metric_name(k)}": v for k, v in genre.mean.items()})
+            measured |= {f"genre_{name}": value for name, value in genre.mean.items()}
+        run.metrics(measured)
         for file in (path, as_json):
             run.artifact(file)
     return Evaluation(comparison, genre, path, tuple(summarise(comparison)))
@@ -131,8 +133,3 @@ def _genre(
         image_recording=extraction.recording,
         progress=progress,
     )
-
-
-def _metric_name(text: str) -> str:
-    """MLflow takes letters, digits, and a few signs."""
-    return "".join(sign if sign.isalnum() or sign in "_-./ " else "_" for sign in text)
