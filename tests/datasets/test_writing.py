@@ -25,9 +25,7 @@ def dataset(tmp_path: Path) -> MusicDataset:
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_what_is_saved_loads_the_same(
-    self, dataset: MusicDataset, tmp_path: Path, format: Any
-) -> None:
+def test_what_is_saved_loads_the_same(dataset: MusicDataset, tmp_path: Path, format: Any) -> None:
     (tmp_path / "source" / "a.wav").write_bytes(b"sound")
     folder = save_folder(dataset, tmp_path / "new" / "saved", format)
     assert_same(load_folder(folder), dataset)
@@ -81,9 +79,7 @@ def test_a_data_set_is_never_written_over(dataset: MusicDataset, tmp_path: Path)
     assert_same(load_folder(tmp_path / "source"), dataset)
 
 
-def test_another_recording_is_never_written_over(
-    self, dataset: MusicDataset, tmp_path: Path
-) -> None:
+def test_another_recording_is_never_written_over(dataset: MusicDataset, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.wav").write_bytes(b"another")
     with pytest.raises(DataError, match=r"other/a\.wav exists and is another recording"):
