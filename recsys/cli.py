@@ -24,9 +24,13 @@ app = typer.Typer(
 )
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int, typer.Option(help="Seed of all random choices.")]
-Threads = Annotated[int | None, typer.Option(help="Threads; all cores where not given.")]
-Tracking = Annotated[bool, typer.Option(help="Log the run to MLflow.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random choices; 0, or as configured.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads; all cores, or as configured, where not given.")
+]
+Tracking = Annotated[
+    bool | None, typer.Option(help="Log the run to MLflow; yes, or as configured.")
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="A RecommenderConfig as a JSON file.")
 ]
@@ -38,9 +42,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for catalogue, model and report.")] = Path(
         "demo"
     ),
-    seed: Seed = 0,
+    seed: Seed = None,
     threads: Threads = None,
-    tracking: Tracking = True,
+    tracking: Tracking = None,
 ) -> None:
     """Make a demo catalogue and do everything with it, from audio to the evaluation report."""
     from recsys.demonstration import demonstrate
@@ -53,16 +57,18 @@ def train(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
     config: Config = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     threads: Threads = None,
-    tracking: Tracking = True,
+    tracking: Tracking = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Learn from a data set and save the model."""
     from datasets.folder import load_folder
     from recsys import Recommender
+    from recsys.artifact import check_destination
 
     settings = _config(config, seed, threads, tracking)
+    check_destination(out)  # now, and not when everything is learned
     recommender = Recommender(settings).fit(load_folder(folder), progress=True)
     recommender.save(out)
     _print_info(recommender.info, as_json)
@@ -94,7 +100,8 @@ def recommend(
         typer.echo(json.dumps({"fallback": fallback, "items": _records(frame)}, indent=1))
         return
     if fallback:
-        typer.echo(f"Nothing is known of {user!r}: these are the {fallback} items.")
+        who = "these listeners" if user is None else repr(user)
+        typer.echo(f"Nothing is known of {who}: these are the {fallback} items.")
     _print_frame(frame)
 
 
@@ -155,9 +162,9 @@ def evaluate(
         int, typer.Option(help="Folds of the genre cross-validation; 0 leaves it out.")
     ] = 3,
     config: Config = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     threads: Threads = None,
-    tracking: Tracking = True,
+    tracking: Tracking = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure models side by side on warm and cold items and write a report."""
@@ -202,6 +209,9 @@ def info(
 def main() -> None:
     """Run the command line; errors are one line and an exit code other than 0."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # What a tracker that does not answer has to say is one line, and ours.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         app(standalone_mode=False)
@@ -213,7 +223,10 @@ def main() -> None:
         _fail(str(error), 1)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command line itself
-            _fail(error.format_message(), 2)
+            message = error.format_message()
+            if not message:  # the help was printed already
+                sys.exit(2)
+            _fail(message, 2)
         if os.environ.get("COLDTUNE_DEBUG"):
             raise
         first = (str(error) or "no message").splitlines()[0]
@@ -226,7 +239,7 @@ def _fail(message: str, code: int) -> None:
 
 
 def _config(
-    path: Path | None, seed: int, threads: int | None, tracking: bool
+    path: Path | None, seed: int | None, threads: int | None, tracking: bool | None
 ) -> "RecommenderConfig":
     from recsys.config import RecommenderConfig
 
@@ -234,13 +247,12 @@ def _config(
     if path is not None:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
         if not isinstance(values, dict):
             raise InvalidArgumentError(f"{path}: must hold a JSON object")
-    values = {"seed": seed, "threads": threads, **values}
-    if not tracking:
-        values["tracking"] = False
+    given = {"seed": seed, "threads": threads, "tracking": tracking}
+    values |= {name: value for name, value in given.items() if value is not None}
     return RecommenderConfig.from_json(values)
 
 

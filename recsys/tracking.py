@@ -203,7 +203,7 @@ def _impatience() -> Iterator[None]:
 
 
 def _give_up(error: Exception) -> None:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
     logger.warning("going on without MLflow: %s", reason)
 
 
