@@ -1,6 +1,6 @@
 """From item tables and embeddings to what the sources know of an item before anybody plays it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
-from recsys.sources.base import Floats, ItemContent
+from recsys.sources.base import Floats
 
 _LEAST_ITEMS = 2
 """A metadata value says something of other items only when this many warm ones have it."""
@@ -83,7 +83,8 @@ def align_embeddings(
     if frame.shape[1] == 0 and len(frame):
         raise DataError("embeddings: the frame has no columns")
     try:
-        values = frame.to_numpy(np.float32)
+        with np.errstate(over="ignore"):
+            values = frame.to_numpy(np.float32)
     except (TypeError, ValueError):
         raise DataError("embeddings: every column must be numeric") from None
     unfit = ~np.isfinite(values).all(axis=1)
@@ -103,13 +104,3 @@ def artist_codes(items: pd.DataFrame) -> NDArray[np.intp]:
     artist = items[ARTIST].astype(str)
     names = artist.where(artist != "", "\0" + items[ITEM_ID].astype(str))
     return pd.factorize(names)[0]
-
-
-def one_item(
-    item: Mapping[str, str], embedding: Floats | None, width: int, vocabulary: MetadataVocabulary
-) -> ItemContent:
-    """Content of one item: its text columns, and its embedding [width] where it has one."""
-    vector = np.zeros(width, np.float32) if embedding is None else embedding
-    return ItemContent(
-        vector[None, :], np.array([embedding is not None]), vocabulary.encode(pd.DataFrame([item]))
-    )

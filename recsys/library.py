@@ -152,7 +152,8 @@ class Library:
     def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
         """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""
         try:
-            vector = np.asarray(embedding, np.float32)
+            with np.errstate(over="ignore"):
+                vector = np.asarray(embedding, np.float32)
         except (TypeError, ValueError):
             raise InvalidArgumentError(f"embedding of item {item_id!r}: is not numeric") from None
         width = self.state.embeddings.shape[1]
