@@ -1,0 +1,231 @@
+"""The content map: ridge and metadata effects by hand, and against scikit-learn."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from material import item_content
+from sklearn.linear_model import Ridge
+
+from recsys.config import ContentMapConfig
+from recsys.content_map import ContentMap, _artist_folds
+
+ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
+
+
+def fit(content, targets, listeners, artists=None, **settings):
+    targets = np.asarray(targets, np.float32)
+    artists = np.arange(len(targets)) if artists is None else np.asarray(artists)
+    config = ContentMapConfig(**settings)
+    return ContentMap.fit(content, targets, np.asarray(listeners), artists, config)
+
+
+# ------------------------------------------------------------------ ridge
+
+
+@pytest.mark.parametrize(("strength", "slope"), [(0.25, 1.6), (1.0, 1.0), (3.0, 0.5)])
+def test_ridge_in_one_dimension(strength, slope):
+    # y = 3 + 2e. In one dimension the penalty's unit is the scatter itself, so the slope shrinks
+    # to 2 / (1 + strength), about the mean (e, y) = (2, 7) whatever the strength.
+    map_ = fit(item_content([[0], [2], [4]]), [[3], [7], [11]], [10, 10, 10], strengths=(strength,))
+    assert map_.weights.item() == pytest.approx(slope)
+    assert map_.intercept.item() == pytest.approx(7 - 2 * slope)
+    assert map_.strength == strength
+    new = map_.predict(item_content([[10]]))
+    assert new.item() == pytest.approx(7 + 8 * slope)
+    assert new.dtype == np.float32
+
+
+def test_items_weigh_what_their_evidence_is_worth():
+    # With 10 and 30 listeners and evidence 10, the items weigh 1/2 and 3/4: mean (0.6, 0.6).
+    map_ = fit(item_content([[0], [1]]), [[0], [1]], [10, 30], strengths=(0.25,), evidence=10.0)
+    assert map_.weights.item() == pytest.approx(0.8)
+    assert map_.intercept.item() == pytest.approx(0.6 - 0.6 * 0.8)
+    assert map_.bare_intercept.item() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("n", "width"), [(40, 3), (12, 30)], ids=["tall", "wide"])
+def test_ridge_is_scikit_learns(n, width):
+    rng = np.random.default_rng(1)
+    E, Y = rng.standard_normal((n, width)) + 2, rng.standard_normal((n, 4))
+    listeners = rng.integers(1, 50, n)
+    map_ = fit(item_content(E), Y, listeners, strengths=(0.3,), evidence=5.0)
+
+    E, Y = E.astype(np.float32).astype(float), Y.astype(np.float32).astype(float)
+    w = listeners / (listeners + 5.0)
+    centred = (E - np.average(E, axis=0, weights=w)) * np.sqrt(w)[:, None]
+    unit = (centred**2).sum() / width  # the mean eigenvalue of the scatter
+    peer = Ridge(alpha=0.3 * unit).fit(E, Y, sample_weight=w)
+    assert map_.weights == pytest.approx(peer.coef_.T, abs=1e-5)
+    assert map_.intercept == pytest.approx(peer.intercept_, abs=1e-5)
+    assert map_.predict(item_content(E)) == pytest.approx(peer.predict(E), abs=1e-5)
+
+
+def test_scale_of_embeddings_does_not_matter():
+    rng = np.random.default_rng(2)
+    E, Y = rng.standard_normal((30, 5)), rng.standard_normal((30, 2))
+    listeners = rng.integers(1, 9, 30)
+    small, large = (
+        fit(item_content(E * factor), Y, listeners).predict(item_content(E * factor))
+        for factor in (1e-3, 1e4)
+    )
+    assert small == pytest.approx(large, abs=1e-4)
+
+
+# ------------------------------------------------------------------ what it learns from
+
+
+def test_learns_from_items_with_listeners_only():
+    rng = np.random.default_rng(3)
+    E, Y = rng.standard_normal((20, 4)), rng.standard_normal((20, 3)).astype(np.float32)
+    metadata = rng.integers(0, 2, (20, 5))
+    listeners = np.array([0, 7, 3, 0, 5] * 4)
+    before = fit(item_content(E, metadata=metadata), Y, listeners)
+    cold = listeners == 0
+    Y[cold] += 100
+    E[cold] = 9
+    metadata[cold] = 1
+    after = fit(item_content(E, metadata=metadata), Y, listeners)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert before.strength == after.strength
+
+
+def test_strength_is_chosen_on_artists_that_were_not_learned_from():
+    # An artist's songs sound alike and have one vector that has nothing to do with the sound:
+    # what is learned of one artist holds for no other. Where every song counts as an artist of
+    # its own, the song's twin is among those learned from, and the least penalty looks best.
+    rng = np.random.default_rng(4)
+    artists = np.repeat(np.arange(30), 4)
+    E = rng.standard_normal((30, 60))[artists] + 1e-3 * rng.standard_normal((120, 60))
+    Y = rng.standard_normal((30, 3))[artists]
+    listeners = np.full(120, 10)
+    strengths = (0.001, 1.0, 1000.0)
+    apart = fit(item_content(E), Y, listeners, artists, strengths=strengths)
+    mixed = fit(item_content(E), Y, listeners, strengths=strengths)
+    assert apart.strength == 1000.0
+    assert mixed.strength == 0.001
+
+
+@given(
+    artists=st.lists(st.integers(0, 12), min_size=1, max_size=60),
+    folds=st.integers(2, 6),
+)
+def test_an_artist_is_in_one_fold_and_folds_are_even(artists, folds):
+    artists = np.array(artists)
+    fold = _artist_folds(artists, folds)
+    for artist in np.unique(artists):
+        assert len(set(fold[artists == artist])) == 1
+    sizes = np.bincount(fold, minlength=folds)
+    assert len(sizes) == folds
+    assert sizes.max() - sizes.min() <= np.bincount(artists).max()
+
+
+# ------------------------------------------------------------------ metadata
+
+
+def test_effect_of_a_metadata_value_by_hand():
+    # Mean 3; the two items of value A are 1 above it. Each weighs 1/2, and the prior counts as
+    # one item more: (1/2 + 1/2) / (1/2 + 1/2 + 1) = 1/2.
+    map_ = fit(
+        item_content(metadata=[[1], [1], [0]]), [[4], [4], [1]], [10, 10, 10], group_prior=1.0
+    )
+    assert map_.bare_intercept.item() == pytest.approx(3)
+    assert map_.bare_effects.item() == pytest.approx(0.5)
+    predicted = map_.predict(item_content(metadata=[[1], [0]]))
+    assert predicted.ravel() == pytest.approx([3.5, 3.0])
+
+
+def test_broad_values_are_explained_first():
+    # Mean 4, residuals 2 2 -2 -2. The genre (first three): (1 + 1 - 1) / (1.5 + 0.5) = 0.5, and
+    # what it leaves, 1.5 1.5, goes to the artist (first two): 1.5 / (1 + 0.5) = 1.
+    map_ = fit(
+        item_content(metadata=[[1, 1], [1, 1], [0, 1], [0, 0]]),
+        [[6], [6], [2], [2]],
+        [10] * 4,
+        group_prior=0.5,
+    )
+    assert map_.bare_effects.ravel() == pytest.approx([1.0, 0.5])
+
+
+def test_metadata_counts_only_for_what_the_embedding_does_not_say():
+    rng = np.random.default_rng(5)
+    E = rng.standard_normal((60, 3))
+    Y = E @ rng.standard_normal((3, 2))
+    metadata = (E[:, :1] > 0).astype(float)  # a genre that can be heard
+    map_ = fit(item_content(E, metadata=metadata), Y, [20] * 60)
+    assert np.abs(map_.effects).max() < 0.02
+    assert np.abs(map_.bare_effects).max() > 0.2
+    # The same genre does count for an item that was never heard.
+    bare = map_.predict(item_content(np.zeros((1, 3)), [False], [[1]]))
+    assert bare == pytest.approx(map_.bare_intercept + map_.bare_effects)
+
+
+# ------------------------------------------------------------------ little or odd content
+
+
+def test_without_any_embedding_metadata_speaks_alone():
+    map_ = fit(item_content(metadata=[[1], [1], [0]]), [[4], [4], [1]], [10, 10, 10])
+    assert map_.weights.shape == (0, 1)
+    heard_or_not = map_.predict(item_content(metadata=[[0]]))
+    assert heard_or_not.item() == pytest.approx(3)
+
+
+def test_a_single_embedding_says_nothing():
+    content = item_content([[1, 2], [0, 0], [0, 0]], [True, False, False])
+    map_ = fit(content, [[4], [4], [1]], [10, 10, 10])
+    np.testing.assert_array_equal(map_.weights, 0)
+    assert map_.predict(content).ravel() == pytest.approx([3, 3, 3])
+
+
+def test_embeddings_without_listeners_say_nothing():
+    content = item_content([[1.0], [2.0], [3.0]], [False, False, True])
+    map_ = fit(content, [[4], [2], [9]], [10, 10, 0])
+    assert map_.predict(content).ravel() == pytest.approx([3, 3, 3])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e3])
+def test_embeddings_that_are_all_alike_predict_the_mean(value):
+    rng = np.random.default_rng(6)
+    Y, listeners = rng.standard_normal((50, 2)), rng.integers(1, 40, 50)
+    map_ = fit(item_content(np.full((50, 7), value)), Y, listeners)
+    new = map_.predict(item_content([np.full(7, value), np.full(7, value + 1)]))
+    assert new == pytest.approx(np.tile(map_.bare_intercept, (2, 1)), abs=1e-5)
+
+
+def test_a_single_artist_leaves_a_usable_map():
+    rng = np.random.default_rng(7)
+    E = rng.standard_normal((30, 2))
+    map_ = fit(item_content(E), E @ [[1.0], [2.0]], [10] * 30, np.zeros(30, int))
+    assert map_.weights.ravel() == pytest.approx([1, 2], abs=0.05)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 12),
+    width=st.integers(0, 15),
+    values=st.integers(0, 4),
+    seed=st.integers(0, 2**16),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+)
+def test_predictions_are_finite_whatever_there_is(n, width, values, seed, scale):
+    rng = np.random.default_rng(seed)
+    content = item_content(
+        scale * rng.standard_normal((n, width)),
+        rng.random(n) < (0.7 if width else 0),
+        rng.integers(0, 2, (n, values)),
+    )
+    listeners = rng.integers(0, 4, n)
+    map_ = fit(content, rng.standard_normal((n, 3)), listeners, rng.integers(0, 3, n))
+    predicted = map_.predict(content)
+    assert predicted.shape == (n, 3)
+    assert np.isfinite(predicted).all()
+
+
+def test_saved_and_restored():
+    rng = np.random.default_rng(8)
+    content = item_content(rng.standard_normal((9, 2)), metadata=rng.integers(0, 2, (9, 3)))
+    map_ = fit(content, rng.standard_normal((9, 4)), [3] * 9)
+    again = ContentMap.from_arrays(map_.arrays())
+    np.testing.assert_array_equal(map_.predict(content), again.predict(content))
+    assert again.strength == map_.strength

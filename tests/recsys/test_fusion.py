@@ -1,0 +1,153 @@
+"""Fusion: one inner product that is the weighted sum of scaled, centred scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.fusion import fuse_items, fuse_users, make_blocks, shares
+
+
+def random_case(seed, n_users, n_items, dimensions, unknown=0.2):
+    """Vectors of users and items by source (some unknown), which items are cold, and blocks."""
+    rng = np.random.default_rng(seed)
+    names = [f"source{n}" for n in range(len(dimensions))]
+
+    def vectors(n, d):
+        table = rng.standard_normal((n, d)) * rng.uniform(0.1, 10) + rng.standard_normal(d)
+        table[rng.random(n) < unknown] = 0
+        return table.astype(np.float32)
+
+    users = {name: vectors(n_users, d) for name, d in zip(names, dimensions, strict=True)}
+    items = {name: vectors(n_items, d) for name, d in zip(names, dimensions, strict=True)}
+    is_cold = rng.random(n_items) < 0.3
+    weights = [dict(zip(names, rng.uniform(0.05, 1, len(names)), strict=True)) for _ in range(2)]
+    blocks = make_blocks(items, is_cold, *weights)
+    return users, items, is_cold, weights, blocks
+
+
+CASES = {
+    "seed": st.integers(0, 2**16),
+    "n_users": st.integers(1, 5),
+    "n_items": st.integers(1, 12),
+    "dimensions": st.lists(st.integers(1, 6), min_size=1, max_size=3),
+}
+
+
+def test_fused_score_by_hand():
+    # Warm items score 1, 3 for a user [1]: mean 2, deviation 1; a cold item at 4 is 2 above.
+    items = {"als": np.array([[1], [3], [4]], np.float32)}
+    cold = np.array([False, False, True])
+    blocks = make_blocks(items, cold, {"als": 0.5}, {"als": 0.25})
+    user = fuse_users(blocks, {"als": np.array([[1]], np.float32)})
+    assert (fuse_items(blocks, items, cold) @ user[0]).tolist() == [-0.5, 0.5, 0.5]
+    # Twice the user's vector is the same user.
+    twice = fuse_users(blocks, {"als": np.array([[2]], np.float32)})
+    np.testing.assert_array_equal(user, twice)
+
+
+@settings(max_examples=60, deadline=None)
+@given(**CASES)
+def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_items, dimensions):
+    users, items, is_cold, (warm, cold), blocks = random_case(seed, n_users, n_items, dimensions)
+    fused = fuse_users(blocks, users) @ fuse_items(blocks, items, is_cold).T
+
+    expected = np.zeros((n_users, n_items))
+    for name in items:
+        p, q = users[name].astype(float), items[name].astype(float)
+        known = q.any(axis=1)
+        reference = q[known & ~is_cold]
+        if len(reference) < 2:
+            continue  # nothing to tell items apart by
+        scores = p @ reference.T
+        deviation = scores.std(axis=1)
+        mean = scores.mean(axis=1)
+        weight = np.where(is_cold, cold[name], warm[name])
+        standard = (p @ q.T - mean[:, None]) / np.where(deviation > 0, deviation, np.inf)[:, None]
+        expected += np.where(known, standard * weight, 0)
+    assert fused == pytest.approx(expected, abs=2e-4 * max(1, np.abs(expected).max()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(**CASES)
+def test_what_a_source_does_not_know_stays_zero(seed, n_users, n_items, dimensions):
+    users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions, 0.5)
+    fused_users = fuse_users(blocks, users)
+    fused_items = fuse_items(blocks, items, is_cold)
+    assert fused_users.dtype == fused_items.dtype == np.float32
+    assert fused_users.shape[1] == fused_items.shape[1] == sum(dimensions)
+    for block in blocks:
+        strange_users = ~users[block.name].any(axis=1)
+        strange_items = ~items[block.name].any(axis=1)
+        assert not fused_users[strange_users, block.columns].any()
+        assert not fused_items[strange_items, block.columns].any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(**CASES)
+def test_unfuse_gives_back_the_sources_vectors(seed, n_users, n_items, dimensions):
+    _, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)
+    fused = fuse_items(blocks, items, is_cold)
+    for block in blocks:
+        back = block.unfuse_items(fused, is_cold)
+        # A vector that is exactly the mean fuses to zero, which says "unknown".
+        told = fused[:, block.columns].any(axis=1)
+        original = items[block.name]
+        tolerance = 1e-5 * (1 + float(np.abs(original).max()))
+        assert back[told] == pytest.approx(original[told], abs=tolerance)
+        assert not back[~told].any()
+
+
+@pytest.mark.parametrize("n_items", [1, 2, 7, 1001])
+def test_items_that_are_all_alike_tell_a_user_nothing(n_items):
+    rng = np.random.default_rng(0)
+    items = {"als": np.tile(rng.standard_normal(5), (n_items, 1)).astype(np.float32)}
+    cold = np.zeros(n_items, bool)
+    blocks = make_blocks(items, cold, {"als": 1.0}, {"als": 1.0})
+    users = rng.standard_normal((9, 5)).astype(np.float32)
+    assert not fuse_users(blocks, {"als": users}).any()
+
+
+def test_no_warm_item_known_to_a_source():
+    items = {"content": np.array([[0, 0], [1, 2]], np.float32)}
+    cold = np.array([False, True])
+    blocks = make_blocks(items, cold, {"content": 1.0}, {"content": 1.0})
+    assert not fuse_users(blocks, {"content": np.ones((1, 2), np.float32)}).any()
+    np.testing.assert_array_equal(fuse_items(blocks, items, cold), items["content"])
+
+
+def test_gram_is_that_of_the_warm_items():
+    _, items, is_cold, _, blocks = random_case(3, 1, 40, [4])
+    warm = items["source0"][~is_cold].astype(float)
+    assert blocks[0].gram == pytest.approx(warm.T @ warm, rel=1e-4)
+
+
+def test_shares_by_hand():
+    items = {
+        "als": np.array([[1], [-1]], np.float32),
+        "fm": np.array([[3], [-3]], np.float32),
+        "content": np.array([[-1], [1]], np.float32),
+    }
+    ones = dict.fromkeys(items, 1.0)
+    blocks = make_blocks(items, np.zeros(2, bool), ones, ones)
+    # Standard scores of the first item: 1, 1, -1, weighted by the user's vector 1, 3 and 1.
+    fused = fuse_items(blocks, items, np.zeros(2, bool))
+    assert shares(blocks, np.array([1.0, 1.0, 1.0], np.float32), fused).tolist() == [
+        [0.25, 0.75, 0.0],  # content speaks against it
+        [0.0, 0.0, 1.0],  # only content speaks for it
+    ]
+    nothing = shares(blocks, np.zeros(3, np.float32), fused)
+    assert nothing == pytest.approx(np.full((2, 3), 1 / 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(**CASES)
+def test_shares_add_to_one(seed, n_users, n_items, dimensions):
+    users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)
+    fused = fuse_items(blocks, items, is_cold)
+    for user in fuse_users(blocks, users):
+        parts = shares(blocks, user, fused)
+        assert parts.shape == (n_items, len(dimensions))
+        assert (parts >= 0).all()
+        assert (parts <= 1).all()
+        assert parts.sum(axis=1) == pytest.approx(np.ones(n_items))
