@@ -104,11 +104,12 @@ class Judge:
         require_columns(recommendations, (USER_ID, RANK, ITEM_ID, SCORE))
         user = _rows(self.users, recommendations[USER_ID])
         item = _rows(self.items, recommendations[ITEM_ID])
-        if not pd.api.types.is_integer_dtype(recommendations[RANK].dtype):
-            raise EvaluationError("the rank of a recommendation must be a whole number")
-        if not pd.api.types.is_numeric_dtype(recommendations[SCORE].dtype):
-            raise EvaluationError("the score of a recommendation must be a number")
-        rank = recommendations[RANK].to_numpy(dtype=np.int64)
+        if len(recommendations):  # an empty frame has no types to speak of
+            if not pd.api.types.is_integer_dtype(recommendations[RANK].dtype):
+                raise EvaluationError("the rank of a recommendation must be a whole number")
+            if not pd.api.types.is_numeric_dtype(recommendations[SCORE].dtype):
+                raise EvaluationError("the score of a recommendation must be a number")
+        rank = recommendations[RANK].to_numpy(dtype=np.int64, na_value=0)
         score = recommendations[SCORE].to_numpy(dtype=np.float64, na_value=np.nan)
 
         def refuse(wrong: NDArray[np.bool_], problem: str) -> None:
@@ -124,9 +125,17 @@ class Judge:
         refuse(~np.isfinite(score), "the score is not a finite number")
         refuse(rank > k, f"more than {k} recommendations")
         keys = user * self._width + item
-        refuse(pd.Series(keys).duplicated().to_numpy(), "recommended twice in one list")
+        # The lists as a matrix tell at little cost that all is well; which row is to blame is
+        # looked for only where it is not.
+        lists = np.full((len(self.users), k), -1)
+        lists[user, np.maximum(rank, 1) - 1] = item
+        listed = lists >= 0
+        if (rank < 1).any() or listed.sum() < len(rank) or (listed[:, 1:] > listed[:, :-1]).any():
+            refuse(_bad_ranks(user, rank), "ranks must run 1, 2, 3, … within a user")
+        lists.sort(axis=1)
+        if ((lists[:, 1:] == lists[:, :-1]) & (lists[:, 1:] >= 0)).any():
+            refuse(pd.Series(keys).duplicated().to_numpy(), "recommended twice in one list")
         refuse(_member(keys, self._seen), "recommended although it is in the user's training data")
-        refuse(_bad_ranks(user, rank), "ranks must run 1, 2, 3, … within a user")
         return user, item, rank, score
 
     @property
@@ -150,7 +159,10 @@ def require_columns(frame: pd.DataFrame, columns: Collection[str]) -> None:
 
 def _rows(index: "pd.Index[str]", ids: "pd.Series[str]") -> Codes:
     """Position of each id in ``index``, -1 where it is not there."""
-    return index.get_indexer(pd.Index(ids, dtype=object)).astype(np.int64)
+    # Each distinct id is looked up once; the last place answers for a missing id, code -1.
+    codes, distinct = pd.factorize(ids)
+    places = index.get_indexer(pd.Index(distinct, dtype=object))
+    return np.append(places, -1)[codes].astype(np.int64, copy=False)
 
 
 def _member(keys: Codes, ordered: Codes) -> NDArray[np.bool_]:

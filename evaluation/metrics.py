@@ -116,9 +116,9 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
     step = max(1, _CELLS // max(n_users, 1))
     for start in range(0, len(items), step):
         block = items[start : start + step]
-        ranks = rankdata(standard[:, block], axis=0)
+        ranks = rankdata(np.ascontiguousarray(standard[:, block].T), axis=1)
         positive = n_positive[block]
-        above = (ranks * relevant[:, block]).sum(axis=0) - positive * (positive + 1) / 2
+        above = (ranks * relevant[:, block].T).sum(axis=1) - positive * (positive + 1) / 2
         values[start : start + step] = above / (positive * (n_users - positive))
     return ItemAuc(values, items, n_items - len(items))
 

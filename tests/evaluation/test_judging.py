@@ -36,9 +36,10 @@ def test_hits_in_order_of_the_users_and_ranks_whatever_the_order_of_rows(judge):
 
 
 def test_an_empty_answer_is_all_misses(judge):
-    hits = judge.hits(lists(), 2)
-    assert not hits.matrix.any()
-    assert hits.n_listed.tolist() == [0, 0, 0]
+    for empty in (lists(), pd.DataFrame(columns=["user_id", "rank", "item_id", "score"])):
+        hits = judge.hits(empty, 2)
+        assert not hits.matrix.any()
+        assert hits.n_listed.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
