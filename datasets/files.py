@@ -15,7 +15,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     On any error, interruption included, the temporary file is removed and ``path`` is as before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:

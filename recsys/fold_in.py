@@ -14,7 +14,7 @@ from recsys.sources.base import Floats
 ALPHA = 10.0
 """Confidence of a played item, in units of an unplayed one."""
 
-RIDGE = 1.0
+RIDGE = 0.3
 """L2 penalty on the new vector, in units of the items' mean energy per dimension."""
 
 
