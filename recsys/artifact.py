@@ -46,6 +46,10 @@ def check_destination(folder: Path) -> None:
     Raises ArtifactError where it is no folder, cannot be read, or holds something else.
     """
     try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ArtifactError(f"{str(folder)!r}: a model's folder needs a name in UTF-8") from None
+    try:
         entries = {path.name for path in folder.iterdir()} - {LOCK}
     except FileNotFoundError:
         return
@@ -170,10 +174,7 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
         path = generation / name
         if not _inside(path, generation):
             raise ArtifactError(f"{folder / MANIFEST}: names a file outside the model: {name!r}")
-        if not path.is_file():
-            raise ArtifactError(f"{path}: a file of the model is missing")
-        if not expected["mutable"]:
-            _check_file(path, expected)
+        _check_file(path, expected)
     return generation
 
 
@@ -228,6 +229,10 @@ def _is_file_entry(entry: object) -> bool:
 
 def _check_file(path: Path, expected: dict[str, Any]) -> None:
     try:
+        if not path.is_file():
+            raise ArtifactError(f"{path}: a file of the model is missing")
+        if expected["mutable"]:
+            return
         size = path.stat().st_size
         if size != expected["bytes"]:
             raise ArtifactError(

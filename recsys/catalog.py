@@ -127,9 +127,10 @@ class Song:
 class Catalog:
     """The songs of one model, in memory or in an SQLite file."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self._engine = engine
-        self._name = name
+        self._path = path
+        self._name = str(path or "the song database in memory")
 
     @classmethod
     def in_memory(cls) -> "Catalog":
@@ -137,7 +138,7 @@ class Catalog:
         engine = create_engine(
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
-        catalog = cls(engine, "the song database in memory")
+        catalog = cls(engine)
         with catalog._transaction() as connection:
             _metadata.create_all(connection)
             connection.execute(
@@ -155,7 +156,7 @@ class Catalog:
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
         engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=QueuePool)
-        return cls(engine, str(path))
+        return cls(engine, path)
 
     def fill(self, songs: Iterable[Song]) -> None:
         """Add the songs of the fit."""
@@ -168,7 +169,7 @@ class Catalog:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
         songs = list(songs)
         with self._transaction() as connection:
-            last = connection.execute(text("SELECT MAX(onboarded) FROM songs")).scalar() or 0
+            last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
             for number, song in enumerate(songs, start=last + 1):
                 arrived = Song(**{**vars(song), "onboarded": number})
                 connection.execute(_songs.delete().where(_songs.c.item_id == song.item_id))
@@ -193,11 +194,16 @@ class Catalog:
         What is not noticed is in places that hold no data.
         """
         with self._transaction() as connection:
-            problem = str(connection.execute(text("PRAGMA integrity_check")).scalar())
+            problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
+            if problem == "ok" and _schema(connection) != _expected_schema():
+                problem = "its tables are not those of a song database"
+            if problem == "ok" and self._path is not None:
+                pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+                wanted, found = _value(connection, pages), self._path.stat().st_size
+                if found != wanted:
+                    problem = f"has {found:,} bytes instead of {wanted:,}"
             if problem != "ok":
-                raise ArtifactError(f"{self._name}: the song database is damaged: {problem}")
-            if _schema(connection) != _expected_schema():
-                raise ArtifactError(f"{self._name}: the song database is damaged: its tables")
+                raise ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
             for row in connection.execute(select(_songs)):
                 _check_row(dict(zip(_NAMES, row, strict=True)))
 
@@ -235,6 +241,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     # rollback journal (the default) and no write-ahead log: so the file alone is the database.
     connection.execute("PRAGMA synchronous = EXTRA")
     return connection
+
+
+def _value(connection: Any, query: str) -> Any:
+    return connection.execute(text(query)).scalar()
 
 
 def _schema(connection: Any) -> set[str]:

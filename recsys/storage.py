@@ -13,6 +13,7 @@ from recsys import artifact
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
 from recsys.library import Library
+from recsys.retrieval import AnnoyIndex
 from recsys.state import FittedState
 
 _CATALOG = "catalog.sqlite"
@@ -41,8 +42,7 @@ def save(folder: Path, library: Library) -> None:
             state.write(generation)
             library.catalog.copy_to(generation / _CATALOG)
             if library.index_file is not None:
-                for path in (library.index_file, library.index_file.with_suffix(".json")):
-                    shutil.copyfile(path, generation / f"index{path.suffix}")
+                _write_index(library.index_file, generation / _INDEX, state)
         library.catalog.close()
         library.catalog = Catalog.open(generation / _CATALOG)
         library.generation = generation.name
@@ -79,14 +79,15 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     try:
         config = RecommenderConfig.from_json(manifest["config"])
         state = FittedState.read(generation, config, manifest["info"])
-        saved = manifest["files"][_CATALOG]["sha256"], manifest["catalog"]
+        digest = str(manifest["files"][_CATALOG]["sha256"])
+        fit, revision = str(manifest["catalog"]["fit"]), int(manifest["catalog"]["revision"])
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
         ) from None
     catalog = Catalog.open(generation / _CATALOG)
     try:
-        _check_catalog(catalog, generation / _CATALOG, *saved)
+        _check_catalog(catalog, generation / _CATALOG, digest, fit, revision)
         index = generation / _INDEX if _INDEX in manifest["files"] else None
         library = Library(state, catalog, index)
     except BaseException:
@@ -96,21 +97,29 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     return library
 
 
+def _write_index(source: Path, target: Path, state: FittedState) -> None:
+    try:
+        for suffix in (".annoy", ".json"):
+            shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
+    except FileNotFoundError:  # another process saved over the model that it came from
+        AnnoyIndex.build(state.item_vectors, target, state.config.retrieval, state.config.seed)
+
+
 def _check_current(folder: Path, library: Library) -> None:
     if artifact.read_manifest(folder)["generation"] != library.generation:
         raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
 
 
-def _check_catalog(catalog: Catalog, path: Path, digest: str, saved: dict[str, Any]) -> None:
+def _check_catalog(catalog: Catalog, path: Path, digest: str, fit: str, revision: int) -> None:
     """Make sure that a song database is as it was saved, or whole and onboarded to since."""
     for _ in range(2):  # twice, in case another process was just writing what it did not finish
         # Opening undoes what a killed process left half written; only then do the bytes count.
-        if catalog.revision()[0] != saved["fit"]:
+        if catalog.revision()[0] != fit:
             raise ArtifactError(f"{path}: is the song database of another model")
         with _files_open:
             if file_digest(path) == digest:
                 return
-        if catalog.revision()[1] != saved["revision"]:
+        if catalog.revision()[1] != revision:
             catalog.verify()
             return
     raise ArtifactError(f"{path}: has been changed or damaged")
