@@ -364,7 +364,8 @@ class Recommender:
 _BATCH = 4096
 """Users ranked at once."""
 
-_SINGLE = np.finfo(np.float32)
+_PLAYS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
+"""Bounds of the plays of an item in a history."""
 
 
 def _check_k(k: int) -> None:
@@ -390,7 +391,7 @@ def _plays(history: History) -> dict[str, float]:
             weight = float(given)
         except (TypeError, ValueError):
             weight = np.nan
-        if not _SINGLE.tiny <= weight <= _SINGLE.max:
+        if not _PLAYS[0] <= weight <= _PLAYS[1]:
             raise InvalidArgumentError(
                 f"history: plays of item {item!r} must be a positive number, not {given!r}"
             )
