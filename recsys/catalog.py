@@ -34,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.values import is_unicode
 from recsys.sources.base import Floats
 
 _PATIENCE = 60
@@ -98,10 +99,9 @@ class Song:
             "onboarded": self.onboarded,
         }
         for name, value in row.items():
-            if isinstance(value, str) and not _is_unicode(value):
+            if isinstance(value, str) and not is_unicode(value):
                 raise InvalidArgumentError(
-                    f"{name} of item {self.item_id!r} has half of a character (a lone surrogate): "
-                    f"{value!r}"
+                    f"{name} of item {self.item_id!r}: {value!r} is not valid Unicode text"
                 )
         return {**row, "checksum": _checksum(row)}
 
@@ -255,14 +255,6 @@ def _expected_schema() -> set[str]:
     catalog = Catalog.in_memory()
     with catalog._transaction() as connection:
         return _schema(connection)
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_row(row: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import AudioError, InvalidArgumentError, UnknownItemError
+from datasets.values import is_unicode
 from recsys.catalog import Catalog, Song
 from recsys.fusion import fuse_items
 from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
@@ -179,12 +180,21 @@ class Library:
             if song.item_id in seen:
                 raise InvalidArgumentError(f"item {song.item_id!r} is given twice")
             seen.add(song.item_id)
-            texts = {name: getattr(song, name) for name in ITEM_TEXT} | song.tags
-            for name, value in texts.items():
-                if not isinstance(value, str):
+            columns = {name: getattr(song, name) for name in (ITEM_ID, *ITEM_TEXT)}
+            for name, value in (*columns.items(), *song.tags.items()):
+                if not isinstance(name, str) or not isinstance(value, str):
                     raise InvalidArgumentError(
                         f"{name} of item {song.item_id!r} must be a text, not {value!r}"
                     )
+                if not is_unicode(name + value) or "\0" in name + value:
+                    raise InvalidArgumentError(
+                        f"{name!r} of item {song.item_id!r}: {value!r} is not valid Unicode text "
+                        "or holds a NUL character"
+                    )
+            if taken := sorted(columns.keys() & song.tags.keys()):
+                raise InvalidArgumentError(
+                    f"tags of item {song.item_id!r}: {taken[0]!r} is an argument of its own"
+                )
         ids = [song.item_id for song in songs]
         fitted = self.state.item_ids.get_indexer(pd.Index(ids, dtype=object))
         played = fitted[(fitted >= 0) & (self.state.listeners[fitted] > 0)]
