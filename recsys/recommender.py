@@ -84,14 +84,17 @@ class Recommender:
         data that cannot be learned from, and InvalidArgumentError where both are given, or
         recordings have fewer than two labels.
         """
+        from threadpoolctl import threadpool_limits
+
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
         with tracking.run("fit", enabled=self.config.tracking) as run:
             run.params(self.config.model_dump(mode="json"))
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
-            state, scores = learn(
-                dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
-            )
+            with threadpool_limits(self.config.n_threads, user_api="blas"):
+                state, scores = learn(
+                    dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
+                )
             catalog = Catalog.in_memory()
             catalog.fill(fitted_songs(state, scores))
             self._library = Library(state, catalog)
