@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
+from recsys.printing import print_frame, print_info, records
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from recsys.config import RecommenderConfig
 
 app = typer.Typer(
@@ -71,7 +70,7 @@ def train(
     check_destination(out)  # now, and not when everything is learned
     recommender = Recommender(settings).fit(load_folder(folder), progress=True)
     recommender.save(out)
-    _print_info(recommender.info, as_json)
+    print_info(recommender.info, as_json)
     if not as_json:
         typer.echo(f"model written to {out}")
 
@@ -97,12 +96,12 @@ def recommend(
     )
     fallback = frame.attrs.get("fallback")
     if as_json:
-        typer.echo(json.dumps({"fallback": fallback, "items": _records(frame)}, indent=1))
+        typer.echo(json.dumps({"fallback": fallback, "items": records(frame)}, indent=1))
         return
     if fallback:
         who = "these listeners" if user is None else repr(user)
         typer.echo(f"Nothing is known of {who}: these are the {fallback} items.")
-    _print_frame(frame)
+    print_frame(frame)
 
 
 @app.command()
@@ -120,9 +119,9 @@ def similar(
         raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
     frame = Recommender.load(model).similar(item, k, by=by)  # type: ignore[arg-type]
     if as_json:
-        typer.echo(json.dumps(_records(frame), indent=1))
+        typer.echo(json.dumps(records(frame), indent=1))
     else:
-        _print_frame(frame)
+        print_frame(frame)
 
 
 @app.command()
@@ -203,7 +202,7 @@ def info(
     """What a saved model was learned from and how it blends its sources."""
     from recsys import Recommender
 
-    _print_info(Recommender.load(model).info, as_json)
+    print_info(Recommender.load(model).info, as_json)
 
 
 def main() -> None:
@@ -254,60 +253,6 @@ def _config(
     given = {"seed": seed, "threads": threads, "tracking": tracking}
     values |= {name: value for name, value in given.items() if value is not None}
     return RecommenderConfig.from_json(values)
-
-
-def _records(frame: "pd.DataFrame") -> Any:
-    return json.loads(frame.to_json(orient="records", double_precision=6))
-
-
-def _print_frame(frame: "pd.DataFrame") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for name in frame.columns:
-        numeric = frame[name].dtype.kind in "if"
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    # A pipe has no width: there every row is one line, however long.
-    console = Console() if sys.stdout.isatty() else Console(width=10_000)
-    console.print(table)
-
-
-def _cell(value: object) -> str:
-    from rich.markup import escape
-
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.3f}"
-    if str(value) in ("True", "False"):
-        return "yes" if str(value) == "True" else ""
-    return escape(str(value))
-
-
-def _print_info(info: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(info, indent=1, ensure_ascii=False))
-        return
-    dataset, items, blend = info["dataset"], info["items"], info["blend"]
-    typer.echo(
-        f"{dataset['n_users']:,} users, {dataset['n_items']:,} items "
-        f"({items['warm']:,} with listeners, {items['with_embedding']:,} heard, "
-        f"{info['onboarded']:,} onboarded since)"
-    )
-    for kind in ("warm", "cold"):
-        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
-        typer.echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
-    if info["encoder"]:
-        last = info["encoder"]["history"][-1]
-        typer.echo(
-            f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
-            f"last loss {last['loss']:.3f}"
-        )
-    for line in info["recordings_left_out"]:
-        typer.echo(f"left out: {line}")
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
-    typer.echo(f"seconds: {seconds}")
 
 
 if __name__ == "__main__":

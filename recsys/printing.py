@@ -1,0 +1,67 @@
+"""What the command line prints: tables, facts about a model, and the same as JSON."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def records(frame: "pd.DataFrame") -> Any:
+    """A frame as a list of JSON objects, one a row."""
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
+def print_frame(frame: "pd.DataFrame") -> None:
+    """A frame as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in frame.columns:
+        numeric = frame[name].dtype.kind in "if"
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    # A pipe has no width: there every row is one line, however long.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3f}"
+    if str(value) in ("True", "False"):
+        return "yes" if str(value) == "True" else ""
+    return escape(str(value))
+
+
+def print_info(info: dict[str, Any], as_json: bool) -> None:
+    """The facts about a model, as lines or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(info, indent=1, ensure_ascii=False))
+        return
+    dataset, items, blend = info["dataset"], info["items"], info["blend"]
+    typer.echo(
+        f"{dataset['n_users']:,} users, {dataset['n_items']:,} items "
+        f"({items['warm']:,} with listeners, {items['with_embedding']:,} heard, "
+        f"{info['onboarded']:,} onboarded since)"
+    )
+    for kind in ("warm", "cold"):
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
+        typer.echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
+    if info["encoder"]:
+        last = info["encoder"]["history"][-1]
+        typer.echo(
+            f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
+            f"last loss {last['loss']:.3f}"
+        )
+    for line in info["recordings_left_out"]:
+        typer.echo(f"left out: {line}")
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
+    typer.echo(f"seconds: {seconds}")
