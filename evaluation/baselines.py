@@ -76,6 +76,14 @@ class _Baseline:
             raise UnknownItemError(f"no item {list(only)[int(rows.argmin())]!r} in the catalogue")
         return np.unique(rows)
 
+    def _luck(self, users: list[str], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A number of 0 to 1 for each user and item, whatever else is asked for: [users, rows]."""
+        luck = np.empty((len(users), len(rows)))
+        for place, user in enumerate(users):
+            random = np.random.default_rng([self.seed, zlib.crc32(user.encode())])
+            luck[place] = random.random(len(self._items))[rows]
+        return luck
+
     def _block(
         self, users: list[str], k: int, exclude_seen: bool, allowed: NDArray[np.int64]
     ) -> pd.DataFrame:
@@ -106,10 +114,11 @@ class _Baseline:
 
 
 class Popularity(_Baseline):
-    """The items with the most listeners in training, the same for everybody.
+    """The items with the most listeners in training.
 
-    Equally popular items, such as all cold ones, come in an order drawn by ``seed``: the order of
-    the catalogue often follows popularity and would leak it.
+    Equally popular items, such as all cold ones, come in an order drawn for each user by ``seed``:
+    the order of the catalogue often follows popularity and would leak it, and one order drawn for
+    everybody would make the figures a matter of luck.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -125,10 +134,14 @@ class Popularity(_Baseline):
         self, users: list[str], allowed: NDArray[np.int64], longest: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         count = self._listeners.reindex(self._items, fill_value=0).to_numpy(dtype=np.float64)
-        luck = np.random.default_rng(self.seed).random(len(self._items))
-        order = allowed[np.lexsort((luck[allowed], -count[allowed]))][:longest]
-        shape = (len(users), len(order))
-        return np.broadcast_to(order, shape), np.broadcast_to(count[order], shape)
+        longest = min(longest, len(allowed))
+        if longest == 0:
+            return np.empty((len(users), 0), np.int64), np.empty((len(users), 0))
+        # All that can be in a list: the most popular, with everything as popular as the last.
+        last = np.partition(count[allowed], -longest)[-longest]
+        head = allowed[count[allowed] >= last]
+        order = _best(count[head] + self._luck(users, head), longest)
+        return head[order], count[head][order]
 
 
 class PopularityOracle(Popularity):
@@ -155,21 +168,19 @@ class Random(_Baseline):
     def _ordered(
         self, users: list[str], allowed: NDArray[np.int64], longest: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        score = np.empty((len(users), len(allowed)))
-        for row, user in enumerate(users):
-            random = np.random.default_rng([self.seed, zlib.crc32(user.encode())])
-            score[row] = random.random(len(self._items))[allowed]
-        longest = min(longest, len(allowed))
-        if longest < len(allowed):
-            best = np.argpartition(-score, longest - 1, axis=1)[:, :longest]
-        else:
-            best = np.broadcast_to(np.arange(len(allowed)), score.shape)
-        score = np.take_along_axis(score, best, axis=1)
-        down = np.argsort(-score, axis=1)
-        return (
-            allowed[np.take_along_axis(best, down, axis=1)],
-            np.take_along_axis(score, down, axis=1),
-        )
+        score = self._luck(users, allowed)
+        order = _best(score, min(longest, len(allowed)))
+        return allowed[order], np.take_along_axis(score, order, axis=1)
+
+
+def _best(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Columns of the ``n`` highest scores of each row, best first."""
+    if n < score.shape[1]:
+        best = np.argpartition(-score, n, axis=1)[:, :n]
+    else:
+        best = np.broadcast_to(np.arange(score.shape[1]), score.shape)
+    down = np.argsort(-np.take_along_axis(score, best, axis=1), axis=1)
+    return np.take_along_axis(best, down, axis=1)
 
 
 def _played(dataset: MusicDataset) -> pd.DataFrame:

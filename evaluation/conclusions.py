@@ -18,12 +18,16 @@ _FEW_ITEMS = 50
 def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
     """At most three sentences: new items, what the controls say about them, known items.
 
-    ``noun`` is what the items are called. nDCG at the shortest list decides which model is best.
+    ``noun`` is what the items are called; :func:`main_measure` decides which model is best.
     """
     sentences = []
     cold = first_split(comparison, "cold")
     if cold is not None:
-        sentences.append(_headline(comparison, cold, COLD, f"On {noun} nobody has played"))
+        opening = f"On {noun} nobody has played"
+        if main_measure(comparison, cold, COLD)[0] == ITEM_AUC:
+            sentences.append(_personal_headline(comparison, cold, opening))
+        else:
+            sentences.append(_headline(comparison, cold, COLD, opening))
         sentences.append(_controls(comparison, cold))
     warm = first_split(comparison, "warm")
     if warm is not None:
@@ -37,10 +41,10 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
     shortest = comparison.ks[0]
     for split in comparison.splits:
         n_cold = split["cold_items"]
-        if split["kind"] == "cold" and shortest * 2 >= n_cold:
+        if _too_few_for_lists(comparison, split):
             found.append(
                 f"Split “{split['name']}” has {n_cold} cold {noun}: a list of {shortest} holds"
-                " most of them, whoever makes it. Read the item-wise AUC instead of the lists."
+                " most of them, whoever makes it. The item-wise AUC takes the place of the lists."
             )
         if split["kind"] == "cold" and n_cold < _FEW_ITEMS:
             found.append(
@@ -61,14 +65,22 @@ def first_split(comparison: Comparison, kind: str) -> str | None:
     return next((split["name"] for split in comparison.splits if split["kind"] == kind), None)
 
 
+def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[str, int | None]:
+    """The metric and k that decide: nDCG at the shortest list.
+
+    Among cold items it is the item-wise AUC where such a list holds half of them or more.
+    """
+    facts = next(facts for facts in comparison.splits if facts["name"] == split)
+    if candidates == COLD and facts["auc_items"] and _too_few_for_lists(comparison, facts):
+        return ITEM_AUC, None
+    return "ndcg", comparison.ks[0]
+
+
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:
-    """The model that is no control with the highest nDCG at the shortest list."""
-    figures = comparison.figures()
+    """The model that is no control with the highest mean of :func:`main_measure`."""
+    figures, measure = comparison.figures(), main_measure(comparison, split, candidates)
     contenders = [name for name in comparison.models if name not in comparison.controls]
-    return max(
-        contenders,
-        key=lambda name: figures[split, candidates, name, "ndcg", comparison.ks[0]].mean,
-    )
+    return max(contenders, key=lambda name: figures[(split, candidates, name, *measure)].mean)
 
 
 def number(value: float) -> str:
@@ -120,57 +132,79 @@ def _headline(comparison: Comparison, split: str, candidates: str, opening: str)
     return f"{text}; it is shown to be better than every other model." if others else f"{text}."
 
 
+def _personal_headline(comparison: Comparison, split: str, opening: str) -> str:
+    """The headline where there are too few cold items for lists."""
+    best = best_model(comparison, split, COLD)
+    tied = _not_shown_worse(comparison, split, COLD)
+    text = f"{opening}, {_right_of_the_time(comparison, split, best)}"
+    if tied:
+        return f"{text}; no difference is shown between {best} and {listing(tied)}."
+    return f"{text}; it is shown to be better than every other model."
+
+
+def _right_of_the_time(comparison: Comparison, split: str, best: str) -> str:
+    auc = comparison.figures()[split, COLD, best, ITEM_AUC, None]
+    spread = f"{comparison.settings['confidence']:.0%} interval {auc.low:.0%} to {auc.high:.0%}"
+    verdict = "chance is 50%" if auc.low > 0.5 else "not shown to be better than chance, 50%"
+    return (
+        f"{best} is right {auc.mean:.0%} of the time when asked which of two people plays one"
+        f" (item-wise AUC, {spread}; {verdict})"
+    )
+
+
 def _controls(comparison: Comparison, split: str) -> str:
     """How personal the lists of the best cold model are, and which controls it beats."""
     best = best_model(comparison, split, COLD)
-    auc = comparison.figures().get((split, COLD, best, ITEM_AUC, None))
-    if auc is None:
-        clauses = [f"No item-wise AUC could be computed for {best}"]
-    else:
-        spread = f"{comparison.settings['confidence']:.0%} interval {auc.low:.0%} to {auc.high:.0%}"
-        verdict = "chance is 50%" if auc.low > 0.5 else "not shown to be better than chance, 50%"
-        clauses = [
-            f"Asked which of two people plays a new one, {best} is right {auc.mean:.0%} of the"
-            f" time (item-wise AUC, {spread}; {verdict})"
-        ]
+    measure = main_measure(comparison, split, COLD)
+    measured = (split, COLD, best, ITEM_AUC, None) in comparison.figures()
+    clauses = []
+    if measured and measure[0] != ITEM_AUC:
+        clauses.append(f"There, {_right_of_the_time(comparison, split, best)}")
     beaten, by_auc, unbeaten = [], [], []
     for control, meaning in comparison.controls.items():
-        lists = _gap(comparison, split, best, control, "ndcg", comparison.ks[0])
-        if lists.low > 0:
+        gap = _gap(comparison, split, best, control, *measure)
+        if gap.low > 0:
             beaten.append(control)
-        elif _gap(comparison, split, best, control, ITEM_AUC, None).low > 0:
+        elif measured and _gap(comparison, split, best, control, ITEM_AUC, None).low > 0:
             by_auc.append(control)
         else:
-            what = "does better" if lists.high < 0 else f"is not shown to be beaten by {best}"
+            what = "does better" if gap.high < 0 else f"is not shown to be beaten by {best}"
             unbeaten.append(f"{control} {what}" + (f", so {meaning}" if meaning else ""))
+    verdicts = []
     if beaten:
-        clauses.append(f"its lists are shown to be better than those of {listing(beaten)}")
+        verdicts.append(f"{listing(beaten)} {_are(beaten)} shown to be worse than {best}")
     if by_auc:
-        clauses.append(f"it beats {listing(by_auc)} by that measure, and not by nDCG")
-    if not comparison.controls:
-        clauses.append("no control was run beside it")
-    return "; ".join(clauses + unbeaten) + "."
+        verdicts.append(f"{listing(by_auc)} {_are(by_auc)} by item-wise AUC, and not by nDCG")
+    verdicts += unbeaten
+    clauses.append(f"of the controls, {'; '.join(verdicts)}" if verdicts else "no control was run")
+    text = "; ".join(clauses) + "."
+    return text[0].upper() + text[1:]
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
+    return facts["kind"] == "cold" and comparison.ks[0] * 2 >= facts["cold_items"]
 
 
 def _gap(
     comparison: Comparison, split: str, best: str, control: str, metric: str, k: int | None
 ) -> Interval:
-    """Paired difference among the cold items; one that says nothing where none was measured."""
-    key = (split, COLD, best, metric, k)
-    if len(comparison.values[key]) == 0:
-        return Interval(0.0, 0.0, 0.0)
+    """Paired difference between two models among the cold items."""
     return comparison.difference(best, control, split=split, candidates=COLD, metric=metric, k=k)
 
 
 def _not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list[str]:
     """Models that are no controls and not shown to be worse than the best, without it."""
     gaps = comparison.gaps("best")
-    k = comparison.ks[0]
+    measure = main_measure(comparison, split, candidates)
     return [
         name
         for name in comparison.models
         if name not in comparison.controls
-        and (gap := gaps.get((split, candidates, name, "ndcg", k))) is not None
+        and (gap := gaps.get((split, candidates, name, *measure))) is not None
         and not gap[1].shown
     ]
 

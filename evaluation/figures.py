@@ -9,9 +9,14 @@ from typing import Any, NamedTuple
 from evaluation.resampling import Interval
 
 Figure = dict[str, Any]
+Box = tuple[float, float, float, float]
 
 _ROW = 26
 """Pixels a model takes in an interval plot."""
+_PLANE = (640.0, 240.0)
+"""Pixels from the origin to the largest values in a plane plot of typical width."""
+_LETTER = 6.5
+"""Pixels a letter takes."""
 
 
 class Point(NamedTuple):
@@ -88,6 +93,7 @@ def interval_plot(points: list[Point], label: str, reference: tuple[str, float] 
 def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str) -> Figure:
     """Every model as a point with two intervals: x from the Point, y from the Interval."""
     traces = []
+    sides = _sides(points)
     for control in (False, True):
         chosen = [pair for pair in points if pair[0].control == control]
         if not chosen:
@@ -102,7 +108,11 @@ def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str)
                 "x": [point.value.mean for point in horizontal],
                 "y": [point.value.mean for point in vertical],
                 "text": [point.model for point in horizontal],
-                "textposition": [_side(point, points) for point in horizontal],
+                "textposition": [
+                    side
+                    for side, (point, _) in zip(sides, points, strict=True)
+                    if point.control == control
+                ],
                 "textfont": {"size": 12, "color": "$ink"},
                 "cliponaxis": False,
                 "error_x": _bars(horizontal, control),
@@ -121,21 +131,49 @@ def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str)
     return {"data": traces, "layout": layout}
 
 
-def _side(point: Point, points: list[tuple[Point, Interval]]) -> str:
-    """Where the name goes so that it does not run over the names of close neighbours."""
-    span_x = max(other.value.mean for other, _ in points) or 1.0
+def _sides(points: list[tuple[Point, Interval]]) -> list[str]:
+    """Where each name goes, so that names run over one another as little as they can.
+
+    Names take their places one by one, each the freest of eight around its point, in a plot of
+    typical size; exact room is known only on the page.
+    """
+    span_x = max(point.value.mean for point, _ in points) or 1.0
     span_y = max(y.mean for _, y in points) or 1.0
-    own = next(y for other, y in points if other == point)
-    close = [
-        y.mean
-        for other, y in points
-        if other != point
-        and abs(other.value.mean - point.value.mean) < 0.3 * span_x
-        and abs(y.mean - own.mean) < 0.06 * span_y
+    spots = [
+        (_PLANE[0] * point.value.mean / span_x, _PLANE[1] * y.mean / span_y) for point, y in points
     ]
-    if not close:
-        return "top right" if point.value.mean < 0.6 * span_x else "top left"
-    return "bottom right" if own.mean < min(close) else "top right"
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in spots]
+    chosen = []
+    for (x, y), (point, _) in zip(spots, points, strict=True):
+        length = _LETTER * len(point.model)
+        boxes = {
+            f"{up} {side}": _box(x, y, up, side, length)
+            for up, side in (
+                ("top", "right"), ("top", "left"), ("bottom", "right"), ("bottom", "left"),
+                ("middle", "right"), ("middle", "left"), ("top", "center"), ("bottom", "center"),
+            )
+        }  # fmt: skip
+        best = min(boxes, key=lambda name: _crowding(boxes[name], taken))
+        taken.append(boxes[best])
+        chosen.append(best)
+    return chosen
+
+
+def _box(x: float, y: float, up: str, side: str, length: float) -> Box:
+    left = {"right": x + 7, "left": x - 7 - length, "center": x - length / 2}[side]
+    low = {"top": y + 5, "bottom": y - 19, "middle": y - 7}[up]
+    return left, low, left + length, low + 14
+
+
+def _crowding(box: Box, taken: list[Box]) -> float:
+    """Area of the box that is covered, or outside the plot and its margin."""
+    outside = max(0.0, -box[0]) + max(0.0, box[2] - _PLANE[0] - 90) + max(0.0, -box[1])
+    covered = sum(
+        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+        for other in taken
+    )
+    return covered + 14 * outside
 
 
 def _bars(points: list[Point], control: bool) -> dict[str, Any]:

@@ -96,9 +96,9 @@ def _page(
         "noun": noun,
         "facts_line": facts_line(comparison, facts["created"]),
         "unit": "users (for the item-wise AUC, over items)" if tables.cold else "users",
+        "unit_short": "users or items" if tables.cold else "users",
         "level": f"{comparison.settings['confidence']:.0%}",
         "n_bootstrap": f"{comparison.settings['n_bootstrap']:,}",
-        "k": tables.shortest,
         "has_cold": tables.cold is not None,
         "has_warm": tables.warm is not None,
         "main": tables.main(),
@@ -150,10 +150,11 @@ def _charts(tables: Tables) -> tuple[list[dict[str, str]], dict[str, Figure]]:
             title = f"New {tables.noun}: do they find their listeners?"
         add(title, _describe(points, label), interval_plot(points, label, reference))
     if tables.cold is not None and tables.warm is not None:
+        leading = tables.leading()
         known = _points(tables, tables.warm, CATALOGUE, "ndcg", k)
-        new = _points(tables, tables.cold, COLD, "ndcg", k)
+        new = _points(tables, tables.cold, COLD, leading.metric, leading.k)
         pairs = [(left, right.value) for left, right in zip(known, new, strict=True)]
-        labels = (f"known {tables.noun}, nDCG@{k}", f"new {tables.noun}, nDCG@{k}")
+        labels = (f"known {tables.noun}, nDCG@{k}", f"new {tables.noun}, {leading.label}")
         add("Known against new", "; ".join(labels), plane_plot(pairs, *labels))
         charts[-1]["size"] = "whole" if len(charts) % 2 else ""
     return charts, figures

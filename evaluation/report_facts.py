@@ -61,7 +61,8 @@ def split_facts(split: Mapping[str, Any]) -> dict[str, str]:
 
 def genre_facts(genre: GenreResult) -> dict[str, Any]:
     """The genre section: a sentence, the folds, and the confusion matrix with shares of rows."""
-    mean, sd, facts = genre.mean, genre.sd, genre.facts
+    facts = genre.facts
+    first, third = ((genre.predictions["rank"] <= k).mean() for k in (1, 3))
     counts = genre.confusion.to_numpy()
     names = [str(name) for name in genre.confusion.index]
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -81,9 +82,9 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
         for i, name in enumerate(names)
     ]
     sentence = (
-        f"Heard without any listening data, {mean['precision@1']:.1%} of {facts['recordings']:,}"
+        f"Heard without any listening data, {first:.1%} of {facts['recordings']:,}"
         f" recordings by artists the network has never heard are put in the right one of"
-        f" {facts['labels']} genres, and {mean['precision@3']:.1%} have it among the first three."
+        f" {facts['labels']} genres, and {third:.1%} have it among the first three."
         f" Always guessing the most common genre is right for {facts['most_common_share']:.1%}."
     )
     if facts["label_not_in_training"]:
@@ -103,8 +104,8 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
             }
             for row in genre.table.to_dict("records")
         ],
-        "mean": _genre_row(mean),
-        "sd": _genre_row(sd),
+        "mean": _genre_row(genre.mean),
+        "sd": _genre_row(genre.sd),
         "names": names,
         "confusion": confusion,
     }

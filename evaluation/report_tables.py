@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from evaluation.comparison import Comparison
-from evaluation.conclusions import best_model, first_split, number
+from evaluation.conclusions import best_model, first_split, main_measure, number
 from evaluation.metrics import ITEM_AUC, RANKING_METRICS
 from evaluation.resampling import Interval
 from evaluation.tables import Key
@@ -53,16 +53,21 @@ class Tables:
         self.shortest = comparison.ks[0]
 
     def models(self) -> list[str]:
-        """Models from best to worst by the first main figure, then the controls."""
-        groups = self._main_groups()
-        lead = groups[0][1][0]
+        """Models from best to worst by the leading figure, then the controls."""
+        leading = self.leading()
 
         def value(model: str) -> float:
-            return self.figures[self._key(lead, model)].mean
+            return self.figures[self._key(leading, model)].mean
 
         controls = self.comparison.controls
         ranked = sorted(self.comparison.models, key=value, reverse=True)
         return [m for m in ranked if m not in controls] + [m for m in ranked if m in controls]
+
+    def leading(self) -> Column:
+        """The figure that models are ordered by."""
+        if self.cold is not None:
+            return Column(self.cold, COLD, *main_measure(self.comparison, self.cold, COLD))
+        return Column(self.comparison.splits[0]["name"], CATALOGUE, "ndcg", self.shortest)
 
     def main(self) -> dict[str, Any]:
         """The main table: new items among themselves and in the catalogue, then known items."""
@@ -104,15 +109,16 @@ class Tables:
         }
 
     def differences(self) -> list[dict[str, Any]]:
-        """Paired differences in nDCG from the baseline and from the best, in words as well."""
+        """Paired differences from the baseline and from the best, in words as well."""
         tables = []
         for split, candidates in ((self.cold, COLD), (self.warm, CATALOGUE)):
             if split is None:
                 continue
             best = best_model(self.comparison, split, candidates)
+            column = Column(split, candidates, *main_measure(self.comparison, split, candidates))
             rows = []
             for model in self.models():
-                key = (split, candidates, model, "ndcg", self.shortest)
+                key = self._key(column, model)
                 rows.append(
                     {
                         "model": model,
@@ -123,7 +129,7 @@ class Tables:
                 )
             tables.append(
                 {
-                    "title": self.group_label(split, candidates),
+                    "title": f"{self.group_label(split, candidates)}: {column.label}",
                     "baseline": self.comparison.baseline,
                     "best": best,
                     "rows": rows,

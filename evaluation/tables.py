@@ -56,14 +56,14 @@ def tabulate(
         drawn = dict(zip(keys, draws.T, strict=True))
         for key in keys:
             split, candidates, model, metric, k = key
-            spread = interval(mean[key], drawn[key], confidence)
+            spread = interval(mean[key], drawn[key], n, confidence)
             figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
             rivals = [other for other in keys if other[3:] == key[3:] and other[2] not in controls]
             best = max(rivals, key=mean.__getitem__)
             for role, against in (("baseline", (*key[:2], baseline, *key[3:])), ("best", best)):
                 if against != key:
                     gap = interval(
-                        mean[key] - mean[against], drawn[key] - drawn[against], confidence
+                        mean[key] - mean[against], drawn[key] - drawn[against], n, confidence
                     )
                     differences.append(
                         (split, candidates, metric, k, model, against[2], role, *gap, gap.shown)

@@ -51,6 +51,9 @@ def test_equal_popularity_is_not_ordered_by_the_catalogue(make_dataset):
     assert orders[0] == orders[1] != orders[2]
     assert orders[0][0] == "z"
     assert orders[0][1:] != sorted(orders[0][1:])
+    another = listed(Popularity(0).fit(dataset).recommend_many(["w"], 41), "w")
+    assert another[0] == "z"
+    assert another != orders[0]
 
 
 def test_onboarded_items_have_no_listeners(dataset):

@@ -27,6 +27,20 @@ def test_ninety_five_percent_intervals_hold_the_truth_about_as_often():
     assert 0.9 < np.mean(held) < 0.98
 
 
+def test_few_values_have_a_wider_interval_than_percentiles_alone_give():
+    rng = np.random.default_rng(2)
+    samples = rng.normal(0.5, 0.1, size=(400, 8))
+    held, naive = [], []
+    for seed, sample in enumerate(samples):
+        found = mean_interval(sample, n_bootstrap=400, seed=seed)
+        held.append(found.low <= 0.5 <= found.high)
+        draws = resampled_means(sample[:, None], n_bootstrap=400, seed=seed)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        naive.append(low <= 0.5 <= high)
+    assert 0.92 < np.mean(held) < 0.98
+    assert np.mean(naive) < 0.91
+
+
 def test_wider_with_more_confidence():
     values = np.random.default_rng(0).random(50)
     narrow, wide = (mean_interval(values, confidence=c) for c in (0.5, 0.99))
