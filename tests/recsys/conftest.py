@@ -1,16 +1,24 @@
 """What the tests of the recommender share: the small data as sources see it, and models of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 import pytest
 from material import CONFIG, QUICK, training_data
+from threadpoolctl import threadpool_limits
 
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.sources.base import TrainingData
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small matrices only wait for each other's threads, and long where the cores are busy."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ from implicit.cpu.als import AlternatingLeastSquares
 from recsys.fold_in import ALPHA, RIDGE, least_squares
 
 
-def test_one_dimension_by_hand():
+def test_one_dimension_by_hand(monkeypatch):
+    monkeypatch.setattr("recsys.fold_in.ALPHA", 10.0)
+    monkeypatch.setattr("recsys.fold_in.RIDGE", 1.0)
     # Items 1, 2 and 2; the last is played twice over. Minimise over p
-    #   1·(p - 0)² + 1·(2p - 0)² + 20·(2p - 1)² + RIDGE·9·p²:  p = 40 / (5 + 80 + 9).
+    #   1·(p - 0)² + 1·(2p - 0)² + 20·(2p - 1)² + 9·p²:  p = 40 / (5 + 80 + 9).
     history, gram = np.array([[2.0]], np.float32), np.array([[9.0]])
-    assert (ALPHA, RIDGE) == (10.0, 1.0)
     found = least_squares(history, np.array([2.0], np.float32), gram)
     assert found.dtype == np.float32
     assert found.item() == pytest.approx(40 / 94)

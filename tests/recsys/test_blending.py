@@ -1,0 +1,156 @@
+"""Choosing the blend: a source that is noise gets the least, and no test data is needed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from material import CONFIG, training_data
+
+from datasets.errors import InvalidArgumentError
+from recsys.blending import STEP, _grid, _hold_out_artists, _ndcg, choose_blend
+from recsys.config import FusionConfig
+
+SMALL = CONFIG.replace(als={"factors": 12}, fm={"components": 8, "epochs": 8})
+
+
+@pytest.fixture(scope="module")
+def noise(tastes):
+    """The small data with embeddings that say nothing."""
+    dataset, embeddings = tastes
+    values = np.random.default_rng(3).standard_normal(embeddings.shape)
+    return training_data(dataset, pd.DataFrame(values, index=embeddings.index))
+
+
+def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
+    blend = choose_blend(tastes_data, SMALL)
+    for weights in (blend.warm, blend.cold):
+        assert list(weights) == ["als", "fm", "content"]
+        assert sum(weights.values()) == pytest.approx(1)
+        assert min(weights.values()) >= STEP - 1e-9
+    assert "held-out interactions" in blend.warm_reason
+    assert "held-out items" in blend.cold_reason
+
+
+def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
+    told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
+    assert untold.warm["content"] == pytest.approx(STEP)
+    assert untold.warm["content"] < told.warm["content"]
+    assert told.cold["content"] > 0.5  # the embeddings give the taste away
+
+
+def test_deterministic(tastes_data):
+    assert choose_blend(tastes_data, SMALL) == choose_blend(tastes_data, SMALL)
+
+
+def test_the_order_of_sources_is_that_of_the_configuration(tastes_data):
+    blend = choose_blend(tastes_data, SMALL.replace(sources=("content", "als")))
+    assert list(blend.warm) == list(blend.cold) == ["content", "als"]
+
+
+def test_a_single_source_has_all_the_weight(tastes_data):
+    blend = choose_blend(tastes_data, SMALL.replace(sources=("fm",)))
+    assert blend.warm == blend.cold == {"fm": 1.0}
+    assert blend.warm_reason == "a single source"
+
+
+def test_configured_weights_are_respected(tastes_data):
+    warm, cold = {"als": 3, "fm": 1, "content": 1}, {"als": 1, "fm": 1, "content": 2}
+    both = choose_blend(tastes_data, SMALL.replace(fusion={"warm": warm, "cold": cold}))
+    assert both.warm == pytest.approx({"als": 0.6, "fm": 0.2, "content": 0.2})
+    assert both.cold == pytest.approx({"als": 0.25, "fm": 0.25, "content": 0.5})
+    assert both.warm_reason == both.cold_reason == "configured"
+    # With one set given, the other is chosen as if none were.
+    one = choose_blend(tastes_data, SMALL.replace(fusion={"cold": cold}))
+    free = choose_blend(tastes_data, SMALL)
+    assert (one.warm, one.warm_reason) == (free.warm, free.warm_reason)
+    assert (one.cold, one.cold_reason) == (both.cold, "configured")
+
+
+@pytest.mark.parametrize(
+    "weights", [{"als": 1.0}, {"als": 1, "fm": 0, "content": 1}, {"als": 1, "fm": -1, "content": 1}]
+)
+def test_weights_that_cannot_work_are_refused(weights):
+    with pytest.raises(InvalidArgumentError):
+        CONFIG.replace(fusion={"warm": weights})
+
+
+# ------------------------------------------------------------------ too little to choose
+
+
+def test_few_interactions_give_the_default(tastes):
+    dataset, embeddings = tastes
+    few = training_data(dataset.take_interactions(np.arange(100)), embeddings)
+    blend = choose_blend(few, SMALL)
+    assert blend.warm == blend.cold == {"als": 0.4, "fm": 0.4, "content": 0.2}
+    assert blend.warm_reason == "default: too few interactions to choose"
+    two = choose_blend(few, SMALL.replace(sources=("fm", "content")))
+    assert two.warm == pytest.approx({"fm": 2 / 3, "content": 1 / 3})
+
+
+def test_few_items_with_an_embedding_give_the_default_for_cold_items_only(tastes):
+    dataset, embeddings = tastes
+    blend = choose_blend(training_data(dataset, embeddings.iloc[:30]), SMALL)
+    assert blend.cold == {"als": 0.4, "fm": 0.4, "content": 0.2}
+    assert blend.cold_reason == "default: too little held-out cold data to choose"
+    assert blend.warm_reason.startswith("nDCG@10")
+
+
+@pytest.mark.parametrize("artists", [1, 2, 3])
+def test_few_artists_leave_something_to_learn_from(tastes, tastes_data, artists):
+    data = replace(tastes_data, artists=np.arange(90) % artists)
+    blend = choose_blend(data, SMALL)
+    # Two artists own half the items each, more than may be held out; of three, one may be.
+    chosen = artists == 3
+    assert blend.cold_reason.startswith("nDCG@10" if chosen else "default")
+    assert blend.warm_reason.startswith("nDCG@10")
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.25, 0.5])
+def test_whole_artists_are_held_out_at_most_a_third(tastes_data, fraction):
+    rng = np.random.default_rng(0)
+    artists = rng.integers(0, 25, 90)
+    data = replace(tastes_data, artists=artists)
+    held = _hold_out_artists(data, fraction, rng)
+    assert 20 <= len(held) <= 80 // 3
+    assert len(set(held)) == len(held)
+    assert (tastes_data.listeners[held] > 0).all()
+    kept = np.setdiff1d(np.flatnonzero(tastes_data.listeners > 0), held)
+    assert not set(artists[held]) & set(artists[kept])
+
+
+# ------------------------------------------------------------------ the search
+
+
+@pytest.mark.parametrize(("n", "points"), [(1, 1), (2, 19), (3, 171)])
+def test_the_grid_covers_all_weights_most_even_first(n, points):
+    grid = np.array(_grid(n))
+    assert grid.shape == (points, n)
+    assert grid.sum(axis=1) == pytest.approx(np.ones(points))
+    assert grid.min() >= STEP - 1e-9
+    assert len(np.unique(grid.round(6), axis=0)) == points
+    assert np.ptp(grid[0]) <= STEP + 1e-9
+
+
+def test_ndcg_by_hand():
+    # First user: hits at ranks 1 and 3 of three wanted items: (1 + 1/2) / (1 + 1/log2(3) + 1/2).
+    # Second: none of the wanted items is a candidate.
+    scores = np.array([[0.1, 0.9, 0.5, -np.inf], [4.0, 3.0, 2.0, 1.0]])
+    relevant = np.array([[True, True, False, False], [False] * 4])
+    wanted = np.array([3, 1])
+    first = 1.5 / (1.5 + 1 / np.log2(3))
+    assert _ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
+
+
+def test_ndcg_looks_at_ten_places():
+    scores = -np.arange(12.0)[None]
+    relevant = np.zeros((1, 12), bool)
+    relevant[0, [9, 10]] = True
+    assert _ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
+
+
+def test_few_users_are_scored_where_so_configured(tastes_data):
+    fusion = FusionConfig(validation_users=60)
+    blend = choose_blend(tastes_data, SMALL.replace(fusion=fusion))
+    scored = int(blend.warm_reason.split(" of ")[1].split()[0])
+    assert 30 <= scored <= 60
