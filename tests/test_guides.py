@@ -1,0 +1,45 @@
+"""The code in README.md and docs/quickstart.md runs as it stands, block after block."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from datasets.demo import make_demo, write_new_song
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def run_blocks(page: Path) -> dict[str, object]:
+    names: dict[str, object] = {}
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert blocks
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+    return names
+
+
+def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_blocks(ROOT / "docs" / "quickstart.md")
+    assert len(names["recommender"].recommend(names["user"], k=10)) == 10
+    assert (tmp_path / "model" / "manifest.json").is_file()
+
+
+def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_demo("demo/catalogue", n_songs=27, n_artists=9, n_listeners=80, progress=False)
+    shutil.copy(write_new_song("demo/catalogue"), "new.mp3")
+    names = run_blocks(ROOT / "README.md")
+    assert names["recommender"].info["onboarded"] == 1
+    assert (tmp_path / "model" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
