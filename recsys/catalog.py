@@ -9,10 +9,11 @@ import json
 import os
 import secrets
 import sqlite3
+import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ class Catalog:
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self._engine = engine
         self._path = path
+        self._turn = threading.RLock()  # all threads share the connection of one in memory
         self._name = str(path or "the song database in memory")
 
     @classmethod
@@ -167,14 +169,14 @@ class Catalog:
 
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
-        songs = list(songs)
         with self._transaction() as connection:
+            # First what locks the database: then nobody else takes the same number.
+            connection.execute(_revision.update().values(number=_revision.c.number + 1))
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
             for number, song in enumerate(songs, start=last + 1):
-                arrived = Song(**{**vars(song), "onboarded": number})
+                row = replace(song, onboarded=number).to_row()
                 connection.execute(_songs.delete().where(_songs.c.item_id == song.item_id))
-                connection.execute(_songs.insert(), [arrived.to_row()])
-            connection.execute(_revision.update().values(number=_revision.c.number + 1))
+                connection.execute(_songs.insert(), [row])
 
     def onboarded(self) -> list[Song]:
         """Songs that came after the fit, in order of arrival."""
@@ -224,7 +226,7 @@ class Catalog:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         try:
-            with self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
