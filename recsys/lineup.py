@@ -6,17 +6,17 @@ recording that is held out.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import pandas as pd
 
-from datasets.columns import GENRE, ITEM_ID
+from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.baselines import Popularity, Random
 from evaluation.model import Model, ModelFactory
-from recsys.audio_side import Heard, hear, train_encoder
+from recsys.audio_side import hear, train_encoder
 from recsys.config import RecommenderConfig, SourceName
 from recsys.recommender import Recommender
 
@@ -52,55 +52,82 @@ _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
 _WITHOUT_AUDIO = ("als", "lightfm")
 _WITHOUT_ONBOARDING = ("als",)
 
-Embed = Callable[[MusicDataset, "SongEncoder | None"], pd.DataFrame]
+
+class Hearing(Protocol):
+    """What a network trained on one training side says of recordings, held-out ones included."""
+
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        """Index item_id, one column a dimension; the items of ``dataset`` with a recording."""
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        """The same index, one column a label of the training side: the true label as 1, else 0."""
 
 
-@dataclass
-class Ears:
-    """Networks by the recordings they were trained on, so that models share them."""
+Ears = Callable[[MusicDataset], Hearing | None]
+"""Trains on the recordings of a training side; None where it has none."""
 
+
+@dataclass(frozen=True)
+class NetworkHearing:
+    """Hearing by a network trained on the training side's recordings."""
+
+    encoder: "SongEncoder"
     config: RecommenderConfig
-    progress: bool = False
-    _trained: dict[str, "SongEncoder"] = field(default_factory=dict)
-    _heard: dict[tuple[str, str], Heard] = field(default_factory=dict)
+    progress: bool
+    _heard: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def train(self, dataset: MusicDataset) -> "SongEncoder":
-        """The network for these recordings."""
-        key = dataset.take_interactions(np.empty(0, np.intp)).digest()
-        if key not in self._trained:
-            self._trained[key] = train_encoder(
-                dataset, self.config.encoder, workers=self.config.n_threads, progress=self.progress
-            )
-        return self._trained[key]
-
-    def hear(self, dataset: MusicDataset, encoder: "SongEncoder") -> pd.DataFrame:
-        """Embeddings of a data set's items, index item_id."""
-        key = (dataset.take_interactions(np.empty(0, np.intp)).digest(), encoder.digest())
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        key = _recordings_digest(dataset)
         if key not in self._heard:
             self._heard[key] = hear(
-                dataset, encoder, workers=self.config.n_threads, progress=self.progress
+                dataset, self.encoder, workers=self.config.n_threads, progress=self.progress
+            ).embeddings
+        return self._heard[key]
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        own = dataset.recording_labels(self.encoder.config.tag).to_numpy()
+        known = self.encoder.classes_.tolist()
+        matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
+        return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
+
+
+def network_ears(config: RecommenderConfig, *, progress: bool = False) -> Ears:
+    """Trains one network for each training side, however many models ask."""
+    trained: dict[str, NetworkHearing] = {}
+
+    def listen(dataset: MusicDataset) -> NetworkHearing | None:
+        if not len(dataset.audio):
+            return None
+        key = _recordings_digest(dataset)
+        if key not in trained:
+            encoder = train_encoder(
+                dataset, config.encoder, workers=config.n_threads, progress=progress
             )
-        return self._heard[key].embeddings
+            trained[key] = NetworkHearing(encoder, config, progress)
+        return trained[key]
+
+    return listen
+
+
+Embed = Callable[[Hearing, MusicDataset], pd.DataFrame]
 
 
 class _Entrant:
     """A recommender of certain sources, with the embeddings that it is to be given.
 
-    embed: from a data set and the trained network to embeddings; None hides the audio.
+    embed: how it gets them from what was heard; None hides the audio from it.
     """
 
     def __init__(self, config: RecommenderConfig, ears: Ears, embed: Embed | None) -> None:
         self._recommender = Recommender(config)
         self._ears = ears
         self._embed = embed
-        self._encoder: SongEncoder | None = None
+        self._hearing: Hearing | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
-        embeddings = pd.DataFrame()
-        if self._embed is not None and len(dataset.audio):
-            self._encoder = self._ears.train(dataset)
-            embeddings = self._embed(dataset, self._encoder)
-        self._recommender.fit(dataset, embeddings=embeddings)
+        if self._embed is not None:
+            self._hearing = self._ears(dataset)
+        self._recommender.fit(dataset, embeddings=self._embeddings(dataset))
         return self
 
     def recommend_many(
@@ -113,13 +140,17 @@ class _Entrant:
     ) -> pd.DataFrame:
         return self._recommender.recommend_many(user_ids, k, exclude_seen=exclude_seen, only=only)
 
+    def _embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        if self._embed is None or self._hearing is None:
+            return pd.DataFrame()
+        return self._embed(self._hearing, dataset)
+
 
 class _Onboarder(_Entrant):
     """An entrant that can also take in items nobody has played."""
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
-        embeddings = pd.DataFrame() if self._embed is None else self._embed(dataset, self._encoder)
-        self._recommender.onboard_many(dataset, embeddings=embeddings)
+        self._recommender.onboard_many(dataset, embeddings=self._embeddings(dataset))
         return self
 
 
@@ -127,38 +158,24 @@ def lineup(
     names: Iterable[str],
     config: RecommenderConfig,
     *,
+    ears: Ears | None = None,
     controls: bool = True,
     progress: bool = False,
 ) -> dict[str, ModelFactory]:
     """Factories of the named models, and of the controls where the hybrid is among them.
 
+    ears: who hears the recordings; by default a network trained on each training side.
     Raises InvalidArgumentError for a name that is not in :data:`MODELS`.
     """
-    ears = Ears(config, progress)
-
-    def real(dataset: MusicDataset, encoder: "SongEncoder | None") -> pd.DataFrame:
-        assert encoder is not None
-        return ears.hear(dataset, encoder)
-
-    def shuffled(dataset: MusicDataset, encoder: "SongEncoder | None") -> pd.DataFrame:
-        embeddings = real(dataset, encoder)
-        order = np.random.default_rng(config.seed).permutation(len(embeddings))
-        return embeddings.iloc[order].set_axis(embeddings.index)
-
-    def genre(dataset: MusicDataset, encoder: "SongEncoder | None") -> pd.DataFrame:
-        assert encoder is not None
-        return _one_hot(dataset, encoder.classes_.tolist())
-
-    makers: dict[str, ModelFactory] = {}
-    for name in names:
-        makers[name] = _maker(name, config, ears, real)
+    listen = ears or network_ears(config, progress=progress)
+    makers = {name: _maker(name, config, listen) for name in names}
     if controls and "hybrid" in makers:
-        for name, embed in zip(CONTROLS, (shuffled, genre), strict=True):
-            makers[name] = _entrant(_Onboarder, config, ears, embed)
+        for name, embed in zip(CONTROLS, (_shuffled(config.seed), _labels), strict=True):
+            makers[name] = _entrant(_Onboarder, config, listen, embed)
     return makers
 
 
-def _maker(name: str, config: RecommenderConfig, ears: Ears, real: Embed) -> ModelFactory:
+def _maker(name: str, config: RecommenderConfig, ears: Ears) -> ModelFactory:
     if name == "popularity":
         return lambda: Popularity(config.seed)
     if name == "random":
@@ -167,7 +184,7 @@ def _maker(name: str, config: RecommenderConfig, ears: Ears, real: Embed) -> Mod
         raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
     own = config.replace(sources=_SOURCES[name])
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
-    return _entrant(kind, own, ears, None if name in _WITHOUT_AUDIO else real)
+    return _entrant(kind, own, ears, None if name in _WITHOUT_AUDIO else _heard)
 
 
 def _entrant(
@@ -179,8 +196,23 @@ def _entrant(
     return make
 
 
-def _one_hot(dataset: MusicDataset, labels: list[str]) -> pd.DataFrame:
-    """The share of each label among an item's recordings, in place of what was heard of them."""
-    own = pd.Series(dataset.recording_labels(GENRE).to_numpy(), name=GENRE)
-    matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in labels})
-    return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
+def _heard(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
+    return hearing.embeddings(dataset)
+
+
+def _labels(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
+    return hearing.labels(dataset)
+
+
+def _shuffled(seed: int) -> Embed:
+    def deal(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
+        embeddings = hearing.embeddings(dataset)
+        order = np.random.default_rng(seed).permutation(len(embeddings))
+        return embeddings.iloc[order].set_axis(embeddings.index)
+
+    return deal
+
+
+def _recordings_digest(dataset: MusicDataset) -> str:
+    """Digest of all but the plays, which a network does not see."""
+    return dataset.take_interactions(np.empty(0, np.intp)).digest()
