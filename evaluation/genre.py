@@ -6,7 +6,7 @@ The table is that of US 2018/0276540 A1, Fig. 9A: loss and precision at rank 1 a
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -27,7 +27,7 @@ class Encoder(Protocol):
     """What is cross-validated: anything that learns labels of images, such as a SongEncoder."""
 
     @property
-    def classes_(self) -> Sequence[str]:
+    def classes_(self) -> Iterable[str]:
         """Labels in the order of the columns of ``predict_proba``."""
 
     def fit(self, images: Images, labels: Any, groups: Any = None) -> Any:
