@@ -158,7 +158,10 @@ class Catalog:
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
         engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=QueuePool)
-        return cls(engine, path)
+        catalog = cls(engine, path)
+        with catalog._transaction():
+            pass  # opened now, it can still be read after another process has saved over the model
+        return catalog
 
     def fill(self, songs: Iterable[Song]) -> None:
         """Add the songs of the fit."""
