@@ -124,10 +124,11 @@ class RecommenderConfig(Settings):
     """Everything that decides what a recommender learns."""
 
     seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of all random choices."""
+    """Seed of all random choices; the network's own seed is added to it."""
 
     threads: int | None = Field(None, ge=1)
-    """Threads for training; None is all cores. LightFM gives the same model twice only with one."""
+    """Threads for training, the network's too where it says none; None is all cores. LightFM gives
+    the same model twice only with one."""
 
     sources: tuple[SourceName, ...] = Field(SOURCES, min_length=1)
     """Which sources are fused."""
@@ -161,3 +162,10 @@ class RecommenderConfig(Settings):
     def n_threads(self) -> int:
         """Threads to use: as configured, or the cores this process may run on."""
         return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def network(self) -> EncoderConfig:
+        """The network's settings with the seed and the threads of all."""
+        return self.encoder.replace(
+            seed=self.seed + self.encoder.seed, threads=self.encoder.threads or self.threads or 0
+        )

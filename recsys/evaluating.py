@@ -127,7 +127,7 @@ def _genre(
         extraction.images,
         labels,
         artists,
-        lambda: SongEncoder(config.encoder),
+        lambda: SongEncoder(config.network),
         folds=folds,
         seed=config.seed,
         image_recording=extraction.recording,

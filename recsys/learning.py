@@ -80,7 +80,7 @@ def learn(
         if encoder is None:
             with audio_timer.stage("hyper-images and network"):
                 encoder = train_encoder(
-                    dataset, config.encoder, workers=config.n_threads, progress=progress
+                    dataset, config.network, workers=config.n_threads, progress=progress
                 )
         with audio_timer.stage("embeddings"):
             heard = hear(dataset, encoder, workers=config.n_threads, progress=progress)

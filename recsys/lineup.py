@@ -101,7 +101,7 @@ def network_ears(config: RecommenderConfig, *, progress: bool = False) -> Ears:
         key = _recordings_digest(dataset)
         if key not in trained:
             encoder = train_encoder(
-                dataset, config.encoder, workers=config.n_threads, progress=progress
+                dataset, config.network, workers=config.n_threads, progress=progress
             )
             trained[key] = NetworkHearing(encoder, config, progress)
         return trained[key]
