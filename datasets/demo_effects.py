@@ -1,0 +1,179 @@
+"""Effects of the demo's studio: filters, distortion, echo, room, noise and the master.
+
+Everything works on float32 samples; mono is ``[samples]``, stereo ``[2, samples]``.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+Samples = NDArray[np.float32]
+
+TARGET_RMS = 0.12
+"""Loudness every song is brought to, about -18 dB below full scale."""
+
+_CEILING = 0.75
+"""Highest peak; mp3 and ogg overshoot by up to a quarter when decoded."""
+
+_KNEE = 0.45
+
+
+@lru_cache(maxsize=512)
+def _butterworth(kind: str, order: int, low: float, high: float, rate: int) -> NDArray[Any]:
+    edges = [low, high] if kind == "bandpass" else max(low, high)
+    sections: NDArray[Any] = signal.butter(order, edges, kind, fs=rate, output="sos")
+    return sections
+
+
+def _apply(sections: NDArray[Any], samples: Samples) -> Samples:
+    filtered: Samples = signal.sosfilt(sections, samples, axis=-1).astype(np.float32)
+    return filtered
+
+
+def low_pass(samples: Samples, cutoff: float, rate: int, order: int = 2) -> Samples:
+    """Butterworth low-pass, cutoff in Hz (limited to what the rate can carry)."""
+    cutoff = float(np.clip(round(cutoff), 30.0, 0.46 * rate))
+    return _apply(_butterworth("lowpass", order, 0.0, cutoff, rate), samples)
+
+
+def high_pass(samples: Samples, cutoff: float, rate: int, order: int = 2) -> Samples:
+    """Butterworth high-pass, cutoff in Hz (limited to what the rate can carry)."""
+    cutoff = float(np.clip(round(cutoff), 10.0, 0.46 * rate))
+    return _apply(_butterworth("highpass", order, 0.0, cutoff, rate), samples)
+
+
+def band_pass(samples: Samples, low: float, high: float, rate: int) -> Samples:
+    """Second-order Butterworth band-pass between ``low`` and ``high`` Hz."""
+    high = min(high, 0.46 * rate)
+    return _apply(_butterworth("bandpass", 1, round(low), round(high), rate), samples)
+
+
+def tilt(samples: Samples, decibels: float, rate: int, pivot: float) -> Samples:
+    """Raise what lies above ``pivot`` Hz by ``decibels`` against what lies below."""
+    low = low_pass(samples, pivot, rate, order=1)
+    gain = np.float32(10.0 ** (decibels / 40.0))
+    return (low / gain + (samples - low) * gain).astype(np.float32)
+
+
+def overdrive(samples: Samples, amount: float) -> Samples:
+    """Soft clipping; ``amount`` 0 (clean) to 1 (heavy), loudness about kept."""
+    if amount <= 0.01:
+        return samples
+    level = float(np.sqrt(np.mean(np.square(samples)))) + 1e-9
+    drive = 0.06 * 300.0**amount
+    # The offset makes even harmonics, as a valve does; its own step is removed again.
+    bent = np.tanh(samples * np.float32(drive / level) + np.float32(0.15)) - np.float32(
+        np.tanh(0.15)
+    )
+    return (bent * np.float32(level / (float(np.sqrt(np.mean(np.square(bent)))) + 1e-9))).astype(
+        np.float32
+    )
+
+
+def cabinet(samples: Samples, brightness: float, rate: int) -> Samples:
+    """A guitar loudspeaker: nothing below 90 Hz, little above 2.5 to 5.5 kHz."""
+    return low_pass(high_pass(samples, 90.0, rate), 2500.0 + 3000.0 * brightness, rate)
+
+
+def tremolo(samples: Samples, hertz: float, depth: float, rate: int) -> Samples:
+    """Periodic change of level."""
+    time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
+    wave = np.sin(np.float32(2.0 * np.pi * hertz) * time)
+    return (samples * (1.0 - np.float32(depth) * (0.5 + 0.5 * wave))).astype(np.float32)
+
+
+def wah(samples: Samples, hertz: float, rate: int) -> Samples:
+    """A vowel-like filter swept ``hertz`` times a second, as the mix of three fixed bands."""
+    time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
+    sweep = 0.5 + 0.5 * np.sin(np.float32(2.0 * np.pi * hertz) * time)
+    wet = np.zeros_like(samples)
+    for centre, edges in ((0.0, (350.0, 700.0)), (0.5, (700.0, 1400.0)), (1.0, (1400.0, 2600.0))):
+        weight = np.maximum(0.0, 1.0 - 2.0 * np.abs(sweep - np.float32(centre)))
+        wet += weight * band_pass(samples, *edges, rate)
+    return (1.6 * wet + 0.25 * samples).astype(np.float32)
+
+
+def chorus(samples: Samples, depth: float, rate: int) -> Samples:
+    """Mono to stereo: two copies whose delay wanders, one to each side."""
+    length = samples.shape[-1]
+    time = np.arange(length, dtype=np.float32)
+    sides = []
+    for phase in (0.0, np.pi / 2):
+        delay = 0.012 + 0.003 * np.sin(2.0 * np.pi * 0.7 / rate * time + phase)
+        position = np.maximum(time - (delay * rate).astype(np.float32), 0.0)
+        index = position.astype(np.int32)
+        fraction = position - index
+        following = np.minimum(index + 1, length - 1)
+        sides.append(samples[index] * (1.0 - fraction) + samples[following] * fraction)
+    return (samples + np.float32(depth) * np.stack(sides)).astype(np.float32)
+
+
+def echo(stereo: Samples, seconds: float, level: float, rate: int) -> Samples:
+    """Four fading repeats that change sides."""
+    out = stereo.copy()
+    step = int(seconds * rate)
+    for repeat in range(1, 5):
+        shift = repeat * step
+        if shift >= stereo.shape[1]:
+            break
+        source = stereo[::-1] if repeat % 2 else stereo
+        out[:, shift:] += np.float32(level**repeat) * source[:, :-shift]
+    return out
+
+
+def room(
+    stereo: Samples, seconds: float, damping: float, rng: np.random.Generator, rate: int
+) -> Samples:
+    """The reverberation alone: stereo noise that dies away by 60 dB in ``seconds``."""
+    length = max(int(seconds * rate), 64)
+    time = np.arange(length, dtype=np.float32) / np.float32(rate)
+    tail = rng.standard_normal((2, length), dtype=np.float32) * np.exp(
+        np.float32(-6.9 / seconds) * time
+    )
+    tail[:, : int(0.008 * rate)] = 0.0  # the first reflection comes a little later
+    tail = low_pass(tail, 9000.0 - 6500.0 * damping, rate)
+    tail /= np.sqrt(np.sum(np.square(tail), axis=1, keepdims=True)) + np.float32(1e-9)
+    wet: Samples = signal.oaconvolve(stereo, tail, mode="full", axes=1)[:, : stereo.shape[1]]
+    return wet.astype(np.float32)
+
+
+def duck(samples: Samples, times: NDArray[np.float64], depth: float, rate: int) -> Samples:
+    """Lower the level after each of ``times`` (seconds), as a compressor keyed by a kick does."""
+    if depth <= 0.0:
+        return samples
+    gain = np.ones(samples.shape[-1], dtype=np.float32)
+    length = int(0.22 * rate)
+    dip = 1.0 - np.float32(depth) * np.linspace(1.0, 0.0, length, dtype=np.float32) ** 1.5
+    for start in (times * rate).astype(int):
+        part = gain[start : start + length]
+        np.minimum(part, dip[: part.size], out=part)
+    return (samples * gain).astype(np.float32)
+
+
+def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator) -> Samples:
+    """Stereo background: ``"hiss"`` of tape, ``"crackle"`` of vinyl or ``"none"``."""
+    if kind == "none" or level <= 0.0:
+        return np.zeros((2, length), dtype=np.float32)
+    hiss = rng.standard_normal((2, length), dtype=np.float32)
+    if kind == "hiss":
+        return (np.float32(level) * hiss).astype(np.float32)
+    clicks = (rng.random(length) < 0.0009) * rng.exponential(1.0, length) * rng.choice([-1, 1])
+    return np.float32(level) * (0.25 * hiss + 9.0 * clicks.astype(np.float32)).astype(np.float32)
+
+
+def master(stereo: Samples, loudness: float, rate: int) -> Samples:
+    """No rumble or DC, even loudness (times ``loudness``), fades at both ends, no clipping."""
+    clean = high_pass(stereo, 28.0, rate)
+    fade_in, fade_out = int(0.004 * rate), int(0.35 * rate)
+    clean[:, :fade_in] *= np.linspace(0.0, 1.0, fade_in, dtype=np.float32)
+    clean[:, -fade_out:] *= np.linspace(1.0, 0.0, fade_out, dtype=np.float32) ** 2
+    rms = float(np.sqrt(np.mean(np.square(clean)))) + 1e-9
+    clean *= np.float32(TARGET_RMS * loudness / rms)
+    size = np.abs(clean)
+    # Above the knee, peaks are bent so that they approach the ceiling and never reach it.
+    span = _CEILING - _KNEE
+    bent = _KNEE + span * np.tanh((size - _KNEE) / span)
+    return np.where(size > _KNEE, np.copysign(bent, clean), clean).astype(np.float32)
