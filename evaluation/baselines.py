@@ -19,6 +19,9 @@ _CELLS = 8_000_000
 class _Baseline:
     """Fitting, onboarding and list making that the baselines share."""
 
+    _stream = 0
+    """Keeps two baselines of one seed from drawing the same numbers."""
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._items: pd.Index[str] = pd.Index([], dtype=object)
@@ -80,7 +83,7 @@ class _Baseline:
         """A number of 0 to 1 for each user and item, whatever else is asked for: [users, rows]."""
         luck = np.empty((len(users), len(rows)))
         for place, user in enumerate(users):
-            random = np.random.default_rng([self.seed, zlib.crc32(user.encode())])
+            random = np.random.default_rng([self.seed, self._stream, zlib.crc32(user.encode())])
             luck[place] = random.random(len(self._items))[rows]
         return luck
 
@@ -164,6 +167,8 @@ class PopularityOracle(Popularity):
 
 class Random(_Baseline):
     """Every user gets an order of their own, drawn by ``seed`` and the user's id."""
+
+    _stream = 1
 
     def _ordered(
         self, users: list[str], allowed: NDArray[np.int64], longest: int

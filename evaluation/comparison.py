@@ -47,7 +47,7 @@ class Comparison:
     splits: tuple[Mapping[str, Any], ...]
     """Counts and settings of every split."""
     controls: Mapping[str, str]
-    """{model: what follows if no model is shown to beat it}."""
+    """{model: what may be so if no model is shown to beat it}."""
     baseline: str
     """The model that others are held against."""
     settings: Mapping[str, Any]
@@ -141,7 +141,7 @@ def compare(
     themselves and among the whole catalogue.
 
     ``models``: name → factory of a fresh model. ``controls``: names of models that are there to
-    expose a figure that means little → what follows if no model is shown to beat them, e.g.
+    expose a figure that means little → what may be so if no model is shown to beat them, e.g.
     ``{"shuffled embeddings": "the audio adds nothing"}``; a control is never the best model.
     ``baseline``: the model that others are held against; "popularity" where there is one, else the
     first. ``max_auc_users``: the item-wise AUC ranks at most this many users, drawn by ``seed``.

@@ -1,7 +1,7 @@
 """What the figures allow one to say, in words, by rules.
 
 A difference is stated only where its paired bootstrap interval leaves out 0; everything else is
-"no difference shown".
+"no difference shown", which is not the same as no difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ def number(value: float) -> str:
 
 def listing(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``; a name that has a comma itself is quoted."""
-    names = [f"“{name}”" if "," in name else name for name in names]
+    names = [_called(name) for name in names]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -128,7 +128,7 @@ def _headline(comparison: Comparison, split: str, candidates: str, opening: str)
     text = f"{opening}, {found} (nDCG@{k} {number(own.mean)}, {spread}, against {against})"
     tied = [name for name in tied if name in others]
     if tied:
-        return f"{text}; no difference is shown between {best} and {listing(tied)}."
+        return f"{text}; no difference from {listing(tied)} is shown."
     return f"{text}; it is shown to be better than every other model." if others else f"{text}."
 
 
@@ -138,7 +138,7 @@ def _personal_headline(comparison: Comparison, split: str, opening: str) -> str:
     tied = _not_shown_worse(comparison, split, COLD)
     text = f"{opening}, {_right_of_the_time(comparison, split, best)}"
     if tied:
-        return f"{text}; no difference is shown between {best} and {listing(tied)}."
+        return f"{text}; no difference from {listing(tied)} is shown."
     return f"{text}; it is shown to be better than every other model."
 
 
@@ -167,9 +167,13 @@ def _controls(comparison: Comparison, split: str) -> str:
             beaten.append(control)
         elif measured and _gap(comparison, split, best, control, ITEM_AUC, None).low > 0:
             by_auc.append(control)
+        elif gap.high < 0:
+            unbeaten.append(f"{_called(control)} does better" + (meaning and f", so {meaning}"))
         else:
-            what = "does better" if gap.high < 0 else f"is not shown to be beaten by {best}"
-            unbeaten.append(f"{control} {what}" + (f", so {meaning}" if meaning else ""))
+            unbeaten.append(
+                f"{_called(control)} is not shown to be beaten by {_called(best)}"
+                + (meaning and f", so it may be that {meaning}")
+            )
     verdicts = []
     if beaten:
         verdicts.append(f"{listing(beaten)} {_are(beaten)} shown to be worse than {best}")
@@ -179,6 +183,10 @@ def _controls(comparison: Comparison, split: str) -> str:
     clauses.append(f"of the controls, {'; '.join(verdicts)}" if verdicts else "no control was run")
     text = "; ".join(clauses) + "."
     return text[0].upper() + text[1:]
+
+
+def _called(name: str) -> str:
+    return f"“{name}”" if "," in name else name
 
 
 def _are(names: Sequence[str]) -> str:

@@ -125,7 +125,12 @@ def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str)
             }
         )
     layout = _layout(x_label, height=380)
-    layout["yaxis"] |= {"title": {"text": y_label}, "rangemode": "tozero", "automargin": True}
+    values = [y.mean for _, y in points]
+    layout["yaxis"] |= {
+        "title": {"text": y_label},
+        "rangemode": "tozero" if min(values) < max(values) / 2 else "normal",
+        "automargin": True,
+    }
     layout["xaxis"]["rangemode"] = "tozero"
     layout["margin"] |= {"l": 56, "r": 72}
     return {"data": traces, "layout": layout}

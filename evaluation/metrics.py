@@ -137,7 +137,7 @@ def _standardise(scores: Values) -> Values:
     deviation = scores.std(axis=1, keepdims=True)
     # A constant row leaves rounding noise, and noise must not decide ties: hence the floor here
     # and the rounding below, far under any difference that means something.
-    constant = deviation <= 1e-9 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
+    constant = deviation <= 1e-6 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
     standard: Values = np.round(centred / np.where(constant, np.inf, deviation), 5)
     return standard
 

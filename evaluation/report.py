@@ -154,7 +154,8 @@ def _charts(tables: Tables) -> tuple[list[dict[str, str]], dict[str, Figure]]:
         known = _points(tables, tables.warm, CATALOGUE, "ndcg", k)
         new = _points(tables, tables.cold, COLD, leading.metric, leading.k)
         pairs = [(left, right.value) for left, right in zip(known, new, strict=True)]
-        labels = (f"known {tables.noun}, nDCG@{k}", f"new {tables.noun}, {leading.label}")
+        measure = leading.label.replace("Item", "item")
+        labels = (f"known {tables.noun}, nDCG@{k}", f"new {tables.noun}, {measure}")
         add("Known against new", "; ".join(labels), plane_plot(pairs, *labels))
         charts[-1]["size"] = "whole" if len(charts) % 2 else ""
     return charts, figures

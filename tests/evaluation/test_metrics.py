@@ -223,7 +223,8 @@ def test_item_auc_of_a_ranking_that_is_the_same_for_everybody_is_one_half():
     relevant = rng.random((200, 30)) < 0.1
     popular = np.tile(relevant.sum(axis=0).astype(float), (200, 1))
     bias = rng.random((200, 1)) * 1000
-    for scores in (popular, popular + bias, np.zeros_like(popular)):
+    noise = np.float32(0.1) * (1 + rng.integers(-1, 2, popular.shape) * np.finfo(np.float32).eps)
+    for scores in (popular, popular + bias, np.zeros_like(popular), noise):
         assert (item_auc(scores, relevant).values == 0.5).all()
 
 
