@@ -1,0 +1,505 @@
+"""MLflow: what a run says, where it goes, and that no failing tracker costs a model."""
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.entities import Run as StoredRun
+
+from datasets.errors import DataError
+from datasets.music import MusicDataset
+from recsys import Recommender, RecommenderConfig, tracking
+from recsys.config import ALSConfig, FMConfig
+from recsys.evaluating import evaluate_dataset
+
+Tastes = tuple[MusicDataset, pd.DataFrame]
+
+SMALL = RecommenderConfig(
+    threads=1, als=ALSConfig(factors=8, iterations=3), fm=FMConfig(components=8, epochs=3)
+)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: MLflow takes seconds to make its tables."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with an empty store, tracking on, and MLflow as after its import."""
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("COLDTUNE_TRACKING", raising=False)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shutil.copy(template, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    yield folder
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+
+
+def store(path: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
+
+
+def runs(path: Path = Path("mlflow.db"), experiment: str = "coldtune") -> list[StoredRun]:
+    """Runs of an experiment, first one first."""
+    client = store(path.absolute())
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    return client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"])
+
+
+def fit(tastes: Tastes, config: RecommenderConfig = SMALL) -> Recommender:
+    dataset, embeddings = tastes
+    return Recommender(config).fit(dataset, embeddings=embeddings)
+
+
+def works(recommender: Recommender) -> bool:
+    return recommender.recommend("user-1", k=5)["rank"].tolist() == [1, 2, 3, 4, 5]
+
+
+# ---------------------------------------------------------------------- what is logged
+
+
+def test_a_fit_is_one_finished_run(tastes: Tastes) -> None:
+    recommender = fit(tastes)
+    (run,) = runs()
+    assert run.info.run_name == "fit"
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time >= run.info.start_time
+    params, metrics = run.data.params, run.data.metrics
+    assert params["seed"] == "0"
+    assert params["als.factors"] == "8"
+    assert params["encoder.architecture"] == "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
+    assert params["dataset.digest"] == tastes[0].digest()
+    assert params["dataset.n_items"] == "90"
+    blend = recommender.info["blend"]
+    for kind in ("warm", "cold"):
+        for name, weight in blend[kind].items():
+            assert metrics[f"weight_{kind}_{name}"] == pytest.approx(weight)
+    for stage, seconds in recommender.info["seconds"].items():
+        assert metrics[f"seconds_{stage}"] == pytest.approx(seconds)
+
+
+def test_settings_of_mlflow_are_left_as_they_are(tastes: Tastes) -> None:
+    before = dict(os.environ)
+    fit(tastes)
+    assert dict(os.environ) == before
+    assert not mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    assert mlflow.active_run() is None
+
+
+def test_a_training_is_logged_epoch_by_epoch_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch, "log_batch")
+    with tracking.run("fit", enabled=True) as run:
+        run.history(
+            [
+                {"epoch": 1.0, "loss": 0.7, "accuracy": 0.5, "validation_loss": 0.9},
+                {"epoch": 2.0, "loss": 0.4, "accuracy": 0.75, "validation_loss": 0.8},
+            ]
+        )
+    assert len(calls) == 1
+    (stored,) = runs()
+    client = store(Path("mlflow.db").absolute())
+    for name, values in (
+        ("encoder_loss", [0.7, 0.4]),
+        ("encoder_accuracy", [0.5, 0.75]),
+        ("encoder_validation_loss", [0.9, 0.8]),
+    ):
+        history = client.get_metric_history(stored.info.run_id, name)
+        assert [(point.step, point.value) for point in history] == [(1, values[0]), (2, values[1])]
+    assert "encoder_epoch" not in stored.data.metrics
+
+
+def test_an_evaluation_is_a_run_with_its_report_and_its_fits_below(
+    tastes: Tastes, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_calls(monkeypatch, "log_batch")
+    evaluation = evaluate_dataset(
+        tastes[0], place / "report", SMALL, models=["als", "lightfm", "popularity"], genre_folds=0
+    )
+    first, *fits = runs()
+    assert first.info.run_name == "evaluation"
+    assert {run.info.status for run in (first, *fits)} == {"FINISHED"}
+    assert len(fits) >= 2
+    for run in fits:
+        assert run.info.run_name == "fit"
+        assert run.data.tags["mlflow.parentRunId"] == first.info.run_id
+    assert "mlflow.parentRunId" not in first.data.tags
+    assert first.data.params["dataset.digest"] == tastes[0].digest()
+    table = evaluation.comparison.table
+    row = table[(table["model"] == "als") & (table["metric"] == "ndcg") & (table["k"] == 10)].iloc[
+        0
+    ]
+    name = f"{row['split']}.{row['candidates']}.als.ndcg_at_10"
+    assert first.data.metrics[name] == pytest.approx(row["mean"])
+    assert len(first.data.metrics) == len(table)
+    files = {f.path: f for f in store(place / "mlflow.db").list_artifacts(first.info.run_id)}
+    assert set(files) == {"report.html", "report.json"}
+    assert files["report.html"].file_size == (place / "report" / "report.html").stat().st_size
+    # The table in one call; a few for each fit: hundreds of them would take longer than the fits.
+    assert len(calls) <= 3 + 6 * len(fits)
+
+
+def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch, "log_batch")
+    values = {f"cold.among cold.hybrid, shuffled audio+{n}": float(n) for n in range(900)}
+    values |= {"nothing": float("nan"), "much": float("inf"), "음악 (score)": 1.0}
+    with tracking.run("evaluation", enabled=True) as run:
+        started = time.perf_counter()
+        run.metrics(values)
+        assert time.perf_counter() - started < 5
+    assert len(calls) == 1
+    (stored,) = runs()
+    assert len(stored.data.metrics) == 903
+    assert stored.data.metrics["cold.among cold.hybrid_ shuffled audio_17"] == 17
+    assert stored.data.metrics["음악 _score_"] == 1.0
+
+
+def test_parameters_may_be_long_and_nested() -> None:
+    with tracking.run("fit", enabled=True) as run:
+        run.params({"a": {"b": {"c": 1}, "empty": {}}, "long": "x" * 10_000, "none": None})
+    (stored,) = runs()
+    assert stored.data.params == {
+        "a.b.c": "1",
+        "a.empty": "{}",
+        "long": "x" * 500,
+        "none": "None",
+    }
+
+
+# ---------------------------------------------------------------------- where it goes
+
+
+def test_the_uri_of_the_environment_is_used(
+    tastes: Tastes, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path(shutil.copy(template, tmp_path / "else where.db"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
+    fit(tastes)
+    assert len(runs(elsewhere)) == 1
+    assert runs() == []
+
+
+def test_the_uri_set_in_the_program_is_used(tastes: Tastes, template: Path, tmp_path: Path) -> None:
+    elsewhere = Path(shutil.copy(template, tmp_path / "elsewhere.db"))
+    mlflow.set_tracking_uri(f"sqlite:///{elsewhere}")
+    fit(tastes)
+    assert len(runs(elsewhere)) == 1
+    assert runs() == []
+    assert mlflow.get_tracking_uri() == f"sqlite:///{elsewhere}"
+
+
+def test_the_experiment_that_was_set_is_used(tastes: Tastes, place: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+    mlflow.set_experiment("mine")
+    fit(tastes)
+    assert len(runs(experiment="mine")) == 1
+    assert runs() == []
+
+
+def test_the_experiment_of_the_environment_is_used(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the environment")
+    fit(tastes)
+    fit(tastes)
+    assert len(runs(experiment="of the environment")) == 2
+    assert runs() == []
+
+
+def test_a_fit_goes_below_the_run_that_is_active(tastes: Tastes, place: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+    mlflow.set_experiment("mine")
+    with mlflow.start_run() as active:
+        fit(tastes)
+        assert mlflow.active_run().info.run_id == active.info.run_id  # type: ignore[union-attr]
+        mlflow.log_metric("own", 1.0)
+    outer, inner = runs(experiment="mine")
+    assert inner.data.tags["mlflow.parentRunId"] == active.info.run_id == outer.info.run_id
+    assert outer.data.metrics == {"own": 1.0}
+    assert outer.info.status == inner.info.status == "FINISHED"
+    assert "own" not in inner.data.metrics
+
+
+@pytest.mark.parametrize("how", ["configuration", "environment"])
+def test_it_can_be_switched_off(
+    tastes: Tastes, place: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    (place / "mlflow.db").unlink()
+    if how == "environment":
+        monkeypatch.setenv("COLDTUNE_TRACKING", "0")
+    fit(tastes, SMALL.replace(tracking=how == "environment"))
+    assert list(place.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- how it ends
+
+
+def test_a_fit_that_fails_is_a_failed_run(tastes: Tastes) -> None:
+    dataset = tastes[0]
+    with pytest.raises(DataError, match="nobody has played anything"):
+        Recommender(SMALL).fit(dataset.take_interactions([]))  # type: ignore[arg-type]
+    (run,) = runs()
+    assert run.info.status == "FAILED"
+
+
+def test_a_fit_that_is_interrupted_is_a_killed_run(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recsys.recommender.learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tastes)
+    (run,) = runs()
+    assert run.info.status == "KILLED"
+
+
+# ---------------------------------------------------------------------- trackers that fail
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "coldtune.tracking"]
+
+
+def test_a_server_that_is_not_there_costs_seconds(
+    tastes: Tastes,
+    closed_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: Path,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    started = time.perf_counter()
+    assert works(fit(tastes))
+    assert time.perf_counter() - started < 20
+    (warning,) = warnings_in(caplog)
+    assert warning.startswith("going on without MLflow: ")
+    assert str(closed_port) in warning
+    assert len(warning) < 300
+    # An evaluation asks once, and not once for every fit in it.
+    monkeypatch.setattr(tracking, "_PATIENCE", {**tracking._PATIENCE, **NO_RETRY})
+    caplog.clear()
+    evaluation = evaluate_dataset(
+        tastes[0], place / "report", SMALL, models=["als", "popularity"], genre_folds=0
+    )
+    assert len(warnings_in(caplog)) == 1
+    assert evaluation.path.is_file()
+
+
+NO_RETRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("set_by", ["us", "the user"])
+def test_a_server_that_never_answers_is_not_waited_for(
+    tastes: Tastes,
+    silent_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    set_by: str,
+) -> None:
+    # By default three times ten seconds; here one, set in either way.
+    assert float(tracking._PATIENCE["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= 10
+    assert int(tracking._PATIENCE["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) <= 2
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent_port}")
+    if set_by == "us":
+        monkeypatch.setattr(tracking, "_PATIENCE", NO_RETRY)
+    else:
+        for name, value in NO_RETRY.items():
+            monkeypatch.setenv(name, value)
+    started = time.perf_counter()
+    assert works(fit(tastes))
+    assert time.perf_counter() - started < 10
+    assert len(warnings_in(caplog)) == 1
+    for name, value in NO_RETRY.items():
+        assert os.environ.get(name) == (value if set_by == "the user" else None)
+
+
+def store_in_no_folder(place: Path) -> str:
+    return "sqlite:////proc/none/mlflow.db"
+
+
+def store_below_a_file(place: Path) -> str:
+    (place / "file").write_text("x")
+    return f"sqlite:///{place / 'file' / 'mlflow.db'}"
+
+
+def store_that_is_a_folder(place: Path) -> str:
+    return f"sqlite:///{place}"
+
+
+def store_that_is_garbage(place: Path) -> str:
+    (place / "garbage.db").write_bytes(b"garbage" * 1000)
+    return f"sqlite:///{place / 'garbage.db'}"
+
+
+def store_of_no_kind(place: Path) -> str:
+    return "gopher://nowhere"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        store_in_no_folder,
+        store_below_a_file,
+        store_that_is_a_folder,
+        store_that_is_garbage,
+        store_of_no_kind,
+    ],
+)
+def test_a_store_that_cannot_be_written_costs_nothing(
+    tastes: Tastes,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    uri: Callable[[Path], str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri(place))
+    started = time.perf_counter()
+    assert works(fit(tastes))
+    assert time.perf_counter() - started < 10
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_a_store_that_somebody_else_has_locked(
+    tastes: Tastes,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import sqlite3
+
+    monkeypatch.setattr(tracking, "_DATABASE_PATIENCE", 0.1)
+    other = sqlite3.connect(place / "mlflow.db")
+    other.execute("BEGIN EXCLUSIVE")
+    assert works(fit(tastes))
+    assert warnings_in(caplog) == ["going on without MLflow: database is locked"]
+    other.close()
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, method: str) -> list[tuple[Any, ...]]:
+    """The arguments of the calls of a method of MLflow's client, while it works as ever."""
+    calls: list[tuple[Any, ...]] = []
+    original = getattr(mlflow.MlflowClient, method)
+
+    def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, method, counted)
+    return calls
+
+
+METHODS = (
+    "__init__",
+    "get_experiment_by_name",
+    "create_experiment",
+    "create_run",
+    "log_batch",
+    "set_terminated",
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("create_run", RuntimeError("")),
+        *((method, mlflow.MlflowException("no\nand no")) for method in METHODS),
+    ],
+)
+def test_any_call_may_fail(
+    tastes: Tastes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    error: Exception,
+    tmp_path: Path,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, method, failing)
+        recommender = fit(tastes)
+    assert works(recommender)
+    recommender.save(tmp_path / "model")
+    assert works(Recommender.load(tmp_path / "model"))
+    (warning,) = warnings_in(caplog)
+    assert warning == f"going on without MLflow: {'RuntimeError' if not str(error) else 'no'}"
+    # What was begun is ended all the same, where that can be said.
+    if method == "log_batch":
+        assert [run.info.status for run in runs()] == ["FINISHED"]
+    # And the next fit is tracked.
+    fit(tastes)
+    assert runs()[-1].info.status == "FINISHED"
+    assert runs()[-1].data.params["dataset.n_items"] == "90"
+
+
+def test_a_report_that_cannot_be_logged_is_written_all_the_same(
+    tastes: Tastes,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifact", failing)
+    evaluation = evaluate_dataset(
+        tastes[0], place / "r.html", SMALL, models=["popularity"], genre_folds=0
+    )
+    assert evaluation.path == place / "r.html"
+    assert evaluation.path.is_file()
+    assert warnings_in(caplog) == ["going on without MLflow: No space left on device"]
+
+
+def test_without_mlflow(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "mlflow", None)  # as if it were not installed
+        assert works(fit(tastes))
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_a_failure_is_a_warning_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    tracking._give_up(RuntimeError("why"))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
