@@ -161,6 +161,19 @@ def test_metadata_counts_only_for_what_the_embedding_does_not_say():
     assert bare == pytest.approx(map_.bare_intercept + map_.bare_effects)
 
 
+def test_what_an_embedding_says_is_judged_on_items_it_was_not_learned_from():
+    # More dimensions than items, all noise: the map repeats what it was fitted to and leaves no
+    # residual there. Metadata, which does tell, gets its effect from items held out.
+    rng = np.random.default_rng(9)
+    metadata = np.eye(2)[np.arange(40) % 2]
+    Y = metadata @ [[1.0], [-1.0]]
+    E = rng.standard_normal((40, 120))
+    map_ = fit(item_content(E, metadata=metadata), Y, [20] * 40, strengths=(1e-6,))
+    assert E @ map_.weights + map_.intercept == pytest.approx(Y, abs=0.01)
+    assert map_.effects[0] > 0.4
+    assert map_.effects[1] < -0.4
+
+
 # ------------------------------------------------------------------ little or odd content
 
 

@@ -1,0 +1,57 @@
+"""Configuration: what cannot work is refused on the spot, by name."""
+
+import os
+
+import pytest
+
+from datasets.errors import InvalidArgumentError
+from recsys import RecommenderConfig
+from recsys.config import SOURCES
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**31}, "seed"),
+        ({"threads": 0}, "threads"),
+        ({"sources": ()}, "sources"),
+        ({"sources": ("als", "als")}, "named twice"),
+        ({"sources": ("als", "knn")}, r"sources\.1"),
+        ({"als": {"factors": 0}}, "als.*factors"),
+        ({"als": {"weighting": "squared"}}, "als.*weighting"),
+        ({"fm": {"learning_rate": 1.0}}, "fm.*learning_rate"),
+        ({"content_map": {"strengths": ()}}, "content_map.*strengths"),
+        ({"content_map": {"strengths": (1.0, 0.0)}}, "every strength must be positive"),
+        ({"content_map": {"folds": 1}}, "content_map.*folds"),
+        ({"fusion": {"validation_fraction": 0.6}}, "fusion.*validation_fraction"),
+        ({"fusion": {"cold": {"als": 1, "fm": 1}}}, r"fusion\.cold weighs \['als', 'fm'\]"),
+        ({"sources": ("als",), "fusion": {"warm": {"fm": 1}}}, r"the sources are \['als'\]"),
+        ({"fusion": {"warm": {}}}, "fusion.*warm.* a weight must be positive"),
+        ({"retrieval": {"method": "faiss"}}, "retrieval.*method"),
+        ({"speed": "high"}, "speed"),
+    ],
+)
+def test_refused(values, message):
+    with pytest.raises(InvalidArgumentError, match=f"^RecommenderConfig: .*{message}") as raised:
+        RecommenderConfig(**values)
+    assert "\n" not in str(raised.value)
+
+
+def test_defaults_and_changes():
+    config = RecommenderConfig()
+    assert config.sources == SOURCES
+    assert config.n_threads == len(os.sched_getaffinity(0))
+    changed = config.replace(seed=3, threads=1, als={"factors": 5})
+    assert (changed.seed, changed.n_threads, changed.als.factors) == (3, 1, 5)
+    assert changed.als.iterations == config.als.iterations
+    assert config.seed == 0
+
+
+def test_written_and_read_again():
+    weights = {"als": 1.0, "fm": 2.0, "content": 0.5}
+    config = RecommenderConfig(seed=5, fusion={"warm": weights}, als={"weighting": "log"})
+    again = RecommenderConfig.from_json(config.model_dump(mode="json"))
+    assert again == config
+    assert again.digest() == config.digest()
+    assert again.digest() != RecommenderConfig().digest()
