@@ -82,18 +82,20 @@ class Library:
 
     def ids(self, rows: Rows) -> NDArray[np.object_]:
         """Item ids of rows."""
-        return self.describe(rows)[ITEM_ID].to_numpy()
+        return self._texts(ITEM_ID, rows)
 
     def describe(self, rows: Rows) -> pd.DataFrame:
         """item_id, title, artist, album and genre of rows."""
-        names = [ITEM_ID, *ITEM_TEXT]
+        return pd.DataFrame({name: self._texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
+
+    def _texts(self, name: str, rows: Rows) -> NDArray[np.object_]:
         n = len(self.state.items)
-        late = np.flatnonzero(rows >= n)
-        frame = self.state.items[names].take(np.where(rows < n, rows, 0)).reset_index(drop=True)
-        for position in late:
-            song = self._late[rows[position] - n]
-            frame.loc[position, names] = [getattr(song, name) for name in names]
-        return frame
+        late = rows >= n
+        texts: NDArray[np.object_] = self.state.items[name].to_numpy()[np.where(late, 0, rows)]
+        if late.any():
+            arrived = np.array([getattr(song, name) for song in self._late], object)
+            texts[late] = arrived[rows[late] - n]
+        return texts
 
     def is_cold(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether nobody had played the items of these rows at the fit."""
