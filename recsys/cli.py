@@ -1,8 +1,10 @@
 """The command line: ``coldtune COMMAND --help`` says more of each."""
 
+import io
 import json
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,7 +185,7 @@ def evaluate(
         ks=ks,
         fraction=fraction,
         genre_folds=folds,
-        command=f"coldtune {' '.join(sys.argv[1:])}",
+        command=shlex.join(["coldtune", *sys.argv[1:]]),
         progress=True,
     )
     if as_json:
@@ -207,6 +209,9 @@ def info(
 
 def main() -> None:
     """Run the command line; errors are one line and an exit code other than 0."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A title that the terminal's encoding does not have is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # What a tracker that does not answer has to say is one line, and ours.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -1,5 +1,7 @@
 """An offline evaluation from a data set to a report: splits, line-up, comparison, genre folds."""
 
+import errno
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.errors import EvaluationError
+from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.files import cache_folder
 from datasets.music import MusicDataset
 from evaluation.comparison import Comparison, compare
@@ -51,9 +53,11 @@ def evaluate_dataset(
     hybrid stand its controls. genre_folds: folds of the artist-disjoint genre cross-validation of
     the network, 0 for none.
 
-    Raises EvaluationError where the data is too small to hold anything out.
+    Raises EvaluationError where the data is too small to hold anything out, and
+    InvalidArgumentError where the report cannot be written.
     """
     path = out if out.suffix.lower() == ".html" else out / "report.html"
+    _check_writable(path)  # now, and not when everything is measured
     makers = lineup(models, config, progress=progress)
     splits, remarks = _splits(dataset, fraction, config.seed)
     with tracking.run("evaluation", enabled=config.tracking) as run:
@@ -69,14 +73,17 @@ def evaluate_dataset(
             progress=progress,
         )
         genre = _genre(dataset, config, genre_folds, progress) if genre_folds else None
-        _, as_json = write_report(
-            comparison,
-            path,
-            genre=genre,
-            notes=[*notes, *remarks],
-            configuration=config.model_dump(mode="json"),
-            command=command,
-        )
+        try:
+            _, as_json = write_report(
+                comparison,
+                path,
+                genre=genre,
+                notes=[*notes, *remarks],
+                configuration=config.model_dump(mode="json"),
+                command=command,
+            )
+        except OSError as error:
+            raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
         measured = {}
         for row in comparison.table.to_dict("records"):
             at = "" if row["k"] is None or row["k"] != row["k"] else f"_at_{int(row['k'])}"
@@ -88,6 +95,18 @@ def evaluate_dataset(
         for file in (path, as_json):
             run.artifact(file)
     return Evaluation(comparison, genre, path, tuple(summarise(comparison)))
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{path}: the report cannot be written: {error.strerror}"
+        ) from None
 
 
 def _splits(dataset: MusicDataset, fraction: float, seed: int) -> tuple[list[Split], list[str]]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -38,7 +39,13 @@ def _cell(value: object) -> str:
         return "" if value != value else f"{value:.3f}"
     if str(value) in ("True", "False"):
         return "yes" if str(value) == "True" else ""
-    return escape(str(value))
+    return escape("".join(map(_visible, str(value))))
+
+
+def _visible(sign: str) -> str:
+    # What moves the cursor or ends the line would break the table, or do worse to the terminal.
+    control = unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp")
+    return sign.encode("unicode_escape").decode() if control else sign
 
 
 def print_info(info: dict[str, Any], as_json: bool) -> None:
