@@ -5,11 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from material import CONFIG, training_data
+import scipy.sparse as sp
+from material import CONFIG, item_content, training_data
 
 from datasets.errors import InvalidArgumentError
-from recsys.blending import STEP, _grid, _hold_out_artists, _ndcg, choose_blend
+from recsys.blending import (
+    STEP,
+    _candidates,
+    _grid,
+    _hold_out_artists,
+    _ndcg,
+    _Split,
+    _Standing,
+    choose_blend,
+)
 from recsys.config import FusionConfig
+from recsys.sources.base import TrainingData
 
 SMALL = CONFIG.replace(als={"factors": 12}, fm={"components": 8, "epochs": 8})
 
@@ -154,3 +165,43 @@ def test_few_users_are_scored_where_so_configured(tastes_data):
     blend = choose_blend(tastes_data, SMALL.replace(fusion=fusion))
     scored = int(blend.warm_reason.split(" of ")[1].split()[0])
     assert 30 <= scored <= 60
+
+
+def vectors(rows):
+    return np.array(rows, np.float32)
+
+
+@pytest.fixture
+def judged():
+    """One user and five items: 0 was learned from, 1 and 2 held out (2 was played), 3 and 4 held
+    out whole (4 was played). Scores by source: a 5 4 3 2 1, b 1 2 3 4 5."""
+    # A second user makes items 1 and 2 warm.
+    plays = sp.csr_matrix(vectors([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]))
+    data = TrainingData(plays, item_content(np.zeros((5, 1))), np.arange(5), seed=0, threads=1)
+    user = vectors([[1.0]])
+    return (
+        _Standing(
+            {"a": user, "b": user},
+            {"a": vectors([[5], [4], [3], [2], [1]]), "b": vectors([[1], [2], [3], [4], [5]])},
+        ),
+        _Split(
+            data,
+            held_warm=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
+            held_cold=sp.csr_matrix(vectors([[0, 0, 0, 0, 1]])),
+            cold_items=np.array([3, 4]),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cold", "candidates", "relevant"),
+    [(False, [(4, 2), (3, 3)], [3]), (True, [(2, 4), (1, 5)], [1])],
+)
+def test_candidates_are_new_to_the_user_and_of_one_kind(judged, cold, candidates, relevant):
+    standing, split = judged
+    held = split.held_cold if cold else split.held_warm
+    scores, hits = _candidates(standing, split, np.array([0]), held, cold=cold)
+    stands = np.isfinite(scores[0, 0])
+    # Each once, though both sources propose it.
+    assert sorted(zip(*scores[:, 0, stands].tolist(), strict=True)) == sorted(candidates)
+    assert scores[0, hits].tolist() == relevant
