@@ -445,7 +445,12 @@ def test_content_alone_without_embeddings_knows_only_what_is_popular(tastes):
     found = model.recommend("user-1", k=90)
     assert found.attrs["fallback"] == "popular"
     assert len(found) == 76
-    assert model.recommend_many(["user-1"]).attrs["fallback_users"] == ["user-1"]
+    # What a user played is left out of the popular items too, and others take its place.
+    lists = model.recommend_many(ALL_USERS, k=10)
+    assert lists.attrs["fallback_users"] == ALL_USERS
+    assert len(lists) == 10 * len(ALL_USERS)
+    played = set(tastes[0].interactions[["user_id", "item_id"]].itertuples(index=False, name=None))
+    assert not played & set(zip(lists["user_id"], lists["item_id"], strict=True))
 
 
 def test_embeddings_of_some_items(tastes):
