@@ -27,10 +27,9 @@ class Settings(BaseModel):
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """Settings from decoded JSON, checked as on construction."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise InvalidArgumentError(_one_line(cls.__name__, error)) from None
+        if not isinstance(values, dict):
+            raise InvalidArgumentError(f"{cls.__name__}: must be a JSON object, not {values!r}")
+        return cls(**values)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
@@ -42,8 +41,13 @@ class Settings(BaseModel):
 
 
 def _one_line(name: str, error: ValidationError) -> str:
-    problems = "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'value'}: {problem['msg']}"
-        for problem in error.errors()
-    )
-    return f"{name}: {problems}"
+    problems = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, InvalidArgumentError):  # of settings within settings
+            problems.append(f"{field}.{str(cause).partition(': ')[2]}")
+        else:
+            text = str(cause) if isinstance(cause, ValueError) else problem["msg"]
+            problems.append(f"{field}: {text}" if field else text)
+    return f"{name}: {'; '.join(problems)}"

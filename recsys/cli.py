@@ -177,6 +177,8 @@ def evaluate(
         ks = tuple(int(part) for part in k.split(","))
     except ValueError:
         raise InvalidArgumentError(f"--k must be whole numbers, as in 10,20, not {k!r}") from None
+    if folds < 0 or folds == 1:
+        raise InvalidArgumentError(f"--folds must be 0 or at least 2, not {folds}")
     evaluation = evaluate_dataset(
         load_folder(folder),
         out,
@@ -218,9 +220,10 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        app(standalone_mode=False)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
+        code = app(standalone_mode=False)
+        if code == 130:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except ColdtuneError as error:
@@ -257,7 +260,10 @@ def _config(
             raise InvalidArgumentError(f"{path}: must hold a JSON object")
     given = {"seed": seed, "threads": threads, "tracking": tracking}
     values |= {name: value for name, value in given.items() if value is not None}
-    return RecommenderConfig.from_json(values)
+    try:
+        return RecommenderConfig.from_json(values)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
 
 
 if __name__ == "__main__":
