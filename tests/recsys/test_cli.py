@@ -1,0 +1,635 @@
+"""The command line: exit codes, one line for an error, JSON for programs, names of any kind."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from recsys import Recommender, RecommenderConfig, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+NASTY = 'it\'s 음악 "x"'
+DASHED = "-song"
+MARKUP = "[bold]not markup[/bold]"
+CONFIG: dict[str, Any] = {
+    "als": {"factors": 8, "iterations": 3},
+    "fm": {"components": 8, "epochs": 3},
+    "encoder": {
+        "architecture": "IC(2,5,8)PF(16)O",
+        "epochs": 6,
+        "batch_size": 8,
+        "snippet": {"seconds": 1.0},
+        "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
+    },
+}
+
+
+def write_song(path: Path, number: int) -> None:
+    """A second of a tone that beats: low for even numbers, high for odd ones."""
+    t = np.arange(11025) / 11025
+    wave = np.sin(2 * np.pi * (220, 880)[number % 2] * 2 ** (number / 24) * t)
+    wave *= (1 + np.sin(8 * np.pi * t)) / 2
+    noise = 0.05 * np.random.default_rng(number).standard_normal(len(t))
+    soundfile.write(path, 0.5 * wave + noise, 11025)
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 24 short recordings and 16 listeners, in a folder with a difficult name."""
+    folder = tmp_path_factory.mktemp("data") / "my 'data' 음악"
+    (folder / "audio").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    ids = [NASTY, DASHED, MARKUP, *(f"song-{n}" for n in range(3, 24))]
+    items, audio, plays = [], [], []
+    for number, item_id in enumerate(ids):
+        write_song(folder / "audio" / f"nº {number}.wav", number)
+        title = "x" * 300 if number == 3 else f"Song \N{SNOWMAN} {number}"
+        genre = ("rock", "jazz")[number % 2]
+        items.append((item_id, title, f"Artist {number // 2}", "", genre))
+        audio.append((item_id, f"audio/nº {number}.wav"))
+    for user in range(16):
+        own = [n for n in range(20) if n % 2 == user % 2]
+        name = {0: NASTY, 1: "-user"}.get(user, f"user-{user}")
+        plays += [(name, ids[n], 1 + n) for n in rng.choice(own, 6, replace=False)]
+    names = ["item_id", "title", "artist", "album", "genre"]
+    pd.DataFrame(items, columns=names).to_csv(folder / "items.csv", index=False)
+    pd.DataFrame(audio, columns=["item_id", "path"]).to_csv(folder / "audio.csv", index=False)
+    pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]).to_csv(
+        folder / "interactions.csv", index=False
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(songs: Path) -> Path:
+    path = songs.parent / "my config.json"
+    path.write_text(json.dumps(CONFIG))
+    return path
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    merged = {**os.environ, "OMP_NUM_THREADS": "1", **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def run(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    kwargs.setdefault("env", environment())
+    return subprocess.run(
+        [sys.executable, "-m", "recsys.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=kwargs.pop("cwd", ROOT),
+        **{**kwargs, "env": {**kwargs["env"], "PYTHONPATH": str(ROOT)}},
+    )
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command within this process."""
+
+    def run_main(*arguments: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["coldtune", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        else:
+            code = 0
+        return Said(code, *capsys.readouterr())
+
+    return run_main
+
+
+class Trained(NamedTuple):
+    model: Path
+    """Not to be changed."""
+    store: Path
+    process: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def trained(songs: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A model made by the command itself, tracked in the default store of an empty folder."""
+    folder = tmp_path_factory.mktemp("work")
+    process = run(
+        "train", songs, "--out", "my model", "--config", config, "--threads", "1", "--json",
+        cwd=folder,
+        env=environment(COLDTUNE_TRACKING=None, MLFLOW_TRACKING_URI=None),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    return Trained(folder / "my model", folder / "mlflow.db", process)
+
+
+@pytest.fixture
+def model(trained: Trained, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained.model, tmp_path / "my 'model' 음악"))
+
+
+# ---------------------------------------------------------------------- train
+
+
+def test_train_prints_facts_as_json_and_progress_elsewhere(trained: Trained) -> None:
+    facts = json.loads(trained.process.stdout)
+    assert facts == Recommender.load(trained.model).info
+    assert {"dataset", "items", "blend", "encoder", "seconds", "libraries", "onboarded"} <= set(
+        facts
+    )
+    assert facts["dataset"]["n_items"] == 24
+    assert facts["items"]["with_embedding"] == 24
+    assert len(facts["encoder"]["history"]) == 6
+    assert "reading recordings" in trained.process.stderr
+    assert "training the network" in trained.process.stderr
+    assert "\x1b" not in trained.process.stdout + trained.process.stderr
+
+
+def test_train_is_tracked_with_every_epoch(trained: Trained) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{trained.store}")
+    experiment = client.get_experiment_by_name("coldtune")
+    assert experiment is not None
+    (logged,) = client.search_runs([experiment.experiment_id])
+    facts = json.loads(trained.process.stdout)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params["dataset.digest"] == facts["dataset"]["digest"]
+    for name in ("loss", "accuracy"):
+        points = client.get_metric_history(logged.info.run_id, f"encoder_{name}")
+        found = [(point.step, point.value) for point in points]
+        assert found == [(e["epoch"], pytest.approx(e[name])) for e in facts["encoder"]["history"]]
+
+
+def test_train_again_uses_what_is_cached(
+    call: Call, songs: Path, config: Path, tmp_path: Path, trained: Trained
+) -> None:
+    said = call(
+        "train", songs, "--out", tmp_path / "again", "--config", config, "--threads", "1",
+        "--no-tracking",
+    )  # fmt: skip
+    assert said.code == 0
+    assert f"model written to {tmp_path / 'again'}" in said.out
+    assert "16 users, 24 items (20 with listeners, 24 heard, 0 onboarded since)" in said.out
+    assert "network IC(2,5,8)PF(16)O: 6 epochs" in said.out
+    first, again = Recommender.load(trained.model), Recommender.load(tmp_path / "again")
+    pd.testing.assert_frame_equal(first.recommend("user-2", k=20), again.recommend("user-2", k=20))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seed", "threads", "tracking"),
+    [
+        ([], 3, 2, False),
+        (["--seed", "5"], 5, 2, False),
+        (["--threads", "1"], 3, 1, False),
+        (["--tracking"], 3, 2, True),
+        (["--no-tracking"], 3, 2, False),
+    ],
+)
+def test_what_is_given_wins_over_what_is_configured(
+    call: Call,
+    songs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    seed: int,
+    threads: int,
+    tracking: bool,
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"seed": 3, "threads": 2, "tracking": False}))
+    seen: list[RecommenderConfig] = []
+
+    def fit(self: Recommender, *_: object, **__: object) -> None:
+        seen.append(self.config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recommender, "fit", fit)
+    said = call("train", songs, "--out", tmp_path / "model", "--config", path, *arguments)
+    assert said.code == 130
+    (used,) = seen
+    assert (used.seed, used.threads, used.tracking) == (seed, threads, tracking)
+    assert (used.network.seed, used.network.threads) == (seed, threads)
+    assert not (tmp_path / "model").exists()
+
+
+# ---------------------------------------------------------------------- recommend, similar, info
+
+
+RECOMMENDED = [
+    "rank", "item_id", "score", "title", "artist", "genre", "cold",
+    "share_als", "share_fm", "share_content",
+]  # fmt: skip
+
+
+def test_recommend_as_json(call: Call, trained: Trained) -> None:
+    said = call("recommend", trained.model, "user-2", "-k", "5", "--json")
+    assert said.code == 0
+    answer = json.loads(said.out)
+    assert set(answer) == {"fallback", "items"}
+    assert answer["fallback"] is None
+    frame = Recommender.load(trained.model).recommend("user-2", k=5)
+    assert [list(item) for item in answer["items"]] == [RECOMMENDED] * 5
+    assert [item["item_id"] for item in answer["items"]] == frame["item_id"].tolist()
+    scores = [item["score"] for item in answer["items"]]
+    assert scores == pytest.approx(frame["score"].tolist(), abs=1e-6)
+    assert {type(item["cold"]) for item in answer["items"]} == {bool}
+
+
+def test_recommend_to_somebody_new(call: Call, trained: Trained) -> None:
+    popular = json.loads(call("recommend", trained.model, "nobody", "-k", "3", "--json").out)
+    assert popular["fallback"] == "popular"
+    assert [item["share_als"] for item in popular["items"]] == [None] * 3
+    said = call("recommend", trained.model, "nobody", "-k", "3")
+    assert "Nothing is known of 'nobody': these are the popular items." in said.out
+    by_history = json.loads(
+        call(
+            "recommend", trained.model, "--history", "song-4", "--history", "song-6",
+            "--exclude", "song-8", "-k", "21", "--json",
+        ).out
+    )  # fmt: skip
+    found = [item["item_id"] for item in by_history["items"]]
+    assert by_history["fallback"] is None
+    assert len(found) == 21
+    assert {"song-4", "song-6", "song-8"}.isdisjoint(found)
+
+
+def test_ids_that_look_like_options_or_code(call: Call, trained: Trained) -> None:
+    for user in (NASTY, "-user"):
+        said = call("recommend", trained.model, "--json", "-k", "2", "--", user)
+        assert json.loads(said.out)["fallback"] is None
+    for item in (NASTY, DASHED, MARKUP):
+        said = call("similar", trained.model, "--json", "-k", "2", "--", item)
+        assert len(json.loads(said.out)) == 2
+    said = call(
+        "recommend", trained.model, "nobody", "--only", DASHED, "--only", NASTY, "--only", MARKUP
+    )
+    assert said.code == 0
+    for item in (NASTY, DASHED, MARKUP):
+        assert f" {item} " in said.out
+
+
+def test_similar_as_json(call: Call, trained: Trained) -> None:
+    for by in ("sound", "taste", "fused"):
+        rows = json.loads(call("similar", trained.model, "song-4", "--by", by, "--json").out)
+        assert [list(row) for row in rows] == [RECOMMENDED[:7]] * 10
+        assert [row["rank"] for row in rows] == list(range(1, 11))
+        assert all(-1.000001 <= row["score"] <= 1.000001 for row in rows)
+
+
+def test_a_table_in_a_pipe_has_every_row_on_one_line_and_nothing_cut(
+    trained: Trained,
+) -> None:
+    process = run(
+        "recommend", trained.model, "user-2", "-k", "24", "--seen",
+        env=environment(COLUMNS="80", TERM="xterm-256color"),
+    )  # fmt: skip
+    assert process.returncode == 0
+    assert process.stderr == ""
+    assert "\x1b" not in process.stdout
+    header, *lines = process.stdout.splitlines()
+    assert header.split() == RECOMMENDED
+    assert len(lines) == 24
+    assert any("x" * 300 in line for line in lines)
+    assert any(NASTY in line for line in lines)
+    assert [int(line.split()[0]) for line in lines] == list(range(1, 25))
+
+
+def test_an_encoding_that_lacks_the_letters(trained: Trained) -> None:
+    process = run(
+        "recommend", trained.model, NASTY, "-k", "3", "--only", NASTY, "--seen",
+        env=environment(PYTHONIOENCODING="ascii"),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert r"it's \uc74c\uc545" in process.stdout
+
+
+def test_titles_cannot_steer_the_terminal(call: Call, model: Path) -> None:
+    item = "two\nlines \x1b[31mred\x07\u2028"
+    recommender = Recommender.load(model)
+    recommender.onboard(model.parents[0] / write_new(model), item_id=item, title="t")
+    said = call("recommend", model, "user-2", "--only", item)
+    assert "\x1b" not in said.out
+    assert r"two\nlines \x1b[31mred\x07\u2028" in said.out
+    assert len(said.out.splitlines()) == 2
+    rows = json.loads(call("recommend", model, "user-2", "--only", item, "--json").out)["items"]
+    assert rows[0]["item_id"] == item
+
+
+def write_new(model: Path) -> str:
+    write_song(model.parent / "new one.wav", 7)
+    return "new one.wav"
+
+
+def test_info(call: Call, trained: Trained) -> None:
+    said = call("info", trained.model)
+    assert "16 users, 24 items" in said.out
+    assert re.search(r"^warm items: als \d\.\d\d, fm \d\.\d\d, content \d\.\d\d \(", said.out, re.M)
+    assert re.search(r"^cold items: ", said.out, re.M)
+    facts = json.loads(call("info", trained.model, "--json").out)
+    assert facts == Recommender.load(trained.model).info
+
+
+# ---------------------------------------------------------------------- onboard
+
+
+def test_onboard_and_find_again(call: Call, model: Path) -> None:
+    recording = model.parent / write_new(model)
+    said = call("onboard", model, recording, "--item-id", "new", "--title", "Neu", "--json")
+    assert said.code == 0, said.err
+    added = json.loads(said.out)
+    assert set(added) == {"item_id", "predicted", "probability"}
+    assert added["item_id"] == "new"
+    assert added["predicted"] in ("rock", "jazz")
+    assert 0.5 <= added["probability"] <= 1
+    rows = json.loads(call("similar", model, "new", "--by", "sound", "--json").out)
+    assert len(rows) == 10
+    only = json.loads(call("recommend", model, "user-2", "--only", "new", "--json").out)
+    assert only["items"][0]["title"] == "Neu"
+    assert only["items"][0]["cold"] is True
+    assert json.loads(call("info", model, "--json").out)["onboarded"] == 1
+
+
+@pytest.mark.parametrize("item", [f"new {NASTY}", "-dashed", f"{MARKUP} 2", "x" * 1000, " padded "])
+def test_onboard_under_any_name(call: Call, model: Path, item: str) -> None:
+    recording = model.parent / write_new(model)
+    said = call("onboard", model, recording, "--item-id", item, "--title", item, "--artist=-x")
+    assert said.code == 0, said.err
+    assert said.out.startswith(f"{item} is in the catalogue; it sounds like ")
+    assert json.loads(call("similar", model, "--json", "--", item).out)
+
+
+def test_onboard_what_is_no_recording(call: Call, model: Path) -> None:
+    folder = model.parent
+    (folder / "empty.mp3").write_bytes(b"")
+    (folder / "text.mp3").write_text("no sound")
+    for name in ("empty.mp3", "text.mp3", "missing.wav", "my 'model' 음악"):
+        said = call("onboard", model, folder / name, "--item-id", "new")
+        assert one_error(said, 1).startswith(f"{folder / name}: ")
+    assert Recommender.load(model).info["onboarded"] == 0
+    said = call("onboard", model, folder / write_new(model), "--item-id", "song-4")
+    assert "has listeners already" in one_error(said, 1)
+
+
+# ---------------------------------------------------------------------- errors
+
+
+def one_error(said: Said | subprocess.CompletedProcess[str], code: int) -> str:
+    """The text of the error, after it was made sure that it is the only thing that was printed."""
+    if isinstance(said, subprocess.CompletedProcess):
+        said = Said(said.returncode, said.stdout, said.stderr)
+    assert said.code == code, said
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.endswith("\n")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    return said.err.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("bogus", "No such command 'bogus'"),
+        ("recommend", "Missing argument"),
+        ("recommend MODEL user-2 --bogus", "No such option: --bogus"),
+        ("recommend MODEL user-2 -k many", "Invalid value for '-k' / '--k'"),
+        ("recommend MODEL user-2 -k", "requires an argument"),
+        ("recommend MODEL one two three", "unexpected extra argument"),
+        ("onboard MODEL file.wav", "Missing option '--item-id'"),
+        ("train FOLDER", "Missing option '--out'"),
+        ("train FOLDER --out x --seed none", "Invalid value for '--seed'"),
+        ("evaluate FOLDER --out x --fraction most", "Invalid value for '--fraction'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> None:
+    assert message.lower() in one_error(call(*arguments.split()), 2).lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "none", "u"], "none: there is no model here (no manifest.json)"),
+        (["similar", "none", "i"], "none: there is no model here"),
+        (["info", "none"], "none: there is no model here"),
+        (["onboard", "none", "x.wav", "--item-id", "i"], "none: there is no model here"),
+        (["recommend", "MODEL", "user-2", "-k", "0"], "k must be a whole number of at least 1"),
+        (["recommend", "MODEL", "user-2", "--k=-3"], "k must be a whole number of at least 1"),
+        (["recommend", "MODEL"], "give a user id or a history"),
+        (["recommend", "MODEL", "user-2", "--history", "song-4"], "not both"),
+        (["recommend", "MODEL", "--history", "none"], "no item 'none'"),
+        (["recommend", "MODEL", "user-2", "--only", "none"], "no item 'none'"),
+        (["recommend", "MODEL", "user-2", "--exclude", "none"], "no item 'none'"),
+        (["similar", "MODEL", "none"], "no item 'none' in the catalogue"),
+        (["similar", "MODEL", "two\nlines"], r"no item 'two\nlines' in the catalogue"),
+        (["similar", "MODEL", "song-4", "--by", "smell"], "must be sound, taste or fused"),
+        (["train", "none", "--out", "OUT"], "none"),
+        (["train", "SONGS", "--out", "SONGS"], "is not empty and holds no model"),
+        (["train", "SONGS", "--out", "SONGS/items.csv"], "items.csv: a model cannot be saved"),
+        (["train", "SONGS", "--out", "OUT", "--threads", "0"], "threads: "),
+        (["train", "SONGS", "--out", "OUT", "--seed", "-1"], "seed: "),
+        (["train", "SONGS", "--out", "OUT", "--config", "none.json"], "none.json: cannot be read"),
+        (["evaluate", "none", "--out", "OUT"], "none"),
+        (["evaluate", "SONGS", "--out", "OUT", "-k", "ten"], "--k must be whole numbers"),
+        (["evaluate", "SONGS", "--out", "OUT", "-k", "0"], "1"),
+        (["evaluate", "SONGS", "--out", "OUT", "--models", "magic"], "no model 'magic'"),
+        (["evaluate", "SONGS", "--out", "OUT", "--fraction", "2"], "fraction"),
+        (["evaluate", "SONGS", "--out", "OUT", "--folds", "-1"], "folds"),
+        (["evaluate", "SONGS", "--out", "OUT", "--folds", "1"], "folds"),
+        (["evaluate", "SONGS", "--out", "SONGS/items.csv"], "report cannot be written"),
+        (["evaluate", "SONGS", "--out", "/proc/x/report.html"], "report cannot be written"),
+    ],
+)
+def test_what_cannot_work_exits_with_1_and_says_why(
+    call: Call,
+    trained: Trained,
+    songs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(songs.rglob("*"))
+    places = {"MODEL": trained.model, "SONGS": songs, "OUT": tmp_path / "out"}
+    filled = []
+    for argument in arguments:
+        first, _, rest = argument.partition("/")
+        filled.append(str(places[first] / rest) if first in places else argument)
+    assert message in one_error(call(*filled), 1)
+    assert sorted(songs.rglob("*")) == before
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as JSON"),
+        (b"{", "cannot be read as JSON"),
+        (b"\xff\xfe\x00", "cannot be read as JSON"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b"[1]", "must hold a JSON object"),
+        (b'"text"', "must hold a JSON object"),
+        (b'{"colour": "blue"}', "colour: Extra inputs are not permitted"),
+        (b'{"als": {"factors": -1}}', "als.factors: "),
+        (b'{"als": {"factors": "many"}}', "als.factors: "),
+        (b'{"encoder": {"hyperimage": {"height": 1}}}', "encoder.hyperimage.height: "),
+        (b'{"sources": ["als", "magic"]}', "sources.1: "),
+        (b'{"fusion": {"warm": {"als": 1}}}', "fusion.warm weighs ['als']"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(
+    call: Call, songs: Path, tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "bad config.json"
+    path.write_bytes(content)
+    error = one_error(call("train", songs, "--out", tmp_path / "out", "--config", path), 1)
+    assert message in error
+    assert str(path) in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_model(call: Call, model: Path) -> None:
+    (path,) = model.glob("g-*/item_vectors.npy")
+    path.write_bytes(path.read_bytes()[:-1])
+    error = one_error(call("recommend", model, "user-2"), 1)
+    assert error.startswith(f"{path}: has ")
+
+
+def test_what_nobody_foresaw_is_one_line_and_exits_with_70(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(Recommender, "load", broken)
+    monkeypatch.delenv("COLDTUNE_DEBUG", raising=False)
+    error = one_error(call("info", "model"), 70)
+    assert error == "unexpected RuntimeError: first line (COLDTUNE_DEBUG=1 shows where)"
+    monkeypatch.setenv("COLDTUNE_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="second line"):
+        call("info", "model")
+
+
+def test_help(call: Call) -> None:
+    said = call("--help")
+    assert said.code == 0
+    for command in ("demo", "train", "recommend", "similar", "onboard", "evaluate", "info"):
+        assert f" {command} " in said.out
+        assert call(command, "--help").code == 0
+    said = call()
+    assert said.code == 2
+    assert " recommend " in said.out
+    assert said.err == ""
+
+
+def test_errors_in_a_process_of_their_own(trained: Trained) -> None:
+    assert one_error(run("bogus"), 2).startswith("No such command 'bogus'")
+    error = one_error(run("similar", trained.model, "none"), 1)
+    assert error == "no item 'none' in the catalogue"
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(trained: Trained) -> None:
+    command = [sys.executable, "-m", "recsys.cli", "info", str(trained.model), "--json"]
+    line = f"{shlex.join(command)} | head -c 5"
+    process = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=60,
+    )  # fmt: skip
+    assert process.stdout == '{\n "d'
+    assert "Traceback" not in process.stderr
+    assert "Exception" not in process.stderr
+
+
+@pytest.mark.parametrize("moment", ["reading recordings", "training the network"])
+def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str) -> None:
+    """The terminal sends SIGINT to all processes of the command, decoders included."""
+    slow = tmp_path / "slow.json"
+    encoder = {**CONFIG["encoder"], "epochs": 100_000, "patience": 100_000}
+    slow.write_text(json.dumps({**CONFIG, "encoder": encoder}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys.cli", "train", str(songs), "--out",
+         str(tmp_path / "out"), "--config", str(slow), "--threads", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        start_new_session=True, env=environment(COLDTUNE_CACHE=str(tmp_path / "cache")),
+    )  # fmt: skip
+    cache = tmp_path / "cache"
+    sign = {"reading recordings": "hyperimages/*/*.images", "training the network": "training/*"}
+    deadline = time.monotonic() + 60
+    while not list(cache.glob(sign[moment])):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.endswith("error: interrupted\n")
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+# ---------------------------------------------------------------------- evaluate
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_evaluate_end_to_end(
+    call: Call, songs: Path, config: Path, tmp_path: Path, form: str
+) -> None:
+    out = tmp_path / "my 'report'" / ("page.html" if form == "file" else "")
+    page = out if form == "file" else out / "report.html"
+    said = call(
+        "evaluate", songs, "--out", out, "--config", config, "-k", "3,5", "--threads", "1",
+        "--models", "hybrid,popularity", "--folds", "2" if form == "folder" else "0",
+        "--fraction", "0.25",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == f"report written to {page}"
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        page.name.replace(".html", suffix) for suffix in (".html", ".json")
+    ]
+    facts = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    models = {row["model"] for row in facts["table"]}
+    assert {"hybrid", "popularity", "hybrid, shuffled audio"} <= models
+    assert {row["k"] for row in facts["table"]} <= {3, 5, None}
+    assert {row["split"] for row in facts["table"]} == {"warm", "cold"}
+    assert (facts["genre"] is None) == (form == "file")
+    assert facts["command"].startswith("coldtune evaluate ")
+    assert shlex.split(facts["command"])[2:5] == [str(songs), "--out", str(out)]
+    html = page.read_text(encoding="utf-8")
+    assert html.count("</html>") == 1
+    assert "hybrid, shuffled audio" in html
+
+
+def test_evaluate_as_json(call: Call, songs: Path, config: Path, tmp_path: Path) -> None:
+    said = call(
+        "evaluate", songs, "--out", tmp_path, "--config", config, "-k", "3", "--threads", "1",
+        "--models", "als,random", "--folds", "0", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    answer = json.loads(said.out)
+    facts = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert answer["table"] == facts["table"]
+    assert {"als", "random"} <= {row["model"] for row in answer["table"]}
