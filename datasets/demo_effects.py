@@ -3,6 +3,7 @@
 Everything works on float32 samples; mono is ``[samples]``, stereo ``[2, samples]``.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +57,15 @@ def tilt(samples: Samples, decibels: float, rate: int, pivot: float) -> Samples:
     low = low_pass(samples, pivot, rate, order=1)
     gain = np.float32(10.0 ** (decibels / 40.0))
     return (low / gain + (samples - low) * gain).astype(np.float32)
+
+
+def equalise(samples: Samples, decibels: Sequence[float], rate: int) -> Samples:
+    """Change the level below 200 Hz, between, and above 2.5 kHz by ``decibels`` each."""
+    bass = low_pass(samples, 200.0, rate, order=1)
+    lower = low_pass(samples, 2500.0, rate, order=1)
+    gains = np.power(10.0, np.asarray(decibels) / 20.0).astype(np.float32)
+    treble = samples - lower
+    return np.asarray(gains[0] * bass + gains[1] * (lower - bass) + gains[2] * treble)
 
 
 def overdrive(samples: Samples, amount: float) -> Samples:

@@ -69,6 +69,8 @@ class Genre:
     leads: tuple[str, ...]
     mix: tuple[float, float, float, float, float]
     """Decibels of drums, bass, chords, layer and lead against an even mix."""
+    tone: tuple[float, float, float]
+    """Decibels below 200 Hz, between, and above 2.5 kHz: how such records are mastered."""
     noise: str
     room: Span
     """Seconds of reverberation."""
@@ -96,7 +98,8 @@ _ALL = (
         layers=("electric guitar", "string pad", "warm pad"),
         layer_patterns=("sustained", "half notes", "power"),
         leads=("voice", "soft voice", "electric guitar", "square lead"),
-        mix=(0, 0, 2, 3, -2), noise="hiss", room=(1.4, 2.8), wet=(0.35, 0.75),
+        mix=(0, 0, 2, 3, -2), tone=(-2.0, 2.0, 0.0),
+        noise="hiss", room=(1.4, 2.8), wet=(0.35, 0.75),
         neighbours=("rock", "pop", "electronic", "folk/country"),
     ),
     Genre(
@@ -110,7 +113,8 @@ _ALL = (
         layers=("harmonica", "organ", "organ"),
         layer_patterns=("sustained", "off-beats"),
         leads=("harmonica", "steel guitar", "electric guitar", "voice"),
-        mix=(-1, -1, 2, -2, 3), noise="hiss", room=(0.4, 1.2), wet=(0.08, 0.25),
+        mix=(-1, -1, 2, -2, 3), tone=(-5.0, 4.0, -3.0),
+        noise="hiss", room=(0.4, 1.2), wet=(0.08, 0.25),
         neighbours=("rock", "jazz", "folk/country", "funk/soul/rnb"),
     ),
     Genre(
@@ -124,7 +128,8 @@ _ALL = (
         layers=("warm pad", "super saw", "warm pad"),
         layer_patterns=("sustained", "pump"),
         leads=("glass bell", "square lead", "saw lead"),
-        mix=(4, 3, 3, 1, -6), noise="none", room=(0.6, 3.0), wet=(0.12, 0.40),
+        mix=(4, 3, 3, 1, -6), tone=(5.0, -5.0, 3.0),
+        noise="none", room=(0.6, 3.0), wet=(0.12, 0.40),
         neighbours=("pop", "rap/hip-hop", "alternative", "funk/soul/rnb"),
     ),
     Genre(
@@ -138,7 +143,8 @@ _ALL = (
         layers=("banjo", "mandolin", "steel guitar"),
         layer_patterns=("fingerpicking", "off-beats", "skank"),
         leads=("fiddle", "harmonica", "voice", "soft voice"),
-        mix=(-6, -2, 4, 2, 2), noise="hiss", room=(0.3, 1.2), wet=(0.06, 0.22),
+        mix=(-6, -2, 4, 2, 2), tone=(-6.0, 0.0, 3.0),
+        noise="hiss", room=(0.3, 1.2), wet=(0.06, 0.22),
         neighbours=("blues", "pop", "rock", "alternative"),
     ),
     Genre(
@@ -152,7 +158,8 @@ _ALL = (
         layers=("brass section", "organ", "tine piano"),
         layer_patterns=("late stabs", "stabs", "sustained"),
         leads=("saxophone", "voice", "soft voice", "saw lead"),
-        mix=(1, 3, 1, 2, -1), noise="hiss", room=(0.4, 1.4), wet=(0.08, 0.25),
+        mix=(1, 3, 1, 2, -1), tone=(1.0, 0.0, 4.0),
+        noise="hiss", room=(0.4, 1.4), wet=(0.08, 0.25),
         neighbours=("pop", "jazz", "rap/hip-hop", "electronic"),
     ),
     Genre(
@@ -166,7 +173,8 @@ _ALL = (
         layers=("piano", "vibraphone", "brass section"),
         layer_patterns=("late stabs", "half notes"),
         leads=("trumpet", "saxophone", "clarinet", "piano", "vibraphone"),
-        mix=(-3, 3, -1, 0, 3), noise="crackle", room=(0.5, 1.6), wet=(0.10, 0.30),
+        mix=(-3, 3, -1, 0, 3), tone=(0.0, 2.0, -6.0),
+        noise="crackle", room=(0.5, 1.6), wet=(0.10, 0.30),
         neighbours=("blues", "funk/soul/rnb", "rap/hip-hop"),
     ),
     Genre(
@@ -180,7 +188,8 @@ _ALL = (
         layers=("string pad", "warm pad", "super saw"),
         layer_patterns=("sustained", "pump"),
         leads=("voice", "voice", "soft voice", "synth pluck"),
-        mix=(-1, -2, -1, 2, 5), noise="none", room=(0.7, 2.2), wet=(0.15, 0.35),
+        mix=(-1, -2, -1, 2, 5), tone=(0.0, -3.0, 6.0),
+        noise="none", room=(0.7, 2.2), wet=(0.15, 0.35),
         neighbours=("funk/soul/rnb", "electronic", "alternative", "rock"),
     ),
     Genre(
@@ -194,7 +203,8 @@ _ALL = (
         layers=("brass section", "string pad", "warm pad"),
         layer_patterns=("late stabs", "sustained"),
         leads=("rap voice", "rap voice", "rap voice", "rap voice", "saw lead"),
-        mix=(4, 5, -4, -4, 3), noise="crackle", room=(0.3, 1.1), wet=(0.05, 0.20),
+        mix=(4, 5, -4, -4, 3), tone=(7.0, -2.0, -3.0),
+        noise="crackle", room=(0.3, 1.1), wet=(0.05, 0.20),
         neighbours=("funk/soul/rnb", "electronic", "jazz", "pop"),
     ),
     Genre(
@@ -208,7 +218,8 @@ _ALL = (
         layers=("electric guitar", "organ", "electric guitar"),
         layer_patterns=("sustained", "power", "half notes"),
         leads=("voice", "electric guitar", "electric guitar"),
-        mix=(2, 0, 5, 3, 0), noise="hiss", room=(0.4, 1.0), wet=(0.05, 0.20),
+        mix=(2, 0, 5, 3, 0), tone=(-1.0, 4.0, 3.0),
+        noise="hiss", room=(0.4, 1.0), wet=(0.05, 0.20),
         neighbours=("alternative", "blues", "pop"),
     ),
 )  # fmt: skip

@@ -52,6 +52,8 @@ class Artist:
     loudness: float
     gains: tuple[float, ...]
     """Decibels of drums, bass, chords, layer and lead against the usual mix."""
+    tone: tuple[float, ...]
+    """Decibels of bass, middle and treble on the finished record."""
     modulation: str
     """Effect on the chords: ``"none"``, ``"chorus"`` or ``"tremolo"``."""
     echo: float
@@ -123,6 +125,10 @@ def draw_artist(genre: str, artist_seed: int) -> Artist:
         pan=float(rng.uniform(0.15, 0.7) * rng.choice([-1, 1])),
         loudness=float(10.0 ** (rng.normal(0.0, 0.8) / 20.0)),
         gains=tuple(float(value) for value in rng.normal(0.0, 1.2, 5)),
+        tone=tuple(
+            float((1.0 - crossover) * first + crossover * second + rng.normal(0.0, 1.0))
+            for first, second in zip(own.tone, neighbour.tone, strict=True)
+        ),
         modulation=str(rng.choice(["none", "none", "chorus", "tremolo"])),
         echo=float(rng.choice([0.0, 0.0, 0.25, 0.4])),
     )

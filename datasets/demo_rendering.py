@@ -10,6 +10,7 @@ from datasets.demo_effects import (
     chorus,
     duck,
     echo,
+    equalise,
     high_pass,
     low_pass,
     master,
@@ -100,6 +101,7 @@ def _finish(mix: Samples, plan: Plan, rng: np.random.Generator, rate: int) -> Sa
     mix = tilt(mix, 18.0 * (sound.brightness - 0.55), rate, pivot=900.0)
     # Machines reach lower than strings and skins do.
     mix = tilt(mix, -9.0 * (sound.electronic - 0.35), rate, pivot=110.0)
+    mix = equalise(mix, plan.artist.tone, rate)
     mix = low_pass(mix, 2500.0 * 5.0**sound.brightness, rate)
     noise = surface_noise(plan.noise, 0.0035 * (1.3 - sound.brightness), mix.shape[1], rng)
     return master(mix + noise, plan.artist.loudness, rate)

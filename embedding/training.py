@@ -201,10 +201,15 @@ def _set_learning_rate(optimiser: torch.optim.SGD, start: float, done: float) ->
 
 
 def _is_best(history: list[Epoch], validated: bool) -> bool:
+    """Whether the last epoch is the one to keep so far.
+
+    By accuracy, and among equals by loss: the loss alone turns up within a few epochs, when the
+    network starts to be too sure of itself, long before it stops to learn.
+    """
     if not validated:
         return True
-    last = history[-1]["validation_loss"]
-    return all(last < earlier["validation_loss"] for earlier in history[:-1])
+    quality = [(epoch["validation_accuracy"], -epoch["validation_loss"]) for epoch in history]
+    return all(quality[-1] > earlier for earlier in quality[:-1])
 
 
 def _out_of_patience(state: Progress, config: EncoderConfig) -> bool:

@@ -10,7 +10,7 @@ from evaluation.conclusions import best_model, first_split, main_measure, number
 from evaluation.metrics import ITEM_AUC, RANKING_METRICS
 from evaluation.resampling import Interval
 from evaluation.tables import Key
-from evaluation.trial import CATALOGUE, COLD
+from evaluation.trial import CATALOGUE, COLD, PLAYED
 
 LABELS = {
     "precision": "Precision",
@@ -161,8 +161,10 @@ class Tables:
     def group_label(self, split: str, candidates: str) -> str:
         """A split and its candidates in words."""
         kind = next(s["kind"] for s in self.comparison.splits if s["name"] == split)
-        if kind == "warm":
-            label = f"Known {self.noun}"
+        if candidates == PLAYED:
+            label = f"Known {self.noun}, among themselves"
+        elif kind == "warm":
+            label = f"Known {self.noun}, whole catalogue"
         elif candidates == COLD:
             label = f"New {self.noun}, among themselves"
         else:
@@ -183,8 +185,10 @@ class Tables:
             whole = [Column(self.cold, CATALOGUE, name, k) for name in ("ndcg", "recall")]
             groups.append((self.group_label(self.cold, CATALOGUE), whole))
         if self.warm is not None:
-            known = [Column(self.warm, CATALOGUE, name, k) for name in ("ndcg", "recall")]
-            groups.append((self.group_label(self.warm, CATALOGUE), known))
+            for candidates in (PLAYED, CATALOGUE):
+                known = [Column(self.warm, candidates, name, k) for name in ("ndcg", "recall")]
+                if measured := self._measured(known):
+                    groups.append((self.group_label(self.warm, candidates), measured))
         return groups
 
     def _measured(self, columns: list[Column]) -> list[Column]:

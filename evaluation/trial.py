@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ CATALOGUE: Final = "catalogue"
 """Candidates: every item a model can recommend, those of training and the cold ones."""
 COLD: Final = "cold"
 """Candidates: the cold items among themselves."""
+PLAYED: Final = "played"
+"""Candidates: the items with listeners in training, where the catalogue has others too."""
 
 _ROWS_AT_ONCE = 1_000_000
 """Rows of a full ranking asked for in one call."""
@@ -72,6 +74,10 @@ class Trial:
         self.users = sorted(users)
         catalogue = [*self.train.items[ITEM_ID], *split.cold_items]
         self._judges = {CATALOGUE: Judge(self.users, catalogue, test, seen)}
+        played = sorted(set(seen[ITEM_ID]))
+        self._only: dict[str, Sequence[str]] = {COLD: split.cold_items, PLAYED: played}
+        if split.kind == "warm" and len(played) < len(catalogue):
+            self._judges[PLAYED] = Judge(self.users, catalogue, test, seen)
         self._auc_judge: Judge | None = None
         self.auc_items: tuple[str, ...] = ()
         self.auc_left_out = 0
@@ -134,8 +140,8 @@ class Trial:
         for candidates, judge in self._judges.items():
             if candidates == COLD and not knows_cold:
                 answer = _nothing()
-            elif candidates == COLD:
-                answer = model.recommend_many(self.users, k, only=self.split.cold_items)
+            elif candidates in self._only:
+                answer = model.recommend_many(self.users, k, only=self._only[candidates])
             else:
                 with _measured(facts, "recommend"):
                     answer = model.recommend_many(self.users, k)

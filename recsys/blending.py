@@ -3,7 +3,10 @@
 A split inside the training data holds out a share of the interactions and, of the items with an
 embedding, whole artists. All sources are learned without them, and every blend on a grid is scored
 by nDCG@10: on the held-out interactions of warm items among all items, and on the held-out items
-among themselves. Test data has no part in it. The search is deterministic.
+among themselves. Then the cold weights are scaled as a whole so that the list of both kinds
+together, out of the whole catalogue, has the best nDCG@10: predicted vectors are guesses, and how
+far they may push learned ones aside is a thing to measure. Test data has no part in it. The search
+is deterministic.
 
 An embedding given here may come from a network that saw the held-out items' labels. All sources
 see a held-out item through that same embedding, so it does not favour one of them.
@@ -27,6 +30,9 @@ STEP = 0.05
 """Grid of the weights, and the least that any source gets: a source that should say nothing at all
 is left out of ``sources``, so that its vectors stay comparable between warm and cold items."""
 
+_SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+"""How much a cold item may count beside a warm one."""
+
 _LEAST_USERS = 50
 _LEAST_COLD_ITEMS = 20
 _POOL = 100
@@ -39,7 +45,10 @@ matters more than its nearest neighbours (FACTS: Music4All, Last.fm)."""
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights of the sources, each set summing to 1, and how they were found, in words."""
+    """Weights of the sources, and how they were found, in words.
+
+    The warm weights sum to 1; the cold ones to how much a cold item counts beside a warm one.
+    """
 
     warm: dict[str, float]
     cold: dict[str, float]
@@ -69,6 +78,8 @@ def choose_blend(data: TrainingData, config: RecommenderConfig) -> Blend:
         warm = (_normalised(fixed.warm), "configured")
     if fixed.cold is not None:
         cold = (_normalised(fixed.cold), "configured")
+    elif split is not None:
+        cold = _scale(standing, split, warm[0], cold, limit=fixed.validation_users)
     return Blend(warm[0], cold[0], warm[1], cold[1])
 
 
@@ -152,12 +163,9 @@ def _search(
     """The best blend on the grid for held-out interactions of one kind of items."""
     kind = "cold" if cold else "warm"
     held = split.held_cold if cold else split.held_warm
-    # A user of whom nothing is left to learn from says nothing about the blend.
-    known = np.diff(split.learn.plays.indptr) > 0
-    users = np.flatnonzero((np.diff(held.indptr) > 0) & known)
+    users = _judges(split, held, limit)
     if len(users) < _LEAST_USERS or (cold and len(split.cold_items) < _LEAST_COLD_ITEMS):
         return default, f"default: too little held-out {kind} data to choose"
-    users = users[:: -(-len(users) // limit)]
     names = list(standing.users)
     scores, relevant = _candidates(standing, split, users, held, cold=cold)
     wanted = np.diff(held[users].indptr)
@@ -169,6 +177,43 @@ def _search(
             best, best_ndcg = dict(zip(names, weights.tolist(), strict=True)), ndcg
     items = "held-out items" if cold else "held-out interactions"
     return best, f"nDCG@{K} {best_ndcg:.3f} on {items} of {len(users)} users inside training"
+
+
+def _scale(
+    standing: _Standing,
+    split: _Split,
+    warm: dict[str, float],
+    cold: tuple[dict[str, float], str],
+    *,
+    limit: int,
+) -> tuple[dict[str, float], str]:
+    """Cold weights scaled for the best list of warm and cold items together."""
+    weights, reason = cold
+    held = (split.held_warm + split.held_cold).tocsr()
+    users = _judges(split, held, limit)
+    if len(users) < _LEAST_USERS or len(split.cold_items) < _LEAST_COLD_ITEMS:
+        return cold
+    sides = []
+    for blend, is_cold in ((warm, False), (weights, True)):
+        scores, relevant = _candidates(standing, split, users, held, cold=is_cold)
+        point = [blend[name] for name in standing.users]
+        sides.append((np.tensordot(point, scores, axes=1), relevant))
+    relevant = np.hstack([side[1] for side in sides])
+    wanted = np.diff(held[users].indptr)
+    found = {
+        scale: _ndcg(np.hstack([sides[0][0], scale * sides[1][0]]), relevant, wanted)
+        for scale in _SCALES
+    }
+    best = max(_SCALES, key=lambda scale: (found[scale], scale))
+    scaled = {name: best * weight for name, weight in weights.items()}
+    return scaled, f"{reason}; times {best:g} beside warm items: nDCG@{K} {found[best]:.3f}"
+
+
+def _judges(split: _Split, held: sp.csr_matrix, limit: int) -> NDArray[np.intp]:
+    """At most ``limit`` users with something held out, of whom something is left to learn from."""
+    known = np.diff(split.learn.plays.indptr) > 0
+    users = np.flatnonzero((np.diff(held.indptr) > 0) & known)
+    return users[:: -(-len(users) // limit)] if len(users) else users
 
 
 def _candidates(

@@ -162,6 +162,9 @@ def evaluate(
     folds: Annotated[
         int, typer.Option(help="Folds of the genre cross-validation; 0 leaves it out.")
     ] = 3,
+    texts: Annotated[
+        bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
+    ] = False,
     config: Config = None,
     seed: Seed = None,
     threads: Threads = None,
@@ -187,6 +190,7 @@ def evaluate(
         ks=ks,
         fraction=fraction,
         genre_folds=folds,
+        texts=texts,
         command=shlex.join(["coldtune", *sys.argv[1:]]),
         progress=True,
     )

@@ -51,6 +51,7 @@ def demonstrate(out: Path, config: RecommenderConfig) -> None:
             config,
             models=list(MODELS),
             notes=[SIMULATED],
+            noun="songs",
             command=f"coldtune demo --out {out} --seed {config.seed}",
             progress=True,
         )

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.files import cache_folder
 from datasets.music import MusicDataset
+from evaluation.baselines import PopularityOracle
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import summarise
 from evaluation.report import write_report
@@ -22,6 +23,10 @@ from recsys.lineup import CONTROLS, lineup
 
 if TYPE_CHECKING:
     from evaluation.genre import GenreResult
+
+
+ORACLE = "popularity oracle"
+"""A control: one order for everybody, by the listeners of the test side too."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +48,28 @@ def evaluate_dataset(
     ks: Sequence[int] = (10, 20),
     fraction: float = 0.2,
     genre_folds: int = 3,
+    texts: bool = False,
     notes: Sequence[str] = (),
+    noun: str = "items",
     command: str = "",
     progress: bool = False,
 ) -> Evaluation:
     """Compare models on a warm and a cold split and write report.html and report.json.
 
     out: a folder, or a file that ends in .html. models: names out of ``lineup.MODELS``; beside the
-    hybrid stand its controls. genre_folds: folds of the artist-disjoint genre cross-validation of
-    the network, 0 for none.
+    hybrid stand its controls. texts: give models the artist, album, genre and tags of held-out
+    items, and not their recordings alone. genre_folds: folds of the artist-disjoint genre
+    cross-validation of the network, 0 for none. noun: what the report calls items.
 
     Raises EvaluationError where the data is too small to hold anything out, and
     InvalidArgumentError where the report cannot be written.
     """
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_writable(path)  # now, and not when everything is measured
-    makers = lineup(models, config, progress=progress)
+    makers = lineup(models, config, texts=texts, progress=progress)
+    controls = {name: meaning for name, meaning in CONTROLS.items() if name in makers}
+    makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
+    controls[ORACLE] = "knowing what is popular would do as well"
     splits, remarks = _splits(dataset, fraction, config.seed)
     with tracking.run("evaluation", enabled=config.tracking) as run:
         run.params(config.model_dump(mode="json"))
@@ -68,17 +79,23 @@ def evaluate_dataset(
             dataset,
             splits,
             ks=ks,
-            controls={name: CONTROLS[name] for name in makers if name in CONTROLS},
+            controls=controls,
             seed=config.seed,
             progress=progress,
         )
-        genre = _genre(dataset, config, genre_folds, progress) if genre_folds else None
+        genre = None
+        if genre_folds:
+            try:
+                genre = _genre(dataset, config, genre_folds, progress)
+            except EvaluationError as error:
+                remarks.append(f"Genre accuracy is not measured: {error}")
         try:
             _, as_json = write_report(
                 comparison,
                 path,
                 genre=genre,
-                notes=[*notes, *remarks],
+                notes=[*notes, _given(texts, noun), *remarks],
+                noun=noun,
                 configuration=config.model_dump(mode="json"),
                 command=command,
             )
@@ -86,7 +103,7 @@ def evaluate_dataset(
             raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
         measured = {}
         for row in comparison.table.to_dict("records"):
-            at = "" if row["k"] is None or row["k"] != row["k"] else f"_at_{int(row['k'])}"
+            at = "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
             name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
             measured[name] = float(row["mean"])
         if genre is not None:
@@ -94,7 +111,7 @@ def evaluate_dataset(
         run.metrics(measured)
         for file in (path, as_json):
             run.artifact(file)
-    return Evaluation(comparison, genre, path, tuple(summarise(comparison)))
+    return Evaluation(comparison, genre, path, tuple(summarise(comparison, noun)))
 
 
 def _check_writable(path: Path) -> None:
@@ -107,6 +124,11 @@ def _check_writable(path: Path) -> None:
         raise InvalidArgumentError(
             f"{path}: the report cannot be written: {error.strerror}"
         ) from None
+
+
+def _given(texts: bool, noun: str) -> str:
+    extra = "artist, album, genre and tags" if texts else "without artist, album, genre or tags"
+    return f"Held-out {noun} reach the models by recording, {'with ' if texts else ''}{extra}."
 
 
 def _splits(dataset: MusicDataset, fraction: float, seed: int) -> tuple[list[Split], list[str]]:
@@ -131,8 +153,7 @@ def _genre(
 
     labels = dataset.recording_labels(config.encoder.tag).to_numpy()
     artists = dataset.recording_artists().to_numpy()
-    labelled = labels != ""
-    if len(np.unique(labels[labelled])) < 2 or len(np.unique(artists[labelled])) < folds:
+    if not len(labels):
         return None
     extraction = extract(
         dataset.recording_paths(),

@@ -115,13 +115,18 @@ Embed = Callable[[Hearing, MusicDataset], pd.DataFrame]
 class _Entrant:
     """A recommender of certain sources, with the embeddings that it is to be given.
 
-    embed: how it gets them from what was heard; None hides the audio from it.
+    embed: how it gets them from what was heard; None hides the audio from it. texts: whether it is
+    told the artist, album, genre and tags of items that it onboards.
     """
 
-    def __init__(self, config: RecommenderConfig, ears: Ears, embed: Embed | None) -> None:
+    def __init__(
+        self, config: RecommenderConfig, ears: Ears, embed: Embed | None, *, texts: bool
+    ) -> None:
+        self.config = config
         self._recommender = Recommender(config)
         self._ears = ears
         self._embed = embed
+        self._texts = texts
         self._hearing: Hearing | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
@@ -150,7 +155,10 @@ class _Onboarder(_Entrant):
     """An entrant that can also take in items nobody has played."""
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
-        self._recommender.onboard_many(dataset, embeddings=self._embeddings(dataset))
+        embeddings = self._embeddings(dataset)
+        if not self._texts:
+            dataset = _without_texts(dataset)
+        self._recommender.onboard_many(dataset, embeddings=embeddings)
         return self
 
 
@@ -160,22 +168,24 @@ def lineup(
     *,
     ears: Ears | None = None,
     controls: bool = True,
+    texts: bool = False,
     progress: bool = False,
 ) -> dict[str, ModelFactory]:
     """Factories of the named models, and of the controls where the hybrid is among them.
 
-    ears: who hears the recordings; by default a network trained on each training side.
+    ears: who hears the recordings; by default a network trained on each training side. texts:
+    whether new items come with their artist, album, genre and tags, or as a recording alone.
     Raises InvalidArgumentError for a name that is not in :data:`MODELS`.
     """
     listen = ears or network_ears(config, progress=progress)
-    makers = {name: _maker(name, config, listen) for name in names}
+    makers = {name: _maker(name, config, listen, texts) for name in names}
     if controls and "hybrid" in makers:
         for name, embed in zip(CONTROLS, (_shuffled(config.seed), _labels), strict=True):
-            makers[name] = _entrant(_Onboarder, config, listen, embed)
+            makers[name] = _entrant(_Onboarder, config, listen, embed, texts)
     return makers
 
 
-def _maker(name: str, config: RecommenderConfig, ears: Ears) -> ModelFactory:
+def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> ModelFactory:
     if name == "popularity":
         return lambda: Popularity(config.seed)
     if name == "random":
@@ -184,14 +194,19 @@ def _maker(name: str, config: RecommenderConfig, ears: Ears) -> ModelFactory:
         raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
     own = config.replace(sources=_SOURCES[name])
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
-    return _entrant(kind, own, ears, None if name in _WITHOUT_AUDIO else _heard)
+    embed = None if name in _WITHOUT_AUDIO else _heard
+    return _entrant(kind, own, ears, embed, texts)
 
 
 def _entrant(
-    kind: type[_Entrant], config: RecommenderConfig, ears: Ears, embed: Embed | None
+    kind: type[_Entrant],
+    config: RecommenderConfig,
+    ears: Ears,
+    embed: Embed | None,
+    texts: bool,
 ) -> ModelFactory:
     def make() -> Model:
-        return kind(config, ears, embed)
+        return kind(config, ears, embed, texts=texts)
 
     return make
 
@@ -211,6 +226,12 @@ def _shuffled(seed: int) -> Embed:
         return embeddings.iloc[order].set_axis(embeddings.index)
 
     return deal
+
+
+def _without_texts(dataset: MusicDataset) -> MusicDataset:
+    """The same items and recordings, of which nothing is told but the id."""
+    items = dataset.items.assign(**dict.fromkeys(dataset.items.columns.drop(ITEM_ID), ""))
+    return MusicDataset.from_checked(items, dataset.audio, dataset.interactions, dataset.root)
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:

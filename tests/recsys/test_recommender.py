@@ -153,7 +153,7 @@ def test_more_users_than_a_batch(fitted, monkeypatch):
     whole = fitted.recommend_many(users, k=3)
     monkeypatch.setattr("recsys.recommender._BATCH", 7)
     batched = fitted.recommend_many(users, k=3)
-    assert batched["item_id"].tolist() == whole["item_id"].tolist()
+    pd.testing.assert_frame_equal(batched, whole)
     assert batched.attrs == whole.attrs
 
 
@@ -200,6 +200,21 @@ def test_plays_of_a_history_count(fitted):
     assert (taste_of(little_rock["item_id"]) == 1).sum() > (
         taste_of(little_jazz["item_id"]) == 1
     ).sum()
+
+
+def test_a_cold_item_of_a_history_says_the_same_whatever_weight_cold_items_have(fit_quickly):
+    warm = {"als": 0.4, "fm": 0.4, "content": 0.2}
+    one, two = (
+        fit_quickly(fusion={"warm": warm, "cold": cold}).recommend(
+            history=["cold-85", "item-4"], k=20, exclude=COLD
+        )
+        for cold in (
+            {"als": 0.1, "fm": 0.1, "content": 0.8},
+            {"als": 0.8, "fm": 0.1, "content": 0.1},
+        )
+    )
+    assert one["item_id"].tolist() == two["item_id"].tolist()
+    assert one["score"].to_numpy() == pytest.approx(two["score"].to_numpy(), abs=1e-5)
 
 
 def test_no_history_is_that_of_somebody_unknown(fitted):
