@@ -25,6 +25,12 @@ Tastes = tuple[MusicDataset, pd.DataFrame]
 NEW = np.eye(8, dtype=np.float32)[1]
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here cuts the power, and a save waits for the disk some forty times."""
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
 @pytest.fixture(scope="module")
 def models(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two models to be copied by tests: one with an Annoy index, one with a network."""
