@@ -164,7 +164,7 @@ def _search(
     kind = "cold" if cold else "warm"
     held = split.held_cold if cold else split.held_warm
     users = _judges(split, held, limit)
-    if len(users) < _LEAST_USERS or (cold and len(split.cold_items) < _LEAST_COLD_ITEMS):
+    if not len(users) or (cold and len(split.cold_items) < _LEAST_COLD_ITEMS):
         return default, f"default: too little held-out {kind} data to choose"
     names = list(standing.users)
     scores, relevant = _candidates(standing, split, users, held, cold=cold)
@@ -191,7 +191,7 @@ def _scale(
     weights, reason = cold
     held = (split.held_warm + split.held_cold).tocsr()
     users = _judges(split, held, limit)
-    if len(users) < _LEAST_USERS or len(split.cold_items) < _LEAST_COLD_ITEMS:
+    if not len(users) or len(split.cold_items) < _LEAST_COLD_ITEMS:
         return cold
     sides = []
     for blend, is_cold in ((warm, False), (weights, True)):
@@ -210,10 +210,15 @@ def _scale(
 
 
 def _judges(split: _Split, held: sp.csr_matrix, limit: int) -> NDArray[np.intp]:
-    """At most ``limit`` users with something held out, of whom something is left to learn from."""
+    """At most ``limit`` users with something held out, of whom something is left to learn from.
+
+    None where there are too few of them to judge by.
+    """
     known = np.diff(split.learn.plays.indptr) > 0
     users = np.flatnonzero((np.diff(held.indptr) > 0) & known)
-    return users[:: -(-len(users) // limit)] if len(users) else users
+    if len(users) < _LEAST_USERS:
+        return users[:0]
+    return users[np.linspace(0, len(users) - 1, min(limit, len(users))).astype(np.intp)]
 
 
 def _candidates(
