@@ -10,11 +10,13 @@ from material import CONFIG, item_content, training_data
 
 from datasets.errors import InvalidArgumentError
 from recsys.blending import (
+    _SCALES,
     STEP,
     _candidates,
     _grid,
     _hold_out_artists,
     _ndcg,
+    _scale,
     _Split,
     _Standing,
     choose_blend,
@@ -35,10 +37,14 @@ def noise(tastes):
 
 def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
     blend = choose_blend(tastes_data, SMALL)
-    for weights in (blend.warm, blend.cold):
+    # The cold weights add to how much a cold item counts beside a warm one.
+    cold = sum(blend.cold.values())
+    assert cold == pytest.approx(min(_SCALES, key=lambda scale: abs(scale - cold)))
+    assert f"times {cold:.1f}".removesuffix(".0") in blend.cold_reason
+    for weights, total in ((blend.warm, 1), (blend.cold, cold)):
         assert list(weights) == ["als", "fm", "content"]
-        assert sum(weights.values()) == pytest.approx(1)
-        assert min(weights.values()) >= STEP - 1e-9
+        assert sum(weights.values()) == pytest.approx(total)
+        assert min(weights.values()) >= STEP * total - 1e-9
     assert "held-out interactions" in blend.warm_reason
     assert "held-out items" in blend.cold_reason
 
@@ -47,7 +53,7 @@ def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
     told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
     assert untold.warm["content"] == pytest.approx(STEP)
     assert untold.warm["content"] < told.warm["content"]
-    assert told.cold["content"] > 0.5  # the embeddings give the taste away
+    assert told.cold["content"] > sum(told.cold.values()) / 2  # the embeddings give the taste away
 
 
 def test_deterministic(tastes_data):
@@ -160,11 +166,12 @@ def test_ndcg_looks_at_ten_places():
     assert _ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
 
 
-def test_few_users_are_scored_where_so_configured(tastes_data):
-    fusion = FusionConfig(validation_users=60)
+@pytest.mark.parametrize("limit", [1, 49, 60])
+def test_as_many_users_are_scored_as_configured(tastes_data, limit):
+    fusion = FusionConfig(validation_users=limit)
     blend = choose_blend(tastes_data, SMALL.replace(fusion=fusion))
-    scored = int(blend.warm_reason.split(" of ")[1].split()[0])
-    assert 30 <= scored <= 60
+    assert f" of {limit} users inside training" in blend.warm_reason
+    assert f" of {limit} users inside training" in blend.cold_reason
 
 
 def vectors(rows):
@@ -205,3 +212,28 @@ def test_candidates_are_new_to_the_user_and_of_one_kind(judged, cold, candidates
     # Each once, though both sources propose it.
     assert sorted(zip(*scores[:, 0, stands].tolist(), strict=True)) == sorted(candidates)
     assert scores[0, hits].tolist() == relevant
+
+
+@pytest.mark.parametrize(
+    ("cold_score", "cold_is_wanted", "scale"),
+    [(1.9, False, 0.5), (0.9, True, 1.2), (0.5, True, 1.2), (0.5, False, 1.2)],
+)
+def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, cold_is_wanted, scale):
+    # Everybody has played warm item 0 and wants either warm item 1, which scores 1, or the first
+    # of the cold ones, of which there are enough to fill a list. Where cold items are in the way,
+    # the largest scale is taken that leaves them behind; where they are not, the largest.
+    n = 60
+    items = vectors([[-9], [1], *[[cold_score]] * 25])
+    learned = np.zeros((n + 1, 27), np.float32)
+    learned[:n, 0] = 1
+    learned[n, 1] = 1
+    held_warm, held_cold = np.zeros((n + 1, 27)), np.zeros((n + 1, 27))
+    held_warm[:n, 1] = not cold_is_wanted
+    held_cold[:n, 2] = cold_is_wanted
+    content = item_content(np.zeros((27, 1)))
+    data = TrainingData(sp.csr_matrix(learned), content, np.arange(27), seed=0, threads=1)
+    split = _Split(data, sp.csr_matrix(held_warm), sp.csr_matrix(held_cold), np.arange(2, 27))
+    standing = _Standing({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
+    weights, reason = _scale(standing, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000)
+    assert weights == {"a": pytest.approx(scale)}
+    assert reason.startswith(f"why; times {scale:g} beside warm items: nDCG@10 ")
