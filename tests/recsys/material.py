@@ -28,6 +28,16 @@ QUICK = CONFIG.replace(
 COLD = [f"cold-{n}" for n in range(80, 90)]
 """The items of the `tastes` data that nobody has played."""
 
+IDS = [f"item-{n}" for n in range(80)] + COLD
+"""All items of the `tastes` data."""
+
+ALL_USERS = [f"user-{n}" for n in range(120)]
+"""All users of the `tastes` data."""
+
+COLUMNS = ["rank", "item_id", "score", "title", "artist", "genre", "cold"]
+SHARES = ["share_als", "share_fm", "share_content"]
+"""Columns of a list for one user, in order."""
+
 
 def item_content(
     embeddings: ArrayLike | None = None,
@@ -68,3 +78,12 @@ def training_data(
 def taste_of(ids: Sequence[str]) -> NDArray[np.intp]:
     """The taste, 0 to 2, of items and users of the `tastes` data: their number modulo three."""
     return np.array([int(name.split("-")[1]) % 3 for name in ids], np.intp)
+
+
+def dataset_of(rows, items, **texts):
+    """A data set of (user, item, weight) rows and item ids."""
+    table = pd.DataFrame(
+        {"item_id": items, "title": "", "artist": "", "album": "", "genre": ""} | texts
+    )
+    plays = pd.DataFrame(rows, columns=["user_id", "item_id", "weight"])
+    return MusicDataset(items=table, interactions=plays)
