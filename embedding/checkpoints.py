@@ -1,13 +1,15 @@
 """The state of a training on disk, so that one that was killed can go on.
 
 One safetensors file a training, named after a fingerprint of its data and settings: trainings
-that share a folder never mix, and a checkpoint of other data is never resumed.
+that share a folder never mix, and a checkpoint of other data is never resumed. A training that is
+finished leaves its best weights alone, so that the same one asked for again is there at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +29,17 @@ Epoch = dict[str, float]
 
 FORMAT = 1
 
+KEPT = 20
+"""Trainings that a folder keeps: the latest ones."""
+
 
 @dataclass
 class Progress:
     """Where a training stands after some epochs."""
 
-    weights: State
+    weights: State = field(default_factory=dict)
+    """Weights after the last epoch; none once the training is finished."""
+
     momenta: State = field(default_factory=dict)
     best_weights: State = field(default_factory=dict)
     best_epoch: int = 0
@@ -56,7 +63,10 @@ def fingerprint(
 
 
 def write(folder: Path, name: str, state: Progress) -> None:
-    """Write the state atomically; the one before stays until the new one is complete."""
+    """Write the state atomically; the one before stays until the new one is complete.
+
+    States of other trainings beyond the latest few are removed.
+    """
     from safetensors.torch import save_file
 
     tensors = {f"weights.{key}": value.contiguous() for key, value in state.weights.items()}
@@ -65,6 +75,8 @@ def write(folder: Path, name: str, state: Progress) -> None:
     metadata = {"best_epoch": str(state.best_epoch), "history": json.dumps(state.history)}
     with atomic_write(_path(folder, name)) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+    for old in sorted(folder.glob(_path(folder, "*").name), key=_age)[KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def read(folder: Path, name: str) -> Progress | None:
@@ -74,7 +86,7 @@ def read(folder: Path, name: str) -> Progress | None:
     path = _path(folder, name)
     if not path.is_file():
         return None
-    state = Progress(weights={})
+    state = Progress()
     parts = {"weights": state.weights, "momenta": state.momenta, "best": state.best_weights}
     try:
         with safe_open(path, framework="pt") as stored:
@@ -88,6 +100,14 @@ def read(folder: Path, name: str) -> Progress | None:
         # A damaged checkpoint costs time, not the training: start again.
         return None
     return state
+
+
+def _age(path: Path) -> float:
+    """Larger for older files; one that another process has just removed is oldest."""
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _path(folder: Path, name: str) -> Path:

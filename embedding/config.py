@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from datasets.errors import InvalidArgumentError
 from datasets.settings import Settings
 from embedding.architecture import parse
 
@@ -146,5 +147,9 @@ class EncoderConfig(Settings):
     @field_validator("architecture")
     @classmethod
     def _check_architecture(cls, text: str) -> str:
-        parse(text)
+        try:
+            parse(text)
+        except InvalidArgumentError as error:
+            # An error of ours would be taken for one of settings within these.
+            raise ValueError(str(error)) from None
         return text

@@ -61,7 +61,8 @@ class SongEncoder:
             groups: n names of what must not be on both sides of the validation split, such as
                 the artist; without them every image stands for itself.
             checkpoint: folder for the state every few epochs; the same call with the same folder
-                goes on from there and ends as if it had not been interrupted.
+                goes on from there and ends as if it had not been interrupted. The folder may be
+                shared by any trainings; it keeps the latest few.
             progress: show a progress bar.
 
         Raises:

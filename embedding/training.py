@@ -66,10 +66,8 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, config)
     fingerprint = checkpoints.fingerprint(images, targets, validation, config)
-    state = checkpoints.read(checkpoint, fingerprint) if checkpoint else None
-    if state is None:
-        state = Progress(weights=network.state_dict())
-    else:
+    state = (checkpoints.read(checkpoint, fingerprint) if checkpoint else None) or Progress()
+    if state.weights:
         _restore(network, optimiser, state)
     with progress_bar("training the network", config.epochs, shown=progress) as advance:
         advance(len(state.history))
@@ -87,11 +85,14 @@ def train(
             if _is_best(state.history, len(validation) > 0):
                 state.best_epoch = epoch + 1
                 state.best_weights = _copy(network.state_dict())
-            if checkpoint and ((epoch + 1) % CHECKPOINT_EPOCHS == 0 or epoch + 1 == config.epochs):
+            if checkpoint and (epoch + 1) % CHECKPOINT_EPOCHS == 0:
                 state.weights = network.state_dict()
                 state.momenta = _momenta(network, optimiser)
                 checkpoints.write(checkpoint, fingerprint, state)
             advance(1)
+    if checkpoint:
+        finished = Progress({}, {}, state.best_weights, state.best_epoch, state.history)
+        checkpoints.write(checkpoint, fingerprint, finished)
     network.load_state_dict(state.best_weights)
     network.eval()
     return network, state.history

@@ -1,6 +1,7 @@
 """SongEncoder on small made-up pictures: a class is a bright row, so it can be learned quickly."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,11 +24,17 @@ from embedding import (
     SongEncoder,
     checkpoints,
     storage,
+    training,
 )
 from embedding.encoder import clean_labels, mean_by_recording
+from embedding.holdout import choose_validation
 
 CONFIG = EncoderConfig(
-    architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O", epochs=8, batch_size=16, threads=1
+    architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",
+    epochs=8,
+    batch_size=16,
+    validation_fraction=0.2,
+    threads=1,
 )
 
 
@@ -86,6 +93,20 @@ def test_history_tells_each_epoch(fitted: SongEncoder) -> None:
             "seconds",
         }
     assert fitted.history_[-1]["loss"] < fitted.history_[0]["loss"]
+
+
+def test_the_epoch_with_the_best_validation_accuracy_is_kept() -> None:
+    images, labels, groups = pictures(60)
+    config = CONFIG.replace(epochs=12, learning_rate=0.05, patience=3)
+    encoder = SongEncoder(config).fit(images, labels, groups)
+    accuracies = [record["validation_accuracy"] for record in encoder.history_]
+    held_out = choose_validation(
+        np.unique(labels, return_inverse=True)[1], groups, config.validation_fraction, config.seed
+    )
+    found = encoder.classes_[encoder.predict_proba(images[held_out]).argmax(axis=1)]
+    assert (found == labels[held_out]).mean() == max(accuracies)
+    # Three epochs without a better one end the training.
+    assert len(accuracies) <= accuracies.index(max(accuracies)) + 12
 
 
 def test_the_same_seed_gives_the_same_encoder_and_another_another() -> None:
@@ -197,8 +218,6 @@ class TestOddCases:
 
 class TestCheckpoint:
     def test_resumed_training_gives_the_same_losses(self, tmp_path: Path, monkeypatch) -> None:
-        from embedding import training
-
         images, labels, groups = pictures(60)
         config = CONFIG.replace(epochs=7)
         undisturbed = SongEncoder(config).fit(images, labels, groups)
@@ -260,6 +279,23 @@ class TestCheckpoint:
             record["loss"] for record in undisturbed.history_
         ]
         assert resumed.digest() == undisturbed.digest()
+
+    def test_a_finished_training_is_there_at_once(self, tmp_path: Path, monkeypatch) -> None:
+        images, labels, groups = pictures(60)
+        config = CONFIG.replace(epochs=7)
+        first = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
+        monkeypatch.setattr(training, "_one_epoch", None)
+        again = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
+        assert again.digest() == first.digest()
+        assert again.history_ == first.history_
+
+    def test_a_folder_keeps_the_latest_trainings(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr(checkpoints, "KEPT", 3)
+        for number in range(5):
+            checkpoints.write(tmp_path, f"training {number}", checkpoints.Progress())
+            os.utime(checkpoints._path(tmp_path, f"training {number}"), (number, number))
+        kept = [checkpoints.read(tmp_path, f"training {n}") is not None for n in range(5)]
+        assert kept == [False, False, True, True, True]
 
     def test_other_data_or_settings_do_not_resume(self, tmp_path: Path) -> None:
         images, labels, groups = pictures(60)
