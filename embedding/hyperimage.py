@@ -46,17 +46,18 @@ def hyperimage(y: Array, config: HyperImageConfig) -> Array:
         raise AudioError("contains NaN or infinite samples")
     if is_silent(y):
         raise AudioError("is silent")
-    sound = _Sound((y / peak).astype(np.float32), config)
-    bands = [
-        filters.resize_bank(len(picture), rows) @ picture
-        for picture, rows in zip(
-            (_BANDS[band.transform](sound) for band in config.layout),
-            config.band_rows(),
-            strict=True,
-        )
-    ]
+    return _PRESETS[config.preset]((y / peak).astype(np.float32), config)
+
+
+def _stacked(y: Array, config: HyperImageConfig) -> Array:
+    """The bands of the layout, each resized to its rows, under one another: [1, height, width]."""
+    sound = _Sound(y, config)
+    bands = []
+    for band, rows in zip(config.layout, config.band_rows(), strict=True):
+        picture = _BANDS[band.transform](sound)
+        bands.append(filters.resize_bank(len(picture), rows) @ picture)
     stacked = np.concatenate(bands)
-    image: Array = stacked @ filters.resize_bank(stacked.shape[1], config.width).T
+    image = stacked @ filters.resize_bank(stacked.shape[1], config.width).T
     # Rounding may leave a value a millionth outside.
     return np.clip(image, 0, 1)[None]
 
@@ -142,3 +143,5 @@ _BANDS: dict[str, Callable[[_Sound], Array]] = {
     "contrast": _contrast,
     "tonnetz": _tonnetz,
 }
+
+_PRESETS: dict[str, Callable[[Array, HyperImageConfig], Array]] = {"stacked": _stacked}
