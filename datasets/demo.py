@@ -87,7 +87,7 @@ class DemoSettings(Settings):
     seed: int = Field(0, ge=0, description="Start of all chance.")
     n_songs: int = Field(198, ge=len(GENRES), description="Songs, one recording each.")
     n_artists: int = Field(66, ge=len(GENRES), description="Artists, at most one for each song.")
-    n_listeners: int = Field(600, ge=1, description="Simulated listeners.")
+    n_listeners: int = Field(900, ge=1, description="Simulated listeners.")
 
 
 def make_demo(
@@ -96,7 +96,7 @@ def make_demo(
     seed: int = 0,
     n_songs: int = 198,
     n_artists: int | None = None,
-    n_listeners: int = 600,
+    n_listeners: int = 900,
     workers: int | None = None,
     progress: bool = True,
 ) -> MusicDataset:

@@ -94,8 +94,8 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
                     path=f"audio/{item_id}.{formats[len(songs)]}",
                     released=_release(played, rng),
                     popularity=float(
-                        -0.95 * np.log(artist_rank[index] + 2.0 * n_artists / 66)
-                        - 0.65 * np.log(number + 1.0)
+                        -1.1 * np.log(artist_rank[index] + 2.0 * n_artists / 66)
+                        - 0.7 * np.log(number + 1.0)
                     ),
                     scene=(scene[0], scene[1]),
                     played=played,

@@ -16,8 +16,8 @@ Samples = NDArray[np.float32]
 TARGET_RMS = 0.12
 """Loudness every song is brought to, about -18 dB below full scale."""
 
-_CEILING = 0.75
-"""Highest peak; mp3 and ogg overshoot by up to a quarter when decoded."""
+_CEILING = 0.70
+"""Highest peak; mp3 and ogg overshoot by up to a third when decoded."""
 
 _KNEE = 0.45
 

@@ -30,14 +30,14 @@ from datasets.errors import InvalidArgumentError
 
 # Standard deviations of the parts of a listener's liking, against chance of about 1.28.
 _GENRE: Final = 2.0
-_SOUND: Final = 2.8
+_SOUND: Final = 4.0
 _SCENE: Final = 0.7
 _CROWD_SPREAD: Final = 0.25
 
 _CARE: Final = np.array([0.4, 1.5, 1.3, 0.9, 0.5])
 """How much listeners mind each property of Sound: timbre is heard at once, tempo less."""
 
-_SONGS_A_LISTENER: Final = 24.0
+_SONGS_A_LISTENER: Final = 17.0
 """Median number of different songs a listener plays, for a catalogue of 198."""
 _ACTIVITY_SPREAD: Final = 0.65
 _FEWEST: Final = 5

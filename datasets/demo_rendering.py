@@ -45,7 +45,7 @@ _DRUM_PAN = {"hat": 0.35, "open hat": 0.35, "ride": -0.45, "crash": 0.5, "tom": 
 def compose_song(
     genre: str, artist_seed: int, song_seed: int, *, sample_rate: int = SAMPLE_RATE
 ) -> Samples:
-    """A song of one of the nine genres: float32 [2, samples], 10 to 16 s, peak under 0.75.
+    """A song of one of the nine genres: float32 [2, samples], 10 to 16 s, peak under 0.70.
 
     Songs with the same genre and ``artist_seed`` are by the same artist; ``song_seed`` tells
     them apart. The same three always give the same samples.

@@ -20,7 +20,7 @@ def songs() -> list[Song]:
 
 @pytest.fixture(scope="module")
 def listening(songs: list[Song]) -> pd.DataFrame:
-    return simulate_listening(songs, 0, 600)
+    return simulate_listening(songs, 0, 900)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def played(songs: list[Song], listening: pd.DataFrame) -> Matrix:
     """[listeners, songs]: 1 where played."""
     rows = {song.item_id: index for index, song in enumerate(songs)}
     users, _ = pd.factorize(listening["user_id"])
-    matrix = np.zeros((600, len(songs)))
+    matrix = np.zeros((900, len(songs)))
     matrix[users, listening["item_id"].map(rows)] = 1.0
     return matrix
 
@@ -36,7 +36,7 @@ def played(songs: list[Song], listening: pd.DataFrame) -> Matrix:
 class TestTable:
     def test_size(self, listening: pd.DataFrame) -> None:
         assert 15_000 <= len(listening) <= 25_000
-        assert listening["user_id"].nunique() == 600
+        assert listening["user_id"].nunique() == 900
         assert not listening.duplicated(["user_id", "item_id"]).any()
 
     def test_songs_marked_as_unplayed_are_not_played(
@@ -75,14 +75,14 @@ class TestTable:
         assert abs(float(np.log(counts).skew())) < abs(float(counts.skew()))
 
     def test_a_function_of_the_seed(self, songs: list[Song], listening: pd.DataFrame) -> None:
-        pd.testing.assert_frame_equal(listening, simulate_listening(songs, 0, 600))
-        other = simulate_listening(songs, 1, 600)
+        pd.testing.assert_frame_equal(listening, simulate_listening(songs, 0, 900))
+        other = simulate_listening(songs, 1, 900)
         assert not listening.equals(other)
 
     def test_the_first_listeners_do_not_depend_on_how_many_blocks_follow(
         self, songs: list[Song]
     ) -> None:
-        few, many = (simulate_listening(songs, 0, number) for number in (512, 600))
+        few, many = (simulate_listening(songs, 0, number) for number in (512, 900))
         first = many[many["user_id"].isin(set(few["user_id"]))].reset_index(drop=True)
         pd.testing.assert_frame_equal(few, first)
 
