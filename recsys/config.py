@@ -93,6 +93,10 @@ class FusionConfig(Settings):
     validation_fraction: float = Field(0.1, gt=0, le=0.5)
     """Share of the interactions, and of the items with an embedding, held out to choose."""
 
+    discovery: float = Field(0.01, ge=0, lt=1)
+    """Share of nDCG@10, on the validation split, that lists may lose so that new items are seen:
+    as much as that allows, a cold item's score counts beside a warm one's."""
+
     validation_users: int = Field(2000, ge=1)
     """At most this many users are scored to choose."""
 
