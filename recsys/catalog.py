@@ -217,6 +217,7 @@ class Catalog:
         try:
             with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
                 source: Any = connection.connection.driver_connection
+                copy.execute("PRAGMA synchronous = OFF")  # whoever saves syncs the file once
                 source.backup(copy)
                 copy.execute("VACUUM")
         except (SQLAlchemyError, sqlite3.Error) as error:
