@@ -116,9 +116,13 @@ def _check_catalog(catalog: Catalog, path: Path, digest: str, fit: str, revision
         # Opening undoes what a killed process left half written; only then do the bytes count.
         if catalog.revision()[0] != fit:
             raise ArtifactError(f"{path}: is the song database of another model")
-        with _files_open:
-            if file_digest(path) == digest:
-                return
+        try:
+            with _files_open:
+                found = file_digest(path)
+        except OSError as error:  # gone, where another process has just saved a new model
+            raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+        if found == digest:
+            return
         if catalog.revision()[1] != revision:
             catalog.verify()
             return
