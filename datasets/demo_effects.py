@@ -3,13 +3,13 @@
 Everything works on float32 samples; mono is ``[samples]``, stereo ``[2, samples]``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
+from scipy import fft, signal
 
 Samples = NDArray[np.float32]
 
@@ -52,20 +52,19 @@ def band_pass(samples: Samples, low: float, high: float, rate: int) -> Samples:
     return _apply(_butterworth("bandpass", 1, round(low), round(high), rate), samples)
 
 
-def tilt(samples: Samples, decibels: float, rate: int, pivot: float) -> Samples:
-    """Raise what lies above ``pivot`` Hz by ``decibels`` against what lies below."""
-    low = low_pass(samples, pivot, rate, order=1)
-    gain = np.float32(10.0 ** (decibels / 40.0))
-    return (low / gain + (samples - low) * gain).astype(np.float32)
-
-
-def equalise(samples: Samples, decibels: Sequence[float], rate: int) -> Samples:
-    """Change the level below 200 Hz, between, and above 2.5 kHz by ``decibels`` each."""
-    bass = low_pass(samples, 200.0, rate, order=1)
-    lower = low_pass(samples, 2500.0, rate, order=1)
-    gains = np.power(10.0, np.asarray(decibels) / 20.0).astype(np.float32)
-    treble = samples - lower
-    return np.asarray(gains[0] * bass + gains[1] * (lower - bass) + gains[2] * treble)
+def equalise(
+    samples: Samples, decibels: Callable[[NDArray[np.float64]], NDArray[np.float64]], rate: int
+) -> Samples:
+    """Change the level by ``decibels(frequencies in Hz)``, without any delay."""
+    points = np.geomspace(20.0, 0.5 * rate, 96)
+    gains = 10.0 ** (decibels(points) / 20.0)
+    length = samples.shape[-1]
+    size = fft.next_fast_len(length + 2048, real=True)
+    frequencies = fft.rfftfreq(size, 1.0 / rate)
+    spectrum = fft.rfft(samples, size, axis=-1)
+    spectrum *= np.interp(frequencies, points, gains).astype(np.float32)
+    shaped: Samples = fft.irfft(spectrum, size, axis=-1)[..., :length]
+    return np.ascontiguousarray(shaped)
 
 
 def overdrive(samples: Samples, amount: float) -> Samples:
@@ -170,8 +169,11 @@ def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator
     hiss = rng.standard_normal((2, length), dtype=np.float32)
     if kind == "hiss":
         return (np.float32(level) * hiss).astype(np.float32)
-    clicks = (rng.random(length) < 0.0009) * rng.exponential(1.0, length) * rng.choice([-1, 1])
-    return np.float32(level) * (0.25 * hiss + 9.0 * clicks.astype(np.float32)).astype(np.float32)
+    noise = np.float32(0.25) * hiss
+    count = int(rng.poisson(0.0009 * length))
+    sizes = rng.exponential(9.0, count) * rng.choice([-1.0, 1.0], count)
+    noise[:, rng.integers(length, size=count)] += sizes.astype(np.float32)
+    return (np.float32(level) * noise).astype(np.float32)
 
 
 def master(stereo: Samples, loudness: float, rate: int) -> Samples:
@@ -182,8 +184,9 @@ def master(stereo: Samples, loudness: float, rate: int) -> Samples:
     clean[:, -fade_out:] *= np.linspace(1.0, 0.0, fade_out, dtype=np.float32) ** 2
     rms = float(np.sqrt(np.mean(np.square(clean)))) + 1e-9
     clean *= np.float32(TARGET_RMS * loudness / rms)
-    size = np.abs(clean)
     # Above the knee, peaks are bent so that they approach the ceiling and never reach it.
     span = _CEILING - _KNEE
-    bent = _KNEE + span * np.tanh((size - _KNEE) / span)
-    return np.where(size > _KNEE, np.copysign(bent, clean), clean).astype(np.float32)
+    loud = np.abs(clean) > _KNEE
+    peaks = clean[loud]
+    clean[loud] = np.copysign(_KNEE + span * np.tanh((np.abs(peaks) - _KNEE) / span), peaks)
+    return clean

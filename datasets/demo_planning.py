@@ -126,7 +126,7 @@ def draw_artist(genre: str, artist_seed: int) -> Artist:
         loudness=float(10.0 ** (rng.normal(0.0, 0.8) / 20.0)),
         gains=tuple(float(value) for value in rng.normal(0.0, 1.2, 5)),
         tone=tuple(
-            float((1.0 - crossover) * first + crossover * second + rng.normal(0.0, 1.0))
+            float((1.0 - crossover) * first + crossover * second + rng.normal(0.0, 0.5))
             for first, second in zip(own.tone, neighbour.tone, strict=True)
         ),
         modulation=str(rng.choice(["none", "none", "chorus", "tremolo"])),

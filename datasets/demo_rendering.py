@@ -1,6 +1,7 @@
 """From a plan to sound: the parts are played, treated as in a studio, mixed and mastered."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.demo_composition import Note, Score, compose
 from datasets.demo_drums import strike
@@ -12,12 +13,10 @@ from datasets.demo_effects import (
     echo,
     equalise,
     high_pass,
-    low_pass,
     master,
     overdrive,
     room,
     surface_noise,
-    tilt,
     tremolo,
     wah,
 )
@@ -97,14 +96,24 @@ def render(plan: Plan, rate: int = SAMPLE_RATE) -> Samples:
 def _finish(mix: Samples, plan: Plan, rng: np.random.Generator, rate: int) -> Samples:
     """Give the whole mix the plan's sound: what has no amplifier is driven by the tape."""
     sound = plan.sound
-    mix = overdrive(mix, 0.70 * sound.drive)
-    mix = tilt(mix, 18.0 * (sound.brightness - 0.55), rate, pivot=900.0)
-    # Machines reach lower than strings and skins do.
-    mix = tilt(mix, -9.0 * (sound.electronic - 0.35), rate, pivot=110.0)
-    mix = equalise(mix, plan.artist.tone, rate)
-    mix = low_pass(mix, 2500.0 * 5.0**sound.brightness, rate)
+    mix = overdrive(mix, 0.62 * sound.drive)
+    mix = equalise(mix, lambda hertz: _record_tone(plan, hertz), rate)
     noise = surface_noise(plan.noise, 0.0035 * (1.3 - sound.brightness), mix.shape[1], rng)
     return master(mix + noise, plan.artist.loudness, rate)
+
+
+def _record_tone(plan: Plan, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Decibels at each frequency: brightness, the reach of machines, and the artist's mastering."""
+    sound, (bass, middle, treble) = plan.sound, plan.artist.tone
+
+    def above(pivot: float) -> NDArray[np.float64]:
+        return 1.0 / (1.0 + np.square(pivot / hertz))
+
+    decibels = 24.0 * (sound.brightness - 0.55) * above(900.0)
+    decibels += 9.0 * (sound.electronic - 0.35) * (1.0 - above(110.0))
+    decibels += bass + (middle - bass) * above(200.0) + (treble - middle) * above(2500.0)
+    cutoff = 2500.0 * 5.0**sound.brightness
+    return np.asarray(decibels - 10.0 * np.log10(1.0 + (hertz / cutoff) ** 4))
 
 
 def _bass(score: Score, plan: Plan, length: int, rate: int) -> Samples:
@@ -152,7 +161,7 @@ def _amplify(part: Samples, name: str, plan: Plan, rate: int) -> Samples:
     if name in _AMPLIFIED:
         if name == "muted guitar" and plan.artist.modulation != "chorus":
             part = wah(part, sound.bpm / 120.0, rate)
-        amount = sound.drive if name == "electric guitar" else 0.6 * sound.drive
+        amount = (0.85 if name == "electric guitar" else 0.6) * sound.drive
         return cabinet(overdrive(part, amount), sound.brightness, rate)
     if INSTRUMENTS[name].family in {"organ", "harmonica", "synthesizer"}:
         return overdrive(part, 0.5 * sound.drive)
@@ -169,8 +178,10 @@ def _drum_kit(
         takes = []
         for _ in range(2):
             played = strike(drum, plan.kit, tuning, plan.sound.brightness, rng, rate)
-            machine = strike(drum, "machine", tuning, plan.sound.brightness, rng, rate)
-            takes.append(_blend(played, machine, plan.sound.electronic))
+            if plan.kit != "machine":
+                machine = strike(drum, "machine", tuning, plan.sound.brightness, rng, rate)
+                played = _blend(played, machine, plan.sound.electronic)
+            takes.append(played)
         for index, hit in enumerate(hits):
             _add(line, takes[index % 2], hit.start, hit.velocity, rate)
         out += np.float32(_DRUM_LEVEL[drum]) * _spread(line, _DRUM_PAN.get(drum, 0.0))

@@ -196,10 +196,17 @@ class TestEffects:
         assert np.std(effects.low_pass(high, 1000, RATE)) < 0.05
         assert np.std(effects.high_pass(low, 1000, RATE)) < 0.05
 
-    def test_tilt_trades_low_for_high(self) -> None:
-        up = [np.std(effects.tilt(tone(f), 12.0, RATE, pivot=900.0)) for f in (100.0, 8000.0)]
-        # 12 dB between the ends: 6 down, 6 up
-        assert up[1] / up[0] == pytest.approx(10 ** (12 / 20), rel=0.15)
+    def test_equalise_does_what_the_curve_says(self) -> None:
+        def curve(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.where(hertz < 1000.0, -6.0, 12.0)
+
+        for hertz, decibels in ((200.0, -6.0), (5000.0, 12.0)):
+            sound = tone(hertz)
+            shaped = effects.equalise(sound, curve, RATE)
+            middle = slice(RATE // 4, 3 * RATE // 4)
+            expected = 10 ** (decibels / 20) * sound[middle]  # in phase, too
+            np.testing.assert_allclose(shaped[middle], expected, atol=0.02)
+            assert shaped.dtype == np.float32
 
     def test_overdrive_adds_harmonics_and_keeps_the_loudness(self) -> None:
         clean = 0.2 * tone(220.0)
