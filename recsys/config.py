@@ -1,6 +1,5 @@
 """Configuration of the recommender. Every field says what it does."""
 
-import os
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -165,7 +164,9 @@ class RecommenderConfig(Settings):
     @property
     def n_threads(self) -> int:
         """Threads to use: as configured, or the cores this process may run on."""
-        return self.threads or len(os.sched_getaffinity(0))
+        from embedding.extraction import available_cores
+
+        return self.threads or available_cores()
 
     @property
     def network(self) -> EncoderConfig:
