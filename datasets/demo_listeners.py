@@ -29,8 +29,8 @@ from datasets.demo_genres import GENRES, SOUND
 from datasets.errors import InvalidArgumentError
 
 # Standard deviations of the parts of a listener's liking, against chance of about 1.28.
-_GENRE: Final = 2.0
-_SOUND: Final = 4.0
+_GENRE: Final = 2.4
+_SOUND: Final = 5.5
 _SCENE: Final = 0.7
 _CROWD_SPREAD: Final = 0.25
 
