@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 State = dict[str, "Tensor"]
 Epoch = dict[str, float]
 
-FORMAT = 1
+FORMAT = 3
 
 KEPT = 20
 """Trainings that a folder keeps: the latest ones."""

@@ -111,7 +111,7 @@ class EncoderConfig(Settings):
     tag: str = Field(default="genre", min_length=1)
     """The tag that the network learns to tell: a column of the items table."""
 
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
 
     batch_size: int = Field(default=32, ge=1)
@@ -123,11 +123,12 @@ class EncoderConfig(Settings):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of the descent."""
 
-    weight_decay: float = Field(default=1e-3, ge=0)
+    weight_decay: float = Field(default=2e-2, ge=0)
     """L2 penalty on weights (not on biases)."""
 
-    validation_fraction: float = Field(default=0.15, ge=0, lt=1)
-    """Share of the images (whole groups, where groups are given) held out to choose the epoch."""
+    validation_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the images (whole groups, where groups are given) held out to choose the epoch.
+    With 0 all of them train and the last epoch counts."""
 
     patience: int = Field(default=15, ge=1)
     """Epochs without a lower validation loss after which training stops."""

@@ -11,18 +11,13 @@ from embedding.architecture import Architecture, Convolution, FullyConnected, No
 
 
 class Standardise(nn.Module):
-    """(x - mean) / deviation, both learned from the training images and saved with the weights."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, channels: int, height: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(channels, height, 1))
-        self.register_buffer("deviation", torch.ones(channels, height, 1))
+    """Each image less its mean, divided by its deviation: loudness and contrast say no genre."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.deviation
+        """x: [n, channels, height, width]; a constant image becomes zero."""
+        centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
+        deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return centred / deviation.clamp_min(1e-12)
 
 
 class LocalResponseNorm(nn.Module):
@@ -84,7 +79,7 @@ class SongNetwork(nn.Module):
         self, architecture: Architecture, image_shape: tuple[int, int, int], n_classes: int
     ) -> None:
         super().__init__()
-        self.standardise = Standardise(*image_shape[:2])
+        self.standardise = Standardise()
         shapes: list[tuple[int, ...]] = [
             tuple(image_shape),
             *architecture.shapes(*image_shape),

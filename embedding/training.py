@@ -62,7 +62,6 @@ def train(
     training = np.setdiff1d(np.arange(len(images)), validation)
     network = SongNetwork(parse(config.architecture), images.shape[1:], n_classes)
     initialise(network, config.seed)
-    learn_standardisation(network, images, training)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, config)
     fingerprint = checkpoints.fingerprint(images, targets, validation, config)
@@ -96,24 +95,6 @@ def train(
     network.load_state_dict(state.best_weights)
     network.eval()
     return network, state.history
-
-
-def learn_standardisation(
-    network: SongNetwork, images: Images, training: NDArray[np.int64]
-) -> None:
-    """Mean and deviation of each row of the images, over the training images alone."""
-    total = np.zeros(images.shape[1:3])
-    squares = np.zeros(images.shape[1:3])
-    for batch in _batches(training, EVALUATION_BATCH):
-        values = images[batch].astype(np.float64)
-        total += values.mean(axis=3).sum(axis=0)
-        squares += (values**2).mean(axis=3).sum(axis=0)
-    mean = total / len(training)
-    deviation = np.sqrt(np.maximum(squares / len(training) - mean**2, 0))
-    # A row that never changes carries nothing; a floor keeps it from blowing up on a new image.
-    floor = max(1e-6, 0.05 * float(np.median(deviation)))
-    network.standardise.mean.copy_(torch.from_numpy(mean[..., None]))
-    network.standardise.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)[..., None]))
 
 
 def to_tensor(images: Images) -> Tensor:
