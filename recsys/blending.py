@@ -34,6 +34,9 @@ is left out of ``sources``, so that its vectors stay comparable between warm and
 BEST_OF = 20
 """The weights are the mean of the best point in so many of the grid's."""
 
+PRIOR = 50
+"""How many held-out items (cold) or users (warm) the default weights are worth."""
+
 _SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """How much a cold item may count beside a warm one."""
 
@@ -193,6 +196,10 @@ def _search(
     # The surface is flat and one split is noisy: the middle of the best points, not their first.
     best = np.argsort(-found, kind="stable")[: max(1, len(grid) // BEST_OF)]
     weights = grid[best].mean(axis=0)
+    # What a few items tell of the cold blend is mostly which items they were.
+    evidence = len(split.cold_items) if cold else len(users)
+    usual = np.array([default[name] for name in names])
+    weights = (evidence * weights + PRIOR * usual) / (evidence + PRIOR)
     ndcg = _ndcg(np.tensordot(weights, scores, axes=1), relevant, wanted)
     items = "held-out items" if cold else "held-out interactions"
     return (

@@ -42,7 +42,6 @@ CONTROLS: Mapping[str, str] = {
 """Models that are there to expose a figure: what follows if the hybrid does not beat them."""
 
 _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
-    "hybrid": ("als", "fm", "content"),
     "als": ("als",),
     "lightfm": ("fm",),
     "content": ("content",),
@@ -190,9 +189,13 @@ def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> Mod
         return lambda: Popularity(config.seed)
     if name == "random":
         return lambda: Random(config.seed)
-    if name not in _SOURCES:
+    if name not in MODELS:
         raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
-    own = config.replace(sources=_SOURCES[name])
+    own = config
+    if name != "hybrid":
+        # A single source has nothing to weigh, whatever the hybrid's weights are.
+        fusion = config.fusion.replace(warm=None, cold=None)
+        own = config.replace(sources=_SOURCES[name], fusion=fusion)
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
     embed = None if name in _WITHOUT_AUDIO else _heard
     return _entrant(kind, own, ears, embed, texts)

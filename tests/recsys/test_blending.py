@@ -51,7 +51,7 @@ def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
 
 def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
     told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
-    assert untold.warm["content"] <= 2 * STEP
+    assert untold.warm["content"] < 0.2  # what it gets where nothing is known
     assert untold.warm["content"] < told.warm["content"]
     assert told.cold["content"] > sum(told.cold.values()) / 2  # the embeddings give the taste away
 
