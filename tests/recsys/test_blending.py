@@ -53,7 +53,8 @@ def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
     told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
     assert untold.warm["content"] < 0.2  # what it gets where nothing is known
     assert untold.warm["content"] < told.warm["content"]
-    assert told.cold["content"] > sum(told.cold.values()) / 2  # the embeddings give the taste away
+    # The embeddings give the taste away, so content gets more than where nothing is known.
+    assert told.cold["content"] > 0.2 * sum(told.cold.values())
 
 
 def test_deterministic(tastes_data):
