@@ -1,6 +1,7 @@
 """What all tests share: writing in temporary folders only, and small data with a known answer."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache_and_no_tracking(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _same_surroundings_everywhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # A shell's background job ignores Ctrl-C, and so would all processes that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["COLDTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["COLDTUNE_TRACKING"] = "0"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
