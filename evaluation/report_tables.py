@@ -185,10 +185,13 @@ class Tables:
             whole = [Column(self.cold, CATALOGUE, name, k) for name in ("ndcg", "recall")]
             groups.append((self.group_label(self.cold, CATALOGUE), whole))
         if self.warm is not None:
-            for candidates in (PLAYED, CATALOGUE):
-                known = [Column(self.warm, candidates, name, k) for name in ("ndcg", "recall")]
-                if measured := self._measured(known):
-                    groups.append((self.group_label(self.warm, candidates), measured))
+            among = self._measured([Column(self.warm, PLAYED, "ndcg", k)])
+            if among:
+                groups.append((self.group_label(self.warm, PLAYED), among))
+            # Two groups of known items with two columns each do not fit the page.
+            names = ("ndcg",) if among else ("ndcg", "recall")
+            whole = [Column(self.warm, CATALOGUE, name, k) for name in names]
+            groups.append((self.group_label(self.warm, CATALOGUE), whole))
         return groups
 
     def _measured(self, columns: list[Column]) -> list[Column]:
