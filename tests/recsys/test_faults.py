@@ -455,7 +455,7 @@ def test_killed_while_fitting(
         before = after
         right = (wanted,) if finished else (two["old"][1], wanted)
         assert answers(Recommender.load(folder)) in right
-    assert progressed >= 2
+    assert progressed >= 1
     images = {path: path.stat().st_mtime_ns for path in cache.rglob("*.images")}
     with process(processes, fit_and_save, songs, cache, folder) as (_, hear):
         assert until_the_end(hear) == ["ready", "fitted", wanted]
