@@ -131,7 +131,7 @@ class EncoderConfig(Settings):
     With 0 all of them train and the last epoch counts."""
 
     patience: int = Field(default=15, ge=1)
-    """Epochs without a lower validation loss after which training stops."""
+    """Epochs without a better validation accuracy after which training stops."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of initial weights, order and split; same seed, same machine: same result."""

@@ -11,13 +11,17 @@ from embedding.architecture import Architecture, Convolution, FullyConnected, No
 
 
 class Standardise(nn.Module):
-    """Each image less its mean, divided by its deviation: loudness and contrast say no genre."""
+    """Each image less its mean, divided by its deviation, as in the TensorFlow CIFAR-10 tutorial.
+
+    Loudness and contrast say no genre; and nothing is learned from other images that could leak.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, channels, height, width]; a constant image becomes zero."""
+        """x: [n, channels, height, width]; an image without contrast becomes zero."""
         centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return centred / deviation.clamp_min(1e-12)
+        # A constant image leaves rounding errors, which must not be blown up.
+        return centred / deviation.clamp_min(1e-6)
 
 
 class LocalResponseNorm(nn.Module):
