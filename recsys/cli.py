@@ -1,21 +1,14 @@
 """The command line: ``coldtune COMMAND --help`` says more of each."""
 
 import io
-import json
 import logging
 import os
-import shlex
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from datasets.errors import ColdtuneError, InvalidArgumentError
-from recsys.printing import print_frame, print_info, records
-
-if TYPE_CHECKING:
-    from recsys.config import RecommenderConfig
+from datasets.errors import ColdtuneError
+from recsys.commands import recommending
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -24,193 +17,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random choices; 0, or as configured.")]
-Threads = Annotated[
-    int | None, typer.Option(help="Threads; all cores, or as configured, where not given.")
-]
-Tracking = Annotated[
-    bool | None, typer.Option(help="Log the run to MLflow; yes, or as configured.")
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="A RecommenderConfig as a JSON file.")
-]
-K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for catalogue, model and report.")] = Path(
-        "demo"
-    ),
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-) -> None:
-    """Make a demo catalogue and do everything with it, from audio to the evaluation report."""
-    from recsys.demonstration import demonstrate
-
-    demonstrate(out, _config(None, seed, threads, tracking))
-
-
-@app.command()
-def train(
-    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
-    config: Config = None,
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Learn from a data set and save the model."""
-    from datasets.folder import load_folder
-    from recsys import Recommender
-    from recsys.artifact import check_destination
-
-    settings = _config(config, seed, threads, tracking)
-    check_destination(out)  # now, and not when everything is learned
-    recommender = Recommender(settings).fit(load_folder(folder), progress=True)
-    recommender.save(out)
-    print_info(recommender.info, as_json)
-    if not as_json:
-        typer.echo(f"model written to {out}")
-
-
-@app.command()
-def recommend(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    user: Annotated[str | None, typer.Argument(help="A user of the training data.")] = None,
-    k: K = 10,
-    history: Annotated[
-        list[str] | None, typer.Option(help="Item played by somebody else; repeat for more.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
-    seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """The items that a user will like best."""
-    from recsys import Recommender
-
-    frame = Recommender.load(model).recommend(
-        user, k, history=history, exclude_seen=not seen, exclude=exclude or (), only=only
-    )
-    fallback = frame.attrs.get("fallback")
-    if as_json:
-        typer.echo(json.dumps({"fallback": fallback, "items": records(frame)}, indent=1))
-        return
-    if fallback:
-        who = "these listeners" if user is None else repr(user)
-        typer.echo(f"Nothing is known of {who}: these are the {fallback} items.")
-    print_frame(frame)
-
-
-@app.command()
-def similar(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    item: Annotated[str, typer.Argument(help="Item id.")],
-    k: K = 10,
-    by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
-    as_json: JsonFlag = False,
-) -> None:
-    """The items most like an item."""
-    from recsys import Recommender
-
-    if by not in ("sound", "taste", "fused"):
-        raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
-    frame = Recommender.load(model).similar(item, k, by=by)  # type: ignore[arg-type]
-    if as_json:
-        typer.echo(json.dumps(records(frame), indent=1))
-    else:
-        print_frame(frame)
-
-
-@app.command()
-def onboard(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    file: Annotated[Path, typer.Argument(help="Recording.")],
-    item_id: Annotated[str, typer.Option(help="Id of the new item.")],
-    title: str = "",
-    artist: str = "",
-    album: str = "",
-    genre: str = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Add a recording that nobody has played; it is recommendable at once."""
-    from recsys import Recommender
-
-    added = Recommender.load(model).onboard(
-        file, item_id=item_id, title=title, artist=artist, album=album, genre=genre
-    )
-    if as_json:
-        typer.echo(json.dumps(added._asdict()))
-    else:
-        typer.echo(
-            f"{added.item_id} is in the catalogue; "
-            f"it sounds like {added.predicted} ({added.probability:.0%})"
-        )
-
-
-@app.command()
-def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
-    out: Annotated[Path, typer.Option(help="Report: a folder, or a file ending in .html.")],
-    k: Annotated[str, typer.Option("-k", "--k", help="Lengths of lists, as in 10,20.")] = "10,20",
-    models: Annotated[str, typer.Option(help="Models, as in hybrid,als; all by default.")] = "",
-    fraction: Annotated[float, typer.Option(help="Share held out by each split.")] = 0.2,
-    folds: Annotated[
-        int, typer.Option(help="Folds of the genre cross-validation; 0 leaves it out.")
-    ] = 3,
-    texts: Annotated[
-        bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
-    ] = False,
-    config: Config = None,
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Measure models side by side on warm and cold items and write a report."""
-    from datasets.folder import load_folder
-    from recsys.evaluating import evaluate_dataset
-    from recsys.lineup import MODELS
-
-    try:
-        ks = tuple(int(part) for part in k.split(","))
-    except ValueError:
-        raise InvalidArgumentError(f"--k must be whole numbers, as in 10,20, not {k!r}") from None
-    if folds < 0 or folds == 1:
-        raise InvalidArgumentError(f"--folds must be 0 or at least 2, not {folds}")
-    evaluation = evaluate_dataset(
-        load_folder(folder),
-        out,
-        _config(config, seed, threads, tracking),
-        models=[name.strip() for name in models.split(",")] if models else list(MODELS),
-        ks=ks,
-        fraction=fraction,
-        genre_folds=folds,
-        texts=texts,
-        command=shlex.join(["coldtune", *sys.argv[1:]]),
-        progress=True,
-    )
-    if as_json:
-        typer.echo(json.dumps(evaluation.comparison.to_dict(), indent=1))
-    else:
-        for sentence in evaluation.summary:
-            typer.echo(sentence)
-        typer.echo(f"report written to {evaluation.path}")
-
-
-@app.command()
-def info(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """What a saved model was learned from and how it blends its sources."""
-    from recsys import Recommender
-
-    print_info(Recommender.load(model).info, as_json)
+for command in (
+    recommending.demo,
+    recommending.train,
+    recommending.recommend,
+    recommending.similar,
+    recommending.onboard,
+    recommending.evaluate,
+    recommending.info,
+):
+    app.command()(command)
 
 
 def main() -> None:
@@ -247,27 +63,6 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     sys.exit(code)
-
-
-def _config(
-    path: Path | None, seed: int | None, threads: int | None, tracking: bool | None
-) -> "RecommenderConfig":
-    from recsys.config import RecommenderConfig
-
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise InvalidArgumentError(f"{path}: must hold a JSON object")
-    given = {"seed": seed, "threads": threads, "tracking": tracking}
-    values |= {name: value for name, value in given.items() if value is not None}
-    try:
-        return RecommenderConfig.from_json(values)
-    except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
 
 
 if __name__ == "__main__":

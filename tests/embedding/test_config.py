@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.config import Band, EncoderConfig, HyperImageConfig, SnippetConfig
+from embedding.config import EncoderConfig, HyperImageConfig, SnippetConfig
+from embedding.hyperimage_config import Band
 
 
 def test_default_bands_fill_128_rows_in_the_patents_order() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio import load_snippets
-from embedding.config import Band, HyperImageConfig, SnippetConfig
+from embedding.config import HyperImageConfig, SnippetConfig
+from embedding.hyperimage_config import Band
 from embedding.hyperimage import hyperimage
 
 RATE = 22050

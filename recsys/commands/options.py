@@ -1,0 +1,50 @@
+"""Options that several commands share."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datasets.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from recsys.config import RecommenderConfig
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random choices; 0, or as configured.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads; all cores, or as configured, where not given.")
+]
+Tracking = Annotated[
+    bool | None, typer.Option(help="Log the run to MLflow; yes, or as configured.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A RecommenderConfig as a JSON file.")
+]
+K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
+
+
+def recommender_config(
+    path: Path | None, seed: int | None, threads: int | None, tracking: bool | None
+) -> "RecommenderConfig":
+    """The settings of a command: those of the file, overridden by what was given.
+
+    Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
+    """
+    from recsys.config import RecommenderConfig
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise InvalidArgumentError(f"{path}: must hold a JSON object")
+    given = {"seed": seed, "threads": threads, "tracking": tracking}
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return RecommenderConfig.from_json(values)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
