@@ -1,15 +1,20 @@
 """The audio side of a fit: recordings to one embedding and one score vector an item."""
 
+import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from datasets.columns import ITEM_ID
-from datasets.files import cache_folder
+from datasets.columns import ITEM_ID, PATH
+from datasets.files import cache_folder, file_digest
 from datasets.music import MusicDataset
-from embedding.config import EncoderConfig
+from embedding.config import EncoderConfig, HyperImageConfig, SnippetConfig
+from recsys.song_rows import Recording
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -21,13 +26,20 @@ class Heard:
     """What was heard of a data set's recordings.
 
     embeddings: float32, index item_id, one column a dimension; items with a usable recording.
-    scores: the same index, one column a tag value: the network's probabilities.
+    scores: the same index, one column a tag and value: the network's probabilities.
     failures: one line for each recording that could not be used.
+    used: positions of the others in the data set's ``audio``.
     """
 
     embeddings: pd.DataFrame
     scores: pd.DataFrame
     failures: tuple[str, ...]
+    used: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls) -> "Heard":
+        """What is heard where there are no recordings."""
+        return cls(pd.DataFrame(), pd.DataFrame(), (), np.empty(0, np.int64))
 
 
 def train_encoder(
@@ -65,13 +77,77 @@ def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progres
         frame = pd.DataFrame(mean_by_recording(values, extraction.recording, n))
         return frame.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean().dropna()
 
-    scores = by_item(encoder.predict_proba(extraction.images))
-    scores.columns = pd.Index(encoder.classes_)
+    predicted = predictions(encoder, extraction.images)
+    parts = {tag: by_item(values) for tag, (_, values) in predicted.items()}
+    for tag, (names, _) in predicted.items():
+        parts[tag].columns = pd.Index(names)
     return Heard(
         by_item(encoder.embed(extraction.images)),
-        scores,
+        pd.concat(parts, axis=1),
         tuple(failure.message for failure in extraction.failures),
+        np.unique(extraction.recording),
     )
+
+
+def predictions(
+    encoder: "SongEncoder", images: NDArray[np.float32]
+) -> dict[str, tuple[list[str], NDArray[np.float32]]]:
+    """For each tag that a network tells, its values and their probabilities [n, values]."""
+    heads = getattr(encoder, "heads_", None)
+    if heads is None:
+        names = [str(name) for name in encoder.classes_]
+        return {encoder.config.tag: (names, encoder.predict_proba(images))}
+    return {
+        tag: ([str(name) for name in names], encoder.predict_proba(images, tag))
+        for tag, names in heads.items()
+    }
+
+
+def recordings_of(
+    dataset: MusicDataset, used: NDArray[np.int64], config: EncoderConfig
+) -> dict[str, tuple[Recording, ...]]:
+    """For each item its recordings, as the song database keeps them.
+
+    used: positions in the data set's ``audio``. A recording that is gone since it was heard is
+    left out.
+    """
+    paths = dataset.recording_paths()
+    found: dict[str, tuple[Recording, ...]] = {}
+    for position in used:
+        item = str(dataset.audio[ITEM_ID].iat[position])
+        recording = recording_of(
+            paths[position], config, name=str(dataset.audio[PATH].iat[position])
+        )
+        found[item] = (*found.get(item, ()), *recording)
+    return found
+
+
+def recording_of(
+    path: Path, config: EncoderConfig, *, name: str | None = None
+) -> tuple[Recording, ...]:
+    """A recording as the song database keeps it, under its path or another name; none if gone."""
+    try:
+        digest = file_digest(path)
+    except OSError:
+        return ()
+    text = str(path.absolute()) if name is None else name
+    return (
+        Recording(
+            path=os.fsencode(text).decode(errors="backslashreplace"),
+            digest=digest,
+            snippet=config.snippet.digest(),
+            hyperimage=config.hyperimage.digest(),
+            image_key=image_key(digest, config.snippet, config.hyperimage),
+        ),
+    )
+
+
+def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
+    """Under which key the hyper-images of a recording with this digest are kept."""
+    from embedding.extraction import CODE_VERSION
+
+    settings = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
+    return hashlib.sha256(f"{digest} {settings}".encode()).hexdigest()
 
 
 def _extract(

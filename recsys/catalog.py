@@ -1,128 +1,27 @@
-"""The song database (US 2018/0276540 A1, paragraphs 43 and 65): one row a song, by SQLAlchemy.
+"""The song database of a model (US 2018/0276540 A1, paragraphs 43 and 65), in memory or SQLite.
 
 Songs onboarded after the fit live here first: a song is recommended only after the transaction
 that stores it was committed, so what was acknowledged is still there after a crash.
 """
 
-import hashlib
-import json
-import os
 import secrets
 import sqlite3
 import threading
-import urllib.parse
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.values import is_unicode
-from recsys.sources.base import Floats
-
-_PATIENCE = 60
-"""Seconds to wait for another process that is using the database."""
-
-_metadata = MetaData()
-_songs = Table(
-    "songs",
-    _metadata,
-    Column("item_id", String, primary_key=True),
-    Column("title", String, nullable=False),
-    Column("artist", String, nullable=False, index=True),
-    Column("album", String, nullable=False),
-    Column("genre", String, nullable=False, index=True),
-    Column("tags", String, nullable=False),  # JSON object: tags that came with the data
-    Column("embedding", LargeBinary),  # little-endian float32
-    Column("scores", String),  # JSON object: probability of each tag value, by the network
-    Column("onboarded", Integer),  # order of arrival; NULL for songs of the fit
-    Column("checksum", String, nullable=False),
-)
-_NAMES = [column.name for column in _songs.columns]
-_PLAIN = [name for name in _NAMES if name not in ("embedding", "checksum")]
-_revision = Table(
-    "revision",
-    _metadata,
-    Column("only", Boolean, primary_key=True),
-    Column("number", Integer, nullable=False),  # transactions since the fit
-    Column("fit", String, nullable=False),  # drawn for each fit: no two models share a catalog
-)
-
-
-@dataclass(frozen=True)
-class Song:
-    """One song: its text, what the audio side said of it, and when it came (None: at the fit)."""
-
-    item_id: str
-    title: str = ""
-    artist: str = ""
-    album: str = ""
-    genre: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
-    embedding: Floats | None = None
-    scores: dict[str, float] | None = None
-    onboarded: int | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        """The song as a row of the table, with a checksum over all other columns.
-
-        Raises InvalidArgumentError for text that no database can hold.
-        """
-        row: dict[str, Any] = {
-            "item_id": self.item_id,
-            "title": self.title,
-            "artist": self.artist,
-            "album": self.album,
-            "genre": self.genre,
-            "tags": json.dumps(self.tags, ensure_ascii=False, sort_keys=True),
-            "embedding": (
-                None if self.embedding is None else self.embedding.astype("<f4").tobytes()
-            ),
-            "scores": None if self.scores is None else json.dumps(self.scores, ensure_ascii=False),
-            "onboarded": self.onboarded,
-        }
-        for name, value in row.items():
-            if isinstance(value, str) and not is_unicode(value):
-                raise InvalidArgumentError(
-                    f"{name} of item {self.item_id!r}: {value!r} is not valid Unicode text"
-                )
-        return {**row, "checksum": _checksum(row)}
-
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "Song":
-        """The inverse of :meth:`to_row`. Raises ArtifactError when the checksum does not match."""
-        _check_row(row)
-        content = {name: value for name, value in row.items() if name != "checksum"}
-        vector = content["embedding"]
-        scores = content["scores"]
-        return cls(
-            **{
-                **content,
-                "tags": json.loads(content["tags"]),
-                "embedding": (
-                    None if vector is None else np.frombuffer(vector, "<f4").astype(np.float32)
-                ),
-                "scores": None if scores is None else json.loads(scores),
-            }
-        )
+from datasets.errors import ArtifactError
+from recsys import song_schema as schema
+from recsys.song_rows import Song
+from recsys.song_store import Writer, check_songs, read_songs
+from recsys.sqlite import connect_sqlite, sqlite_engine
 
 
 class Catalog:
@@ -137,14 +36,15 @@ class Catalog:
     @classmethod
     def in_memory(cls) -> "Catalog":
         """An empty catalog that lives as long as this object."""
-        engine = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        catalog = cls(
+            sqlite_engine(lambda: sqlite3.connect(":memory:", check_same_thread=False), StaticPool)
         )
-        catalog = cls(engine)
-        with catalog._transaction() as connection:
-            _metadata.create_all(connection)
+        with catalog.transaction() as connection:
+            schema.metadata.create_all(connection)
             connection.execute(
-                _revision.insert().values(only=True, number=0, fit=secrets.token_hex(16))
+                schema.revision.insert().values(
+                    only=True, format=schema.FORMAT, number=0, fit=secrets.token_hex(16)
+                )
             )
         return catalog
 
@@ -157,40 +57,41 @@ class Catalog:
         """
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
-        engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=QueuePool)
-        catalog = cls(engine, path)
-        with catalog._transaction():
-            pass  # opened now, it can still be read after another process has saved over the model
+        catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
+        with catalog.transaction() as connection:
+            # Opened now, it can still be read after another process has saved over the model.
+            if "revision" in _tables(connection) and "genres" not in _tables(connection):
+                raise ArtifactError(
+                    f"{path}: the song database is of an older version of coldtune; train again"
+                )
         return catalog
 
     def fill(self, songs: Iterable[Song]) -> None:
         """Add the songs of the fit."""
-        rows = [song.to_row() for song in songs]
-        with self._transaction() as connection:
-            if rows:
-                connection.execute(_songs.insert(), rows)
+        with self.transaction() as connection:
+            Writer(connection).insert(songs)
 
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             # First what locks the database: then nobody else takes the same number.
-            connection.execute(_revision.update().values(number=_revision.c.number + 1))
+            connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
-            for number, song in enumerate(songs, start=last + 1):
-                row = replace(song, onboarded=number).to_row()
-                connection.execute(_songs.delete().where(_songs.c.item_id == song.item_id))
-                connection.execute(_songs.insert(), [row])
+            Writer(connection).replace(
+                replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
+            )
 
     def onboarded(self) -> list[Song]:
         """Songs that came after the fit, in order of arrival."""
-        query = select(_songs).where(_songs.c.onboarded.is_not(None)).order_by(_songs.c.onboarded)
-        with self._transaction() as connection:
-            return [Song.from_row(dict(row)) for row in connection.execute(query).mappings()]
+        with self.transaction() as connection:
+            return list(read_songs(connection, onboarded=True))
 
     def revision(self) -> tuple[str, int]:
         """Which fit the songs are of, and how many times songs were put since."""
-        with self._transaction() as connection:
-            fit, number = connection.execute(select(_revision.c.fit, _revision.c.number)).one()
+        with self.transaction() as connection:
+            fit, number = connection.execute(
+                select(schema.revision.c.fit, schema.revision.c.number)
+            ).one()
             return str(fit), int(number)
 
     def verify(self) -> None:
@@ -198,7 +99,7 @@ class Catalog:
 
         What is not noticed is in places that hold no data.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
             if problem == "ok" and _schema(connection) != _expected_schema():
                 problem = "its tables are not those of a song database"
@@ -209,8 +110,7 @@ class Catalog:
                     problem = f"has {found:,} bytes instead of {wanted:,}"
             if problem != "ok":
                 raise ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
-            for row in connection.execute(select(_songs)):
-                _check_row(dict(zip(_NAMES, row, strict=True)))
+            check_songs(connection)
 
     def copy_to(self, path: Path) -> None:
         """Write a compact copy to a new file. Raises ArtifactError where it cannot be written."""
@@ -228,7 +128,11 @@ class Catalog:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose changes are all made at the end, or none of them.
+
+        Raises ArtifactError, one line, for whatever goes wrong in the database.
+        """
         try:
             with self._turn, self._engine.begin() as connection:
                 yield connection
@@ -238,11 +142,7 @@ class Catalog:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # As a URI: a mode that never makes an empty database, and any name that a file can have.
-    name = urllib.parse.quote(os.fsencode(path.absolute()))
-    connection = sqlite3.connect(
-        f"file:{name}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False
-    )
+    connection = connect_sqlite(path, "rw")
     # A transaction is on the disk, power cut or not, before its commit returns. The journal is a
     # rollback journal (the default) and no write-ahead log: so the file alone is the database.
     connection.execute("PRAGMA synchronous = EXTRA")
@@ -253,27 +153,15 @@ def _value(connection: Any, query: str) -> Any:
     return connection.execute(text(query)).scalar()
 
 
+def _tables(connection: Connection) -> set[str]:
+    return set(connection.execute(text("SELECT name FROM sqlite_master")).scalars())
+
+
 def _schema(connection: Any) -> set[str]:
     return set(connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars())
 
 
 def _expected_schema() -> set[str]:
     catalog = Catalog.in_memory()
-    with catalog._transaction() as connection:
+    with catalog.transaction() as connection:
         return _schema(connection)
-
-
-def _check_row(row: dict[str, Any]) -> None:
-    try:
-        whole = _checksum(row) == row["checksum"]
-    except TypeError:  # a value of a kind that is never stored there
-        whole = False
-    if not whole:
-        raise ArtifactError(f"the song database is damaged: row of item {row['item_id']!r}")
-
-
-def _checksum(row: dict[str, Any]) -> str:
-    embedding = row["embedding"]
-    digest = hashlib.sha256(json.dumps([row[name] for name in _PLAIN]).encode())
-    digest.update(b"none" if embedding is None else b"some" + embedding)
-    return digest.hexdigest()

@@ -61,8 +61,8 @@ def learn(
     embeddings: pd.DataFrame | None,
     encoder: "SongEncoder | None",
     progress: bool,
-) -> tuple[FittedState, pd.DataFrame]:
-    """Fit everything; also return the network's scores of the items that were heard.
+) -> tuple[FittedState, Heard]:
+    """Fit everything; also return what was heard of the recordings.
 
     embeddings: own ones in place of the network's (index item_id, one column a dimension).
     encoder: a trained network to use in place of training one.
@@ -73,7 +73,7 @@ def learn(
     if played.empty:
         raise DataError("interactions: nobody has played anything, so there is nothing to learn")
 
-    heard = Heard(pd.DataFrame(), pd.DataFrame(), ())
+    heard = Heard.nothing()
     if embeddings is None and len(dataset.audio):
         # These two show their own progress bars.
         audio_timer = StageTimer(progress=False, seconds=timer.seconds)
@@ -140,7 +140,7 @@ def learn(
         encoder=encoder,
         info=info,
     )
-    return state, heard.scores
+    return state, heard
 
 
 def _training_data(

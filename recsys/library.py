@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import AudioError, InvalidArgumentError, UnknownItemError
 from datasets.values import is_unicode
-from recsys.catalog import Catalog, Song
+from recsys.audio_side import predictions, recording_of
+from recsys.catalog import Catalog
 from recsys.fusion import fuse_items
 from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
+from recsys.song_rows import Recording, Scores, Song
 from recsys.sources.base import Floats, ItemContent
 from recsys.state import FittedState
 
@@ -126,8 +128,8 @@ class Library:
 
     # ------------------------------------------------------------------ new items
 
-    def hear(self, path: Path) -> tuple[Floats, dict[str, float]]:
-        """Embedding and tag probabilities of a recording.
+    def hear(self, path: Path) -> tuple[Floats, Scores, tuple[Recording, ...]]:
+        """Embedding and tag probabilities of a recording, and how the song database names it.
 
         Raises AudioError for one that cannot be used, InvalidArgumentError when the model has no
         network to hear with.
@@ -146,11 +148,12 @@ class Library:
         )
         if extraction.failures:
             raise AudioError(extraction.failures[0].message)
-        probabilities = encoder.predict_proba(extraction.images).mean(axis=0)
         scores = {
-            str(name): float(p) for name, p in zip(encoder.classes_, probabilities, strict=True)
+            tag: dict(zip(names, values.mean(axis=0).tolist(), strict=True))
+            for tag, (names, values) in predictions(encoder, extraction.images).items()
         }
-        return encoder.embed(extraction.images).mean(axis=0), scores
+        vector = encoder.embed(extraction.images).mean(axis=0)
+        return vector, scores, recording_of(path, encoder.config)
 
     def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
         """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""

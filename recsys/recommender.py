@@ -23,14 +23,15 @@ from datasets.columns import (
 from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
 from recsys import storage, tracking
-from recsys.audio_side import hear
-from recsys.catalog import Catalog, Song
+from recsys.audio_side import Heard, hear
+from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
 from recsys.fusion import shares
 from recsys.learning import learn
 from recsys.library import Library
 from recsys.ranking import Filters, fold_in_user, popular, rank, rank_users, similar_rows
 from recsys.retrieval import Hits, concatenate, no_hits
+from recsys.song_rows import Recording, Scores, Song
 from recsys.songs import fitted_songs, new_songs
 from recsys.sources.base import Floats
 
@@ -44,7 +45,7 @@ History = Sequence[str] | Mapping[str, float]
 
 
 class Onboarded(NamedTuple):
-    """A newly onboarded item and, where it was heard, the network's best guess of its tag."""
+    """A newly onboarded item and, where it was heard, the network's best guess of its first tag."""
 
     item_id: str
     predicted: str | None
@@ -92,11 +93,11 @@ class Recommender:
             run.params(self.config.model_dump(mode="json"))
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
             with threadpool_limits(self.config.n_threads, user_api="blas"):
-                state, scores = learn(
+                state, heard = learn(
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
                 )
             catalog = Catalog.in_memory()
-            catalog.fill(fitted_songs(state, scores))
+            catalog.fill(fitted_songs(state, dataset, heard))
             self._library = Library(state, catalog)
             self._folder = None
             if state.encoder is not None and encoder is None:
@@ -240,18 +241,22 @@ class Recommender:
         library = self._fitted()
         if (path is None) == (embedding is None):
             raise InvalidArgumentError("give the path of a recording or an embedding, one of them")
-        scores = None
+        scores: Scores | None = None
+        recordings: tuple[Recording, ...] = ()
         if path is not None:
-            vector, scores = library.hear(Path(path))
+            vector, scores, recordings = library.hear(Path(path))
         else:
             vector = library.check_embedding(embedding, item_id)
         song = Song(
             item_id=item_id, title=title, artist=artist, album=album, genre=genre,
-            tags=dict(tags or {}), embedding=vector, scores=scores,
+            tags=dict(tags or {}), embedding=vector, scores=scores, recordings=recordings,
         )  # fmt: skip
         self._add([song])
-        best = max(scores, key=scores.__getitem__) if scores else None
-        return Onboarded(item_id, best, scores[best] if scores and best else None)
+        if scores is None:
+            return Onboarded(item_id, None, None)
+        first = next(iter(scores.values()))
+        best = max(first, key=first.__getitem__)
+        return Onboarded(item_id, best, first[best])
 
     def onboard_many(
         self,
@@ -267,16 +272,15 @@ class Recommender:
         the reasons why recordings were left out in ``attrs["recordings_left_out"]``.
         """
         library = self._fitted()
-        failures: tuple[str, ...] = ()
-        scores = pd.DataFrame()
+        heard = Heard.nothing()
         if embeddings is None and library.state.encoder is not None and len(dataset.audio):
             heard = hear(
                 dataset, library.state.encoder, workers=self.config.n_threads, progress=progress
             )
-            embeddings, scores, failures = heard.embeddings, heard.scores, heard.failures
+            embeddings = heard.embeddings
         if embeddings is None:
             embeddings = pd.DataFrame()
-        songs = new_songs(library, dataset, embeddings, scores)
+        songs = new_songs(library, dataset, embeddings, heard)
         self._add(songs)
         report = pd.DataFrame(
             {
@@ -286,7 +290,7 @@ class Recommender:
                 ],
             }
         )
-        report.attrs["recordings_left_out"] = list(failures)
+        report.attrs["recordings_left_out"] = list(heard.failures)
         return report
 
     def _add(self, songs: Sequence[Song]) -> None:

@@ -7,40 +7,57 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.music import MusicDataset
-from recsys.catalog import Song
+from recsys.audio_side import Heard, recordings_of
 from recsys.item_content import align_embeddings
 from recsys.library import Library
+from recsys.song_rows import Recording, Scores, Song
 from recsys.state import FittedState
 
 
-def fitted_songs(state: FittedState, scores: pd.DataFrame) -> Iterator[Song]:
-    """A song for each item of a fit. scores: index item_id, the network's probabilities."""
-    probabilities = _by_item(scores)
+def fitted_songs(state: FittedState, dataset: MusicDataset, heard: Heard) -> Iterator[Song]:
+    """A song for each item of a fit, with what was heard of the data set's recordings."""
+    probabilities = _by_item(heard.scores)
+    recordings = _recordings(state, dataset, heard)
     for number, row in enumerate(state.items.to_dict("records")):
         embedding = state.embeddings[number] if state.has_embedding[number] else None
-        yield _song(row, embedding, probabilities.get(row[ITEM_ID]))
+        item_id = row[ITEM_ID]
+        yield _song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ()))
 
 
 def new_songs(
-    library: Library, dataset: MusicDataset, embeddings: pd.DataFrame, scores: pd.DataFrame
+    library: Library, dataset: MusicDataset, embeddings: pd.DataFrame, heard: Heard
 ) -> list[Song]:
-    """A song for each item of a data set, with its embedding and scores where it has them.
+    """A song for each item of a data set, with its embedding and what was heard where it has them.
 
     Raises DataError for embeddings that are none, and InvalidArgumentError for one that does not
     fit the model.
     """
+    recordings = _recordings(library.state, dataset, heard)
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     vectors, known = align_embeddings(embeddings, item_ids, ignore_others=True)
-    probabilities = _by_item(scores)
+    probabilities = _by_item(heard.scores)
     songs = []
     for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
         embedding = library.check_embedding(vectors[number], item_id) if known[number] else None
-        songs.append(_song(row, embedding, probabilities.get(item_id)))
+        songs.append(_song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ())))
     return songs
 
 
-def _song(row: Mapping[Hashable, Any], embedding: Any, scores: dict[str, float] | None) -> Song:
+def _recordings(
+    state: FittedState, dataset: MusicDataset, heard: Heard
+) -> dict[str, tuple[Recording, ...]]:
+    if state.encoder is None:
+        return {}
+    return recordings_of(dataset, heard.used, state.encoder.config)
+
+
+def _song(
+    row: Mapping[Hashable, Any],
+    embedding: Any,
+    scores: Scores | None,
+    recordings: tuple[Recording, ...],
+) -> Song:
     return Song(
         **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
         tags={
@@ -50,13 +67,15 @@ def _song(row: Mapping[Hashable, Any], embedding: Any, scores: dict[str, float] 
         },
         embedding=embedding,
         scores=scores,
+        recordings=recordings,
     )
 
 
-def _by_item(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
-    names = [str(name) for name in scores.columns]
-    values = scores.to_numpy(float).tolist()
-    return {
-        str(item): dict(zip(names, row, strict=True))
-        for item, row in zip(scores.index, values, strict=True)
-    }
+def _by_item(scores: pd.DataFrame) -> dict[str, Scores]:
+    names: list[Any] = scores.columns.to_list()  # pairs of a tag and its value
+    found: dict[str, Scores] = {}
+    for item, row in zip(scores.index, scores.to_numpy(float).tolist(), strict=True):
+        own = found.setdefault(str(item), {})
+        for (tag, name), value in zip(names, row, strict=True):
+            own.setdefault(tag, {})[name] = value
+    return found

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
-from recsys.catalog import Catalog, Song
+from recsys.catalog import Catalog
+from recsys.song_rows import Recording, Song
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -72,7 +73,8 @@ def test_nasty_text_comes_back_as_it_was(catalog: Catalog) -> None:
     songs = [
         Song(
             item_id=f"{value}|{number}", title=value, artist=value, album=value, genre=value,
-            tags={value: value, "other": value[::-1]}, scores={value: 0.25, "rest": 0.75},
+            tags={value: value, "other": value[::-1]}, scores={value: {value: 0.25, "rest": 0.75}},
+            recordings=(Recording(value, "d", "s", "h", "k"), Recording("2", "", "", "", "")),
         )
         for number, value in enumerate(NASTY)
     ]  # fmt: skip
@@ -91,7 +93,8 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
     item_id=any_text,
     words=st.tuples(any_text, any_text, any_text, any_text),
     tags=st.dictionaries(any_text, any_text, max_size=3),
-    scores=st.none() | st.dictionaries(any_text, st.floats(0, 1), max_size=3),
+    scores=st.none()
+    | st.dictionaries(any_text, st.dictionaries(any_text, st.floats(0, 1), max_size=3), max_size=2),
     embedding=st.none() | st.lists(st.floats(width=32, allow_nan=False), max_size=6),
 )
 def test_any_song_comes_back_as_it_was(item_id, words, tags, scores, embedding) -> None:
@@ -271,7 +274,7 @@ def change(path: Path, statement: str) -> None:
         ("UPDATE songs SET embedding = 'text' WHERE item_id = 'b'", "row of item 'b'"),
         ("UPDATE songs SET title = x'00ff' WHERE item_id = 'b'", "row of item 'b'"),
         ("UPDATE songs SET onboarded = 7 WHERE item_id = 'b'", "row of item 'b'"),
-        ("UPDATE songs SET scores = '{}' WHERE item_id = 'a'", "row of item 'a'"),
+        ("UPDATE songs SET score_vector = '{}' WHERE item_id = 'a'", "row of item 'a'"),
         ("DROP INDEX ix_songs_genre", "its tables are not those"),
         ("CREATE TABLE other (x)", "its tables are not those"),
     ],
@@ -321,7 +324,7 @@ def test_reading_leaves_the_file_as_it_is_and_alone(tmp_path: Path) -> None:
 
 def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
     catalog = saved(tmp_path)
-    with catalog._transaction() as connection:
+    with catalog.transaction() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 3  # EXTRA
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "delete"
 

@@ -1,0 +1,91 @@
+"""Tables of the song database (US 2018/0276540 A1, paragraphs 43, 65 and 66; Fig. 7A, 7B).
+
+The same tables stand in SQLite and in PostgreSQL. A song's row is whole by itself and carries a
+checksum; ``scores`` says the same as the rows' score vectors, so that a database can query it.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+FORMAT = 2
+"""Raised whenever the tables change."""
+
+metadata = MetaData()
+
+songs = Table(
+    "songs",
+    metadata,
+    Column("item_id", String, primary_key=True),
+    Column("title", String, nullable=False),
+    Column("artist", String, nullable=False),
+    Column("album", String, nullable=False),
+    Column("genre", String, nullable=False),
+    Column("tags", String, nullable=False),  # JSON object: tags that came with the data
+    Column("embedding", LargeBinary),  # little-endian float32
+    # JSON object of a tag: {"genre": {"blues": .8, ...}}: probabilities that the network gives.
+    Column("score_vector", String),
+    Column("onboarded", BigInteger),  # order of arrival; NULL for songs of the fit
+    Column("search", String, nullable=False),  # what a search looks at, without case
+    Column("checksum", String, nullable=False),
+    # A hash index takes texts of any length in PostgreSQL; SQLite has one kind of index.
+    Index("ix_songs_artist", "artist", postgresql_using="hash"),
+    Index("ix_songs_genre", "genre", postgresql_using="hash"),
+)
+_late = songs.c.onboarded.is_not(None)
+Index("ix_songs_onboarded", songs.c.onboarded, sqlite_where=_late, postgresql_where=_late)
+
+# SQLite reads all columns of a row to look at one of them; an index it reads is far smaller.
+# PostgreSQL's would refuse long texts.
+Index("ix_songs_search", songs.c.search, songs.c.item_id).ddl_if(dialect="sqlite")
+
+genres = Table(
+    "genres",
+    metadata,
+    Column("genre_id", Integer, primary_key=True, autoincrement=False),
+    Column("tag", String, nullable=False),  # "genre", or another tag that a network tells
+    Column("name", String, nullable=False),
+    UniqueConstraint("tag", "name", name="uq_genres"),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("item_id", ForeignKey(songs.c.item_id), primary_key=True),
+    Column("genre_id", ForeignKey(genres.c.genre_id), primary_key=True),
+    Column("score", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("item_id", ForeignKey(songs.c.item_id), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("path", String, nullable=False),
+    Column("digest", String, nullable=False),  # SHA-256 of the file's content
+    Column("snippet", String, nullable=False),  # digest of the snippets' configuration
+    Column("hyperimage", String, nullable=False),  # digest of the hyper-images' configuration
+    Column("image_key", String, nullable=False),  # where the hyper-images are kept
+    sqlite_with_rowid=False,
+)
+
+revision = Table(
+    "revision",
+    metadata,
+    Column("only", Boolean, primary_key=True),
+    Column("format", Integer, nullable=False),
+    Column("number", Integer, nullable=False),  # transactions since the fit
+    Column("fit", String, nullable=False),  # drawn for each fit: no two models share a catalog
+)
