@@ -1,13 +1,17 @@
-"""Recordings to snippets: the wanted parts of a file, mono, at one sample rate."""
+"""Recordings to snippets: the wanted parts of a recording at one sample rate."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import AudioError
 from embedding.config import SnippetConfig
-from embedding.decoding import Recording, opened, printable
+from embedding.decoding import Recording, ShorterError, opened
+from embedding.recording_source import RecordingFile, Source, on_disk
+from embedding.snippet_places import fingerprint, snippet_starts
 
 Array = NDArray[np.float32]
 
@@ -22,11 +26,23 @@ CANCELLED = 1e-4
 """Where the mean of the channels is this much weaker than they are, they are opposites."""
 
 
-def load_snippets(path: Path | str, snippet: SnippetConfig, sample_rate: int) -> list[Array]:
+@dataclass(frozen=True, eq=False)
+class Snippet:
+    """A part of a recording."""
+
+    start: float
+    """Seconds from the beginning of the recording."""
+
+    samples: Array
+    """float32 [samples] (mono), or [2, samples] (left and right)."""
+
+
+def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> list[Array]:
     """The snippets of a recording (paragraphs 35 and 36), decoding no more than needed.
 
     Args:
-        path: a recording in any format that libsndfile (or ffmpeg, if installed) reads.
+        source: a recording in any format that libsndfile (or ffmpeg, if installed) reads: a path,
+            the content as bytes, or a binary file object.
         snippet: length, place and number of snippets.
         sample_rate: wanted samples a second.
 
@@ -34,34 +50,36 @@ def load_snippets(path: Path | str, snippet: SnippetConfig, sample_rate: int) ->
         One float32 array of ``round(seconds * sample_rate)`` samples for each snippet, in order,
         mono. A recording that is shorter than a snippet gives one, repeated until it fills it. A
         silent snippet is left out while others sound; where none sounds, the loudest part of the
-        recording is taken. Of a file that was cut, what is left of it is the recording.
+        recording is taken, unless a time was given. Of a file that was cut, what is left of it is
+        the recording.
+
+    Raises:
+        AudioError: no usable sound; the message names the file and says why.
+        InvalidArgumentError: ``source`` is none.
+    """
+    with on_disk([source]) as (file,):
+        return [found.samples for found in snippets_of(file, snippet, sample_rate)]
+
+
+def snippets_of(
+    file: RecordingFile, snippet: SnippetConfig, sample_rate: int, *, channels: Literal[1, 2] = 1
+) -> list[Snippet]:
+    """The snippets of a file and when they begin; see :func:`load_snippets`.
+
+    Args:
+        file: the recording.
+        snippet: length, place and number of snippets.
+        sample_rate: wanted samples a second.
+        channels: 1 for mono, 2 for left and right (Fig. 4C); of a mono recording both are the same.
 
     Raises:
         AudioError: no usable sound; the message names the file and says why.
     """
-    path = Path(path)
     try:
-        with opened(path) as recording:
-            clips = _sounding(recording, snippet)
-            rate = recording.rate
+        with opened(file.path) as recording:
+            return _sounding(recording, _Wanted(file, snippet, sample_rate, channels))
     except AudioError as error:
-        raise AudioError(f"{printable(path)}: {error}") from error.__cause__
-    samples = round(snippet.seconds * sample_rate)
-    return [_filled(resample(clip, rate, sample_rate), samples) for clip in clips]
-
-
-def snippet_starts(frames: int, length: int, snippet: SnippetConfig) -> list[int]:
-    """First frame of each snippet of ``length`` frames in a recording of ``frames``, ascending.
-
-    Several snippets lie around the middles of as many equal parts of the recording, as far as its
-    ends allow; so a recording shorter than a snippet has one, from its start.
-    """
-    room = max(0, frames - length)
-    if snippet.count == 1:
-        return [{"start": 0, "middle": room // 2, "end": room}[snippet.position]]
-    middles = (np.arange(snippet.count) + 0.5) * frames / snippet.count
-    starts = np.clip(np.rint(middles - length / 2), 0, room).astype(int)
-    return [int(start) for start in np.unique(starts)]
+        raise AudioError(f"{file.name}: {error}") from error.__cause__
 
 
 def to_mono(samples: Array) -> Array:
@@ -72,8 +90,7 @@ def to_mono(samples: Array) -> Array:
     Raises:
         AudioError: NaN or infinite samples.
     """
-    if not np.isfinite(samples).all():
-        raise AudioError("contains NaN or infinite samples")
+    _check_finite(samples)
     channels = samples.shape[1]
     if channels == 1:
         return samples[:, 0]
@@ -84,8 +101,27 @@ def to_mono(samples: Array) -> Array:
     return mono
 
 
+def to_stereo(samples: Array) -> Array:
+    """Left and right: [frames, channels] to [frames, 2]; of one channel twice the same.
+
+    Of more than two channels the first two, which every layout has in front at the left and at
+    the right; where those are silent, twice the mean of all.
+
+    Raises:
+        AudioError: NaN or infinite samples.
+    """
+    _check_finite(samples)
+    front = samples[:, :2]
+    if samples.shape[1] == 1 or is_silent(front):
+        return np.repeat(to_mono(samples)[:, None], 2, axis=1)
+    return front
+
+
 def resample(y: Array, rate: int, wanted: int) -> Array:
-    """Bring mono samples to another rate, with what would alias at least 120 dB down (soxr HQ)."""
+    """Bring samples [frames] or [frames, channels] to another rate.
+
+    What would alias ends up at least 120 dB down (soxr HQ).
+    """
     if rate == wanted:
         return y
     import soxr
@@ -95,36 +131,81 @@ def resample(y: Array, rate: int, wanted: int) -> Array:
 
 
 def is_silent(y: Array) -> bool:
-    """Whether nothing can be heard: all samples are the same, or nearly."""
-    return float(y.max()) - float(y.min()) <= SILENCE
+    """Whether nothing can be heard in [frames] or [frames, channels]: in every channel all samples
+    are the same, or nearly."""
+    # In double precision, where no difference of two samples overflows.
+    return bool(np.max(y.max(axis=0).astype(float) - y.min(axis=0)) <= SILENCE)
 
 
-def _sounding(recording: Recording, snippet: SnippetConfig) -> list[Array]:
-    """The wanted snippets that sound, mono, at the recording's own rate."""
-    length = round(snippet.seconds * recording.rate)
-    parts = None
-    while parts is None:
-        # Once more if the file turns out to be shorter than its header says.
+def _check_finite(samples: Array) -> None:
+    if not np.isfinite(samples).all():
+        raise AudioError("contains NaN or infinite samples")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a recording."""
+
+    file: RecordingFile
+    snippet: SnippetConfig
+    rate: int
+    channels: Literal[1, 2]
+
+    def starts(self, recording: Recording) -> list[int]:
+        """First frames of the snippets."""
         seconds = recording.frames / recording.rate
         if seconds < MIN_SECONDS:
             raise AudioError(f"has {seconds:.3g} s of sound; at least {MIN_SECONDS} s are needed")
-        parts = recording.parts(snippet_starts(recording.frames, length, snippet), length)
-    clips = [to_mono(part) for part in parts]
-    return [clip for clip in clips if not is_silent(clip)] or [_loudest(recording, length)]
+        # Only random places depend on the content, so only then it is looked at.
+        content = fingerprint(self.file.path) if self.snippet.position == "random" else b""
+        return snippet_starts(recording.frames, recording.rate, self.snippet, content)
+
+    def mixed(self, part: Array) -> Array:
+        """The wanted channels of a part: [frames] or [frames, 2]."""
+        mix: Callable[[Array], Array] = to_mono if self.channels == 1 else to_stereo
+        return mix(part)
+
+    def finished(self, start: int, rate: int, clip: Array) -> Snippet:
+        """A snippet of the wanted rate and of exactly the wanted length."""
+        y = resample(clip, rate, self.rate)
+        samples = round(self.snippet.seconds * self.rate)
+        if len(y) < samples:
+            y = np.resize(y, (samples, *y.shape[1:]))
+        return Snippet(start / rate, np.ascontiguousarray(y[:samples].T))
 
 
-def _loudest(recording: Recording, length: int) -> Array:
-    """The loudest of the snippets that follow one another from the start."""
-    best, energy = None, 0.0
+def _sounding(recording: Recording, wanted: _Wanted) -> list[Snippet]:
+    """The wanted snippets that sound."""
+    length = round(wanted.snippet.seconds * recording.rate)
+    try:
+        found = []
+        starts = wanted.starts(recording)
+        for start, part in zip(starts, recording.parts(starts, length), strict=True):
+            clip = wanted.mixed(part)
+            if not is_silent(clip):
+                # Finished at once, so that of a long recording no more is held than is returned.
+                found.append(wanted.finished(start, recording.rate, clip))
+    except ShorterError:
+        # Once more, now that its real length is known.
+        return _sounding(recording, wanted)
+    if found:
+        return found
+    if wanted.snippet.at is not None:
+        raise AudioError(f"is silent from {wanted.snippet.at:g} s on")
+    start, clip = _loudest(recording, length, wanted.mixed)
+    return [wanted.finished(start, recording.rate, clip)]
+
+
+def _loudest(
+    recording: Recording, length: int, mixed: Callable[[Array], Array]
+) -> tuple[int, Array]:
+    """First frame and samples of the loudest of the snippets that follow one another."""
+    best, energy, at = None, 0.0, 0
     for part in recording.blocks(length):
-        clip = to_mono(part)
-        if not is_silent(clip) and float(clip @ clip) > energy:
-            best, energy = clip, float(clip @ clip)
+        clip = mixed(part)
+        if not is_silent(clip) and float(np.vdot(clip, clip)) > energy:
+            best, energy = (at, clip), float(np.vdot(clip, clip))
+        at += len(part)
     if best is None:
         raise AudioError("is silent")
     return best
-
-
-def _filled(y: Array, samples: int) -> Array:
-    """Exactly ``samples`` samples: repeated if there are fewer, cut if there are more."""
-    return y[:samples] if len(y) >= samples else np.resize(y, samples)

@@ -59,6 +59,10 @@ def opened(path: Path) -> Iterator[Recording]:
         yield recording
 
 
+class ShorterError(Exception):
+    """A recording turned out to be shorter than was thought; never leaves this package."""
+
+
 class Recording:
     """The samples of a file.
 
@@ -66,6 +70,7 @@ class Recording:
         rate: samples a second.
         frames: length in samples of one channel: as the header says, until a part turns out to
             be missing; then as it really is.
+        channels: number of channels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,31 +78,32 @@ class Recording:
         with self._open() as stream:
             self.rate: int = stream.samplerate
             self.frames: int = stream.frames
-            self._channels: int = stream.channels
+            self.channels: int = stream.channels
         if not MIN_RATE <= self.rate <= MAX_RATE:
             raise AudioError(
                 f"has {self.rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used"
             )
+        self._nothing: Array = np.empty((0, self.channels), dtype=np.float32)
         self._trusted = 0 < self.frames < MAX_FRAMES
         if not self._trusted:
             self._count()
 
-    def parts(self, starts: list[int], length: int) -> list[Array] | None:
-        """Parts of ``length`` frames (less at the end): float32 [frames, channels] each.
+    def parts(self, starts: list[int], length: int) -> Iterator[Array]:
+        """Parts of ``length`` frames (less at the end), in order: float32 [frames, channels] each.
 
-        None if the file turns out to be shorter than was thought (cut in the middle, or its
-        length was an estimate): ``frames`` is now right, and other starts may be wanted.
+        Args:
+            starts: first frames, ascending; parts may overlap, and nothing is decoded twice.
+            length: frames of a part.
+
+        Raises:
+            ShorterError: the file is shorter than was thought (cut in the middle, or its length was
+                an estimate): ``frames`` is now right, and other starts may be wanted.
         """
-        if self._trusted:
-            found = self._by_seeking(starts, length)
-            if found is None:
-                self._count()
-            return found
-        return self._from_beginning(starts, length)
+        return (self._by_seeking if self._trusted else self._from_beginning)(starts, length)
 
     def blocks(self, frames: int | None = None) -> Iterator[Array]:
         """All that can be decoded, ``frames`` at a time; an error in the middle ends it."""
-        size = frames or max(1, BLOCK_SAMPLES // self._channels)
+        size = frames or max(1, BLOCK_SAMPLES // self.channels)
         try:
             with self._open() as stream:
                 while len(block := stream.read(size, dtype="float32", always_2d=True)):
@@ -105,33 +111,35 @@ class Recording:
         except soundfile.LibsndfileError:
             return
 
-    def _by_seeking(self, starts: list[int], length: int) -> list[Array] | None:
-        found = []
-        try:
-            with self._open() as stream:
-                for start in starts:
-                    wanted = min(length, self.frames - start)
-                    stream.seek(start)
-                    part = stream.read(wanted, dtype="float32", always_2d=True)
-                    if len(part) < wanted:
-                        return None
-                    found.append(part)
-        except soundfile.LibsndfileError:
-            return None
-        return found
+    def _by_seeking(self, starts: list[int], length: int) -> Iterator[Array]:
+        held, at = self._nothing, 0  # the last part, and its first frame
+        with self._open() as stream:
+            for start in starts:
+                wanted = min(length, self.frames - start)
+                known = held[start - at :]
+                try:
+                    if start > at + len(held):
+                        stream.seek(start)
+                    fresh = stream.read(wanted - len(known), dtype="float32", always_2d=True)
+                except soundfile.LibsndfileError:
+                    fresh = self._nothing
+                held, at = np.concatenate([known, fresh]) if len(known) else fresh, start
+                if len(held) < wanted:
+                    self._count()
+                    raise ShorterError
+                yield held
 
-    def _from_beginning(self, starts: list[int], length: int) -> list[Array]:
-        pieces: list[list[Array]] = [[] for _ in starts]
-        at = 0
-        for block in self.blocks():
-            for start, kept in zip(starts, pieces, strict=True):
-                piece = block[max(0, start - at) : max(0, start + length - at)]
-                if len(piece):
-                    kept.append(piece)
-            at += len(block)
-            if at >= max(starts) + length:
-                break
-        return [np.concatenate(kept) for kept in pieces]
+    def _from_beginning(self, starts: list[int], length: int) -> Iterator[Array]:
+        blocks = self.blocks()
+        held, at, read = self._nothing, 0, 0
+        for start in starts:
+            pieces = [held[start - at :]]
+            while read < start + length and (block := next(blocks, None)) is not None:
+                if read + len(block) > start:
+                    pieces.append(block[max(0, start - read) :])
+                read += len(block)
+            held, at = np.concatenate(pieces), start
+            yield held[:length]
 
     def _count(self) -> None:
         """Learn the real length by decoding everything once, without keeping it."""
@@ -141,14 +149,6 @@ class Recording:
     def _open(self) -> soundfile.SoundFile:
         # As bytes, since a name on disk need not be valid text.
         return soundfile.SoundFile(os.fsencode(self._path) if os.name == "posix" else self._path)
-
-
-def printable(path: Path) -> str:
-    """A file's name as one line of valid text, for messages."""
-    text = os.fsencode(path).decode("utf-8", errors="replace")
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def _known_to_libsndfile(path: Path) -> Recording | None:

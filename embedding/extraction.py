@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from datasets.errors import ArtifactError, AudioError, InvalidArgumentError
-from embedding.audio import load_snippets
+from embedding.audio import snippets_of
 from embedding.cache import ImageCache, read_entry, write_entry
 from embedding.config import HyperImageConfig, SnippetConfig
 from embedding.hyperimage import hyperimage
 from embedding.pool import Crashed, in_processes
 from embedding.progress import progress_bar
+from embedding.recording_source import RecordingFile, Source, on_disk
 
 Array = NDArray[np.float32]
 
@@ -33,8 +34,10 @@ class Failure:
     """A recording that could not be used."""
 
     path: Path
+    """The file; for bytes and file objects a temporary one, which is gone."""
+
     message: str
-    """One line that names the file and says why."""
+    """One line that names the recording and says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class Extraction:
     """float32 [n_images, channels, height, width], in the order of the recordings."""
 
     recording: NDArray[np.int64]
-    """For each image the position of its recording in the paths that were given."""
+    """For each image the position of its recording among those that were given."""
 
     failures: tuple[Failure, ...]
     """Recordings without images."""
@@ -55,7 +58,7 @@ class Extraction:
 
 
 def extract(
-    paths: Sequence[Path | str],
+    recordings: Sequence[Source],
     snippet: SnippetConfig,
     hyperimage: HyperImageConfig,
     *,
@@ -66,7 +69,7 @@ def extract(
     """Hyper-images of recordings; one that cannot be used is reported, not raised.
 
     Args:
-        paths: the recordings.
+        recordings: paths, contents as bytes, or binary file objects.
         snippet: which parts of them.
         hyperimage: which picture.
         workers: processes that decode, so that not even a crash in a decoder costs more than its
@@ -76,14 +79,17 @@ def extract(
         progress: show a progress bar.
 
     Raises:
-        InvalidArgumentError: ``workers`` is negative.
+        AudioError: a file object cannot be read to its end.
+        InvalidArgumentError: ``workers`` is negative, or something is no recording.
         ArtifactError: the cache's folder cannot be made.
     """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
-    files = [Path(path) for path in paths]
     results: dict[int, Array | str] = {}
-    with progress_bar("reading recordings", len(files), shown=progress) as advance:
+    with (
+        on_disk(recordings) as files,
+        progress_bar("reading recordings", len(files), shown=progress) as advance,
+    ):
         jobs = []
         for job, cached in _look_up(files, snippet, hyperimage, cache):
             if cached is None:
@@ -104,7 +110,7 @@ class _Job:
     """One recording to be decoded."""
 
     number: int
-    path: Path
+    file: RecordingFile
     snippet: SnippetConfig
     hyperimage: HyperImageConfig
     entry: Path | None
@@ -112,12 +118,12 @@ class _Job:
 
 
 def _look_up(
-    files: list[Path], snippet: SnippetConfig, config: HyperImageConfig, cache: Path | None
+    files: list[RecordingFile], snippet: SnippetConfig, config: HyperImageConfig, cache: Path | None
 ) -> Iterator[tuple[_Job, Array | None]]:
     """The job of each file, and its images if the cache has them."""
     if cache is None:
-        for number, path in enumerate(files):
-            yield _Job(number, path, snippet, config, None), None
+        for number, file in enumerate(files):
+            yield _Job(number, file, snippet, config, None), None
         return
     try:
         Path(cache).mkdir(parents=True, exist_ok=True)
@@ -128,7 +134,7 @@ def _look_up(
 
     def look_up(number: int) -> tuple[_Job, Array | None]:
         try:
-            entry = images.entry(files[number])
+            entry = images.entry(files[number].path)
         except (OSError, ValueError):
             # Reported with its reason when it is decoded.
             return _Job(number, files[number], snippet, config, None), None
@@ -150,7 +156,7 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | 
     workers = min(workers or available_cores(), len(jobs))
     for job, result in in_processes(_images_or_reason, jobs, workers):
         if isinstance(result, Crashed):
-            yield job, f"{job.path}: the decoder crashed on it"
+            yield job, f"{job.file.name}: the decoder crashed on it"
         else:
             yield job, result
 
@@ -158,16 +164,16 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | 
 def _images_or_reason(job: _Job) -> Array | str:
     """Images [n, channels, height, width] of a recording, or why there are none."""
     try:
-        snippets = load_snippets(job.path, job.snippet, job.hyperimage.sample_rate)
+        snippets = snippets_of(job.file, job.snippet, job.hyperimage.sample_rate)
         try:
-            images = np.stack([hyperimage(y, job.hyperimage) for y in snippets])
+            images = np.stack([hyperimage(found.samples, job.hyperimage) for found in snippets])
         except AudioError as error:
-            return f"{job.path}: {error}"
+            return f"{job.file.name}: {error}"
     except AudioError as error:
         return str(error)
     except Exception as error:
         # Whatever else an odd file brings about, it must not cost the other thousand.
-        return f"{job.path}: cannot be used ({type(error).__name__}: {error})"
+        return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
     if job.entry:
         # A full disk costs the cache, not the images.
         with suppress(OSError):
@@ -176,7 +182,10 @@ def _images_or_reason(job: _Job) -> Array | str:
 
 
 def _assembled(
-    files: list[Path], results: dict[int, Array | str], config: HyperImageConfig, extracted: int
+    files: list[RecordingFile],
+    results: dict[int, Array | str],
+    config: HyperImageConfig,
+    extracted: int,
 ) -> Extraction:
     good = [n for n in range(len(files)) if not isinstance(results[n], str)]
     parts = [np.asarray(results[n], dtype=np.float32) for n in good]
@@ -185,7 +194,7 @@ def _assembled(
         images=np.concatenate(parts) if parts else empty,
         recording=np.repeat(np.array(good, dtype=np.int64), [len(part) for part in parts]),
         failures=tuple(
-            Failure(files[n], message)
+            Failure(files[n].path, message)
             for n in range(len(files))
             if isinstance(message := results[n], str)
         ),

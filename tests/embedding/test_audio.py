@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from datasets.errors import AudioError
 from embedding import audio
 from embedding.config import SnippetConfig
+from embedding.recording_source import RecordingFile
 
 RATE = 22050
 
@@ -19,38 +18,6 @@ RATE = 22050
 def ramp(seconds: float, rate: int = RATE) -> np.ndarray:
     """Samples that tell their own time: from 0 at the start to 0.5 at the end."""
     return np.linspace(0, 0.5, round(seconds * rate), dtype=np.float32)
-
-
-class TestPlaces:
-    def test_one_snippet(self) -> None:
-        places = {"start": 0, "middle": 50, "end": 100}
-        for position, start in places.items():
-            snippet = SnippetConfig(seconds=1, position=position)
-            assert audio.snippet_starts(300, 200, snippet) == [start]
-
-    def test_several_are_spread_evenly(self) -> None:
-        # 1,000 frames in 4 parts: middles 125, 375, 625, 875; snippets of 100 around them.
-        assert audio.snippet_starts(1000, 100, SnippetConfig(count=4)) == [75, 325, 575, 825]
-
-    def test_they_stay_inside(self) -> None:
-        # Middles 50 and 150 of 200 frames, of snippets of 150: starts -25 and 75.
-        assert audio.snippet_starts(200, 150, SnippetConfig(count=2)) == [0, 50]
-
-    def test_a_recording_shorter_than_a_snippet_has_one(self) -> None:
-        assert audio.snippet_starts(99, 100, SnippetConfig(count=5)) == [0]
-
-    @given(
-        frames=st.integers(1, 10**7),
-        length=st.integers(1, 10**6),
-        count=st.integers(1, 50),
-        position=st.sampled_from(["start", "middle", "end"]),
-    )
-    def test_always_inside(self, frames: int, length: int, count: int, position: str) -> None:
-        starts = audio.snippet_starts(frames, length, SnippetConfig(count=count, position=position))
-        assert starts == sorted(set(starts))
-        assert 1 <= len(starts) <= count
-        assert starts[0] >= 0
-        assert starts[-1] + min(length, frames) <= frames
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
@@ -115,6 +82,112 @@ class TestMono:
 
     def test_of_huge_samples_does_not_overflow(self) -> None:
         assert np.isfinite(audio.to_mono(np.full((2, 8), 3e38, dtype=np.float32))).all()
+
+
+class TestStereo:
+    def test_two_channels_stay_as_they_are(self) -> None:
+        samples = np.array([[1, 0], [0.2, 0.4]], dtype=np.float32)
+        np.testing.assert_array_equal(audio.to_stereo(samples), samples)
+
+    def test_one_channel_is_both(self) -> None:
+        samples = np.array([[1], [0.5]], dtype=np.float32)
+        np.testing.assert_array_equal(audio.to_stereo(samples), [[1, 1], [0.5, 0.5]])
+
+    def test_of_more_it_is_the_first_two_or_where_they_are_silent_the_mean(self) -> None:
+        samples = np.array([[1, 0, 4, 4], [0.2, 0.4, 0, 0]], dtype=np.float32)
+        np.testing.assert_array_equal(audio.to_stereo(samples), samples[:, :2])
+        samples[:, :2] = 0
+        np.testing.assert_array_equal(audio.to_stereo(samples), [[2, 2], [0, 0]])
+
+    def test_a_snippet_of_a_stereo_recording(self, recording) -> None:
+        left, right = ramp(6), -0.5 * ramp(6)
+        path = recording(samples=np.stack([left, right], axis=1), subtype="FLOAT")
+        file = RecordingFile(path, "song.wav")
+        snippet = SnippetConfig(seconds=2, position="at", at=3.0)
+        (found,) = audio.snippets_of(file, snippet, RATE, channels=2)
+        assert found.start == 3.0
+        assert found.samples.dtype == np.float32
+        np.testing.assert_allclose(
+            found.samples, np.stack([left, right])[:, 3 * RATE : 5 * RATE], atol=1e-6
+        )
+
+    def test_a_short_one_is_repeated(self, recording) -> None:
+        samples = np.stack([ramp(1), -ramp(1)], axis=1)
+        file = RecordingFile(recording(samples=samples, subtype="FLOAT"), "song.wav")
+        (found,) = audio.snippets_of(file, SnippetConfig(seconds=2), RATE, channels=2)
+        np.testing.assert_allclose(found.samples, np.tile(samples.T, 2), atol=1e-6)
+
+
+class TestWholeRecordings:
+    @pytest.mark.parametrize("extension", ["wav", "flac"])
+    def test_windows_follow_one_another_and_the_last_ends_with_the_recording(
+        self, recording, extension: str
+    ) -> None:
+        path = recording(f"song.{extension}", samples=ramp(9.5))
+        windows = audio.load_snippets(path, SnippetConfig(position="whole", seconds=2), RATE)
+        whole = soundfile.read(path, dtype="float32")[0]
+        starts = [0, 2 * RATE, 4 * RATE, 6 * RATE, round(7.5 * RATE)]
+        assert len(windows) == len(starts)
+        for start, window in zip(starts, windows, strict=True):
+            np.testing.assert_array_equal(window, whole[start : start + 2 * RATE])
+
+    def test_windows_may_overlap(self, recording) -> None:
+        path = recording(samples=ramp(5))
+        snippet = SnippetConfig(position="whole", seconds=2, hop=1)
+        windows = audio.load_snippets(path, snippet, RATE)
+        assert len(windows) == 4
+        np.testing.assert_array_equal(windows[0][RATE:], windows[1][:RATE])
+
+    def test_every_sample_is_decoded_once(self, recording, monkeypatch) -> None:
+        path = recording("song.flac", seconds=9)
+        read = []
+        original = soundfile.SoundFile.read
+
+        def counting(self, frames=-1, *args, **kwargs):
+            read.append(frames)
+            return original(self, frames, *args, **kwargs)
+
+        monkeypatch.setattr(soundfile.SoundFile, "read", counting)
+        audio.load_snippets(path, SnippetConfig(position="whole", seconds=3, hop=1), RATE)
+        assert sum(read) == 9 * RATE
+
+    @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+    @pytest.mark.parametrize("hop", [None, 0.7, 3.0])
+    def test_of_a_cut_recording_what_there_is(self, recording, extension: str, hop) -> None:
+        path = recording(f"cut.{extension}", seconds=20)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        snippet = SnippetConfig(position="whole", seconds=2, hop=hop)
+        windows = audio.load_snippets(path, snippet, RATE)
+        # Half of the bytes are 8 to 12 s; the first window takes 2 s of them, every other a hop.
+        assert 6 / (hop or 2) <= len(windows) - 1 <= 10 / (hop or 2) + 1
+        assert all(np.abs(window).max() > 0.3 for window in windows)
+
+
+class TestPlaces:
+    def test_at_a_time(self, recording) -> None:
+        path = recording(samples=ramp(9), subtype="FLOAT")
+        (y,) = audio.load_snippets(path, SnippetConfig(position="at", at=2.5), RATE)
+        np.testing.assert_array_equal(y, ramp(9)[round(2.5 * RATE) :][: 5 * RATE])
+
+    def test_a_time_after_the_end_is_an_error(self, recording) -> None:
+        with pytest.raises(AudioError, match=r"has 6 s of sound; .* start at 72\.5 s"):
+            audio.load_snippets(recording(), SnippetConfig(position="at", at=72.5), RATE)
+
+    def test_silence_at_the_wanted_time_is_an_error(self, recording) -> None:
+        path = recording(samples=np.concatenate([ramp(6), np.zeros(6 * RATE)]))
+        with pytest.raises(AudioError, match=r"song\.wav: is silent from 6\.5 s on"):
+            audio.load_snippets(path, SnippetConfig(position="at", at=6.5), RATE)
+
+    def test_a_random_place_depends_on_recording_and_seed_alone(self, recording, tmp_path) -> None:
+        def place(path: Path, seed: int) -> float:
+            snippet = SnippetConfig(seconds=1, position="random", seed=seed)
+            return float(audio.load_snippets(path, snippet, RATE)[0][0])
+
+        path = recording("a.wav", samples=ramp(60), subtype="FLOAT")
+        copy = recording("b.wav", samples=ramp(60), subtype="FLOAT")
+        other = recording("c.wav", samples=np.append(ramp(60)[:-1], 0.4), subtype="FLOAT")
+        assert place(path, 3) == place(copy, 3) == place(path, 3)
+        assert len({place(path, 3), place(path, 4), place(other, 3)}) == 3
 
 
 class TestShortAndSilent:

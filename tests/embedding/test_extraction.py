@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from embedding import extraction
-from embedding.audio import load_snippets
+from embedding.audio import load_snippets, snippets_of
 from embedding.config import HyperImageConfig, SnippetConfig
 from embedding.extraction import extract
 from embedding.hyperimage import hyperimage
@@ -78,15 +79,31 @@ def test_nothing_usable_gives_no_images(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch) -> None:
-    def failing(path, snippet, rate):
-        if path == songs[1]:
+    def failing(file, snippet, rate):
+        if file.path == songs[1]:
             raise MemoryError("too large")
-        return load_snippets(path, snippet, rate)
+        return snippets_of(file, snippet, rate)
 
-    monkeypatch.setattr(extraction, "load_snippets", failing)
+    monkeypatch.setattr(extraction, "snippets_of", failing)
     found = extract(songs, SNIPPET, IMAGE)
     assert found.recording.tolist() == [0, 2, 3, 4]
     assert found.failures[0].message == f"{songs[1]}: cannot be used (MemoryError: too large)"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_bytes_and_file_objects_are_as_good_as_paths(
+    songs: list[Path], workers: int, tmp_path: Path
+) -> None:
+    expected = extract(songs[:3], SNIPPET, IMAGE, cache=tmp_path)
+    upload = io.BytesIO(b"la la la" * 50)
+    upload.name = "upload.mp3"
+    with songs[2].open("rb") as stream:
+        sources = [songs[0], songs[1].read_bytes(), upload, stream]
+        found = extract(sources, SNIPPET, IMAGE, workers=workers)
+    np.testing.assert_array_equal(found.images, expected.images)
+    assert found.recording.tolist() == [0, 1, 3]
+    assert found.failures[0].message.startswith("upload.mp3: cannot be decoded")
+    assert extract([songs[1].read_bytes()], SNIPPET, IMAGE, cache=tmp_path).extracted == 0
 
 
 def test_a_negative_number_of_workers_is_an_error(songs: list[Path]) -> None:
@@ -193,7 +210,7 @@ class TestCrash:
         bad = songs[2]
 
         def crashing(job):
-            if job.path == bad:
+            if job.file.path == bad:
                 os.kill(os.getpid(), signal.SIGSEGV)
             return original(job)
 

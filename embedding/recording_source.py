@@ -1,0 +1,129 @@
+"""Where a recording comes from: a path, bytes, or a binary file object such as an upload.
+
+Decoders want a file on disk (ffmpeg has to seek in it, and decoding in another process has to find
+it), so bytes and file objects are written to a temporary one first. Everything that holds for a
+file, the checks and the safety of its decoding, then holds for them too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from datasets.errors import AudioError, InvalidArgumentError
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+"""A recording: the path of a file, its content, or a binary file object read from where it stands
+to its end."""
+
+MAX_BYTES = 4 << 30
+"""Longest content taken from a file object, so that one without an end does not fill the disk."""
+
+BLOCK_BYTES = 1 << 20
+"""Bytes read from a file object at a time."""
+
+MAX_NAME = 200
+"""Characters of an upload's name that a message repeats."""
+
+
+@dataclass(frozen=True)
+class RecordingFile:
+    """A recording on disk; itself a path and so a :data:`Source`, that keeps its name."""
+
+    path: Path
+    """Where it can be read from."""
+
+    name: str
+    """What messages call it; one line of valid text."""
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+
+@contextmanager
+def on_disk(sources: Sequence[Source]) -> Iterator[list[RecordingFile]]:
+    """The recordings as files, for as long as the block lasts; paths are not looked at.
+
+    Raises:
+        AudioError: a file object cannot be read, or has no end; the message names it.
+        InvalidArgumentError: something else than a path, bytes or a binary file object.
+    """
+    with ExitStack() as stack:
+        folder: Path | None = None
+        files = []
+        for number, source in enumerate(sources):
+            if isinstance(source, RecordingFile):
+                files.append(source)
+            elif isinstance(source, str | os.PathLike):
+                files.append(RecordingFile(Path(source), printable(source)))
+            else:
+                if folder is None:
+                    made = stack.enter_context(tempfile.TemporaryDirectory(prefix="coldtune-"))
+                    folder = Path(made)
+                files.append(_written(source, folder, number))
+        yield files
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A name as one line of valid text, for messages."""
+    text = os.fsencode(name).decode("utf-8", errors="replace")
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFile:
+    if isinstance(source, bytes | bytearray | memoryview):
+        path = folder / str(number)
+        path.write_bytes(source)
+        return RecordingFile(path, f"recording of {len(source):,} bytes")
+    if not callable(getattr(source, "read", None)):
+        raise InvalidArgumentError(
+            f"a recording is a path, bytes or a binary file object, not {type(source).__name__}"
+        )
+    name = _name(source)
+    # Some formats are known by the end of the name alone.
+    suffix = Path(name).suffix
+    path = folder / (str(number) + (suffix if suffix[1:].isalnum() and suffix.isascii() else ""))
+    _copy(source, path, name)
+    return RecordingFile(path, name)
+
+
+def _name(stream: BinaryIO) -> str:
+    """The name that a file object has for itself; web frameworks call it ``filename``."""
+    for attribute in ("filename", "name"):
+        name = getattr(stream, attribute, None)
+        if isinstance(name, str) and name:
+            return printable(name)[-MAX_NAME:]
+    return "uploaded recording"
+
+
+def _copy(stream: BinaryIO, path: Path, name: str) -> None:
+    size = 0
+    with path.open("wb") as target:
+        while block := _read(stream, name):
+            size += len(block)
+            if size > MAX_BYTES:
+                raise AudioError(f"{name}: is larger than {MAX_BYTES >> 30} GiB")
+            target.write(block)
+
+
+def _read(stream: BinaryIO, name: str) -> bytes:
+    try:
+        block: object = stream.read(BLOCK_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{name}: cannot be read: {reason}") from error
+    if isinstance(block, bytes | bytearray | memoryview):
+        return bytes(block)
+    if hasattr(block, "close"):  # a coroutine that nobody will wait for
+        block.close()
+    raise InvalidArgumentError(
+        f"{name}: reading it gives {type(block).__name__}, not bytes; "
+        "a recording is opened in binary mode and not asynchronously"
+    )
