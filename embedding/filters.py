@@ -10,7 +10,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InvalidArgumentError
+
 Matrix = NDArray[np.float32]
+
+C1 = 440.0 * 2 ** (-45 / 12)
+"""Frequency of the note C1 (MIDI 24), 32.7 Hz, where the logarithmic axes begin."""
 
 
 @cache
@@ -25,11 +30,16 @@ def hann(length: int) -> NDArray[np.float64]:
 def mel_bank(sr: int, n_fft: int, n_mels: int) -> Matrix:
     """Triangular filters of equal area on Slaney's mel scale, 0 to sr/2: [n_mels, 1 + n_fft/2]."""
     edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))
-    ramps = edges[:, None] - _bin_frequencies(sr, n_fft)[None, :]
+    ramps = edges[:, None] - fft_frequencies(sr, n_fft)[None, :]
     widths = np.diff(edges)[:, None]
     rising, falling = -ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]
     weights = np.maximum(0, np.minimum(rising, falling))
     return _frozen(weights * (2 / (edges[2:] - edges[:-2]))[:, None])
+
+
+def mel_centres(sr: int, n_mels: int) -> NDArray[np.float64]:
+    """Frequency in Hz at which each filter of :func:`mel_bank` peaks: float64 [n_mels]."""
+    return _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))[1:-1].astype(np.float64)
 
 
 @cache
@@ -82,7 +92,7 @@ def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tupl
 
     A band starts one bin early and gives up its last, as in librosa; the top one reaches sr/2.
     """
-    frequencies = _bin_frequencies(sr, n_fft)
+    frequencies = fft_frequencies(sr, n_fft)
     edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
     bands = []
     for number, (low, high) in enumerate(pairwise(edges)):
@@ -91,6 +101,42 @@ def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tupl
         stop = len(frequencies) if number == n_bands else int(inside[-1])
         bands.append((start, stop))
     return tuple(bands)
+
+
+@cache
+def log_bank(sr: int, n_fft: int, fmin: float, fmax: float | None, bins_per_octave: int) -> Matrix:
+    """Means of FFT bins around logarithmic frequencies: [bins, 1 + n_fft/2], rows sum to 1.
+
+    A triangle reaches from one neighbouring frequency to the other, or over one FFT bin to each
+    side where that is more: then it is linear interpolation.
+    """
+    centres = log_frequencies(sr, fmin, fmax, bins_per_octave)[:, None]
+    step = 2 ** (1 / bins_per_octave)
+    bins = fft_frequencies(sr, n_fft)[None, :]
+    below = np.maximum(centres - centres / step, sr / n_fft)
+    above = np.maximum(centres * step - centres, sr / n_fft)
+    weights = np.maximum(
+        0, 1 - np.where(bins < centres, (centres - bins) / below, (bins - centres) / above)
+    )
+    return _frozen(weights / weights.sum(axis=1, keepdims=True))
+
+
+@cache
+def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Matrix:
+    """Lags of a tempogram to tempo classes from 60 beats a minute up: [n_tempi, n_lags].
+
+    Each class is the mean over its tempi in 30 to 480 beats a minute whose lag is at hand, each
+    interpolated linearly between lags.
+    """
+    octaves = np.arange(-1, 3)
+    tempi = 60 * 2 ** (np.arange(n_tempi)[:, None] / n_tempi + octaves[None, :])
+    lags = 60 * sr / (hop_length * tempi)
+    weights = np.maximum(0, 1 - np.abs(lags[:, :, None] - np.arange(n_lags)))
+    weights[lags > n_lags - 1] = 0
+    known = weights.sum(axis=(1, 2))
+    if not known.all():
+        raise InvalidArgumentError(f"a tempogram of {n_lags} lags is too short for some tempi")
+    return _frozen(weights.sum(axis=1) / known[:, None])
 
 
 @cache
@@ -108,14 +154,49 @@ def resize_bank(size: int, wanted: int) -> Matrix:
     return _frozen(weights / weights.sum(axis=1, keepdims=True))
 
 
+def fft_frequencies(sr: int, n_fft: int) -> NDArray[np.float64]:
+    """Frequency in Hz of each bin: float64 [1 + n_fft/2]."""
+    return np.asarray(np.arange(1 + n_fft // 2) * (sr / n_fft), dtype=np.float64)
+
+
+def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int, int]:
+    """First FFT bin, and bin after the last, from ``fmin`` to ``fmax`` Hz inclusive.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    start = max(0, int(np.ceil(fmin * n_fft / sr)))
+    stop = 1 + n_fft // 2
+    if fmax is not None:
+        stop = min(stop, 1 + int(np.floor(fmax * n_fft / sr)))
+    if start >= stop:
+        raise InvalidArgumentError(
+            f"no frequency of a window of {n_fft} samples at {sr} Hz lies in {fmin} to {fmax} Hz"
+        )
+    return start, stop
+
+
+def log_frequencies(
+    sr: int, fmin: float, fmax: float | None, bins_per_octave: int
+) -> NDArray[np.float64]:
+    """``fmin * 2 ** (k / bins_per_octave)`` Hz for all k up to ``fmax`` and sr/2.
+
+    Raises:
+        InvalidArgumentError: ``fmin`` is not positive, or above them.
+    """
+    highest = min(sr / 2, np.inf if fmax is None else fmax)
+    if not 0 < fmin <= highest:
+        raise InvalidArgumentError(
+            f"fmin must be above 0 and at most {highest:.6g} Hz; got {fmin:.6g} Hz"
+        )
+    steps = int(np.floor(bins_per_octave * np.log2(highest / fmin) + 1e-9))
+    return np.asarray(fmin * 2 ** (np.arange(steps + 1) / bins_per_octave), dtype=np.float64)
+
+
 def _frozen(matrix: NDArray[np.floating]) -> Matrix:
     result = np.ascontiguousarray(matrix, dtype=np.float32)
     result.flags.writeable = False  # shared by every caller
     return result
-
-
-def _bin_frequencies(sr: int, n_fft: int) -> NDArray[np.floating]:
-    return np.arange(1 + n_fft // 2) * (sr / n_fft)
 
 
 def _hz_to_mel(hertz: float) -> float:

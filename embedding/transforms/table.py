@@ -1,0 +1,292 @@
+"""The table of all transforms: what each shows, on which axis, in which unit, and how to get it.
+
+Hyper-images and drawings are made from this one list, so a transform that is added here can be
+drawn and stacked at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding import filters
+from embedding.transforms import harmony, melody, rhythm, spectrum, timbre, transcription
+from embedding.transforms.sound import Sound
+
+Array = NDArray[np.float32]
+Positions = NDArray[np.float64]
+
+N_MFCC = 20
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the rows of a transform stand for."""
+
+    quantity: str
+    """Such as ``frequency``; "" for a curve, whose value is drawn upwards."""
+
+    unit: str
+    """``Hz``, ``MIDI note``, ``s``, ``beats/min``; "" where the rows are plain numbers."""
+
+    scale: Literal["linear", "log"] = "linear"
+    """Whether rows are evenly spaced, or by equal ratios."""
+
+    names: tuple[str, ...] = ()
+    """Names of the rows, where they have some."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One entry of the table."""
+
+    name: str
+    """Key, as in the layout of a hyper-image."""
+
+    title: str
+    """For people."""
+
+    kind: Literal["picture", "curve", "waveform"]
+    """``picture``: [rows, frames]; ``curve``: [frames]; ``waveform``: [samples]."""
+
+    axis: Axis
+    """What the rows are."""
+
+    value: str
+    """What the values are, and their unit: ``power``, ``dB``, ``Hz``, …"""
+
+    source: str
+    """Paragraphs and figures of US 2018/0276540 A1."""
+
+    compute: Callable[[Sound], Array]
+    """The values."""
+
+    positions: Callable[[Sound], Positions] | None = None
+    """Place of each row on the axis, in its unit; None where rows count from 0."""
+
+    @property
+    def is_power(self) -> bool:
+        """Whether values are power, to be looked at in dB."""
+        return self.value == "power"
+
+
+PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+TONNETZ = ("fifth x", "fifth y", "minor x", "minor y", "major x", "major y")
+_HZ = Axis("frequency", "Hz")
+_LOG_HZ = Axis("frequency", "Hz", "log")
+_NOTE = Axis("note", "MIDI note")
+_CURVE = Axis("", "")
+
+
+def _mel_centres(sound: Sound) -> Positions:
+    return filters.mel_centres(sound.sr, sound.n_mels)
+
+
+def _contrast_edges(sound: Sound) -> Positions:
+    return np.array([0.0, *(200.0 * 2.0**octave for octave in range(sound.octaves))], np.float64)
+
+
+def _constant_q_notes(sound: Sound) -> Positions:
+    return np.arange(24.0, 24 + len(sound.constant_q), dtype=np.float64)
+
+
+def _side(number: int) -> Callable[[Sound], Array]:
+    # A recording of one channel sounds the same on both sides.
+    return lambda sound: sound.channels[min(number, len(sound.channels) - 1)]
+
+
+_ALL = (
+    Transform(
+        "waveform_left",
+        "Waveform, left",
+        "waveform",
+        _CURVE,
+        "amplitude",
+        "37, Fig. 4A, 5B",
+        _side(0),
+    ),
+    Transform(
+        "waveform_right",
+        "Waveform, right",
+        "waveform",
+        _CURVE,
+        "amplitude",
+        "37, Fig. 4C, 5B",
+        _side(1),
+    ),
+    Transform(
+        "linear",
+        "Linear-frequency power spectrum",
+        "picture",
+        _HZ,
+        "power",
+        "38, Fig. 4B, 5B",
+        lambda sound: sound.power,
+        lambda sound: spectrum.linear_frequencies(sound.sr, sound.n_fft),
+    ),
+    Transform(
+        "log",
+        "Log-frequency power spectrum",
+        "picture",
+        _LOG_HZ,
+        "power",
+        "38, Fig. 4B",
+        lambda sound: spectrum.log_spectrum(S=sound.power, sr=sound.sr),
+        lambda sound: spectrum.log_frequencies(sound.sr),
+    ),
+    Transform(
+        "constant_q_note",
+        "Constant-Q power spectrum (note)",
+        "picture",
+        _NOTE,
+        "power",
+        "38, Fig. 4B",
+        lambda sound: sound.constant_q,
+        _constant_q_notes,
+    ),
+    Transform(
+        "constant_q_hz",
+        "Constant-Q power spectrum (Hz)",
+        "picture",
+        _LOG_HZ,
+        "power",
+        "38, Fig. 4B",
+        lambda sound: sound.constant_q,
+        lambda sound: filters.C1 * 2 ** (np.arange(len(sound.constant_q)) / 12),
+    ),
+    Transform(
+        "chroma",
+        "Chromagram",
+        "picture",
+        Axis("pitch class", "", names=PITCH_CLASSES),
+        "share of the strongest",
+        "39, Fig. 4D",
+        lambda sound: sound.chromagram,
+    ),
+    Transform(
+        "tempogram",
+        "Tempogram",
+        "picture",
+        Axis("lag", "s"),
+        "autocorrelation",
+        "39, Fig. 4E",
+        # Beyond half the window hardly any of it overlaps its shifted self.
+        lambda sound: sound.lags[: sound.tempogram_frames // 2],
+        lambda sound: np.arange(sound.tempogram_frames // 2) * sound.hop_length / sound.sr,
+    ),
+    Transform(
+        "cyclic_tempogram",
+        "Cyclic tempogram",
+        "picture",
+        Axis("tempo", "beats/min", "log"),
+        "autocorrelation",
+        "39",
+        lambda sound: rhythm.cyclic_tempogram(
+            lags=sound.lags, sr=sound.sr, hop_length=sound.hop_length
+        ),
+        lambda sound: 60.0 * 2 ** (np.arange(60) / 60),
+    ),
+    Transform(
+        "mel",
+        "Mel-spectrogram",
+        "picture",
+        Axis("frequency (mel scale)", "Hz"),
+        "power",
+        "40",
+        lambda sound: sound.mel,
+        _mel_centres,
+    ),
+    Transform(
+        "mfcc",
+        "MFCC",
+        "picture",
+        Axis("coefficient", ""),
+        "dB",
+        "51",
+        lambda sound: timbre.mfcc(log_mel=sound.log_mel, n_mfcc=N_MFCC),
+    ),
+    Transform(
+        "contrast",
+        "Spectral contrast",
+        "picture",
+        Axis("octave from", "Hz"),
+        "dB",
+        "52",
+        lambda sound: timbre.contrast(S=sound.power, sr=sound.sr, n_bands=sound.octaves),
+        _contrast_edges,
+    ),
+    Transform(
+        "tonnetz",
+        "Tonnetz",
+        "picture",
+        Axis("tonal centroid", "", names=TONNETZ),
+        "-1 .. 1",
+        "52",
+        lambda sound: harmony.tonnetz(chromagram=sound.chromagram),
+    ),
+    Transform(
+        "centroid",
+        "Spectral centroid",
+        "curve",
+        _CURVE,
+        "Hz",
+        "52",
+        lambda sound: timbre.centroid(S=sound.power, sr=sound.sr),
+    ),
+    Transform(
+        "onset_strength",
+        "Onset likelihood",
+        "curve",
+        _CURVE,
+        "dB",
+        "41",
+        lambda sound: sound.onsets,
+    ),
+    Transform(
+        "cepstral_pitch",
+        "Cepstral pitch",
+        "curve",
+        _CURVE,
+        "Hz",
+        "41",
+        lambda sound: sound.pitch,
+    ),
+    Transform(
+        "melodic_range",
+        "Melodic-range spectrogram (log)",
+        "picture",
+        _LOG_HZ,
+        "power",
+        "41, Fig. 4F, 5B",
+        lambda sound: melody.melodic_range(S=sound.power, sr=sound.sr),
+        lambda sound: melody.melodic_frequencies(sound.sr, sound.n_fft),
+    ),
+    Transform(
+        "melodic_range_linear",
+        "Melodic-range spectrogram (linear)",
+        "picture",
+        _HZ,
+        "power",
+        "41, Fig. 4G",
+        lambda sound: melody.melodic_range(S=sound.power, sr=sound.sr, scale="linear"),
+        lambda sound: melody.melodic_frequencies(sound.sr, sound.n_fft, scale="linear"),
+    ),
+    Transform(
+        "notes",
+        "Note transcription",
+        "picture",
+        _NOTE,
+        "salience",
+        "41",
+        lambda sound: transcription.note_salience(
+            y=sound.y, sr=sound.sr, hop_length=sound.hop_length
+        ),
+        lambda sound: transcription.LOWEST + np.arange(float(transcription.note_count(sound.sr))),
+    ),
+)
+
+TRANSFORMS = MappingProxyType({transform.name: transform for transform in _ALL})
+"""All transforms by name, in the order they are drawn."""

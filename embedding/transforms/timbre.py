@@ -1,0 +1,106 @@
+"""Timbre: bands even to the ear, their cepstrum, and the shape of the spectrum."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InvalidArgumentError
+from embedding import filters
+from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided, spectrogram, window_size
+
+Array = NDArray[np.float32]
+
+
+def mel(
+    *,
+    y: Array | None = None,
+    sr: int = 22050,
+    S: Array | None = None,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP,
+    n_mels: int = 128,
+) -> Array:
+    """Mel-spectrogram: power in bands even to the ear (paragraph 40): [n_mels, frames]."""
+    S = spectrogram(y, S, n_fft, hop_length)
+    return (S.T @ filters.mel_bank(sr, window_size(S), n_mels).T).T
+
+
+def mfcc(
+    *,
+    y: Array | None = None,
+    sr: int = 22050,
+    S: Array | None = None,
+    log_mel: Array | None = None,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP,
+    n_mels: int = 128,
+    n_mfcc: int = 20,
+) -> Array:
+    """Mel-frequency cepstral coefficients (paragraph 51): [n_mfcc, frames].
+
+    ``log_mel`` is a mel-spectrogram in decibels where that is at hand.
+    """
+    if log_mel is None:
+        log_mel = decibels(mel(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels))
+    return (log_mel.T @ filters.dct_bank(n_mfcc, len(log_mel)).T).T
+
+
+def contrast(
+    *,
+    y: Array | None = None,
+    sr: int = 22050,
+    S: Array | None = None,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP,
+    n_bands: int = 6,
+    fmin: float = 200.0,
+    quantile: float = 0.02,
+) -> Array:
+    """Spectral contrast: peaks over valleys in octave bands, in dB (paragraph 52).
+
+    Jiang, Lu, Zhang, Tao, Cai 2002, "Music type classification by spectral contrast feature".
+
+    Returns:
+        [n_bands + 1, frames]: below ``fmin``, then an octave each, the last up to sr/2.
+
+    Raises:
+        InvalidArgumentError: the highest band begins at or above sr/2.
+    """
+    if fmin * 2.0 ** (n_bands - 1) >= sr / 2:
+        raise InvalidArgumentError(
+            f"{n_bands} octaves from {fmin} Hz do not fit below half of {sr} Hz"
+        )
+    power = spectrogram(y, S, n_fft, hop_length).T
+    bands = filters.contrast_bands(sr, 2 * (power.shape[1] - 1), n_bands, fmin)
+    valleys = np.empty((n_bands + 1, len(power)), dtype=np.float32)
+    peaks = np.empty_like(valleys)
+    for number, (start, stop) in enumerate(bands):
+        band = power[:, start:stop]
+        # librosa counts the bin that it then leaves out of every band but the last.
+        size = stop - start + (number < n_bands)
+        n = max(1, int(np.rint(quantile * size)))
+        valleys[number], peaks[number] = _extremes(band, n)
+    return decibels(peaks) - decibels(valleys)
+
+
+def centroid(
+    *,
+    y: Array | None = None,
+    sr: int = 22050,
+    S: Array | None = None,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP,
+) -> Array:
+    """Spectral centroid: the mean frequency, weighted by magnitude, in Hz: [frames].
+
+    Paragraph 52. Equals ``librosa.feature.spectral_centroid``; 0 in a silent frame.
+    """
+    magnitude = np.sqrt(spectrogram(y, S, n_fft, hop_length).T)
+    frequencies = filters.fft_frequencies(sr, 2 * (magnitude.shape[1] - 1)).astype(np.float32)
+    return divided(magnitude @ frequencies, magnitude.sum(axis=1))
+
+
+def _extremes(band: Array, n: int) -> tuple[Array, Array]:
+    """Mean magnitude of the n weakest and of the n strongest bins of each frame of a power band."""
+    # Sorting all of it is several times faster than numpy's partial sort.
+    ordered = np.sort(band, axis=1)
+    return np.sqrt(ordered[:, :n]).mean(axis=1), np.sqrt(ordered[:, -n:]).mean(axis=1)
