@@ -4,12 +4,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedding.config import EncoderConfig, HyperImageConfig, SnippetConfig
+    from embedding.config import AugmentationConfig, EncoderConfig, HyperImageConfig, SnippetConfig
     from embedding.encoder import SongEncoder
 
-__all__ = ["EncoderConfig", "HyperImageConfig", "SnippetConfig", "SongEncoder"]
+__all__ = [
+    "AugmentationConfig",
+    "EncoderConfig",
+    "HyperImageConfig",
+    "SnippetConfig",
+    "SongEncoder",
+]
 
 _MODULES = {
+    "AugmentationConfig": "embedding.config",
     "EncoderConfig": "embedding.config",
     "HyperImageConfig": "embedding.config",
     "SnippetConfig": "embedding.config",

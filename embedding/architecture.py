@@ -1,44 +1,69 @@
-"""The patent's notation of a convolutional network, e.g. ``IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O``.
+"""Convolutional networks as a list of layers: their shapes, sizes and costs.
 
-US 2018/0276540 A1, paragraphs 54, 67 and 70 (Fig. 8):
-
-========  ============================================================================
-``I``     the input image; first
-``C(s,f,d)``  convolution: stride s, square receptive field f, depth d; then ReLU
-``L``     local response normalisation across channels
-``P``     max pooling, 3 x 3 with stride 2
-``F(n)``  fully connected layer of n units; then ReLU
-``O``     output: one score a class; last
-========  ============================================================================
-
-The activation of the last ``F`` is the embedding. A convolution is padded by (f - 1) // 2 and a
-pooling by 1, so that a map of N rows becomes (N - F + 2P) / S + 1, as in the TensorFlow CIFAR-10
-tutorial whose shape the patent takes.
+US 2018/0276540 A1, paragraphs 53 to 56, 67 and 70 (Fig. 8). :mod:`embedding.notation` reads and
+explains the notation that ``str`` of an architecture gives.
 """
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 from datasets.errors import InvalidArgumentError
 
-MAX_NUMBER = 1_000_000
+Shape = tuple[int, ...]
+PoolingKind = Literal["P", "A", "N"]
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """``C(stride, field, depth)``, followed by a ReLU."""
+    """``C(stride, field, depth)``, followed by a ReLU (after a ``B``, where one comes next)."""
 
     stride: int
     field: int
     depth: int
+    dilation: int = 1
+    given_padding: int | None = None
+
+    @property
+    def span(self) -> int:
+        """Rows that the receptive field spans: with dilation x, x · (field - 1) + 1."""
+        return self.dilation * (self.field - 1) + 1
 
     @property
     def padding(self) -> int:
-        """Zeros added on each side."""
-        return (self.field - 1) // 2
+        """Zeros added on each side; (span - 1) // 2 where nothing else was asked for."""
+        return (self.span - 1) // 2 if self.given_padding is None else self.given_padding
 
     def __str__(self) -> str:
-        return f"C({self.stride},{self.field},{self.depth})"
+        dilation = f",x{self.dilation}" if self.dilation != 1 else ""
+        padding = "" if self.given_padding is None else f",p{self.given_padding}"
+        return f"C({self.stride},{self.field},{self.depth}{dilation}{padding})"
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """``P`` maximum, ``A`` average, ``N`` L2 norm of a square field; by itself 3 x 3, stride 2."""
+
+    kind: PoolingKind = "P"
+    stride: int = 2
+    field: int = 3
+    given_padding: int | None = None
+
+    @property
+    def span(self) -> int:
+        """Rows that the field spans."""
+        return self.field
+
+    @property
+    def padding(self) -> int:
+        """Rows added on each side, which no pooling counts; (field - 1) // 2 by itself."""
+        return (self.field - 1) // 2 if self.given_padding is None else self.given_padding
+
+    def __str__(self) -> str:
+        if (self.stride, self.field, self.given_padding) == (2, 3, None):
+            return self.kind
+        padding = "" if self.given_padding is None else f",p{self.given_padding}"
+        return f"{self.kind}({self.stride},{self.field}{padding})"
 
 
 @dataclass(frozen=True)
@@ -50,15 +75,29 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Pooling:
-    """``P``: max pooling."""
-
-    stride: int = 2
-    field: int = 3
-    padding: int = 1
+class BatchNormalisation:
+    """``B``: batch normalisation (Ioffe and Szegedy 2015)."""
 
     def __str__(self) -> str:
-        return "P"
+        return "B"
+
+
+@dataclass(frozen=True)
+class GlobalPooling:
+    """``G``: mean over the rows, then mean and maximum over the columns (time): 2 · depth units."""
+
+    def __str__(self) -> str:
+        return "G"
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """``D(percent)``: that share of the values is zero in each step of a training."""
+
+    percent: int
+
+    def __str__(self) -> str:
+        return f"D({self.percent})"
 
 
 @dataclass(frozen=True)
@@ -71,7 +110,21 @@ class FullyConnected:
         return f"F({self.units})"
 
 
-Layer = Convolution | Normalisation | Pooling | FullyConnected
+Spatial = Convolution | Pooling
+Layer = Spatial | Normalisation | BatchNormalisation | GlobalPooling | Dropout | FullyConnected
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What a layer makes of one image, and what it costs."""
+
+    layer: str
+    shape: Shape
+    """(channels, height, width) or (units,) that come out."""
+    parameters: int
+    """Numbers that are learned."""
+    multiply_adds: int
+    """Multiplications with additions for one image, of convolutions and full connections."""
 
 
 @dataclass(frozen=True)
@@ -86,125 +139,79 @@ class Architecture:
     @property
     def dimension(self) -> int:
         """Length of the embedding: units of the last fully connected layer."""
-        last = self.layers[-1]
-        assert isinstance(last, FullyConnected)
-        return last.units
+        return [layer.units for layer in self.layers if isinstance(layer, FullyConnected)][-1]
 
-    def shapes(self, channels: int, height: int, width: int) -> list[tuple[int, ...]]:
+    def shapes(self, channels: int, height: int, width: int) -> list[Shape]:
         """Output shape of every layer for an image: (channels, height, width), or (units,).
 
         Raises:
             InvalidArgumentError: the image is too small for a layer, which is named.
         """
-        shape: tuple[int, ...] = (channels, height, width)
+        shape: Shape = (channels, height, width)
         shapes = []
         for number, layer in enumerate(self.layers, start=1):
-            if isinstance(layer, FullyConnected):
-                shape = (layer.units,)
-            elif isinstance(layer, Convolution | Pooling):
+            if isinstance(layer, Convolution | Pooling):
                 _check_fits(layer, number, shape, (height, width))
-                depth = layer.depth if isinstance(layer, Convolution) else shape[0]
-                shape = (depth, *(output_size(size, layer) for size in shape[1:]))
+            shape = output_shape(layer, shape)
             shapes.append(shape)
         return shapes
 
+    def report(
+        self, channels: int, height: int, width: int, outputs: int = 0
+    ) -> tuple[LayerReport, ...]:
+        """Shape, parameters and multiply-adds of every layer, the output of ``outputs`` last.
 
-def output_size(size: int, layer: Convolution | Pooling) -> int:
+        Raises: as :meth:`shapes`.
+        """
+        before: list[Shape] = [(channels, height, width), *self.shapes(channels, height, width)]
+        rows = [
+            LayerReport(str(layer), after, *_cost(layer, inputs, after))
+            for layer, inputs, after in zip(self.layers, before, before[1:], strict=False)
+        ]
+        if outputs:
+            weights = self.dimension * outputs
+            rows.append(LayerReport("O", (outputs,), weights + outputs, weights))
+        return tuple(rows)
+
+
+def output_size(size: int, layer: Spatial) -> int:
     """(N - F + 2P) / S + 1, rounded down: rows that are left of ``size`` rows (paragraph 55)."""
-    return (size - layer.field + 2 * layer.padding) // layer.stride + 1
+    return (size - layer.span + 2 * layer.padding) // layer.stride + 1
 
 
-def parse(text: str) -> Architecture:
-    """Read the notation.
-
-    Raises:
-        InvalidArgumentError: the text is not an architecture; the message points at the
-            character (counted from 1) where it goes wrong and says what was expected.
-    """
-    return Architecture(tuple(_Reader(text).layers()))
-
-
-class _Reader:
-    """Reads one character after the other and knows where it is."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-
-    def layers(self) -> Iterator[Layer]:
-        self.expect("I", "'I', the input")
-        flat = False
-        while self.peek() != "O":
-            start = self.at
-            letter = self.take("one of C, L, P, F, O")
-            if letter == "F":
-                (units,) = self.numbers(("units",))
-                flat = True
-                yield FullyConnected(units)
-                continue
-            if letter not in ("C", "L", "P"):
-                raise self.error(start, "one of C, L, P, F, O")
-            if flat:
-                raise self.error(start, "F or O, as a fully connected layer leaves no image")
-            if letter == "C":
-                stride, field, depth = self.numbers(("stride", "receptive field", "depth"))
-                yield Convolution(stride, field, depth)
-            else:
-                yield Normalisation() if letter == "L" else Pooling()
-        if not flat:
-            raise self.error(self.at, "an F(n) before the output, which gives the embedding")
-        self.at += 1
-        if self.at < len(self.text):
-            raise self.error(self.at, "nothing after 'O'")
-
-    def numbers(self, names: tuple[str, ...]) -> list[int]:
-        self.expect("(", f"'(' and {', '.join(names)}")
-        values = []
-        for position, name in enumerate(names):
-            if position:
-                self.expect(",", f"',' and the {name}")
-            values.append(self.number(name))
-        self.expect(")", f"')' after the {names[-1]}")
-        return values
-
-    def number(self, name: str) -> int:
-        start = self.at
-        while (character := self.peek()) is not None and character in "0123456789":
-            self.at += 1
-        digits = self.text[start : self.at]
-        # Leading zeros would not print back the same.
-        if not digits or digits[0] == "0" or len(digits) > 7 or int(digits) > MAX_NUMBER:
-            raise self.error(start, f"the {name}, a whole number from 1 to {MAX_NUMBER}")
-        return int(digits)
-
-    def peek(self) -> str | None:
-        return self.text[self.at] if self.at < len(self.text) else None
-
-    def take(self, wanted: str) -> str:
-        character = self.peek()
-        if character is None:
-            raise self.error(self.at, wanted)
-        self.at += 1
-        return character
-
-    def expect(self, wanted: str, description: str) -> None:
-        if self.peek() != wanted:
-            raise self.error(self.at, description)
-        self.at += 1
-
-    def error(self, at: int, wanted: str) -> InvalidArgumentError:
-        found = repr(self.text[at]) if at < len(self.text) else "the end"
-        return InvalidArgumentError(
-            f"architecture {self.text!r}, character {at + 1}: expected {wanted}; found {found}"
-        )
+def output_shape(layer: Layer, shape: Shape) -> Shape:
+    """Shape that a layer makes of (channels, height, width) or (units,)."""
+    match layer:
+        case FullyConnected(units):
+            return (units,)
+        case GlobalPooling():
+            return (2 * shape[0],)
+        case Convolution() | Pooling():
+            depth = layer.depth if isinstance(layer, Convolution) else shape[0]
+            return (depth, *(output_size(size, layer) for size in shape[1:]))
+        case _:
+            return shape
 
 
-def _check_fits(
-    layer: Convolution | Pooling, number: int, shape: tuple[int, ...], image: tuple[int, int]
-) -> None:
+def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int]:
+    """Parameters and multiply-adds of a layer."""
+    match layer:
+        case Convolution(field=field, depth=depth):
+            weights = before[0] * field * field * depth
+            return weights + depth, weights * after[1] * after[2]
+        case FullyConnected(units):
+            weights = math.prod(before) * units
+            return weights + units, weights
+        case BatchNormalisation():
+            return 2 * before[0], 0
+        case _:
+            return 0, 0
+
+
+def _check_fits(layer: Spatial, number: int, shape: Shape, image: tuple[int, int]) -> None:
     # With the padding any map gives an output; one that is no larger than the padding on one
     # side would be mostly made of zeros.
-    needed = max(layer.padding + 1, layer.field - 2 * layer.padding)
+    needed = max(layer.padding + 1, layer.span - 2 * layer.padding)
     if min(shape[1:]) < needed:
         raise InvalidArgumentError(
             f"an image of {image[0]} x {image[1]} is too small for the network: layer {number}, "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding.config import EncoderConfig
+    from embedding.targets import Target
 
 State = dict[str, "Tensor"]
 Epoch = dict[str, float]
 
-FORMAT = 3
+FORMAT = 4
 
 KEPT = 20
 """Trainings that a folder keeps: the latest ones."""
+
+_PARTS = ("weights", "optimiser", "average", "best")
 
 
 @dataclass
@@ -40,25 +44,36 @@ class Progress:
     weights: State = field(default_factory=dict)
     """Weights after the last epoch; none once the training is finished."""
 
-    momenta: State = field(default_factory=dict)
-    best_weights: State = field(default_factory=dict)
+    optimiser: State = field(default_factory=dict)
+    """What the optimiser remembers of each parameter, as ``parameter/quantity``."""
+
+    average: State = field(default_factory=dict)
+    """Running mean of the weights, where one is kept."""
+
+    best: State = field(default_factory=dict)
     best_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
 
 
 def fingerprint(
     images: NDArray[np.float32],
-    targets: NDArray[np.int64],
+    targets: Sequence[Target],
     validation: NDArray[np.int64],
     config: EncoderConfig,
+    start: Mapping[str, Tensor] | None = None,
+    keep: float = 0.0,
 ) -> str:
     """Hex SHA-256 of everything that decides how a training goes."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
-    for start in range(0, len(images), 256):
-        digest.update(images[start : start + 256].tobytes())
-    digest.update(targets.tobytes())
+    digest.update(json.dumps([FORMAT, config.digest(), images.shape, keep]).encode())
+    for first in range(0, len(images), 256):
+        digest.update(images[first : first + 256].tobytes())
+    for target in targets:
+        digest.update(json.dumps([target.tag, target.classes.tolist()]).encode())
+        digest.update(target.values.tobytes())
     digest.update(validation.tobytes())
+    for name, tensor in (start or {}).items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -69,9 +84,11 @@ def write(folder: Path, name: str, state: Progress) -> None:
     """
     from safetensors.torch import save_file
 
-    tensors = {f"weights.{key}": value.contiguous() for key, value in state.weights.items()}
-    tensors |= {f"momenta.{key}": value.contiguous() for key, value in state.momenta.items()}
-    tensors |= {f"best.{key}": value.contiguous() for key, value in state.best_weights.items()}
+    tensors = {
+        f"{part}.{key}": value.detach().cpu().contiguous()
+        for part in _PARTS
+        for key, value in getattr(state, part).items()
+    }
     metadata = {"best_epoch": str(state.best_epoch), "history": json.dumps(state.history)}
     with atomic_write(_path(folder, name)) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -87,13 +104,14 @@ def read(folder: Path, name: str) -> Progress | None:
     if not path.is_file():
         return None
     state = Progress()
-    parts = {"weights": state.weights, "momenta": state.momenta, "best": state.best_weights}
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata()
             for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
                 part, _, tensor = key.partition(".")
-                parts[part][tensor] = stored.get_tensor(key)
+                if part not in _PARTS:
+                    return None
+                getattr(state, part)[tensor] = stored.get_tensor(key)
         state.best_epoch = int(metadata["best_epoch"])
         state.history = json.loads(metadata["history"])
     except (SafetensorError, KeyError, TypeError, ValueError):

@@ -1,39 +1,107 @@
 """Settings of the audio side: which snippet, which hyper-image, which network and training."""
 
-from pydantic import Field, field_validator
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from datasets.errors import InvalidArgumentError
 from datasets.settings import Settings
-from embedding.architecture import parse
 from embedding.hyperimage_config import HyperImageConfig
+from embedding.notation import parse
 from embedding.snippet_config import SnippetConfig
 
-__all__ = ["EncoderConfig", "HyperImageConfig", "SnippetConfig"]
+__all__ = ["AugmentationConfig", "EncoderConfig", "HyperImageConfig", "Recipe", "SnippetConfig"]
+
+Recipe = Literal["patent", "modern"]
+
+PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
+"""The patent's best network (US 2018/0276540 A1, paragraph 67, Fig. 9A)."""
+
+MODERN_ARCHITECTURE = (
+    "IC(1,3,32)BP(2,2)"
+    "C(1,3,64)BC(1,3,64)BP(2,2)"
+    "C(1,3,128)BC(1,3,128)BP(2,2)"
+    "C(1,3,256)BC(1,3,256)BP(2,2)"
+    "GD(30)F(192)D(30)O"
+)
+"""Four blocks of 3 x 3 convolutions with batch normalisation, pooled over the whole picture."""
+
+
+class AugmentationConfig(Settings):
+    """How training images are changed at random, anew in every epoch; nothing by itself."""
+
+    equaliser: float = Field(default=0.0, ge=0, le=1)
+    """Largest rise or fall of the level from one row to the others, along a smooth random curve
+    (the gain of each frequency), as a share of the range of values 0 .. 1."""
+
+    time_mask: float = Field(default=0.0, ge=0, lt=1)
+    """Widest block of columns that is blanked, as a share of the width (SpecAugment, Park et al.
+    2019)."""
+
+    row_mask: float = Field(default=0.0, ge=0, lt=1)
+    """Widest block of rows that is blanked, as a share of the height (SpecAugment)."""
+
+    masks: int = Field(default=1, ge=1, le=16)
+    """Blocks of columns, and blocks of rows, blanked in an image."""
+
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Images and labels are mixed with those of another image by shares from Beta(mixup, mixup)
+    (Zhang et al. 2018); 0 mixes none."""
 
 
 class EncoderConfig(Settings):
-    """The network that turns hyper-images into embeddings, and how it is trained."""
+    """The network that turns hyper-images into embeddings, and how it is trained.
 
-    architecture: str = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
-    """The network in the patent's notation, see :mod:`embedding.architecture`."""
+    The defaults are the patent's recipe; :meth:`recipe` has another of today's making.
+    """
 
-    tag: str = Field(default="genre", min_length=1)
-    """The tag that the network learns to tell: a column of the items table."""
+    architecture: str = PATENT_ARCHITECTURE
+    """The network, in the notation of :mod:`embedding.notation`."""
+
+    tags: tuple[str, ...] = Field(default=("genre",), min_length=1)
+    """The tags that the network learns to tell: columns of the items table, one head each on one
+    shared trunk."""
+
+    loss: Literal["cross_entropy", "half_squared", "binary_cross_entropy"] = "cross_entropy"
+    """``cross_entropy`` of the softmax; ``half_squared``: half the squared error of the softmax's
+    probabilities (US 2018/0276540 A1, paragraph 74); ``binary_cross_entropy``: any number of values
+    at once, written with ``;`` between them."""
 
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
 
     batch_size: int = Field(default=32, ge=1)
-    """Images in a step of stochastic gradient descent."""
+    """Images in a step of the descent, over all devices."""
+
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """``sgd``: stochastic gradient descent with momentum; ``adamw``: Loshchilov and Hutter 2019."""
 
     learning_rate: float = Field(default=0.01, gt=0)
-    """Step size at the start; it falls to zero along half a cosine."""
+    """Largest step size; it falls to zero along half a cosine."""
+
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps in which the step size rises from zero first."""
 
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of the descent."""
+    """Momentum of the descent; for ``adamw`` that of the mean gradient."""
 
     weight_decay: float = Field(default=2e-2, ge=0)
-    """L2 penalty on weights (not on biases)."""
+    """Penalty on weights (not on biases): L2 for ``sgd``, decoupled for ``adamw``."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
+
+    averaging: float = Field(default=0.0, ge=0, lt=1)
+    """The network kept is the running mean of the weights, of which each step replaces this much
+    less than all: 0.995 averages over about 200 steps. 0 keeps the last weights."""
+
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How training images are changed at random."""
+
+    window: int | None = Field(default=None, ge=8)
+    """Columns that the network sees at a time. Wider images give a random window in every epoch of
+    the training, and the mean over evenly spaced, half overlapping windows afterwards. None: the
+    whole image."""
 
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the images (whole groups, where groups are given) held out to choose the epoch.
@@ -48,11 +116,39 @@ class EncoderConfig(Settings):
     threads: int = Field(default=0, ge=0)
     """Processor threads for the network; 0 leaves PyTorch's own choice."""
 
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    """What computes, as Lightning Fabric names it; ``auto`` takes a GPU where there is one."""
+
+    devices: int = Field(default=1, ge=1)
+    """Devices (or processes, on the CPU) that share each batch in training."""
+
+    nodes: int = Field(default=1, ge=1)
+    """Machines with that many devices each; start the same command on all, as by torchrun."""
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Numbers that training computes with; weights are kept in 32 bits."""
+
     snippet: SnippetConfig = SnippetConfig()
     """Which parts of a recording are listened to."""
 
     hyperimage: HyperImageConfig = HyperImageConfig()
     """How they become pictures."""
+
+    @classmethod
+    def recipe(cls, name: Recipe, **settings: Any) -> Self:
+        """The settings of a recipe, some of them replaced.
+
+        ``patent``: the network, stochastic gradient descent and loss of US 2018/0276540 A1.
+        ``modern``: a deeper network with batch normalisation on random 5 s windows of 15 s
+        snippets, SpecAugment, mixup, label smoothing, AdamW and averaged weights; it tells more
+        (docs/results.md) and takes several times as long.
+
+        Raises:
+            InvalidArgumentError: there is no such recipe, or a setting is wrong.
+        """
+        if name not in _RECIPES:
+            raise InvalidArgumentError(f"recipe must be one of {', '.join(_RECIPES)}, not {name!r}")
+        return cls().replace(**{**_RECIPES[name], **settings})
 
     @field_validator("architecture")
     @classmethod
@@ -63,3 +159,30 @@ class EncoderConfig(Settings):
             # An error of ours would be taken for one of settings within these.
             raise ValueError(str(error)) from None
         return text
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.tags)) < len(self.tags) or not all(self.tags):
+            raise ValueError(f"tags must be different names, not {list(self.tags)}")
+        return self
+
+
+_RECIPES: dict[str, dict[str, Any]] = {
+    "patent": {},
+    "modern": {
+        "architecture": MODERN_ARCHITECTURE,
+        "epochs": 60,
+        "optimiser": "adamw",
+        "learning_rate": 2e-3,
+        "warmup": 0.15,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+        "averaging": 0.995,
+        "augmentation": AugmentationConfig(
+            time_mask=0.18, row_mask=0.16, masks=2, mixup=0.3, equaliser=0.1
+        ),
+        "window": 128,
+        "snippet": SnippetConfig(seconds=15.0),
+        "hyperimage": HyperImageConfig(width=384),
+    },
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
-from embedding.architecture import parse
+from embedding.augmentation import windows
 from embedding.config import EncoderConfig
+from embedding.holdout import choose_validation
+from embedding.notation import parse
+from embedding.targets import Target, make_targets, vector
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from embedding.network import SongNetwork
 
 FloatArray = NDArray[np.float32]
@@ -24,40 +29,50 @@ BATCH = 256
 
 
 class SongEncoder:
-    """A convolutional network that is trained to tell a tag and gives embeddings.
+    """A convolutional network that is trained to tell tags and gives embeddings.
 
-    US 2018/0276540 A1, paragraphs 53 to 60: the embedding of a hyper-image is the activation of
-    the network's last fully connected layer, the score vector that of its output.
+    US 2018/0276540 A1, paragraphs 53 to 60 and 71: the embedding of a hyper-image is the activation
+    of the network's last fully connected layer, the score vectors are those of its outputs, one
+    a tag.
 
     Attributes:
         config: the settings it was made with.
-        classes_: the tag's values in the order of the columns of :meth:`predict_proba`.
-        history_: one dict an epoch: epoch, loss, accuracy, validation_loss and
+        heads_: of each tag, its values in the order of the columns of :meth:`predict_proba`.
+        history_: one dict an epoch: epoch, loss, accuracy (of the first tag), validation_loss and
             validation_accuracy (where images were held out), seconds.
+        image_shape_: (channels, height, width) that the network sees at a time.
     """
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         self.config = config or EncoderConfig()
         self.dimension: int = parse(self.config.architecture).dimension
-        self.classes_: NDArray[np.str_] = np.empty(0, dtype=np.str_)
+        self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []
         self.image_shape_: tuple[int, int, int] | None = None
         self._network: SongNetwork | None = None
 
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """Values of the first tag, in the order of the columns of :meth:`predict_proba`."""
+        return self.heads_.get(self.config.tags[0], np.empty(0, dtype=np.str_))
+
     def fit(
         self,
         images: FloatArray,
-        labels: ArrayLike,
+        labels: ArrayLike | Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> Self:
-        """Train on hyper-images with one label each, from random weights.
+        """Train on labelled hyper-images, from random weights.
 
         Args:
             images: float32 [n, channels, height, width], any sizes the architecture can take.
-            labels: n tag values; rows whose label is blank ("", None, NaN) are not used.
+                With ``config.window`` they may be wider than that.
+            labels: n values of the tag; for several tags a mapping (or table) from each to its n
+                values. A blank one ("", None, NaN) is unknown; images of which nothing is known
+                are not used.
             groups: n names of what must not be on both sides of the validation split, such as
                 the artist; without them every image stands for itself.
             checkpoint: folder for the state every few epochs; the same call with the same folder
@@ -67,48 +82,67 @@ class SongEncoder:
 
         Raises:
             InvalidArgumentError: shapes do not match, fewer than two classes, images too small
-                for the architecture, or NaN or infinite values (the row is named).
+                for the architecture, NaN or infinite values (the row is named), or a device that
+                is not there.
         """
-        from embedding import training
-        from embedding.holdout import choose_validation
+        _check_images(images)
+        targets = make_targets(labels, len(images), self.config.tags, several=self._several)
+        return self._learn(images, targets, groups, self.config, checkpoint, progress)
 
-        shape = self._check_images(images)
-        names = clean_labels(labels, len(images))
-        known = np.flatnonzero(names != "")
-        classes, targets = np.unique(names[known], return_inverse=True)
-        if len(classes) < 2:
-            found = f"only {str(classes[0])!r}" if len(classes) else "none"
-            raise InvalidArgumentError(
-                f"training needs images of at least two values of {self.config.tag!r}; "
-                f"there is {found}"
-            )
-        parse(self.config.architecture).shapes(*shape)
-        if groups is None:
-            groups = np.arange(len(images))
-        names_of_groups = _vector(groups, len(images), "groups")
-        used = images if len(known) == len(images) else images[known]
-        validation = choose_validation(
-            targets, names_of_groups[known], self.config.validation_fraction, self.config.seed
+    def fine_tune(
+        self,
+        images: FloatArray,
+        labels: ArrayLike | Mapping[str, ArrayLike],
+        groups: ArrayLike | None = None,
+        *,
+        epochs: int = 10,
+        learning_rate: float | None = None,
+        keep: float = 1.0,
+        checkpoint: Path | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Go on learning from further hyper-images (US 2018/0276540 A1, claim 3).
+
+        Classes that are known stay, new ones are added after them. So that the old ones are not
+        forgotten, what the network says of the new images is drawn to what it said before
+        (Li and Hoiem 2016, "Learning without Forgetting"); giving some of the old images again
+        keeps them better still.
+
+        Args:
+            images, labels, groups, checkpoint, progress: as in :meth:`fit`.
+            epochs: passes over the images.
+            learning_rate: largest step size; a tenth of the configured one where not given.
+            keep: weight of staying with what was known; 0 lets it go.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as :meth:`fit`, or images of another size.
+        """
+        from embedding.network import with_more_outputs
+
+        network = self._fitted()
+        self._check_shape(images)
+        targets = make_targets(
+            labels,
+            len(images),
+            self.config.tags,
+            several=self._several,
+            classes=self.heads_,
         )
-        with training.limited_threads(self.config.threads):
-            self._network, self.history_ = training.train(
-                used,
-                targets.astype(np.int64),
-                len(classes),
-                self.config,
-                validation=validation,
-                checkpoint=checkpoint,
-                progress=progress,
-            )
-        self.classes_ = classes
-        self.image_shape_ = shape
-        return self
+        settings = self.config.replace(
+            epochs=epochs,
+            learning_rate=learning_rate or self.config.learning_rate / 10,
+            window=None if self.image_shape_ is None else self.image_shape_[2],
+        )
+        start = with_more_outputs(network.state_dict(), [len(t.classes) for t in targets])
+        return self._learn(images, targets, groups, settings, checkpoint, progress, start, keep)
 
     def embed(self, images: FloatArray) -> FloatArray:
         """Embeddings of hyper-images.
 
         Args:
-            images: float32 [n, channels, height, width], of the shape trained on.
+            images: float32 [n, channels, height, width], of the shape trained on; with
+                ``config.window`` any width from that on, and the mean over its windows is given.
 
         Returns:
             float32 [n, dimension], not normalised; no value is negative.
@@ -117,14 +151,30 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             InvalidArgumentError: wrong shape, or NaN or infinite values (the row is named).
         """
-        return self._run(images, scores=False)
+        return self._run(images, None)
 
-    def predict_proba(self, images: FloatArray) -> FloatArray:
-        """Probability of each of ``classes_``: float32 [n, classes], rows sum to 1.
+    def predict_proba(self, images: FloatArray, tag: str | None = None) -> FloatArray:
+        """Probability of each class of a tag (by default the first): float32 [n, classes].
 
-        Raises: as :meth:`embed`.
+        Rows sum to 1, unless the loss lets several classes be right.
+
+        Raises: as :meth:`embed`, and InvalidArgumentError for a tag that was not learned.
         """
-        return self._run(images, scores=True)
+        name = self.config.tags[0] if tag is None else tag
+        if name not in self.config.tags:
+            raise InvalidArgumentError(
+                f"the encoder was trained to tell {', '.join(self.config.tags)}, not {tag!r}"
+            )
+        return self._run(images, self.config.tags.index(name))
+
+    def torch_module(self) -> SongNetwork:
+        """The network itself, for gradients: images [n, channels, height, width] to logits of the
+        first tag; its ``embed`` gives embeddings. On the CPU, ready to evaluate.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        return self._fitted()
 
     def embed_files(
         self,
@@ -194,12 +244,15 @@ class SongEncoder:
 
         document, weights = load(Path(folder))
         encoder = cls(EncoderConfig.from_json(document["config"]))
-        encoder.classes_ = np.array(document["classes"], dtype=np.str_)
+        encoder.heads_ = {
+            tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
+        }
         encoder.history_ = document["history"]
         channels, height, width = document["image_shape"]
         encoder.image_shape_ = (channels, height, width)
+        sizes = [len(encoder.heads_[tag]) for tag in encoder.config.tags]
         encoder._network = restore_network(
-            encoder.config.architecture, encoder.image_shape_, len(encoder.classes_), weights
+            encoder.config.architecture, encoder.image_shape_, sizes, weights
         )
         return encoder
 
@@ -215,33 +268,78 @@ class SongEncoder:
     def _document(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(mode="json"),
-            "classes": self.classes_.tolist(),
+            "heads": {tag: names.tolist() for tag, names in self.heads_.items()},
             "image_shape": self.image_shape_,
             "history": self.history_,
         }
 
-    def _weights(self) -> dict[str, FloatArray]:
+    def _weights(self) -> dict[str, NDArray[Any]]:
         return {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
 
-    def _run(self, images: FloatArray, *, scores: bool) -> FloatArray:
+    @property
+    def _several(self) -> bool:
+        return self.config.loss == "binary_cross_entropy"
+
+    def _learn(
+        self,
+        images: FloatArray,
+        targets: list[Target],
+        groups: ArrayLike | None,
+        config: EncoderConfig,
+        checkpoint: Path | None,
+        progress: bool,
+        start: dict[str, Tensor] | None = None,
+        keep: float = 0.0,
+    ) -> Self:
+        from embedding.training import Training, train
+
+        width, _ = windows(images, config.window)
+        shape = (images.shape[1], images.shape[2], width)
+        parse(config.architecture).shapes(*shape)
+        names = vector(np.arange(len(images)) if groups is None else groups, len(images), "groups")
+        known = np.flatnonzero(np.logical_or.reduce([target.known for target in targets]))
+        if len(known) < len(images):
+            images, names = images[known], names[known]
+            targets = [target.take(known) for target in targets]
+        validation = choose_validation(
+            targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
+        )
+        training = Training(images, targets, config, validation, start, keep)
+        network, history = train(training, checkpoint=checkpoint, progress=progress)
+        before = len(self.history_) if start is not None else 0
+        history = [{**record, "epoch": before + record["epoch"]} for record in history]
+        self._network, self.image_shape_ = network, shape
+        self.history_ = [*self.history_[:before], *history]
+        self.heads_ = {target.tag: target.classes for target in targets}
+        return self
+
+    def _run(self, images: FloatArray, head: int | None) -> FloatArray:
+        """Embeddings, or the probabilities of a head; of each image the mean over its windows."""
         import torch
 
-        from embedding.training import limited_threads, to_tensor
+        from embedding.devices import inference_device, limited_threads, to_tensor
+        from embedding.losses import probabilities
 
         network = self._fitted()
-        shape = self._check_images(images)
-        if shape != self.image_shape_:
-            raise InvalidArgumentError(
-                f"images are {shape}, the encoder was trained on {self.image_shape_} "
-                "(channels, height, width)"
-            )
-        width = len(self.classes_) if scores else self.dimension
-        results = np.empty((len(images), width), dtype=np.float32)
+        self._check_shape(images)
+        assert self.image_shape_ is not None
+        width, starts = windows(images, self.image_shape_[2])
+        size = self.dimension if head is None else len(self.heads_[self.config.tags[head]])
+        results = np.empty((len(images), size), dtype=np.float32)
+        device = inference_device(self.config)
+        at_a_time = max(1, BATCH // len(starts))
         with torch.inference_mode(), limited_threads(self.config.threads):
-            for start in range(0, len(images), BATCH):
-                batch = to_tensor(images[start : start + BATCH])
-                output = network(batch).softmax(1) if scores else network.embed(batch)
-                results[start : start + BATCH] = output.numpy()
+            network.to(device)
+            for first in range(0, len(images), at_a_time):
+                batch = images[first : first + at_a_time]
+                parts = np.concatenate([batch[..., s : s + width] for s in starts])
+                embeddings = network.embed(to_tensor(parts).to(device))
+                if head is not None:
+                    scores = network.heads[head](embeddings)
+                    embeddings = probabilities(self.config.loss, scores)
+                by_window = embeddings.reshape(len(starts), len(batch), size)
+                results[first : first + at_a_time] = by_window.mean(dim=0).cpu().numpy()
+            network.to("cpu")
         return results
 
     def _fitted(self) -> SongNetwork:
@@ -249,29 +347,30 @@ class SongEncoder:
             raise NotFittedError("this SongEncoder is not trained: call fit, or load a saved one")
         return self._network
 
-    @staticmethod
-    def _check_images(images: FloatArray) -> tuple[int, int, int]:
-        if not isinstance(images, np.ndarray) or images.ndim != 4 or 0 in images.shape[1:]:
-            found = getattr(images, "shape", type(images).__name__)
+    def _check_shape(self, images: FloatArray) -> None:
+        _check_images(images)
+        wanted, shape = self.image_shape_, images.shape[1:]
+        assert wanted is not None
+        wide_enough = shape[2] >= wanted[2] if self.config.window else shape[2] == wanted[2]
+        if shape[:2] != wanted[:2] or not wide_enough:
             raise InvalidArgumentError(
-                f"images must be an array [n, channels, height, width]; got {found}"
+                f"images are {shape}, the encoder was trained on {wanted} (channels, height, width)"
             )
-        if images.dtype.kind not in "fiu":
-            raise InvalidArgumentError(f"images must be numbers; got {images.dtype}")
-        for start in range(0, len(images), BATCH):
-            good = np.isfinite(images[start : start + BATCH]).all(axis=(1, 2, 3))
-            if not good.all():
-                row = start + int(np.argmin(good))
-                raise InvalidArgumentError(f"images, row {row}: contains NaN or infinite values")
-        return images.shape[1], images.shape[2], images.shape[3]
 
 
-def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
-    """Labels as text without surrounding blanks; "" where there is none (None, NaN, blank)."""
-    values = _vector(labels, n, "labels")
-    return np.array(
-        ["" if v is None or v != v else str(v).strip() for v in values.tolist()], dtype=np.str_
-    )
+def _check_images(images: FloatArray) -> None:
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or 0 in images.shape[1:]:
+        found = getattr(images, "shape", type(images).__name__)
+        raise InvalidArgumentError(
+            f"images must be an array [n, channels, height, width]; got {found}"
+        )
+    if images.dtype.kind not in "fiu":
+        raise InvalidArgumentError(f"images must be numbers; got {images.dtype}")
+    for start in range(0, len(images), BATCH):
+        good = np.isfinite(images[start : start + BATCH]).all(axis=(1, 2, 3))
+        if not good.all():
+            row = start + int(np.argmin(good))
+            raise InvalidArgumentError(f"images, row {row}: contains NaN or infinite values")
 
 
 def mean_by_recording(
@@ -283,10 +382,3 @@ def mean_by_recording(
     counts = np.bincount(recording, minlength=n_recordings)[:, None]
     with np.errstate(invalid="ignore"):
         return (totals / counts).astype(np.float32)
-
-
-def _vector(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
-    array = np.asarray(values, dtype=object)
-    if array.shape != (n,):
-        raise InvalidArgumentError(f"{name}: expected {n} values, one an image; got {array.shape}")
-    return array

@@ -1,13 +1,25 @@
 """The convolutional network in PyTorch, built from its notation."""
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from embedding.architecture import Architecture, Convolution, FullyConnected, Normalisation, Pooling
+from embedding.architecture import (
+    Architecture,
+    BatchNormalisation,
+    Convolution,
+    Dropout,
+    FullyConnected,
+    GlobalPooling,
+    Layer,
+    Normalisation,
+    Pooling,
+    Shape,
+)
 
 
 class Standardise(nn.Module):
@@ -70,53 +82,70 @@ class _LocalResponseNorm(torch.autograd.Function):
         return direct.addcmul_(x, nn.functional.conv2d(through, band), value=-1.5), None
 
 
+class L2Pool(nn.Module):
+    """Root of the sum of squares of each field, zeros around the image."""
+
+    def __init__(self, field: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.mean = nn.AvgPool2d(field, stride, padding, count_include_pad=True)
+        self.count = field * field
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [n, channels, height, width]."""
+        # Without the small number the slope of the root at zero would be infinite.
+        return torch.sqrt(self.count * self.mean(x * x) + 1e-12)
+
+
+class GlobalPool(nn.Module):
+    """Mean over rows, then mean and maximum over columns: [n, c, h, w] to [n, 2c].
+
+    The mean over time says what a snippet is like throughout, the maximum what occurs in it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [n, channels, height, width]."""
+        over_time = x.mean(dim=2)
+        return torch.cat([over_time.mean(dim=2), over_time.amax(dim=2)], dim=1)
+
+
 class SongNetwork(nn.Module):
-    """Images to embeddings (``embed``) and class scores (``forward``).
+    """Images to embeddings (``embed``) and scores of the classes of each tag (``scores``).
+
+    One trunk, whose last fully connected layer is the embedding, and a head a tag on it.
 
     Args:
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
-        n_classes: number of outputs.
+        n_classes: number of outputs of each head.
     """
 
     def __init__(
-        self, architecture: Architecture, image_shape: tuple[int, int, int], n_classes: int
+        self, architecture: Architecture, image_shape: Shape, n_classes: Sequence[int]
     ) -> None:
         super().__init__()
         self.standardise = Standardise()
-        shapes: list[tuple[int, ...]] = [
-            tuple(image_shape),
-            *architecture.shapes(*image_shape),
-        ]
-        layers: list[nn.Module] = []
-        for layer, shape in zip(architecture.layers, shapes, strict=False):
-            match layer:
-                case Convolution(stride, field, depth):
-                    layers += [nn.Conv2d(shape[0], depth, field, stride, layer.padding), nn.ReLU()]
-                case Normalisation():
-                    layers.append(LocalResponseNorm(shape[0]))
-                case Pooling(stride, field, padding):
-                    layers.append(nn.MaxPool2d(field, stride, padding))
-                case FullyConnected(units):
-                    if len(shape) > 1:
-                        layers.append(nn.Flatten())
-                    layers += [nn.Linear(math.prod(shape), units), nn.ReLU()]
-        self.trunk = nn.Sequential(*layers)
-        self.head = nn.Linear(architecture.dimension, n_classes)
+        shapes = [image_shape, *architecture.shapes(*image_shape)]
+        self.trunk = nn.Sequential(*_modules(architecture.layers, shapes))
+        self.heads = nn.ModuleList(nn.Linear(architecture.dimension, n) for n in n_classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """Float [n, channels, height, width] to embeddings [n, dimension]."""
         embeddings: Tensor = self.trunk(self.standardise(images))
         return embeddings
 
+    def scores(self, images: Tensor) -> list[Tensor]:
+        """Float [n, channels, height, width] to class scores (logits) [n, classes] of each tag."""
+        embeddings = self.embed(images)
+        return [head(embeddings) for head in self.heads]
+
     def forward(self, images: Tensor) -> Tensor:
-        """Float [n, channels, height, width] to class scores (logits) [n, classes]."""
-        scores: Tensor = self.head(self.embed(images))
+        """Float [n, channels, height, width] to class scores (logits) [n, classes], first tag."""
+        scores: Tensor = self.heads[0](self.embed(images))
         return scores
 
 
 def initialise(network: SongNetwork, seed: int) -> None:
-    """Random weights that keep the variance through ReLU layers (He et al. 2015); small output.
+    """Random weights that keep the variance through ReLU layers (He et al. 2015); small outputs.
 
     Hidden biases start a little above zero, so that few units are dead from the start.
     """
@@ -126,5 +155,61 @@ def initialise(network: SongNetwork, seed: int) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             assert module.bias is not None
             nn.init.constant_(module.bias, 0.05)
-    nn.init.normal_(network.head.weight, std=0.01, generator=generator)
-    nn.init.zeros_(network.head.bias)
+    for head in network.heads:
+        assert isinstance(head, nn.Linear)
+        nn.init.normal_(head.weight, std=0.01, generator=generator)
+        nn.init.zeros_(head.bias)
+
+
+def with_more_outputs(weights: Mapping[str, Tensor], n_classes: Sequence[int]) -> dict[str, Tensor]:
+    """A copy of a network's weights whose heads have ``n_classes`` outputs, the new ones last.
+
+    What is new starts at zero, that is as likely as what is at the mean of the old ones.
+    """
+    more = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    for number, n in enumerate(n_classes):
+        for name in (f"heads.{number}.weight", f"heads.{number}.bias"):
+            old = more[name]
+            more[name] = torch.cat([old, old.new_zeros(n - len(old), *old.shape[1:])])
+    return more
+
+
+def _modules(layers: Sequence[Layer], shapes: Sequence[Shape]) -> Iterator[nn.Module]:
+    """PyTorch's modules for the layers; ``shapes`` are those of their inputs."""
+    for number, (layer, shape) in enumerate(zip(layers, shapes, strict=False)):
+        after = layers[number + 1] if number + 1 < len(layers) else None
+        yield from _module(layer, shape)
+        # A batch normalisation that follows stands before the ReLU.
+        if isinstance(layer, Convolution | FullyConnected) and not _is_batch(after):
+            yield nn.ReLU()
+        before = layers[number - 1] if number else None
+        if _is_batch(layer) and isinstance(before, Convolution | FullyConnected):
+            yield nn.ReLU()
+
+
+def _module(layer: Layer, shape: Shape) -> Iterator[nn.Module]:
+    match layer:
+        case Convolution(stride, field, depth, dilation):
+            yield nn.Conv2d(shape[0], depth, field, stride, layer.padding, dilation)
+        case Pooling("P", stride, field):
+            yield nn.MaxPool2d(field, stride, layer.padding)
+        case Pooling("A", stride, field):
+            yield nn.AvgPool2d(field, stride, layer.padding, count_include_pad=False)
+        case Pooling("N", stride, field):
+            yield L2Pool(field, stride, layer.padding)
+        case Normalisation():
+            yield LocalResponseNorm(shape[0])
+        case BatchNormalisation():
+            yield nn.BatchNorm2d(shape[0]) if len(shape) > 1 else nn.BatchNorm1d(shape[0])
+        case GlobalPooling():
+            yield GlobalPool()
+        case Dropout(percent):
+            yield nn.Dropout(percent / 100)
+        case FullyConnected(units):
+            if len(shape) > 1:
+                yield nn.Flatten()
+            yield nn.Linear(math.prod(shape), units)
+
+
+def _is_batch(layer: Layer | None) -> bool:
+    return isinstance(layer, BatchNormalisation)

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
@@ -21,11 +20,11 @@ from datasets.files import atomic_write, file_digest, write_text
 if TYPE_CHECKING:
     from embedding.network import SongNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KIND = "coldtune song encoder"
 MANIFEST = "encoder.json"
 
-Weights = dict[str, NDArray[np.float32]]
+Weights = dict[str, NDArray[Any]]
 
 
 def save(folder: Path, document: dict[str, Any], weights: Weights) -> None:
@@ -82,6 +81,10 @@ def load(folder: Path) -> tuple[dict[str, Any], Weights]:
             f"{path}: format {version} is newer than this library can read ({FORMAT_VERSION}); "
             "update coldtune"
         )
+    if version < FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: format {version} is from before this library's first release; train it again"
+        )
     if manifest.get("sha256") != _digest_of(manifest):
         raise ArtifactError(f"{path}: changed since it was saved")
     weights_path = folder / manifest["weights"]["file"]
@@ -96,13 +99,13 @@ def load(folder: Path) -> tuple[dict[str, Any], Weights]:
 
 
 def restore_network(
-    architecture: str, image_shape: tuple[int, int, int], n_classes: int, weights: Weights
+    architecture: str, image_shape: tuple[int, int, int], n_classes: list[int], weights: Weights
 ) -> SongNetwork:
     """The network with saved weights, ready to embed."""
     import torch
 
-    from embedding.architecture import parse
     from embedding.network import SongNetwork
+    from embedding.notation import parse
 
     network = SongNetwork(parse(architecture), image_shape, n_classes)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})

@@ -1,185 +1,306 @@
-"""Training the network: stochastic gradient descent with momentum on softmax cross-entropy.
+"""Training the network: descent by gradients, on one device or many, resumable.
 
-US 2018/0276540 A1, paragraphs 57 to 59 and 73. Every random choice is drawn from the seed and the
-epoch's number, never from a running generator, so that a training that was killed and resumed
-goes on exactly as if it had not been.
+US 2018/0276540 A1, paragraphs 57 to 59, 73 and 74. Every random choice is drawn from the seed and
+the epoch's number, never from a running generator, so that a training that was killed and resumed
+goes on exactly as if it had not been. Devices, processes and precision are Lightning Fabric's.
 """
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
-from embedding import checkpoints
-from embedding.architecture import parse
+from embedding import checkpoints, optimisation
+from embedding.augmentation import mixing, training_batch, windows
 from embedding.checkpoints import Epoch, Progress, State
 from embedding.config import EncoderConfig
+from embedding.devices import limited_threads, make_fabric, to_tensor
+from embedding.losses import losses
 from embedding.network import SongNetwork, initialise
+from embedding.notation import parse
 from embedding.progress import progress_bar
+from embedding.targets import Target
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Images = NDArray[np.float32]
 
 CHECKPOINT_EPOCHS = 5
-"""Epochs between two checkpoints."""
+"""Epochs between two checkpoints, unless they take long."""
+
+CHECKPOINT_SECONDS = 20.0
+"""Seconds after which a checkpoint is written in any case."""
 
 EVALUATION_BATCH = 256
 """Images in a batch without gradients."""
 
+MAX_NORM = 5.0
+"""Longer gradients are cut to this length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Everything that decides a training."""
+
+    images: Images
+    """float32 [n, channels, height, width]."""
+
+    targets: Sequence[Target]
+    """One a tag."""
+
+    config: EncoderConfig
+
+    validation: NDArray[np.int64]
+    """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
+    taken."""
+
+    start: State | None = None
+    """Weights to go on from; None: random ones."""
+
+    keep: float = 0.0
+    """Weight of the divergence from what ``start`` says of the images (Learning without
+    Forgetting, Li and Hoiem 2016)."""
+
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of all of this."""
+        return checkpoints.fingerprint(
+            self.images, self.targets, self.validation, self.config, self.start, self.keep
+        )
+
+    def network(self) -> SongNetwork:
+        """The network before the first step."""
+        width, _ = windows(self.images, self.config.window)
+        shape = (*self.images.shape[1:3], width)
+        network = SongNetwork(
+            parse(self.config.architecture), shape, [len(t.classes) for t in self.targets]
+        )
+        if self.start is None:
+            initialise(network, self.config.seed)
+        else:
+            network.load_state_dict(self.start)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
 
 def train(
-    images: Images,
-    targets: NDArray[np.int64],
-    n_classes: int,
-    config: EncoderConfig,
-    *,
-    validation: NDArray[np.int64],
-    checkpoint: Path | None = None,
-    progress: bool = False,
+    training: Training, *, checkpoint: Path | None = None, progress: bool = False
 ) -> tuple[SongNetwork, list[Epoch]]:
-    """Train a network from random weights.
+    """Train a network.
 
     Args:
-        images: float32 [n, channels, height, width].
-        targets: class of each image, int [n], 0 .. n_classes - 1.
-        n_classes: number of classes.
-        config: architecture and training settings.
-        validation: positions of the images held out to choose the epoch; may be empty, then the
-            last epoch is taken.
+        training: data and settings.
         checkpoint: folder for the state after every few epochs; where it already holds that of
             the same training (same images, targets and settings), training goes on from it.
         progress: show a progress bar.
 
     Returns:
-        The network with the weights of the best epoch, and the history: one dict an epoch.
+        The network with the weights of the best epoch, on the CPU, and the history: one dict an
+        epoch.
+
+    Raises:
+        InvalidArgumentError: the loss is not finite, or there is no such device.
     """
-    training = np.setdiff1d(np.arange(len(images)), validation)
-    network = SongNetwork(parse(config.architecture), images.shape[1:], n_classes)
-    initialise(network, config.seed)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = _optimiser(network, config)
-    fingerprint = checkpoints.fingerprint(images, targets, validation, config)
-    state = (checkpoints.read(checkpoint, fingerprint) if checkpoint else None) or Progress()
-    if state.weights:
-        _restore(network, optimiser, state)
-    with progress_bar("training the network", config.epochs, shown=progress) as advance:
-        advance(len(state.history))
-        for epoch in range(len(state.history), config.epochs):
-            if _out_of_patience(state, config):
-                break
-            started = time.perf_counter()
-            _set_learning_rate(optimiser, config.learning_rate, epoch / config.epochs)
-            record = {"epoch": epoch + 1.0}
-            record |= _one_epoch(network, optimiser, images, targets, training, config, epoch)
-            if len(validation):
-                record |= _validate(network, images, targets, validation)
-            record["seconds"] = time.perf_counter() - started
-            state.history.append(record)
-            if _is_best(state.history, len(validation) > 0):
-                state.best_epoch = epoch + 1
-                state.best_weights = _copy(network.state_dict())
-            if checkpoint and (epoch + 1) % CHECKPOINT_EPOCHS == 0:
-                state.weights = network.state_dict()
-                state.momenta = _momenta(network, optimiser)
-                checkpoints.write(checkpoint, fingerprint, state)
-            advance(1)
-    if checkpoint:
-        finished = Progress({}, {}, state.best_weights, state.best_epoch, state.history)
-        checkpoints.write(checkpoint, fingerprint, finished)
-    network.load_state_dict(state.best_weights)
-    network.eval()
-    return network, state.history
+    fabric = make_fabric(training.config)
+    best, history = fabric.launch(_train, training, checkpoint, progress)  # type: ignore[arg-type]
+    network = training.network()
+    network.load_state_dict(best)
+    return network.eval(), history
 
 
-def to_tensor(images: Images) -> Tensor:
-    """A batch in the memory layout that CPU convolutions are fastest in."""
-    batch = np.ascontiguousarray(images, dtype=np.float32)
-    if not batch.flags.writeable:
-        batch = batch.copy()
-    return torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
+def _train(
+    fabric: "Fabric", training: Training, checkpoint: Path | None, progress: bool
+) -> tuple[State, list[Epoch]]:
+    """The training as one of the processes that share it does it."""
+    config = training.config
+    name = training.fingerprint()
+    state = (checkpoints.read(checkpoint, name) if checkpoint else None) or Progress()
+    with limited_threads(config.threads):
+        run = _Run(fabric, training, state)
+        saved = time.monotonic()
+        shown = progress and fabric.is_global_zero
+        with progress_bar("training the network", config.epochs, shown=shown) as advance:
+            advance(len(state.history))
+            for epoch in range(len(state.history), config.epochs):
+                if len(state.history) - state.best_epoch >= config.patience:
+                    break
+                run.epoch(epoch)
+                late = time.monotonic() - saved > CHECKPOINT_SECONDS
+                if checkpoint and ((epoch + 1) % CHECKPOINT_EPOCHS == 0 or late):
+                    saved = time.monotonic()
+                    if fabric.is_global_zero:
+                        checkpoints.write(checkpoint, name, run.progress())
+                advance(1)
+    if checkpoint and fabric.is_global_zero:
+        finished = Progress(best=state.best, best_epoch=state.best_epoch, history=state.history)
+        checkpoints.write(checkpoint, name, finished)
+    return state.best, state.history
 
 
-@contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use ``threads`` threads (0: as many as it does already) inside the block."""
-    before = torch.get_num_threads()
-    try:
-        if threads:
-            torch.set_num_threads(threads)
-        yield
-    finally:
-        torch.set_num_threads(before)
+class _Run:
+    """A training under way in one process."""
 
+    def __init__(self, fabric: "Fabric", training: Training, state: Progress) -> None:
+        self.fabric = fabric
+        self.training = training
+        self.config = training.config
+        self.state = state
+        self.rows = np.setdiff1d(np.arange(len(training.images)), training.validation)
+        self.network = training.network()
+        if state.weights:
+            self.network.load_state_dict(state.weights)
+        optimiser = optimisation.make_optimiser(self.network, self.config)
+        self.model: Any
+        self.model, self.optimiser = fabric.setup(self.network, optimiser)
+        self.model.mark_forward_method("scores")
+        if state.weights:
+            optimisation.restore(self.optimiser, self.network, state.optimiser)
+        self.teacher = training.network().to(fabric.device).eval() if training.keep else None
+        self.average = None
+        if self.config.averaging:
+            self.average = optimisation.Average(self.network, self.config.averaging)
+            steps = math.ceil(len(self.rows) / self.config.batch_size)
+            self.average.restore(state.average, steps * len(state.history))
 
-def _one_epoch(
-    network: SongNetwork,
-    optimiser: torch.optim.SGD,
-    images: Images,
-    targets: NDArray[np.int64],
-    training: NDArray[np.int64],
-    config: EncoderConfig,
-    epoch: int,
-) -> Epoch:
-    network.train()
-    order = np.random.default_rng([config.seed, epoch]).permutation(training)
-    total, correct = 0.0, 0
-    for batch in _batches(order, config.batch_size):
-        wanted = torch.from_numpy(targets[batch])
-        scores = network(to_tensor(images[batch]))
-        loss = nn.functional.cross_entropy(scores, wanted)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        total += loss.item() * len(batch)
-        correct += int((scores.argmax(1) == wanted).sum())
-    if not math.isfinite(total):
-        raise InvalidArgumentError(
-            f"training diverged in epoch {epoch + 1}: learning_rate {config.learning_rate} is too "
-            "high for these images"
+    def progress(self) -> Progress:
+        """The state as it is now, for a checkpoint."""
+        self.state.weights = self.network.state_dict()
+        self.state.optimiser = optimisation.remember(self.optimiser, self.network)
+        self.state.average = self.average.weights if self.average else {}
+        return self.state
+
+    def epoch(self, epoch: int) -> None:
+        """One pass over the training images, and what it came to, noted in the history."""
+        started = time.perf_counter()
+        record = {"epoch": epoch + 1.0, **self._descend(epoch)}
+        kept = self.average.weights if self.average else self.network.state_dict()
+        if len(self.training.validation):
+            record |= self._validate(kept)
+        record["seconds"] = time.perf_counter() - started
+        self.state.history.append(record)
+        if _is_best(self.state.history, len(self.training.validation) > 0):
+            self.state.best_epoch = epoch + 1
+            self.state.best = {name: t.detach().cpu().clone() for name, t in kept.items()}
+
+    def _descend(self, epoch: int) -> Epoch:
+        self.network.train()
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(self.rows)
+        batches = [
+            order[first : first + self.config.batch_size]
+            for first in range(0, len(order), self.config.batch_size)
+        ]
+        totals = torch.zeros(3, dtype=torch.float64)
+        with torch.random.fork_rng():
+            torch.manual_seed(_mixed_seed(self.config.seed, epoch, self.fabric.global_rank))
+            for step, batch in enumerate(batches):
+                done = (epoch + step / len(batches)) / self.config.epochs
+                optimisation.set_learning_rate(self.optimiser, self.config, done)
+                totals += self._step(self._share(batch), epoch, step)
+        if self.fabric.world_size > 1:
+            totals = torch.as_tensor(self.fabric.all_reduce(totals, reduce_op="sum")).cpu()
+        loss, correct, n = totals.tolist()
+        if not math.isfinite(loss):
+            raise InvalidArgumentError(
+                f"training diverged in epoch {epoch + 1}: learning_rate "
+                f"{self.config.learning_rate} is too high for these images"
+            )
+        return {"loss": loss / n, "accuracy": correct / n}
+
+    def _share(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's part of a batch; every process takes at least one image of each."""
+        size = self.fabric.world_size
+        return batch[self.fabric.global_rank :: size] if len(batch) >= size else batch
+
+    def _step(self, rows: NDArray[np.int64], epoch: int, step: int) -> Tensor:
+        """One step of the descent; loss, right answers and images, summed."""
+        if len(rows) == 1 and "B" in self.config.architecture:
+            # One image has no variance; with batch normalisation it stands twice.
+            rows = np.repeat(rows, 2)
+        device = self.fabric.device
+        images = to_tensor(training_batch(self.training.images, rows, self.config, epoch))
+        images = images.to(device)
+        share, others = mixing(len(rows), self.config, epoch, step)
+        if share < 1:
+            images = share * images + (1 - share) * images[torch.from_numpy(others).to(device)]
+        scores = self.model.scores(images)
+        total = torch.zeros((), device=device)
+        for target, score in zip(self.training.targets, scores, strict=True):
+            wanted = torch.from_numpy(target.values[rows])
+            known = torch.from_numpy(target.known[rows])
+            if share < 1:
+                # What is mixed with an image of unknown value has no known value itself.
+                wanted = share * wanted + (1 - share) * wanted[others]
+                known = known & known[torch.from_numpy(others)]
+            each = losses(
+                self.config.loss, score.float(), wanted.to(device), self.config.label_smoothing
+            )
+            total = total + (each * known.to(device)).sum() / max(1, int(known.sum()))
+        if self.teacher is not None:
+            total = total + self.training.keep * _divergence(self.teacher, images, scores)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        # A norm that is not finite shows in the loss, of which the epoch says more.
+        self.fabric.clip_gradients(
+            self.model, self.optimiser, max_norm=MAX_NORM, error_if_nonfinite=False
         )
-    return {"loss": total / len(order), "accuracy": correct / len(order)}
+        self.optimiser.step()
+        if self.average:
+            self.average.update(self.network)
+        correct = _correct(scores[0].detach().cpu(), self.training.targets[0].values[rows])
+        return torch.tensor([total.item() * len(rows), correct, len(rows)], dtype=torch.float64)
+
+    def _validate(self, weights: State) -> Epoch:
+        """Loss and accuracy of some weights on the images held out; of the first tag's accuracy."""
+        network = self.training.network()
+        network.load_state_dict(weights)
+        network.to(self.fabric.device).eval()
+        config, rows = self.config, self.training.validation
+        width, starts = windows(self.training.images, config.window)
+        total, correct = 0.0, 0.0
+        with torch.inference_mode():
+            for first in range(0, len(rows), EVALUATION_BATCH):
+                batch = rows[first : first + EVALUATION_BATCH]
+                wide = to_tensor(self.training.images[batch]).to(self.fabric.device)
+                scores = [
+                    torch.stack(parts).mean(dim=0).cpu()
+                    for parts in zip(
+                        *(network.scores(wide[..., s : s + width]) for s in starts), strict=True
+                    )
+                ]
+                for target, score in zip(self.training.targets, scores, strict=True):
+                    wanted = torch.from_numpy(target.values[batch])
+                    known = torch.from_numpy(target.known[batch])
+                    total += float((losses(config.loss, score, wanted) * known).sum())
+                correct += _correct(scores[0], self.training.targets[0].values[batch])
+        return {
+            "validation_loss": total / len(rows),
+            "validation_accuracy": correct / len(rows),
+        }
 
 
-def _validate(
-    network: SongNetwork,
-    images: Images,
-    targets: NDArray[np.int64],
-    validation: NDArray[np.int64],
-) -> Epoch:
-    network.eval()
-    total, correct = 0.0, 0
-    with torch.inference_mode():
-        for batch in _batches(validation, EVALUATION_BATCH):
-            wanted = torch.from_numpy(targets[batch])
-            scores = network(to_tensor(images[batch]))
-            total += nn.functional.cross_entropy(scores, wanted, reduction="sum").item()
-            correct += int((scores.argmax(1) == wanted).sum())
-    return {
-        "validation_loss": total / len(validation),
-        "validation_accuracy": correct / len(validation),
-    }
-
-
-def _optimiser(network: SongNetwork, config: EncoderConfig) -> torch.optim.SGD:
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    biases = [p for p in network.parameters() if p.ndim == 1]
-    groups = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
+def _divergence(teacher: SongNetwork, images: Tensor, scores: list[Tensor]) -> Tensor:
+    """Mean Kullback-Leibler divergence of the scores from a teacher's, at temperature 2, summed
+    over the tags."""
+    with torch.no_grad():
+        wanted = [(score / 2).softmax(dim=1) for score in teacher.scores(images)]
+    divergences = [
+        torch.nn.functional.kl_div((score / 2).log_softmax(dim=1), soft, reduction="batchmean")
+        for score, soft in zip(scores, wanted, strict=True)
     ]
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    return 4 * torch.stack(divergences).sum()
 
 
-def _set_learning_rate(optimiser: torch.optim.SGD, start: float, done: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = start * 0.5 * (1 + math.cos(math.pi * done))
+def _correct(scores: Tensor, wanted: NDArray[np.float32]) -> float:
+    """How many images have a right class ranked first."""
+    first = scores.argmax(dim=1).numpy()
+    return float(wanted[np.arange(len(wanted)), first].sum())
 
 
 def _is_best(history: list[Epoch], validated: bool) -> bool:
@@ -194,27 +315,5 @@ def _is_best(history: list[Epoch], validated: bool) -> bool:
     return all(quality[-1] > earlier for earlier in quality[:-1])
 
 
-def _out_of_patience(state: Progress, config: EncoderConfig) -> bool:
-    return len(state.history) - state.best_epoch >= config.patience
-
-
-def _momenta(network: SongNetwork, optimiser: torch.optim.SGD) -> State:
-    return {
-        name: optimiser.state[parameter]["momentum_buffer"]
-        for name, parameter in network.named_parameters()
-    }
-
-
-def _restore(network: SongNetwork, optimiser: torch.optim.SGD, state: Progress) -> None:
-    network.load_state_dict(state.weights)
-    for name, parameter in network.named_parameters():
-        optimiser.state[parameter]["momentum_buffer"] = state.momenta[name].clone()
-
-
-def _copy(state: State) -> State:
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _mixed_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -54,11 +54,11 @@ def train_encoder(
     from embedding import SongEncoder
 
     extraction = _extract(dataset, config, workers=workers, progress=progress)
-    labels = dataset.recording_labels(config.tag).to_numpy()
+    labels = {tag: dataset.recording_labels(tag).to_numpy() for tag in config.tags}
     artists = dataset.recording_artists().to_numpy()
     return SongEncoder(config).fit(
         extraction.images,
-        labels[extraction.recording],
+        {tag: names[extraction.recording] for tag, names in labels.items()},
         groups=artists[extraction.recording],
         checkpoint=cache_folder() / "training",
         progress=progress,
@@ -93,13 +93,9 @@ def predictions(
     encoder: "SongEncoder", images: NDArray[np.float32]
 ) -> dict[str, tuple[list[str], NDArray[np.float32]]]:
     """For each tag that a network tells, its values and their probabilities [n, values]."""
-    heads = getattr(encoder, "heads_", None)
-    if heads is None:
-        names = [str(name) for name in encoder.classes_]
-        return {encoder.config.tag: (names, encoder.predict_proba(images))}
     return {
         tag: ([str(name) for name in names], encoder.predict_proba(images, tag))
-        for tag, names in heads.items()
+        for tag, names in encoder.heads_.items()
     }
 
 

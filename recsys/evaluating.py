@@ -151,7 +151,7 @@ def _genre(
     from embedding.extraction import extract
     from evaluation.genre import genre_cross_validation
 
-    labels = dataset.recording_labels(config.encoder.tag).to_numpy()
+    labels = dataset.recording_labels(config.encoder.tags[0]).to_numpy()
     artists = dataset.recording_artists().to_numpy()
     if not len(labels):
         return None

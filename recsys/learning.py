@@ -175,7 +175,7 @@ def _encoder_info(encoder: "SongEncoder") -> dict[str, Any]:
     return {
         "digest": encoder.digest(),
         "architecture": encoder.config.architecture,
-        "tag": encoder.config.tag,
+        "tags": list(encoder.config.tags),
         "classes": encoder.classes_.tolist(),
         "history": encoder.history_,
     }

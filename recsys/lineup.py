@@ -84,7 +84,7 @@ class NetworkHearing:
         return self._heard[key]
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        own = dataset.recording_labels(self.encoder.config.tag).to_numpy()
+        own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
         known = self.encoder.classes_.tolist()
         matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
         return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()

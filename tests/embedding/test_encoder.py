@@ -18,6 +18,7 @@ from datasets.errors import (
     NotFittedError,
 )
 from embedding import (
+    AugmentationConfig,
     EncoderConfig,
     HyperImageConfig,
     SnippetConfig,
@@ -26,8 +27,9 @@ from embedding import (
     storage,
     training,
 )
-from embedding.encoder import clean_labels, mean_by_recording
+from embedding.encoder import mean_by_recording
 from embedding.holdout import choose_validation
+from embedding.targets import clean_labels
 
 CONFIG = EncoderConfig(
     architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",
@@ -216,28 +218,44 @@ class TestOddCases:
             SongEncoder(CONFIG.replace(architecture="IX"))
 
 
+MODERN = CONFIG.replace(
+    architecture="IC(1,3,8)BP(2,2)C(1,3,8)BGD(20)F(12)O",
+    optimiser="adamw",
+    learning_rate=3e-3,
+    warmup=0.2,
+    weight_decay=0.01,
+    label_smoothing=0.1,
+    averaging=0.9,
+    augmentation=AugmentationConfig(equaliser=0.2, time_mask=0.2, row_mask=0.1, masks=2, mixup=0.3),
+    window=16,
+)
+
+
 class TestCheckpoint:
-    def test_resumed_training_gives_the_same_losses(self, tmp_path: Path, monkeypatch) -> None:
+    @pytest.mark.parametrize("kind", [CONFIG, MODERN], ids=["patent", "modern"])
+    def test_resumed_training_gives_the_same_losses(
+        self, tmp_path: Path, monkeypatch, kind: EncoderConfig
+    ) -> None:
         images, labels, groups = pictures(60)
-        config = CONFIG.replace(epochs=7)
+        config = kind.replace(epochs=7)
         undisturbed = SongEncoder(config).fit(images, labels, groups)
 
         class PowerCut(Exception):  # noqa: N818
             pass
 
-        one_epoch = training._one_epoch
+        one_epoch = training._Run.epoch
 
-        def failing(*args):
-            if args[-1] == 6:
+        def failing(run, epoch):
+            if epoch == 6:
                 raise PowerCut
-            return one_epoch(*args)
+            one_epoch(run, epoch)
 
-        monkeypatch.setattr(training, "_one_epoch", failing)
+        monkeypatch.setattr(training._Run, "epoch", failing)
         with pytest.raises(PowerCut):
             SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         epochs = []
         monkeypatch.setattr(
-            training, "_one_epoch", lambda *args: epochs.append(args[-1]) or one_epoch(*args)
+            training._Run, "epoch", lambda run, epoch: epochs.append(epoch) or one_epoch(run, epoch)
         )
         resumed = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         assert epochs == [5, 6]  # a checkpoint after five epochs
@@ -284,7 +302,7 @@ class TestCheckpoint:
         images, labels, groups = pictures(60)
         config = CONFIG.replace(epochs=7)
         first = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
-        monkeypatch.setattr(training, "_one_epoch", None)
+        monkeypatch.setattr(training._Run, "epoch", None)
         again = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         assert again.digest() == first.digest()
         assert again.history_ == first.history_

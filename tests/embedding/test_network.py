@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from embedding.architecture import parse
 from embedding.network import LocalResponseNorm, SongNetwork, initialise
+from embedding.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 
@@ -24,7 +24,7 @@ def test_local_response_normalisation_and_its_derivative_equal_torchs() -> None:
 @pytest.mark.parametrize("shape", [(1, 128, 128), (1, 128, 65), (3, 64, 96)])
 def test_layers_have_the_sizes_that_the_notation_states(shape: tuple[int, int, int]) -> None:
     architecture = parse(PATENT)
-    network = SongNetwork(architecture, shape, 10)
+    network = SongNetwork(architecture, shape, [10])
     x = torch.zeros(2, *shape)
     sizes = []
     for module in network.trunk:
@@ -37,7 +37,7 @@ def test_layers_have_the_sizes_that_the_notation_states(shape: tuple[int, int, i
 
 
 def test_the_number_of_weights() -> None:
-    network = SongNetwork(parse(PATENT), (1, 128, 128), 9)
+    network = SongNetwork(parse(PATENT), (1, 128, 128), [9])
     # 15²·64 + 64, 5²·64·64 + 64, 7·7·64·384 + 384, 384·192 + 192, 192·9 + 9
     wanted = 14_464 + 102_464 + 1_204_608 + 73_920 + 1_737
     assert sum(p.numel() for p in network.parameters()) == wanted
@@ -45,7 +45,7 @@ def test_the_number_of_weights() -> None:
 
 def test_initial_weights_come_from_the_seed_and_leave_torchs_generator_alone() -> None:
     def weights(seed: int) -> np.ndarray:
-        network = SongNetwork(parse("IC(1,3,4)PF(8)O"), (1, 16, 16), 3)
+        network = SongNetwork(parse("IC(1,3,4)PF(8)O"), (1, 16, 16), [3])
         initialise(network, seed)
         return torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
 

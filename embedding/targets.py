@@ -1,0 +1,111 @@
+"""What a network is to tell of each image: the classes of a tag, and which of them are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from datasets.errors import InvalidArgumentError
+
+SEPARATOR = ";"
+"""Between several values of a tag, where an image may have several."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One tag of n images."""
+
+    tag: str
+    classes: NDArray[np.str_]
+    values: NDArray[np.float32]
+    """[n, classes]: 1 where the class is right; rows of unknown images are zero."""
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """[n]: images whose value is known."""
+        return np.asarray(self.values.any(axis=1))
+
+    def take(self, rows: NDArray[np.int64]) -> Target:
+        """The target of some images."""
+        return Target(self.tag, self.classes, self.values[rows])
+
+
+def make_targets(
+    labels: ArrayLike | Mapping[str, ArrayLike],
+    n: int,
+    tags: tuple[str, ...],
+    *,
+    several: bool = False,
+    classes: Mapping[str, NDArray[np.str_]] | None = None,
+) -> list[Target]:
+    """One target a tag from the labels of n images.
+
+    Args:
+        labels: n values of the only tag, or a mapping (or table) from each tag to its n values; a
+            blank one ("", None, NaN) is unknown.
+        n: number of images.
+        tags: the tags wanted.
+        several: a value may hold several classes, with ``;`` between them.
+        classes: classes of each tag that come first whether they occur or not.
+
+    Raises:
+        InvalidArgumentError: a tag or a value is missing, or a tag has fewer than two classes.
+    """
+    given: Any = {tags[0]: labels} if _is_vector(labels) else labels
+    missing = [tag for tag in tags if tag not in given]
+    if missing:
+        raise InvalidArgumentError(f"labels: the values of tag {missing[0]!r} are missing")
+    targets = []
+    for tag in tags:
+        names = clean_labels(given[tag], n)
+        targets.append(_target(tag, names, several, (classes or {}).get(tag)))
+    return targets
+
+
+def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
+    """Labels as text without surrounding blanks; "" where there is none (None, NaN, blank)."""
+    values = vector(labels, n, "labels")
+    return np.array(
+        ["" if v is None or v != v else str(v).strip() for v in values.tolist()], dtype=np.str_
+    )
+
+
+def vector(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """``values`` as an array of n objects. Raises InvalidArgumentError where they are not n."""
+    array = np.asarray(values, dtype=object)
+    if array.shape != (n,):
+        raise InvalidArgumentError(f"{name}: expected {n} values, one an image; got {array.shape}")
+    return array
+
+
+def _target(
+    tag: str, names: NDArray[np.str_], several: bool, first: NDArray[np.str_] | None
+) -> Target:
+    parts = [_parts(str(name), several) for name in names]
+    before = [] if first is None else first.tolist()
+    found = sorted({part for row in parts for part in row} - set(before))
+    classes = np.array(before + found, dtype=np.str_)
+    if len(classes) < 2:
+        only = f"only {str(classes[0])!r}" if len(classes) else "none"
+        raise InvalidArgumentError(
+            f"training needs images of at least two values of {tag!r}; there is {only}"
+        )
+    column = {str(name): position for position, name in enumerate(classes)}
+    values = np.zeros((len(names), len(classes)), dtype=np.float32)
+    for row, row_parts in enumerate(parts):
+        values[row, [column[part] for part in row_parts]] = 1
+    return Target(tag, classes, values)
+
+
+def _parts(name: str, several: bool) -> list[str]:
+    parts = [part.strip() for part in name.split(SEPARATOR)] if several else [name]
+    return [part for part in parts if part]
+
+
+def _is_vector(labels: Any) -> bool:
+    """Whether these are the values of one tag, and not a mapping or a table of several."""
+    return not isinstance(labels, Mapping) and getattr(labels, "ndim", 1) == 1
