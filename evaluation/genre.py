@@ -1,40 +1,40 @@
-"""Genre accuracy by cross-validation in which no artist is on both sides.
+"""Genre accuracy by cross-validation in which, by default, no artist is on both sides.
 
 The same classifier on the same clips gains twenty points where an artist is in training and in
 the test, by recognising the artist; hence the groups (Pampalk, Flexer and Widmer, ISMIR 2005).
-The table is that of US 2018/0276540 A1, Fig. 9A: loss and precision at rank 1 and 3, fold by fold.
+The table is that of US 2018/0276540 A1, Fig. 9A: loss and precision at rank 1 and 3, fold by fold;
+the predictions are those of Fig. 9B.
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.errors import ArtifactError, InvalidArgumentError
 from embedding.progress import progress_bar
+from evaluation.genre_folds import Encoder, FoldJob, FoldScores, Images, data_digest, run_folds
+from evaluation.genre_scores import (
+    MEASURES,
+    averaged,
+    confusion_matrix,
+    fold_row,
+    per_label,
+    predictions,
+    true_ranks,
+)
+from evaluation.genre_splits import assign_folds, check_split
 from evaluation.tables import json_safe
 
-Images = NDArray[np.float32]
-
-MEASURES: Final = ("loss", "precision@1", "precision@3")
-
-
-class Encoder(Protocol):
-    """What is cross-validated: anything that learns labels of images, such as a SongEncoder."""
-
-    @property
-    def classes_(self) -> Iterable[str]:
-        """Labels in the order of the columns of ``predict_proba``."""
-
-    def fit(self, images: Images, labels: Any, groups: Any = None) -> Any:
-        """Learn from images [n, channels, height, width], a label and a group each."""
-
-    def predict_proba(self, images: Images) -> NDArray[np.floating[Any]]:
-        """Probability of every class, [n, classes]."""
+__all__ = ["Encoder", "GenreResult", "genre_cross_validation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +42,18 @@ class GenreResult:
     """The result of :func:`genre_cross_validation`."""
 
     table: pd.DataFrame
-    """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3."""
+    """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, those of
+    single windows (window@1, window@3), seconds."""
     confusion: pd.DataFrame
     """Recordings by true label (rows) and label ranked first (columns), all folds together."""
     predictions: pd.DataFrame
-    """A row a recording: recording (position), fold, label, predicted, rank of the true label."""
+    """A row a recording (under the snippet split, a window): recording (position), fold, label,
+    predicted, rank and probability of the true label."""
+    scores: pd.DataFrame
+    """The probability of every label (columns), row by row of ``predictions``; NaN where the
+    training folds lack the label."""
     facts: Mapping[str, Any]
-    """Recordings, groups, labels, folds, seed, and recordings left out for want of a label."""
+    """Recordings, groups, labels, folds, seed, split, and what was left out for want of a label."""
 
     @property
     def mean(self) -> dict[str, float]:
@@ -59,6 +64,11 @@ class GenreResult:
     def sd(self) -> dict[str, float]:
         """Standard deviation between folds (n - 1)."""
         return {name: float(self.table[name].std(ddof=1)) for name in MEASURES}
+
+    @property
+    def per_label(self) -> pd.DataFrame:
+        """A row a label: label, n, precision, recall, F1."""
+        return per_label(self.confusion)
 
     def to_dict(self) -> dict[str, Any]:
         """The result fit for JSON, without the single predictions."""
@@ -71,6 +81,7 @@ class GenreResult:
                     "labels": list(self.confusion.index),
                     "counts": self.confusion.to_numpy(),
                 },
+                "labels": self.per_label.to_dict("records"),
                 "facts": dict(self.facts),
             }
         )
@@ -86,15 +97,32 @@ def genre_cross_validation(
     seed: int = 0,
     *,
     image_recording: ArrayLike | None = None,
+    split: str = "artist",
+    songs: ArrayLike | None = None,
+    store: Path | None = None,
+    key: str = "",
+    jobs: int = 1,
     progress: bool = False,
+    on_fold: Callable[[dict[str, float]], None] | None = None,
 ) -> GenreResult:
     """Train on all folds but one, test on that one, for each fold in turn.
 
-    ``images`` [n_images, channels, height, width]. ``labels`` and ``groups`` (artists) are one a
-    recording, [n_recordings]; ``image_recording`` [n_images] is the position of the recording an
-    image is a window of, by default each image is a recording. The probabilities of one
-    recording's windows are averaged. Recordings with a blank label are left out. Folds are
-    stratified by label as far as whole groups allow.
+    ``images`` [n_images, channels, height, width] (or whatever else the encoder takes, a row an
+    image). ``labels`` and ``groups`` (artists) are one a recording, [n_recordings];
+    ``image_recording`` [n_images] is the position of the recording an image is a window of, by
+    default each image is a recording. The probabilities of one recording's windows are averaged.
+    Recordings with a blank label are left out. Folds are stratified by label as far as whole
+    groups allow.
+
+    ``split`` is what stays on one side: ``"artist"`` the groups; ``"song"`` the ``songs``
+    [n_recordings], by default every recording; ``"snippet"`` nothing but the window, each of
+    which is then tested for itself. See :data:`~evaluation.genre_splits.SPLITS` for the leaks.
+
+    With ``store``, a folder, each finished fold is kept there, and the same call goes on after the
+    last that was finished; an encoder whose ``fit`` takes ``checkpoint`` goes on within a fold.
+    ``key`` must then say in full what ``encoder_factory`` makes, as a change of settings is told
+    by it alone; data, split, folds and seed are looked at. ``jobs`` folds run at once, each in a
+    process of its own. ``on_fold`` is told every row of the table as it is ready.
 
     Loss is the mean cross-entropy, in nats, of the averaged probabilities. A recording whose label
     the training folds lack cannot be right: it counts as wrong, and is left out of the loss.
@@ -105,52 +133,85 @@ def genre_cross_validation(
     """
     label = np.asarray(labels, dtype=object)
     group = np.asarray(groups, dtype=object)
+    song = np.arange(len(label)) if songs is None else np.asarray(songs, dtype=object)
     owner = np.arange(len(images)) if image_recording is None else np.asarray(image_recording)
-    _check_lengths(images, label, group, owner)
-    counts = np.bincount(owner, minlength=len(label))
-    used = np.flatnonzero((label != "") & (counts > 0))
-    fold_of = _assign_folds(label[used], group[used], folds, seed)
-    fold = np.full(len(label), -1)
-    fold[used] = fold_of
+    check_split(split)
+    if jobs < 1:
+        raise InvalidArgumentError(f"jobs must be at least 1, not {jobs}")
+    if store is not None and not key:
+        raise InvalidArgumentError("folds are kept under a key that says what the encoder is")
+    _check_lengths(images, label, group, song, owner)
+    fold = _folds_of_images(label, group, song, owner, split, folds, seed)
+    # A window that is tested for itself is a recording of its own.
+    unit = np.arange(len(images)) if split == "snippet" else owner
 
-    rows, tables = [], []
-    with progress_bar("genre cross-validation", folds, shown=progress) as advance:
-        for number in range(folds):
-            test = np.flatnonzero(fold == number)
-            of_test = np.flatnonzero(fold[owner] == number)
-            of_training = np.flatnonzero((fold[owner] >= 0) & (fold[owner] != number))
-            predictions = _run_fold(
-                images, label, group, owner, of_training, of_test, encoder_factory()
-            )
-            predictions.insert(0, "recording", test)
-            predictions.insert(1, "fold", number + 1)
-            tables.append(predictions)
-            rows.append(_fold_row(number + 1, predictions))
+    entries: list[Path | None] = [None] * folds
+    if store is not None:
+        data = data_digest(images, label, group, owner, fold)
+        entries = [_entry(store, data, key, number) for number in range(folds)]
+    work = [
+        FoldJob(
+            number + 1,
+            images,
+            label[owner],
+            group[owner],
+            np.flatnonzero((fold >= 0) & (fold != number)),
+            np.flatnonzero(fold == number),
+            encoder_factory,
+            entries[number],
+            progress and jobs == 1,
+        )
+        for number in range(folds)
+    ]
+    rows: dict[int, dict[str, float]] = {}
+    parts: dict[int, list[pd.DataFrame]] = {}
+    with (
+        _shared(images, store) as images_file,
+        progress_bar("genre cross-validation", folds, shown=progress and jobs > 1) as advance,
+    ):
+        for job, result in run_folds(work, jobs, images_file):
+            rows[job.number], *tables = _judge(job, result, owner, unit, label)
+            parts[job.number] = tables
+            if on_fold is not None:
+                on_fold(rows[job.number])
             advance(1)
-    everything = pd.concat(tables, ignore_index=True)
-    names = sorted({*everything["label"], *everything["predicted"]})
-    confusion = pd.crosstab(everything["label"], everything["predicted"]).reindex(
-        index=names, columns=names, fill_value=0
-    )
+    numbers = range(1, folds + 1)
+    everything = pd.concat([parts[n][0] for n in numbers], ignore_index=True)
+    scores = pd.concat([parts[n][1] for n in numbers], ignore_index=True)
+    used = np.unique(owner[fold >= 0])
     facts = {
         "recordings": len(used),
-        "images": int(counts[used].sum()),
+        "images": int((fold >= 0).sum()),
         "groups": len(set(group[used])),
         "labels": len(set(label[used])),
         "folds": folds,
         "seed": seed,
+        "split": split,
         "left_out": len(label) - len(used),
-        "label_not_in_training": int(everything["probability"].isna().sum()),
+        "label_not_in_training": int((everything["probability"].isna()).sum()),
         "most_common_share": float(pd.Series(label[used]).value_counts(normalize=True).iloc[0]),
     }
-    return GenreResult(pd.DataFrame(rows), confusion, everything, facts)
+    return GenreResult(
+        pd.DataFrame([rows[n] for n in numbers]),
+        confusion_matrix(everything),
+        everything,
+        scores[sorted(scores.columns)],
+        facts,
+    )
 
 
 def _check_lengths(
-    images: Images, label: NDArray[Any], group: NDArray[Any], owner: NDArray[Any]
+    images: Images,
+    label: NDArray[Any],
+    group: NDArray[Any],
+    song: NDArray[Any],
+    owner: NDArray[Any],
 ) -> None:
-    if len(label) != len(group):
-        raise InvalidArgumentError(f"{len(label)} labels and {len(group)} groups must be as many")
+    for name, values in (("groups", group), ("songs", song)):
+        if len(label) != len(values):
+            raise InvalidArgumentError(
+                f"{len(label)} labels and {len(values)} {name} must be as many"
+            )
     if len(owner) != len(images):
         raise InvalidArgumentError(
             f"{len(images)} images need as many entries of image_recording, not {len(owner)}"
@@ -163,98 +224,70 @@ def _check_lengths(
         )
 
 
-def _assign_folds(
-    label: NDArray[Any], group: NDArray[Any], folds: int, seed: int
-) -> NDArray[np.int64]:
-    """Fold of each recording, 0 … folds - 1; all of a group in one, labels spread evenly."""
-    n_groups = len(set(group))
-    if folds < 2 or n_groups < folds:
-        raise EvaluationError(
-            f"{folds} folds need at least 2 folds and as many artists; there are {n_groups}"
-        )
-    if len(set(label)) < 2:
-        raise EvaluationError("genre accuracy needs recordings of at least two genres")
-    most = int(pd.Series(label).value_counts().iloc[0])
-    if most < folds:
-        raise EvaluationError(
-            f"{folds} folds need {folds} recordings of some genre; the most there are is {most}"
-        )
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    fold = np.full(len(label), -1, dtype=np.int64)
-    text = label.astype(str)
-    with warnings.catch_warnings():
-        # A label of fewer recordings than folds is no reason to stop, and the result says so.
-        warnings.simplefilter("ignore", UserWarning)
-        for number, (_, test) in enumerate(splitter.split(text, text, group.astype(str))):
-            fold[test] = number
-    if len(np.unique(fold)) < folds:
-        raise EvaluationError(f"the {n_groups} artists do not fill {folds} folds; use fewer folds")
-    return fold
-
-
-def _run_fold(
-    images: Images,
+def _folds_of_images(
     label: NDArray[Any],
     group: NDArray[Any],
+    song: NDArray[Any],
     owner: NDArray[Any],
-    of_training: NDArray[np.int64],
-    of_test: NDArray[np.int64],
-    encoder: Encoder,
-) -> pd.DataFrame:
-    """Train on some images and predict the recordings of others, in order of the recordings."""
-    trained_on = owner[of_training]
-    encoder.fit(images[of_training], label[trained_on], groups=group[trained_on])
-    classes = [str(name) for name in encoder.classes_]
-    test, position = np.unique(owner[of_test], return_inverse=True)
-    probability = np.asarray(encoder.predict_proba(images[of_test]), dtype=np.float64)
-    return _predict(_averaged(probability, position, len(test), len(classes)), classes, label[test])
+    split: str,
+    folds: int,
+    seed: int,
+) -> NDArray[np.int64]:
+    """Fold of each image, -1 where its recording has no label."""
+    if split == "snippet":
+        rows = np.flatnonzero(label[owner] != "")
+        fold = np.full(len(owner), -1, dtype=np.int64)
+        fold[rows] = assign_folds(label[owner][rows], rows, folds, seed, noun="windows")
+        return fold
+    used = np.flatnonzero((label != "") & (np.bincount(owner, minlength=len(label)) > 0))
+    apart, noun = (group, "artists") if split == "artist" else (song, "songs")
+    of_recording = np.full(len(label), -1, dtype=np.int64)
+    of_recording[used] = assign_folds(label[used], apart[used], folds, seed, noun=noun)
+    return of_recording[owner]
 
 
-def _averaged(
-    probability: NDArray[np.float64], owner: NDArray[Any], n: int, n_classes: int
-) -> NDArray[np.float64]:
-    """Mean over the windows of each recording, [n, classes]."""
-    if probability.shape != (len(owner), n_classes) or not np.isfinite(probability).all():
-        raise EvaluationError(
-            f"predict_proba must give finite numbers of shape {(len(owner), n_classes)},"
-            f" not {probability.shape}"
-        )
-    if (probability < 0).any() or not np.allclose(probability.sum(axis=1), 1.0, atol=1e-3):
-        raise EvaluationError("predict_proba must give probabilities that add up to 1")
-    total = np.zeros((n, n_classes))
-    np.add.at(total, owner, probability)
-    averaged: NDArray[np.float64] = total / np.bincount(owner, minlength=n)[:, None]
-    return averaged
+def _entry(store: Path, data: str, key: str, number: int) -> Path:
+    """Where a fold is kept; its data includes which fold every image is in."""
+    digest = hashlib.sha256(json.dumps([data, key, number]).encode()).hexdigest()
+    return store / f"fold-{digest[:24]}.npz"
 
 
-def _predict(
-    probability: NDArray[np.float64], classes: list[str], label: NDArray[Any]
-) -> pd.DataFrame:
-    """Label ranked first, rank and probability of the true label; missing where it is no class."""
-    truth = pd.Index(classes).get_indexer(pd.Index(label.astype(str)))
-    own = np.where(truth >= 0, probability[np.arange(len(label)), truth], np.nan)
-    # Ties count against the model: equal probabilities rank the true label last among them.
-    rank = np.where(truth >= 0, (probability >= own[:, None]).sum(axis=1), len(classes) + 1)
-    return pd.DataFrame(
-        {
-            "label": label.astype(str).astype(object),
-            "predicted": np.array(classes, dtype=object)[probability.argmax(axis=1)],
-            "rank": rank,
-            "probability": own,
-        }
-    )
+@contextmanager
+def _shared(images: Images, store: Path | None) -> Iterator[Callable[[], Path]]:
+    """What writes the images to a file for other processes; it is gone afterwards."""
+    try:
+        if store is not None:
+            store.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="images-", dir=store)
+    except OSError as error:
+        raise ArtifactError(f"{store}: folds cannot be kept there: {error.strerror}") from None
+
+    def write() -> Path:
+        path = Path(folder.name) / "images.npy"
+        np.save(path, images, allow_pickle=False)
+        return path
+
+    with folder:
+        yield write
 
 
-def _fold_row(number: int, predictions: pd.DataFrame) -> dict[str, float]:
-    known = predictions["probability"].dropna().to_numpy()
-    # float32 softmax can give exactly 0; its smallest step bounds the loss of such a miss.
-    loss = -np.log(np.maximum(known, np.finfo(np.float32).eps))
-    return {
-        "fold": number,
-        "n": len(predictions),
-        "loss": float(loss.mean()) if len(loss) else float("nan"),
-        "precision@1": float((predictions["rank"] <= 1).mean()),
-        "precision@3": float((predictions["rank"] <= 3).mean()),
-    }
+def _judge(
+    job: FoldJob,
+    result: FoldScores,
+    owner: NDArray[Any],
+    unit: NDArray[Any],
+    label: NDArray[Any],
+) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
+    """A fold's row of the table, its predictions, and the scores behind them."""
+    of_window = owner[job.test]
+    _, first, position = np.unique(unit[job.test], return_index=True, return_inverse=True)
+    recording = of_window[first]
+    probability = averaged(result.probability, position, len(first), len(result.classes))
+    predicted = predictions(probability, result.classes, label[recording])
+    predicted.insert(0, "recording", recording)
+    predicted.insert(1, "fold", job.number)
+    window_rank, _ = true_ranks(result.probability, result.classes, label[of_window])
+    row = fold_row(job.number, predicted, with_loss=result.calibrated)
+    row |= {f"window@{k}": float((window_rank <= k).mean()) for k in (1, 3)}
+    row["seconds"] = result.seconds
+    return row, predicted, pd.DataFrame(probability, columns=result.classes)

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import recommending
+from recsys.commands import audio, genre, recommending
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -25,6 +25,8 @@ for command in (
     recommending.onboard,
     recommending.evaluate,
     recommending.info,
+    audio.record,
+    genre.genre_cv,
 ):
     app.command()(command)
 

@@ -1,0 +1,269 @@
+"""Pictures of recordings as arrays, with their labels: what stands in for audio files.
+
+A folder with one ``.npz`` file and, beside it, tables (CSV) of what is known of its rows, or the
+``.npz`` file alone. What is taken for what is found by shape and name, and said; see
+docs/genre.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.npz import Array, read_npz
+from datasets.reading import read_table
+from datasets.values import Text, objects, show
+
+LABEL_NAMES: Final = ("genre", "label", "labels", "class", "tag")
+GROUP_NAMES: Final = (
+    "artist_group", "artist", "artist_id", "artists", "performer", "group", "groups",
+)  # fmt: skip
+ID_NAMES: Final = ("id", "ids", "clip", "song", "item_id", "name", "file")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Pictures and what is known of each; rows of equal id are windows of one recording."""
+
+    images: Array
+    """[n, height, width] or [n, channels, height, width], numbers as stored."""
+
+    ids: Text
+    """The recording that a picture belongs to, [n]."""
+
+    labels: Text
+    """Its label, [n]; "" where there is none."""
+
+    groups: Text | None
+    """Its artist, [n]; "" where unknown. None: nothing was found that names artists."""
+
+    taken: Mapping[str, str]
+    """What was taken for images, ids, labels and groups, in words."""
+
+
+def is_arrays(path: Path) -> bool:
+    """Whether ``path`` is an .npz file, or a folder with one that is no folder of tables."""
+    if path.is_dir():
+        no_tables = not any((path / f"items{end}").exists() for end in (".csv", ".parquet"))
+        return no_tables and any(path.glob("*.npz"))
+    return path.suffix == ".npz"
+
+
+def read_image_arrays(
+    path: Path,
+    *,
+    images: str | None = None,
+    ids: str | None = None,
+    labels: str | None = None,
+    groups: str | None = None,
+    tag: str = "genre",
+) -> ImageArrays:
+    """Read pictures and their labels; names that are given override what would be found.
+
+    Args:
+        path: an .npz file, or a folder with exactly one.
+        images: name of the array of pictures; by default the only one of 3 or 4 dimensions.
+        ids: name of the array (or column) that names the recording of each picture.
+        labels: column (or array) of labels; by default the one called as ``tag``, or ``label``.
+        groups: column (or array) of artists; by default ``artist_group``, ``artist`` or alike.
+        tag: what the labels are.
+
+    Raises :class:`~datasets.errors.DataError` for files that cannot be read, do not match or hold
+    NaN, and :class:`~datasets.errors.InvalidArgumentError` for a name that is not there.
+    """
+    source = _npz_file(path)
+    arrays = read_npz(source)
+    name = _images_name(arrays, images, source)
+    pictures = arrays.pop(name)
+    _check_pictures(pictures, name, source)
+    taken = {"images": f"array {name!r} {list(pictures.shape)} of {source.name}"}
+    known = _columns(source, arrays, len(pictures), ids)
+    columns, origin, key = known.columns, known.origin, known.key
+    if key is None:
+        values, taken["ids"] = objects(f"row {n + 1}" for n in range(len(pictures))), "row numbers"
+    else:
+        values, taken["ids"] = columns[key], f"{key!r} {origin[key]}"
+    label = _choose("labels", labels, (tag, *LABEL_NAMES), columns, source)
+    if label is None:
+        raise DataError(
+            f"{source}: no column of labels; name one with --labels out of: {_listed(columns)}"
+        )
+    group = _choose("groups", groups, GROUP_NAMES, columns, source)
+    taken["labels"] = f"{label!r} {origin[label]}"
+    taken["groups"] = "none found" if group is None else f"{group!r} {origin[group]}"
+    return ImageArrays(
+        pictures, values, columns[label], None if group is None else columns[group], taken
+    )
+
+
+def _npz_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("*.npz"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{path}: expected one .npz file, found {found}; name the file itself")
+    return files[0]
+
+
+def _images_name(arrays: Mapping[str, Array], wanted: str | None, source: Path) -> str:
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items()) or "none"
+    if wanted is not None:
+        if wanted not in arrays:
+            raise InvalidArgumentError(f"{source}: no array {wanted!r}; there are: {shapes}")
+        return wanted
+    found = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+    if len(found) != 1:
+        raise DataError(
+            f"{source}: expected one array [n, height, width] or [n, channels, height, width];"
+            f" name it with --images out of: {shapes}"
+        )
+    return found[0]
+
+
+def _check_pictures(pictures: Array, name: str, source: Path) -> None:
+    if pictures.ndim not in (3, 4) or 0 in pictures.shape or pictures.dtype.kind not in "fiu":
+        raise DataError(
+            f"{source}: {name!r} must be numbers [n, height, width] or [n, channels, height,"
+            f" width], not {pictures.dtype} {list(pictures.shape)}"
+        )
+    if pictures.dtype.kind == "f":
+        # Row by row, so that no second array of that size is needed.
+        for row, picture in enumerate(pictures):
+            if not np.isfinite(picture).all():
+                raise DataError(f"{source}: {name!r}, row {row}: contains NaN or infinite values")
+
+
+@dataclass
+class _Known:
+    """What is known of the pictures: columns of n values, and where each is from."""
+
+    columns: dict[str, Text]
+    origin: dict[str, str]
+    key: str | None = None
+    """The column that names the recordings; None where row numbers have to do."""
+
+    def add(self, table: Mapping[str, Text], rows: NDArray[np.intp], origin: str) -> None:
+        """Further columns out of a table; a name that is there already stays as it is."""
+        for name, values in table.items():
+            if name not in self.columns:
+                self.columns[name], self.origin[name] = values[rows], origin
+
+
+def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | None) -> _Known:
+    """Arrays of n values, joined by id, or row by row, with the table beside the file."""
+    known = _Known(
+        {name: _text(array) for name, array in arrays.items() if array.shape == (n,)}, {}
+    )
+    known.origin = dict.fromkeys(known.columns, f"of {source.name}")
+    tables = {file: _table(file) for file in sorted(source.parent.glob("*.csv"))}
+    if wanted is not None and wanted in arrays and wanted not in known.columns:
+        shape = list(arrays[wanted].shape)
+        raise DataError(f"{source}: {wanted!r} has the shape {shape}, and there are {n} pictures")
+    keys = [wanted] if wanted in known.columns else list(known.columns)
+    match = _match(keys, known.columns, tables)
+    if match is not None:
+        known.key, file, column = match
+        rows = _rows(file, column, tables[file][column], known.columns[known.key])
+        known.add(tables[file], rows, f"of {file.name}")
+        known.origin[known.key] += f", which is {column!r} of {file.name}"
+        return known
+    named = [name for name in (wanted, *ID_NAMES) if name in known.columns]
+    if named and tables:
+        raise _mismatch(known.columns[named[0]], named[0], tables, source)
+    for file, table in tables.items():
+        length = len(next(iter(table.values())))
+        if length != n:
+            raise DataError(
+                f"{file} has {length} rows and {source.name} {n} pictures, with no array of ids"
+                " that says which is which"
+            )
+        known.add(table, np.arange(n), f"of {file.name}, row by row")
+    if wanted is not None and wanted not in known.columns:
+        found = _listed(known.columns)
+        raise InvalidArgumentError(f"{source}: no array or column {wanted!r}; there are: {found}")
+    known.key = next((name for name in (wanted, *ID_NAMES) if name in known.columns), None)
+    return known
+
+
+def _match(
+    keys: Sequence[str], columns: Mapping[str, Text], tables: Mapping[Path, Mapping[str, Text]]
+) -> tuple[str, Path, str] | None:
+    """An array, a table and its column that holds all of the array's values; most ids first."""
+    found = [
+        (len(ids), key == column, key, file, column)
+        for key in keys
+        if (ids := set(columns[key])) and "" not in ids
+        for file, table in tables.items()
+        for column, values in table.items()
+        if ids <= set(values)
+    ]
+    best = max(found, key=lambda match: match[:2], default=None)
+    return None if best is None else best[2:]
+
+
+def _mismatch(
+    values: Text, key: str, tables: Mapping[Path, Mapping[str, Text]], source: Path
+) -> DataError:
+    """The error that names an id which the nearest table lacks."""
+    ids = set(values)
+    shared, file, column = max(
+        (len(ids & set(column)), file, name)
+        for file, table in tables.items()
+        for name, column in table.items()
+    )
+    if not shared:
+        return DataError(f"{file}: no column has the ids of {key!r}, such as {show(values[0])}")
+    missing = sorted(ids - set(tables[file][column]))
+    return DataError(
+        f"{file}: column {column!r} lacks {len(missing)} of the {len(ids)} ids of {key!r} in"
+        f" {source.name}, such as {show(missing[0])}"
+    )
+
+
+def _table(file: Path) -> dict[str, Text]:
+    frame = read_table(file, (*ID_NAMES, *LABEL_NAMES, *GROUP_NAMES)).frame
+    if not len(frame.columns):
+        raise DataError(f"{file} has no columns")
+    return {str(name).strip(): _text(frame[name].to_numpy()) for name in frame.columns}
+
+
+def _rows(file: Path, column: str, values: Text, ids: Text) -> NDArray[np.intp]:
+    index = pd.Index(values, dtype=object)
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise DataError(f"{file}: column {column!r} has {show(twice)} more than once")
+    rows: NDArray[np.intp] = index.get_indexer(pd.Index(ids, dtype=object))
+    return rows
+
+
+def _choose(
+    what: str,
+    wanted: str | None,
+    names: Sequence[str],
+    columns: Mapping[str, Text],
+    source: Path,
+) -> str | None:
+    if wanted is not None:
+        if wanted not in columns:
+            raise InvalidArgumentError(
+                f"{source}: no column {wanted!r} for {what}; there are: {_listed(columns)}"
+            )
+        return wanted
+    return next((name for name in names if name in columns), None)
+
+
+def _listed(columns: Mapping[str, Text]) -> str:
+    return ", ".join(columns) or "none"
+
+
+def _text(values: Array) -> Text:
+    """Values as text without surrounding blanks; "" where there is none."""
+    return objects(
+        "" if v is None or v != v else str(v).strip() for v in np.asarray(values).tolist()
+    )

@@ -1,0 +1,110 @@
+"""The tables of a genre cross-validation on the terminal."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from evaluation.genre_splits import check_split
+from evaluation.genre_study import PUBLISHED
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evaluation.genre_study import GenreStudy
+
+
+def print_study(study: "GenreStudy") -> None:
+    """Fig. 9A for every split and classifier, then confusion, labels, and what it all means."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    for split, classifier in study.groups():
+        console.print(_folds(study, split, classifier))
+    network = study.groups()[0]
+    console.print(_confusion(study, *network))
+    console.print(_labels(study, *network))
+    console.print(_summary(study))
+    for split in dict.fromkeys(split for split, _ in study.groups()):
+        typer.echo(f"{split} split: {check_split(split).leak}")
+    typer.echo(f"patent: {PUBLISHED['source']}")
+    for note in study.notes:
+        typer.echo(note)
+
+
+def _table(title: str, *columns: str, text: int = 1) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number < text else "right")
+    return table
+
+
+def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
+    runs = study.of(split, classifier)
+    table = _table(
+        f"\n{classifier}, split by {split}: {runs[0].architecture}",
+        "fold", "n", "loss", "precision@1", "precision@3", "single window@1", "seconds", text=0,
+    )  # fmt: skip
+    for run in runs:
+        for row in run.result.table.to_dict("records"):
+            name = f"{row['fold']}" if len(runs) == 1 else f"seed {run.seed}, {row['fold']}"
+            table.add_row(name, f"{row['n']}", *_figures(row), f"{row['seconds']:.0f}")
+    row = next(
+        row
+        for row in study.summary().to_dict("records")
+        if (row["split"], row["classifier"]) == (split, classifier)
+    )
+    table.add_section()
+    names = ("loss", "precision@1", "precision@3", "window@1")
+    table.add_row("mean", "", *_figures(row), f"{row['seconds']:.0f}")
+    table.add_row("sd of folds", "", *_figures({n: row[f"{n} sd"] for n in names}))
+    if len(runs) > 1:
+        table.add_row("sd of seeds", "", *_figures({n: row[f"{n} sd of seeds"] for n in names}))
+    return table
+
+
+def _figures(row: Mapping[Any, Any]) -> list[str]:
+    values = [row[name] for name in ("loss", "precision@1", "precision@3", "window@1")]
+    loss, *shares = values
+    return ["–" if loss != loss else f"{loss:.3f}", *(f"{share:.1%}" for share in shares)]
+
+
+def _confusion(study: "GenreStudy", split: str, classifier: str) -> "Table":
+    counts = study.confusion(split, classifier)
+    table = _table(
+        f"\nTrue label (rows) and label ranked first (columns): {classifier}, split by {split}",
+        "", *(str(name) for name in counts.columns),
+    )  # fmt: skip
+    for name, row in counts.iterrows():
+        cells = [f"[bold]{n}[/bold]" if name == other else str(n or "") for other, n in row.items()]
+        table.add_row(str(name), *cells)
+    return table
+
+
+def _labels(study: "GenreStudy", split: str, classifier: str) -> "Table":
+    frame = study.labels().query("split == @split and classifier == @classifier")
+    table = _table("\nBy label", "label", "n", "precision", "recall", "F1")
+    for row in frame.to_dict("records"):
+        shares = [row["precision"], row["recall"], row["F1"]]
+        cells = ["–" if value != value else f"{value:.1%}" for value in shares]
+        table.add_row(str(row["label"]), str(row["n"]), *cells)
+    return table
+
+
+def _summary(study: "GenreStudy") -> "Table":
+    table = _table(
+        "\nSummary", "split", "classifier", "precision@1", "precision@3", "single window@1", text=2
+    )
+    for row in study.summary().to_dict("records"):
+        cells = []
+        for name in ("precision@1", "precision@3", "window@1"):
+            sd = row[f"{name} sd of seeds"] if row["seeds"] > 1 else row[f"{name} sd"]
+            cells.append(f"{row[name]:.1%} ± {100 * sd:.1f}")
+        table.add_row(row["split"], row["classifier"], *cells)
+    table.add_row(
+        "song", "patent", *(f"{PUBLISHED[n]:.1%}" for n in ("precision@1", "precision@3"))
+    )
+    return table
