@@ -62,7 +62,11 @@ def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> l
 
 
 def snippets_of(
-    file: RecordingFile, snippet: SnippetConfig, sample_rate: int, *, channels: Literal[1, 2] = 1
+    file: RecordingFile,
+    snippet: SnippetConfig,
+    sample_rate: int,
+    *,
+    channels: Literal[1, 2] | None = 1,
 ) -> list[Snippet]:
     """The snippets of a file and when they begin; see :func:`load_snippets`.
 
@@ -70,7 +74,8 @@ def snippets_of(
         file: the recording.
         snippet: length, place and number of snippets.
         sample_rate: wanted samples a second.
-        channels: 1 for mono, 2 for left and right (Fig. 4C); of a mono recording both are the same.
+        channels: 1 for mono, 2 for left and right (Fig. 4C; of a mono recording both are the same),
+            None for mono where the recording is, and else for left and right.
 
     Raises:
         AudioError: no usable sound; the message names the file and says why.
@@ -149,7 +154,7 @@ class _Wanted:
     file: RecordingFile
     snippet: SnippetConfig
     rate: int
-    channels: Literal[1, 2]
+    channels: Literal[1, 2] | None
 
     def starts(self, recording: Recording) -> list[int]:
         """First frames of the snippets."""
@@ -162,8 +167,8 @@ class _Wanted:
 
     def mixed(self, part: Array) -> Array:
         """The wanted channels of a part: [frames] or [frames, 2]."""
-        mix: Callable[[Array], Array] = to_mono if self.channels == 1 else to_stereo
-        return mix(part)
+        mono = part.shape[1] == 1 if self.channels is None else self.channels == 1
+        return to_mono(part) if mono else to_stereo(part)
 
     def finished(self, start: int, rate: int, clip: Array) -> Snippet:
         """A snippet of the wanted rate and of exactly the wanted length."""
