@@ -1,0 +1,195 @@
+"""Composition: backward propagation from what a song is to be like to its sound.
+
+US 2018/0276540 A1, paragraph 62, goes from a label back to a hyper-image, and from that to sound;
+:mod:`embedding.dreaming` does so. But few pictures are pictures of a sound, and a network seldom
+hears in the sound what it saw in the picture. Here the gradient goes one step further back, through
+the transforms to the notes of a small ensemble: what is composed is a sound from the start, and a
+picture of it exists by definition.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from datasets.errors import AudioError, InvalidArgumentError
+from datasets.files import atomic_write
+from datasets.settings import Settings
+from embedding.encoder import SongEncoder
+from embedding.ensemble import ensemble
+from embedding.extraction import extract
+from embedding.goals import Goal
+from embedding.listener import Listener
+from embedding.openings import opening
+from embedding.progress import progress_bar
+from embedding.score import Score, descend, snippet_of
+from embedding.torch_hyperimage import hyperimages
+
+Array = NDArray[np.float32]
+
+PEAK = 0.9
+"""Highest sample of a finished sound, of full scale."""
+
+FADE_SECONDS = 0.005
+"""At both ends, so that they do not click."""
+
+STEP_SIZE = 0.1
+SPARSITY = 0.02
+"""Price of as much sound as the opening has, in units of the goal's loss."""
+
+NOISE = 1e-4
+"""Noise added while composing, of the peak: more than 16 bits add."""
+
+BLOCK = 65536
+"""Frames written at a time; libsndfile's Vorbis encoder crashes on many more."""
+
+
+class CompositionConfig(Settings):
+    """How to compose."""
+
+    seconds: float = Field(default=10.0, ge=0.25, le=600.0)
+    """Length of the sound."""
+
+    seed: int = Field(default=0, ge=0)
+    """Decides the openings and all other random choices: another seed, another composition."""
+
+    steps: int = Field(default=100, ge=1, le=100_000)
+    """Steps of gradient descent."""
+
+    openings: int = Field(default=24, ge=1, le=1000)
+    """Random openings, of which the nearest to the goal is taken up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A finished composition.
+
+    sound: float32 [samples], peak below 1. sample_rate: samples a second.
+    image: the hyper-image that was composed, float32 [channels, height, width].
+    score: the notes, where it was made of notes.
+    """
+
+    sound: Array
+    sample_rate: int
+    image: Array
+    score: Score | None = None
+
+
+def compose(
+    encoder: SongEncoder,
+    goal: Goal,
+    config: CompositionConfig | None = None,
+    *,
+    progress: bool = False,
+) -> Composition:
+    """Compose music that is, to the ears of an encoder, what a goal wants.
+
+    Of several random openings the nearest to the goal is changed by gradient descent on the levels
+    of all notes, through sound, hyper-image and network. Each step hears another part of it, a
+    little shifted and with a little noise, so that it is not the exact samples that matter. The
+    same seed and machine give the same composition.
+
+    Raises:
+        NotFittedError: the encoder is not trained.
+        InvalidArgumentError: its hyper-images have no differentiable version.
+    """
+    config = config or CompositionConfig()
+    listener = Listener(encoder)
+    picture = encoder.config.hyperimage
+    rate = picture.sample_rate
+    samples = round(config.seconds * rate)
+    wanted = round(encoder.config.snippet.seconds * rate)
+    random = torch.Generator().manual_seed(config.seed)
+
+    def loss(score: Score) -> torch.Tensor:
+        latest = max(0, samples - wanted)
+        start = int(torch.randint(latest + 1, (1,), generator=random))
+        y = snippet_of(score.render(), start, samples, wanted)
+        y = y.roll(int(torch.randint(picture.n_fft, (1,), generator=random)))
+        noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
+        return goal.loss(listener, hyperimages((y + noise)[None], picture)).mean()
+
+    with progress_bar("composing", config.openings + config.steps, shown=progress) as advance:
+        score, best = None, np.inf
+        for number in range(config.openings):
+            rng = np.random.default_rng([config.seed, number])
+            other = Score(ensemble(rate), opening(ensemble(rate), rate, rng))
+            with torch.no_grad():
+                distance = float(loss(other))
+            if score is None or distance < best:
+                score, best = other, distance
+            advance(1)
+        assert score is not None
+        first = float(score.loudness().detach().sum())
+
+        def after(step: int) -> None:
+            if step == config.steps // 2:
+                score.leave_out_the_inaudible()
+            advance(1)
+
+        descend(
+            [score.levels],
+            lambda _step: loss(score) + SPARSITY / first * score.loudness().sum(),
+            steps=config.steps,
+            step_size=STEP_SIZE,
+            after=after,
+        )
+    with torch.no_grad():
+        loop = score.render()
+        sound = finished(snippet_of(loop, 0, samples, samples).numpy(), rate)
+        heard = snippet_of(loop, max(0, samples - wanted) // 2, samples, wanted)
+        image = hyperimages(heard[None], picture)[0].numpy()
+    return Composition(sound, rate, image, score)
+
+
+def finished(sound: Array, sample_rate: int) -> Array:
+    """A sound with a peak of :data:`PEAK` and ends that do not click: float32 [samples]."""
+    fade = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
+    ramp = np.minimum(1, np.arange(len(sound)) / max(fade, 1))
+    faded = sound * np.minimum(ramp, ramp[::-1])
+    return (PEAK * faded / np.abs(faded).max()).astype(np.float32)
+
+
+def hear_again(encoder: SongEncoder, composition: Composition) -> Array:
+    """Hyper-images of a composition by the whole path: written to a file and read from it.
+
+    Returns:
+        float32 [n, channels, height, width], one for each snippet of the encoder's settings.
+    """
+    with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
+        path = Path(folder) / "composition.wav"
+        write_sound(path, composition.sound, composition.sample_rate)
+        extraction = extract([path], encoder.config.snippet, encoder.config.hyperimage, workers=0)
+    if extraction.failures:
+        raise AudioError(extraction.failures[0].message)
+    return extraction.images
+
+
+def write_sound(path: Path, sound: Array, sample_rate: int) -> None:
+    """Write a mono sound, 16 bits where the format has bits; its format by the name's ending.
+
+    Raises:
+        InvalidArgumentError: the ending is not that of a format that libsndfile writes, or the
+            format does not have the sample rate.
+        AudioError: the file cannot be written.
+    """
+    import soundfile
+
+    kind = path.suffix.lstrip(".").upper()
+    if kind not in ("WAV", "FLAC", "OGG", "MP3"):
+        raise InvalidArgumentError(f"{path}: must end in .wav, .flac, .ogg or .mp3")
+    if not soundfile.check_format(kind):
+        raise InvalidArgumentError(f"{path}: this libsndfile cannot write {kind}")
+    try:
+        with (
+            atomic_write(path) as temporary,
+            soundfile.SoundFile(temporary, "w", sample_rate, 1, format=kind) as file,
+        ):
+            for start in range(0, len(sound), BLOCK):
+                file.write(sound[start : start + BLOCK])
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise AudioError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,147 @@
+"""A small ensemble to compose for: every note and drum that it can play, as a waveform.
+
+Sound is then a linear function of how loud each of them is at each moment, which is what makes
+composing by gradients possible; and what is made of notes stays music whatever the gradients say.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve
+
+Array = NDArray[np.float32]
+Doubles = NDArray[np.floating]
+
+NOTE_SECONDS = 1.6
+"""A note has died away by then."""
+
+RANGES = {"bass": (28, 50), "pluck": (40, 96), "strings": (40, 88), "lead": (40, 76)}
+"""Lowest and highest MIDI pitch of each instrument."""
+
+DRUMS = ("kick", "snare", "hat", "cymbal", "brush")
+
+PARTIALS = 24
+LEVEL = 0.25
+"""Root mean square of a sound, taken as if all of it happened in a fifth of a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """All sounds at one sample rate.
+
+    sounds: float32 [n, samples]. names: the instrument of each. pitches: MIDI pitch, int [n], 0
+    for a drum.
+    """
+
+    sounds: Array
+    names: tuple[str, ...]
+    pitches: NDArray[np.int64]
+
+
+@cache
+def ensemble(sample_rate: int) -> Ensemble:
+    """The ensemble at a sample rate; notes above 0.4 of it are left out.
+
+    It draws its noises from a seed of its own, so it is the same for every composition.
+    """
+    rng = np.random.default_rng(0)
+    time = np.arange(round(NOTE_SECONDS * sample_rate)) / sample_rate
+    sounds, names, pitches = [], [], []
+    for name, (lowest, highest) in RANGES.items():
+        for pitch in range(lowest, highest + 1):
+            frequency = 440 * 2 ** ((pitch - 69) / 12)
+            if frequency < 0.4 * sample_rate:
+                sounds.append(_note(name, frequency, time, sample_rate))
+                names.append(name)
+                pitches.append(pitch)
+    for name in DRUMS:
+        sounds.append(_drum(name, time, sample_rate, rng))
+        names.append(name)
+        pitches.append(0)
+    wet = _in_a_room(np.stack(sounds), time, rng)
+    wet *= np.minimum(1, (time[-1] - time) / 0.05)
+    size = np.sqrt(np.square(wet).sum(axis=1, keepdims=True) / (0.2 * sample_rate))
+    return Ensemble((LEVEL * wet / size).astype(np.float32), tuple(names), np.array(pitches))
+
+
+def _note(name: str, frequency: float, time: Doubles, sample_rate: int) -> Doubles:
+    number = np.arange(1.0, PARTIALS + 1)
+    match name:
+        case "bass":
+            return _partials(frequency, number**-2.0, 0.6 / np.sqrt(number), time) * _attack(
+                time, 0.005
+            )
+        case "pluck":
+            return _partials(frequency, number**-1.5, 0.7 / number, time) * _attack(time, 0.003)
+        case "strings":
+            # Two players a little apart in pitch.
+            decays = np.full(PARTIALS, 3.0)
+            pair = [_partials(frequency * f, number**-1.1, decays, time) for f in (0.997, 1.003)]
+            return (pair[0] + pair[1]) * _attack(time, 0.06) * _until(time, 0.8)
+        case _:
+            # Driven, as an amplifier does.
+            buzz = _partials(frequency, 1 / number, np.full(PARTIALS, 2.0), time)
+            return np.tanh(3 * buzz) * _attack(time, 0.005) * _until(time, 0.45)
+
+
+def _partials(frequency: float, levels: Doubles, decays: Doubles, time: Doubles) -> Doubles:
+    """A sum of partials, each with its level and its time of decay in seconds."""
+    sample_rate = 1 / (time[1] - time[0])
+    turn = np.exp(2j * np.pi * frequency * time)
+    wheel = np.ones_like(turn)
+    total = np.zeros_like(time)
+    for number, (level, decay) in enumerate(zip(levels, decays, strict=True), start=1):
+        if number * frequency > 0.45 * sample_rate:
+            break
+        wheel *= turn
+        # A phase of its own for each, or they would all meet in one peak.
+        total += level * np.exp(-time / decay) * (wheel * np.exp(1j * number)).imag
+    return total
+
+
+def _drum(name: str, time: Doubles, sample_rate: int, rng: np.random.Generator) -> Doubles:
+    match name:
+        case "kick":
+            # The pitch falls from 170 to 50 Hz.
+            phase = 50 * time + 120 * 0.03 * (1 - np.exp(-time / 0.03))
+            return np.sin(2 * np.pi * phase) * np.exp(-time / 0.12)
+        case "snare":
+            skin = np.sin(2 * np.pi * 190 * time) * np.exp(-time / 0.06)
+            wires = _noise(200, 7000, len(time), sample_rate, rng)
+            return 0.5 * skin + wires * np.exp(-time / 0.07)
+        case "hat":
+            return _noise(6000, np.inf, len(time), sample_rate, rng) * np.exp(-time / 0.03)
+        case "cymbal":
+            return _noise(4000, np.inf, len(time), sample_rate, rng) * np.exp(-time / 0.35)
+        case _:
+            return _noise(2000, 9000, len(time), sample_rate, rng) * np.exp(-time / 0.15)
+
+
+def _noise(
+    low: float, high: float, samples: int, sample_rate: int, rng: np.random.Generator
+) -> Doubles:
+    """Noise between two frequencies; at a low sample rate, what is left of it at the top."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.fft.rfftfreq(samples, 1 / sample_rate)
+    spectrum[(frequency < min(low, 0.3 * sample_rate)) | (frequency > high)] = 0
+    return np.fft.irfft(spectrum, samples)
+
+
+def _in_a_room(sounds: Doubles, time: Doubles, rng: np.random.Generator) -> Doubles:
+    """The sounds with a little reverberation."""
+    echoes = rng.standard_normal(len(time)) * np.exp(-time / 0.12) * _attack(time, 0.01)
+    echoes *= 0.2 / np.linalg.norm(echoes)
+    echoes[0] = 1.0
+    wet: Doubles = fftconvolve(sounds, echoes[None], axes=1)[:, : len(time)]
+    return wet
+
+
+def _attack(time: Doubles, seconds: float) -> Doubles:
+    return np.minimum(1, time / seconds)
+
+
+def _until(time: Doubles, end: float) -> Doubles:
+    """1, then down to 0 within a tenth of a second before ``end``."""
+    return np.clip((end - time) / 0.1, 0, 1)

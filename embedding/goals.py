@@ -1,0 +1,124 @@
+"""What a composition is to sound like to the network: a mix of labels, or a song.
+
+A goal has a loss to go down by gradients, and a match in 0 .. 1 that says how far one has come.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from datasets.errors import InvalidArgumentError
+from embedding.encoder import SongEncoder
+from embedding.listener import Listener
+
+Array = NDArray[np.float32]
+
+
+class Goal(Protocol):
+    """Something to compose towards."""
+
+    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+        """How far hyper-images [n, channels, height, width] are from it, of the order of 1: [n]."""
+
+    def match(self, encoder: SongEncoder, images: Array) -> float:
+        """How well a recording meets it, given the hyper-images of its snippets; 1 is perfect."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelGoal:
+    """Probabilities of the encoder's labels.
+
+    shares: float32 [classes], adding to 1.
+    """
+
+    shares: Array
+
+    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of the network's probabilities from the shares: [n]."""
+        wanted = torch.from_numpy(self.shares).to(images)
+        surprise = -(wanted * listener.log_probabilities(images)).sum(dim=1)
+        return surprise - torch.special.entr(wanted).sum()
+
+    def match(self, encoder: SongEncoder, images: Array) -> float:
+        """What probabilities and shares have in common; for one label, its probability."""
+        probabilities = encoder.predict_proba(images).mean(axis=0)
+        return float(np.minimum(probabilities, self.shares).sum())
+
+
+def labels(encoder: SongEncoder, weights: Mapping[str, float]) -> LabelGoal:
+    """The goal of one label, or of a mix in the proportion of the weights.
+
+    >>> labels(encoder, {"jazz": 0.7, "rock": 0.3})                          # doctest: +SKIP
+
+    Raises:
+        InvalidArgumentError: no label, one that the encoder does not know, or a weight that is not
+            a positive number.
+    """
+    classes = encoder.classes_.tolist()
+    if not weights:
+        raise InvalidArgumentError("a composition needs at least one label to go towards")
+    shares = np.zeros(len(classes))
+    for name, weight in weights.items():
+        if name not in classes:
+            raise InvalidArgumentError(
+                f"the network knows no {name!r}; it tells {', '.join(classes)}"
+            )
+        if not np.isfinite(weight) or weight <= 0:
+            raise InvalidArgumentError(f"the weight of {name!r} must be above 0, not {weight}")
+        shares[classes.index(name)] = weight
+    return LabelGoal((shares / shares.sum()).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class LikenessGoal:
+    """The embedding of a song.
+
+    wanted, center: float32 [dimension]; likeness is the cosine of what lies beyond the centre, as
+    in similar songs by sound.
+    """
+
+    wanted: Array
+    center: Array
+
+    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+        """1 less the cosine of each image's embedding: [n]."""
+        center = torch.from_numpy(self.center).to(images)
+        own = listener.embeddings(images) - center
+        wanted = torch.from_numpy(self.wanted).to(images) - center
+        return 1 - torch.nn.functional.cosine_similarity(own, wanted[None])
+
+    def match(self, encoder: SongEncoder, images: Array) -> float:
+        """The cosine, and 0 where it is negative."""
+        own = encoder.embed(images).mean(axis=0) - self.center
+        wanted = self.wanted - self.center
+        size = float(np.linalg.norm(own) * np.linalg.norm(wanted))
+        return max(0.0, float(own @ wanted) / size) if size else 0.0
+
+
+def likeness(encoder: SongEncoder, wanted: ArrayLike, center: ArrayLike) -> LikenessGoal:
+    """The goal of sounding like a song with an embedding.
+
+    Args:
+        encoder: the network that made the embedding.
+        wanted: the song's embedding [dimension].
+        center: the mean embedding of all songs [dimension].
+
+    Raises:
+        InvalidArgumentError: a vector is not of the encoder's dimension, not finite, or the song
+            has nothing that sets it apart from the mean.
+    """
+    vectors = {"wanted": wanted, "center": center}
+    checked = {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}
+    for name, vector in checked.items():
+        if vector.shape != (encoder.dimension,) or not np.isfinite(vector).all():
+            raise InvalidArgumentError(
+                f"{name}: must be {encoder.dimension} finite numbers; got shape {vector.shape}"
+            )
+    if np.allclose(checked["wanted"], checked["center"]):
+        raise InvalidArgumentError("the song's embedding is the mean of all: nothing to go towards")
+    return LikenessGoal(**checked)
