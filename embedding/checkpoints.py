@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,20 @@ KEPT = 20
 _PARTS = ("weights", "optimiser", "average", "best")
 
 
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """A network to go on from, and how much of what it knows is to be kept."""
+
+    weights: State
+
+    classes: tuple[int, ...]
+    """How many classes of each tag, the first ones, it knows."""
+
+    keep: float
+    """Weight of the divergence from what it says of images (Learning without Forgetting, Li and
+    Hoiem 2016)."""
+
+
 @dataclass
 class Progress:
     """Where a training stands after some epochs."""
@@ -60,20 +74,21 @@ def fingerprint(
     targets: Sequence[Target],
     validation: NDArray[np.int64],
     config: EncoderConfig,
-    start: Mapping[str, Tensor] | None = None,
-    keep: float = 0.0,
+    before: Knowledge | None = None,
 ) -> str:
     """Hex SHA-256 of everything that decides how a training goes."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([FORMAT, config.digest(), images.shape, keep]).encode())
+    digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
     for first in range(0, len(images), 256):
         digest.update(images[first : first + 256].tobytes())
     for target in targets:
         digest.update(json.dumps([target.tag, target.classes.tolist()]).encode())
         digest.update(target.values.tobytes())
     digest.update(validation.tobytes())
-    for name, tensor in (start or {}).items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
+    if before is not None:
+        digest.update(json.dumps([before.classes, before.keep]).encode())
+        for name, tensor in before.weights.items():
+            digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
 

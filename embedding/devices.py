@@ -26,7 +26,9 @@ def make_fabric(config: EncoderConfig) -> "Fabric":
     """
     from lightning_fabric import Fabric
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # The news of processes that find each other is nobody's concern.
+    for name in ("lightning_fabric", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     alone = config.devices == config.nodes == 1
     # A launcher such as torchrun has started one process a device; without one, we start them.
     launched = "LOCAL_RANK" in os.environ

@@ -14,14 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
 from embedding.augmentation import windows
+from embedding.checkpoints import Knowledge
 from embedding.config import EncoderConfig
 from embedding.holdout import choose_validation
 from embedding.notation import parse
 from embedding.targets import Target, make_targets, vector
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from embedding.network import SongNetwork
 
 FloatArray = NDArray[np.float32]
@@ -135,7 +134,9 @@ class SongEncoder:
             window=None if self.image_shape_ is None else self.image_shape_[2],
         )
         start = with_more_outputs(network.state_dict(), [len(t.classes) for t in targets])
-        return self._learn(images, targets, groups, settings, checkpoint, progress, start, keep)
+        old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
+        before = Knowledge(start, old, keep)
+        return self._learn(images, targets, groups, settings, checkpoint, progress, before)
 
     def embed(self, images: FloatArray) -> FloatArray:
         """Embeddings of hyper-images.
@@ -288,10 +289,10 @@ class SongEncoder:
         config: EncoderConfig,
         checkpoint: Path | None,
         progress: bool,
-        start: dict[str, Tensor] | None = None,
-        keep: float = 0.0,
+        before: Knowledge | None = None,
     ) -> Self:
-        from embedding.training import Training, train
+        from embedding.training import train
+        from embedding.training_task import Training
 
         width, _ = windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
@@ -304,12 +305,12 @@ class SongEncoder:
         validation = choose_validation(
             targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
         )
-        training = Training(images, targets, config, validation, start, keep)
+        training = Training(images, targets, config, validation, before)
         network, history = train(training, checkpoint=checkpoint, progress=progress)
-        before = len(self.history_) if start is not None else 0
-        history = [{**record, "epoch": before + record["epoch"]} for record in history]
+        past = self.history_ if before is not None else []
+        history = [{**record, "epoch": len(past) + record["epoch"]} for record in history]
         self._network, self.image_shape_ = network, shape
-        self.history_ = [*self.history_[:before], *history]
+        self.history_ = [*past, *history]
         self.heads_ = {target.tag: target.classes for target in targets}
         return self
 

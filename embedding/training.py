@@ -7,8 +7,7 @@ goes on exactly as if it had not been. Devices, processes and precision are Ligh
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,11 @@ from datasets.errors import InvalidArgumentError
 from embedding import checkpoints, optimisation
 from embedding.augmentation import mixing, training_batch, windows
 from embedding.checkpoints import Epoch, Progress, State
-from embedding.config import EncoderConfig
 from embedding.devices import limited_threads, make_fabric, to_tensor
 from embedding.losses import losses
-from embedding.network import SongNetwork, initialise
-from embedding.notation import parse
+from embedding.network import SongNetwork
 from embedding.progress import progress_bar
-from embedding.targets import Target
+from embedding.training_task import Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,49 +42,6 @@ EVALUATION_BATCH = 256
 
 MAX_NORM = 5.0
 """Longer gradients are cut to this length."""
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """Everything that decides a training."""
-
-    images: Images
-    """float32 [n, channels, height, width]."""
-
-    targets: Sequence[Target]
-    """One a tag."""
-
-    config: EncoderConfig
-
-    validation: NDArray[np.int64]
-    """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
-    taken."""
-
-    start: State | None = None
-    """Weights to go on from; None: random ones."""
-
-    keep: float = 0.0
-    """Weight of the divergence from what ``start`` says of the images (Learning without
-    Forgetting, Li and Hoiem 2016)."""
-
-    def fingerprint(self) -> str:
-        """Hex SHA-256 of all of this."""
-        return checkpoints.fingerprint(
-            self.images, self.targets, self.validation, self.config, self.start, self.keep
-        )
-
-    def network(self) -> SongNetwork:
-        """The network before the first step."""
-        width, _ = windows(self.images, self.config.window)
-        shape = (*self.images.shape[1:3], width)
-        network = SongNetwork(
-            parse(self.config.architecture), shape, [len(t.classes) for t in self.targets]
-        )
-        if self.start is None:
-            initialise(network, self.config.seed)
-        else:
-            network.load_state_dict(self.start)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def train(
@@ -109,15 +63,17 @@ def train(
         InvalidArgumentError: the loss is not finite, or there is no such device.
     """
     fabric = make_fabric(training.config)
-    best, history = fabric.launch(_train, training, checkpoint, progress)  # type: ignore[arg-type]
+    best, history = fabric.launch(
+        partial(_train, training=training, checkpoint=checkpoint, progress=progress)
+    )
     network = training.network()
-    network.load_state_dict(best)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in best.items()})
     return network.eval(), history
 
 
 def _train(
     fabric: "Fabric", training: Training, checkpoint: Path | None, progress: bool
-) -> tuple[State, list[Epoch]]:
+) -> tuple[dict[str, NDArray[Any]], list[Epoch]]:
     """The training as one of the processes that share it does it."""
     config = training.config
     name = training.fingerprint()
@@ -141,7 +97,8 @@ def _train(
     if checkpoint and fabric.is_global_zero:
         finished = Progress(best=state.best, best_epoch=state.best_epoch, history=state.history)
         checkpoints.write(checkpoint, name, finished)
-    return state.best, state.history
+    # As arrays: a tensor from a process that has ended cannot be read.
+    return {name: tensor.numpy() for name, tensor in state.best.items()}, state.history
 
 
 class _Run:
@@ -162,7 +119,9 @@ class _Run:
         self.model.mark_forward_method("scores")
         if state.weights:
             optimisation.restore(self.optimiser, self.network, state.optimiser)
-        self.teacher = training.network().to(fabric.device).eval() if training.keep else None
+        self.teacher = None
+        if training.before is not None and training.before.keep:
+            self.teacher = training.network().to(fabric.device).eval()
         self.average = None
         if self.config.averaging:
             self.average = optimisation.Average(self.network, self.config.averaging)
@@ -243,7 +202,10 @@ class _Run:
             )
             total = total + (each * known.to(device)).sum() / max(1, int(known.sum()))
         if self.teacher is not None:
-            total = total + self.training.keep * _divergence(self.teacher, images, scores)
+            before = self.training.before
+            assert before is not None
+            wanted_scores = self.teacher.scores(images)
+            total = total + before.keep * _divergence(wanted_scores, scores, before.classes)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         # A norm that is not finite shows in the loss, of which the epoch says more.
@@ -285,14 +247,16 @@ class _Run:
         }
 
 
-def _divergence(teacher: SongNetwork, images: Tensor, scores: list[Tensor]) -> Tensor:
-    """Mean Kullback-Leibler divergence of the scores from a teacher's, at temperature 2, summed
-    over the tags."""
-    with torch.no_grad():
-        wanted = [(score / 2).softmax(dim=1) for score in teacher.scores(images)]
+def _divergence(wanted: list[Tensor], scores: list[Tensor], old_classes: tuple[int, ...]) -> Tensor:
+    """Mean Kullback-Leibler divergence of the old classes' scores from a teacher's, at
+    temperature 2, summed over the tags."""
     divergences = [
-        torch.nn.functional.kl_div((score / 2).log_softmax(dim=1), soft, reduction="batchmean")
-        for score, soft in zip(scores, wanted, strict=True)
+        torch.nn.functional.kl_div(
+            (score[:, :n] / 2).log_softmax(dim=1),
+            (teachers[:, :n].detach() / 2).softmax(dim=1),
+            reduction="batchmean",
+        )
+        for score, teachers, n in zip(scores, wanted, old_classes, strict=True)
     ]
     return 4 * torch.stack(divergences).sum()
 

@@ -22,16 +22,26 @@ Tracking = Annotated[
 Config = Annotated[
     Path | None, typer.Option("--config", help="A RecommenderConfig as a JSON file.")
 ]
+Recipe = Annotated[
+    str | None, typer.Option(help="How the network is made: patent or modern; or as configured.")
+]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 
 
 def recommender_config(
-    path: Path | None, seed: int | None, threads: int | None, tracking: bool | None
+    path: Path | None,
+    seed: int | None,
+    threads: int | None,
+    tracking: bool | None,
+    recipe: str | None = None,
 ) -> "RecommenderConfig":
     """The settings of a command: those of the file, overridden by what was given.
 
+    A recipe stands behind the file: what the file says of the encoder counts.
+
     Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
     """
+    from embedding.config import EncoderConfig
     from recsys.config import RecommenderConfig
 
     values: dict[str, Any] = {}
@@ -45,6 +55,9 @@ def recommender_config(
     given = {"seed": seed, "threads": threads, "tracking": tracking}
     values |= {name: value for name, value in given.items() if value is not None}
     try:
+        if recipe is not None:
+            own = values.get("encoder", {})
+            values["encoder"] = EncoderConfig.recipe(recipe, **own)  # type: ignore[arg-type]
         return RecommenderConfig.from_json(values)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None

@@ -13,6 +13,7 @@ from recsys.commands.options import (
     Config,
     JsonFlag,
     K,
+    Recipe,
     Seed,
     Threads,
     Tracking,
@@ -39,6 +40,7 @@ def train(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
     config: Config = None,
+    recipe: Recipe = None,
     seed: Seed = None,
     threads: Threads = None,
     tracking: Tracking = None,
@@ -49,7 +51,7 @@ def train(
     from recsys import Recommender
     from recsys.artifact import check_destination
 
-    settings = recommender_config(config, seed, threads, tracking)
+    settings = recommender_config(config, seed, threads, tracking, recipe)
     check_destination(out)  # now, and not when everything is learned
     recommender = Recommender(settings).fit(load_folder(folder), progress=True)
     recommender.save(out)
@@ -143,6 +145,7 @@ def evaluate(
         bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
     ] = False,
     config: Config = None,
+    recipe: Recipe = None,
     seed: Seed = None,
     threads: Threads = None,
     tracking: Tracking = None,
@@ -162,7 +165,7 @@ def evaluate(
     evaluation = evaluate_dataset(
         load_folder(folder),
         out,
-        recommender_config(config, seed, threads, tracking),
+        recommender_config(config, seed, threads, tracking, recipe),
         models=[name.strip() for name in models.split(",")] if models else list(MODELS),
         ks=ks,
         fraction=fraction,

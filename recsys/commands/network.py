@@ -1,0 +1,64 @@
+"""Commands about the network."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from datasets.errors import InvalidArgumentError
+from recsys.commands.options import JsonFlag
+
+
+def architecture(
+    notation: Annotated[
+        str, typer.Argument(help="As in IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O, patent or modern.")
+    ] = "patent",
+    image: Annotated[
+        str, typer.Option(help="Channels, height and width of the hyper-image.")
+    ] = "1x128x128",
+    classes: Annotated[int, typer.Option(min=1, help="Outputs.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sizes, parameters and multiply-adds of every layer of a network."""
+    import pandas as pd
+
+    from embedding.config import MODERN_ARCHITECTURE, PATENT_ARCHITECTURE
+    from embedding.notation import parse
+    from recsys.printing import print_frame
+
+    try:
+        channels, height, width = (int(part) for part in image.split("x"))
+    except ValueError:
+        channels = height = width = 0
+    if min(channels, height, width) < 1:
+        raise InvalidArgumentError(f"--image must be three numbers, as in 1x128x128, not {image!r}")
+    named = {"patent": PATENT_ARCHITECTURE, "modern": MODERN_ARCHITECTURE}
+    network = parse(named.get(notation, notation))
+    report = network.report(channels, height, width, classes)
+    total = {
+        "parameters": sum(row.parameters for row in report),
+        "multiply_adds": sum(row.multiply_adds for row in report),
+    }
+    if as_json:
+        document = {
+            "architecture": str(network),
+            "embedding": network.dimension,
+            "layers": [asdict(row) for row in report],
+            **total,
+        }
+        typer.echo(json.dumps(document, indent=1))
+        return
+    rows: list[tuple[str, tuple[int, ...], int, int]] = [("input", (channels, height, width), 0, 0)]
+    rows += [(row.layer, row.shape, row.parameters, row.multiply_adds) for row in report]
+    rows.append(("all", (), total["parameters"], total["multiply_adds"]))
+    typer.echo(str(network))
+    print_frame(
+        pd.DataFrame(
+            [
+                (layer, " x ".join(map(str, shape)), f"{parameters:>11,}", f"{operations:>15,}")
+                for layer, shape, parameters, operations in rows
+            ],
+            columns=["layer", "size", "parameters", "multiply-adds"],
+        )
+    )
