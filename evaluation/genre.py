@@ -43,7 +43,7 @@ class GenreResult:
 
     table: pd.DataFrame
     """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, those of
-    single windows (window@1, window@3), seconds."""
+    single windows (window@1, window@3; NaN where recordings have one each), seconds."""
     confusion: pd.DataFrame
     """Recordings by true label (rows) and label ranked first (columns), all folds together."""
     predictions: pd.DataFrame
@@ -288,6 +288,7 @@ def _judge(
     predicted.insert(1, "fold", job.number)
     window_rank, _ = true_ranks(result.probability, result.classes, label[of_window])
     row = fold_row(job.number, predicted, with_loss=result.calibrated)
-    row |= {f"window@{k}": float((window_rank <= k).mean()) for k in (1, 3)}
+    several = len(np.unique(of_window)) < len(of_window)
+    row |= {f"window@{k}": float((window_rank <= k).mean()) if several else np.nan for k in (1, 3)}
     row["seconds"] = result.seconds
     return row, predicted, pd.DataFrame(probability, columns=result.classes)

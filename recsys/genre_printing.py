@@ -69,7 +69,11 @@ def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
 def _figures(row: Mapping[Any, Any]) -> list[str]:
     values = [row[name] for name in ("loss", "precision@1", "precision@3", "window@1")]
     loss, *shares = values
-    return ["–" if loss != loss else f"{loss:.3f}", *(f"{share:.1%}" for share in shares)]
+    return ["–" if loss != loss else f"{loss:.3f}", *map(_percent, shares)]
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{share:.1%}"
 
 
 def _confusion(study: "GenreStudy", split: str, classifier: str) -> "Table":
@@ -89,8 +93,7 @@ def _labels(study: "GenreStudy", split: str, classifier: str) -> "Table":
     table = _table("\nBy label", "label", "n", "precision", "recall", "F1")
     for row in frame.to_dict("records"):
         shares = [row["precision"], row["recall"], row["F1"]]
-        cells = ["–" if value != value else f"{value:.1%}" for value in shares]
-        table.add_row(str(row["label"]), str(row["n"]), *cells)
+        table.add_row(str(row["label"]), str(row["n"]), *map(_percent, shares))
     return table
 
 
@@ -102,7 +105,8 @@ def _summary(study: "GenreStudy") -> "Table":
         cells = []
         for name in ("precision@1", "precision@3", "window@1"):
             sd = row[f"{name} sd of seeds"] if row["seeds"] > 1 else row[f"{name} sd"]
-            cells.append(f"{row[name]:.1%} ± {100 * sd:.1f}")
+            known = row[name] == row[name]
+            cells.append(f"{row[name]:.1%} ± {100 * sd:.1f}" if known else "–")
         table.add_row(row["split"], row["classifier"], *cells)
     table.add_row(
         "song", "patent", *(f"{PUBLISHED[n]:.1%}" for n in ("precision@1", "precision@3"))
