@@ -164,9 +164,12 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | 
 def _images_or_reason(job: _Job) -> Array | str:
     """Images [n, channels, height, width] of a recording, or why there are none."""
     try:
-        snippets = snippets_of(job.file, job.snippet, job.hyperimage.sample_rate)
+        wanted = job.hyperimage
+        snippets = snippets_of(
+            job.file, job.snippet, wanted.sample_rate, channels=wanted.sound_channels
+        )
         try:
-            images = np.stack([hyperimage(found.samples, job.hyperimage) for found in snippets])
+            images = np.stack([hyperimage(found.samples, wanted) for found in snippets])
         except AudioError as error:
             return f"{job.file.name}: {error}"
     except AudioError as error:

@@ -20,7 +20,11 @@ class SnippetConfig(Settings):
     """
 
     seconds: float = Field(default=5.0, ge=0.05, le=86_400.0)
-    """Length of a snippet. A shorter recording is repeated until it fills the snippet."""
+    """Length of a snippet."""
+
+    short: Literal["repeat", "pad"] = "repeat"
+    """What becomes of a recording shorter than a snippet: it is repeated until it fills the snippet,
+    or silence follows it."""
 
     position: Position = "middle"
     """Where the snippet is taken. ``start``, ``middle``, ``end``, ``random``: of the recording, or

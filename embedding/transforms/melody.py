@@ -26,8 +26,8 @@ Scale = Literal["linear", "log"]
 MELODY_HZ = (40.0, 1500.0)
 """Where melodies lie, as in Sonic Visualiser's melodic-range spectrogram."""
 
-PITCH_FMAX = 800.0
-"""Highest pitch of a voice that is looked for, in Hz."""
+PITCH_FMIN, PITCH_FMAX = 60.0, 800.0
+"""Lowest and highest pitch of a voice that is looked for, in Hz."""
 
 SHARE = 0.7
 """Share of the height of the highest peak of the cepstrum from which an earlier one is taken."""
@@ -66,7 +66,7 @@ def cepstral_pitch(
     S: Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
-    fmin: float = 60.0,
+    fmin: float = PITCH_FMIN,
     fmax: float = PITCH_FMAX,
     threshold: float = 0.14,
 ) -> Array:

@@ -38,8 +38,12 @@ class Sound:
 
     @cached_property
     def y(self) -> Array:
-        """One channel, float32 [samples]: the mean."""
-        return self.channels[0] if len(self.channels) == 1 else self.channels.mean(axis=0)
+        """One channel, float32 [samples]: the mean, see :func:`embedding.audio.to_mono`."""
+        if len(self.channels) == 1:
+            return self.channels[0]
+        from embedding.audio import to_mono  # here, as transforms need no decoder
+
+        return to_mono(self.channels.T)
 
     @cached_property
     def power(self) -> Array:
@@ -88,7 +92,7 @@ class Sound:
     def pitch(self) -> Array:
         """Cepstral pitch in Hz; NaN throughout where the window is too short for any."""
         # A window must hold two periods.
-        lowest = max(60.0, self.sr / (self.n_fft // 2 - 2))
+        lowest = max(melody.PITCH_FMIN, self.sr / (self.n_fft // 2 - 2))
         if lowest > 0.8 * melody.PITCH_FMAX:
             return np.full(self.power.shape[1], np.nan, dtype=np.float32)
         return melody.cepstral_pitch(S=self.power, sr=self.sr, fmin=lowest)

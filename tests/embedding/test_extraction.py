@@ -79,10 +79,10 @@ def test_nothing_usable_gives_no_images(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch) -> None:
-    def failing(file, snippet, rate):
+    def failing(file, snippet, rate, *, channels):
         if file.path == songs[1]:
             raise MemoryError("too large")
-        return snippets_of(file, snippet, rate)
+        return snippets_of(file, snippet, rate, channels=channels)
 
     monkeypatch.setattr(extraction, "snippets_of", failing)
     found = extract(songs, SNIPPET, IMAGE)

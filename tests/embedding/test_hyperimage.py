@@ -98,9 +98,10 @@ def test_silence_is_an_error() -> None:
         hyperimage(np.zeros(RATE), HyperImageConfig())
 
 
-def test_two_channels_are_an_error() -> None:
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2, RATE), (RATE, 2), (0, RATE)])
+def test_what_is_no_row_of_samples_is_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidArgumentError, match="one row"):
-        hyperimage(np.ones((2, RATE)), HyperImageConfig())
+        hyperimage(np.ones(shape), HyperImageConfig())
 
 
 @settings(

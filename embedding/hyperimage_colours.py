@@ -1,0 +1,35 @@
+"""Brightness to red, green and blue by one of matplotlib's colour maps."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+COLOURS = 256
+"""Steps of brightness that are told apart."""
+
+
+@cache
+def colour_table(name: str) -> Array:
+    """Red, green and blue, 0 .. 1, of each step of brightness: float32 [256, 3].
+
+    Raises:
+        ValueError: matplotlib has no colour map of that name.
+    """
+    import matplotlib  # here, as few pictures have colours
+
+    try:
+        colours = matplotlib.colormaps[name]
+    except KeyError:
+        raise ValueError(f"matplotlib has no colour map {name!r}") from None
+    table = np.asarray(colours(np.linspace(0, 1, COLOURS))[:, :3], dtype=np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def coloured(brightness: Array, name: str) -> Array:
+    """Each value, 0 .. 1 (beyond: the nearest end), by its colour: [h, w] to [3, h, w]."""
+    steps = np.rint(np.clip(brightness, 0, 1) * (COLOURS - 1)).astype(np.intp)
+    return np.ascontiguousarray(colour_table(name)[steps].transpose(2, 0, 1))
