@@ -6,6 +6,7 @@ that stores it was committed, so what was acknowledged is still there after a cr
 
 import secrets
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -20,7 +21,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from datasets.errors import ArtifactError
 from recsys import song_schema as schema
 from recsys.song_rows import Song
-from recsys.song_store import Writer, check_songs, read_songs
+from recsys.song_store import Writer, check_songs, read_songs, transaction
 from recsys.sqlite import connect_sqlite, sqlite_engine
 
 
@@ -123,6 +124,18 @@ class Catalog:
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise ArtifactError(f"{path}: the song database cannot be written: {error}") from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator["Catalog"]:
+        """A copy as of now, for what takes long: a long reader would keep writers waiting."""
+        with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
+            path = Path(folder) / "catalog.sqlite"
+            self.copy_to(path)
+            copy = Catalog.open(path)
+            try:
+                yield copy
+            finally:
+                copy.close()
+
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
@@ -133,12 +146,8 @@ class Catalog:
 
         Raises ArtifactError, one line, for whatever goes wrong in the database.
         """
-        try:
-            with self._turn, self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise ArtifactError(f"{self._name}: {reason}") from error
+        with self._turn, transaction(self._engine, self._name) as connection:
+            yield connection
 
 
 def _connect(path: Path) -> sqlite3.Connection:

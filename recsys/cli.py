@@ -8,7 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import audio, genre, recommending
+from recsys.commands import audio, genre, recommending, songs
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -25,6 +25,7 @@ for command in (
     recommending.onboard,
     recommending.evaluate,
     recommending.info,
+    songs.songs,
     audio.record,
     genre.genre_cv,
 ):

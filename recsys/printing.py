@@ -35,6 +35,8 @@ def print_frame(frame: "pd.DataFrame") -> None:
 def _cell(value: object) -> str:
     from rich.markup import escape
 
+    if value is None:
+        return ""
     if isinstance(value, float):
         return "" if value != value else f"{value:.3f}"
     if str(value) in ("True", "False"):

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from datasets.errors import ArtifactError
 from recsys import song_schema as schema
@@ -15,6 +17,20 @@ _PAGE = 500
 """Songs that are read or written at once; below the number of values a statement may have."""
 
 _Thing = TypeVar("_Thing")
+
+
+@contextmanager
+def transaction(engine: Engine, name: str) -> Iterator[Connection]:
+    """A connection whose changes are all made at the end, or none of them.
+
+    Raises ArtifactError, one line that begins with ``name``, for what goes wrong in the database.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise ArtifactError(f"{name}: {reason}") from error
 
 
 class Writer:

@@ -12,6 +12,9 @@ from sqlalchemy import Connection, Engine, Pool, create_engine, event
 _PATIENCE = 60
 """Seconds to wait for another process that is using the database."""
 
+WRITES = "coldtune_writes"
+"""Execution option of an engine for transactions that read before they write."""
+
 
 def connect_sqlite(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
     """Open a file; ``rw`` never makes an empty database where there is none."""
@@ -26,7 +29,8 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -
     """An engine whose transactions see one state of the database from beginning to end.
 
     Python's driver would begin one only before a change, and let queries before it see another
-    writer's changes in between.
+    writer's changes in between. With the execution option :data:`WRITES` a transaction waits its
+    turn to write before it reads.
     """
     engine = create_engine("sqlite://", creator=connect, poolclass=pool)
 
@@ -36,6 +40,7 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        immediate = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine

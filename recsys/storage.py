@@ -62,6 +62,21 @@ def load(folder: Path) -> Library:
                 raise
 
 
+def open_catalog(folder: Path, *, whole: bool) -> Catalog:
+    """The song database of a model, without the rest of it.
+
+    whole: check all that is in it; otherwise only that it belongs to the model, which takes no
+    longer for many songs. Raises ArtifactError: no model there, or damaged.
+    """
+    while True:
+        manifest = artifact.read_manifest(folder)
+        try:
+            return _open_catalog(folder, manifest, whole)
+        except ArtifactError:
+            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+                raise
+
+
 @contextmanager
 def current(folder: Path, library: Library) -> Iterator[None]:
     """Hold the folder for a change to the model in it.
@@ -79,15 +94,12 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     try:
         config = RecommenderConfig.from_json(manifest["config"])
         state = FittedState.read(generation, config, manifest["info"])
-        digest = str(manifest["files"][_CATALOG]["sha256"])
-        fit, revision = str(manifest["catalog"]["fit"]), int(manifest["catalog"]["revision"])
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
         ) from None
-    catalog = Catalog.open(generation / _CATALOG)
+    catalog = _open_catalog(folder, manifest, whole=True)
     try:
-        _check_catalog(catalog, generation / _CATALOG, digest, fit, revision)
         index = generation / _INDEX if _INDEX in manifest["files"] else None
         library = Library(state, catalog, index)
     except BaseException:
@@ -95,6 +107,27 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
         raise
     library.generation = manifest["generation"]
     return library
+
+
+def _open_catalog(folder: Path, manifest: dict[str, Any], whole: bool) -> Catalog:
+    path = folder / str(manifest["generation"]) / _CATALOG
+    try:
+        digest = str(manifest["files"][_CATALOG]["sha256"])
+        fit, revision = str(manifest["catalog"]["fit"]), int(manifest["catalog"]["revision"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
+        ) from None
+    catalog = Catalog.open(path)
+    try:
+        if whole:
+            _check_catalog(catalog, path, digest, fit, revision)
+        elif catalog.revision()[0] != fit:
+            raise ArtifactError(f"{path}: is the song database of another model")
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
 
 
 def _write_index(source: Path, target: Path, state: FittedState) -> None:

@@ -1,0 +1,142 @@
+"""The command that lists, exports and publishes the songs of a model."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datasets.errors import InvalidArgumentError
+from recsys.commands.options import JsonFlag
+from recsys.printing import print_frame, records
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from recsys.song_queries import Choice
+
+_ROWS = 20
+"""Songs listed where no limit is given."""
+
+
+def songs(
+    model: Annotated[
+        str, typer.Argument(help="Folder of a saved model, or URL of a database of songs.")
+    ],
+    genre: Annotated[str | None, typer.Option(help="Only songs that came with this genre.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only songs with this in title, artist, album or id.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"List at most so many songs; {_ROWS} by default.")
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="One row a song and genre: what the network says.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all of them to this .csv or .parquet file.")
+    ] = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(help="Bring all songs to postgresql://user@host/base or sqlite:///file."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List songs with the tags they came with and those that the network predicts."""
+    from recsys.song_queries import Choice, check_genre, count_songs, list_scores, list_songs
+
+    if publish is not None and (export or genre or search or scores):
+        raise InvalidArgumentError("--publish brings all songs and goes with no choice of them")
+    if limit is not None and (export or publish):
+        raise InvalidArgumentError("--limit is for lists, not for --export and --publish")
+    if publish is not None:
+        _publish(model, publish, as_json)
+        return
+    with _opened(model, whole=export is not None) as connection:
+        if genre is not None:
+            check_genre(connection, genre)
+        choice = Choice(genre, search)
+        count = count_songs(connection, choice)
+        if export is not None:
+            _export(connection, export, choice, count, scores, as_json)
+            return
+        listed = list_scores if scores else list_songs
+        frame = listed(connection, choice, limit or _ROWS)
+    if as_json:
+        typer.echo(json.dumps({"songs": count, "rows": records(frame)}, indent=1))
+        return
+    if len(frame):
+        print_frame(frame)
+    shown = f"{min(limit or _ROWS, count):,} of {count:,} songs"
+    typer.echo(f"{shown}, and no scores of them" if scores and frame.empty else shown)
+
+
+def _export(
+    connection: "Connection",
+    path: Path,
+    choice: "Choice",
+    count: int,
+    scores: bool,
+    as_json: bool,
+) -> None:
+    from embedding.progress import progress_bar
+    from recsys.song_export import export
+
+    with progress_bar("writing songs", count, shown=not as_json) as advance:
+        rows = export(connection, path, choice, scores=scores, advance=advance)
+    if as_json:
+        typer.echo(json.dumps({"file": str(path), "songs": count, "rows": rows}))
+    else:
+        typer.echo(f"{rows:,} rows of {count:,} songs written to {path}")
+
+
+def _publish(model: str, url: str, as_json: bool) -> None:
+    from recsys.song_database import SongDatabase
+    from recsys.storage import open_catalog
+
+    catalog = open_catalog(Path(model), whole=True)
+    try:
+        database = SongDatabase.open(url, create=True)
+        try:
+            done = database.publish(catalog, progress=not as_json)
+        finally:
+            database.close()
+    finally:
+        catalog.close()
+    if as_json:
+        typer.echo(json.dumps(vars(done)))
+    else:
+        said = ", ".join(f"{count:,} {what}" for what, count in vars(done).items())
+        typer.echo(f"songs published: {said}")
+
+
+@contextmanager
+def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
+    """The songs of a model folder or of a database by URL.
+
+    whole: check all of a model's songs, and read a copy, as reading takes long.
+    """
+    if "://" in model:
+        from recsys.song_database import SongDatabase
+
+        database = SongDatabase.open(model)
+        try:
+            with database.transaction() as connection:
+                yield connection
+        finally:
+            database.close()
+        return
+    from recsys.storage import open_catalog
+
+    catalog = open_catalog(Path(model), whole=whole)
+    try:
+        if whole:
+            with catalog.snapshot() as snapshot, snapshot.transaction() as connection:
+                yield connection
+        else:
+            with catalog.transaction() as connection:
+                yield connection
+    finally:
+        catalog.close()
