@@ -1,9 +1,21 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.architecture import Convolution, FullyConnected, Normalisation, Pooling
+from embedding.architecture import (
+    Architecture,
+    BatchNormalisation,
+    Convolution,
+    Dropout,
+    FullyConnected,
+    GlobalPooling,
+    LayerReport,
+    Normalisation,
+    Pooling,
+)
+from embedding.network import SongNetwork
 from embedding.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
@@ -41,17 +53,108 @@ def test_output_sizes_follow_the_formula() -> None:
 
 
 numbers = st.integers(1, 1_000_000)
-image_layers = st.one_of(
-    st.builds(Convolution, numbers, numbers, numbers), st.builds(Normalisation), st.builds(Pooling)
+from_zero = st.none() | st.integers(0, 1_000_000)
+anywhere = st.one_of(
+    st.builds(BatchNormalisation),
+    st.builds(Dropout, st.integers(1, 99)),
+    st.builds(FullyConnected, numbers),
 )
 
 
-@given(st.lists(image_layers, max_size=8), st.lists(st.builds(FullyConnected, numbers), min_size=1))
-def test_printing_and_parsing_are_each_others_inverse(first: list, last: list) -> None:
-    text = "I" + "".join(map(str, [*first, *last])) + "O"
-    architecture = parse(text)
-    assert architecture.layers == (*first, *last)
-    assert str(architecture) == text
+@st.composite
+def poolings(draw: st.DrawFn) -> Pooling:
+    field = draw(numbers)
+    padding = draw(st.none() | st.integers(0, field // 2))
+    return Pooling(draw(st.sampled_from("PAN")), draw(numbers), field, padding)
+
+
+on_images = st.one_of(
+    st.builds(Convolution, numbers, numbers, numbers, numbers, from_zero),
+    st.builds(Normalisation),
+    st.builds(BatchNormalisation),
+    st.builds(Dropout, st.integers(1, 99)),
+    poolings(),
+)
+
+
+@st.composite
+def architectures(draw: st.DrawFn) -> Architecture:
+    layers = draw(st.lists(on_images, max_size=8))
+    if draw(st.booleans()):
+        layers.append(GlobalPooling())
+    layers.append(FullyConnected(draw(numbers)))
+    return Architecture((*layers, *draw(st.lists(anywhere, max_size=4))))
+
+
+@given(architectures())
+def test_printing_and_parsing_are_each_others_inverse(architecture: Architecture) -> None:
+    assert parse(str(architecture)) == architecture
+
+
+@given(st.text("ICPLANBGDFO(),xp0123456789", max_size=30))
+def test_any_text_is_read_or_refused_at_a_character(text: str) -> None:
+    try:
+        architecture = parse(text)
+    except InvalidArgumentError as error:
+        message = str(error)
+        architecture = None
+    if architecture is None:
+        assert f"architecture {text!r}, character " in message
+    else:
+        assert parse(str(architecture)) == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "expected"),
+    [
+        # (20 - 5 + 0) / 1 + 1 = 16: no padding; a span of (3 - 1) * 2 + 1 = 5 rows, no padding
+        ("IC(1,5,4,p0)F(2)O", 20, 16),
+        ("IC(1,3,4,x2,p0)F(2)O", 20, 16),
+        # padded by 2, half of the span, the size stays
+        ("IC(1,3,4,x2)F(2)O", 20, 20),
+        # (20 - 3 + 2) / 2 + 1 = 10; (20 - 2 + 0) / 2 + 1 = 10; (20 - 4 + 2 * 2) / 3 + 1 = 7
+        ("IAF(2)O", 20, 10),
+        ("IN(2,2)F(2)O", 20, 10),
+        ("IP(3,4,p2)F(2)O", 20, 7),
+    ],
+)
+def test_sizes_by_hand_and_in_the_network(text: str, size: int, expected: int) -> None:
+    shape = parse(text).shapes(3, size, size)[0]
+    assert shape[1:] == (expected, expected)
+    network = SongNetwork(parse(text), (3, size, size), [2])
+    assert network.trunk[0](torch.zeros(1, 3, size, size)).shape[2:] == (expected, expected)
+
+
+def test_parameters_and_multiply_adds_by_hand() -> None:
+    network = "IC(2,3,4)BLP(2,2)GD(10)F(5)BO"
+    report = parse(network).report(1, 8, 8, outputs=3)
+    assert [row.layer for row in report] == [
+        "C(2,3,4)",
+        "B",
+        "L",
+        "P(2,2)",
+        "G",
+        "D(10)",
+        "F(5)",
+        "B",
+        "O",
+    ]
+    # 4 maps of 4 x 4 by fields of 9: 36 weights and 4 biases, 36 * 16 products; G: twice 4.
+    assert report[0] == LayerReport("C(2,3,4)", (4, 4, 4), 40, 576)
+    assert [row.shape for row in report[1:]] == [
+        (4, 4, 4),
+        (4, 4, 4),
+        (4, 2, 2),
+        (8,),
+        (8,),
+        (5,),
+        (5,),
+        (3,),
+    ]
+    assert [row.parameters for row in report[1:]] == [8, 0, 0, 0, 0, 45, 10, 18]
+    assert [row.multiply_adds for row in report[1:]] == [0, 0, 0, 0, 0, 40, 0, 15]
+    built = SongNetwork(parse(network), (1, 8, 8), [3])
+    assert sum(p.numel() for p in built.parameters()) == sum(row.parameters for row in report)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +162,13 @@ def test_printing_and_parsing_are_each_others_inverse(first: list, last: list) -
     [
         ("", 1, "'I'"),
         ("C(1,5,64)F(10)O", 1, "'I'"),
+        ("IC(1,5,8,x1)F(1)O", 11, "the dilation, a whole number from 2"),
+        ("IC(1,5,8,p)F(1)O", 11, "the padding, a whole number from 0"),
+        ("IC(1,5,8,q2)F(1)O", 9, "',x' or ',p'"),
+        ("IP(2,3,p2)F(1)O", 9, "at most half the field, 1"),
+        ("IGC(1,3,4)F(1)O", 3, "no image is left"),
+        ("IGO", 3, "an F"),
+        ("ID(100)F(1)O", 4, "per cent of a dropout, from 1 to 99"),
         ("IC(5,15)PF(1)O", 8, "',' and the depth"),
         ("IC(5,15,64PF(1)O", 11, r"'\)' after the depth"),
         ("IC5,15,64)F(1)O", 3, r"'\('"),

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from embedding.network import LocalResponseNorm, SongNetwork, initialise
+from embedding.network import (
+    GlobalPool,
+    L2Pool,
+    LocalResponseNorm,
+    SongNetwork,
+    initialise,
+    with_more_outputs,
+)
 from embedding.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
@@ -51,3 +58,50 @@ def test_initial_weights_come_from_the_seed_and_leave_torchs_generator_alone() -
 
     np.testing.assert_array_equal(weights(1), weights(1))
     assert (weights(1) != weights(2)).any()
+
+
+def test_l2_norm_pooling_by_hand() -> None:
+    x = torch.tensor([[3.0, 4.0], [0.0, 12.0]])[None, None]
+    # The root of 9 + 16 + 0 + 144; with a padding of 1 and steps of 2 each corner stands alone.
+    assert L2Pool(2, 2, 0)(x).item() == pytest.approx(13)
+    assert L2Pool(2, 2, 1)(x)[0, 0].tolist() == [
+        pytest.approx([3, 4]),
+        pytest.approx([0, 12], abs=1e-5),
+    ]
+    zero = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    L2Pool(2, 2, 0)(zero).sum().backward()
+    assert torch.isfinite(zero.grad).all()
+
+
+def test_average_pooling_does_not_count_its_padding() -> None:
+    network = SongNetwork(parse("IAF(1)O"), (1, 4, 4), [2])
+    pooled = network.trunk[0](torch.ones(1, 1, 4, 4))
+    torch.testing.assert_close(pooled, torch.ones(1, 1, 2, 2))
+
+
+def test_global_pooling_by_hand() -> None:
+    # Means over rows: 2 and 6 in the two columns; their mean is 4, their maximum 6.
+    x = torch.tensor([[1.0, 4.0], [3.0, 8.0]])[None, None]
+    assert GlobalPool()(x).tolist() == [[4.0, 6.0]]
+
+
+def kinds(notation: str) -> str:
+    network = SongNetwork(parse(notation), (1, 16, 16), [2])
+    return " ".join(type(module).__name__ for module in network.trunk)
+
+
+def test_a_batch_normalisation_stands_before_the_relu_of_its_layer() -> None:
+    assert kinds("IC(1,3,4)BPF(3)O") == "Conv2d BatchNorm2d ReLU MaxPool2d Flatten Linear ReLU"
+    assert kinds("IC(1,3,4)PBF(3)BD(5)O") == (
+        "Conv2d ReLU MaxPool2d BatchNorm2d Flatten Linear BatchNorm1d ReLU Dropout"
+    )
+
+
+def test_more_outputs_leave_the_old_ones_alone() -> None:
+    small = SongNetwork(parse("IF(4)O"), (1, 8, 8), [2, 3])
+    large = SongNetwork(parse("IF(4)O"), (1, 8, 8), [4, 3])
+    large.load_state_dict(with_more_outputs(small.state_dict(), [4, 3]))
+    x = torch.rand(5, 1, 8, 8)
+    torch.testing.assert_close(large.scores(x)[0][:, :2], small.scores(x)[0])
+    torch.testing.assert_close(large.scores(x)[1], small.scores(x)[1])
+    assert (large.scores(x)[0][:, 2:] == 0).all()
