@@ -33,6 +33,10 @@ class Snippet:
     start: float
     """Seconds from the beginning of the recording."""
 
+    heard: float
+    """Seconds of the recording in it; fewer than it has where a short recording was repeated, or
+    silence follows it."""
+
     samples: Array
     """float32 [samples] (mono), or [2, samples] (left and right)."""
 
@@ -175,8 +179,12 @@ class _Wanted:
         y = resample(clip, rate, self.rate)
         samples = round(self.snippet.seconds * self.rate)
         if len(y) < samples:
-            y = np.resize(y, (samples, *y.shape[1:]))
-        return Snippet(start / rate, np.ascontiguousarray(y[:samples].T))
+            repeated = np.resize(y, (samples, *y.shape[1:]))
+            if self.snippet.short == "pad":
+                repeated[len(y) :] = 0
+            y = repeated
+        heard = min(len(clip) / rate, self.snippet.seconds)
+        return Snippet(start / rate, heard, np.ascontiguousarray(y[:samples].T))
 
 
 def _sounding(recording: Recording, wanted: _Wanted) -> list[Snippet]:

@@ -1,5 +1,6 @@
 """The waveform of a recording as data: one or two channels, whole or as its outline."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ def load_waveforms(
     """
     with on_disk([source]) as (file,):
         return [
-            Snippet(found.start, np.atleast_2d(found.samples))
+            replace(found, samples=np.atleast_2d(found.samples))
             for found in snippets_of(file, snippet, sample_rate, channels=channels)
         ]
 

@@ -27,6 +27,7 @@ for command in (
     recommending.info,
     songs.songs,
     audio.record,
+    audio.picture,
     genre.genre_cv,
 ):
     app.command()(command)

@@ -193,7 +193,7 @@ _ALL = (
         "mel",
         "Mel-spectrogram",
         "picture",
-        Axis("frequency (mel scale)", "Hz"),
+        Axis("mel frequency", "Hz"),
         "power",
         "40",
         lambda sound: sound.mel,

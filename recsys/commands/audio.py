@@ -1,4 +1,4 @@
-"""Commands on sound itself: record it."""
+"""Commands on sound itself: record it, draw it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,3 +26,30 @@ def record(
     )
     record_file(out, config, progress=True)
     typer.echo(f"{seconds:g} s written to {out}")
+
+
+def picture(
+    file: Annotated[Path, typer.Argument(help="Recording.")],
+    out: Annotated[Path, typer.Option(help="File to write: .png, .pdf or .svg.")] = Path(
+        "picture.png"
+    ),
+    seconds: Annotated[float, typer.Option(help="Length of the snippet that is drawn.")] = 5.0,
+    position: Annotated[
+        str, typer.Option(help="Where it lies: start, middle, end or random.")
+    ] = "middle",
+    at: Annotated[
+        float | None, typer.Option(help="Second of the recording from which on it is taken.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a random position.")] = 0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Part to draw alone, as waveform or mel; repeat for more."),
+    ] = None,
+) -> None:
+    """Draw a snippet of a recording: waveform, all transforms, hyper-images."""
+    from embedding.config import SnippetConfig
+    from embedding.pictures import draw
+
+    place = {"position": "at", "at": at} if at is not None else {"position": position}
+    draw(file, out, SnippetConfig(seconds=seconds, seed=seed, **place), only=only or ())
+    typer.echo(f"picture written to {out}")
