@@ -51,7 +51,7 @@ def interval_plot(points: list[Point], label: str, reference: tuple[str, float] 
                 ),
             }
         )
-    layout = _layout(label, height=_ROW * len(points) + 74)
+    layout = base_layout(label, height=_ROW * len(points) + 74)
     if reference is not None and min(point.value.low for point in points) > reference[1] / 2:
         layout["xaxis"]["rangemode"] = "normal"
     layout["yaxis"] |= {
@@ -124,7 +124,7 @@ def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str)
                 ),
             }
         )
-    layout = _layout(x_label, height=380)
+    layout = base_layout(x_label, height=380)
     values = [y.mean for _, y in points]
     layout["yaxis"] |= {
         "title": {"text": y_label},
@@ -203,7 +203,8 @@ def _marker(control: bool) -> dict[str, Any]:
     }
 
 
-def _layout(x_label: str, height: int) -> dict[str, Any]:
+def base_layout(x_label: str, height: int) -> Figure:
+    """The layout that all plots share: axes, colours and margins."""
     axis = {
         "gridcolor": "$rule",
         "zerolinecolor": "$rule",

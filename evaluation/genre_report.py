@@ -1,11 +1,16 @@
 """Tables and pages of a genre cross-validation on disk."""
 
+import datetime
 import json
 import tempfile
 from pathlib import Path
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write, write_text
+from evaluation.comparison import installed_versions
+from evaluation.genre_conclusions import cautions, summarise
+from evaluation.genre_markdown import markdown
+from evaluation.genre_page import page
 from evaluation.genre_study import GenreStudy
 
 
@@ -19,17 +24,40 @@ def check_folder(out: Path) -> None:
 
 
 def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
-    """Write genre.json and its tables as CSV; returns the path."""
-    facts = {"format": 1, **study.to_dict(), "command": command}
-    path = out / "genre.json"
-    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write the study to a folder; returns the path of the page.
+
+    ``genre.html`` (one self-contained page), ``genre.md``, ``genre.json`` (all but the single
+    predictions), and the tables ``folds.csv`` (Fig. 9A), ``summary.csv``, ``labels.csv``,
+    ``confusion.csv`` and ``predictions.csv`` (Fig. 9B). ``command`` repeats it.
+
+    Raises :class:`~datasets.errors.InvalidArgumentError` where they cannot be written.
+    """
+    created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    facts = {
+        "format": 1,
+        "created": created.isoformat(),
+        "text": summarise(study),
+        "cautions": cautions(study),
+        **study.to_dict(),
+        "versions": installed_versions(),
+        "command": command,
+    }
     tables = {
         "folds": study.folds(),
         "summary": study.summary(),
         "labels": study.labels(),
+        "confusion": study.confusions(),
         "predictions": study.predictions(),
     }
-    for name, table in tables.items():
-        with atomic_write(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
-    return path
+    target = out / "genre.html"
+    try:
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_text(out / "genre.json", text)
+        for name, table in tables.items():
+            with atomic_write(out / f"{name}.csv") as temporary:
+                table.to_csv(temporary, index=False)
+        write_text(out / "genre.md", markdown(study, facts))
+        write_text(target, page(study, facts))
+    except OSError as error:
+        raise InvalidArgumentError(f"{out}: cannot be written to: {error.strerror}") from error
+    return target

@@ -19,7 +19,7 @@ from evaluation.tables import json_safe
 NETWORK: Final = "network"
 BASELINE: Final = "SVM"
 
-PUBLISHED: Final = {
+PUBLISHED: Final[Mapping[str, Any]] = {
     "source": "US 2018/0276540 A1, Fig. 9A: 1,886 songs of 9 genres, 10 folds by title; other data",
     "architecture": "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O",
     "precision@1": 0.567,
@@ -120,6 +120,18 @@ class GenreStudy:
         return confusion_matrix(
             pd.concat([run.result.predictions for run in self.of(split, classifier)])
         )
+
+    def confusions(self) -> pd.DataFrame:
+        """All confusion matrices in long form: split, classifier, true, predicted, count."""
+        parts = []
+        for split, classifier in self.groups():
+            counts = self.confusion(split, classifier)
+            part = counts.rename_axis(index="true").reset_index()
+            part = part.melt(id_vars="true", var_name="predicted", value_name="count")
+            parts.append(part.assign(split=split, classifier=classifier))
+        return pd.concat(parts, ignore_index=True)[
+            ["split", "classifier", "true", "predicted", "count"]
+        ]
 
     def labels(self) -> pd.DataFrame:
         """A row a split, classifier and label: n, precision, recall, F1 over folds and seeds."""

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from evaluation.comparison import Comparison
 from evaluation.genre import GenreResult
 from evaluation.tables import json_safe
@@ -63,24 +65,7 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
     """The genre section: a sentence, the folds, and the confusion matrix with shares of rows."""
     facts = genre.facts
     first, third = ((genre.predictions["rank"] <= k).mean() for k in (1, 3))
-    counts = genre.confusion.to_numpy()
     names = [str(name) for name in genre.confusion.index]
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    confusion = [
-        {
-            "name": name,
-            "cells": [
-                {
-                    "count": int(counts[i, j]),
-                    "share": round(100 * float(shares[i, j])),
-                    "right": i == j,
-                    "dark": bool(shares[i, j] > 0.55),
-                }
-                for j in range(len(names))
-            ],
-        }
-        for i, name in enumerate(names)
-    ]
     sentence = (
         f"Heard without any listening data, {first:.1%} of {facts['recordings']:,}"
         f" recordings by artists the network has never heard are put in the right one of"
@@ -107,8 +92,29 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
         "mean": _genre_row(genre.mean),
         "sd": _genre_row(genre.sd),
         "names": names,
-        "confusion": confusion,
+        "confusion": confusion_rows(genre.confusion),
     }
+
+
+def confusion_rows(confusion: pd.DataFrame) -> list[dict[str, Any]]:
+    """A confusion matrix as rows of cells, each with its share of the row in percent."""
+    counts = confusion.to_numpy()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    return [
+        {
+            "name": str(name),
+            "cells": [
+                {
+                    "count": int(counts[i, j]),
+                    "share": round(100 * float(shares[i, j])),
+                    "right": i == j,
+                    "dark": bool(shares[i, j] > 0.55),
+                }
+                for j in range(len(counts))
+            ],
+        }
+        for i, name in enumerate(confusion.index)
+    ]
 
 
 def _genre_row(values: Mapping[Any, float]) -> list[str]:

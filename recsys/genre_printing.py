@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evaluation.genre_conclusions import summarise, with_spread
 from evaluation.genre_splits import check_split
 from evaluation.genre_study import PUBLISHED
 
@@ -31,6 +32,8 @@ def print_study(study: "GenreStudy") -> None:
     typer.echo(f"patent: {PUBLISHED['source']}")
     for note in study.notes:
         typer.echo(note)
+    for sentence in summarise(study):
+        typer.echo(sentence)
 
 
 def _table(title: str, *columns: str, text: int = 1) -> "Table":
@@ -102,11 +105,8 @@ def _summary(study: "GenreStudy") -> "Table":
         "\nSummary", "split", "classifier", "precision@1", "precision@3", "single window@1", text=2
     )
     for row in study.summary().to_dict("records"):
-        cells = []
-        for name in ("precision@1", "precision@3", "window@1"):
-            sd = row[f"{name} sd of seeds"] if row["seeds"] > 1 else row[f"{name} sd"]
-            known = row[name] == row[name]
-            cells.append(f"{row[name]:.1%} ± {100 * sd:.1f}" if known else "–")
+        names = ("precision@1", "precision@3", "window@1")
+        cells = [with_spread(row, name) for name in names]
         table.add_row(row["split"], row["classifier"], *cells)
     table.add_row(
         "song", "patent", *(f"{PUBLISHED[n]:.1%}" for n in ("precision@1", "precision@3"))
