@@ -39,6 +39,11 @@ DECAYS = (0.4, 0.6, 0.8, 0.95)
 PASSED = 0.85
 """Share of the spectrum below sr/2 that resampling leaves as it is."""
 ITERATIONS = 40
+FIRST = 8
+"""Iterations with all templates."""
+NEGLIGIBLE = 1e-3
+"""Share of every frame's spectrum below which a template is then left out."""
+TINY = np.float32(1e-12)
 SPARSITY = 1.1
 """Power to which the activations are raised in each iteration."""
 
@@ -148,15 +153,24 @@ def _bin_count(sr: int) -> int:
 def _activations(spectrum: Array, templates: Array) -> Array:
     """Activations [frames, components] that explain [frames, bins] by [components, bins]."""
     totals = spectrum.sum(axis=1, keepdims=True)
-    tiny = np.float32(1e-12)
-    target = spectrum / np.maximum(totals, tiny)
+    target = spectrum / np.maximum(totals, TINY)
     weights = np.full((len(spectrum), len(templates)), 1 / len(templates), dtype=np.float32)
-    for _ in range(ITERATIONS):
-        explained = weights @ templates
-        weights *= (target / np.maximum(explained, tiny)) @ templates.T
-        weights **= np.float32(SPARSITY)
-        weights /= np.maximum(weights.sum(axis=1, keepdims=True), tiny)
-    return weights * totals
+    weights = _maximised(weights, target, templates, FIRST)
+    # What no frame needs by now will not come back, and the rest is then several times faster.
+    kept = np.flatnonzero(weights.max(axis=0) > NEGLIGIBLE)
+    activations = np.zeros_like(weights)
+    activations[:, kept] = _maximised(weights[:, kept], target, templates[kept], ITERATIONS - FIRST)
+    return activations * totals
+
+
+def _maximised(weights: Array, target: Array, templates: Array, iterations: int) -> Array:
+    """Expectation maximisation of activations whose rows sum to 1."""
+    turned = np.ascontiguousarray(templates.T)
+    for _ in range(iterations):
+        explained = np.maximum(weights @ templates, TINY)
+        weights = (weights * ((target / explained) @ turned)) ** np.float32(SPARSITY)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), TINY)
+    return weights
 
 
 @cache
