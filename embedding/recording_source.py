@@ -41,6 +41,9 @@ class RecordingFile:
     name: str
     """What messages call it; one line of valid text."""
 
+    temporary: bool = False
+    """Whether the file is gone when the block of :func:`on_disk` ends."""
+
     def __fspath__(self) -> str:
         return os.fspath(self.path)
 
@@ -81,7 +84,7 @@ def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFi
     if isinstance(source, bytes | bytearray | memoryview):
         path = folder / str(number)
         path.write_bytes(source)
-        return RecordingFile(path, f"recording of {len(source):,} bytes")
+        return RecordingFile(path, f"recording of {len(source):,} bytes", temporary=True)
     if not callable(getattr(source, "read", None)):
         raise InvalidArgumentError(
             f"a recording is a path, bytes or a binary file object, not {type(source).__name__}"
@@ -91,7 +94,7 @@ def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFi
     suffix = Path(name).suffix
     path = folder / (str(number) + (suffix if suffix[1:].isalnum() and suffix.isascii() else ""))
     _copy(source, path, name)
-    return RecordingFile(path, name)
+    return RecordingFile(path, name, temporary=True)
 
 
 def _name(stream: BinaryIO) -> str:

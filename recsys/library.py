@@ -8,6 +8,7 @@ and its old one is retired.
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
 from recsys.song_rows import Recording, Scores, Song
 from recsys.sources.base import Floats, ItemContent
 from recsys.state import FittedState
+
+if TYPE_CHECKING:
+    from embedding.recording_source import Source
 
 _NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
 
@@ -128,13 +132,16 @@ class Library:
 
     # ------------------------------------------------------------------ new items
 
-    def hear(self, path: Path) -> tuple[Floats, Scores, tuple[Recording, ...]]:
+    def hear(self, source: "Source") -> tuple[Floats, Scores, tuple[Recording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
+
+        source: a path, the recording's bytes, or a binary file object such as an upload.
 
         Raises AudioError for one that cannot be used, InvalidArgumentError when the model has no
         network to hear with.
         """
         from embedding.extraction import extract
+        from embedding.recording_source import on_disk
 
         encoder = self.state.encoder
         if encoder is None:
@@ -143,9 +150,12 @@ class Library:
                 if self.state.has_embedding.any()
                 else _NO_SOUND
             )
-        extraction = extract(
-            [path], encoder.config.snippet, encoder.config.hyperimage, workers=1, cache=None
-        )
+        with on_disk([source]) as (file,):
+            extraction = extract(
+                [file], encoder.config.snippet, encoder.config.hyperimage, workers=1, cache=None
+            )
+            name = file.name if file.temporary else None
+            recordings = recording_of(file.path, encoder.config, name=name)
         if extraction.failures:
             raise AudioError(extraction.failures[0].message)
         scores = {
@@ -153,7 +163,7 @@ class Library:
             for tag, (names, values) in predictions(encoder, extraction.images).items()
         }
         vector = encoder.embed(extraction.images).mean(axis=0)
-        return vector, scores, recording_of(path, encoder.config)
+        return vector, scores, recordings
 
     def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
         """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""

@@ -37,6 +37,7 @@ from recsys.sources.base import Floats
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
+    from embedding.recording_source import Source
 
 logger = logging.getLogger("coldtune")
 
@@ -219,7 +220,7 @@ class Recommender:
 
     def onboard(
         self,
-        path: str | Path | None = None,
+        recording: "Source | None" = None,
         *,
         item_id: str,
         title: str = "",
@@ -231,20 +232,21 @@ class Recommender:
     ) -> Onboarded:
         """Add one item that nobody has played; it is recommendable at once.
 
-        path: its recording; or embedding: its vector, where the model was fitted on given
-        embeddings. When the model has been saved or loaded, the item is on the disk before this
-        returns. Onboarding the same id again replaces the item.
+        recording: a path, the content as bytes, or a binary file object such as an upload; or
+        embedding: its vector, where the model was fitted on given embeddings. When the model has
+        been saved or loaded, the item is on the disk before this returns. Onboarding the same id
+        again replaces the item.
 
         Raises AudioError for a recording that cannot be used and InvalidArgumentError for an id
         that is blank or has listeners, or an embedding that does not fit; nothing is added then.
         """
         library = self._fitted()
-        if (path is None) == (embedding is None):
-            raise InvalidArgumentError("give the path of a recording or an embedding, one of them")
+        if (recording is None) == (embedding is None):
+            raise InvalidArgumentError("give a recording or an embedding, one of them")
         scores: Scores | None = None
         recordings: tuple[Recording, ...] = ()
-        if path is not None:
-            vector, scores, recordings = library.hear(Path(path))
+        if recording is not None:
+            vector, scores, recordings = library.hear(recording)
         else:
             vector = library.check_embedding(embedding, item_id)
         song = Song(

@@ -158,6 +158,24 @@ def test_a_recording_is_found_again_by_its_sound(songs, model):
     assert found["score"][0] == pytest.approx(1, abs=1e-4)
 
 
+def test_an_upload_is_onboarded_as_its_file_would_be(songs, model):
+    path = songs.root / "audio" / "song 13-0.wav"
+    with path.open("rb") as upload:
+        told = [
+            model.onboard(path, item_id="file"),
+            model.onboard(path.read_bytes(), item_id="bytes"),
+            model.onboard(upload, item_id="upload"),
+        ]
+    assert len({(one.predicted, one.probability) for one in told}) == 1
+    found = model.similar("file", k=3, by="sound").set_index("item_id")
+    assert found.loc[["bytes", "upload"], "score"].tolist() == pytest.approx([1, 1], abs=1e-5)
+    with pytest.raises(AudioError, match="recording of 8 bytes: cannot be decoded"):
+        model.onboard(b"la la la", item_id="new")
+    with pytest.raises(InvalidArgumentError, match="a recording is a path, bytes or"):
+        model.onboard(7, item_id="new")
+    assert model.info["onboarded"] == 3
+
+
 def test_a_recording_that_cannot_be_used_adds_nothing(songs, model, tmp_path):
     for path in (songs.root / "audio" / "broken.mp3", tmp_path / "missing.wav", tmp_path):
         with pytest.raises(AudioError, match=path.name):
