@@ -69,7 +69,8 @@ def read_image_arrays(
         path: an .npz file, or a folder with exactly one.
         images: name of the array of pictures; by default the only one of 3 or 4 dimensions.
         ids: name of the array (or column) that names the recording of each picture.
-        labels: column (or array) of labels; by default the one called as ``tag``, or ``label``.
+        labels: column (or array) of labels; by default the one named like ``tag`` (for genres also
+            ``label`` or ``class``).
         groups: column (or array) of artists; by default ``artist_group``, ``artist`` or alike.
         tag: what the labels are.
 
@@ -88,10 +89,13 @@ def read_image_arrays(
         values, taken["ids"] = objects(f"row {n + 1}" for n in range(len(pictures))), "row numbers"
     else:
         values, taken["ids"] = columns[key], f"{key!r} {origin[key]}"
-    label = _choose("labels", labels, (tag, *LABEL_NAMES), columns, source)
+    # Any other tag is one column; taking genres for it would answer another question.
+    names = LABEL_NAMES if tag == "genre" else (tag,)
+    label = _choose("labels", labels, names, columns, source)
     if label is None:
         raise DataError(
-            f"{source}: no column of labels; name one with --labels out of: {_listed(columns)}"
+            f"{source}: no column {tag!r}; name that of the labels with --labels, out of:"
+            f" {_listed(columns)}"
         )
     group = _choose("groups", groups, GROUP_NAMES, columns, source)
     taken["labels"] = f"{label!r} {origin[label]}"

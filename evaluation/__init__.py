@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from evaluation.baselines import Popularity, PopularityOracle, Random
     from evaluation.comparison import Comparison, compare
     from evaluation.genre import GenreResult, genre_cross_validation
+    from evaluation.genre_report import write_study
+    from evaluation.genre_running import run_study
+    from evaluation.genre_study import GenreStudy
     from evaluation.model import Model
     from evaluation.report import write_report
     from evaluation.splits import Split, cold_split, warm_split
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Comparison",
     "GenreResult",
+    "GenreStudy",
     "Model",
     "Popularity",
     "PopularityOracle",
@@ -22,13 +26,16 @@ __all__ = [
     "cold_split",
     "compare",
     "genre_cross_validation",
+    "run_study",
     "warm_split",
     "write_report",
+    "write_study",
 ]
 
 _MODULES = {
     "Comparison": "evaluation.comparison",
     "GenreResult": "evaluation.genre",
+    "GenreStudy": "evaluation.genre_study",
     "Model": "evaluation.model",
     "Popularity": "evaluation.baselines",
     "PopularityOracle": "evaluation.baselines",
@@ -37,8 +44,10 @@ _MODULES = {
     "cold_split": "evaluation.splits",
     "compare": "evaluation.comparison",
     "genre_cross_validation": "evaluation.genre",
+    "run_study": "evaluation.genre_running",
     "warm_split": "evaluation.splits",
     "write_report": "evaluation.report",
+    "write_study": "evaluation.genre_report",
 }
 
 

@@ -122,7 +122,8 @@ def genre_cross_validation(
     last that was finished; an encoder whose ``fit`` takes ``checkpoint`` goes on within a fold.
     ``key`` must then say in full what ``encoder_factory`` makes, as a change of settings is told
     by it alone; data, split, folds and seed are looked at. ``jobs`` folds run at once, each in a
-    process of its own. ``on_fold`` is told every row of the table as it is ready.
+    process of its own. ``on_fold`` is told every row of the table as it is
+    ready, and with it whether it was ``kept`` from before.
 
     Loss is the mean cross-entropy, in nats, of the averaged probabilities. A recording whose label
     the training folds lack cannot be right: it counts as wrong, and is left out of the loss.
@@ -173,7 +174,7 @@ def genre_cross_validation(
             rows[job.number], *tables = _judge(job, result, owner, unit, label)
             parts[job.number] = tables
             if on_fold is not None:
-                on_fold(rows[job.number])
+                on_fold(rows[job.number] | {"kept": result.kept})
             advance(1)
     numbers = range(1, folds + 1)
     everything = pd.concat([parts[n][0] for n in numbers], ignore_index=True)

@@ -20,22 +20,22 @@ MOST_NAMED = 6
 def summarise(study: GenreStudy) -> list[str]:
     """A sentence or two on every split: the network, the baseline, and guessing."""
     rows = {(row["split"], row["classifier"]): row for row in study.summary().to_dict("records")}
-    sentences = []
+    sentences: list[str] = []
     for split in dict.fromkeys(split for split, _ in study.groups()):
         network = rows[split, NETWORK]
         facts = study.of(split, NETWORK)[0].result.facts
         noun = "windows" if split == "snippet" else "recordings"
         text = (
             f"Of {noun} {_OF_WHAT[split]}, the network puts {with_spread(network, 'precision@1')}"
-            f" in the right one of {facts['labels']} genres, and has the right one among its first"
-            f" three for {with_spread(network, 'precision@3')}."
+            f" in the right one of {facts['labels']} {study.material.kinds}, and has the right one"
+            f" among its first three for {with_spread(network, 'precision@3')}."
         )
         if (split, BASELINE) in rows:
             text += f" The SVM has {with_spread(rows[split, BASELINE], 'precision@1')}."
-        sentences.append(
-            f"{text} Always guessing the commonest genre is right for"
-            f" {facts['most_common_share']:.1%}."
-        )
+        if not sentences:
+            share = facts["most_common_share"]
+            text += f" Always guessing the commonest {study.material.tag} is right for {share:.1%}."
+        sentences.append(text)
     return sentences
 
 
@@ -49,7 +49,8 @@ def cautions(study: GenreStudy) -> list[str]:
     ]
     published = (
         f"The patent's {PUBLISHED['precision@1']:.1%} is of other music (1,886 songs of 9 genres),"
-        " with artists on both sides: a figure to know, not one to compare with."
+        " split by title, so that an artist could be on both sides: a figure to know, not one to"
+        " compare with."
     )
     notes = list(study.notes)
     if len(notes) > MOST_NAMED:

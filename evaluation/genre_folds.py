@@ -52,6 +52,8 @@ class FoldScores:
     """Whether they are probabilities, and not numbers that only rank."""
     seconds: float
     """Time that training and testing took."""
+    kept: bool = False
+    """Whether it was read from the disk and not computed now."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,7 @@ def read_scores(entry: Path, n: int) -> FoldScores | None:
         return None
     if probability.shape != (n, len(classes)):
         return None
-    return FoldScores(classes, probability, calibrated, seconds)
+    return FoldScores(classes, probability, calibrated, seconds, kept=True)
 
 
 def data_digest(images: Images, *columns: NDArray[Any]) -> str:

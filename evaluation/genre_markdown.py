@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evaluation.genre_conclusions import cautions, spread_meaning, summarise
-from evaluation.genre_page import MEASURED, byline, figure, published_row, result_rows
+from evaluation.genre_page import MEASURED, byline, figure, published_row, result_rows, title
 from evaluation.genre_study import PUBLISHED, GenreStudy
 
 
 def markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
     """Summary, cautions, and the tables of Fig. 9A; the single predictions are in the CSV."""
-    lines = ["# How well are genres heard?", "", byline(study, facts["created"]), ""]
+    lines = [f"# {title(study)}", "", byline(study, facts["created"]), ""]
     for sentence in summarise(study):
         lines += [sentence, ""]
     lines += ["Read this first:", "", *(f"- {note}" for note in cautions(study)), ""]
@@ -58,7 +58,7 @@ def _labels(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
         [str(row["label"]), str(row["n"]), *(figure(row[name], name) for name in names)]
         for row in frame.to_dict("records")
     ]
-    return _table(("genre", "tested", *names), rows, text=1)
+    return _table((study.material.tag, "tested", *names), rows, text=1)
 
 
 def _confusion(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:

@@ -58,14 +58,23 @@ class GenreMaterial:
     taken: Mapping[str, str]
     """What was taken for what, in words."""
 
+    tag: str = "genre"
+    """What the labels are."""
+
     notes: tuple[str, ...] = ()
     """What a reader should know, such as recordings that were left out."""
+
+    @property
+    def kinds(self) -> str:
+        """What the different labels are called: genres, or values of another tag."""
+        return "genres" if self.tag == "genre" else f"values of “{self.tag}”"
 
 
 def from_arrays(
     arrays: ImageArrays,
     config: "EncoderConfig",
     *,
+    tag: str = "genre",
     window: int | None = None,
     windows: int | None = None,
 ) -> GenreMaterial:
@@ -113,6 +122,7 @@ def from_arrays(
         window_statistics=of_whole if images is whole else image_statistics(images),
         baseline="rows and cepstrum of the image",
         taken=taken,
+        tag=tag,
     )
 
 
@@ -169,6 +179,7 @@ def from_dataset(
         window_statistics=statistics,
         baseline="MFCCs",
         taken=taken,
+        tag=tag,
         notes=tuple(f"Left out: {failure.message}" for failure in extraction.failures),
     )
 

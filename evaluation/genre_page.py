@@ -1,6 +1,7 @@
 """The HTML page of a genre cross-validation: rows of text for its template."""
 
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -46,6 +47,10 @@ def page(study: GenreStudy, facts: dict[str, Any]) -> str:
         "spread": spread_meaning(study),
         "results": result_rows(study),
         "published": published_row(),
+        "published_layers": breakable(PUBLISHED["architecture"]),
+        "title": title(study),
+        "tag": study.material.tag,
+        "kinds": study.material.kinds,
         "source": PUBLISHED["source"],
         "leaks": [SPLITS[name] for name in dict.fromkeys(s for s, _ in study.groups())],
         "baseline": BASELINE in {run.classifier for run in study.runs},
@@ -68,6 +73,17 @@ def page(study: GenreStudy, facts: dict[str, Any]) -> str:
     return environment.get_template("genre.html").render(context)
 
 
+def title(study: GenreStudy) -> str:
+    """The question that the page answers."""
+    tag = study.material.tag
+    return "How well are genres heard?" if tag == "genre" else f"How well is “{tag}” heard?"
+
+
+def breakable(architecture: str) -> list[str]:
+    """The layers of an architecture, between which a line may end."""
+    return re.findall(r"[^)]*\)?", architecture)[:-1]
+
+
 def byline(study: GenreStudy, created: str) -> str:
     """What was measured, in one line."""
     facts = study.runs[0].result.facts
@@ -75,7 +91,7 @@ def byline(study: GenreStudy, created: str) -> str:
     return " · ".join(
         [
             f"{facts['recordings']:,} recordings",
-            f"{facts['labels']} genres",
+            f"{facts['labels']} {study.material.kinds}",
             f"{facts['groups']:,} artists" if study.material.artists is not None else "no artists",
             f"{facts['folds']} folds",
             *([f"{seeds} seeds"] if seeds > 1 else []),
@@ -91,10 +107,11 @@ def result_rows(study: GenreStudy) -> list[dict[str, Any]]:
             "split": row["split"],
             "classifier": row["classifier"],
             "architecture": row["architecture"],
+            "layers": breakable(row["architecture"]),
             "cells": [
                 (figure(row[name], name), deviation(spread(row, name), name)) for name in MEASURED
             ],
-            "seconds": f"{row['seconds']:,.0f}",
+            "seconds": _seconds(row["seconds"]),
         }
         for row in study.summary().to_dict("records")
     ]
@@ -123,6 +140,10 @@ def deviation(value: float, name: str) -> str:
     return f"± {value:.3f}" if name == "loss" else f"± {100 * value:.1f}"
 
 
+def _seconds(value: float) -> str:
+    return "<0.1" if value < 0.05 else f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
+
+
 def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
     """Fig. 9A of one split and classifier, with its confusion matrix and figures per label."""
     runs = study.of(split, classifier)
@@ -143,7 +164,7 @@ def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
                 "fold": row["fold"],
                 "n": row["n"],
                 "cells": [figure(row[name], name) for name in MEASURED],
-                "seconds": f"{row['seconds']:,.0f}",
+                "seconds": _seconds(row["seconds"]),
             }
             for run in runs
             for row in run.result.table.to_dict("records")

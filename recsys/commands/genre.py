@@ -59,7 +59,7 @@ def genre_cv(
     """Tell how well genres are heard, by cross-validation."""
     from datasets.files import cache_folder
     from evaluation.genre_report import check_folder, write_study
-    from evaluation.genre_running import run_study
+    from evaluation.genre_running import affordable_jobs, run_study
 
     settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
     if out is not None:
@@ -69,6 +69,9 @@ def genre_cv(
     material = _material(folder, settings, tag, named, cut, progress=not as_json)
     for what, found in material.taken.items():
         typer.echo(f"{what}: {found}", err=True)
+    _, fewer = affordable_jobs(min(jobs, folds), material.images.nbytes)
+    if fewer:
+        typer.echo(fewer, err=True)
     store = (cache_folder() / "genre-cv") if out is None else out / "folds"
     study = run_study(
         material,
@@ -142,7 +145,8 @@ def _material(
     from evaluation.genre_material import from_arrays, from_dataset
 
     if is_arrays(folder):
-        return from_arrays(read_image_arrays(folder, tag=tag, **named), config, **cut)
+        arrays = read_image_arrays(folder, tag=tag, **named)
+        return from_arrays(arrays, config, tag=tag, **cut)
     given = [f"--{name}" for name, value in {**named, "window": cut["window"]}.items() if value]
     if given:
         raise InvalidArgumentError(
@@ -165,6 +169,6 @@ def _say(split: str, classifier: str, seed: int, row: dict[str, float]) -> None:
     typer.echo(
         f"{split} split, {classifier}, seed {seed}, fold {row['fold']:.0f}: {loss}"
         f"precision@1 {row['precision@1']:.1%}, @3 {row['precision@3']:.1%}"
-        f" ({row['seconds']:.0f} s)",
+        f" ({'kept from before' if row['kept'] else format(row['seconds'], '.0f') + ' s'})",
         err=True,
     )
