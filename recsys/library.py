@@ -8,7 +8,7 @@ and its old one is retired.
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,8 @@ class Library:
         self.catalog = catalog
         self.generation: str | None = None
         """The generation of the model folder that this is, once it has been saved or loaded."""
+        self.kept: dict[str, Any] = {}
+        """What others derive from these items and keep as long as them."""
         self.index_file = index_file
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if index_file is None and uses_annoy(len(state.items), state.config.retrieval):
@@ -236,16 +238,17 @@ class Library:
         return fuse_items(self.state.blocks, vectors, np.ones(len(songs), bool))
 
     def _take(self, songs: Sequence[Song], vectors: Floats) -> None:
-        self.searcher.append(vectors)
         fitted = self.state.item_ids.get_indexer(
             pd.Index([song.item_id for song in songs], dtype=object)
         )
-        for song, row in zip(songs, fitted, strict=True):
+        first = len(self.searcher)
+        self._late.extend(songs)  # before other threads can find their rows
+        self.searcher.append(vectors)
+        for number, (song, row) in enumerate(zip(songs, fitted, strict=True), start=first):
             old = self._late_row.get(song.item_id, row)
             if old >= 0:
                 self._retired.append(int(old))
-            self._late_row[song.item_id] = len(self.state.items) + len(self._late)
-            self._late.append(song)
+            self._late_row[song.item_id] = number
 
     def _content(self, songs: Sequence[Song]) -> ItemContent:
         embeddings = np.zeros((len(songs), self.state.embeddings.shape[1]), np.float32)

@@ -1,14 +1,12 @@
-"""From a user or an item to rows in order: ranking, popular items, fold-in, similar items."""
+"""From a user to rows in order: ranking, popular items, fold-in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from datasets.errors import InvalidArgumentError
 from recsys.fusion import fuse_users
 from recsys.library import Library
 from recsys.retrieval import Hits, Rows, concatenate
@@ -110,53 +108,3 @@ def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:
         for block in state.blocks
     }
     return fuse_users(state.blocks, vectors)[0]
-
-
-def similar_rows(
-    library: Library, row: int, k: int, by: Literal["sound", "taste", "fused"]
-) -> tuple[Rows, Floats]:
-    """The k rows most like one row, and their cosine similarity."""
-    if by not in ("sound", "taste", "fused"):
-        raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
-    vectors = _sound(library) if by == "sound" else _blocks(library, by)
-    if not vectors[row].any():
-        name = library.ids(np.array([row]))[0]
-        lacks = "recording or embedding" if by == "sound" else "listeners or content"
-        raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
-    scores = vectors @ vectors[row]
-    eligible = np.asarray(vectors.any(axis=1))
-    eligible[row] = False
-    eligible[library.retired] = False
-    candidates = np.flatnonzero(eligible)
-    order = np.argsort(-scores[candidates], kind="stable")[:k]
-    best = candidates[order]
-    return best, scores[best]
-
-
-def _sound(library: Library) -> Floats:
-    """Centred unit embeddings of all rows; zero where there is none."""
-    embeddings, known = library.embeddings(np.arange(len(library.searcher)))
-    if not known.any():
-        return embeddings
-    fitted = embeddings[: len(library.state.items)][library.state.has_embedding]
-    # In double precision, or embeddings that are all alike would differ by what rounding left.
-    centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return _unit(np.where(known[:, None], embeddings - centre, 0))
-
-
-def _blocks(library: Library, by: Literal["taste", "fused"]) -> Floats:
-    """Unit vectors of all rows in the spaces of several sources, side by side.
-
-    Each source's part is brought to length one first, so that its weight is what the blend says.
-    """
-    fused = library.searcher.vectors(np.arange(len(library.searcher)))
-    blocks = [block for block in library.state.blocks if by == "fused" or block.name != "content"]
-    if not blocks:
-        raise InvalidArgumentError("this model has no source that knows taste")
-    parts = [np.sqrt(np.float32(block.warm)) * _unit(fused[:, block.columns]) for block in blocks]
-    return _unit(np.hstack(parts))
-
-
-def _unit(vectors: Floats) -> Floats:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

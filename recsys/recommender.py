@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,9 @@ from recsys.config import RecommenderConfig
 from recsys.fusion import shares
 from recsys.learning import learn
 from recsys.library import Library
-from recsys.ranking import Filters, fold_in_user, popular, rank, rank_users, similar_rows
+from recsys.ranking import Filters, fold_in_user, popular, rank, rank_users
 from recsys.retrieval import Hits, concatenate, no_hits
+from recsys.similarity import Space, similar_rows
 from recsys.song_rows import Recording, Scores, Song
 from recsys.songs import fitted_songs, new_songs
 from recsys.sources.base import Floats
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("coldtune")
 
-Similarity = Literal["sound", "taste", "fused"]
 History = Sequence[str] | Mapping[str, float]
 
 
@@ -203,7 +203,7 @@ class Recommender:
             frame.attrs["fallback_users"] = fallback
         return frame
 
-    def similar(self, item_id: str, k: int = 10, *, by: Similarity = "fused") -> pd.DataFrame:
+    def similar(self, item_id: str, k: int = 10, *, by: Space = "fused") -> pd.DataFrame:
         """The k items most like an item.
 
         by: "sound" (cosine of embeddings), "taste" (cosine of what ALS and the factorization

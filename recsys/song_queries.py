@@ -146,7 +146,10 @@ def page_starts(connection: Connection, choice: Choice, size: int) -> Iterator[s
 
 
 def _page(choice: Choice, limit: int | None, after: str | None) -> Select[Any]:
-    query = choice.of(select(songs)).order_by(songs.c.item_id)
+    # With a search, the order is given so that SQLite finds it in the small index of searches and
+    # does not go through all the songs by id.
+    order = songs.c.item_id if choice.search is None else songs.c.item_id + ""
+    query = choice.of(select(songs)).order_by(order)
     if after is not None:
         query = query.where(songs.c.item_id > after)
     return query if limit is None else query.limit(limit)

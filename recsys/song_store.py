@@ -1,7 +1,7 @@
 """Songs in and out of the tables of a song database, whichever server or file they are in."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -98,7 +98,7 @@ def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[S
         if not rows:
             return
         last = rows[-1]["onboarded" if onboarded else "item_id"]
-        found = _by_song(connection, schema.recordings, [row["item_id"] for row in rows])
+        found = _recordings_of(connection, [row["item_id"] for row in rows])
         for row in rows:
             yield Song.from_rows(row, found[row["item_id"]])
 
@@ -108,14 +108,13 @@ def check_songs(connection: Connection) -> None:
     names = {number: pair for pair, number in genre_ids(connection).items()}
     n_scores = n_recordings = 0
     for page in pages(read_songs(connection)):
-        stored = _by_song(connection, schema.scores, [song.item_id for song in page])
+        stored = _scores_of(connection, [song.item_id for song in page], names)
         for song in page:
-            rows = stored[song.item_id]
-            if {names.get(row["genre_id"]): row["score"] for row in rows} != flat(song.scores):
+            if stored[song.item_id] != flat(song.scores):
                 raise ArtifactError(
                     f"the song database is damaged: scores of item {song.item_id!r}"
                 )
-            n_scores += len(rows)
+            n_scores += len(stored[song.item_id])
             n_recordings += len(song.recordings)
     for table, wanted in ((schema.scores, n_scores), (schema.recordings, n_recordings)):
         found = connection.execute(select(func.count()).select_from(table)).scalar()
@@ -147,9 +146,20 @@ def pages(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
         yield page
 
 
-def _by_song(connection: Connection, table: Any, ids: Sequence[str]) -> dict[str, list[Any]]:
+def _recordings_of(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
+    table = schema.recordings
     query = select(table).where(table.c.item_id.in_(ids)).order_by(*table.primary_key.columns)
     found: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(query):
         found[row.item_id].append(row._asdict())
+    return found
+
+
+def _scores_of(
+    connection: Connection, ids: Sequence[str], names: Mapping[int, tuple[str, str]]
+) -> dict[str, dict[tuple[str, str] | None, float]]:
+    query = select(schema.scores).where(schema.scores.c.item_id.in_(ids))
+    found: dict[str, dict[tuple[str, str] | None, float]] = defaultdict(dict)
+    for item_id, number, score in connection.execute(query).all():
+        found[item_id][names.get(number)] = score
     return found
