@@ -42,6 +42,30 @@ class Heard:
         return cls(pd.DataFrame(), pd.DataFrame(), (), np.empty(0, np.int64))
 
 
+def fine_tune(
+    encoder: "SongEncoder",
+    dataset: MusicDataset,
+    *,
+    epochs: int,
+    learning_rate: float | None,
+    keep: float,
+    workers: int,
+    progress: bool,
+) -> "SongEncoder":
+    """Go on learning from a data set's labelled recordings, see ``SongEncoder.fine_tune``."""
+    images, labels, artists = _material(dataset, encoder.config, workers, progress)
+    return encoder.fine_tune(
+        images,
+        labels,
+        groups=artists,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        keep=keep,
+        checkpoint=cache_folder() / "training",
+        progress=progress,
+    )
+
+
 def train_encoder(
     dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
 ) -> "SongEncoder":
@@ -53,13 +77,11 @@ def train_encoder(
     """
     from embedding import SongEncoder
 
-    extraction = _extract(dataset, config, workers=workers, progress=progress)
-    labels = {tag: dataset.recording_labels(tag).to_numpy() for tag in config.tags}
-    artists = dataset.recording_artists().to_numpy()
+    images, labels, artists = _material(dataset, config, workers, progress)
     return SongEncoder(config).fit(
-        extraction.images,
-        {tag: names[extraction.recording] for tag, names in labels.items()},
-        groups=artists[extraction.recording],
+        images,
+        labels,
+        groups=artists,
         checkpoint=cache_folder() / "training",
         progress=progress,
     )
@@ -144,6 +166,16 @@ def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig)
 
     settings = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
     return hashlib.sha256(f"{digest} {settings}".encode()).hexdigest()
+
+
+def _material(
+    dataset: MusicDataset, config: EncoderConfig, workers: int, progress: bool
+) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.object_]], NDArray[np.object_]]":
+    """Images, the values of each tag, and the artists of the images."""
+    extraction = _extract(dataset, config, workers=workers, progress=progress)
+    of_recording = extraction.recording
+    labels = {tag: dataset.recording_labels(tag).to_numpy()[of_recording] for tag in config.tags}
+    return extraction.images, labels, dataset.recording_artists().to_numpy()[of_recording]
 
 
 def _extract(

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import audio, genre, recommending, songs
+from recsys.commands import audio, compose, genre, network, recommending, songs
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -29,6 +29,9 @@ for command in (
     audio.record,
     audio.picture,
     genre.genre_cv,
+    compose.compose,
+    network.architecture,
+    network.fine_tune,
 ):
     app.command()(command)
 

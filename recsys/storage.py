@@ -5,9 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import file_digest
 from recsys import artifact
 from recsys.catalog import Catalog
@@ -15,6 +15,9 @@ from recsys.config import RecommenderConfig
 from recsys.library import Library
 from recsys.retrieval import AnnoyIndex
 from recsys.state import FittedState
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
 
 _CATALOG = "catalog.sqlite"
 _INDEX = "index.annoy"
@@ -60,6 +63,23 @@ def load(folder: Path) -> Library:
             # Another process may have put a new model there and removed the files of this one.
             if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
                 raise
+
+
+def load_encoder(folder: Path) -> "SongEncoder":
+    """The network of a saved model, or one that was saved alone.
+
+    Raises ArtifactError where there is neither, and InvalidArgumentError for a model that has no
+    network of its own.
+    """
+    from embedding import SongEncoder
+    from embedding.storage import MANIFEST
+
+    if (folder / MANIFEST).is_file():
+        return SongEncoder.load(folder)
+    encoder = load(folder.absolute()).state.encoder
+    if encoder is None:
+        raise InvalidArgumentError(f"{folder}: this model has no network of its own")
+    return encoder
 
 
 def open_catalog(folder: Path, *, whole: bool) -> Catalog:

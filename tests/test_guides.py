@@ -1,4 +1,4 @@
-"""The code in README.md and docs/quickstart.md runs as it stands, block after block."""
+"""The code in README.md and the guides runs as it stands, block after block."""
 
 import re
 import shutil
@@ -26,6 +26,14 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = run_blocks(ROOT / "docs" / "quickstart.md")
     assert len(names["recommender"].recommend(names["user"], k=10)) == 10
     assert (tmp_path / "model" / "manifest.json").is_file()
+
+
+def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_blocks(ROOT / "docs" / "network.md")
+    assert names["encoder"].classes_.tolist() == ["dub", "jazz", "ska"]
+    first = names["report"][0]
+    assert (first.shape, first.parameters, first.multiply_adds) == ((64, 26, 26), 14464, 9734400)
 
 
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,57 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import JsonFlag
+
+
+def fine_tune(
+    encoder: Annotated[Path, typer.Argument(help="A saved encoder, or a model that has one.")],
+    folder: Annotated[Path, typer.Argument(help="Data set with further recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the new encoder to.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the recordings.")] = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Step size; a tenth of the first training's.")
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(min=0.0, help="Weight of staying with what is known.")
+    ] = 1.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on learning from further recordings; known classes stay, new ones are added."""
+    from datasets.folder import load_folder
+    from embedding.extraction import available_cores
+    from recsys import audio_side, storage
+
+    network = storage.load_encoder(encoder)
+    before = {tag: names.tolist() for tag, names in network.heads_.items()}
+    audio_side.fine_tune(
+        network,
+        load_folder(folder),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        keep=keep,
+        workers=available_cores(),
+        progress=True,
+    )
+    network.save(out)
+    added = {
+        tag: [name for name in names.tolist() if name not in before[tag]]
+        for tag, names in network.heads_.items()
+    }
+    last = network.history_[-1]
+    if as_json:
+        typer.echo(json.dumps({"classes_added": added, "last_epoch": last}, indent=1))
+        return
+    for tag, names in added.items():
+        typer.echo(f"{tag}: {len(before[tag])} classes kept, added: {', '.join(names) or 'none'}")
+    typer.echo(f"loss {last['loss']:.3f} after {len(network.history_)} epochs in all")
+    typer.echo(f"encoder written to {out}")
 
 
 def architecture(

@@ -39,6 +39,9 @@ def demo(
 def train(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    encoder: Annotated[
+        Path | None, typer.Option(help="Network to use: a saved encoder, or the one of a model.")
+    ] = None,
     config: Config = None,
     recipe: Recipe = None,
     seed: Seed = None,
@@ -50,10 +53,12 @@ def train(
     from datasets.folder import load_folder
     from recsys import Recommender
     from recsys.artifact import check_destination
+    from recsys.storage import load_encoder
 
     settings = recommender_config(config, seed, threads, tracking, recipe)
     check_destination(out)  # now, and not when everything is learned
-    recommender = Recommender(settings).fit(load_folder(folder), progress=True)
+    network = None if encoder is None else load_encoder(encoder)
+    recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
     recommender.save(out)
     print_info(recommender.info, as_json)
     if not as_json:

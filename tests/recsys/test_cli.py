@@ -576,7 +576,7 @@ def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str) -> None:
         start_new_session=True, env=environment(COLDTUNE_CACHE=str(tmp_path / "cache")),
     )  # fmt: skip
     cache = tmp_path / "cache"
-    sign = {"reading recordings": "hyperimages/*/*.images", "training the network": "training/*"}
+    sign = {"reading recordings": "hyperimages/*/images.f32", "training the network": "training/*"}
     deadline = time.monotonic() + 60
     while not list(cache.glob(sign[moment])):
         assert time.monotonic() < deadline
@@ -633,3 +633,55 @@ def test_evaluate_as_json(call: Call, songs: Path, config: Path, tmp_path: Path)
     facts = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert answer["table"] == facts["table"]
     assert {"als", "random"} <= {row["model"] for row in answer["table"]}
+
+
+# ---------------------------------------------------------------------- the network
+
+
+def test_architecture_reports_every_layer(call: Call) -> None:
+    said = call("architecture", "IC(5,15,64)LPF(192)O", "--classes", "9", "--json")
+    report = json.loads(said.out)
+    assert [layer["layer"] for layer in report["layers"]] == [
+        "C(5,15,64)", "L", "P", "F(192)", "O"
+    ]  # fmt: skip
+    assert report["embedding"] == 192
+    # 15² · 64 + 64 weights; 13 · 13 · 64 · 192 + 192; 192 · 9 + 9
+    assert report["parameters"] == 14_464 + 2_076_864 + 1_737
+    assert "26 x 26" in call("architecture").out
+    assert call("architecture", "IC(5,15)O").err == (
+        "error: architecture 'IC(5,15)O', character 8: expected ',' and the depth; found ')'\n"
+    )
+    assert "three numbers" in call("architecture", "--image", "128").err
+
+
+def test_fine_tune_and_train_with_the_new_network(
+    call: Call, songs: Path, config: Path, trained: Trained, tmp_path: Path
+) -> None:
+    more = tmp_path / "more"
+    shutil.copytree(songs, more)
+    items = pd.read_csv(more / "items.csv", dtype=str, keep_default_na=False)
+    items.loc[items.index % 3 == 0, "genre"] = "ska"
+    items.to_csv(more / "items.csv", index=False)
+    said = call("fine-tune", trained.model, more, "--out", tmp_path / "new", "--epochs", "2")
+    assert said.code == 0, said.err
+    assert "genre: 2 classes kept, added: ska" in said.out
+    said = call(
+        "train", songs, "--out", tmp_path / "model", "--encoder", tmp_path / "new",
+        "--config", config, "--threads", "1", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["encoder"]["classes"] == ["jazz", "rock", "ska"]
+    assert call("fine-tune", songs, more, "--out", tmp_path / "other").code == 1
+
+
+def test_train_with_a_recipe_takes_it_for_the_encoder(songs: Path, config: Path) -> None:
+    from embedding import EncoderConfig
+    from recsys.commands.options import recommender_config
+
+    settings = recommender_config(None, None, None, None, "modern")
+    assert settings.encoder == EncoderConfig.recipe("modern")
+    own = recommender_config(config, None, None, None, "modern").encoder
+    assert own.epochs == CONFIG["encoder"]["epochs"]
+    assert own.label_smoothing == EncoderConfig.recipe("modern").label_smoothing
+    with pytest.raises(InvalidArgumentError, match="recipe must be one of patent, modern"):
+        recommender_config(None, None, None, None, "baroque")
