@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from datasets.errors import InvalidArgumentError
 from recsys import Recommender, RecommenderConfig, cli
 
 ROOT = Path(__file__).resolve().parents[2]
