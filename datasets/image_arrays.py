@@ -171,28 +171,41 @@ def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | No
         raise DataError(f"{source}: {wanted!r} has the shape {shape}, and there are {n} pictures")
     keys = [wanted] if wanted in known.columns else list(known.columns)
     match = _match(keys, known.columns, tables)
-    if match is not None:
-        known.key, file, column = match
-        rows = _rows(file, column, tables[file][column], known.columns[known.key])
-        known.add(tables[file], rows, f"of {file.name}")
-        known.origin[known.key] += f", which is {column!r} of {file.name}"
-        return known
     named = [name for name in (wanted, *ID_NAMES) if name in known.columns]
-    if named and tables:
+    if match is not None:
+        key, file, column = match
+        known.add(
+            tables[file],
+            _rows(file, column, tables[file][column], known.columns[key]),
+            f"of {file.name}",
+        )
+        known.origin[key] += f", which is {column!r} of {file.name}"
+        known.key = key
+    elif named and tables:
         raise _mismatch(known.columns[named[0]], named[0], tables, source)
-    for file, table in tables.items():
-        length = len(next(iter(table.values())))
-        if length != n:
-            raise DataError(
-                f"{file} has {length} rows and {source.name} {n} pictures, with no array of ids"
-                " that says which is which"
+    else:
+        for file, table in tables.items():
+            known.add(table, _in_order(file, table, source, n), f"of {file.name}, row by row")
+        known.key = next((name for name in ID_NAMES if name in known.columns), None)
+    if wanted is not None:
+        if wanted not in known.columns:
+            found = _listed(known.columns)
+            raise InvalidArgumentError(
+                f"{source}: no array or column {wanted!r}; there are: {found}"
             )
-        known.add(table, np.arange(n), f"of {file.name}, row by row")
-    if wanted is not None and wanted not in known.columns:
-        found = _listed(known.columns)
-        raise InvalidArgumentError(f"{source}: no array or column {wanted!r}; there are: {found}")
-    known.key = next((name for name in (wanted, *ID_NAMES) if name in known.columns), None)
+        known.key = wanted
     return known
+
+
+def _in_order(file: Path, table: Mapping[str, Text], source: Path, n: int) -> NDArray[np.intp]:
+    """All rows of a table; there must be one a picture, as nothing says which is which."""
+    length = len(next(iter(table.values())))
+    if length != n:
+        raise DataError(
+            f"{file} has {length} rows and {source.name} {n} pictures, with no array of ids"
+            " that says which is which"
+        )
+    return np.arange(n)
 
 
 def _match(
@@ -205,7 +218,9 @@ def _match(
         if (ids := set(columns[key])) and "" not in ids
         for file, table in tables.items()
         for column, values in table.items()
-        if ids <= set(values)
+        # A column of labels holds the same labels, but says nothing of which row is which; an id
+        # that comes twice is an error that is told of later.
+        if ids <= set(values) and (key in ID_NAMES or len(set(values)) == len(values))
     ]
     best = max(found, key=lambda match: match[:2], default=None)
     return None if best is None else best[2:]

@@ -70,11 +70,11 @@ def assign_folds(label: Labels, group: Labels, folds: int, seed: int, *, noun: s
     ``label`` and ``group`` are [n]; ``noun`` is what a group is called in a message. Raises
     :class:`~datasets.errors.EvaluationError` where the rows do not make that many folds.
     """
+    if folds < 2:
+        raise EvaluationError(f"cross-validation takes at least 2 folds, not {folds}")
     n_groups = len(set(group))
-    if folds < 2 or n_groups < folds:
-        raise EvaluationError(
-            f"{folds} folds need at least 2 folds and as many {noun}; there are {n_groups}"
-        )
+    if n_groups < folds:
+        raise EvaluationError(f"{folds} folds need as many {noun}; there are {n_groups}")
     if len(set(label)) < 2:
         raise EvaluationError("genre accuracy needs recordings of at least two genres")
     most = int(pd.Series(label).value_counts().iloc[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from datasets.errors import InvalidArgumentError
+from datasets.errors import DataError, InvalidArgumentError
 from recsys.commands.options import JsonFlag
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _material(
         raise InvalidArgumentError(
             f"{given[0]} is for arrays, and {folder} is no .npz file nor a folder with one"
         )
+    if folder.is_dir() and not any(folder.glob("items.*")):
+        raise DataError(f"{folder} has neither items.csv (a data set) nor an .npz file (arrays)")
     return from_dataset(
         load_folder(folder),
         config,

@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.image_arrays import is_arrays, read_image_arrays
+
+IMAGES = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
+IDS = np.array(["s3", "s1", "s0", "s2"])
+TABLE = {
+    "clip": ["s0", "s1", "s2", "s3"],
+    "genre": ["jazz", "rock", "", "jazz"],
+    "artist": ["A", "B", "C", ""],
+    "mood": ["sad", "glad", "sad", "glad"],
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(table=None, **arrays):
+        np.savez(tmp_path / "x.npz", **arrays)
+        if table is not None:
+            pd.DataFrame(table).to_csv(tmp_path / "t.csv", index=False)
+        return tmp_path
+
+    return write
+
+
+def test_rows_are_joined_by_id(write):
+    folder = write(TABLE, clip=IDS, pictures=IMAGES)
+    arrays = read_image_arrays(folder)
+    assert arrays.ids.tolist() == IDS.tolist()
+    assert arrays.labels.tolist() == ["jazz", "rock", "jazz", ""]
+    assert arrays.groups.tolist() == ["", "B", "A", "C"]
+    np.testing.assert_array_equal(arrays.images, IMAGES)
+    assert arrays.taken == {
+        "images": "array 'pictures' [4, 2, 3] of x.npz",
+        "ids": "'clip' of x.npz, which is 'clip' of t.csv",
+        "labels": "'genre' of t.csv",
+        "groups": "'artist' of t.csv",
+    }
+    assert is_arrays(folder)
+    assert is_arrays(folder / "x.npz")
+    (folder / "items.csv").touch()
+    assert not is_arrays(folder)
+
+
+def test_names_given_override_what_is_found(write):
+    folder = write(TABLE, clip=IDS, pictures=IMAGES, others=IMAGES + 1)
+    arrays = read_image_arrays(folder, images="others", labels="mood", groups="genre", ids="clip")
+    assert arrays.images[0, 0, 0] == 1
+    assert arrays.labels.tolist() == ["glad", "glad", "sad", "sad"]
+    assert arrays.groups.tolist() == ["jazz", "rock", "jazz", ""]
+    assert read_image_arrays(folder, images="others", tag="mood").labels.tolist()[0] == "glad"
+
+
+def test_without_ids_rows_go_by_their_order(write):
+    without = {name: TABLE[name] for name in ("genre", "artist")}
+    arrays = read_image_arrays(write(without, pictures=IMAGES))
+    assert arrays.labels.tolist() == TABLE["genre"]
+    assert arrays.ids.tolist() == ["row 1", "row 2", "row 3", "row 4"]
+    # Labels in the file are the same as in the table, but say nothing of the order.
+    arrays = read_image_arrays(write(TABLE, pictures=IMAGES, genre=np.array(list("jrjj"))))
+    assert arrays.labels.tolist() == list("jrjj")
+    assert arrays.groups.tolist() == TABLE["artist"]
+
+
+def test_everything_in_the_file_and_no_artist(write):
+    arrays = read_image_arrays(write(pictures=IMAGES, label=np.array([1, 2, 1, 2])))
+    assert arrays.labels.tolist() == ["1", "2", "1", "2"]
+    assert arrays.groups is None
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ({"clip": IDS}, {}, r"expected one array .* --images out of: clip \[4\]"),
+        ({"a": IMAGES, "b": IMAGES}, {}, "expected one array"),
+        ({"a": IMAGES}, {"images": "z"}, r"no array 'z'; there are: a \[4, 2, 3\]"),
+        ({"a": np.zeros((0, 2, 2))}, {}, r"not float64 \[0, 2, 2\]"),
+        ({"a": np.full((4, 2, 2), "x")}, {}, "must be numbers"),
+        ({"a": IMAGES, "clip": IDS[:3]}, {"ids": "clip"}, r"'clip' has the shape \[3\]"),
+        ({"a": IMAGES, "clip": IDS}, {"ids": "z"}, "no array or column 'z'"),
+        ({"a": IMAGES, "clip": np.array(["s1", "s2", "s3", "q9"])}, {}, "such as 'q9'"),
+        ({"a": IMAGES, "clip": np.array(list("wxyz"))}, {}, "t.csv: no column has the ids"),
+        ({"a": IMAGES[:3]}, {}, "t.csv has 4 rows and x.npz 3 pictures"),
+        ({"a": IMAGES, "clip": IDS}, {"tag": "era"}, "no column 'era'; name that of the labels"),
+        ({"a": IMAGES, "clip": IDS}, {"labels": "z"}, "no column 'z' for labels"),
+        ({"a": IMAGES, "clip": IDS}, {"groups": "z"}, "no column 'z' for groups"),
+    ],
+)
+def test_errors(write, content, options, message):
+    folder = write(TABLE, **content)
+    with pytest.raises((DataError, InvalidArgumentError), match=message):
+        read_image_arrays(folder, **options)
+
+
+def test_values_that_are_no_numbers_and_ids_that_come_twice(write):
+    broken = IMAGES.copy()
+    broken[2, 1, 1] = np.nan
+    with pytest.raises(DataError, match="'a', row 2: contains NaN or infinite"):
+        read_image_arrays(write(TABLE, a=broken, clip=IDS))
+    twice = {"clip": [*TABLE["clip"], "s1"], "genre": list("abcde"), "artist": list("abcde")}
+    with pytest.raises(DataError, match=r"t\.csv: column 'clip' has 's1' more than once"):
+        read_image_arrays(write(twice, a=IMAGES, clip=IDS))
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"expected one \.npz file, found none"):
+        read_image_arrays(tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image_arrays(tmp_path / "x.npz")
+
+
+def test_real_images_are_taken_without_any_option(gtzan_logmel):
+    arrays = read_image_arrays(gtzan_logmel)
+    assert arrays.images.shape == (632, 128, 387)
+    assert len(set(arrays.labels)) == 10
+    first = arrays.ids.tolist().index("blues.00000")
+    assert (arrays.labels[first], arrays.groups[first]) == ("blues", "84")
