@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from datasets.errors import ArtifactError, AudioError, InvalidArgumentError
+from datasets.errors import AudioError, InvalidArgumentError
+from datasets.files import file_digest
 from embedding.audio import snippets_of
-from embedding.cache import ImageCache, read_entry, write_entry
+from embedding.collecting import Collected
 from embedding.config import HyperImageConfig, SnippetConfig
 from embedding.hyperimage import hyperimage
 from embedding.pool import Crashed, in_processes
 from embedding.progress import progress_bar
 from embedding.recording_source import RecordingFile, Source, on_disk
+from embedding.store import ImageStore
 
 Array = NDArray[np.float32]
 
@@ -45,7 +47,8 @@ class Extraction:
     """Hyper-images of recordings."""
 
     images: Array
-    """float32 [n_images, channels, height, width], in the order of the recordings."""
+    """float32 [n_images, channels, height, width], in the order of the recordings; with a cache it
+    is mapped from the store's file where it can be, so it may be larger than the memory."""
 
     recording: NDArray[np.int64]
     """For each image the position of its recording among those that were given."""
@@ -74,8 +77,9 @@ def extract(
         hyperimage: which picture.
         workers: processes that decode, so that not even a crash in a decoder costs more than its
             file. None: one for each core, or this process alone for a few files. 0: this process.
-        cache: folder that keeps the images, keyed by the content of the file and the settings; a
-            second run decodes nothing, an interrupted one goes on where it was.
+        cache: folder of the :class:`~embedding.store.ImageStore` that keeps the images, keyed by
+            the content of the file and the settings; a second run decodes nothing, an interrupted
+            one goes on where it was. :func:`embedding.store.prune` makes it smaller.
         progress: show a progress bar.
 
     Raises:
@@ -85,24 +89,37 @@ def extract(
     """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
-    results: dict[int, Array | str] = {}
-    with (
-        on_disk(recordings) as files,
-        progress_bar("reading recordings", len(files), shown=progress) as advance,
-    ):
-        jobs = []
-        for job, cached in _look_up(files, snippet, hyperimage, cache):
-            if cached is None:
-                jobs.append(job)
-            else:
-                results[job.number] = cached
+    shape = (hyperimage.channels, hyperimage.height, hyperimage.width)
+    with ExitStack() as stack:
+        files = stack.enter_context(on_disk(recordings))
+        advance = stack.enter_context(
+            progress_bar("reading recordings", len(files), shown=progress)
+        )
+        store = None
+        digests: list[str | None] = [None] * len(files)
+        if cache is not None:
+            kind = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
+            store = stack.enter_context(ImageStore(cache, kind, shape))
+            digests = _digests(files)
+        collected = Collected(store, digests)
+        jobs = [
+            _Job(number, file, snippet, hyperimage)
+            for number, file in enumerate(files)
+            if number not in collected
+        ]
+        advance(len(files) - len(jobs))
+        try:
+            for job, result in _run(jobs, workers):
+                collected.take(job.number, result)
                 advance(1)
-        extracted = 0
-        for job, result in _run(jobs, workers):
-            results[job.number] = result
-            extracted += not isinstance(result, str)
-            advance(1)
-    return _assembled(files, results, hyperimage, extracted)
+        finally:
+            collected.finish()
+        images, recording = collected.images(shape)
+        failures = tuple(
+            Failure(files[number].path, message)
+            for number, message in sorted(collected.failures.items())
+        )
+    return Extraction(images, recording, failures, len(jobs) - len(failures))
 
 
 @dataclass(frozen=True)
@@ -113,36 +130,20 @@ class _Job:
     file: RecordingFile
     snippet: SnippetConfig
     hyperimage: HyperImageConfig
-    entry: Path | None
-    """Where its images are kept."""
 
 
-def _look_up(
-    files: list[RecordingFile], snippet: SnippetConfig, config: HyperImageConfig, cache: Path | None
-) -> Iterator[tuple[_Job, Array | None]]:
-    """The job of each file, and its images if the cache has them."""
-    if cache is None:
-        for number, file in enumerate(files):
-            yield _Job(number, file, snippet, config, None), None
-        return
-    try:
-        Path(cache).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtifactError(f"{cache}: the cache cannot be made there: {error.strerror}") from error
-    images = ImageCache(Path(cache), f"{CODE_VERSION} {snippet.digest()} {config.digest()}")
-    shape = (config.channels, config.height, config.width)
+def _digests(files: list[RecordingFile]) -> list[str | None]:
+    """What each file contains; None where it cannot be read, which decoding it will report."""
 
-    def look_up(number: int) -> tuple[_Job, Array | None]:
+    def digest(file: RecordingFile) -> str | None:
         try:
-            entry = images.entry(files[number].path)
+            return file_digest(file.path)
         except (OSError, ValueError):
-            # Reported with its reason when it is decoded.
-            return _Job(number, files[number], snippet, config, None), None
-        return _Job(number, files[number], snippet, config, entry), read_entry(entry, shape)
+            return None
 
     # Threads are enough: hashing and reading release Python's lock.
     with ThreadPoolExecutor(available_cores()) as threads:
-        yield from threads.map(look_up, range(len(files)))
+        return list(threads.map(digest, files))
 
 
 def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | str]]:
@@ -177,32 +178,7 @@ def _images_or_reason(job: _Job) -> Array | str:
     except Exception as error:
         # Whatever else an odd file brings about, it must not cost the other thousand.
         return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
-    if job.entry:
-        # A full disk costs the cache, not the images.
-        with suppress(OSError):
-            write_entry(job.entry, images)
     return images
-
-
-def _assembled(
-    files: list[RecordingFile],
-    results: dict[int, Array | str],
-    config: HyperImageConfig,
-    extracted: int,
-) -> Extraction:
-    good = [n for n in range(len(files)) if not isinstance(results[n], str)]
-    parts = [np.asarray(results[n], dtype=np.float32) for n in good]
-    empty = np.empty((0, config.channels, config.height, config.width), dtype=np.float32)
-    return Extraction(
-        images=np.concatenate(parts) if parts else empty,
-        recording=np.repeat(np.array(good, dtype=np.int64), [len(part) for part in parts]),
-        failures=tuple(
-            Failure(files[n].path, message)
-            for n in range(len(files))
-            if isinstance(message := results[n], str)
-        ),
-        extracted=extracted,
-    )
 
 
 def available_cores() -> int:

@@ -16,9 +16,11 @@ from embedding.config import HyperImageConfig, SnippetConfig
 from embedding.extraction import extract
 from embedding.hyperimage import hyperimage
 from embedding.pool import Crashed, in_processes
+from embedding.store import ImageStore
 
 SNIPPET = SnippetConfig(seconds=2)
 IMAGE = HyperImageConfig()
+KIND = f"{extraction.CODE_VERSION} {SNIPPET.digest()} {IMAGE.digest()}"
 
 
 @pytest.fixture
@@ -111,6 +113,14 @@ def test_a_negative_number_of_workers_is_an_error(songs: list[Path]) -> None:
         extract(songs, SNIPPET, IMAGE, workers=-1)
 
 
+def stored(cache: Path) -> int:
+    """Recordings in a cache of one kind of picture."""
+    if not list(cache.glob("*/index.sqlite")):
+        return 0
+    with ImageStore(cache, KIND, (1, 128, 128)) as store:
+        return len(store)
+
+
 class TestCache:
     def test_a_second_run_extracts_nothing(self, songs: list[Path], tmp_path: Path) -> None:
         cache = tmp_path / "cache"
@@ -140,26 +150,66 @@ class TestCache:
         monkeypatch.setattr(extraction, "CODE_VERSION", extraction.CODE_VERSION + 1)
         assert extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache").extracted == 1
 
-    @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-    def test_a_damaged_entry_is_made_again(
+    @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "index"])
+    def test_what_is_damaged_is_made_again(
         self, songs: list[Path], tmp_path: Path, damage: str
     ) -> None:
         cache = tmp_path / "cache"
         good = extract(songs, SNIPPET, IMAGE, cache=cache)
-        entry = sorted(cache.rglob("*.images"))[0]
-        content = bytearray(entry.read_bytes())
+        expected = good.images.copy()
+        (images,) = cache.glob("*/images.f32")
+        content = bytearray(images.read_bytes())
         content[len(content) // 2] ^= 1
-        entry.write_bytes({"cut": content[:100], "flip": content, "empty": b""}[damage])
+        lost = {"cut": 5, "flip": 1, "empty": 5, "index": 5}[damage]
+        if damage == "index":
+            (index,) = cache.glob("*/index.sqlite")
+            index.write_bytes(b"no database at all" * 500)
+        else:
+            images.write_bytes({"cut": content[:100], "flip": content, "empty": b""}[damage])
         again = extract(songs, SNIPPET, IMAGE, cache=cache)
-        assert again.extracted == 1
-        np.testing.assert_array_equal(good.images, again.images)
+        assert again.extracted == lost
+        np.testing.assert_array_equal(expected, again.images)
         assert extract(songs, SNIPPET, IMAGE, cache=cache).extracted == 0
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_images_are_mapped_in_the_order_of_the_paths(
+        self, songs: list[Path], tmp_path: Path, workers: int
+    ) -> None:
+        cache = tmp_path / "cache"
+        first = extract(songs, SNIPPET, IMAGE, cache=cache, workers=workers)
+        second = extract(songs, SNIPPET, IMAGE, cache=cache)
+        for found in (first, second):
+            assert isinstance(found.images, np.memmap)
+        turned = extract(songs[::-1], SNIPPET, IMAGE, cache=cache)
+        np.testing.assert_array_equal(turned.images, first.images[::-1])
+        # To change them changes no other reader's.
+        first.images[:] = 0
+        assert second.images.any()
+
+    def test_a_full_disk_costs_the_cache_and_not_the_images(
+        self, songs: list[Path], tmp_path: Path, monkeypatch
+    ) -> None:
+        expected = extract(songs, SNIPPET, IMAGE).images
+        extract(songs[1:2], SNIPPET, IMAGE, cache=tmp_path / "cache")
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(ImageStore, "_write", full)
+        found = extract(songs, SNIPPET, IMAGE, cache=tmp_path / "cache")
+        np.testing.assert_array_equal(found.images, expected)
+        assert found.recording.tolist() == [0, 1, 2, 3, 4]
+        monkeypatch.undo()
+        assert extract(songs, SNIPPET, IMAGE, cache=tmp_path / "cache").extracted == 4
 
     def test_a_folder_that_cannot_be_made_is_an_error(self, songs: list[Path]) -> None:
         with pytest.raises(ArtifactError, match=r"0\.wav"):
             extract(songs, SNIPPET, IMAGE, cache=songs[0] / "cache")
 
-    def test_an_interrupted_run_goes_on_where_it_was(self, recording, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+    def test_an_interrupted_run_goes_on_where_it_was(
+        self, recording, tmp_path: Path, sign: signal.Signals
+    ) -> None:
         songs = [recording(f"{n}.flac", seconds=3, seed=n) for n in range(40)]
         cache = tmp_path / "cache"
         code = (
@@ -178,13 +228,13 @@ class TestCache:
             command, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
         )
         deadline = time.monotonic() + 60
-        while len(list(cache.rglob("*.images"))) < 5:
+        while stored(cache) < 5:
             assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(sign)
         assert running.wait(timeout=30) != 0
-        done = len(list(cache.rglob("*.images")))
+        done = stored(cache)
         assert done >= 5
         found = extract(songs, SNIPPET, IMAGE, cache=cache)
         assert found.extracted == 40 - done

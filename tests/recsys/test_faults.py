@@ -8,10 +8,12 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -26,7 +28,6 @@ from datasets.errors import ArtifactError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from embedding.cache import read_entry
 from embedding.config import HyperImageConfig, SnippetConfig
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
@@ -409,19 +410,22 @@ def fit_and_save(say: Connection, songs: Path, cache: Path, folder: Path) -> Non
 
 
 def settled(cache: Path) -> dict[Path, bytes]:
-    """Files in the cache under their final names, all of them whole."""
+    """What the cache keeps, all of it whole: hyper-images by recording, and checkpoints."""
     from safetensors import safe_open
 
-    shape = (1, 32, 32)
     found = {}
-    for path in cache.rglob("*"):
-        if not path.is_file() or path.name.startswith("."):
+    for index in cache.glob("hyperimages/*/index.sqlite"):
+        with closing(sqlite3.connect(index)) as connection:
+            rows = connection.execute("SELECT digest, first, checksum FROM recordings").fetchall()
+        images = np.memmap(index.with_name("images.f32"), "<f4", "r").reshape(-1, 32 * 32)
+        for digest, row, checksum in rows:
+            assert zlib.crc32(images[row].tobytes()) == checksum
+            found[index.with_name(digest)] = images[row].tobytes()
+    for path in cache.glob("training/*"):
+        if path.name.startswith("."):
             continue
-        if path.suffix == ".images":
-            assert read_entry(path, shape) is not None, path
-        else:
-            with safe_open(path, "np") as checkpoint:
-                assert checkpoint.metadata()["history"]
+        with safe_open(path, "np") as checkpoint:
+            assert checkpoint.metadata()["history"]
         found[path] = path.read_bytes()
     return found
 
@@ -456,12 +460,12 @@ def test_killed_while_fitting(
         right = (wanted,) if finished else (two["old"][1], wanted)
         assert answers(Recommender.load(folder)) in right
     assert progressed >= 1
-    images = {path: path.stat().st_mtime_ns for path in cache.rglob("*.images")}
     with process(processes, fit_and_save, songs, cache, folder) as (_, hear):
         assert until_the_end(hear) == ["ready", "fitted", wanted]
     assert len(settled(cache)) == 24 + 1
-    # What was there was used, not made again.
-    assert all(path.stat().st_mtime_ns == then for path, then in images.items())
+    # What was there was used, not made again: the file has grown to 24 images and no more.
+    (images,) = cache.glob("hyperimages/*/images.f32")
+    assert images.stat().st_size == 24 * 32 * 32 * 4
     loaded = Recommender.load(folder)
     assert answers(loaded) == wanted
     assert isinstance(loaded._library.state.encoder, SongEncoder)  # type: ignore[union-attr]
