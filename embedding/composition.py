@@ -19,11 +19,13 @@ from pydantic import Field
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.settings import Settings
+from embedding.devices import limited_threads
 from embedding.encoder import SongEncoder
 from embedding.ensemble import ensemble
 from embedding.extraction import extract
 from embedding.goals import Goal
 from embedding.listener import Listener
+from embedding.microphone import FORMATS
 from embedding.openings import opening
 from embedding.progress import progress_bar
 from embedding.score import Score, descend, snippet_of
@@ -37,7 +39,9 @@ PEAK = 0.9
 FADE_SECONDS = 0.005
 """At both ends, so that they do not click."""
 
-STEP_SIZE = 0.1
+STEP_SIZE = 0.2
+"""Of the logarithm of a level."""
+
 SPARSITY = 0.02
 """Price of as much sound as the opening has, in units of the goal's loss."""
 
@@ -57,7 +61,7 @@ class CompositionConfig(Settings):
     seed: int = Field(default=0, ge=0)
     """Decides the openings and all other random choices: another seed, another composition."""
 
-    steps: int = Field(default=100, ge=1, le=100_000)
+    steps: int = Field(default=150, ge=1, le=100_000)
     """Steps of gradient descent."""
 
     openings: int = Field(default=24, ge=1, le=1000)
@@ -113,7 +117,10 @@ def compose(
         noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
         return goal.loss(listener, hyperimages((y + noise)[None], picture)).mean()
 
-    with progress_bar("composing", config.openings + config.steps, shown=progress) as advance:
+    with (
+        limited_threads(encoder.config.threads),
+        progress_bar("composing", config.openings + config.steps, shown=progress) as advance,
+    ):
         score, best = None, np.inf
         for number in range(config.openings):
             rng = np.random.default_rng([config.seed, number])
@@ -170,20 +177,15 @@ def hear_again(encoder: SongEncoder, composition: Composition) -> Array:
 
 
 def write_sound(path: Path, sound: Array, sample_rate: int) -> None:
-    """Write a mono sound, 16 bits where the format has bits; its format by the name's ending.
+    """Write a mono sound as wav or flac of 16 bits, or as ogg, by the end of the file's name.
 
     Raises:
-        InvalidArgumentError: the ending is not that of a format that libsndfile writes, or the
-            format does not have the sample rate.
-        AudioError: the file cannot be written.
+        InvalidArgumentError: another ending, or the file cannot be written.
     """
     import soundfile
 
-    kind = path.suffix.lstrip(".").upper()
-    if kind not in ("WAV", "FLAC", "OGG", "MP3"):
-        raise InvalidArgumentError(f"{path}: must end in .wav, .flac, .ogg or .mp3")
-    if not soundfile.check_format(kind):
-        raise InvalidArgumentError(f"{path}: this libsndfile cannot write {kind}")
+    check_sound_file(path)
+    kind = FORMATS[path.suffix.lower()]
     try:
         with (
             atomic_write(path) as temporary,
@@ -192,4 +194,13 @@ def write_sound(path: Path, sound: Array, sample_rate: int) -> None:
             for start in range(0, len(sound), BLOCK):
                 file.write(sound[start : start + BLOCK])
     except (OSError, soundfile.LibsndfileError) as error:
-        raise AudioError(f"{path}: cannot be written: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidArgumentError(f"{path}: cannot be written: {reason}") from error
+
+
+def check_sound_file(path: Path) -> None:
+    """Raises InvalidArgumentError where sound cannot be written to a file of that name."""
+    if path.suffix.lower() not in FORMATS:
+        raise InvalidArgumentError(f"{path}: a composition is written as {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise InvalidArgumentError(f"{path}: is a folder")

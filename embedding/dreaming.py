@@ -13,6 +13,7 @@ from datasets.errors import InvalidArgumentError
 from embedding import filters
 from embedding.composition import Composition, CompositionConfig, finished
 from embedding.config import HyperImageConfig
+from embedding.devices import limited_threads
 from embedding.encoder import SongEncoder
 from embedding.goals import Goal
 from embedding.hyperimage_bands import TOP_DB
@@ -62,7 +63,10 @@ def dream(
         roughness = sum(image.diff(dim=axis).abs().mean() for axis in (1, 2))
         return goal.loss(listener, image.roll(shift, 2)[None]).mean() + ROUGHNESS * roughness
 
-    with progress_bar("composing", config.steps, shown=progress) as advance:
+    with (
+        limited_threads(encoder.config.threads),
+        progress_bar("composing", config.steps, shown=progress) as advance,
+    ):
 
         def after(_step: int) -> None:
             with torch.no_grad():

@@ -1,5 +1,6 @@
 """A loop as levels of notes on a grid, and its sound, differentiable in the levels."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -79,10 +80,12 @@ def descend(
 ) -> None:
     """Adam on ``parameters``, in place, leaving all other gradients alone.
 
-    loss: the loss at a step's number. after: called with it when the step is done.
+    loss: the loss at a step's number. step_size: at the start; it falls to zero along half a
+    cosine. after: called with a step's number when it is done.
     """
     optimiser = torch.optim.Adam(parameters, lr=step_size)
     for step in range(steps):
+        optimiser.param_groups[0]["lr"] = step_size * (1 + math.cos(math.pi * step / steps)) / 2
         gradients = torch.autograd.grad(loss(step), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -35,7 +35,8 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
 
     Args:
         y: waveforms at ``config.sample_rate``, mono, float [n, samples], on any device; any level.
-        config: size and bands of the pictures; preset ``stacked``.
+        config: size and bands of the pictures: the six transforms of the preset ``stacked``, in any
+            number and order, each on its own scale.
 
     Returns:
         [n, 1, height, width], on the device and with the precision of ``y``, 0 .. 1. The gradient
@@ -54,6 +55,9 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
         picture = _BANDS[band.transform](sound)
         bands.append(_bank(picture, filters.resize_bank, picture.shape[1], rows) @ picture)
     stacked = torch.cat(bands, dim=1)
+    if config.fit == "pad":
+        whole = stacked[:, :, : config.width]
+        return pad(whole, (0, config.width - whole.shape[2])).clamp(0, 1)[:, None]
     columns = _bank(stacked, filters.resize_bank, stacked.shape[2], config.width)
     return (stacked @ columns.T).clamp(0, 1)[:, None]
 
@@ -205,14 +209,19 @@ def _bank_on(
 
 
 def _check_config(config: HyperImageConfig) -> None:
-    if config.preset != "stacked":
-        raise InvalidArgumentError(f"the preset {config.preset!r} has no PyTorch version")
     for band in config.layout:
         if band.transform not in _BANDS:
             raise InvalidArgumentError(
                 f"the transform {band.transform!r} has no PyTorch version; those that have are "
                 f"{', '.join(_BANDS)}"
             )
+        if band.normalise not in ("scale", "db"):  # of these transforms, mel has db: its scale
+            raise InvalidArgumentError(
+                f"the normalisation {band.normalise!r} of {band.transform!r} has no PyTorch "
+                "version; 'scale' has"
+            )
+    if config.colour_map is not None:
+        raise InvalidArgumentError("hyper-images in colours have no PyTorch version")
 
 
 def _check_sound(y: Tensor) -> None:

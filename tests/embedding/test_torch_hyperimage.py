@@ -142,8 +142,22 @@ def test_what_is_no_batch_of_snippets(y: torch.Tensor) -> None:
         hyperimages(y, TINY)
 
 
-def test_a_transform_without_a_pytorch_version() -> None:
-    other = Band.model_construct(transform="melodic_range", rows=8)
-    config = TINY.model_copy(update={"layout": (other,)})
-    with pytest.raises(InvalidArgumentError, match="melodic_range"):
-        hyperimages(torch.randn(1, 4000), config)
+@pytest.mark.parametrize("columns", [20, 30, 40])
+def test_padded_pictures(columns: int) -> None:
+    config = TINY.replace(fit="pad", width=columns)  # 32 frames
+    y = sounds(4000, seconds=1)["beat and noise"]
+    ours = hyperimages(torch.from_numpy(y)[None], config)[0].numpy()
+    np.testing.assert_allclose(ours, hyperimage(y, config), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "waveform"}, "'waveform_left' has no PyTorch version"),
+        ({"layout": (Band(transform="mel", rows=8, normalise="unit"),)}, "'unit' of 'mel'"),
+        ({"colour_map": "magma"}, "colours"),
+    ],
+)
+def test_settings_without_a_pytorch_version(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        hyperimages(torch.randn(1, 4000), TINY.replace(**changes))
