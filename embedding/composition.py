@@ -107,12 +107,13 @@ def compose(
     rate = picture.sample_rate
     samples = round(config.seconds * rate)
     wanted = round(encoder.config.snippet.seconds * rate)
+    repeat = encoder.config.snippet.short == "repeat"
     random = torch.Generator().manual_seed(config.seed)
 
     def loss(score: Score) -> torch.Tensor:
         latest = max(0, samples - wanted)
         start = int(torch.randint(latest + 1, (1,), generator=random))
-        y = snippet_of(score.render(), start, samples, wanted)
+        y = snippet_of(score.render(), start, samples, wanted, repeat=repeat)
         y = y.roll(int(torch.randint(picture.n_fft, (1,), generator=random)))
         noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
         return goal.loss(listener, hyperimages((y + noise)[None], picture)).mean()
@@ -148,7 +149,8 @@ def compose(
     with torch.no_grad():
         loop = score.render()
         sound = finished(snippet_of(loop, 0, samples, samples).numpy(), rate)
-        heard = snippet_of(loop, max(0, samples - wanted) // 2, samples, wanted)
+        middle = max(0, samples - wanted) // 2
+        heard = snippet_of(loop, middle, samples, wanted, repeat=repeat)
         image = hyperimages(heard[None], picture)[0].numpy()
     return Composition(sound, rate, image, score)
 

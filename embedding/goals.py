@@ -40,7 +40,7 @@ class LabelGoal:
 
     def loss(self, listener: Listener, images: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the network's probabilities from the shares: [n]."""
-        wanted = torch.from_numpy(self.shares).to(images)
+        wanted = _like(images, self.shares)
         surprise = -(wanted * listener.log_probabilities(images)).sum(dim=1)
         return surprise - torch.special.entr(wanted).sum()
 
@@ -87,9 +87,9 @@ class LikenessGoal:
 
     def loss(self, listener: Listener, images: Tensor) -> Tensor:
         """1 less the cosine of each image's embedding: [n]."""
-        center = torch.from_numpy(self.center).to(images)
+        center = _like(images, self.center)
         own = listener.embeddings(images) - center
-        wanted = torch.from_numpy(self.wanted).to(images) - center
+        wanted = _like(images, self.wanted) - center
         return 1 - torch.nn.functional.cosine_similarity(own, wanted[None])
 
     def match(self, encoder: SongEncoder, images: Array) -> float:
@@ -122,3 +122,8 @@ def likeness(encoder: SongEncoder, wanted: ArrayLike, center: ArrayLike) -> Like
     if np.allclose(checked["wanted"], checked["center"]):
         raise InvalidArgumentError("the song's embedding is the mean of all: nothing to go towards")
     return LikenessGoal(**checked)
+
+
+def _like(images: Tensor, vector: Array) -> Tensor:
+    """A vector with the precision and on the device of the images; a copy, as it may be mapped."""
+    return torch.tensor(vector, dtype=images.dtype, device=images.device)

@@ -59,14 +59,18 @@ class Score:
         return self.loudness().detach().numpy()
 
 
-def snippet_of(loop: Tensor, start: int, samples: int, wanted: int) -> Tensor:
+def snippet_of(
+    loop: Tensor, start: int, samples: int, wanted: int, *, repeat: bool = True
+) -> Tensor:
     """A snippet of ``wanted`` samples, from ``start`` on, of a loop played for ``samples``.
 
-    Where the whole is shorter than the snippet it is repeated, as a recording would be.
+    Where the whole is shorter than the snippet it is repeated, as a recording would be, or silence
+    follows it.
     """
     played = min(samples, wanted)
-    rolled = loop.roll(-start)
-    whole = rolled.repeat(-(-played // len(loop)))[:played]
+    whole = loop.roll(-start).repeat(-(-played // len(loop)))[:played]
+    if not repeat:
+        return torch.nn.functional.pad(whole, (0, wanted - played))
     return whole.repeat(-(-wanted // played))[:wanted]
 
 

@@ -47,7 +47,7 @@ class TasteGoal:
         import torch
 
         direct, profile, center = (
-            torch.from_numpy(vector).to(images)
+            torch.tensor(vector, dtype=images.dtype, device=images.device)
             for vector in (self.direct, self.profile, self.center)
         )
         embeddings = listener.embeddings(images)

@@ -235,6 +235,7 @@ def test_a_snippet_of_a_loop() -> None:
     assert snippet_of(loop, 1, 100, 6).tolist() == [1, 2, 3, 0, 1, 2]
     # Five samples in all, repeated as a recording that is too short.
     assert snippet_of(loop, 0, 5, 8).tolist() == [0, 1, 2, 3, 0, 0, 1, 2]
+    assert snippet_of(loop, 1, 3, 5, repeat=False).tolist() == [1, 2, 3, 0, 0]
 
 
 def test_descent_finds_the_lowest_point() -> None:
