@@ -14,6 +14,9 @@ from datasets.errors import InvalidArgumentError
 
 Matrix = NDArray[np.float32]
 
+MEL_BLOCK = 16
+"""Mel filters that are applied at a time."""
+
 C1 = 440.0 * 2 ** (-45 / 12)
 """Frequency of the note C1 (MIDI 24), 32.7 Hz, where the logarithmic axes begin."""
 
@@ -35,6 +38,23 @@ def mel_bank(sr: int, n_fft: int, n_mels: int) -> Matrix:
     rising, falling = -ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]
     weights = np.maximum(0, np.minimum(rising, falling))
     return _frozen(weights * (2 / (edges[2:] - edges[:-2]))[:, None])
+
+
+@cache
+def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Matrix], ...]:
+    """:func:`mel_bank` without most of its zeros: mels, FFT bins, and [bins, mels] of each block.
+
+    Filters overlap their neighbours alone, so a few at a time need few bins.
+    """
+    bank = mel_bank(sr, n_fft, n_mels)
+    blocks = []
+    for start in range(0, n_mels, MEL_BLOCK):
+        part = bank[start : start + MEL_BLOCK]
+        used = np.flatnonzero(part.any(axis=0))
+        # Of a narrow filter between two bins nothing is left.
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+        blocks.append((slice(start, start + len(part)), bins, _frozen(part[:, bins].T)))
+    return tuple(blocks)
 
 
 def mel_centres(sr: int, n_mels: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding import filters
-from embedding.audio import is_silent
+from embedding.audio import SILENCE
 from embedding.config import HyperImageConfig
 from embedding.hyperimage_bands import band_picture
 from embedding.hyperimage_colours import coloured
@@ -56,13 +56,15 @@ def sound_of(y: Array, config: HyperImageConfig) -> Sound:
         raise InvalidArgumentError(
             f"a snippet is one row of samples, or a row for each channel; got shape {y.shape}"
         )
-    peak = float(np.abs(channels).max())
+    # In double precision, where no difference of two samples overflows.
+    lowest, highest = channels.min(axis=1).astype(float), channels.max(axis=1).astype(float)
+    peak = float(max(highest.max(), -lowest.min()))
     if not np.isfinite(peak):
         raise AudioError("contains NaN or infinite samples")
-    if is_silent(channels.T):
+    if (highest - lowest).max() <= SILENCE:
         raise AudioError("is silent")
     return Sound(
-        (channels / peak).astype(np.float32),
+        (channels / peak).astype(np.float32, copy=False),
         sr=config.sample_rate,
         n_fft=config.n_fft,
         hop_length=config.hop_length,
@@ -98,6 +100,8 @@ def _to_width(picture: Array, width: int) -> Array:
 
 def _clipped(image: Array, config: HyperImageConfig) -> Array:
     """Rounding may leave brightness a millionth outside."""
+    if all(band.normalise in BRIGHTNESS for band in config.layout):
+        return np.clip(image, 0, 1, out=image)
     start = 0
     for band, rows in zip(config.layout, config.band_rows(), strict=True):
         if band.normalise in BRIGHTNESS:

@@ -43,6 +43,7 @@ def tempogram(
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     win_length: int = 384,
+    n_lags: int | None = None,
 ) -> Array:
     """Local autocorrelation of the onset strength: how regular the rhythm is at each lag.
 
@@ -50,8 +51,8 @@ def tempogram(
     onset strength where that is at hand.
 
     Returns:
-        [win_length, frames]: row l is a lag of l * hop_length / sr seconds, that is
-        60 * sr / (l * hop_length) beats a minute; the strongest lag of a frame is 1.
+        [n_lags, frames], by default [win_length, frames]: row l is a lag of l * hop_length / sr
+        seconds, that is 60 * sr / (l * hop_length) beats a minute; lag 0, the strongest, is 1.
     """
     if onsets is None:
         onsets = onset_strength(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length)
@@ -61,12 +62,13 @@ def tempogram(
     padded = np.concatenate([rise, onsets, fall])
     window = filters.hann(win_length).astype(np.float32)
     frames = sliding_window_view(padded, win_length)[: len(onsets)] * window
-    size = scipy.fft.next_fast_len(2 * win_length - 1, real=True)
+    n_lags = n_lags or win_length
+    # So long that what wraps around misses the lags that are wanted.
+    size = scipy.fft.next_fast_len(win_length + n_lags - 1, real=True)
     spectrum = scipy.fft.rfft(frames, n=size, axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    lags = scipy.fft.irfft(power, n=size, axis=1, overwrite_x=True)[:, :win_length]
-    peaks = np.abs(lags).max(axis=1, keepdims=True)
-    return divided(lags, peaks).T
+    lags = scipy.fft.irfft(power, n=size, axis=1, overwrite_x=True)[:, :n_lags]
+    return divided(lags, lags[:, :1]).T
 
 
 def cyclic_tempogram(

@@ -74,8 +74,13 @@ class Sound:
 
     @cached_property
     def lags(self) -> Array:
-        """Tempogram of all lags."""
-        return rhythm.tempogram(onsets=self.onsets, win_length=self.tempogram_frames)
+        """Tempogram of the lags up to half the window: beyond, hardly any of it overlaps its
+        shifted self."""
+        return rhythm.tempogram(
+            onsets=self.onsets,
+            win_length=self.tempogram_frames,
+            n_lags=self.tempogram_frames // 2,
+        )
 
     @cached_property
     def constant_q(self) -> Array:
