@@ -8,7 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import audio, compose, genre, network, recommending, songs
+from recsys.commands import audio, compose, genre, map, network, recommending, songs
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -25,6 +25,7 @@ for command in (
     recommending.onboard,
     recommending.evaluate,
     recommending.info,
+    map.map,
     songs.songs,
     audio.record,
     audio.picture,

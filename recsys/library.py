@@ -90,18 +90,29 @@ class Library:
 
     def ids(self, rows: Rows) -> NDArray[np.object_]:
         """Item ids of rows."""
-        return self._texts(ITEM_ID, rows)
+        return self.texts(ITEM_ID, rows)
 
     def describe(self, rows: Rows) -> pd.DataFrame:
         """item_id, title, artist, album and genre of rows."""
-        return pd.DataFrame({name: self._texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
+        return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
 
-    def _texts(self, name: str, rows: Rows) -> NDArray[np.object_]:
+    def texts(self, name: str, rows: Rows) -> NDArray[np.object_]:
+        """A column of the items, tags included, for rows: ``""`` where it is unknown.
+
+        Raises InvalidArgumentError for a column that no item of the fit has.
+        """
+        if name not in self.state.items.columns:
+            choices = ", ".join(map(str, self.state.items.columns))
+            raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
         n = len(self.state.items)
         late = rows >= n
         texts: NDArray[np.object_] = self.state.items[name].to_numpy()[np.where(late, 0, rows)]
         if late.any():
-            arrived = np.array([getattr(song, name) for song in self._late], object)
+            own = name in (ITEM_ID, *ITEM_TEXT)
+            arrived = np.array(
+                [getattr(one, name) if own else one.tags.get(name, "") for one in self._late],
+                object,
+            )
             texts[late] = arrived[rows[late] - n]
         return texts
 

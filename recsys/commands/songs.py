@@ -45,6 +45,7 @@ def songs(
     as_json: JsonFlag = False,
 ) -> None:
     """List songs with the tags they came with and those that the network predicts."""
+    from recsys.song_export import check_export
     from recsys.song_queries import Choice, check_genre, count_songs, list_scores, list_songs
 
     if publish is not None and (export or genre or search or scores):
@@ -54,6 +55,8 @@ def songs(
     if publish is not None:
         _publish(model, publish, as_json)
         return
+    if export is not None:
+        check_export(export)  # before anything is shown or done
     with _opened(model, whole=export is not None) as connection:
         if genre is not None:
             check_genre(connection, genre)

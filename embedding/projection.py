@@ -1,0 +1,113 @@
+"""Embeddings in a few dimensions, to be looked at (US 2018/0276540 A1, paragraphs 60 to 63)."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InvalidArgumentError
+
+Array = NDArray[np.float32]
+Method = Literal["pca", "umap", "tsne"]
+
+FEWEST = 4
+"""Songs that a projection needs."""
+
+_PERPLEXITY = 30.0
+_NEIGHBOURS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Points of a map."""
+
+    points: Array
+    """float32 [n, dimensions]."""
+    explained: NDArray[np.float64] | None
+    """PCA: share of the variance along each axis [dimensions]; None for methods without axes."""
+
+
+def project(
+    vectors: NDArray[np.floating], method: Method = "pca", *, dimensions: int = 3, seed: int = 0
+) -> Projection:
+    """Vectors [n, d] in ``dimensions`` dimensions; the same vectors and seed give the same points.
+
+    pca: principal components (Pearson, 1901), the directions of most variance, by falling variance.
+    Each is turned so that its largest coefficient is positive; where the vectors vary in fewer
+    directions than asked for, the rest are zero.
+    tsne: van der Maaten and Hinton (2008). umap: McInnes et al. (2018), by the optional package
+    umap-learn. Both keep neighbours together; their axes and distances mean nothing, so they are
+    only centred.
+
+    Raises InvalidArgumentError for another method, fewer than four vectors, values that are not
+    finite, or where umap-learn is not installed.
+    """
+    if method not in get_args(Method):
+        raise InvalidArgumentError(f"method must be one of {', '.join(get_args(Method))}")
+    if dimensions < 1:
+        raise InvalidArgumentError(f"dimensions must be at least 1, not {dimensions}")
+    table = np.asarray(vectors, np.float64)
+    if table.ndim != 2 or len(table) < FEWEST or not table.shape[1]:
+        raise InvalidArgumentError(
+            f"vectors: at least {FEWEST} of them are needed, not an array of shape {table.shape}"
+        )
+    if not np.isfinite(table).all():
+        raise InvalidArgumentError("vectors: there is a value that is not a finite number")
+    if method == "pca":
+        return _pca(table, dimensions)
+    points = _tsne(table, dimensions, seed) if method == "tsne" else _umap(table, dimensions, seed)
+    return Projection((points - points.mean(axis=0)).astype(np.float32), None)
+
+
+def _pca(table: NDArray[np.float64], dimensions: int) -> Projection:
+    from sklearn.decomposition import PCA
+
+    n = min(dimensions, *table.shape)
+    many = len(table) > 10 * table.shape[1]  # then the covariance is far smaller than the table
+    with np.errstate(invalid="ignore"):  # all alike: no variance to take a share of
+        pca = PCA(n, svd_solver="covariance_eigh" if many else "full").fit(table)
+    axes = pca.components_
+    # Of a direction and its opposite neither is better; this says which, on every machine.
+    largest = np.abs(axes).argmax(axis=1)
+    signs = np.where(axes[np.arange(n), largest] < 0, -1.0, 1.0)
+    points = np.zeros((len(table), dimensions))
+    points[:, :n] = (table - pca.mean_) @ (axes * signs[:, None]).T
+    explained = np.zeros(dimensions)
+    explained[:n] = np.nan_to_num(pca.explained_variance_ratio_)
+    return Projection(points.astype(np.float32), explained)
+
+
+def _tsne(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.float64]:
+    from sklearn.manifold import TSNE
+
+    found: NDArray[np.float64] = TSNE(
+        dimensions,
+        perplexity=min(_PERPLEXITY, (len(table) - 1) / 3),
+        init="pca" if dimensions <= min(table.shape) else "random",
+        method="barnes_hut" if dimensions < 4 else "exact",
+        random_state=seed,
+    ).fit_transform(table)
+    return found
+
+
+def _umap(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.float64]:
+    import warnings
+
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise InvalidArgumentError(
+            "UMAP needs the package umap-learn: pip install 'coldtune[map]'"
+        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a seed means one thread, and of small inputs
+        found: NDArray[np.float64] = UMAP(
+            n_components=dimensions,
+            n_neighbors=min(_NEIGHBOURS, len(table) - 1),
+            # The spectral start has no solution for very few points.
+            init="spectral" if len(table) > 10 * dimensions else "random",
+            random_state=seed,
+            n_jobs=1,
+        ).fit_transform(table)
+    return found
