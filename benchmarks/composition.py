@@ -1,0 +1,82 @@
+"""How well compositions meet their label, over all labels of an encoder and several seeds.
+
+    python benchmarks/composition.py ENCODER [--judge OTHER_ENCODER] [--seeds 0,1,2] [--sounds DIR]
+
+ENCODER is a folder that SongEncoder.save wrote (of a saved model: MODEL/g-*/encoder). For each
+label and seed, and for both ways of composing:
+
+- picture: probability of the label for the composed hyper-image
+- sound: for the rendered sound by the whole path: written to a file, decoded, cut, hyper-image, CNN
+- judge: the same sound heard by another network, which had no part in composing it; one trained on
+  the same recordings from another seed tells how much of a composition is more than a trick on the
+  network it was made for
+- s: seconds for composing
+"""
+
+import argparse
+import time
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from embedding import SongEncoder
+from embedding.composition import CompositionConfig, compose, hear_again, write_sound
+from embedding.dreaming import dream
+from embedding.goals import labels
+
+WAYS = {"notes": compose, "patent": dream}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("encoder", type=Path)
+    parser.add_argument("--judge", type=Path)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--sounds", type=Path, help="folder to write the sounds to")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    encoder = SongEncoder.load(arguments.encoder)
+    judge = SongEncoder.load(arguments.judge) if arguments.judge else None
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    print(f"one thread, seeds {arguments.seeds}; mean over the seeds, least in brackets")
+    columns = ["picture", "sound", *(["judge"] if judge else []), "s"]
+    print(f"{'':16}{'':8}" + "".join(f"{name:>14}" for name in columns))
+    for label in encoder.classes_.tolist():
+        for way, make in WAYS.items():
+            rows = []
+            for seed in seeds:
+                goal = labels(encoder, {label: 1})
+                started = time.perf_counter()
+                composition = make(encoder, goal, CompositionConfig(seed=seed))
+                row = {"s": time.perf_counter() - started}
+                heard = hear_again(encoder, composition)
+                row["picture"] = goal.match(encoder, composition.image[None])
+                row["sound"] = goal.match(encoder, heard)
+                if judge:
+                    row["judge"] = labels(judge, {label: 1}).match(judge, heard)
+                rows.append(row)
+                if arguments.sounds:
+                    name = f"{label.replace('/', '-')}-{way}-{seed}.flac"
+                    write_sound(arguments.sounds / name, composition.sound, composition.sample_rate)
+            results[way] += rows
+            print(line(label, way, rows, columns), flush=True)
+    for way, rows in results.items():
+        print(line("all", way, rows, columns))
+
+
+def line(label: str, way: str, rows: list[dict[str, float]], columns: list[str]) -> str:
+    cells = []
+    for name in columns:
+        values = [row[name] for row in rows]
+        cells.append(
+            f"{mean(values):14.1f}"
+            if name == "s"
+            else f"{mean(values):.3f} ({min(values):.3f})".rjust(14)
+        )
+    return f"{label:16}{way:8}" + "".join(cells)
+
+
+if __name__ == "__main__":
+    main()
