@@ -33,7 +33,10 @@ def training_batch(
     batch = []
     for row in rows:
         rng = np.random.default_rng([config.seed, epoch, int(row)])
-        image = np.array(_random_window(images[row], config.window, rng), dtype=np.float32)
+        window = _random_window(images[row], config.window, changes.stretch, rng)
+        image = np.array(window, dtype=np.float32)
+        if changes.row_shift:
+            image = _shifted(image, int(changes.row_shift * image.shape[1]), rng)
         if changes.equaliser:
             image += _random_curve(image.shape[1], changes.equaliser, rng)[:, None]
         if changes.time_mask or changes.row_mask:
@@ -65,11 +68,26 @@ def windows(images: Images, window: int | None) -> tuple[int, list[int]]:
     return window, [int(start) for start in np.rint(np.linspace(0, width - window, steps + 1))]
 
 
-def _random_window(image: Images, window: int | None, rng: np.random.Generator) -> Images:
-    if window is None or image.shape[-1] <= window:
+def _random_window(
+    image: Images, window: int | None, stretch: float, rng: np.random.Generator
+) -> Images:
+    """A random part of ``window`` columns, of somewhat more or less time."""
+    total = image.shape[-1]
+    if window is None or total <= window:
         return image
-    start = int(rng.integers(image.shape[-1] - window + 1))
-    return image[..., start : start + window]
+    taken = min(total, round(window * np.exp(rng.uniform(-stretch, stretch))))
+    start = int(rng.integers(total - taken + 1))
+    if taken == window:
+        return image[..., start : start + window]
+    columns = start + np.rint(np.linspace(0, taken - 1, window)).astype(int)
+    return image[..., columns]
+
+
+def _shifted(image: Images, farthest: int, rng: np.random.Generator) -> Images:
+    """[channels, height, width] with every row some rows up or down."""
+    height = image.shape[1]
+    shift = int(rng.integers(-farthest, farthest + 1))
+    return image[:, np.clip(np.arange(height) - shift, 0, height - 1)]
 
 
 def _random_curve(rows: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -30,9 +30,17 @@ MODERN_ARCHITECTURE = (
 class AugmentationConfig(Settings):
     """How training images are changed at random, anew in every epoch; nothing by itself."""
 
+    stretch: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest change of tempo: 0.1 makes an image up to 10 % longer or shorter. It needs images
+    wider than the window."""
+
+    row_shift: float = Field(default=0.0, ge=0, lt=0.5)
+    """Farthest that the whole image moves up or down (in a spectrogram, a change of pitch), as a
+    share of its height; rows at the edge are repeated."""
+
     equaliser: float = Field(default=0.0, ge=0, le=1)
-    """Largest rise or fall of the level from one row to the others, along a smooth random curve
-    (the gain of each frequency), as a share of the range of values 0 .. 1."""
+    """Largest rise or fall of a row's level, along a smooth random curve over the rows (in a
+    spectrogram, the gain of each frequency), as a share of the range of values 0 .. 1."""
 
     time_mask: float = Field(default=0.0, ge=0, lt=1)
     """Widest block of columns that is blanked, as a share of the width (SpecAugment, Park et al.
@@ -91,7 +99,7 @@ class EncoderConfig(Settings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
 
-    averaging: float = Field(default=0.0, ge=0, lt=1)
+    averaging: float = Field(default=0.99, ge=0, lt=1)
     """The network kept is the running mean of the weights, of which each step replaces this much
     less than all: 0.995 averages over about 200 steps. 0 keeps the last weights."""
 

@@ -59,6 +59,29 @@ def test_masks_blank_whole_columns_and_rows_up_to_their_share() -> None:
     assert (widest, tallest) == (10, 3)  # a quarter of 40 columns, three tenths of 10 rows
 
 
+def test_a_shift_moves_rows_and_repeats_the_edge() -> None:
+    given, shifts = images(), set()
+    for epoch in range(100):
+        (image,) = training_batch(given, ROWS[:1], config(row_shift=0.3), epoch)
+        rows = (image[0, :, 0] - given[1, 0, 0, 0]) / 100
+        shift = int(rows[5]) - 5
+        np.testing.assert_array_equal(rows, np.clip(np.arange(10) + shift, 0, 9))
+        shifts.add(shift)
+    assert shifts == set(range(-3, 4))
+
+
+def test_a_stretched_window_shows_more_or_less_time() -> None:
+    given, spans = images(), set()
+    for epoch in range(60):
+        (image,) = training_batch(given, ROWS[:1], config(20, stretch=0.25), epoch)
+        columns = image[0, 0] - given[1, 0, 0, 0]
+        assert (np.diff(columns) >= 0).all()
+        spans.add(int(columns[-1] - columns[0]) + 1)
+    # 20 columns e^-.25 to e^.25: from 16 to 26.
+    assert min(spans) in (16, 17)
+    assert max(spans) in (25, 26)
+
+
 def test_the_equaliser_shifts_rows_and_leaves_columns_alike() -> None:
     given = images()
     (image,) = training_batch(given, ROWS[:1], config(equaliser=0.5), 0)
