@@ -60,7 +60,7 @@ def constant_q(
     n_bins: int = 84,
     bins_per_octave: int = 12,
 ) -> Array:
-    """Constant-Q power spectrum: windows as long as their pitch needs (paragraph 39, Fig. 4C).
+    """Constant-Q power spectrum: windows as long as their pitch needs (Fig. 4B).
 
     The squared magnitude of ``librosa.cqt`` (Schoerkhuber and Klapuri 2010) at tuning 0, which is
     computed by librosa itself: its windows, seconds long in the bass, are not those of the shared

@@ -44,7 +44,7 @@ def cepstrum(
     n_fft: int = N_FFT,
     hop_length: int = HOP,
 ) -> Array:
-    """Real cepstrum: how periodic the spectrum in dB is along frequency (paragraph 41).
+    """Real cepstrum: how periodic the spectrum in dB is along frequency (paragraphs 48 to 52).
 
     Noll 1967, "Cepstrum pitch determination".
 
@@ -70,7 +70,7 @@ def cepstral_pitch(
     fmax: float = PITCH_FMAX,
     threshold: float = 0.14,
 ) -> Array:
-    """Pitch of one voice by the peak of its cepstrum, in Hz: [frames] (paragraph 41).
+    """Pitch of one voice by the peak of its cepstrum, in Hz: [frames] (paragraphs 48 to 52).
 
     The first peak is taken, among periods of ``1/fmax`` to ``1/fmin`` seconds, that has most of the
     height of the highest, and refined by a parabola through its neighbours. NaN where none is
@@ -110,7 +110,7 @@ def melodic_range(
     scale: Scale = "log",
     bins_per_octave: int = 24,
 ) -> Array:
-    """Power spectrum of 40 to 1500 Hz, where melodies lie (paragraph 41, Fig. 4F, 4G, 5B).
+    """Power spectrum of 40 to 1500 Hz, where melodies lie (paragraph 56, Fig. 5B).
 
     The range of the melodic-range spectrogram of Sonic Visualiser (Cannam, Landone, Sandler 2010),
     which uses windows of 8192 samples; ``n_fft`` may be given where the shared ``S`` is too coarse.

@@ -57,7 +57,7 @@ def linear_spectrum(
     fmin: float = 0.0,
     fmax: float | None = None,
 ) -> Array:
-    """Linear-frequency power spectrum from ``fmin`` to ``fmax`` (paragraph 38, Fig. 4B).
+    """Linear-frequency power spectrum from ``fmin`` to ``fmax`` (paragraphs 37 to 41, Fig. 4B).
 
     Returns:
         [bins, frames]: the rows of ``S`` whose frequency, k * sr / n_fft Hz, is in the range;
@@ -90,7 +90,7 @@ def log_spectrum(
     fmax: float | None = None,
     bins_per_octave: int = 12,
 ) -> Array:
-    """Log-frequency power spectrum: as many rows an octave, everywhere (paragraph 38, Fig. 4B).
+    """Log-frequency power spectrum: as many rows an octave, everywhere (Fig. 4B).
 
     Where the rows are closer than the bins of ``S`` it interpolates linearly between bins, where
     they are wider apart it is the triangle-weighted mean of the bins between the neighbouring

@@ -66,7 +66,7 @@ class Note:
 
 
 def note_salience(*, y: Array, sr: int = 22050, hop_length: int = HOP) -> Array:
-    """How strongly each note sounds in each frame (paragraph 41).
+    """How strongly each note sounds in each frame (paragraphs 48 to 52).
 
     Args:
         y: waveform, float [samples], mono; as the constant-Q spectrum it cannot come from a
@@ -102,7 +102,7 @@ def transcribe(
     threshold: float = 0.15,
     min_seconds: float = 0.1,
 ) -> list[Note]:
-    """The notes that are played, in the order of their beginnings (paragraph 41).
+    """The notes that are played, in the order of their beginnings (paragraphs 48 to 52).
 
     Args:
         y: waveform, float [samples], mono.
