@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evaluation.genre_conclusions import cautions, spread_meaning, summarise
-from evaluation.genre_page import MEASURED, byline, figure, published_row, result_rows, title
+from evaluation.genre_page import (
+    MEASURED,
+    byline,
+    commonest,
+    figure,
+    published_row,
+    result_rows,
+    title,
+)
 from evaluation.genre_study import PUBLISHED, GenreStudy
 
 
@@ -62,7 +70,7 @@ def _labels(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
 
 
 def _confusion(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
-    counts = study.confusion(split, classifier)
+    counts = commonest(study.confusion(split, classifier))
     names = [str(name) for name in counts.index]
     rows = [
         [name, *map(str, row)] for name, row in zip(names, counts.to_numpy().tolist(), strict=True)

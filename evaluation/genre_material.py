@@ -46,10 +46,11 @@ class GenreMaterial:
     artists: NDArray[Any] | None
     """Its artist; one that is unknown stands for itself. None: no artist is known of any."""
 
-    statistics: FloatArray
-    """The baseline's features of a recording, [n_recordings, d]; NaN where it has no image."""
+    statistics: FloatArray | None
+    """The baseline's features of a recording, [n_recordings, d]; NaN where it has no image. None:
+    there is to be no baseline."""
 
-    window_statistics: FloatArray
+    window_statistics: FloatArray | None
     """The same of an image, [n_images, d]."""
 
     baseline: str
@@ -77,6 +78,7 @@ def from_arrays(
     tag: str = "genre",
     window: int | None = None,
     windows: int | None = None,
+    baseline: bool = True,
 ) -> GenreMaterial:
     """Material of pictures, cut to windows where the network takes pictures of one width.
 
@@ -110,7 +112,10 @@ def from_arrays(
         else f"whole images of {width} columns"
         + (f", {config.window} at a time" if config.window else "")
     )
-    of_whole = image_statistics(_unit_range(whole))
+    of_whole = image_statistics(_unit_range(whole)) if baseline else None
+    of_windows = (
+        of_whole if len(cut) == len(whole) or of_whole is None else image_statistics(images)
+    )
     return GenreMaterial(
         images=images,
         recording=owner[of_row].astype(np.int64),
@@ -118,8 +123,8 @@ def from_arrays(
         labels=labels,
         songs=ids.astype(object),
         artists=artists,
-        statistics=_means(of_whole, owner, len(ids)),
-        window_statistics=of_whole if images is whole else image_statistics(images),
+        statistics=None if of_whole is None else _means(of_whole, owner, len(ids)),
+        window_statistics=of_windows,
         baseline="rows and cepstrum of the image",
         taken=taken,
         tag=tag,
@@ -134,6 +139,7 @@ def from_dataset(
     windows: int | None = None,
     workers: int | None = None,
     cache: Path | None = None,
+    baseline: bool = True,
     progress: bool = False,
 ) -> GenreMaterial:
     """Material of a data set's recordings: their hyper-images, and MFCCs for the baseline.
@@ -154,7 +160,9 @@ def from_dataset(
     )
     if not len(extraction.images):
         raise DataError(f"no recording can be used: {extraction.failures[0].message}")
-    statistics = _mfcc(paths, snippet, config.hyperimage.sample_rate, extraction, progress)
+    statistics = None
+    if baseline:
+        statistics = _mfcc(paths, snippet, config.hyperimage.sample_rate, extraction, progress)
     items = dataset.items.set_index(ITEM_ID)
     known = (dataset.items[ARTIST] != "").any()
     ids = dataset.audio[ITEM_ID]
@@ -175,7 +183,9 @@ def from_dataset(
         labels=labels,
         songs=ids.to_numpy(dtype=object),
         artists=dataset.recording_artists().to_numpy(dtype=object) if known else None,
-        statistics=_means(statistics, extraction.recording, len(paths)),
+        statistics=None
+        if statistics is None
+        else _means(statistics, extraction.recording, len(paths)),
         window_statistics=statistics,
         baseline="MFCCs",
         taken=taken,

@@ -17,6 +17,9 @@ from evaluation.report_facts import confusion_rows
 SONGS = 2000
 """The most songs that the page lists; the file has them all."""
 
+LABELS = 30
+"""The most labels in a table that has a column for each; the file has them all."""
+
 MEASURED = (*MEASURES, "window@1")
 """Columns of the tables."""
 
@@ -58,6 +61,8 @@ def page(study: GenreStudy, facts: dict[str, Any]) -> str:
         "runs": [_run(study, *pair) for pair in study.groups()],
         "split": split,
         "songs": _songs(study, split),
+        "most_labels": LABELS,
+        "n_labels": study.runs[0].result.facts["labels"],
         "n_songs": len(study.of(split, NETWORK)[0].result.predictions),
         "noun": "windows" if split == "snippet" else "songs",
         "taken": study.material.taken,
@@ -140,6 +145,12 @@ def deviation(value: float, name: str) -> str:
     return f"± {value:.3f}" if name == "loss" else f"± {100 * value:.1f}"
 
 
+def commonest(confusion: pd.DataFrame) -> pd.DataFrame:
+    """The part of a confusion matrix that is of its commonest labels."""
+    names = confusion.sum(axis=1).nlargest(LABELS).index
+    return confusion.loc[confusion.index.isin(names), confusion.columns.isin(names)]
+
+
 def _seconds(value: float) -> str:
     return "<0.1" if value < 0.05 else f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
 
@@ -147,7 +158,7 @@ def _seconds(value: float) -> str:
 def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
     """Fig. 9A of one split and classifier, with its confusion matrix and figures per label."""
     runs = study.of(split, classifier)
-    confusion = study.confusion(split, classifier)
+    confusion = commonest(study.confusion(split, classifier))
     total = next(
         row
         for row in study.summary().to_dict("records")
@@ -191,6 +202,7 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
     """Fig. 9B: the scores of every song, the surest mistakes first."""
     run = study.of(split, NETWORK)[0]
     predicted = run.result.predictions
+    shown = commonest(run.result.confusion).index
     scores = run.result.scores
     top = scores.max(axis=1)
     wrong = predicted["predicted"] != predicted["label"]
@@ -210,13 +222,14 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
                     "dark": bool(value > 0.55),
                 }
                 for name, value in scores.loc[place].items()
+                if name in shown
             ],
         }
         for place in order.index[:SONGS]
     ]
     mistakes = int(wrong.sum())
     return {
-        "names": [str(name) for name in scores.columns],
+        "names": [str(name) for name in scores.columns if name in shown],
         "surest": rows[: min(12, mistakes)],
         "all": rows,
         "seed": run.seed,

@@ -123,6 +123,8 @@ def _cross_validate(
         factory = partial(SongEncoder, network)
         # The number of threads changes the time and not the result.
         key = f"SongEncoder {network.replace(threads=0).digest()}"
+    elif material.statistics is None or material.window_statistics is None:
+        raise EvaluationError("the material was made without the baseline's features")
     elif split == "snippet":
         images = material.window_statistics
     else:

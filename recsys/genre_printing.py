@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evaluation.genre_conclusions import summarise, with_spread
+from evaluation.genre_page import LABELS
 from evaluation.genre_splits import check_split
 from evaluation.genre_study import PUBLISHED
 
@@ -24,7 +25,8 @@ def print_study(study: "GenreStudy") -> None:
     for split, classifier in study.groups():
         console.print(_folds(study, split, classifier))
     network = study.groups()[0]
-    console.print(_confusion(study, *network))
+    if study.runs[0].result.facts["labels"] <= LABELS:
+        console.print(_confusion(study, *network))
     console.print(_labels(study, *network))
     console.print(_summary(study))
     for split in dict.fromkeys(split for split, _ in study.groups()):

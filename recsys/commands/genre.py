@@ -66,7 +66,7 @@ def genre_cv(
         check_folder(out)  # now, and not when everything is measured
     named = {"images": images, "ids": ids, "labels": labels, "groups": groups}
     cut = {"window": window, "windows": windows}
-    material = _material(folder, settings, tag, named, cut, progress=not as_json)
+    material = _material(folder, settings, tag, named, cut, baseline=baseline, progress=not as_json)
     for what, found in material.taken.items():
         typer.echo(f"{what}: {found}", err=True)
     _, fewer = affordable_jobs(min(jobs, folds), material.images.nbytes)
@@ -137,6 +137,7 @@ def _material(
     named: dict[str, str | None],
     cut: dict[str, int | None],
     *,
+    baseline: bool,
     progress: bool,
 ) -> "GenreMaterial":
     from datasets.files import cache_folder
@@ -146,7 +147,7 @@ def _material(
 
     if is_arrays(folder):
         arrays = read_image_arrays(folder, tag=tag, **named)
-        return from_arrays(arrays, config, tag=tag, **cut)
+        return from_arrays(arrays, config, tag=tag, baseline=baseline, **cut)
     given = [f"--{name}" for name, value in {**named, "window": cut["window"]}.items() if value]
     if given:
         raise InvalidArgumentError(
@@ -161,6 +162,7 @@ def _material(
         windows=cut["windows"],
         workers=config.threads or None,
         cache=cache_folder() / "hyperimages",
+        baseline=baseline,
         progress=progress,
     )
 

@@ -184,3 +184,25 @@ def test_errors():
             run_study(material(), TINY, **wrong)
     with pytest.raises(EvaluationError, match="7 folds need as many artists; there are 6"):
         run_study(material(), TINY, folds=7)
+
+
+def test_many_labels_do_not_make_endless_tables(tmp_path):
+    made = material(n=160, windows=1, genres=[f"genre {n}" for n in range(40)])
+    study = run_study(made, TINY.replace(epochs=1), splits=["song"], folds=2, baseline=False)
+    text = write_study(study, tmp_path).read_text(encoding="utf-8")
+    assert "the 30 commonest, all are in confusion.csv" in text
+    assert len(pd.read_csv(tmp_path / "confusion.csv")) == 40 * 40
+    assert len(pd.read_csv(tmp_path / "predictions.csv").filter(like="score ").columns) == 40
+    header = next(
+        line
+        for line in (tmp_path / "genre.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| true")
+    )
+    assert header.count("|") == 32
+
+
+def test_without_the_baseline_s_features_there_is_no_baseline():
+    made = material(statistics=None, window_statistics=None)
+    assert run_study(made, TINY, folds=2, baseline=False).groups() == [("artist", "network")]
+    with pytest.raises(EvaluationError, match="without the baseline's features"):
+        run_study(made, TINY, folds=2)
