@@ -136,6 +136,30 @@ def test_any_recording_gives_finite_images(
         assert image.max() <= 1
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    seconds=st.floats(0.05, 5),
+    rate=st.integers(4000, 192_000),
+    channels=st.integers(1, 8),
+    level=st.floats(-90, 90),
+    gain=st.floats(-60, 60),
+    seed=st.integers(0, 3),
+    fit=st.sampled_from(["stretch", "pad"]),
+)
+def test_any_channels_at_any_rate_and_gain(
+    seconds: float, rate: int, channels: int, level: float, gain: float, seed: int, fit: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(channels, int(np.ceil(seconds * rate)))) * 10 ** (level / 20)
+    config = HyperImageConfig(preset="waveform", sample_rate=rate, height=24, width=20, fit=fit)
+    image = hyperimage(y, config)
+    assert image.shape == (1, 24, 20)
+    assert np.isfinite(image).all()
+    assert 0 <= image.min() <= image.max() <= 1
+    louder = hyperimage(y * 10 ** (gain / 20), config)
+    assert np.abs(louder - image).max() < 1e-3
+
+
 def test_none_of_it_needs_librosa_or_torch() -> None:
     import subprocess
 

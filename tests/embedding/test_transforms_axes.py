@@ -174,3 +174,23 @@ class TestCyclicTempogram:
     def test_a_window_too_short_for_any_tempo_is_an_error(self) -> None:
         with pytest.raises(InvalidArgumentError, match="8 lags"):
             transforms.cyclic_tempogram(y=music(), win_length=8)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_fft", "n_mels"),
+    [(22050, 2048, 128), (22050, 256, 512), (4000, 256, 16), (192_000, 1024, 100)],
+)
+def test_mel_bands_in_blocks_are_those_of_the_whole_bank(
+    rate: int, n_fft: int, n_mels: int
+) -> None:
+    S = transforms.power_spectrogram(music(rate, 0.5), n_fft=n_fft)
+    whole = filters.mel_bank(rate, n_fft, n_mels) @ S
+    found = transforms.mel(S=S, sr=rate, n_mels=n_mels)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-6 * whole.max())
+
+
+@pytest.mark.parametrize("n_lags", [1, 40, 96, 192])
+def test_some_lags_are_those_of_the_whole_tempogram(n_lags: int) -> None:
+    whole = transforms.tempogram(y=music(), win_length=192)
+    found = transforms.tempogram(y=music(), win_length=192, n_lags=n_lags)
+    np.testing.assert_allclose(found, whole[:n_lags], atol=1e-5)
