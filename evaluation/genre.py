@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -259,16 +259,19 @@ def _shared(images: Images, store: Path | None) -> Iterator[Callable[[], Path]]:
     try:
         if store is not None:
             store.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="images-", dir=store)
     except OSError as error:
         raise ArtifactError(f"{store}: folds cannot be kept there: {error.strerror}") from None
+    with ExitStack() as stack:
 
-    def write() -> Path:
-        path = Path(folder.name) / "images.npy"
-        np.save(path, images, allow_pickle=False)
-        return path
+        def write() -> Path:
+            try:
+                folder = tempfile.TemporaryDirectory(prefix="images-", dir=store)
+                path = Path(stack.enter_context(folder)) / "images.npy"
+                np.save(path, images, allow_pickle=False)
+            except OSError as error:
+                raise ArtifactError(f"images for the processes: {error}") from None
+            return path
 
-    with folder:
         yield write
 
 

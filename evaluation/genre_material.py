@@ -113,9 +113,7 @@ def from_arrays(
         + (f", {config.window} at a time" if config.window else "")
     )
     of_whole = image_statistics(_unit_range(whole)) if baseline else None
-    of_windows = (
-        of_whole if len(cut) == len(whole) or of_whole is None else image_statistics(images)
-    )
+    of_windows = of_whole if cut is whole or of_whole is None else image_statistics(images)
     return GenreMaterial(
         images=images,
         recording=owner[of_row].astype(np.int64),

@@ -60,6 +60,10 @@ def test_wide_images_are_cut_unless_the_network_takes_windows_itself():
     assert cut.recording.tolist() == np.repeat(range(4), 6).tolist()
     assert cut.taken["windows"] == "6 of 12 columns from each image of 40"
     assert from_arrays(arrays(wide), PATENT, window=20, windows=2).images.shape[0] == 8
+    wide[:, :, 0] = 1
+    middle = from_arrays(arrays(wide), PATENT, window=8, windows=1)
+    assert (middle.window_statistics[:, 0] == 0).all()
+    np.testing.assert_allclose(middle.statistics[:, 0], 1 / 40)
     whole = from_arrays(arrays(wide), MODERN)
     assert whole.images.shape == (4, 1, 12, 40)
     assert whole.taken["windows"] == "whole images of 40 columns, 8 at a time"
