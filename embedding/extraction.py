@@ -24,7 +24,7 @@ from embedding.store import ImageStore
 
 Array = NDArray[np.float32]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised whenever the same settings give other values, so that old cache entries are not used."""
 
 FEW_FILES = 8

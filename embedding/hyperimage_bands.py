@@ -25,7 +25,7 @@ from embedding.transforms.melody import PITCH_FMAX, PITCH_FMIN
 from embedding.transforms.sound import TOP_DB, Sound
 from embedding.transforms.spectrum import decibels
 from embedding.transforms.table import N_MFCC, TRANSFORMS
-from embedding.transforms.timbre import mfcc
+from embedding.transforms.timbre import contrast, mfcc
 from embedding.waveform import envelope
 
 __all__ = ["MFCC_SCALE", "N_MFCC", "TOP_DB", "band_picture", "drawn_waveform"]
@@ -34,6 +34,10 @@ Array = NDArray[np.float32]
 
 MFCC_SCALE = 200.0
 """Usual size of the first coefficient in dB, times two."""
+
+FAINTEST = 1e-11
+"""Power, of the loudest point, that contrast takes the valleys for at the least: -110 dB. What is
+fainter is the rounding of the samples, and another gain would round them in another way."""
 
 ONSET_SCALE = 10.0
 """A large onset strength in dB."""
@@ -135,7 +139,8 @@ def _mfcc(sound: Sound) -> Array:
 
 
 def _contrast(sound: Sound) -> Array:
-    return np.clip(TRANSFORMS["contrast"].compute(sound) / TOP_DB, 0, 1)
+    audible = np.maximum(sound.power, np.float32(FAINTEST) * sound.power.max())
+    return np.clip(contrast(S=audible, sr=sound.sr, n_bands=sound.octaves) / TOP_DB, 0, 1)
 
 
 def _centroid(sound: Sound) -> Array:

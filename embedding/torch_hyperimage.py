@@ -19,7 +19,8 @@ from datasets.errors import AudioError, InvalidArgumentError
 from embedding import filters
 from embedding.audio import SILENCE
 from embedding.config import HyperImageConfig
-from embedding.hyperimage_bands import MFCC_SCALE, N_MFCC, TOP_DB
+from embedding.hyperimage_bands import FAINTEST, MFCC_SCALE, N_MFCC, TOP_DB
+from embedding.transforms.sound import RHYTHM_FLOOR
 from embedding.transforms.spectrum import AMIN, TINY
 
 LEAST_POWER = 1e-30
@@ -132,10 +133,11 @@ def _mfcc_sizes(n_mels: int) -> NDArray[np.floating]:
 def _contrast(sound: _Sound) -> Tensor:
     sr, n_fft = sound.config.sample_rate, sound.config.n_fft
     n_bands = min(6, int(np.ceil(np.log2(sr / 2 / 200.0))))
+    audible = torch.maximum(sound.power, FAINTEST * _peak(sound.power))
     valleys: list[Tensor] = []
     peaks: list[Tensor] = []
     for number, (start, stop) in enumerate(filters.contrast_bands(sr, n_fft, n_bands, 200.0)):
-        band = sound.power[:, start:stop]
+        band = audible[:, start:stop]
         size = stop - start + (number < n_bands)
         n = max(1, int(np.rint(0.02 * size)))
         for extremes, largest in ((valleys, False), (peaks, True)):
@@ -161,7 +163,8 @@ def _tempogram(sound: _Sound) -> Tensor:
     spectrum = torch.fft.rfft(frames, n=2 * length)
     power = spectrum.real.square() + spectrum.imag.square()
     lags = torch.fft.irfft(power, n=2 * length)[:, :, :length]
-    shares = _divided(lags, lags.abs().amax(dim=2, keepdim=True))
+    least = RHYTHM_FLOOR**2 * float(window.square().sum())
+    shares = lags / lags[:, :, :1].clamp_min(least)
     return shares[:, :, : length // 2].mT
 
 

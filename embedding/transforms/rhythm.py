@@ -44,11 +44,14 @@ def tempogram(
     hop_length: int = HOP,
     win_length: int = 384,
     n_lags: int | None = None,
+    floor: float = 0.0,
 ) -> Array:
     """Local autocorrelation of the onset strength: how regular the rhythm is at each lag.
 
     Grosche, Mueller, Kurth 2010, "Cyclic tempogram"; paragraph 39, Fig. 4E. ``onsets`` is the
-    onset strength where that is at hand.
+    onset strength where that is at hand. ``floor`` is an onset strength in dB, root mean square
+    under the window, below which values fade to 0 instead of lag 0 being 1: what has no rhythm
+    (a steady tone) is then not shown with that of its rounding errors.
 
     Returns:
         [n_lags, frames], by default [win_length, frames]: row l is a lag of l * hop_length / sr
@@ -68,7 +71,8 @@ def tempogram(
     spectrum = scipy.fft.rfft(frames, n=size, axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     lags = scipy.fft.irfft(power, n=size, axis=1, overwrite_x=True)[:, :n_lags]
-    return divided(lags, lags[:, :1]).T
+    least = np.float32(floor**2 * np.square(window).sum())
+    return divided(lags, np.maximum(lags[:, :1], least)).T
 
 
 def cyclic_tempogram(

@@ -13,6 +13,9 @@ Array = NDArray[np.float32]
 TOP_DB = 80.0
 """Range of levels that are kept, in dB below the loudest."""
 
+RHYTHM_FLOOR = 0.1
+"""Onset strength in dB below which there is no rhythm; in music it is some 1 to 10."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sound:
@@ -80,6 +83,7 @@ class Sound:
             onsets=self.onsets,
             win_length=self.tempogram_frames,
             n_lags=self.tempogram_frames // 2,
+            floor=RHYTHM_FLOOR,
         )
 
     @cached_property
