@@ -116,7 +116,9 @@ def compose(
         y = snippet_of(score.render(), start, samples, wanted, repeat=repeat)
         y = y.roll(int(torch.randint(picture.n_fft, (1,), generator=random)))
         noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
-        return goal.loss(listener, hyperimages((y + noise)[None], picture)).mean()
+        images = hyperimages((y + noise)[None], picture)
+        # One window of a wide picture at a time: the steps see them all, each for a fraction.
+        return goal.loss(listener, listener.random_window(images, random)).mean()
 
     with (
         limited_threads(encoder.config.threads),

@@ -38,6 +38,14 @@ class Listener:
         embeddings = self._network.embed(self._parts(images))
         return embeddings.reshape(-1, len(images), embeddings.shape[1]).mean(dim=0)
 
+    def random_window(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """Of images wider than the network's window, the same random window of each."""
+        room = images.shape[-1] - self._window
+        if room <= 0:
+            return images
+        start = int(torch.randint(room + 1, (1,), generator=random))
+        return images[..., start : start + self._window]
+
     def _parts(self, images: Tensor) -> Tensor:
         """The windows of the images, one after the other: [windows * n, ...]."""
         width, starts = windows(images.detach().numpy(), self._window)

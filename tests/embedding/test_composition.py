@@ -173,6 +173,12 @@ def test_a_listener_hears_what_the_encoder_hears(width: int) -> None:
         embeddings = listener.embeddings(torch.from_numpy(batch))
     np.testing.assert_allclose(logs.exp(), wide.predict_proba(batch), atol=1e-6)
     np.testing.assert_allclose(embeddings, wide.embed(batch), atol=1e-5)
+    random = torch.Generator().manual_seed(0)
+    parts = {
+        listener.random_window(torch.from_numpy(batch), random).numpy().tobytes()
+        for _ in range(200)
+    }
+    assert parts == {batch[..., start : start + 24].tobytes() for start in range(width - 23)}
 
 
 def test_several_values_at_once() -> None:
