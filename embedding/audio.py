@@ -23,7 +23,7 @@ SILENCE = 1e-7
 -140 dB of full scale, a hundredth of a step of 16 bit."""
 
 CANCELLED = 1e-4
-"""Where the mean of the channels is this much weaker than they are, they are opposites."""
+"""Where the mean of the channels moves this much less than they do, they are opposites."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +105,8 @@ def to_mono(samples: Array) -> Array:
         return samples[:, 0]
     # A matrix product, since numpy's mean over so short an axis is ten times slower.
     mono: Array = samples @ np.full(channels, 1 / channels, dtype=np.float32)
-    if np.abs(mono).max() <= CANCELLED * np.abs(samples).max():
-        return samples[:, int(np.abs(samples).max(axis=0).argmax())]
+    if _range(mono) <= CANCELLED * _range(samples):
+        return max((samples[:, channel] for channel in range(channels)), key=_range)
     return mono
 
 
@@ -144,6 +144,12 @@ def is_silent(y: Array) -> bool:
     are the same, or nearly."""
     # In double precision, where no difference of two samples overflows.
     return bool(np.max(y.max(axis=0).astype(float) - y.min(axis=0)) <= SILENCE)
+
+
+def _range(y: Array) -> float:
+    """From the lowest to the highest sample; a constant offset makes no difference to it."""
+    # As Python's floats, where no difference of two samples overflows.
+    return float(y.max()) - float(y.min())
 
 
 def _check_finite(samples: Array) -> None:

@@ -80,6 +80,11 @@ class TestMono:
         y = ramp(1)
         np.testing.assert_array_equal(audio.to_mono(np.stack([y, -y], axis=1)), y)
 
+    def test_an_offset_does_not_hide_that_they_cancel(self) -> None:
+        y = ramp(1)
+        opposite = np.stack([0.1 + y, 0.1 - y], axis=1)
+        np.testing.assert_array_equal(audio.to_mono(opposite), 0.1 + y)
+
     def test_of_huge_samples_does_not_overflow(self) -> None:
         assert np.isfinite(audio.to_mono(np.full((2, 8), 3e38, dtype=np.float32))).all()
 
