@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evaluation.genre_study import GenreStudy
     from evaluation.model import Model
     from evaluation.report import write_report
+    from evaluation.retrieval import Retrieval, retrieval_precision
     from evaluation.splits import Split, cold_split, warm_split
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "Popularity",
     "PopularityOracle",
     "Random",
+    "Retrieval",
     "Split",
     "cold_split",
     "compare",
     "genre_cross_validation",
     "run_study",
+    "retrieval_precision",
     "warm_split",
     "write_report",
     "write_study",
@@ -40,11 +43,13 @@ _MODULES = {
     "Popularity": "evaluation.baselines",
     "PopularityOracle": "evaluation.baselines",
     "Random": "evaluation.baselines",
+    "Retrieval": "evaluation.retrieval",
     "Split": "evaluation.splits",
     "cold_split": "evaluation.splits",
     "compare": "evaluation.comparison",
     "genre_cross_validation": "evaluation.genre",
     "run_study": "evaluation.genre_running",
+    "retrieval_precision": "evaluation.retrieval",
     "warm_split": "evaluation.splits",
     "write_report": "evaluation.report",
     "write_study": "evaluation.genre_report",

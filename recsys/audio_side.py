@@ -161,11 +161,12 @@ def recording_of(
 
 
 def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
-    """Under which key the hyper-images of a recording with this digest are kept."""
+    """Where an :class:`embedding.store.ImageStore` keeps the hyper-images of a recording with this
+    digest: ``folder of the kind/digest``, which the store's index leads to its rows."""
     from embedding.extraction import CODE_VERSION
 
-    settings = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
-    return hashlib.sha256(f"{digest} {settings}".encode()).hexdigest()
+    kind = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
+    return f"{hashlib.sha256(kind.encode()).hexdigest()[:32]}/{digest}"
 
 
 def _material(

@@ -1,6 +1,7 @@
 """From recordings and listening to recommendations, on sounds made on the spot and on real ones."""
 
 import shutil
+import sqlite3
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,14 @@ import soundfile
 from material import CONFIG
 
 from datasets.errors import AudioError, InvalidArgumentError
+from datasets.files import cache_folder, file_digest
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.audio_side import train_encoder
 from recsys.lineup import CONTROLS, MODELS, lineup
+from recsys.song_queries import Choice, list_songs, predicted_tags
+from recsys.song_store import read_songs
 
 RATE = 11025
 PITCHES = {"bell": (500, 700), "buzz": (150, 250), "hiss": (300, 400)}
@@ -304,3 +308,53 @@ def test_real_recordings(real_mini, tmp_path):
     assert again["item_id"][0] == original["item_id"]
     assert again["score"][0] == pytest.approx(1, abs=1e-3)
     assert model.recommend("2", k=20000, exclude_seen=False)["item_id"].eq("copy").sum() == 1
+
+
+def database(recommender):
+    """All songs of the song database, by item id."""
+    with recommender._library.catalog.transaction() as connection:
+        return {song.item_id: song for song in read_songs(connection)}
+
+
+def test_the_song_database_says_where_recordings_and_hyper_images_are(songs, model):
+    known = database(model)
+    paths = {name: [one.path for one in song.recordings] for name, song in known.items()}
+    assert paths["song-0"] == ["audio/song 0-0.wav", "audio/song 0-1.wav"]
+    assert paths["song-3"] == []
+    assert paths["song-6"] == ["audio/song 6-0.wav"]  # the broken one has no hyper-image
+    (recording,) = known["song-1"].recordings
+    assert recording.digest == file_digest(songs.root / recording.path)
+    kind, digest = recording.image_key.split("/")
+    with sqlite3.connect(cache_folder() / "hyperimages" / kind / "index.sqlite") as index:
+        assert index.execute(
+            "SELECT count FROM recordings WHERE digest = ?", (digest,)
+        ).fetchall() == [(1,)]
+
+
+def test_predicted_tags_stand_apart_from_given_ones(songs):
+    items = songs.items.assign(mood=["calm", "wild"] * 15)
+    items.loc[1, "genre"] = ""
+    dataset = MusicDataset(items, songs.audio, songs.interactions, songs.root)
+    both = Recommender(SMALL.replace(encoder={**TINY, "tags": ("genre", "mood")})).fit(dataset)
+    known = database(both)
+    song = known["song-1"]
+    assert (song.genre, song.tags) == ("", {"mood": "wild"})
+    assert song.scores is not None
+    assert {tag: set(values) for tag, values in song.scores.items()} == {
+        "genre": set(TIMBRES),
+        "mood": {"calm", "wild"},
+    }
+    for values in song.scores.values():
+        assert sum(values.values()) == pytest.approx(1, abs=1e-5)
+    assert known["song-3"].scores is None
+    told = both.onboard(songs.root / "audio" / "song 1-0.wav", item_id="new")
+    heard = database(both)["new"]
+    assert heard.tags == {}
+    assert heard.scores is not None
+    assert told.predicted == max(heard.scores["genre"], key=heard.scores["genre"].get)
+    assert heard.recordings[0].digest == song.recordings[0].digest
+    with both._library.catalog.transaction() as connection:
+        row = list_songs(connection, Choice(search="new")).iloc[0]
+        assert predicted_tags(connection) == ["genre", "mood"]
+    assert row["predicted_genre"] == told.predicted
+    assert row["probability_genre"] == pytest.approx(told.probability)
