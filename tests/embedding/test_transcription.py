@@ -10,13 +10,25 @@ RATE = 22050
 C_MAJOR = (60, 62, 64, 65, 67, 69, 71, 72)
 
 
-def played(midi: float, seconds: float, decay: float, rate: int = RATE) -> np.ndarray:
-    """A plucked tone with ten overtones, each ``decay`` of the one below."""
+def played(
+    midi: float,
+    seconds: float,
+    decay: float,
+    rate: int = RATE,
+    *,
+    step: int = 1,
+    stretch: float = 0,
+) -> np.ndarray:
+    """A plucked tone with ten overtones, each ``decay`` of the one below.
+
+    ``step`` 2 leaves out the even ones, as a clarinet does; ``stretch`` moves the higher ones up,
+    as the stiff strings of a piano do.
+    """
     time = np.arange(round(seconds * rate)) / rate
     hertz = 440 * 2 ** ((midi - 69) / 12)
     wave = sum(
-        decay ** (n - 1) * np.sin(2 * np.pi * n * hertz * time + n)
-        for n in range(1, 11)
+        decay ** (n - 1) * np.sin(2 * np.pi * n * np.sqrt(1 + stretch * n * n) * hertz * time + n)
+        for n in range(1, 11, step)
         if n * hertz < rate / 2
     )
     envelope = np.minimum(1, time / 0.01) * np.minimum(1, (seconds - time) / 0.03)
@@ -43,6 +55,16 @@ def test_a_chord(chord: tuple[int, ...], decay: float) -> None:
     notes = transforms.transcribe(y=y, sr=RATE)
     assert sorted({note.midi for note in notes}) == sorted(chord)
     assert all(note.start < 0.1 for note in notes if note.strength > 0.3)
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.5])
+@pytest.mark.parametrize(("step", "stretch", "noise"), [(2, 0, 0), (1, 4e-4, 0), (1, 0, 0.01)])
+def test_an_instrument_unlike_the_templates(
+    seconds: float, step: int, stretch: float, noise: float
+) -> None:
+    y = np.concatenate([played(m, seconds, 0.75, step=step, stretch=stretch) for m in C_MAJOR])
+    y += noise * np.random.default_rng(0).normal(size=len(y)).astype(np.float32)
+    assert tuple(note.midi for note in transforms.transcribe(y=y, sr=RATE)) == C_MAJOR
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
