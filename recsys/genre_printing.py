@@ -10,6 +10,7 @@ from evaluation.genre_conclusions import summarise, with_spread
 from evaluation.genre_page import LABELS
 from evaluation.genre_splits import check_split
 from evaluation.genre_study import PUBLISHED
+from recsys.printing import cell_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,11 +24,16 @@ def print_study(study: "GenreStudy") -> None:
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for split, classifier in study.groups():
+        architecture = study.of(split, classifier)[0].architecture
+        typer.echo(f"\n{classifier}, split by {split}: {architecture}")
         console.print(_folds(study, split, classifier))
-    network = study.groups()[0]
+    split, classifier = study.groups()[0]
     if study.runs[0].result.facts["labels"] <= LABELS:
-        console.print(_confusion(study, *network))
-    console.print(_labels(study, *network))
+        typer.echo(f"\nTrue (rows) and ranked first (columns): {classifier}, split by {split}")
+        console.print(_confusion(study, split, classifier))
+    typer.echo(f"\nBy label: {classifier}, split by {split}")
+    console.print(_labels(study, split, classifier))
+    typer.echo("\nSummary")
     console.print(_summary(study))
     for split in dict.fromkeys(split for split, _ in study.groups()):
         typer.echo(f"{split} split: {check_split(split).leak}")
@@ -38,10 +44,10 @@ def print_study(study: "GenreStudy") -> None:
         typer.echo(sentence)
 
 
-def _table(title: str, *columns: str, text: int = 1) -> "Table":
+def _table(*columns: str, text: int = 1) -> "Table":
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", title=title, title_justify="left")
+    table = Table(box=None, header_style="bold")
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number < text else "right")
     return table
@@ -50,7 +56,6 @@ def _table(title: str, *columns: str, text: int = 1) -> "Table":
 def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
     runs = study.of(split, classifier)
     table = _table(
-        f"\n{classifier}, split by {split}: {runs[0].architecture}",
         "fold", "n", "loss", "precision@1", "precision@3", "single window@1", "seconds", text=0,
     )  # fmt: skip
     for run in runs:
@@ -83,29 +88,24 @@ def _percent(share: float) -> str:
 
 def _confusion(study: "GenreStudy", split: str, classifier: str) -> "Table":
     counts = study.confusion(split, classifier)
-    table = _table(
-        f"\nTrue label (rows) and label ranked first (columns): {classifier}, split by {split}",
-        "", *(str(name) for name in counts.columns),
-    )  # fmt: skip
+    table = _table("", *map(cell_text, counts.columns))
     for name, row in counts.iterrows():
         cells = [f"[bold]{n}[/bold]" if name == other else str(n or "") for other, n in row.items()]
-        table.add_row(str(name), *cells)
+        table.add_row(cell_text(name), *cells)
     return table
 
 
 def _labels(study: "GenreStudy", split: str, classifier: str) -> "Table":
     frame = study.labels().query("split == @split and classifier == @classifier")
-    table = _table("\nBy label", "label", "n", "precision", "recall", "F1")
+    table = _table("label", "n", "precision", "recall", "F1")
     for row in frame.to_dict("records"):
         shares = [row["precision"], row["recall"], row["F1"]]
-        table.add_row(str(row["label"]), str(row["n"]), *map(_percent, shares))
+        table.add_row(cell_text(row["label"]), str(row["n"]), *map(_percent, shares))
     return table
 
 
 def _summary(study: "GenreStudy") -> "Table":
-    table = _table(
-        "\nSummary", "split", "classifier", "precision@1", "precision@3", "single window@1", text=2
-    )
+    table = _table("split", "classifier", "precision@1", "precision@3", "single window@1", text=2)
     for row in study.summary().to_dict("records"):
         names = ("precision@1", "precision@3", "window@1")
         cells = [with_spread(row, name) for name in names]

@@ -26,13 +26,14 @@ def print_frame(frame: "pd.DataFrame") -> None:
         numeric = frame[name].dtype.kind in "if"
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(cell_text(value) for value in row))
     # A pipe has no width: there every row is one line, however long.
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     console.print(table)
 
 
-def _cell(value: object) -> str:
+def cell_text(value: object) -> str:
+    """A value as the text of a table's cell: no markup, and no sign that moves the cursor."""
     from rich.markup import escape
 
     if value is None:

@@ -68,6 +68,17 @@ def test_arrays_to_tables_and_pages(run: Run, arrays: Path, tmp_path: Path) -> N
     assert (out / "predictions.csv").read_bytes() == first
 
 
+def test_labels_of_any_kind_are_printed_as_they_are(run: Run, arrays: Path) -> None:
+    table = pd.read_csv(arrays / "clips.csv")
+    table["genre"] = table["genre"].map({"jazz": "[red]hot[/red]", "rock": "up\x1b[2J"})
+    table.to_csv(arrays / "clips.csv", index=False)
+    code, printed, said = run(arrays, *TINY)
+    assert code == 0, said
+    assert printed.count("[red]hot[/red]") == 3  # twice in the confusion matrix, once by label
+    assert "\x1b" not in printed
+    assert r"up\x1b[2J" in printed
+
+
 def test_json_and_settings_from_a_file(run: Run, arrays: Path, tmp_path: Path) -> None:
     settings = {"epochs": 2, "architecture": "IC(2,3,4)F(6)O", "threads": 1}
     results = []
