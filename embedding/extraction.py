@@ -98,8 +98,7 @@ def extract(
         store = None
         digests: list[str | None] = [None] * len(files)
         if cache is not None:
-            kind = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
-            store = stack.enter_context(ImageStore(cache, kind, shape))
+            store = stack.enter_context(ImageStore(cache, image_kind(snippet, hyperimage), shape))
             digests = _digests(files)
         collected = Collected(store, digests)
         jobs = [
@@ -120,6 +119,11 @@ def extract(
             for number, message in sorted(collected.failures.items())
         )
     return Extraction(images, recording, failures, len(jobs) - len(failures))
+
+
+def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
+    """All that decides the images of a recording: which :class:`ImageStore` has them."""
+    return f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ class SnippetConfig(Settings):
     """Length of a snippet."""
 
     short: Literal["repeat", "pad"] = "repeat"
-    """What becomes of a recording shorter than a snippet: it is repeated until it fills the snippet,
-    or silence follows it."""
+    """What becomes of a recording shorter than a snippet: it is repeated until it fills the
+    snippet, or silence follows it."""
 
     position: Position = "middle"
     """Where the snippet is taken. ``start``, ``middle``, ``end``, ``random``: of the recording, or

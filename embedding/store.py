@@ -62,7 +62,7 @@ class ImageStore:
         Raises:
             ArtifactError: the folder cannot be written.
         """
-        self.folder = Path(folder) / hashlib.sha256(kind.encode()).hexdigest()[:32]
+        self.folder = Path(folder) / folder_of(kind)
         self.shape = shape
         self._row_bytes = 4 * int(np.prod(shape))
         try:
@@ -214,6 +214,11 @@ class ImageStore:
         # Not written over: another process may still have the old files mapped.
         for name in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm", IMAGES):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def folder_of(kind: str) -> str:
+    """Name of the folder that holds the store of a kind."""
+    return hashlib.sha256(kind.encode()).hexdigest()[:32]
 
 
 def prune(folder: Path | str, max_bytes: int) -> int:

@@ -1,6 +1,5 @@
 """The audio side of a fit: recordings to one embedding and one score vector an item."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +162,10 @@ def recording_of(
 def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
     """Where an :class:`embedding.store.ImageStore` keeps the hyper-images of a recording with this
     digest: ``folder of the kind/digest``, which the store's index leads to its rows."""
-    from embedding.extraction import CODE_VERSION
+    from embedding.extraction import image_kind
+    from embedding.store import folder_of
 
-    kind = f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
-    return f"{hashlib.sha256(kind.encode()).hexdigest()[:32]}/{digest}"
+    return f"{folder_of(image_kind(snippet, hyperimage))}/{digest}"
 
 
 def _material(

@@ -20,7 +20,6 @@ from embedding.store import ImageStore
 
 SNIPPET = SnippetConfig(seconds=2)
 IMAGE = HyperImageConfig()
-KIND = f"{extraction.CODE_VERSION} {SNIPPET.digest()} {IMAGE.digest()}"
 
 
 @pytest.fixture
@@ -117,7 +116,7 @@ def stored(cache: Path) -> int:
     """Recordings in a cache of one kind of picture."""
     if not list(cache.glob("*/index.sqlite")):
         return 0
-    with ImageStore(cache, KIND, (1, 128, 128)) as store:
+    with ImageStore(cache, extraction.image_kind(SNIPPET, IMAGE), (1, 128, 128)) as store:
         return len(store)
 
 
