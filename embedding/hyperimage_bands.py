@@ -139,8 +139,13 @@ def _mfcc(sound: Sound) -> Array:
 
 
 def _contrast(sound: Sound) -> Array:
-    audible = np.maximum(sound.power, np.float32(FAINTEST) * sound.power.max())
-    return np.clip(contrast(S=audible, sr=sound.sr, n_bands=sound.octaves) / TOP_DB, 0, 1)
+    power = sound.power
+    floor = FAINTEST * float(power.max())
+    return np.clip(
+        contrast(S=power, sr=sound.sr, n_bands=sound.octaves, floor=floor) / np.float32(TOP_DB),
+        0,
+        1,
+    )
 
 
 def _centroid(sound: Sound) -> Array:

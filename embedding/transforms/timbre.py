@@ -58,10 +58,14 @@ def contrast(
     n_bands: int = 6,
     fmin: float = 200.0,
     quantile: float = 0.02,
+    floor: float = 0.0,
 ) -> Array:
     """Spectral contrast: peaks over valleys in octave bands, in dB (paragraph 52).
 
     Jiang, Lu, Zhang, Tao, Cai 2002, "Music type classification by spectral contrast feature".
+
+    ``quantile`` is the share of a band's bins that are its peak and its valley. Weaker power than
+    ``floor`` counts as that.
 
     Returns:
         [n_bands + 1, frames]: below ``fmin``, then an octave each, the last up to sr/2.
@@ -82,7 +86,7 @@ def contrast(
         # librosa counts the bin that it then leaves out of every band but the last.
         size = stop - start + (number < n_bands)
         n = max(1, int(np.rint(quantile * size)))
-        valleys[number], peaks[number] = _extremes(band, n)
+        valleys[number], peaks[number] = _extremes(band, n, floor)
     return decibels(peaks) - decibels(valleys)
 
 
@@ -103,12 +107,15 @@ def centroid(
     return divided(magnitude @ frequencies, magnitude.sum(axis=1))
 
 
-def _extremes(band: Array, n: int) -> tuple[Array, Array]:
+def _extremes(band: Array, n: int, floor: float) -> tuple[Array, Array]:
     """Mean magnitude of the n weakest and of the n strongest bins of each frame of a power band."""
     # Sorting all of it is several times faster than numpy's partial sort.
     ordered = np.sort(band, axis=1)
+    weakest, strongest = (
+        np.sqrt(np.maximum(part, np.float32(floor))) for part in (ordered[:, :n], ordered[:, -n:])
+    )
     if n == 1:
-        return np.sqrt(ordered[:, 0]), np.sqrt(ordered[:, -1])
+        return weakest[:, 0], strongest[:, 0]
     # A product, since numpy's mean over so short an axis takes several times as long.
     share = np.full(n, 1 / n, dtype=np.float32)
-    return np.sqrt(ordered[:, :n]) @ share, np.sqrt(ordered[:, -n:]) @ share
+    return weakest @ share, strongest @ share

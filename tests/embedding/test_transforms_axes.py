@@ -205,3 +205,12 @@ def test_some_lags_are_those_of_the_whole_tempogram(n_lags: int) -> None:
     whole = transforms.tempogram(y=music(), win_length=192)
     found = transforms.tempogram(y=music(), win_length=192, n_lags=n_lags)
     np.testing.assert_allclose(found, whole[:n_lags], atol=1e-5)
+
+
+def test_contrast_takes_weaker_power_for_its_floor() -> None:
+    S = transforms.power_spectrogram(music())
+    floor = float(np.median(S))
+    found = transforms.contrast(S=S, quantile=0.1, floor=floor)
+    wanted = transforms.contrast(S=np.maximum(S, np.float32(floor)), quantile=0.1)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert np.abs(found - transforms.contrast(S=S, quantile=0.1)).max() > 1
