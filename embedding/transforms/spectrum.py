@@ -36,7 +36,8 @@ def power_spectrogram(y: Array, *, n_fft: int = N_FFT, hop_length: int = HOP) ->
         float32 [1 + n_fft/2, 1 + samples // hop_length]; row k is k * sr / n_fft Hz.
     """
     # In double precision, as librosa, so that the weakest bins are right too.
-    padded = np.pad(np.asarray(y, dtype=np.float64), n_fft // 2)
+    padded = np.zeros(len(y) + n_fft)
+    padded[n_fft // 2 : n_fft // 2 + len(y)] = y
     frames = sliding_window_view(padded, n_fft)[::hop_length]
     window = filters.hann(n_fft)
     power = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
