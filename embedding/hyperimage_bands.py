@@ -36,8 +36,8 @@ MFCC_SCALE = 200.0
 """Usual size of the first coefficient in dB, times two."""
 
 FAINTEST = 1e-11
-"""Power, of the loudest point, that contrast takes the valleys for at the least: -110 dB. What is
-fainter is the rounding of the samples, and another gain would round them in another way."""
+"""The least power that counts, of the loudest point of the spectrum: -110 dB. What is fainter is
+the rounding of the samples, and another gain would round them in another way."""
 
 ONSET_SCALE = 10.0
 """A large onset strength in dB."""
@@ -93,7 +93,13 @@ def _scaled(sound: Sound, name: str) -> Array:
 
 def _levels(sound: Sound, name: str) -> Array:
     """Power in dB: the loudest point is 1, ``TOP_DB`` below it 0."""
-    return _below_loudest(decibels(TRANSFORMS[name].compute(sound), top_db=TOP_DB))
+    power = np.maximum(TRANSFORMS[name].compute(sound), _faintest(sound))
+    return _below_loudest(decibels(power, top_db=TOP_DB))
+
+
+def _faintest(sound: Sound) -> np.float32:
+    """The least power that counts."""
+    return np.float32(FAINTEST) * sound.power.max()
 
 
 def _below_loudest(levels: Array) -> Array:
@@ -139,13 +145,10 @@ def _mfcc(sound: Sound) -> Array:
 
 
 def _contrast(sound: Sound) -> Array:
-    power = sound.power
-    floor = FAINTEST * float(power.max())
-    return np.clip(
-        contrast(S=power, sr=sound.sr, n_bands=sound.octaves, floor=floor) / np.float32(TOP_DB),
-        0,
-        1,
+    values = contrast(
+        S=sound.power, sr=sound.sr, n_bands=sound.octaves, floor=float(_faintest(sound))
     )
+    return np.clip(values / np.float32(TOP_DB), 0, 1)
 
 
 def _centroid(sound: Sound) -> Array:

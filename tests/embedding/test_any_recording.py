@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedding.audio import SILENCE, snippets_of
+from embedding.audio import SILENCE, resample, snippets_of
 from embedding.config import HyperImageConfig, SnippetConfig
 from embedding.hyperimage import hyperimage
 from embedding.recording_source import RecordingFile
@@ -114,14 +114,16 @@ def test_the_corners(tmp_path: Path, seconds: float, rate: int, channels: int) -
         assert np.isfinite(image).all()
 
 
+@pytest.mark.parametrize("pitch", [440.3, 7409.9])
 @pytest.mark.parametrize("gain", [1e-3, 0.37, 1.1, 30.0])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.preset)
 def test_gain_makes_no_difference_where_rounding_is_all_there_is(
-    gain: float, config: HyperImageConfig
+    gain: float, pitch: float, config: HyperImageConfig
 ) -> None:
-    """A steady tone: between its lines, and in its rhythm, there is nothing but rounding errors."""
-    t = np.arange(5 * 22050) / 22050
-    y = np.sin(2 * np.pi * 440.3 * t).astype(np.float32)
+    """A steady tone: between its lines, in its rhythm, and in the range of melodies where the tone
+    is not in it, there is nothing but rounding errors."""
+    t = np.arange(5 * 36_886) / 36_886
+    y = resample(np.sin(2 * np.pi * pitch * t + 2).astype(np.float32), 36_886, 22_050)
     image = hyperimage(y, config)
     assert np.abs(hyperimage(np.float32(gain) * y, config) - image).max() < 1e-3
 
