@@ -123,6 +123,8 @@ def write_png(song_map: SongMap, path: Path) -> None:
         }  # fmt: skip
         if group.shape not in _OPEN:
             style["linewidths"] = 0.3
+        if not group.named:
+            style |= {"alpha": 0.5, "zorder": 0}
         label = _plain(f"{group.name} ({len(group.rows):,})")
         space.scatter(*shown.T, label=label, depthshade=False, **style)
         for side, other in sides:
@@ -169,7 +171,7 @@ def _trace(song_map: SongMap, number: int) -> dict[str, Any]:
             "size": 3 if small else 6,
             "symbol": _SYMBOLS[group.shape],
             "color": group.colour,
-            "opacity": 0.9,
+            "opacity": 0.9 if group.named else 0.5,
         },
     }
 

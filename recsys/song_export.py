@@ -1,6 +1,7 @@
 """Songs or scores of a song database as a CSV or Parquet file, page by page."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ def export(
     where the file cannot be written; what was there is left then.
     """
     ending = check_export(path)
-    frames = _frames(connection, choice or Choice(), scores, ending == ".parquet")
+    wanted = replace(choice or Choice(), heard=True) if scores else choice or Choice()
+    frames = _frames(connection, wanted, scores, ending == ".parquet")
     try:
         with atomic_write(path) as temporary:
             write = _write_parquet if ending == ".parquet" else _write_csv

@@ -19,7 +19,7 @@ NAMED = 16
 
 SHAPES = 7
 
-OTHER, UNKNOWN = "other", "unknown"
+UNKNOWN = "unknown"
 
 # Okabe and Ito (2008), distinct for colour-blind eyes, with blue and yellow nearer to the middle so
 # that they stand out on white and on black; then three more, which shapes have to help.
@@ -37,6 +37,8 @@ class Group:
     shape: int
     rows: NDArray[np.intp]
     """Positions in the map."""
+    named: bool = True
+    """Whether it is one value, and not the rest in grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ def _groups(labels: NDArray[np.object_]) -> tuple[Group, ...]:
     ]
     rest = np.flatnonzero(~np.isin(labels, ["", *named]))
     blank = np.flatnonzero(labels == "")
-    for name, rows in ((f"{OTHER} ({len(ranked) - len(named)})", rest), (UNKNOWN, blank)):
+    for name, rows in ((f"{len(ranked) - len(named)} others", rest), (UNKNOWN, blank)):
         if len(rows):
-            groups.append(Group(name, _GREY, 0, rows))
+            groups.append(Group(name, _GREY, 0, rows, named=False))
     return tuple(groups)

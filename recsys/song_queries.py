@@ -1,11 +1,11 @@
 """Questions to a song database, answered by the database: lists of songs and of scores."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Column, Connection, Select, func, select
+from sqlalchemy import Column, Connection, Select, exists, func, select
 
 from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import InvalidArgumentError
@@ -28,6 +28,8 @@ class Choice:
     """The genre that came with the data."""
     search: str | None = None
     """A part of title, artist, album or item id; case and the way accents are written are free."""
+    heard: bool = False
+    """Only songs of which the network has said something."""
 
     def __post_init__(self) -> None:
         if self.search is not None and len(self.search) > LONGEST_SEARCH:
@@ -39,6 +41,8 @@ class Choice:
         """A query on ``songs`` with only these."""
         if self.genre is not None:
             query = query.where(songs.c.genre == self.genre)
+        if self.heard:
+            query = query.where(exists().where(scores.c.item_id == songs.c.item_id))
         if self.search is not None:
             query = query.where(songs.c.search.contains(search_key(self.search), autoescape=True))
         return query
@@ -111,10 +115,12 @@ def list_scores(
 ) -> pd.DataFrame:
     """Scores of songs by item id, as in the patent's Fig. 7B: one row a song and value.
 
-    limit, after: as in :func:`list_songs`; they count songs, each of which has several rows.
+    limit, after: as in :func:`list_songs`; they count songs that were heard, each of which has
+    several rows.
     Returns item_id, genre_id, tag, genre (the value) and score (its probability).
     """
-    ids = _page(choice, limit, after).with_only_columns(songs.c.item_id).subquery()
+    page = _page(replace(choice, heard=True), limit, after)
+    ids = page.with_only_columns(songs.c.item_id).subquery()
     query = (
         select(scores.c.item_id, scores.c.genre_id, genres.c.tag, genres.c.name, scores.c.score)
         .join(ids, ids.c.item_id == scores.c.item_id)

@@ -60,7 +60,7 @@ def songs(
     with _opened(model, whole=export is not None) as connection:
         if genre is not None:
             check_genre(connection, genre)
-        choice = Choice(genre, search)
+        choice = Choice(genre, search, heard=scores)
         count = count_songs(connection, choice)
         if export is not None:
             _export(connection, export, choice, count, scores, as_json)
@@ -72,8 +72,8 @@ def songs(
         return
     if len(frame):
         print_frame(frame)
-    shown = f"{min(limit or _ROWS, count):,} of {count:,} songs"
-    typer.echo(f"{shown}, and no scores of them" if scores and frame.empty else shown)
+    what = "songs that were heard" if scores else "songs"
+    typer.echo(f"{min(limit or _ROWS, count):,} of {count:,} {what}")
 
 
 def _export(

@@ -53,7 +53,7 @@ def test_the_rare_and_the_unknown_are_grey_and_last():
         *(f"name {n:02d}" for n in range(3, 18)),
     ]
     assert [(group.name, len(group.rows)) for group in groups[-2:]] == [
-        ("other (2)", 2),
+        ("2 others", 2),
         ("unknown", 1),
     ]
     looks = {(group.colour, group.shape) for group in groups[:-2]}
