@@ -182,7 +182,7 @@ class ImageStore:
         except sqlite3.OperationalError:
             raise  # no place, no permission, or in use
         except sqlite3.DatabaseError:
-            self._index_file_removed()
+            self._remove_files()
             return self._connected()
 
     def _connected(self) -> sqlite3.Connection:
@@ -206,11 +206,11 @@ class ImageStore:
             raise ArtifactError(f"{self.folder / INDEX}: cannot be used: {error}") from error
         except sqlite3.DatabaseError:
             self._index.close()
-            self._index_file_removed()
+            self._remove_files()
             self._index = self._connected()
             return self._index.execute(query, values).fetchall()
 
-    def _index_file_removed(self) -> None:
+    def _remove_files(self) -> None:
         # Not written over: another process may still have the old files mapped.
         for name in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm", IMAGES):
             (self.folder / name).unlink(missing_ok=True)
