@@ -22,6 +22,7 @@ from embedding.targets import Target, make_targets, vector
 
 if TYPE_CHECKING:
     from embedding.network import SongNetwork
+    from embedding.recording_source import Source
 
 FloatArray = NDArray[np.float32]
 BATCH = 256
@@ -179,7 +180,7 @@ class SongEncoder:
 
     def embed_files(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[Source],
         *,
         cache: Path | None = None,
         workers: int | None = None,
@@ -189,7 +190,7 @@ class SongEncoder:
         """Embeddings of recordings, each the mean over its snippets.
 
         Args:
-            paths: the recordings.
+            paths: the recordings: paths, contents as bytes, or binary file objects.
             cache: folder that keeps hyper-images, see :func:`embedding.extraction.extract`.
             workers: processes that decode, see there.
             on_error: ``"raise"``: a recording that cannot be used is an error. ``"skip"``: its

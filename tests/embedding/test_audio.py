@@ -201,6 +201,13 @@ class TestShortAndSilent:
         (y,) = audio.load_snippets(path, SnippetConfig(count=3), RATE)
         np.testing.assert_allclose(y, np.resize(ramp(0.2), 5 * RATE), atol=1e-6)
 
+    def test_or_silence_follows_it(self, recording) -> None:
+        path = recording("short.wav", samples=0.1 + ramp(0.2), subtype="FLOAT")
+        (y,) = audio.load_snippets(path, SnippetConfig(short="pad"), RATE)
+        np.testing.assert_allclose(y[: len(ramp(0.2))], 0.1 + ramp(0.2), atol=1e-6)
+        assert len(y) == 5 * RATE
+        assert not y[len(ramp(0.2)) :].any()
+
     def test_a_silent_snippet_gives_way_to_those_that_sound(self, recording) -> None:
         y = ramp(20) + 0.1
         y[: 10 * RATE] = 0

@@ -18,6 +18,7 @@ def test_the_guide_s_code_runs(tmp_path: Path, monkeypatch) -> None:
     assert names["vectors"].shape == (8, 192)
     assert names["scores"].shape == (24, 2)
     np.testing.assert_array_equal(names["same"], names["y"])
+    np.testing.assert_allclose(names["vector"][0], names["vectors"][0], rtol=1e-3)
     assert len(names["windows"]) == 5
     assert names["waveform"].samples.shape == (2, 110_250)
     assert names["waveform"].start == 0.5

@@ -107,6 +107,28 @@ def test_bytes_and_file_objects_are_as_good_as_paths(
     assert extract([songs[1].read_bytes()], SNIPPET, IMAGE, cache=tmp_path).extracted == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "images"),
+    [
+        ({"position": "whole", "seconds": 2, "hop": 1}, 4),
+        ({"position": "random", "count": 3, "seed": 5}, 3),
+        ({"position": "at", "at": 1.5}, 1),
+    ],
+)
+def test_any_snippets_are_kept_with_their_settings(
+    recording, tmp_path: Path, settings: dict, images: int
+) -> None:
+    path = recording(seconds=5)
+    snippet = SnippetConfig(**{"seconds": 1, **settings})
+    first = extract([path], snippet, IMAGE, cache=tmp_path / "store")
+    again = extract([path.read_bytes()], snippet, IMAGE, cache=tmp_path / "store")
+    assert len(first.images) == images
+    assert again.extracted == 0
+    np.testing.assert_array_equal(again.images, first.images)
+    other = snippet.replace(seconds=1.5)
+    assert extract([path], other, IMAGE, cache=tmp_path / "store").extracted == 1
+
+
 def test_a_negative_number_of_workers_is_an_error(songs: list[Path]) -> None:
     with pytest.raises(InvalidArgumentError, match="workers"):
         extract(songs, SNIPPET, IMAGE, workers=-1)
