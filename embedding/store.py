@@ -92,15 +92,16 @@ class ImageStore:
 
         A damaged recording is taken out of the index.
         """
+        entries = {}
+        for digest in dict.fromkeys(recordings):
+            for entry in self._asked(
+                "SELECT first, count, checksum FROM recordings WHERE digest = ?", digest
+            ):
+                entries[digest] = entry
+        # After the index, as another process may be writing: what the index knows is in the file.
         whole = self.array()
         found, damaged = {}, []
-        for digest in dict.fromkeys(recordings):
-            entry = self._asked(
-                "SELECT first, count, checksum FROM recordings WHERE digest = ?", digest
-            )
-            if not entry:
-                continue
-            first, count, checksum = entry[0]
+        for digest, (first, count, checksum) in entries.items():
             rows = whole[first : first + count]
             if len(rows) == count and zlib.crc32(np.ascontiguousarray(rows).data) == checksum:
                 found[digest] = np.arange(first, first + count)

@@ -87,6 +87,22 @@ def test_a_damaged_row_costs_its_recording_alone(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+def test_what_another_writer_adds_meanwhile_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch
+) -> None:
+    with ImageStore(tmp_path, "kind", SHAPE) as store, ImageStore(tmp_path, "kind", SHAPE) as other:
+        store.add("one", pictures(1, 1))
+        asked = store._asked
+
+        def meanwhile(query: str, *values: str) -> list[tuple[int, ...]]:
+            other.add("two", pictures(1, 2))
+            return asked(query, *values)
+
+        monkeypatch.setattr(store, "_asked", meanwhile)
+        assert set(store.find(["one", "two"])) == {"one", "two"}
+        assert set(other.find(["one", "two"])) == {"one", "two"}
+
+
 def test_rows_that_no_index_knows_are_written_over(tmp_path: Path) -> None:
     """As a writer leaves them that is killed between writing and entering."""
     with ImageStore(tmp_path, "kind", SHAPE) as store:
