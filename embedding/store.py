@@ -91,6 +91,9 @@ class ImageStore:
         """Rows of the recordings, by digest, that are there and undamaged.
 
         A damaged recording is taken out of the index.
+
+        Raises:
+            ArtifactError: the index cannot be used.
         """
         entries = {}
         for digest in dict.fromkeys(recordings):
@@ -107,13 +110,10 @@ class ImageStore:
                 found[digest] = np.arange(first, first + count)
             else:
                 damaged.append((digest, first, checksum))
-        if damaged:
-            # Unless another process has made it again meanwhile.
-            with self._index:
-                self._index.executemany(
-                    "DELETE FROM recordings WHERE digest = ? AND first = ? AND checksum = ?",
-                    damaged,
-                )
+        # Unless another process has made it again meanwhile.
+        forget = "DELETE FROM recordings WHERE digest = ? AND first = ? AND checksum = ?"
+        for entry in damaged:
+            self._asked(forget, *entry)
         return found
 
     def add(self, recording: str, images: Array) -> Rows:
@@ -199,8 +199,8 @@ class ImageStore:
             raise
         return index
 
-    def _asked(self, query: str, *values: str) -> list[tuple[int, ...]]:
-        """All rows of a query; a damaged index is made anew, and knows nothing."""
+    def _asked(self, query: str, *values: str | int) -> list[tuple[int, ...]]:
+        """All rows of a statement; a damaged index is made anew, and knows nothing."""
         try:
             return self._index.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:

@@ -94,7 +94,7 @@ def test_what_another_writer_adds_meanwhile_is_not_taken_for_damaged(
         store.add("one", pictures(1, 1))
         asked = store._asked
 
-        def meanwhile(query: str, *values: str) -> list[tuple[int, ...]]:
+        def meanwhile(query: str, *values: str | int) -> list[tuple[int, ...]]:
             other.add("two", pictures(1, 2))
             return asked(query, *values)
 
