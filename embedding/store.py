@@ -112,8 +112,8 @@ class ImageStore:
                 damaged.append((digest, first, checksum))
         # Unless another process has made it again meanwhile.
         forget = "DELETE FROM recordings WHERE digest = ? AND first = ? AND checksum = ?"
-        for entry in damaged:
-            self._asked(forget, *entry)
+        for values in damaged:
+            self._asked(forget, *values)
         return found
 
     def add(self, recording: str, images: Array) -> Rows:
