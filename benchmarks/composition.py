@@ -1,9 +1,12 @@
 """How well compositions meet their label, over all labels of an encoder and several seeds.
 
     python benchmarks/composition.py ENCODER [--judge OTHER_ENCODER] [--seeds 0,1,2] [--sounds DIR]
+    python benchmarks/composition.py ../shared/data/gtzan-logmel [--seeds 0]
 
-ENCODER is a folder that SongEncoder.save wrote (of a saved model: MODEL/g-*/encoder). For each
-label and seed, and for both ways of composing:
+ENCODER is a folder that SongEncoder.save wrote (of a saved model: MODEL/g-*/encoder), or one with
+log-mel images of real music (uint8, 128 mel bands, 12.9 columns a second, and their genres): the
+network and the judge are then trained on 5 s windows of those, and what the network makes of the
+middle of each real clip is printed first. For each label and seed, and both ways of composing:
 
 - picture: probability of the label for the composed hyper-image
 - sound: for the rendered sound by the whole path: written to a file, decoded, cut, hyper-image, CNN
@@ -18,12 +21,19 @@ import time
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from embedding import SongEncoder
+from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
+from embedding import EncoderConfig, HyperImageConfig, SongEncoder
 from embedding.composition import CompositionConfig, compose, hear_again, write_sound
 from embedding.dreaming import dream
 from embedding.goals import labels
+from embedding.hyperimage_config import Band
+
+WINDOW = 64
+"""Columns of log-mel images in 5 s."""
 
 WAYS = {"notes": compose, "patent": dream}
 
@@ -36,8 +46,12 @@ def main() -> None:
     parser.add_argument("--sounds", type=Path, help="folder to write the sounds to")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    encoder = SongEncoder.load(arguments.encoder)
-    judge = SongEncoder.load(arguments.judge) if arguments.judge else None
+    if is_arrays(arguments.encoder):
+        encoder, judge = trained(arguments.encoder, seed=0), trained(arguments.encoder, seed=1)
+        print_real(arguments.encoder, encoder)
+    else:
+        encoder = SongEncoder.load(arguments.encoder)
+        judge = SongEncoder.load(arguments.judge) if arguments.judge else None
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     print(f"one thread, seeds {arguments.seeds}; mean over the seeds, least in brackets")
@@ -64,6 +78,30 @@ def main() -> None:
             print(line(label, way, rows, columns), flush=True)
     for way, rows in results.items():
         print(line("all", way, rows, columns))
+
+
+def trained(folder: Path, *, seed: int) -> SongEncoder:
+    """The patent's network on 5 s windows of log-mel images."""
+    arrays = read_image_arrays(folder)
+    picture = HyperImageConfig(layout=(Band(transform="mel", rows=128),), width=WINDOW)
+    config = EncoderConfig(
+        hyperimage=picture, window=WINDOW, epochs=25, seed=seed, threads=1, accelerator="cpu"
+    )
+    return SongEncoder(config).fit(brightness(arrays), arrays.labels, arrays.groups)
+
+
+def print_real(folder: Path, encoder: SongEncoder) -> None:
+    arrays = read_image_arrays(folder)
+    start = (arrays.images.shape[2] - WINDOW) // 2
+    found = encoder.predict_proba(brightness(arrays)[..., start : start + WINDOW])
+    print("probability of its own label for the real clips it was trained on: median, largest")
+    for column, label in enumerate(encoder.classes_.tolist()):
+        own = found[arrays.labels == label, column]
+        print(f"{label:16}{np.median(own):8.3f}{own.max():8.3f}")
+
+
+def brightness(arrays: ImageArrays) -> NDArray[np.float32]:
+    return (arrays.images[:, None] / np.float32(255)).astype(np.float32)
 
 
 def line(label: str, way: str, rows: list[dict[str, float]], columns: list[str]) -> str:

@@ -4,9 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datasets.demo import make_demo, write_new_song
+from embedding import EncoderConfig, SnippetConfig, SongEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,6 +36,21 @@ def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["encoder"].classes_.tolist() == ["dub", "jazz", "ska"]
     first = names["report"][0]
     assert (first.shape, first.parameters, first.multiply_adds) == ((64, 26, 26), 14464, 9734400)
+
+
+def test_composition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images = rng.random((12, 1, 128, 128), dtype=np.float32)
+    config = EncoderConfig(
+        architecture="IC(5,5,4)PF(8)O", epochs=1, threads=1, snippet=SnippetConfig(seconds=1)
+    )
+    SongEncoder(config).fit(images, ["jazz", "pop", "rock"] * 4).save("encoder")
+    names = run_blocks(ROOT / "docs" / "composition.md")
+    assert names["composition"].image.shape == (1, 128, 128)
+    assert names["pictures"].shape == (4, 1, 128, 128)
+    assert names["sound"].grad.isfinite().all()
+    assert (tmp_path / "mix.flac").is_file()
 
 
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
