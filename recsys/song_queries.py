@@ -125,7 +125,7 @@ def list_scores(
         select(scores.c.item_id, scores.c.genre_id, genres.c.tag, genres.c.name, scores.c.score)
         .join(ids, ids.c.item_id == scores.c.item_id)
         .join(genres, genres.c.genre_id == scores.c.genre_id)
-        .order_by(scores.c.item_id, scores.c.genre_id)
+        .order_by(ids.c.item_id, scores.c.genre_id)
     )
     frame = pd.DataFrame(
         connection.execute(query).all(), columns=[ITEM_ID, "genre_id", "tag", GENRE, SCORE]

@@ -165,9 +165,9 @@ def test_many_one_after_the_other_under_annoy(fit_quickly):
         ({"embedding": [1e300] * 8}, "'new': has a value that is not a finite number"),
         ({"embedding": ["loud"] * 8}, "'new': is not numeric"),
         ({"embedding": [[1], [1, 2]]}, "'new': is not numeric"),
-        ({"embedding": None}, "the path of a recording or an embedding, one of them"),
-        ({"path": "a.mp3"}, "the path of a recording or an embedding, one of them"),
-        ({"path": "a.mp3", "embedding": None}, "without recordings .* onboard with embedding="),
+        ({"embedding": None}, "give a recording or an embedding, one of them"),
+        ({"recording": "a.mp3"}, "give a recording or an embedding, one of them"),
+        ({"recording": "a.mp3", "embedding": None}, "without recordings .* onboard with embedding="),
     ],
 )
 def test_refused_and_nothing_is_added(model, arguments, message):
