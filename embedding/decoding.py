@@ -106,7 +106,7 @@ class Recording:
         size = frames or max(1, BLOCK_SAMPLES // self.channels)
         try:
             with self._open() as stream:
-                while len(block := stream.read(size, dtype="float32", always_2d=True)):
+                while len(block := self._read(stream, size)):
                     yield block
         except soundfile.LibsndfileError:
             return
@@ -120,7 +120,7 @@ class Recording:
                 try:
                     if start > at + len(held):
                         stream.seek(start)
-                    fresh = stream.read(wanted - len(known), dtype="float32", always_2d=True)
+                    fresh = self._read(stream, wanted - len(known))
                 except soundfile.LibsndfileError:
                     fresh = self._nothing
                 held, at = np.concatenate([known, fresh]) if len(known) else fresh, start
@@ -140,6 +140,13 @@ class Recording:
                 read += len(block)
             held, at = np.concatenate(pieces), start
             yield held[:length]
+
+    def _read(self, stream: soundfile.SoundFile, frames: int) -> Array:
+        try:
+            part: Array = stream.read(frames, dtype="float32", always_2d=True)
+        except ValueError:  # of a decoder that stands behind the end that the header gives
+            return self._nothing
+        return part
 
     def _count(self) -> None:
         """Learn the real length by decoding everything once, without keeping it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding import recording_source
@@ -113,6 +114,39 @@ class TestMessages:
                 return bytes(size)
 
         assert "uploaded recording: is larger than" in self.message(Endless())
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "mp3"])
+def test_damage_anywhere_gives_sound_or_our_own_error(recording, extension: str) -> None:
+    content = np.frombuffer(recording(f"song.{extension}", seconds=3).read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    heard = 0
+    for number in range(120):
+        damaged = content.copy()
+        places = rng.integers(min(200, len(content)) if number % 2 else len(content), size=20)
+        damaged[places] = rng.integers(256, size=20)
+        snippet = SnippetConfig(seconds=1, position=("middle", "whole", "end")[number % 3])
+        try:
+            snippets = load_snippets(damaged.tobytes(), snippet, RATE)
+        except AudioError:  # anything else would fail the test
+            continue
+        heard += 1
+        assert all(y.shape == (RATE,) and np.isfinite(y).all() for y in snippets)
+    assert heard > 0
+
+
+def test_a_decoder_behind_the_end_that_the_header_gives(recording, monkeypatch) -> None:
+    """As damaged mp3s have it: the package then asks for a negative number of samples."""
+    original = soundfile.SoundFile.read
+
+    def read(self, frames=-1, *args, **kwargs):
+        if self.tell() > RATE:
+            raise ValueError("negative dimensions are not allowed")
+        return original(self, frames, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    (y,) = load_snippets(recording(seconds=6), SnippetConfig(seconds=1, position="end"), RATE)
+    assert np.abs(y).max() > 0.3
 
 
 def test_what_was_written_is_removed_again(recording, tmp_path: Path, monkeypatch) -> None:
