@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
 from recsys.library import Library
@@ -22,13 +23,13 @@ def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[Rows, F
 
     Raises InvalidArgumentError for another space, or where the row has nothing to compare.
     """
-    vectors = unit_vectors(library, by)
-    if not vectors[row].any():
+    vectors, known = _kept(library, by)
+    if not known[row]:
         name = library.ids(np.array([row]))[0]
         lacks = "recording or embedding" if by == "sound" else "listeners or content"
         raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
     scores = vectors @ vectors[row]
-    eligible = np.asarray(vectors.any(axis=1))
+    eligible = known.copy()
     eligible[row] = False
     eligible[library.retired] = False
     candidates = np.flatnonzero(eligible)
@@ -44,6 +45,11 @@ def unit_vectors(library: Library, by: Space) -> Floats:
 
     They are made once and kept with the library: 4 bytes times d for each row and space asked for.
     """
+    return _kept(library, by)[0]
+
+
+def _kept(library: Library, by: Space) -> tuple[Floats, NDArray[np.bool_]]:
+    """Unit vectors [rows, d], and which of them are not zero [rows]."""
     if by not in get_args(Space):
         raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
     found = library.kept.get(by)
@@ -66,9 +72,10 @@ class _Kept:
         self._turn = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
+        self._known = np.empty(0, bool)
 
-    def up_to(self, count: int) -> Floats:
-        """The vectors of the first ``count`` rows."""
+    def up_to(self, count: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """The vectors of the first ``count`` rows, and which of them are not zero."""
         with self._turn:
             if count > self._count:
                 new = self._make(np.arange(self._count, count))
@@ -79,8 +86,9 @@ class _Kept:
                         array[: self._count] = self._array[: self._count]
                     self._array = array
                 self._array[self._count : count] = new
+                self._known = np.append(self._known, new.any(axis=1))
                 self._count = count
-            return self._array[:count]
+            return self._array[:count], self._known[:count]
 
 
 def _sound(library: Library) -> Callable[[Rows], Floats]:
