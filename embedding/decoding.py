@@ -29,8 +29,9 @@ MIN_RATE, MAX_RATE = 1000, 768_000
 MAX_FRAMES = 2**40
 """Lengths from here on are a format's way of saying that it does not know."""
 
-BLOCK_SAMPLES = 1 << 16
-"""Samples (of all channels) read at a time where a file is read from its beginning."""
+BLOCK_SAMPLES = 1 << 12
+"""Samples (of all channels) read at a time where a file is read from its beginning. Few, since the
+block in which a damaged file ends is lost."""
 
 FFMPEG_SECONDS = 600
 """Longest time that ffmpeg is given for a file."""

@@ -282,6 +282,14 @@ class TestBadInput:
                 assert len(y) == 5 * RATE
                 assert np.abs(y).max() > 0.3
 
+    def test_no_more_than_a_moment_is_lost_where_a_recording_is_cut(self, recording) -> None:
+        # At one size a sample, so that half of the bytes are half of the time.
+        noise = np.random.default_rng(0).uniform(-1, 1, 4 * RATE)
+        path = recording("cut.flac", samples=noise)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        snippet = SnippetConfig(position="whole", seconds=0.1)
+        assert 17 <= len(audio.load_snippets(path, snippet, RATE)) <= 20
+
     @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
     def test_a_recording_cut_after_its_header_is_an_error(self, recording, extension: str) -> None:
         path = recording(f"stump.{extension}", seconds=20, rate=44100)
