@@ -50,10 +50,11 @@ def ensemble(sample_rate: int) -> Ensemble:
     time = np.arange(round(NOTE_SECONDS * sample_rate)) / sample_rate
     sounds, names, pitches = [], [], []
     for name, (lowest, highest) in RANGES.items():
+        envelopes = _envelopes(name, time)
         for pitch in range(lowest, highest + 1):
             frequency = 440 * 2 ** ((pitch - 69) / 12)
             if frequency < 0.4 * sample_rate:
-                sounds.append(_note(name, frequency, time, sample_rate))
+                sounds.append(_note(name, frequency, time, envelopes))
                 names.append(name)
                 pitches.append(pitch)
     for name in DRUMS:
@@ -66,38 +67,46 @@ def ensemble(sample_rate: int) -> Ensemble:
     return Ensemble((LEVEL * wet / size).astype(np.float32), tuple(names), np.array(pitches))
 
 
-def _note(name: str, frequency: float, time: Doubles, sample_rate: int) -> Doubles:
+def _envelopes(name: str, time: Doubles) -> Doubles:
+    """How loud each partial of an instrument is as time goes by: [PARTIALS, samples]."""
     number = np.arange(1.0, PARTIALS + 1)
+    levels, decays = {
+        "bass": (number**-2.0, 0.6 / np.sqrt(number)),
+        "pluck": (number**-1.5, 0.7 / number),
+        "strings": (number**-1.1, np.full(PARTIALS, 3.0)),
+        "lead": (1 / number, np.full(PARTIALS, 2.0)),
+    }[name]
+    return levels[:, None] * np.exp(-time / decays[:, None])
+
+
+def _note(name: str, frequency: float, time: Doubles, envelopes: Doubles) -> Doubles:
     match name:
         case "bass":
-            return _partials(frequency, number**-2.0, 0.6 / np.sqrt(number), time) * _attack(
-                time, 0.005
-            )
+            return _partials(frequency, envelopes, time) * _attack(time, 0.005)
         case "pluck":
-            return _partials(frequency, number**-1.5, 0.7 / number, time) * _attack(time, 0.003)
+            return _partials(frequency, envelopes, time) * _attack(time, 0.003)
         case "strings":
             # Two players a little apart in pitch.
-            decays = np.full(PARTIALS, 3.0)
-            pair = [_partials(frequency * f, number**-1.1, decays, time) for f in (0.997, 1.003)]
+            pair = [_partials(frequency * f, envelopes, time) for f in (0.997, 1.003)]
             return (pair[0] + pair[1]) * _attack(time, 0.06) * _until(time, 0.8)
         case _:
             # Driven, as an amplifier does.
-            buzz = _partials(frequency, 1 / number, np.full(PARTIALS, 2.0), time)
-            return np.tanh(3 * buzz) * _attack(time, 0.005) * _until(time, 0.45)
+            buzz = np.tanh(3 * _partials(frequency, envelopes, time))
+            return buzz * _attack(time, 0.005) * _until(time, 0.45)
 
 
-def _partials(frequency: float, levels: Doubles, decays: Doubles, time: Doubles) -> Doubles:
-    """A sum of partials, each with its level and its time of decay in seconds."""
+def _partials(frequency: float, envelopes: Doubles, time: Doubles) -> Doubles:
+    """A tone of partials with these envelopes, as far as the sample rate has room for them."""
     sample_rate = 1 / (time[1] - time[0])
     turn = np.exp(2j * np.pi * frequency * time)
     wheel = np.ones_like(turn)
     total = np.zeros_like(time)
-    for number, (level, decay) in enumerate(zip(levels, decays, strict=True), start=1):
+    for number, envelope in enumerate(envelopes, start=1):
         if number * frequency > 0.45 * sample_rate:
             break
         wheel *= turn
         # A phase of its own for each, or they would all meet in one peak.
-        total += level * np.exp(-time / decay) * (wheel * np.exp(1j * number)).imag
+        total += envelope * (wheel * np.exp(1j * number)).imag
     return total
 
 

@@ -43,7 +43,7 @@ def test_composition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     images = rng.random((12, 1, 128, 128), dtype=np.float32)
     config = EncoderConfig(
-        architecture="IC(5,5,4)PF(8)O", epochs=1, threads=1, snippet=SnippetConfig(seconds=1)
+        architecture="IC(5,5,4)PF(8)O", epochs=1, threads=1, snippet=SnippetConfig(seconds=0.5)
     )
     SongEncoder(config).fit(images, ["jazz", "pop", "rock"] * 4).save("encoder")
     names = run_blocks(ROOT / "docs" / "composition.md")

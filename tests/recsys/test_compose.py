@@ -42,7 +42,7 @@ SETTINGS = RecommenderConfig(
         "cold": {"als": 0.3, "fm": 0.3, "content": 0.4},
     },
 )
-FAST = ["--seconds", "1.5", "--steps", "80"]
+FAST = ["--seconds", "1.5", "--steps", "50"]
 
 
 @pytest.fixture(scope="module")
