@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib import resources
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from evaluation.genre_figures import folds_plot, labels_plot
 from evaluation.genre_scores import MEASURES
 from evaluation.genre_splits import SPLITS
 from evaluation.genre_study import BASELINE, NETWORK, PUBLISHED, GenreStudy
+from evaluation.page import render
 from evaluation.report_facts import confusion_rows
 
 SONGS = 2000
@@ -26,21 +26,6 @@ MEASURED = (*MEASURES, "window@1")
 
 def page(study: GenreStudy, facts: dict[str, Any]) -> str:
     """The page as text; ``facts`` are what is written as JSON beside it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates = resources.files("evaluation") / "templates"
-    style = "".join(
-        (templates / name).read_text(encoding="utf-8") for name in ("report.css", "genre.css")
-    )
     split = study.groups()[0][0]
     figures = {"folds": folds_plot(study), "labels": labels_plot(study, split)}
     context = {
@@ -69,13 +54,8 @@ def page(study: GenreStudy, facts: dict[str, Any]) -> str:
         "command": facts["command"],
         "versions": facts["versions"],
         "configuration": json.dumps(facts["configuration"], indent=2, ensure_ascii=False),
-        "style": Markup(style),
-        "script": Markup((templates / "report.js").read_text(encoding="utf-8")),
-        # A name such as "</script>" must not end the script it stands in.
-        "figures": Markup(json.dumps(figures).replace("<", "\\u003c")),
-        "plotly": Markup(get_plotlyjs()),
     }
-    return environment.get_template("genre.html").render(context)
+    return render("genre.html", context, figures, ("report.css", "genre.css"))
 
 
 def title(study: GenreStudy) -> str:

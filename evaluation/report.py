@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from evaluation.conclusions import cautions, number, summarise
 from evaluation.figures import Figure, Point, interval_plot, plane_plot
 from evaluation.genre import GenreResult
 from evaluation.metrics import ITEM_AUC
+from evaluation.page import render
 from evaluation.report_facts import (
     dataset_facts,
     exact_configuration,
@@ -73,28 +73,15 @@ def write_report(
 def _page(
     comparison: Comparison, genre: GenreResult | None, facts: dict[str, Any], noun: str
 ) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates = resources.files("evaluation") / "templates"
     tables = Tables(comparison, noun)
     charts, figures = _charts(tables)
     context = {
         "title": facts["title"],
         "summary": facts["summary"],
-        "notes": facts["notes"],
-        "cautions": facts["cautions"],
+        "cautions": [*facts["notes"], *facts["cautions"]],
         "command": facts["command"],
         "noun": noun,
-        "facts_line": facts_line(comparison, facts["created"]),
+        "byline": facts_line(comparison, facts["created"]),
         "unit": "users (for the item-wise AUC, over items)" if tables.cold else "users",
         "unit_short": "users or items" if tables.cold else "users",
         "level": f"{comparison.settings['confidence']:.0%}",
@@ -111,13 +98,8 @@ def _page(
         "genre": None if genre is None else genre_facts(genre),
         "provenance": provenance(comparison),
         "configuration": json.dumps(facts["configuration"], indent=2, ensure_ascii=False),
-        "style": Markup((templates / "report.css").read_text(encoding="utf-8")),
-        "script": Markup((templates / "report.js").read_text(encoding="utf-8")),
-        # A name such as "</script>" must not end the script it stands in.
-        "figures": Markup(json.dumps(figures).replace("<", "\\u003c")),
-        "plotly": Markup(get_plotlyjs()),
     }
-    return environment.get_template("report.html").render(context)
+    return render("report.html", context, figures, ("report.css",))
 
 
 def _charts(tables: Tables) -> tuple[list[dict[str, str]], dict[str, Figure]]:

@@ -4,12 +4,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from datasets.errors import DataError, InvalidArgumentError
-from recsys.commands.options import JsonFlag
+from recsys.commands.options import JsonFlag, read_object
 
 if TYPE_CHECKING:
     from embedding.config import EncoderConfig
@@ -113,15 +113,8 @@ def encoder_config(
     """
     from embedding.config import EncoderConfig
 
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise InvalidArgumentError(f"{path}: must hold a JSON object")
-        values = values.get("encoder", values)
+    values = {} if path is None else read_object(path)
+    values = values.get("encoder", values)
     given = {"architecture": architecture, "epochs": epochs, "threads": threads}
     values = {**values, "tags": (tag,), **{k: v for k, v in given.items() if v is not None}}
     try:

@@ -28,6 +28,17 @@ Recipe = Annotated[
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises InvalidArgumentError where it holds none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InvalidArgumentError(f"{path}: must hold a JSON object")
+    return values
+
+
 def recommender_config(
     path: Path | None,
     seed: int | None,
@@ -44,14 +55,7 @@ def recommender_config(
     from embedding.config import EncoderConfig
     from recsys.config import RecommenderConfig
 
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise InvalidArgumentError(f"{path}: must hold a JSON object")
+    values = {} if path is None else read_object(path)
     given = {"seed": seed, "threads": threads, "tracking": tracking}
     values |= {name: value for name, value in given.items() if value is not None}
     try:
