@@ -23,6 +23,7 @@ from datasets.columns import (
 from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
 from recsys import storage, tracking
+from recsys.arguments import History, check_k, plays_of, texts_of
 from recsys.audio_side import Heard, hear
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from embedding.recording_source import Source
 
 logger = logging.getLogger("coldtune")
-
-History = Sequence[str] | Mapping[str, float]
 
 
 class Onboarded(NamedTuple):
@@ -147,7 +146,7 @@ class Recommender:
         blocks = library.state.blocks
         vector, seen = None, np.empty(0, np.intp)
         if history is not None:
-            plays = _plays(history)
+            plays = plays_of(history)
             seen = library.rows(plays)
             vector = fold_in_user(library, seen, np.array(list(plays.values()), np.float32))
         elif (row := library.user_row(str(user_id))) is not None:
@@ -183,7 +182,7 @@ class Recommender:
         """
         library = self._fitted()
         filters = self._filters(k, exclude_seen, exclude, only)
-        users = np.array(_ids("user_ids", user_ids), dtype=object)
+        users = np.array(texts_of("user_ids", user_ids), dtype=object)
         rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
         parts, fallback = [no_hits()], []
         for start in range(0, len(users), _BATCH):
@@ -212,7 +211,7 @@ class Recommender:
         Raises UnknownItemError, and InvalidArgumentError where the item has nothing to compare.
         """
         library = self._fitted()
-        _check_k(k)
+        check_k(k)
         rows, scores = similar_rows(library, library.row(str(item_id)), k, by)
         return self._describe(rows, scores)
 
@@ -345,13 +344,13 @@ class Recommender:
     def _filters(
         self, k: int, exclude_seen: bool, exclude: Iterable[str], only: Iterable[str] | None
     ) -> Filters:
-        _check_k(k)
+        check_k(k)
         library = self._fitted()
         return Filters(
             k=int(k),
             exclude_seen=exclude_seen,
-            exclude=library.rows(_ids("exclude", exclude)),
-            only=None if only is None else library.rows(_ids("only", only)),
+            exclude=library.rows(texts_of("exclude", exclude)),
+            only=None if only is None else library.rows(texts_of("only", only)),
         )
 
     def _describe(self, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
@@ -372,37 +371,3 @@ class Recommender:
 
 _BATCH = 4096
 """Users ranked at once."""
-
-_PLAYS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
-"""Bounds of the plays of an item in a history."""
-
-
-def _check_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise InvalidArgumentError(f"k must be a whole number of at least 1, not {k!r}")
-
-
-def _ids(name: str, values: Iterable[str]) -> list[str]:
-    """Ids as texts: numbers as their digits, as a data set takes them."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InvalidArgumentError(f"{name} must be several ids, not {values!r}")
-    return [str(value) for value in values]
-
-
-def _plays(history: History) -> dict[str, float]:
-    """Plays of each item of a history."""
-    ids = _ids("history", history)
-    if not isinstance(history, Mapping):
-        return dict.fromkeys(ids, 1.0)
-    plays = {}
-    for item, given in zip(ids, history.values(), strict=True):
-        try:
-            weight = float(given)
-        except (TypeError, ValueError):
-            weight = np.nan
-        if not _PLAYS[0] <= weight <= _PLAYS[1]:
-            raise InvalidArgumentError(
-                f"history: plays of item {item!r} must be a positive number, not {given!r}"
-            )
-        plays[item] = weight
-    return plays
