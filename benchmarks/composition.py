@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
-from embedding.composition import CompositionConfig, compose, hear_again, write_sound
-from embedding.dreaming import dream
-from embedding.goals import labels
+from embedding.composition.dreaming import dream
+from embedding.composition.goals import labels
+from embedding.composition.notes import CompositionConfig, compose, hear_again, write_sound
 from embedding.hyperimage_config import Band
 
 WINDOW = 64

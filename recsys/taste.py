@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding import SongEncoder
-    from embedding.goals import LikenessGoal
-    from embedding.listener import Listener
+    from embedding.composition.goals import LikenessGoal
+    from embedding.composition.listener import Listener
 
 MARGIN = 0.1
 """How far above the best song of the catalogue to aim, in standard deviations of its scores."""
@@ -104,7 +104,7 @@ def song_likeness(library: Library, encoder: "SongEncoder", item_id: str) -> "Li
 
     Raises UnknownItemError, and InvalidArgumentError for an item without a recording.
     """
-    from embedding.goals import likeness
+    from embedding.composition.goals import likeness
 
     vectors, known = library.embeddings(library.rows([item_id]))
     if not known[0]:

@@ -11,7 +11,7 @@ from recsys.commands.options import JsonFlag
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.goals import Goal
+    from embedding.composition.goals import Goal
 
 METHODS = ("notes", "picture")
 
@@ -36,15 +36,15 @@ def compose(
     as_json: JsonFlag = False,
 ) -> None:
     """Compose music that is, to the network, of a genre, like a song, or to a listener's taste."""
-    from embedding.composition import (
+    from embedding.composition.dreaming import dream
+    from embedding.composition.notes import (
         CompositionConfig,
         check_sound_file,
         hear_again,
         write_sound,
     )
-    from embedding.composition import compose as compose_notes
-    from embedding.composition_picture import check_picture, draw_composition
-    from embedding.dreaming import dream
+    from embedding.composition.notes import compose as compose_notes
+    from embedding.composition.picture import check_picture, draw_composition
 
     if method not in METHODS:
         raise InvalidArgumentError(f"--method must be {' or '.join(METHODS)}, not {method!r}")
@@ -108,7 +108,7 @@ def _weights(genre: list[str]) -> dict[str, float]:
 def _encoder_and_goal(
     model: Path, weights: dict[str, float], like: str | None, user: str | None
 ) -> "tuple[SongEncoder, Goal]":
-    from embedding.goals import labels
+    from embedding.composition.goals import labels
     from embedding.storage import MANIFEST
     from recsys import storage
     from recsys.storage import load_encoder

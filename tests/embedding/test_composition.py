@@ -9,7 +9,11 @@ import torch
 
 from datasets.errors import InvalidArgumentError, NotFittedError
 from embedding import EncoderConfig, HyperImageConfig, SnippetConfig, SongEncoder
-from embedding.composition import (
+from embedding.composition.dreaming import dream, mel_rows, sound_of
+from embedding.composition.ensemble import ensemble
+from embedding.composition.goals import labels, likeness
+from embedding.composition.listener import Listener
+from embedding.composition.notes import (
     Composition,
     CompositionConfig,
     check_sound_file,
@@ -18,15 +22,11 @@ from embedding.composition import (
     hear_again,
     write_sound,
 )
-from embedding.composition_picture import draw_composition
-from embedding.dreaming import dream, mel_rows, sound_of
-from embedding.ensemble import ensemble
-from embedding.goals import labels, likeness
+from embedding.composition.openings import STEPS, opening
+from embedding.composition.picture import draw_composition
+from embedding.composition.score import Score, descend, snippet_of
 from embedding.hyperimage import hyperimage
 from embedding.hyperimage_config import Band
-from embedding.listener import Listener
-from embedding.openings import STEPS, opening
-from embedding.score import Score, descend, snippet_of
 
 RATE = 8000
 PICTURE = HyperImageConfig(

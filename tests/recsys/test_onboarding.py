@@ -167,7 +167,10 @@ def test_many_one_after_the_other_under_annoy(fit_quickly):
         ({"embedding": [[1], [1, 2]]}, "'new': is not numeric"),
         ({"embedding": None}, "give a recording or an embedding, one of them"),
         ({"recording": "a.mp3"}, "give a recording or an embedding, one of them"),
-        ({"recording": "a.mp3", "embedding": None}, "without recordings .* onboard with embedding="),
+        (
+            {"recording": "a.mp3", "embedding": None},
+            "without recordings .* onboard with embedding=",
+        ),
     ],
 )
 def test_refused_and_nothing_is_added(model, arguments, message):

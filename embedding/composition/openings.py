@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding.ensemble import DRUMS, RANGES, Ensemble
+from embedding.composition.ensemble import DRUMS, RANGES, Ensemble
 
 STEPS = 32
 """Sixteenth notes in a loop: two bars of four beats."""

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
+from embedding.composition.listener import Listener
 from embedding.encoder import SongEncoder
-from embedding.listener import Listener
 
 Array = NDArray[np.float32]
 

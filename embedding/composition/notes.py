@@ -1,10 +1,10 @@
 """Composition: backward propagation from what a song is to be like to its sound.
 
 US 2018/0276540 A1, paragraph 62, goes from a label back to a hyper-image, and from that to sound;
-:mod:`embedding.dreaming` does so. But few pictures are pictures of a sound, and a network seldom
-hears in the sound what it saw in the picture. Here the gradient goes one step further back, through
-the transforms to the notes of a small ensemble: what is composed is a sound from the start, and a
-picture of it exists by definition.
+:mod:`embedding.composition.dreaming` does so. But few pictures are pictures of a sound, and a
+network seldom hears in the sound what it saw in the picture. Here the gradient goes one step further
+back, through the transforms to the notes of a small ensemble: what is composed is a sound from the
+start, and a picture of it exists by definition.
 """
 
 import tempfile
@@ -20,16 +20,16 @@ from pydantic import Field
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.settings import Settings
+from embedding.composition.ensemble import ensemble
+from embedding.composition.goals import Goal
+from embedding.composition.listener import Listener
+from embedding.composition.openings import opening
+from embedding.composition.score import Score, descend, snippet_of
 from embedding.devices import limited_threads
 from embedding.encoder import SongEncoder
-from embedding.ensemble import ensemble
 from embedding.extraction import extract
-from embedding.goals import Goal
-from embedding.listener import Listener
 from embedding.microphone import FORMATS
-from embedding.openings import opening
 from embedding.progress import progress_bar
-from embedding.score import Score, descend, snippet_of
 from embedding.torch_hyperimage import hyperimages
 
 Array = NDArray[np.float32]

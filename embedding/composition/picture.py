@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
-from embedding.composition import Composition
+from embedding.composition.ensemble import DRUMS, RANGES
+from embedding.composition.notes import Composition
+from embedding.composition.openings import STEPS
+from embedding.composition.score import INAUDIBLE, Score
 from embedding.config import HyperImageConfig
-from embedding.ensemble import DRUMS, RANGES
-from embedding.openings import STEPS
 from embedding.pictures_panels import draw_hyperimage
-from embedding.score import INAUDIBLE, Score
 
 FORMATS = (".png", ".pdf", ".svg")
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embedding.ensemble import Ensemble
-from embedding.openings import STEPS, Opening
+from embedding.composition.ensemble import Ensemble
+from embedding.composition.openings import STEPS, Opening
 
 INAUDIBLE = 45.0
 """Decibels below the loudest note at which a note is left out of the finished score."""

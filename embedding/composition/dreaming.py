@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
 from embedding import filters
-from embedding.composition import Composition, CompositionConfig, finished
+from embedding.composition.goals import Goal
+from embedding.composition.listener import Listener
+from embedding.composition.notes import Composition, CompositionConfig, finished
+from embedding.composition.score import descend
 from embedding.config import HyperImageConfig
 from embedding.devices import limited_threads
 from embedding.encoder import SongEncoder
-from embedding.goals import Goal
 from embedding.hyperimage_bands import TOP_DB
-from embedding.listener import Listener
 from embedding.progress import progress_bar
-from embedding.score import descend
 
 Array = NDArray[np.float32]
 
