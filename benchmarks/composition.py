@@ -1,12 +1,14 @@
 """How well compositions meet their label, over all labels of an encoder and several seeds.
 
-    python benchmarks/composition.py ENCODER [--judge OTHER_ENCODER] [--seeds 0,1,2] [--sounds DIR]
+    python benchmarks/composition.py demo/catalogue [--seeds 0,1,2] [--sounds DIR]
     python benchmarks/composition.py ../shared/data/gtzan-logmel [--seeds 0]
+    python benchmarks/composition.py ENCODER [--judge OTHER_ENCODER]
 
-ENCODER is a folder that SongEncoder.save wrote (of a saved model: MODEL/g-*/encoder), or one with
-log-mel images of real music (uint8, 128 mel bands, 12.9 columns a second, and their genres): the
-network and the judge are then trained on 5 s windows of those, and what the network makes of the
-middle of each real clip is printed first. For each label and seed, and both ways of composing:
+The folder is a data set, whose recordings train the network and the judge; or one with log-mel
+images of real music (uint8, 128 mel bands, 12.9 columns a second, and their genres): both are then
+trained on 5 s windows of those, and what the network makes of the middle of each real clip is
+printed first; or one that SongEncoder.save wrote (of a saved model: MODEL/g-*/encoder). For each
+label and seed, and both ways of composing:
 
 - picture: probability of the label for the composed hyper-image
 - sound: for the rendered sound by the whole path: written to a file, decoded, cut, hyper-image, CNN
@@ -25,12 +27,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
 from embedding.composition.dreaming import dream
 from embedding.composition.goals import labels
 from embedding.composition.notes import CompositionConfig, compose, hear_again, write_sound
 from embedding.hyperimage_config import Band
+from embedding.storage import MANIFEST
+from recsys.audio_side import train_encoder
 
 WINDOW = 64
 """Columns of log-mel images in 5 s."""
@@ -40,17 +45,26 @@ WAYS = {"notes": compose, "patent": dream}
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("encoder", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--judge", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--sounds", type=Path, help="folder to write the sounds to")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if is_arrays(arguments.encoder):
-        encoder, judge = trained(arguments.encoder, seed=0), trained(arguments.encoder, seed=1)
-        print_real(arguments.encoder, encoder)
+    folder = arguments.folder
+    judge: SongEncoder | None
+    if is_arrays(folder):
+        encoder, judge = trained(folder, seed=0), trained(folder, seed=1)
+        print_real(folder, encoder)
+    elif not (folder / MANIFEST).is_file():
+        encoder, judge = (
+            train_encoder(
+                load_folder(folder), EncoderConfig(seed=seed, threads=1), workers=1, progress=True
+            )
+            for seed in (0, 1)
+        )
     else:
-        encoder = SongEncoder.load(arguments.encoder)
+        encoder = SongEncoder.load(folder)
         judge = SongEncoder.load(arguments.judge) if arguments.judge else None
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
