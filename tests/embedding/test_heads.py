@@ -29,15 +29,16 @@ def accuracy(encoder: SongEncoder, images, wanted, tag: str | None = None) -> fl
     return float((classes[probability.argmax(axis=1)] == wanted).mean())
 
 
-class TestSeveralTags:
-    @pytest.fixture(scope="class")
-    def encoder(self) -> SongEncoder:
-        images, genre, mood = pictures(200)
-        moods = MOODS[mood].astype(object)
-        moods[::4] = ""  # unknown of some
-        labels = {"genre": GENRES[genre], "mood": moods}
-        return SongEncoder(CONFIG.replace(tags=("genre", "mood"))).fit(images, labels)
+@pytest.fixture(scope="module")
+def encoder() -> SongEncoder:
+    images, genre, mood = pictures(200)
+    moods = MOODS[mood].astype(object)
+    moods[::4] = ""  # unknown of some
+    labels = {"genre": GENRES[genre], "mood": moods}
+    return SongEncoder(CONFIG.replace(tags=("genre", "mood"))).fit(images, labels)
 
+
+class TestSeveralTags:
     def test_one_trunk_tells_both(self, encoder: SongEncoder) -> None:
         images, genre, mood = pictures(100, seed=1)
         assert accuracy(encoder, images, GENRES[genre]) > 0.9
@@ -133,14 +134,15 @@ class TestRecipes:
             EncoderConfig.recipe("baroque")  # type: ignore[arg-type]
 
 
-class TestFineTuning:
-    @pytest.fixture(scope="class")
-    def trained(self, tmp_path_factory) -> object:
-        images, genre, _ = pictures(200)
-        folder = tmp_path_factory.mktemp("encoder")
-        SongEncoder(CONFIG).fit(images, GENRES[genre]).save(folder)
-        return folder
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> object:
+    images, genre, _ = pictures(200)
+    folder = tmp_path_factory.mktemp("encoder")
+    SongEncoder(CONFIG).fit(images, GENRES[genre]).save(folder)
+    return folder
 
+
+class TestFineTuning:
     def test_a_new_class_is_learned_and_the_old_ones_are_kept(self, trained) -> None:
         encoder = SongEncoder.load(trained)
         images, genre, _ = pictures(200, seed=3, genres=4)
