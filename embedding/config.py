@@ -107,6 +107,10 @@ class EncoderConfig(Settings):
     augmentation: AugmentationConfig = AugmentationConfig()
     """How training images are changed at random."""
 
+    standardise: Literal["image", "training"] = "image"
+    """What is taken off each image first, and divided by: its own mean and deviation, so that
+    loudness and contrast say nothing, or those of all training images."""
+
     window: int | None = Field(default=None, ge=8)
     """Columns that the network sees at a time. Wider images give a random window in every epoch of
     the training, and the mean over evenly spaced, half overlapping windows afterwards. None: the

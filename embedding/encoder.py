@@ -253,9 +253,7 @@ class SongEncoder:
         channels, height, width = document["image_shape"]
         encoder.image_shape_ = (channels, height, width)
         sizes = [len(encoder.heads_[tag]) for tag in encoder.config.tags]
-        encoder._network = restore_network(
-            encoder.config.architecture, encoder.image_shape_, sizes, weights
-        )
+        encoder._network = restore_network(encoder.config, encoder.image_shape_, sizes, weights)
         return encoder
 
     def digest(self) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,30 @@ from embedding.architecture import (
 
 
 class Standardise(nn.Module):
-    """Each image less its mean, divided by its deviation, as in the TensorFlow CIFAR-10 tutorial.
+    """Images less a mean, divided by a deviation: each image's own, or those of all that trained.
 
-    Loudness and contrast say no genre; and nothing is learned from other images that could leak.
+    Its own, as in the TensorFlow CIFAR-10 tutorial: then loudness and contrast say nothing.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, of: Literal["image", "training"]) -> None:
+        super().__init__()
+        self.of = of
+        if of == "training":
+            self.register_buffer("mean", torch.zeros(()))
+            self.register_buffer("deviation", torch.ones(()))
+
+    def learn(self, mean: float, deviation: float) -> None:
+        """Take the mean and the deviation of the training images."""
+        self.mean.fill_(mean)
+        self.deviation.fill_(max(deviation, 1e-6))
+
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, channels, height, width]; an image without contrast becomes zero."""
+        """x: [n, channels, height, width]; an image without contrast becomes constant."""
+        if self.of == "training":
+            return (x - self.mean) / self.deviation
         centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         # A constant image leaves rounding errors, which must not be blown up.
@@ -117,13 +134,18 @@ class SongNetwork(nn.Module):
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
         n_classes: number of outputs of each head.
+        standardise: by the mean and deviation of each image, or of the training images.
     """
 
     def __init__(
-        self, architecture: Architecture, image_shape: Shape, n_classes: Sequence[int]
+        self,
+        architecture: Architecture,
+        image_shape: Shape,
+        n_classes: Sequence[int],
+        standardise: Literal["image", "training"] = "image",
     ) -> None:
         super().__init__()
-        self.standardise = Standardise()
+        self.standardise = Standardise(standardise)
         shapes = [image_shape, *architecture.shapes(*image_shape)]
         self.trunk = nn.Sequential(*_modules(architecture.layers, shapes))
         self.heads = nn.ModuleList(nn.Linear(architecture.dimension, n) for n in n_classes)

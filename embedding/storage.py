@@ -18,6 +18,7 @@ from datasets.errors import ArtifactError
 from datasets.files import atomic_write, file_digest, write_text
 
 if TYPE_CHECKING:
+    from embedding.config import EncoderConfig
     from embedding.network import SongNetwork
 
 FORMAT_VERSION = 2
@@ -99,7 +100,10 @@ def load(folder: Path) -> tuple[dict[str, Any], Weights]:
 
 
 def restore_network(
-    architecture: str, image_shape: tuple[int, int, int], n_classes: list[int], weights: Weights
+    config: EncoderConfig,
+    image_shape: tuple[int, int, int],
+    n_classes: list[int],
+    weights: Weights,
 ) -> SongNetwork:
     """The network with saved weights, ready to embed."""
     import torch
@@ -107,7 +111,7 @@ def restore_network(
     from embedding.network import SongNetwork
     from embedding.notation import parse
 
-    network = SongNetwork(parse(architecture), image_shape, n_classes)
+    network = SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()

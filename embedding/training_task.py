@@ -48,10 +48,25 @@ class Training:
         width, _ = windows(self.images, self.config.window)
         shape = (*self.images.shape[1:3], width)
         network = SongNetwork(
-            parse(self.config.architecture), shape, [len(t.classes) for t in self.targets]
+            parse(self.config.architecture),
+            shape,
+            [len(t.classes) for t in self.targets],
+            self.config.standardise,
         )
         if self.before is None:
             initialise(network, self.config.seed)
+            if self.config.standardise == "training":
+                network.standardise.learn(*self._level())
         else:
             network.load_state_dict(self.before.weights)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _level(self) -> tuple[float, float]:
+        """Mean and deviation of the images that train; those held out have no part in it."""
+        total = squares = 0.0
+        rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
+        for row in rows:
+            image = self.images[row].astype(np.float64)
+            total, squares = total + image.mean(), squares + np.square(image).mean()
+        mean = total / len(rows)
+        return mean, float(np.sqrt(max(0.0, squares / len(rows) - mean**2)))

@@ -2,9 +2,9 @@
 
 US 2018/0276540 A1, paragraph 62, goes from a label back to a hyper-image, and from that to sound;
 :mod:`embedding.composition.dreaming` does so. But few pictures are pictures of a sound, and a
-network seldom hears in the sound what it saw in the picture. Here the gradient goes one step further
-back, through the transforms to the notes of a small ensemble: what is composed is a sound from the
-start, and a picture of it exists by definition.
+network seldom hears in the sound what it saw in the picture. Here the gradient goes one step
+further back, through the transforms to the notes of a small ensemble: what is composed is a sound
+from the start, and a picture of it exists by definition.
 """
 
 import tempfile

@@ -226,6 +226,7 @@ MODERN = CONFIG.replace(
     weight_decay=0.01,
     label_smoothing=0.1,
     averaging=0.9,
+    standardise="training",
     augmentation=AugmentationConfig(equaliser=0.2, time_mask=0.2, row_mask=0.1, masks=2, mixup=0.3),
     window=16,
 )

@@ -6,6 +6,7 @@ import pytest
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from embedding import AugmentationConfig, EncoderConfig, SongEncoder
 from embedding.devices import inference_device
+from embedding.holdout import choose_validation
 
 CONFIG = EncoderConfig(architecture="IC(2,5,8)PF(24)F(12)O", epochs=10, batch_size=16, threads=1)
 GENRES = np.array(["blues", "jazz", "rock"])
@@ -85,6 +86,19 @@ def test_several_values_at_once() -> None:
     assert (probability[:, [0, 2, 3]].argmax(axis=1) == genre).mean() > 0.9
     assert ((probability[:, 4] > 0.5) == (mood == 1)).mean() > 0.9
     np.testing.assert_allclose(probability.sum(axis=1), 2, atol=0.6)
+
+
+def test_standardising_by_training_leaves_out_what_validates(tmp_path) -> None:
+    images, genre, _ = pictures(60)
+    config = CONFIG.replace(standardise="training", validation_fraction=0.3, epochs=1)
+    encoder = SongEncoder(config).fit(images, GENRES[genre])
+    held_out = choose_validation(genre, np.arange(60), 0.3, 0)
+    rest = np.setdiff1d(np.arange(60), held_out)
+    learned = encoder.torch_module().standardise
+    assert learned.mean.item() == pytest.approx(images[rest].mean(), abs=1e-4)
+    assert learned.deviation.item() == pytest.approx(images[rest].std(), abs=1e-4)
+    encoder.save(tmp_path)
+    np.testing.assert_array_equal(SongEncoder.load(tmp_path).embed(images), encoder.embed(images))
 
 
 class TestWideImages:

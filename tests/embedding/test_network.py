@@ -7,6 +7,7 @@ from embedding.network import (
     L2Pool,
     LocalResponseNorm,
     SongNetwork,
+    Standardise,
     initialise,
     with_more_outputs,
 )
@@ -105,3 +106,11 @@ def test_more_outputs_leave_the_old_ones_alone() -> None:
     torch.testing.assert_close(large.scores(x)[0][:, :2], small.scores(x)[0])
     torch.testing.assert_close(large.scores(x)[1], small.scores(x)[1])
     assert (large.scores(x)[0][:, 2:] == 0).all()
+
+
+def test_an_image_is_standardised_by_itself_or_by_what_trained() -> None:
+    x = torch.tensor([[1.0, 3.0], [1.0, 3.0]])[None, None]
+    assert Standardise("image")(x).flatten().tolist() == [-1, 1, -1, 1]
+    by_training = Standardise("training")
+    by_training.learn(mean=2.0, deviation=0.5)
+    assert by_training(x).flatten().tolist() == [-2, 2, -2, 2]
