@@ -6,12 +6,21 @@ explains the notation that ``str`` of an architecture gives.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from datasets.errors import InvalidArgumentError
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
 PoolingKind = Literal["P", "A", "N"]
+
+
+class Window(NamedTuple):
+    """What a layer looks at at a time, in (rows, columns)."""
+
+    span: Pair
+    stride: Pair
+    padding: Pair
 
 
 @dataclass(frozen=True)
@@ -25,14 +34,13 @@ class Convolution:
     given_padding: int | None = None
 
     @property
-    def span(self) -> int:
-        """Rows that the receptive field spans: with dilation x, x · (field - 1) + 1."""
-        return self.dilation * (self.field - 1) + 1
-
-    @property
-    def padding(self) -> int:
-        """Zeros added on each side; (span - 1) // 2 where nothing else was asked for."""
-        return (self.span - 1) // 2 if self.given_padding is None else self.given_padding
+    def window(self) -> Window:
+        """Size, step and padding in both directions; the receptive field spans
+        dilation · (field - 1) + 1, and (span - 1) // 2 zeros are added where nothing else is asked
+        for."""
+        span = self.dilation * (self.field - 1) + 1
+        padding = (span - 1) // 2 if self.given_padding is None else self.given_padding
+        return Window((span, span), (self.stride, self.stride), (padding, padding))
 
     def __str__(self) -> str:
         dilation = f",x{self.dilation}" if self.dilation != 1 else ""
@@ -42,28 +50,32 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Pooling:
-    """``P`` maximum, ``A`` average, ``N`` L2 norm of a square field; by itself 3 x 3, stride 2."""
+    """``P`` maximum, ``A`` average, ``N`` L2 norm of a field; by itself 3 x 3, stride 2."""
 
     kind: PoolingKind = "P"
     stride: int = 2
     field: int = 3
     given_padding: int | None = None
+    stride_columns: int | None = None
+    """Step along the columns where it is another than along the rows."""
+    field_columns: int | None = None
+    """Columns of the field where they are not as many as its rows."""
 
     @property
-    def span(self) -> int:
-        """Rows that the field spans."""
-        return self.field
-
-    @property
-    def padding(self) -> int:
-        """Rows added on each side, which no pooling counts; (field - 1) // 2 by itself."""
-        return (self.field - 1) // 2 if self.given_padding is None else self.given_padding
+    def window(self) -> Window:
+        """Size, step and padding, (field - 1) // 2 by itself; no pooling counts what is added."""
+        span = (self.field, self.field_columns or self.field)
+        stride = (self.stride, self.stride_columns or self.stride)
+        given = self.given_padding
+        rows, columns = ((size - 1) // 2 if given is None else given for size in span)
+        return Window(span, stride, (rows, columns))
 
     def __str__(self) -> str:
-        if (self.stride, self.field, self.given_padding) == (2, 3, None):
+        if self == Pooling(self.kind):
             return self.kind
+        stride = _pair(self.stride, self.stride_columns)
         padding = "" if self.given_padding is None else f",p{self.given_padding}"
-        return f"{self.kind}({self.stride},{self.field}{padding})"
+        return f"{self.kind}({stride},{_pair(self.field, self.field_columns)}{padding})"
 
 
 @dataclass(frozen=True)
@@ -174,9 +186,9 @@ class Architecture:
         return tuple(rows)
 
 
-def output_size(size: int, layer: Spatial) -> int:
+def output_size(size: int, span: int, stride: int, padding: int) -> int:
     """(N - F + 2P) / S + 1, rounded down: rows that are left of ``size`` rows (paragraph 55)."""
-    return (size - layer.span + 2 * layer.padding) // layer.stride + 1
+    return (size - span + 2 * padding) // stride + 1
 
 
 def output_shape(layer: Layer, shape: Shape) -> Shape:
@@ -188,7 +200,7 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             return (2 * shape[0],)
         case Convolution() | Pooling():
             depth = layer.depth if isinstance(layer, Convolution) else shape[0]
-            return (depth, *(output_size(size, layer) for size in shape[1:]))
+            return (depth, *map(output_size, shape[1:], *layer.window))
         case _:
             return shape
 
@@ -208,12 +220,18 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int]:
             return 0, 0
 
 
-def _check_fits(layer: Spatial, number: int, shape: Shape, image: tuple[int, int]) -> None:
+def _check_fits(layer: Spatial, number: int, shape: Shape, image: Pair) -> None:
     # With the padding any map gives an output; one that is no larger than the padding on one
     # side would be mostly made of zeros.
-    needed = max(layer.padding + 1, layer.span - 2 * layer.padding)
-    if min(shape[1:]) < needed:
+    span, _, padding = layer.window
+    needed = [max(p + 1, f - 2 * p) for f, p in zip(span, padding, strict=True)]
+    if shape[1] < needed[0] or shape[2] < needed[1]:
         raise InvalidArgumentError(
             f"an image of {image[0]} x {image[1]} is too small for the network: layer {number}, "
-            f"{layer}, receives {shape[1]} x {shape[2]} and needs at least {needed} x {needed}"
+            f"{layer}, receives {shape[1]} x {shape[2]} and needs at least "
+            f"{needed[0]} x {needed[1]}"
         )
+
+
+def _pair(rows: int, columns: int | None) -> str:
+    return str(rows) if columns is None else f"{rows}x{columns}"

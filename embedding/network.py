@@ -17,6 +17,7 @@ from embedding.architecture import (
     GlobalPooling,
     Layer,
     Normalisation,
+    Pair,
     Pooling,
     Shape,
 )
@@ -102,10 +103,10 @@ class _LocalResponseNorm(torch.autograd.Function):
 class L2Pool(nn.Module):
     """Root of the sum of squares of each field, zeros around the image."""
 
-    def __init__(self, field: int, stride: int, padding: int) -> None:
+    def __init__(self, field: Pair, stride: Pair, padding: Pair) -> None:
         super().__init__()
         self.mean = nn.AvgPool2d(field, stride, padding, count_include_pad=True)
-        self.count = field * field
+        self.count = math.prod(field)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [n, channels, height, width]."""
@@ -212,13 +213,13 @@ def _modules(layers: Sequence[Layer], shapes: Sequence[Shape]) -> Iterator[nn.Mo
 def _module(layer: Layer, shape: Shape) -> Iterator[nn.Module]:
     match layer:
         case Convolution(stride, field, depth, dilation):
-            yield nn.Conv2d(shape[0], depth, field, stride, layer.padding, dilation)
-        case Pooling("P", stride, field):
-            yield nn.MaxPool2d(field, stride, layer.padding)
-        case Pooling("A", stride, field):
-            yield nn.AvgPool2d(field, stride, layer.padding, count_include_pad=False)
-        case Pooling("N", stride, field):
-            yield L2Pool(field, stride, layer.padding)
+            yield nn.Conv2d(shape[0], depth, field, stride, layer.window.padding, dilation)
+        case Pooling("P"):
+            yield nn.MaxPool2d(*layer.window)
+        case Pooling("A"):
+            yield nn.AvgPool2d(*layer.window, count_include_pad=False)
+        case Pooling("N"):
+            yield L2Pool(*layer.window)
         case Normalisation():
             yield LocalResponseNorm(shape[0])
         case BatchNormalisation():

@@ -8,7 +8,7 @@ US 2018/0276540 A1, paragraphs 54, 67 and 70 (Fig. 8); layers in any order and n
                     ``C(s,f,d,x2)`` dilated by 2, ``C(s,f,d,p0)`` padded by 0
 ``L``               local response normalisation across channels
 ``P``               maximum pooling, 3 x 3 with stride 2. ``P(s,f)``: stride s, field f;
-                    ``P(s,f,p0)`` padded by 0
+                    ``P(s,f,p0)`` padded by 0; ``P(2x1,3x1)``: rows x columns
 ``A``, ``N``        average pooling and L2-norm pooling, with numbers as ``P``
 ``F(n)``            fully connected layer of n units; then ReLU
 ``O``               output: one score a class; last
@@ -107,13 +107,17 @@ class _Reader:
     def pooling(self, kind: str) -> Pooling:
         if self.peek() != "(":
             return Pooling(kind)  # type: ignore[arg-type]
-        stride, field = self.numbers(("stride", "field"))
+        self.expect("(", "'(' and stride, field")
+        stride, stride_columns = self.pair("stride")
+        self.expect(",", "',' and the field")
+        field, field_columns = self.pair("field")
         at = self.at + 2
         padding = self.optional("p", "padding", least=0)
-        if padding is not None and padding > field // 2:
-            raise self.error(at, f"a padding of at most half the field, {field // 2}")
+        most = min(field, field_columns or field) // 2
+        if padding is not None and padding > most:
+            raise self.error(at, f"a padding of at most half the field, {most}")
         self.expect(")", "')' after the field, or ',p' and a padding")
-        return Pooling(kind, stride, field, padding)  # type: ignore[arg-type]
+        return Pooling(kind, stride, field, padding, stride_columns, field_columns)  # type: ignore[arg-type]
 
     def numbers(self, names: tuple[str, ...]) -> list[int]:
         """Numbers after '(' and between commas; what follows the last is left to the caller."""
@@ -124,6 +128,14 @@ class _Reader:
                 self.expect(",", f"',' and the {name}")
             values.append(self.number(name))
         return values
+
+    def pair(self, name: str) -> tuple[int, int | None]:
+        """``2``, or ``2x1`` for rows and columns."""
+        rows = self.number(name)
+        if self.peek() != "x":
+            return rows, None
+        self.at += 1
+        return rows, self.number(f"columns of the {name}")
 
     def optional(self, letter: str, name: str, least: int) -> int | None:
         """The number of ``,<letter><number>`` if that comes next."""

@@ -63,9 +63,10 @@ anywhere = st.one_of(
 
 @st.composite
 def poolings(draw: st.DrawFn) -> Pooling:
-    field = draw(numbers)
-    padding = draw(st.none() | st.integers(0, field // 2))
-    return Pooling(draw(st.sampled_from("PAN")), draw(numbers), field, padding)
+    field, columns = draw(numbers), draw(st.none() | numbers)
+    padding = draw(st.none() | st.integers(0, min(field, columns or field) // 2))
+    kind, stride = draw(st.sampled_from("PAN")), draw(numbers)
+    return Pooling(kind, stride, field, padding, draw(st.none() | numbers), columns)
 
 
 on_images = st.one_of(
@@ -125,6 +126,15 @@ def test_sizes_by_hand_and_in_the_network(text: str, size: int, expected: int) -
     assert network.trunk[0](torch.zeros(1, 3, size, size)).shape[2:] == (expected, expected)
 
 
+def test_a_pooling_of_rows_alone() -> None:
+    # Rows (20 - 2) / 2 + 1 = 10, columns (20 - 1) / 1 + 1 = 20; (20 - 3 + 2) / 2 + 1 = 10 and
+    # (20 - 5 + 4) / 4 + 1 = 5.
+    for text, expected in (("IA(2x1,2x1)F(2)O", (10, 20)), ("IN(2x4,3x5)F(2)O", (10, 5))):
+        assert parse(text).shapes(3, 20, 20)[0] == (3, *expected)
+        network = SongNetwork(parse(text), (3, 20, 20), [2])
+        assert network.trunk[0](torch.zeros(1, 3, 20, 20)).shape[2:] == expected
+
+
 def test_parameters_and_multiply_adds_by_hand() -> None:
     network = "IC(2,3,4)BLP(2,2)GD(10)F(5)BO"
     report = parse(network).report(1, 8, 8, outputs=3)
@@ -166,6 +176,8 @@ def test_parameters_and_multiply_adds_by_hand() -> None:
         ("IC(1,5,8,p)F(1)O", 11, "the padding, a whole number from 0"),
         ("IC(1,5,8,q2)F(1)O", 9, "',x' or ',p'"),
         ("IP(2,3,p2)F(1)O", 9, "at most half the field, 1"),
+        ("IP(2x,3)F(1)O", 6, "columns of the stride"),
+        ("IP(2,4x2,p2)F(1)O", 11, "at most half the field, 1"),
         ("IGC(1,3,4)F(1)O", 3, "no image is left"),
         ("IGO", 3, "an F"),
         ("ID(100)F(1)O", 4, "per cent of a dropout, from 1 to 99"),

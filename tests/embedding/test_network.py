@@ -64,13 +64,13 @@ def test_initial_weights_come_from_the_seed_and_leave_torchs_generator_alone() -
 def test_l2_norm_pooling_by_hand() -> None:
     x = torch.tensor([[3.0, 4.0], [0.0, 12.0]])[None, None]
     # The root of 9 + 16 + 0 + 144; with a padding of 1 and steps of 2 each corner stands alone.
-    assert L2Pool(2, 2, 0)(x).item() == pytest.approx(13)
-    assert L2Pool(2, 2, 1)(x)[0, 0].tolist() == [
+    assert L2Pool((2, 2), (2, 2), (0, 0))(x).item() == pytest.approx(13)
+    assert L2Pool((2, 2), (2, 2), (1, 1))(x)[0, 0].tolist() == [
         pytest.approx([3, 4]),
         pytest.approx([0, 12], abs=1e-5),
     ]
     zero = torch.zeros(1, 1, 4, 4, requires_grad=True)
-    L2Pool(2, 2, 0)(zero).sum().backward()
+    L2Pool((2, 2), (2, 2), (0, 0))(zero).sum().backward()
     assert torch.isfinite(zero.grad).all()
 
 
