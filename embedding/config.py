@@ -18,7 +18,8 @@ PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """The patent's best network (US 2018/0276540 A1, paragraph 67, Fig. 9A)."""
 
 MODERN_ARCHITECTURE = (
-    "IA(2x1,2x1)C(1,3,32)BP(2,2)C(1,3,64)BP(2,2)C(1,3,128)BP(2,2)C(1,3,256)BP(2,2)GD(20)F(192)D(20)O"
+    "IA(2x1,2x1)C(1,3,32)BP(2,2)C(1,3,64)BP(2,2)C(1,3,128)BP(2,2)C(1,3,256)BP(2,2)"
+    "GD(20)F(192)D(20)O"
 )
 """Four 3 x 3 convolutions with batch normalisation, pooled over the whole picture: small, so that
 it can see the images many times."""
