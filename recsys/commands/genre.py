@@ -60,8 +60,10 @@ def genre_cv(
     from datasets.files import cache_folder
     from evaluation.genre_report import check_folder, write_study
     from evaluation.genre_running import affordable_jobs, run_study
+    from evaluation.genre_splits import check_split
 
     settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
+    splits = [check_split(name.strip()).name for name in split.split(",")]
     if out is not None:
         check_folder(out)  # now, and not when everything is measured
     named = {"images": images, "ids": ids, "labels": labels, "groups": groups}
@@ -76,7 +78,7 @@ def genre_cv(
     study = run_study(
         material,
         settings,
-        splits=[name.strip() for name in split.split(",")],
+        splits=splits,
         folds=folds,
         seeds=seeds,
         seed=seed,
