@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
 from embedding.config import EncoderConfig
+from embedding.extraction import available_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -68,11 +69,14 @@ def to_tensor(images: NDArray[Any]) -> Tensor:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use ``threads`` threads (0: as many as it does already) inside the block."""
+    """Let PyTorch use ``threads`` threads inside the block.
+
+    0: as many as it does already, and no more than there are cores: PyTorch does not know of a
+    container's quota.
+    """
     before = torch.get_num_threads()
     try:
-        if threads:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or min(before, available_cores()))
         yield
     finally:
         torch.set_num_threads(before)

@@ -1,6 +1,5 @@
 """Recordings to hyper-images on all cores, with a cache on disk."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -186,7 +185,7 @@ def _images_or_reason(job: _Job) -> Array | str:
 
 
 def available_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Processor cores this process may use: its affinity, and the quota of its container."""
+    from loky import cpu_count
+
+    return int(cpu_count())

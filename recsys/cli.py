@@ -43,6 +43,9 @@ def main() -> None:
         # A title that the terminal's encoding does not have is no reason to stop.
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Threads that wait for work sleep: on a machine that does other things as well, threads that
+    # spin take the time of those that work (docs/decisions.md). Read when OpenMP is loaded, later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # What a tracker that does not answer has to say is one line, and ours.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
