@@ -47,7 +47,7 @@ class Knowledge:
     """How many classes of each tag, the first ones, it knows."""
 
     keep: float
-    """Weight of the divergence from what it says of images (Learning without Forgetting, Li and
+    """Weight of the loss against what it says of images (Learning without Forgetting, Li and
     Hoiem 2016)."""
 
 

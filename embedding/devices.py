@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
 from embedding.config import EncoderConfig
-from embedding.extraction import available_cores
+from embedding.cores import available_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

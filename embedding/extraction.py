@@ -15,6 +15,7 @@ from datasets.files import file_digest
 from embedding.audio import snippets_of
 from embedding.collecting import Collected
 from embedding.config import HyperImageConfig, SnippetConfig
+from embedding.cores import available_cores
 from embedding.hyperimage import hyperimage
 from embedding.pool import Crashed, in_processes
 from embedding.progress import progress_bar
@@ -182,10 +183,3 @@ def _images_or_reason(job: _Job) -> Array | str:
         # Whatever else an odd file brings about, it must not cost the other thousand.
         return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
     return images
-
-
-def available_cores() -> int:
-    """Processor cores this process may use: its affinity, and the quota of its container."""
-    from loky import cpu_count
-
-    return int(cpu_count())

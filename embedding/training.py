@@ -21,7 +21,7 @@ from embedding import checkpoints, optimisation
 from embedding.augmentation import mixing, training_batch, windows
 from embedding.checkpoints import Epoch, Progress, State
 from embedding.devices import limited_threads, make_fabric, to_tensor
-from embedding.losses import losses
+from embedding.losses import losses, probabilities
 from embedding.network import SongNetwork
 from embedding.progress import progress_bar
 from embedding.training_task import Training
@@ -204,8 +204,12 @@ class _Run:
         if self.teacher is not None:
             before = self.training.before
             assert before is not None
-            wanted_scores = self.teacher.scores(images)
-            total = total + before.keep * _divergence(wanted_scores, scores, before.classes)
+            with torch.no_grad():
+                taught = self.teacher.scores(images)
+            for score, teachers, n in zip(scores, taught, before.classes, strict=True):
+                wanted = probabilities(self.config.loss, teachers[:, :n].float())
+                each = losses(self.config.loss, score[:, :n].float(), wanted)
+                total = total + before.keep * each.mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         # A norm that is not finite shows in the loss, of which the epoch says more.
@@ -245,20 +249,6 @@ class _Run:
             "validation_loss": total / len(rows),
             "validation_accuracy": correct / len(rows),
         }
-
-
-def _divergence(wanted: list[Tensor], scores: list[Tensor], old_classes: tuple[int, ...]) -> Tensor:
-    """Mean Kullback-Leibler divergence of the old classes' scores from a teacher's, at
-    temperature 2, summed over the tags."""
-    divergences = [
-        torch.nn.functional.kl_div(
-            (score[:, :n] / 2).log_softmax(dim=1),
-            (teachers[:, :n].detach() / 2).softmax(dim=1),
-            reduction="batchmean",
-        )
-        for score, teachers, n in zip(scores, wanted, old_classes, strict=True)
-    ]
-    return 4 * torch.stack(divergences).sum()
 
 
 def _correct(scores: Tensor, wanted: NDArray[np.float32]) -> float:

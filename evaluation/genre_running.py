@@ -157,7 +157,7 @@ def _told(
 
 def _threads(threads: int, jobs: int) -> int:
     """Threads of each job, out of those of all; 0 (as PyTorch likes) only where it is alone."""
-    from embedding.extraction import available_cores
+    from embedding.cores import available_cores
 
     return threads if jobs == 1 else max(1, (threads or available_cores()) // jobs)
 

@@ -26,7 +26,7 @@ def fine_tune(
 ) -> None:
     """Go on learning from further recordings; known classes stay, new ones are added."""
     from datasets.folder import load_folder
-    from embedding.extraction import available_cores
+    from embedding.cores import available_cores
     from recsys import audio_side, storage
 
     network = storage.load_encoder(encoder)

@@ -186,6 +186,18 @@ class TestFineTuning:
         assert left[3.0] > 0.9
         assert left[3.0] > left[0.0] + 0.05
 
+    def test_several_values_at_once_are_kept_too(self) -> None:
+        images, genre, mood = pictures(200)
+        labels = [f"{GENRES[g]};{MOODS[m]}" for g, m in zip(genre, mood, strict=True)]
+        encoder = SongEncoder(CONFIG.replace(loss="binary_cross_entropy")).fit(images, labels)
+        more = pictures(40, seed=5)[0]
+        encoder.fine_tune(more, ["ska", "dub"] * 20, epochs=15, learning_rate=0.01, keep=3)
+        test, genre, mood = pictures(100, seed=6)
+        probability = encoder.predict_proba(test)
+        assert encoder.classes_.tolist() == ["blues", "calm", "jazz", "rock", "wild", "dub", "ska"]
+        assert (probability[:, [0, 2, 3]].argmax(axis=1) == genre).mean() > 0.85
+        assert ((probability[:, 4] > 0.5) == (mood == 1)).mean() > 0.85
+
     def test_one_more_recording(self, trained) -> None:
         before = SongEncoder.load(trained)
         images, genre, _ = pictures(60, seed=7)
