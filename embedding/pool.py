@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ def _until_a_crash(
             while waiting and not broken and len(running) < 2 * workers:
                 job = waiting.popleft()
                 try:
-                    running[executor.submit(function, job)] = job
+                    with _interrupts_held():
+                        running[executor.submit(function, job)] = job
                 except BrokenProcessPool:
                     waiting.appendleft(job)
                     broken = True
@@ -87,6 +90,23 @@ def _executor(workers: int) -> Executor:
         workers, env=ONE_THREAD, initializer=_end_with, initargs=(os.getpid(),)
     )
     return executor
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait, and processes that are started meanwhile never see it.
+
+    The terminal sends it to all of them; a process that is still starting would print where it
+    was. This one ends them itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with(parent: int) -> None:
