@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def _until_a_crash(
             while waiting and not broken and len(running) < 2 * workers:
                 job = waiting.popleft()
                 try:
-                    with _interrupts_held():
-                        running[executor.submit(function, job)] = job
+                    running[executor.submit(function, job)] = job
                 except BrokenProcessPool:
                     waiting.appendleft(job)
                     broken = True
@@ -92,23 +90,6 @@ def _executor(workers: int) -> Executor:
     return executor
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait, and processes that are started meanwhile never see it.
-
-    The terminal sends it to all of them; a process that is still starting would print where it
-    was. This one ends them itself.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _end_with(parent: int) -> None:
     """Let this process end when its parent does, even if that was killed without a farewell."""
 
@@ -117,4 +98,6 @@ def _end_with(parent: int) -> None:
             time.sleep(WATCH_SECONDS)
         os._exit(1)
 
+    # Ctrl-C reaches every process of a terminal; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
