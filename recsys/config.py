@@ -53,9 +53,22 @@ class FMConfig(Settings):
     user_penalty: float = Field(0.0, ge=0)
     """L2 penalty on user features."""
 
+    embedding_features: Literal["closed-form", "closed-form+tuning", "dense", "pca"] = "closed-form"
+    """How embeddings take part: by a regression after training on identity and metadata; that and
+    a few epochs of SGD from there; as dense features of SGD; as their principal components."""
+
+    pca_components: int = Field(16, ge=1)
+    """``pca``: principal components, at most as many as the embeddings have columns."""
+
+    tuning_epochs: int = Field(3, ge=1)
+    """``closed-form+tuning``: further passes over the interactions."""
+
 
 class ContentMapConfig(Settings):
-    """Ridge regression from content (embedding, metadata) to the vectors of a source."""
+    """From content (embedding, metadata) to the vectors of a source."""
+
+    kind: Literal["auto", "ridge", "low-rank", "cosine", "mlp"] = "ridge"
+    """How the map is learned; ``auto`` takes the kind that cross-validation prefers."""
 
     strengths: tuple[float, ...] = Field(
         (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
@@ -71,6 +84,10 @@ class ContentMapConfig(Settings):
 
     group_prior: float = Field(3.0, gt=0)
     """Items' worth of doubt in what a metadata value adds."""
+
+    shrinkage: float | None = Field(None, ge=0)
+    """How many listeners a prediction from content is worth: an item with n of them gets n / (n +
+    shrinkage) of the vector they taught. 0 leaves learned vectors alone; None chooses on data."""
 
     @field_validator("strengths")
     @classmethod

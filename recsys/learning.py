@@ -18,7 +18,7 @@ from recsys.artifact import library_versions
 from recsys.audio_side import Heard, hear, train_encoder
 from recsys.blending import choose_blend
 from recsys.config import RecommenderConfig
-from recsys.fusion import fuse_items, fuse_users, make_blocks
+from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.sources.base import ItemContent, Source, TrainingData, Vectors
 from recsys.sources.registry import make_source
@@ -104,7 +104,8 @@ def learn(
         is_cold = data.listeners == 0
         item_parts = {name: pair.items for name, pair in vectors.items()}
         blocks = make_blocks(item_parts, is_cold, blend.warm, blend.cold)
-        user_vectors = fuse_users(blocks, {name: pair.users for name, pair in vectors.items()})
+        user_parts = {name: pair.users for name, pair in vectors.items()}
+        user_vectors = fuse_users(blocks, user_parts)
         item_vectors = fuse_items(blocks, item_parts, is_cold)
 
     info: dict[str, Any] = {
@@ -120,6 +121,11 @@ def learn(
             for name, array in ((name, source.arrays()) for name, source in sources.items())
             if "strength" in array and np.isfinite(float(array["strength"]))
         },
+        "shrinkage": {
+            name: float(arrays["shrinkage"])
+            for name, arrays in ((name, source.arrays()) for name, source in sources.items())
+            if "shrinkage" in arrays
+        },
         "encoder": None if encoder is None else _encoder_info(encoder),
         "recordings_left_out": list(heard.failures),
         "seconds": timer.seconds,
@@ -131,6 +137,7 @@ def learn(
         user_ids=user_ids,
         plays=data.plays,
         user_vectors=user_vectors,
+        user_scales=user_scales(blocks, user_parts),
         item_vectors=item_vectors,
         embeddings=data.content.embeddings,
         has_embedding=data.content.has_embedding,

@@ -7,7 +7,7 @@ import numpy as np
 
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.library import Library
-from recsys.sources.base import Floats, ItemContent
+from recsys.sources.base import Floats, ItemContent, Source
 from recsys.sources.content import ContentSource
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def taste(library: Library, user_id: str) -> TasteGoal:
 
     Raises:
         UnknownUserError: nobody of that id is in the training data.
-        InvalidArgumentError: nothing is known of the user, or no two songs were heard.
+        InvalidArgumentError: nothing is known of the user, no two songs were heard, or a source's
+            content map is not affine.
     """
     row = library.user_row(user_id)
     if row is None:
@@ -90,7 +91,13 @@ def taste(library: Library, user_id: str) -> TasteGoal:
         else:
             probes = np.vstack([np.zeros(dimension), np.eye(dimension)]).astype(np.float32)
             vectors = source.item_vectors(_by_sound_alone(probes, library))
-            direct += (vectors[1:] - vectors[0]) @ own
+            slopes = vectors[1:] - vectors[0]
+            if not _is_affine(source, slopes, vectors[0], embeddings[:8], library):
+                raise InvalidArgumentError(
+                    f"source {block.name!r} maps sound by a network, and a taste to compose for "
+                    "needs an affine map: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
+                )
+            direct += slopes @ own
     scores = _score(embeddings, direct, profile, center)
     if len(scores) < 2 or not scores.std() > 0:
         raise InvalidArgumentError(
@@ -122,6 +129,16 @@ def _by_sound_alone(embeddings: Floats, library: Library) -> ItemContent:
     n = len(embeddings)
     metadata = sp.csr_matrix((n, len(library.state.vocabulary.values)), dtype=np.float32)
     return ItemContent(embeddings, np.ones(n, bool), metadata)
+
+
+def _is_affine(
+    source: Source, slopes: Floats, level: Floats, embeddings: Floats, library: Library
+) -> bool:
+    """Whether a source maps these embeddings [n, e] as an affine map would."""
+    vectors = source.item_vectors(_by_sound_alone(embeddings, library))
+    straight = level + embeddings @ slopes
+    rounding = 1e-3 * (np.abs(level) + np.abs(embeddings) @ np.abs(slopes) + 1e-30)
+    return bool((np.abs(vectors - straight) <= rounding).all())
 
 
 def _score(embeddings: Floats, direct: Floats, profile: Floats, center: Floats) -> Floats:

@@ -8,7 +8,8 @@ from material import item_content
 from sklearn.linear_model import Ridge
 
 from recsys.config import ContentMapConfig
-from recsys.content_map import ContentMap, _artist_folds
+from recsys.content_map import ContentMap
+from recsys.content_map_fits import artist_folds
 
 ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
 
@@ -113,7 +114,7 @@ def test_strength_is_chosen_on_artists_that_were_not_learned_from():
 )
 def test_an_artist_is_in_one_fold_and_folds_are_even(artists, folds):
     artists = np.array(artists)
-    fold = _artist_folds(artists, folds)
+    fold = artist_folds(artists, folds)
     for artist in np.unique(artists):
         assert len(set(fold[artists == artist])) == 1
     sizes = np.bincount(fold, minlength=folds)
