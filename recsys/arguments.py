@@ -14,8 +14,20 @@ _BOUNDS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
 
 def check_k(k: int) -> None:
     """Raises InvalidArgumentError for a length of a list that is no whole number of at least 1."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise InvalidArgumentError(f"k must be a whole number of at least 1, not {k!r}")
+    check_count("k", k)
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises InvalidArgumentError, with the argument's name, unless it is 1, 2, 3 ..."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidArgumentError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises InvalidArgumentError, with the argument's name, unless it is from 0 to 1."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not is_number or not 0 <= value <= 1:
+        raise InvalidArgumentError(f"{name} must be a number from 0 to 1, not {value!r}")
 
 
 def texts_of(name: str, values: Iterable[str]) -> list[str]:

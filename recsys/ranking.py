@@ -1,26 +1,27 @@
 """From a user to rows in order: ranking, popular items, fold-in."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.filters import Filters, artist_of
 from recsys.fusion import fuse_users
 from recsys.library import Library
+from recsys.reranking import rerank, within_cap
 from recsys.retrieval import Hits, Rows, concatenate
 from recsys.sources.base import Floats
 
+_GROWTH = 4
+"""How many times larger the pool is made where a cap on artists leaves too few of it."""
 
-@dataclass(frozen=True)
-class Filters:
-    """Which items a list may hold, and how many; ``exclude`` and ``only`` are rows."""
+_MOST_CANDIDATES = 4_000_000
+"""Candidates searched for at once: 64 MB of rows, queries and scores."""
 
-    k: int
-    exclude_seen: bool
-    exclude: Rows
-    only: Rows | None
+Search = Callable[[Rows, int], Hits]
+"""Finds the given number of best items for some of the queries, which count from 0 in the hits."""
 
 
 def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Rows]) -> Hits:
@@ -38,15 +39,21 @@ def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Row
             shape=(len(seen), len(library.searcher)),
         )
     banned = np.union1d(filters.exclude, library.retired)
-    return library.searcher.search(
-        vectors, filters.k, seen=played, banned=banned, only=filters.only
-    )
+
+    def search(queries: Rows, size: int) -> Hits:
+        own = None if played is None else played[queries]
+        return library.searcher.search(
+            vectors[queries], size, seen=own, banned=banned, only=filters.only
+        )
+
+    return _choose(library, search, len(vectors), filters)
 
 
 def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     """The items with the most listeners, for users of whom nothing is known.
 
-    Items that nobody has played come last, so that lists are not short while items are left.
+    Items that nobody has played come last, so that lists are not short while items are left. There
+    is nothing that popularity could be taken off from.
     """
     everything = np.arange(len(library.searcher))
     warm = library.state.by_popularity
@@ -60,15 +67,55 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     order = order[allowed[order]]
     listeners = np.zeros(len(everything), np.float32)
     listeners[: len(library.state.listeners)] = library.state.listeners
-    lists = []
-    for own in seen:
-        best = order[: filters.k + len(own)]
-        if filters.exclude_seen:
-            best = best[~np.isin(best, own)]
-        lists.append(best[: filters.k])
-    query = np.repeat(np.arange(len(lists)), [len(best) for best in lists])
-    rows = np.concatenate(lists)
-    return Hits(query, rows, listeners[rows])
+
+    def search(queries: Rows, size: int) -> Hits:
+        lists = [np.empty(0, np.intp)]
+        for own in (seen[query] for query in queries):
+            best = order[: size + len(own)]
+            if filters.exclude_seen:
+                best = best[~np.isin(best, own)]
+            lists.append(best[:size])
+        query = np.repeat(np.arange(len(queries)), [len(best) for best in lists[1:]])
+        rows = np.concatenate(lists)
+        return Hits(query, rows, listeners[rows])
+
+    return _choose(library, search, len(seen), replace(filters, popularity_correction=0.0))
+
+
+def _choose(library: Library, search: Search, n_queries: int, filters: Filters) -> Hits:
+    """The lists of all queries, from as many candidates as they need."""
+    waiting = np.arange(n_queries)
+    if filters.by_score_alone:
+        return search(waiting, filters.k)
+    everything = len(library.searcher)
+    size, parts = min(filters.pool_size, everything), []
+    while len(waiting):
+        short = []
+        step = max(_MOST_CANDIDATES // size, 1)
+        for start in range(0, len(waiting), step):
+            queries = waiting[start : start + step]
+            pool = search(queries, size)
+            done = _suffices(library, pool, len(queries), size, filters)
+            ready = done[pool.query]
+            pool = Hits(pool.query[ready], pool.item[ready], pool.score[ready])
+            hits = rerank(library, pool, filters)
+            parts.append(Hits(queries[hits.query], hits.item, hits.score))
+            short.append(queries[~done])
+        waiting, size = np.concatenate(short), min(_GROWTH * size, everything)
+    hits = concatenate(parts)
+    order = np.argsort(hits.query, kind="stable")
+    return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+
+def _suffices(
+    library: Library, pool: Hits, n_queries: int, size: int, filters: Filters
+) -> NDArray[np.bool_]:
+    """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
+    if filters.per_artist is None or size >= len(library.searcher):
+        return np.ones(n_queries, bool)
+    allowed = within_cap(pool, artist_of(library, pool.item), filters.per_artist, filters.k)
+    found = np.bincount(pool.query, minlength=n_queries)
+    return (np.bincount(allowed.query, minlength=n_queries) >= filters.k) | (found < size)
 
 
 def rank_users(

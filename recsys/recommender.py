@@ -27,10 +27,11 @@ from recsys.arguments import History, check_k, plays_of, texts_of
 from recsys.audio_side import Heard, hear
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
+from recsys.filters import Where, make_filters
 from recsys.fusion import shares
 from recsys.learning import learn
 from recsys.library import Library
-from recsys.ranking import Filters, fold_in_user, popular, rank, rank_users
+from recsys.ranking import fold_in_user, popular, rank, rank_users
 from recsys.retrieval import Hits, concatenate, no_hits
 from recsys.similarity import Space, similar_rows
 from recsys.song_rows import Recording, Scores, Song
@@ -119,6 +120,10 @@ class Recommender:
         exclude_seen: bool = True,
         exclude: Iterable[str] = (),
         only: Iterable[str] | None = None,
+        where: Where | None = None,
+        per_artist: int | None = None,
+        diversity: float = 0.0,
+        popularity_correction: float = 0.0,
     ) -> pd.DataFrame:
         """The k items a user will like best.
 
@@ -128,21 +133,34 @@ class Recommender:
         shares.
 
         exclude_seen: leave out what the user has played. exclude, only: item ids to leave out, to
-        choose from. Fewer than k rows are returned only when fewer items are left.
+        choose from. where: a column (artist, album, genre, any tag) with a value, or several of
+        which an item must have one; of several columns, all must fit. Case and spaces around a
+        value do not count. per_artist: at most so many items of one artist. Fewer than k rows are
+        returned only when fewer items are left.
+
+        diversity: 0 is the order of scores, 1 the items least alike, by maximal marginal relevance
+        among the best candidates. popularity_correction: from 0 to 1, how much of an item's
+        standardised log popularity is taken off its standardised score. Both change which items are
+        in the list and their order, not what ``score`` says; the popular items know no correction.
 
         Returns columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had
         played it when the model was fitted), and share_als, share_fm, share_content: how much of
         the score each source gave, adding to 1.
 
         Raises UnknownItemError for an item id that is not in the catalogue and
-        InvalidArgumentError for k < 1 or a user id together with a history.
+        InvalidArgumentError for a number out of its range, an unknown column or a user id together
+        with a history.
         """
         library = self._fitted()
         if user_id is not None and history is not None:
             raise InvalidArgumentError("give a user id or a history, not both")
         if user_id is None and history is None:
             raise InvalidArgumentError("give a user id or a history")
-        filters = self._filters(k, exclude_seen, exclude, only)
+        filters = make_filters(
+            library, k, exclude_seen=exclude_seen, exclude=exclude, only=only, where=where,
+            per_artist=per_artist, diversity=diversity,
+            popularity_correction=popularity_correction,
+        )  # fmt: skip
         blocks = library.state.blocks
         vector, seen = None, np.empty(0, np.intp)
         if history is not None:
@@ -174,6 +192,10 @@ class Recommender:
         exclude_seen: bool = True,
         exclude: Iterable[str] = (),
         only: Iterable[str] | None = None,
+        where: Where | None = None,
+        per_artist: int | None = None,
+        diversity: float = 0.0,
+        popularity_correction: float = 0.0,
     ) -> pd.DataFrame:
         """The k best items for each of many users, as :meth:`recommend`.
 
@@ -181,7 +203,11 @@ class Recommender:
         unknown get the popular items and are listed in ``attrs["fallback_users"]``.
         """
         library = self._fitted()
-        filters = self._filters(k, exclude_seen, exclude, only)
+        filters = make_filters(
+            library, k, exclude_seen=exclude_seen, exclude=exclude, only=only, where=where,
+            per_artist=per_artist, diversity=diversity,
+            popularity_correction=popularity_correction,
+        )  # fmt: skip
         users = np.array(texts_of("user_ids", user_ids), dtype=object)
         rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
         parts, fallback = [no_hits()], []
@@ -294,6 +320,41 @@ class Recommender:
         report.attrs["recordings_left_out"] = list(heard.failures)
         return report
 
+    def onboard_folder(
+        self,
+        folder: str | Path,
+        metadata: str | Path | pd.DataFrame | None = None,
+        progress: bool = False,
+        *,
+        threads: int | None = None,
+    ) -> pd.DataFrame:
+        """Add every recording in a folder and below; what is in the model unchanged is skipped.
+
+        metadata: a CSV or Parquet file or a table with a column path (a file's path from the
+        folder on, or its name alone), and any of item_id, title, artist, album, genre and tags. A
+        recording without an item_id there gets its path without the suffix. threads: processes
+        that decode; as configured where not given.
+
+        Items are added in batches, each recommendable, and durable as by :meth:`onboard`, at once:
+        what was interrupted goes on where it was. A recording that cannot be used is skipped.
+
+        Returns item_id, path, status ("added", "unchanged": the item has this recording and these
+        texts already, "failed") and reason (why it failed), by path.
+
+        Raises DataError for no folder, nothing in it, or metadata that cannot be used;
+        InvalidArgumentError for a model without a network of its own.
+        """
+        from recsys.folder_onboarding import onboard_folder
+
+        return onboard_folder(
+            self._fitted(),
+            self._add,
+            Path(folder),
+            Path(metadata) if isinstance(metadata, str) else metadata,
+            workers=self.config.n_threads if threads is None else threads,
+            progress=progress,
+        )
+
     def _add(self, songs: Sequence[Song]) -> None:
         library = self._fitted()
         library.check_new(songs)
@@ -340,18 +401,6 @@ class Recommender:
         if self._library is None:
             raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
         return self._library
-
-    def _filters(
-        self, k: int, exclude_seen: bool, exclude: Iterable[str], only: Iterable[str] | None
-    ) -> Filters:
-        check_k(k)
-        library = self._fitted()
-        return Filters(
-            k=int(k),
-            exclude_seen=exclude_seen,
-            exclude=library.rows(texts_of("exclude", exclude)),
-            only=None if only is None else library.rows(texts_of("only", only)),
-        )
 
     def _describe(self, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
         library = self._fitted()

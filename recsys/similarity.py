@@ -48,16 +48,25 @@ def unit_vectors(library: Library, by: Space) -> Floats:
     return _kept(library, by)[0]
 
 
+def unit_vectors_of(library: Library, by: Space, rows: Rows) -> Floats:
+    """Unit vectors [len(rows), d] of these rows alone, as :func:`unit_vectors`; none are kept."""
+    return _keeper(library, by).make(rows)
+
+
 def _kept(library: Library, by: Space) -> tuple[Floats, NDArray[np.bool_]]:
     """Unit vectors [rows, d], and which of them are not zero [rows]."""
+    return _keeper(library, by).up_to(len(library.searcher))
+
+
+def _keeper(library: Library, by: Space) -> "_Kept":
     if by not in get_args(Space):
         raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
-    found = library.kept.get(by)
+    found: _Kept | None = library.kept.get(by)
     if found is None:
         # Of two threads that come here at once, both go on with the one that was first.
         make = _sound(library) if by == "sound" else _fused(library, by)
         found = library.kept.setdefault(by, _Kept(make))
-    return found.up_to(len(library.searcher))
+    return found
 
 
 class _Kept:
@@ -68,7 +77,7 @@ class _Kept:
     """
 
     def __init__(self, make: Callable[[Rows], Floats]) -> None:
-        self._make = make
+        self.make = make
         self._turn = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
@@ -78,7 +87,7 @@ class _Kept:
         """The vectors of the first ``count`` rows, and which of them are not zero."""
         with self._turn:
             if count > self._count:
-                new = self._make(np.arange(self._count, count))
+                new = self.make(np.arange(self._count, count))
                 if count > len(self._array):
                     size = int(_ROOM * count) if self._count else count
                     array = np.empty((size, new.shape[1]), np.float32)

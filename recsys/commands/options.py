@@ -26,6 +26,33 @@ Recipe = Annotated[
     str | None, typer.Option(help="How the network is made: patent or modern; or as configured.")
 ]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
+WhereFlag = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Column and value, as in genre=jazz; repeat for more."),
+]
+PerArtist = Annotated[int | None, typer.Option(help="At most so many items of one artist.")]
+Diversity = Annotated[
+    float, typer.Option(help="0: the best scores, 1: items as different as can be.")
+]
+PopularityCorrection = Annotated[
+    float, typer.Option(help="0: none, 1: as much against popular items as for high scores.")
+]
+
+
+def where_of(given: list[str] | None) -> dict[str, list[str]]:
+    """Columns and their values from texts such as ``genre=jazz``.
+
+    Raises InvalidArgumentError for a text that has no column or no "=".
+    """
+    wanted: dict[str, list[str]] = {}
+    for text in given or ():
+        column, equals, value = text.partition("=")
+        if not equals or not column.strip():
+            raise InvalidArgumentError(
+                f"--where must be a column and a value, as in genre=jazz, not {text!r}"
+            )
+        wanted.setdefault(column.strip(), []).append(value)
+    return wanted
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -11,13 +11,18 @@ import typer
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
     Config,
+    Diversity,
     JsonFlag,
     K,
+    PerArtist,
+    PopularityCorrection,
     Recipe,
     Seed,
     Threads,
     Tracking,
+    WhereFlag,
     recommender_config,
+    where_of,
 )
 from recsys.printing import print_frame, print_info, records
 
@@ -74,6 +79,10 @@ def recommend(
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
+    where: WhereFlag = None,
+    per_artist: PerArtist = None,
+    diversity: Diversity = 0.0,
+    popularity_correction: PopularityCorrection = 0.0,
     seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -81,7 +90,16 @@ def recommend(
     from recsys import Recommender
 
     frame = Recommender.load(model).recommend(
-        user, k, history=history, exclude_seen=not seen, exclude=exclude or (), only=only
+        user,
+        k,
+        history=history,
+        exclude_seen=not seen,
+        exclude=exclude or (),
+        only=only,
+        where=where_of(where),
+        per_artist=per_artist,
+        diversity=diversity,
+        popularity_correction=popularity_correction,
     )
     fallback = frame.attrs.get("fallback")
     if as_json:
@@ -110,31 +128,6 @@ def similar(
         typer.echo(json.dumps(records(frame), indent=1))
     else:
         print_frame(frame)
-
-
-def onboard(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    file: Annotated[Path, typer.Argument(help="Recording.")],
-    item_id: Annotated[str, typer.Option(help="Id of the new item.")],
-    title: str = "",
-    artist: str = "",
-    album: str = "",
-    genre: str = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Add a recording that nobody has played; it is recommendable at once."""
-    from recsys import Recommender
-
-    added = Recommender.load(model).onboard(
-        file, item_id=item_id, title=title, artist=artist, album=album, genre=genre
-    )
-    if as_json:
-        typer.echo(json.dumps(added._asdict()))
-    else:
-        typer.echo(
-            f"{added.item_id} is in the catalogue; "
-            f"it sounds like {added.predicted} ({added.probability:.0%})"
-        )
 
 
 def evaluate(

@@ -259,6 +259,28 @@ def test_recommend_as_json(call: Call, trained: Trained) -> None:
     assert {type(item["cold"]) for item in answer["items"]} == {bool}
 
 
+def test_recommend_with_wishes(call: Call, trained: Trained) -> None:
+    wishes = (
+        "--where", "genre=Jazz", "--where", "artist=ARTIST 1", "--where", "artist=Artist 2",
+        "--where", "artist=a=b", "--per-artist", "1", "--diversity", "0.5",
+        "--popularity-correction", "0.25",
+    )  # fmt: skip
+    said = call("recommend", trained.model, "user-2", "-k", "5", "--json", "--seen", *wishes)
+    assert said.code == 0, said
+    frame = Recommender.load(trained.model).recommend(
+        "user-2",
+        k=5,
+        exclude_seen=False,
+        where={"genre": "jazz", "artist": ["artist 1", "artist 2", "a=b"]},
+        per_artist=1,
+        diversity=0.5,
+        popularity_correction=0.25,
+    )
+    items = json.loads(said.out)["items"]
+    assert sorted(item["artist"] for item in items) == ["Artist 1", "Artist 2"]
+    assert [item["item_id"] for item in items] == frame["item_id"].tolist()
+
+
 def test_recommend_to_somebody_new(call: Call, trained: Trained) -> None:
     popular = json.loads(call("recommend", trained.model, "nobody", "-k", "3", "--json").out)
     assert popular["fallback"] == "popular"
@@ -443,6 +465,10 @@ def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> N
         (["recommend", "MODEL", "--history", "none"], "no item 'none'"),
         (["recommend", "MODEL", "user-2", "--only", "none"], "no item 'none'"),
         (["recommend", "MODEL", "user-2", "--exclude", "none"], "no item 'none'"),
+        (["recommend", "MODEL", "user-2", "--where", "jazz"], "as in genre=jazz, not 'jazz'"),
+        (["recommend", "MODEL", "user-2", "--where", "colour=red"], "no column 'colour'"),
+        (["recommend", "MODEL", "user-2", "--per-artist", "0"], "per_artist must be a whole"),
+        (["recommend", "MODEL", "user-2", "--diversity", "2"], "diversity must be a number from"),
         (["similar", "MODEL", "none"], "no item 'none' in the catalogue"),
         (["similar", "MODEL", "two\nlines"], r"no item 'two\nlines' in the catalogue"),
         (["similar", "MODEL", "song-4", "--by", "smell"], "must be sound, taste or fused"),
