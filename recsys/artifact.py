@@ -1,6 +1,6 @@
 """A saved model on disk: immutable generations, and a manifest that names the current one.
 
-    MODEL/manifest.json     format, configuration, versions, and size and SHA-256 of every file
+    MODEL/manifest.json     format, configuration, versions, and size and digest of every file
     MODEL/g-1f2e.../        the files of one generation
     MODEL/.lock             held by the one process that writes
 
@@ -15,7 +15,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import file_digest, sync_directory, sync_file, write_text
+from datasets.files import sync_directory, sync_file, write_text
+from recsys.digests import digest_files
 
 FORMAT = "coldtune-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2: digests of large files are of their chunks, and texts are Arrow files."""
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 LARGEST_MANIFEST = 2**28
@@ -99,12 +101,13 @@ def new_generation(
         generation.mkdir()
         yield generation
         files = {}
-        for path in sorted(path for path in generation.rglob("*") if path.is_file()):
+        paths = sorted(path for path in generation.rglob("*") if path.is_file())
+        for path, digest in zip(paths, digest_files(paths), strict=True):
             sync_file(path)
             name = path.relative_to(generation).as_posix()
             files[name] = {
                 "bytes": path.stat().st_size,
-                "sha256": file_digest(path),
+                "sha256": digest,
                 "mutable": name in mutable,
             }
         for place in (generation, *(path for path in generation.rglob("*") if path.is_dir())):
@@ -170,12 +173,26 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
     generation = folder / str(manifest["generation"])
     if not _inside(generation, folder):
         raise ArtifactError(f"{generation}: is outside the model's folder")
+    fixed = {}
     for name, expected in manifest["files"].items():
         path = generation / name
         if not _inside(path, generation):
             raise ArtifactError(f"{folder / MANIFEST}: names a file outside the model: {name!r}")
-        _check_file(path, expected)
+        _check_size(path, expected)
+        if not expected["mutable"]:
+            fixed[path] = expected["sha256"]
+    for path, found in zip(fixed, file_digests([*fixed], manifest), strict=True):
+        if found != fixed[path]:
+            raise ArtifactError(f"{path}: has been changed or damaged")
     return generation
+
+
+def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
+    """Digests of files as this manifest states them. Raises ArtifactError for one not readable."""
+    try:
+        return digest_files(paths, whole=manifest["format_version"] < 2)
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def save_array(folder: Path, name: str, array: NDArray[Any]) -> None:
@@ -227,7 +244,7 @@ def _is_file_entry(entry: object) -> bool:
     )
 
 
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
+def _check_size(path: Path, expected: dict[str, Any]) -> None:
     try:
         if not path.is_file():
             raise ArtifactError(f"{path}: a file of the model is missing")
@@ -238,8 +255,6 @@ def _check_file(path: Path, expected: dict[str, Any]) -> None:
             raise ArtifactError(
                 f"{path}: has {size:,} bytes instead of {expected['bytes']:,}; the model is damaged"
             )
-        if file_digest(path) != expected["sha256"]:
-            raise ArtifactError(f"{path}: has been changed or damaged")
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
 

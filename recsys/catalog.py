@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ class Catalog:
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self._engine = engine
         self._path = path
+        self._check: Callable[[], None] | None = None
         self._turn = threading.RLock()  # all threads share the connection of one in memory
         self._name = str(path or "the song database in memory")
 
@@ -59,7 +60,7 @@ class Catalog:
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
         catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
-        with catalog.transaction() as connection:
+        with catalog._transaction() as connection:
             # Opened now, it can still be read after another process has saved over the model.
             if "revision" in _tables(connection) and "genres" not in _tables(connection):
                 raise ArtifactError(
@@ -74,7 +75,7 @@ class Catalog:
 
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             # First what locks the database: then nobody else takes the same number.
             connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
@@ -84,12 +85,12 @@ class Catalog:
 
     def onboarded(self) -> list[Song]:
         """Songs that came after the fit, in order of arrival."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             return list(read_songs(connection, onboarded=True))
 
     def revision(self) -> tuple[str, int]:
         """Which fit the songs are of, and how many times songs were put since."""
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             fit, number = connection.execute(
                 select(schema.revision.c.fit, schema.revision.c.number)
             ).one()
@@ -100,21 +101,46 @@ class Catalog:
 
         What is not noticed is in places that hold no data.
         """
-        with self.transaction() as connection:
+        with self._transaction() as connection:
             problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
-            if problem == "ok" and _schema(connection) != _expected_schema():
-                problem = "its tables are not those of a song database"
-            if problem == "ok" and self._path is not None:
-                pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-                wanted, found = _value(connection, pages), self._path.stat().st_size
-                if found != wanted:
-                    problem = f"has {found:,} bytes instead of {wanted:,}"
             if problem != "ok":
-                raise ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
+                raise self._damaged(problem)
+            self._check_structure(connection)
             check_songs(connection)
+
+    def check_structure(self) -> None:
+        """Check the tables and the size, however many songs. Raises ArtifactError."""
+        with self._transaction() as connection:
+            self._check_structure(connection)
+
+    def check_later(self, check: Callable[[], None]) -> None:
+        """Call ``check``, once, before songs of the fit are read, copied or asked for.
+
+        Until it has returned, only what carries its own checksum is read: the songs onboarded.
+        """
+        self._check = check
+
+    def _check_structure(self, connection: Connection) -> None:
+        if _schema(connection) != _expected_schema():
+            raise self._damaged("its tables are not those of a song database")
+        if self._path is not None:
+            pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            wanted, found = _value(connection, pages), self._path.stat().st_size
+            if found != wanted:
+                raise self._damaged(f"has {found:,} bytes instead of {wanted:,}")
+
+    def _damaged(self, problem: str) -> ArtifactError:
+        return ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
+
+    def _check_all(self) -> None:
+        with self._turn:
+            if self._check is not None:
+                self._check()
+                self._check = None
 
     def copy_to(self, path: Path) -> None:
         """Write a compact copy to a new file. Raises ArtifactError where it cannot be written."""
+        self._check_all()
         try:
             with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
                 source: Any = connection.connection.driver_connection
@@ -146,6 +172,12 @@ class Catalog:
 
         Raises ArtifactError, one line, for whatever goes wrong in the database.
         """
+        self._check_all()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         with self._turn, transaction(self._engine, self._name) as connection:
             yield connection
 

@@ -35,11 +35,19 @@ class Block:
     def fuse_users(self, vectors: Floats) -> Floats:
         """This block of users' fused vectors [n, d]; zero where all items score alike."""
         p = vectors.astype(np.float64)
+        deviation = self._deviations(p)[:, None]
+        fused = np.divide(p, deviation, out=np.zeros_like(p), where=deviation > 0)
+        return fused.astype(np.float32)
+
+    def user_scales(self, vectors: Floats) -> Floats:
+        """What :meth:`fuse_users` divides each user's vector by, [n]; 0 where it gives zero."""
+        return self._deviations(vectors.astype(np.float64)).astype(np.float32)
+
+    def _deviations(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
         deviation = np.sqrt(np.maximum(((p @ self.covariance) * p).sum(axis=1), 0))
         # Where all items score alike, the deviation is rounding noise of the scores.
         known = deviation > 1e-6 * (np.linalg.norm(p, axis=1) * self.size + 1e-300)
-        fused = np.divide(p, deviation[:, None], out=np.zeros_like(p), where=known[:, None])
-        return fused.astype(np.float32)
+        return np.where(known, deviation, 0)
 
     @property
     def gram(self) -> NDArray[np.float64]:
@@ -101,6 +109,11 @@ def make_blocks(
 def fuse_users(blocks: Sequence[Block], vectors: Mapping[str, Floats]) -> Floats:
     """Fused user vectors float32 [n, D] from each source's [n, d]."""
     return np.hstack([block.fuse_users(vectors[block.name]) for block in blocks])
+
+
+def user_scales(blocks: Sequence[Block], vectors: Mapping[str, Floats]) -> Floats:
+    """What fusion divides each user's block by, float32 [n, n_blocks]."""
+    return np.stack([block.user_scales(vectors[block.name]) for block in blocks], axis=1)
 
 
 def fuse_items(

@@ -106,7 +106,8 @@ class Library:
             raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
         n = len(self.state.items)
         late = rows >= n
-        texts: NDArray[np.object_] = self.state.items[name].to_numpy()[np.where(late, 0, rows)]
+        fitted = self.state.items[name].iloc[np.where(late, 0, rows)]  # only these are read
+        texts: NDArray[np.object_] = fitted.to_numpy(dtype=object, copy=True)
         if late.any():
             own = name in (ITEM_ID, *ITEM_TEXT)
             arrived = np.array(

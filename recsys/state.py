@@ -16,12 +16,17 @@ from datasets.errors import ArtifactError
 from recsys.artifact import load_array, save_array
 from recsys.config import RecommenderConfig
 from recsys.fusion import Block
+from recsys.ids import Ids, MappedIds, sorted_hashes
 from recsys.item_content import MetadataVocabulary
 from recsys.sources.base import Floats, Source
 from recsys.sources.registry import make_source
+from recsys.texts import read_texts, write_texts
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
+
+_ID_OF = {"items": ITEM_ID, "users": USER_ID}
+"""The tables of a model, and the column with the ids of their rows."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,24 @@ class FittedState:
     """Everything learned by a fit; nothing in it changes afterwards.
 
     items: item_id, title, artist, album, genre, tags; one row an item, in the order of all arrays.
+        Of a loaded model they are on the disk until they are used: take rows of a column by
+        ``iloc``.
     user_ids: in the order of ``user_vectors``.
+    item_lookup: the rows of the items' ids, where it is there already.
     plays: CSR float32 [n_users, n_items], summed weights.
     user_vectors, item_vectors: the fused vectors, float32 [n, D].
+    user_scales: float32 [n_users, n_blocks], what fusion divided each user's block by: times it, a
+        block of ``user_vectors`` is the source's own. 0 where the block is zero.
     embeddings: float32 [n_items, e], zero rows where ``has_embedding`` [n_items] is False.
     info: facts about the fit for people to read: data set, weights, times, recordings left out.
     """
 
     config: RecommenderConfig
     items: pd.DataFrame
-    user_ids: pd.Index
+    user_ids: Ids
     plays: sp.csr_matrix
     user_vectors: Floats
+    user_scales: Floats
     item_vectors: Floats
     embeddings: Floats
     has_embedding: NDArray[np.bool_]
@@ -49,6 +60,7 @@ class FittedState:
     vocabulary: MetadataVocabulary
     encoder: "SongEncoder | None"
     info: dict[str, Any]
+    item_lookup: Ids | None = None
 
     @cached_property
     def listeners(self) -> NDArray[np.intp]:
@@ -56,9 +68,13 @@ class FittedState:
         return np.bincount(self.plays.indices, minlength=len(self.items))
 
     @cached_property
-    def item_ids(self) -> pd.Index:
+    def item_ids(self) -> Ids:
         """Ids in the order of the rows."""
-        return pd.Index(self.items[ITEM_ID], dtype=object)
+        return (
+            self.item_lookup
+            if self.item_lookup is not None
+            else pd.Index(self.items[ITEM_ID], dtype=object)
+        )
 
     @cached_property
     def by_popularity(self) -> NDArray[np.intp]:
@@ -70,9 +86,13 @@ class FittedState:
 
     def write(self, folder: Path) -> None:
         """Write everything but the index and the song database into an empty folder."""
-        self.items.to_parquet(folder / "items.parquet", index=False)
-        pd.DataFrame({USER_ID: self.user_ids}).to_parquet(folder / "users.parquet", index=False)
-        for name in ("user_vectors", "item_vectors", "embeddings", "has_embedding"):
+        users = pd.DataFrame({USER_ID: list(self.user_ids)}, dtype=object)
+        for name, table in (("items", self.items), ("users", users)):
+            write_texts(folder / f"{name}.arrow", table)
+            hashes, rows = sorted_hashes(table[_ID_OF[name]])
+            save_array(folder, f"{name}_hashes", hashes)
+            save_array(folder, f"{name}_rows", rows)
+        for name in ("user_vectors", "user_scales", "item_vectors", "embeddings", "has_embedding"):
             save_array(folder, name, getattr(self, name))
         for part in ("data", "indices", "indptr"):
             save_array(folder, f"plays_{part}", getattr(self.plays, part))
@@ -102,21 +122,27 @@ class FittedState:
             self.encoder.save(folder / "encoder")
 
     @classmethod
-    def read(cls, folder: Path, config: RecommenderConfig, info: dict[str, Any]) -> "FittedState":
-        """The inverse of :meth:`write`; arrays stay on the disk until they are used.
+    def read(
+        cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
+    ) -> "FittedState":
+        """The inverse of :meth:`write`; arrays and texts stay on the disk until they are used.
 
+        version: of the format that the files have.
         Raises ArtifactError where the files do not fit together.
         """
         try:
-            return cls._read(folder, config, info)
+            return cls._read(folder, config, info, version)
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise ArtifactError(f"{folder}: the model cannot be read: {error}") from error
 
     @classmethod
-    def _read(cls, folder: Path, config: RecommenderConfig, info: dict[str, Any]) -> "FittedState":
+    def _read(
+        cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
+    ) -> "FittedState":
         structure = json.loads((folder / "structure.json").read_text(encoding="utf-8"))
-        items = pd.read_parquet(folder / "items.parquet").astype(object)
-        users = pd.read_parquet(folder / "users.parquet")
+        (items, item_ids), (users, user_ids) = (
+            _read_table(folder, name, version) for name in ("items", "users")
+        )
         blocks, sources = [], {}
         for stored in structure["blocks"]:
             name = stored["name"]
@@ -145,9 +171,16 @@ class FittedState:
         return cls(
             config=config,
             items=items,
-            user_ids=pd.Index(users[USER_ID], dtype=object),
+            user_ids=user_ids,
+            item_lookup=item_ids,
             plays=plays,
             user_vectors=load_array(folder, "user_vectors"),
+            # Format 1 did not keep them: each source's deviations count as alike for all users.
+            user_scales=(
+                np.ones((len(users), len(blocks)), np.float32)
+                if version < 2
+                else load_array(folder, "user_scales")
+            ),
             item_vectors=load_array(folder, "item_vectors"),
             embeddings=load_array(folder, "embeddings"),
             has_embedding=load_array(folder, "has_embedding"),
@@ -157,3 +190,13 @@ class FittedState:
             encoder=encoder,
             info=info,
         )
+
+
+def _read_table(folder: Path, name: str, version: int) -> tuple[pd.DataFrame, Ids]:
+    """The items or users, and the lookup of their ids."""
+    if version < 2:
+        table = pd.read_parquet(folder / f"{name}.parquet").astype(object)
+        return table, pd.Index(table[_ID_OF[name]], dtype=object)
+    table = read_texts(folder / f"{name}.arrow")
+    hashes, rows = load_array(folder, f"{name}_hashes"), load_array(folder, f"{name}_rows")
+    return table, MappedIds(table[_ID_OF[name]], hashes, rows)

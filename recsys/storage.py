@@ -4,11 +4,11 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.files import file_digest
 from recsys import artifact
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _CATALOG = "catalog.sqlite"
 _INDEX = "index.annoy"
-
+LARGE = 2**26
+"""Bytes. A song database above this is checked as a whole before it is first used beyond the songs
+onboarded, of which each has its checksum; a smaller one when the model is opened."""
 
 _files_open = threading.Lock()
 """Held while a song database is written, or read as plain bytes: to close any descriptor of a file
@@ -91,7 +93,7 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
     while True:
         manifest = artifact.read_manifest(folder)
         try:
-            return _open_catalog(folder, manifest, whole)
+            return _open_catalog(folder, manifest, "now" if whole else "never")
         except ArtifactError:
             if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
                 raise
@@ -113,12 +115,13 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     generation = artifact.verify_files(folder, manifest)
     try:
         config = RecommenderConfig.from_json(manifest["config"])
-        state = FittedState.read(generation, config, manifest["info"])
+        version = manifest["format_version"]
+        state = FittedState.read(generation, config, manifest["info"], version)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
         ) from None
-    catalog = _open_catalog(folder, manifest, whole=True)
+    catalog = _open_catalog(folder, manifest, "by size")
     try:
         index = generation / _INDEX if _INDEX in manifest["files"] else None
         library = Library(state, catalog, index)
@@ -129,21 +132,30 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     return library
 
 
-def _open_catalog(folder: Path, manifest: dict[str, Any], whole: bool) -> Catalog:
+def _open_catalog(
+    folder: Path, manifest: dict[str, Any], check: Literal["now", "never", "by size"]
+) -> Catalog:
     path = folder / str(manifest["generation"]) / _CATALOG
     try:
-        digest = str(manifest["files"][_CATALOG]["sha256"])
-        fit, revision = str(manifest["catalog"]["fit"]), int(manifest["catalog"]["revision"])
+        saved = _SavedCatalog(
+            fit=str(manifest["catalog"]["fit"]),
+            revision=int(manifest["catalog"]["revision"]),
+            digest=str(manifest["files"][_CATALOG]["sha256"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
         ) from None
     catalog = Catalog.open(path)
     try:
-        if whole:
-            _check_catalog(catalog, path, digest, fit, revision)
-        elif catalog.revision()[0] != fit:
+        large = path.stat().st_size > LARGE
+        if check == "now" or (check == "by size" and not large):
+            _check_catalog(catalog, path, saved, manifest)
+        elif catalog.revision()[0] != saved.fit:
             raise ArtifactError(f"{path}: is the song database of another model")
+        if check == "by size" and large:
+            catalog.check_structure()
+            catalog.check_later(partial(_check_catalog, catalog, path, saved, manifest))
     except BaseException:
         catalog.close()
         raise
@@ -163,20 +175,28 @@ def _check_current(folder: Path, library: Library) -> None:
         raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
 
 
-def _check_catalog(catalog: Catalog, path: Path, digest: str, fit: str, revision: int) -> None:
+class _SavedCatalog(NamedTuple):
+    """What a manifest says of the song database, as it was saved."""
+
+    fit: str
+    revision: int
+    digest: str
+
+
+def _check_catalog(
+    catalog: Catalog, path: Path, saved: _SavedCatalog, manifest: dict[str, Any]
+) -> None:
     """Make sure that a song database is as it was saved, or whole and onboarded to since."""
     for _ in range(2):  # twice, in case another process was just writing what it did not finish
         # Opening undoes what a killed process left half written; only then do the bytes count.
-        if catalog.revision()[0] != fit:
+        if catalog.revision()[0] != saved.fit:
             raise ArtifactError(f"{path}: is the song database of another model")
-        try:
-            with _files_open:
-                found = file_digest(path)
-        except OSError as error:  # gone, where another process has just saved a new model
-            raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
-        if found == digest:
+        with _files_open:
+            # Raises ArtifactError, too, where another process has just saved a new model.
+            (found,) = artifact.file_digests([path], manifest)
+        if found == saved.digest:
             return
-        if catalog.revision()[1] != revision:
+        if catalog.revision()[1] != saved.revision:
             catalog.verify()
             return
     raise ArtifactError(f"{path}: has been changed or damaged")

@@ -218,8 +218,8 @@ def rewrite(folder: Path, change: Callable[[dict], object]) -> None:
 
 
 def test_a_newer_format_says_to_update(model: Path) -> None:
-    rewrite(model, lambda manifest: manifest.update(format_version=2))
-    with pytest.raises(ArtifactError, match=r"has format 2, this library reads up to 1; update"):
+    rewrite(model, lambda manifest: manifest.update(format_version=3))
+    with pytest.raises(ArtifactError, match=r"has format 3, this library reads up to 2; update"):
         Recommender.load(model)
 
 
@@ -308,7 +308,7 @@ def test_a_manifest_that_does_not_describe_a_model(
         Recommender.load(model)
 
 
-@pytest.mark.parametrize("name", ["embeddings.npy", "catalog.sqlite", "items.parquet"])
+@pytest.mark.parametrize("name", ["embeddings.npy", "catalog.sqlite", "items.arrow"])
 def test_a_link_out_of_the_folder_is_refused(model: Path, name: str) -> None:
     path = generation(model) / name
     outside = model.parent / "outside"
@@ -550,7 +550,7 @@ def interrupted(*_: object, **__: object) -> None:
 STEPS = [
     (artifact, "sync_file"),
     (artifact, "sync_directory"),
-    (artifact, "file_digest"),
+    (artifact, "digest_files"),
     (artifact, "write_text"),
     (storage.shutil, "copyfile"),
     (FittedState, "write"),

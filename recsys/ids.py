@@ -1,0 +1,96 @@
+"""From ids to rows without reading all the ids: sorted hashes that stay on the disk."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, Self, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_Rows = NDArray[np.intp]
+
+
+class Ids(Protocol):
+    """Distinct ids in the order of their rows; a ``pandas.Index`` of texts is one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __getitem__(self, row: Any, /) -> Any: ...
+
+    def get_indexer(self, target: Any) -> _Rows:
+        """The row of each wanted id, int [n], -1 for one that is not there."""
+
+
+class MappedIds:
+    """Ids whose texts and hashes may be memory-mapped: a lookup touches only what it needs.
+
+    texts: the ids by row, a Series of texts. hashes: uint64 [n], of the ids, ascending. rows: int
+    [n], the row of each hash. Equal hashes are told apart by the texts.
+    """
+
+    def __init__(self, texts: pd.Series, hashes: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        """Raises ValueError where the parts do not fit together."""
+        if not len(texts) == len(hashes) == len(rows):
+            raise ValueError("a table of ids does not fit its texts")
+        self._texts = texts.array
+        self._hashes = hashes
+        self._rows = rows
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Self:
+        """The lookup of distinct ids by row."""
+        texts = pd.Series(list(ids), dtype=object)
+        return cls(texts, *sorted_hashes(texts))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    @overload
+    def __getitem__(self, row: int, /) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice | _Rows, /) -> NDArray[np.object_]: ...
+
+    def __getitem__(self, row: Any, /) -> Any:
+        found = self._texts[row]
+        return found if isinstance(found, str) else found.to_numpy(dtype=object)
+
+    def get_indexer(self, target: Iterable[object]) -> _Rows:
+        """The row of each wanted id, int [n], -1 for one that is not there."""
+        wanted = np.array([*target, None], dtype=object)[:-1]  # never a table of characters
+        texts = np.flatnonzero([isinstance(one, str) for one in wanted])
+        found = np.full(len(wanted), -1, np.intp)
+        if not len(texts) or not len(self):
+            return found
+        keys = hash_ids(wanted[texts])
+        places = np.searchsorted(self._hashes, keys)
+        while len(texts):  # a second time only where two ids have one hash
+            there = places < len(self)
+            there[there] = self._hashes[places[there]] == keys[there]
+            texts, keys, places = texts[there], keys[there], places[there]
+            rows = np.asarray(self._rows[places], np.intp)
+            same = self[rows] == wanted[texts]
+            found[texts[same]] = rows[same]
+            texts, keys, places = texts[~same], keys[~same], places[~same] + 1
+        return found
+
+
+def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
+    """64 bits of the BLAKE2b digest of each id, the same on every machine."""
+    digests = [
+        hashlib.blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in ids
+    ]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The ids' hashes, ascending, and the row of each: what :class:`MappedIds` looks up in."""
+    hashes = hash_ids(ids)
+    order = np.argsort(hashes, kind="stable")
+    return hashes[order], order.astype(np.int64)
