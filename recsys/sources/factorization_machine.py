@@ -1,43 +1,40 @@
-"""LightFM factorization machine with embedding features in closed form (Kula, 2015; DESIGN).
+"""LightFM factorization machine over identity, metadata and embedding (Kula, 2015; DESIGN).
 
-Training dense embedding features by SGD costs 80 times as much an epoch and generalises worse to
-cold items than this: train on [identity | metadata]; regress the resulting item representations on
-the content; then *re-express* the model over the features
+How embeddings take part is a choice, ``FMConfig.embedding_features``:
 
-    [ identity | has embedding | embedding | metadata beside an embedding
-               | has none      |             metadata alone               ]
+``closed-form``
+    Train on [identity | metadata]; regress the resulting item vectors on the content. The result
+    is an ordinary LightFM model with embedding features (:mod:`recsys.sources.fm_closed_form`),
+    at the cost of a training without: dense features cost 80 times as much an epoch.
+``closed-form+tuning``
+    A few epochs of SGD over all features from there.
+``dense``, ``pca``
+    SGD over [identity | metadata | embedding, or its principal components] from random vectors.
 
-by setting the content rows to the regression's coefficients and subtracting what they contribute
-from the identity rows. A warm item keeps exactly the representation it had, a cold one (it has no
-identity row) gets the regression's prediction, and the result is an ordinary LightFM model.
+Whatever the choice, what the features other than identity say of an item is affine in its content
+(unless the regression is a network), so one content map keeps it, and gives cold items their
+vectors.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from datasets.errors import ColdtuneError
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content_map import ContentMap
 from recsys.fold_in import least_squares
 from recsys.plays import weigh
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
-
-if TYPE_CHECKING:
-    from lightfm import LightFM
-
-_LARGEST_NORM = 1e3
-"""LightFM catches only NaN and infinity; a vector longer than this has diverged as surely."""
+from recsys.sources.fm_closed_form import tune
+from recsys.sources.fm_features import DenseFeatures, dense_map, dense_matrix, identity_matrix
+from recsys.sources.fm_training import feature_vectors, new_model, positives, train
 
 
 class FMSource:
-    """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product.
-
-    A user's own bias moves all their items alike and is dropped.
-    """
+    """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product."""
 
     def __init__(self, config: FMConfig, content_map: ContentMapConfig) -> None:
         self.config = config
@@ -47,62 +44,58 @@ class FMSource:
     def fit(self, data: TrainingData) -> Vectors:
         """Vectors of length ``config.components + 1``.
 
-        Raises ColdtuneError where training diverges.
+        Raises ColdtuneError where training diverges, and InvalidArgumentError where a content map
+        is to be tuned that is not affine.
         """
         listeners = data.listeners
-        warm = np.flatnonzero(listeners > 0)
+        warm, cold = np.flatnonzero(listeners > 0), np.flatnonzero(listeners == 0)
         # Cold items stay out: WARP would sample them as negatives and teach the model, and every
         # artist and genre of theirs, that nobody wants what nobody has been offered.
-        known = data.content.take(warm)
-        features = sp.hstack(
-            [sp.identity(len(warm), dtype=np.float32, format="csr"), known.metadata], format="csr"
-        )
-        model = self._train(data, warm, features)
-
+        played = positives(data, warm)
+        if self.config.embedding_features in ("dense", "pca"):
+            learned, self.map = self._by_descent(data, warm, played)
+        else:
+            learned, self.map = self._in_closed_form(data, warm, played)
         items = np.zeros((len(listeners), self.config.components + 1), np.float32)
-        items[warm, :-1] = features @ model.item_embeddings
-        items[warm, -1] = features @ model.item_biases
-        users = np.hstack([model.user_embeddings, np.ones((len(model.user_embeddings), 1))])
-        self.map = ContentMap.fit(data.content, items, listeners, data.artists, self.map_config)
-        cold = np.flatnonzero(listeners == 0)
+        items[warm] = learned.items
         items[cold] = self.map.predict(data.content.take(cold))
-        return Vectors(users.astype(np.float32), items)
+        return Vectors(learned.users, items)
 
-    def _train(
-        self, data: TrainingData, warm: NDArray[np.intp], features: sp.csr_matrix
-    ) -> "LightFM":
-        from lightfm import LightFM
+    def _by_descent(
+        self, data: TrainingData, warm: NDArray[np.intp], played: sp.coo_matrix
+    ) -> tuple[Vectors, ContentMap]:
+        known = data.content.take(warm)
+        dense = DenseFeatures.learn(known, self.config)
+        model = new_model(self.config, data.seed)
+        vectors = train(
+            model,
+            played,
+            dense_matrix(known, dense),
+            epochs=self.config.epochs,
+            threads=data.threads,
+        )
+        rows = feature_vectors(model)[len(warm) :]
+        return vectors, dense_map(rows, known.metadata.shape[1], dense)
 
-        model = LightFM(
-            no_components=self.config.components,
-            loss=self.config.loss,
-            learning_rate=self.config.learning_rate,
-            item_alpha=self.config.item_penalty,
-            user_alpha=self.config.user_penalty,
-            random_state=data.seed,
+    def _in_closed_form(
+        self, data: TrainingData, warm: NDArray[np.intp], played: sp.coo_matrix
+    ) -> tuple[Vectors, ContentMap]:
+        known = data.content.take(warm)
+        vectors = train(
+            new_model(self.config, data.seed),
+            played,
+            identity_matrix(known),
+            epochs=self.config.epochs,
+            threads=data.threads,
         )
-        played = data.plays[:, warm].tocoo()
-        positives = sp.coo_matrix(
-            (np.ones(played.nnz, np.float32), (played.row, played.col)), shape=played.shape
+        found = ContentMap.fit(
+            known, vectors.items, data.listeners[warm], data.artists[warm], self.map_config
         )
-        try:
-            model.fit(
-                positives,
-                item_features=features,
-                epochs=self.config.epochs,
-                num_threads=data.threads,
-            )
-        except ValueError as error:
-            raise ColdtuneError(
-                f"the factorization machine could not be trained: {error}"
-            ) from None
-        longest = float(np.linalg.norm(features @ model.item_embeddings, axis=1).max())
-        if longest > _LARGEST_NORM:
-            raise ColdtuneError(
-                f"the factorization machine diverged (item vectors of length {longest:.3g}): "
-                f"lower fm.learning_rate, now {self.config.learning_rate}"
-            )
-        return model
+        if self.config.embedding_features == "closed-form":
+            return vectors, found
+        return tune(
+            vectors, known, found, played, self.config, seed=data.seed, threads=data.threads
+        )
 
     def item_vectors(self, content: ItemContent) -> Floats:
         assert self.map is not None
@@ -118,52 +111,3 @@ class FMSource:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
         self.map = ContentMap.from_arrays(arrays)
         return self
-
-
-def as_lightfm(
-    vectors: Vectors, content: ItemContent, content_map: ContentMap, listeners: NDArray[np.intp]
-) -> tuple["LightFM", sp.csr_matrix]:
-    """The source as an ordinary LightFM model, and the item features to call ``predict`` with.
-
-    The feature matrix is CSR float32 [n_items, n_items + 2 + e + 2m]. Identity entries stand only
-    in the rows of warm items (``listeners > 0``).
-    """
-    from lightfm import LightFM
-
-    heard = content.has_embedding.astype(np.float32)
-    identity = sp.diags((listeners > 0).astype(np.float32), format="csr")
-    shared = sp.hstack(
-        [
-            sp.csr_matrix(heard[:, None]),
-            sp.csr_matrix(content.embeddings * heard[:, None]),
-            sp.diags(heard) @ content.metadata,
-            sp.csr_matrix(1 - heard[:, None]),
-            sp.diags(1 - heard) @ content.metadata,
-        ],
-        format="csr",
-    )
-    rows = np.vstack(
-        [
-            content_map.intercept,
-            content_map.weights,
-            content_map.effects,
-            content_map.bare_intercept,
-            content_map.bare_effects,
-        ]
-    )
-    own = np.where((listeners > 0)[:, None], vectors.items - shared @ rows, 0)
-    everything = np.vstack([own, rows]).astype(np.float32)
-
-    model = LightFM(no_components=vectors.items.shape[1] - 1)
-    model.item_embeddings = np.ascontiguousarray(everything[:, :-1])
-    model.item_biases = np.ascontiguousarray(everything[:, -1])
-    model.user_embeddings = np.ascontiguousarray(vectors.users[:, :-1])
-    model.user_biases = np.zeros(len(vectors.users), np.float32)
-    # predict() hands these to compiled code, which wants them to exist.
-    for side in ("item", "user"):
-        embeddings, biases = getattr(model, f"{side}_embeddings"), getattr(model, f"{side}_biases")
-        setattr(model, f"{side}_embedding_gradients", np.zeros_like(embeddings))
-        setattr(model, f"{side}_embedding_momentum", np.zeros_like(embeddings))
-        setattr(model, f"{side}_bias_gradients", np.zeros_like(biases))
-        setattr(model, f"{side}_bias_momentum", np.zeros_like(biases))
-    return model, sp.hstack([identity, shared], format="csr").astype(np.float32)

@@ -9,7 +9,8 @@ from material import item_content, training_data
 from datasets.errors import ColdtuneError
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.sources.base import ItemContent, TrainingData
-from recsys.sources.factorization_machine import FMSource, as_lightfm
+from recsys.sources.factorization_machine import FMSource
+from recsys.sources.fm_closed_form import as_lightfm
 
 SMALL = FMConfig(components=8, epochs=8)
 
@@ -148,14 +149,14 @@ def test_divergence_to_infinity_is_an_error_of_ours(tastes_data):
 
 def test_vectors_that_grow_out_of_bounds_are_an_error_too(tastes_data, monkeypatch):
     # LightFM reports nothing where vectors are finite, however long.
-    honest = LightFM.fit
+    honest = LightFM.fit_partial
 
     def diverge(model, *args, **kwargs):
         honest(model, *args, **kwargs)
         model.item_embeddings *= 1e6
         return model
 
-    monkeypatch.setattr(LightFM, "fit", diverge)
+    monkeypatch.setattr(LightFM, "fit_partial", diverge)
     with pytest.raises(ColdtuneError, match=r"diverged .*fm\.learning_rate, now 0\.05"):
         source().fit(tastes_data)
 
