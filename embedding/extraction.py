@@ -127,6 +127,45 @@ def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
 
 
 @dataclass(frozen=True)
+class Listening:
+    """One recording to be read in another process."""
+
+    file: RecordingFile
+    snippet: SnippetConfig
+    hyperimage: HyperImageConfig
+    known: frozenset[str] = frozenset()
+    """Digests of contents of which no images are wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What :func:`listen` found in a recording."""
+
+    digest: str
+    """Hex SHA-256 of its content."""
+
+    images: Array | None
+    """float32 [n, channels, height, width]; None where the content was known."""
+
+
+def listen(job: Listening) -> Heard | str:
+    """Digest and hyper-images of a recording, or one line that says why there are none."""
+    try:
+        digest = file_digest(job.file.path)
+    except (OSError, ValueError):
+        digest = ""  # decoding says what is wrong with the file
+    if digest in job.known:
+        return Heard(digest, None)
+    images = _images_or_reason(_Job(0, job.file, job.snippet, job.hyperimage))
+    return images if isinstance(images, str) else Heard(digest, images)
+
+
+def crash_of(file: RecordingFile) -> str:
+    """What is said of a recording over which the process died."""
+    return f"{file.name}: the decoder crashed on it"
+
+
+@dataclass(frozen=True)
 class _Job:
     """One recording to be decoded."""
 
@@ -161,7 +200,7 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | 
     workers = min(workers or available_cores(), len(jobs))
     for job, result in in_processes(_images_or_reason, jobs, workers):
         if isinstance(result, Crashed):
-            yield job, f"{job.file.name}: the decoder crashed on it"
+            yield job, crash_of(job.file)
         else:
             yield job, result
 

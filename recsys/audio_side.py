@@ -147,15 +147,17 @@ def recording_of(
         digest = file_digest(path)
     except OSError:
         return ()
-    text = str(path.absolute()) if name is None else name
-    return (
-        Recording(
-            path=os.fsencode(text).decode(errors="backslashreplace"),
-            digest=digest,
-            snippet=config.snippet.digest(),
-            hyperimage=config.hyperimage.digest(),
-            image_key=image_key(digest, config.snippet, config.hyperimage),
-        ),
+    return (recording_with(digest, str(path.absolute()) if name is None else name, config),)
+
+
+def recording_with(digest: str, name: str, config: EncoderConfig) -> Recording:
+    """A recording whose content has this digest, as the song database keeps it."""
+    return Recording(
+        path=os.fsencode(name).decode(errors="backslashreplace"),
+        digest=digest,
+        snippet=config.snippet.digest(),
+        hyperimage=config.hyperimage.digest(),
+        image_key=image_key(digest, config.snippet, config.hyperimage),
     )
 
 

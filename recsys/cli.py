@@ -8,7 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import audio, compose, genre, map, network, recommending, songs
+from recsys.commands import audio, compose, genre, map, network, onboarding, recommending, songs
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -22,7 +22,7 @@ for command in (
     recommending.train,
     recommending.recommend,
     recommending.similar,
-    recommending.onboard,
+    onboarding.onboard,
     recommending.evaluate,
     recommending.info,
     map.map,

@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from datasets.columns import ITEM_ID, ITEM_TEXT
-from datasets.errors import AudioError, InvalidArgumentError, UnknownItemError
+from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.values import is_unicode
-from recsys.audio_side import predictions, recording_of
 from recsys.catalog import Catalog
 from recsys.fusion import fuse_items
+from recsys.hearing import Hearing
 from recsys.retrieval import AnnoyIndex, Rows, Searcher, make_index, uses_annoy
 from recsys.song_rows import Recording, Scores, Song
 from recsys.sources.base import Floats, ItemContent
@@ -59,6 +59,7 @@ class Library:
         self._late: list[Song] = []
         self._late_row: dict[str, int] = {}
         self._retired: list[int] = []
+        self._hearing = None if state.encoder is None else Hearing(state.encoder)
         songs = catalog.onboarded()
         self._take(songs, self._fuse(songs))
 
@@ -154,30 +155,21 @@ class Library:
         Raises AudioError for one that cannot be used, InvalidArgumentError when the model has no
         network to hear with.
         """
-        from embedding.extraction import extract
-        from embedding.recording_source import on_disk
+        return self.hearing.hear(source)
 
-        encoder = self.state.encoder
-        if encoder is None:
+    @property
+    def hearing(self) -> Hearing:
+        """The network and its decoding process; the process is there from the first recording on.
+
+        Raises InvalidArgumentError when the model has no network to hear with.
+        """
+        if self._hearing is None:
             raise InvalidArgumentError(
                 "this model was fitted without recordings of its own: onboard with embedding="
                 if self.state.has_embedding.any()
                 else _NO_SOUND
             )
-        with on_disk([source]) as (file,):
-            extraction = extract(
-                [file], encoder.config.snippet, encoder.config.hyperimage, workers=1, cache=None
-            )
-            name = file.name if file.temporary else None
-            recordings = recording_of(file.path, encoder.config, name=name)
-        if extraction.failures:
-            raise AudioError(extraction.failures[0].message)
-        scores = {
-            tag: dict(zip(names, values.mean(axis=0).tolist(), strict=True))
-            for tag, (names, values) in predictions(encoder, extraction.images).items()
-        }
-        vector = encoder.embed(extraction.images).mean(axis=0)
-        return vector, scores, recordings
+        return self._hearing
 
     def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
         """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""

@@ -1,6 +1,7 @@
 """Recommender: learn, recommend, find similar items, onboard new ones, save and load."""
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -64,6 +65,7 @@ class Recommender:
         self.config = config or RecommenderConfig()
         self._library: Library | None = None
         self._folder: Path | None = None
+        self._turn = threading.RLock()  # items are numbered in order of arrival
 
     # ------------------------------------------------------------------ learning
 
@@ -320,14 +322,50 @@ class Recommender:
         report.attrs["recordings_left_out"] = list(heard.failures)
         return report
 
+    def onboard_folder(
+        self,
+        folder: str | Path,
+        metadata: str | Path | pd.DataFrame | None = None,
+        progress: bool = False,
+        *,
+        threads: int | None = None,
+    ) -> pd.DataFrame:
+        """Add every recording in a folder and below; what is in the model unchanged is skipped.
+
+        metadata: a CSV or Parquet file or a table with a column path (a file's path from the
+        folder on, or its name alone), and any of item_id, title, artist, album, genre and tags. A
+        recording without an item_id there gets its path without the suffix. threads: processes
+        that decode; as configured where not given.
+
+        Items are added in batches, each recommendable, and durable as by :meth:`onboard`, at once:
+        what was interrupted goes on where it was. A recording that cannot be used is skipped.
+
+        Returns item_id, path, status ("added", "unchanged": the item has this recording and these
+        texts already, "failed") and reason (why it failed), by path.
+
+        Raises DataError for no folder, nothing in it, or metadata that cannot be used;
+        InvalidArgumentError for a model without a network of its own.
+        """
+        from recsys.folder_onboarding import onboard_folder
+
+        return onboard_folder(
+            self._fitted(),
+            self._add,
+            Path(folder),
+            Path(metadata) if isinstance(metadata, str) else metadata,
+            workers=self.config.n_threads if threads is None else threads,
+            progress=progress,
+        )
+
     def _add(self, songs: Sequence[Song]) -> None:
         library = self._fitted()
-        library.check_new(songs)
-        if self._folder is not None:
-            with storage.current(self._folder, library):
+        with self._turn:
+            library.check_new(songs)
+            if self._folder is not None:
+                with storage.current(self._folder, library):
+                    library.add(songs)
+            else:
                 library.add(songs)
-        else:
-            library.add(songs)
 
     # ------------------------------------------------------------------ on disk
 

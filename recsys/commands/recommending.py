@@ -130,31 +130,6 @@ def similar(
         print_frame(frame)
 
 
-def onboard(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    file: Annotated[Path, typer.Argument(help="Recording.")],
-    item_id: Annotated[str, typer.Option(help="Id of the new item.")],
-    title: str = "",
-    artist: str = "",
-    album: str = "",
-    genre: str = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Add a recording that nobody has played; it is recommendable at once."""
-    from recsys import Recommender
-
-    added = Recommender.load(model).onboard(
-        file, item_id=item_id, title=title, artist=artist, album=album, genre=genre
-    )
-    if as_json:
-        typer.echo(json.dumps(added._asdict()))
-    else:
-        typer.echo(
-            f"{added.item_id} is in the catalogue; "
-            f"it sounds like {added.predicted} ({added.probability:.0%})"
-        )
-
-
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Report: a folder, or a file ending in .html.")],

@@ -1,0 +1,114 @@
+"""Hearing new recordings: decoded in another process, embedded in this one.
+
+A decoder may crash natively, so it never runs in the process that serves; the one it runs in is
+kept, since starting one takes far longer than decoding a snippet.
+"""
+
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import AudioError
+from embedding.pool import Crashed, KeptWorker
+from recsys.audio_side import predictions, recording_with
+from recsys.song_rows import Recording, Scores
+from recsys.sources.base import Floats
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
+    from embedding.extraction import Listening
+    from embedding.recording_source import RecordingFile, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """What a network said of one recording."""
+
+    embedding: Floats
+    """float32 [e], the mean over its snippets."""
+
+    scores: Scores
+    """For each tag that the network tells, the probability of each of its values."""
+
+
+class Hearing:
+    """The ears of a model: an encoder, and a process that decodes for it.
+
+    The process is started by the first recording and ends with :meth:`close`, or with this object.
+    Threads may hear at the same time.
+    """
+
+    def __init__(self, encoder: "SongEncoder") -> None:
+        self.encoder = encoder
+        self._decoder = KeptWorker()
+        self._network = threading.Lock()  # it is moved to a GPU and back, and its threads are set
+
+    def hear(self, source: "Source") -> tuple[Floats, Scores, tuple[Recording, ...]]:
+        """Embedding and tag probabilities of a recording, and how the song database names it.
+
+        source: a path, the recording's bytes, or a binary file object such as an upload.
+
+        Raises AudioError for one that cannot be used, InvalidArgumentError for what is no source.
+        """
+        from embedding.extraction import crash_of, listen
+        from embedding.recording_source import on_disk
+
+        with on_disk([source]) as (file,):
+            heard = self._decoder.run(listen, self.task(file))
+        if isinstance(heard, Crashed):
+            raise AudioError(crash_of(file))
+        if isinstance(heard, str):
+            raise AudioError(heard)
+        assert heard.images is not None  # nothing was known of it
+        (sound,) = self.sounds([heard.images])
+        return sound.embedding, sound.scores, (self.recording(file, heard.digest),)
+
+    def task(self, file: "RecordingFile", known: Collection[str] = ()) -> "Listening":
+        """What a decoding process is asked for; known: digests of contents not to be decoded."""
+        from embedding.extraction import Listening
+
+        return Listening(
+            file, self.encoder.config.snippet, self.encoder.config.hyperimage, frozenset(known)
+        )
+
+    def sounds(self, images: Sequence[NDArray[np.float32]]) -> list[Sound]:
+        """What the network says of recordings, all at once.
+
+        images: of each recording the hyper-images, float32 [n, channels, height, width].
+        """
+        if not images:
+            return []
+        together = images[0] if len(images) == 1 else np.concatenate(images)
+        with self._network:
+            embeddings = self.encoder.embed(together)
+            predicted = predictions(self.encoder, together)
+        ends = np.cumsum([len(own) for own in images])
+        return [
+            Sound(
+                embeddings[end - len(own) : end].mean(axis=0),
+                {
+                    tag: dict(
+                        zip(
+                            names,
+                            values[end - len(own) : end].mean(axis=0).tolist(),
+                            strict=True,
+                        )
+                    )
+                    for tag, (names, values) in predicted.items()
+                },
+            )
+            for own, end in zip(images, ends, strict=True)
+        ]
+
+    def recording(self, file: "RecordingFile", digest: str) -> Recording:
+        """How the song database names a recording with this content."""
+        name = file.name if file.temporary else str(file.path.absolute())
+        return recording_with(digest, name, self.encoder.config)
+
+    def close(self) -> None:
+        """End the decoding process; hearing another recording starts one again."""
+        self._decoder.close()
