@@ -112,15 +112,18 @@ def rows_where(library: Library, where: Where) -> Rows:
                 raise InvalidArgumentError(
                     f"where: values of {column!r} must be texts, not {value!r}"
                 )
-        column_codes, numbers = _codes(library, column).up_to(len(chosen))
-        asked = {numbers.get(_folded(str(value)), -1) for value in values}
-        chosen &= np.isin(column_codes, list(asked))
+        column_codes, numbers = _codes(library, column)
+        asked = (_folded(str(value)) for value in values)
+        having = [numbers[value] for value in asked if value in numbers]
+        wanted = np.zeros(len(numbers), bool)  # after that: other threads may add numbers
+        wanted[having] = True
+        chosen &= wanted[column_codes]
     return np.flatnonzero(chosen)
 
 
 def artist_of(library: Library, rows: Rows) -> NDArray[np.intp]:
     """Numbers [len(rows)], equal for items of one artist, case and outer spaces aside; -1: none."""
-    codes, numbers = _codes(library, ARTIST).up_to(len(library.searcher))
+    codes, numbers = _codes(library, ARTIST)
     own = codes[rows].astype(np.intp)
     own[own == numbers.get("", -1)] = -1
     return own
@@ -132,32 +135,33 @@ class _Codes:
     The texts of a row never change, so that onboarding makes none of them wrong: it adds rows.
     """
 
-    def __init__(self, library: Library, column: str) -> None:
-        self._library = library
+    def __init__(self, column: str) -> None:
         self._column = column
         self._turn = threading.Lock()
         self._codes = np.empty(0, np.int32)
         self._numbers: dict[str, int] = {}
 
-    def up_to(self, count: int) -> tuple[NDArray[np.int32], dict[str, int]]:
-        """The numbers of the first ``count`` rows, and which number each value has."""
+    def up_to(self, library: Library) -> tuple[NDArray[np.int32], dict[str, int]]:
+        """The numbers of a library's rows, and which number each value has."""
+        count = len(library.searcher)
         with self._turn:
             old = len(self._codes)
             if count > old:
-                texts = self._library.texts(self._column, np.arange(old, count))
+                texts = library.texts(self._column, np.arange(old, count))
                 numbers = self._numbers
                 new = [numbers.setdefault(_folded(str(text)), len(numbers)) for text in texts]
                 self._codes = np.append(self._codes, np.array(new, np.int32))
             return self._codes[:count], self._numbers
 
 
-def _codes(library: Library, column: str) -> _Codes:
+def _codes(library: Library, column: str) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """Numbers of the values of a column, and the number of each value."""
     found: _Codes | None = library.kept.get(f"codes of {column}")
     if found is None:
         library.texts(column, np.empty(0, np.intp))  # a column that is not there is not kept
         # Of two threads that come here at once, both go on with the one that was first.
-        found = library.kept.setdefault(f"codes of {column}", _Codes(library, column))
-    return found
+        found = library.kept.setdefault(f"codes of {column}", _Codes(column))
+    return found.up_to(library)
 
 
 def _folded(text: str) -> str:

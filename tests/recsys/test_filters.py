@@ -179,9 +179,16 @@ def test_every_combination_is_what_brute_force_gives(model, brute, user, k, opti
 
 
 @settings(max_examples=30, deadline=None)
-@given(users=st.lists(USERS, max_size=8), k=st.integers(1, 20), options=OPTIONS)
-def test_many_users_get_what_each_gets_alone(model, users, k, options):
-    many = model.recommend_many(users, k, **options)
+@given(
+    users=st.lists(USERS, max_size=8),
+    k=st.integers(1, 20),
+    options=OPTIONS,
+    at_once=st.sampled_from([1, 250, 1_000_000]),
+)
+def test_many_users_get_what_each_gets_alone(model, users, k, options, at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys.ranking._MOST_CANDIDATES", at_once)
+        many = model.recommend_many(users, k, **options)
     alone = [model.recommend(user, k, **options)["item_id"].tolist() for user in users]
     assert many["item_id"].tolist() == [item for one in alone for item in one]
     assert many["rank"].tolist() == [n for one in alone for n in range(1, len(one) + 1)]
