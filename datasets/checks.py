@@ -114,13 +114,17 @@ def check_audio(
 
 
 def check_interactions(
-    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any]"
+    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any] | None"
 ) -> pd.DataFrame:
-    """Interactions: non-blank users, known items, finite weights of zero or more, valid times."""
+    """Interactions: non-blank users, known items, finite weights of zero or more, valid times.
+
+    item_ids: the known items; None where whoever asks looks them up.
+    """
     raw = _named(raw, INTERACTION_COLUMNS, origin)
     users = _text(raw, c.USER_ID, origin, required=True)
     items = _text(raw, c.ITEM_ID, origin, required=True)
-    _check_known(items, item_ids, origin)
+    if item_ids is not None:
+        _check_known(items, item_ids, origin)
     result = _frame({c.USER_ID: users, c.ITEM_ID: items})
     result[c.WEIGHT] = _located(c.WEIGHT, origin, lambda: as_weights(raw[c.WEIGHT]))
     if c.TIMESTAMP in raw.columns:

@@ -20,6 +20,15 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError
 from recsys import song_schema as schema
+from recsys.change_store import (
+    Changes,
+    Play,
+    make_tables,
+    read_changes,
+    take_back,
+    write_plays,
+    write_removal,
+)
 from recsys.song_rows import Song
 from recsys.song_store import Writer, check_songs, read_songs, transaction
 from recsys.sqlite import connect_sqlite, sqlite_engine
@@ -76,12 +85,46 @@ class Catalog:
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
         with self._transaction() as connection:
-            # First what locks the database: then nobody else takes the same number.
-            connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
+            self._count(connection)
+            songs = list(songs)
+            take_back(connection, [song.item_id for song in songs])
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
             Writer(connection).replace(
                 replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
             )
+
+    def add_plays(self, plays: Iterable[Play]) -> None:
+        """Add plays of songs: all of them, on the disk, or none."""
+        with self._transaction() as connection:
+            self._count(connection)
+            make_tables(connection)
+            write_plays(connection, plays)
+
+    def remove(self, item_id: str) -> None:
+        """Take a song out with its plays, and note that it is gone."""
+        with self._transaction() as connection:
+            self._count(connection)
+            make_tables(connection)
+            write_removal(connection, item_id)
+            Writer(connection).remove([item_id])
+
+    def changes(self) -> Changes:
+        """Everything since the fit, as of one moment.
+
+        Raises ArtifactError for a row that is not as it was written.
+        """
+        with self._transaction() as connection:
+            songs = list(read_songs(connection, onboarded=True))
+            plays, removed = read_changes(connection)
+            fit, number = connection.execute(
+                select(schema.revision.c.fit, schema.revision.c.number)
+            ).one()
+            return Changes(songs, plays, removed, (str(fit), int(number)))
+
+    def songs(self) -> Iterator[Song]:
+        """All songs, by item id."""
+        with self.transaction() as connection:
+            yield from read_songs(connection)
 
     def onboarded(self) -> list[Song]:
         """Songs that came after the fit, in order of arrival."""
@@ -107,6 +150,7 @@ class Catalog:
                 raise self._damaged(problem)
             self._check_structure(connection)
             check_songs(connection)
+            read_changes(connection)
 
     def check_structure(self) -> None:
         """Check the tables and the size, however many songs. Raises ArtifactError."""
@@ -121,7 +165,7 @@ class Catalog:
         self._check = check
 
     def _check_structure(self, connection: Connection) -> None:
-        if _schema(connection) != _expected_schema():
+        if not _is_expected(_schema(connection)):
             raise self._damaged("its tables are not those of a song database")
         if self._path is not None:
             pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -161,6 +205,12 @@ class Catalog:
                 yield copy
             finally:
                 copy.close()
+
+    @staticmethod
+    def _count(connection: Connection) -> None:
+        # Before all else in a transaction, since it locks the database: nobody else takes the same
+        # number.
+        connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -202,7 +252,11 @@ def _schema(connection: Any) -> set[str]:
     return set(connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars())
 
 
-def _expected_schema() -> set[str]:
+def _is_expected(found: set[str]) -> bool:
+    """Whether these are the tables of a song database, before or after its first change."""
     catalog = Catalog.in_memory()
     with catalog.transaction() as connection:
-        return _schema(connection)
+        if found == _schema(connection):
+            return True
+        make_tables(connection)
+        return found == _schema(connection)

@@ -69,8 +69,9 @@ class Block:
     def unfuse_items(self, fused: Floats, is_cold: NDArray[np.bool_]) -> Floats:
         """The source's vectors [n, d] of items with these fused vectors [n, D]."""
         own = fused[:, self.columns]
-        known = own.any(axis=1, keepdims=True)
-        return np.where(known, own / self._weight(is_cold) + self.mean, 0)
+        known = own.any(axis=1, keepdims=True)  # none where the weight is zero
+        weight = self._weight(is_cold)
+        return np.where(known, own / np.where(weight == 0, 1, weight) + self.mean, 0)
 
     def _weight(self, is_cold: NDArray[np.bool_]) -> Floats:
         return np.where(is_cold, self.cold, self.warm).astype(np.float32)[:, None]

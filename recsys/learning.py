@@ -23,13 +23,15 @@ from recsys.item_content import MetadataVocabulary, align_embeddings, artist_cod
 from recsys.sources.base import ItemContent, Source, TrainingData, Vectors
 from recsys.sources.registry import make_source
 from recsys.state import FittedState
+from recsys.tuning import leaves_open, settle
+from recsys.validation import hold_out
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
 
 logger = logging.getLogger("coldtune")
 
-_PLAYS = (1e-30, 1e30)
+PLAY_BOUNDS = (1e-30, 1e30)
 """Bounds of a play weight: as float32, one outside would be nothing, or infinite in a sum."""
 
 
@@ -92,13 +94,21 @@ def learn(
 
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
+    needs_split = (
+        len(config.sources) > 1 and None in (config.fusion.warm, config.fusion.cold)
+    ) or leaves_open(config)
+    split = hold_out(data, config) if needs_split else None
+    settled = config
+    if leaves_open(config):
+        with timer.stage("settings"):
+            settled = settle(split, config)
     with timer.stage("blend weights"):
-        blend = choose_blend(data, config)
+        blend = choose_blend(split, settled)
     vectors: dict[str, Vectors] = {}
     sources: dict[str, Source] = {}
     for name in config.sources:
         with timer.stage(f"source {name}"):
-            sources[name] = make_source(name, config)
+            sources[name] = make_source(name, settled)
             vectors[name] = sources[name].fit(data)
     with timer.stage("fusion"):
         is_cold = data.listeners == 0
@@ -116,6 +126,9 @@ def learn(
             "with_embedding": int(data.content.has_embedding.sum()),
         },
         "blend": vars(blend),
+        "settings": {"als.regularization": settled.als.regularization}
+        if "als" in config.sources
+        else {},
         "ridge_strengths": {
             name: float(array["strength"])
             for name, array in ((name, source.arrays()) for name, source in sources.items())
@@ -164,7 +177,7 @@ def _training_data(
         shape=(len(user_ids), len(item_ids)),
     )
     plays.sum_duplicates()
-    plays.data = np.clip(plays.data, *_PLAYS).astype(np.float32)
+    plays.data = np.clip(plays.data, *PLAY_BOUNDS).astype(np.float32)
     vectors, known = align_embeddings(embeddings, item_ids)
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)

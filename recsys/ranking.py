@@ -8,7 +8,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.filters import Filters, artist_of
-from recsys.fusion import fuse_users
 from recsys.library import Library
 from recsys.reranking import rerank, within_cap
 from recsys.retrieval import Hits, Rows, concatenate
@@ -56,7 +55,7 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     is nothing that popularity could be taken off from.
     """
     everything = np.arange(len(library.searcher))
-    warm = library.state.by_popularity
+    warm = library.by_popularity
     order = np.concatenate([warm, np.setdiff1d(everything, warm)])
     allowed = np.ones(len(everything), bool)
     if filters.only is not None:
@@ -65,8 +64,7 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     allowed[filters.exclude] = False
     allowed[library.retired] = False
     order = order[allowed[order]]
-    listeners = np.zeros(len(everything), np.float32)
-    listeners[: len(library.state.listeners)] = library.state.listeners
+    listeners = library.listeners.astype(np.float32)
 
     def search(queries: Rows, size: int) -> Hits:
         lists = [np.empty(0, np.intp)]
@@ -125,7 +123,7 @@ def rank_users(
 
     Users of whom nothing is known get the popular items.
     """
-    vectors = np.asarray(library.state.user_vectors[np.maximum(user_rows, 0)])
+    vectors = library.user_vectors(user_rows)
     personal = (user_rows >= 0) & vectors.any(axis=1)
     seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
     parts = []
@@ -145,13 +143,4 @@ def rank_users(
 
 def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:
     """The fused vector [D] of somebody who played these rows so often."""
-    state = library.state
-    fused = library.searcher.vectors(rows)
-    is_cold = library.is_cold(rows)
-    vectors = {
-        block.name: state.sources[block.name].fold_in(
-            block.unfuse_items(fused, is_cold), weights, block.gram
-        )[None]
-        for block in state.blocks
-    }
-    return fuse_users(state.blocks, vectors)[0]
+    return library.fold_in(rows, weights)

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,25 +19,27 @@ from datasets.columns import (
     SCORE,
     SHARE_PREFIX,
     TITLE,
-    USER_ID,
 )
 from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
 from recsys import storage, tracking
 from recsys.arguments import History, check_k, plays_of, texts_of
 from recsys.audio_side import Heard, hear
+from recsys.batch_files import BatchReport, write_lists
+from recsys.batches import BATCH, Wishes, filters_of, in_batches, many_lists
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
+from recsys.explaining import Explanation, explain
 from recsys.filters import Where, make_filters
 from recsys.fusion import shares
 from recsys.learning import learn
 from recsys.library import Library
-from recsys.ranking import fold_in_user, popular, rank, rank_users
-from recsys.retrieval import Hits, concatenate, no_hits
+from recsys.ranking import fold_in_user, popular, rank
 from recsys.similarity import Space, similar_rows
 from recsys.song_rows import Recording, Scores, Song
 from recsys.songs import fitted_songs, new_songs
 from recsys.sources.base import Floats
+from recsys.updating import Updated, checked_plays
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -170,7 +172,7 @@ class Recommender:
             seen = library.rows(plays)
             vector = fold_in_user(library, seen, np.array(list(plays.values()), np.float32))
         elif (row := library.user_row(str(user_id))) is not None:
-            vector, seen = library.state.user_vectors[row], library.seen(row)
+            vector, seen = library.user_vectors(np.array([row]))[0], library.seen(row)
         if vector is not None and not vector.any():
             vector = None
         if vector is None:
@@ -179,7 +181,7 @@ class Recommender:
         else:
             hits = rank(library, vector[None], filters, [seen])
             parts = shares(blocks, vector, library.searcher.vectors(hits.item))
-        frame = self._describe(hits.item, hits.score)
+        frame = self._describe(library, hits.item, hits.score)
         for column, block in enumerate(blocks):
             frame[SHARE_PREFIX + block.name] = parts[:, column]
         if vector is None:
@@ -210,25 +212,70 @@ class Recommender:
             per_artist=per_artist, diversity=diversity,
             popularity_correction=popularity_correction,
         )  # fmt: skip
-        users = np.array(texts_of("user_ids", user_ids), dtype=object)
-        rows = library.state.user_ids.get_indexer(pd.Index(users, dtype=object))
-        parts, fallback = [no_hits()], []
-        for start in range(0, len(users), _BATCH):
-            hits, personal = rank_users(library, rows[start : start + _BATCH], filters)
-            parts.append(Hits(hits.query + start, hits.item, hits.score))
-            fallback += users[start : start + _BATCH][~personal].tolist()
-        hits = concatenate(parts)
-        frame = pd.DataFrame(
-            {
-                USER_ID: users[hits.query],
-                RANK: np.arange(len(hits.query)) - np.searchsorted(hits.query, hits.query) + 1,
-                ITEM_ID: library.ids(hits.item),
-                SCORE: hits.score,
-            }
-        )
-        if fallback:
-            frame.attrs["fallback_users"] = fallback
-        return frame
+        return many_lists(library, texts_of("user_ids", user_ids), filters, BATCH)
+
+    def recommend_batches(
+        self,
+        user_ids: Iterable[str] | None = None,
+        k: int = 10,
+        *,
+        batch_size: int = BATCH,
+        **wishes: Unpack[Wishes],
+    ) -> Iterator[pd.DataFrame]:
+        """As :meth:`recommend_many`, a frame at a time for ``batch_size`` users each.
+
+        user_ids: all users where not given; it is read as far as the batches are. However many
+        users there are, only one batch is in memory. wishes: the filters of :meth:`recommend`.
+
+        Raises, before the first batch, what :meth:`recommend` raises, and InvalidArgumentError for
+        a batch size below 1.
+        """
+        library = self._fitted()
+        return in_batches(library, user_ids, filters_of(library, k, **wishes), batch_size)
+
+    def write_recommendations(
+        self,
+        out: str | Path,
+        users: str | Path | None = None,
+        k: int = 10,
+        *,
+        batch_size: int = BATCH,
+        progress: bool = False,
+        **wishes: Unpack[Wishes],
+    ) -> BatchReport:
+        """Write everybody's list to a Parquet file: user_id, rank, item_id, score.
+
+        users: a text file of user ids, one a line; all users where not given. wishes: the filters
+        of :meth:`recommend`. A run that was killed goes on where it was, if the model and the
+        arguments are the same; ``out`` is there only when it is whole.
+
+        Raises what :meth:`recommend_batches` raises, InvalidArgumentError where no file can be at
+        ``out``, DataError for a file of users that cannot be read, and ArtifactError where ``out``
+        cannot be written or another run writes it.
+        """
+        library = self._fitted()
+        filters = filters_of(library, k, **wishes)
+        file = None if users is None else Path(users)
+        return write_lists(library, Path(out), file, filters, batch_size, progress=progress)
+
+    def explain(
+        self,
+        user_id: str | None,
+        item_id: str,
+        *,
+        history: History | None = None,
+        n: int = 5,
+    ) -> Explanation:
+        """Why a user, or somebody with a history and no user id, gets an item.
+
+        The share of each source and the score, as :meth:`recommend` has them; the n played items
+        nearest by taste and by sound; and the artist, album, genre and tags that the item has in
+        common with what was played.
+
+        Raises UnknownUserError, UnknownItemError, and InvalidArgumentError for n < 1, for a user id
+        together with a history, or where nothing is known of the user's taste.
+        """
+        return explain(self._fitted(), user_id, item_id, history, n)
 
     def similar(self, item_id: str, k: int = 10, *, by: Space = "fused") -> pd.DataFrame:
         """The k items most like an item.
@@ -241,7 +288,7 @@ class Recommender:
         library = self._fitted()
         check_k(k)
         rows, scores = similar_rows(library, library.row(str(item_id)), k, by)
-        return self._describe(rows, scores)
+        return self._describe(library, rows, scores)
 
     # ------------------------------------------------------------------ new items
 
@@ -358,14 +405,66 @@ class Recommender:
         )
 
     def _add(self, songs: Sequence[Song]) -> None:
-        library = self._fitted()
-        with self._turn:
+        def add(library: Library) -> Library:
             library.check_new(songs)
-            if self._folder is not None:
-                with storage.current(self._folder, library):
-                    library.add(songs)
-            else:
-                library.add(songs)
+            return library.add(songs)
+
+        self._change(add)
+
+    def update(self, interactions: pd.DataFrame) -> Updated:
+        """Take in new plays, in time proportional to what they touch; lists know them at once.
+
+        interactions: user_id, item_id, weight and, where known, timestamp, as in a data set; of
+        users known or new, and of all items of the catalogue, those onboarded included. An item
+        with listeners is no longer cold. The model is the fit and the sum of all plays since,
+        whatever the order and the batches they came in. When the model has been saved or loaded,
+        the plays are on the disk before this returns.
+
+        Raises DataError for a table that is none, naming the row, and UnknownItemError naming an
+        item that is not in the catalogue; nothing is taken in then.
+        """
+        plays = checked_plays(interactions)
+        counts = Updated(0, 0, 0, 0, 0)
+
+        def update(library: Library) -> Library:
+            nonlocal counts
+            changed, counts = library.update(plays)
+            return changed
+
+        self._change(update)
+        return counts
+
+    def remove(self, item_id: str) -> None:
+        """Take an item out of the catalogue, its plays since the fit included.
+
+        It is in no list and no history any more; to onboard it again brings it back as an item
+        that nobody has played. Raises UnknownItemError.
+        """
+        self._change(lambda library: library.remove(item_id))
+
+    def refresh(self) -> bool:
+        """Take in what other processes have done to the saved model; whether that was anything.
+
+        A model that was replaced is loaded anew. Every answer is from one whole state: those that
+        are being given meanwhile go on with the old one. Where nothing was done, this costs a look
+        at the manifest and at a number. Raises ArtifactError where the model cannot be read.
+        """
+        with self._turn:
+            library = self._fitted()
+            if self._folder is None:
+                return False
+            self._library = storage.refreshed(self._folder, library)
+            return self._library is not library
+
+    def _change(self, change: Callable[[Library], Library]) -> None:
+        """Put a changed library in place of this one."""
+        with self._turn:
+            library = self._fitted()
+            if self._folder is None:
+                self._library = change(library)
+                return
+            with storage.current(self._folder, library):
+                self._library = change(library.reopened())
 
     # ------------------------------------------------------------------ on disk
 
@@ -405,8 +504,8 @@ class Recommender:
             raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
         return self._library
 
-    def _describe(self, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
-        library = self._fitted()
+    @staticmethod
+    def _describe(library: Library, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
         described = library.describe(rows)
         return pd.DataFrame(
             {
@@ -419,7 +518,3 @@ class Recommender:
                 COLD: library.is_cold(rows),
             }
         )
-
-
-_BATCH = 4096
-"""Users ranked at once."""

@@ -52,9 +52,8 @@ def rerank(library: Library, pool: Hits, filters: Filters) -> Hits:
 
 
 def listeners_of(library: Library, rows: Rows) -> NDArray[np.intp]:
-    """How many users had played the items of these rows at the fit."""
-    n = len(library.state.listeners)
-    return np.where(rows < n, library.state.listeners[np.where(rows < n, rows, 0)], 0)
+    """How many users have played the items of these rows."""
+    return library.listeners[rows]
 
 
 def correct(pool: Hits, listeners: NDArray[np.intp], share: float) -> Doubles:

@@ -50,12 +50,12 @@ def unit_vectors(library: Library, by: Space) -> Floats:
 
 def unit_vectors_of(library: Library, by: Space, rows: Rows) -> Floats:
     """Unit vectors [len(rows), d] of these rows alone, as :func:`unit_vectors`; none are kept."""
-    return _keeper(library, by).make(rows)
+    return _keeper(library, by).make(library, rows)
 
 
 def _kept(library: Library, by: Space) -> tuple[Floats, NDArray[np.bool_]]:
     """Unit vectors [rows, d], and which of them are not zero [rows]."""
-    return _keeper(library, by).up_to(len(library.searcher))
+    return _keeper(library, by).up_to(library)
 
 
 def _keeper(library: Library, by: Space) -> "_Kept":
@@ -76,18 +76,19 @@ class _Kept:
     wrong: it only adds rows.
     """
 
-    def __init__(self, make: Callable[[Rows], Floats]) -> None:
+    def __init__(self, make: Callable[[Library, Rows], Floats]) -> None:
         self.make = make
         self._turn = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
         self._known = np.empty(0, bool)
 
-    def up_to(self, count: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """The vectors of the first ``count`` rows, and which of them are not zero."""
+    def up_to(self, library: Library) -> tuple[Floats, NDArray[np.bool_]]:
+        """The vectors of a library's rows, and which of them are not zero."""
+        count = len(library.searcher)
         with self._turn:
             if count > self._count:
-                new = self.make(np.arange(self._count, count))
+                new = self.make(library, np.arange(self._count, count))
                 if count > len(self._array):
                     size = int(_ROOM * count) if self._count else count
                     array = np.empty((size, new.shape[1]), np.float32)
@@ -100,30 +101,31 @@ class _Kept:
             return self._array[:count], self._known[:count]
 
 
-def _sound(library: Library) -> Callable[[Rows], Floats]:
+def _sound(library: Library) -> Callable[[Library, Rows], Floats]:
     """Unit embeddings, centred on the mean of the fitted ones."""
     state = library.state
     fitted = np.asarray(state.embeddings)[state.has_embedding]
     # In double precision, or embeddings that are all alike would differ by what rounding left.
     centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32) if len(fitted) else 0
 
-    def make(rows: Rows) -> Floats:
+    def make(library: Library, rows: Rows) -> Floats:
         embeddings, known = library.embeddings(rows)
         return _unit(np.where(known[:, None], embeddings - centre, 0).astype(np.float32))
 
     return make
 
 
-def _fused(library: Library, by: Space) -> Callable[[Rows], Floats]:
+def _fused(library: Library, by: Space) -> Callable[[Library, Rows], Floats]:
     """Vectors in the spaces of several sources, side by side.
 
     Each source's part is brought to length one first, so that its weight is what the blend says.
     """
-    blocks = [block for block in library.state.blocks if by == "fused" or block.name != "content"]
+    without = {"popularity"} | ({"content"} if by == "taste" else set())
+    blocks = [block for block in library.state.blocks if block.name not in without]
     if not blocks:
         raise InvalidArgumentError("this model has no source that knows taste")
 
-    def make(rows: Rows) -> Floats:
+    def make(library: Library, rows: Rows) -> Floats:
         fused = library.searcher.vectors(rows)
         parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
         return _unit(np.hstack(parts))

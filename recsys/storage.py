@@ -13,14 +13,13 @@ from recsys import artifact
 from recsys.catalog import Catalog
 from recsys.config import RecommenderConfig
 from recsys.library import Library
-from recsys.retrieval import AnnoyIndex
+from recsys.retrieval_building import SIDECAR, build_index, index_files
 from recsys.state import FittedState
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
 
 _CATALOG = "catalog.sqlite"
-_INDEX = "index.annoy"
 LARGE = 2**26
 """Bytes. A song database above this is checked as a whole before it is first used beyond the songs
 onboarded, of which each has its checksum; a smaller one when the model is opened."""
@@ -47,12 +46,12 @@ def save(folder: Path, library: Library) -> None:
             state.write(generation)
             library.catalog.copy_to(generation / _CATALOG)
             if library.index_file is not None:
-                _write_index(library.index_file, generation / _INDEX, state)
+                _write_index(library.index_file, generation, state)
         library.catalog.close()
         library.catalog = Catalog.open(generation / _CATALOG)
         library.generation = generation.name
         if library.index_file is not None:
-            library.index_file = generation / _INDEX
+            library.index_file = generation / SIDECAR
 
 
 def load(folder: Path) -> Library:
@@ -64,6 +63,22 @@ def load(folder: Path) -> Library:
         except ArtifactError:
             # Another process may have put a new model there and removed the files of this one.
             if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+                raise
+
+
+def refreshed(folder: Path, library: Library) -> Library:
+    """The model in a folder as it is now; the library itself where nothing has changed.
+
+    Raises ArtifactError where it cannot be read.
+    """
+    while True:
+        generation = artifact.read_manifest(folder)["generation"]
+        if generation != library.generation:
+            return load(folder)
+        try:
+            return library.reopened()
+        except ArtifactError:  # another process may just have put a new model there
+            if artifact.read_manifest(folder)["generation"] == generation:
                 raise
 
 
@@ -123,7 +138,7 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
         ) from None
     catalog = _open_catalog(folder, manifest, "by size")
     try:
-        index = generation / _INDEX if _INDEX in manifest["files"] else None
+        index = generation / SIDECAR if SIDECAR in manifest["files"] else None
         library = Library(state, catalog, index)
     except BaseException:
         catalog.close()
@@ -162,12 +177,13 @@ def _open_catalog(
     return catalog
 
 
-def _write_index(source: Path, target: Path, state: FittedState) -> None:
+def _write_index(sidecar: Path, folder: Path, state: FittedState) -> None:
     try:
-        for suffix in (".annoy", ".json"):
-            shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
-    except FileNotFoundError:  # another process saved over the model that it came from
-        AnnoyIndex.build(state.item_vectors, target, state.config.retrieval, state.config.seed)
+        for file in index_files(sidecar):
+            shutil.copyfile(file, folder / file.name)
+    except (FileNotFoundError, ArtifactError):  # another process saved over the model it is of
+        items, users = state.item_vectors, state.user_vectors
+        build_index(items, users, folder, state.config.retrieval, state.config.seed)
 
 
 def _check_current(folder: Path, library: Library) -> None:

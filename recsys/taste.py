@@ -79,7 +79,7 @@ def taste(library: Library, user_id: str) -> TasteGoal:
     if row is None:
         raise UnknownUserError(f"no user {user_id!r} in the training data")
     state = library.state
-    user = np.asarray(state.user_vectors[row])
+    user = library.user_vectors(np.array([row]))[0]
     embeddings = np.asarray(state.embeddings[state.has_embedding])
     dimension = embeddings.shape[1]
     direct = np.zeros(dimension, np.float32)

@@ -10,12 +10,18 @@ from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content_map import ContentMap
 from recsys.fold_in import least_squares
+from recsys.fold_in_items import item_vector
 from recsys.plays import weigh, weigh_matrix
+from recsys.shrinkage import settle
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+
+USUAL_RATIO = 2.0
+"""L2 penalty in units of alpha where the data did not choose it."""
 
 
 class ALSSource:
-    """ALS factors for warm items; for cold items, the content map's prediction of them."""
+    """ALS factors for warm items, shrunk towards the content map's prediction of them; for cold
+    items, that prediction."""
 
     def __init__(self, config: ALSConfig, content_map: ContentMapConfig) -> None:
         self.config = config
@@ -27,15 +33,28 @@ class ALSSource:
 
         Raises ColdtuneError where the solve fails.
         """
+        factors = self.factors(data)
+        learned = ContentMap.fit(
+            data.content, factors.items, data.listeners, data.artists, self.map_config
+        )
+        self.map, items = settle(learned, data, factors, self.map_config, self.fold_in)
+        return Vectors(factors.users, items)
+
+    def factors(self, data: TrainingData) -> Vectors:
+        """What plays alone teach: :meth:`fit` without content.
+
+        Raises ColdtuneError where the solve fails.
+        """
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits
 
+        penalty = self.config.regularization
         # implicit runs its own threads; BLAS threads inside them only get in their way.
         with threadpool_limits(1, user_api="blas"):
             model = AlternatingLeastSquares(
                 factors=self.config.factors,
-                regularization=self.config.regularization,
+                regularization=USUAL_RATIO * self.config.alpha if penalty is None else penalty,
                 alpha=self.config.alpha,
                 iterations=self.config.iterations,
                 random_state=data.seed,
@@ -48,13 +67,10 @@ class ALSSource:
                     f"ALS could not be trained: {error}; raise als.regularization, or weigh plays "
                     f"less than {self.config.weighting!r}"
                 ) from None
-        items = np.ascontiguousarray(model.item_factors, np.float32)
-
-        listeners = data.listeners
-        self.map = ContentMap.fit(data.content, items, listeners, data.artists, self.map_config)
-        cold = np.flatnonzero(listeners == 0)
-        items[cold] = self.map.predict(data.content.take(cold))
-        return Vectors(np.ascontiguousarray(model.user_factors, np.float32), items)
+        return Vectors(
+            np.ascontiguousarray(model.user_factors, np.float32),
+            np.ascontiguousarray(model.item_factors, np.float32),
+        )
 
     def item_vectors(self, content: ItemContent) -> Floats:
         assert self.map is not None
@@ -62,6 +78,13 @@ class ALSSource:
 
     def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
         return least_squares(history, weigh(weights, self.config.weighting), gram)
+
+    def item_from_plays(
+        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+    ) -> Floats:
+        assert self.map is not None
+        plays = weigh(weights, self.config.weighting)
+        return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         assert self.map is not None

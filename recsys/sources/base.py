@@ -86,6 +86,20 @@ class Source(Protocol):
         gram: [d, d], the warm items' VᵀV.
         """
 
+    def item_from_plays(
+        self,
+        predicted: Floats,
+        listeners: Floats,
+        weights: Floats,
+        gram: NDArray[np.float64],
+    ) -> Floats:
+        """A vector float32 [d] for an item from who plays it.
+
+        predicted: [d], what :meth:`item_vectors` says; listeners: [n, d], this source's vectors of
+        the users who play it; weights: [n], plays; gram: [d, d], all users' PᵀP. Without
+        listeners it is ``predicted``.
+        """
+
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The state that :meth:`item_vectors` needs, as arrays to save."""
 

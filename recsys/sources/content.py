@@ -44,6 +44,11 @@ class ContentSource:
         heard = weigh(weights, "log") * history.any(axis=1)
         return (heard @ history / max(heard.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
 
+    def item_from_plays(
+        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+    ) -> Floats:
+        return predicted
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         return {"center": self.center}
 

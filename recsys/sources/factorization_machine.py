@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content_map import ContentMap
 from recsys.fold_in import least_squares
+from recsys.fold_in_items import item_vector
 from recsys.plays import weigh
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
 from recsys.sources.fm_closed_form import tune
@@ -103,6 +104,12 @@ class FMSource:
 
     def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
         return least_squares(history, weigh(weights, "binary"), gram)
+
+    def item_from_plays(
+        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+    ) -> Floats:
+        plays = weigh(weights, "binary")
+        return item_vector(predicted, listeners, plays, gram, self.map_config.evidence)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         assert self.map is not None

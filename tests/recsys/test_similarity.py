@@ -32,14 +32,13 @@ def test_vectors_are_made_once(fitted, by, monkeypatch):
 @pytest.mark.parametrize("by", SPACES)
 def test_onboarding_adds_rows_and_changes_none(fit_quickly, by):
     recommender = fit_quickly()
-    library = recommender._library
-    before = np.array(unit_vectors(library, by))
+    before = np.array(unit_vectors(recommender._library, by))
     for number in range(30):  # more than there is room for at first
         recommender.onboard(embedding=np.eye(8)[number % 3], item_id=f"new-{number}")
-        assert len(unit_vectors(library, by)) == len(before) + number + 1
-    after = unit_vectors(library, by)
+        assert len(unit_vectors(recommender._library, by)) == len(before) + number + 1
+    after = unit_vectors(recommender._library, by)
     assert (after[: len(before)] == before).all()
-    assert after == pytest.approx(fresh(library, by), abs=1e-6)
+    assert after == pytest.approx(fresh(recommender._library, by), abs=1e-6)
     found = recommender.similar("new-0", k=9, by=by)["item_id"]
     assert set(found) == {f"new-{n}" for n in range(3, 30, 3)}
 

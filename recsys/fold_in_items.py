@@ -1,0 +1,26 @@
+"""Fold-in of items: a vector for an item from the users who play it, as one of users from items.
+
+The same weighted least-squares solve as for a user (:mod:`recsys.fold_in`), with the sides
+exchanged, then shrunk towards what the item's content predicts: n listeners count n / (n + k).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.fold_in import least_squares
+from recsys.sources.base import Floats
+
+
+def item_vector(
+    predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64], k: float
+) -> Floats:
+    """The vector float32 [d] of an item; ``predicted`` where nobody has played it.
+
+    predicted: [d]; listeners: [n, d], the users' vectors; weights: [n], 1 for a usual play;
+    gram: [d, d], the users' PᵀP; k: listeners that what is predicted counts as.
+    """
+    n = len(listeners)
+    if not n:
+        return predicted
+    learned = least_squares(listeners, weights, gram)
+    return ((n * learned + k * predicted) / (n + k)).astype(np.float32)
