@@ -91,9 +91,9 @@ def choose_shrinkage(
     config: ContentMapConfig,
     solve: Solve,
 ) -> float:
-    """The k of the grid with the least error of all users' scores.
+    """The k of the grid with the least error of the scores' spread over users.
 
-    An item's error is a share of the energy of its scores, and all items and sizes count alike.
+    An item's error is a share of that spread, and all items and sizes count alike.
     DEFAULT where fewer than 20 warm items with content have at least 40 listeners.
     """
     rng = np.random.default_rng(data.seed)
@@ -102,7 +102,6 @@ def choose_shrinkage(
         return DEFAULT
     users = vectors.users.astype(np.float64)
     gram = users.T @ users
-    spread = gram - len(users) * np.outer(users.mean(axis=0), users.mean(axis=0))
     rows, predictions = _held_out_predictions(content_map, data, vectors.items, judges, config)
     plays = data.plays.tocsc()
     full = vectors.items[rows].astype(np.float64)
@@ -116,13 +115,17 @@ def choose_shrinkage(
             again[number, place] = _learn(vectors.users, plays, chosen, gram, solve)
     # A source that does not learn by least squares has vectors of another length.
     again *= _factor(everything, full, gram)
+    # Of the scores' spread over users: that thinned items have fewer listeners, and so a lower
+    # level, than their vector of all is our doing and says nothing of items with few.
+    spread = gram - len(users) * np.outer(users.mean(axis=0), users.mean(axis=0))
+    energy = np.maximum(_inner(full, full, spread), np.finfo(np.float64).tiny)[:, None]
     sizes = np.array(SIZES)
-    closeness = []
+    errors = []
     for k in GRID:
         own = (sizes / (sizes + k))[None, :, None]
-        mixed = own * again + (1 - own) * predictions[:, None]
-        closeness.append(float(_cosine(mixed, full[:, None], spread).mean()))
-    return GRID[int(np.argmax(closeness))]
+        wrong = own * again + (1 - own) * predictions[:, None] - full[:, None]
+        errors.append(float((_inner(wrong, wrong, spread) / energy).mean()))
+    return GRID[int(np.argmin(errors))]
 
 
 def _judges(data: TrainingData) -> NDArray[np.intp]:
@@ -182,12 +185,3 @@ def _inner(
     """aᵀGb of the last axis."""
     product: NDArray[np.float64] = np.einsum("...i,...i->...", a @ gram, b)
     return product
-
-
-def _cosine(
-    a: NDArray[np.float64], b: NDArray[np.float64], gram: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """aᵀGb / (|a| |b|) of the last axis, 0 where either has no length."""
-    lengths = np.sqrt(np.maximum(_inner(a, a, gram) * _inner(b, b, gram), 0))
-    product = _inner(a, b, gram)
-    return np.divide(product, lengths, out=np.zeros_like(product), where=lengths > 0)

@@ -16,13 +16,13 @@ from recsys.sources.registry import make_source
 SMALL = ALSConfig(factors=6, regularization=3.0, alpha=4.0, iterations=4)
 
 
-def source(**changes):
-    return ALSSource(SMALL.replace(**changes), ContentMapConfig())
+def source(shrinkage=None, **changes):
+    return ALSSource(SMALL.replace(**changes), ContentMapConfig(shrinkage=shrinkage))
 
 
 @pytest.mark.parametrize("weighting", ["binary", "log", "linear"])
 def test_warm_vectors_are_implicits(tastes_data, weighting):
-    vectors = source(weighting=weighting).fit(tastes_data)
+    vectors = source(shrinkage=0, weighting=weighting).fit(tastes_data)
     plays = tastes_data.plays.copy()
     plays.data = {
         "binary": np.ones_like(plays.data),
