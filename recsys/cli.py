@@ -8,7 +8,18 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import audio, compose, genre, map, network, onboarding, recommending, songs
+from recsys.commands import (
+    audio,
+    batches,
+    compose,
+    explaining,
+    genre,
+    map,
+    network,
+    onboarding,
+    recommending,
+    songs,
+)
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -22,6 +33,8 @@ for command in (
     recommending.train,
     recommending.recommend,
     recommending.similar,
+    batches.recommend_all,
+    explaining.explain,
     onboarding.onboard,
     recommending.evaluate,
     recommending.info,

@@ -137,7 +137,7 @@ def test_unknown_users_of_many_are_marked(fitted):
 def test_more_users_than_a_batch(fitted, monkeypatch):
     users = [f"user-{n % 130}" for n in range(50)]
     whole = fitted.recommend_many(users, k=3)
-    monkeypatch.setattr("recsys.recommender._BATCH", 7)
+    monkeypatch.setattr("recsys.recommender.BATCH", 7)
     batched = fitted.recommend_many(users, k=3)
     pd.testing.assert_frame_equal(batched, whole)
     assert batched.attrs == whole.attrs
