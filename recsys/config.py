@@ -7,8 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from datasets.settings import Settings
 from embedding.config import EncoderConfig
 
-SourceName = Literal["als", "fm", "content"]
+SourceName = Literal["als", "fm", "content", "ease", "popularity"]
 SOURCES: tuple[SourceName, ...] = ("als", "fm", "content")
+"""The sources that are fused unless others are named."""
 
 PlayWeighting = Literal["binary", "log", "linear"]
 
@@ -19,10 +20,10 @@ class ALSConfig(Settings):
     factors: int = Field(64, ge=1)
     """Length of a user's and an item's vector."""
 
-    regularization: float = Field(20.0, ge=0)
-    """L2 penalty on both factors."""
+    regularization: float | None = Field(None, ge=0)
+    """L2 penalty on both factors; None chooses on a validation split."""
 
-    alpha: float = Field(10.0, gt=0)
+    alpha: float = Field(20.0, gt=0)
     """Confidence of one unit of play weight."""
 
     iterations: int = Field(15, ge=1)
@@ -30,6 +31,16 @@ class ALSConfig(Settings):
 
     weighting: PlayWeighting = "binary"
     """Plays count as 1 (``binary``), as log(1 + plays) or as they are (``linear``)."""
+
+
+class EASEConfig(Settings):
+    """Item-item ridge regression in low rank (Steck, 2019)."""
+
+    rank: int = Field(256, ge=1)
+    """Singular values that are kept: the length of the vectors."""
+
+    regularization: float = Field(200.0, gt=0)
+    """λ, in units of listeners: the L2 penalty on the item-item weights."""
 
 
 class FMConfig(Settings):
@@ -119,7 +130,10 @@ class FusionConfig(Settings):
     @field_validator("warm", "cold")
     @classmethod
     def _usable(cls, weights: dict[SourceName, float] | None) -> dict[SourceName, float] | None:
-        if weights is not None and min(weights.values(), default=0.0) <= 0:
+        signed = {"popularity"}  # others may like popular items too much already
+        if weights is not None and not all(
+            weight > 0 for name, weight in (weights or {"none": 0.0}).items() if name not in signed
+        ):
             raise ValueError("a weight must be positive; leave a source out of `sources` instead")
         return weights
 
@@ -127,17 +141,22 @@ class FusionConfig(Settings):
 class RetrievalConfig(Settings):
     """How the best items are found."""
 
-    method: Literal["auto", "exact", "annoy"] = "auto"
-    """``auto`` searches exactly up to ``exact_up_to`` items, with Annoy above."""
+    method: Literal["auto", "exact", "pruned", "annoy"] = "auto"
+    """``auto`` compares with every item up to ``exact_up_to`` items. Above, ``pruned`` looks only
+    at items long enough to be found; where that is most of them, ``auto`` takes ``annoy``."""
 
     exact_up_to: int = Field(100_000, ge=0)
     """Largest catalogue that ``auto`` searches exactly."""
 
-    n_trees: int = Field(30, ge=1)
-    """Annoy: trees in the index."""
+    target_recall: float = Field(0.99, gt=0, le=1)
+    """Share of a user's 10 best items that ``pruned`` and ``annoy`` have to find on average;
+    measured on users of the model when the index is built, and kept with it."""
+
+    n_trees: int | None = Field(None, ge=1)
+    """Annoy: trees in the index; None is as many as the target recall needs, up to 100."""
 
     search_k: int | None = Field(None, ge=1)
-    """Annoy: nodes looked at in a search; None is 100 times ``n_trees``."""
+    """Annoy: nodes looked at in a search; None is as many as the target recall needs."""
 
 
 class RecommenderConfig(Settings):
@@ -155,6 +174,7 @@ class RecommenderConfig(Settings):
 
     als: ALSConfig = ALSConfig()
     fm: FMConfig = FMConfig()
+    ease: EASEConfig = EASEConfig()
     content_map: ContentMapConfig = ContentMapConfig()
     fusion: FusionConfig = FusionConfig()
     retrieval: RetrievalConfig = RetrievalConfig()

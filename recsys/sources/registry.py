@@ -4,7 +4,9 @@ from recsys.config import RecommenderConfig, SourceName
 from recsys.sources.als import ALSSource
 from recsys.sources.base import Source
 from recsys.sources.content import ContentSource
+from recsys.sources.ease import EASESource
 from recsys.sources.factorization_machine import FMSource
+from recsys.sources.popularity import PopularitySource
 
 
 def make_source(name: SourceName, config: RecommenderConfig) -> Source:
@@ -16,3 +18,7 @@ def make_source(name: SourceName, config: RecommenderConfig) -> Source:
             return FMSource(config.fm, config.content_map)
         case "content":
             return ContentSource()
+        case "ease":
+            return EASESource(config.ease, config.content_map)
+        case "popularity":
+            return PopularitySource()

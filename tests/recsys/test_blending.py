@@ -9,20 +9,16 @@ import scipy.sparse as sp
 from material import CONFIG, item_content, training_data
 
 from datasets.errors import InvalidArgumentError
-from recsys.blending import (
-    _SCALES,
-    STEP,
-    _candidates,
-    _grid,
-    _hold_out_artists,
-    _ndcg,
-    _scale,
-    _Split,
-    _Standing,
-    choose_blend,
-)
+from recsys import blending
+from recsys.blending import _SCALES, STEP, _candidates, _grid, _scale, _Standing
 from recsys.config import FusionConfig
 from recsys.sources.base import TrainingData
+from recsys.validation import ValidationSplit, _hold_out_artists, hold_out, ndcg
+
+
+def choose_blend(data, config):
+    return blending.choose_blend(hold_out(data, config), config)
+
 
 SMALL = CONFIG.replace(als={"factors": 12}, fm={"components": 8, "epochs": 8})
 
@@ -140,14 +136,29 @@ def test_whole_artists_are_held_out_at_most_a_third(tastes_data, fraction):
 # ------------------------------------------------------------------ the search
 
 
-@pytest.mark.parametrize(("n", "points"), [(1, 1), (2, 19), (3, 171)])
+@pytest.mark.parametrize(("n", "points"), [(1, 1), (2, 19), (3, 171), (4, 84)])
 def test_the_grid_covers_all_weights_most_even_first(n, points):
     grid = np.array(_grid(n))
     assert grid.shape == (points, n)
     assert grid.sum(axis=1) == pytest.approx(np.ones(points))
     assert grid.min() >= STEP - 1e-9
     assert len(np.unique(grid.round(6), axis=0)) == points
-    assert np.ptp(grid[0]) <= STEP + 1e-9
+    assert np.ptp(grid[0]) <= 2 * STEP + 1e-9
+
+
+def test_popularity_is_weighed_beside_the_others_and_may_count_against(tastes_data):
+    config = SMALL.replace(sources=("als", "fm", "popularity"))
+    split = hold_out(tastes_data, config)
+    blend = blending.choose_blend(split, config)
+    assert blend.warm["als"] + blend.warm["fm"] == pytest.approx(1)
+    assert -0.5 <= blend.warm["popularity"] <= 0.2
+    assert blend.cold["popularity"] == 0
+    # Held out are plays of what few people play: popularity is turned against.
+    rare = split.learn.listeners <= np.median(split.learn.listeners[split.learn.listeners > 0])
+    held = split.held_warm.multiply(rare[None]).tocsr()
+    held.eliminate_zeros()
+    against = blending.choose_blend(replace(split, held_warm=held), config)
+    assert against.warm["popularity"] < min(blend.warm["popularity"], -0.1)
 
 
 def test_ndcg_by_hand():
@@ -157,14 +168,14 @@ def test_ndcg_by_hand():
     relevant = np.array([[True, True, False, False], [False] * 4])
     wanted = np.array([3, 1])
     first = 1.5 / (1.5 + 1 / np.log2(3))
-    assert _ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
+    assert ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
 
 
 def test_ndcg_looks_at_ten_places():
     scores = -np.arange(12.0)[None]
     relevant = np.zeros((1, 12), bool)
     relevant[0, [9, 10]] = True
-    assert _ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
+    assert ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
 
 
 @pytest.mark.parametrize("limit", [1, 49, 60])
@@ -192,7 +203,7 @@ def judged():
             {"a": user, "b": user},
             {"a": vectors([[5], [4], [3], [2], [1]]), "b": vectors([[1], [2], [3], [4], [5]])},
         ),
-        _Split(
+        ValidationSplit(
             data,
             held_warm=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
             held_cold=sp.csr_matrix(vectors([[0, 0, 0, 0, 1]])),
@@ -235,7 +246,9 @@ def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, col
     content = item_content(np.zeros((27, 1)))
     data = TrainingData(sp.csr_matrix(learned), content, np.arange(27), seed=0, threads=1)
     warm, cold = sp.csr_matrix(held_warm), sp.csr_matrix(held_cold)
-    split = _Split(data, warm, cold, held_later=(warm + cold).tocsr(), cold_items=np.arange(2, 27))
+    split = ValidationSplit(
+        data, warm, cold, held_later=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
+    )
     standing = _Standing({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
     weights, reason = _scale(
         standing, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000, discovery=0.0
