@@ -1,6 +1,7 @@
 """Search against brute force: right items, right order, never short, no filtered row."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,21 +10,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import ArtifactError
+from recsys.annoy_index import AnnoyIndex
 from recsys.config import RetrievalConfig
-from recsys.retrieval import AnnoyIndex, ExactIndex, Hits, Searcher, make_index, uses_annoy
+from recsys.exact_index import ExactIndex
+from recsys.pruned_index import PrunedIndex
+from recsys.retrieval import Hits, Searcher
+from recsys.retrieval_building import build_index, index_files, needs_file, open_index
 
 RNG = np.random.default_rng(0)
-ITEMS = RNG.standard_normal((400, 6)).astype(np.float32)
+LONG = np.concatenate([RNG.lognormal(0, 1, 300), np.ones(100)])
+ITEMS = (RNG.standard_normal((400, 6)) * LONG[:, None]).astype(np.float32)
+FITTED = ITEMS[:300]
 QUERIES = RNG.standard_normal((5, 6)).astype(np.float32)
-CONFIG = RetrievalConfig(method="annoy", n_trees=8)
+USERS = RNG.standard_normal((200, 6)).astype(np.float32)
 NONE = np.empty(0, np.intp)
 
 
 @pytest.fixture(scope="module")
-def annoy_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("index") / "index.annoy"
-    AnnoyIndex.build(ITEMS[:300], path, CONFIG, seed=0)
-    return path
+def sidecars(tmp_path_factory):
+    """An index of `FITTED` of each kind."""
+    made = {}
+    for method in ("pruned", "annoy"):
+        folder = tmp_path_factory.mktemp(method)
+        config = RetrievalConfig(method=method)
+        made[method] = build_index(FITTED, USERS, folder, config, seed=0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def indexes(sidecars):
+    opened = {name: open_index(FITTED, path, 1)[0] for name, path in sidecars.items()}
+    exactly = PrunedIndex(sidecars["pruned"].with_name("index"), slack=1.0)
+    return opened | {"exact": ExactIndex(FITTED), "pruned exactly": exactly}
 
 
 def brute_force(items, query, k, forbidden):
@@ -49,10 +67,10 @@ def check(hits, items, queries, k, forbidden_of_each, exact=True):
         best = brute_force(items, query, k, forbidden_of_each[number])
         assert len(rows) == len(set(rows.tolist())) == len(best)
         assert not set(rows.tolist()) & set(forbidden_of_each[number])
-        assert scores == pytest.approx(items[rows] @ query, abs=1e-5)
+        assert scores == pytest.approx(items[rows] @ query, rel=1e-5, abs=1e-4)
         assert (np.diff(scores) <= 1e-6).all()
         if exact:
-            assert scores == pytest.approx(best, abs=1e-5)
+            assert scores == pytest.approx(best, rel=1e-5, abs=1e-4)
 
 
 @settings(max_examples=80, deadline=None)
@@ -79,7 +97,8 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     check(hits, items, queries, k, [common | s for s in seen or [set()] * 3])
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("method", ["exact", "pruned exactly", "pruned", "annoy"])
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     k=st.sampled_from([1, 3, 10, 250, 299, 300, 10**6]),
@@ -88,14 +107,14 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     late=st.sampled_from([0, 7, 100]),
     filtered_by_only=st.booleans(),
 )
-def test_annoy_is_never_short_and_finds_nothing_filtered(
-    annoy_file, seed, k, seen_share, banned_share, late, filtered_by_only
+def test_no_search_is_short_or_finds_what_is_filtered(
+    indexes, method, seed, k, seen_share, banned_share, late, filtered_by_only
 ):
     rng = np.random.default_rng(seed)
-    items, fitted = ITEMS[: 300 + late], ITEMS[:300]
-    searcher = Searcher(AnnoyIndex(annoy_file, fitted, CONFIG), fitted)
-    if late:
-        searcher.append(items[300:])
+    items = ITEMS[: 300 + late]
+    searcher = Searcher(indexes[method], FITTED)
+    for start in range(300, 300 + late, 9):
+        searcher.append(items[start : start + 9])
     n = len(items)
     seen = [set(np.flatnonzero(rng.random(n) < (seen_share or 0)).tolist()) for _ in QUERIES]
     banned = np.flatnonzero(rng.random(n) < (banned_share or 0))
@@ -109,31 +128,20 @@ def test_annoy_is_never_short_and_finds_nothing_filtered(
     )
     others = set() if only is None else set(range(n)) - set(only.tolist())
     forbidden = [others | set(banned.tolist()) | own for own in seen]
-    check(hits, items, QUERIES, k, forbidden, exact=False)
-
-
-def test_annoy_finds_nearly_all_of_the_best(tmp_path):
-    rng = np.random.default_rng(1)
-    items = rng.standard_normal((3000, 16)).astype(np.float32)
-    items *= rng.lognormal(0, 0.5, (3000, 1)).astype(np.float32)  # length matters: not cosine
-    queries = rng.standard_normal((40, 16)).astype(np.float32)
-    config = RetrievalConfig(method="annoy", n_trees=50)
-    AnnoyIndex.build(items, tmp_path / "a.annoy", config, seed=0)
-    found = AnnoyIndex(tmp_path / "a.annoy", items, config).search(queries, 10, None, NONE)
-    best = ExactIndex(items).search(queries, 10, None, NONE)
-    recall = [np.isin(found.item[found.query == q], best.item[best.query == q]) for q in range(40)]
-    assert np.mean(recall) > 0.97
-    # Scores are the exact inner products, whatever Annoy takes for distance.
-    exact = (items[found.item] * queries[found.query]).sum(axis=1)
-    assert found.score == pytest.approx(exact, abs=1e-4)
+    check(hits, items, QUERIES, k, forbidden, exact=method.startswith("exact") or "ly" in method)
 
 
 def test_k_above_the_catalogue_and_an_empty_catalogue(tmp_path):
     hits = ExactIndex(ITEMS[:2]).search(QUERIES[:1], 50, None, NONE)
     assert len(hits.item) == 2
     empty = ITEMS[:0]
-    AnnoyIndex.build(empty, tmp_path / "e.annoy", CONFIG, seed=0)
-    for index in (ExactIndex(empty), AnnoyIndex(tmp_path / "e.annoy", empty, CONFIG)):
+    for method in ("exact", "pruned", "annoy"):
+        sidecar = None
+        if method != "exact":
+            (tmp_path / method).mkdir()
+            config = RetrievalConfig(method=method)
+            sidecar = build_index(empty, USERS, tmp_path / method, config, seed=0)
+        index, _ = open_index(empty, sidecar, 1)
         assert [len(part) for part in index.search(QUERIES, 5, None, NONE)] == [0, 0, 0]
         searcher = Searcher(index, empty)
         searcher.append(ITEMS[:3])
@@ -157,53 +165,130 @@ def test_the_buffer_by_hand():
     assert searcher.vectors(np.array([3, 0, 2])).ravel().tolist() == [4, 3, 2]
 
 
-def test_negative_scores_are_found_too():
-    hits = ExactIndex(-np.abs(ITEMS)).search(np.ones((1, 6), np.float32), 400, None, NONE)
-    assert len(hits.item) == 400
-    assert hits.score.max() < 0
+def test_negative_scores_and_a_query_of_zeros_are_answered_too(indexes):
+    for method, index in indexes.items():
+        for query in (np.zeros((1, 6), np.float32), -QUERIES[:1]):
+            hits = index.search(query, 300, None, NONE)
+            assert len(hits.item) == 300, method
+            assert hits.score.min() <= 0
 
 
-# ------------------------------------------------------------------ the index file
+# ------------------------------------------------------------------ what pruning leaves out
 
 
-def test_an_index_of_other_vectors_is_refused(annoy_file):
-    AnnoyIndex(annoy_file, ITEMS[:300], CONFIG)
-    for others in (ITEMS[:299], ITEMS[:300, :5], ITEMS[100:400], -ITEMS[:300]):
+def test_pruned_search_looks_at_few_items_where_few_are_long(tmp_path):
+    rng = np.random.default_rng(4)
+    items = rng.standard_normal((50_000, 8)).astype(np.float32)
+    items *= (rng.pareto(1.5, (50_000, 1)) + 0.1).astype(np.float32)
+    PrunedIndex.build(items, tmp_path / "index")
+    index = PrunedIndex(tmp_path / "index", slack=1.0)
+    assert index.share_compared(QUERIES[:, :1] * np.ones(8, np.float32), 10) < 0.2
+    queries = rng.standard_normal((20, 8)).astype(np.float32)
+    check(index.search(queries, 10, None, NONE), items, queries, 10, [set()] * 20)
+
+
+# ------------------------------------------------------------------ recall
+
+
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_the_target_recall_is_reached_on_queries_that_it_was_not_tuned_on(tmp_path, method):
+    rng = np.random.default_rng(1)
+    items = rng.standard_normal((3000, 16)).astype(np.float32)
+    items *= rng.lognormal(0, 0.5, (3000, 1)).astype(np.float32)  # length matters: not cosine
+    users, others = rng.standard_normal((2, 300, 16)).astype(np.float32)
+    config = RetrievalConfig(method=method, target_recall=0.9)
+    index, info = open_index(items, build_index(items, users, tmp_path, config, seed=0), 1)
+    assert info["method"] == method
+    assert info["queries"] == 150
+    assert 0.9 <= info["recall"] <= 1
+    found, best = (i.search(others, 10, None, NONE) for i in (index, ExactIndex(items)))
+    recall = np.mean(
+        [
+            np.isin(best.item[best.query == q], found.item[found.query == q]).mean()
+            for q in range(300)
+        ]
+    )
+    assert recall == pytest.approx(info["recall"], abs=0.03)
+    exact = (items[found.item] * others[found.query]).sum(axis=1)
+    assert found.score == pytest.approx(exact, abs=1e-4)
+
+
+def test_annoy_that_misses_the_target_says_so(tmp_path, caplog):
+    rng = np.random.default_rng(2)
+    items, users = rng.standard_normal((2, 4000, 24)).astype(np.float32)
+    config = RetrievalConfig(method="annoy", n_trees=1, search_k=20)
+    sidecar = build_index(items, users, tmp_path, config, seed=0)
+    index, info = open_index(items, sidecar, 1)
+    assert info["recall"] < 0.9
+    assert (info["n_trees"], info["search_k"]) == (1, 20)
+    assert "less than the target" in caplog.text
+    assert isinstance(index, AnnoyIndex)
+
+
+def test_auto_takes_annoy_only_where_lengths_rule_out_little(tmp_path):
+    rng = np.random.default_rng(3)
+    # Tight clusters of equally long items, all of which a bound by length must look at.
+    centres = rng.standard_normal((40, 8))
+    items = np.repeat(centres, 500, axis=0) + 0.05 * rng.standard_normal((20_000, 8))
+    items = (items / np.linalg.norm(items, axis=1, keepdims=True)).astype(np.float32)
+    users = np.float32(centres[rng.integers(40, size=100)] + 0.05 * rng.standard_normal((100, 8)))
+    config = RetrievalConfig(exact_up_to=1000, target_recall=0.9)
+    sidecar = build_index(items, users, tmp_path, config, seed=0)
+    assert json.loads(sidecar.read_text())["method"] == "annoy"
+    assert {path.name for path in tmp_path.iterdir()} == {"index-facts.json", "index.annoy"}
+    (tmp_path / "b").mkdir()
+    items *= rng.pareto(1.5, (20_000, 1)).astype(np.float32) + 0.01
+    sidecar = build_index(items, users, tmp_path / "b", config, seed=0)
+    assert json.loads(sidecar.read_text())["method"] == "pruned"
+
+
+# ------------------------------------------------------------------ the files
+
+
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_an_index_of_other_vectors_is_refused(sidecars, method):
+    for others in (ITEMS[:299], ITEMS[:300, :5], ITEMS[100:400], -FITTED):
         with pytest.raises(ArtifactError, match="does not belong to this model"):
-            AnnoyIndex(annoy_file, others, CONFIG)
+            open_index(others, sidecars[method], 1)
 
 
-def test_an_index_that_was_changed_is_refused(annoy_file, tmp_path):
-    copy = tmp_path / "copy.annoy"
-    copy.write_bytes(annoy_file.read_bytes())
-    manifest = copy.with_suffix(".json")
-    with pytest.raises(ArtifactError, match=r"copy\.json: cannot be read"):
-        AnnoyIndex(copy, ITEMS[:300], CONFIG)
-    manifest.write_text("{")
-    with pytest.raises(ArtifactError, match=r"copy\.json: cannot be read"):
-        AnnoyIndex(copy, ITEMS[:300], CONFIG)
-    manifest.write_text(annoy_file.with_suffix(".json").read_text())
-    AnnoyIndex(copy, ITEMS[:300], CONFIG)
-    content = bytearray(copy.read_bytes())
-    content[len(content) // 2] ^= 1
-    copy.write_bytes(content)
-    with pytest.raises(ArtifactError, match="does not belong to this model"):
-        AnnoyIndex(copy, ITEMS[:300], CONFIG)
-    assert json.loads(manifest.read_text())["items"] == 300
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_an_index_that_was_changed_is_refused(sidecars, method, tmp_path):
+    for path in index_files(sidecars[method]):
+        shutil.copy(path, tmp_path)
+    sidecar = tmp_path / sidecars[method].name
+    open_index(FITTED, sidecar, 1)
+    for path in index_files(sidecar)[1:]:
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[len(changed) // 2] ^= 1
+        for content in (bytes(changed), whole[:-1], b""):
+            path.write_bytes(content)
+            with pytest.raises(ArtifactError, match="does not belong to this model"):
+                open_index(FITTED, sidecar, 1)
+        path.write_bytes(whole)
+    text = sidecar.read_text()
+    for wrong in ("{", "[]", "{}", text.replace(f'"method": "{method}"', '"method": "faiss"')):
+        sidecar.write_text(wrong)
+        with pytest.raises(ArtifactError, match="index"):
+            open_index(FITTED, sidecar, 1)
+    sidecar.unlink()
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        open_index(FITTED, sidecar, 1)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
 def test_the_same_seed_builds_the_same_index(tmp_path, seed):
-    for name in ("a.annoy", "b.annoy"):
-        AnnoyIndex.build(ITEMS, tmp_path / name, CONFIG, seed)
+    for name in ("a", "b"):
+        AnnoyIndex.build(ITEMS, tmp_path / name, 8, seed)
     assert (tmp_path / "a.annoy").read_bytes() == (tmp_path / "b.annoy").read_bytes()
 
 
-def test_auto_searches_exactly_up_to_a_size(annoy_file):
+def test_auto_searches_exactly_up_to_a_size():
     auto = RetrievalConfig(method="auto", exact_up_to=299)
-    assert uses_annoy(300, auto)
-    assert not uses_annoy(299, auto)
-    assert not uses_annoy(10**9, auto.replace(method="exact"))
-    assert uses_annoy(1, auto.replace(method="annoy"))
-    assert isinstance(make_index(ITEMS[:300], CONFIG, 1, annoy_file), AnnoyIndex)
-    assert isinstance(make_index(ITEMS[:300], auto.replace(exact_up_to=300), 1, None), ExactIndex)
+    assert needs_file(300, auto)
+    assert not needs_file(299, auto)
+    assert not needs_file(10**9, auto.replace(method="exact"))
+    assert needs_file(1, auto.replace(method="annoy"))
+    assert needs_file(1, auto.replace(method="pruned"))
+    assert open_index(FITTED, None, 1)[1] == {"method": "exact"}
