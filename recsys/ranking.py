@@ -54,17 +54,13 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     Items that nobody has played come last, so that lists are not short while items are left. There
     is nothing that popularity could be taken off from.
     """
-    everything = np.arange(len(library.searcher))
-    warm = library.by_popularity
-    order = np.concatenate([warm, np.setdiff1d(everything, warm)])
-    allowed = np.ones(len(everything), bool)
+    order = np.concatenate([library.by_popularity, np.flatnonzero(library.listeners == 0)])
+    allowed = np.full(len(library.searcher), filters.only is None)
     if filters.only is not None:
-        allowed[:] = False
         allowed[filters.only] = True
     allowed[filters.exclude] = False
     allowed[library.retired] = False
     order = order[allowed[order]]
-    listeners = library.listeners.astype(np.float32)
 
     def search(queries: Rows, size: int) -> Hits:
         lists = [np.empty(0, np.intp)]
@@ -75,7 +71,7 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
             lists.append(best[:size])
         query = np.repeat(np.arange(len(queries)), [len(best) for best in lists[1:]])
         rows = np.concatenate(lists)
-        return Hits(query, rows, listeners[rows])
+        return Hits(query, rows, library.listeners[rows].astype(np.float32))
 
     return _choose(library, search, len(seen), replace(filters, popularity_correction=0.0))
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,12 +213,29 @@ def test_an_item_onboarded_later_is_found_by_its_texts(fit_quickly):
     assert model.recommend("user-1", where={"artist": "later"})["item_id"].tolist() == ["late"]
 
 
-def test_nothing_asked_for_is_what_there_was_before(model):
+def test_what_was_played_or_removed_since_the_fit_keeps_to_the_filters(fit_quickly):
+    model = fit_quickly()
+    jazz = {"genre": "jazz", "artist": ["artist 2", "late"]}  # by Artist 2: item-4, item-5
+    model.onboard(item_id="new", artist="Late", genre="jazz", embedding=np.ones(8))
+    plays = [("user-3", "new"), ("nobody", "item-4"), ("user-0", "item-4")]
+    model.update(pd.DataFrame(plays, columns=["user_id", "item_id"]).assign(weight=3.0))
+    for user in ("user-1", "nobody", "not even that"):
+        found = model.recommend(user, k=90, exclude_seen=False, where=jazz, diversity=0.5)
+        assert sorted(found["item_id"]) == ["item-4", "new"]
+    assert model.recommend("nobody", where=jazz)["item_id"].tolist() == ["new"]
+    model.remove("item-4")
+    found = model.recommend("user-1", k=90, exclude_seen=False, where=jazz, per_artist=1)
+    assert found["item_id"].tolist() == ["new"]
+
+
+def test_nothing_asked_for_is_what_there_was_before(model, monkeypatch):
+    monkeypatch.setattr("recsys.ranking.rerank", None)  # nothing is reordered at no one's wish
     plain = model.recommend("user-1", k=20)
     zero = model.recommend(
         "user-1", k=20, where={}, per_artist=None, diversity=0, popularity_correction=0
     )
     assert plain.equals(zero)
+    monkeypatch.undo()
     assert model.recommend("user-1", k=20, per_artist=1000).equals(plain)
 
 
