@@ -28,6 +28,7 @@ from recsys.content_map import ContentMap
 from recsys.fold_in import least_squares
 from recsys.fold_in_items import item_vector
 from recsys.plays import weigh
+from recsys.shrinkage import settle
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
 from recsys.sources.fm_closed_form import tune
 from recsys.sources.fm_features import DenseFeatures, dense_map, dense_matrix, identity_matrix
@@ -49,17 +50,21 @@ class FMSource:
         is to be tuned that is not affine.
         """
         listeners = data.listeners
-        warm, cold = np.flatnonzero(listeners > 0), np.flatnonzero(listeners == 0)
+        warm = np.flatnonzero(listeners > 0)
         # Cold items stay out: WARP would sample them as negatives and teach the model, and every
         # artist and genre of theirs, that nobody wants what nobody has been offered.
         played = positives(data, warm)
-        if self.config.embedding_features in ("dense", "pca"):
+        by_descent = self.config.embedding_features in ("dense", "pca")
+        if by_descent:
             learned, self.map = self._by_descent(data, warm, played)
         else:
             learned, self.map = self._in_closed_form(data, warm, played)
         items = np.zeros((len(listeners), self.config.components + 1), np.float32)
         items[warm] = learned.items
-        items[cold] = self.map.predict(data.content.take(cold))
+        vectors = Vectors(learned.users, items)
+        # What SGD learns of features is in every warm item already.
+        mapping = self.map_config.replace(shrinkage=0.0) if by_descent else self.map_config
+        self.map, items = settle(self.map, data, vectors, mapping, self.fold_in)
         return Vectors(learned.users, items)
 
     def _by_descent(
@@ -108,8 +113,9 @@ class FMSource:
     def item_from_plays(
         self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
     ) -> Floats:
+        assert self.map is not None
         plays = weigh(weights, "binary")
-        return item_vector(predicted, listeners, plays, gram, self.map_config.evidence)
+        return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         assert self.map is not None

@@ -8,6 +8,7 @@ from material import item_content, training_data
 
 from datasets.errors import ColdtuneError
 from recsys.config import ContentMapConfig, FMConfig
+from recsys.shrinkage import GRID
 from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.factorization_machine import FMSource
 from recsys.sources.fm_closed_form import as_lightfm
@@ -15,8 +16,8 @@ from recsys.sources.fm_closed_form import as_lightfm
 SMALL = FMConfig(components=8, epochs=8)
 
 
-def source(**changes):
-    return FMSource(SMALL.replace(**changes), ContentMapConfig())
+def source(shrinkage=0.0, **changes):
+    return FMSource(SMALL.replace(**changes), ContentMapConfig(shrinkage=shrinkage))
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +168,19 @@ def test_saved_state_gives_the_same_vectors_to_new_items(tastes_data, trained):
     m = tastes_data.content.metadata.shape[1]
     new = item_content(np.eye(8)[:2], [True, False], np.eye(2, m))
     np.testing.assert_array_equal(fm.item_vectors(new), again.item_vectors(new))
+
+
+def test_warm_items_are_shrunk_towards_the_content_maps_prediction(tastes_data, trained):
+    _, learned = trained
+    shrunk = source(shrinkage=5.0)
+    items = shrunk.fit(tastes_data).items
+    n = tastes_data.listeners[:, None]
+    predicted = shrunk.item_vectors(tastes_data.content)
+    expected = (n * learned.items + 5 * predicted) / (n + 5)
+    np.testing.assert_allclose(items, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_how_much_is_chosen_on_data(tastes_data):
+    chosen = source(shrinkage=None)
+    chosen.fit(tastes_data)
+    assert chosen.map.shrinkage in GRID
