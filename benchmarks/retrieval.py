@@ -1,15 +1,17 @@
 """Search in large catalogues: recall, time of one query, time to build, size, memory. One thread.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/retrieval.py ../shared/data/real-mini
+    export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    python benchmarks/retrieval.py ../shared/data/real-mini
     ... --items 1000000 --methods pruned annoy
 
-The vectors are those of implicit ALS (128 factors, regularization 20, alpha 10) on real listening. A larger catalogue is made of the real items' factors: each item is nine parts or so of
-one real item and one of another (a song by an artist like another), plus a deviation of its own
-of half its length, drawn with the real factors' covariance. So the slowly falling spectrum, the
+The vectors are those of implicit ALS (128 factors, regularization 20, alpha 10) on real listening.
+A larger catalogue is made of the real items' factors: an item is on average eight tenths of one
+real item and two of another (a song by an artist who is like others), plus a deviation of its own
+of half that length, drawn with the real factors' covariance. So the slowly falling spectrum, the
 lengths that follow popularity, and how far a user's best items stand out (printed as `contrast`,
 the tenth best score's distance from the mean in deviations, beside that of the real items) stay
-those of real factors; white noise has neither. Queries are the model's users: one half of them is
-given to the index to be tuned on, the other half is measured.
+near those of real factors; white noise has none of them. Queries are the model's users: one half
+is given to the index to be tuned on, the other half is measured.
 
 Exact search is the same call of the library on the same thread. Peak memory is this process's, the
 vectors included.

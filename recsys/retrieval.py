@@ -3,6 +3,8 @@
 Filters never leave a list short while enough items are eligible.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -15,6 +17,14 @@ __all__ = ["Hits", "Index", "Rows", "Searcher", "concatenate", "no_hits"]
 _NONE = np.empty(0, np.intp)
 
 
+@dataclass
+class _Room:
+    """An array that is twice as long each time it is full, and how much of it is in use."""
+
+    vectors: Floats
+    used: int = 0
+
+
 class Searcher:
     """An index over the fitted items and an exact buffer of the items onboarded since.
 
@@ -24,21 +34,26 @@ class Searcher:
     def __init__(self, index: Index, items: Floats) -> None:
         self._index = index
         self._fitted = items
-        self._late = np.empty((0, items.shape[1]), np.float32)
-        """The vectors in the buffer: the part in use of an array that doubles where it is full."""
+        self._room = _Room(np.empty((0, items.shape[1]), np.float32))
+        self._late = self._room.vectors
+        """The vectors in the buffer: the part of the room that this searcher uses."""
 
     def __len__(self) -> int:
         return len(self._fitted) + len(self._late)
 
     def append(self, vectors: Floats) -> None:
-        """Add items [n, D] behind the last row; a search that is under way does not see them."""
+        """Add items [n, D] behind the last row.
+
+        Neither a search that is under way nor a copy of this searcher sees them.
+        """
         used, needed = len(self._late), len(self._late) + len(vectors)
-        room = self._late if self._late.base is None else self._late.base
-        if len(room) < needed:
-            room = np.empty((max(needed, 2 * used), self._fitted.shape[1]), np.float32)
-            room[:used] = self._late
-        room[used:needed] = vectors
-        self._late = room[:needed]
+        # A copy may have put items of its own behind those that both have.
+        if self._room.used != used or len(self._room.vectors) < needed:
+            self._room = _Room(np.empty((max(needed, 2 * used), vectors.shape[1]), np.float32))
+            self._room.vectors[:used] = self._late
+        self._room.vectors[used:needed] = vectors
+        self._room.used = needed
+        self._late = self._room.vectors[:needed]
 
     def vectors(self, rows: Rows) -> Floats:
         """Fused vectors [len(rows), D]."""

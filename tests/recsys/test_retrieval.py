@@ -1,5 +1,6 @@
 """Search against brute force: right items, right order, never short, no filtered row."""
 
+import copy
 import json
 import shutil
 
@@ -163,6 +164,31 @@ def test_the_buffer_by_hand():
     assert hits.item.tolist() == [3, 0, 2, 1, 2, 0]
     assert hits.score.tolist() == [4, 3, 2, -1, -2, -3]
     assert searcher.vectors(np.array([3, 0, 2])).ravel().tolist() == [4, 3, 2]
+
+
+def test_copies_of_a_searcher_do_not_see_each_others_items():
+    one = Searcher(ExactIndex(FITTED), FITTED)
+    for row in range(5):
+        one.append(ITEMS[300 + row : 301 + row])
+    two, three = copy.copy(one), copy.copy(one)
+    two.append(ITEMS[310:312])
+    three.append(ITEMS[320:323])
+    one.append(ITEMS[330:331])
+    expected = {one: [330], two: [310, 311], three: [320, 321, 322]}
+    for searcher, last in expected.items():
+        items = np.vstack([ITEMS[:305], ITEMS[last]])
+        check(searcher.search(QUERIES, 20), items, QUERIES, 20, [set()] * 5)
+        assert (searcher.vectors(np.arange(len(items))) == items).all()
+
+
+def test_appending_one_by_one_copies_little():
+    searcher = Searcher(ExactIndex(FITTED), FITTED)
+    rooms = set()
+    for _ in range(1000):
+        searcher.append(ITEMS[:1])
+        rooms.add(len(searcher._room.vectors))
+    assert len(searcher) == 1300
+    assert len(rooms) <= 12
 
 
 def test_negative_scores_and_a_query_of_zeros_are_answered_too(indexes):
