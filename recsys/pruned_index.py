@@ -117,7 +117,8 @@ class PrunedIndex:
                 least = float(scores.min())
                 # The first item with length * reach < least ends the search.
                 if least > 0:
-                    stop = int(np.searchsorted(self._shortness, -least / reach, side="right"))
+                    bound = np.float32(-least / reach)  # of another type, all would be converted
+                    stop = int(np.searchsorted(self._shortness, bound, side="right"))
         order = np.argsort(-scores, kind="stable")
         return places[order], scores[order], start
 
