@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from embedding.extraction import Heard, Listening
 
 BATCH = 32
-"""Recordings that are embedded and stored at once; fewer keep the processes waiting for the disk,
-more are lost when the run is killed."""
+"""Recordings that are stored at once; fewer make the disk slow, more are lost in a kill."""
+
+AT_ONCE = 8
+"""Recordings that are embedded at once: before the decoding processes run out of work."""
 
 ADDED, UNCHANGED, FAILED = "added", "unchanged", "failed"
 
@@ -98,6 +100,7 @@ class _Run:
         self._hearing = library.hearing
         self._add = add
         self._arrived: list[_Arrived] = []
+        self._heard: list[tuple[Entry, Song]] = []
         self.reports: dict[str, tuple[str, str, str, str]] = {}
         """By path."""
 
@@ -125,21 +128,25 @@ class _Run:
                 self.report(entry, FAILED, str(error))
                 return
             self._arrived.append(_Arrived(entry, recording, result.images))
-            if len(self._arrived) >= BATCH:
+            if len(self._arrived) + len(self._heard) >= BATCH:
                 self.store()
+            elif len(self._arrived) >= AT_ONCE:
+                self._hear()
 
     def store(self) -> None:
         """Add what has arrived: all of it, or, where this fails, none."""
+        self._hear()
+        heard, self._heard = self._heard, []
+        self._add([song for _, song in heard])
+        for entry, _ in heard:
+            self.report(entry, ADDED)
+
+    def _hear(self) -> None:
         arrived, self._arrived = self._arrived, []
         sounds = self._hearing.sounds([one.images for one in arrived])
-        self._add(
-            [
-                replace(_song(one.entry, one.recording), **vars(sound))
-                for one, sound in zip(arrived, sounds, strict=True)
-            ]
-        )
-        for one in arrived:
-            self.report(one.entry, ADDED)
+        for one, sound in zip(arrived, sounds, strict=True):
+            song = replace(_song(one.entry, one.recording), **vars(sound))
+            self._heard.append((one.entry, song))
 
     def report(self, entry: Entry, status: str, reason: str = "") -> None:
         """What has become of an entry."""
