@@ -155,6 +155,55 @@ def warm_split(
     return split
 
 
+def warm_folds(
+    dataset: MusicDataset, folds: int = 5, seed: int = 0, *, name: str = "warm"
+) -> list[Split]:
+    """Splits that between them test (user, item) pairs once each: k-fold over interactions.
+
+    A user's pairs are dealt out evenly. A pair stays in training where its user or its item would
+    otherwise have nothing left there, and so does one whose weights add up to 0.
+
+    Raises InvalidArgumentError for fewer than two folds and
+    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    """
+    if folds < 2:
+        raise InvalidArgumentError(f"folds must be at least 2, not {folds}")
+    pairs = _Pairs.of(dataset)
+    user, item = np.divmod(pairs.unique, pairs.n_items)
+    played = pairs.weight > 0
+    random = np.random.default_rng(seed)
+    order = np.lexsort((random.random(len(user)), user))
+    first = np.searchsorted(user[order], np.arange(pairs.n_users))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - first[user[order]]
+    # Each user starts with another fold, or the first would get all the single pairs.
+    fold = (place + random.integers(0, folds, pairs.n_users)[user]) % folds
+    splits = []
+    for number in range(folds):
+        test = played & (fold == number)
+        for side, n in ((user, pairs.n_users), (item, pairs.n_items)):
+            kept = np.bincount(side[played & ~test], minlength=n)
+            test &= kept[side] > 0
+        if not test.any():
+            raise EvaluationError(f"fold {number + 1} of {folds} has no interaction to test")
+        is_test = test[pairs.inverse]
+        split = Split(
+            f"{name} {number + 1}",
+            "warm",
+            np.flatnonzero(~is_test),
+            np.flatnonzero(is_test),
+            settings={
+                "kind": "folds of interactions",
+                "fold": number + 1,
+                "of": folds,
+                "seed": seed,
+            },
+        )
+        split.check(dataset)
+        splits.append(split)
+    return splits
+
+
 def cold_split(
     dataset: MusicDataset,
     fraction: float = 0.2,

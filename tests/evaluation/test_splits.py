@@ -248,3 +248,36 @@ def test_real_listening(real_mini):
     cold = cold_split(dataset, 0.5)
     assert 12 <= len(cold.cold_items) <= 17
     assert all(item.startswith("lastfm:") for item in cold.cold_items)
+
+
+@pytest.mark.parametrize("folds", [2, 5])
+def test_folds_test_each_pair_once_at_most_and_leave_nobody_without(folds):
+    from evaluation.splits import warm_folds
+
+    rng = np.random.default_rng(1)
+    plays = pd.DataFrame(
+        {
+            "user_id": [f"u{n}" for n in rng.integers(0, 12, 150)],
+            "item_id": [f"i{n}" for n in rng.integers(0, 20, 150)],
+            "weight": 1.0,
+        }
+    )
+    items = pd.DataFrame({"item_id": [f"i{n}" for n in range(20)]})
+    data = MusicDataset(items=items, interactions=plays)
+    splits = warm_folds(data, folds, seed=3)
+    again = warm_folds(data, folds, seed=3)
+    pairs = data.interactions["user_id"] + " " + data.interactions["item_id"]
+    tested = []
+    for split, same in zip(splits, again, strict=True):
+        np.testing.assert_array_equal(split.test_rows, same.test_rows)
+        assert len(split.train_rows) + len(split.test_rows) == len(data.interactions)
+        train, test = (
+            data.interactions.iloc[split.train_rows],
+            data.interactions.iloc[split.test_rows],
+        )
+        assert set(test["user_id"]) <= set(train["user_id"])
+        assert set(test["item_id"]) <= set(train["item_id"])
+        tested.append(set(pairs.iloc[split.test_rows]))
+    assert sum(map(len, tested)) == len(set.union(*tested)) > 0.9 * pairs.nunique()
+    with pytest.raises(InvalidArgumentError, match="at least 2"):
+        warm_folds(data, 1)

@@ -1,0 +1,89 @@
+"""Peers: what they recommend is what their library says, and settings come from training alone."""
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
+from datasets.music import MusicDataset
+from evaluation.peers import PEERS, FullEASE, ImplicitALS, ItemKNN, Peer
+
+
+def dataset(n_users: int = 40, n_items: int = 25) -> MusicDataset:
+    rng = np.random.default_rng(0)
+    taste = np.arange(n_users)[:, None] % 3 == np.arange(n_items)[None] % 3
+    user, item = np.nonzero(rng.random((n_users, n_items)) < np.where(taste, 0.6, 0.08))
+    plays = pd.DataFrame({"user_id": user, "item_id": item, "weight": 1.0}).astype(
+        {"user_id": str, "item_id": str}
+    )
+    items = pd.DataFrame({"item_id": [str(n) for n in range(n_items)]})
+    for name in ("title", "artist", "album", "genre"):
+        items[name] = ""
+    return MusicDataset(items=items, interactions=plays)
+
+
+DATA = dataset()
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_lists_are_whole_and_of_the_users_taste(name: str) -> None:
+    first = {setting: values[0] for setting, values in PEERS[name].grid.items()}
+    model = PEERS[name](tuned=False, **first).fit(DATA)
+    users = [str(n) for n in range(40)]
+    frame = model.recommend_many([*users, "nobody"], 5)
+    assert set(frame["user_id"]) == set(users)
+    assert (frame.groupby("user_id")["rank"].apply(list).map(len) == 5).all()
+    played = set(zip(DATA.interactions.user_id, DATA.interactions.item_id, strict=True))
+    assert not played & set(zip(frame.user_id, frame.item_id, strict=True))
+    assert frame.groupby("user_id")["score"].apply(lambda s: s.is_monotonic_decreasing).all()
+    own = frame["user_id"].astype(int) % 3 == frame["item_id"].astype(int) % 3
+    if name != "implicit BPR":  # which needs more than 300 plays
+        assert own[frame["rank"] <= 2].mean() > 0.5
+    few = model.recommend_many(["1"], 5, only=["3", "4"], exclude_seen=False)
+    assert set(few["item_id"]) == {"3", "4"}
+    with pytest.raises(UnknownItemError, match="'x'"):
+        model.recommend_many(["1"], 5, only=["x"])
+
+
+def test_ease_by_its_formula_from_either_side() -> None:
+    for data in (dataset(40, 25), dataset(20, 35)):
+        model = FullEASE(tuned=False, regularization=10.0).fit(data)
+        X = model._plays.toarray().astype(float)
+        P = np.linalg.inv(X.T @ X + 10 * np.eye(X.shape[1]))
+        B = -P / np.diag(P)
+        np.fill_diagonal(B, 0)
+        unseen = X == 0
+        found = model._scores(np.arange(len(X)))
+        np.testing.assert_allclose(found[unseen], (X @ B)[unseen], rtol=1e-4, atol=1e-5)
+
+
+def test_item_knn_is_implicits() -> None:
+    from implicit.nearest_neighbours import TFIDFRecommender
+
+    model = ItemKNN(tuned=False, weighting="tfidf", neighbours=10).fit(DATA)
+    theirs = TFIDFRecommender(K=10, num_threads=1)
+    theirs.fit(model._plays, show_progress=False)
+    _, scores = theirs.recommend(3, model._plays[3], N=5)
+    ours = model.recommend_many([model._users[3]], 5)
+    np.testing.assert_allclose(ours["score"], scores, rtol=1e-5)
+
+
+def test_open_settings_are_chosen_inside_training_and_given_ones_stay() -> None:
+    class Signed(Peer):
+        grid: ClassVar = {"sign": (-1.0, 1.0), "other": (3,)}
+
+        def _learn(self, plays) -> None:
+            self._popular = np.asarray(plays.sum(axis=0)).ravel()
+
+        def _scores(self, rows) -> np.ndarray:
+            return np.tile(self.chosen["sign"] * self._popular, (len(rows), 1))
+
+    assert Signed().fit(DATA).chosen == {"sign": 1.0, "other": 3}
+    assert Signed(tuned=False).fit(DATA).chosen["sign"] == -1.0
+    assert Signed(sign=-1.0).fit(DATA).chosen["sign"] == -1.0
+    with pytest.raises(InvalidArgumentError, match="no setting 'speed'"):
+        ImplicitALS(speed=1)
+    with pytest.raises(NotFittedError):
+        ImplicitALS().recommend_many(["1"], 1)
