@@ -164,12 +164,19 @@ class Catalog:
         """
         self._check = check
 
+    def size(self) -> int:
+        """Bytes of the file, 0 in memory. Raises ArtifactError where the file is gone."""
+        try:
+            return 0 if self._path is None else self._path.stat().st_size
+        except OSError as error:  # another process has just saved a new model
+            raise ArtifactError(f"{self._path}: cannot be read: {error.strerror}") from None
+
     def _check_structure(self, connection: Connection) -> None:
         if not _is_expected(_schema(connection)):
             raise self._damaged("its tables are not those of a song database")
         if self._path is not None:
             pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-            wanted, found = _value(connection, pages), self._path.stat().st_size
+            wanted, found = _value(connection, pages), self.size()
             if found != wanted:
                 raise self._damaged(f"has {found:,} bytes instead of {wanted:,}")
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _CATALOG = "catalog.sqlite"
 LARGE = 2**26
-"""Bytes. A song database above this is checked as a whole before it is first used beyond the songs
-onboarded, of which each has its checksum; a smaller one when the model is opened."""
+"""Bytes. A song database above this is checked as a whole before it is first used beyond what came
+after the fit, of which each row has its checksum; a smaller one when the model is opened."""
+LARGE_CHANGED = 2**22
+"""The same for one that has changed since the save, which has no digest: each row is checked."""
 
 _files_open = threading.Lock()
 """Held while a song database is written, or read as plain bytes: to close any descriptor of a file
@@ -163,12 +165,14 @@ def _open_catalog(
         ) from None
     catalog = Catalog.open(path)
     try:
-        large = path.stat().st_size > LARGE
-        if check == "now" or (check == "by size" and not large):
+        fit, revision = catalog.revision()
+        limit = LARGE if revision == saved.revision else LARGE_CHANGED
+        later = check == "by size" and catalog.size() > limit
+        if check == "now" or (check == "by size" and not later):
             _check_catalog(catalog, path, saved, manifest)
-        elif catalog.revision()[0] != saved.fit:
+        elif fit != saved.fit:
             raise ArtifactError(f"{path}: is the song database of another model")
-        if check == "by size" and large:
+        if later:
             catalog.check_structure()
             catalog.check_later(partial(_check_catalog, catalog, path, saved, manifest))
     except BaseException:

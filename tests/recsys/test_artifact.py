@@ -16,7 +16,7 @@ import pytest
 from datasets.errors import ArtifactError
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from recsys import Recommender, RecommenderConfig, artifact, storage
+from recsys import Recommender, RecommenderConfig, artifact, digests, storage
 from recsys.catalog import Catalog
 from recsys.config import RetrievalConfig
 from recsys.state import FittedState
@@ -202,6 +202,98 @@ def test_what_a_killed_writer_left_half_written_is_undone(model: Path) -> None:
     assert path.read_bytes() != original
     pd.testing.assert_frame_equal(answers(Recommender.load(model)), before)
     assert path.read_bytes() == original
+
+
+def test_a_large_song_database_is_checked_before_the_songs_of_the_fit_are_used(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender.load(model)
+    recommender.save(model)
+    wanted = answers(recommender)
+    monkeypatch.setattr(storage, "LARGE", 0)
+    path = generation(model) / "catalog.sqlite"
+    original = path.read_bytes()
+    place = original.index(b"Song 17")
+    path.write_bytes(flip(original, place, 0x01))
+    for use in (
+        lambda one: one._fitted().catalog.copy_to(tmp_path / "copy.sqlite"),
+        lambda one: one.save(tmp_path / "elsewhere"),
+        lambda one: one.save(model),
+        lambda one: one._fitted().catalog.transaction().__enter__(),
+    ):
+        opened = Recommender.load(model)
+        pd.testing.assert_frame_equal(answers(opened), wanted)
+        for _ in range(2):
+            with pytest.raises(
+                ArtifactError, match=r"catalog\.sqlite: has been changed or damaged"
+            ):
+                use(opened)
+    assert not (tmp_path / "copy.sqlite").exists()
+    path.write_bytes(original)
+    Recommender.load(model).save(tmp_path / "elsewhere")
+    pd.testing.assert_frame_equal(answers(Recommender.load(tmp_path / "elsewhere")), wanted)
+
+
+def test_what_is_noticed_at_once_in_a_large_song_database(
+    models: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LARGE", 0)
+    monkeypatch.setattr(storage, "LARGE_CHANGED", 0)
+    recommender = Recommender.load(model)
+    recommender.onboard(embedding=NEW, item_id="new", title="A title of its own")
+    path = generation(model) / "catalog.sqlite"
+    original = path.read_bytes()
+    other = (generation(models["network"]) / "catalog.sqlite").read_bytes()
+    index = original.index(b"CREATE INDEX ix_songs_artist")
+    for damage, content in {
+        "an onboarded row": original.replace(b"A title of its own", b"A title of its oWn"),
+        "a longer file": original + b"\0" * 4096,
+        "a shorter file": original[:-4096],
+        "another model's": other,
+        "no database": b"x" * len(original),
+        "another index": original[:index]
+        + b"CREATE INDEX ix_songs_arTist"
+        + original[index + 28 :],
+        "none": None,
+    }.items():
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(ArtifactError) as error:
+            Recommender.load(model)
+        assert "song database" in str(error.value) or "sqlite" in str(error.value), damage
+    path.write_bytes(original)
+    assert Recommender.load(model).info["onboarded"] == 1
+
+
+def test_a_damaged_row_of_a_large_song_database_that_was_onboarded_to_is_never_copied(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LARGE_CHANGED", 0)
+    Recommender.load(model).onboard(embedding=NEW, item_id="new")
+    path = generation(model) / "catalog.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(flip(content, content.index(b"Song 17"), 0x01))
+    opened = Recommender.load(model)
+    opened.onboard(embedding=NEW, item_id="newer")
+    with pytest.raises(ArtifactError, match="damaged"):
+        opened.save(tmp_path / "elsewhere")
+    assert Recommender.load(model).info["onboarded"] == 2
+
+
+def test_a_change_anywhere_in_a_file_of_several_chunks_is_noticed(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender.load(model)
+    monkeypatch.setattr(digests, "CHUNK", 500)
+    recommender.save(model)
+    path = generation(model) / "item_vectors.npy"
+    original = path.read_bytes()
+    assert len(original) > 2_000
+    for place in (*range(0, len(original), 400), len(original) - 1):
+        path.write_bytes(flip(original, place, 0x10))
+        with pytest.raises(ArtifactError, match=r"item_vectors\.npy: has been changed"):
+            Recommender.load(model)
+    path.write_bytes(original)
+    Recommender.load(model)
 
 
 # ---------------------------------------------------------------------- the manifest

@@ -1,6 +1,7 @@
 """Models of older formats: they open, say what they said, and are saved in the format of today."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from datasets.errors import ArtifactError
 from recsys import Recommender, artifact
 
 MODELS = Path(__file__).parent / "models"
-"""One folder for each format there has been: a model as it was saved, and what it answered."""
+"""For each format there has been, models as they were saved, and what they answered."""
 
 
 @pytest.fixture(params=sorted(path.name for path in MODELS.iterdir()))
@@ -72,3 +74,20 @@ def test_an_old_model_takes_new_songs(old: tuple[Path, dict[str, Any]]) -> None:
     loaded = Recommender.load(folder)
     assert loaded.info["onboarded"] == len(wanted["onboarded"]) + 1
     assert loaded.recommend("user-0", k=1, only=["after"])["title"].tolist() == ["After"]
+
+
+def test_every_damage_to_an_old_model_is_noticed(old: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = old
+    for path in sorted(folder.rglob("*.*")):
+        original = path.read_bytes()
+        flipped = bytearray(original)
+        flipped[len(original) // 2] ^= 1
+        damages = [original[:-1], original + b"\0", None]
+        if path.name != "catalog.sqlite":  # of which a middle may hold nothing, once it has changed
+            damages.append(bytes(flipped))
+        for content in damages:
+            path.unlink() if content is None else path.write_bytes(content)
+            with pytest.raises(ArtifactError, match=re.escape(path.name)):
+                Recommender.load(folder)
+        path.write_bytes(original)
+    Recommender.load(folder)
