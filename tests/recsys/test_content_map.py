@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from material import item_content
 from sklearn.linear_model import Ridge
 
+from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
 from recsys.content_map import ContentMap
-from recsys.content_map_fits import artist_folds
+from recsys.content_map_fits import KINDS, Candidate, artist_folds, solve
 
 ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
 
@@ -243,3 +244,100 @@ def test_saved_and_restored():
     again = ContentMap.from_arrays(map_.arrays())
     np.testing.assert_array_equal(map_.predict(content), again.predict(content))
     assert again.strength == map_.strength
+
+
+# ------------------------------------------------------------------ kinds of maps
+
+
+def material(n=120, width=10, rank=2, noise=0.3):
+    rng = np.random.default_rng(10)
+    E = rng.standard_normal((n, width))
+    Y = E @ rng.standard_normal((width, rank)) @ rng.standard_normal((rank, 6))
+    return E, Y + noise * rng.standard_normal(Y.shape)
+
+
+def test_low_rank_by_hand():
+    # Whitened embeddings: the ridge's fit is E·diag(2, 1)/(1 + 0), and rank 1 keeps the first.
+    E = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    Y = E @ np.diag([2.0, 1.0]) + [5, 7]
+    candidate = Candidate("low-rank", 1e-9, 1)
+    map_ = solve(E.astype(float), Y, np.ones(4), [candidate])[0]
+    assert map_.weights == pytest.approx(np.diag([2.0, 0.0]), abs=1e-6)
+    assert map_.intercept == pytest.approx([5, 7])
+
+
+def test_low_rank_has_that_rank_and_full_rank_is_ridge():
+    E, Y = material()
+    w = np.ones(len(E))
+    low, full = solve(E, Y, w, [Candidate("low-rank", 0.1, 2), Candidate("low-rank", 0.1, 6)])
+    assert np.linalg.matrix_rank(low.weights, tol=1e-8) == 2
+    peer = solve(E, Y, w, [Candidate("ridge", 0.1, 6)])[0]
+    assert full(E) == pytest.approx(peer(E))
+    # Of all projections of the ridge's fit onto two directions, none is closer to it.
+    fitted = peer(E) - peer(E).mean(axis=0)
+    lost = np.linalg.norm(peer(E) - low(E)) ** 2
+    assert lost == pytest.approx((np.linalg.svd(fitted)[1][2:] ** 2).sum())
+
+
+def test_cosine_learns_directions_and_gives_their_length_back():
+    # Both tastes' directions count alike although one taste's vectors are ten times as long.
+    E = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    Y = np.array([[10.0, 0.0], [10.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    map_ = solve(E, Y, np.ones(4), [Candidate("cosine", 1e-9, 2)])[0]
+    # The units are met exactly, so the factor is the mean length: (10 + 10 + 1 + 1) / 4.
+    assert map_(E) == pytest.approx(np.array([[5.5, 0], [5.5, 0], [0, 5.5], [0, 5.5]]), abs=1e-6)
+
+
+def test_a_network_learns_what_no_straight_line_can():
+    rng = np.random.default_rng(11)
+    E = rng.uniform(-1, 1, (400, 2))
+    Y = np.sign(E[:, :1] * E[:, 1:])
+    content, listeners = item_content(E), [20] * 400
+    line = fit(content, Y, listeners)
+    net = fit(content, Y, listeners, kind="mlp")
+    assert not net.is_affine
+    assert line.is_affine
+    new = rng.uniform(-1, 1, (200, 2))
+    wanted = np.sign(new[:, :1] * new[:, 1:])
+    errors = [((map_.predict(item_content(new)) - wanted) ** 2).mean() for map_ in (line, net)]
+    assert errors[1] < 0.5 * errors[0]
+    assert not fit(content, Y, listeners, kind="auto").is_affine
+    again = fit(content, Y, listeners, kind="mlp")
+    np.testing.assert_array_equal(net.predict(content), again.predict(content))
+    restored = ContentMap.from_arrays(net.arrays())
+    np.testing.assert_array_equal(net.predict(content), restored.predict(content))
+    with pytest.raises(InvalidArgumentError, match="this purpose needs a content map that is aff"):
+        net.require_affine("this purpose")
+    line.require_affine("this purpose")
+
+
+def test_auto_keeps_the_ridge_where_nothing_is_better():
+    rng = np.random.default_rng(12)
+    E = rng.standard_normal((150, 4))
+    Y = E @ rng.standard_normal((4, 4)) + 0.1 * rng.standard_normal((150, 4))
+    content, listeners = item_content(E), [20] * 150
+    auto, ridge = (fit(content, Y, listeners, kind=kind) for kind in ("auto", "ridge"))
+    np.testing.assert_array_equal(auto.predict(content), ridge.predict(content))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_bears_embeddings_that_are_all_alike_and_more_dimensions_than_items(kind):
+    rng = np.random.default_rng(13)
+    Y = rng.standard_normal((12, 3))
+    same = item_content(np.full((12, 5), 0.1))
+    predicted = fit(same, Y, [10] * 12, kind=kind).predict(item_content(np.full((2, 5), 9.0)))
+    assert np.isfinite(predicted).all()
+    assert np.abs(predicted).max() < 10
+    wide = item_content(rng.standard_normal((12, 40)))
+    assert np.isfinite(fit(wide, Y, [10] * 12, kind=kind).predict(wide)).all()
+    nothing = fit(item_content(np.zeros((12, 0)), [False] * 12), Y, [10] * 12, kind=kind)
+    assert nothing.is_affine
+
+
+def test_a_map_of_the_first_format_opens():
+    E, Y = material()
+    map_ = fit(item_content(E), Y, [5] * len(E))
+    added = ("hidden", "bias", "out", "shrinkage")
+    old = {name: array for name, array in map_.arrays().items() if name not in added}
+    again = ContentMap.from_arrays(old)
+    np.testing.assert_array_equal(again.predict(item_content(E)), map_.predict(item_content(E)))
