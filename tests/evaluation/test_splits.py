@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
-from evaluation.splits import Split, cold_split, warm_split
+from evaluation.splits import Split, cold_split, warm_folds, warm_split
 
 
 def pairs(dataset, rows):
@@ -252,8 +252,6 @@ def test_real_listening(real_mini):
 
 @pytest.mark.parametrize("folds", [2, 5])
 def test_folds_test_each_pair_once_at_most_and_leave_nobody_without(folds):
-    from evaluation.splits import warm_folds
-
     rng = np.random.default_rng(1)
     plays = pd.DataFrame(
         {
@@ -262,7 +260,8 @@ def test_folds_test_each_pair_once_at_most_and_leave_nobody_without(folds):
             "weight": 1.0,
         }
     )
-    items = pd.DataFrame({"item_id": [f"i{n}" for n in range(20)]})
+    names = ("title", "artist", "album", "genre")
+    items = pd.DataFrame({"item_id": [f"i{n}" for n in range(20)]} | dict.fromkeys(names, ""))
     data = MusicDataset(items=items, interactions=plays)
     splits = warm_folds(data, folds, seed=3)
     again = warm_folds(data, folds, seed=3)
