@@ -1,0 +1,19 @@
+"""Composing for a listener's taste needs content maps that are affine."""
+
+import pytest
+
+from datasets.errors import InvalidArgumentError
+from recsys.taste import taste
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "cosine"])
+def test_affine_maps_give_a_goal(fit_quickly, kind):
+    recommender = fit_quickly(content_map={"kind": kind})
+    goal = taste(recommender._fitted(), "user-0")
+    assert goal.catalogue.std() > 0
+
+
+def test_a_network_does_not(fit_quickly):
+    recommender = fit_quickly(content_map={"kind": "mlp"})
+    with pytest.raises(InvalidArgumentError, match=r"source 'als' .*affine.*content_map\.kind"):
+        taste(recommender._fitted(), "user-0")
