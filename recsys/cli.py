@@ -19,6 +19,7 @@ from recsys.commands import (
     onboarding,
     recommending,
     songs,
+    updating,
 )
 
 app = typer.Typer(
@@ -36,6 +37,9 @@ for command in (
     batches.recommend_all,
     explaining.explain,
     onboarding.onboard,
+    updating.update,
+    updating.remove,
+    updating.rebuild,
     recommending.evaluate,
     recommending.info,
     map.map,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from datasets.columns import ITEM_ID, ITEM_TEXT
@@ -110,7 +111,7 @@ class Library:
         other._late_row = dict(self._late_row)
         other._onboarded = set(self._onboarded)
         other._retired = list(self._retired)
-        for name in ("listeners", "by_popularity", "_current", "_users", "_user_vectors"):
+        for name in ("listeners", "by_popularity", "current", "_users", "_user_vectors"):
             other.__dict__.pop(name, None)
         return other
 
@@ -158,7 +159,7 @@ class Library:
             for position, row in enumerate(rows.tolist()):
                 if row in touched:
                     if row not in self._user_vectors:
-                        self._user_vectors[row] = self.fold_in(*self._history(row))
+                        self._user_vectors[row] = self.fold_in(*self.history(row))
                     vectors[position] = self._user_vectors[row]
         return vectors
 
@@ -176,15 +177,36 @@ class Library:
 
     def seen(self, user_row: int) -> Rows:
         """Rows of the items that a user has played."""
-        return self._history(user_row)[0]
+        return self.history(user_row)[0]
+
+    def seen_by(self, user_rows: Rows) -> sp.csr_matrix:
+        """What users have played, CSR [len(user_rows), rows]; nothing for row -1."""
+        shape = (len(user_rows), len(self.searcher))
+        if not self._retired and not self._since.by_user and (user_rows >= 0).all():
+            plays = self.state.plays[user_rows]  # nothing has moved: no step for each user
+            return sp.csr_matrix((plays.data, plays.indices, plays.indptr), shape=shape)
+        nothing = np.empty(0, np.intp)
+        own = [self.seen(row) if row >= 0 else nothing for row in user_rows.tolist()]
+        indptr = np.cumsum([0, *map(len, own)], dtype=np.int32)
+        indices = np.concatenate([nothing, *own]).astype(np.int32)
+        return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
+
+    @property
+    def newcomers(self) -> list[str]:
+        """Users who have played something since the fit, and nothing before."""
+        return list(self._users[0]) if self._since.by_user else []
 
     def fold_in(self, rows: Rows, weights: Floats) -> Floats:
         """The fused vector [D] of somebody who played these rows so often."""
+        return fused_user(self.state, self.fold_in_sources(rows, weights))
+
+    def fold_in_sources(self, rows: Rows, weights: Floats) -> dict[str, Floats]:
+        """The same as vectors [d] of each source."""
         fused, is_cold = self.searcher.vectors(rows), self.is_cold(rows)
         vectors = {block.name: block.unfuse_items(fused, is_cold) for block in self.state.blocks}
-        return fused_user(self.state, self._learner.fold_in(vectors, weights))
+        return self._learner.fold_in(vectors, weights)
 
-    def _history(self, user_row: int) -> tuple[Rows, Floats]:
+    def history(self, user_row: int) -> tuple[Rows, Floats]:
         """Rows of what a user has played, and how often."""
         rows, weights = np.empty(0, np.intp), np.empty(0, np.float32)
         if user_row < len(self.state.user_vectors):
@@ -192,7 +214,7 @@ class Library:
             rows = np.asarray(self.state.plays.indices[start:stop], np.intp)
             weights = np.asarray(self.state.plays.data[start:stop], np.float32)
         if self._retired:
-            rows = self._current[rows]
+            rows = self.current[rows]
             rows, weights = rows[rows >= 0], weights[rows >= 0]
         if not self._since.by_user or user_row not in self._users[1]:
             return rows, weights
@@ -203,6 +225,11 @@ class Library:
         rows = np.sort(np.fromiter(plays, np.intp, len(plays)))
         total = np.array([plays[row] for row in rows.tolist()])
         return rows, np.clip(total, *PLAY_BOUNDS).astype(np.float32)
+
+    @property
+    def touched_users(self) -> dict[int, str]:
+        """By row, the ids of those who have played something since the fit."""
+        return self._users[1]
 
     @cached_property
     def _users(self) -> tuple[dict[str, int], dict[int, str]]:
@@ -219,7 +246,7 @@ class Library:
         return {}
 
     @cached_property
-    def _current(self) -> Rows:
+    def current(self) -> Rows:
         """Where the item of each row of the fit is now; -1 where it is gone."""
         n = len(self.state.items)
         rows = np.arange(n)

@@ -456,6 +456,23 @@ class Recommender:
             self._library = storage.refreshed(self._folder, library)
             return self._library is not library
 
+    def rebuild(self) -> None:
+        """Make all that happened since the fit part of it; lists stay the same.
+
+        The plays, users and items since are then in the matrices and the index, which is faster to
+        open and to search; nothing is learned anew. A model that has been saved or loaded is
+        replaced on the disk in a single step, and the song database keeps the songs. Raises
+        ArtifactError where it cannot be written; all is as it was then.
+        """
+        from recsys.rebuilding import rebuilt
+
+        with self._turn:
+            library = self._fitted()
+            if self._folder is None:
+                self._library = rebuilt(library)
+            else:
+                self._library = storage.replace(self._folder, library, rebuilt)
+
     def _change(self, change: Callable[[Library], Library]) -> None:
         """Put a changed library in place of this one."""
         with self._turn:
@@ -475,8 +492,9 @@ class Recommender:
         be written; what was there is left as it was.
         """
         place = Path(folder).absolute()  # the working directory may change later
-        storage.save(place, self._fitted())
-        self._folder = place
+        with self._turn:
+            storage.save(place, self._fitted())
+            self._folder = place
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

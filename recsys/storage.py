@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -36,24 +36,20 @@ def save(folder: Path, library: Library) -> None:
 
     Raises ArtifactError where it cannot be written; a model that was there is left as it was.
     """
-    state = library.state
     with artifact.writing(folder):
-        fit, revision = library.catalog.revision()
-        document = {
-            "config": state.config.model_dump(mode="json"),
-            "info": state.info,
-            "catalog": {"fit": fit, "revision": revision},
-        }
-        with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
-            state.write(generation)
-            library.catalog.copy_to(generation / _CATALOG)
-            if library.index_file is not None:
-                _write_index(library.index_file, generation, state)
-        library.catalog.close()
-        library.catalog = Catalog.open(generation / _CATALOG)
-        library.generation = generation.name
-        if library.index_file is not None:
-            library.index_file = generation / SIDECAR
+        _write(folder, library)
+
+
+def replace(folder: Path, library: Library, make: Callable[[Library], Library]) -> Library:
+    """Put what is made of a model, all that other processes did to it included, in its place.
+
+    Raises ArtifactError where it cannot be written, or another model was saved there meanwhile;
+    the model that was there is left as it was.
+    """
+    with current(folder, library):  # so that nothing can be stored that would not be in it
+        new = make(library.reopened())
+        _write(folder, new)
+        return new
 
 
 def load(folder: Path) -> Library:
@@ -114,6 +110,26 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
         except ArtifactError:
             if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
                 raise
+
+
+def _write(folder: Path, library: Library) -> None:
+    state = library.state
+    fit, revision = library.catalog.revision()
+    document = {
+        "config": state.config.model_dump(mode="json"),
+        "info": state.info,
+        "catalog": {"fit": fit, "revision": revision},
+    }
+    with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
+        state.write(generation)
+        library.catalog.copy_to(generation / _CATALOG)
+        if library.index_file is not None:
+            _write_index(library.index_file, generation, state)
+    library.catalog.close()
+    library.catalog = Catalog.open(generation / _CATALOG)
+    library.generation = generation.name
+    if library.index_file is not None:
+        library.index_file = generation / SIDECAR
 
 
 @contextmanager

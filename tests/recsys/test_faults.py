@@ -6,6 +6,7 @@ random moments, or in the middle of the step of a save that a test chooses.
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -470,3 +471,141 @@ def test_killed_while_fitting(
     assert answers(loaded) == wanted
     assert isinstance(loaded._library.state.encoder, SongEncoder)  # type: ignore[union-attr]
     assert loaded.info["encoder"]["history"][-1]["epoch"] == 60
+
+
+# ---------------------------------------------------------------------- at random moments
+
+PLAYED = ["item-1", "item-2", "cold-80", "cold-81"]
+
+
+def change_forever(say: Connection, folder: Path, life: int, kinds: str) -> None:
+    """Onboard, update, save and rebuild by turns; say what is done, and only then."""
+    recommender = Recommender.load(folder)
+    say.send(("ready", -1))
+    number = 0
+    while True:
+        kind = kinds[number % len(kinds)]
+        name = f"{life}-{number}"
+        if kind == "o":
+            recommender.onboard(embedding=vector(number), item_id=f"late-{name}", title="x" * 9_000)
+        elif kind == "u":
+            # A batch of several plays, of which none may be there alone.
+            rows = [(f"new-{name}", item, 1.0) for item in PLAYED]
+            recommender.update(pd.DataFrame(rows, columns=["user_id", "item_id", "weight"]))
+        elif kind == "s":
+            recommender.save(folder)
+        else:
+            recommender.rebuild()
+        say.send((kind, number))
+        number += 1
+
+
+@pytest.mark.parametrize("kinds", ["o", "u", "ous", "our"])
+def test_killed_at_any_moment_of_a_change(
+    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path, kinds: str
+) -> None:
+    folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
+    onboarded: set[str] = set()
+    updated: set[str] = set()
+    rng = np.random.default_rng(len(kinds) + ord(kinds[-1]))
+    for life in range(50):  # 200 with all kinds
+        with process(processes, change_forever, folder, life, kinds) as (victim, hear):
+            assert said(hear, 60) != []
+            time.sleep(float(rng.uniform(0, 0.05)))
+            victim.kill()
+            victim.join()
+            done = said(hear)
+        last = max((number for _, number in done), default=-1)
+        onboarded |= {f"late-{life}-{n}" for n in range(last + 1) if kinds[n % len(kinds)] == "o"}
+        updated |= {f"new-{life}-{n}" for n in range(last + 1) if kinds[n % len(kinds)] == "u"}
+        if life % 10 < 9:  # each process opens what the one before it left behind
+            continue
+        library = Recommender.load(folder)._library
+        assert library is not None
+        assert (library.rows(sorted(onboarded)) >= 0).all()
+        users = [str(user) for user in library.user_ids if str(user).startswith("new-")]
+        assert updated <= set(users)
+        assert len(set(users) - updated) <= life + 1
+        played = set(library.rows(PLAYED).tolist())
+        for row in library.user_rows(users).tolist():
+            assert set(library.seen(row).tolist()) == played
+    if "o" in kinds:
+        assert onboarded
+    if "u" in kinds:
+        assert updated
+
+
+# ---------------------------------------------------------------------- a full disk
+
+
+def fill_the_disk(say: Connection, folder: Path, kind: str, room: int) -> None:
+    """Make a change where no file may grow beyond so many bytes."""
+    recommender = Recommender.load(folder)
+    before = answers(recommender)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        if kind == "onboard":
+            recommender.onboard(embedding=vector(0), item_id="late", title="x" * 3_000_000)
+        elif kind == "update":
+            rows = [(f"new-{number}", "item-1", 1.0) for number in range(9_000)]
+            recommender.update(pd.DataFrame(rows, columns=["user_id", "item_id", "weight"]))
+        elif kind == "remove":
+            recommender.remove("item-1")
+        elif kind == "save":
+            recommender.save(folder)
+        else:
+            recommender.rebuild()
+    except ArtifactError as error:
+        say.send(("refused", str(error), answers(recommender) == before))
+        return
+    say.send(("done", "", False))
+
+
+@pytest.mark.parametrize("kind", ["onboard", "update", "remove", "save", "rebuild"])
+def test_a_full_disk_refuses_a_change_and_keeps_the_model(
+    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path, kind: str
+) -> None:
+    folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
+    size = next(folder.glob("g-*/catalog.sqlite")).stat().st_size
+    room = size if kind in ("onboard", "update") else 4096
+    with process(processes, fill_the_disk, folder, kind, room) as (_, hear):
+        ((outcome, message, unchanged),) = until_the_end(hear)
+    assert outcome == "refused"
+    assert "\n" not in message
+    assert unchanged
+    assert answers(Recommender.load(folder)) == two["old"][1]
+    assert len(list(folder.glob("g-*"))) == 1
+
+
+# ---------------------------------------------------------------------- two writers
+
+
+def update_some(say: Connection, folder: Path, name: str, count: int) -> None:
+    recommender = Recommender.load(folder)
+    say.send("ready")
+    for number in range(count):
+        rows = [(f"{name}-{number}", "cold-80", 1.0), ("shared", f"item-{number}", 1.0)]
+        recommender.update(pd.DataFrame(rows, columns=["user_id", "item_id", "weight"]))
+    say.send("done")
+
+
+def test_two_processes_updating_at_once_and_a_reader(
+    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
+    reader, count = Recommender.load(folder), 8
+    with (
+        process(processes, update_some, folder, "one", count) as (_, hear_one),
+        process(processes, update_some, folder, "two", count) as (_, hear_two),
+    ):
+        for hear in (hear_one, hear_two):
+            assert until_the_end(hear) == ["ready", "done"]
+    assert reader.refresh()
+    library = reader._library
+    assert library is not None
+    users = [f"{name}-{number}" for name in ("one", "two") for number in range(count)]
+    assert (library.user_rows(users) >= 0).all()
+    (row,) = library.user_rows(["shared"])
+    assert len(library.seen(int(row))) == count
+    assert answers(reader) == answers(Recommender.load(folder))

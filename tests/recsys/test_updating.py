@@ -1,6 +1,7 @@
 """Plays since the fit: seen at once, durable, and the same whatever batches they come in."""
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from material import COLD, IDS
+from typer.testing import CliRunner
 
 from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
 from recsys import Recommender
 from recsys.catalog import Catalog
 from recsys.change_store import Play
+from recsys.cli import app
 from recsys.fold_in import least_squares
 from recsys.fold_in_items import item_vector
 from recsys.updating import Since, checked_plays
@@ -25,8 +28,12 @@ def table(*rows):
     return pd.DataFrame(rows, columns=["user_id", "item_id", "weight"])
 
 
-def lists(model):
-    return model.recommend_many(USERS, k=40)
+def lists(model, users=USERS):
+    return model.recommend_many(users, k=40)
+
+
+KNOWN = USERS[:3]
+"""Whoever is not known gets the popular items, whose order is open where listeners are as many."""
 
 
 def same(one, two):
@@ -307,3 +314,56 @@ def test_an_answer_goes_on_with_the_state_it_began_with(model):
     np.testing.assert_array_equal(library.searcher.vectors(rows), vectors)
     np.testing.assert_array_equal(library.is_cold(rows), cold)
     assert library.user_row("new-a") is None
+
+
+# ------------------------------------------------------------------ rebuilding
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_rebuilt_model_gives_the_same_lists(model, tmp_path: Path, saved: bool):
+    if saved:
+        model.save(tmp_path / "model")
+    model.onboard(item_id="late", embedding=np.eye(8)[1], title="Late")
+    model.update(table(("new-a", "late", 1), ("user-1", COLD[0], 2), ("user-1", "item-2", 1)))
+    model.remove("item-2")
+    before, similar = lists(model, KNOWN), model.similar("late", k=9)
+    model.rebuild()
+    same(lists(model, KNOWN), before)
+    same(model.similar("late", k=9), similar)
+    state = model._library.state
+    assert len(state.items) == len(IDS)
+    assert state.plays[state.user_ids.get_loc("new-a")].sum() == 1
+    assert model.info["onboarded"] == 0
+    assert model.info["items"]["cold"] == len(COLD) - 1
+    again = model._library.catalog.changes()
+    assert (again.songs, again.plays, again.removed) == ([], [], [])
+    if saved:
+        same(lists(Recommender.load(tmp_path / "model"), KNOWN), before)
+    model.update(table(("new-a", "item-5", 1)))
+    assert "item-5" not in set(model.recommend("new-a", k=200)["item_id"])
+
+
+# ------------------------------------------------------------------ commands
+
+
+def test_commands(model, tmp_path: Path):
+    model.save(tmp_path / "model")
+    plays = tmp_path / "interactions.csv"
+    plays.write_text(f"user_id,item_id,weight\nnew-a,{COLD[0]},1\nnew-a,item-1,2\n")
+    runner, folder = CliRunner(), str(tmp_path / "model")
+    found = runner.invoke(app, ["update", folder, str(plays), "--json"])
+    assert json.loads(found.stdout) == {
+        "plays": 2, "users": 1, "new_users": 1, "items": 2, "warmed": 1
+    }  # fmt: skip
+    again = runner.invoke(app, ["update", folder, str(plays)])
+    assert "1 users (0 new) of 2 items (0 for the first time)" in again.stdout
+    assert runner.invoke(app, ["remove", folder, "item-2"]).exit_code == 0
+    before = Recommender.load(folder)
+    assert runner.invoke(app, ["rebuild", folder]).exit_code == 0
+    after = Recommender.load(folder)
+    same(lists(before, ["user-1", "new-a"]), lists(after, ["user-1", "new-a"]))
+    assert "new-a" in after._library.state.user_ids
+    plays.write_text("user_id,item_id,weight\nnew-a,item-1,x\n")
+    failed = runner.invoke(app, ["update", folder, str(plays)])
+    assert isinstance(failed.exception, DataError)
+    assert "interactions.csv, line 2" in str(failed.exception)
