@@ -69,7 +69,7 @@ def write_lists(
     is full. The file is then what it was before.
     """
     _check_place(out)
-    total = len(library.state.user_ids) if users is None else _count(users)
+    total = len(library.user_ids) if users is None else _count(users)
     plan = _plan(library, users, filters, batch_size)
     batches = batches_of(library, None if users is None else _lines(users), batch_size)
     folder = out.parent / f".{out.name}.parts"

@@ -191,11 +191,6 @@ class Library:
         indices = np.concatenate([nothing, *own]).astype(np.int32)
         return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
 
-    @property
-    def newcomers(self) -> list[str]:
-        """Users who have played something since the fit, and nothing before."""
-        return list(self._users[0]) if self._since.by_user else []
-
     def fold_in(self, rows: Rows, weights: Floats) -> Floats:
         """The fused vector [D] of somebody who played these rows so often."""
         return fused_user(self.state, self.fold_in_sources(rows, weights))

@@ -37,12 +37,20 @@ def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Row
             ),
             shape=(len(seen), len(library.searcher)),
         )
+    return _rank(library, vectors, filters, played)
+
+
+def _rank(
+    library: Library, vectors: Floats, filters: Filters, played: sp.csr_matrix | None
+) -> Hits:
     banned = np.union1d(filters.exclude, library.retired)
 
     def search(queries: Rows, size: int) -> Hits:
-        own = None if played is None else played[queries]
+        # All of them is how it begins, and mostly ends: then nothing is copied.
+        every = len(queries) == len(vectors)
+        own = played if played is None or every else played[queries]
         return library.searcher.search(
-            vectors[queries], size, seen=own, banned=banned, only=filters.only
+            vectors if every else vectors[queries], size, seen=own, banned=banned, only=filters.only
         )
 
     return _choose(library, search, len(vectors), filters)
@@ -121,6 +129,9 @@ def rank_users(
     """
     vectors = library.user_vectors(user_rows)
     personal = (user_rows >= 0) & vectors.any(axis=1)
+    if personal.all() and len(personal):
+        own = library.seen_by(user_rows) if filters.exclude_seen else None
+        return _rank(library, vectors, filters, own), personal
     seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
     parts = []
     for group, known in ((np.flatnonzero(personal), True), (np.flatnonzero(~personal), False)):
