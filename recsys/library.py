@@ -170,11 +170,6 @@ class Library:
             return self.state.user_ids
         return np.array([*self.state.user_ids, *self._users[0]], object)
 
-    @property
-    def has_plays(self) -> bool:
-        """Whether anything in this library is not as the fit left it, songs added apart."""
-        return bool(self._retired or self._since.by_user)
-
     def seen(self, user_row: int) -> Rows:
         """Rows of the items that a user has played."""
         return self.history(user_row)[0]
