@@ -9,7 +9,7 @@ nDCG@10 ranks these items among themselves for the users whose plays were taken 
 AUC ranks those users, for one item, before the ones who never played it.
 
 The first form needs real-mini and gtzan-logmel, as cold_start.py does; the second a demo catalogue
-(`coldtune demo`), whose listening is simulated. Embeddings are kept in --cache for another run.
+(`coldtune demo`), whose listening is simulated. --cache keeps the embeddings for a next run.
 """
 
 import argparse
@@ -54,22 +54,18 @@ def main() -> None:
     parser.add_argument("--source", choices=("als", "fm"), default="als")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--cache", type=Path, default=Path("semi-cold-embeddings"))
+    parser.add_argument("--cache", type=Path, help="folder to keep the embeddings in")
     arguments = parser.parse_args()
 
     material = _demo(arguments.data) if arguments.demo else _real(arguments.data)
-    arguments.cache.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(arguments.splits):
         split = cold_split(material.dataset, 0.2, seed, among=material.candidates)
         held = set(split.cold_items)
         config = RecommenderConfig(seed=seed, threads=arguments.threads, tracking=False)
-        kept = arguments.cache / f"{'demo' if arguments.demo else 'real'}-{seed}.parquet"
-        if not kept.exists():
-            frame = material.embed(held, config)
-            frame.columns = frame.columns.astype(str)
-            frame.to_parquet(kept)
-        rows += _try_sizes(material.dataset, pd.read_parquet(kept), held, config, arguments.source)
+        name = f"{'demo' if arguments.demo else 'real'}-{seed}"
+        embeddings = _embeddings(material, held, config, arguments.cache, name)
+        rows += _try_sizes(material.dataset, embeddings, held, config, arguments.source)
     table = pd.DataFrame(rows)
     print(table.groupby("listeners").mean().drop(columns="seed").round(4).to_string())
     for metric in ("ndcg", "auc"):
@@ -77,6 +73,21 @@ def main() -> None:
         gain = table[f"{metric} shrunk"] - ends.max(axis=1)
         by_size = gain.groupby(table.listeners).agg(["mean", "sem"]).round(4)
         print(f"\n{metric}: shrunk less the better end of the same split\n{by_size.to_string()}")
+
+
+def _embeddings(
+    material: Material, held: set[str], config: RecommenderConfig, cache: Path | None, name: str
+) -> pd.DataFrame:
+    """By a network that does not hear the held items, or as an earlier run kept them."""
+    if cache is None:
+        return material.embed(held, config)
+    kept = cache / f"{name}.parquet"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        frame = material.embed(held, config)
+        frame.columns = frame.columns.astype(str)
+        frame.to_parquet(kept)
+    return pd.read_parquet(kept)
 
 
 def _real(folder: Path) -> Material:
