@@ -130,10 +130,9 @@ class FusionConfig(Settings):
     @field_validator("warm", "cold")
     @classmethod
     def _usable(cls, weights: dict[SourceName, float] | None) -> dict[SourceName, float] | None:
-        signed = {"popularity"}  # others may like popular items too much already
-        if weights is not None and not all(
-            weight > 0 for name, weight in (weights or {"none": 0.0}).items() if name not in signed
-        ):
+        # Others may like popular items too much already, so that of popularity may be negative.
+        signs = [weight > 0 for name, weight in (weights or {}).items() if name != "popularity"]
+        if weights is not None and not (signs and all(signs)):
             raise ValueError("a weight must be positive; leave a source out of `sources` instead")
         return weights
 
