@@ -30,6 +30,22 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "model" / "manifest.json").is_file()
 
 
+def test_recommending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_blocks(ROOT / "docs" / "recommending.md")
+    assert names["report"].users == names["dataset"].summary()["n_users"]
+    assert names["why"].item_id == names["item"]
+
+
+def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_blocks(ROOT / "docs" / "serving.md")
+    for who in ("recommender", "reader"):
+        found = names[who].recommend("somebody new", k=5)
+        assert "fallback" not in found.attrs
+        assert not {"new-1", "demo-0001", "demo-0004"} & set(found["item_id"])
+
+
 def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_blocks(ROOT / "docs" / "network.md")
