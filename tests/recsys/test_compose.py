@@ -137,7 +137,7 @@ def test_a_song_to_sound_like(model: Path) -> None:
     np.testing.assert_allclose(goal.center, library.state.embeddings.mean(axis=0), atol=1e-6)
     with pytest.raises(UnknownItemError):
         song_likeness(library, encoder, "song-99")
-    library.add([Song(item_id="unheard")])
+    library = library.add([Song(item_id="unheard")])
     with pytest.raises(InvalidArgumentError, match="'unheard' has no recording"):
         song_likeness(library, encoder, "unheard")
 
