@@ -8,7 +8,7 @@ from datasets.settings import Settings
 from embedding.config import EncoderConfig
 
 SourceName = Literal["als", "fm", "content", "ease", "popularity"]
-SOURCES: tuple[SourceName, ...] = ("als", "fm", "content")
+SOURCES: tuple[SourceName, ...] = ("als", "fm", "ease", "content", "popularity")
 """The sources that are fused unless others are named."""
 
 PlayWeighting = Literal["binary", "log", "linear"]
@@ -46,13 +46,13 @@ class EASEConfig(Settings):
 class FMConfig(Settings):
     """Factorization machine over identity and metadata, trained by LightFM (Kula, 2015)."""
 
-    components: int = Field(64, ge=1)
+    components: int = Field(128, ge=1)
     """Length of the latent vectors."""
 
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(100, ge=1)
     """Passes over the interactions."""
 
-    learning_rate: float = Field(0.05, gt=0, lt=1)
+    learning_rate: float = Field(0.02, gt=0, lt=1)
     """Adagrad's first step."""
 
     loss: Literal["warp", "bpr", "logistic"] = "warp"

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
 
 MODELS: Mapping[str, str] = {
-    "hybrid": "ALS, factorization machine and content fused",
+    "hybrid": "all sources fused",
     "als": "implicit ALS on plays alone",
     "lightfm": "LightFM on plays and metadata, without audio",
+    "ease": "EASE in low rank on plays alone",
     "content": "nearest neighbours by sound: mean embedding of what a user played",
     "als+audio": "ALS, cold items mapped from their embedding",
     "lightfm+audio": "LightFM with embedding features in closed form",
@@ -44,12 +45,13 @@ CONTROLS: Mapping[str, str] = {
 _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
     "als": ("als",),
     "lightfm": ("fm",),
+    "ease": ("ease",),
     "content": ("content",),
     "als+audio": ("als",),
     "lightfm+audio": ("fm",),
 }
-_WITHOUT_AUDIO = ("als", "lightfm")
-_WITHOUT_ONBOARDING = ("als",)
+_WITHOUT_AUDIO = ("als", "lightfm", "ease")
+_WITHOUT_ONBOARDING = ("als", "ease")
 
 
 class Hearing(Protocol):

@@ -148,8 +148,8 @@ class Recommender:
         in the list and their order, not what ``score`` says; the popular items know no correction.
 
         Returns columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had
-        played it when the model was fitted), and share_als, share_fm, share_content: how much of
-        the score each source gave, adding to 1.
+        played it when the model was fitted), and share_als, share_fm and so on: how much of the
+        score each source gave, adding to 1.
 
         Raises UnknownItemError for an item id that is not in the catalogue and
         InvalidArgumentError for a number out of its range, an unknown column or a user id together

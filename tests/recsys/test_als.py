@@ -88,4 +88,6 @@ def test_a_solve_that_fails_is_an_error_of_ours(tastes_data):
 
 def test_sources_by_name(fitted):
     made = [make_source(name, fitted.config) for name in SOURCES]
-    assert [type(one).__name__ for one in made] == ["ALSSource", "FMSource", "ContentSource"]
+    assert [type(one).__name__ for one in made] == [
+        "ALSSource", "FMSource", "EASESource", "ContentSource", "PopularitySource",
+    ]  # fmt: skip

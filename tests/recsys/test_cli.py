@@ -241,7 +241,7 @@ def test_what_is_given_wins_over_what_is_configured(
 
 RECOMMENDED = [
     "rank", "item_id", "score", "title", "artist", "genre", "cold",
-    "share_als", "share_fm", "share_content",
+    "share_als", "share_fm", "share_ease", "share_content", "share_popularity",
 ]  # fmt: skip
 
 
@@ -369,7 +369,7 @@ def write_new(model: Path) -> str:
 def test_info(call: Call, trained: Trained) -> None:
     said = call("info", trained.model)
     assert "16 users, 24 items" in said.out
-    assert re.search(r"^warm items: als \d\.\d\d, fm \d\.\d\d, content \d\.\d\d \(", said.out, re.M)
+    assert re.search(r"^warm items: (\w+ -?\d\.\d\d(, )?){5} \(", said.out, re.M)
     assert re.search(r"^cold items: ", said.out, re.M)
     facts = json.loads(call("info", trained.model, "--json").out)
     assert facts == Recommender.load(trained.model).info

@@ -34,6 +34,7 @@ ENCODER = {
 SETTINGS = RecommenderConfig(
     threads=1,
     tracking=False,
+    sources=("als", "fm", "content"),
     als={"factors": 4, "iterations": 3},
     fm={"components": 4, "epochs": 3},
     encoder=ENCODER,

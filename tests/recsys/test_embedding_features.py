@@ -15,7 +15,7 @@ from recsys.sources.fm_features import DenseFeatures, dense_matrix
 from recsys.sources.fm_training import new_model, positives, train
 
 SCHEMES = ("closed-form", "closed-form+tuning", "dense", "pca")
-SMALL = FMConfig(components=8, epochs=8, tuning_epochs=2, pca_components=4)
+SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05, tuning_epochs=2, pca_components=4)
 
 
 def source(scheme, content_map=None, **changes):

@@ -13,7 +13,7 @@ from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.factorization_machine import FMSource
 from recsys.sources.fm_closed_form import as_lightfm
 
-SMALL = FMConfig(components=8, epochs=8)
+SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
 
 
 def source(shrinkage=0.0, **changes):

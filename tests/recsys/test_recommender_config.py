@@ -50,7 +50,9 @@ def test_defaults_and_changes():
 
 def test_written_and_read_again():
     weights = {"als": 1.0, "fm": 2.0, "content": 0.5}
-    config = RecommenderConfig(seed=5, fusion={"warm": weights}, als={"weighting": "log"})
+    config = RecommenderConfig(
+        seed=5, sources=tuple(weights), fusion={"warm": weights}, als={"weighting": "log"}
+    )
     again = RecommenderConfig.from_json(config.model_dump(mode="json"))
     assert again == config
     assert again.digest() == config.digest()
