@@ -24,22 +24,38 @@ Rows = NDArray[np.int64]
 class Split:
     """Training rows and test rows of one data set.
 
-    A warm split tests interactions with items that have listeners in training. A cold split tests
-    whole items: none of their rows, texts or recordings is in training.
+    "warm" tests interactions with items that have listeners in training, by users who have others
+    there. "cold" tests whole items: none of their rows, texts or recordings is in training.
+    "semi-cold" tests the items that keep ``keep`` listeners in training, and no others. "time" tests
+    what is played from a moment on; items first played then are cold. "cold users" tests users who
+    have nothing in training.
     """
 
     name: str
-    kind: Literal["warm", "cold"]
+    kind: Literal["warm", "cold", "semi-cold", "time", "cold users"]
     train_rows: Rows
     """Positions in ``dataset.interactions`` to learn from, ascending."""
     test_rows: Rows
     """Positions in ``dataset.interactions`` to predict, ascending."""
     cold_items: tuple[str, ...] = ()
-    """Cold split: the items under test; taken out of training and given to ``onboard_many``."""
+    """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
     withheld_items: tuple[str, ...] = ()
-    """Cold split: items on neither side, as they share an artist or a recording with a cold one."""
-    by: Literal["artist", "item"] = "item"
-    """Cold split: whether whole artists, or single items, are on one side."""
+    """Cold and time: items on neither side, as they share an artist or a recording with a cold one,
+    or appear after the time that is tested."""
+    by: Literal["artist", "item", "first seen"] = "item"
+    """Cold: whether whole artists, single items, or all from a moment on are on one side."""
+    thin_items: tuple[str, ...] = ()
+    """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
+    keep: int = 0
+    """Semi-cold: (user, item) pairs that every thin item has in training."""
+    given_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    """Cold users: positions of the plays a model is shown after ``fit``, ascending."""
+    user_order: bool = False
+    """Warm: whether nothing a user has in training is later than what is tested of that user."""
+    group: str = ""
+    """Name that the folds of one experiment share; "" where the split stands alone."""
+    fold: int | None = None
+    """Number of the fold in its group, from 1."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the split was made, for the report."""
 
@@ -58,10 +74,10 @@ class Split:
         for side, rows in (("training", self.train_rows), ("test", self.test_rows)):
             self._check_rows(side, rows, len(dataset.interactions))
         self._check_pairs(dataset)
-        if self.kind == "cold":
+        if self.kind in ("cold", "time"):
             self._check_items(dataset)
         elif self.cold_items or self.withheld_items:
-            raise self._error("is warm and yet holds out whole items")
+            raise self._error(f"is {self.kind} and yet holds out whole items")
 
     def _error(self, problem: str) -> EvaluationError:
         return EvaluationError(f"split {self.name!r} {problem}")
