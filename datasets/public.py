@@ -1,0 +1,196 @@
+"""Public data sets: where they are, what one may do with them, and how they become a folder.
+
+Each set is a module with a ``DATASET`` of the class below; ``public_list`` names them all.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from datasets.conversion import showing_progress
+from datasets.downloading import download
+from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
+from datasets.files import cache_folder, write_text
+from datasets.folder import load_folder
+from datasets.music import MusicDataset
+
+ABOUT_FILE: Final = "about.json"
+"""Written into a converted folder last of all: what it is, its licence, how to cite it."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file as its publisher offers it."""
+
+    name: str
+    """What it is called in the folder of downloads, which is what ``convert`` reads."""
+    url: str
+    checksum: str
+    """``sha256:…``, ``sha1:…`` or ``md5:…``; "" where none is published: then that of the first
+    download is kept and counts from then on."""
+    size: int | None
+    """Bytes, where known."""
+
+
+@dataclass(frozen=True)
+class PublicDataset:
+    """A public data set: what it is, how to cite it, how to get it, how to convert it."""
+
+    name: str
+    """Short, lower case; what ``coldtune data get`` takes."""
+    title: str
+    description: str
+    citation: str
+    licence: str
+    """In words: what its publisher allows, or that no licence is stated."""
+    homepage: str
+    files: tuple[RemoteFile, ...]
+    """All that is downloaded; none where the files must be asked for."""
+    convert: Callable[[Path, Path], None]
+    """(folder of the published files, empty or half-filled folder) → items, audio and
+    interactions in the second, ``interactions`` last."""
+    by_hand: str = ""
+    """Where the files must be asked for: whom, and which files go into the folder."""
+    version: int = 1
+    """Raised when ``convert`` would give another folder; what older ones made is made again."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download; None where a file's size is not known, or nothing is downloaded."""
+        sizes = [file.size for file in self.files]
+        return None if not sizes or None in sizes else sum(size or 0 for size in sizes)
+
+    def terms(self) -> str:
+        """Title, licence, citation and homepage, a line each: what is shown before a download."""
+        return (
+            f"{self.title}\n{self.description}\nLicence: {self.licence}\n"
+            f"Please cite: {self.citation}\nHomepage: {self.homepage}\n"
+        )
+
+
+Consent = bool | Callable[[PublicDataset], bool]
+
+
+def fetch(
+    dataset: PublicDataset,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    accept_licence: Consent = False,
+    progress: bool = True,
+) -> MusicDataset:
+    """A public data set: downloaded, checked and converted the first time, then read.
+
+    Args:
+        dataset: which one; ``public_list.public_dataset(name)`` finds it by its name.
+        folder: where the converted set goes: a new or empty folder, or one that holds this set;
+            None is ``public/NAME`` in the cache (``COLDTUNE_CACHE``).
+        source: a folder that holds the published files already; nothing is downloaded then.
+            Needed where the files must be asked for.
+        accept_licence: whether you accept the terms, which are shown before the first download;
+            a function is given the data set and answers. What was accepted once is remembered
+            for as long as the terms stay the same.
+        progress: show progress bars.
+
+    An interrupted download or conversion is taken up again by the next call. Recordings that a
+    conversion left out are listed in ``left-out.csv`` in the folder, each with the reason.
+
+    Raises:
+        InvalidArgumentError: if the terms are not accepted.
+        DataError: if a file cannot be had, is not the one that was published, is not in the
+            format its publisher describes, or the folder holds something else.
+    """
+    target = cache_folder() / "public" / dataset.name if folder is None else Path(folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (target.parent / f".{target.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into each other's files
+            if not _converted(dataset, target):
+                files = _files(dataset, source, accept_licence, progress)
+                _convert(dataset, files, target, progress)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error}") from None
+    return load_folder(target)
+
+
+def _converted(dataset: PublicDataset, target: Path) -> bool:
+    """Whether ``target`` holds this data set; raises if it holds anything else."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    about: Any = {}
+    try:
+        about = json.loads((target / ABOUT_FILE).read_text(encoding="utf-8"))
+        known = about["name"] == dataset.name
+    except (OSError, ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise DataError(f"{target} holds something else than {dataset.name}; choose a new folder")
+    return bool(about.get("version") == dataset.version)
+
+
+def _files(
+    dataset: PublicDataset,
+    source: str | os.PathLike[str] | None,
+    accept_licence: Consent,
+    progress: bool,
+) -> Path:
+    """The folder with the published files, every one of them checked."""
+    if source is not None:
+        found = Path(source)
+        if not found.is_dir():
+            raise DataError(f"{found} is not a folder")
+        return found
+    if not dataset.files:
+        raise InvalidArgumentError(
+            f"{dataset.name} must be asked for. {dataset.by_hand} Then give the folder as source"
+        )
+    downloads = cache_folder() / "downloads" / dataset.name
+    _ask(dataset, downloads / "terms-accepted.txt", accept_licence)
+    for file in dataset.files:
+        download(file.url, downloads / file.name, file.checksum, size=file.size, progress=progress)
+    return downloads
+
+
+def _ask(dataset: PublicDataset, record: Path, accept_licence: Consent) -> None:
+    terms = dataset.terms()
+    if record.exists() and record.read_text(encoding="utf-8") == terms:
+        return
+    sys.stderr.write(terms)
+    accepted = accept_licence if isinstance(accept_licence, bool) else accept_licence(dataset)
+    if not accepted:
+        raise InvalidArgumentError(
+            f"the terms of {dataset.name} were not accepted: accept_licence=True, or"
+            " --accept-licence, accepts them"
+        )
+    write_text(record, terms)
+
+
+def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) -> None:
+    """Convert in a folder beside ``target``, which is kept if interrupted, and rename that."""
+    partial = target.with_name(f".{target.name}.{dataset.name}-{dataset.version}.partial")
+    partial.mkdir(exist_ok=True)
+    try:
+        with showing_progress(progress):
+            dataset.convert(files, partial)
+    except ColdtuneError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    about = {
+        "name": dataset.name,
+        "version": dataset.version,
+        "title": dataset.title,
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "homepage": dataset.homepage,
+        "files": [{"name": file.name, "url": file.url} for file in dataset.files],
+    }
+    write_text(partial / ABOUT_FILE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    if target.exists():  # empty, or what an older version of the converter made
+        shutil.rmtree(target)
+    partial.rename(target)

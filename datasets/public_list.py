@@ -1,0 +1,30 @@
+"""The public data sets by name; the module of each is imported when it is asked for."""
+
+from importlib import import_module
+from typing import Final
+
+from datasets.errors import InvalidArgumentError
+from datasets.public import PublicDataset
+
+_PLACES: Final[dict[str, tuple[str, str]]] = {
+    # name: (module in datasets/, what it calls the PublicDataset); in the order of the list shown
+    "homburg": ("homburg", "DATASET"),
+    "gtzan": ("gtzan", "DATASET"),
+    "fma-small": ("fma", "SMALL"),
+    "fma-medium": ("fma", "MEDIUM"),
+    "fma-large": ("fma", "LARGE"),
+    "music4all": ("music4all", "DATASET"),
+    "music4all-onion": ("music4all", "ONION"),
+}
+
+NAMES: Final = tuple(_PLACES)
+"""The names of all public data sets."""
+
+
+def public_dataset(name: str) -> PublicDataset:
+    """The public data set of this name. Raises InvalidArgumentError for one that is not there."""
+    if name not in _PLACES:
+        raise InvalidArgumentError(f"no data set {name!r}; there are: {', '.join(NAMES)}")
+    module, attribute = _PLACES[name]
+    found: PublicDataset = getattr(import_module(f"datasets.{module}"), attribute)
+    return found
