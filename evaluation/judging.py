@@ -26,6 +26,8 @@ class Hits:
     """[n_users]: number of relevant items, at least 1."""
     n_listed: Codes
     """[n_users]: length of the list the model gave, 0 … k."""
+    items: Codes
+    """[n_users, k]: the recommended items as positions in the judge's, -1 after a list's end."""
 
 
 class Judge:
@@ -62,8 +64,9 @@ class Judge:
         user, item, rank, _ = self.check(recommendations, k)
         matrix = np.zeros((len(self.users), k), dtype=bool)
         matrix[user, rank - 1] = _member(user * self._width + item, self._relevant)
-        n_listed = np.bincount(user, minlength=len(self.users))
-        return Hits(matrix, self.n_relevant, n_listed)
+        items = np.full((len(self.users), k), -1, dtype=np.int64)
+        items[user, rank - 1] = item
+        return Hits(matrix, self.n_relevant, (items >= 0).sum(axis=1), items)
 
     def scores(self, recommendations: pd.DataFrame) -> NDArray[np.float64]:
         """[n_users, n_candidates] scores from a full ranking; NaN for an item not ranked.

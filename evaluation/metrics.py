@@ -75,6 +75,12 @@ RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Values]]] = {
 ITEM_AUC: Final = "item_auc"
 """Name of :func:`item_auc` in tables."""
 
+USER_AUC: Final = "user_auc"
+"""Name of :func:`user_auc` in tables."""
+
+ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
+"""Names of the metrics of which more is better; those beside accuracy have no best value."""
+
 
 def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Values]:
     """All ranking metrics at every k: {(name, k): [n_users]}."""
@@ -102,10 +108,7 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
     well it follows popularity. A missing score (NaN) stands one standard deviation below the
     user's lowest; a user with no scores, or equal ones, is at 0 throughout.
     """
-    if scores.shape != relevant.shape or scores.ndim != 2:
-        raise InvalidArgumentError(
-            f"scores {scores.shape} and relevant {relevant.shape} must be one [users, items] shape"
-        )
+    _check_shapes(scores, relevant)
     from scipy.stats import rankdata
 
     n_users, n_items = scores.shape
@@ -121,6 +124,40 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
         above = (ranks * relevant[:, block].T).sum(axis=1) - positive * (positive + 1) / 2
         values[start : start + step] = above / (positive * (n_users - positive))
     return ItemAuc(values, items, n_items - len(items))
+
+
+def user_auc(scores: Values, relevant: NDArray[np.bool_]) -> Values:
+    """For each user, the chance that an item they play is ranked above one they do not.
+
+    ``scores`` and ``relevant`` are [n_users, n_items]; the result is [n_users], NaN for a user who
+    plays none or all of the items. Ties count one half (Rendle et al., UAI 2009, count them 0). A
+    missing score (NaN) is below every other, and ties with the other missing ones.
+
+    Beware: it mostly measures popularity. Where some items are played by many and others by few,
+    the same ranking for everybody does well if only it follows popularity; :func:`item_auc` does
+    not see popularity.
+    """
+    _check_shapes(scores, relevant)
+    from scipy.stats import rankdata
+
+    n_users, n_items = scores.shape
+    positive = relevant.sum(axis=1)
+    above = np.empty(n_users)
+    step = max(1, _CELLS // max(n_items, 1))
+    for start in range(0, n_users, step):
+        block = slice(start, start + step)
+        ranks = rankdata(np.where(np.isnan(scores[block]), -np.inf, scores[block]), axis=1)
+        above[block] = (ranks * relevant[block]).sum(axis=1)
+    above -= positive * (positive + 1) / 2
+    pairs = positive * (n_items - positive)
+    return above / np.where(pairs > 0, pairs, np.nan)
+
+
+def _check_shapes(scores: Values, relevant: NDArray[np.bool_]) -> None:
+    if scores.shape != relevant.shape or scores.ndim != 2:
+        raise InvalidArgumentError(
+            f"scores {scores.shape} and relevant {relevant.shape} must be one [users, items] shape"
+        )
 
 
 def _standardise(scores: Values) -> Values:

@@ -23,7 +23,15 @@ def hits(*lists, relevant):
     """Hits of lists written as "x.x": x is a hit, . a miss; shorter ones end early."""
     k = max(map(len, lists))
     matrix = np.array([[c == "x" for c in one.ljust(k, ".")] for one in lists])
-    return Hits(matrix, np.array(relevant), np.array([len(one) for one in lists]))
+    return of_matrix(matrix, np.array(relevant), [len(one) for one in lists])
+
+
+def of_matrix(matrix, n_relevant, lengths=None):
+    """Hits of lists of items that are all different."""
+    n_users, k = matrix.shape
+    lengths = np.full(n_users, k) if lengths is None else np.array(lengths)
+    items = np.where(np.arange(k) < lengths[:, None], np.arange(k), -1)
+    return Hits(matrix, n_relevant, lengths, items)
 
 
 # User 1: hits at ranks 1 and 3, four relevant. User 2: one hit at rank 2, one relevant.
@@ -63,18 +71,18 @@ def test_k_out_of_range():
 @given(arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 8))), st.integers(0, 5))
 def test_invariants(matrix, spare):
     n_relevant = np.maximum(matrix.sum(axis=1) + spare, 1)
-    judged = Hits(matrix, n_relevant, np.full(len(matrix), matrix.shape[1]))
+    given = of_matrix(matrix, n_relevant)
     k = matrix.shape[1]
-    values = ranking_metrics(judged, [k])
+    values = ranking_metrics(given, [k])
     for (name, _), value in values.items():
         assert ((value >= 0) & (value <= 1 + 1e-12)).all(), name
         assert ((value > 0) == matrix.any(axis=1)).all(), name
     # The best order there is gets nDCG and MAP of 1 where every place or relevant item is a hit.
-    best = Hits(np.arange(k) < n_relevant[:, None], n_relevant, judged.n_listed)
+    best = of_matrix(np.arange(k) < n_relevant[:, None], n_relevant)
     for name in ("ndcg", "map", "mrr", "hit"):
         np.testing.assert_allclose(RANKING_METRICS[name](best, k), 1.0)
     # Moving hits to the front never lowers a value.
-    front = Hits(-np.sort(-matrix.astype(int), axis=1) > 0, n_relevant, judged.n_listed)
+    front = of_matrix(-np.sort(-matrix.astype(int), axis=1) > 0, n_relevant)
     for (name, _), value in ranking_metrics(front, [k]).items():
         assert (value >= values[name, k] - 1e-12).all(), name
 
