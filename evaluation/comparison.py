@@ -14,7 +14,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.progress import progress_bar
 from evaluation.model import ModelFactory
-from evaluation.resampling import Interval, paired_difference
+from evaluation.resampling import Difference, Interval, paired_difference
 from evaluation.splits import Split
 from evaluation.tables import Key, json_safe, tabulate
 from evaluation.trial import CATALOGUE, Outcome, Trial
@@ -34,8 +34,10 @@ class Comparison:
     """A row a figure: split, candidates, model, control, metric, k, mean, low, high, n."""
     differences: pd.DataFrame
     """A row a paired difference ``model - against``, where ``role`` says what ``against`` is: the
-    ``baseline``, or the ``best`` model that is no control. ``shown`` is whether the interval
-    leaves out 0."""
+    ``baseline``, or the ``best`` model that is no control. ``p`` is the paired t-test's, and
+    ``p_corrected`` the same after Holm's correction over the models held against the same one in a
+    split, set of candidates, metric and k. ``shown`` is whether that is below 1 - confidence and
+    the interval leaves out 0."""
     runs: pd.DataFrame
     """A row a (split, model): seconds, peak memory in MiB, users without a list, settings."""
     values: Mapping[Key, Values]
@@ -69,10 +71,14 @@ class Comparison:
         """The table as a dictionary: {(split, candidates, model, metric, k): interval}."""
         return {_key(row): _interval(row) for row in self.table.to_dict("records")}
 
-    def gaps(self, role: Literal["baseline", "best"]) -> dict[Key, tuple[str, Interval]]:
-        """Differences by the same keys: {…: (the model held against, interval)}."""
+    def gaps(self, role: Literal["baseline", "best"]) -> dict[Key, tuple[str, Difference]]:
+        """Differences by the same keys: {…: (the model held against, difference)}."""
         rows = self.differences[self.differences["role"] == role].to_dict("records")
-        return {_key(row): (row["against"], _interval(row)) for row in rows}
+        return {_key(row): (row["against"], self._difference(row)) for row in rows}
+
+    def _difference(self, row: Mapping[Hashable, Any]) -> Difference:
+        confidence = self.settings["confidence"]
+        return Difference.tested(_interval(row), row["p"], row["p_corrected"], confidence)
 
     def difference(
         self,

@@ -1,7 +1,8 @@
 """From one value a user to tidy tables of means, intervals and paired differences."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.resampling import interval, resampled_means
+from evaluation.metrics import ITEM_AUC, RANKING_METRICS
+from evaluation.resampling import (
+    Difference,
+    Interval,
+    holm,
+    interval,
+    paired_p_values,
+    resampled_means,
+)
 
 Values = NDArray[np.float64]
 Key = tuple[str, str, str, str, int | None]
-"""(split, candidates, model, metric, k); k is None for the item-wise AUC."""
+"""(split, candidates, model, metric, k); k is None for the AUCs."""
+
+ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC)
 
 FIGURES: Final = (
     "split", "candidates", "model", "control", "metric", "k", "mean", "low", "high", "n",
@@ -21,7 +32,7 @@ FIGURES: Final = (
 """Columns of the table of means."""
 DIFFERENCES: Final = (
     "split", "candidates", "metric", "k", "model", "against", "role",
-    "mean", "low", "high", "shown",
+    "mean", "low", "high", "p", "p_corrected", "shown",
 )  # fmt: skip
 """Columns of the table of paired differences."""
 
@@ -38,40 +49,109 @@ def tabulate(
     """Means with intervals, and differences from the baseline and from the best model.
 
     All models and metrics measured on the same users share one set of bootstrap draws, so every
-    difference is paired. The best model is the one with the highest mean that is no control. An
-    item-wise AUC that no item defines has no row.
+    difference is paired. The best model is the one with the highest mean that is no control; only
+    accuracy has one, as more novelty or popularity is not better. A value of NaN is a user (or
+    item) who does not take part in that figure, and in a difference nobody takes part who is
+    missing on either side. p-values are corrected over the models held against the same one in
+    one split, set of candidates, metric and k. A metric no unit defines has no row.
     """
     samples: dict[tuple[str, str, bool], list[Key]] = {}
     for key in values:
-        samples.setdefault((key[0], key[1], key[4] is None), []).append(key)
+        samples.setdefault((key[0], key[1], key[3] == ITEM_AUC), []).append(key)
     figures: list[tuple[Any, ...]] = []
     differences: list[tuple[Any, ...]] = []
     for keys in samples.values():
-        n = len(values[keys[0]])
-        if n == 0:
+        if len(values[keys[0]]) == 0:
             continue
-        stacked = np.stack([values[key] for key in keys], axis=1)
-        draws = resampled_means(stacked, n_bootstrap=n_bootstrap, seed=seed)
-        mean = dict(zip(keys, stacked.mean(axis=0).tolist(), strict=True))
-        drawn = dict(zip(keys, draws.T, strict=True))
+        sample = _Sample(keys, values, n_bootstrap, confidence, seed)
         for key in keys:
             split, candidates, model, metric, k = key
-            spread = interval(mean[key], drawn[key], n, confidence)
+            n = sample.n[key]
+            spread = interval(sample.mean[key], sample.drawn[key], n, confidence)
             figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
-            rivals = [other for other in keys if other[3:] == key[3:] and other[2] not in controls]
-            best = max(rivals, key=mean.__getitem__)
-            for role, against in (("baseline", (*key[:2], baseline, *key[3:])), ("best", best)):
-                if against != key:
-                    gap = interval(
-                        mean[key] - mean[against], drawn[key] - drawn[against], n, confidence
-                    )
-                    differences.append(
-                        (split, candidates, metric, k, model, against[2], role, *gap, gap.shown)
-                    )
+        differences.extend(_differences(sample, controls, baseline))
     return (
         pd.DataFrame(figures, columns=list(FIGURES)).astype({"k": "Int64"}),
         pd.DataFrame(differences, columns=list(DIFFERENCES)).astype({"k": "Int64"}),
     )
+
+
+class _Sample:
+    """Figures that belong to the same users: their means and their draws."""
+
+    def __init__(
+        self,
+        keys: list[Key],
+        values: Mapping[Key, Values],
+        n_bootstrap: int,
+        confidence: float,
+        seed: int,
+    ) -> None:
+        self.keys = keys
+        self.values = values
+        self.confidence = confidence
+        self._draw = partial(resampled_means, n_bootstrap=n_bootstrap, seed=seed)
+        self.n = {key: int(np.isfinite(values[key]).sum()) for key in keys}
+        self.mean = {key: _mean(values[key]) for key in keys}
+        draws = self._draw(np.stack([values[key] for key in keys], axis=1))
+        self.drawn = dict(zip(keys, draws.T, strict=True))
+
+    def gaps(self, pairs: Sequence[tuple[Key, Key]]) -> list[tuple[Interval, float]]:
+        """Paired differences of the first of each pair from the second, and their p-values."""
+        if not pairs:
+            return []
+        apart = np.stack([self.values[key] - self.values[other] for key, other in pairs], axis=1)
+        n = np.isfinite(apart).sum(axis=0)
+        # Where the same users take part on both sides, the draws are there already.
+        uneven = [
+            place
+            for place, (key, other) in enumerate(pairs)
+            if not n[place] == self.n[key] == self.n[other]
+        ]
+        drawn = {}
+        if uneven:
+            drawn = dict(zip(uneven, self._draw(apart[:, uneven]).T, strict=True))
+        found = []
+        for place, (key, other) in enumerate(pairs):
+            if place in drawn:
+                mean, draws = _mean(apart[:, place]), drawn[place]
+            else:
+                mean = self.mean[key] - self.mean[other]
+                draws = self.drawn[key] - self.drawn[other]
+            found.append(interval(mean, draws, int(n[place]), self.confidence))
+        return list(zip(found, paired_p_values(apart).tolist(), strict=True))
+
+
+def _differences(
+    sample: _Sample, controls: Collection[str], baseline: str
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table of differences, each family of p-values corrected together."""
+    families: dict[tuple[str, str, str, int | None], list[Key]] = {}
+    for key in sample.keys:
+        families.setdefault((key[0], key[1], key[3], key[4]), []).append(key)
+    for (split, candidates, metric, k), keys in families.items():
+        against = {"baseline": (split, candidates, baseline, metric, k)}
+        rivals = [key for key in keys if key[2] not in controls and sample.n[key]]
+        if metric in ACCURACY and rivals:
+            against["best"] = max(rivals, key=sample.mean.__getitem__)
+        for role, other in against.items():
+            if other not in sample.mean:
+                continue
+            pairs = [(key, other) for key in keys if key != other]
+            gaps = sample.gaps(pairs)
+            corrected = holm([p for _, p in gaps]).tolist()
+            for (key, _), (gap, p), p_corrected in zip(pairs, gaps, corrected, strict=True):
+                tested = Difference.tested(gap, p, p_corrected, sample.confidence)
+                yield (
+                    split, candidates, metric, k, key[2], other[2], role,
+                    *gap, p, p_corrected, tested.shown,
+                )  # fmt: skip
+
+
+def _mean(values: Values) -> float:
+    """Mean of those who take part, NaN where there are none."""
+    present = values[np.isfinite(values)]
+    return float(present.mean()) if len(present) else math.nan
 
 
 def json_safe(value: Any) -> Any:

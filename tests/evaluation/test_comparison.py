@@ -211,7 +211,7 @@ def test_tables_values_and_differences_agree(dataset, splits, oracle):
         *(result.values[(*key[:2], name, *key[3:])] for name in ("random", "oracle"))
     )
     assert (row["mean"], row["low"], row["high"]) == pytest.approx(expected)
-    assert row["shown"]
+    assert row["shown"] and row["p"] <= row["p_corrected"] < 0.05
     same = result.difference("random", "oracle", split="cold", candidates="cold", k=10)
     assert same == pytest.approx(expected)
 

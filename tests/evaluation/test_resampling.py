@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap, ttest_rel
 
 from datasets.errors import InvalidArgumentError
-from evaluation.resampling import mean_interval, paired_difference, resampled_means
+from evaluation.resampling import (
+    Difference,
+    Interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    paired_p_values,
+    resampled_means,
+    t_interval,
+)
 
 
 def test_interval_agrees_with_scipy_s_percentile_bootstrap():
@@ -87,3 +98,72 @@ def test_errors():
         mean_interval(np.ones(3), confidence=95)
     with pytest.raises(InvalidArgumentError, match="same users"):
         paired_difference(np.ones(3), np.ones(4))
+
+
+def test_p_values_by_hand_and_by_scipy():
+    # Differences 1, 2, 3: mean 2, deviation 1, t = 2 √3 = 3.464 with 2 degrees of freedom.
+    # There the two-sided p is 1 - t / √(t² + 2) = 1 - 3.4641 / √14 = 0.0742.
+    assert paired_p_values(np.array([[1.0], [2.0], [3.0]])) == pytest.approx([0.0742], abs=1e-4)
+    rng = np.random.default_rng(0)
+    first, second = rng.random((50, 4)), rng.random((50, 4)) + np.array([0.0, 0.01, 0.1, 0.3])
+    first[:7, 2] = np.nan
+    expected = ttest_rel(first, second, nan_policy="omit").pvalue
+    assert paired_p_values(first - second) == pytest.approx(np.asarray(expected))
+
+
+def test_p_values_where_there_is_nothing_to_test():
+    nan = np.nan
+    columns = np.array([[0.0, 0.1, nan, 0.3, 1e-17], [0.0, 0.1, nan, nan, 2e-17]])
+    assert paired_p_values(columns) == pytest.approx([1.0, 0.0, nan, nan, 1.0], nan_ok=True)
+
+
+def test_p_values_of_no_difference_are_below_five_percent_in_five_percent_of_cases():
+    found = paired_p_values(np.random.default_rng(3).exponential(size=(80, 4000)) - 1.0)
+    assert 0.03 < np.mean(found < 0.05) < 0.08
+
+
+def test_holm_by_hand():
+    # Ordered .01 .02 .03 .04: times 4, 3, 2, 1 gives .04 .06 .06 .04, and none falls: .04 .06 .06.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.6, 0.9]) == pytest.approx([1.0, 1.0, 1.0])
+    assert holm([0.02]) == pytest.approx([0.02])
+    # What was not tested does not count: .01 and .04 are two tests, not three.
+    assert holm([0.01, np.nan, 0.04]) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
+    assert len(holm([])) == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_lies_between_no_correction_and_bonferroni_s_and_keeps_the_order(p):
+    p_values = np.array(p)
+    corrected = holm(p_values)
+    assert (corrected >= p_values).all()
+    assert (corrected <= np.minimum(p_values * len(p), 1) + 1e-12).all()
+    assert (np.diff(corrected[np.argsort(p_values, kind="stable")]) >= 0).all()
+
+
+def test_a_difference_is_shown_only_if_interval_and_p_value_agree():
+    apart, around = Interval(0.1, 0.01, 0.2), Interval(0.1, -0.1, 0.3)
+    assert Difference.tested(apart, 0.01, 0.04, 0.95).shown
+    assert not Difference.tested(apart, 0.01, 0.06, 0.95).shown
+    assert not Difference.tested(around, 0.01, 0.04, 0.95).shown
+    assert not Difference.tested(apart, np.nan, np.nan, 0.95).shown
+
+
+def test_rows_that_do_not_take_part_are_left_out_of_draws():
+    values = np.random.default_rng(0).random((40, 2))
+    values[::2, 1] = np.nan
+    found = resampled_means(values, n_bootstrap=500, seed=0)
+    alone = resampled_means(np.where(np.isnan(values), 0, values), n_bootstrap=500, seed=0)
+    np.testing.assert_allclose(found[:, 0], alone[:, 0])
+    assert found[:, 1].mean() == pytest.approx(np.nanmean(values[:, 1]), abs=0.02)
+    one = resampled_means(np.array([[1.0], [np.nan]]), n_bootstrap=200, seed=0)[:, 0]
+    # A draw of two rows misses the only one that counts in a quarter of cases.
+    assert np.isnan(one).mean() == pytest.approx(0.25, abs=0.1)
+    assert set(one[np.isfinite(one)]) == {1.0}
+
+
+def test_t_interval_by_hand():
+    # .2 .3 .4: deviation .1, and 4.303 deviations of the mean at 2 degrees of freedom.
+    found = t_interval(np.array([0.2, 0.3, 0.4]), 0.95)
+    assert found == pytest.approx((0.3, 0.3 - 0.2484, 0.3 + 0.2484), abs=1e-4)
+    assert t_interval(np.array([0.5]), 0.95) == pytest.approx((0.5, np.nan, np.nan), nan_ok=True)
