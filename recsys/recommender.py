@@ -1,73 +1,42 @@
 """Recommender: learn, recommend, find similar items, onboard new ones, save and load."""
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from datasets.columns import (
-    ARTIST,
-    COLD,
-    GENRE,
-    ITEM_ID,
-    RANK,
-    SCORE,
-    SHARE_PREFIX,
-    TITLE,
-)
-from datasets.errors import InvalidArgumentError, NotFittedError
+from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from recsys import storage, tracking
-from recsys.arguments import History, check_k, plays_of, texts_of
-from recsys.audio_side import Heard, hear
+from recsys import tracking
+from recsys.arguments import History, texts_of
+from recsys.arrivals import Onboarded, hear_dataset, report_on, song_of
 from recsys.batch_files import BatchReport, write_lists
 from recsys.batches import BATCH, Wishes, filters_of, in_batches, many_lists
 from recsys.catalog import Catalog
-from recsys.config import RecommenderConfig
 from recsys.explaining import Explanation, explain
 from recsys.filters import Where, make_filters
-from recsys.fusion import shares
+from recsys.held_model import HeldModel
 from recsys.learning import learn
 from recsys.library import Library
-from recsys.ranking import fold_in_user, popular, rank
-from recsys.similarity import Space, similar_rows
-from recsys.song_rows import Recording, Scores, Song
-from recsys.songs import fitted_songs, new_songs
-from recsys.sources.base import Floats
+from recsys.lists import list_for, similar_to
+from recsys.similarity import Space
+from recsys.song_rows import Song
+from recsys.songs import fitted_songs
 from recsys.updating import Updated, checked_plays
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from embedding.recording_source import Source
 
-logger = logging.getLogger("coldtune")
 
-
-class Onboarded(NamedTuple):
-    """A newly onboarded item and, where it was heard, the network's best guess of its first tag."""
-
-    item_id: str
-    predicted: str | None
-    probability: float | None
-
-
-class Recommender:
+class Recommender(HeldModel):
     """A hybrid of what people play and what songs sound like.
 
     >>> recommender = Recommender(RecommenderConfig(seed=0)).fit(dataset)      # doctest: +SKIP
     >>> recommender.recommend("u2", k=10)                                      # doctest: +SKIP
     """
-
-    def __init__(self, config: RecommenderConfig | None = None) -> None:
-        self.config = config or RecommenderConfig()
-        self._library: Library | None = None
-        self._folder: Path | None = None
-        self._turn = threading.RLock()  # items are numbered in order of arrival
 
     # ------------------------------------------------------------------ learning
 
@@ -156,37 +125,12 @@ class Recommender:
         with a history.
         """
         library = self._fitted()
-        if user_id is not None and history is not None:
-            raise InvalidArgumentError("give a user id or a history, not both")
-        if user_id is None and history is None:
-            raise InvalidArgumentError("give a user id or a history")
         filters = make_filters(
             library, k, exclude_seen=exclude_seen, exclude=exclude, only=only, where=where,
             per_artist=per_artist, diversity=diversity,
             popularity_correction=popularity_correction,
         )  # fmt: skip
-        blocks = library.state.blocks
-        vector, seen = None, np.empty(0, np.intp)
-        if history is not None:
-            plays = plays_of(history)
-            seen = library.rows(plays)
-            vector = fold_in_user(library, seen, np.array(list(plays.values()), np.float32))
-        elif (row := library.user_row(str(user_id))) is not None:
-            vector, seen = library.user_vectors(np.array([row]))[0], library.seen(row)
-        if vector is not None and not vector.any():
-            vector = None
-        if vector is None:
-            hits = popular(library, filters, [seen])
-            parts = np.full((len(hits.item), len(blocks)), np.nan)
-        else:
-            hits = rank(library, vector[None], filters, [seen])
-            parts = shares(blocks, vector, library.searcher.vectors(hits.item))
-        frame = self._describe(library, hits.item, hits.score)
-        for column, block in enumerate(blocks):
-            frame[SHARE_PREFIX + block.name] = parts[:, column]
-        if vector is None:
-            frame.attrs["fallback"] = "popular"
-        return frame
+        return list_for(library, user_id, history, filters)
 
     def recommend_many(
         self,
@@ -285,10 +229,7 @@ class Recommender:
         Returns rank, item_id, score (cosine, -1 to 1), title, artist, genre, cold.
         Raises UnknownItemError, and InvalidArgumentError where the item has nothing to compare.
         """
-        library = self._fitted()
-        check_k(k)
-        rows, scores = similar_rows(library, library.row(str(item_id)), k, by)
-        return self._describe(library, rows, scores)
+        return similar_to(self._fitted(), str(item_id), k, by)
 
     # ------------------------------------------------------------------ new items
 
@@ -314,25 +255,12 @@ class Recommender:
         Raises AudioError for a recording that cannot be used and InvalidArgumentError for an id
         that is blank or has listeners, or an embedding that does not fit; nothing is added then.
         """
-        library = self._fitted()
-        if (recording is None) == (embedding is None):
-            raise InvalidArgumentError("give a recording or an embedding, one of them")
-        scores: Scores | None = None
-        recordings: tuple[Recording, ...] = ()
-        if recording is not None:
-            vector, scores, recordings = library.hear(recording)
-        else:
-            vector = library.check_embedding(embedding, item_id)
-        song = Song(
-            item_id=item_id, title=title, artist=artist, album=album, genre=genre,
-            tags=dict(tags or {}), embedding=vector, scores=scores, recordings=recordings,
+        song = song_of(
+            self._fitted(), recording, embedding, item_id=item_id, title=title, artist=artist,
+            album=album, genre=genre, tags=dict(tags or {}),
         )  # fmt: skip
         self._add([song])
-        if scores is None:
-            return Onboarded(item_id, None, None)
-        first = next(iter(scores.values()))
-        best = max(first, key=first.__getitem__)
-        return Onboarded(item_id, best, first[best])
+        return Onboarded.of(song)
 
     def onboard_many(
         self,
@@ -347,27 +275,9 @@ class Recommender:
         added by its metadata alone. Returns item_id and status ("heard" or "metadata only"), and
         the reasons why recordings were left out in ``attrs["recordings_left_out"]``.
         """
-        library = self._fitted()
-        heard = Heard.nothing()
-        if embeddings is None and library.state.encoder is not None and len(dataset.audio):
-            heard = hear(
-                dataset, library.state.encoder, workers=self.config.n_threads, progress=progress
-            )
-            embeddings = heard.embeddings
-        if embeddings is None:
-            embeddings = pd.DataFrame()
-        songs = new_songs(library, dataset, embeddings, heard)
+        songs, heard = hear_dataset(self._fitted(), dataset, embeddings, progress=progress)
         self._add(songs)
-        report = pd.DataFrame(
-            {
-                ITEM_ID: [song.item_id for song in songs],
-                "status": [
-                    "metadata only" if song.embedding is None else "heard" for song in songs
-                ],
-            }
-        )
-        report.attrs["recordings_left_out"] = list(heard.failures)
-        return report
+        return report_on(songs, heard)
 
     def onboard_folder(
         self,
@@ -441,98 +351,3 @@ class Recommender:
         that nobody has played. Raises UnknownItemError.
         """
         self._change(lambda library: library.remove(item_id))
-
-    def refresh(self) -> bool:
-        """Take in what other processes have done to the saved model; whether that was anything.
-
-        A model that was replaced is loaded anew. Every answer is from one whole state: those that
-        are being given meanwhile go on with the old one. Where nothing was done, this costs a look
-        at the manifest and at a number. Raises ArtifactError where the model cannot be read.
-        """
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                return False
-            self._library = storage.refreshed(self._folder, library)
-            return self._library is not library
-
-    def rebuild(self) -> None:
-        """Make all that happened since the fit part of it; lists stay the same.
-
-        The plays, users and items since are then in the matrices and the index, which is faster to
-        open and to search; nothing is learned anew. A model that has been saved or loaded is
-        replaced on the disk in a single step, and the song database keeps the songs. Raises
-        ArtifactError where it cannot be written; all is as it was then.
-        """
-        from recsys.rebuilding import rebuilt
-
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                self._library = rebuilt(library)
-            else:
-                self._library = storage.replace(self._folder, library, rebuilt)
-
-    def _change(self, change: Callable[[Library], Library]) -> None:
-        """Put a changed library in place of this one."""
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                self._library = change(library)
-                return
-            with storage.current(self._folder, library):
-                self._library = change(library.reopened())
-
-    # ------------------------------------------------------------------ on disk
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder, replacing the model that is there in a single step.
-
-        From then on, onboarded items are stored there too. Raises ArtifactError where it cannot
-        be written; what was there is left as it was.
-        """
-        place = Path(folder).absolute()  # the working directory may change later
-        with self._turn:
-            storage.save(place, self._fitted())
-            self._folder = place
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Open a model that :meth:`save` wrote. Every file is checked before anything is used.
-
-        Raises ArtifactError: no model there, a file missing or changed, a newer format.
-        """
-        place = Path(folder).absolute()
-        library = storage.load(place)
-        recommender = cls(library.state.config)
-        recommender._library = library
-        recommender._folder = place
-        return recommender
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Facts about the model: data set, items, blend weights, network, times, versions."""
-        library = self._fitted()
-        return {**library.state.info, "onboarded": library.n_onboarded}
-
-    # ------------------------------------------------------------------ helpers
-
-    def _fitted(self) -> Library:
-        if self._library is None:
-            raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
-        return self._library
-
-    @staticmethod
-    def _describe(library: Library, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
-        described = library.describe(rows)
-        return pd.DataFrame(
-            {
-                RANK: np.arange(1, len(rows) + 1),
-                ITEM_ID: described[ITEM_ID].to_numpy(),
-                SCORE: scores,
-                TITLE: described[TITLE].to_numpy(),
-                ARTIST: described[ARTIST].to_numpy(),
-                GENRE: described[GENRE].to_numpy(),
-                COLD: library.is_cold(rows),
-            }
-        )
