@@ -49,9 +49,17 @@ class HeldModel:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Facts about the model: data set, items, blend weights, network, times, versions."""
+        """Facts about the model: data set, items, blend weights, network, times, versions.
+
+        ``index``: how it is searched: the method ("exact", "pruned" or "annoy"), its settings,
+        and, where it is not exact, the recall measured with them on so many users' queries.
+        """
         library = self._fitted()
-        return {**library.state.info, "onboarded": library.n_onboarded}
+        return {
+            **library.state.info,
+            "onboarded": library.n_onboarded,
+            "index": dict(library.index_info),
+        }
 
     def refresh(self) -> bool:
         """Take in what other processes have done to the saved model; whether that was anything.

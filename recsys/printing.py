@@ -71,7 +71,24 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
             f"last loss {last['loss']:.3f}"
         )
+    typer.echo(f"search: {_search(info['index'])}")
     for line in info["recordings_left_out"]:
         typer.echo(f"left out: {line}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
     typer.echo(f"seconds: {seconds}")
+
+
+def _search(index: dict[str, Any]) -> str:
+    """How a model is searched, in words: method, settings, and the recall that was measured."""
+    words = str(index["method"])
+    settings = [
+        f"{name} {index[name]}" for name in ("slack", "n_trees", "search_k") if name in index
+    ]
+    if settings:
+        words += f" ({', '.join(settings)})"
+    if index.get("recall") is not None:
+        words += (
+            f", finds {index['recall']:.1%} of the best items of {index['queries']} users "
+            f"(wanted: {index['target_recall']:.1%})"
+        )
+    return words

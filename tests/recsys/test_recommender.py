@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from material import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
+from typer.testing import CliRunner
 
 from datasets.errors import (
     ColdtuneError,
@@ -14,6 +15,7 @@ from datasets.errors import (
     UnknownItemError,
 )
 from recsys import Recommender
+from recsys.cli import app
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 
@@ -334,3 +336,20 @@ def test_similar_refuses(fitted):
         fitted.similar("item-1", by="smell")
     with pytest.raises(InvalidArgumentError, match="k must be"):
         fitted.similar("item-1", k=0)
+
+
+def test_info_says_how_the_model_is_searched(fit_quickly, fitted, tmp_path):
+    assert fitted.info["index"] == {"method": "exact"}
+    model = fit_quickly(retrieval={"method": "annoy"})
+    found = model.info["index"]
+    assert found["method"] == "annoy"
+    assert found["recall"] >= found["target_recall"] == 0.99
+    assert found["queries"] == 60  # half of the users; the others tuned it
+    assert found["n_trees"] >= 1 <= found["search_k"]
+    model.save(tmp_path / "model")
+    assert Recommender.load(tmp_path / "model").info["index"] == found
+    said = CliRunner().invoke(app, ["info", str(tmp_path / "model")]).stdout
+    assert (
+        f"search: annoy (n_trees {found['n_trees']}, search_k {found['search_k']}), finds" in said
+    )
+    assert "of the best items of 60 users (wanted: 99.0%)" in said
