@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from recsys.commands.options import JsonFlag, K
+from recsys.commands.options import (
+    Diversity,
+    JsonFlag,
+    K,
+    PerArtist,
+    PopularityCorrection,
+    WhereFlag,
+    where_of,
+)
 
 
 def recommend_all(
@@ -19,6 +27,10 @@ def recommend_all(
     batch: Annotated[int, typer.Option(help="Users ranked at once.")] = 4096,
     exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
+    where: WhereFlag = None,
+    per_artist: PerArtist = None,
+    diversity: Diversity = 0.0,
+    popularity_correction: PopularityCorrection = 0.0,
     seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -27,7 +39,8 @@ def recommend_all(
 
     report = Recommender.load(model).write_recommendations(
         out, users, k, exclude_seen=not seen, exclude=exclude or (), only=only,
-        batch_size=batch, progress=True,
+        where=where_of(where), per_artist=per_artist, diversity=diversity,
+        popularity_correction=popularity_correction, batch_size=batch, progress=True,
     )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(report.to_dict()))

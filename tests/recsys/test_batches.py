@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from material import ALL_USERS
+from typer.testing import CliRunner
 
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError, UnknownItemError
 from recsys import Recommender
+from recsys.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -162,7 +164,18 @@ def test_an_interrupted_run_goes_on(loaded, stopped, tmp_path):
     assert stopped.read_bytes() == (tmp_path / "other.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("change", [{"k": 2}, {"batch_size": 29}, {"exclude": ["item-1"]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"k": 2},
+        {"batch_size": 29},
+        {"exclude": ["item-1"]},
+        {"where": {"genre": "jazz"}},
+        {"per_artist": 1},
+        {"diversity": 0.5},
+        {"popularity_correction": 0.5},
+    ],
+)
 def test_parts_of_other_arguments_are_not_used(loaded, stopped, change):
     options = {"k": 3, "batch_size": 30} | change
     assert loaded.write_recommendations(stopped, **options).resumed == 0
@@ -253,6 +266,31 @@ cli.main()
     expected = Recommender.load(model).recommend_many(users, 3)
     assert listed(out)["item_id"].tolist() == expected["item_id"].tolist()
     assert len(users) == 120
+
+
+def test_the_command_has_the_wishes_of_a_list(model, loaded, tmp_path):
+    out = tmp_path / "recs.parquet"
+    command = ["recommend-all", str(model), "--out", str(out), "-k", "4", "--json"]
+    command += ["--where", "genre=jazz", "--where", "genre=Rock ", "--per-artist", "1"]
+    command += ["--diversity", "0.3", "--popularity-correction", "0.2"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0, said.output
+    expected = loaded.recommend_many(
+        listed(out)["user_id"].drop_duplicates(), 4, where={"genre": ["jazz", "rock"]},
+        per_artist=1, diversity=0.3, popularity_correction=0.2,
+    )  # fmt: skip
+    assert listed(out)["item_id"].tolist() == expected["item_id"].tolist()
+    for wrong, words in (
+        (["--where", "jazz"], "genre=jazz"),
+        (["--where", "mood=calm"], "mood"),
+        (["--diversity", "2"], "diversity"),
+        (["--popularity-correction", "-1"], "popularity_correction"),
+        (["--per-artist", "0"], "per_artist"),
+    ):
+        failed = CliRunner().invoke(app, [*command[:6], *wrong])
+        assert isinstance(failed.exception, InvalidArgumentError)
+        assert words in str(failed.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["recs.parquet"]
 
 
 def test_what_has_changed_since_the_fit_counts_in_batches(fit_quickly):
