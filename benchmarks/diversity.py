@@ -32,7 +32,7 @@ from datasets.music import MusicDataset, no_audio
 from evaluation.judging import Judge
 from evaluation.metrics import ndcg, recall
 from evaluation.resampling import paired_difference
-from evaluation.splits import warm_split
+from evaluation.splits_warm import warm_split
 from recsys import Recommender, RecommenderConfig
 from recsys.similarity import unit_vectors
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from datasets.folder import load_folder
-from evaluation.splits import warm_split
+from evaluation.splits_warm import warm_split
 from recsys.config import RecommenderConfig
 from recsys.fold_in import ALPHA
 from recsys.fusion import fuse_items, fuse_users, make_blocks

@@ -24,7 +24,7 @@ from cold_start import ImageHearing, _windows
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.splits import cold_split
+from evaluation.splits_cold import cold_split
 from recsys.config import RecommenderConfig
 from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.lineup import network_ears

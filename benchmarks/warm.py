@@ -21,7 +21,7 @@ from evaluation.baselines import Popularity
 from evaluation.comparison import compare
 from evaluation.peers import PEERS
 from evaluation.resampling import mean_interval, paired_difference
-from evaluation.splits import warm_folds
+from evaluation.splits_warm import warm_folds
 from recsys import Recommender
 from recsys.config import RecommenderConfig
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from evaluation.model import Model
     from evaluation.report import write_report
     from evaluation.retrieval import Retrieval, retrieval_precision
-    from evaluation.splits import Split, cold_split, warm_split
+    from evaluation.splits import Split
+    from evaluation.splits_cold import cold_folds, cold_split, semi_cold_split
+    from evaluation.splits_time import leave_last_split, time_split, time_windows
+    from evaluation.splits_users import cold_user_split
+    from evaluation.splits_warm import user_folds, warm_folds, warm_split
 
 __all__ = [
     "Comparison",
@@ -25,11 +29,19 @@ __all__ = [
     "Random",
     "Retrieval",
     "Split",
+    "cold_folds",
     "cold_split",
+    "cold_user_split",
     "compare",
     "genre_cross_validation",
+    "leave_last_split",
     "retrieval_precision",
     "run_study",
+    "semi_cold_split",
+    "time_split",
+    "time_windows",
+    "user_folds",
+    "warm_folds",
     "warm_split",
     "write_report",
     "write_study",
@@ -45,12 +57,20 @@ _MODULES = {
     "Random": "evaluation.baselines",
     "Retrieval": "evaluation.retrieval",
     "Split": "evaluation.splits",
-    "cold_split": "evaluation.splits",
+    "cold_folds": "evaluation.splits_cold",
+    "cold_split": "evaluation.splits_cold",
+    "cold_user_split": "evaluation.splits_users",
     "compare": "evaluation.comparison",
     "genre_cross_validation": "evaluation.genre",
-    "run_study": "evaluation.genre_running",
+    "leave_last_split": "evaluation.splits_time",
     "retrieval_precision": "evaluation.retrieval",
-    "warm_split": "evaluation.splits",
+    "run_study": "evaluation.genre_running",
+    "semi_cold_split": "evaluation.splits_cold",
+    "time_split": "evaluation.splits_time",
+    "time_windows": "evaluation.splits_time",
+    "user_folds": "evaluation.splits_warm",
+    "warm_folds": "evaluation.splits_warm",
+    "warm_split": "evaluation.splits_warm",
     "write_report": "evaluation.report",
     "write_study": "evaluation.genre_report",
 }

@@ -18,7 +18,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedErro
 from datasets.music import MusicDataset
 from evaluation.judging import Judge
 from evaluation.metrics import ndcg
-from evaluation.splits import warm_split
+from evaluation.splits_warm import warm_split
 
 Scores = NDArray[np.float32]
 

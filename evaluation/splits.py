@@ -2,22 +2,23 @@
 
 Splits are row positions into ``dataset.interactions``, so that any model of any library can be
 given exactly the same sides. Each is checked when it is made and again before it is used: a leak
-raises :class:`~datasets.errors.EvaluationError`.
+raises :class:`~datasets.errors.EvaluationError`. They are made by the functions of
+``splits_warm``, ``splits_time``, ``splits_cold`` and ``splits_users``.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from datasets.columns import ARTIST, ITEM_ID, PATH, USER_ID, WEIGHT
-from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
+from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation.pairs import NEVER, Mask, Pairs, Rows, first_plays, play_times
 
-Rows = NDArray[np.int64]
+Kind = Literal["warm", "cold", "semi-cold", "time", "cold users"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,13 @@ class Split:
 
     "warm" tests interactions with items that have listeners in training, by users who have others
     there. "cold" tests whole items: none of their rows, texts or recordings is in training.
-    "semi-cold" tests the items that keep ``keep`` listeners in training, and no others. "time" tests
-    what is played from a moment on; items first played then are cold. "cold users" tests users who
-    have nothing in training.
+    "semi-cold" tests the items that keep ``keep`` listeners in training, and no others. "time"
+    tests what is played from a moment on; items first played then are cold. "cold users" tests
+    users who have nothing in training.
     """
 
     name: str
-    kind: Literal["warm", "cold", "semi-cold", "time", "cold users"]
+    kind: Kind
     train_rows: Rows
     """Positions in ``dataset.interactions`` to learn from, ascending."""
     test_rows: Rows
@@ -41,9 +42,9 @@ class Split:
     """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
     withheld_items: tuple[str, ...] = ()
     """Cold and time: items on neither side, as they share an artist or a recording with a cold one,
-    or appear after the time that is tested."""
+    or are new too and not tested."""
     by: Literal["artist", "item", "first seen"] = "item"
-    """Cold: whether whole artists, single items, or all from a moment on are on one side."""
+    """Cold: whether whole artists, single items, or all that is new from a day on is held out."""
     thin_items: tuple[str, ...] = ()
     """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
     keep: int = 0
@@ -69,47 +70,95 @@ class Split:
         """The items under test with their recordings and no interactions."""
         return dataset.take_interactions(np.empty(0, np.int64)).take_items(self.cold_items)
 
-    def check(self, dataset: MusicDataset) -> None:
-        """Raise :class:`~datasets.errors.EvaluationError` if anything is on both sides."""
+    def check(self, dataset: MusicDataset, pairs: Pairs | None = None) -> None:
+        """Raise :class:`~datasets.errors.EvaluationError` if anything is on both sides.
+
+        ``pairs``: those of ``dataset``, where they are at hand; else they are counted anew.
+        """
+        n_rows = len(dataset.interactions)
         for side, rows in (("training", self.train_rows), ("test", self.test_rows)):
-            self._check_rows(side, rows, len(dataset.interactions))
-        self._check_pairs(dataset)
-        if self.kind in ("cold", "time"):
-            self._check_items(dataset)
-        elif self.cold_items or self.withheld_items:
-            raise self._error(f"is {self.kind} and yet holds out whole items")
+            if len(rows) == 0:
+                raise self._error(f"has no {side} rows")
+            self._check_rows(side, rows, n_rows)
+        self._check_rows("given", self.given_rows, n_rows)
+        self._check_fields()
+        pairs = Pairs.of(dataset) if pairs is None else pairs
+        self._check_pairs(pairs)
+        match self.kind:
+            case "cold":
+                self._check_held_out(pairs)
+                self._check_texts_and_recordings(dataset)
+                if self.by == "first seen":
+                    self._check_first_seen(dataset, pairs)
+            case "time":
+                self._check_held_out(pairs)
+                self._check_moment(dataset)
+            case "semi-cold":
+                self._check_thin(pairs)
+            case "cold users":
+                self._check_users(pairs)
+            case "warm":
+                if self.user_order:
+                    self._check_user_order(dataset, pairs)
 
     def _error(self, problem: str) -> EvaluationError:
         return EvaluationError(f"split {self.name!r} {problem}")
 
     def _check_rows(self, side: str, rows: Rows, n_rows: int) -> None:
-        if len(rows) == 0:
-            raise self._error(f"has no {side} rows")
-        if rows.min() < 0 or rows.max() >= n_rows:
+        if len(rows) and (rows.min() < 0 or rows.max() >= n_rows):
             raise self._error(f"has {side} rows that the {n_rows} interactions do not have")
-        if len(np.unique(rows)) < len(rows):
+        if np.bincount(rows).max(initial=0) > 1:
             raise self._error(f"has a {side} row twice")
 
-    def _check_pairs(self, dataset: MusicDataset) -> None:
-        keys = _Pairs.of(dataset).keys
-        leaked = np.isin(keys[self.test_rows], keys[self.train_rows])
-        if leaked.any():
-            row = self.test_rows[leaked][0]
-            pair = dataset.interactions.iloc[int(row)]
-            raise self._error(
-                f"leaks: user {pair[USER_ID]!r} has item {pair[ITEM_ID]!r} in training and in"
-                f" the test ({int(leaked.sum())} test rows in all)"
-            )
+    def _check_fields(self) -> None:
+        """What only another kind of split has would not be looked at, and so not be checked."""
+        stray = {
+            "holds out whole items": (self.cold_items or self.withheld_items, ("cold", "time")),
+            "has thin items": (self.thin_items or self.keep, ("semi-cold",)),
+            "has given rows": (len(self.given_rows), ("cold users",)),
+            "is in each user's order": (self.user_order, ("warm",)),
+        }
+        for problem, (there, kinds) in stray.items():
+            if there and self.kind not in kinds:
+                raise self._error(f"is {self.kind} and yet {problem}")
+        if self.fold is not None and not self.group:
+            raise self._error(f"is fold {self.fold} of no group")
 
-    def _check_items(self, dataset: MusicDataset) -> None:
-        items = dataset.interactions[ITEM_ID]
-        held_out = {*self.cold_items, *self.withheld_items}
-        in_training = items.iloc[self.train_rows].isin(held_out)
-        if in_training.any():
-            item = items.iloc[self.train_rows][in_training].iloc[0]
+    def _check_pairs(self, pairs: Pairs) -> None:
+        sides = {"the test": self.test_rows, "the given plays": self.given_rows}
+        marked = {side: pairs.with_row(rows) for side, rows in sides.items()}
+        marked["training"] = pairs.with_row(self.train_rows)
+        for one, other in (
+            ("training", "the test"),
+            ("training", "the given plays"),
+            ("the given plays", "the test"),
+        ):
+            both = marked[one] & marked[other]
+            if both.any():
+                pair = int(both.argmax())
+                raise self._error(
+                    f"leaks: user {pairs.user_ids[pairs.user[pair]]!r} has item"
+                    f" {pairs.item_ids[pairs.item[pair]]!r} in {one} and in {other}"
+                    f" ({int(both.sum())} pairs in all)"
+                )
+
+    def _check_held_out(self, pairs: Pairs) -> None:
+        """Cold items are on the test side alone, and what is tested is cold or was played."""
+        trained = pairs.listeners(pairs.with_row(self.train_rows)) > 0
+        leaked = trained & pairs.items_among([*self.cold_items, *self.withheld_items])
+        if leaked.any():
+            item = pairs.item_ids[int(leaked.argmax())]
             raise self._error(f"leaks: the held-out item {item!r} has interactions in training")
-        if not items.iloc[self.test_rows].isin(self.cold_items).all():
-            raise self._error("tests an item that is not among its cold items")
+        wrong = pairs.listeners(pairs.with_row(self.test_rows)) > 0
+        wrong &= ~pairs.items_among(self.cold_items)
+        if self.kind == "time":
+            wrong &= ~trained
+        if wrong.any():
+            item = pairs.item_ids[int(wrong.argmax())]
+            raise self._error(f"tests the item {item!r} that is not among its cold items")
+
+    def _check_texts_and_recordings(self, dataset: MusicDataset) -> None:
+        held_out = {*self.cold_items, *self.withheld_items}
         cold = dataset.items[ITEM_ID].isin(self.cold_items)
         kept = ~dataset.items[ITEM_ID].isin(held_out)
         if self.by == "artist":
@@ -123,165 +172,84 @@ class Split:
         if shared:
             raise self._error(f"leaks: the recording {min(shared)!r} is on both sides")
 
+    def _check_first_seen(self, dataset: MusicDataset, pairs: Pairs) -> None:
+        weight = dataset.interactions[WEIGHT].to_numpy()
+        first = first_plays(pairs, play_times(dataset), weight)[1]
+        cold = pairs.items_among(self.cold_items)
+        newer = ~cold & ~pairs.items_among(self.withheld_items) & (first != NEVER)
+        newer &= first >= first[cold].min(initial=NEVER)
+        if newer.any():
+            item = pairs.item_ids[int(newer.argmax())]
+            raise self._error(f"leaks: the item {item!r} in training is as new as a cold one")
 
-def warm_split(
-    dataset: MusicDataset, fraction: float = 0.2, seed: int = 0, *, name: str = "warm"
-) -> Split:
-    """Hold out a fraction of every user's items.
+    def _check_moment(self, dataset: MusicDataset) -> None:
+        times = play_times(dataset)
+        late = times[self.train_rows] > times[self.test_rows].min()
+        if late.any():
+            self._refuse_late(dataset, self.train_rows[late])
 
-    Of a user's n items, round(n · fraction) go to the test, at least one and never all; a user
-    with one item keeps it in training. All rows of a (user, item) pair go to the same side. An
-    item never loses its last training interaction, as it would then be cold: one of its pairs
-    stays in training. Pairs whose weights add up to 0 are no listening and stay in training.
+    def _check_user_order(self, dataset: MusicDataset, pairs: Pairs) -> None:
+        times = play_times(dataset)
+        user = pairs.user[pairs.of_row]
+        tested_from = np.full(pairs.n_users, NEVER, np.int64)
+        np.minimum.at(tested_from, user[self.test_rows], times[self.test_rows])
+        late = times[self.train_rows] > tested_from[user[self.train_rows]]
+        if late.any():
+            self._refuse_late(dataset, self.train_rows[late])
 
-    Raises :class:`~datasets.errors.EvaluationError` where no pair can be held out.
-    """
-    _check_fraction(fraction)
-    pairs = _Pairs.of(dataset)
-    user = pairs.unique // pairs.n_items
-    item = pairs.unique % pairs.n_items
-    played = pairs.weight > 0
-    luck = np.random.default_rng(seed).random(len(pairs.unique))
-
-    n_played = np.bincount(user[played], minlength=pairs.n_users)
-    n_test = np.clip(np.floor(n_played * fraction + 0.5), 1, np.maximum(n_played - 1, 0))
-    order = np.lexsort((luck, ~played, user))
-    first = np.searchsorted(user[order], np.arange(pairs.n_users))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - first[user[order]]
-    test = played & (place < n_test[user])
-
-    kept = np.bincount(item[played & ~test], minlength=pairs.n_items)
-    lonely = np.flatnonzero(test & (kept[item] == 0))
-    lonely = lonely[np.argsort(luck[lonely], kind="stable")]
-    test[lonely[np.unique(item[lonely], return_index=True)[1]]] = False
-    if not test.any():
-        raise EvaluationError(
-            "no interaction can be held out: no user has two items of which one has other listeners"
+    def _refuse_late(self, dataset: MusicDataset, rows: Rows) -> None:
+        row = dataset.interactions.iloc[int(rows[0])]
+        raise self._error(
+            f"leaks: user {row[USER_ID]!r} has item {row[ITEM_ID]!r} in training later than what"
+            f" is tested ({len(rows)} training rows in all)"
         )
-    is_test = test[pairs.inverse]
-    split = Split(
-        name,
-        "warm",
-        np.flatnonzero(~is_test),
-        np.flatnonzero(is_test),
-        settings={"kind": "interactions of each user", "fraction": fraction, "seed": seed},
-    )
-    split.check(dataset)
-    return split
+
+    def _check_thin(self, pairs: Pairs) -> None:
+        thin = pairs.items_among(self.thin_items)
+        if self.keep < 1 or not thin.any():
+            raise self._error("is semi-cold and yet has no thin items that keep a listener")
+        kept = pairs.listeners(pairs.with_row(self.train_rows))
+        wrong = thin & (kept != self.keep)
+        if wrong.any():
+            place = int(wrong.argmax())
+            raise self._error(
+                f"leaks: the thin item {pairs.item_ids[place]!r} has {kept[place]} listeners in"
+                f" training, not {self.keep}"
+            )
+        tested = pairs.listeners(pairs.with_row(self.test_rows)) > 0
+        if (tested & ~thin).any():
+            item = pairs.item_ids[int((tested & ~thin).argmax())]
+            raise self._error(f"tests the item {item!r} that is not among its thin items")
+
+    def _check_users(self, pairs: Pairs) -> None:
+        trained = pairs.items_of(pairs.with_row(self.train_rows)) > 0
+        tested = pairs.with_row(self.test_rows) | pairs.with_row(self.given_rows)
+        leaked = trained & (pairs.items_of(tested) > 0)
+        if leaked.any():
+            user = pairs.user_ids[int(leaked.argmax())]
+            raise self._error(f"leaks: the cold user {user!r} has interactions in training")
 
 
-def warm_folds(
-    dataset: MusicDataset, folds: int = 5, seed: int = 0, *, name: str = "warm"
+def check_folds(
+    folds: Sequence[Split], dataset: MusicDataset, pairs: Pairs | None = None
 ) -> list[Split]:
-    """Splits that between them test (user, item) pairs once each: k-fold over interactions.
+    """The folds, each checked, and all together: no (user, item) pair is tested twice.
 
-    A user's pairs are dealt out evenly. A pair stays in training where its user or its item would
-    otherwise have nothing left there, and so does one whose weights add up to 0.
-
-    Raises InvalidArgumentError for fewer than two folds and
-    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    Raises :class:`~datasets.errors.EvaluationError`.
     """
-    if folds < 2:
-        raise InvalidArgumentError(f"folds must be at least 2, not {folds}")
-    pairs = _Pairs.of(dataset)
-    user, item = np.divmod(pairs.unique, pairs.n_items)
-    played = pairs.weight > 0
-    random = np.random.default_rng(seed)
-    order = np.lexsort((random.random(len(user)), user))
-    first = np.searchsorted(user[order], np.arange(pairs.n_users))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - first[user[order]]
-    # Each user starts with another fold, or the first would get all the single pairs.
-    fold = (place + random.integers(0, folds, pairs.n_users)[user]) % folds
-    splits = []
-    for number in range(folds):
-        test = played & (fold == number)
-        for side, n in ((user, pairs.n_users), (item, pairs.n_items)):
-            kept = np.bincount(side[played & ~test], minlength=n)
-            test &= kept[side] > 0
-        if not test.any():
-            raise EvaluationError(f"fold {number + 1} of {folds} has no interaction to test")
-        is_test = test[pairs.inverse]
-        split = Split(
-            f"{name} {number + 1}",
-            "warm",
-            np.flatnonzero(~is_test),
-            np.flatnonzero(is_test),
-            settings={
-                "kind": "folds of interactions",
-                "fold": number + 1,
-                "of": folds,
-                "seed": seed,
-            },
-        )
-        split.check(dataset)
-        splits.append(split)
-    return splits
-
-
-def cold_split(
-    dataset: MusicDataset,
-    fraction: float = 0.2,
-    seed: int = 0,
-    *,
-    by: Literal["artist", "item"] = "artist",
-    among: Collection[str] | None = None,
-    name: str = "cold",
-) -> Split:
-    """Hold out whole items, as if nobody had played them yet.
-
-    Candidates are the items in ``among`` (by default those with a recording) that somebody has
-    listened to. ``by="artist"`` draws artists until the candidates they have come closest to
-    ``fraction`` of all candidates; their other items are withheld from both sides, so that no
-    artist is on both. An item without artist counts as an artist of its own. ``by="item"`` draws
-    single items. An item that shares a recording with a cold one is withheld too.
-
-    Raises :class:`~datasets.errors.EvaluationError` where fewer than two artists (items) are
-    candidates, and :class:`~datasets.errors.UnknownItemError` for an unknown id in ``among``.
-    """
-    _check_fraction(fraction)
-    if by not in ("artist", "item"):
-        raise InvalidArgumentError(f"by must be 'artist' or 'item', not {by!r}")
-    items = dataset.items[ITEM_ID]
-    candidate = items.isin(_listened(dataset)) & items.isin(_allowed(dataset, among))
-    groups = artist_groups(dataset) if by == "artist" else items
-    sizes = groups[candidate].value_counts().sort_index()
-    if len(sizes) < 2:
-        source = "with a recording" if among is None else "in `among`"
-        raise EvaluationError(
-            f"a cold split needs at least two {by}s {source} that somebody has listened to;"
-            f" there are {len(sizes)}"
-        )
-    drawn = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
-    target = fraction * sizes.sum()
-    n_drawn = int(np.abs(drawn.cumsum().to_numpy() - target)[:-1].argmin()) + 1
-    in_drawn = groups.isin(drawn.index[:n_drawn])
-
-    cold = items[candidate & in_drawn]
-    recordings = dataset.audio[PATH][dataset.audio[ITEM_ID].isin(cold)]
-    same_recording = dataset.audio[ITEM_ID][dataset.audio[PATH].isin(recordings)]
-    withheld = items[(in_drawn | items.isin(same_recording)) & ~items.isin(cold)]
-    interactions = dataset.interactions[ITEM_ID]
-    is_test = interactions.isin(cold).to_numpy()
-    is_train = ~(is_test | interactions.isin(withheld).to_numpy())
-    split = Split(
-        name,
-        "cold",
-        np.flatnonzero(is_train),
-        np.flatnonzero(is_test),
-        cold_items=tuple(cold),
-        withheld_items=tuple(withheld),
-        by=by,
-        settings={
-            "kind": f"whole items by {by}",
-            "fraction": fraction,
-            "seed": seed,
-            "among": "items with a recording" if among is None else "items given",
-        },
-    )
-    split.check(dataset)
-    return split
+    pairs = Pairs.of(dataset) if pairs is None else pairs
+    tested: Mask = np.zeros(len(pairs), dtype=bool)
+    for fold in folds:
+        fold.check(dataset, pairs)
+        now = pairs.with_row(fold.test_rows)
+        if (now & tested).any():
+            pair = int((now & tested).argmax())
+            raise EvaluationError(
+                f"split {fold.name!r} tests item {pairs.item_ids[pairs.item[pair]]!r} of user"
+                f" {pairs.user_ids[pairs.user[pair]]!r} as another fold did"
+            )
+        tested |= now
+    return list(folds)
 
 
 def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
@@ -293,44 +261,13 @@ def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
     return artist.where(artist != "", "item:" + dataset.items[ITEM_ID])
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """(user, item) pairs of the interactions as integers: key = user · n_items + item."""
-
-    keys: Rows
-    unique: Rows
-    inverse: Rows
-    weight: NDArray[np.float64]
-    n_users: int
-    n_items: int
-
-    @classmethod
-    def of(cls, dataset: MusicDataset) -> "_Pairs":
-        frame = dataset.interactions
-        # Sorted codes: the same seed gives the same split whatever the order of the rows.
-        users, user_ids = pd.factorize(frame[USER_ID], sort=True)
-        items, item_ids = pd.factorize(frame[ITEM_ID], sort=True)
-        keys = users.astype(np.int64) * max(len(item_ids), 1) + items
-        unique, inverse = np.unique(keys, return_inverse=True)
-        weight = np.bincount(inverse, weights=frame[WEIGHT].to_numpy()).astype(np.float64)
-        return cls(keys, unique, inverse, weight, len(user_ids), max(len(item_ids), 1))
-
-
-def _listened(dataset: MusicDataset) -> "pd.Series[str]":
-    return dataset.interactions[ITEM_ID][dataset.interactions[WEIGHT] > 0]
-
-
-def _allowed(dataset: MusicDataset, among: Collection[str] | None) -> Collection[str]:
-    if among is None:
-        return set(dataset.audio[ITEM_ID])
-    unknown = set(among) - set(dataset.items[ITEM_ID])
-    if unknown:
-        raise UnknownItemError(
-            f"`among` names an item the data set does not have: {min(unknown)!r}"
-        )
-    return among
-
-
-def _check_fraction(fraction: float) -> None:
+def check_fraction(fraction: float) -> None:
+    """Raise :class:`~datasets.errors.InvalidArgumentError` unless 0 < fraction < 1."""
     if not 0 < fraction < 1:
         raise InvalidArgumentError(f"fraction must lie between 0 and 1, not {fraction}")
+
+
+def check_folds_number(folds: int) -> None:
+    """Raise :class:`~datasets.errors.InvalidArgumentError` for fewer than two folds."""
+    if folds < 2:
+        raise InvalidArgumentError(f"folds must be at least 2, not {folds}")

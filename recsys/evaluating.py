@@ -16,7 +16,9 @@ from evaluation.baselines import PopularityOracle
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import summarise
 from evaluation.report import write_report
-from evaluation.splits import Split, cold_split, warm_split
+from evaluation.splits import Split
+from evaluation.splits_cold import cold_split
+from evaluation.splits_warm import warm_split
 from recsys import tracking
 from recsys.config import RecommenderConfig
 from recsys.lineup import CONTROLS, lineup

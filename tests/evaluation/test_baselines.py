@@ -8,7 +8,7 @@ from datasets.folder import load_folder
 from evaluation.baselines import Popularity, PopularityOracle, Random
 from evaluation.judging import Judge
 from evaluation.metrics import ranking_metrics
-from evaluation.splits import warm_split
+from evaluation.splits_warm import warm_split
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from datasets.folder import load_folder
 from evaluation.baselines import Popularity, PopularityOracle, Random
 from evaluation.comparison import compare
 from evaluation.resampling import paired_difference
-from evaluation.splits import Split, cold_split, warm_split
+from evaluation.splits import Split
+from evaluation.splits_cold import cold_split
+from evaluation.splits_warm import warm_split
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from datasets.music import MusicDataset
 from evaluation.baselines import Popularity, PopularityOracle, Random
 from evaluation.comparison import compare
 from evaluation.conclusions import cautions, listing, number, summarise
-from evaluation.splits import cold_split, warm_split
+from evaluation.splits_cold import cold_split
+from evaluation.splits_warm import warm_split
 
 ADDS_NOTHING = "the audio adds nothing"
 

@@ -16,7 +16,8 @@ from evaluation.comparison import compare
 from evaluation.conclusions import number
 from evaluation.genre import genre_cross_validation
 from evaluation.report import write_report
-from evaluation.splits import cold_split, warm_split
+from evaluation.splits_cold import cold_split
+from evaluation.splits_warm import warm_split
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BROWSER_OPTIONS = (

@@ -1,0 +1,143 @@
+"""Who played what, as whole numbers that do not depend on the order of the rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
+from datasets.errors import EvaluationError
+from datasets.music import MusicDataset
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Times = NDArray[np.int64]
+"""Nanoseconds since 1970, UTC."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The distinct (user, item) pairs of a data set's interactions, and which rows are theirs.
+
+    Users, items and pairs are numbered in sorted order, so the same seed draws the same pairs
+    however the rows are ordered. Only users and items that have a row are numbered.
+    """
+
+    of_row: Rows
+    """[n_rows]: the pair of every row of ``dataset.interactions``."""
+    user: Rows
+    """[n_pairs]: the user's number, ascending."""
+    item: Rows
+    """[n_pairs]: the item's number, ascending within a user."""
+    weight: NDArray[np.float64]
+    """[n_pairs]: sum of the weights of the pair's rows. 0 is no listening."""
+    user_ids: "pd.Index[str]"
+    """[n_users]: ids by number."""
+    item_ids: "pd.Index[str]"
+    """[n_items]: ids by number."""
+
+    @classmethod
+    def of(cls, dataset: MusicDataset) -> "Pairs":
+        """The pairs of all interactions of ``dataset``."""
+        frame = dataset.interactions
+        users, user_ids = pd.factorize(frame[USER_ID], sort=True)
+        items, item_ids = pd.factorize(frame[ITEM_ID], sort=True)
+        keys = users.astype(np.int64) * max(len(item_ids), 1) + items
+        of_row, distinct = pd.factorize(keys, sort=True)
+        weight = np.bincount(of_row, weights=frame[WEIGHT].to_numpy(), minlength=len(distinct))
+        user, item = np.divmod(distinct, max(len(item_ids), 1))
+        return cls(
+            of_row.astype(np.int64),
+            user,
+            item,
+            weight.astype(np.float64),
+            pd.Index(user_ids, dtype=object),
+            pd.Index(item_ids, dtype=object),
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users with a row."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items with a row."""
+        return len(self.item_ids)
+
+    @property
+    def played(self) -> Mask:
+        """[n_pairs]: whether the user has listened to the item at all."""
+        return self.weight > 0
+
+    def with_row(self, rows: Rows) -> Mask:
+        """[n_pairs]: whether any of these rows is the pair's."""
+        found = np.zeros(len(self), dtype=bool)
+        found[self.of_row[rows]] = True
+        return found
+
+    def items_among(self, item_ids: Iterable[str]) -> Mask:
+        """[n_items]: whether the item is one of these; ids without a row are passed over."""
+        return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)
+
+    def listeners(self, pairs: Mask) -> Rows:
+        """[n_items]: how many of the pairs marked in ``pairs`` [n_pairs] are of the item."""
+        return np.bincount(self.item[pairs], minlength=self.n_items)
+
+    def items_of(self, pairs: Mask) -> Rows:
+        """[n_users]: how many of the pairs marked in ``pairs`` [n_pairs] are of the user."""
+        return np.bincount(self.user[pairs], minlength=self.n_users)
+
+
+def places(group: Rows, n_groups: int, *keys: NDArray[np.generic]) -> Rows:
+    """Place of every element within its group, from 0, in the order of ``keys``.
+
+    The first key counts most. Elements that no key tells apart stand as they were.
+    """
+    order = np.lexsort((*keys[::-1], group))
+    first = np.searchsorted(group[order], np.arange(n_groups))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - first[group[order]]
+    return place
+
+
+def play_times(dataset: MusicDataset) -> Times:
+    """Time of every interaction [n_rows].
+
+    Raises :class:`~datasets.errors.EvaluationError` where a row has none: a row that could have
+    been before or after the moment of a split belongs to neither side.
+    """
+    frame = dataset.interactions
+    if TIMESTAMP not in frame:
+        raise EvaluationError(
+            "the interactions have no times: a split by time needs the column 'timestamp'"
+        )
+    times = frame[TIMESTAMP].to_numpy().astype("datetime64[ns]")
+    missing = int(np.isnat(times).sum())
+    if missing:
+        raise EvaluationError(
+            f"{missing} of {len(times)} interactions have no timestamp: a split by time needs all"
+        )
+    return times.astype(np.int64)
+
+
+def first_plays(pairs: Pairs, times: Times, weight: NDArray[np.float64]) -> tuple[Times, Times]:
+    """When every pair [n_pairs] and every item [n_items] was first played; NEVER where not.
+
+    ``weight`` [n_rows]: rows of weight 0 are no plays.
+    """
+    of_pair = np.full(len(pairs), NEVER, np.int64)
+    rows = np.flatnonzero(weight > 0)
+    np.minimum.at(of_pair, pairs.of_row[rows], times[rows])
+    of_item = np.full(pairs.n_items, NEVER, np.int64)
+    np.minimum.at(of_item, pairs.item, of_pair)
+    return of_pair, of_item
+
+
+NEVER = np.iinfo(np.int64).max
+"""Later than any time."""
