@@ -136,7 +136,7 @@ def _user(library: Library, user_id: str | None, history: History | None) -> tup
 
 
 def _nearest(library: Library, row: int, played: Rows, n: int, by: Space) -> tuple[Neighbour, ...]:
-    if by == "taste" and all(block.name == "content" for block in library.state.blocks):
+    if by == "taste" and all(one.name in ("content", "popularity") for one in library.state.blocks):
         return ()
     vectors = unit_vectors_of(library, by, np.append(played, row))
     if not vectors[-1].any():
@@ -154,13 +154,13 @@ def _nearest(library: Library, row: int, played: Rows, n: int, by: Space) -> tup
 
 def _common(library: Library, row: int, played: Rows) -> tuple[Common, ...]:
     found = []
-    for column in library.state.items.columns:
+    for column in library.columns:
         if column in (ITEM_ID, TITLE):
             continue
         value = str(library.texts(column, np.array([row]))[0])
         count = int((library.texts(column, played) == value).sum())
         if value and count:
-            found.append(Common(str(column), value, count))
+            found.append(Common(column, value, count))
     return tuple(sorted(found, key=lambda one: -one.played))
 
 

@@ -12,6 +12,7 @@ from datasets.errors import InvalidArgumentError
 from recsys.arguments import check_count, check_k, check_share, texts_of
 from recsys.library import Library
 from recsys.retrieval import Rows
+from recsys.similarity import knows_likeness
 
 Where = Mapping[str, str | int | Iterable[str | int]]
 """From a column of the items to a value, or several of which an item has one."""
@@ -69,14 +70,18 @@ def make_filters(
 ) -> Filters:
     """The wishes of a caller, checked.
 
-    Raises InvalidArgumentError for a number out of its range or an unknown column, and
-    UnknownItemError for an unknown item.
+    Raises InvalidArgumentError for a number out of its range, an unknown column, or diversity where
+    nothing tells items apart, and UnknownItemError for an unknown item.
     """
     check_k(k)
     if per_artist is not None:
         check_count("per_artist", per_artist)
     check_share("diversity", diversity)
     check_share("popularity_correction", popularity_correction)
+    if diversity and not knows_likeness(library):
+        raise InvalidArgumentError(
+            "diversity needs embeddings or a source that knows taste, and this model has neither"
+        )
     rows = None if only is None else library.rows(texts_of("only", only))
     if where:
         having = rows_where(library, where)

@@ -12,14 +12,22 @@ from recsys.sources.base import Floats
 
 
 def item_vector(
-    predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64], k: float
+    predicted: Floats | None,
+    listeners: Floats,
+    weights: Floats,
+    gram: NDArray[np.float64],
+    k: float,
 ) -> Floats:
-    """The vector float32 [d] of an item; ``predicted`` where nobody has played it.
+    """The vector float32 [d] of an item; ``predicted``, or zero, where nobody has played it.
 
-    predicted: [d]; listeners: [n, d], the users' vectors; weights: [n], 1 for a usual play;
+    predicted: [d], None for an item without content: what a map says of those is the mean of all
+    items, which knows nothing of this one, and the fit does not shrink towards it either;
+    listeners: [n, d], the users' vectors; weights: [n], 1 for a usual play;
     gram: [d, d], the users' PᵀP; k: listeners that what is predicted counts as.
     """
     n = len(listeners)
+    if predicted is None:
+        return least_squares(listeners, weights, gram)
     if not n:
         return predicted
     learned = least_squares(listeners, weights, gram)

@@ -41,6 +41,8 @@ class ItemRows:
         self._late_listeners: list[int] = []
         self._late_row: dict[str, int] = {}
         """The row of each item that is no more in that of the fit; -1 where it was removed."""
+        self._late_tags: set[str] = set()
+        """Tags of songs that came since the fit; items of the fit may know none of them."""
         self._onboarded: set[str] = set()
         self._retired: list[int] = []
 
@@ -49,6 +51,7 @@ class ItemRows:
         other = copy.copy(self)
         other.searcher = copy.copy(self.searcher)
         other._late_row = dict(self._late_row)
+        other._late_tags = set(self._late_tags)
         other._onboarded = set(self._onboarded)
         other._retired = list(self._retired)
         other.__dict__.pop("listeners", None)
@@ -76,18 +79,26 @@ class ItemRows:
         """item_id, title, artist, album and genre of rows."""
         return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the items: those of the fit, then tags that only later ones have."""
+        fitted = [str(name) for name in self.state.items.columns]
+        return fitted + sorted(self._late_tags.difference(fitted))
+
     def texts(self, name: str, rows: Rows) -> NDArray[np.object_]:
         """A column of the items, tags included, for rows: ``""`` where it is unknown.
 
-        Raises InvalidArgumentError for a column that no item of the fit has.
+        Raises InvalidArgumentError for a column that no item has.
         """
-        if name not in self.state.items.columns:
-            choices = ", ".join(map(str, self.state.items.columns))
+        if name not in self.columns:
+            choices = ", ".join(self.columns)
             raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
         n = len(self.state.items)
         late = rows >= n
-        fitted = self.state.items[name].iloc[np.where(late, 0, rows)]  # only these are read
-        texts: NDArray[np.object_] = fitted.to_numpy(dtype=object, copy=True)
+        texts: NDArray[np.object_] = np.full(len(rows), "", object)
+        if name in self.state.items:
+            fitted = self.state.items[name].iloc[np.where(late, 0, rows)]  # only these are read
+            texts = fitted.to_numpy(dtype=object, copy=True)
         if late.any():
             own = name in (ITEM_ID, *ITEM_TEXT)
             songs = [self._late[row - n] for row in rows[late].tolist()]
@@ -136,7 +147,7 @@ class ItemRows:
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
         """Items by their texts and embeddings. Raises UnknownItemError."""
         rows = self.rows(item_ids)
-        texts = {str(name): self.texts(str(name), rows) for name in self.state.items.columns}
+        texts = {name: self.texts(name, rows) for name in self.columns}
         embeddings, known = self.embeddings(rows)
         tags = [name for name in texts if name not in (ITEM_ID, *ITEM_TEXT)]
         return [
@@ -154,6 +165,7 @@ class ItemRows:
         # What is behind is of a change that could not be stored.
         self._late[number:] = songs
         self._late_listeners[number:] = listeners
+        self._late_tags.update(*(song.tags for song in songs))
         self.searcher.append(vectors)
         for row, song in enumerate(songs, start=first):
             self._retire(song.item_id, row)

@@ -26,6 +26,7 @@ from recsys.listeners import Listeners
 from recsys.new_items import NO_SOUND, check_texts, checked_embedding, content_of
 from recsys.retrieval import Searcher
 from recsys.retrieval_building import build_index, needs_file, open_index
+from recsys.shrinkage import has_content
 from recsys.song_rows import Recording, Scores, Song
 from recsys.sources.base import Floats
 from recsys.state import FittedState
@@ -202,7 +203,9 @@ class Library(Listeners):
         position = {item_id: number for number, item_id in enumerate(needed)}
         songs = self.songs(needed)
         fitted = [None if name in self._onboarded else self._fitted_row(name) for name in needed]
-        predicted, bases = self._learner.bases(content_of(self.state, songs), fitted)
+        content = content_of(self.state, songs)
+        predicted, bases = self._learner.bases(content, fitted)
+        is_known = has_content(content)
         folded = {}
         for user in newcomers:
             history = sorted(since.by_user[user])
@@ -217,7 +220,9 @@ class Library(Listeners):
             place = position[item_id]
             placed.append(
                 self._learner.item(
-                    {name: vectors[place] for name, vectors in predicted.items()},
+                    {name: vectors[place] for name, vectors in predicted.items()}
+                    if is_known[place]
+                    else None,
                     {name: vectors[place] for name, vectors in bases.items()},
                     fitted[place],
                     since.by_item[item_id],

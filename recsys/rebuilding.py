@@ -28,7 +28,7 @@ def rebuilt(library: Library) -> Library:
 def _merged(library: Library) -> FittedState:
     state = library.state
     rows = np.setdiff1d(np.arange(len(library.searcher)), library.retired)
-    columns = {str(name): library.texts(str(name), rows) for name in state.items.columns}
+    columns = {name: library.texts(name, rows) for name in library.columns}
     items = pd.DataFrame({name: pd.Series(text, dtype=object) for name, text in columns.items()})
     embeddings, has_embedding = library.embeddings(rows)
     users = np.asarray(library.user_ids, object)

@@ -53,6 +53,12 @@ def unit_vectors_of(library: Library, by: Space, rows: Rows) -> Floats:
     return _keeper(library, by).make(library, rows)
 
 
+def knows_likeness(library: Library) -> bool:
+    """Whether anything tells items apart: an embedding, or a source that knows taste."""
+    heard = bool(library.state.has_embedding.any())
+    return heard or any(block.name != "popularity" for block in library.state.blocks)
+
+
 def _kept(library: Library, by: Space) -> tuple[Floats, NDArray[np.bool_]]:
     """Unit vectors [rows, d], and which of them are not zero [rows]."""
     return _keeper(library, by).up_to(library)

@@ -168,7 +168,7 @@ class Learner:
 
     def item(
         self,
-        predicted: Mapping[str, Floats],
+        predicted: Mapping[str, Floats] | None,
         base: Mapping[str, Floats],
         fitted: int | None,
         plays: Mapping[str, float],
@@ -176,7 +176,8 @@ class Learner:
     ) -> tuple[Floats, int]:
         """The fused vector [D] of an item, and how many listeners it has.
 
-        predicted, base: [d] of each source, as :meth:`bases` gives them; fitted: the item's row of
+        predicted, base: [d] of each source, as :meth:`bases` gives them, predicted None for an
+        item without content; fitted: the item's row of
         the fit; plays: those since, by user; newcomers: vectors [d] of users whom the fit did not
         know. What the fit learned is moved by what the new plays move a vector that is made from
         listeners alone: without new plays nothing changes.
@@ -205,10 +206,11 @@ class Learner:
             source = state.sources[name]
             new = [newcomers[user][name][None] for user in others]
             listeners = np.vstack([self._own(rows[order], number), *new])
-            made = source.item_from_plays(predicted[name], listeners, after, gram)
+            expected = None if predicted is None else predicted[name]
+            made = source.item_from_plays(expected, listeners, after, gram)
             if len(before):
                 had = self._own(before, number)
-                made = made - source.item_from_plays(predicted[name], had, weights, gram)
+                made = made - source.item_from_plays(expected, had, weights, gram)
                 made = made + base[name]
             vectors[name] = np.asarray(made, np.float32)[None]
         warm = np.zeros(1, bool)

@@ -80,7 +80,11 @@ class ALSSource:
         return least_squares(history, weigh(weights, self.config.weighting), gram)
 
     def item_from_plays(
-        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+        self,
+        predicted: Floats | None,
+        listeners: Floats,
+        weights: Floats,
+        gram: NDArray[np.float64],
     ) -> Floats:
         assert self.map is not None
         plays = weigh(weights, self.config.weighting)

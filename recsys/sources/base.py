@@ -88,16 +88,17 @@ class Source(Protocol):
 
     def item_from_plays(
         self,
-        predicted: Floats,
+        predicted: Floats | None,
         listeners: Floats,
         weights: Floats,
         gram: NDArray[np.float64],
     ) -> Floats:
         """A vector float32 [d] for an item from who plays it.
 
-        predicted: [d], what :meth:`item_vectors` says; listeners: [n, d], this source's vectors of
-        the users who play it; weights: [n], plays; gram: [d, d], all users' PᵀP. Without
-        listeners it is ``predicted``.
+        predicted: [d], what :meth:`item_vectors` says, None where the item has no content that it
+        could be predicted from; listeners: [n, d], this source's vectors of the users who play it;
+        weights: [n], plays; gram: [d, d], all users' PᵀP. Without listeners it is ``predicted``,
+        or zero.
         """
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:

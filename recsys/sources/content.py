@@ -45,9 +45,13 @@ class ContentSource:
         return (heard @ history / max(heard.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
 
     def item_from_plays(
-        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+        self,
+        predicted: Floats | None,
+        listeners: Floats,
+        weights: Floats,
+        gram: NDArray[np.float64],
     ) -> Floats:
-        return predicted
+        return np.zeros(listeners.shape[1], np.float32) if predicted is None else predicted
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         return {"center": self.center}

@@ -70,13 +70,15 @@ class EASESource:
 
     def item_from_plays(
         self,
-        predicted: Floats,
+        predicted: Floats | None,
         listeners: Floats,
         weights: Floats,
         gram: NDArray[np.float64],
     ) -> Floats:
         assert self.map is not None
         learned = self._from_listeners(listeners, weights, gram)
+        if predicted is None:
+            return learned
         n = np.array([len(listeners)])
         return shrink(learned[None], predicted[None], n, self.map.shrinkage)[0]
 

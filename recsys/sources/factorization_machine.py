@@ -111,7 +111,11 @@ class FMSource:
         return least_squares(history, weigh(weights, "binary"), gram)
 
     def item_from_plays(
-        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+        self,
+        predicted: Floats | None,
+        listeners: Floats,
+        weights: Floats,
+        gram: NDArray[np.float64],
     ) -> Floats:
         assert self.map is not None
         plays = weigh(weights, "binary")

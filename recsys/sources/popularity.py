@@ -40,7 +40,11 @@ class PopularitySource:
         return np.full(1, history.any(), np.float32)
 
     def item_from_plays(
-        self, predicted: Floats, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
+        self,
+        predicted: Floats | None,
+        listeners: Floats,
+        weights: Floats,
+        gram: NDArray[np.float64],
     ) -> Floats:
         return np.array([self._value(len(listeners))] if len(listeners) else [0.0], np.float32)
 

@@ -292,3 +292,32 @@ def test_what_cannot_work_is_one_clear_error(model, options, message):
             ask()
         assert str(error.value).startswith(message)
         assert "\n" not in str(error.value)
+
+
+def test_tags_that_only_later_items_have(fit_quickly, tmp_path):
+    model = fit_quickly()
+    with pytest.raises(
+        InvalidArgumentError, match=r"no column 'mood'; there are: item_id, .*genre$"
+    ):
+        model.recommend("user-1", where={"mood": "calm"})
+    model.onboard(item_id="calm", embedding=np.eye(8)[0], tags={"mood": "Calm"})
+    model.onboard(item_id="loud", embedding=np.eye(8)[1], tags={"mood": "loud", "key": "c"})
+    model.save(tmp_path / "model")
+    model.update(pd.DataFrame({"user_id": ["user-2"], "item_id": ["loud"], "weight": [1.0]}))
+    loaded = Recommender.load(tmp_path / "model")
+    rebuilt = Recommender.load(tmp_path / "model")
+    rebuilt.rebuild()
+    for one in (model, loaded, rebuilt):
+        calm = one.recommend("user-1", where={"mood": "calm"})
+        assert calm["item_id"].tolist() == ["calm"]
+        assert one.recommend("user-1", where={"mood": "LOUD", "key": "c"})["item_id"].tolist() == [
+            "loud"
+        ]
+        assert len(one.recommend("user-1", 200, where={"mood": ""}, exclude_seen=False)) == 90
+        with pytest.raises(InvalidArgumentError, match=r"genre, key, mood$"):
+            one.recommend("user-1", where={"tempo": "fast"})
+    assert loaded.explain(None, "loud", history=["calm"]).common == ()
+    rebuilt.onboard(item_id="calmer", embedding=np.eye(8)[0], tags={"mood": "Calm"})
+    assert [one.value for one in rebuilt.explain(None, "calmer", history=["calm"]).common] == [
+        "Calm"
+    ]

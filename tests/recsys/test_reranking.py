@@ -1,10 +1,15 @@
 """Reordering candidates, worked by hand: variety, fewer hits, a cap on artists."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from material import QUICK
 
+from datasets.errors import InvalidArgumentError
+from datasets.music import MusicDataset
+from recsys import Recommender
 from recsys.reranking import Likeness, correct, mmr, within_cap
 from recsys.retrieval import Hits
 
@@ -111,3 +116,37 @@ def test_cap_is_what_walking_down_the_list_gives(lists, cap, k):
             if len(taken) < k and (artist < 0 or before < cap):
                 taken.append(item)
         assert found.item[found.query == query].tolist() == taken
+
+
+def test_diversity_where_popularity_is_the_only_source(fit_quickly, tastes):
+    heard = fit_quickly(sources=("popularity",), fusion={})
+    plain, varied = (heard.recommend("user-1", 12, diversity=d) for d in (0.0, 0.9))
+    assert len(varied) == 12
+    assert varied["item_id"].tolist() != plain["item_id"].tolist()
+    heard.onboard_many(
+        MusicDataset(
+            items=pd.DataFrame(
+                {"item_id": ["bare"], "title": "", "artist": "", "album": "", "genre": ""}
+            )
+        )
+    )
+    everything = heard.recommend("user-1", 91, diversity=0.9, exclude_seen=False)
+    assert "bare" in set(everything["item_id"])  # nothing is known to be like it
+    assert heard.explain("user-1", "cold-80").taste == ()
+    deaf = Recommender(QUICK.replace(sources=("popularity",), fusion={})).fit(tastes[0])
+    for ask in (
+        lambda: deaf.recommend("user-1", diversity=0.5),
+        lambda: deaf.recommend("nobody", diversity=0.5),
+        lambda: deaf.recommend_batches(diversity=0.5),
+    ):
+        with pytest.raises(InvalidArgumentError, match=r"^diversity needs embeddings or a source"):
+            ask()
+    assert len(deaf.recommend("user-1", 5, per_artist=1, popularity_correction=0.5)) == 5
+
+
+@pytest.mark.parametrize("source", ["als", "fm", "ease"])
+def test_diversity_without_embeddings(tastes, source):
+    model = Recommender(QUICK.replace(sources=(source,), fusion={})).fit(tastes[0])
+    plain, varied = (model.recommend("user-1", 12, diversity=d) for d in (0.0, 0.9))
+    assert len(varied) == 12
+    assert varied["item_id"].tolist() != plain["item_id"].tolist()

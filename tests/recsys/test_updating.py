@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from material import COLD, IDS
+from material import COLD, IDS, item_content
 from typer.testing import CliRunner
 
 from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
+from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.catalog import Catalog
 from recsys.change_store import Play
@@ -74,6 +75,37 @@ def test_an_item_from_its_listeners():
     assert made == pytest.approx([(10 / 11.6 + 3 * 0.5) / 4])
     nobody = item_vector(predicted, listener[:0], weight[:0], gram, k=3.0)
     assert nobody.tolist() == [0.5]
+    bare = item_vector(None, listener, weight, gram, k=3.0)  # nothing to shrink towards
+    assert bare == pytest.approx([10 / 11.6])
+    assert item_vector(None, listener[:0], weight[:0], gram, k=3.0).tolist() == [0]
+
+
+@pytest.mark.parametrize("source", ["als", "fm", "ease"])
+def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
+    model = fit_quickly(
+        sources=(source,), fusion={}, content_map={"shrinkage": 3.0}, ease={"rank": 16}
+    )
+    bare = {"item_id": ["bare"], "title": "x", "artist": "", "album": "", "genre": ""}
+    model.onboard_many(MusicDataset(items=pd.DataFrame(bare)))
+    model.onboard(item_id="heard", embedding=np.eye(8)[0])
+    users = ["user-3", "user-6"]
+    model.update(table(*((user, item, 1) for user in users for item in ("bare", "heard"))))
+    library = model._library
+    (block,) = library.state.blocks
+    rows = library.state.user_ids.get_indexer(pd.Index(users))
+    listeners = library.state.user_vectors[rows] * library.state.user_scales[rows]
+    everybody = library.state.user_vectors * library.state.user_scales
+    learned = library.state.sources[source].item_from_plays(
+        None, listeners, np.ones(2, np.float32), everybody.T @ everybody
+    )
+    predicted = library.state.sources[source].item_vectors(
+        item_content(np.eye(8)[:1], metadata=np.zeros((1, len(library.state.vocabulary.values))))
+    )[0]
+    fused = library.searcher.vectors(library.rows(["bare", "heard"]))
+    found = block.unfuse_items(fused, np.zeros(2, bool))
+    np.testing.assert_allclose(found[0], learned, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found[1], (2 * learned + 3 * predicted) / 5, rtol=1e-3, atol=1e-4)
+    assert np.linalg.norm(found[0] - found[1]) > 0.05 * np.linalg.norm(found[0])
 
 
 def test_sums_of_plays():
