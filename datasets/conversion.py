@@ -4,11 +4,12 @@ import csv
 import io
 import logging
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from datasets.files import atomic_write, write_text
 from datasets.writing import write_table
 
 LEFT_OUT_FILE: Final = "left-out.csv"
+_LINES_A_STEP: Final = 4096
 
 Advance = Callable[[int], None]
 
@@ -54,25 +56,37 @@ def needed(source: Path, *names: str) -> Path:
     raise DataError(f"{source} has no {' and no '.join(names)}")
 
 
-def lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str]]:
+def lines(
+    path: Path,
+    encoding: str = "utf-8-sig",
+    *,
+    stream: Callable[[IO[bytes]], IO[bytes]] | None = None,
+) -> Iterator[tuple[int, str]]:
     """(number from 1, text without its line end) of each line, with progress by bytes.
 
-    Lines end with LF or CR LF. Nothing but a line is in memory. Raises DataError naming the line
-    for bytes that are not text in this encoding.
+    Lines end with LF or CR LF. Nothing but a line is in memory. stream: unpacks the file, as
+    ``bz2.open`` and ``gzip.open`` do. Raises DataError naming the line for bytes that are not text
+    in this encoding, and for a packed file that is damaged.
     """
+    number = 0
     try:
         size = path.stat().st_size
-        with path.open("rb") as stream, tracked(path.name, size, in_bytes=True) as advance:
-            for number, line in enumerate(stream, start=1):
-                advance(len(line))
+        with path.open("rb") as raw, tracked(path.name, size, in_bytes=True) as advance:
+            done = 0
+            for number, line in enumerate(raw if stream is None else stream(raw), start=1):
+                if number % _LINES_A_STEP == 0:  # telling the bar costs more than a line
+                    advance(raw.tell() - done)
+                    done = raw.tell()
                 # Only a file begins with a byte-order mark.
                 codec = "utf-8" if number > 1 and encoding == "utf-8-sig" else encoding
                 yield number, line.decode(codec).rstrip("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise DataError(f"{path}, line {number}: byte 0x{byte:02x} is not {encoding}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        where = f"{path}, after line {number}," if number else f"{path}"
+        problem = getattr(error, "strerror", None) or error
+        raise DataError(f"{where} cannot be read: {problem}") from None
 
 
 def place(source: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from the start.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,11 @@ from datasets.bars import bar
 from datasets.errors import DataError
 from datasets.files import file_digest, write_text
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 16  # what came of the last one is lost when a transfer breaks
 _TIMEOUT: Final = (15.0, 60.0)
 _ATTEMPTS: Final = 5
+PAUSE = 2.0
+"""Seconds before the second attempt that brought nothing, and again as long before each later."""
 
 
 def download(
@@ -79,6 +82,7 @@ class _Resuming:
                 failures = 1 if self._have() > before else failures + 1
                 if failures >= _ATTEMPTS or (status is not None and status < 500):
                     raise DataError(_reason(url, error, self._have())) from None
+                time.sleep(PAUSE * (failures - 1))
         os.replace(self._part, output_file)  # noqa: PTH105 (pooch gives a str)
         self._version.unlink(missing_ok=True)
 

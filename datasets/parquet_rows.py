@@ -1,0 +1,95 @@
+"""Parquet files written row by row, so that what is converted need never be in memory whole."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from datasets import columns as c
+from datasets.errors import DataError
+from datasets.files import atomic_write
+
+EMBEDDINGS_FILE: Final = "embeddings.parquet"
+"""Item embeddings that came with a data set: ``item_id`` and ``embedding``, float32 [d]."""
+
+_ROWS: Final = 1 << 18
+
+Add = Callable[..., None]
+"""Takes one row, a value for each column in order."""
+
+
+@contextmanager
+def parquet_rows(path: Path, schema: Any) -> Iterator[Add]:
+    """Yield a function that adds a row to a new Parquet file of a pyarrow ``schema``.
+
+    The file appears, whole, when the block ends without an error. Memory: 262,144 rows at a time.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer: list[tuple[Any, ...]] = []
+
+    with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+        def flush() -> None:
+            values = zip(*buffer, strict=True)
+            arrays = [pa.array(v, field.type) for v, field in zip(values, schema, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            buffer.clear()
+
+        def add(*row: Any) -> None:
+            buffer.append(row)
+            if len(buffer) == _ROWS:
+                flush()
+
+        yield add
+        if buffer:
+            flush()
+
+
+@contextmanager
+def interaction_rows(target: Path, *, times: bool) -> Iterator[Add]:
+    """Write ``interactions.parquet``: call with user_id, item_id, weight and, if ``times``, when.
+
+    ``when`` is a datetime without a zone, in UTC.
+    """
+    import pyarrow as pa
+
+    fields = [(c.USER_ID, pa.string()), (c.ITEM_ID, pa.string()), (c.WEIGHT, pa.float64())]
+    if times:
+        fields.append((c.TIMESTAMP, pa.timestamp("s")))
+    with parquet_rows(target / "interactions.parquet", pa.schema(fields)) as add:
+        yield add
+
+
+@contextmanager
+def embedding_rows(folder: Path, width: int) -> Iterator[Add]:
+    """Write ``embeddings.parquet``: call with item_id and ``width`` numbers."""
+    import pyarrow as pa
+
+    fields = [(c.ITEM_ID, pa.string()), ("embedding", pa.list_(pa.float32(), width))]
+    with parquet_rows(folder / EMBEDDINGS_FILE, pa.schema(fields)) as add:
+        yield add
+
+
+def read_embeddings(folder: Path) -> pd.DataFrame:
+    """The item embeddings that came with a data set: index item_id, float32 [n_items, d].
+
+    As :meth:`recsys.Recommender.fit` takes them. Raises DataError where the folder has none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / EMBEDDINGS_FILE
+    try:
+        table = pq.read_table(path).combine_chunks()
+        values = table["embedding"].combine_chunks()
+        width = values.type.list_size
+        matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    except (OSError, KeyError, AttributeError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as item embeddings: {error}") from None
+    ids = pd.Index(table[c.ITEM_ID].to_pylist(), dtype=object, name=c.ITEM_ID)
+    return pd.DataFrame(matrix.astype(np.float32, copy=False), index=ids)
