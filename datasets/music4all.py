@@ -141,7 +141,7 @@ def _column(path: Path, name: str) -> dict[str, str]:
 
 def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """(line, the values of these columns) of every line; quotes are signs like any other."""
-    records = _records(needed(path.parent, path.name))
+    records = _records(path)
     _, header = next(records, (1, []))
     missing = [name for name in names if name not in header]
     if missing:
@@ -161,7 +161,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
         found = needed(path.parent, path.name, plain.name)
         opened = lines(found, stream=bz2.open) if found == path else lines(found)
     else:
-        opened = lines(path)
+        opened = lines(needed(path.parent, path.name))
     for number, line in opened:
         if line:
             yield number, line.split("\t")
