@@ -16,7 +16,7 @@ _CELLS = 8_000_000
 """Users × items scored at once."""
 
 
-class _Baseline:
+class Baseline:
     """Fitting, onboarding and list making that the baselines share."""
 
     _stream = 0
@@ -30,18 +30,25 @@ class _Baseline:
     def fit(self, dataset: MusicDataset) -> Self:
         """Learn the catalogue and what each user has in training."""
         self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)
-        played = _played(dataset)
-        rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.int64)
-        users, names = pd.factorize(played[USER_ID])
-        order = np.argsort(users, kind="stable")
-        ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
-        self._seen = dict(zip(names, np.split(rows[order], ends), strict=True))
+        self._seen = self._rows_of_users(_played(dataset.interactions))
         return self
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
         """Add the items of ``dataset`` that are not known yet; they have no listeners."""
         new = pd.Index(dataset.items[ITEM_ID], dtype=object)
         self._items = self._items.append(new[~new.isin(self._items)])
+        return self
+
+    def update(self, interactions: pd.DataFrame) -> Self:
+        """Take in what users have played since: it is no longer recommended to them.
+
+        interactions: user_id, item_id, weight; of users known or new, of items of the catalogue.
+        """
+        if self._seen is None:
+            raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
+        for user, rows in self._rows_of_users(_played(interactions)).items():
+            known = self._seen.get(user, rows[:0])
+            self._seen[user] = np.union1d(known, rows)
         return self
 
     def recommend_many(
@@ -70,6 +77,14 @@ class _Baseline:
             for start in range(0, max(len(users), 1), step)
         ]
         return pd.concat(blocks, ignore_index=True)
+
+    def _rows_of_users(self, played: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+        """Rows of the items that each user has played."""
+        rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.int64)
+        users, names = pd.factorize(played[USER_ID])
+        order = np.argsort(users, kind="stable")
+        ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
+        return dict(zip(names, np.split(rows[order], ends), strict=True))
 
     def _allowed(self, only: Sequence[str] | None) -> NDArray[np.int64]:
         if only is None:
@@ -116,7 +131,7 @@ class _Baseline:
         raise NotImplementedError
 
 
-class Popularity(_Baseline):
+class Popularity(Baseline):
     """The items with the most listeners in training.
 
     Equally popular items, such as all cold ones, come in an order drawn for each user by ``seed``:
@@ -130,7 +145,7 @@ class Popularity(_Baseline):
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Count the listeners of every item."""
-        self._listeners = _played(dataset)[ITEM_ID].value_counts()
+        self._listeners = _played(dataset.interactions)[ITEM_ID].value_counts()
         return super().fit(dataset)
 
     def _ordered(
@@ -143,7 +158,7 @@ class Popularity(_Baseline):
         # All that can be in a list: the most popular, with everything as popular as the last.
         last = np.partition(count[allowed], -longest)[-longest]
         head = allowed[count[allowed] >= last]
-        order = _best(count[head] + self._luck(users, head), longest)
+        order = best_columns(count[head] + self._luck(users, head), longest)
         return head[order], count[head][order]
 
 
@@ -161,11 +176,11 @@ class PopularityOracle(Popularity):
     def fit(self, dataset: MusicDataset) -> Self:
         """Learn the catalogue of ``dataset`` and the listeners of the complete data set."""
         super().fit(dataset)
-        self._listeners = _played(self._complete)[ITEM_ID].value_counts()
+        self._listeners = _played(self._complete.interactions)[ITEM_ID].value_counts()
         return self
 
 
-class Random(_Baseline):
+class Random(Baseline):
     """Every user gets an order of their own, drawn by ``seed`` and the user's id."""
 
     _stream = 1
@@ -174,11 +189,11 @@ class Random(_Baseline):
         self, users: list[str], allowed: NDArray[np.int64], longest: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         score = self._luck(users, allowed)
-        order = _best(score, min(longest, len(allowed)))
+        order = best_columns(score, min(longest, len(allowed)))
         return allowed[order], np.take_along_axis(score, order, axis=1)
 
 
-def _best(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+def best_columns(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     """Columns of the ``n`` highest scores of each row, best first."""
     if n < score.shape[1]:
         best = np.argpartition(-score, n, axis=1)[:, :n]
@@ -188,7 +203,6 @@ def _best(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     return np.take_along_axis(best, down, axis=1)
 
 
-def _played(dataset: MusicDataset) -> pd.DataFrame:
+def _played(frame: pd.DataFrame) -> pd.DataFrame:
     """Distinct (user, item) pairs with a weight above 0."""
-    frame = dataset.interactions
     return frame.loc[frame[WEIGHT] > 0, [USER_ID, ITEM_ID]].drop_duplicates()

@@ -226,7 +226,7 @@ class LightFMWarp(Peer):
 
 
 class ItemKNN(Peer):
-    """implicit's nearest neighbours of items."""
+    """implicit's nearest neighbours of items (cosine, TF-IDF or BM25)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
         "weighting": ("cosine", "tfidf", "bm25"),
@@ -290,10 +290,10 @@ class FullEASE(Peer):
 
 
 PEERS: Mapping[str, type[Peer]] = {
-    "implicit ALS": ImplicitALS,
-    "implicit BPR": ImplicitBPR,
-    "LightFM WARP": LightFMWarp,
-    "item-kNN": ItemKNN,
-    "EASE": FullEASE,
+    "implicit-als": ImplicitALS,
+    "bpr": ImplicitBPR,
+    "lightfm-warp": LightFMWarp,
+    "item-knn": ItemKNN,
+    "ease-full": FullEASE,
 }
-"""Every peer by the name that reports print."""
+"""Every peer by the name that reports print and ``coldtune evaluate --models`` takes."""

@@ -39,7 +39,7 @@ def test_lists_are_whole_and_of_the_users_taste(name: str) -> None:
     assert not played & set(zip(frame.user_id, frame.item_id, strict=True))
     assert frame.groupby("user_id")["score"].apply(lambda s: s.is_monotonic_decreasing).all()
     own = frame["user_id"].astype(int) % 3 == frame["item_id"].astype(int) % 3
-    if name != "implicit BPR":  # which needs more than 300 plays
+    if name != "bpr":  # which needs more than 300 plays
         assert own[frame["rank"] <= 2].mean() > 0.5
     few = model.recommend_many(["1"], 5, only=["3", "4"], exclude_seen=False)
     assert set(few["item_id"]) == {"3", "4"}

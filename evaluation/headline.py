@@ -1,0 +1,108 @@
+"""One sentence on one split: which model is best, by how much, and what is not shown."""
+
+from evaluation.audio_verdict import right_of_the_time
+from evaluation.comparison import Comparison
+from evaluation.evidence import (
+    best_model,
+    contenders,
+    facts_of,
+    main_measure,
+    not_shown_worse,
+    personal,
+)
+from evaluation.metrics import ITEM_AUC
+from evaluation.trial import COLD
+from evaluation.wording import called, listing, number, p_value, ratio
+
+_OTHER_KINDS = {
+    "semi-cold": "On {noun} of which hardly a play is known",
+    "time": "On what was played later",
+    "cold users": "For users who were not there in training",
+}
+
+
+def opening(comparison: Comparison, split: str, noun: str) -> str:
+    """How a sentence on a split begins; it names the split where there are several like it."""
+    facts = facts_of(comparison, split)
+    kind = facts["kind"]
+    if kind == "warm":
+        text = f"On {noun} people play"
+    elif kind == "cold":
+        text = f"On {noun} nobody has played"
+    else:
+        text = _OTHER_KINDS[kind].format(noun=noun)
+    alone = sum(other["kind"] == kind for other in comparison.splits) == 1
+    return text if alone else f"{text} (split “{split}”)"
+
+
+def headline(comparison: Comparison, split: str, candidates: str, begin: str) -> str:
+    """The best model against the baseline by nDCG at the shortest list, and who is not behind."""
+    figures, k = comparison.figures(), comparison.ks[0]
+    best, baseline = best_model(comparison, split, candidates), comparison.baseline
+    tied = not_shown_worse(comparison, split, candidates)
+    against = number(figures[split, candidates, baseline, "ndcg", k].mean)
+    if best == baseline or baseline in tied:
+        text = f"{begin}, no model is shown to beat {called(baseline)}"
+        if best == baseline:
+            return f"{text} ({_ndcg(comparison, split, candidates, best)})."
+        own = _ndcg(comparison, split, candidates, best, number_only=True)
+        return f"{text} (nDCG@{k} {against}; the best, {called(best)}, {own})."
+    key = (split, candidates, best, "ndcg", k)
+    p = comparison.gaps("baseline")[key][1].p_corrected
+    ahead = _ahead(comparison, split, candidates, best)
+    own = _ndcg(comparison, split, candidates, best)
+    text = f"{begin}, {ahead} ({own}, against {against}, corrected {p_value(p)})"
+    others = [name for name in contenders(comparison) if name not in (best, baseline)]
+    tied = [name for name in tied if name in others]
+    if tied:
+        return f"{text}; no difference from {listing(tied)} is shown."
+    return f"{text}; it is shown to be better than every other model." if others else f"{text}."
+
+
+def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
+    """The same among new items, where lists may be good by luck and by popularity.
+
+    Hits are held against the baseline only where the best model is shown to know who plays what;
+    where there are too few new items for lists, the item-wise AUC takes their place.
+    """
+    best = best_model(comparison, split, COLD)
+    if main_measure(comparison, split, COLD)[0] == ITEM_AUC:
+        text = f"{begin}, {right_of_the_time(comparison, split)}"
+        tied = not_shown_worse(comparison, split, COLD)
+        if tied:
+            return f"{text}; no difference from {listing(tied)} is shown."
+        others = [name for name in contenders(comparison) if name != best]
+        return f"{text}; it is shown to be better than every other model." if others else f"{text}."
+    known = personal(comparison, split)
+    unbeaten = comparison.baseline in (best, *not_shown_worse(comparison, split, COLD))
+    if unbeaten or not known or (known[best].shown and known[best].mean > 0):
+        return headline(comparison, split, COLD, begin)
+    own, k = _ndcg(comparison, split, COLD, best), comparison.ks[0]
+    against = number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
+    return (
+        f"{begin}, {called(best)} is not shown to know who plays what: what its lists are worth"
+        f" ({own}, against {against} of {called(comparison.baseline)}) may be popularity, or luck"
+        " with the few that were held out."
+    )
+
+
+def _ndcg(
+    comparison: Comparison, split: str, candidates: str, model: str, *, number_only: bool = False
+) -> str:
+    k = comparison.ks[0]
+    own = comparison.figures()[split, candidates, model, "ndcg", k]
+    level = comparison.settings["confidence"]
+    spread = f"{level:.0%} interval {number(own.low)} to {number(own.high)}"
+    return f"{'' if number_only else f'nDCG@{k} '}{number(own.mean)}, {spread}"
+
+
+def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
+    """By how much the best model is ahead of the baseline, counted in hits."""
+    figures, k, baseline = comparison.figures(), comparison.ks[0], comparison.baseline
+    hits = figures[split, candidates, best, "precision", k].mean
+    base = figures[split, candidates, baseline, "precision", k].mean
+    if base == 0:
+        return f"{best} finds {hits * k:.2g} hits in a list of {k}, where {baseline} finds none"
+    if hits / base >= 1.05:
+        return f"{best} finds {ratio(hits / base)} as many hits as {baseline}"
+    return f"{best} ranks better than {baseline}"
