@@ -26,6 +26,7 @@ def least_squares(history: Floats, weights: Floats, gram: NDArray[np.float64]) -
     """
     X = history.astype(np.float64)
     confidence = ALPHA * weights.astype(np.float64)
-    unit = max(float(np.trace(gram)) / len(gram), np.finfo(np.float64).tiny)
+    # A catalogue of one item sets nobody apart: its vectors are zero, and any unit gives zero.
+    unit = float(np.trace(gram)) / len(gram) or float((X**2).sum()) or 1.0
     left = gram + (X.T * (confidence - 1)) @ X + RIDGE * unit * np.eye(len(gram))
     return np.linalg.solve(left, X.T @ confidence).astype(np.float32)

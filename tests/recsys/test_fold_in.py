@@ -71,3 +71,9 @@ def test_an_empty_history_is_the_zero_vector():
 def test_items_that_are_all_zero_give_the_zero_vector():
     nothing = least_squares(np.zeros((2, 3), np.float32), np.ones(2, np.float32), np.zeros((3, 3)))
     np.testing.assert_array_equal(nothing, np.zeros(3))
+
+
+def test_nothing_to_solve_for_is_the_zero_vector() -> None:
+    nothing = np.zeros((2, 3), np.float32)
+    found = least_squares(nothing, np.ones(2, np.float32), np.zeros((3, 3)))
+    assert found.tolist() == [0, 0, 0]

@@ -152,6 +152,15 @@ def test_a_run_that_is_cut_short_goes_on(
     assert sum(status == "added" for status in report.values()) == 3
 
 
+def test_pure_silence_is_no_item(place: Path, tmp_path: Path) -> None:
+    model = Recommender.load(place)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(11025), 11025)
+    for recording in (tmp_path / "silent.wav", (tmp_path / "silent.wav").read_bytes()):
+        with pytest.raises(AudioError, match=r"is silent$"):
+            model.onboard(recording, item_id="silence")
+    assert Recommender.load(place).info["onboarded"] == model.info["onboarded"] == 0
+
+
 def test_bad_files_are_reported_and_the_others_used(place: Path, folder: Path) -> None:
     (folder / "text.mp3").write_text("no sound")
     (folder / "empty.wav").write_bytes(b"")
