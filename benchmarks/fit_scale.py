@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.music import MusicDataset
-from evaluation.trial import _peak_memory_mb
+from evaluation.measuring import peak_memory_mb
 from recsys import Recommender
 from recsys.config import RecommenderConfig
 
@@ -111,7 +111,7 @@ def _report(name: str, arguments: argparse.Namespace) -> None:
     seconds = {"implicit": implicit_alone, "ours": ours}[name](arguments)
     for stage, value in seconds.items():
         print(f"{name:9} {stage:42} {value:8.1f} s", flush=True)
-    print(f"{name:9} {'peak memory':42} {_peak_memory_mb():8,.0f} MiB", flush=True)
+    print(f"{name:9} {'peak memory':42} {peak_memory_mb():8,.0f} MiB", flush=True)
 
 
 def main() -> None:

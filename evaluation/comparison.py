@@ -1,10 +1,10 @@
 """Models side by side on the same splits, the same users and the same definitions."""
 
-import importlib.metadata
-import platform
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.progress import progress_bar
+from evaluation.examples import Example, ExampleMaker
+from evaluation.folds import experiments
+from evaluation.gathered import Gathered
+from evaluation.kept import KeptOutcomes
+from evaluation.metrics import ACCURACY
 from evaluation.model import ModelFactory
+from evaluation.outcome import Outcome
 from evaluation.resampling import Difference, Interval, paired_difference
 from evaluation.splits import Split
-from evaluation.tables import Key, json_safe, tabulate
-from evaluation.trial import CATALOGUE, Outcome, Trial
+from evaluation.tables import Key, json_safe
+from evaluation.trial import CATALOGUE, Trial
+from evaluation.versions import installed_versions
 
 Values = NDArray[np.float64]
-_PACKAGES: Final = (
-    "coldtune", "numpy", "pandas", "scipy", "scikit-learn", "implicit", "rectools-lightfm",
-    "annoy", "torch", "librosa", "plotly",
-)  # fmt: skip
+OnRun = Callable[[str, str, Outcome], None]
+"""Called with (model, split, outcome) after every run."""
+
+__all__ = ["Comparison", "OnRun", "compare", "installed_versions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Comparison:
     dataset: Mapping[str, Any]
     """Counts and digest of the data set."""
     splits: tuple[Mapping[str, Any], ...]
-    """Counts and settings of every split."""
+    """Counts and settings of every split; ``folds`` has those of the folds pooled in it."""
     controls: Mapping[str, str]
     """{model: what may be so if no model is shown to beat it}."""
     baseline: str
@@ -56,6 +63,14 @@ class Comparison:
     """Arguments of :func:`compare`."""
     versions: Mapping[str, str]
     """Versions of Python and of the packages that matter."""
+    slices: pd.DataFrame
+    """A row a figure of a slice: split, candidates, model, control, by, slice, metric, k, mean,
+    low, high, n; see :mod:`evaluation.slices`."""
+    folds: pd.DataFrame
+    """A row a figure of an experiment with folds: split, candidates, model, metric, k, folds, mean,
+    sd, and the t interval over folds; empty without folds."""
+    examples: tuple[Example, ...]
+    """Users shown in full."""
 
     @property
     def models(self) -> list[str]:
@@ -120,6 +135,9 @@ class Comparison:
                 "runs": self.runs.to_dict("records"),
                 "settings": dict(self.settings),
                 "versions": dict(self.versions),
+                "slices": self.slices.to_dict("records"),
+                "folds": self.folds.to_dict("records"),
+                "examples": [example.to_dict() for example in self.examples],
             }
         )
         return safe
@@ -131,78 +149,130 @@ def compare(
     splits: Sequence[Split],
     *,
     ks: Sequence[int] = (10, 20),
+    metrics: Sequence[str] | None = None,
     controls: Mapping[str, str] | None = None,
     baseline: str | None = None,
+    sampled: int | None = None,
+    embeddings: pd.DataFrame | None = None,
+    examples: int = 10,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     max_auc_users: int = 5000,
     seed: int = 0,
     progress: bool = False,
+    on_run: OnRun | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Fit and measure every model on every split.
 
-    For a cold split the training side has neither the interactions nor the texts nor the
-    recordings of the items held out; they reach a model by ``onboard_many`` alone. A model
-    without that method has nothing to say about them, and counts 0. Cold items are ranked among
-    themselves and among the whole catalogue.
+    Where a split holds out whole items, the training side has neither their interactions nor their
+    texts nor their recordings; they reach a model by ``onboard_many`` alone. A model without that
+    method has nothing to say about them, and counts 0. Cold items are ranked among themselves and
+    among the whole catalogue. The plays that cold users give reach a model by ``update`` alone,
+    where it has that method; a user it refuses counts 0. Folds of one group are put together under
+    the group's name: a user tested in several counts once, with the mean.
 
     ``models``: name → factory of a fresh model. ``controls``: names of models that are there to
     expose a figure that means little → what may be so if no model is shown to beat them, e.g.
     ``{"shuffled embeddings": "the audio adds nothing"}``; a control is never the best model.
-    ``baseline``: the model that others are held against; "popularity" where there is one, else the
-    first. ``max_auc_users``: the item-wise AUC ranks at most this many users, drawn by ``seed``.
+    ``metrics``: names of :data:`evaluation.metrics.ACCURACY`, all by default; nDCG is always among
+    them, as it says which model is best. ``baseline``: the model that others are held against;
+    "popularity" where there is one, else the first. ``sampled``: besides the whole catalogue, rank
+    so many sampled items (:mod:`evaluation.sampling`). ``embeddings``: index item_id, a column a
+    dimension, for the diversity of lists. ``examples``: users to show in full. ``max_auc_users``:
+    the AUCs rank at most this many users, drawn by ``seed``. ``on_run`` is called with the name of
+    the model, that of the split (a fold's own) and the outcome, after each fit and for each outcome
+    that was kept. ``resume``: a folder where each outcome is kept as soon as it is there, and taken
+    from if it was kept before (:mod:`evaluation.kept`).
 
     Raises :class:`~datasets.errors.EvaluationError` for a leak or an invalid list, and
     :class:`~datasets.errors.InvalidArgumentError` for arguments that do not fit together.
     """
     ks = tuple(sorted(set(ks)))
     controls = dict(controls or {})
+    metrics = _with_ndcg(metrics)
     if baseline is None:
         baseline = "popularity" if "popularity" in models else next(iter(models), "")
-    _check_arguments(models, splits, ks, controls, baseline)
-    settings = {
+    _check_arguments(models, splits, ks, controls, baseline, sampled)
+    groups = experiments(splits)
+    data = {**dataset.summary(), "digest": dataset.digest()}
+    measured = {
         "ks": list(ks),
-        "n_bootstrap": n_bootstrap,
-        "confidence": confidence,
+        "metrics": list(metrics),
+        "sampled": sampled,
         "max_auc_users": max_auc_users,
         "seed": seed,
     }
-    values: dict[Key, Values] = {}
-    units: dict[tuple[str, str], tuple[str, ...]] = {}
-    facts, runs = [], []
+    kept = None
+    if resume is not None:
+        kept = KeptOutcomes(Path(resume), {**measured, "data": data["digest"]}, embeddings)
+    gathered = Gathered(controls)
     with progress_bar("evaluating", len(models) * len(splits), shown=progress) as advance:
-        for split in splits:
-            trial = Trial(dataset, split, ks, max_auc_users=max_auc_users, seed=seed)
-            facts.append(trial.facts())
-            units[split.name, "users"] = tuple(trial.users)
-            units[split.name, "items"] = trial.auc_items
-            for name, factory in models.items():
-                outcome = trial.run(name, factory)
-                runs.append(_run_row(split.name, name, name in controls, outcome))
-                for (candidates, metric, k), per_unit in outcome.values.items():
-                    values[split.name, candidates, name, metric, k] = per_unit
-                advance(1)
-    table, differences = tabulate(
-        values,
-        set(controls),
-        baseline,
-        n_bootstrap=n_bootstrap,
-        confidence=confidence,
-        seed=seed,
+        for number, (group, folds) in enumerate(groups.items()):
+            outcomes: dict[str, list[Outcome]] = {name: [] for name in models}
+            facts, units = [], []
+            for split in folds:
+                trial = Trial(
+                    dataset,
+                    split,
+                    ks,
+                    metrics=metrics,
+                    sampled=sampled,
+                    embeddings=embeddings,
+                    max_auc_users=max_auc_users,
+                    seed=seed,
+                )
+                for name, factory in models.items():
+                    if kept is None:
+                        outcome = trial.run(name, factory)
+                    else:
+                        outcome = kept.outcome(trial, name, factory)
+                    if on_run is not None:
+                        on_run(name, split.name, outcome)
+                    outcomes[name].append(outcome)
+                    advance(1)
+                if split is folds[0]:
+                    wanted = examples // len(groups) + (number < examples % len(groups))
+                    first = {name: of[0] for name, of in outcomes.items() if name not in controls}
+                    gathered.examples += ExampleMaker(trial).chosen(first, wanted)
+                # Lists are for examples alone, and are not kept for every fold.
+                outcomes = {name: _without_lists(of) for name, of in outcomes.items()}
+                facts.append(trial.facts())
+                units.append(trial.units())
+            gathered.add(group, outcomes, facts, units, confidence)
+    table, differences, slices, over_folds = gathered.tables(
+        baseline, n_bootstrap=n_bootstrap, confidence=confidence, seed=seed
     )
     return Comparison(
         table,
         differences,
-        pd.DataFrame(runs),
-        values,
-        units,
-        {**dataset.summary(), "digest": dataset.digest()},
-        tuple(facts),
+        pd.DataFrame(gathered.runs),
+        gathered.values,
+        gathered.units,
+        data,
+        tuple(gathered.facts),
         controls,
         baseline,
-        settings,
+        {**measured, "examples": examples, "n_bootstrap": n_bootstrap, "confidence": confidence},
         installed_versions(),
+        slices,
+        over_folds,
+        tuple(gathered.examples),
     )
+
+
+def _without_lists(outcomes: list[Outcome]) -> list[Outcome]:
+    return [replace(outcome, shown=None) for outcome in outcomes]
+
+
+def _with_ndcg(metrics: Sequence[str] | None) -> tuple[str, ...]:
+    """The metrics asked for in their usual order, and nDCG."""
+    if metrics is None:
+        return ACCURACY
+    unknown = set(metrics) - set(ACCURACY)
+    if unknown:
+        raise InvalidArgumentError(f"no metric {min(unknown)!r}; there are {', '.join(ACCURACY)}")
+    return tuple(name for name in ACCURACY if name in metrics or name == "ndcg")
 
 
 def _check_arguments(
@@ -211,14 +281,14 @@ def _check_arguments(
     ks: tuple[int, ...],
     controls: Mapping[str, str],
     baseline: str,
+    sampled: int | None,
 ) -> None:
     if not models or not splits:
         raise InvalidArgumentError("a comparison needs at least one model and one split")
     if not ks or ks[0] < 1:
         raise InvalidArgumentError(f"ks must be list lengths of at least 1, not {ks}")
-    names = [split.name for split in splits]
-    if len(set(names)) < len(names):
-        raise InvalidArgumentError(f"two splits have the same name: {names}")
+    if sampled is not None and sampled < 1:
+        raise InvalidArgumentError(f"sampled must be at least 1 item, not {sampled}")
     for what, name in [*(("control", control) for control in controls), ("baseline", baseline)]:
         if name not in models:
             raise InvalidArgumentError(f"the {what} {name!r} is not among the models")
@@ -233,18 +303,3 @@ def _key(row: Mapping[Hashable, Any]) -> Key:
 
 def _interval(row: Mapping[Hashable, Any]) -> Interval:
     return Interval(row["mean"], row["low"], row["high"])
-
-
-def _run_row(split: str, model: str, control: bool, outcome: Outcome) -> dict[str, Any]:
-    return {"split": split, "model": model, "control": control, **outcome.facts}
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on, where installed."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.metrics import ITEM_AUC, RANKING_METRICS
+from evaluation.metrics import ACCURACY, ITEM_AUC
 from evaluation.resampling import (
     Difference,
     Interval,
@@ -24,8 +24,6 @@ Values = NDArray[np.float64]
 Key = tuple[str, str, str, str, int | None]
 """(split, candidates, model, metric, k); k is None for the AUCs."""
 
-ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC)
-
 FIGURES: Final = (
     "split", "candidates", "model", "control", "metric", "k", "mean", "low", "high", "n",
 )  # fmt: skip
@@ -35,10 +33,18 @@ DIFFERENCES: Final = (
     "mean", "low", "high", "p", "p_corrected", "shown",
 )  # fmt: skip
 """Columns of the table of paired differences."""
+SLICES: Final = (
+    "split", "candidates", "model", "control", "by", "slice", "metric", "k",
+    "mean", "low", "high", "n",
+)  # fmt: skip
+"""Columns of the table of slices."""
+SliceKey = tuple[str, str, str, str, str, str, int]
+"""(split, candidates, model, by, slice, metric, k)."""
 
 
 def tabulate(
     values: Mapping[Key, Values],
+    of_catalogue: Mapping[Key, tuple[float, int]],
     controls: Collection[str],
     baseline: str,
     *,
@@ -53,7 +59,9 @@ def tabulate(
     accuracy has one, as more novelty or popularity is not better. A value of NaN is a user (or
     item) who does not take part in that figure, and in a difference nobody takes part who is
     missing on either side. p-values are corrected over the models held against the same one in
-    one split, set of candidates, metric and k. A metric no unit defines has no row.
+    one split, set of candidates, metric and k. A figure that no model has
+    for anybody has no row. Figures
+    ``of_catalogue``, (mean, number of items), have no interval: the items are not drawn.
     """
     samples: dict[tuple[str, str, bool], list[Key]] = {}
     for key in values:
@@ -61,7 +69,9 @@ def tabulate(
     figures: list[tuple[Any, ...]] = []
     differences: list[tuple[Any, ...]] = []
     for keys in samples.values():
-        if len(values[keys[0]]) == 0:
+        measured = {(key[3], key[4]) for key in keys if np.isfinite(values[key]).any()}
+        keys = [key for key in keys if (key[3], key[4]) in measured]
+        if not keys:
             continue
         sample = _Sample(keys, values, n_bootstrap, confidence, seed)
         for key in keys:
@@ -70,10 +80,38 @@ def tabulate(
             spread = interval(sample.mean[key], sample.drawn[key], n, confidence)
             figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
         differences.extend(_differences(sample, controls, baseline))
+    for (split, candidates, model, metric, k), (mean, n) in of_catalogue.items():
+        spread = Interval(mean, math.nan, math.nan)
+        figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
     return (
         pd.DataFrame(figures, columns=list(FIGURES)).astype({"k": "Int64"}),
         pd.DataFrame(differences, columns=list(DIFFERENCES)).astype({"k": "Int64"}),
     )
+
+
+def tabulate_slices(
+    values: Mapping[SliceKey, Values],
+    controls: Collection[str],
+    *,
+    n_bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Means of the slices with intervals; a row a slice, model, metric and k."""
+    samples: dict[tuple[str, ...], list[SliceKey]] = {}
+    for key in values:
+        samples.setdefault((*key[:2], *key[3:5]), []).append(key)
+    rows = []
+    for keys in samples.values():
+        stacked = np.stack([values[key] for key in keys], axis=1)
+        draws = resampled_means(stacked, n_bootstrap=n_bootstrap, seed=seed)
+        for place, key in enumerate(keys):
+            split, candidates, model, *what = key
+            mean = float(stacked[:, place].mean())
+            spread = interval(mean, draws[:, place], len(stacked), confidence)
+            control = model in controls
+            rows.append((split, candidates, model, control, *what, *spread, len(stacked)))
+    return pd.DataFrame(rows, columns=list(SLICES)).astype({"k": "Int64"})
 
 
 class _Sample:
