@@ -23,17 +23,22 @@ from datasets.errors import DataError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.music import MusicDataset
 from datasets.reading import RawTable, read_table
+from datasets.recordings import recordings_in
+from datasets.tagged_files import tagged_folder
 from datasets.values import show
 from datasets.writing import write_table
 
 Format = Literal["csv", "parquet"]
 FORMATS = get_args(Format)
+_TABLES = ("items", "audio", "interactions")
 
 
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     """The data set in a folder: ``items``, ``interactions`` and, if there is one, ``audio``.
 
-    Each is a ``.csv`` or a ``.parquet`` file. Recordings are looked for, never decoded.
+    Each is a ``.csv`` or a ``.parquet`` file. Recordings are looked for, never decoded. A folder
+    with recordings and none of the three is read by their tags, see
+    :func:`~datasets.tagged_files.tagged_folder`.
     Raises :class:`~datasets.errors.DataError` naming the file, the line (CSV, from 1, counting
     the header) or row (Parquet, from 1) and the column of what is wrong.
     """
@@ -41,6 +46,8 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}")
+    if not any(_find(folder, name) for name in _TABLES) and recordings_in(folder):
+        return tagged_folder(folder)
     items = _read(folder, "items", ITEM_COLUMNS)
     interactions = _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
     if _find(folder, "audio") is None:
@@ -75,7 +82,7 @@ def save_folder(
         raise InvalidArgumentError(f"format {show(format)}: {' or '.join(FORMATS)} is expected")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    for name in ("items", "audio", "interactions"):
+    for name in _TABLES:
         taken = _find(folder, name)
         if taken is not None:
             raise DataError(f"{taken} exists; save into a folder that holds no data set")

@@ -1,10 +1,32 @@
-"""Where a recording is: inside the data set's folder, and there."""
+"""Where recordings are: found in a folder by their names, or named by a table and there."""
 
 import os
 import stat
 from pathlib import Path, PurePosixPath
 
 from datasets.values import show
+
+SUFFIXES = frozenset(
+    {
+        ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".m4a",
+        ".mp4", ".aac", ".wma", ".webm", ".mka", ".ape", ".wv",
+    }
+)  # fmt: skip
+"""How the names of recordings end; case makes no difference. Some need ffmpeg."""
+
+
+def recordings_in(folder: Path) -> list[str]:
+    """Paths from the folder on of all files that are named as recordings, hidden ones left out."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(place).relative_to(folder)
+        found += [
+            (below / name).as_posix()
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+    return sorted(found)
 
 
 class RecordingFinder:

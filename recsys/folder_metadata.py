@@ -12,15 +12,8 @@ from datasets.checks import ITEM_COLUMNS, Origin, check_items
 from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import DataError
 from datasets.reading import read_table
+from datasets.recordings import recordings_in
 from datasets.values import BadValueError, as_text, show
-
-SUFFIXES = frozenset(
-    {
-        ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".m4a",
-        ".mp4", ".aac", ".wma", ".webm", ".mka", ".ape", ".wv",
-    }
-)  # fmt: skip
-"""How the names of recordings end; case makes no difference. Some need ffmpeg."""
 
 FILE_COLUMNS = (PATH, "file", "filename")
 """Columns of which a table has one: a file's path from the folder on, or its name alone."""
@@ -67,20 +60,6 @@ def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
                 f"{show(entry.item_id)}; give them item ids in a table"
             )
     return found
-
-
-def recordings_in(folder: Path) -> list[str]:
-    """Paths from the folder on of all files that are named as recordings, hidden ones left out."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(folder)
-        found += [
-            (below / name).as_posix()
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
 
 
 def _default_id(path: str) -> str:
