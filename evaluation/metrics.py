@@ -27,39 +27,42 @@ _CELLS = 4_000_000
 
 def precision(hits: Hits, k: int) -> Values:
     """Share of the k places that are hits, [n_users]; a short list does not raise it."""
-    return _count(hits, k) / k
+    return hits.first(k).count / k
 
 
 def recall(hits: Hits, k: int) -> Values:
     """Share of the relevant items that are in the first k places, [n_users]."""
-    return _count(hits, k) / hits.n_relevant
+    return hits.first(k).count / hits.n_relevant
 
 
 def hit(hits: Hits, k: int) -> Values:
     """1 where any of the first k places is a hit, else 0, [n_users]."""
-    return np.minimum(_count(hits, k), 1.0)
+    return np.minimum(hits.first(k).count, 1.0)
 
 
 def ndcg(hits: Hits, k: int) -> Values:
     """Normalised discounted cumulative gain, [n_users] (Järvelin and Kekäläinen 2002)."""
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(k, hits.n_relevant) - 1]
-    gain: Values = (_top(hits, k) @ discount) / ideal
-    return gain
+    return _sum(hits, k, discount[hits.first(k).column]) / ideal
 
 
 def average_precision(hits: Hits, k: int) -> Values:
     """Average precision, [n_users]; its mean over users is MAP@k."""
-    top = _top(hits, k)
-    at_rank = top.cumsum(axis=1) / np.arange(1, k + 1)
-    total: Values = (top * at_rank).sum(axis=1) / np.minimum(k, hits.n_relevant)
-    return total
+    top = hits.first(k)
+    # Hits are in the order of the list: the first of a user's has the number 1, the next 2.
+    number = np.arange(1, len(top.row) + 1) - (np.cumsum(top.count) - top.count)[top.row]
+    return _sum(hits, k, number / (top.column + 1)) / np.minimum(k, hits.n_relevant)
 
 
 def reciprocal_rank(hits: Hits, k: int) -> Values:
     """1 / rank of the first hit, 0 without one, [n_users]; its mean over users is MRR@k."""
-    top = _top(hits, k)
-    return np.where(top.any(axis=1), 1.0 / (top.argmax(axis=1) + 1), 0.0)
+    top = hits.first(k)
+    some = np.flatnonzero(top.count)
+    first = (np.cumsum(top.count) - top.count)[some]
+    values = np.zeros(len(top.count))
+    values[some] = 1.0 / (top.column[first] + 1)
+    return values
 
 
 RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Values]]] = {
@@ -179,12 +182,7 @@ def _standardise(scores: Values) -> Values:
     return standard
 
 
-def _count(hits: Hits, k: int) -> Values:
-    """Hits among the first k places, [n_users]."""
-    return np.asarray(_top(hits, k).sum(axis=1), dtype=np.float64)
-
-
-def _top(hits: Hits, k: int) -> NDArray[np.bool_]:
-    if not 1 <= k <= hits.matrix.shape[1]:
-        raise InvalidArgumentError(f"k must be 1 to {hits.matrix.shape[1]}, not {k}")
-    return hits.matrix[:, :k]
+def _sum(hits: Hits, k: int, of_hit: Values) -> Values:
+    """Sum over each user's hits among the first k places, [n_users]."""
+    top = hits.first(k)
+    return np.bincount(top.row, weights=of_hit, minlength=len(top.count)).astype(np.float64)

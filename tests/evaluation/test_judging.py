@@ -1,6 +1,9 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError
 from evaluation.judging import Judge
@@ -72,11 +75,123 @@ def test_columns_are_checked(judge):
         judge.hits(lists(("u1", 1, "a", 1)).astype({"score": object}).assign(score="x"), 3)
 
 
-def test_any_string_dtype_will_do(judge):
-    answer = lists(("u1", 1, "a", 1.0))
-    for dtype in (object, "string", "category"):
-        typed = answer.astype({"user_id": dtype, "item_id": dtype})
-        assert judge.hits(typed, 1).matrix[:, 0].tolist() == [True, False, False]
+TEXT = (object, "str", "string", "string[python]", "category", pd.ArrowDtype(pa.string()))
+
+
+@pytest.mark.parametrize("dtype", TEXT, ids=str)
+def test_any_text_dtype_will_do(judge, dtype):
+    def typed(*rows):
+        return lists(*rows).astype({"user_id": dtype, "item_id": dtype})
+
+    answer = typed(("u1", 1, "a", 1.0), ("u1", 2, "c", 0.5), ("u3", 1, "b", 1.0))
+    # In two parts, as concatenated answers are.
+    answer = pd.concat([answer, typed(("u2", 1, "b", 1.0))], ignore_index=True)
+    hits = judge.hits(answer, 2)
+    assert hits.items.tolist() == [[0, 2], [1, -1], [1, -1]]
+    assert hits.matrix.tolist() == [[True, False], [True, False], [False, False]]
+    assert not judge.hits(typed(), 2).matrix.any()
+    for user, item in ((None, "a"), ("u1", None)):
+        with pytest.raises(EvaluationError, match=r"not asked for|not among the candidates"):
+            judge.hits(typed(("u1", 1, "a", 1.0), (user, 2, item, 0.5)), 2)
+
+
+def test_missing_ids_in_columns_of_objects(judge):
+    for missing in (None, np.nan, pd.NA):
+        answer = lists(("u1", 1, "a", 1.0), ("u1", 2, "c", 0.5)).astype({"user_id": object})
+        answer["user_id"] = np.array(["u1", missing], dtype=object)
+        with pytest.raises(EvaluationError, match="the user was not asked for"):
+            judge.hits(answer, 2)
+
+
+def faults(rows, relevant, seen, users, items, k):
+    """Whether a list has a fault, straight from the rules."""
+    for user in {row[0] for row in rows}:
+        own = [row for row in rows if row[0] == user]
+        ranks, listed = sorted(row[1] for row in own), [row[2] for row in own]
+        if user not in users or ranks != list(range(1, len(own) + 1)) or len(own) > k:
+            return True
+        if len(set(listed)) < len(listed) or not set(listed) <= set(items):
+            return True
+        if any((user, item) in seen for item in listed):
+            return True
+    return False
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_list_is_judged_or_refused_by_the_rules(data):
+    users, items, k = ["u", "v", "w"], list("abcde"), 3
+    pair = st.tuples(st.sampled_from([*users, "x"]), st.sampled_from([*items, "z"]))
+    relevant = {*data.draw(st.lists(pair, max_size=6)), *((user, "a") for user in users)}
+    seen = set(data.draw(st.lists(pair, max_size=3)))
+    rows = [
+        (user, rank, item, 1.0 / rank)
+        for user in data.draw(st.lists(st.sampled_from(users), unique=True))
+        for rank, item in enumerate(
+            data.draw(st.permutations(items))[: data.draw(st.integers(0, k))], 1
+        )
+    ]
+    if rows and data.draw(st.booleans()):  # put something wrong, or not wrong after all
+        at = data.draw(st.integers(0, len(rows) - 1))
+        user, rank, item, score = rows[at]
+        rows[at] = data.draw(
+            st.sampled_from(
+                [
+                    (user, rank + 1, item, score),
+                    (user, rank - 1, item, score),
+                    (user, rank, data.draw(st.sampled_from([*items, "z"])), score),
+                    (data.draw(st.sampled_from([*users, "x"])), rank, item, score),
+                ]
+            )
+        )
+    rows = data.draw(st.permutations(rows))
+    judge = Judge(users, items, pairs(*relevant), pairs(*seen))
+    dtype = data.draw(st.sampled_from(TEXT))
+    answer = lists(*rows).astype({"user_id": dtype, "item_id": dtype})
+    if faults(rows, relevant, seen, users, items, k):
+        with pytest.raises(EvaluationError):
+            judge.hits(answer, k)
+        return
+    hits = judge.hits(answer, k)
+    expected = np.full((3, k), -1)
+    for user, rank, item, _ in rows:
+        expected[users.index(user), rank - 1] = items.index(item)
+    assert hits.items.tolist() == expected.tolist()
+    assert hits.n_listed.tolist() == (expected >= 0).sum(axis=1).tolist()
+    assert hits.matrix.tolist() == [
+        [place >= 0 and (user, items[place]) in relevant for place in row]
+        for user, row in zip(users, expected, strict=True)
+    ]
+
+
+def test_many_lists_are_judged_block_by_block():
+    # More users and rows than one block of the tables holds.
+    rng = np.random.default_rng(0)
+    n_users, n_items, k = 12_000, 900, 12
+    users, items = [f"u{n}" for n in range(n_users)], [f"i{n}" for n in range(n_items)]
+    listed = rng.permuted(np.tile(np.arange(n_items), (n_users, 1)), axis=1)[:, : k + 3]
+    order = rng.permutation(n_users)  # users in another order than the judge's
+    frame = pd.DataFrame(
+        {
+            "user_id": np.repeat(np.array(users)[order], k),
+            "rank": np.tile(np.arange(1, k + 1), n_users),
+            "item_id": np.array(items)[listed[order, :k].ravel()],
+            "score": 1.0,
+        }
+    )
+    relevant = listed[:, [2, 5, k]]
+    truth = pd.DataFrame(
+        {"user_id": np.repeat(users, 3), "item_id": np.array(items)[relevant.ravel()]}
+    )
+    seen = pd.DataFrame({"user_id": users, "item_id": np.array(items)[listed[:, k + 1]]})
+    hits = Judge(users, items, truth, seen).hits(frame, k)
+    np.testing.assert_array_equal(hits.items, listed[:, :k])
+    assert (hits.matrix == np.isin(np.arange(k), [2, 5])).all()
+    assert (hits.n_listed == k).all()
+    # One list in the middle has an item that its user has in training.
+    seen.loc[7_000, "item_id"] = items[listed[7_000, 4]]
+    with pytest.raises(EvaluationError, match=f"'u7000', item 'i{listed[7000, 4]}'.*training data"):
+        Judge(users, items, truth, seen).hits(frame, k)
 
 
 def test_scores_of_a_full_ranking():
@@ -99,3 +214,5 @@ def test_users_and_candidates_are_checked():
         Judge(["u1", "u1"], ["a"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match="item given twice: 'a'"):
         Judge(["u1"], ["a", "a"], pairs(("u1", "a")))
+    with pytest.raises(EvaluationError, match=r"every candidate item must be text: .*int"):
+        Judge(["u1"], ["a", 3], pairs(("u1", "a")))
