@@ -186,7 +186,7 @@ def _clips(source: Path, target: Path, songs: set[str]) -> dict[str, str]:
 
 
 _BY_HAND: Final = (
-    "Write to its authors by the form at https://sites.google.com/view/contact4music4all; the"
+    "Ask its authors, https://sites.google.com/view/contact4music4all; the"
     " folder holds id_information.csv, id_genres.csv and listening_history.csv and, where you"
     " want them, id_tags.csv, id_lang.csv, id_metadata.csv and audios/."
 )

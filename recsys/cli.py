@@ -12,6 +12,7 @@ from recsys.commands import (
     audio,
     batches,
     compose,
+    data,
     explaining,
     genre,
     map,
@@ -52,6 +53,7 @@ for command in (
     network.fine_tune,
 ):
     app.command()(command)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from datasets.conversion import (
     lines,
@@ -27,6 +28,7 @@ from datasets.errors import DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.public import PublicDataset, RemoteFile, fetch
 from datasets.public_list import NAMES, public_dataset
+from recsys.cli import app
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 CHUNKS = 5 * 65_536  # bytes that came whole before a connection breaks
@@ -414,3 +416,32 @@ def test_every_set_says_what_it_is(name: str) -> None:
 def test_unknown_set() -> None:
     with pytest.raises(InvalidArgumentError, match="no data set 'mp3'; there are: homburg, gtzan"):
         public_dataset("mp3")
+
+
+def test_command_list() -> None:
+    said = CliRunner().invoke(app, ["data", "list"]).stdout
+    assert [line.split()[0] for line in said.splitlines()[1:]] == list(NAMES)
+    rows = json.loads(CliRunner().invoke(app, ["data", "list", "--json"]).stdout)
+    by_name = {row["name"]: row for row in rows}
+    assert list(by_name) == list(NAMES)
+    assert by_name["music4all"]["how"] == "on request"
+    assert by_name["music4all"]["by_hand"] != ""
+    assert by_name["gtzan"]["files"][0]["name"] == "genres.tar.gz"
+
+
+def test_command_get(
+    dataset: PublicDataset, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.public_list.public_dataset", {"toy": dataset}.__getitem__)
+    out = str(tmp_path / "out")
+    # Nobody at a terminal accepts nothing.
+    refused = CliRunner().invoke(app, ["data", "get", "toy", "--folder", out])
+    assert isinstance(refused.exception, InvalidArgumentError)
+    assert "A. Author: Toys. 2001." in refused.stderr
+    assert server.asked == []
+    got = CliRunner().invoke(app, ["data", "get", "toy", "--folder", out, "--accept-licence"])
+    assert got.stdout == f"2 items, 0 recordings, 0 interactions in {out}\n"
+    again = CliRunner().invoke(app, ["data", "get", "toy", "--folder", out, "--json"])
+    assert json.loads(again.stdout)["folder"] == out
+    assert json.loads(again.stdout)["n_items"] == 2
+    assert len(server.asked) == 1
