@@ -1,5 +1,6 @@
 """How the figures of models grow with the number of interactions they learn from."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,13 +13,19 @@ from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.progress import progress_bar
 from evaluation.comparison import compare
+from evaluation.metrics import ACCURACY
 from evaluation.model import ModelFactory
 from evaluation.pairs import Mask, Pairs, Rows
 from evaluation.splits import Split
-from evaluation.trial import CATALOGUE, COLD
+from evaluation.trial import CATALOGUE, COLD, THIN
+
+_MAIN: Final = {"cold": COLD, "semi-cold": THIN}
+"""Candidates of a kind of split where they are not the whole catalogue."""
 
 CURVE: Final = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
 """Columns of the curve."""
+
+_PLAIN: Final = (str, int, float)
 
 
 def learning_curve(
@@ -34,6 +41,7 @@ def learning_curve(
     confidence: float = 0.95,
     seed: int = 0,
     progress: bool = False,
+    resume: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Measure every model after learning from a part of the training interactions.
 
@@ -45,11 +53,13 @@ def learning_curve(
     take the places of what is tested, the more of them the smaller the part: a model is asked
     for longer lists, and they are struck out.
 
-    ``candidates``: the set that lists are made of, see :class:`~evaluation.trial.Trial`; by
-    default the cold items of a cold split and otherwise the whole catalogue.
+    ``candidates``: the set that lists are made of, one of :mod:`evaluation.candidate_sets`; by
+    default the cold items of a cold split, the thin items of a semi-cold one, and otherwise the
+    whole catalogue. ``metrics``: those of :func:`~evaluation.comparison.compare` with an interval;
+    the AUCs have no k. ``resume``: a folder where every outcome is kept and taken from, as there.
 
     Returns a row for each (model, fraction, metric), in that order: model, fraction, interactions
-    (rows learned from), metric, k, mean, low, high (a bootstrap interval over users).
+    (rows learned from), metric, k, mean, low, high (a bootstrap interval over users or items).
 
     Raises :class:`~datasets.errors.InvalidArgumentError` for a fraction outside 0 to 1 and for
     metrics or candidates that the split does not have, and what
@@ -59,7 +69,7 @@ def learning_curve(
     if not parts or not (parts[0] > 0 and parts[-1] <= 1):
         raise InvalidArgumentError(f"fractions must lie above 0 and at most at 1, not {fractions}")
     if candidates is None:
-        candidates = COLD if split.kind == "cold" else CATALOGUE
+        candidates = _MAIN.get(split.kind, CATALOGUE)
     training = split.training(dataset)
     found = []
     with progress_bar("learning curve", len(parts) * len(models), shown=progress) as advance:
@@ -70,18 +80,21 @@ def learning_curve(
                 dataset,
                 [split],
                 ks=(k,),
+                metrics=[name for name in metrics if name in ACCURACY],
+                examples=0,
                 n_bootstrap=n_bootstrap,
                 confidence=confidence,
                 seed=seed,
+                on_run=lambda *_: advance(1),
+                resume=resume,
             ).table
-            table = table[(table["candidates"] == candidates) & (table["k"] == k)]
+            table = table[table["candidates"] == candidates]
             rows = thinned_rows(training, fraction, seed)
             found.append(table.assign(fraction=fraction, interactions=len(rows)))
-            advance(len(models))
     curve = pd.concat(found)
     missing = [metric for metric in metrics if metric not in set(curve["metric"])]
     if missing:
-        raise InvalidArgumentError(f"not measured at {k} among {candidates!r}: {missing[0]!r}")
+        raise InvalidArgumentError(f"not measured among {candidates!r}: {missing[0]!r}")
     curve = curve[curve["metric"].isin(metrics)]
     order = np.lexsort(
         (
@@ -121,6 +134,13 @@ class _Thinned:
         self._model = model
         self._fraction = fraction
         self._seed = seed
+        plain = {
+            name: value
+            for name, value in getattr(model, "__dict__", {}).items()
+            if isinstance(value, _PLAIN)
+        }
+        # Read where outcomes are kept: this class and name say too little of which model it is.
+        self._identity = f"{type(model).__module__}.{type(model).__qualname__} {plain}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)  # onboard_many, update and config, where there are any

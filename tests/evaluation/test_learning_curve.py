@@ -1,14 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity
+from evaluation.baselines import Popularity, Random
 from evaluation.comparison import compare
 from evaluation.learning_curve import CURVE, learning_curve, thinned_rows
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.splits_cold import cold_split, semi_cold_split
+from evaluation.splits_warm import warm_folds, warm_split
 
 N_USERS, N_ITEMS = 12, 15
 
@@ -121,6 +123,45 @@ def test_a_cold_split_is_measured_among_cold_items(dataset, oracle, watched):
         models, dataset, split, fractions=(1.0,), k=2, candidates="catalogue"
     )
     assert everywhere["mean"][0] < curve["mean"][2]  # popular items come before any cold one
+
+
+def test_thin_items_and_the_auc_have_a_curve_too(dataset, oracle):
+    items = list(dataset.items["item_id"])
+    models = {"oracle": lambda: oracle(dataset)}
+    split = semi_cold_split(dataset, 2, 0.4, among=items)
+    thin = learning_curve(models, dataset, split, fractions=(0.3, 1.0), k=3, metrics=("ndcg",))
+    assert thin["mean"].tolist() == [1.0, 1.0]
+    among = learning_curve(models, dataset, split, fractions=(1.0,), k=3, candidates="thin")
+    assert among["mean"][0] == thin["mean"][1]
+    split = cold_split(dataset, 0.3)
+    auc = learning_curve(models, dataset, split, fractions=(0.3, 1.0), metrics=("item_auc",))
+    assert auc["mean"].tolist() == [1.0, 1.0]
+    assert auc["k"].isna().all()
+
+
+def test_one_fold_of_several_can_be_measured(dataset):
+    fold = warm_folds(dataset, 3)[1]
+    curve = learning_curve({"p": Popularity}, dataset, fold, fractions=(1.0,), metrics=("ndcg",))
+    alone = replace(fold, group="", fold=None)
+    same = learning_curve({"p": Popularity}, dataset, alone, fractions=(1.0,), metrics=("ndcg",))
+    assert curve["mean"][0] == same["mean"][0]
+
+
+def test_what_was_measured_is_kept_for_each_part_and_model(dataset, watched, tmp_path):
+    split = warm_split(dataset, 0.3)
+
+    def curve(model, **how):
+        return learning_curve({"m": model}, dataset, split, k=3, resume=tmp_path, **how)
+
+    first = curve(watched, fractions=(0.3, 1.0))
+    assert len(watched.fitted) == 2
+    pd.testing.assert_frame_equal(curve(watched, fractions=(0.3, 1.0)), first)
+    assert len(watched.fitted) == 2
+    curve(watched, fractions=(0.6, 1.0))
+    assert len(watched.fitted) == 3
+    curve(lambda: watched(seed=5), fractions=(1.0,))
+    assert len(watched.fitted) == 4
+    assert curve(lambda: Random(), fractions=(1.0,))["mean"][0] != first["mean"][2]
 
 
 def test_an_invalid_list_is_refused_in_a_thinned_run_too(dataset):
