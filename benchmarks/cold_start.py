@@ -30,17 +30,15 @@ from embedding import SongEncoder
 from embedding.config import EncoderConfig
 from evaluation.baselines import PopularityOracle
 from evaluation.comparison import compare
-from evaluation.model import Model, ModelFactory
+from evaluation.controls import ORACLE
+from evaluation.model import ModelFactory
 from evaluation.splits import Split, artist_groups
 from recsys.config import ContentMapConfig, FMConfig, RecommenderConfig
-from recsys.evaluating import ORACLE
-from recsys.lineup import CONTROLS, lineup
+from recsys.lineup import lineup, meanings
 
 WIDTH = 65
 WINDOWS = 5
 MODELS = ("hybrid", "content", "als+audio", "lightfm+audio", "popularity", "random")
-ALIKE = "hybrid, alike for all"
-RANKERS = 100
 
 
 class ImageHearing:
@@ -57,46 +55,6 @@ class ImageHearing:
         dummies = pd.get_dummies(self.clips.genre).astype(np.float32)
         frame = dummies.groupby(self.clips.item_id.to_numpy()).mean()
         return frame[frame.index.isin(dataset.items["item_id"])]
-
-
-class Alike:
-    """A control: a model's ranking for a hundred users on average, given to everybody."""
-
-    def __init__(self, make: ModelFactory) -> None:
-        self.make = make
-
-    def fit(self, dataset: MusicDataset) -> "Alike":
-        self.model: Model = self.make().fit(dataset)
-        users = dataset.interactions["user_id"]
-        self.seen = dataset.interactions["item_id"].groupby(users.to_numpy()).agg(set)
-        self.rankers = sorted(self.seen.index)[:: max(1, len(self.seen) // RANKERS)]
-        self.ranking: dict[tuple[str, ...] | None, pd.Series] = {}
-        self.n_items = len(dataset.items)
-        return self
-
-    def onboard_many(self, dataset: MusicDataset) -> "Alike":
-        self.model.onboard_many(dataset)
-        self.n_items += len(dataset.items)
-        return self
-
-    def recommend_many(self, user_ids, k, *, exclude_seen=True, only=None) -> pd.DataFrame:
-        key = None if only is None else tuple(only)
-        if key not in self.ranking:
-            n = self.n_items if only is None else len(only)
-            lists = self.model.recommend_many(self.rankers, n, exclude_seen=False, only=only)
-            scores = lists.groupby("item_id")["score"].mean()
-            self.ranking[key] = scores.sort_values(ascending=False, kind="stable")
-        ranking = self.ranking[key]
-        items, scores = ranking.index.to_numpy(), ranking.to_numpy()
-        tables = []
-        for user in user_ids:
-            seen = self.seen.get(user, set()) if exclude_seen else set()
-            head = [row for row in range(min(k + len(seen), len(items))) if items[row] not in seen]
-            head = head[:k]
-            ranks = np.arange(1, len(head) + 1)
-            rows = {"user_id": user, "rank": ranks, "item_id": items[head], "score": scores[head]}
-            tables.append(pd.DataFrame(rows))
-        return pd.concat(tables, ignore_index=True)
 
 
 def main() -> None:
@@ -140,11 +98,8 @@ def main() -> None:
         makers = lineup(MODELS, config, ears=ears)
         if arguments.choices:
             makers |= choices(config, ears)
-        controls = {name: CONTROLS[name] for name in makers if name in CONTROLS}
-        makers[ALIKE] = lambda make=makers["hybrid"]: Alike(make)
         makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
-        controls[ALIKE] = "the same list for everybody would do as well"
-        controls[ORACLE] = "knowing what is popular would do as well"
+        controls = meanings(makers)
         comparison = compare(makers, dataset, [split], ks=(10,), controls=controls, progress=True)
         for (_, candidates, model, metric, _), figures in comparison.values.items():
             if metric in ("ndcg", "item_auc"):

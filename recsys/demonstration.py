@@ -13,7 +13,7 @@ from datasets.demo_recordings import read_tags
 from datasets.music import MusicDataset
 from recsys.config import RecommenderConfig
 from recsys.evaluating import evaluate_dataset
-from recsys.lineup import MODELS
+from recsys.lineup import OURS
 from recsys.printing import print_frame, print_info
 from recsys.recommender import Recommender
 
@@ -49,7 +49,7 @@ def demonstrate(out: Path, config: RecommenderConfig) -> None:
             dataset,
             out / "report",
             config,
-            models=list(MODELS),
+            models=list(OURS),
             notes=[SIMULATED],
             noun="songs",
             command=f"coldtune demo --out {out} --seed {config.seed}",

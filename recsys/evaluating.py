@@ -15,20 +15,17 @@ from datasets.music import MusicDataset
 from evaluation.baselines import PopularityOracle
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import summarise
+from evaluation.controls import ORACLE
 from evaluation.report import write_report
 from evaluation.splits import Split
 from evaluation.splits_cold import cold_split
 from evaluation.splits_warm import warm_split
 from recsys import tracking
 from recsys.config import RecommenderConfig
-from recsys.lineup import CONTROLS, lineup
+from recsys.lineup import lineup, meanings
 
 if TYPE_CHECKING:
     from evaluation.genre import GenreResult
-
-
-ORACLE = "popularity oracle"
-"""A control: one order for everybody, by the listeners of the test side too."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +66,8 @@ def evaluate_dataset(
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_writable(path)  # now, and not when everything is measured
     makers = lineup(models, config, texts=texts, progress=progress)
-    controls = {name: meaning for name, meaning in CONTROLS.items() if name in makers}
     makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
-    controls[ORACLE] = "knowing what is popular would do as well"
+    controls = meanings(makers)
     splits, remarks = _splits(dataset, fraction, config.seed)
     with tracking.run("evaluation", enabled=config.tracking) as run:
         run.params(config.model_dump(mode="json"))

@@ -5,25 +5,32 @@ recording that is held out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Self
 
-import numpy as np
 import pandas as pd
 
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.baselines import Popularity, Random
+from evaluation.controls import (
+    ALONE,
+    GENRE,
+    OF_A_MODEL,
+    SAME,
+    SHUFFLED,
+    SameForEverybody,
+    control_name,
+    shuffled,
+    subject_of,
+)
 from evaluation.model import Model, ModelFactory
-from recsys.audio_side import hear, train_encoder
+from evaluation.peers import PEERS
 from recsys.config import RecommenderConfig, SourceName
+from recsys.ears import Ears, Hearing, network_ears
 from recsys.recommender import Recommender
 
-if TYPE_CHECKING:
-    from embedding import SongEncoder
-
-MODELS: Mapping[str, str] = {
+OURS: Mapping[str, str] = {
     "hybrid": "all sources fused",
     "als": "implicit ALS on plays alone",
     "lightfm": "LightFM on plays and metadata, without audio",
@@ -34,13 +41,14 @@ MODELS: Mapping[str, str] = {
     "popularity": "the items with the most listeners",
     "random": "a random order for every user",
 }
-"""Every model that can be named, and what it is."""
+"""This library's models, the ones that are compared unless others are named."""
 
-CONTROLS: Mapping[str, str] = {
-    "hybrid, shuffled audio": "the audio adds nothing: recordings dealt out at random do as well",
-    "hybrid, genre for audio": "the audio says no more than the genre label",
+MODELS: Mapping[str, str] = {
+    **OURS,
+    **{name: (peer.__doc__ or "").partition("\n")[0].rstrip(".") for name, peer in PEERS.items()},
 }
-"""Models that are there to expose a figure: what follows if the hybrid does not beat them."""
+"""Every model that can be named, and what it is; those of other libraries are tuned on plays held
+out of the training side."""
 
 _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
     "als": ("als",),
@@ -50,64 +58,13 @@ _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
     "als+audio": ("als",),
     "lightfm+audio": ("fm",),
 }
+ALIASES: Mapping[str, str] = {"popular": "popularity"}
+"""Other words for the same."""
+
 _WITHOUT_AUDIO = ("als", "lightfm", "ease")
 _WITHOUT_ONBOARDING = ("als", "ease")
-
-
-class Hearing(Protocol):
-    """What a network trained on one training side says of recordings, held-out ones included."""
-
-    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        """Index item_id, one column a dimension; the items of ``dataset`` with a recording."""
-
-    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        """The same index, one column a label of the training side: the true label as 1, else 0."""
-
-
-Ears = Callable[[MusicDataset], Hearing | None]
-"""Trains on the recordings of a training side; None where it has none."""
-
-
-@dataclass(frozen=True)
-class NetworkHearing:
-    """Hearing by a network trained on the training side's recordings."""
-
-    encoder: "SongEncoder"
-    config: RecommenderConfig
-    progress: bool
-    _heard: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        key = _recordings_digest(dataset)
-        if key not in self._heard:
-            self._heard[key] = hear(
-                dataset, self.encoder, workers=self.config.n_threads, progress=self.progress
-            ).embeddings
-        return self._heard[key]
-
-    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
-        known = self.encoder.classes_.tolist()
-        matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
-        return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
-
-
-def network_ears(config: RecommenderConfig, *, progress: bool = False) -> Ears:
-    """Trains one network for each training side, however many models ask."""
-    trained: dict[str, NetworkHearing] = {}
-
-    def listen(dataset: MusicDataset) -> NetworkHearing | None:
-        if not len(dataset.audio):
-            return None
-        key = _recordings_digest(dataset)
-        if key not in trained:
-            encoder = train_encoder(
-                dataset, config.network, workers=config.n_threads, progress=progress
-            )
-            trained[key] = NetworkHearing(encoder, config, progress)
-        return trained[key]
-
-    return listen
+HEARING = ("hybrid", "lightfm+audio", "als+audio", "content")
+"""Models that hear; the first of them that is named has its audio taken away in the controls."""
 
 
 Embed = Callable[[Hearing, MusicDataset], pd.DataFrame]
@@ -134,6 +91,10 @@ class _Entrant:
         if self._embed is not None:
             self._hearing = self._ears(dataset)
         self._recommender.fit(dataset, embeddings=self._embeddings(dataset))
+        return self
+
+    def update(self, interactions: pd.DataFrame) -> Self:
+        self._recommender.update(interactions)
         return self
 
     def recommend_many(
@@ -172,18 +133,34 @@ def lineup(
     texts: bool = False,
     progress: bool = False,
 ) -> dict[str, ModelFactory]:
-    """Factories of the named models, and of the controls where the hybrid is among them.
+    """Factories of the named models, and of the controls of the first of them that hears.
 
     ears: who hears the recordings; by default a network trained on each training side. texts:
     whether new items come with their artist, album, genre and tags, or as a recording alone.
     Raises InvalidArgumentError for a name that is not in :data:`MODELS`.
     """
+    names = [ALIASES.get(name, name) for name in names]
     listen = ears or network_ears(config, progress=progress)
     makers = {name: _maker(name, config, listen, texts) for name in names}
-    if controls and "hybrid" in makers:
-        for name, embed in zip(CONTROLS, (_shuffled(config.seed), _labels), strict=True):
-            makers[name] = _entrant(_Onboarder, config, listen, embed, texts)
+    subject = next((name for name in HEARING if name in makers), None)
+    if controls and subject is not None:
+        own = _settings(subject, config)
+        for kind, embed in ((SHUFFLED, _shuffled(config.seed)), (GENRE, _labels)):
+            name = control_name(subject, kind)
+            makers[name] = _entrant(_Onboarder, own, listen, embed, texts)
+        makers[control_name(subject, SAME)] = _same(makers[subject], config.seed)
     return makers
+
+
+def meanings(makers: Iterable[str]) -> dict[str, str]:
+    """The controls among these models, and what may be so where they are not beaten."""
+    found = {}
+    for name in makers:
+        if (subject := subject_of(name)) is not None:
+            found[name] = OF_A_MODEL[subject[1]]
+        elif name in ALONE:
+            found[name] = ALONE[name]
+    return found
 
 
 def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> ModelFactory:
@@ -191,16 +168,25 @@ def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> Mod
         return lambda: Popularity(config.seed)
     if name == "random":
         return lambda: Random(config.seed)
+    if name in PEERS:
+        return lambda: PEERS[name](config.seed, config.n_threads)
     if name not in MODELS:
         raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
-    own = config
-    if name != "hybrid":
-        # A single source has nothing to weigh, whatever the hybrid's weights are.
-        fusion = config.fusion.replace(warm=None, cold=None)
-        own = config.replace(sources=_SOURCES[name], fusion=fusion)
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
     embed = None if name in _WITHOUT_AUDIO else _heard
-    return _entrant(kind, own, ears, embed, texts)
+    return _entrant(kind, _settings(name, config), ears, embed, texts)
+
+
+def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:
+    if name == "hybrid":
+        return config
+    # A single source has nothing to weigh, whatever the hybrid's weights are.
+    fusion = config.fusion.replace(warm=None, cold=None)
+    return config.replace(sources=_SOURCES[name], fusion=fusion)
+
+
+def _same(make: ModelFactory, seed: int) -> ModelFactory:
+    return lambda: SameForEverybody(make, seed)
 
 
 def _entrant(
@@ -226,9 +212,7 @@ def _labels(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
 
 def _shuffled(seed: int) -> Embed:
     def deal(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
-        embeddings = hearing.embeddings(dataset)
-        order = np.random.default_rng(seed).permutation(len(embeddings))
-        return embeddings.iloc[order].set_axis(embeddings.index)
+        return shuffled(hearing.embeddings(dataset), seed)
 
     return deal
 
@@ -237,8 +221,3 @@ def _without_texts(dataset: MusicDataset) -> MusicDataset:
     """The same items and recordings, of which nothing is told but the id."""
     items = dataset.items.assign(**dict.fromkeys(dataset.items.columns.drop(ITEM_ID), ""))
     return MusicDataset.from_checked(items, dataset.audio, dataset.interactions, dataset.root)
-
-
-def _recordings_digest(dataset: MusicDataset) -> str:
-    """Digest of all but the plays, which a network does not see."""
-    return dataset.take_interactions(np.empty(0, np.intp)).digest()

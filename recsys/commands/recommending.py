@@ -152,7 +152,7 @@ def evaluate(
     """Measure models side by side on warm and cold items and write a report."""
     from datasets.folder import load_folder
     from recsys.evaluating import evaluate_dataset
-    from recsys.lineup import MODELS
+    from recsys.lineup import OURS
 
     try:
         ks = tuple(int(part) for part in k.split(","))
@@ -164,7 +164,7 @@ def evaluate(
         load_folder(folder),
         out,
         recommender_config(config, seed, threads, tracking, recipe),
-        models=[name.strip() for name in models.split(",")] if models else list(MODELS),
+        models=[name.strip() for name in models.split(",")] if models else list(OURS),
         ks=ks,
         fraction=fraction,
         genre_folds=folds,
