@@ -1,0 +1,45 @@
+"""The code in docs/datasets.md runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from datasets.music import MusicDataset
+from embedding import SongEncoder
+from recsys import Recommender, RecommenderConfig
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_guide_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"{PAGE.name}, block {number}", "exec"), names)
+    said = capsys.readouterr().out
+    promised = re.findall(r"^(?:print\(.*\)  )?# ([<({].*)$", "".join(blocks), re.MULTILINE)
+    assert promised == said.splitlines()
+
+    # What the page says in words: a network that learned from tagged recordings serves a
+    # recommender that learned from plays, and tagged recordings can be onboarded.
+    music, encoder = names["music"], names["encoder"]
+    assert isinstance(music, MusicDataset)
+    assert isinstance(encoder, SongEncoder)
+    known = music.drop_items(["song 6", "song 7"])
+    plays = pd.DataFrame(
+        [(f"u{user}", f"song {song}", 1) for user in range(12) for song in range(6)
+         if (user + song) % 2],
+        columns=["user_id", "item_id", "weight"],
+    )  # fmt: skip
+    played = MusicDataset(known.items, known.audio, plays, known.root)
+    config = RecommenderConfig(threads=1, tracking=False, sources=("als", "content"))
+    recommender = Recommender(config).fit(played, encoder=encoder)
+    added = recommender.onboard_many(music.take_items(["song 6", "song 7"]))
+    assert added["status"].tolist() == ["heard", "heard"]
+    assert "song 7" in recommender.recommend("u0", k=8)["item_id"].tolist()
