@@ -6,23 +6,28 @@ random moments, or in the middle of the step of a save that a test chooses.
 
 import multiprocessing
 import os
+import pickle
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
+import struct
+import subprocess
 import sys
+import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import soundfile
 
 from datasets.errors import ArtifactError
@@ -32,6 +37,8 @@ from embedding import EncoderConfig, SongEncoder
 from embedding.config import HyperImageConfig, SnippetConfig
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
+from recsys.fusion import fuse_items
+from recsys.sources.base import ItemContent
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -60,39 +67,120 @@ def answers(recommender: Recommender) -> str:
 # ---------------------------------------------------------------------- processes
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Makes processes from one that has imported everything, so that each starts at once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["recsys.recommender", "datasets.folder", "embedding.training", "embedding.extraction"]
-    )
-    return context
+class Template:
+    """A process that has imported everything and forks others: each is there within milliseconds.
+
+    It has one thread, so that a fork is safe, and is asked through a socket. A process that has
+    ended keeps its number until it is joined, so that a late kill meets nobody else.
+    """
+
+    def __init__(self) -> None:
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        code = f"import sys; sys.path[:0] = {sys.path!r}; import test_faults as own; "
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"{code}own.serve({other.fileno()})"],
+                pass_fds=[other.fileno()],
+                env=environment,
+            )
+
+    def start(self, work: Callable[..., None], *arguments: Any) -> tuple["Victim", Connection]:
+        """A process that runs ``work(say, *arguments)``, and where it says things."""
+        hear, say = multiprocessing.Pipe(duplex=False)
+        with say:
+            ask(self._socket, (work.__name__, arguments), [say.fileno()])
+        return Victim(answer(self._socket)[0], self), hear
+
+    def join(self, pid: int) -> None:
+        """Wait until a process has ended."""
+        ask(self._socket, ("join", pid))
+        answer(self._socket)
+
+    def close(self) -> None:
+        """End the template itself."""
+        self._socket.close()
+        self._process.wait()
 
 
-@contextmanager
-def process(
-    context: ForkServerContext, work: Callable[..., None], *arguments: Any
-) -> Iterator[tuple[Any, Connection]]:
-    """A process that runs ``work(say, *arguments)``, and what it says; killed in the end."""
-    hear, say = context.Pipe(duplex=False)
-    running = context.Process(target=_live, args=(say, work, *arguments))
-    running.start()
-    say.close()
-    try:
-        yield running, hear
-    finally:
-        running.kill()
-        running.join()
+class Victim:
+    """A forked process."""
+
+    def __init__(self, pid: int, template: Template) -> None:
+        self._pid: int | None = pid
+        self._template = template
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it has ended; nothing a second time."""
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGKILL)
+            self._template.join(self._pid)
+            self._pid = None
 
 
-def _live(say: Connection, work: Callable[..., None], *arguments: Any) -> None:
+def ask(to: socket.socket, message: Any, descriptors: Sequence[int] = ()) -> None:
+    content = pickle.dumps(message)
+    socket.send_fds(to, [struct.pack("!I", len(content))], descriptors)
+    to.sendall(content)
+
+
+def answer(of: socket.socket) -> tuple[Any, list[int]]:
+    """A message and its descriptors. Raises EOFError at the end."""
+    head, descriptors, _, _ = socket.recv_fds(of, 4, 1, socket.MSG_WAITALL)
+    if not head:
+        raise EOFError
+    (length,) = struct.unpack("!I", head)
+    return pickle.loads(of.recv(length, socket.MSG_WAITALL)), descriptors
+
+
+def serve(descriptor: int) -> None:
+    """The template's life: fork who is asked for, and wait for who is to be joined."""
+    with socket.socket(fileno=descriptor) as asked:
+        while True:
+            try:
+                (name, arguments), descriptors = answer(asked)
+            except EOFError:
+                return
+            if name == "join":
+                os.waitpid(arguments, 0)
+                ask(asked, None)
+                continue
+            pid = os.fork()
+            if pid == 0:
+                asked.close()
+                _live(Connection(descriptors[0]), globals()[name], *arguments)
+            os.close(descriptors[0])
+            ask(asked, pid)
+
+
+def _live(say: Connection, work: Callable[..., None], *arguments: Any) -> NoReturn:
     os.fsync = lambda _handle: None  # what a process that is killed has written is not lost
     try:
         work(say, *arguments)
     except BaseException as error:
         say.send(error)
-        raise
+        os._exit(1)
+    os._exit(0)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Template]:
+    template = Template()
+    yield template
+    template.close()
+
+
+@contextmanager
+def process(
+    template: Template, work: Callable[..., None], *arguments: Any
+) -> Iterator[tuple[Victim, Connection]]:
+    """A process that runs ``work(say, *arguments)``, and what it says; killed in the end."""
+    victim, hear = template.start(work, *arguments)
+    try:
+        with hear:
+            yield victim, hear
+    finally:
+        victim.kill()
 
 
 def said(hear: Connection, seconds: float = 0) -> list[Any]:
@@ -146,7 +234,7 @@ def save_by_turns(say: Connection, sources: list[Path], target: Path) -> None:
 
 @pytest.mark.parametrize("attempt", range(6))
 def test_killed_while_saving_at_any_moment(
-    processes: ForkServerContext,
+    processes: Template,
     two: dict[str, tuple[Path, str]],
     tmp_path: Path,
     attempt: int,
@@ -159,7 +247,6 @@ def test_killed_while_saving_at_any_moment(
         assert said(hear, 60) == ["ready"]
         time.sleep(float(np.random.default_rng(attempt).uniform(0, 0.6)))
         victim.kill()
-        victim.join()
         done = said(hear)
     last = done[-1] if done else 1
     # What was acknowledged last, or what was to come next.
@@ -192,7 +279,7 @@ def save_and_die(say: Connection, source: Path, target: Path, step: int) -> None
 
 
 def test_killed_before_any_step_of_a_save(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     def attempt(step: int) -> tuple[str, list[Any]]:
         target = tmp_path / f"step-{step}"
@@ -224,7 +311,7 @@ def load_over_and_over(say: Connection, target: Path, right: list[str]) -> None:
 
 
 def test_loading_while_another_process_saves(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     target = tmp_path / "model"
     shutil.copytree(two["old"][0], target)
@@ -261,7 +348,7 @@ def onboard_forever(say: Connection, folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("attempt", range(6))
 def test_killed_while_onboarding(
-    processes: ForkServerContext,
+    processes: Template,
     two: dict[str, tuple[Path, str]],
     tmp_path: Path,
     attempt: int,
@@ -273,7 +360,6 @@ def test_killed_while_onboarding(
             assert said(hear, 60) == ["ready"]
             time.sleep(float(np.random.default_rng([attempt, life]).uniform(0.0, 0.25)))
             victim.kill()
-            victim.join()
             acknowledged += said(hear)
     recommender = Recommender.load(folder)
     names = [song.item_id for song in recommender._library.catalog.onboarded()]  # type: ignore
@@ -288,7 +374,7 @@ def test_killed_while_onboarding(
 
 
 def test_a_killed_batch_is_there_as_a_whole_or_not_at_all(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
     counts = []
@@ -297,7 +383,6 @@ def test_a_killed_batch_is_there_as_a_whole_or_not_at_all(
             assert said(hear, 60) == ["ready"]
             time.sleep(0.03 * attempt)
             victim.kill()
-            victim.join()
             counts += said(hear)
         onboarded = Recommender.load(folder).info["onboarded"]
         assert onboarded % 40 == 0
@@ -326,7 +411,7 @@ def onboard_some(say: Connection, folder: Path, name: str, count: int) -> None:
 
 
 def test_two_processes_onboarding_at_once(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
     count = 12
@@ -348,7 +433,7 @@ def test_two_processes_onboarding_at_once(
 
 
 def test_onboarding_into_a_model_that_was_replaced(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
     opened = Recommender.load(folder)
@@ -432,7 +517,7 @@ def settled(cache: Path) -> dict[Path, bytes]:
 
 
 def test_killed_while_fitting(
-    processes: ForkServerContext, songs: Path, tmp_path: Path, two: dict[str, tuple[Path, str]]
+    processes: Template, songs: Path, tmp_path: Path, two: dict[str, tuple[Path, str]]
 ) -> None:
     """Killed again and again, a fit that is run again gets further, and ends the same."""
     cache, folder = tmp_path / "cache", tmp_path / "model"
@@ -452,7 +537,6 @@ def test_killed_while_fitting(
             assert said(hear, 60) == ["ready"]
             time.sleep(whole * (0.35 + 0.2 * attempt))
             victim.kill()
-            victim.join()
             finished = wanted in said(hear)
         after = settled(cache)
         assert before.keys() <= after.keys()
@@ -476,18 +560,49 @@ def test_killed_while_fitting(
 # ---------------------------------------------------------------------- at random moments
 
 PLAYED = ["item-1", "item-2", "cold-80", "cold-81"]
+KINDS = {"o": 50, "u": 50, "ous": 50, "our": 50}
+"""What processes do by turns (onboard, update, save, rebuild), and how many of them are killed."""
+
+
+@pytest.fixture(scope="module")
+def indexed(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with an index on the disk, which rebuilding builds anew."""
+    dataset, embeddings = tastes
+    config = SMALL.replace(retrieval={"method": "annoy", "n_trees": 4, "search_k": 1000})
+    folder = tmp_path_factory.mktemp("indexed") / "model"
+    Recommender(config).fit(dataset, embeddings=embeddings).save(folder)
+    return folder
+
+
+@pytest.fixture
+def quick_disk() -> Iterator[Path]:
+    """A folder in memory where there is one: a killed process loses nothing there either."""
+    shared = Path("/dev/shm")
+    place = shared if os.access(shared, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="coldtune-test-", dir=place) as folder:
+        yield Path(folder)
+
+
+def late_song(name: str) -> dict[str, Any]:
+    """What is onboarded under a name: a long text, so that a transaction touches many pages."""
+    return {
+        "embedding": vector(zlib.crc32(name.encode())),
+        "item_id": name,
+        "title": f"{name} " * 900,
+        "tags": {"mood": name},
+    }
 
 
 def change_forever(say: Connection, folder: Path, life: int, kinds: str) -> None:
     """Onboard, update, save and rebuild by turns; say what is done, and only then."""
     recommender = Recommender.load(folder)
     say.send(("ready", -1))
-    number = 0
+    number = life % len(kinds)  # so that each kind is at times the first one
     while True:
         kind = kinds[number % len(kinds)]
         name = f"{life}-{number}"
         if kind == "o":
-            recommender.onboard(embedding=vector(number), item_id=f"late-{name}", title="x" * 9_000)
+            recommender.onboard(**late_song(f"late-{name}"))
         elif kind == "u":
             # A batch of several plays, of which none may be there alone.
             rows = [(f"new-{name}", item, 1.0) for item in PLAYED]
@@ -500,39 +615,91 @@ def change_forever(say: Connection, folder: Path, life: int, kinds: str) -> None
         number += 1
 
 
-@pytest.mark.parametrize("kinds", ["o", "u", "ous", "our"])
+def late_items(recommender: Recommender) -> set[str]:
+    """Items that were onboarded, each of them whole: in its row, in the database, in searches."""
+    library = recommender._fitted()
+    rows = np.setdiff1d(np.arange(len(library.searcher)), library.retired)
+    ids = {str(name): int(row) for name, row in zip(library.ids(rows), rows, strict=True)}
+    assert len(ids) == len(rows)
+    late = {name: row for name, row in ids.items() if name.startswith("late-")}
+    stored = {song.item_id: song for song in library.catalog.songs()}
+    assert set(stored) == set(ids)
+    names, at = list(late), np.array(list(late.values()), np.intp)
+    songs = [late_song(name) for name in names]
+    wanted = np.array([song["embedding"] for song in songs]).reshape(len(names), 8)
+    embeddings, known = library.embeddings(at)
+    assert known.all()
+    np.testing.assert_array_equal(embeddings, wanted)
+    assert library.texts("title", at).tolist() == [song["title"] for song in songs]
+    for name, song in zip(names, songs, strict=True):
+        assert stored[name].title == song["title"]
+        assert stored[name].tags == song["tags"]
+        np.testing.assert_array_equal(stored[name].embedding, song["embedding"])
+    # The vector of an item that nobody has played is what the sources make of its content.
+    content = ItemContent(
+        embeddings,
+        np.ones(len(names), bool),
+        sp.csr_matrix((len(names), len(library.state.vocabulary.values)), dtype=np.float32),
+    )
+    parts = {name: source.item_vectors(content) for name, source in library.state.sources.items()}
+    fused = fuse_items(library.state.blocks, parts, np.ones(len(names), bool))
+    np.testing.assert_allclose(library.searcher.vectors(at), fused, rtol=1e-4, atol=1e-5)
+    if names:
+        found = recommender.recommend("user-1", len(names), only=names)
+        assert set(found["item_id"]) == set(names)
+        assert found["cold"].all()
+    return set(names)
+
+
+def late_users(recommender: Recommender) -> set[str]:
+    """Users who came by an update, each with all of its plays."""
+    library = recommender._fitted()
+    users = [str(user) for user in library.user_ids if str(user).startswith("new-")]
+    assert len(set(users)) == len(users)
+    played = set(library.rows(PLAYED).tolist())
+    rows = library.user_rows(users)
+    for row in rows.tolist():
+        assert set(library.seen(row).tolist()) == played
+    assert library.user_vectors(rows).any(axis=1).all()
+    return set(users)
+
+
+@pytest.mark.parametrize("kinds", KINDS)
 def test_killed_at_any_moment_of_a_change(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path, kinds: str
+    processes: Template, indexed: Path, quick_disk: Path, kinds: str
 ) -> None:
-    folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
-    onboarded: set[str] = set()
-    updated: set[str] = set()
+    """The model opens after every kill; no acknowledged change is lost, none is half there."""
+    assert sum(KINDS.values()) == 200
+    folder = Path(shutil.copytree(indexed, quick_disk / "model"))
+    items: set[str] = set()
+    users: set[str] = set()
+    at_work = 0
     rng = np.random.default_rng(len(kinds) + ord(kinds[-1]))
-    for life in range(50):  # 200 with all kinds
+    for life in range(KINDS[kinds]):  # each process opens what the one before it left behind
         with process(processes, change_forever, folder, life, kinds) as (victim, hear):
-            assert said(hear, 60) != []
-            time.sleep(float(rng.uniform(0, 0.05)))
+            # Some changes are done, however slow the machine; then a moment of the next one.
+            finished = int(rng.integers(len(kinds) + 1))
+            messages: list[Any] = []
+            while len(messages) < 1 + finished:
+                messages += said(hear, 60)
+            time.sleep(float(rng.uniform(0, 0.04)))
             victim.kill()
-            victim.join()
-            done = said(hear)
-        last = max((number for _, number in done), default=-1)
-        onboarded |= {f"late-{life}-{n}" for n in range(last + 1) if kinds[n % len(kinds)] == "o"}
-        updated |= {f"new-{life}-{n}" for n in range(last + 1) if kinds[n % len(kinds)] == "u"}
-        if life % 10 < 9:  # each process opens what the one before it left behind
-            continue
-        library = Recommender.load(folder)._library
-        assert library is not None
-        assert (library.rows(sorted(onboarded)) >= 0).all()
-        users = [str(user) for user in library.user_ids if str(user).startswith("new-")]
-        assert updated <= set(users)
-        assert len(set(users) - updated) <= life + 1
-        played = set(library.rows(PLAYED).tolist())
-        for row in library.user_rows(users).tolist():
-            assert set(library.seen(row).tolist()) == played
-    if "o" in kinds:
-        assert onboarded
-    if "u" in kinds:
-        assert updated
+            done = (messages + said(hear))[1:]
+        at_work += not done
+        told = {kind: [f"{life}-{n}" for own, n in done if own == kind] for kind in "ou"}
+        recommender = Recommender.load(folder)
+        items_now, users_now = late_items(recommender), late_users(recommender)
+        # All there was, all that was acknowledged, and at most what was being done.
+        for before, now, own in (
+            (items, items_now, {f"late-{name}" for name in told["o"]}),
+            (users, users_now, {f"new-{name}" for name in told["u"]}),
+        ):
+            assert before | own <= now
+            assert len(now - before - own) <= 1
+        items, users = items_now, users_now
+    assert items or "o" not in kinds
+    assert users or "u" not in kinds
+    assert at_work  # some were killed in the midst of the first thing they did
 
 
 # ---------------------------------------------------------------------- a full disk
@@ -564,7 +731,7 @@ def fill_the_disk(say: Connection, folder: Path, kind: str, room: int) -> None:
 
 @pytest.mark.parametrize("kind", ["onboard", "update", "remove", "save", "rebuild"])
 def test_a_full_disk_refuses_a_change_and_keeps_the_model(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path, kind: str
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path, kind: str
 ) -> None:
     folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
     size = next(folder.glob("g-*/catalog.sqlite")).stat().st_size
@@ -591,7 +758,7 @@ def update_some(say: Connection, folder: Path, name: str, count: int) -> None:
 
 
 def test_two_processes_updating_at_once_and_a_reader(
-    processes: ForkServerContext, two: dict[str, tuple[Path, str]], tmp_path: Path
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
     reader, count = Recommender.load(folder), 8
