@@ -82,7 +82,8 @@ def time_split(
     the split's cold items: they are not in training and reach a model by ``onboard_many``. Tested
     are the users who have played something before, and their plays of items that they had not
     played before; what they play again is on neither side. Rows of weight 0 are no listening;
-    they are never tested.
+    they are never tested. An item is new by its own plays, even if its artist or its recording
+    was known before.
 
     Raises InvalidArgumentError for a fraction or a moment that is none, and
     :class:`~datasets.errors.EvaluationError` where interactions have no time or a side is empty.
