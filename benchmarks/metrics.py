@@ -1,0 +1,346 @@
+"""All ranking metrics of many users' lists: time beside RecTools and ranx, figures compared first.
+
+    python benchmarks/metrics.py
+    ... --python-rectools ENV/bin/python --python-ranx ENV/bin/python
+
+Each library runs in an environment of its own; without the two options, environments are made by
+`python -m venv` and pip in --folder (a temporary one by default) and kept there. Every library
+reads the same Parquet files into the frames that its version of pandas makes of them, which is not
+timed; from there to the metrics everything is: encoding of ids, checks, conversion. One thread, a
+process for each library and k, a warm-up first (ranx compiles in it, on the lists of 1,000 users),
+then the median of `--repetitions`, or of as many as a minute allows.
+
+The lists are made up: `--users` users, `--items` items drawn by a popularity that falls like a
+charts' (1 / (place + 50) ** 0.9), 30 training and 1 to 10 test items each; every test item is put
+into the list with a chance of 1/4. So nobody has more than k test items, and the definitions of
+MAP agree, which otherwise they do not (RecTools and ranx divide by all relevant items, we by what
+a list of k can hold). RecTools' nDCG is asked to divide by the achievable; its lists are not
+checked for items that come twice or are in training, nor are ranx's.
+
+Beside accuracy, RecTools has no lift, but the mean popularity of lists (ARP), which ours follows
+from; no calibration and no Gini. Its diversity is by pairs in a frame and does not fit into memory
+for lists of 100. Its serendipity ranks items by their distinct numbers of listeners, so that of
+20,000 items the last may have rank 300; ours by how many are more popular. Both are shown.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGES = {"rectools": ["rectools", "pyarrow<24"], "ranx": ["ranx", "pyarrow"]}
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+RANKING = ("precision", "recall", "hit", "ndcg", "map", "mrr")
+BESIDE = ("coverage", "novelty", "mean popularity", "artist diversity")
+PATIENCE = 60.0
+"""Seconds after which a step is not repeated again."""
+DIVERSITY_UP_TO = 10
+"""Longest lists that RecTools' diversity is asked for."""
+
+
+def main() -> None:
+    """Make the lists, run each library, compare the figures and print the times."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--k", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--python-rectools", type=Path)
+    parser.add_argument("--python-ranx", type=Path)
+    parser.add_argument("--folder", type=Path, help="where environments are made and kept")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        pythons = {
+            "coldtune": Path(sys.executable),
+            "rectools": arguments.python_rectools or environment(folder, "rectools"),
+            "ranx": arguments.python_ranx or environment(folder, "ranx"),
+        }
+        make_lists(Path(temporary), arguments)
+        for k in arguments.k:
+            answers = {
+                name: ask(python, name, k, Path(temporary), arguments)
+                for name, python in pythons.items()
+            }
+            print(f"\n{arguments.users:,} users, {arguments.items:,} items, k = {k}")
+            compare(answers)
+            print_times({name: times for name, (times, _) in answers.items()})
+
+
+def environment(folder: Path, name: str) -> Path:
+    """The Python of an environment with a library, made if it is not there."""
+    python = folder / name / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder / name], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES[name]], check=True)
+    return python
+
+
+def ask(
+    python: Path, name: str, k: int, data: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Seconds of each step, and values by user, of a library in a process of its own."""
+    given = {"k": k, "repetitions": arguments.repetitions, "folder": data, "worker": name}
+    options = [text for option, value in given.items() for text in (f"--{option}", str(value))]
+    one = {f"{library}_NUM_THREADS": "1" for library in THREADS}
+    subprocess.run(
+        [python, "-W", "ignore", __file__, *options],
+        check=True,
+        env={**os.environ, **one, "PYTHONPATH": str(REPOSITORY) if name == "coldtune" else ""},
+    )
+    return json.loads((data / "times.json").read_text()), dict(np.load(data / "values.npz"))
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Measure one library in this process; times and values go to files in the folder."""
+    import pyarrow
+
+    pyarrow.set_cpu_count(1)
+    (k,), folder = arguments.k, arguments.folder
+    frames = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    frames["lists"] = frames[f"lists{k}"]
+    times: dict[str, float] = {}
+    values: dict[str, Any] = {}
+
+    def timed(step: str, call: Callable[[], Any], warm: bool = False) -> Any:
+        if not warm:
+            call()
+        seconds: list[float] = []
+        while len(seconds) < arguments.repetitions and sum(seconds) < PATIENCE:
+            start = time.perf_counter()
+            result = call()
+            seconds.append(time.perf_counter() - start)
+        times[step] = median(seconds)
+        return result
+
+    WORKERS[arguments.worker](frames, k, timed, values)
+    (folder / "times.json").write_text(json.dumps(times))
+    np.savez(folder / "values.npz", **values)
+
+
+Timed = Callable[..., Any]
+Frames = dict[str, pd.DataFrame]
+
+
+def coldtune(frames: Frames, k: int, timed: Timed, values: dict[str, Any]) -> None:
+    """Ours: the six metrics, then those beside accuracy."""
+    from datasets.music import MusicDataset
+    from evaluation.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS
+    from evaluation.item_facts import item_facts
+    from evaluation.judging import Judge
+    from evaluation.metrics import ranking_metrics
+
+    test, train, lists, items = (frames[name] for name in ("test", "train", "lists", "items"))
+
+    def judge(seen: pd.DataFrame | None = None) -> Judge:
+        return Judge(test["user_id"].unique(), items["item_id"], test, seen)
+
+    found = timed("lists to values", lambda: ranking_metrics(judge().hits(lists, k), [k]))
+    ready = judge()
+    timed("lists to values, judge ready", lambda: ranking_metrics(ready.hits(lists, k), [k]))
+    timed(
+        "lists to values, checked against training",
+        lambda: ranking_metrics(judge(train).hits(lists, k), [k]),
+    )
+    objects = lists.astype({"user_id": object, "item_id": object})
+    timed(
+        "lists to values, columns of objects",
+        lambda: ranking_metrics(judge().hits(objects, k), [k]),
+    )
+    order = np.argsort(ready.users)
+    values |= {name: value[order] for (name, _), value in found.items()}
+
+    table = items.assign(title="", album="", genre="")
+    training = MusicDataset(table, None, train.assign(weight=1.0))
+
+    def all_beside() -> None:
+        hits, facts = judge().hits(lists, k), item_facts(ready.items, training, ready.users)
+        for name in ("novelty", "popularity_lift", "serendipity"):
+            LIST_METRICS[name](hits, k, facts)
+        CATALOGUE_METRICS["coverage"](hits, k, facts)
+
+    timed("four beside accuracy, from lists", all_beside)
+    facts = timed("facts of items", lambda: item_facts(ready.items, training, ready.users))
+    hits = ready.hits(lists, k)
+    beside = {
+        name: timed(name.replace("_", " "), lambda metric=metric: metric(hits, k, facts))
+        for name, metric in {**LIST_METRICS, **CATALOGUE_METRICS}.items()
+        if name not in ("embedding_diversity", "miscalibration")
+    }
+    values |= {name: beside[name][order] for name in ("novelty", "serendipity")}
+    values["artist diversity"] = beside["artist_diversity"][order]
+    mean = (beside["popularity_lift"] + 1) * facts.history_popularity * facts.n_users_training
+    values |= {"mean popularity": mean[order], "coverage": beside["coverage"].mean()}
+
+
+def rectools(frames: Frames, k: int, timed: Timed, values: dict[str, Any]) -> None:
+    """RecTools' means of all six at once, which shares their merge; then those beside accuracy."""
+    from rectools import metrics as m
+    from rectools.metrics.distances import PairwiseHammingDistanceCalculator
+
+    test, train, lists, items = (frames[name] for name in ("test", "train", "lists", "items"))
+    ranking = {
+        "precision": m.Precision(k=k),
+        "recall": m.Recall(k=k),
+        "hit": m.HitRate(k=k),
+        "ndcg": m.NDCG(k=k, divide_by_achievable=True),
+        "map": m.MAP(k=k),
+        "mrr": m.MRR(k=k),
+    }
+    timed("lists to values", lambda: m.calc_metrics(ranking, lists, test))
+    values |= {
+        name: metric.calc_per_user(lists, test).sort_index() for name, metric in ranking.items()
+    }
+    whole = [
+        frame.assign(**{c: frame[c].str[2:].astype(int) for c in ("user_id", "item_id")})
+        for frame in (lists, test)
+    ]
+    timed("lists to values, ids whole numbers", lambda: m.calc_metrics(ranking, *whole))
+
+    catalogue = items["item_id"].to_numpy()
+    beside = {
+        "novelty": (m.MeanInvUserFreq(k=k), (train,)),
+        "mean popularity": (m.AvgRecPopularity(k=k), (train,)),
+        "serendipity": (m.Serendipity(k=k), (test, train, catalogue)),
+    }
+    coverage = m.CatalogCoverage(k=k, normalize=True)
+    four = {name: metric for name, (metric, _) in beside.items()} | {"coverage": coverage}
+    timed(
+        "four beside accuracy, from lists",
+        lambda: m.calc_metrics(four, lists, test, train, catalogue),
+    )
+    values |= {
+        name: metric.calc_per_user(lists, *given).sort_index()
+        for name, (metric, given) in beside.items()
+    }
+    values["coverage"] = coverage.calc(lists, catalogue)
+    if k <= DIVERSITY_UP_TO:
+        artist = items.set_index("item_id")[["artist"]].apply(lambda names: names.factorize()[0])
+        diversity = m.IntraListDiversity(
+            k=k, distance_calculator=PairwiseHammingDistanceCalculator(artist)
+        )
+        found = timed("artist diversity", lambda: diversity.calc_per_user(lists), warm=True)
+        values["artist diversity"] = found.sort_index()
+
+
+def ranx(frames: Frames, k: int, timed: Timed, values: dict[str, Any]) -> None:
+    """ranx: from frames to its own Qrels and Run, and from those to values of all six."""
+    from ranx import Qrels, Run, evaluate
+
+    text = {"user_id": object, "item_id": object}  # what it wants of a frame
+    test = frames["test"].astype(text).assign(score=1)
+    lists = frames["lists"].astype(text)
+    columns = {"q_id_col": "user_id", "doc_id_col": "item_id", "score_col": "score"}
+    theirs = dict(zip(RANKING, RANKING, strict=True)) | {"hit": "hit_rate"}
+    names = [f"{theirs[name]}@{k}" for name in RANKING]
+
+    def convert(users: Any) -> tuple[Any, Any]:
+        wanted, given = (
+            frame if users is None else frame[frame["user_id"].isin(users)]
+            for frame in (test, lists)
+        )
+        return Qrels.from_df(wanted, **columns), Run.from_df(given, **columns)
+
+    def measure(qrels: Any, run: Any) -> Any:
+        return evaluate(qrels, run, names, return_mean=False, threads=1, save_results_in_run=False)
+
+    measure(*convert(test["user_id"].unique()[:1000]))
+    qrels, run = timed("conversion", lambda: convert(None), warm=True)
+    found = timed("metrics alone", lambda: measure(qrels, run))
+    values |= {name: found[f"{theirs[name]}@{k}"] for name in RANKING}
+
+
+WORKERS = {"coldtune": coldtune, "rectools": rectools, "ranx": ranx}
+
+
+def compare(answers: dict[str, tuple[dict[str, float], dict[str, np.ndarray]]]) -> None:
+    """Print means; raise unless every user's values agree to 1e-9."""
+    ours = answers["coldtune"][1]
+    for name in (*RANKING, *BESIDE):
+        for library in ("rectools", "ranx"):
+            if name in (theirs := answers[library][1]):
+                np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9)
+    figures = ", ".join(f"{name} {ours[name].mean():.6f}" for name in (*RANKING, *BESIDE))
+    print(f"equal for every user to 1e-9: {figures}")
+    theirs = answers["rectools"][1]["serendipity"].mean()
+    print(f"defined differently: serendipity {ours['serendipity'].mean():.6f}, theirs {theirs:.6f}")
+
+
+def print_times(times: dict[str, dict[str, float]]) -> None:
+    """A line for each step: seconds, and how many times ours takes."""
+    ranx = times["ranx"]
+    ranx["lists to values"] = ranx["conversion"] + ranx["metrics alone"]
+    whole = times["coldtune"]["lists to values"]
+    for library, steps in times.items():
+        for step, seconds in steps.items():
+            ours = times["coldtune"].get(step, whole)
+            ratio = "" if library == "coldtune" else f"  {seconds / ours:7.1f} times ours"
+            print(f"{library:>9}  {step:42} {seconds:8.3f} s{ratio}")
+
+
+def make_lists(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write train, test, items and lists of every k as Parquet; ids are text."""
+    rng = np.random.default_rng(arguments.seed)
+    n_users, n_items, longest = arguments.users, arguments.items, max(arguments.k)
+    share = np.cumsum(1.0 / (np.arange(n_items) + 50) ** 0.9)
+    parts = []
+    for start in range(0, n_users, 10_000):
+        shape = (min(10_000, n_users - start), 4 * (longest + 40))
+        parts.append(
+            first_distinct(np.searchsorted(share, rng.random(shape) * share[-1]), longest + 40)
+        )
+    drawn = np.concatenate(parts)
+    train, test, listed = np.split(drawn, [30, 40], axis=1)
+    tested = np.arange(10) < rng.integers(1, 11, (n_users, 1))
+    place = np.argsort(rng.random((n_users, longest)), axis=1)[:, :10]
+    user, number = np.nonzero(tested & (rng.random(tested.shape) < 0.25))
+    listed[user, place[user, number]] = test[user, number]
+
+    users = np.char.mod("u-%07d", rng.permutation(n_users))
+    items = np.char.mod("i-%07d", rng.permutation(n_items))
+
+    def write(name: str, codes: np.ndarray, kept: Any = slice(None), **columns: Any) -> None:
+        owner = np.repeat(users, codes.shape[1])
+        frame = pd.DataFrame({"user_id": owner, "item_id": items[codes.ravel()], **columns})
+        frame[kept].to_parquet(folder / f"{name}.parquet", index=False)
+
+    write("train", train)
+    write("test", test, tested.ravel())
+    for k in arguments.k:
+        rank = np.tile(np.arange(1, k + 1), n_users)
+        write(f"lists{k}", listed[:, :k], rank=rank, score=1.0 / rank)
+    artists = [f"artist {n % (n_items // 8)}" for n in range(n_items)]
+    pd.DataFrame({"item_id": items, "artist": artists}).to_parquet(folder / "items.parquet")
+
+
+def first_distinct(drawn: np.ndarray, n: int) -> np.ndarray:
+    """The first ``n`` distinct values of every row."""
+    order = np.argsort(drawn, axis=1, kind="stable")
+    ordered = np.take_along_axis(drawn, order, axis=1)
+    again = np.zeros(drawn.shape, bool)
+    np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    if ((~again).sum(axis=1) < n).any():
+        raise SystemExit("too few items for so long lists")
+    return np.take_along_axis(drawn, np.argsort(again, axis=1, kind="stable")[:, :n], axis=1)
+
+
+if __name__ == "__main__":
+    main()
