@@ -5,6 +5,7 @@ from the start.
 """
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -115,11 +116,19 @@ class _Resuming:
             done = have if going_on else 0
             length = answer.headers.get("Content-Length")
             total = done + int(length) if length else self._size
+            self._check_space(total, have)
             write_text(self._version, _version_of(answer.headers))
             with self._part.open("ab" if going_on else "wb") as stream:
                 self._copy(answer, stream, done, total)
         if length and self._have() != total:
             raise _ShortError(f"{self._have():,} of {total:,} bytes came")
+
+    def _check_space(self, total: int | None, have: int) -> None:
+        free = shutil.disk_usage(self._part.parent).free
+        if total is not None and total - have > free:
+            raise DataError(
+                f"{self._part.parent} has {free:,} bytes free; {total - have:,} more are needed"
+            )
 
     def _copy(self, answer: Any, stream: Any, done: int, total: int | None) -> None:
         title = self._part.name.removeprefix(".").removesuffix(".part")

@@ -103,15 +103,24 @@ def _read_index(path: Path) -> dict[str, tuple[str, str]]:
         )
         return {}
     found = {}
-    for number, line in lines(path):
+    for number, line in lines(path, _encoding(path)):
         if not line.strip() or line.startswith("#"):
             continue
-        parts = [part.strip() for part in line.split(":::")]
+        parts = [part.strip() for part in line.split(":::", 2)]
         clip = _CLIP.search(parts[0])
         if len(parts) != 3 or clip is None:
             raise DataError(f"{path}, line {number}: 'clip ::: artist ::: title' is expected")
         found[clip[1]] = (parts[1], parts[2])
     return found
+
+
+def _encoding(path: Path) -> str:
+    """Copies of the index go round in more than one; a small file, so it is just tried."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
 
 
 def _read_splits(source: Path) -> dict[str, str]:

@@ -4,11 +4,14 @@ Each set is a module with a ``DATASET`` of the class below; ``public_list`` name
 """
 
 import fcntl
+import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +25,8 @@ from datasets.music import MusicDataset
 
 ABOUT_FILE: Final = "about.json"
 """Written into a converted folder last of all: what it is, its licence, how to cite it."""
+
+logger = logging.getLogger("coldtune")
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,9 @@ def fetch(
         dataset: which one; ``public_list.public_dataset(name)`` finds it by its name.
         folder: where the converted set goes: a new or empty folder, or one that holds this set;
             None is ``public/NAME`` in the cache (``COLDTUNE_CACHE``).
-        source: a folder that holds the published files already; nothing is downloaded then.
-            Needed where the files must be asked for.
+        source: a folder that holds the published files already, packed or unpacked; nothing is
+            downloaded then. Needed where the files must be asked for. A file that is not the
+            published one, by its checksum, is used with a warning.
         accept_licence: whether you accept the terms, which are shown before the first download;
             a function is given the data set and answers. What was accepted once is remembered
             for as long as the terms stay the same.
@@ -108,15 +114,22 @@ def fetch(
     """
     target = cache_folder() / "public" / dataset.name if folder is None else Path(folder)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (target.parent / f".{target.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into each other's files
+        with _alone(target):
             if not _converted(dataset, target):
                 files = _files(dataset, source, accept_licence, progress)
-                _convert(dataset, files, target, progress)
+                return _convert(dataset, files, target, progress)
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error}") from None
+        raise DataError(f"{target} cannot be made: {error}") from None
     return load_folder(target)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until nobody else makes ``folder``: two at once would write into each other's files."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _converted(dataset: PublicDataset, target: Path) -> bool:
@@ -145,16 +158,32 @@ def _files(
         found = Path(source)
         if not found.is_dir():
             raise DataError(f"{found} is not a folder")
+        _compare(dataset, found)
         return found
     if not dataset.files:
         raise InvalidArgumentError(
             f"{dataset.name} must be asked for. {dataset.by_hand} Then give the folder as source"
         )
     downloads = cache_folder() / "downloads" / dataset.name
-    _ask(dataset, downloads / "terms-accepted.txt", accept_licence)
-    for file in dataset.files:
-        download(file.url, downloads / file.name, file.checksum, size=file.size, progress=progress)
+    with _alone(downloads):
+        _ask(dataset, downloads / "terms-accepted.txt", accept_licence)
+        for file in dataset.files:
+            path = downloads / file.name
+            download(file.url, path, file.checksum, size=file.size, progress=progress)
     return downloads
+
+
+def _compare(dataset: PublicDataset, source: Path) -> None:
+    """Say which of a user's own files are not those that were published; they are used all the
+    same, as a collection that was packed again has the same content."""
+    for file in dataset.files:
+        kind, _, digest = file.checksum.partition(":")
+        path = source / file.name
+        if digest and path.is_file():
+            with path.open("rb") as stream:
+                found = hashlib.file_digest(stream, kind).hexdigest()
+            if found != digest:
+                logger.warning("%s is another file than was published: its %s differs", path, kind)
 
 
 def _ask(dataset: PublicDataset, record: Path, accept_licence: Consent) -> None:
@@ -171,13 +200,14 @@ def _ask(dataset: PublicDataset, record: Path, accept_licence: Consent) -> None:
     write_text(record, terms)
 
 
-def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) -> None:
+def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) -> MusicDataset:
     """Convert in a folder beside ``target``, which is kept if interrupted, and rename that."""
     partial = target.with_name(f".{target.name}.{dataset.name}-{dataset.version}.partial")
     partial.mkdir(exist_ok=True)
     try:
         with showing_progress(progress):
             dataset.convert(files, partial)
+        music = load_folder(partial)
     except ColdtuneError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -191,6 +221,10 @@ def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) 
         "files": [{"name": file.name, "url": file.url} for file in dataset.files],
     }
     write_text(partial / ABOUT_FILE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    if target.exists():  # empty, or what an older version of the converter made
-        shutil.rmtree(target)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():  # what an older version of the converter made, or an empty folder
+        target.rename(old)
     partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return MusicDataset.from_checked(music.items, music.audio, music.interactions, target)

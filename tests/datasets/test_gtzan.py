@@ -94,6 +94,13 @@ def test_lists_that_number_the_clips(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_an_index_in_latin_1(tmp_path: Path) -> None:
+    source = publish(tmp_path / "published")
+    (source / "GTZANindex.txt").write_bytes("pop.00000.wav ::: Björk ::: Jóga\n".encode("latin-1"))
+    rows = converted(source, tmp_path / "out").items.set_index("item_id")
+    assert rows.loc["pop.00000", ["artist", "title"]].tolist() == ["Björk", "Jóga"]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "problem"),
     [

@@ -6,6 +6,7 @@ test wants that, breaks them.
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -327,16 +328,26 @@ def test_a_newer_converter_converts_again(dataset: PublicDataset, server: Server
     second = fetch(replace(dataset, convert=shout, version=2), progress=False)
     assert second.items["title"].tolist() == ["ALPHA"]
     assert second.root == first.root
+    assert first.root is not None
     assert len(server.asked) == 1
+    assert names_in(first.root) == ["about.json", "interactions.csv", "items.csv"]
+    assert names_in(first.root.parent) == [".toy.lock", "toy"]
 
 
-def test_files_at_hand(dataset: PublicDataset, server: Server, tmp_path: Path) -> None:
+def test_files_at_hand(
+    dataset: PublicDataset, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = tmp_path / "mine"
     source.mkdir()
     (source / "list.txt").write_bytes(LIST)
     music = fetch(dataset, tmp_path / "out", source=source, progress=False)
     assert len(music.items) == 2
     assert server.asked == []
+    assert "another file" not in caplog.text
+    (source / "list.txt").write_bytes(b"a\tAlpha\n")
+    other = fetch(dataset, tmp_path / "repacked", source=source, progress=False)
+    assert len(other.items) == 1
+    assert "list.txt is another file than was published: its sha256 differs" in caplog.text
     (source / "list.txt").write_bytes(b"a\tAlpha\nb\n")
     with pytest.raises(DataError, match=r"list\.txt, line 2: no title"):
         fetch(dataset, tmp_path / "other", source=source, progress=False)
@@ -353,6 +364,28 @@ def test_files_that_must_be_asked_for(dataset: PublicDataset, tmp_path: Path) ->
     with pytest.raises(InvalidArgumentError, match=r"toy must be asked for. Write to Ann\."):
         fetch(asked_for, tmp_path / "out", accept_licence=True)
     assert asked_for.size is None
+
+
+def test_a_converter_that_makes_no_data_set(dataset: PublicDataset, tmp_path: Path) -> None:
+    def twice(source: Path, target: Path) -> None:
+        write_items(target, text_frame([("a", "A"), ("a", "B")], ("item_id", "title")))
+        write_no_interactions(target)
+
+    with pytest.raises(DataError, match="'a' is there already"):
+        fetch(
+            replace(dataset, convert=twice),
+            tmp_path / "out",
+            accept_licence=True,
+            progress=False,
+        )
+    assert names_in(tmp_path) == [".out.lock", "cache"]
+
+
+def test_no_space_left(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match="1,000 bytes free; 1,048,576 more are needed"):
+        get(server, tmp_path / "songs.bin")
 
 
 def test_an_interrupted_conversion_is_taken_up_again(
