@@ -18,29 +18,39 @@ def main() -> None:
     run = {
         user: {item: float(1000 - place) for place, item in enumerate(items)}
         for user, items in task["lists"].items()
+        if items
     }
+    tied = {user: dict.fromkeys(items, 1.0) for user, items in task["lists"].items() if items}
     relevant = {user: dict.fromkeys(items, 1) for user, items in task["relevant"].items()}
-    users = sorted(relevant)
+    json.dump(
+        measured(run, relevant, task["ks"], "") | measured(tied, relevant, task["ks"], "tied "),
+        sys.stdout,
+    )
+
+
+def measured(
+    run: dict[str, dict[str, float]],
+    relevant: dict[str, dict[str, int]],
+    ks: list[int],
+    prefix: str,
+) -> dict[str, dict[str, float]]:
+    """{name: {user: value}}; trec_eval leaves out a user without a list."""
     results = {}
-    for k in task["ks"]:
-        names = [
-            f"{name}@{k}" for name in ("precision", "recall", "hit_rate", "ndcg", "map", "mrr")
-        ]
-        scores = ranx.evaluate(
-            ranx.Qrels(relevant), ranx.Run(run), names, return_mean=False, make_comparable=True
+    names = ("precision", "recall", "hit_rate", "ndcg", "map", "mrr")
+    for name in [f"{name}@{k}" for k in ks for name in names]:
+        values = ranx.evaluate(
+            ranx.Qrels(relevant), ranx.Run(run), name, return_mean=False, make_comparable=True
         )
-        order = sorted(relevant)
-        for name in names:
-            values = np.asarray(scores[name], dtype=float)
-            results[f"ranx:{name}"] = dict(zip(order, values.tolist(), strict=True))
-    measures = {
-        f"{name}.{','.join(map(str, task['ks']))}"
-        for name in ("P", "recall", "success", "ndcg_cut", "map_cut")
-    } | {"recip_rank"}
-    answer = pytrec_eval.RelevanceEvaluator(relevant, measures).evaluate(run)
+        numbers = np.asarray(values, dtype=float).tolist()
+        results[f"{prefix}ranx:{name}"] = dict(zip(sorted(relevant), numbers, strict=True))
+    cut = ",".join(map(str, ks))
+    measures = {f"{name}.{cut}" for name in ("P", "recall", "success", "ndcg_cut", "map_cut")}
+    answer = pytrec_eval.RelevanceEvaluator(relevant, measures | {"recip_rank"}).evaluate(run)
     for measure in next(iter(answer.values())):
-        results[f"trec:{measure}"] = {user: answer[user][measure] for user in users}
-    json.dump(results, sys.stdout)
+        results[f"{prefix}trec:{measure}"] = {
+            user: values[measure] for user, values in answer.items()
+        }
+    return results
 
 
 main()

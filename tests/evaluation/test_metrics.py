@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from datasets.errors import InvalidArgumentError
 from evaluation.judging import Hits, Judge
-from evaluation.metrics import RANKING_METRICS, item_auc, ranking_metrics
+from evaluation.metrics import RANKING_METRICS, item_auc, ranking_metrics, user_auc
 
 
 def hits(*lists, relevant):
@@ -87,73 +87,114 @@ def test_invariants(matrix, spare):
         assert (value >= values[name, k] - 1e-12).all(), name
 
 
+KS = [1, 3, 5, 10, 20]
+
+
 @pytest.fixture(scope="module")
 def toy():
-    """Lists of 40 users over 30 items, some of them short, and what ranx and trec_eval say."""
+    """Lists of 50 users over 30 items, and what ranx and trec_eval say of them.
+
+    Some lists are short, none has 20 items, and one user in ten has none at all. Values are in the
+    order of the users; trec_eval's are NaN for users without a list, whom it leaves out.
+    """
     rng = np.random.default_rng(3)
     items = [f"i{n:02d}" for n in range(30)]
     lists, relevant = {}, {}
-    for n in range(40):
+    for n in range(50):
         user = f"u{n:02d}"
-        length = 10 if n % 4 else int(rng.integers(1, 10))
+        length = 0 if n % 10 == 9 else 12 if n % 4 else int(rng.integers(1, 10))
         lists[user] = rng.permutation(items)[:length].tolist()
-        relevant[user] = rng.permutation(items)[: rng.integers(1, 15)].tolist()
-    task = {"lists": lists, "relevant": relevant, "ks": [1, 5, 10]}
+        relevant[user] = rng.permutation(items)[: rng.integers(1, 25)].tolist()
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", str(Path(__file__).with_name("oracles.py"))],
-        input=json.dumps(task),
+        input=json.dumps({"lists": lists, "relevant": relevant, "ks": KS}),
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
     )
-    frame = pd.DataFrame(
-        [(u, r + 1, i, -float(r)) for u, one in lists.items() for r, i in enumerate(one)],
-        columns=["user_id", "rank", "item_id", "score"],
-    )
     truth = pd.DataFrame(
         [(u, i) for u, one in relevant.items() for i in one], columns=["user_id", "item_id"]
     )
-    judged = Judge(sorted(lists), items, truth).hits(frame, 10)
+
+    def judged(scores):
+        frame = pd.DataFrame(
+            [(u, r + 1, i, scores(r)) for u, one in lists.items() for r, i in enumerate(one)],
+            columns=["user_id", "rank", "item_id", "score"],
+        )
+        return Judge(sorted(lists), items, truth).hits(frame, max(KS))
+
     oracles = {
-        name: np.array([values[user] for user in sorted(lists)])
+        name: np.array([values.get(user, np.nan) for user in sorted(lists)])
         for name, values in json.loads(answer.stdout).items()
     }
     return judged, oracles
 
 
-SAME = [("precision", "ranx:precision@{k}"), ("precision", "trec:P_{k}")]
-SAME += [("recall", "ranx:recall@{k}"), ("recall", "trec:recall_{k}")]
-SAME += [("hit", "ranx:hit_rate@{k}"), ("hit", "trec:success_{k}")]
-SAME += [("ndcg", "ranx:ndcg@{k}"), ("ndcg", "trec:ndcg_cut_{k}"), ("mrr", "ranx:mrr@{k}")]
+SAME_AS_RANX = {"precision": "precision", "recall": "recall", "hit": "hit_rate", "ndcg": "ndcg"}
+SAME_AS_RANX |= {"mrr": "mrr"}
+SAME_AS_TREC = {"precision": "P", "recall": "recall", "hit": "success", "ndcg": "ndcg_cut"}
 
 
-@pytest.mark.parametrize(("pair", "k"), [*product(SAME, [1, 5, 10])])
-def test_same_as_ranx_and_trec_eval(toy, pair, k):
+@pytest.mark.parametrize(("name", "k"), [*product(SAME_AS_RANX, KS)])
+def test_same_as_ranx(toy, name, k):
     judged, oracles = toy
-    ours, theirs = pair
-    values = RANKING_METRICS[ours](judged, k)
+    values = RANKING_METRICS[name](judged(lambda place: -place), k)
     assert 0 < values.mean() < 1
-    np.testing.assert_allclose(values, oracles[theirs.format(k=k)], atol=1e-6)
+    np.testing.assert_allclose(values, oracles[f"ranx:{SAME_AS_RANX[name]}@{k}"], atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "k"), [*product(["ranx:map@{k}", "trec:map_cut_{k}"], [1, 5, 10])]
-)
+@pytest.mark.parametrize(("name", "k"), [*product(SAME_AS_TREC, KS)])
+def test_same_as_trec_eval_which_leaves_out_users_without_a_list(toy, name, k):
+    judged, oracles = toy
+    hits = judged(lambda place: -place)
+    values = RANKING_METRICS[name](hits, k)
+    theirs = oracles[f"trec:{SAME_AS_TREC[name]}_{k}"]
+    assert (np.isnan(theirs) == (hits.n_listed == 0)).all()
+    np.testing.assert_allclose(values, np.nan_to_num(theirs), atol=1e-12)
+    # So its mean is over 45 of the 50, and 50/45 of ours.
+    np.testing.assert_allclose(values.mean() * 50 / 45, np.nanmean(theirs), atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "k"), [*product(["ranx:map@{k}", "trec:map_cut_{k}"], KS)])
 def test_map_differs_from_ranx_and_trec_eval_by_its_divisor(toy, name, k):
     # They divide by all relevant items, so that a perfect list of 10 is below 1 where there are
     # 14 of them; ours divides by the hits a list of k can have.
     judged, oracles = toy
-    factor = judged.n_relevant / np.minimum(k, judged.n_relevant)
+    hits = judged(lambda place: -place)
+    factor = hits.n_relevant / np.minimum(k, hits.n_relevant)
     assert factor.max() > 1
-    values = RANKING_METRICS["map"](judged, k)
-    np.testing.assert_allclose(values, oracles[name.format(k=k)] * factor, atol=1e-6)
+    theirs = np.nan_to_num(oracles[name.format(k=k)])
+    np.testing.assert_allclose(RANKING_METRICS["map"](hits, k), theirs * factor, atol=1e-12)
 
 
 def test_trec_eval_s_reciprocal_rank_has_no_k(toy):
     judged, oracles = toy
-    np.testing.assert_allclose(RANKING_METRICS["mrr"](judged, 10), oracles["trec:recip_rank"])
-    assert RANKING_METRICS["mrr"](judged, 1).sum() < oracles["trec:recip_rank"].sum()
+    hits, theirs = judged(lambda place: -place), np.nan_to_num(oracles["trec:recip_rank"])
+    np.testing.assert_allclose(RANKING_METRICS["mrr"](hits, 20), theirs)
+    assert RANKING_METRICS["mrr"](hits, 1).sum() < theirs.sum()
+
+
+def test_ties_keep_the_order_of_the_list_as_in_ranx_and_not_as_in_trec_eval(toy):
+    # Equal scores throughout: the rank decides here, and in ranx the order given. trec_eval sorts
+    # again, by name and backwards, which changes what is in the first places.
+    judged, oracles = toy
+    hits = judged(lambda place: 1.0)
+    for name, k in product(SAME_AS_RANX, KS):
+        values = RANKING_METRICS[name](hits, k)
+        np.testing.assert_array_equal(values, RANKING_METRICS[name](judged(lambda p: -p), k))
+        np.testing.assert_allclose(values, oracles[f"tied ranx:{SAME_AS_RANX[name]}@{k}"])
+    backwards = np.sort(hits.items, axis=1)[:, ::-1]  # items are numbered by name
+    of_item = np.zeros((50, 31), bool)
+    np.put_along_axis(of_item, hits.items, hits.matrix, axis=1)
+    of_item[:, -1] = False  # where the place after the end of a list, -1, leads
+    theirs = Hits(
+        np.take_along_axis(of_item, backwards, axis=1), hits.n_relevant, hits.n_listed, backwards
+    )
+    assert (RANKING_METRICS["ndcg"](theirs, 5) != RANKING_METRICS["ndcg"](hits, 5)).any()
+    for name, k in product(SAME_AS_TREC, KS):
+        expected = np.nan_to_num(oracles[f"tied trec:{SAME_AS_TREC[name]}_{k}"])
+        np.testing.assert_allclose(RANKING_METRICS[name](theirs, k), expected, atol=1e-12)
 
 
 def test_metrics_of_as_many_users_as_last_fm_has_are_quick():
@@ -245,6 +286,41 @@ def test_item_auc_of_missing_scores():
     assert item_auc(scores, relevant).values.tolist() == [1.0, 1.0]
 
 
-def test_item_auc_shapes():
-    with pytest.raises(InvalidArgumentError, match="shape"):
-        item_auc(np.zeros((2, 3)), np.zeros((3, 2), dtype=bool))
+def test_auc_shapes():
+    for auc in (item_auc, user_auc):
+        with pytest.raises(InvalidArgumentError, match="shape"):
+            auc(np.zeros((2, 3)), np.zeros((3, 2), dtype=bool))
+
+
+def test_user_auc_by_hand():
+    scores = np.array([[3.0, 2.0, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0], [5.0, np.nan, np.nan, 4.0]])
+    relevant = np.array([[False, True, False, False], [True, False, True, False], [True] * 4])
+    # User 1's item loses to one, ties one and beats one; user 2's tie; user 3 plays everything.
+    np.testing.assert_array_equal(user_auc(scores, relevant), [1.5 / 3, 0.5, np.nan])
+    relevant[2] = [False, True, False, True]
+    # Item 4 beats the missing item 3 and loses to item 1; the missing item 2 ties the other.
+    np.testing.assert_array_equal(user_auc(scores, relevant)[2], 1.5 / 4)
+    assert np.isnan(user_auc(scores, np.zeros_like(relevant))).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.float64, (5, 4), elements=st.sampled_from([np.nan, -np.inf, 0.0, 1.0, 2.0])),
+    arrays(bool, (5, 4), elements=st.booleans()),
+)
+def test_user_auc_is_its_definition(scores, relevant):
+    filled = np.where(np.isnan(scores), -np.inf, scores)
+    expected = []
+    for row, wanted in zip(filled, relevant, strict=True):
+        pairs = [*product(row[wanted], row[~wanted])]
+        gains = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs]
+        expected.append(np.mean(gains) if gains else np.nan)
+    np.testing.assert_allclose(user_auc(scores, relevant), expected)
+
+
+def test_user_auc_rewards_popularity_and_item_auc_does_not():
+    rng = np.random.default_rng(0)
+    relevant = rng.random((300, 40)) < np.geomspace(0.5, 0.01, 40)
+    popular = np.tile(relevant.sum(axis=0).astype(float), (300, 1))
+    assert np.nanmean(user_auc(popular, relevant)) > 0.75
+    assert item_auc(popular, relevant).values.mean() == 0.5
