@@ -92,6 +92,11 @@ class Template:
             ask(self._socket, (work.__name__, arguments), [say.fileno()])
         return Victim(answer(self._socket)[0], self), hear
 
+    def warm_up(self, folder: Path) -> None:
+        """Let it change a model once, so that no process after it has to import or compile."""
+        ask(self._socket, ("warm up", folder))
+        answer(self._socket)
+
     def join(self, pid: int) -> None:
         """Wait until a process has ended."""
         ask(self._socket, ("join", pid))
@@ -145,6 +150,10 @@ def serve(descriptor: int) -> None:
                 os.waitpid(arguments, 0)
                 ask(asked, None)
                 continue
+            if name == "warm up":
+                change_once(arguments)
+                ask(asked, None)
+                continue
             pid = os.fork()
             if pid == 0:
                 asked.close()
@@ -164,8 +173,9 @@ def _live(say: Connection, work: Callable[..., None], *arguments: Any) -> NoRetu
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Template]:
+def processes(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     template = Template()
+    template.warm_up(Path(shutil.copytree(indexed, tmp_path_factory.mktemp("template") / "model")))
     yield template
     template.close()
 
@@ -600,19 +610,30 @@ def change_forever(say: Connection, folder: Path, life: int, kinds: str) -> None
     number = life % len(kinds)  # so that each kind is at times the first one
     while True:
         kind = kinds[number % len(kinds)]
-        name = f"{life}-{number}"
-        if kind == "o":
-            recommender.onboard(**late_song(f"late-{name}"))
-        elif kind == "u":
-            # A batch of several plays, of which none may be there alone.
-            rows = [(f"new-{name}", item, 1.0) for item in PLAYED]
-            recommender.update(pd.DataFrame(rows, columns=["user_id", "item_id", "weight"]))
-        elif kind == "s":
-            recommender.save(folder)
-        else:
-            recommender.rebuild()
+        change(recommender, folder, kind, f"{life}-{number}")
         say.send((kind, number))
         number += 1
+
+
+def change(recommender: Recommender, folder: Path, kind: str, name: str) -> None:
+    """One change: o onboards, u updates, s saves, r rebuilds."""
+    if kind == "o":
+        recommender.onboard(**late_song(f"late-{name}"))
+    elif kind == "u":
+        # A batch of several plays, of which none may be there alone.
+        rows = [(f"new-{name}", item, 1.0) for item in PLAYED]
+        recommender.update(pd.DataFrame(rows, columns=["user_id", "item_id", "weight"]))
+    elif kind == "s":
+        recommender.save(folder)
+    else:
+        recommender.rebuild()
+
+
+def change_once(folder: Path) -> None:
+    """Every kind of change."""
+    recommender = Recommender.load(folder)
+    for kind in "oursou":
+        change(recommender, folder, kind, f"first-{kind}")
 
 
 def late_items(recommender: Recommender) -> set[str]:
