@@ -4,19 +4,23 @@ A colour is a name such as ``$accent``: the page puts in the value that its ligh
 style gives to the name. Models and controls also differ in shape, so that no plot needs colour.
 """
 
+import math
 from typing import Any, NamedTuple
 
 from evaluation.resampling import Interval
 
 Figure = dict[str, Any]
-Box = tuple[float, float, float, float]
+
+PALETTE = ("#2F7FC1", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A900",
+           "#9A6FB0", "#8C6D46", "#6FBF9B")  # fmt: skip
+"""Colours of things that are many: Okabe and Ito (2008), distinct for colour-blind eyes, nearer to
+the middle so that they stand out on white and on black, and three more that shapes have to help."""
+GREY = "#8A8F98"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+"""Shapes beside the colours; the same pair comes again after 70."""
 
 _ROW = 26
 """Pixels a model takes in an interval plot."""
-_PLANE = (640.0, 240.0)
-"""Pixels from the origin to the largest values in a plane plot of typical width."""
-_LETTER = 6.5
-"""Pixels a letter takes."""
 
 
 class Point(NamedTuple):
@@ -41,8 +45,8 @@ def interval_plot(points: list[Point], label: str, reference: tuple[str, float] 
                 "name": "controls" if control else "models",
                 "x": [point.value.mean for point in chosen],
                 "y": [point.model for point in chosen],
-                "error_x": _bars(chosen, control),
-                "marker": _marker(control),
+                "error_x": error_bars(chosen, control),
+                "marker": marker(control),
                 "cliponaxis": False,
                 "customdata": [[point.value.low, point.value.high] for point in chosen],
                 "hovertemplate": (
@@ -90,110 +94,25 @@ def interval_plot(points: list[Point], label: str, reference: tuple[str, float] 
     return {"data": traces, "layout": layout}
 
 
-def plane_plot(points: list[tuple[Point, Interval]], x_label: str, y_label: str) -> Figure:
-    """Every model as a point with two intervals: x from the Point, y from the Interval."""
-    traces = []
-    sides = _sides(points)
-    for control in (False, True):
-        chosen = [pair for pair in points if pair[0].control == control]
-        if not chosen:
-            continue
-        horizontal = [point for point, _ in chosen]
-        vertical = [Point(point.model, control, y) for point, y in chosen]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "name": "controls" if control else "models",
-                "x": [point.value.mean for point in horizontal],
-                "y": [point.value.mean for point in vertical],
-                "text": [point.model for point in horizontal],
-                "textposition": [
-                    side
-                    for side, (point, _) in zip(sides, points, strict=True)
-                    if point.control == control
-                ],
-                "textfont": {"size": 12, "color": "$ink"},
-                "cliponaxis": False,
-                "error_x": _bars(horizontal, control),
-                "error_y": _bars(vertical, control),
-                "marker": _marker(control),
-                "hovertemplate": (
-                    f"<b>%{{text}}</b><br>{x_label}: %{{x:.3f}}<br>{y_label}: %{{y:.3f}}"
-                    "<extra></extra>"
-                ),
-            }
-        )
-    layout = base_layout(x_label, height=380)
-    values = [y.mean for _, y in points]
-    layout["yaxis"] |= {
-        "title": {"text": y_label},
-        "rangemode": "tozero" if min(values) < max(values) / 2 else "normal",
-        "automargin": True,
-    }
-    layout["xaxis"]["rangemode"] = "tozero"
-    layout["margin"] |= {"l": 56, "r": 72}
-    return {"data": traces, "layout": layout}
-
-
-def _sides(points: list[tuple[Point, Interval]]) -> list[str]:
-    """Where each name goes, so that names run over one another as little as they can.
-
-    Names take their places one by one, each the freest of eight around its point, in a plot of
-    typical size; exact room is known only on the page.
-    """
-    span_x = max(point.value.mean for point, _ in points) or 1.0
-    span_y = max(y.mean for _, y in points) or 1.0
-    spots = [
-        (_PLANE[0] * point.value.mean / span_x, _PLANE[1] * y.mean / span_y) for point, y in points
-    ]
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in spots]
-    chosen = []
-    for (x, y), (point, _) in zip(spots, points, strict=True):
-        length = _LETTER * len(point.model)
-        boxes = {
-            f"{up} {side}": _box(x, y, up, side, length)
-            for up, side in (
-                ("top", "right"), ("top", "left"), ("bottom", "right"), ("bottom", "left"),
-                ("middle", "right"), ("middle", "left"), ("top", "center"), ("bottom", "center"),
-            )
-        }  # fmt: skip
-        best = min(boxes, key=lambda name: _crowding(boxes[name], taken))
-        taken.append(boxes[best])
-        chosen.append(best)
-    return chosen
-
-
-def _box(x: float, y: float, up: str, side: str, length: float) -> Box:
-    left = {"right": x + 7, "left": x - 7 - length, "center": x - length / 2}[side]
-    low = {"top": y + 5, "bottom": y - 19, "middle": y - 7}[up]
-    return left, low, left + length, low + 14
-
-
-def _crowding(box: Box, taken: list[Box]) -> float:
-    """Area of the box that is covered, or outside the plot and its margin."""
-    outside = max(0.0, -box[0]) + max(0.0, box[2] - _PLANE[0] - 90) + max(0.0, -box[1])
-    covered = sum(
-        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
-        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
-        for other in taken
-    )
-    return covered + 14 * outside
-
-
-def _bars(points: list[Point], control: bool) -> dict[str, Any]:
+def error_bars(points: list[Point], control: bool) -> dict[str, Any]:
+    """The intervals of points as plotly's error bars; none where there is no interval."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [point.value.high - point.value.mean for point in points],
-        "arrayminus": [point.value.mean - point.value.low for point in points],
+        "array": [_length(point.value.high - point.value.mean) for point in points],
+        "arrayminus": [_length(point.value.mean - point.value.low) for point in points],
         "thickness": 1.5,
         "width": 0,
         "color": "$second" if control else "$accent",
     }
 
 
-def _marker(control: bool) -> dict[str, Any]:
+def _length(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
+def marker(control: bool) -> dict[str, Any]:
+    """A filled circle for a model, an open diamond for a control."""
     colour = "$second" if control else "$accent"
     return {
         "size": 9,

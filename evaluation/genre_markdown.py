@@ -1,6 +1,6 @@
 """A genre cross-validation as Markdown, to be put beside code or into a message."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from evaluation.genre_conclusions import cautions, spread_meaning, summarise
@@ -14,6 +14,7 @@ from evaluation.genre_page import (
     title,
 )
 from evaluation.genre_study import PUBLISHED, GenreStudy
+from evaluation.markdown import table
 
 
 def markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
@@ -41,7 +42,7 @@ def _results(study: GenreStudy) -> Iterable[str]:
     patent = [" ".join(cell).strip() for cell in published_row()]
     rows.append(["song", "patent (other data)", f"`{PUBLISHED['architecture']}`", *patent])
     names = ("split by", "classifier", "architecture", "loss", "precision@1", "precision@3")
-    return _table((*names, "single window@1"), rows, text=3)
+    return table((*names, "single window@1"), rows, text=3)
 
 
 def _folds(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
@@ -51,7 +52,7 @@ def _folds(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
         for run in study.of(split, classifier)
         for row in run.result.table.to_dict("records")
     ]
-    return _table(
+    return table(
         ("fold", "seed", "architecture", "tested", "loss", "precision@1", "precision@3",
          "single window@1"),
         rows,
@@ -66,7 +67,7 @@ def _labels(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
         [str(row["label"]), str(row["n"]), *(figure(row[name], name) for name in names)]
         for row in frame.to_dict("records")
     ]
-    return _table((study.material.tag, "tested", *names), rows, text=1)
+    return table((study.material.tag, "tested", *names), rows, text=1)
 
 
 def _confusion(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
@@ -75,14 +76,4 @@ def _confusion(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     rows = [
         [name, *map(str, row)] for name, row in zip(names, counts.to_numpy().tolist(), strict=True)
     ]
-    return _table(("true \\ first", *names), rows, text=1)
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text: int) -> list[str]:
-    """Lines of a table whose first ``text`` columns stand left, the others right."""
-    rule = [":--" if place < text else "--:" for place in range(len(names))]
-    return [_line(names), _line(rule), *map(_line, rows)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return table(("true \\ first", *names), rows, text=1)

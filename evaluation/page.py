@@ -36,7 +36,7 @@ def render(
             "style": Markup(style),
             "script": Markup((folder / "report.js").read_text(encoding="utf-8")),
             # A name such as "</script>" must not end the script it stands in.
-            "figures": Markup(json.dumps(figures).replace("<", "\\u003c")),
+            "figures": Markup(json.dumps(figures, allow_nan=False).replace("<", "\\u003c")),
             "plotly": Markup(get_plotlyjs()),
         }
     )

@@ -1,4 +1,4 @@
-"""One self-contained HTML file that a person reads, and the same as JSON for a program."""
+"""One self-contained HTML file that a person reads, and the same as Markdown and as JSON."""
 
 import datetime
 import json
@@ -7,24 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.files import write_text
 from evaluation.comparison import Comparison
-from evaluation.conclusions import cautions, number, summarise
-from evaluation.figures import Figure, Point, interval_plot, plane_plot
+from evaluation.conclusions import cautions, summarise
 from evaluation.genre import GenreResult
-from evaluation.metrics import ITEM_AUC
 from evaluation.page import render
-from evaluation.report_facts import (
-    dataset_facts,
-    exact_configuration,
-    facts_line,
-    genre_facts,
-    provenance,
-    split_facts,
-)
-from evaluation.report_tables import Tables
-from evaluation.trial import CATALOGUE, COLD
+from evaluation.report_content import charts_of, content
+from evaluation.report_facts import exact_configuration
+from evaluation.report_markdown import markdown
+from evaluation.report_pictures import write_picture
+from evaluation.tables import json_safe
+
+_CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
+_MAP = (ITEM_ID, TITLE, ARTIST, GENRE, "x", "y", "cold")
 
 
 def write_report(
@@ -32,6 +31,8 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     genre: GenreResult | None = None,
+    curve: pd.DataFrame | None = None,
+    song_map: pd.DataFrame | None = None,
     title: str = "How good are the recommendations?",
     notes: Sequence[str] = (),
     noun: str = "songs",
@@ -40,18 +41,25 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write ``path`` (.html) and the same facts as .json beside it; returns both paths.
 
-    The page needs no network, and its content policy forbids it any. ``notes`` are statements a
-    reader must see first, such as that listeners are simulated. ``noun`` is what items are called.
-    ``command`` repeats the evaluation. ``configuration`` is added to what the comparison knows of
-    its own settings and of the models'.
+    Beside them go the same as Markdown (.md) and the pictures it shows; :func:`report_files` lists
+    everything. The page needs no network, and its content policy forbids it any.
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` unless the name ends in .html.
+    ``curve``: a learning curve, a row a figure: model, fraction, interactions, metric, k, mean,
+    low, high; its first metric is plotted. ``song_map``: a row an item with a place in the plane:
+    item_id, title, artist, genre, x, y, and whether it was held out (cold). ``notes`` are
+    statements a reader must see first, such as that listeners are simulated. ``noun`` is what
+    items are called. ``command`` repeats the evaluation. ``configuration`` is added to what the
+    comparison knows of its own settings and of the models'.
+
+    Raises :class:`~datasets.errors.InvalidArgumentError` unless the name ends in .html, or for a
+    ``curve`` or ``song_map`` that lacks a column.
     """
-    target = Path(path)
-    if target.suffix.lower() != ".html":
-        raise InvalidArgumentError(f"the report is written to a name that ends in .html: {target}")
+    target = _html(path)
+    for what, frame, columns in (("curve", curve, _CURVE), ("song_map", song_map, _MAP)):
+        missing = [] if frame is None else [name for name in columns if name not in frame]
+        if missing:
+            raise InvalidArgumentError(f"{what} lacks the column(s) {', '.join(missing)}")
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    settings = exact_configuration(comparison, configuration or {})
     facts = {
         "format": 1,
         "title": title,
@@ -60,98 +68,39 @@ def write_report(
         "notes": list(notes),
         "cautions": cautions(comparison, noun),
         **comparison.to_dict(),
+        "curve": None if curve is None else json_safe(curve.to_dict("records")),
+        "song_map": None if song_map is None else json_safe(song_map.to_dict("list")),
         "genre": None if genre is None else genre.to_dict(),
-        "configuration": settings,
+        "configuration": exact_configuration(comparison, configuration or {}),
         "command": command,
     }
+    shown = content(comparison, facts, noun=noun, genre=genre, curve=curve, song_map=song_map)
+    charts = charts_of(shown)
+    pictures = _pictures(target)
+    for chart in charts:
+        write_picture(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
+    write_text(target.with_suffix(".md"), markdown(shown, pictures.name))
     as_json = target.with_suffix(".json")
     write_text(as_json, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(target, _page(comparison, genre, facts, noun))
+    figures = {chart.name: chart.figure for chart in charts}
+    write_text(target, render("report.html", shown, figures, ("report.css",)))
     return target, as_json
 
 
-def _page(
-    comparison: Comparison, genre: GenreResult | None, facts: dict[str, Any], noun: str
-) -> str:
-    tables = Tables(comparison, noun)
-    charts, figures = _charts(tables)
-    context = {
-        "title": facts["title"],
-        "summary": facts["summary"],
-        "cautions": [*facts["notes"], *facts["cautions"]],
-        "command": facts["command"],
-        "noun": noun,
-        "byline": facts_line(comparison, facts["created"]),
-        "unit": "users (for the item-wise AUC, over items)" if tables.cold else "users",
-        "unit_short": "users or items" if tables.cold else "users",
-        "level": f"{comparison.settings['confidence']:.0%}",
-        "n_bootstrap": f"{comparison.settings['n_bootstrap']:,}",
-        "has_cold": tables.cold is not None,
-        "has_warm": tables.warm is not None,
-        "main": tables.main(),
-        "detailed": tables.detailed(),
-        "differences": tables.differences(),
-        "costs": tables.costs(),
-        "charts": charts,
-        "dataset": dataset_facts(comparison),
-        "splits": [split_facts(split) for split in comparison.splits],
-        "genre": None if genre is None else genre_facts(genre),
-        "provenance": provenance(comparison),
-        "configuration": json.dumps(facts["configuration"], indent=2, ensure_ascii=False),
-    }
-    return render("report.html", context, figures, ("report.css",))
+def report_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The files that make up the report of that name (.html): page, Markdown, JSON, pictures."""
+    target = _html(path)
+    texts = [target.with_suffix(suffix) for suffix in (".html", ".md", ".json")]
+    return [*texts, *sorted(_pictures(target).glob("*.png"))]
 
 
-def _charts(tables: Tables) -> tuple[list[dict[str, str]], dict[str, Figure]]:
-    """The plots that the splits allow: captions for the page, and plotly's JSON by element id."""
-    k, comparison = tables.shortest, tables.comparison
-    wanted: list[tuple[str, str, str, int | None]] = []
-    if tables.cold is not None:
-        wanted.append((tables.cold, COLD, "ndcg", k))
-        wanted.append((tables.cold, CATALOGUE, "ndcg", k))
-        wanted.append((tables.cold, COLD, ITEM_AUC, None))
-    if tables.warm is not None:
-        wanted.append((tables.warm, CATALOGUE, "ndcg", k))
-    charts: list[dict[str, str]] = []
-    figures: dict[str, Figure] = {}
-
-    def add(title: str, description: str, figure: Figure) -> None:
-        name = f"chart-{len(charts) + 1}"
-        charts.append({"id": name, "title": title, "description": description, "size": ""})
-        figures[name] = figure
-
-    for split, candidates, metric, at in wanted:
-        points = _points(tables, split, candidates, metric, at)
-        if not points:
-            continue
-        label = "item-wise AUC" if metric == ITEM_AUC else f"nDCG@{at}"
-        base = {point.model: point.value.mean for point in points}[comparison.baseline]
-        reference = ("chance", 0.5) if metric == ITEM_AUC else (comparison.baseline, base)
-        title = tables.group_label(split, candidates)
-        if metric == ITEM_AUC:
-            title = f"New {tables.noun}: do they find their listeners?"
-        add(title, _describe(points, label), interval_plot(points, label, reference))
-    if tables.cold is not None and tables.warm is not None:
-        leading = tables.leading()
-        known = _points(tables, tables.warm, CATALOGUE, "ndcg", k)
-        new = _points(tables, tables.cold, COLD, leading.metric, leading.k)
-        pairs = [(left, right.value) for left, right in zip(known, new, strict=True)]
-        measure = leading.label.replace("Item", "item")
-        labels = (f"known {tables.noun}, nDCG@{k}", f"new {tables.noun}, {measure}")
-        add("Known against new", "; ".join(labels), plane_plot(pairs, *labels))
-        charts[-1]["size"] = "whole" if len(charts) % 2 else ""
-    return charts, figures
+def _html(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if target.suffix.lower() != ".html":
+        raise InvalidArgumentError(f"the report is written to a name that ends in .html: {target}")
+    return target
 
 
-def _points(tables: Tables, split: str, candidates: str, metric: str, k: int | None) -> list[Point]:
-    found = []
-    for model in tables.models():
-        value = tables.figures.get((split, candidates, model, metric, k))
-        if value is not None:
-            found.append(Point(model, model in tables.comparison.controls, value))
-    return found
-
-
-def _describe(points: list[Point], label: str) -> str:
-    values = ", ".join(f"{point.model} {number(point.value.mean)}" for point in points)
-    return f"{label}: {values}"
+def _pictures(target: Path) -> Path:
+    """The folder of the pictures in the Markdown."""
+    return target.with_name(f"{target.stem}-pictures")

@@ -22,6 +22,46 @@ _DATASET_LABELS = {
     "n_genres": "Genres",
 }
 
+DEFINITIONS = {
+    "user_auc": (
+        "User-wise AUC",
+        "the chance that a held-out item of a user ranks above one that is not theirs",
+    ),
+    "novelty": (
+        "Novelty@k",
+        "mean over the list of −log₂ of the share of training users who played the item, in bits",
+    ),
+    "popularity_lift": (
+        "Popularity lift@k",
+        "mean popularity of the list over that of what the user played, less 1: 0 where both are"
+        " alike, 1 where the list is twice as popular, −1 where nobody played any of it",
+    ),
+    "artist_diversity": (
+        "Artist diversity@k",
+        "share of the pairs in the list that are by different artists",
+    ),
+    "embedding_diversity": (
+        "Sound diversity@k",
+        "mean cosine distance between the embeddings of the pairs in the list",
+    ),
+    "serendipity": (
+        "Serendipity@k",
+        "mean over the list of how much lower popularity would place each hit, as a share of all"
+        " places; 0 for what is no hit",
+    ),
+    "miscalibration": (
+        "Miscalibration@k",
+        "divergence (Kullback–Leibler, in nats) of the list’s genres from those the user played; 0"
+        " is the same mix",
+    ),
+    "coverage": ("Coverage@k", "share of the items that are in anybody’s list"),
+    "gini": (
+        "Gini@k",
+        "how unequally the places go to the items: 0 all alike, towards 1 all to one",
+    ),
+}
+"""What metrics mean that need not be there, by their names: name in print, meaning."""
+
 
 def facts_line(comparison: Comparison, created: str) -> str:
     """One line under the title: how much data, how many models, when."""
@@ -155,3 +195,31 @@ def provenance(comparison: Comparison) -> list[tuple[str, str]]:
         ("Data set digest", str(comparison.dataset["digest"])[:16]),
         *comparison.versions.items(),
     ]
+
+
+def costs(comparison: Comparison) -> list[dict[str, str]]:
+    """Time and memory of every run."""
+    users = {split["name"]: split["test_users"] for split in comparison.splits}
+    return [
+        {
+            "split": run["split"],
+            "model": run["model"],
+            "fit": _seconds(run["fit_seconds"]),
+            "onboard": _seconds(run.get("onboard_seconds")),
+            "recommend": f"{users[run['split']] / max(run['recommend_seconds'], 1e-9):,.0f}",
+            "memory": _mebibytes(run),
+        }
+        for run in comparison.runs.to_dict("records")
+    ]
+
+
+def _seconds(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    return "<0.1" if value < 0.05 else f"{value:,.1f}"
+
+
+def _mebibytes(run: Mapping[Any, Any]) -> str:
+    peaks = [value for key, value in run.items() if str(key).endswith("_peak_mb")]
+    known = [value for value in peaks if not pd.isna(value)]
+    return f"{max(known):,.0f}" if known else "–"

@@ -1,18 +1,19 @@
-"""The tables of the report as plain rows of text, ready for the template."""
+"""The tables of models against metrics as plain rows of text, ready for any page."""
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import Any, Final
 
 from evaluation.comparison import Comparison
-from evaluation.conclusions import best_model, first_split, main_measure, number
-from evaluation.metrics import ITEM_AUC, RANKING_METRICS
+from evaluation.conclusions import first_split, main_measure, number
+from evaluation.metrics import ITEM_AUC
 from evaluation.resampling import Interval
 from evaluation.tables import Key
 from evaluation.trial import CATALOGUE, COLD, PLAYED
 
-LABELS = {
+USER_AUC: Final = "user_auc"
+ACCURACY: Final = {
     "precision": "Precision",
     "recall": "Recall",
     "hit": "Hit rate",
@@ -20,8 +21,33 @@ LABELS = {
     "map": "MAP",
     "mrr": "MRR",
     ITEM_AUC: "Item-wise AUC",
+    USER_AUC: "User-wise AUC",
 }
-"""Names of the metrics in print."""
+"""Names in print of the metrics that have a best."""
+BEYOND: Final = {
+    "novelty": "Novelty",
+    "popularity_lift": "Popularity lift",
+    "artist_diversity": "Artist diversity",
+    "embedding_diversity": "Sound diversity",
+    "serendipity": "Serendipity",
+    "miscalibration": "Miscalibration",
+    "coverage": "Coverage",
+    "gini": "Gini",
+}
+"""Names in print of the metrics that are no accuracy: nothing of theirs is best."""
+LABELS: Final = ACCURACY | BEYOND
+SAMPLED: Final = "sampled "
+"""What the name of sampled candidates begins with; their number follows."""
+
+_KINDS: Final = {
+    "warm": "Known {noun}",
+    "cold": "New {noun}",
+    "semi-cold": "Barely known {noun}",
+    "time": "What is played later",
+    "cold users": "New listeners",
+}
+_COLUMNS = 7
+"""The most columns of figures that fit the page."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,14 @@ class Column:
     @property
     def label(self) -> str:
         """What the column is called."""
-        return LABELS[self.metric] + ("" if self.k is None else f"@{self.k}")
+        return LABELS.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
+
+    def key(self, model: str) -> Key:
+        """Where the figure of a model stands."""
+        return self.split, self.candidates, model, self.metric, self.k
+
+
+Group = tuple[str, list[Column]]
 
 
 class Tables:
@@ -46,18 +79,30 @@ class Tables:
         self.comparison = comparison
         self.noun = noun
         self.figures = comparison.figures()
-        self._from_best = comparison.gaps("best")
-        self._from_baseline = comparison.gaps("baseline")
+        self.from_best = comparison.gaps("best")
+        self.from_baseline = comparison.gaps("baseline")
         self.cold = first_split(comparison, "cold")
         self.warm = first_split(comparison, "warm")
         self.shortest = comparison.ks[0]
+        self.metrics = list(dict.fromkeys(key[3] for key in self.figures))
+        measured = {(key[0], key[1], key[3], key[4]) for key in self.figures}
+        self._measured = measured
+
+    @property
+    def sampled(self) -> bool:
+        """Whether any figure was measured against a sample of the items."""
+        return any(candidates.startswith(SAMPLED) for _, candidates in self.places())
+
+    def places(self) -> list[tuple[str, str]]:
+        """Every (split, candidates) that was measured, in order."""
+        return list(dict.fromkeys((key[0], key[1]) for key in self.figures))
 
     def models(self) -> list[str]:
         """Models from best to worst by the leading figure, then the controls."""
         leading = self.leading()
 
         def value(model: str) -> float:
-            return self.figures[self._key(leading, model)].mean
+            return self.figures[leading.key(model)].mean
 
         controls = self.comparison.controls
         ranked = sorted(self.comparison.models, key=value, reverse=True)
@@ -66,27 +111,90 @@ class Tables:
     def leading(self) -> Column:
         """The figure that models are ordered by."""
         if self.cold is not None:
-            return Column(self.cold, COLD, *main_measure(self.comparison, self.cold, COLD))
-        return Column(self.comparison.splits[0]["name"], CATALOGUE, "ndcg", self.shortest)
+            return self.main_column(self.cold, COLD)
+        split = self.comparison.splits[0]["name"]
+        return self.main_column(split, self.widest(split))
 
-    def main(self) -> dict[str, Any]:
-        """The main table: new items among themselves and in the catalogue, then known items."""
-        return self.table(self._main_groups())
+    def main_column(self, split: str, candidates: str) -> Column:
+        """The figure that decides: that of the conclusions, else the first accuracy measured."""
+        column = Column(split, candidates, *main_measure(self.comparison, split, candidates))
+        if self.measured([column]):
+            return column
+        return next(
+            Column(split, candidates, metric, k)
+            for (_, _, _, metric, k) in self.figures
+            if metric in ACCURACY and self.measured([Column(split, candidates, metric, k)])
+        )
+
+    def widest(self, split: str) -> str:
+        """The whole catalogue where it was ranked, else the first candidates that were."""
+        found = [candidates for name, candidates in self.places() if name == split]
+        return CATALOGUE if CATALOGUE in found else found[0]
+
+    def measured(self, columns: Iterable[Column]) -> list[Column]:
+        """Those of the columns that have figures."""
+        return [c for c in columns if (c.split, c.candidates, c.metric, c.k) in self._measured]
+
+    def main(self) -> list[dict[str, Any]]:
+        """The main tables: new items, then known items, then whatever else was split."""
+        tables: list[list[Group]] = []
+        for group in self._main_groups():
+            columns = sum(len(cells) for _, cells in tables[-1]) if tables else _COLUMNS
+            if columns + len(group[1]) > _COLUMNS:
+                tables.append([])
+            tables[-1].append(group)
+        return [self.table(groups) for groups in tables]
 
     def detailed(self) -> list[dict[str, Any]]:
-        """A table of every metric for each split, set of candidates and k."""
+        """A table of every accuracy for each split, set of candidates and k."""
         tables = []
-        for split, candidates in dict.fromkeys((key[0], key[1]) for key in self.figures):
+        for split, candidates in self.places():
             for k in self.comparison.ks:
-                columns = [Column(split, candidates, name, k) for name in RANKING_METRICS]
-                if k == self.shortest and candidates == COLD:
-                    columns.append(Column(split, candidates, ITEM_AUC, None))
-                title = f"{self.group_label(split, candidates)}, lists of {k}"
-                table = self.table([("", self._measured(columns))])
-                tables.append({"title": title, "n": self._n_users(split), **table})
+                wanted = [Column(split, candidates, name, k) for name in ACCURACY]
+                if k == self.shortest:
+                    wanted += [Column(split, candidates, m, None) for m in (ITEM_AUC, USER_AUC)]
+                if columns := self.measured(wanted):
+                    title = f"{self.group_label(split, candidates)}, lists of {k}"
+                    table = self.table([("", columns)])
+                    tables.append({"title": title, "n": self.n_users(split), **table})
         return tables
 
-    def table(self, groups: list[tuple[str, list[Column]]]) -> dict[str, Any]:
+    def beyond(self) -> list[dict[str, Any]]:
+        """Accuracy beside what is not accuracy: a table for each place that has such figures."""
+        tables = []
+        for split, candidates in self.places():
+            others = self.measured(Column(split, candidates, m, self.shortest) for m in BEYOND)
+            if others:
+                columns = [self.main_column(split, candidates), *others]
+                title = f"{self.group_label(split, candidates)}, lists of {self.shortest}"
+                table = self.table([("", columns)])
+                # The length of the lists is in the title; nine columns have no room for it.
+                table["columns"] = [(LABELS[c.metric], c is columns[0]) for c in columns]
+                tables.append({"title": title, **table})
+        return tables
+
+    def warm_and_cold(self) -> dict[str, Any] | None:
+        """The figure that decides and the place it gives, for known and for new items."""
+        if self.warm is None or self.cold is None:
+            return None
+        columns = [
+            self.main_column(self.warm, self.widest(self.warm)),
+            self.main_column(self.cold, COLD),
+            *self.measured([self.main_column(self.cold, self.widest(self.cold))]),
+        ]
+        groups = [(self.group_label(c.split, c.candidates), [c]) for c in columns]
+        table = self.table(groups)
+        for place in range(len(columns)):
+            ordered = sorted(
+                (row for row in table["rows"] if not row["control"]),
+                key=lambda row: self.figures[columns[place].key(row["model"])].mean,
+                reverse=True,
+            )
+            for rank, row in enumerate(ordered, 1):
+                row["cells"][place]["mean"] += f" ({rank})"
+        return table
+
+    def table(self, groups: Sequence[Group]) -> dict[str, Any]:
         """Rows of cells; the best model of a column is marked, and those not shown to differ."""
         rows = []
         for model in self.models():
@@ -108,146 +216,95 @@ class Tables:
             "rows": rows,
         }
 
-    def differences(self) -> list[dict[str, Any]]:
-        """Paired differences from the baseline and from the best, in words as well."""
-        tables = []
-        for split, candidates in ((self.cold, COLD), (self.warm, CATALOGUE)):
-            if split is None:
-                continue
-            best = best_model(self.comparison, split, candidates)
-            column = Column(split, candidates, *main_measure(self.comparison, split, candidates))
-            rows = []
-            for model in self.models():
-                key = self._key(column, model)
-                rows.append(
-                    {
-                        "model": model,
-                        "control": model in self.comparison.controls,
-                        "baseline": _gap_cell(self._from_baseline.get(key)),
-                        "best": _gap_cell(self._from_best.get(key)),
-                    }
-                )
-            tables.append(
-                {
-                    "title": f"{self.group_label(split, candidates)}: {column.label}",
-                    "baseline": self.comparison.baseline,
-                    "best": best,
-                    "rows": rows,
-                }
-            )
-        return tables
-
-    def costs(self) -> list[dict[str, str]]:
-        """Time and memory of every run."""
-        rows = []
-        for run in self.comparison.runs.to_dict("records"):
-            users = next(
-                split["test_users"]
-                for split in self.comparison.splits
-                if split["name"] == run["split"]
-            )
-            rows.append(
-                {
-                    "split": run["split"],
-                    "model": run["model"],
-                    "fit": _seconds(run["fit_seconds"]),
-                    "onboard": _seconds(run.get("onboard_seconds")),
-                    "recommend": f"{users / max(run['recommend_seconds'], 1e-9):,.0f}",
-                    "memory": _mebibytes(run),
-                }
-            )
-        return rows
-
     def group_label(self, split: str, candidates: str) -> str:
         """A split and its candidates in words."""
         kind = next(s["kind"] for s in self.comparison.splits if s["name"] == split)
-        if candidates == PLAYED:
-            label = f"Known {self.noun}, among themselves"
-        elif kind == "warm":
-            label = f"Known {self.noun}, whole catalogue"
-        elif candidates == COLD:
-            label = f"New {self.noun}, among themselves"
+        label = _KINDS[kind].format(noun=self.noun)
+        if candidates.startswith(SAMPLED):
+            among = f"sampled: against {candidates.removeprefix(SAMPLED)} drawn"
+        elif candidates == CATALOGUE:
+            among = "whole catalogue"
+        elif candidates == COLD and kind != "cold":
+            among = f"new {self.noun} among themselves"
+        elif candidates == PLAYED and kind != "warm":
+            among = f"known {self.noun} among themselves"
         else:
-            label = f"New {self.noun}, whole catalogue"
+            among = "among themselves"
         alone = sum(s["kind"] == kind for s in self.comparison.splits) == 1
-        return label if alone else f"{label} ({split})"
+        return f"{label}, {among}" if alone else f"{label}, {among} ({split})"
 
-    def _main_groups(self) -> list[tuple[str, list[Column]]]:
+    def n_users(self, split: str) -> int:
+        """Test users of a split."""
+        return int(next(s["test_users"] for s in self.comparison.splits if s["name"] == split))
+
+    def _main_groups(self) -> list[Group]:
         k = self.shortest
-        groups = []
+        wanted: list[tuple[str, str, list[tuple[str, int | None]]]] = []
         if self.cold is not None:
-            among = [
-                Column(self.cold, COLD, "ndcg", k),
-                Column(self.cold, COLD, "recall", k),
-                Column(self.cold, COLD, ITEM_AUC, None),
-            ]
-            groups.append((self.group_label(self.cold, COLD), self._measured(among)))
-            whole = [Column(self.cold, CATALOGUE, name, k) for name in ("ndcg", "recall")]
-            groups.append((self.group_label(self.cold, CATALOGUE), whole))
+            among: list[tuple[str, int | None]] = [("ndcg", k), ("recall", k), (ITEM_AUC, None)]
+            wanted.append((self.cold, COLD, among))
+            wanted.append((self.cold, self.widest(self.cold), [("ndcg", k), ("recall", k)]))
         if self.warm is not None:
-            among = self._measured([Column(self.warm, PLAYED, "ndcg", k)])
-            if among:
-                groups.append((self.group_label(self.warm, PLAYED), among))
+            played = bool(self.measured([Column(self.warm, PLAYED, "ndcg", k)]))
+            if played:
+                wanted.append((self.warm, PLAYED, [("ndcg", k)]))
             # Two groups of known items with two columns each do not fit the page.
-            names = ("ndcg",) if among else ("ndcg", "recall")
-            whole = [Column(self.warm, CATALOGUE, name, k) for name in names]
-            groups.append((self.group_label(self.warm, CATALOGUE), whole))
+            names = [("ndcg", k)] if played else [("ndcg", k), ("recall", k)]
+            wanted.append((self.warm, self.widest(self.warm), [*names]))
+        shown = [place[:2] for place in wanted]
+        for split, candidates in self.places():
+            other = split not in (self.cold, self.warm) or candidates.startswith(SAMPLED)
+            if other and (split, candidates) not in shown:
+                wanted.append((split, candidates, [("ndcg", k), ("recall", k)]))
+        groups = []
+        for split, candidates, metrics in wanted:
+            columns = self.measured(Column(split, candidates, *metric) for metric in metrics)
+            columns = columns or [self.main_column(split, candidates)]
+            groups.append((self.group_label(split, candidates), columns))
         return groups
 
-    def _measured(self, columns: list[Column]) -> list[Column]:
-        first = self.comparison.models[0]
-        return [column for column in columns if self._key(column, first) in self.figures]
-
     def _cell(self, column: Column, model: str, starts_group: bool) -> dict[str, Any]:
-        key = self._key(column, model)
+        key = column.key(model)
+        if key not in self.figures:
+            return cell(None, starts_group=starts_group)
         value = self.figures[key]
-        gap = self._from_best.get(key)
+        ranked = column.metric in ACCURACY
+        gap = self.from_best.get(key)
         # Where nobody scores, nobody is best.
-        best = gap is None and value.mean > 0
+        best = ranked and gap is None and value.mean > 0
         tied = (
-            gap is not None
+            ranked
+            and gap is not None
             and not gap[1].shown
             and model not in self.comparison.controls
             and self.figures[(*key[:2], gap[0], *key[3:])].mean > 0
         )
-        return {
-            "mean": number(value.mean),
-            "spread": f"{number(value.low)}–{number(value.high)}",
-            "best": best,
-            "tied": tied,
-            "starts_group": starts_group,
-        }
-
-    def _n_users(self, split: str) -> int:
-        return int(next(s["test_users"] for s in self.comparison.splits if s["name"] == split))
-
-    @staticmethod
-    def _key(column: Column, model: str) -> Key:
-        return column.split, column.candidates, model, column.metric, column.k
+        return cell(value, best=best, tied=tied, starts_group=starts_group)
 
 
-def _gap_cell(gap: tuple[str, Interval] | None) -> dict[str, str] | None:
-    if gap is None:
-        return None
-    difference = gap[1]
-    if not difference.shown:
-        verdict = "no difference shown"
-    else:
-        verdict = "better" if difference.mean > 0 else "worse"
+def cell(
+    value: Interval | None, *, best: bool = False, tied: bool = False, starts_group: bool = False
+) -> dict[str, Any]:
+    """A figure and its interval as text; – for one that was not measured."""
+    missing = value is None or math.isnan(value.mean)
+    bare = missing or value is None or math.isnan(value.low) or math.isnan(value.high)
     return {
-        "mean": f"{difference.mean:+.3f}".replace("-", "−"),
-        "spread": f"{difference.low:+.3f} to {difference.high:+.3f}".replace("-", "−"),
-        "verdict": verdict,
+        "mean": "–" if missing or value is None else signed(value.mean),
+        "spread": "" if bare or value is None else spread(value),
+        "best": best and not missing,
+        "tied": tied and not missing,
+        "starts_group": starts_group,
     }
 
 
-def _seconds(value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    return "<0.1" if value < 0.05 else f"{value:,.1f}"
+def spread(value: Interval) -> str:
+    """An interval as text."""
+    if value.low < 0:
+        return f"{signed(value.low)} to {signed(value.high)}"
+    low, high = number(value.low), number(value.high)
+    return low if low == high == "<0.001" else f"{low}–{high}"
 
 
-def _mebibytes(run: Any) -> str:
-    peaks = [value for key, value in run.items() if str(key).endswith("_peak_mb")]
-    known = [value for value in peaks if not pd.isna(value)]
-    return f"{max(known):,.0f}" if known else "–"
+def signed(value: float) -> str:
+    """A figure to three decimals; a minus where it is below 0."""
+    return number(value) if value >= 0 else "−" + number(-value)

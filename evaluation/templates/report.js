@@ -38,13 +38,24 @@
     }
   };
 
+  // Paper cannot be unfolded.
+  const folded = [];
+  const unfold = () => {
+    for (const part of document.querySelectorAll("details:not([open])")) {
+      part.open = true;
+      folded.push(part);
+    }
+  };
+
   const toPaper = () => {
     onPaper = true;
+    unfold();
     document.documentElement.dataset.theme = "light";
     draw();
   };
   const toScreen = () => {
     onPaper = false;
+    for (const part of folded.splice(0)) part.open = false;
     delete document.documentElement.dataset.theme;
     draw();
   };

@@ -94,7 +94,7 @@ def test_files(study, tmp_path):
     parser = _Page()
     parser.feed(page.read_text(encoding="utf-8"))
     text = " ".join("".join(parser.text).split())
-    assert parser.sources == ["data:,"]
+    assert parser.sources == ["data:,", "#content"]
     row = study.summary().iloc[0]
     for expected in (
         "How well are genres heard?",
