@@ -16,7 +16,12 @@ class Model(Protocol):
     ``recommend_many`` of a cold split, with the items held out and their recordings, and with no
     interactions. A model without it is expected to leave those items out.
 
-    Both methods are looked up by name, so no base class is needed.
+    A model that takes in plays of users who came after ``fit`` has ``update(interactions:
+    DataFrame)`` (user_id, item_id, weight and, where known, timestamp): it is called after ``fit``
+    with what the users of a split of cold users give. A user for whom ``recommend_many`` raises
+    UnknownUserError or KeyError there counts 0.
+
+    All methods are looked up by name, so no base class is needed.
     """
 
     def fit(self, dataset: MusicDataset) -> Any:

@@ -98,9 +98,11 @@ def resampled_means(values: Values, *, n_bootstrap: int, seed: int) -> Values:
 def mean_interval(
     values: Values, *, n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Mean of ``values`` [n] with its bootstrap interval."""
+    """Mean of ``values`` [n] with its bootstrap interval; NaN takes no part."""
     means = resampled_means(values[:, None], n_bootstrap=n_bootstrap, seed=seed)[:, 0]
-    return interval(float(values.mean()), means, len(values), confidence)
+    present = values[np.isfinite(values)]
+    mean = float(present.mean()) if len(present) else np.nan
+    return interval(mean, means, len(present), confidence)
 
 
 def paired_difference(

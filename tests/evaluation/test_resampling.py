@@ -156,6 +156,10 @@ def test_rows_that_do_not_take_part_are_left_out_of_draws():
     alone = resampled_means(np.where(np.isnan(values), 0, values), n_bootstrap=500, seed=0)
     np.testing.assert_allclose(found[:, 0], alone[:, 0])
     assert found[:, 1].mean() == pytest.approx(np.nanmean(values[:, 1]), abs=0.02)
+    assert mean_interval(values[:, 1]).mean == pytest.approx(np.nanmean(values[:, 1]))
+    paired = paired_difference(values[:, 0], values[:, 1])
+    assert paired.mean == pytest.approx(np.nanmean(values[:, 0] - values[:, 1]))
+    assert paired.low < paired.mean < paired.high
     one = resampled_means(np.array([[1.0], [np.nan]]), n_bootstrap=200, seed=0)[:, 0]
     # A draw of two rows misses the only one that counts in a quarter of cases.
     assert np.isnan(one).mean() == pytest.approx(0.25, abs=0.1)
