@@ -20,6 +20,7 @@ from recsys.commands import (
     onboarding,
     recommending,
     songs,
+    tuning,
     updating,
 )
 
@@ -41,6 +42,7 @@ for command in (
     updating.update,
     updating.remove,
     updating.rebuild,
+    tuning.tune,
     recommending.evaluate,
     recommending.info,
     map.map,

@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from datasets.music import MusicDataset
+
 logger = logging.getLogger("coldtune.tracking")
 
 EXPERIMENT = "coldtune"
@@ -72,8 +74,29 @@ class Run:
         )
 
     def artifact(self, path: Path) -> None:
-        """Log a file."""
-        self._safely(lambda client: client.log_artifact(self.run_id, str(path)))
+        """Log a file, or a folder with all that is in it."""
+
+        def log(client: Any) -> None:
+            if path.is_dir():
+                client.log_artifacts(self.run_id, str(path), path.name)
+            else:
+                client.log_artifact(self.run_id, str(path))
+
+        self._safely(log)
+
+    def note(self, text: str) -> None:
+        """Log a description, in Markdown, that MLflow shows on top of the run."""
+        self._safely(lambda client: client.set_tag(self.run_id, "mlflow.note.content", text))
+
+    def dataset(self, dataset: MusicDataset, context: str) -> None:
+        """Log which data a run is about, as an MLflow data set, and what it was used for."""
+
+        def log(client: Any) -> None:
+            from recsys.tracking_data import dataset_input
+
+            client.log_inputs(self.run_id, datasets=[dataset_input(dataset, context)])
+
+        self._safely(log)
 
     def end(self, status: str) -> None:
         """Say how the run ended, also where logging failed before."""
@@ -105,8 +128,10 @@ _outer: ContextVar[Run | None] = ContextVar("outer", default=None)
 
 
 @contextmanager
-def run(name: str, *, enabled: bool) -> Iterator[Run]:
+def run(name: str, *, enabled: bool, started: float | None = None) -> Iterator[Run]:
     """Track the body as an MLflow run, below the run that is active where there is one.
+
+    started: when it began, in seconds since 1970; now where it is not given.
 
     An exception of the body marks the run as failed and goes on; one of the tracker is logged as
     a warning and the body runs untracked, with all that it starts.
@@ -114,7 +139,7 @@ def run(name: str, *, enabled: bool) -> Iterator[Run]:
     outer = _outer.get()
     this = Run()
     if enabled and os.environ.get("COLDTUNE_TRACKING") != "0":
-        this = _start(name, outer)
+        this = _start(name, outer, started)
     token = _outer.set(this)
     status = "FAILED"
     try:
@@ -128,28 +153,49 @@ def run(name: str, *, enabled: bool) -> Iterator[Run]:
         this.end(status)
 
 
-def _start(name: str, outer: Run | None) -> Run:
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Track nothing that is done in the body, which the run around it speaks of as a whole."""
+    token = _outer.set(_nothing())
+    try:
+        yield
+    finally:
+        _outer.reset(token)
+
+
+def _nothing() -> Run:
     untracked = Run()
+    untracked.failed = True
+    return untracked
+
+
+def _start(name: str, outer: Run | None, started: float | None) -> Run:
     if outer is not None and outer.failed:
-        untracked.failed = True
-        return untracked
+        return _nothing()
     try:
         import mlflow
 
-        chosen = mlflow.is_tracking_uri_set() or mlflow.active_run() is not None  # type: ignore[no-untyped-call]
-        uri = mlflow.get_tracking_uri() if chosen else f"sqlite:///{Path('mlflow.db').absolute()}"
+        uri = tracking_uri()
         _check_writable(uri)
         with _impatience():
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment, tags = _place(client, outer)
-            info = client.create_run(experiment, run_name=name, tags=tags).info
+            begun = None if started is None else int(1000 * started)
+            info = client.create_run(experiment, begun, tags, name).info
         return Run(client, info.run_id, info.experiment_id)
     except Exception as error:
         _give_up(error)
-        untracked.failed = True
         if outer is not None:
             outer.failed = True
-        return untracked
+        return _nothing()
+
+
+def tracking_uri() -> str:
+    """Where runs go."""
+    import mlflow
+
+    chosen = mlflow.is_tracking_uri_set() or mlflow.active_run() is not None  # type: ignore[no-untyped-call]
+    return mlflow.get_tracking_uri() if chosen else f"sqlite:///{Path('mlflow.db').absolute()}"
 
 
 def _place(client: Any, outer: Run | None) -> tuple[str, dict[str, str]]:

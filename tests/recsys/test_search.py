@@ -1,0 +1,594 @@
+"""The search of settings: what it may change, that it goes on, and that it never sees the test."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from optuna.trial import FixedTrial
+from typer.testing import CliRunner
+
+from datasets.errors import DataError, EvaluationError, InvalidArgumentError
+from datasets.music import MusicDataset
+from recsys import Recommender, RecommenderConfig
+from recsys.cli import app
+from recsys.search import BEST, DEFAULTS, SearchConfig, search
+from recsys.search_space import Space, changes, setting
+from recsys.search_stages import Stage, held_out_splits, search_side
+from recsys.search_study import finished, study
+
+Tastes = tuple[MusicDataset, pd.DataFrame]
+
+BASE = RecommenderConfig(
+    threads=1,
+    tracking=False,
+    sources=("als", "content"),
+    als={"factors": 8, "iterations": 3, "regularization": 20.0},
+    fusion={"warm": {"als": 0.6, "content": 0.4}, "cold": {"als": 0.6, "content": 0.4}},
+)
+"""Its weights are given, so that its sources stay, and fits take milliseconds."""
+
+SHORT = SearchConfig(trials=4, folds=2, startup=3, pruning_after=2)
+
+
+# ---------------------------------------------------------------------- the space
+
+
+def suggested(space: Space, params: dict[str, Any]) -> RecommenderConfig:
+    return space.suggest(FixedTrial(params))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        RecommenderConfig(),
+        BASE,
+        RecommenderConfig(sources=("als",)),
+        RecommenderConfig(sources=("content", "als")),
+        RecommenderConfig(sources=("popularity",)),
+        RecommenderConfig(
+            als={"regularization": 0.0, "alpha": 5000.0, "factors": 3},
+            fm={"embedding_features": "dense", "item_penalty": 0.7},
+            content_map={"kind": "auto", "shrinkage": 0.0},
+            encoder={"batch_size": 7, "label_smoothing": 0.5},
+        ),
+        RecommenderConfig(fm={"embedding_features": "pca", "pca_components": 100}),
+    ],
+)
+@pytest.mark.parametrize("network", [False, True])
+def test_where_a_search_starts_is_in_its_space(base: RecommenderConfig, network: bool) -> None:
+    space = Space(base, network=network)
+    assert suggested(space, space.params()) == base
+
+
+LEFT_ALONE = {
+    "seed", "threads", "tracking", "retrieval.method", "retrieval.exact_up_to",
+    "retrieval.target_recall", "retrieval.n_trees", "retrieval.search_k", "fusion.warm",
+    "fusion.cold", "fusion.discovery", "fusion.validation_users", "content_map.strengths",
+    "content_map.folds",
+}  # fmt: skip
+"""What a search does not change; the text of `search_space` says why."""
+
+
+def test_every_setting_but_those_left_alone_is_searched() -> None:
+    config = RecommenderConfig()
+    names = set(config.model_dump()) - {"encoder"}
+    sections = {name for name in names if isinstance(config.model_dump()[name], dict)}
+    every = (names - sections) | {
+        f"{name}.{field}" for name in sections for field in config.model_dump()[name]
+    }
+    assert set(Space(config).names()) == every - LEFT_ALONE
+    more = set(Space(config, network=True).names()) - set(Space(config).names())
+    assert more
+    assert {name.split(".")[0] for name in more} == {"encoder"}
+    for name in more:
+        assert setting(config, name) is not None
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), network=st.booleans())
+def test_whatever_is_suggested_is_a_configuration_and_can_be_had_again(
+    seed: int, network: bool
+) -> None:
+    space = Space(RecommenderConfig(), network=network)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+    config = space.suggest(trial)
+    assert config.sources
+    # The best trial of a study is turned into its configuration by its parameters alone.
+    assert suggested(space, trial.params) == config
+    again = RecommenderConfig.from_json(json.loads(json.dumps(config.model_dump(mode="json"))))
+    assert again == config
+    for name in set(Space(config).names()) - {"sources"}:
+        source = name.split(".")[0]
+        if source in ("als", "fm", "ease") and source not in config.sources:
+            assert setting(config, name) == setting(RecommenderConfig(), name)
+
+
+def test_given_weights_keep_the_sources() -> None:
+    assert "sources" not in Space(BASE).names()
+    config = Space(BASE).suggest(optuna.create_study().ask())
+    assert config.sources == BASE.sources
+    assert config.fusion.warm == BASE.fusion.warm
+
+
+def test_changes_are_named_with_both_values() -> None:
+    other = BASE.replace(als=BASE.als.replace(factors=9), sources=("als", "content"))
+    assert changes(BASE, other) == {"als.factors": (8, 9)}
+
+
+# ---------------------------------------------------------------------- what trials see
+
+
+def pairs(dataset: MusicDataset) -> set[tuple[str, str]]:
+    table = dataset.interactions
+    return set(zip(table["user_id"], table["item_id"], strict=True))
+
+
+def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, embeddings = tastes
+    warm, cold = held_out_splits(dataset, ("warm", "cold"), 0.2, BASE.seed, list(embeddings.index))
+    table = dataset.interactions
+    tested = {
+        (table["user_id"].iloc[row], table["item_id"].iloc[row])
+        for split in (warm, cold)
+        for row in split.test_rows
+    }
+    seen: list[tuple[MusicDataset, pd.DataFrame | None]] = []
+    original_fit, original_onboard = Recommender.fit, Recommender.onboard_many
+
+    def fit(self: Recommender, data: MusicDataset, embeddings: Any = None, **named: Any) -> Any:
+        seen.append((data, embeddings))
+        return original_fit(self, data, embeddings, **named)
+
+    def onboard_many(self: Recommender, data: MusicDataset, **named: Any) -> Any:
+        seen.append((data, named.get("embeddings")))
+        return original_onboard(self, data, **named)
+
+    monkeypatch.setattr(Recommender, "fit", fit)
+    monkeypatch.setattr(Recommender, "onboard_many", onboard_many)
+    judged: list[set[tuple[str, str]]] = []
+    original_ndcg = Stage.ndcg
+
+    def ndcg(self: Stage, make: Any, k: int) -> float:
+        users, items = self.judge.relevance().nonzero()
+        judged.append(set(zip(self.judge.users[users], self.judge.items[items], strict=True)))
+        return original_ndcg(self, make, k)
+
+    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    before: list[int] = []
+
+    def stop(*_: Any, **__: Any) -> Any:
+        before.append(len(seen))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recsys.search.compare", stop)
+    with pytest.raises(KeyboardInterrupt):
+        search(dataset, BASE, SHORT.replace(trials=3, pruning_after=9), embeddings=embeddings)
+    assert len(judged) == 3 * 4
+    assert before == [3 * (4 + 2)]  # four fits a trial, two of which take in cold items
+    held_out = {*cold.cold_items, *cold.withheld_items}
+    assert len(held_out) >= 10
+    for data, vectors in seen:
+        assert not pairs(data) & tested
+        assert not set(data.items["item_id"]) & held_out
+        assert vectors is not None
+        assert not set(vectors.index) & held_out
+    for relevant in judged:
+        assert relevant
+        assert not relevant & tested
+
+
+def test_the_search_side_is_what_both_tests_leave(tastes: Tastes) -> None:
+    dataset, embeddings = tastes
+    splits = held_out_splits(dataset, ("warm", "cold"), 0.2, 3, list(embeddings.index))
+    side = search_side(dataset, splits)
+    expected = pairs(splits[0].training(dataset)) & pairs(splits[1].training(dataset))
+    assert pairs(side) == expected
+    assert set(side.items["item_id"]) == set(splits[1].training(dataset).items["item_id"])
+
+
+def test_too_little_to_hold_out(tastes: Tastes) -> None:
+    dataset, _ = tastes
+    with pytest.raises(EvaluationError, match="with a recording"):
+        search(dataset, BASE, SHORT)
+    assert search(dataset, BASE, SHORT.replace(cold_weight=0.0, trials=1)).best == BASE
+
+
+# ---------------------------------------------------------------------- the result
+
+
+def test_a_search_finds_what_is_better_and_says_so(tastes: Tastes) -> None:
+    dataset, embeddings = tastes
+    # One iteration with one factor and no penalty: nearly anything is better.
+    poor = BASE.replace(
+        als={"factors": 1, "iterations": 1, "regularization": 400.0},
+        sources=("als",),
+        fusion={"warm": {"als": 1.0}, "cold": {"als": 1.0}},
+    )
+    result = search(dataset, poor, SHORT.replace(trials=6, cold_weight=0.0), embeddings=embeddings)
+    assert result.best != poor
+    assert result.comparison.models == [DEFAULTS, BEST]
+    assert "better." in result.verdict[0]
+    assert result.verdict[0].startswith("Held-out warm items: nDCG@10 0.")
+    assert result.trials["value"].max() > result.trials["value"][0]
+    assert set(result.changed) == set(changes(poor, result.best))
+    document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert RecommenderConfig.from_json(document["best"]) == result.best
+    assert len(document["trials"]) == 6
+
+
+def test_no_better_is_said_in_words(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, embeddings = tastes
+    # Trials that are chosen by luck alone differ from the start, and are no better in the test.
+    luck = iter(np.linspace(0.1, 0.2, 99))
+    monkeypatch.setattr(Stage, "ndcg", lambda *_: float(next(luck)))
+    settings = SHORT.replace(trials=2)
+    base = BASE.replace(als=BASE.als.replace(factors=32, iterations=15))
+    result = search(dataset, base, settings, embeddings=embeddings)
+    assert result.best != base
+    if "better." not in " ".join(result.verdict[:2]):
+        assert result.verdict[-1] == (
+            "The settings found are no better than those it started from."
+        )
+    assert len(result.verdict) == 3
+
+
+def test_nothing_better_on_the_validation_splits(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, embeddings = tastes
+    falling = iter(np.linspace(0.9, 0.1, 99))
+    monkeypatch.setattr(Stage, "ndcg", lambda *_: float(next(falling)))
+    result = search(dataset, BASE, SHORT, embeddings=embeddings)
+    assert result.best == BASE
+    assert result.changed == {}
+    assert result.comparison.models == [DEFAULTS]
+    assert result.verdict == (
+        "No settings did better on the validation splits than those it started from.",
+    )
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.0, 0.2), (1.0, 0.6), (0.25, 0.3)])
+def test_the_objective_is_the_mix_that_was_asked_for(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch, weight: float, expected: float
+) -> None:
+    dataset, embeddings = tastes
+    asked: list[str] = []
+
+    def ndcg(self: Stage, *_: Any) -> float:
+        asked.append(self.name)
+        fold = int(self.name.split()[1])
+        return {"warm": 0.2, "cold": 0.6}[self.kind] + (0.05 if fold == 1 else -0.05)
+
+    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    settings = SHORT.replace(cold_weight=weight, trials=1)
+    result = search(dataset, BASE, settings, embeddings=embeddings)
+    assert result.trials["value"].tolist() == pytest.approx([expected])
+    kinds = settings.kinds
+    assert asked == [f"{kind} {fold}" for fold in (1, 2) for kind in kinds]
+    assert {split["name"] for split in result.comparison.splits} == set(kinds)
+
+
+# ---------------------------------------------------------------------- pruning
+
+
+def graded(config: RecommenderConfig) -> float:
+    """A figure that settings alone decide, best at 64 factors."""
+    return 1 / (1 + abs(math.log2(config.als.factors) - 6))
+
+
+@pytest.fixture
+def quick_stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Stages that give `graded` without a fit; returns what was asked: (stage, factors)."""
+    asked: list[tuple[str, int]] = []
+
+    def ndcg(self: Stage, make: Callable[[], Any], k: int) -> float:
+        config = make().config
+        asked.append((self.name, config.als.factors))
+        return graded(config)
+
+    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    return asked
+
+
+def test_trials_that_do_badly_are_cut_short(
+    tastes: Tastes, quick_stages: list[tuple[str, int]]
+) -> None:
+    dataset, embeddings = tastes
+    settings = SHORT.replace(trials=20, folds=3, startup=5, pruning_after=3)
+    result = search(dataset, BASE, settings, embeddings=embeddings)
+    table = result.trials
+    cut = table[table["state"] == "pruned"]
+    assert 3 <= len(cut) <= 16
+    assert cut["value"].isna().all()
+    assert (cut["stages"] < 6).all()
+    assert (table[table["state"] == "complete"]["stages"] == 6).all()
+    assert len(quick_stages) == table["stages"].sum() < 20 * 6
+    # Each was cut where it was below the median of the whole ones before it.
+    whole: list[float] = []
+    at = 0
+    for state, n_stages in zip(table["state"], table["stages"].tolist(), strict=True):
+        value = graded(BASE.replace(als=BASE.als.replace(factors=quick_stages[at][1])))
+        if state == "complete":
+            whole.append(value)
+        else:
+            assert len(whole) >= 3
+            assert value < np.median(whole)
+            assert n_stages == 1
+        at += n_stages
+
+
+# ---------------------------------------------------------------------- going on
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[list[dict[str, Any]]]:
+    with sqlite3.connect(path) as database:
+        yield [
+            {"state": state, "params": params}
+            for state, params in database.execute(
+                "SELECT t.state, group_concat(p.param_name || '=' || p.param_value, ';') "
+                "FROM trials t LEFT JOIN (SELECT * FROM trial_params ORDER BY param_name) p "
+                "USING (trial_id) GROUP BY t.trial_id ORDER BY t.trial_id"
+            )
+        ]
+
+
+def ended(path: Path) -> list[dict[str, Any]]:
+    with opened(path) as rows:
+        return [row for row in rows if row["state"] in ("COMPLETE", "PRUNED")]
+
+
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
+    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    dataset, embeddings = tastes
+    settings = SHORT.replace(trials=8, startup=4)
+    whole = search(dataset, BASE, settings, embeddings=embeddings, study_file=tmp_path / "whole.db")
+    assert finished_in(tmp_path / "whole.db") == 8
+    n_asked = len(quick_stages)
+    path = tmp_path / "a name, with #signs?.db"
+    counted = Stage.ndcg
+
+    def killed_after(n: int) -> None:
+        left = [n]
+
+        def ndcg(self: Stage, make: Any, k: int) -> float:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return counted(self, make, k)
+
+        monkeypatch.setattr(Stage, "ndcg", ndcg)
+
+    for n in (0, 6):
+        killed_after(n)
+        with monkeypatch.context() as patch:
+            # As after kill -9: nothing is said to the study.
+            patch.setattr(optuna.Study, "tell", silent(optuna.Study.tell))
+            with pytest.raises(Killed):
+                search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
+    monkeypatch.setattr(Stage, "ndcg", counted)
+    del quick_stages[:]
+    result = search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
+    assert 0 < len(quick_stages) < n_asked
+    assert ended(path) == ended(tmp_path / "whole.db")
+    with opened(path) as rows:
+        assert sum(row["state"] == "FAIL" for row in rows) == 2
+    assert result.best == whole.best
+    columns = ["trial", "state", "value", "stages"]
+    pd.testing.assert_frame_equal(result.trials[columns], whole.trials[columns])
+    # Once more: no trial, the same result.
+    del quick_stages[:]
+    again = search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
+    assert quick_stages == []
+    assert again.verdict == result.verdict
+
+
+class Killed(BaseException):
+    """What no one catches."""
+
+
+def silent(tell: Callable[..., Any]) -> Callable[..., Any]:
+    def told(self: optuna.Study, trial: Any, *values: Any, **named: Any) -> Any:
+        if named.get("state") == optuna.trial.TrialState.FAIL and not isinstance(trial, int):
+            return None
+        return tell(self, trial, *values, **named)
+
+    return told
+
+
+def finished_in(path: Path) -> int:
+    return len(ended(path))
+
+
+def test_an_interrupted_trial_is_given_up_at_once(
+    tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, embeddings = tastes
+
+    def interrupted(*_: Any) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stage, "ndcg", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(dataset, BASE, SHORT, embeddings=embeddings, study_file=tmp_path / "s.db")
+    with opened(tmp_path / "s.db") as rows:
+        assert [row["state"] for row in rows] == ["FAIL"]
+
+
+def test_more_trials_go_on_where_it_was(
+    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    dataset, embeddings = tastes
+    path = tmp_path / "s.db"
+    first = search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+    more = SHORT.replace(trials=7, timeout=1000.0)
+    again = search(dataset, BASE.replace(threads=2), more, embeddings=embeddings, study_file=path)
+    assert len(first.trials) == 4
+    assert len(again.trials) == 7
+    assert again.trials["value"][:4].tolist() == first.trials["value"].tolist()
+
+
+def test_a_study_of_something_else_is_refused(
+    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    dataset, embeddings = tastes
+    path = tmp_path / "s.db"
+    once = SHORT.replace(trials=1)
+
+    def again(
+        data: Any = dataset, base: Any = BASE, settings: Any = once, own: Any = embeddings
+    ) -> Any:
+        return search(data, base, settings, embeddings=own, study_file=path)
+
+    again()
+    fewer = dataset.take_interactions(np.arange(len(dataset.interactions) - 9))
+    for changed, what in (
+        ({"data": fewer}, "other data;"),
+        ({"own": embeddings * 2}, "other data;"),
+        ({"settings": once.replace(cold_weight=0.3)}, "other search settings;"),
+        (
+            {"base": BASE.replace(als={"factors": 9})},
+            "other configuration to start from and ranges of settings;",
+        ),
+    ):
+        with pytest.raises(InvalidArgumentError, match=f"s.db: is a search with {what}"):
+            again(**changed)
+    assert finished_in(path) == 1
+
+
+def test_files_that_are_no_study(tastes: Tastes, tmp_path: Path) -> None:
+    dataset, embeddings = tastes
+
+    def refused(path: Path, why: str) -> None:
+        with pytest.raises(InvalidArgumentError, match=why) as found:
+            search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+        assert "\n" not in str(found.value)
+
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"garbage" * 1000)
+    refused(garbage, "garbage.db: cannot be used as a study: file is not a database")
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as database:
+        database.execute("CREATE TABLE mine (x)")
+    before = other.read_bytes()
+    refused(other, "other.db: is a database of something else; nothing was written")
+    assert other.read_bytes() == before
+    refused(tmp_path, "cannot be used as a study")
+    refused(other / "below.db", "below.db: cannot be written")
+
+
+def test_one_search_at_a_time(tastes: Tastes, tmp_path: Path) -> None:
+    dataset, embeddings = tastes
+    path = tmp_path / "s.db"
+    with (
+        study(path, {}, 5),
+        pytest.raises(InvalidArgumentError, match=r"s\.db: another search is using it"),
+    ):
+        search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+
+
+def test_optuna_speaks_as_before(tmp_path: Path) -> None:
+    before = optuna.logging.get_verbosity()
+    with study(tmp_path / "s.db", {}, 5) as found:
+        assert finished(found) == 0
+    assert optuna.logging.get_verbosity() == before
+
+
+# ---------------------------------------------------------------------- limits and failures
+
+
+def test_a_timeout_leaves_at_least_where_it_started(
+    tastes: Tastes, quick_stages: list[tuple[str, int]]
+) -> None:
+    dataset, embeddings = tastes
+    result = search(dataset, BASE, SHORT.replace(timeout=1e-9), embeddings=embeddings)
+    assert len(result.trials) == 1
+    assert result.best == BASE
+
+
+def test_settings_that_cannot_be_fitted_are_no_good_ones(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, embeddings = tastes
+
+    def ndcg(self: Stage, make: Callable[[], Any], k: int) -> float:
+        if make().config != BASE:
+            raise DataError("it diverged")
+        return 0.1
+
+    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    result = search(dataset, BASE, SHORT, embeddings=embeddings)
+    assert result.best == BASE
+    assert result.trials["state"].tolist() == ["complete"] + 3 * ["pruned"]
+    assert result.trials["error"].tolist() == [""] + 3 * ["it diverged"]
+    # Where even the start cannot be fitted, there is nothing to search.
+
+    def none(*_: Any) -> float:
+        raise DataError("nothing can be learned")
+
+    monkeypatch.setattr(Stage, "ndcg", none)
+    with pytest.raises(DataError, match="nothing can be learned"):
+        search(dataset, BASE, SHORT, embeddings=embeddings)
+
+
+def test_an_invalid_list_is_no_matter_of_settings(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, embeddings = tastes
+    calls = [0]
+
+    def ndcg(*_: Any) -> float:
+        calls[0] += 1
+        if calls[0] > 4:
+            raise EvaluationError("an item twice")
+        return 0.1
+
+    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    with pytest.raises(EvaluationError, match="an item twice"):
+        search(dataset, BASE, SHORT, embeddings=embeddings)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_the_command_writes_settings_that_train_takes(
+    tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets.folder import save_folder
+
+    save_folder(tastes[0], tmp_path / "data")
+    base = tmp_path / "base.json"
+    base.write_text(json.dumps(BASE.model_dump(mode="json")))
+    out = tmp_path / "best.json"
+    arguments = ["tune", str(tmp_path / "data"), "--out", str(out), "--config", str(base)]
+    limits = ["--trials", "3", "--folds", "1", "--cold-weight", "0"]
+    done = CliRunner().invoke(app, [*arguments, *limits], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "3 trials, " in done.stdout
+    assert f"settings written to {out}" in done.stdout
+    assert finished_in(tmp_path / "best.study.db") == 3
+    train = ["train", str(tmp_path / "data"), "--config", str(out), "--out", str(tmp_path / "m")]
+    assert CliRunner().invoke(app, train, catch_exceptions=False).exit_code == 0
+    best = RecommenderConfig.from_json(json.loads(out.read_text()))
+    assert Recommender.load(tmp_path / "m").config == best
+    again = CliRunner().invoke(app, [*arguments, *limits, "--json"], catch_exceptions=False)
+    document = json.loads(again.stdout)
+    assert RecommenderConfig.from_json(document["best"]) == best
+    assert len(document["trials"]) == 3
+    with pytest.raises(InvalidArgumentError, match="is a folder"):
+        CliRunner().invoke(
+            app, ["tune", str(tmp_path / "data"), "--out", str(tmp_path)], catch_exceptions=False
+        )
