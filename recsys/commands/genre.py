@@ -138,6 +138,7 @@ def _material(
     from datasets.files import cache_folder
     from datasets.folder import load_folder
     from datasets.image_arrays import is_arrays, read_image_arrays
+    from datasets.recordings import recordings_in
     from evaluation.genre_material import from_arrays, from_dataset
 
     if is_arrays(folder):
@@ -148,8 +149,10 @@ def _material(
         raise InvalidArgumentError(
             f"{given[0]} is for arrays, and {folder} is no .npz file nor a folder with one"
         )
-    if folder.is_dir() and not any(folder.glob("items.*")):
-        raise DataError(f"{folder} has neither items.csv (a data set) nor an .npz file (arrays)")
+    if folder.is_dir() and not any(folder.glob("items.*")) and not recordings_in(folder):
+        raise DataError(
+            f"{folder} has neither items.csv (a data set) nor an .npz file (arrays) nor recordings"
+        )
     return from_dataset(
         load_folder(folder),
         config,

@@ -8,7 +8,9 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -406,6 +408,24 @@ def test_an_interrupted_conversion_is_taken_up_again(
     assert not (tmp_path / "out").exists()
     assert len(fetch(slowly, tmp_path / "out", progress=False).items) == 2
     assert seen == [[], ["half"]]
+
+
+def test_two_at_once_fetch_once(dataset: PublicDataset, server: Server, tmp_path: Path) -> None:
+    begun: list[Path] = []
+
+    def slow(source: Path, target: Path) -> None:
+        begun.append(target)
+        time.sleep(0.1)
+        convert(source, target)
+
+    slowly = replace(dataset, convert=slow)
+
+    def get_it(_number: int) -> str:
+        return fetch(slowly, tmp_path / "out", accept_licence=True, progress=False).digest()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert len(set(threads.map(get_it, range(3)))) == 1
+    assert len(begun) == len(server.asked) == 1
 
 
 def test_a_folder_of_something_else_is_left_alone(dataset: PublicDataset, tmp_path: Path) -> None:

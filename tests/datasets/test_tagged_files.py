@@ -155,6 +155,18 @@ def test_what_cannot_be_used_is_left_out(tmp_path: Path, caplog: pytest.LogCaptu
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
+def test_tags_that_cannot_be_read_cost_the_tags_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(path: Path) -> Any:
+        raise ValueError("a tag of no length")
+
+    monkeypatch.setattr(mutagen, "File", odd)
+    write(tmp_path / "a.flac")
+    assert row(tmp_path)["title"] == "a"
+    assert "the tags of 'a.flac' cannot be read: a tag of no length" in caplog.text
+
+
 def test_nothing_to_use(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(b"")
     with pytest.raises(DataError, match="holds no recordings that can be used"):
