@@ -1,15 +1,36 @@
 """Exact search: every query is compared with every item."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from recsys.hits import Hits, Rows, no_hits
 from recsys.sources.base import Floats
 
 _FILTERED = -1e38
 """implicit marks filtered items by a score of about -3.4e38 instead of leaving them out."""
+
+
+class _Row(NamedTuple):
+    indices: NDArray[np.int32]
+
+
+class _RowByRow:
+    """A CSR matrix as ``topk`` reads it: ``[query].indices``, once for each query.
+
+    SciPy makes a matrix of each row, checks included; of 20,000 items that took a quarter of the
+    time of a search.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix) -> None:
+        self._starts = matrix.indptr.tolist()
+        self._indices = matrix.indices
+
+    def __getitem__(self, query: int) -> _Row:
+        return _Row(self._indices[self._starts[query] : self._starts[query + 1]])
 
 
 class ExactIndex:
@@ -32,7 +53,7 @@ class ExactIndex:
             np.ascontiguousarray(self.items),
             np.ascontiguousarray(queries),
             min(k, len(self.items)),
-            filter_query_items=seen,
+            filter_query_items=None if seen is None else _RowByRow(seen),
             filter_items=banned.astype(np.int32) if len(banned) else None,
             num_threads=self.threads,
         )
