@@ -88,8 +88,11 @@ class Pool:
             found[figure] = mean, round(sum(n for _, n in parts) / len(parts))
         return found
 
-    def slices(self, outcomes: Sequence[Outcome]) -> dict[SliceFigure, Values]:
-        """{(candidates, by, slice, metric, k): a value for each user who takes part}."""
+    def slices(
+        self, outcomes: Sequence[Outcome]
+    ) -> dict[SliceFigure, tuple[NDArray[np.intp], Values]]:
+        """{(candidates, by, slice, metric, k): (positions in ``users`` of those who take part,
+        their values)}."""
         figures = dict.fromkeys(figure for outcome in outcomes for figure in outcome.slices)
         found = {}
         for figure in figures:
@@ -99,7 +102,8 @@ class Pool:
                     places.append(users[units.slice_rows[figure[:3]]])
                     values.append(outcome.slices[figure])
             pooled = _pooled(places, values, len(self.users))
-            found[figure] = pooled[np.isfinite(pooled)]
+            rows = np.flatnonzero(np.isfinite(pooled))
+            found[figure] = rows, pooled[rows]
         return found
 
 

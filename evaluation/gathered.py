@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evaluation.examples import Example
 from evaluation.folds import FOLDS, Pool, fold_rows, pooled_facts, pooled_run
 from evaluation.outcome import Outcome, Units
-from evaluation.tables import Key, SliceKey, tabulate, tabulate_slices
+from evaluation.tables import Key, SliceKey, SliceName, tabulate, tabulate_slices
 
 Values = NDArray[np.float64]
 
@@ -27,6 +27,7 @@ class Gathered:
         self.examples: list[Example] = []
         self._catalogue: dict[Key, tuple[float, int]] = {}
         self._slices: dict[SliceKey, Values] = {}
+        self._slice_rows: dict[SliceName, NDArray[np.intp]] = {}
         self._folds: list[tuple[Any, ...]] = []
 
     def add(
@@ -49,8 +50,9 @@ class Gathered:
                 self.values[name, candidates, model, metric, k] = per_unit
             for (candidates, metric, k), figure in pool.catalogue(found).items():
                 self._catalogue[name, candidates, model, metric, k] = figure
-            for (candidates, by, part, metric, at), per_user in pool.slices(found).items():
-                self._slices[name, candidates, model, by, part, metric, at] = per_user
+            for (candidates, by, part, metric, at), (rows, own) in pool.slices(found).items():
+                self._slices[name, candidates, model, by, part, metric, at] = own
+                self._slice_rows[name, candidates, by, part] = rows
         self._folds += fold_rows(name, outcomes, confidence)
 
     def tables(
@@ -68,6 +70,8 @@ class Gathered:
         )
         slices = tabulate_slices(
             self._slices,
+            self._slice_rows,
+            {split: len(ids) for (split, unit), ids in self.units.items() if unit == "users"},
             self._controls,
             n_bootstrap=n_bootstrap,
             confidence=confidence,

@@ -18,9 +18,11 @@ from evaluation.resampling import (
     interval,
     paired_p_values,
     resampled_means,
+    resampled_part_means,
 )
 
 Values = NDArray[np.float64]
+Rows = NDArray[np.integer[Any]]
 Key = tuple[str, str, str, str, int | None]
 """(split, candidates, model, metric, k); k is None for the AUCs."""
 
@@ -40,6 +42,8 @@ SLICES: Final = (
 """Columns of the table of slices."""
 SliceKey = tuple[str, str, str, str, str, str, int]
 """(split, candidates, model, by, slice, metric, k)."""
+SliceName = tuple[str, str, str, str]
+"""(split, candidates, by, slice)."""
 
 
 def tabulate(
@@ -91,27 +95,37 @@ def tabulate(
 
 def tabulate_slices(
     values: Mapping[SliceKey, Values],
+    rows: Mapping[SliceName, Rows],
+    n_users: Mapping[str, int],
     controls: Collection[str],
     *,
     n_bootstrap: int,
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """Means of the slices with intervals; a row a slice, model, metric and k."""
-    samples: dict[tuple[str, ...], list[SliceKey]] = {}
+    """Means of the slices with intervals; a row a slice, model, metric and k.
+
+    ``rows`` are the positions of a slice's users among the ``n_users`` of its split. All slices of
+    a split share the draws of its users.
+    """
+    slices: dict[str, dict[SliceName, list[SliceKey]]] = {}
     for key in values:
-        samples.setdefault((*key[:2], *key[3:5]), []).append(key)
-    rows = []
-    for keys in samples.values():
-        stacked = np.stack([values[key] for key in keys], axis=1)
-        draws = resampled_means(stacked, n_bootstrap=n_bootstrap, seed=seed)
-        for place, key in enumerate(keys):
-            split, candidates, model, *what = key
-            mean = float(stacked[:, place].mean())
-            spread = interval(mean, draws[:, place], len(stacked), confidence)
-            control = model in controls
-            rows.append((split, candidates, model, control, *what, *spread, len(stacked)))
-    return pd.DataFrame(rows, columns=list(SLICES)).astype({"k": "Int64"})
+        name = (*key[:2], *key[3:5])
+        slices.setdefault(key[0], {}).setdefault(name, []).append(key)
+    table: list[tuple[Any, ...]] = []
+    for split, of_split in slices.items():
+        parts = [
+            (rows[name], np.stack([values[key] for key in keys], axis=1))
+            for name, keys in of_split.items()
+        ]
+        drawn = resampled_part_means(parts, n_users[split], n_bootstrap=n_bootstrap, seed=seed)
+        for keys, (_, stacked), draws in zip(of_split.values(), parts, drawn, strict=True):
+            n = len(stacked)
+            for place, key in enumerate(keys):
+                mean = float(stacked[:, place].mean())
+                spread = interval(mean, draws[:, place], n, confidence)
+                table.append((*key[:3], key[2] in controls, *key[3:], *spread, n))
+    return pd.DataFrame(table, columns=list(SLICES)).astype({"k": "Int64"})
 
 
 class _Sample:

@@ -39,8 +39,9 @@ def test_a_user_in_several_folds_counts_once_with_the_mean():
     assert values["cold", "item_auc", None].tolist() == [0.7, 0.7]
     assert pool.catalogue(outcomes)["catalogue", "coverage", 10] == pytest.approx((0.5, 4))
     # In the slice are user a of the first fold and user b of the second.
-    slices = pool.slices(outcomes)
-    assert slices["catalogue", "items", "warm", "ndcg", 10].tolist() == [0.2, 0.8]
+    rows, values = pool.slices(outcomes)["catalogue", "items", "warm", "ndcg", 10]
+    assert rows.tolist() == [0, 1]
+    assert values.tolist() == [0.2, 0.8]
 
 
 def test_what_a_fold_does_not_have_has_no_pooled_figure():

@@ -13,6 +13,7 @@ from evaluation.resampling import (
     paired_difference,
     paired_p_values,
     resampled_means,
+    resampled_part_means,
     t_interval,
 )
 
@@ -164,6 +165,18 @@ def test_rows_that_do_not_take_part_are_left_out_of_draws():
     # A draw of two rows misses the only one that counts in a quarter of cases.
     assert np.isnan(one).mean() == pytest.approx(0.25, abs=0.1)
     assert set(one[np.isfinite(one)]) == {1.0}
+
+
+def test_means_of_parts_are_those_of_rows_that_take_part():
+    values = np.random.default_rng(0).random((40, 3))
+    rows = np.arange(5, 25, 2)
+    alone = np.full_like(values, np.nan)
+    alone[rows] = values[rows]
+    everything, part = resampled_part_means(
+        [(np.arange(40), values), (rows, values[rows])], 40, n_bootstrap=200, seed=4
+    )
+    np.testing.assert_allclose(everything, resampled_means(values, n_bootstrap=200, seed=4))
+    np.testing.assert_allclose(part, resampled_means(alone, n_bootstrap=200, seed=4))
 
 
 def test_t_interval_by_hand():
