@@ -159,7 +159,7 @@ def _long_values() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _dataset(size: str, description: str, sha1: str) -> PublicDataset:
+def _dataset(size: str, description: str, sha1: str, length: int | None) -> PublicDataset:
     address = "https://os.unil.cloud.switch.ch/fma"
     converter: Callable[[Path, Path], None] = partial(convert, size=size)
     return PublicDataset(
@@ -182,7 +182,7 @@ def _dataset(size: str, description: str, sha1: str) -> PublicDataset:
                 "sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe733",
                 None,
             ),
-            RemoteFile(f"fma_{size}.zip", f"{address}/fma_{size}.zip", f"sha1:{sha1}", None),
+            RemoteFile(f"fma_{size}.zip", f"{address}/fma_{size}.zip", f"sha1:{sha1}", length),
         ),
         convert=converter,
     )
@@ -192,14 +192,17 @@ SMALL: Final = _dataset(
     "small",
     "8,000 clips of 30 s, 8 genres of 1,000 (7.2 GiB); no listening.",
     "ade154f733639d52e35e32f5593efe5be76c6d70",
+    7_679_594_875,
 )
 MEDIUM: Final = _dataset(
     "medium",
     "25,000 clips of 30 s, 16 genres (22 GiB); no listening.",
     "c67b69ea232021025fca9231fc1c7c1a063ab50b",
+    None,
 )
 LARGE: Final = _dataset(
     "large",
     "106,574 clips of 30 s, 161 genres (93 GiB); no listening.",
     "497109f4dd721066b5ce5e5f250ec604dc78939e",
+    100_306_112_191,
 )

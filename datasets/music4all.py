@@ -210,8 +210,9 @@ ONION: Final = PublicDataset(
     name="music4all-onion",
     title="Music4All-Onion",
     description=(
-        "56,512 songs of Music4All played by 119,140 users (50 million counts), with musicnn"
-        " embeddings; names only beside Music4All's id_information.csv and id_genres.csv."
+        "The 109,269 songs of Music4All with musicnn embeddings, 56,512 of them played by 119,140"
+        " users (50 million counts); names only beside Music4All's id_information.csv and"
+        " id_genres.csv."
     ),
     citation=(
         "M. Moscati, E. Parada-Cabaleiro, Y. Deldjoo, E. Zangerle, M. Schedl: Music4All-Onion."
