@@ -74,6 +74,7 @@ class SameForEverybody(Baseline):
         """make: factory of the model, whose scores must mean the same for different users."""
         super().__init__(seed)
         self._model: Any = make()
+        self.config = getattr(self._model, "config", None)
         self._score: NDArray[np.float64] | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:

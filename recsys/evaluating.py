@@ -1,8 +1,9 @@
-"""An offline evaluation from a data set to a report: splits, line-up, comparison, genre folds."""
+"""An offline evaluation from a data set to a report: splits, line-up, comparison, and the rest."""
 
 import errno
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,19 +11,21 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from datasets.files import cache_folder
 from datasets.music import MusicDataset
-from evaluation.baselines import PopularityOracle
+from evaluation.baselines import PopularityOracle, Random
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import summarise
-from evaluation.controls import ORACLE
+from evaluation.controls import ORACLE, RANDOM
+from evaluation.learning_curve import learning_curve
+from evaluation.model import ModelFactory
 from evaluation.report import write_report
 from evaluation.splits import Split
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
 from recsys import tracking
 from recsys.config import RecommenderConfig
-from recsys.lineup import lineup, meanings
+from recsys.ears import network_ears
+from recsys.evaluating_sound import embeddings_of, genre_accuracy, song_map
+from recsys.evaluating_splits import named_splits
+from recsys.lineup import HEARING, lineup, meanings
 
 if TYPE_CHECKING:
     from evaluation.genre import GenreResult
@@ -44,8 +47,12 @@ def evaluate_dataset(
     config: RecommenderConfig,
     *,
     models: Sequence[str],
+    splits: Sequence[str] = ("warm", "cold"),
+    folds: int = 1,
     ks: Sequence[int] = (10, 20),
     fraction: float = 0.2,
+    sampled: int | None = None,
+    curve: bool = False,
     genre_folds: int = 3,
     texts: bool = False,
     notes: Sequence[str] = (),
@@ -53,45 +60,67 @@ def evaluate_dataset(
     command: str = "",
     progress: bool = False,
 ) -> Evaluation:
-    """Compare models on a warm and a cold split and write report.html and report.json.
+    """Compare models on splits of a data set and write report.html, .md and .json.
 
-    out: a folder, or a file that ends in .html. models: names out of ``lineup.MODELS``; beside the
-    hybrid stand its controls. texts: give models the artist, album, genre and tags of held-out
-    items, and not their recordings alone. genre_folds: folds of the artist-disjoint genre
-    cross-validation of the network, 0 for none. noun: what the report calls items.
+    out: a folder, or a file that ends in .html. models: names out of ``lineup.MODELS``; where whole
+    items are held out, controls stand beside them. splits: names out of
+    ``evaluating_splits.KINDS``; what cannot be made of this data is left out, and the report says
+    why. folds: of every split that can be had in folds, 1 for none. fraction: what a split holds
+    out. sampled: rank so many items drawn at random as well. curve: also measure with parts of the
+    plays, on the first split. genre_folds: folds of the artist-disjoint genre cross-validation of
+    the network, 0 for none. texts: give models the artist, album, genre and tags of held-out items,
+    and not their recordings alone. noun: what the report calls items.
+
+    What is measured is kept beside the report until that is written: interrupted and called again,
+    an evaluation goes on where it was.
 
     Raises EvaluationError where the data is too small to hold anything out, and
-    InvalidArgumentError where the report cannot be written.
+    InvalidArgumentError for a name that is not known or where the report cannot be written.
     """
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_writable(path)  # now, and not when everything is measured
-    makers = lineup(models, config, texts=texts, progress=progress)
-    makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
-    controls = meanings(makers)
-    splits, remarks = _splits(dataset, fraction, config.seed)
+    parts, remarks = named_splits(dataset, splits, fraction=fraction, folds=folds, seed=config.seed)
+    ears = network_ears(config, progress=progress)
+    held_out = any(split.cold_items or split.thin_items for split in parts)
+    makers = lineup(models, config, ears=ears, controls=held_out, texts=texts)
+    if held_out:
+        makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
+        makers.setdefault(RANDOM, lambda: Random(config.seed))
+    unfinished = path.with_name(f".{path.stem}.unfinished")
     with tracking.run("evaluation", enabled=config.tracking) as run:
         run.params(config.model_dump(mode="json"))
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        embeddings = places = None
+        if any(name in HEARING for name in makers):
+            embeddings = embeddings_of(dataset, parts, ears, unfinished / "embeddings.parquet")
         comparison = compare(
             makers,
             dataset,
-            splits,
+            parts,
             ks=ks,
-            controls=controls,
+            controls=_controls(makers, models),
+            sampled=sampled,
+            embeddings=embeddings,
             seed=config.seed,
             progress=progress,
+            resume=unfinished,
         )
+        if embeddings is not None:
+            places = song_map(dataset, parts, embeddings, config.seed)
+        plays = _curve(makers, comparison, dataset, parts, progress) if curve else None
         genre = None
         if genre_folds:
             try:
-                genre = _genre(dataset, config, genre_folds, progress)
+                genre = genre_accuracy(dataset, config, genre_folds, progress)
             except EvaluationError as error:
                 remarks.append(f"Genre accuracy is not measured: {error}")
         try:
-            _, as_json = write_report(
+            files = write_report(
                 comparison,
                 path,
                 genre=genre,
+                curve=plays,
+                song_map=places,
                 notes=[*notes, _given(texts, noun), *remarks],
                 noun=noun,
                 configuration=config.model_dump(mode="json"),
@@ -99,17 +128,36 @@ def evaluate_dataset(
             )
         except OSError as error:
             raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
-        measured = {}
-        for row in comparison.table.to_dict("records"):
-            at = "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
-            name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
-            measured[name] = float(row["mean"])
-        if genre is not None:
-            measured |= {f"genre_{name}": value for name, value in genre.mean.items()}
-        run.metrics(measured)
-        for file in (path, as_json):
-            run.artifact(file)
+        _log(run, comparison, genre, files)
+    shutil.rmtree(unfinished, ignore_errors=True)
     return Evaluation(comparison, genre, path, tuple(summarise(comparison, noun)))
+
+
+def _controls(makers: Iterable[str], named: Sequence[str]) -> dict[str, str]:
+    """The controls and their meanings; one that is all there is to compare is none."""
+    controls = meanings(makers)
+    if set(controls) >= set(makers):
+        controls = {name: words for name, words in controls.items() if name not in named}
+    return controls
+
+
+def _curve(
+    makers: Mapping[str, ModelFactory],
+    comparison: Comparison,
+    dataset: MusicDataset,
+    splits: Sequence[Split],
+    progress: bool,
+) -> pd.DataFrame:
+    """Models that are no controls with parts of the plays, on the first split."""
+    models = {name: make for name, make in makers.items() if name not in comparison.controls}
+    return learning_curve(
+        models,
+        dataset,
+        splits[0],
+        k=comparison.ks[0],
+        seed=comparison.settings["seed"],
+        progress=progress,
+    )
 
 
 def _check_writable(path: Path) -> None:
@@ -129,45 +177,17 @@ def _given(texts: bool, noun: str) -> str:
     return f"Held-out {noun} reach the models by recording, {'with ' if texts else ''}{extra}."
 
 
-def _splits(dataset: MusicDataset, fraction: float, seed: int) -> tuple[list[Split], list[str]]:
-    splits, remarks = [], []
-    for make in (warm_split, cold_split):
-        try:
-            splits.append(make(dataset, fraction, seed))
-        except EvaluationError as error:
-            remarks.append(f"Not measured: {error}")
-    if not splits:
-        raise EvaluationError(" ".join(remarks))
-    return splits, remarks
-
-
-def _genre(
-    dataset: MusicDataset, config: RecommenderConfig, folds: int, progress: bool
-) -> "GenreResult | None":
-    """Genre accuracy on unseen artists, where there are recordings, labels and artists for it."""
-    from embedding import SongEncoder
-    from embedding.extraction import extract
-    from evaluation.genre import genre_cross_validation
-
-    labels = dataset.recording_labels(config.encoder.tags[0]).to_numpy()
-    artists = dataset.recording_artists().to_numpy()
-    if not len(labels):
-        return None
-    extraction = extract(
-        dataset.recording_paths(),
-        config.encoder.snippet,
-        config.encoder.hyperimage,
-        workers=config.n_threads,
-        cache=cache_folder() / "hyperimages",
-        progress=progress,
-    )
-    return genre_cross_validation(
-        extraction.images,
-        labels,
-        artists,
-        lambda: SongEncoder(config.network),
-        folds=folds,
-        seed=config.seed,
-        image_recording=extraction.recording,
-        progress=progress,
-    )
+def _log(
+    run: tracking.Run, comparison: Comparison, genre: "GenreResult | None", files: Iterable[Path]
+) -> None:
+    """What the tracker is told once all is measured."""
+    measured = {}
+    for row in comparison.table.to_dict("records"):
+        at = "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
+        name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
+        measured[name] = float(row["mean"])
+    if genre is not None:
+        measured |= {f"genre_{name}": value for name, value in genre.mean.items()}
+    run.metrics(measured)
+    for file in files:
+        run.artifact(file)

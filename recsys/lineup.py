@@ -5,7 +5,7 @@ recording that is held out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ from evaluation.controls import (
     shuffled,
     subject_of,
 )
-from evaluation.model import Model, ModelFactory
+from evaluation.model import ModelFactory
 from evaluation.peers import PEERS
 from recsys.config import RecommenderConfig, SourceName
 from recsys.ears import Ears, Hearing, network_ears
@@ -74,23 +74,34 @@ class _Entrant:
     """A recommender of certain sources, with the embeddings that it is to be given.
 
     embed: how it gets them from what was heard; None hides the audio from it. texts: whether it is
-    told the artist, album, genre and tags of items that it onboards.
+    told the artist, album, genre and tags of items that it onboards. kept: where it puts itself
+    once it is fitted, in the place of the one before, by the digest of what it learned from.
     """
 
     def __init__(
-        self, config: RecommenderConfig, ears: Ears, embed: Embed | None, *, texts: bool
+        self,
+        config: RecommenderConfig,
+        ears: Ears,
+        embed: Embed | None,
+        *,
+        texts: bool,
+        kept: "dict[str, _Entrant] | None" = None,
     ) -> None:
         self.config = config
         self._recommender = Recommender(config)
         self._ears = ears
         self._embed = embed
         self._texts = texts
+        self._kept = kept
         self._hearing: Hearing | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
         if self._embed is not None:
             self._hearing = self._ears(dataset)
         self._recommender.fit(dataset, embeddings=self._embeddings(dataset))
+        if self._kept is not None:
+            self._kept.clear()
+            self._kept[dataset.digest()] = self
         return self
 
     def update(self, interactions: pd.DataFrame) -> Self:
@@ -114,14 +125,39 @@ class _Entrant:
 
 
 class _Onboarder(_Entrant):
-    """An entrant that can also take in items nobody has played."""
+    """An entrant that can also take in items nobody has played, the same ones once."""
+
+    _onboarded = ""
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
+        digest = dataset.digest()
+        if digest == self._onboarded:
+            return self
+        self._onboarded = digest
         embeddings = self._embeddings(dataset)
         if not self._texts:
             dataset = _without_texts(dataset)
         self._recommender.onboard_many(dataset, embeddings=embeddings)
         return self
+
+
+class _Again:
+    """An entrant that was fitted already, for a control that needs the same one.
+
+    Fitting the hybrid takes longest of all, and this control is the hybrid but for the last step.
+    """
+
+    def __init__(self, make: Callable[[], _Entrant], kept: dict[str, _Entrant]) -> None:
+        self._entrant = make()
+        self._kept = kept
+        self.config = self._entrant.config
+
+    def fit(self, dataset: MusicDataset) -> Self:
+        self._entrant = self._kept.get(dataset.digest()) or self._entrant.fit(dataset)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entrant, name)
 
 
 def lineup(
@@ -141,14 +177,20 @@ def lineup(
     """
     names = [ALIASES.get(name, name) for name in names]
     listen = ears or network_ears(config, progress=progress)
-    makers = {name: _maker(name, config, listen, texts) for name in names}
-    subject = next((name for name in HEARING if name in makers), None)
-    if controls and subject is not None:
+    subject = next((name for name in HEARING if name in names), None) if controls else None
+    kept: dict[str, _Entrant] = {}
+    makers = {
+        name: _maker(name, config, listen, texts, kept if name == subject else None)
+        for name in names
+    }
+    if subject is not None:
         own = _settings(subject, config)
         for kind, embed in ((SHUFFLED, _shuffled(config.seed)), (GENRE, _labels)):
-            name = control_name(subject, kind)
-            makers[name] = _entrant(_Onboarder, own, listen, embed, texts)
-        makers[control_name(subject, SAME)] = _same(makers[subject], config.seed)
+            makers[control_name(subject, kind)] = _entrant(_Onboarder, own, listen, embed, texts)
+        same = _entrant(_Onboarder, own, listen, _heard, texts)
+        makers[control_name(subject, SAME)] = lambda: SameForEverybody(
+            lambda: _Again(same, kept), config.seed
+        )
     return makers
 
 
@@ -163,7 +205,13 @@ def meanings(makers: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> ModelFactory:
+def _maker(
+    name: str,
+    config: RecommenderConfig,
+    ears: Ears,
+    texts: bool,
+    kept: dict[str, _Entrant] | None,
+) -> ModelFactory:
     if name == "popularity":
         return lambda: Popularity(config.seed)
     if name == "random":
@@ -174,7 +222,7 @@ def _maker(name: str, config: RecommenderConfig, ears: Ears, texts: bool) -> Mod
         raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
     embed = None if name in _WITHOUT_AUDIO else _heard
-    return _entrant(kind, _settings(name, config), ears, embed, texts)
+    return _entrant(kind, _settings(name, config), ears, embed, texts, kept)
 
 
 def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:
@@ -185,19 +233,16 @@ def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:
     return config.replace(sources=_SOURCES[name], fusion=fusion)
 
 
-def _same(make: ModelFactory, seed: int) -> ModelFactory:
-    return lambda: SameForEverybody(make, seed)
-
-
 def _entrant(
     kind: type[_Entrant],
     config: RecommenderConfig,
     ears: Ears,
     embed: Embed | None,
     texts: bool,
-) -> ModelFactory:
-    def make() -> Model:
-        return kind(config, ears, embed, texts=texts)
+    kept: dict[str, _Entrant] | None = None,
+) -> Callable[[], _Entrant]:
+    def make() -> _Entrant:
+        return kind(config, ears, embed, texts=texts, kept=kept)
 
     return make
 

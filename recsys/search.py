@@ -26,7 +26,8 @@ from evaluation.comparison import Comparison, compare
 from evaluation.model import ModelFactory
 from recsys import tracking
 from recsys.config import RecommenderConfig
-from recsys.lineup import Ears, lineup, network_ears
+from recsys.ears import Ears, network_ears
+from recsys.lineup import lineup
 from recsys.search_space import Space, changes
 from recsys.search_stages import Kind, Stage, held_out_splits, search_side, stages
 from recsys.search_study import ask, finished, study

@@ -1,8 +1,6 @@
 """Commands from a data set to recommendations and their evaluation."""
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -128,56 +126,6 @@ def similar(
         typer.echo(json.dumps(records(frame), indent=1))
     else:
         print_frame(frame)
-
-
-def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
-    out: Annotated[Path, typer.Option(help="Report: a folder, or a file ending in .html.")],
-    k: Annotated[str, typer.Option("-k", "--k", help="Lengths of lists, as in 10,20.")] = "10,20",
-    models: Annotated[str, typer.Option(help="Models, as in hybrid,als; all by default.")] = "",
-    fraction: Annotated[float, typer.Option(help="Share held out by each split.")] = 0.2,
-    folds: Annotated[
-        int, typer.Option(help="Folds of the genre cross-validation; 0 leaves it out.")
-    ] = 3,
-    texts: Annotated[
-        bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
-    ] = False,
-    config: Config = None,
-    recipe: Recipe = None,
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Measure models side by side on warm and cold items and write a report."""
-    from datasets.folder import load_folder
-    from recsys.evaluating import evaluate_dataset
-    from recsys.lineup import OURS
-
-    try:
-        ks = tuple(int(part) for part in k.split(","))
-    except ValueError:
-        raise InvalidArgumentError(f"--k must be whole numbers, as in 10,20, not {k!r}") from None
-    if folds < 0 or folds == 1:
-        raise InvalidArgumentError(f"--folds must be 0 or at least 2, not {folds}")
-    evaluation = evaluate_dataset(
-        load_folder(folder),
-        out,
-        recommender_config(config, seed, threads, tracking, recipe),
-        models=[name.strip() for name in models.split(",")] if models else list(OURS),
-        ks=ks,
-        fraction=fraction,
-        genre_folds=folds,
-        texts=texts,
-        command=shlex.join(["coldtune", *sys.argv[1:]]),
-        progress=True,
-    )
-    if as_json:
-        typer.echo(json.dumps(evaluation.comparison.to_dict(), indent=1))
-    else:
-        for sentence in evaluation.summary:
-            typer.echo(sentence)
-        typer.echo(f"report written to {evaluation.path}")
 
 
 def info(

@@ -44,7 +44,9 @@ def compared(kind: str, seed: int, **options: int) -> Comparison:
         control_name("content", kind): OF_A_MODEL[kind] for kind in (SHUFFLED, SAME)
     }
     split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
-    return compare(models, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200)
+    metrics = ("precision", "ndcg", "item_auc")
+    options = {"metrics": metrics, "n_bootstrap": 200, "examples": 0}
+    return compare(models, dataset, [split], ks=(5,), controls=controls, **options)
 
 
 @pytest.mark.parametrize("seed", range(4))

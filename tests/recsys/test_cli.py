@@ -483,8 +483,9 @@ def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> N
         (["evaluate", "SONGS", "--out", "OUT", "-k", "0"], "1"),
         (["evaluate", "SONGS", "--out", "OUT", "--models", "magic"], "no model 'magic'"),
         (["evaluate", "SONGS", "--out", "OUT", "--fraction", "2"], "fraction"),
-        (["evaluate", "SONGS", "--out", "OUT", "--folds", "-1"], "folds"),
-        (["evaluate", "SONGS", "--out", "OUT", "--folds", "1"], "folds"),
+        (["evaluate", "SONGS", "--out", "OUT", "--folds", "0"], "--folds must be at least 1"),
+        (["evaluate", "SONGS", "--out", "OUT", "--genre-folds", "1"], "--genre-folds"),
+        (["evaluate", "SONGS", "--out", "OUT", "--splits", "warmest"], "no split 'warmest'"),
         (["evaluate", "SONGS", "--out", "SONGS/items.csv"], "report cannot be written"),
         (["evaluate", "SONGS", "--out", "/proc/x/report.html"], "report cannot be written"),
     ],
@@ -629,13 +630,13 @@ def test_evaluate_end_to_end(
     page = out if form == "file" else out / "report.html"
     said = call(
         "evaluate", songs, "--out", out, "--config", config, "-k", "3,5", "--threads", "1",
-        "--models", "hybrid,popularity", "--folds", "2" if form == "folder" else "0",
+        "--models", "hybrid,popularity", "--genre-folds", "2" if form == "folder" else "0",
         "--fraction", "0.25",
     )  # fmt: skip
     assert said.code == 0, said.err
     assert said.out.splitlines()[-1] == f"report written to {page}"
     assert sorted(path.name for path in page.parent.iterdir()) == [
-        page.name.replace(".html", suffix) for suffix in (".html", ".json")
+        page.name.replace(".html", suffix) for suffix in ("-pictures", ".html", ".json", ".md")
     ]
     facts = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     models = {row["model"] for row in facts["table"]}
@@ -653,7 +654,7 @@ def test_evaluate_end_to_end(
 def test_evaluate_as_json(call: Call, songs: Path, config: Path, tmp_path: Path) -> None:
     said = call(
         "evaluate", songs, "--out", tmp_path, "--config", config, "-k", "3", "--threads", "1",
-        "--models", "als,random", "--folds", "0", "--json",
+        "--models", "als,random", "--genre-folds", "0", "--json",
     )  # fmt: skip
     assert said.code == 0, said.err
     answer = json.loads(said.out)

@@ -1,0 +1,145 @@
+"""The splits that an evaluation can be asked for by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.music import MusicDataset
+from evaluation.splits import Split
+from evaluation.splits_cold import cold_folds, cold_split, semi_cold_split
+from evaluation.splits_time import leave_last_split, time_split, time_windows
+from evaluation.splits_users import cold_user_split
+from evaluation.splits_warm import user_folds, warm_folds, warm_split
+
+_USER_FOLDS = 5
+"""Folds over users where no number is given: they cannot do without."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """A split asked for."""
+
+    dataset: MusicDataset
+    name: str
+    number: int | None
+    """What stands behind the colon, as in semi-cold:2."""
+    fraction: float
+    folds: int
+    """1 for no folds."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class SplitKind:
+    """A kind of split by name."""
+
+    meaning: str
+    make: Callable[[_Wish], list[Split]]
+    number: str = ""
+    """What a number behind a colon says; "" where none can stand there."""
+    in_folds: bool = False
+    """Whether folds can take its place."""
+
+
+def _warm(wish: _Wish) -> list[Split]:
+    if wish.folds > 1:
+        return warm_folds(wish.dataset, wish.folds, wish.seed, name=wish.name)
+    return [warm_split(wish.dataset, wish.fraction, wish.seed, name=wish.name)]
+
+
+def _last(wish: _Wish) -> list[Split]:
+    return [leave_last_split(wish.dataset, wish.number or 1, wish.seed, name=wish.name)]
+
+
+def _time(wish: _Wish) -> list[Split]:
+    windows = wish.number or wish.folds
+    if windows > 1:
+        return time_windows(wish.dataset, windows, name=wish.name)
+    return [time_split(wish.dataset, wish.fraction, name=wish.name)]
+
+
+def _users(wish: _Wish) -> list[Split]:
+    folds = wish.folds if wish.folds > 1 else _USER_FOLDS
+    return user_folds(wish.dataset, folds, wish.seed, fraction=wish.fraction, name=wish.name)
+
+
+def _cold(wish: _Wish) -> list[Split]:
+    if wish.folds > 1:
+        return cold_folds(wish.dataset, wish.folds, wish.seed, name=wish.name)
+    return [cold_split(wish.dataset, wish.fraction, wish.seed, name=wish.name)]
+
+
+def _cold_items(wish: _Wish) -> list[Split]:
+    if wish.folds > 1:
+        return cold_folds(wish.dataset, wish.folds, wish.seed, by="item", name=wish.name)
+    return [cold_split(wish.dataset, wish.fraction, wish.seed, by="item", name=wish.name)]
+
+
+def _cold_by_date(wish: _Wish) -> list[Split]:
+    return [cold_split(wish.dataset, wish.fraction, wish.seed, by="first seen", name=wish.name)]
+
+
+def _semi_cold(wish: _Wish) -> list[Split]:
+    keep = 1 if wish.number is None else wish.number
+    return [semi_cold_split(wish.dataset, keep, wish.fraction, wish.seed, name=wish.name)]
+
+
+def _cold_users(wish: _Wish) -> list[Split]:
+    return [
+        cold_user_split(wish.dataset, wish.fraction, wish.number or 0, wish.seed, name=wish.name)
+    ]
+
+
+KINDS = {
+    "warm": SplitKind("a share of every user's items", _warm, in_folds=True),
+    "cold": SplitKind("items nobody has played, whole artists of them", _cold, in_folds=True),
+    "cold-items": SplitKind("the same, single items", _cold_items, in_folds=True),
+    "cold-by-date": SplitKind("the items that were first played last", _cold_by_date),
+    "semi-cold": SplitKind("items of which N listeners are left, 1 by default", _semi_cold, "N"),
+    "time": SplitKind("what is played after a moment, in N windows", _time, "N", in_folds=True),
+    "last": SplitKind("the last N items of every user, 1 by default", _last, "N"),
+    "users": SplitKind("a share of the items of some users, all in turn", _users, in_folds=True),
+    "cold-users": SplitKind("users who come after training, with N items", _cold_users, "N"),
+}
+"""Every split that can be named, and what is tested in it."""
+
+
+def named_splits(
+    dataset: MusicDataset, names: Sequence[str], *, fraction: float, folds: int, seed: int
+) -> tuple[list[Split], list[str]]:
+    """Splits by name, such as "cold" or "semi-cold:2", and why others could not be made.
+
+    folds: of those that can be had in folds; 1 for single splits. Raises InvalidArgumentError for a
+    name that is not in :data:`KINDS`, one that is given twice, or a number where none can be, and
+    EvaluationError where no split can be made of this data.
+    """
+    wishes = [_wish(dataset, name, fraction, folds, seed) for name in names]
+    if len({wish.name for _, wish in wishes}) < len(wishes):
+        raise InvalidArgumentError(f"a split is named twice: {', '.join(names)}")
+    splits, remarks = [], []
+    for kind, wish in wishes:
+        try:
+            splits.extend(kind.make(wish))
+        except EvaluationError as error:
+            remarks.append(f"Not measured: {error}")
+    if not splits:
+        raise EvaluationError(" ".join(remarks) or "no split is named")
+    return splits, remarks
+
+
+def _wish(
+    dataset: MusicDataset, text: str, fraction: float, folds: int, seed: int
+) -> tuple[SplitKind, _Wish]:
+    name, colon, number = text.partition(":")
+    kind = KINDS.get(name)
+    if kind is None:
+        raise InvalidArgumentError(f"no split {name!r}; there are: {', '.join(KINDS)}")
+    if colon and not (kind.number and number.isdecimal()):
+        raise InvalidArgumentError(
+            f"split {text!r}: a whole number can follow the colon, as in {name}:2"
+            if kind.number
+            else f"split {text!r}: no number can follow {name!r}"
+        )
+    label = f"{name} {number}" if colon else name
+    at = int(number) if colon else None
+    return kind, _Wish(dataset, label, at, fraction, folds, seed)
