@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--beside", nargs="*", choices=("rectools", "ranx"), default=list(PACKAGES))
     parser.add_argument("--python-rectools", type=Path)
     parser.add_argument("--python-ranx", type=Path)
     parser.add_argument("--folder", type=Path, help="where environments are made and kept")
@@ -69,11 +70,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        pythons = {
-            "coldtune": Path(sys.executable),
-            "rectools": arguments.python_rectools or environment(folder, "rectools"),
-            "ranx": arguments.python_ranx or environment(folder, "ranx"),
-        }
+        given = {"rectools": arguments.python_rectools, "ranx": arguments.python_ranx}
+        pythons = {"coldtune": Path(sys.executable)}
+        pythons |= {name: given[name] or environment(folder, name) for name in arguments.beside}
         make_lists(Path(temporary), arguments)
         for k in arguments.k:
             answers = {
@@ -275,19 +274,20 @@ def compare(answers: dict[str, tuple[dict[str, float], dict[str, np.ndarray]]]) 
     """Print means; raise unless every user's values agree to 1e-9."""
     ours = answers["coldtune"][1]
     for name in (*RANKING, *BESIDE):
-        for library in ("rectools", "ranx"):
-            if name in (theirs := answers[library][1]):
+        for _, theirs in answers.values():
+            if name in theirs:
                 np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9)
     figures = ", ".join(f"{name} {ours[name].mean():.6f}" for name in (*RANKING, *BESIDE))
     print(f"equal for every user to 1e-9: {figures}")
-    theirs = answers["rectools"][1]["serendipity"].mean()
-    print(f"defined differently: serendipity {ours['serendipity'].mean():.6f}, theirs {theirs:.6f}")
+    for library, (_, theirs) in answers.items():
+        if "serendipity" in theirs:
+            print(f"serendipity, defined differently: {library} {theirs['serendipity'].mean():.6f}")
 
 
 def print_times(times: dict[str, dict[str, float]]) -> None:
     """A line for each step: seconds, and how many times ours takes."""
-    ranx = times["ranx"]
-    ranx["lists to values"] = ranx["conversion"] + ranx["metrics alone"]
+    if ranx := times.get("ranx"):
+        ranx["lists to values"] = ranx["conversion"] + ranx["metrics alone"]
     whole = times["coldtune"]["lists to values"]
     for library, steps in times.items():
         for step, seconds in steps.items():

@@ -89,32 +89,32 @@ def item_facts(
     Raises :class:`~datasets.errors.EvaluationError` for an item with two embeddings or one that is
     not finite.
     """
-    played = training.interactions.loc[training.interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
+    interactions = training.interactions
+    played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
     user, user_names = pd.factorize(played[USER_ID])
-    item, item_names = pd.factorize(played[ITEM_ID])
-    plays = sp.csr_matrix(
-        (np.ones(len(user)), (user, item)), shape=(len(user_names), len(item_names))
+    code, item_names = pd.factorize(played[ITEM_ID])
+    item = items.get_indexer(pd.Index(item_names, dtype=object))[code]
+    # Each pair once, by user.
+    keys = (user.astype(np.int64) * len(items) + item)[item >= 0]
+    keys.sort()
+    user, item = np.divmod(keys[np.diff(keys, prepend=-1) > 0], max(len(items), 1))
+    row = users.get_indexer(pd.Index(user_names, dtype=object))[user]
+    own = row >= 0
+    history = sp.csr_matrix(
+        (np.ones(np.count_nonzero(own)), (row[own], item[own])), shape=(len(users), len(items))
     )
-    plays.sum_duplicates()
-    plays.data[:] = 1.0
-    columns = items.get_indexer(pd.Index(item_names, dtype=object))
-    inside = columns >= 0
-    listeners = np.zeros(len(items), np.int64)
-    listeners[columns[inside]] = np.bincount(plays.indices, minlength=len(item_names))[inside]
 
     tables = [training.items] if texts is None else [training.items, texts.items]
     table = pd.concat(tables, ignore_index=True).drop_duplicates(ITEM_ID, ignore_index=True)
     rows = pd.Index(table[ITEM_ID], dtype=object).get_indexer(items)
     genres, genre_names = _genres(table, rows)
     return ItemFacts(
-        listeners=listeners,
+        listeners=np.bincount(item, minlength=len(items)),
         n_users_training=len(user_names),
         artists=_artists(table, rows),
         genres=genres,
         genre_names=genre_names,
-        history=_rearranged(
-            plays, pd.Index(user_names, dtype=object).get_indexer(users), columns, len(items)
-        ),
+        history=history,
         embeddings=None if embeddings is None else _unit_vectors(embeddings, items),
     )
 
@@ -133,15 +133,6 @@ def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
     total = np.asarray(shares.sum(axis=1)).ravel()
     shares.data = shares.data / np.repeat(total, per_row)
     return shares
-
-
-def _rearranged(plays: sp.csr_matrix, rows: Codes, columns: Codes, n_items: int) -> sp.csr_matrix:
-    """Rows ``rows`` (-1: an empty one) with each column moved to ``columns`` (-1: left out)."""
-    known = np.flatnonzero(rows >= 0)
-    taken = plays[rows[known]].tocoo()
-    inside = columns[taken.col] >= 0
-    place = (known[taken.row[inside]], columns[taken.col[inside]])
-    return sp.csr_matrix((taken.data[inside], place), shape=(len(rows), n_items))
 
 
 def _artists(table: pd.DataFrame, rows: Codes) -> Codes:
