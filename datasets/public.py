@@ -127,7 +127,10 @@ def fetch(
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until nobody else makes ``folder``: two at once would write into each other's files."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+    path = cache_folder() / "locks" / f"{name}.lock"  # nothing of it beside a user's own folders
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
