@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.candidate_sets import CATALOGUE, COLD
 from evaluation.comparison import Comparison
 from evaluation.evidence import too_few_for_lists
-from evaluation.trial import CATALOGUE, COLD
 from evaluation.wording import listing
 
 _FEW_ITEMS = 50
@@ -21,8 +21,9 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
         n_cold = split["cold_items"]
         if too_few_for_lists(comparison, split):
             found.append(
-                f"Split “{split['name']}” has {n_cold} cold {noun}: a list of {shortest} holds"
-                " most of them, whoever makes it. The item-wise AUC takes the place of the lists."
+                f"Split “{split['name']}” has {split['cold_items_ranked']} cold {noun}"
+                f"{' in a fold' if split['folds'] else ''}: a list of {shortest} holds most of"
+                " them, whoever makes it. The item-wise AUC takes the place of the lists."
             )
         if split["kind"] == "cold" and n_cold < _FEW_ITEMS:
             found.append(

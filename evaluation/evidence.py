@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
+from evaluation.candidate_sets import COLD
 from evaluation.comparison import Comparison
 from evaluation.metrics import ITEM_AUC
 from evaluation.resampling import Difference, holm, mean_interval, paired_p_values
 from evaluation.tables import Key
-from evaluation.trial import COLD
 
 CHANCE: Final = 0.5
 """Item-wise AUC of a ranking that knows nothing of who plays what."""
@@ -51,7 +51,7 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
 
 def too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
     """Whether the shortest list holds half of the cold items or more."""
-    return facts["kind"] == "cold" and comparison.ks[0] * 2 >= facts["cold_items"]
+    return facts["kind"] == "cold" and comparison.ks[0] * 2 >= facts["cold_items_ranked"]
 
 
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:

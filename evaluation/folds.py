@@ -54,7 +54,8 @@ class Pool:
 
     A user tested in several folds counts once, with the mean over the folds where the figure has a
     value for them; so do the items of the item-wise AUC. What is not measured in every fold has no
-    figure.
+    figure. Slices are those of each fold, so that a user can be a light listener in one and a heavy
+    one in another.
     """
 
     def __init__(self, folds: Sequence[Units]) -> None:
@@ -110,14 +111,16 @@ class Pool:
 def pooled_facts(name: str, folds: Sequence[Mapping[str, Any]], pool: Pool) -> dict[str, Any]:
     """Facts of a group of folds, as those of one split; ``folds`` has those of each.
 
-    Counts of what is tested are added up, those of training are means. A single split keeps its
-    own facts, with no folds.
+    Counts of what is tested are added up, those of training are means; ``cold_items_ranked`` is
+    the fewest cold items that were ranked against each other. A single split keeps its own facts,
+    with no folds.
     """
     if len(folds) == 1:
         return {**folds[0], "name": name, "folds": []}
     facts = {**folds[0], "name": name, "fold": None}
     facts |= {count: sum(fold[count] for fold in folds) for count in _SUMS}
     facts |= {count: round(sum(fold[count] for fold in folds) / len(folds)) for count in _MEANS}
+    facts["cold_items_ranked"] = min(fold["cold_items"] for fold in folds)
     facts["test_users"] = len(pool.users)
     facts["auc_items"] = len(pool.auc_items)
     facts["users_without_training"] = max(fold["users_without_training"] for fold in folds)

@@ -170,6 +170,7 @@ class Trial:
             "given_rows": len(self.split.given_rows),
             "train_items": len(self.train.items),
             "cold_items": len(self.split.cold_items),
+            "cold_items_ranked": len(self.split.cold_items),
             "thin_items": len(self.split.thin_items),
             "withheld_items": len(self.split.withheld_items),
             "test_users": len(self.users),

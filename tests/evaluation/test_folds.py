@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
 from evaluation.baselines import Popularity, Random
+from evaluation.cautions import cautions
 from evaluation.comparison import compare
 from evaluation.folds import Pool, fold_rows, pooled_run
 from evaluation.outcome import Outcome, Units
@@ -132,7 +133,12 @@ def test_every_cold_item_of_cold_folds_has_its_auc_once(tastes):
         == len(set(items))
         == len(result.values["cold", "cold", "random", "item_auc", None])
     )
-    assert result.splits[0]["cold_items"] == len(set(dataset.interactions["item_id"]))
+    facts = result.splits[0]
+    assert facts["cold_items"] == len(set(dataset.interactions["item_id"]))
+    assert facts["cold_items_ranked"] == min(fold["cold_items"] for fold in facts["folds"])
+    # A list of 14 would hold half of the 26 or 27 items of a fold, and not of all 80.
+    few = compare({"random": Random}, dataset, splits, ks=(14,))
+    assert any("26 cold songs in a fold" in caution for caution in cautions(few))
 
 
 def test_groups_are_checked(tastes):
