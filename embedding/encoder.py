@@ -153,7 +153,7 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             InvalidArgumentError: wrong shape, or NaN or infinite values (the row is named).
         """
-        return self._run(images, None)
+        return self._run(images, [None])[0]
 
     def predict_proba(self, images: FloatArray, tag: str | None = None) -> FloatArray:
         """Probability of each class of a tag (by default the first): float32 [n, classes].
@@ -167,7 +167,16 @@ class SongEncoder:
             raise InvalidArgumentError(
                 f"the encoder was trained to tell {', '.join(self.config.tags)}, not {tag!r}"
             )
-        return self._run(images, self.config.tags.index(name))
+        return self._run(images, [self.config.tags.index(name)])[0]
+
+    def embed_and_predict(self, images: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """What :meth:`embed` and, for each tag, :meth:`predict_proba` give, in a single pass.
+
+        Raises: as :meth:`embed`.
+        """
+        heads = [self.config.tags.index(tag) for tag in self.heads_]
+        embeddings, *scores = self._run(images, [None, *heads])
+        return embeddings, dict(zip(self.heads_, scores, strict=True))
 
     def torch_module(self) -> SongNetwork:
         """The network itself, for gradients: images [n, channels, height, width] to logits of the
@@ -313,8 +322,8 @@ class SongEncoder:
         self.heads_ = {target.tag: target.classes for target in targets}
         return self
 
-    def _run(self, images: FloatArray, head: int | None) -> FloatArray:
-        """Embeddings, or the probabilities of a head; of each image the mean over its windows."""
+    def _run(self, images: FloatArray, heads: Sequence[int | None]) -> list[FloatArray]:
+        """A head's probabilities, or embeddings for None: of each image the mean over windows."""
         import torch
 
         from embedding.devices import inference_device, limited_threads, to_tensor
@@ -324,8 +333,9 @@ class SongEncoder:
         self._check_shape(images)
         assert self.image_shape_ is not None
         width, starts = windows(images, self.image_shape_[2])
-        size = self.dimension if head is None else len(self.heads_[self.config.tags[head]])
-        results = np.empty((len(images), size), dtype=np.float32)
+        tags = self.config.tags
+        sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
+        results = [np.empty((len(images), size), dtype=np.float32) for size in sizes]
         device = inference_device(self.config)
         at_a_time = max(1, BATCH // len(starts))
         with torch.inference_mode(), limited_threads(self.config.threads):
@@ -334,11 +344,12 @@ class SongEncoder:
                 batch = images[first : first + at_a_time]
                 parts = np.concatenate([batch[..., s : s + width] for s in starts])
                 embeddings = network.embed(to_tensor(parts).to(device))
-                if head is not None:
-                    scores = network.heads[head](embeddings)
-                    embeddings = probabilities(self.config.loss, scores)
-                by_window = embeddings.reshape(len(starts), len(batch), size)
-                results[first : first + at_a_time] = by_window.mean(dim=0).cpu().numpy()
+                for head, result in zip(heads, results, strict=True):
+                    told = embeddings
+                    if head is not None:
+                        told = probabilities(self.config.loss, network.heads[head](embeddings))
+                    by_window = told.reshape(len(starts), len(batch), -1)
+                    result[first : first + at_a_time] = by_window.mean(dim=0).cpu().numpy()
             network.to("cpu")
         return results
 

@@ -98,26 +98,26 @@ def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progres
         frame = pd.DataFrame(mean_by_recording(values, extraction.recording, n))
         return frame.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean().dropna()
 
-    predicted = predictions(encoder, extraction.images)
+    embeddings, predicted = outputs(encoder, extraction.images)
     parts = {tag: by_item(values) for tag, (_, values) in predicted.items()}
     for tag, (names, _) in predicted.items():
         parts[tag].columns = pd.Index(names)
     return Heard(
-        by_item(encoder.embed(extraction.images)),
+        by_item(embeddings),
         pd.concat(parts, axis=1),
         tuple(failure.message for failure in extraction.failures),
         np.unique(extraction.recording),
     )
 
 
-def predictions(
+def outputs(
     encoder: "SongEncoder", images: NDArray[np.float32]
-) -> dict[str, tuple[list[str], NDArray[np.float32]]]:
-    """For each tag that a network tells, its values and their probabilities [n, values]."""
-    return {
-        tag: ([str(name) for name in names], encoder.predict_proba(images, tag))
-        for tag, names in encoder.heads_.items()
-    }
+) -> tuple[NDArray[np.float32], dict[str, tuple[list[str], NDArray[np.float32]]]]:
+    """Embeddings [n, e] and, for each tag that a network tells, its values and their probabilities
+    [n, values]; the network sees the images once."""
+    embeddings, scores = encoder.embed_and_predict(images)
+    names = {tag: [str(name) for name in values] for tag, values in encoder.heads_.items()}
+    return embeddings, {tag: (names[tag], own) for tag, own in scores.items()}
 
 
 def recordings_of(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import AudioError
 from embedding.pool import Crashed, KeptWorker
-from recsys.audio_side import predictions, recording_with
+from recsys.audio_side import outputs, recording_with
 from recsys.song_rows import Recording, Scores
 from recsys.sources.base import Floats
 
@@ -84,8 +84,7 @@ class Hearing:
             return []
         together = images[0] if len(images) == 1 else np.concatenate(images)
         with self._network:
-            embeddings = self.encoder.embed(together)
-            predicted = predictions(self.encoder, together)
+            embeddings, predicted = outputs(self.encoder, together)
         ends = np.cumsum([len(own) for own in images])
         return [
             Sound(

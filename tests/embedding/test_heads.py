@@ -47,6 +47,27 @@ class TestSeveralTags:
         assert encoder.classes_.tolist() == GENRES.tolist()
         assert encoder.embed(images).shape == (100, 12)
 
+    @pytest.mark.parametrize("width", [32, 77])
+    def test_all_at_once_is_the_same_in_one_pass(self, width: int) -> None:
+        images, genre, mood = pictures(60)
+        config = CONFIG.replace(tags=("genre", "mood"), epochs=2, window=32)
+        encoder = SongEncoder(config).fit(images, {"genre": GENRES[genre], "mood": MOODS[mood]})
+        many = pictures(300, seed=1, width=width)[0]  # more than one batch; wide: windows
+        wanted = encoder.embed(many), *(encoder.predict_proba(many, tag) for tag in encoder.heads_)
+        passes = []
+        encoder._network.trunk.register_forward_hook(lambda *_: passes.append(1))
+        encoder.embed(many)
+        once = len(passes)
+        embeddings, scores = encoder.embed_and_predict(many)
+        assert len(passes) == 2 * once > 2
+        assert list(scores) == ["genre", "mood"]
+        for found, right in zip((embeddings, *scores.values()), wanted, strict=True):
+            np.testing.assert_array_equal(found, right)
+        nothing, none = encoder.embed_and_predict(many[:0])
+        assert (nothing.shape, none["genre"].shape) == ((0, 12), (0, 3))
+        with pytest.raises(NotFittedError):
+            SongEncoder(config).embed_and_predict(many)
+
     def test_it_is_the_same_after_saving(self, encoder: SongEncoder, tmp_path) -> None:
         images = pictures(10, seed=2)[0]
         encoder.save(tmp_path)
