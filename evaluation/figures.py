@@ -131,6 +131,7 @@ def base_layout(x_label: str, height: int) -> Figure:
         "tickfont": {"size": 12, "color": "$ink"},
         "fixedrange": True,
         "nticks": 6,
+        "tickangle": 0,
     }
     return {
         "height": height,

@@ -44,12 +44,16 @@ def map_plot(songs: pd.DataFrame) -> Figure:
     groups.append((rest, GREY, "circle", ~genres.isin(["", *named])))
     groups.append((UNKNOWN, GREY, "circle", genres == ""))
     size = 8 if len(songs) <= 1000 else 5
-    traces = [
-        _trace(name, colour, symbol, songs[chosen], size)
-        for name, colour, symbol, chosen in groups
-        if chosen.any()
-    ]
-    if songs["cold"].any():
+    cold = songs["cold"].astype(bool)
+    traces = []
+    # Held-out songs come last, so that they lie on top.
+    for held_out in (False, True):
+        for name, colour, symbol, chosen in groups:
+            part = songs[chosen & (cold == held_out)]
+            if len(part) or (chosen.any() and not held_out):
+                label = f"{html.escape(name)} ({int(chosen.sum()):,})"
+                traces.append(_trace(label, colour, symbol, part, size, held_out=held_out))
+    if cold.any():
         traces.append(
             {
                 "type": "scatter",
@@ -69,6 +73,7 @@ def map_plot(songs: pd.DataFrame) -> Figure:
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {
             "showticklabels": False,
+            "showgrid": False,
             "zeroline": False,
             "rangemode": "normal",
             "title": {"text": ""},
@@ -78,31 +83,30 @@ def map_plot(songs: pd.DataFrame) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def _trace(name: str, colour: str, symbol: str, songs: pd.DataFrame, size: int) -> dict[str, Any]:
-    # Held-out songs come last, so that they lie on top.
-    songs = songs.sort_values("cold", kind="stable")
-    cold = songs["cold"].to_numpy(dtype=bool)
+def _trace(
+    name: str, colour: str, symbol: str, songs: pd.DataFrame, size: int, *, held_out: bool
+) -> dict[str, Any]:
+    """The songs of one genre; those held out go by the legend's entry of the others."""
     texts = [
         f"<b>{html.escape(str(title))}</b><br>{html.escape(str(artist))}"
         + ("<br>held out" if held_out else "")
-        for title, artist, held_out in zip(songs[TITLE], songs[ARTIST], cold, strict=True)
+        for title, artist in zip(songs[TITLE], songs[ARTIST], strict=True)
     ]
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": f"{html.escape(name)} ({len(songs):,})",
+        "name": name,
+        "legendgroup": name,
+        "showlegend": not held_out,
         "x": songs["x"].astype(float).round(4).tolist(),
         "y": songs["y"].astype(float).round(4).tolist(),
         "text": texts,
-        "hovertemplate": "%{text}<extra>" + html.escape(name) + "</extra>",
+        "hovertemplate": f"%{{text}}<extra>{name}</extra>",
         "marker": {
-            "size": [size + 3 if held_out else size for held_out in cold.tolist()],
+            "size": size + 3 if held_out else size,
             "symbol": symbol,
             "color": colour,
             "opacity": 0.85 if colour != GREY else 0.5,
-            "line": {
-                "width": [1.8 if held_out else 0 for held_out in cold.tolist()],
-                "color": "$ink",
-            },
+            "line": {"width": 1.8 if held_out else 0, "color": "$ink"},
         },
     }

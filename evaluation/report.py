@@ -13,7 +13,7 @@ from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.files import write_text
 from evaluation.comparison import Comparison
-from evaluation.conclusions import cautions, summarise
+from evaluation.conclusions import cautions, findings, summarise
 from evaluation.genre import GenreResult
 from evaluation.page import render
 from evaluation.report_content import charts_of, content
@@ -60,12 +60,15 @@ def write_report(
         if missing:
             raise InvalidArgumentError(f"{what} lacks the column(s) {', '.join(missing)}")
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    summary = summarise(comparison, noun)
+    more = [text for text in findings(comparison, noun, curve) if text not in summary]
     facts = {
         "format": 1,
         "title": title,
         "created": created.isoformat(),
-        "summary": summarise(comparison, noun),
+        "summary": summary,
         "notes": list(notes),
+        "findings": more,
         "cautions": cautions(comparison, noun),
         **comparison.to_dict(),
         "curve": None if curve is None else json_safe(curve.to_dict("records")),

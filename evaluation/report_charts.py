@@ -17,11 +17,11 @@ from evaluation.report_tables import LABELS, Column, Tables
 from evaluation.trial import CATALOGUE, COLD
 
 _TRADE_OFFS: Final = (
-    ("popularity_lift", "less popular is further left", True),
-    ("novelty", "less known is further right", False),
-    ("coverage", "more of the catalogue is further right", False),
-    ("artist_diversity", "more artists in a list is further right", False),
-    ("embedding_diversity", "more different sound in a list is further right", False),
+    ("popularity_lift", "Further left is less popular.", True),
+    ("novelty", "Further right is less known.", False),
+    ("coverage", "Further right is more of the catalogue.", False),
+    ("artist_diversity", "Further right are more artists in a list.", False),
+    ("embedding_diversity", "Further right is more different sound in a list.", False),
 )
 """What accuracy is held against: metric, how to read it, whether less of it is better."""
 _MOST_TRADE_OFFS = 4
@@ -90,7 +90,7 @@ def trade_offs(tables: Tables) -> list[Chart]:
         if not pairs or len(charts) == _MOST_TRADE_OFFS:
             continue
         front = best_compromises(pairs, lower=lower)
-        labels = (f"{column.label} ({reading})", accuracy.label)
+        labels = (column.label, accuracy.label)
         charts.append(
             Chart(
                 f"{accuracy.metric}-against-{metric.replace('_', '-')}",
@@ -99,7 +99,7 @@ def trade_offs(tables: Tables) -> list[Chart]:
                 plane_plot(
                     pairs, *labels, front=front, size="half", zero=metric not in ("novelty",)
                 ),
-                note=_front_note(front),
+                note=f"{reading} {_front_note(front)}".strip(),
             )
         )
     return charts

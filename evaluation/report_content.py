@@ -95,6 +95,7 @@ def content(
     return {
         "title": facts["title"],
         "summary": facts["summary"],
+        "findings": facts["findings"],
         "cautions": [*facts["notes"], *facts["cautions"]],
         "command": facts["command"],
         "noun": noun,

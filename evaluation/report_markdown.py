@@ -42,7 +42,8 @@ def markdown(shown: Mapping[str, Any], pictures: str) -> str:
 
 
 def _results(shown: Mapping[str, Any]) -> Lines:
-    lines: Lines = []
+    lines: Lines = [f"- {escaped(sentence)}" for sentence in shown["findings"]]
+    lines += [""] if lines else []
     for main in shown["main"]:
         lines += [*_models(main), ""]
     note = (
@@ -156,6 +157,7 @@ def _gap(cell: Mapping[str, str] | None) -> list[str]:
 def _slices(sections: Sequence[Mapping[str, Any]]) -> Lines:
     lines: Lines = []
     for section in sections:
+        lines += [section["bounds"], ""] if section["bounds"] else []
         for part in section["tables"]:
             title = f"{section['title']}. {part['title']}, {part['metric']}"
             lines += [f"### {escaped(title)}", ""]

@@ -75,7 +75,8 @@ def _prepare(axes: "Axes", layout: Mapping[str, Any]) -> None:
     x, y = layout["xaxis"], layout["yaxis"]
     rule = y["gridcolor"]
     axes.set_axisbelow(True)
-    axes.grid(axis="x", color=rule, linewidth=0.8)
+    if x.get("showgrid", True):
+        axes.grid(axis="x", color=rule, linewidth=0.8)
     if y.get("showgrid", True):
         axes.grid(axis="y", color=rule, linewidth=0.8)
     axes.spines[:].set_visible(False)
@@ -131,7 +132,7 @@ def _marks(axes: "Axes", x: Sequence[float], y: Sequence[float], trace: Mapping[
         linewidths=line.get("width", 0),
         alpha=marker.get("opacity", 1.0),
         zorder=3,
-        label=trace["name"],
+        label=trace["name"] if trace.get("showlegend", True) else "_nolegend_",
     )
 
 

@@ -48,8 +48,23 @@ def slices(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
                 title = SLICES.get(by, f"By {by}")
                 found.append({**entry, "title": title, "matrix": matrix, "table": None})
         if found:
-            sections.append({"title": tables.group_label(split, candidates), "tables": found})
+            title = tables.group_label(split, candidates)
+            bounds = _bounds(tables, split, set(part["by"]))
+            sections.append({"title": title, "bounds": bounds, "tables": found})
     return sections
+
+
+def _bounds(tables: Tables, split: str, kinds: set[str]) -> str:
+    """What the slices of a split hold, in numbers, where it says so."""
+    facts = next(facts for facts in tables.comparison.splits if facts["name"] == split)
+    counted = {"popularity": "Listeners of an item", "listeners": "Items of a user"}
+    sentences = []
+    for by, what in counted.items():
+        found = [part for part in facts.get("slices") or () if part["by"] == by and by in kinds]
+        parts = [f"{part['slice']} {part['least']:,} to {part['most']:,}" for part in found]
+        if parts:
+            sentences.append(f"{what} in training: {', '.join(parts)}.")
+    return " ".join(sentences)
 
 
 def _sliced(tables: Tables, kinds: list[pd.DataFrame]) -> dict[str, Any]:

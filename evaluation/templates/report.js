@@ -34,7 +34,10 @@
     for (const [id, figure] of Object.entries(figures)) {
       const place = document.getElementById(id);
       const { data, layout } = paint(figure, style);
-      Plotly.react(place, data, { ...layout, width: widthOf(place) }, config);
+      const width = widthOf(place);
+      // The numbers under a narrow plot must not run into one another.
+      if (width < 420) layout.xaxis.nticks = 4;
+      Plotly.react(place, data, { ...layout, width }, config);
     }
   };
 
