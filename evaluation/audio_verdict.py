@@ -2,13 +2,13 @@
 
 from typing import Final
 
+from evaluation.candidate_sets import COLD
 from evaluation.comparison import Comparison
 from evaluation.controls import ORACLE, SAME, SHUFFLED, control_name, subject_of
 from evaluation.evidence import CHANCE, best_model, main_measure, paired_gaps, personal
 from evaluation.metrics import ITEM_AUC
 from evaluation.resampling import Difference
 from evaluation.tables import Key
-from evaluation.trial import COLD
 from evaluation.wording import are, called, listing, sentence
 
 NEGLIGIBLE: Final = 0.05

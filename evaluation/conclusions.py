@@ -6,12 +6,12 @@ which is not the same as no difference.
 """
 
 from evaluation.audio_verdict import controls_in_words
+from evaluation.candidate_sets import CATALOGUE
 from evaluation.cautions import cautions
 from evaluation.comparison import Comparison
 from evaluation.evidence import best_model, first_split, main_measure
 from evaluation.findings import findings
 from evaluation.headline import cold_headline, headline, opening
-from evaluation.trial import CATALOGUE
 from evaluation.wording import listing, number
 
 __all__ = [

@@ -1,12 +1,27 @@
-"""Further sentences: other splits, and what more plays would bring."""
+"""Further sentences: other splits, where in the data a gain is, what more plays would bring."""
+
+from typing import Final
 
 import pandas as pd
 
+from evaluation.candidate_sets import CATALOGUE, THIN
 from evaluation.comparison import Comparison
-from evaluation.evidence import facts_of, first_split
-from evaluation.headline import headline, opening
-from evaluation.trial import CATALOGUE
-from evaluation.wording import called, number
+from evaluation.evidence import best_model, facts_of, first_split
+from evaluation.headline import cold_headline, headline, opening
+from evaluation.slices import LISTENERS, POPULARITY
+from evaluation.wording import called, listing, number
+
+_KINDS: Final = (POPULARITY, LISTENERS)
+"""Slices that are spoken of, see :mod:`evaluation.slices`."""
+
+_SLICE_WORDS: Final = {
+    "head": "the most popular {noun}",
+    "middle": "the {noun} in the middle",
+    "tail": "the tail",
+    "light": "light listeners",
+    "medium": "listeners in between",
+    "heavy": "heavy listeners",
+}
 
 
 def findings(
@@ -17,22 +32,66 @@ def findings(
     ``curve`` is what :func:`evaluation.learning_curve.learning_curve` returns.
     """
     spoken_of = {first_split(comparison, kind) for kind in ("warm", "cold")}
-    found = [
-        headline(comparison, name, _candidates(comparison, name), opening(comparison, name, noun))
-        for name in (facts["name"] for facts in comparison.splits)
-        if name not in spoken_of
-    ]
+    names = [facts["name"] for facts in comparison.splits if facts["name"] not in spoken_of]
+    found = [_of_split(comparison, name, noun) for name in names]
+    warm = first_split(comparison, "warm")
+    if warm is not None:
+        found += [_where(comparison, warm, by, noun) for by in _KINDS]
     if curve is not None and len(curve):
         found += [_more_plays(curve, model) for model in dict.fromkeys(curve["model"])]
     return [text for text in found if text]
 
 
-def _candidates(comparison: Comparison, split: str) -> str:
-    """Semi-cold items are ranked among themselves, where that was measured; else all are."""
-    if facts_of(comparison, split)["kind"] != "semi-cold":
-        return CATALOGUE
-    own = [key[1] for key in comparison.figures() if key[0] == split]
-    return next((name for name in own if name != CATALOGUE), CATALOGUE)
+def _of_split(comparison: Comparison, split: str, noun: str) -> str:
+    begin = opening(comparison, split, noun)
+    kind = facts_of(comparison, split)["kind"]
+    if kind == "cold":
+        return cold_headline(comparison, split, begin)
+    # Semi-cold items are ranked among themselves, as cold ones are.
+    return headline(comparison, split, THIN if kind == "semi-cold" else CATALOGUE, begin)
+
+
+def _where(comparison: Comparison, split: str, by: str, noun: str) -> str:
+    """In which slices the best model is shown to be ahead of the baseline, and in which not.
+
+    Shown is what two intervals apart show, which is stricter than a paired difference.
+    """
+    best, baseline = best_model(comparison, split, CATALOGUE), comparison.baseline
+    k = comparison.ks[0]
+    if best == baseline:
+        return ""
+    rows = comparison.slices
+    rows = rows[
+        (rows["split"] == split)
+        & (rows["candidates"] == CATALOGUE)
+        & (rows["by"] == by)
+        & (rows["metric"] == "ndcg")
+        & (rows["k"] == k)
+    ]
+    own, base = (rows[rows["model"] == name].set_index("slice") for name in (best, baseline))
+    ahead = [name for name in own.index if own["low"][name] > base["high"][name]]
+    behind = [name for name in own.index if own["high"][name] < base["low"][name]]
+    rest = [name for name in own.index if name not in (*ahead, *behind)]
+    if not ahead and not behind:
+        return ""
+
+    def words(names: list[str]) -> str:
+        return listing([_SLICE_WORDS.get(name, name).format(noun=noun) for name in names])
+
+    parts = []
+    if ahead:
+        everywhere = not behind and not rest
+        only = "" if everywhere or len(ahead) > 1 else " only"
+        gains = ", ".join(
+            f"{number(base['mean'][name])} to {number(own['mean'][name])}" for name in ahead
+        )
+        parts.append(f"is shown for {words(ahead)}{only} (nDCG@{k} {gains})")
+    if rest:
+        parts.append(f"is not shown for {words(rest)}")
+    if behind:
+        parts.append(f"is a loss for {words(behind)}")
+    text = " and ".join(parts)
+    return f"{opening(comparison, split, noun)}, the gain of {best} over {baseline} {text}."
 
 
 def _more_plays(curve: pd.DataFrame, model: str) -> str:

@@ -1,6 +1,7 @@
 """One sentence on one split: which model is best, by how much, and what is not shown."""
 
 from evaluation.audio_verdict import right_of_the_time
+from evaluation.candidate_sets import COLD
 from evaluation.comparison import Comparison
 from evaluation.evidence import (
     best_model,
@@ -11,7 +12,6 @@ from evaluation.evidence import (
     personal,
 )
 from evaluation.metrics import ITEM_AUC
-from evaluation.trial import COLD
 from evaluation.wording import called, listing, number, p_value, ratio
 
 _OTHER_KINDS = {
@@ -99,6 +99,8 @@ def _ndcg(
 def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
     """By how much the best model is ahead of the baseline, counted in hits."""
     figures, k, baseline = comparison.figures(), comparison.ks[0], comparison.baseline
+    if (split, candidates, best, "precision", k) not in figures:
+        return f"{best} ranks better than {baseline}"
     hits = figures[split, candidates, best, "precision", k].mean
     base = figures[split, candidates, baseline, "precision", k].mean
     if base == 0:

@@ -107,7 +107,9 @@ def evaluate_dataset(
         )
         if embeddings is not None:
             places = song_map(dataset, parts, embeddings, config.seed)
-        plays = _curve(makers, comparison, dataset, parts, progress) if curve else None
+        plays = None
+        if curve:
+            plays = _curve(makers, comparison, dataset, parts[0], unfinished, progress)
         genre = None
         if genre_folds:
             try:
@@ -145,18 +147,20 @@ def _curve(
     makers: Mapping[str, ModelFactory],
     comparison: Comparison,
     dataset: MusicDataset,
-    splits: Sequence[Split],
+    split: Split,
+    unfinished: Path,
     progress: bool,
 ) -> pd.DataFrame:
-    """Models that are no controls with parts of the plays, on the first split."""
+    """Models that are no controls with parts of the plays."""
     models = {name: make for name, make in makers.items() if name not in comparison.controls}
     return learning_curve(
         models,
         dataset,
-        splits[0],
+        split,
         k=comparison.ks[0],
         seed=comparison.settings["seed"],
         progress=progress,
+        resume=unfinished,
     )
 
 
