@@ -246,6 +246,10 @@ def test_json_has_everything_and_no_nan(dataset, splits):
     assert back["versions"]["numpy"] == np.__version__
     assert back["splits"][1]["settings"]["fraction"] == 0.4
     assert all(row["fit_seconds"] >= 0 for row in back["runs"])
+    assert len(back["slices"]) == len(result.slices) > 0
+    assert back["folds"] == []
+    assert len(back["examples"]) == 10
+    assert all(0 <= row["p_corrected"] <= 1 for row in back["differences"])
 
 
 def test_arguments_are_checked(dataset, splits):
