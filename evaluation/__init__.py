@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evaluation.baselines import Popularity, PopularityOracle, Random
     from evaluation.comparison import Comparison, compare
+    from evaluation.conclusions import cautions, findings, summarise
+    from evaluation.controls import SameForEverybody, shuffled
+    from evaluation.examples import Example
     from evaluation.genre import GenreResult, genre_cross_validation
     from evaluation.genre_report import write_study
     from evaluation.genre_running import run_study
     from evaluation.genre_study import GenreStudy
     from evaluation.model import Model
+    from evaluation.peers import PEERS
     from evaluation.report import write_report
     from evaluation.retrieval import Retrieval, retrieval_precision
     from evaluation.splits import Split
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
     from evaluation.splits_warm import user_folds, warm_folds, warm_split
 
 __all__ = [
+    "PEERS",
     "Comparison",
+    "Example",
     "GenreResult",
     "GenreStudy",
     "Model",
@@ -28,16 +34,21 @@ __all__ = [
     "PopularityOracle",
     "Random",
     "Retrieval",
+    "SameForEverybody",
     "Split",
+    "cautions",
     "cold_folds",
     "cold_split",
     "cold_user_split",
     "compare",
+    "findings",
     "genre_cross_validation",
     "leave_last_split",
     "retrieval_precision",
     "run_study",
     "semi_cold_split",
+    "shuffled",
+    "summarise",
     "time_split",
     "time_windows",
     "user_folds",
@@ -48,7 +59,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "PEERS": "evaluation.peers",
     "Comparison": "evaluation.comparison",
+    "Example": "evaluation.examples",
     "GenreResult": "evaluation.genre",
     "GenreStudy": "evaluation.genre_study",
     "Model": "evaluation.model",
@@ -56,16 +69,21 @@ _MODULES = {
     "PopularityOracle": "evaluation.baselines",
     "Random": "evaluation.baselines",
     "Retrieval": "evaluation.retrieval",
+    "SameForEverybody": "evaluation.controls",
     "Split": "evaluation.splits",
+    "cautions": "evaluation.conclusions",
     "cold_folds": "evaluation.splits_cold",
     "cold_split": "evaluation.splits_cold",
     "cold_user_split": "evaluation.splits_users",
     "compare": "evaluation.comparison",
+    "findings": "evaluation.conclusions",
     "genre_cross_validation": "evaluation.genre",
     "leave_last_split": "evaluation.splits_time",
     "retrieval_precision": "evaluation.retrieval",
     "run_study": "evaluation.genre_running",
     "semi_cold_split": "evaluation.splits_cold",
+    "shuffled": "evaluation.controls",
+    "summarise": "evaluation.conclusions",
     "time_split": "evaluation.splits_time",
     "time_windows": "evaluation.splits_time",
     "user_folds": "evaluation.splits_warm",

@@ -36,10 +36,11 @@ def my_music(tmp_path, monkeypatch):
 def test_the_guide_s_code_runs(my_music):
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     for block in blocks:
         exec(compile(block, GUIDE.name, "exec"), names)
     assert len(names["ndcg"]) == len(names["users"]) == 20
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert set(names["curve"]["fraction"]) == {0.25, 0.5, 1.0}
     assert report["genre"]["facts"]["recordings"] == 18
     assert "Genre from sound" in Path("report.html").read_text(encoding="utf-8")
