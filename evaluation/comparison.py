@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,16 +85,25 @@ class Comparison:
 
     def figures(self) -> dict[Key, Interval]:
         """The table as a dictionary: {(split, candidates, model, metric, k): interval}."""
-        return {_key(row): _interval(row) for row in self.table.to_dict("records")}
+        return dict(self._figures)
 
     def gaps(self, role: Literal["baseline", "best"]) -> dict[Key, tuple[str, Difference]]:
         """Differences by the same keys: {…: (the model held against, difference)}."""
-        rows = self.differences[self.differences["role"] == role].to_dict("records")
-        return {_key(row): (row["against"], self._difference(row)) for row in rows}
+        return dict(self._gaps[role])
 
-    def _difference(self, row: Mapping[Hashable, Any]) -> Difference:
+    # Conclusions and report ask for these hundreds of times.
+    @cached_property
+    def _figures(self) -> dict[Key, Interval]:
+        return {_key(row): _interval(row) for row in self.table.to_dict("records")}
+
+    @cached_property
+    def _gaps(self) -> dict[str, dict[Key, tuple[str, Difference]]]:
+        found: dict[str, dict[Key, tuple[str, Difference]]] = {"baseline": {}, "best": {}}
         confidence = self.settings["confidence"]
-        return Difference.tested(_interval(row), row["p"], row["p_corrected"], confidence)
+        for row in self.differences.to_dict("records"):
+            gap = Difference.tested(_interval(row), row["p"], row["p_corrected"], confidence)
+            found[row["role"]][_key(row)] = row["against"], gap
+        return found
 
     def difference(
         self,
