@@ -18,7 +18,7 @@ from evaluation.conclusions import summarise
 from evaluation.controls import ORACLE, RANDOM
 from evaluation.learning_curve import learning_curve
 from evaluation.model import ModelFactory
-from evaluation.report import write_report
+from evaluation.report import report_files, write_report
 from evaluation.splits import Split
 from recsys import tracking
 from recsys.config import RecommenderConfig
@@ -26,6 +26,7 @@ from recsys.ears import network_ears
 from recsys.evaluating_sound import embeddings_of, genre_accuracy, song_map
 from recsys.evaluating_splits import named_splits
 from recsys.lineup import HEARING, lineup, meanings
+from recsys.tracking_comparison import comparison_runs
 
 if TYPE_CHECKING:
     from evaluation.genre import GenreResult
@@ -87,9 +88,13 @@ def evaluate_dataset(
         makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
         makers.setdefault(RANDOM, lambda: Random(config.seed))
     unfinished = path.with_name(f".{path.stem}.unfinished")
-    with tracking.run("evaluation", enabled=config.tracking) as run:
+    with (
+        tracking.run("evaluation", enabled=config.tracking) as run,
+        comparison_runs(run, parts) as runs,
+    ):
         run.params(config.model_dump(mode="json"))
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        run.dataset(dataset, "evaluation")
         embeddings = places = None
         if any(name in HEARING for name in makers):
             embeddings = embeddings_of(dataset, parts, ears, unfinished / "embeddings.parquet")
@@ -103,8 +108,10 @@ def evaluate_dataset(
             embeddings=embeddings,
             seed=config.seed,
             progress=progress,
+            on_run=runs.add,
             resume=unfinished,
         )
+        runs.measured(comparison)
         if embeddings is not None:
             places = song_map(dataset, parts, embeddings, config.seed)
         plays = None
@@ -117,7 +124,7 @@ def evaluate_dataset(
             except EvaluationError as error:
                 remarks.append(f"Genre accuracy is not measured: {error}")
         try:
-            files = write_report(
+            write_report(
                 comparison,
                 path,
                 genre=genre,
@@ -130,9 +137,16 @@ def evaluate_dataset(
             )
         except OSError as error:
             raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
-        _log(run, comparison, genre, files)
+        summary = tuple(summarise(comparison, noun))
+        run.note("\n\n".join(summary))
+        if genre is not None:
+            run.metrics({f"genre/{name}": value for name, value in genre.mean.items()})
+        # The pictures of the Markdown as the folder where it looks for them.
+        files = (f if f.parent == path.parent else f.parent for f in report_files(path))
+        for file in dict.fromkeys(files):
+            run.artifact(file)
     shutil.rmtree(unfinished, ignore_errors=True)
-    return Evaluation(comparison, genre, path, tuple(summarise(comparison, noun)))
+    return Evaluation(comparison, genre, path, summary)
 
 
 def _controls(makers: Iterable[str], named: Sequence[str]) -> dict[str, str]:
@@ -179,19 +193,3 @@ def _check_writable(path: Path) -> None:
 def _given(texts: bool, noun: str) -> str:
     extra = "artist, album, genre and tags" if texts else "without artist, album, genre or tags"
     return f"Held-out {noun} reach the models by recording, {'with ' if texts else ''}{extra}."
-
-
-def _log(
-    run: tracking.Run, comparison: Comparison, genre: "GenreResult | None", files: Iterable[Path]
-) -> None:
-    """What the tracker is told once all is measured."""
-    measured = {}
-    for row in comparison.table.to_dict("records"):
-        at = "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
-        name = f"{row['split']}.{row['candidates']}.{row['model']}.{row['metric']}{at}"
-        measured[name] = float(row["mean"])
-    if genre is not None:
-        measured |= {f"genre_{name}": value for name, value in genre.mean.items()}
-    run.metrics(measured)
-    for file in files:
-        run.artifact(file)

@@ -144,6 +144,7 @@ def search(
     with tracking.run("search", enabled=config.tracking) as run:
         run.params({"search": settings.model_dump(mode="json"), **config.model_dump(mode="json")})
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        run.dataset(dataset, "search")
         searching = _Search(space, settings, parts, embeddings)
         about = _about(dataset, config, settings, space, embeddings)
         with study(study_file, about, settings.pruning_after) as trials:

@@ -15,14 +15,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets.music import MusicDataset
+
+T = TypeVar("T")
 
 logger = logging.getLogger("coldtune.tracking")
 
 EXPERIMENT = "coldtune"
 _LONGEST_VALUE = 500
+_MOST_PARAMS, _MOST_METRICS = 100, 1000
+"""In one call to a server."""
 
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -54,7 +58,8 @@ class Run:
 
             flat = _flatten(values)
             params = [Param(_name(name), str(value)[:_LONGEST_VALUE]) for name, value in flat]
-            client.log_batch(self.run_id, params=params)
+            for some in _batched(params, _MOST_PARAMS):
+                client.log_batch(self.run_id, params=some)
 
         self._safely(log)
 
@@ -98,6 +103,13 @@ class Run:
 
         self._safely(log)
 
+    def child(self, name: str, *, started: float | None = None) -> "Run":
+        """Start a run below this one; :meth:`end` ends it.
+
+        started: when it began, in seconds since 1970; now where it is not given.
+        """
+        return _nothing() if self._client is None else _start(name, self, started)
+
     def end(self, status: str) -> None:
         """Say how the run ended, also where logging failed before."""
         self.failed = False
@@ -109,7 +121,8 @@ class Run:
 
             now = int(1000 * time.time())
             metrics = [Metric(_name(name), float(v), now, step) for name, v, step in values]
-            client.log_batch(self.run_id, metrics=metrics)
+            for some in _batched(metrics, _MOST_METRICS):
+                client.log_batch(self.run_id, metrics=some)
 
         self._safely(log)
 
@@ -128,10 +141,8 @@ _outer: ContextVar[Run | None] = ContextVar("outer", default=None)
 
 
 @contextmanager
-def run(name: str, *, enabled: bool, started: float | None = None) -> Iterator[Run]:
+def run(name: str, *, enabled: bool) -> Iterator[Run]:
     """Track the body as an MLflow run, below the run that is active where there is one.
-
-    started: when it began, in seconds since 1970; now where it is not given.
 
     An exception of the body marks the run as failed and goes on; one of the tracker is logged as
     a warning and the body runs untracked, with all that it starts.
@@ -139,7 +150,7 @@ def run(name: str, *, enabled: bool, started: float | None = None) -> Iterator[R
     outer = _outer.get()
     this = Run()
     if enabled and os.environ.get("COLDTUNE_TRACKING") != "0":
-        this = _start(name, outer, started)
+        this = _start(name, outer)
     token = _outer.set(this)
     status = "FAILED"
     try:
@@ -169,7 +180,7 @@ def _nothing() -> Run:
     return untracked
 
 
-def _start(name: str, outer: Run | None, started: float | None) -> Run:
+def _start(name: str, outer: Run | None, started: float | None = None) -> Run:
     if outer is not None and outer.failed:
         return _nothing()
     try:
@@ -251,6 +262,11 @@ def _impatience() -> Iterator[None]:
 def _give_up(error: Exception) -> None:
     reason = (str(error) or type(error).__name__).splitlines()[0][:200]
     logger.warning("going on without MLflow: %s", reason)
+
+
+def _batched(values: Sequence[T], n: int) -> Iterator[Sequence[T]]:
+    """The values in order, at most ``n`` at a time."""
+    return (values[start : start + n] for start in range(0, len(values), n))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

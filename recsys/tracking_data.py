@@ -20,8 +20,8 @@ def dataset_input(dataset: MusicDataset, context: str) -> "DatasetInput":
     """
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.dataset_source import DatasetSource
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.types.utils import _infer_schema
 
@@ -30,7 +30,7 @@ def dataset_input(dataset: MusicDataset, context: str) -> "DatasetInput":
     source: DatasetSource = CodeDatasetSource({"mlflow.source.type": "memory"})
     name = "dataset"
     if dataset.root is not None:
-        source = resolve_dataset_source(str(dataset.root.absolute()))
+        source = LocalArtifactDatasetSource(str(dataset.root.absolute()))
         name = dataset.root.absolute().name or name
     plays = dataset.interactions.head(100)
     # MLflow's base class lets it be made without a profile.

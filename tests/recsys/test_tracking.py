@@ -1,6 +1,8 @@
 """MLflow: what a run says, where it goes, and that no failing tracker costs a model."""
 
+import json
 import logging
+import math
 import os
 import shutil
 import socket
@@ -16,10 +18,14 @@ import pytest
 from mlflow.entities import Run as StoredRun
 
 from datasets.errors import DataError
+from datasets.folder import load_folder, save_folder
 from datasets.music import MusicDataset
+from evaluation import Popularity, Random, compare, warm_split
 from recsys import Recommender, RecommenderConfig, tracking
 from recsys.config import ALSConfig, FMConfig
 from recsys.evaluating import evaluate_dataset
+from recsys.search import SearchConfig, search
+from recsys.tracking_comparison import comparison_runs
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -130,34 +136,160 @@ def test_a_training_is_logged_epoch_by_epoch_in_one_call(monkeypatch: pytest.Mon
     assert "encoder_epoch" not in stored.data.metrics
 
 
-def test_an_evaluation_is_a_run_with_its_report_and_its_fits_below(
+def test_an_evaluation_is_a_run_with_one_below_for_each_model_and_the_fits_below_that(
     tastes: Tastes, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = count_calls(monkeypatch, "log_batch")
     evaluation = evaluate_dataset(
-        tastes[0], place / "report", SMALL, models=["als", "lightfm", "popularity"], genre_folds=0
+        tastes[0],
+        place / "report",
+        SMALL,
+        models=["als", "lightfm", "popularity"],
+        splits=["warm"],
+        folds=2,
+        genre_folds=0,
     )
-    first, *fits = runs()
+    first, *rest = runs()
     assert first.info.run_name == "evaluation"
-    assert {run.info.status for run in (first, *fits)} == {"FINISHED"}
-    assert len(fits) >= 2
-    for run in fits:
-        assert run.info.run_name == "fit"
-        assert run.data.tags["mlflow.parentRunId"] == first.info.run_id
+    assert {run.info.status for run in (first, *rest)} == {"FINISHED"}
     assert "mlflow.parentRunId" not in first.data.tags
     assert first.data.params["dataset.digest"] == tastes[0].digest()
+    assert first.data.tags["mlflow.note.content"] == "\n\n".join(evaluation.summary)
+    below = {run.info.run_name: run for run in rest if parent(run) == first.info.run_id}
+    assert list(below) == ["als", "lightfm", "popularity"] == evaluation.comparison.models
     table = evaluation.comparison.table
-    row = table[(table["model"] == "als") & (table["metric"] == "ndcg") & (table["k"] == 10)].iloc[
-        0
-    ]
-    name = f"{row['split']}.{row['candidates']}.als.ndcg_at_10"
-    assert first.data.metrics[name] == pytest.approx(row["mean"])
-    assert len(first.data.metrics) == len(table)
-    files = {f.path: f for f in store(place / "mlflow.db").list_artifacts(first.info.run_id)}
-    assert set(files) == {"report.html", "report.json"}
+    for model, run in below.items():
+        fits = [fit for fit in rest if parent(fit) == run.info.run_id]
+        assert [fit.info.run_name for fit in fits] == [f"{model}, warm 1", f"{model}, warm 2"]
+        assert run.data.params["control"] == "False"
+        own = table[table["model"] == model]
+        for row in own.to_dict("records"):
+            name = f"warm/{row['candidates']}/{row['metric']}"
+            name += "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
+            assert run.data.metrics[name] == pytest.approx(row["mean"])
+            for end in ("low", "high"):
+                known = run.data.metrics.get(f"interval/{name}_{end}", math.nan)
+                assert known == pytest.approx(row[end], nan_ok=True)
+        # Of a user's figures in two folds the mean counts; users are nearly the same in both.
+        name = "warm/catalogue/ndcg_at_10"
+        found = [fit.data.metrics[name] for fit in fits]
+        assert min(found) <= run.data.metrics[name] + 0.01
+        assert max(found) >= run.data.metrics[name] - 0.01
+        for number, fit in enumerate(fits, 1):
+            assert fit.data.params["split"] == "warm"
+            assert fit.data.params["fold"] == f"warm {number}"
+            seconds = fit.data.metrics["cost/fit_seconds"]
+            assert fit.info.end_time - fit.info.start_time >= 900 * seconds
+        total = sum(fit.data.metrics["cost/fit_seconds"] for fit in fits)
+        assert run.data.metrics["cost/fit_seconds"] == pytest.approx(total)
+    assert below["als"].data.params["als.factors"] == "8"
+    assert "als.factors" not in below["popularity"].data.params
+    # What is logged of a fit is there, and no run of its own.
+    assert len(rest) == 3 + 3 * 2
+    client = store(place / "mlflow.db")
+    files = {f.path: f for f in client.list_artifacts(first.info.run_id)}
+    written = {path.name for path in (place / "report").iterdir()}
+    assert {"report.html", "report.json", "report.md", "report-pictures"} <= set(files) == written
     assert files["report.html"].file_size == (place / "report" / "report.html").stat().st_size
-    # The table in one call; a few for each fit: hundreds of them would take longer than the fits.
-    assert len(calls) <= 3 + 6 * len(fits)
+    pictures = client.list_artifacts(first.info.run_id, "report-pictures")
+    assert {Path(f.path).name for f in pictures} == {
+        path.name for path in (place / "report" / "report-pictures").iterdir()
+    }
+    # A few calls a run: hundreds of them would take longer than the fits.
+    assert len(calls) <= 3 + 6 * len(rest)
+
+
+def parent(run: StoredRun) -> str | None:
+    return run.data.tags.get("mlflow.parentRunId")
+
+
+def test_controls_say_so_and_what_they_mean(tastes: Tastes, place: Path) -> None:
+    dataset, _ = tastes
+    split = warm_split(dataset)
+    models = {"popularity": Popularity, "random": Random}
+    with (
+        tracking.run("mine", enabled=True) as run,
+        comparison_runs(run, [split]) as below,
+    ):
+        comparison = compare(
+            models, dataset, [split], controls={"random": "luck would do"}, on_run=below.add
+        )
+        below.measured(comparison)
+    found = {run.info.run_name: run for run in runs()}
+    assert found["random"].data.params["control"] == "True"
+    assert found["popularity"].data.params["control"] == "False"
+    assert found["random"].data.tags["mlflow.note.content"] == (
+        "A control. Where no model is shown to beat it: luck would do."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_comparison_that_stops_leaves_no_run_going(
+    tastes: Tastes, error: BaseException, status: str
+) -> None:
+    dataset, _ = tastes
+    split = warm_split(dataset)
+
+    class Broken(Random):
+        def fit(self, dataset: MusicDataset) -> "Broken":
+            raise error
+
+    models = {"random": Random, "broken": Broken}
+    with (
+        pytest.raises(type(error)),
+        tracking.run("mine", enabled=True) as run,
+        comparison_runs(run, [split]) as below,
+    ):
+        compare(models, dataset, [split], on_run=below.add)
+    found = {run.info.run_name: run.info.status for run in runs()}
+    assert found == {"mine": status, "random": status, f"random, {split.name}": "FINISHED"}
+
+
+def test_the_data_set_is_one_of_mlflows(tastes: Tastes, tmp_path: Path) -> None:
+    dataset, _ = tastes
+    folder = save_folder(dataset, tmp_path / "my music")
+    with tracking.run("fit", enabled=True) as run:
+        run.dataset(load_folder(folder), "training")
+        run.dataset(dataset, "search")
+    (stored,) = runs()
+    assert stored.inputs is not None
+    read, made = stored.inputs.dataset_inputs
+    if read.dataset.name != "my music":
+        read, made = made, read
+    assert read.dataset.name == "my music"
+    assert made.dataset.name == "dataset"
+    assert read.dataset.digest == dataset.digest()[:16] == made.dataset.digest
+    assert json.loads(str(read.dataset.profile)) == {
+        **dataset.summary(),
+        "digest": dataset.digest(),
+    }
+    source = mlflow.data.get_source(read)
+    assert Path(source.load()) == folder.absolute()
+    columns = json.loads(str(read.dataset.schema))["mlflow_colspec"]
+    assert [column["name"] for column in columns] == list(dataset.interactions.columns)
+    assert [(tag.key, tag.value) for tag in read.tags] == [("mlflow.data.context", "training")]
+
+
+def test_a_search_is_a_run_with_its_trials_below(tastes: Tastes, place: Path) -> None:
+    dataset, embeddings = tastes
+    base = SMALL.replace(sources=("als",), fusion={"warm": {"als": 1.0}, "cold": {"als": 1.0}})
+    settings = SearchConfig(trials=2, folds=2, cold_weight=0.0, pruning_after=5)
+    result = search(dataset, base, settings, embeddings=embeddings)
+    first, *trials = runs()
+    assert first.info.run_name == "search"
+    assert [run.info.run_name for run in trials] == ["trial 1", "trial 2"]
+    assert {run.info.status for run in (first, *trials)} == {"FINISHED"}
+    assert first.data.params["search.trials"] == "2"
+    assert first.data.metrics["objective"] == pytest.approx(result.trials["value"].max())
+    assert first.data.tags["mlflow.note.content"] == "\n\n".join(result.verdict)
+    for run, value in zip(trials, result.trials["value"], strict=True):
+        assert parent(run) == first.info.run_id
+        assert run.data.metrics["objective"] == pytest.approx(value)
+        both = [run.data.metrics[name] for name in ("warm 1", "warm 2")]
+        assert run.data.metrics["objective"] == pytest.approx(sum(both) / 2)
+    assert trials[0].data.params["als.factors"] == "8"
 
 
 def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +390,7 @@ def test_it_can_be_switched_off(
 def test_a_fit_that_fails_is_a_failed_run(tastes: Tastes) -> None:
     dataset = tastes[0]
     with pytest.raises(DataError, match="nobody has played anything"):
-        Recommender(SMALL).fit(dataset.take_interactions([]))  # type: ignore[arg-type]
+        Recommender(SMALL).fit(dataset.take_interactions([]))
     (run,) = runs()
     assert run.info.status == "FAILED"
 

@@ -1,0 +1,102 @@
+"""A comparison as MLflow runs: one below the evaluation for each model, below it one for each fit.
+
+Figures have the same name in every run, ``warm/catalogue/ndcg_at_10``, so that MLflow's own views
+put models beside each other; the ends of an interval are under ``interval/``, out of their way.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+from evaluation.comparison import Comparison
+from evaluation.outcome import Outcome
+from evaluation.splits import Split
+from recsys import tracking
+
+SECONDS = ("fit_seconds", "onboard_seconds", "recommend_seconds")
+
+
+class ComparisonRuns:
+    """The runs of one comparison, below the run of an evaluation."""
+
+    def __init__(self, run: tracking.Run, splits: Sequence[Split]) -> None:
+        self._run = run
+        self._groups = {split.name: split.group or split.name for split in splits}
+        self._models: dict[str, tracking.Run] = {}
+        self._costs: dict[str, Counter[str]] = {}
+
+    def add(self, model: str, split: str, outcome: Outcome) -> None:
+        """Log one fit; what ``compare`` takes as ``on_run``."""
+        own = self._models.get(model)
+        facts = outcome.facts
+        costs = {f"cost/{name}": float(facts[name]) for name in SECONDS if name in facts}
+        self._costs.setdefault(model, Counter()).update(costs)
+        started = time.time() - sum(costs.values())
+        if own is None:
+            own = self._models[model] = self._run.child(model, started=started)
+            own.params({"model": model, **facts.get("settings", {})})
+        fit = own.child(f"{model}, {split}", started=started)
+        group = self._groups.get(split, split)
+        fit.params({"model": model, "split": group, "fold": split})
+        means = {figure: values[np.isfinite(values)] for figure, values in outcome.values.items()}
+        fit.metrics(
+            {
+                metric_name(group, *figure): float(values.mean())
+                for figure, values in means.items()
+                if len(values)
+            }
+        )
+        fit.metrics(costs)
+        fit.end("FINISHED")
+
+    def measured(self, comparison: Comparison) -> None:
+        """Log every figure of every model, with its interval."""
+        for model, own in self._models.items():
+            own.metrics(figures(comparison.table, model))
+            own.metrics(dict(self._costs[model]))
+            control = comparison.controls.get(model)
+            own.params({"control": control is not None})
+            if control is not None:
+                own.note(f"A control. Where no model is shown to beat it: {control}.")
+
+    def end(self, status: str) -> None:
+        """Say of every model's run how it ended."""
+        for own in self._models.values():
+            own.end(status)
+
+
+@contextmanager
+def comparison_runs(run: tracking.Run, splits: Sequence[Split]) -> Iterator[ComparisonRuns]:
+    """Yield what a comparison is logged with; the fits inside it start no runs of their own."""
+    runs = ComparisonRuns(run, splits)
+    status = "FAILED"
+    try:
+        with tracking.quiet():
+            yield runs
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        runs.end(status)
+
+
+def figures(table: pd.DataFrame, model: str) -> dict[str, float]:
+    """{name: value} of a model's rows: means, and the ends of intervals where there are any."""
+    found: dict[str, float] = {}
+    for row in table[table["model"] == model].to_dict("records"):
+        k = None if pd.isna(row["k"]) else int(row["k"])
+        name = metric_name(row["split"], row["candidates"], row["metric"], k)
+        ends = {f"interval/{name}_{end}": row[end] for end in ("low", "high")}
+        found |= {n: float(v) for n, v in {name: row["mean"], **ends}.items() if np.isfinite(v)}
+    return found
+
+
+def metric_name(split: str, candidates: str, metric: str, k: int | None) -> str:
+    """``warm/catalogue/ndcg_at_10``: MLflow draws a section a split and candidates."""
+    at = "" if k is None else f"_at_{k}"
+    return f"{split}/{candidates}/{metric}{at}"
