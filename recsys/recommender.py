@@ -72,8 +72,9 @@ class Recommender(HeldModel):
                 )
             catalog = Catalog.in_memory()
             catalog.fill(fitted_songs(state, dataset, heard))
-            self._library = Library(state, catalog)
-            self._folder = None
+            library = Library(state, catalog)
+            with self._turn:
+                self._library, self._folder = library, None
             if state.encoder is not None and encoder is None:
                 run.history(state.encoder.history_)
             run.metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
