@@ -41,7 +41,7 @@ def test_a_perfect_model_gets_exactly_one(dataset, splits, oracle):
 
 def test_random_gets_what_chance_gives(dataset, splits):
     models = {f"random {seed}": (lambda seed=seed: Random(seed)) for seed in range(30)}
-    result = compare(models, dataset, splits[1:], ks=(5,))
+    result = compare(models, dataset, splits[1:], ks=(5,), n_bootstrap=100)
     test = dataset.interactions.iloc[splits[1].test_rows]
     n_cold = len(splits[1].cold_items)
     # Each of 5 places holds a relevant item with probability |relevant| / |cold items|.
