@@ -1,4 +1,4 @@
-"""The code in docs/datasets.md runs as it stands."""
+"""The code in docs/datasets.md runs as it stands, and its tables name every public data set."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from datasets.music import MusicDataset
+from datasets.public_list import NAMES
 from embedding import SongEncoder
 from recsys import Recommender, RecommenderConfig
 
@@ -43,3 +44,16 @@ def test_the_guide_runs(
     added = recommender.onboard_many(music.take_items(["song 6", "song 7"]))
     assert added["status"].tolist() == ["heard", "heard"]
     assert "song 7" in recommender.recommend("u0", k=8)["item_id"].tolist()
+
+
+def test_every_set_is_in_both_tables() -> None:
+    first, second = re.findall(
+        r"^\| name \|.*\n\|-.*\n((?:\|.*\n)+)", PAGE.read_text("utf-8"), re.M
+    )
+    for table in (first, second):
+        cells = " ".join(line.split("|")[1] for line in table.splitlines())
+        told = re.findall(r"`([^`]+)`", cells)
+        for name in NAMES:
+            stem = name.rpartition("-")[0]
+            # As in `movielens-100k`, `-1m` or `fma-*`.
+            assert {name, f"{stem}-*", name.removeprefix(stem)} & set(told), name
