@@ -1,0 +1,161 @@
+"""An evaluation from a data set to a report: splits by name, what is kept, what is passed on."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from known_worlds import world
+from material import QUICK
+
+from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.music import MusicDataset
+from evaluation.splits import Split
+from recsys import evaluating
+from recsys.evaluating import evaluate_dataset
+from recsys.evaluating_sound import song_map
+from recsys.evaluating_splits import KINDS, named_splits
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> MusicDataset:
+    """Listening by taste with times; every item has a (blank) recording, as cold splits ask for."""
+    folder = tmp_path_factory.mktemp("recordings")
+    dataset, _ = world("informative", 0)
+    names = dataset.items["item_id"].to_list()
+    for name in names:
+        (folder / f"{name}.wav").touch()
+    audio = pd.DataFrame({"item_id": names, "path": [f"{name}.wav" for name in names]})
+    times = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(
+        range(len(dataset.interactions)), "h"
+    )
+    plays = dataset.interactions.sample(frac=1, random_state=0).assign(timestamp=times)
+    return MusicDataset(dataset.items, audio, plays, folder)
+
+
+@pytest.fixture(scope="module")
+def deaf() -> MusicDataset:
+    """The same without recordings, so that nothing is trained."""
+    return world("informative", 0)[0]
+
+
+def made(dataset: MusicDataset, *names: str, folds: int = 1) -> list[Split]:
+    splits, remarks = named_splits(dataset, names, fraction=0.2, folds=folds, seed=0)
+    assert remarks == []
+    return splits
+
+
+def test_every_kind_by_name(heard: MusicDataset) -> None:
+    for name in KINDS:
+        (first, *_) = made(heard, name)
+        first.check(heard)
+        assert (first.group or first.name) == name
+
+
+def test_a_number_behind_a_colon(heard: MusicDataset) -> None:
+    (thin,) = made(heard, "semi-cold:3")
+    assert thin.name == "semi-cold 3"
+    kept = heard.interactions.iloc[thin.train_rows]["item_id"].value_counts()
+    assert set(kept[list(thin.thin_items)]) == {3}
+    (last,) = made(heard, "last:2")
+    assert heard.interactions.iloc[last.test_rows]["user_id"].value_counts().max() == 2
+    (given,) = made(heard, "cold-users:4")
+    assert set(heard.interactions.iloc[given.given_rows]["user_id"].value_counts()) == {4}
+    assert [split.group for split in made(heard, "time:3")] == ["time 3"] * 3
+
+
+def test_folds_of_what_can_be_had_in_folds(heard: MusicDataset) -> None:
+    for name, kind in KINDS.items():
+        splits = made(heard, name, folds=3)
+        assert len(splits) == (3 if kind.in_folds else 1), name
+    assert len(made(heard, "users")) == 5
+
+
+def test_what_cannot_be_made_is_said(deaf: MusicDataset) -> None:
+    splits, remarks = named_splits(deaf, ["time", "warm"], fraction=0.2, folds=1, seed=0)
+    assert [split.name for split in splits] == ["warm"]
+    assert len(remarks) == 1
+    assert remarks[0].startswith("Not measured: ")
+    with pytest.raises(EvaluationError, match="Not measured"):
+        named_splits(deaf, ["time"], fraction=0.2, folds=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["frosty"], "no split 'frosty'; there are: warm, cold, cold-items"),
+        (["warm:2"], "no number can follow 'warm'"),
+        (["last:two"], "a whole number can follow the colon, as in last:2"),
+        (["last:"], "a whole number"),
+        (["warm", "warm"], "named twice: warm, warm"),
+    ],
+)
+def test_names_that_are_none(deaf: MusicDataset, names: list[str], words: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=words):
+        named_splits(deaf, names, fraction=0.2, folds=1, seed=0)
+
+
+def evaluated(dataset: MusicDataset, out: Path, **options: object) -> dict:
+    given = {"models": ["als", "popularity"], "splits": ["warm"], "genre_folds": 0, "ks": (5,)}
+    evaluate_dataset(dataset, out, QUICK, **(given | options))
+    return json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+def test_folds_samples_and_the_curve_reach_the_report(deaf: MusicDataset, tmp_path: Path) -> None:
+    report = evaluated(
+        deaf, tmp_path, splits=["warm", "semi-cold:2"], folds=2, sampled=20, curve=True
+    )
+    assert {row["folds"] for row in report["folds"] if row["split"] == "warm"} == {2}
+    assert "sampled 20" in {row["candidates"] for row in report["table"]}
+    assert next(row["fraction"] for row in report["curve"] if row["model"] == "als") == 0.1
+    # Semi-cold items are among those with a recording.
+    assert any("Not measured" in note for note in report["notes"])
+    # Nothing is held out whole: no control is needed.
+    assert report["controls"] == {}
+    assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
+
+
+def test_what_was_interrupted_goes_on_where_it_was(
+    deaf: MusicDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = evaluated(deaf, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "write_report", fail)
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(deaf, tmp_path / "again")
+    assert len(list((tmp_path / "again" / ".report.unfinished").iterdir())) == 2
+    patch_fit = pytest.MonkeyPatch()
+    patch_fit.setattr("recsys.recommender.Recommender.fit", fail)
+    try:
+        again = evaluated(deaf, tmp_path / "again")
+    finally:
+        patch_fit.undo()
+    assert again["table"] == whole["table"]
+    assert not (tmp_path / "again" / ".report.unfinished").exists()
+
+
+def test_random_alone_is_a_model_and_beside_others_a_control(
+    heard: MusicDataset, tmp_path: Path
+) -> None:
+    cold = {"splits": ["cold"]}
+    alone = evaluated(heard, tmp_path / "a", models=["random"], **cold)
+    assert set(alone["controls"]) == {"popularity oracle"}
+    both = evaluated(heard, tmp_path / "b", models=["popular", "als"], **cold)
+    assert set(both["controls"]) == {"popularity oracle", "random"}
+    assert both["baseline"] == "popularity"
+
+
+def test_the_map_marks_what_was_held_out(heard: MusicDataset) -> None:
+    _, embeddings = world("informative", 0)
+    splits = made(heard, "warm", "cold")
+    places = song_map(heard, splits, embeddings.iloc[5:], 0)
+    assert list(places.columns) == ["item_id", "title", "artist", "genre", "x", "y", "cold"]
+    assert list(places["item_id"]) == list(embeddings.index[5:])
+    assert set(places["item_id"][places["cold"]]) == set(splits[1].cold_items) - set(
+        embeddings.index[:5]
+    )
+    assert not song_map(heard, splits[:1], embeddings, 0)["cold"].any()
+    assert song_map(heard, splits, embeddings.iloc[:3], 0) is None
