@@ -132,6 +132,7 @@ def _marks(axes: "Axes", x: Sequence[float], y: Sequence[float], trace: Mapping[
         linewidths=line.get("width", 0),
         alpha=marker.get("opacity", 1.0),
         zorder=3,
+        clip_on=trace.get("cliponaxis", True),
         label=trace["name"] if trace.get("showlegend", True) else "_nolegend_",
     )
 
@@ -174,7 +175,10 @@ def _finish(axes: "Axes", figure: Figure) -> None:
     if layout.get("showlegend"):
         sheet = axes.get_figure()
         assert sheet is not None
-        sheet.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
+        scale = 1.6 if layout["yaxis"].get("scaleanchor") else 1.0
+        sheet.legend(
+            loc="outside lower left", ncols=4, frameon=False, fontsize=8.5, markerscale=scale
+        )
 
 
 def _negative(figure: Figure, axis: str) -> bool:

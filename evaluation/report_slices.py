@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from evaluation.metrics import ITEM_AUC
 from evaluation.report_tables import LABELS, Tables, cell
 from evaluation.resampling import Interval
 
@@ -118,7 +119,9 @@ def folds(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """
     found = []
     chosen = frame[frame["k"].isna() | (frame["k"] == tables.shortest)]
-    chosen = chosen[chosen["metric"].isin(["ndcg", "recall", "item_auc"])]
+    order = {"ndcg": 0, "recall": 1, ITEM_AUC: 2}
+    chosen = chosen[chosen["metric"].isin(order)]
+    chosen = chosen.sort_values("metric", key=lambda names: names.map(order), kind="stable")
     for (split, candidates), part in _grouped(chosen, "split", "candidates"):
         columns, figures = [], {}
         for (metric, k), rows in _grouped(part, "metric", "k"):

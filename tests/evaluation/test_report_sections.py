@@ -141,6 +141,13 @@ def test_sampled_candidates_are_marked_wherever_they_are(comparison, text, writt
     assert "ranked against a few items drawn at random" in text
     markdown = written.with_suffix(".md").read_text(encoding="utf-8")
     assert markdown.count("sampled: against 20 drawn") >= 3
+    # In the main tables after everything else, each under a heading of its own.
+    page = written.read_text(encoding="utf-8")
+    main = page[page.index('id="results"') : page.index('id="glance"')]
+    headings = re.findall(r'<th scope="colgroup".*?<span>(.*?)</span>', main)
+    marked = [heading.endswith("sampled: against 20 drawn") for heading in headings]
+    assert sum(marked) == 3
+    assert marked == sorted(marked)
 
 
 def test_no_metric_beside_accuracy_has_a_best(written):
