@@ -50,6 +50,9 @@ def train(
     seed: Seed = None,
     threads: Threads = None,
     tracking: Tracking = None,
+    register: Annotated[
+        str | None, typer.Option(help="Also log the model to MLflow, registered by this name.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Learn from a data set and save the model."""
@@ -66,6 +69,10 @@ def train(
     print_info(recommender.info, as_json)
     if not as_json:
         typer.echo(f"model written to {out}")
+    if register is not None:
+        from recsys.tracking_model import log_model
+
+        typer.echo(f"registered as {log_model(out, register=register)}", err=as_json)
 
 
 def recommend(

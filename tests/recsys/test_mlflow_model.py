@@ -1,0 +1,286 @@
+"""Models in MLflow, and everything on a real MLflow server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from datasets.errors import ArtifactError
+from datasets.folder import save_folder
+from datasets.music import MusicDataset
+from recsys import Recommender, RecommenderConfig
+from recsys.cli import app
+from recsys.evaluating import evaluate_dataset
+from recsys.tracking_model import log_model
+
+Tastes = tuple[MusicDataset, pd.DataFrame]
+
+CONFIG = RecommenderConfig(
+    threads=1,
+    sources=("als", "content"),
+    als={"factors": 8, "iterations": 3, "regularization": 20.0},
+    fusion={"warm": {"als": 0.6, "content": 0.4}, "cold": {"als": 0.6, "content": 0.4}},
+)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: MLflow takes seconds to make its tables."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server of this test's own."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(template, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    ends = time.monotonic() + 90
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(address, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"no MLflow server: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with an empty store, tracking on, and MLflow as after its import."""
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("COLDTUNE_TRACKING", raising=False)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shutil.copy(template, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    yield folder
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def recommender(tastes: Tastes) -> Recommender:
+    dataset, embeddings = tastes
+    return Recommender(CONFIG.replace(tracking=False)).fit(dataset, embeddings=embeddings)
+
+
+@pytest.fixture(scope="module")
+def saved(recommender: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "my model"
+    recommender.save(folder)
+    return folder
+
+
+def files_below(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_logged_model_recommends_as_ours_does(
+    recommender: Recommender, saved: Path, place: Path, tmp_path: Path
+) -> None:
+    before, environment = files_below(saved), dict(os.environ)
+    uri = log_model(saved)
+    assert files_below(saved) == before
+    assert dict(os.environ) == environment
+    assert not mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    assert mlflow.active_run() is None
+    mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model(uri)
+    users = ["user-3", "user-1", "nobody"]
+    lists = model.predict(pd.DataFrame({"user_id": users}))
+    pd.testing.assert_frame_equal(lists, recommender.recommend_many(users, 10))
+    wished = model.predict(pd.DataFrame({"user_id": users}), params={"k": 3, "exclude_seen": False})
+    pd.testing.assert_frame_equal(wished, recommender.recommend_many(users, 3, exclude_seen=False))
+    # The signature refuses what is no frame of user ids.
+    with pytest.raises(mlflow.MlflowException, match="user_id"):
+        model.predict(pd.DataFrame({"item_id": ["item-1"]}))
+    # The model belongs to a run of the experiment that all runs go to.
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("coldtune")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "model"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["als.factors"] == "8"
+    assert run.data.params["dataset.digest"] == recommender.info["dataset"]["digest"]
+    (logged,) = client.search_logged_models([experiment.experiment_id])
+    assert logged.source_run_id == run.info.run_id
+    # Nothing is pickled: our files, MLflow's texts, and the script.
+    kept = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "kept")))
+    names = {path.name for path in kept.rglob("*") if path.is_file()}
+    assert "tracking_pyfunc.py" in names
+    assert not {name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))}
+    requirements = (kept / "requirements.txt").read_text().split()
+    assert [line.partition("==")[0] for line in requirements] == ["coldtune", "mlflow"]
+    example = pd.DataFrame(**json.loads((kept / "input_example.json").read_text()))
+    assert example["user_id"].isin([f"user-{n}" for n in range(120)]).all()
+    assert model.predict(example)["user_id"].nunique() == len(example) == 3
+
+
+def test_a_name_gets_a_new_version_each_time(saved: Path, place: Path) -> None:
+    assert log_model(saved, register="my songs") == "models:/my songs/1"
+    mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+    with mlflow.start_run(run_name="mine") as mine:
+        assert log_model(str(saved), register="my songs") == "models:/my songs/2"
+        active = mlflow.active_run()
+        assert active is not None
+        assert active.info.run_id == mine.info.run_id
+    client = mlflow.MlflowClient()
+    newest = client.get_model_version("my songs", "2")
+    run = client.get_run(str(newest.run_id))
+    assert run.info.run_name == "model my songs"
+    assert run.data.tags["mlflow.parentRunId"] == mine.info.run_id
+    assert client.get_run(mine.info.run_id).info.status == "FINISHED"
+    assert mlflow.get_tracking_uri() == f"sqlite:///{place / 'mlflow.db'}"
+
+
+def test_a_model_that_cannot_be_logged_is_an_error_in_one_line(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArtifactError, match="none"):
+        log_model(tmp_path / "none")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/none/mlflow.db")
+    with pytest.raises(ArtifactError, match="my model: not logged: MLflow cannot be reached"):
+        log_model(saved)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:////proc/none/mlflow.db"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("COLDTUNE_TRACKING", "0")
+    with pytest.raises(ArtifactError, match="switched off"):
+        log_model(saved)
+    monkeypatch.delenv("COLDTUNE_TRACKING")
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError("No space left on device\nat all")
+
+    monkeypatch.setattr("mlflow.pyfunc.log_model", failing)
+    with pytest.raises(ArtifactError, match=r"not logged: No space left on device$"):
+        log_model(saved)
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{Path('mlflow.db').absolute()}")
+    experiment = client.get_experiment_by_name("coldtune")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_train_registers_the_model(tastes: Tastes, place: Path) -> None:
+    save_folder(tastes[0], place / "data")
+    (place / "config.json").write_text(CONFIG.replace(tracking=False).model_dump_json())
+    arguments = ["train", "data", "--out", "model", "--config", "config.json"]
+    done = CliRunner().invoke(app, [*arguments, "--register", "songs"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-2:] == [
+        "model written to model",
+        "registered as models:/songs/1",
+    ]
+    os.environ["COLDTUNE_TRACKING"] = "0"
+    try:
+        with pytest.raises(ArtifactError, match="model: not logged"):
+            CliRunner().invoke(app, [*arguments, "--register", "songs"], catch_exceptions=False)
+    finally:
+        del os.environ["COLDTUNE_TRACKING"]
+    # What was learned is there all the same.
+    assert len(Recommender.load("model").recommend("user-1", k=5)) == 5
+
+
+def test_everything_on_a_server(
+    server: str, tastes: Tastes, recommender: Recommender, saved: Path, place: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    evaluation = evaluate_dataset(
+        tastes[0], place / "report", CONFIG, models=["als", "popularity"],
+        splits=["warm"], folds=2, genre_folds=0,
+    )  # fmt: skip
+    Recommender(CONFIG).fit(*tastes)
+    uri = log_model(saved, register="songs")
+    assert [r for r in caplog.records if r.name == "coldtune.tracking"] == []
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("coldtune")
+    assert experiment is not None
+    found = client.search_runs(
+        [experiment.experiment_id], order_by=["attributes.start_time ASC"], max_results=100
+    )
+    by_name = {run.info.run_name: run for run in found}
+    models = evaluation.comparison.models
+    fits = {f"{model}, warm {fold}" for model in models for fold in (1, 2)}
+    assert set(by_name) == {"evaluation", *models, *fits, "fit", "model songs"}
+    assert {run.info.status for run in found} == {"FINISHED"}
+    first = by_name["evaluation"]
+    for model in models:
+        run = by_name[model]
+        assert run.data.tags["mlflow.parentRunId"] == first.info.run_id
+        for fold in (1, 2):
+            fit = by_name[f"{model}, warm {fold}"]
+            assert fit.data.tags["mlflow.parentRunId"] == run.info.run_id
+        interval = evaluation.comparison.figures()["warm", "catalogue", model, "ndcg", 10]
+        name = "warm/catalogue/ndcg_at_10"
+        assert run.data.metrics[name] == pytest.approx(interval.mean)
+        assert run.data.metrics[f"interval/{name}_low"] == pytest.approx(interval.low)
+        assert run.data.metrics[f"interval/{name}_high"] == pytest.approx(interval.high)
+    # More parameters than one call may have.
+    assert len(first.data.params) > 80
+    assert first.data.params["als.factors"] == "8"
+    assert {f.path for f in client.list_artifacts(first.info.run_id)} >= {
+        "report.html", "report.json", "report.md", "report-pictures",
+    }  # fmt: skip
+    assert first.inputs is not None
+    (used,) = first.inputs.dataset_inputs
+    assert used.dataset.digest == tastes[0].digest()[:16]
+    # Another program loads the model from the server by its name.
+    assert uri == "models:/songs/1"
+    model = mlflow.pyfunc.load_model(uri)
+    lists = model.predict(pd.DataFrame({"user_id": ["user-5"]}), params={"k": 4})
+    pd.testing.assert_frame_equal(lists, recommender.recommend_many(["user-5"], 4))
+    assert model.metadata.signature is not None
+    assert model.input_example is not None
