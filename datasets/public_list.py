@@ -15,6 +15,16 @@ _PLACES: Final[dict[str, tuple[str, str]]] = {
     "fma-large": ("fma", "LARGE"),
     "music4all": ("music4all", "DATASET"),
     "music4all-onion": ("music4all", "ONION"),
+    "hetrec-lastfm": ("hetrec", "DATASET"),
+    "lastfm-1k": ("lastfm_1k", "DATASET"),
+    "lastfm-360k": ("lastfm_360k", "DATASET"),
+    "msd-taste-profile": ("msd_taste_profile", "DATASET"),
+    "yambda-50m": ("yambda", "SMALL"),
+    "yambda-500m": ("yambda", "MEDIUM"),
+    "movielens-100k": ("movielens", "ML_100K"),
+    "movielens-1m": ("movielens", "ML_1M"),
+    "movielens-20m": ("movielens", "ML_20M"),
+    "movielens-25m": ("movielens", "ML_25M"),
 }
 
 NAMES: Final = tuple(_PLACES)

@@ -1,0 +1,62 @@
+"""The Taste Profile: triplets, names and the list of wrong matches, as published."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import DataError
+from datasets.msd_taste_profile import DATASET, MISMATCHES_FILE, TRACKS_FILE, TRIPLETS_FILE
+from datasets.public import fetch
+
+ANN, BOB = "b80344d063b5ccb3212f76538f3d9e43d87dca9e", "85c1f87fea955d09b4bec2e36aee110927aedf9a"
+ONE, TWO, WRONG, BARE = (
+    "SOAKIMP12A8C130995", "SOAPDEY12A81C210A9", "SOUMNSI12AB0182807", "SOBBMDR12A8C13253B",
+)  # fmt: skip
+TRIPLETS = (
+    f"{ANN}\t{ONE}\t1\n{ANN}\t{WRONG}\t5\n{ANN}\t{TWO}\t2\n{BOB}\t{ONE}\t14\n{BOB}\t{BARE}\t3\n"
+    f"{BOB}\t{WRONG}\t1\n{BOB}\t{TWO}\n{BOB}\t{TWO}\tx\n"
+)
+TRACKS = (
+    f"TRMMMYQ128F932D901<SEP>{TWO}<SEP>Böhse Onkelz<SEP>Silent Night\n"
+    f"TRMMMKD128F425225D<SEP>{ONE}<SEP>Jack  Johnson<SEP>The Cove\n"
+    f"TRAAAAK128F9318786<SEP>{ONE}<SEP>Jack Johnson<SEP>The Cove (again)\n"
+    "TRMMMRX128F93187D9<SEP>SOGTUKN12AB017F4F1<SEP>Hudson Mohawke<SEP>No One Could Ever\n"
+    "TRMMMXX128F93187D9<SEP>SOGTUKN12AB017F4F2<SEP>no title\n"
+)
+MISMATCHES = (
+    f"ERROR: <{WRONG} TRMMGKQ128F9325E10> Digital Underground  -  The Way We Swing  !=  Linkwood"
+    "  -  Whats up with the Underground\n"
+    "ERROR: <SOCMRBE12AB018C546 TRMMREB12903CEB1B1> Jimmy R\xe9ed  -  a <b> c  !=  Slim  -  d\n"
+)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_converted(tmp_path: Path, packed: bool) -> None:
+    source = tmp_path / "published"
+    source.mkdir()
+    if packed:
+        with zipfile.ZipFile(source / f"{TRIPLETS_FILE}.zip", "w") as archive:
+            archive.writestr(TRIPLETS_FILE, TRIPLETS)
+    else:
+        (source / TRIPLETS_FILE).write_text(TRIPLETS)
+    (source / TRACKS_FILE).write_text(TRACKS, encoding="utf-8")
+    (source / MISMATCHES_FILE).write_bytes(MISMATCHES.encode("latin-1"))
+    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    assert music.items[["item_id", "title", "artist", "track_id"]].values.tolist() == [
+        [ONE, "The Cove", "Jack Johnson", "TRMMMKD128F425225D"],
+        [TWO, "Silent Night", "Böhse Onkelz", "TRMMMYQ128F932D901"],
+        [BARE, "", "", ""],
+    ]
+    assert music.interactions.values.tolist() == [
+        [ANN, ONE, 1.0], [ANN, TWO, 2.0], [BOB, ONE, 14.0], [BOB, BARE, 3.0],
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "left-out.csv").read_text().splitlines()[1:] == [
+        f"{TRIPLETS_FILE},2 lines: the song is matched to a wrong track; the first is line 2",
+        f'{TRIPLETS_FILE},"1 lines: not user, song and plays; the first is line 7"',
+        f"{TRIPLETS_FILE},1 lines: the plays are no number; the first is line 8",
+        f'{TRACKS_FILE},"1 lines: 3 values, not 4; the first is line 5"',
+    ]
+    (source / MISMATCHES_FILE).unlink()
+    with pytest.raises(DataError, match=r"has no sid_mismatches\.txt"):
+        fetch(DATASET, tmp_path / "other", source=source, progress=False)
