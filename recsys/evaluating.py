@@ -3,7 +3,7 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from evaluation.report import report_files, write_report
 from evaluation.splits import Split
 from recsys import tracking
 from recsys.config import RecommenderConfig
-from recsys.ears import network_ears
+from recsys.ears import Ears, network_ears
 from recsys.evaluating_sound import embeddings_of, genre_accuracy, song_map
 from recsys.evaluating_splits import named_splits
 from recsys.lineup import HEARING, lineup, meanings
@@ -56,6 +56,8 @@ def evaluate_dataset(
     curve: bool = False,
     genre_folds: int = 3,
     texts: bool = False,
+    ears: Ears | None = None,
+    among: Collection[str] | None = None,
     notes: Sequence[str] = (),
     noun: str = "items",
     command: str = "",
@@ -70,7 +72,9 @@ def evaluate_dataset(
     out. sampled: rank so many items drawn at random as well. curve: also measure with parts of the
     plays, on the first split. genre_folds: folds of the artist-disjoint genre cross-validation of
     the network, 0 for none. texts: give models the artist, album, genre and tags of held-out items,
-    and not their recordings alone. noun: what the report calls items.
+    and not their recordings alone. ears: who hears, by default a network trained on each training
+    side. among: the items that may be held out, by default those with a recording. noun: what the
+    report calls items.
 
     What is measured is kept beside the report until that is written: interrupted and called again,
     an evaluation goes on where it was.
@@ -80,8 +84,10 @@ def evaluate_dataset(
     """
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_writable(path)  # now, and not when everything is measured
-    parts, remarks = named_splits(dataset, splits, fraction=fraction, folds=folds, seed=config.seed)
-    ears = network_ears(config, progress=progress)
+    parts, remarks = named_splits(
+        dataset, splits, fraction=fraction, folds=folds, seed=config.seed, among=among
+    )
+    ears = ears or network_ears(config, progress=progress)
     held_out = any(split.cold_items or split.thin_items for split in parts)
     makers = lineup(models, config, ears=ears, controls=held_out, texts=texts)
     if held_out:
@@ -97,7 +103,7 @@ def evaluate_dataset(
         run.dataset(dataset, "evaluation")
         embeddings = places = None
         if any(name in HEARING for name in makers):
-            embeddings = embeddings_of(dataset, parts, ears, unfinished / "embeddings.parquet")
+            embeddings = embeddings_of(dataset, parts, ears, config.network, unfinished)
         comparison = compare(
             makers,
             dataset,

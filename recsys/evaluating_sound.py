@@ -1,5 +1,6 @@
 """What an evaluation says of the network itself: its embeddings, their map, genres by ear."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pandas as pd
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
+from embedding.config import EncoderConfig
 from evaluation.splits import Split
 from recsys.config import RecommenderConfig
 from recsys.ears import Ears
@@ -22,23 +24,26 @@ _LARGEST_MAP = 5000
 
 
 def embeddings_of(
-    dataset: MusicDataset, splits: Sequence[Split], ears: Ears, keep: Path
+    dataset: MusicDataset, splits: Sequence[Split], ears: Ears, network: EncoderConfig, keep: Path
 ) -> pd.DataFrame | None:
     """All recordings as the network of one training side hears them: index item_id, float32.
 
-    It is the first side that holds out items, so that those are new to it, or else the first.
-    ``keep``: a Parquet file that they are kept in, as training again need not give the same to the
-    last bit, and an evaluation that goes on needs the same. None where there is nothing to hear.
+    It is the first side that holds out items, so that those are new to it, or else the first. In
+    the folder ``keep`` they are kept for this data, side and ``network``: to train again need not
+    give the same to the last bit, and an evaluation that goes on needs the same. None where there
+    is nothing to hear.
     """
-    if keep.exists():
-        return pd.read_parquet(keep)
-    hearing = ears(_side(splits).training(dataset))
+    training = _side(splits).training(dataset)
+    what = "|".join([dataset.digest(), training.digest(), network.digest()])
+    kept = keep / f"embeddings-{hashlib.sha256(what.encode()).hexdigest()[:16]}.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
+    hearing = ears(training)
     if hearing is None:
         return None
     found = hearing.embeddings(dataset)
-    found.columns = [str(name) for name in found.columns]
-    found.index.name = ITEM_ID
-    with atomic_write(keep) as temporary:
+    found = found.set_axis([str(name) for name in found.columns], axis=1).rename_axis(ITEM_ID)
+    with atomic_write(kept) as temporary:
         found.to_parquet(temporary)
     return found
 

@@ -1,7 +1,8 @@
 """The splits that an evaluation can be asked for by name."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
@@ -27,6 +28,8 @@ class _Wish:
     folds: int
     """1 for no folds."""
     seed: int
+    among: Collection[str] | None
+    """The items that may be cold or thin; None for those with a recording."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,35 @@ def _users(wish: _Wish) -> list[Split]:
     return user_folds(wish.dataset, folds, wish.seed, fraction=wish.fraction, name=wish.name)
 
 
-def _cold(wish: _Wish) -> list[Split]:
+def _cold(wish: _Wish, by: Literal["artist", "item"] = "artist") -> list[Split]:
     if wish.folds > 1:
-        return cold_folds(wish.dataset, wish.folds, wish.seed, name=wish.name)
-    return [cold_split(wish.dataset, wish.fraction, wish.seed, name=wish.name)]
+        return cold_folds(
+            wish.dataset, wish.folds, wish.seed, by=by, among=wish.among, name=wish.name
+        )
+    return [_single_cold(wish, by)]
 
 
 def _cold_items(wish: _Wish) -> list[Split]:
-    if wish.folds > 1:
-        return cold_folds(wish.dataset, wish.folds, wish.seed, by="item", name=wish.name)
-    return [cold_split(wish.dataset, wish.fraction, wish.seed, by="item", name=wish.name)]
+    return _cold(wish, "item")
 
 
 def _cold_by_date(wish: _Wish) -> list[Split]:
-    return [cold_split(wish.dataset, wish.fraction, wish.seed, by="first seen", name=wish.name)]
+    return [_single_cold(wish, "first seen")]
+
+
+def _single_cold(wish: _Wish, by: Literal["artist", "item", "first seen"]) -> Split:
+    return cold_split(
+        wish.dataset, wish.fraction, wish.seed, by=by, among=wish.among, name=wish.name
+    )
 
 
 def _semi_cold(wish: _Wish) -> list[Split]:
     keep = 1 if wish.number is None else wish.number
-    return [semi_cold_split(wish.dataset, keep, wish.fraction, wish.seed, name=wish.name)]
+    return [
+        semi_cold_split(
+            wish.dataset, keep, wish.fraction, wish.seed, among=wish.among, name=wish.name
+        )
+    ]
 
 
 def _cold_users(wish: _Wish) -> list[Split]:
@@ -105,15 +118,23 @@ KINDS = {
 
 
 def named_splits(
-    dataset: MusicDataset, names: Sequence[str], *, fraction: float, folds: int, seed: int
+    dataset: MusicDataset,
+    names: Sequence[str],
+    *,
+    fraction: float,
+    folds: int,
+    seed: int,
+    among: Collection[str] | None = None,
 ) -> tuple[list[Split], list[str]]:
     """Splits by name, such as "cold" or "semi-cold:2", and why others could not be made.
 
-    folds: of those that can be had in folds; 1 for single splits. Raises InvalidArgumentError for a
+    folds: of those that can be had in folds; 1 for single splits. among: the items that may be held
+    out, by default those with a recording. Raises InvalidArgumentError for a
     name that is not in :data:`KINDS`, one that is given twice, or a number where none can be, and
     EvaluationError where no split can be made of this data.
     """
-    wishes = [_wish(dataset, name, fraction, folds, seed) for name in names]
+    all_alike = _Wish(dataset, "", None, fraction, folds, seed, among)
+    wishes = [_wish(name, all_alike) for name in names]
     if len({wish.name for _, wish in wishes}) < len(wishes):
         raise InvalidArgumentError(f"a split is named twice: {', '.join(names)}")
     splits, remarks = [], []
@@ -127,9 +148,7 @@ def named_splits(
     return splits, remarks
 
 
-def _wish(
-    dataset: MusicDataset, text: str, fraction: float, folds: int, seed: int
-) -> tuple[SplitKind, _Wish]:
+def _wish(text: str, like: _Wish) -> tuple[SplitKind, _Wish]:
     name, colon, number = text.partition(":")
     kind = KINDS.get(name)
     if kind is None:
@@ -142,4 +161,4 @@ def _wish(
         )
     label = f"{name} {number}" if colon else name
     at = int(number) if colon else None
-    return kind, _Wish(dataset, label, at, fraction, folds, seed)
+    return kind, replace(like, name=label, number=at)

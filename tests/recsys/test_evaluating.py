@@ -13,7 +13,7 @@ from datasets.music import MusicDataset
 from evaluation.splits import Split
 from recsys import evaluating
 from recsys.evaluating import evaluate_dataset
-from recsys.evaluating_sound import song_map
+from recsys.evaluating_sound import embeddings_of, song_map
 from recsys.evaluating_splits import KINDS, named_splits
 
 
@@ -146,6 +146,55 @@ def test_random_alone_is_a_model_and_beside_others_a_control(
     both = evaluated(heard, tmp_path / "b", models=["popular", "als"], **cold)
     assert set(both["controls"]) == {"popularity oracle", "random"}
     assert both["baseline"] == "popularity"
+
+
+class Told:
+    """Hears what it is told, and counts how often it learns."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        self.sides: list[MusicDataset] = []
+
+    def __call__(self, training: MusicDataset) -> "Told":
+        self.sides.append(training)
+        return self
+
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        return self.table.loc[dataset.items["item_id"]]
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        return pd.DataFrame({"rock": 1.0}, index=dataset.items["item_id"].to_list())
+
+
+def test_embeddings_are_of_the_side_without_the_held_out_and_kept(
+    heard: MusicDataset, tmp_path: Path
+) -> None:
+    ears = Told(world("informative", 0)[1])
+    splits = made(heard, "warm", "cold")
+    first = embeddings_of(heard, splits, ears, QUICK.network, tmp_path)
+    assert list(first.index) == heard.items["item_id"].to_list()
+    assert not set(ears.sides[0].items["item_id"]) & set(splits[1].cold_items)
+    pd.testing.assert_frame_equal(
+        embeddings_of(heard, splits, ears, QUICK.network, tmp_path), first
+    )
+    assert len(ears.sides) == 1
+    # Another network, or other splits, are something else.
+    embeddings_of(heard, splits, ears, QUICK.network.replace(seed=9), tmp_path)
+    embeddings_of(heard, splits[:1], ears, QUICK.network, tmp_path)
+    assert len(ears.sides) == 3
+
+
+def test_given_ears_hear_for_items_without_recordings(deaf: MusicDataset, tmp_path: Path) -> None:
+    everywhere = set(deaf.interactions["item_id"])
+    ears = Told(world("informative", 0)[1])
+    report = evaluated(
+        deaf, tmp_path, models=["content", "popularity"], splits=["cold"], fraction=0.4,
+        ears=ears, among=everywhere,
+    )  # fmt: skip
+    assert "the audio tells who plays what: content is right" in report["summary"][1]
+    assert len(report["song_map"]["x"]) == len(deaf.items)
+    assert sum(report["song_map"]["cold"]) == report["splits"][0]["cold_items"]
+    assert "embedding_diversity" in {row["metric"] for row in report["table"]}
 
 
 def test_the_map_marks_what_was_held_out(heard: MusicDataset) -> None:
