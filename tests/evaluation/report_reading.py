@@ -88,6 +88,30 @@ def in_browser(path: Path, scheme: str = "light", width: int = 1200) -> Seen:
     return Seen(done.stdout, messages, requests)
 
 
+def printed(path: Path) -> str:
+    """The text of a page as it is on paper."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        paper = Path(profile) / "page.pdf"
+        subprocess.run(
+            [
+                CHROMIUM,
+                *_OPTIONS,
+                f"--user-data-dir={profile}",
+                "--virtual-time-budget=5000",
+                "--no-pdf-header-footer",
+                f"--print-to-pdf={paper}",
+                path.as_uri(),
+            ],
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+        done = subprocess.run(
+            ["pdftotext", "-layout", str(paper), "-"], capture_output=True, text=True, check=True
+        )
+    return done.stdout
+
+
 def _requests(log: Path) -> list[str]:
     """Addresses that the page asked for, from a log of Chromium's network.
 

@@ -1,11 +1,12 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_reading import CHROMIUM, Page, in_browser
+from report_reading import CHROMIUM, Page, in_browser, printed
 
 from datasets.errors import InvalidArgumentError
 from evaluation.baselines import Popularity, PopularityOracle, Random
@@ -293,7 +294,24 @@ def test_a_curve_or_map_that_lacks_a_column_is_refused(comparison, curve, song_m
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_in_a_browser_every_section_is_drawn_on_a_telephone(written):
-    seen = in_browser(written, width=390)
+    seen = in_browser(written, "light", width=390)
+    assert "rgb(11, 95, 165)" in seen.page
     assert f'data-drawn="{len(figures_of(written))}"' in seen.page
     assert seen.messages == []
     assert seen.requests == []
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None or shutil.which("pdftotext") is None,
+    reason="Chromium or pdftotext (poppler) is not installed",
+)
+def test_on_paper_nothing_is_folded(comparison, written):
+    text = " ".join(printed(written).split())
+    for number in range(2, len(comparison.examples) + 1):
+        assert text.count(f"User {number} ") == 1
+    # Within the last of the folded parts: the configuration.
+    assert '"max_auc_users"' in text
+    # A table of all figures, and all the lists of the last user.
+    assert text.count("Hit rate@10") == len(comparison.table.groupby(["split", "candidates"]))
+    last = comparison.examples[-1].lists["popularity"][-1]["title"]
+    assert last in text[text.index(f"User {len(comparison.examples)} ") :]
