@@ -74,6 +74,7 @@ def map_plot(songs: pd.DataFrame) -> Figure:
         layout[axis] |= {
             "showticklabels": False,
             "showgrid": False,
+            "showline": False,
             "zeroline": False,
             "rangemode": "normal",
             "title": {"text": ""},

@@ -199,7 +199,6 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
                 {
                     "share": round(100 * value) if value == value else None,
                     "right": name == predicted["label"][place],
-                    "dark": bool(value > 0.55),
                 }
                 for name, value in scores.loc[place].items()
                 if name in shown

@@ -148,7 +148,6 @@ def confusion_rows(confusion: pd.DataFrame) -> list[dict[str, Any]]:
                     "count": int(counts[i, j]),
                     "share": round(100 * float(shares[i, j])),
                     "right": i == j,
-                    "dark": bool(shares[i, j] > 0.55),
                 }
                 for j in range(len(counts))
             ],

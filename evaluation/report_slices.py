@@ -102,7 +102,7 @@ def _matrix(tables: Tables, rows: pd.DataFrame) -> dict[str, Any]:
                 "cells": [
                     {
                         "text": "–" if pd.isna(value) else f"{value:.3f}".removeprefix("0"),
-                        "share": 0 if pd.isna(value) else round(45 * value / highest),
+                        "share": 0 if pd.isna(value) else round(100 * value / highest),
                         "best": model in contenders and value == top and value > 0,
                     }
                     for model, value in values.items()
