@@ -73,6 +73,26 @@ def not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list
     ]
 
 
+def not_shown_worse_over_items(comparison: Comparison, split: str) -> list[str]:
+    """The same among new items by the item-wise AUC, against the model that is best by lists.
+
+    Empty where that was not measured.
+    """
+    best = best_model(comparison, split, COLD)
+    known = personal(comparison, split)
+    others = [name for name in known if name != best]
+    if best not in known:
+        return []
+    pairs: list[tuple[Key, Key | None]] = [
+        ((split, COLD, best, ITEM_AUC, None), (split, COLD, name, ITEM_AUC, None))
+        for name in others
+    ]
+    gaps = paired_gaps(comparison, pairs)
+    return [
+        name for name, gap in zip(others, gaps, strict=True) if not (gap.shown and gap.mean > 0)
+    ]
+
+
 def paired_gaps(
     comparison: Comparison, pairs: Sequence[tuple[Key, Key | None]], *, corrected: bool = True
 ) -> list[Difference]:

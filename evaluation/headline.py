@@ -1,5 +1,7 @@
 """One sentence on one split: which model is best, by how much, and what is not shown."""
 
+from collections.abc import Collection
+
 from evaluation.audio_verdict import right_of_the_time
 from evaluation.candidate_sets import COLD
 from evaluation.comparison import Comparison
@@ -9,6 +11,7 @@ from evaluation.evidence import (
     facts_of,
     main_measure,
     not_shown_worse,
+    not_shown_worse_over_items,
     personal,
 )
 from evaluation.metrics import ITEM_AUC
@@ -35,8 +38,17 @@ def opening(comparison: Comparison, split: str, noun: str) -> str:
     return text if alone else f"{text} (split “{split}”)"
 
 
-def headline(comparison: Comparison, split: str, candidates: str, begin: str) -> str:
-    """The best model against the baseline by nDCG at the shortest list, and who is not behind."""
+def headline(
+    comparison: Comparison,
+    split: str,
+    candidates: str,
+    begin: str,
+    also_tied: Collection[str] = (),
+) -> str:
+    """The best model against the baseline by nDCG at the shortest list, and who is not behind.
+
+    also_tied: models that something else does not show to be behind.
+    """
     figures, k = comparison.figures(), comparison.ks[0]
     best, baseline = best_model(comparison, split, candidates), comparison.baseline
     tied = not_shown_worse(comparison, split, candidates)
@@ -53,7 +65,7 @@ def headline(comparison: Comparison, split: str, candidates: str, begin: str) ->
     own = _ndcg(comparison, split, candidates, best)
     text = f"{begin}, {ahead} ({own}, against {against}, corrected {p_value(p)})"
     others = [name for name in contenders(comparison) if name not in (best, baseline)]
-    tied = [name for name in tied if name in others]
+    tied = [name for name in others if name in (*tied, *also_tied)]
     if tied:
         return f"{text}; no difference from {listing(tied)} is shown."
     return f"{text}; it is shown to be better than every other model." if others else f"{text}."
@@ -62,8 +74,9 @@ def headline(comparison: Comparison, split: str, candidates: str, begin: str) ->
 def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     """The same among new items, where lists may be good by luck and by popularity.
 
-    Hits are held against the baseline only where the best model is shown to know who plays what;
-    where there are too few new items for lists, the item-wise AUC takes their place.
+    Hits are held against the baseline only where the best model is shown to know who plays what,
+    and it is better than another where the item-wise AUC shows that as well. Where there are too
+    few new items for lists, the item-wise AUC takes their place.
     """
     best = best_model(comparison, split, COLD)
     if main_measure(comparison, split, COLD)[0] == ITEM_AUC:
@@ -76,7 +89,8 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     known = personal(comparison, split)
     unbeaten = comparison.baseline in (best, *not_shown_worse(comparison, split, COLD))
     if unbeaten or not known or (known[best].shown and known[best].mean > 0):
-        return headline(comparison, split, COLD, begin)
+        over_items = not_shown_worse_over_items(comparison, split)
+        return headline(comparison, split, COLD, begin, over_items)
     own, k = _ndcg(comparison, split, COLD, best), comparison.ks[0]
     against = number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
     return (
