@@ -9,20 +9,20 @@ recommendations counts 0. Relevance is yes or no. Libraries differ in these defi
     MAP@k       = Σ precision@rank over hits, divided by min(k, |relevant|)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
-from evaluation.judging import Hits
+from evaluation.judging import Codes, Hits
 
 Values = NDArray[np.float64]
 
 _CELLS = 4_000_000
-"""Cells of the score matrix ranked at once; bounds the memory of :func:`item_auc`."""
+"""Cells of the score matrix ranked at once; bounds the memory of both AUCs."""
 
 
 def precision(hits: Hits, k: int) -> Values:
@@ -112,20 +112,14 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
     user's lowest; a user with no scores, or equal ones, is at 0 throughout.
     """
     _check_shapes(scores, relevant)
-    from scipy.stats import rankdata
-
     n_users, n_items = scores.shape
     n_positive = relevant.sum(axis=0)
     items = np.flatnonzero((n_positive > 0) & (n_positive < n_users))
     standard = _standardise(scores)
     values = np.empty(len(items))
-    step = max(1, _CELLS // max(n_users, 1))
-    for start in range(0, len(items), step):
-        block = items[start : start + step]
-        ranks = rankdata(np.ascontiguousarray(standard[:, block].T), axis=1)
-        positive = n_positive[block]
-        above = (ranks * relevant[:, block].T).sum(axis=1) - positive * (positive + 1) / 2
-        values[start : start + step] = above / (positive * (n_users - positive))
+    for block in _blocks(len(items), n_users):
+        columns = items[block]
+        values[block] = _auc(np.ascontiguousarray(standard[:, columns].T), relevant[:, columns].T)
     return ItemAuc(values, items, n_items - len(items))
 
 
@@ -141,19 +135,48 @@ def user_auc(scores: Values, relevant: NDArray[np.bool_]) -> Values:
     not see popularity.
     """
     _check_shapes(scores, relevant)
-    from scipy.stats import rankdata
+    values = np.empty(len(scores))
+    for block in _blocks(*scores.shape):
+        filled = np.where(np.isnan(scores[block]), -np.inf, scores[block])
+        values[block] = _auc(filled, relevant[block])
+    return values
 
-    n_users, n_items = scores.shape
-    positive = relevant.sum(axis=1)
-    above = np.empty(n_users)
-    step = max(1, _CELLS // max(n_items, 1))
-    for start in range(0, n_users, step):
-        block = slice(start, start + step)
-        ranks = rankdata(np.where(np.isnan(scores[block]), -np.inf, scores[block]), axis=1)
-        above[block] = (ranks * relevant[block]).sum(axis=1)
-    above -= positive * (positive + 1) / 2
-    pairs = positive * (n_items - positive)
-    return above / np.where(pairs > 0, pairs, np.nan)
+
+def _blocks(n_rows: int, width: int) -> Iterator[slice]:
+    step = max(1, _CELLS // max(width, 1))
+    return (slice(start, start + step) for start in range(0, n_rows, step))
+
+
+def _auc(scores: Values, positive: NDArray[np.bool_]) -> Values:
+    """AUC of each row, ties one half, [n_rows]; NaN where all or none are positive.
+
+    The sum of the positives' ranks tells it, ties sharing their mean rank (Mann and Whitney 1947).
+    As few are positive, only their places among the row's sorted scores are looked for.
+    """
+    n_rows, n = scores.shape
+    ordered = np.sort(scores, axis=1)
+    row, column = np.nonzero(positive)
+    wanted = scores[row, column]
+    twice_rank = _place(ordered, row, wanted, "left") + _place(ordered, row, wanted, "right") + 1
+    total = np.bincount(row, weights=twice_rank / 2, minlength=n_rows)
+    count = np.bincount(row, minlength=n_rows)
+    pairs = count * (n - count)
+    values: Values = (total - count * (count + 1) / 2) / np.where(pairs > 0, pairs, np.nan)
+    return values
+
+
+def _place(ordered: Values, row: Codes, wanted: Values, side: Literal["left", "right"]) -> Codes:
+    """As numpy.searchsorted, each value in a row of its own."""
+    n = ordered.shape[1]
+    flat = ordered.reshape(-1)
+    below = np.less if side == "left" else np.less_equal
+    low, high = row * n, (row + 1) * n
+    for _ in range(n.bit_length()):
+        middle = (low + high) // 2
+        further = (low < high) & below(flat[np.minimum(middle, len(flat) - 1)], wanted)
+        low = np.where(further, middle + 1, low)
+        high = np.where(further, high, middle)
+    return low - row * n
 
 
 def _check_shapes(scores: Values, relevant: NDArray[np.bool_]) -> None:
