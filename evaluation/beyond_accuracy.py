@@ -96,10 +96,12 @@ def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Values:
     """Hits that popularity would not have placed there, by how far it is from it, [n_users].
 
     Mean over the places of relevance · max(0, p_user - p_any), with p_user = (n + 1 - rank) / n of
-    the place and p_any = (n + 1 - rank by popularity) / n of the item among all n candidates: the
-    definition of RecTools, after Ge et al., RecSys 2010. A hit on an item that is less popular than
-    half of the catalogue adds about one half; one on a hit of the charts next to nothing. RecTools
-    divides by k, we by the length of the list.
+    the place and p_any = (n + 1 - rank by popularity) / n of the item among all n candidates
+    (RecTools' definition, after Ge et al., RecSys 2010). A hit on an item in the middle of the
+    catalogue adds about one half, one on the charts next to nothing. Unlike RecTools, items with
+    equally many listeners share their mean rank (there it is the number of distinct counts above
+    theirs, which puts nearly everything at the top), cold ones too (there p_any is 0), and the sum
+    is divided by the length of the list and not by k.
     """
     items = _listed(hits, k)
     n_items = len(facts.listeners)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation import beyond_accuracy
 from evaluation.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS, list_metrics
 from evaluation.item_facts import item_facts
 from evaluation.judging import Hits
@@ -245,8 +246,26 @@ def test_invariants(evaluation, k, order):
         np.testing.assert_allclose(
             LIST_METRICS[name](other, 4, facts), LIST_METRICS[name](judged, 4, facts), atol=1e-6
         )
-    exposure = CATALOGUE_METRICS["coverage"](judged, k, facts)
-    assert set(exposure) <= {0.0, 1.0}
+
+
+@settings(max_examples=100, deadline=None)
+@given(evaluations(), st.integers(1, 4))
+def test_catalogue_metrics_are_their_definitions(evaluation, k):
+    facts, judged = evaluation
+    lists = [[item for item in row[:k] if item >= 0] for row in judged.items]
+    exposure = np.array([sum(item in one for one in lists) for item in range(6)])
+    covered = CATALOGUE_METRICS["coverage"](judged, k, facts)
+    assert covered.tolist() == (exposure > 0).tolist()
+    # Gini: the mean difference between two items, relative to twice the mean.
     unequal = CATALOGUE_METRICS["gini"](judged, k, facts).mean()
-    assert np.isnan(unequal) == (exposure.sum() == 0)
-    assert np.isnan(unequal) or -1e-12 <= unequal <= 5 / 6 + 1e-12
+    differences = np.abs(exposure[:, None] - exposure).mean()
+    expected = differences / (2 * exposure.mean()) if exposure.any() else NAN
+    np.testing.assert_allclose(unequal, expected, atol=1e-12)
+
+
+def test_blocks_of_users_change_nothing(facts, monkeypatch):
+    whole = list_metrics(LISTS, [1, 2], facts)
+    assert whole.keys() == {(name, k) for name in LIST_METRICS for k in (1, 2)}
+    monkeypatch.setattr(beyond_accuracy, "_CELLS", 3)
+    for key, values in list_metrics(LISTS, [1, 2], facts).items():
+        np.testing.assert_array_equal(values, whole[key])

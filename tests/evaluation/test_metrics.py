@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from datasets.errors import InvalidArgumentError
+from evaluation import metrics
 from evaluation.judging import Hits, Judge
 from evaluation.metrics import RANKING_METRICS, item_auc, ranking_metrics, user_auc
 
@@ -316,6 +317,15 @@ def test_user_auc_is_its_definition(scores, relevant):
         gains = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs]
         expected.append(np.mean(gains) if gains else np.nan)
     np.testing.assert_allclose(user_auc(scores, relevant), expected)
+
+
+def test_auc_by_blocks_is_the_same(monkeypatch):
+    rng = np.random.default_rng(1)
+    scores, relevant = rng.random((30, 17)).round(1), rng.random((30, 17)) < 0.2
+    whole = item_auc(scores, relevant).values, user_auc(scores, relevant)
+    monkeypatch.setattr(metrics, "_CELLS", 50)
+    np.testing.assert_array_equal(item_auc(scores, relevant).values, whole[0])
+    np.testing.assert_array_equal(user_auc(scores, relevant), whole[1])
 
 
 def test_user_auc_rewards_popularity_and_item_auc_does_not():
