@@ -53,20 +53,24 @@ class Peer:
         points = [dict(zip(free, values, strict=True)) for values in product(*free.values())]
         if self.tuned and len(points) > 1:
             self.chosen |= self._best(dataset, points)
-        played = dataset.interactions.loc[dataset.interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
-        self._users = pd.Index(played[USER_ID].unique(), dtype=object)
         self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)
-        rows = self._users.get_indexer(pd.Index(played[USER_ID], dtype=object))
+        self._users, self._plays = self._encoded(dataset.interactions)
+        self._learn(self._plays)
+        return self
+
+    def _encoded(self, interactions: pd.DataFrame) -> "tuple[pd.Index[str], sp.csr_matrix]":
+        """The users who played anything, and their plays as 0 or 1, [n_users, n_items]."""
+        played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
+        users = pd.Index(played[USER_ID].unique(), dtype=object)
+        rows = users.get_indexer(pd.Index(played[USER_ID], dtype=object))
         columns = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
         plays = sp.csr_matrix(
             (np.ones(len(rows), np.float32), (rows, columns)),
-            shape=(len(self._users), len(self._items)),
+            shape=(len(users), len(self._items)),
         )
         plays.sum_duplicates()
         plays.data[:] = 1
-        self._plays = plays
-        self._learn(plays)
-        return self
+        return users, plays
 
     def recommend_many(
         self,
@@ -149,6 +153,26 @@ class Peer:
         raise NotImplementedError
 
 
+class FromPlays(Peer):
+    """A peer that scores by what a user played, whoever it is: new users need no learning."""
+
+    def update(self, interactions: pd.DataFrame) -> Self:
+        """Take in the plays of users who came after ``fit``.
+
+        Raises NotFittedError before ``fit``, and InvalidArgumentError for a user of the training
+        data, of whom it would have to learn.
+        """
+        if self._users is None:
+            raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
+        users, plays = self._encoded(interactions)
+        known = users[users.isin(self._users)]
+        if len(known):
+            raise InvalidArgumentError(f"user {known[0]!r} was in training")
+        self._users = self._users.append(users)
+        self._plays = sp.vstack([self._plays, plays], format="csr")
+        return self
+
+
 class ImplicitALS(Peer):
     """implicit's alternating least squares (Hu, Koren and Volinsky, 2008)."""
 
@@ -225,7 +249,7 @@ class LightFMWarp(Peer):
         return scores + self._model.item_biases
 
 
-class ItemKNN(Peer):
+class ItemKNN(FromPlays):
     """implicit's nearest neighbours of items (cosine, TF-IDF or BM25)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -252,7 +276,7 @@ class ItemKNN(Peer):
         return scores
 
 
-class FullEASE(Peer):
+class FullEASE(FromPlays):
     """EASE with its whole item-item matrix (Steck, 2019); memory grows with the items' square.
 
     Computed from the users' side, which is exact and takes an inverse of the smaller matrix.
@@ -273,6 +297,7 @@ class FullEASE(Peer):
             half = np.asarray((wide.T @ core).astype(np.float64))
             diagonal = (1 - np.asarray(wide.T.multiply(half).sum(axis=1)).ravel()) / penalty
             self._weights = None
+            self._learned = wide.T
             self._half, self._diagonal, self._penalty = half, diagonal, penalty
         else:
             inverse = np.linalg.inv((wide.T @ wide).toarray() + penalty * np.eye(wide.shape[1]))
@@ -285,7 +310,7 @@ class FullEASE(Peer):
         if self._weights is not None:
             return np.asarray(own @ self._weights, np.float32)
         # x·P for items that are not in x: the identity's part is left out.
-        product = -(self._plays.T.astype(np.float64) @ (own @ self._half).T).T / self._penalty
+        product = -(self._learned @ (own @ self._half).T).T / self._penalty
         return np.asarray(-product / self._diagonal, np.float32)
 
 

@@ -87,3 +87,19 @@ def test_open_settings_are_chosen_inside_training_and_given_ones_stay() -> None:
         ImplicitALS(speed=1)
     with pytest.raises(NotFittedError):
         ImplicitALS().recommend_many(["1"], 1)
+
+
+@pytest.mark.parametrize("name", ["item-knn", "ease-full"])
+def test_who_comes_later_gets_what_somebody_with_the_same_plays_gets(name: str) -> None:
+    for data in (DATA, dataset(20, 35)):  # EASE from either side
+        own = data.interactions[data.interactions["user_id"] == "5"]
+        model = PEERS[name](tuned=False)
+        with pytest.raises(NotFittedError):
+            model.update(own)
+        model.fit(data)
+        model.update(own.assign(user_id="twin"))
+        lists = model.recommend_many(["5", "twin"], 8).set_index("user_id")
+        assert lists.loc["5", "item_id"].tolist() == lists.loc["twin", "item_id"].tolist()
+        np.testing.assert_allclose(lists.loc["5", "score"], lists.loc["twin", "score"], rtol=1e-5)
+        with pytest.raises(InvalidArgumentError, match="user '5' was in training"):
+            model.update(own)
