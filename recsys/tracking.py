@@ -32,8 +32,10 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Unless the user says otherwise: MLflow's own defaults wait up to 16 minutes for one call."""
+"""Unless the user says otherwise: MLflow's own defaults wait up to 16 minutes for one call, and
+print addresses between our results."""
 
 _DATABASE_PATIENCE = 10
 """Seconds to wait for an SQLite store that somebody else is writing to."""

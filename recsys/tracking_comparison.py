@@ -1,7 +1,8 @@
 """A comparison as MLflow runs: one below the evaluation for each model, below it one for each fit.
 
-Figures have the same name in every run, ``warm/catalogue/ndcg_at_10``, so that MLflow's own views
-put models beside each other; the ends of an interval are under ``interval/``, out of their way.
+Figures have the same name in every run, ``warm/ndcg_at_10``, so that MLflow's own views put models
+beside each other, with a section a split; the ends of an interval, ``warm_low/ndcg_at_10`` and
+``warm_high/ndcg_at_10``, and the time it took, ``work/fit_seconds``, come after them.
 """
 
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
+from evaluation.candidate_sets import CATALOGUE
 from evaluation.comparison import Comparison
 from evaluation.outcome import Outcome
 from evaluation.splits import Split
@@ -33,7 +35,7 @@ class ComparisonRuns:
         """Log one fit; what ``compare`` takes as ``on_run``."""
         own = self._models.get(model)
         facts = outcome.facts
-        costs = {f"cost/{name}": float(facts[name]) for name in SECONDS if name in facts}
+        costs = {f"work/{name}": float(facts[name]) for name in SECONDS if name in facts}
         self._costs.setdefault(model, Counter()).update(costs)
         started = time.time() - sum(costs.values())
         if own is None:
@@ -54,7 +56,8 @@ class ComparisonRuns:
         fit.end("FINISHED")
 
     def measured(self, comparison: Comparison) -> None:
-        """Log every figure of every model, with its interval."""
+        """Log every figure of every model with its interval, and above them what counts most."""
+        self._run.metrics(headlines(comparison))
         for model, own in self._models.items():
             own.metrics(figures(comparison.table, model))
             own.metrics(dict(self._costs[model]))
@@ -88,15 +91,36 @@ def comparison_runs(run: tracking.Run, splits: Sequence[Split]) -> Iterator[Comp
 def figures(table: pd.DataFrame, model: str) -> dict[str, float]:
     """{name: value} of a model's rows: means, and the ends of intervals where there are any."""
     found: dict[str, float] = {}
-    for row in table[table["model"] == model].to_dict("records"):
+    # What is logged first is what MLflow draws first.
+    own = table[table["model"] == model].sort_values("metric", key=_later, kind="stable")
+    for row in own.to_dict("records"):
         k = None if pd.isna(row["k"]) else int(row["k"])
-        name = metric_name(row["split"], row["candidates"], row["metric"], k)
-        ends = {f"interval/{name}_{end}": row[end] for end in ("low", "high")}
-        found |= {n: float(v) for n, v in {name: row["mean"], **ends}.items() if np.isfinite(v)}
+        for what, end in (("mean", ""), ("low", "_low"), ("high", "_high")):
+            if np.isfinite(row[what]):
+                name = metric_name(row["split"], row["candidates"], row["metric"], k, end)
+                found[name] = float(row[what])
     return found
 
 
-def metric_name(split: str, candidates: str, metric: str, k: int | None) -> str:
-    """``warm/catalogue/ndcg_at_10``: MLflow draws a section a split and candidates."""
+def headlines(comparison: Comparison) -> dict[str, float]:
+    """{name: nDCG at the shortest lists}, one of each model and set of candidates."""
+    k = comparison.ks[0]
+    return {
+        f"{metric_name(split, candidates, metric, k)}/{model}": interval.mean
+        for (split, candidates, model, metric, at), interval in comparison.figures().items()
+        if metric == "ndcg" and at == k
+    }
+
+
+def metric_name(split: str, candidates: str, metric: str, k: int | None, end: str = "") -> str:
+    """``warm/ndcg_at_10`` of the whole catalogue, ``cold_among_cold/ndcg_at_10`` of a part.
+
+    end: ``_low`` or ``_high`` of an interval.
+    """
+    section = split if candidates == CATALOGUE else f"{split}_among_{candidates}"
     at = "" if k is None else f"_at_{k}"
-    return f"{split}/{candidates}/{metric}{at}"
+    return f"{section}{end}/{metric}{at}"
+
+
+def _later(metrics: "pd.Series[str]") -> "pd.Series[bool]":
+    return metrics != "ndcg"

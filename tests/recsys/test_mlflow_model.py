@@ -264,10 +264,10 @@ def test_everything_on_a_server(
             fit = by_name[f"{model}, warm {fold}"]
             assert fit.data.tags["mlflow.parentRunId"] == run.info.run_id
         interval = evaluation.comparison.figures()["warm", "catalogue", model, "ndcg", 10]
-        name = "warm/catalogue/ndcg_at_10"
+        name = "warm/ndcg_at_10"
         assert run.data.metrics[name] == pytest.approx(interval.mean)
-        assert run.data.metrics[f"interval/{name}_low"] == pytest.approx(interval.low)
-        assert run.data.metrics[f"interval/{name}_high"] == pytest.approx(interval.high)
+        assert run.data.metrics["warm_low/ndcg_at_10"] == pytest.approx(interval.low)
+        assert run.data.metrics["warm_high/ndcg_at_10"] == pytest.approx(interval.high)
     # More parameters than one call may have.
     assert len(first.data.params) > 80
     assert first.data.params["als.factors"] == "8"

@@ -164,24 +164,25 @@ def test_an_evaluation_is_a_run_with_one_below_for_each_model_and_the_fits_below
         assert run.data.params["control"] == "False"
         own = table[table["model"] == model]
         for row in own.to_dict("records"):
-            name = f"warm/{row['candidates']}/{row['metric']}"
-            name += "" if pd.isna(row["k"]) else f"_at_{int(row['k'])}"
-            assert run.data.metrics[name] == pytest.approx(row["mean"])
+            among = "" if row["candidates"] == "catalogue" else f"_among_{row['candidates']}"
+            name = row["metric"] + ("" if pd.isna(row["k"]) else f"_at_{int(row['k'])}")
+            assert run.data.metrics[f"warm{among}/{name}"] == pytest.approx(row["mean"])
             for end in ("low", "high"):
-                known = run.data.metrics.get(f"interval/{name}_{end}", math.nan)
+                known = run.data.metrics.get(f"warm{among}_{end}/{name}", math.nan)
                 assert known == pytest.approx(row[end], nan_ok=True)
         # Of a user's figures in two folds the mean counts; users are nearly the same in both.
-        name = "warm/catalogue/ndcg_at_10"
+        name = "warm/ndcg_at_10"
         found = [fit.data.metrics[name] for fit in fits]
         assert min(found) <= run.data.metrics[name] + 0.01
         assert max(found) >= run.data.metrics[name] - 0.01
         for number, fit in enumerate(fits, 1):
             assert fit.data.params["split"] == "warm"
             assert fit.data.params["fold"] == f"warm {number}"
-            seconds = fit.data.metrics["cost/fit_seconds"]
+            seconds = fit.data.metrics["work/fit_seconds"]
             assert fit.info.end_time - fit.info.start_time >= 900 * seconds
-        total = sum(fit.data.metrics["cost/fit_seconds"] for fit in fits)
-        assert run.data.metrics["cost/fit_seconds"] == pytest.approx(total)
+        assert first.data.metrics[f"{name}/{model}"] == run.data.metrics[name]
+        total = sum(fit.data.metrics["work/fit_seconds"] for fit in fits)
+        assert run.data.metrics["work/fit_seconds"] == pytest.approx(total)
     assert below["als"].data.params["als.factors"] == "8"
     assert "als.factors" not in below["popularity"].data.params
     # What is logged of a fit is there, and no run of its own.
