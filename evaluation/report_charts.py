@@ -7,14 +7,14 @@ from typing import Final
 
 import pandas as pd
 
-from evaluation.conclusions import listing, number
+from evaluation.candidate_sets import CATALOGUE, COLD
 from evaluation.figures import Figure, Point, interval_plot
 from evaluation.figures_curve import curve_plot
 from evaluation.figures_map import map_plot, map_sample
 from evaluation.figures_plane import Pair, best_compromises, plane_plot
 from evaluation.metrics import ITEM_AUC
 from evaluation.report_tables import LABELS, Column, Tables
-from evaluation.trial import CATALOGUE, COLD
+from evaluation.wording import listing, number
 
 _TRADE_OFFS: Final = (
     ("popularity_lift", "Further left is less popular.", True),

@@ -1,11 +1,15 @@
 """Which differences are shown, and what the controls make of the best model, as rows of text."""
 
+from math import isnan
 from typing import Any
 
+from evaluation.candidate_sets import COLD
+from evaluation.controls import subject_of
+from evaluation.evidence import paired_gaps
 from evaluation.metrics import ITEM_AUC
 from evaluation.report_tables import Column, Tables, cell
 from evaluation.resampling import Difference
-from evaluation.trial import COLD
+from evaluation.wording import p_value
 
 NOT_SHOWN = "no difference shown"
 
@@ -35,31 +39,47 @@ def differences(tables: Tables) -> list[dict[str, Any]]:
 
 
 def controls(tables: Tables) -> list[dict[str, Any]]:
-    """The best model against every control, with what follows where it is not shown to win."""
-    found = []
+    """Every control against the model it was made of, or else the best, and what follows.
+
+    p-values are corrected for the number of controls in one table.
+    """
     columns = _deciding(tables)
     if tables.cold is not None:
         auc = Column(tables.cold, COLD, ITEM_AUC, None)
         if auc not in columns:
             columns[1:1] = tables.measured([auc])
-    for column in columns:
-        best = _best(tables, column)
-        rows = []
-        for control, meaning in tables.comparison.controls.items():
-            gap = tables.from_best.get(column.key(control))
-            if gap is not None:
-                rows.append(
-                    {
-                        "control": control,
-                        "own": cell(tables.figures[column.key(control)]),
-                        "gap": _gap_cell(gap, turned=True),
-                        **_verdict(gap[1], meaning),
-                    }
-                )
-        if rows:
-            own = cell(tables.figures[column.key(best)])
-            found.append({"title": _title(tables, column), "best": best, "own": own, "rows": rows})
-    return found
+    return [
+        {"title": _title(tables, column), "rows": _controlled(tables, column)}
+        for column in columns
+        if tables.comparison.controls
+    ]
+
+
+def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
+    comparison = tables.comparison
+    exposed = []
+    for control in comparison.controls:
+        made_of = subject_of(control)
+        own = made_of is not None and made_of[0] in comparison.models
+        exposed.append(made_of[0] if made_of is not None and own else _best(tables, column))
+    pairs = [
+        (column.key(model), column.key(control))
+        for model, control in zip(exposed, comparison.controls, strict=True)
+    ]
+    gaps = paired_gaps(comparison, pairs)
+    return [
+        {
+            "control": control,
+            "own": cell(tables.figures[column.key(control)]),
+            "model": model,
+            "of_model": cell(tables.figures[column.key(model)]),
+            "gap": _gap_cell((control, gap)),
+            **_verdict(gap, meaning),
+        }
+        for (control, meaning), model, gap in zip(
+            comparison.controls.items(), exposed, gaps, strict=True
+        )
+    ]
 
 
 def _deciding(tables: Tables) -> list[Column]:
@@ -85,7 +105,7 @@ def _best(tables: Tables, column: Column) -> str:
 
 def _verdict(gap: Difference, meaning: str) -> dict[str, str]:
     """What one control says: a word for the style, and a sentence."""
-    if gap.shown and gap.mean < 0:
+    if gap.shown and gap.mean > 0:
         return {"kind": "better", "sentence": "beaten"}
     if gap.shown:
         return {"kind": "worse", "sentence": "does better" + (meaning and f", so {meaning}")}
@@ -98,20 +118,13 @@ def _gap_cell(gap: tuple[str, Difference] | None, *, turned: bool = False) -> di
     if gap is None:
         return None
     mean, low, high = gap[1][:3]
-    if turned:
-        mean, low, high = -mean, -high, -low
     verdict = "better" if mean > 0 else "worse"
     return {
         "mean": _plus_minus(mean),
         "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
         "verdict": verdict if gap[1].shown else NOT_SHOWN,
-        "p": probability(gap[1].p_corrected),
+        "p": "" if isnan(gap[1].p_corrected) else p_value(gap[1].p_corrected),
     }
-
-
-def probability(p: float) -> str:
-    """A p-value as text."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _plus_minus(value: float) -> str:

@@ -113,21 +113,20 @@ def _titled(tables: Iterable[Mapping[str, Any]]) -> Lines:
 
 def _controls(tables: Sequence[Mapping[str, Any]]) -> Lines:
     lines: Lines = []
+    names = ("control", "its figure", "exposes", "model less control", "corrected", "so")
     for shown in tables:
-        best = escaped(shown["best"])
         rows = [
             [
                 escaped(row["control"]),
                 row["own"]["mean"],
+                f"{escaped(row['model'])} {row['of_model']['mean']}",
                 f"{row['gap']['mean']} ({row['gap']['spread']})",
                 row["gap"]["p"],
                 escaped(row["sentence"]),
             ]
             for row in shown["rows"]
         ]
-        lines += [f"### {escaped(shown['title'])} ({best}: {shown['own']['mean']})", ""]
-        names = ("control", "its figure", f"{best} less it", "corrected", "so")
-        lines += [*table(names, rows, text=1), ""]
+        lines += [f"### {escaped(shown['title'])}", "", *table(names, rows, text=1), ""]
     return lines
 
 

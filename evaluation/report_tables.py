@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED
 from evaluation.comparison import Comparison
-from evaluation.conclusions import first_split, main_measure, number
-from evaluation.metrics import ITEM_AUC
+from evaluation.evidence import first_split, main_measure
+from evaluation.metrics import ITEM_AUC, USER_AUC
 from evaluation.resampling import Interval
 from evaluation.tables import Key
-from evaluation.trial import CATALOGUE, COLD, PLAYED
+from evaluation.wording import number
 
-USER_AUC: Final = "user_auc"
 ACCURACY: Final = {
     "precision": "Precision",
     "recall": "Recall",
