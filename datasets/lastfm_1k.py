@@ -49,9 +49,9 @@ def convert(source: Path, target: Path) -> None:
                 continue
             track = f"{tidy(artist)} - {tidy(title)}"
         try:
-            when = int(datetime.fromisoformat(time).timestamp())
+            when = _seconds(time)
         except ValueError:
-            left_out.add("the time is none", number)
+            left_out.add("the time is not of this form", number)
             continue
         item = tracks.setdefault(track, len(tracks))
         if item == len(items):
@@ -62,6 +62,13 @@ def convert(source: Path, target: Path) -> None:
     names, ids = list(users), list(tracks)
     with interaction_rows(target, times=True) as add:
         plays.write(add, names.__getitem__, ids.__getitem__, times=True)
+
+
+def _seconds(time: str) -> int:
+    """Since 1970, of a time such as ``2009-05-04T23:08:57Z``."""
+    if not time.endswith("Z"):  # without a zone it would be taken as that of this machine
+        raise ValueError(time)
+    return int(datetime.fromisoformat(time).timestamp())
 
 
 DATASET: Final = PublicDataset(

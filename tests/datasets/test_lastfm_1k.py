@@ -23,6 +23,7 @@ LINES = [
     f"user_000002\t2013-09-28T12:00:00Z\t\t坂本龍一\t{TRACK}\tComposition 0919",
     "user_000002\t2009-05-04T23:08:58Z\t\tA tab\tinside\t\tname",
     "user_000002\tyesterday\t\tArtist\t\tTrack",
+    "user_000002\t2009-05-04T23:08:58\t\tArtist\t\tTrack",
     f"user_000002\t2009-05-04T23:08:58Z\t{ARTIST}\tArtist\t\t",
     f"\t2009-05-04T23:08:58Z\t{ARTIST}\tArtist\t\tTrack",
     "user_000002\t2009-05-04T23:08:58Z\t\tA tab\tinside\t\tname",
@@ -54,9 +55,9 @@ def test_converted(tmp_path: Path, packed: bool, end: str) -> None:
     ]
     assert (tmp_path / "out" / "left-out.csv").read_text().splitlines()[1:] == [
         f'{PLAYS_FILE},"2 lines: 7 values, not 6; the first is line 7"',
-        f"{PLAYS_FILE},1 lines: the time is none; the first is line 8",
-        f"{PLAYS_FILE},1 lines: neither id nor name of a track; the first is line 9",
-        f"{PLAYS_FILE},1 lines: no user; the first is line 10",
+        f"{PLAYS_FILE},2 lines: the time is not of this form; the first is line 8",
+        f"{PLAYS_FILE},1 lines: neither id nor name of a track; the first is line 10",
+        f"{PLAYS_FILE},1 lines: no user; the first is line 11",
     ]
 
 
