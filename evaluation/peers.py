@@ -4,6 +4,7 @@ Each learns from plays alone, as 0 or 1, and knows nothing of items without list
 that is left open is chosen by nDCG@10 on plays held out of the training side.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, ClassVar, Self
@@ -268,7 +269,9 @@ class ItemKNN(FromPlays):
         model = kinds[self.chosen["weighting"]](
             K=self.chosen["neighbours"], num_threads=self.threads
         )
-        model.fit(plays, show_progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a conversion that implicit makes itself
+            model.fit(plays, show_progress=False)
         self._similarity = model.similarity
 
     def _scores(self, rows: NDArray[np.intp]) -> Scores:

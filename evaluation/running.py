@@ -111,6 +111,12 @@ class Run:
             return self._ask(candidates.users, k)
 
     def _ask(self, users: Sequence[str], k: int, only: Sequence[str] | None = None) -> pd.DataFrame:
+        if only is not None and not self._knows_cold:
+            # Sampled candidates may be cold, and the model need not know that there are such items.
+            cold = set(self._trial.split.cold_items)
+            only = [item for item in only if item not in cold]
+            if not only:
+                return _nothing()
         options = {} if only is None else {"only": only}
         try:
             answer: pd.DataFrame = self._model.recommend_many(users, k, **options)

@@ -8,7 +8,10 @@ import pytest
 
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
+from evaluation.baselines import Random
+from evaluation.comparison import compare
 from evaluation.peers import PEERS, FullEASE, ImplicitALS, ItemKNN, Peer
+from evaluation.splits_cold import cold_split
 
 
 def dataset(n_users: int = 40, n_items: int = 25) -> MusicDataset:
@@ -103,3 +106,12 @@ def test_who_comes_later_gets_what_somebody_with_the_same_plays_gets(name: str) 
         np.testing.assert_allclose(lists.loc["5", "score"], lists.loc["twin", "score"], rtol=1e-5)
         with pytest.raises(InvalidArgumentError, match="user '5' was in training"):
             model.update(own)
+
+
+def test_sampled_candidates_that_are_cold_are_not_asked_of_who_cannot_know_them() -> None:
+    split = cold_split(DATA, 0.3, by="item", among=set(DATA.interactions["item_id"]))
+    models = {"item-knn": lambda: ItemKNN(tuned=False), "random": Random}
+    result = compare(models, DATA, [split], ks=(3,), sampled=5, n_bootstrap=100)
+    figures = result.figures()
+    assert figures["cold", "sampled 5", "item-knn", "hit", 3].mean == 0
+    assert figures["cold", "sampled 5", "random", "hit", 3].mean > 0
