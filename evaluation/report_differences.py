@@ -43,14 +43,9 @@ def controls(tables: Tables) -> list[dict[str, Any]]:
 
     p-values are corrected for the number of controls in one table.
     """
-    columns = _deciding(tables)
-    if tables.cold is not None:
-        auc = Column(tables.cold, COLD, ITEM_AUC, None)
-        if auc not in columns:
-            columns[1:1] = tables.measured([auc])
     return [
         {"title": _title(tables, column), "rows": _controlled(tables, column)}
-        for column in columns
+        for column in _deciding(tables)
         if tables.comparison.controls
     ]
 
@@ -83,14 +78,20 @@ def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
 
 
 def _deciding(tables: Tables) -> list[Column]:
-    """The figure that decides in every split: among cold items, else in the whole catalogue."""
+    """The figures that decide in every split: among cold items, else in the whole catalogue.
+
+    Among cold items the item-wise AUC is one in any case, as its units are the items.
+    """
     columns = []
     for split in dict.fromkeys(split for split, _ in tables.places()):
         among = [candidates for name, candidates in tables.places() if name == split]
         wanted = COLD if split == tables.cold and COLD in among else tables.widest(split)
         columns.append(tables.main_column(split, wanted))
+        if wanted == COLD:
+            columns += tables.measured([Column(split, COLD, ITEM_AUC, None)])
     # New items first, as in the main table.
-    return sorted(columns, key=lambda column: column.split != tables.cold)
+    ordered = sorted(columns, key=lambda column: column.split != tables.cold)
+    return list(dict.fromkeys(ordered))
 
 
 def _title(tables: Tables, column: Column) -> str:

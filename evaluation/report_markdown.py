@@ -132,10 +132,16 @@ def _controls(tables: Sequence[Mapping[str, Any]]) -> Lines:
 
 def _differences(shown: Mapping[str, Any]) -> Lines:
     lines = [
-        f"p is corrected for the number of models compared (Holm): shown is what is below"
+        "p is corrected for the number of models compared (Holm): shown is what is below"
         f" {shown['alpha']} with an interval that leaves out 0.",
         "",
     ]
+    if "cold" in shown["kinds"]:
+        lines[0] += (
+            f" On new {shown['noun']} there is a second luck, which of them were held out: only"
+            f" the item-wise AUC, whose units are the {shown['noun']}, has it in its intervals and"
+            " p-values."
+        )
     for part in shown["differences"]:
         rows = [[_name(row), *_gap(row["baseline"]), *_gap(row["best"])] for row in part["rows"]]
         against = (escaped(part["baseline"]), f"the best, {escaped(part['best'])}")
