@@ -10,7 +10,9 @@ no times: those of ``user_taggedartists-timestamps.dat`` are when a tag was give
 Tags are free text, thousands of them given once. The tag ``tags`` lists the five that most users
 gave an artist. ``genre`` is the first of an artist's tags, by the same order, that at least 100
 artists have and that is no judgement, voice, country or decade (``NO_GENRES``); blank without one.
-That list was made by hand and is a choice of ours, as is the number.
+That list was made by hand and is a choice of ours, as is the number; neither could be tried on all
+of the published tags. Formats are those of the published readme and of copies of the tables; the
+checksum is the one that several users of the file name.
 """
 
 from collections import Counter, defaultdict

@@ -11,7 +11,8 @@ was played with and without an id is two items). The plays of a user and a track
 interaction: ``weight`` is how many there are and ``timestamp`` when the first was, which is what
 splits by time go by. The weight counts later plays too; they cannot be told from it.
 
-A few plays are dated later than the collection was made (users' clocks); they are kept.
+The format is that of the published README. Not known: whether any line is in fact malformed, and
+whether plays are dated later than the collection was made; they would be kept.
 """
 
 from datetime import datetime

@@ -7,6 +7,9 @@ be, some no plays; such lines, and any of another form, are left out, counted an
 
 An item is an artist: its MusicBrainz id, or its name where there is none. One id may have several
 spellings; the first counts. Plays have no times.
+
+The format is that of the published README; that dates stand in the place of users is known from
+programs that take them out ("sep 20, 2008"), how many do is not.
 """
 
 import re

@@ -10,7 +10,7 @@ those of 4 or more; figures are comparable only under the same rule). Formats:
 - 20m, 25m: ``ratings.csv`` and ``movies.csv`` with a header; titles with a comma are in quotes.
 
 ``genre`` is the first of the tag ``genres``, ``year`` comes from the end of a title; ``artist`` is
-blank. The checksums are those that GroupLens publishes beside the files.
+blank. The checksums are those that GroupLens publishes beside the files, as others cite them.
 """
 
 import csv

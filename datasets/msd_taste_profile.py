@@ -9,7 +9,8 @@
   track is another song than was played (about 19,000). What sound or names say of them is wrong, so
   they are left out, and their plays counted and reported.
 
-Plays have no times, songs no genre. No checksums are published.
+Plays have no times, songs no genre. No checksums are published. Formats are known from programs
+that read these files. Names are taken for UTF-8; a sign that is not becomes U+FFFD.
 """
 
 import re
@@ -67,15 +68,20 @@ def _names(
     """Song → (title, artist, track) of the wanted songs; what could not be used."""
     found: dict[str, tuple[str, str, str]] = {}
     left_out = LeftOut(TRACKS_FILE)
-    for number, line in published_lines(source, TRACKS_FILE):
+    for number, line in published_lines(source, TRACKS_FILE, encoding="latin-1"):
         fields = line.split("<SEP>")
         if len(fields) != 4:
             left_out.add(f"{len(fields)} values, not 4", number)
             continue
         track, song, artist, title = fields
         if song in wanted and song not in found:
-            found[song] = (tidy(title), tidy(artist), track)
+            found[song] = (_name(title), _name(artist), track)
     return found, left_out
+
+
+def _name(text: str) -> str:
+    """What was read as latin-1, which never fails, as the UTF-8 that it is."""
+    return tidy(text.encode("latin-1").decode("utf-8", errors="replace"))
 
 
 DATASET: Final = PublicDataset(

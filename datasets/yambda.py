@@ -17,6 +17,9 @@ Tracks have no names. ``artist`` is ``artist NUMBER``, the first of several, so 
 an artist on one side; ``album`` likewise. There is no genre. ``embeddings.parquet`` of the
 converted folder holds the normalized embeddings of the tracks that were listened to:
 ``fit(music, embeddings=read_embeddings(music.root))`` needs no recordings.
+
+Columns are those of the data card; checksums of these files were not found, nor could the files
+themselves be tried.
 """
 
 from collections.abc import Iterator
@@ -158,9 +161,8 @@ def _dataset(size: str, users: str, listens: str) -> PublicDataset:
         title=f"Yambda-5B ({size})",
         description=f"{listens} listens with times of {users} users, and embeddings of the sound.",
         citation=(
-            "A. Ploshkin, V. Tytskiy, A. Pismenny, V. Baikalov, E. Taychinov, A. Permiakov,"
-            " D. Burlakov, E. Krofto: Yambda-5B: a large-scale multi-modal dataset for ranking and"
-            " retrieval. RecSys 2025. arXiv:2505.22238."
+            "A. Ploshkin et al.: Yambda-5B: a large-scale multi-modal dataset for ranking and"
+            " retrieval. arXiv:2505.22238, 2025."
         ),
         licence="Apache 2.0",
         homepage="https://huggingface.co/datasets/yandex/yambda",

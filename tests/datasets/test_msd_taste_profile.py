@@ -10,12 +10,13 @@ from datasets.msd_taste_profile import DATASET, MISMATCHES_FILE, TRACKS_FILE, TR
 from datasets.public import fetch
 
 ANN, BOB = "b80344d063b5ccb3212f76538f3d9e43d87dca9e", "85c1f87fea955d09b4bec2e36aee110927aedf9a"
-ONE, TWO, WRONG, BARE = (
+ONE, TWO, WRONG, BARE, BAD = (
     "SOAKIMP12A8C130995", "SOAPDEY12A81C210A9", "SOUMNSI12AB0182807", "SOBBMDR12A8C13253B",
+    "SOBYHAJ12A6701BF1D",
 )  # fmt: skip
 TRIPLETS = (
     f"{ANN}\t{ONE}\t1\n{ANN}\t{WRONG}\t5\n{ANN}\t{TWO}\t2\n{BOB}\t{ONE}\t14\n{BOB}\t{BARE}\t3\n"
-    f"{BOB}\t{WRONG}\t1\n{BOB}\t{TWO}\n{BOB}\t{TWO}\tx\n"
+    f"{BOB}\t{WRONG}\t1\n{BOB}\t{TWO}\n{BOB}\t{TWO}\tx\n{BOB}\t{BAD}\t6\n"
 )
 TRACKS = (
     f"TRMMMYQ128F932D901<SEP>{TWO}<SEP>Böhse Onkelz<SEP>Silent Night\n"
@@ -40,16 +41,19 @@ def test_converted(tmp_path: Path, packed: bool) -> None:
             archive.writestr(TRIPLETS_FILE, TRIPLETS)
     else:
         (source / TRIPLETS_FILE).write_text(TRIPLETS)
-    (source / TRACKS_FILE).write_text(TRACKS, encoding="utf-8")
+    not_utf8 = f"TRMMMXX128F93187D8<SEP>{BAD}<SEP>Bj\xf6rk<SEP>Hunter\n".encode("latin-1")
+    (source / TRACKS_FILE).write_bytes(TRACKS.encode() + not_utf8)
     (source / MISMATCHES_FILE).write_bytes(MISMATCHES.encode("latin-1"))
     music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
     assert music.items[["item_id", "title", "artist", "track_id"]].values.tolist() == [
         [ONE, "The Cove", "Jack Johnson", "TRMMMKD128F425225D"],
         [TWO, "Silent Night", "Böhse Onkelz", "TRMMMYQ128F932D901"],
         [BARE, "", "", ""],
+        [BAD, "Hunter", "Bj\ufffdrk", "TRMMMXX128F93187D8"],
     ]
     assert music.interactions.values.tolist() == [
         [ANN, ONE, 1.0], [ANN, TWO, 2.0], [BOB, ONE, 14.0], [BOB, BARE, 3.0],
+        [BOB, BAD, 6.0],
     ]  # fmt: skip
     assert (tmp_path / "out" / "left-out.csv").read_text().splitlines()[1:] == [
         f"{TRIPLETS_FILE},2 lines: the song is matched to a wrong track; the first is line 2",
