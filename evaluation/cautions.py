@@ -25,9 +25,10 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
                 f"{' in a fold' if split['folds'] else ''}: a list of {shortest} holds most of"
                 " them, whoever makes it. The item-wise AUC takes the place of the lists."
             )
-        if split["kind"] == "cold" and n_cold < _FEW_ITEMS:
+        n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
+        if n_tested is not None and n_tested < _FEW_ITEMS:
             found.append(
-                f"The intervals of split “{split['name']}” are over users; that only {n_cold}"
+                f"The intervals of split “{split['name']}” are over users; that only {n_tested}"
                 f" {noun} were held out, and which, adds an uncertainty they do not show."
             )
         if split["auc_items_left_out"]:

@@ -140,6 +140,13 @@ def test_sampled_candidates_are_warned_of(everything: Comparison) -> None:
     assert text.startswith("“sampled 20” ranks what is relevant among a few songs drawn at random")
 
 
+def test_few_semi_cold_songs_are_warned_of(everything: Comparison) -> None:
+    (split,) = (facts for facts in everything.splits if facts["kind"] == "semi-cold")
+    begin = f"The intervals of split “{split['name']}” are over users; that only "
+    (text,) = [text for text in cautions(everything, "tunes") if text.startswith(begin)]
+    assert text.startswith(f"{begin}{split['thin_items']} tunes were held out")
+
+
 def test_without_warm_and_cold_the_first_split_is_the_summary() -> None:
     dataset, embeddings = world("informative", 0)
     split = cold_user_split(dataset, 0.3)
