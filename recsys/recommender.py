@@ -66,6 +66,7 @@ class Recommender(HeldModel):
         with tracking.run("fit", enabled=self.config.tracking) as run:
             run.params(self.config.model_dump(mode="json"))
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+            run.dataset(dataset, "training")
             with threadpool_limits(self.config.n_threads, user_api="blas"):
                 state, heard = learn(
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress

@@ -11,103 +11,29 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from datasets.columns import ITEM_ID
 from datasets.errors import ColdtuneError, DataError, EvaluationError
 from datasets.music import MusicDataset
-from datasets.settings import Settings
 from embedding.progress import progress_bar
-from evaluation.comparison import Comparison, compare
+from evaluation.comparison import compare
 from evaluation.model import ModelFactory
 from recsys import tracking
 from recsys.config import RecommenderConfig
 from recsys.ears import Ears, network_ears
 from recsys.lineup import lineup
+from recsys.search_config import SearchConfig
+from recsys.search_result import BEST, DEFAULTS, SearchResult, trial_table, verdict_of
 from recsys.search_space import Space, changes
 from recsys.search_stages import Kind, Stage, held_out_splits, search_side, stages
 from recsys.search_study import ask, finished, study
 
 if TYPE_CHECKING:
     import optuna
-
-DEFAULTS, BEST = "defaults", "best"
-"""What the two configurations are called in the comparison on the test splits."""
-
-
-class SearchConfig(Settings):
-    """How long a search goes on and what it is after."""
-
-    trials: int = Field(30, ge=1)
-    """Trials in all, the first with the configuration that it starts from; those that a study has
-    from an earlier run count."""
-
-    timeout: float | None = Field(None, gt=0)
-    """Seconds after which no new trial begins; at least one is made."""
-
-    cold_weight: float = Field(0.5, ge=0, le=1)
-    """The objective is (1 - cold_weight) · nDCG of warm items + cold_weight · nDCG of cold items
-    among themselves: 0 is warm only, 1 is cold only."""
-
-    k: int = Field(10, ge=1)
-    """Length of the lists that nDCG judges."""
-
-    folds: int = Field(3, ge=1)
-    """Splits of each kind that a trial is measured on."""
-
-    fraction: float = Field(0.2, gt=0, lt=1)
-    """Share held out by each split, of the test and of the validation."""
-
-    startup: int = Field(10, ge=1)
-    """Trials at random before the sampler builds on what it saw."""
-
-    pruning_after: int = Field(5, ge=1)
-    """Whole trials before the first is cut short."""
-
-    network: bool = False
-    """Search the network's settings too: every trial then trains networks of its own."""
-
-    texts: bool = False
-    """Tell models artist, album, genre and tags of held-out items, not their recordings alone."""
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of splits that count."""
-        warm: tuple[Kind, ...] = ("warm",) if self.cold_weight < 1 else ()
-        cold: tuple[Kind, ...] = ("cold",) if self.cold_weight > 0 else ()
-        return warm + cold
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """What a search found, and how it does on test splits that the search has not seen."""
-
-    best: RecommenderConfig
-    """The configuration of the best trial."""
-    changed: Mapping[str, tuple[Any, Any]]
-    """{dotted name: (in the configuration it started from, in the best)}."""
-    trials: pd.DataFrame
-    """A row a trial that ended: trial, state ("complete" or "pruned"), value, stages, seconds,
-    and the error of settings that could not be fitted."""
-    comparison: Comparison
-    """On the test splits: models "defaults" and, where it is another configuration, "best"."""
-    verdict: tuple[str, ...]
-    """What the test says, in words."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it fit for JSON, without the values per user."""
-        trials = self.trials.astype(object).where(self.trials.notna(), None)
-        return {
-            "best": self.best.model_dump(mode="json"),
-            "changed": {name: list(pair) for name, pair in self.changed.items()},
-            "trials": trials.to_dict("records"),
-            "test": self.comparison.to_dict(),
-            "verdict": list(self.verdict),
-        }
 
 
 def search(
@@ -150,7 +76,7 @@ def search(
         with study(study_file, about, settings.pruning_after) as trials:
             searching.run(trials, progress)
             best = searching.best(trials)
-            table = _table(trials)
+            table = trial_table(trials)
         with tracking.quiet():
             makers = {
                 name: searching.factory(found, progress=progress)
@@ -162,7 +88,7 @@ def search(
                 progress=progress,
             )  # fmt: skip
         changed = changes(config, best)
-        verdict = _verdict(comparison, settings)
+        verdict = verdict_of(comparison, settings)
         run.params({"best": {name: value for name, (_, value) in changed.items()}})
         run.metrics({"objective": float(table["value"].max()), "trials": float(len(table))})
         run.note("\n\n".join(verdict))
@@ -297,48 +223,3 @@ def _about(
         "configuration to start from": same.digest(),
         "ranges of settings": hashlib.sha256(repr(space).encode()).hexdigest(),
     }
-
-
-def _table(trials: "optuna.Study") -> pd.DataFrame:
-    from optuna.trial import TrialState
-
-    rows = []
-    ended = trials.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    for number, trial in enumerate(ended, 1):
-        values = trial.intermediate_values
-        rows.append(
-            {
-                "trial": number,
-                "state": trial.state.name.lower(),
-                "value": trial.value if trial.state == TrialState.COMPLETE else np.nan,
-                "stages": len(values),
-                "seconds": trial.duration.total_seconds() if trial.duration else np.nan,
-                "error": trial.user_attrs.get("error", ""),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _verdict(comparison: Comparison, settings: SearchConfig) -> tuple[str, ...]:
-    if BEST not in comparison.models:
-        return ("No settings did better on the validation splits than those it started from.",)
-    sentences, better = [], False
-    for kind in settings.kinds:
-        candidates = "cold" if kind == "cold" else "catalogue"
-        own, base = (
-            comparison.figures()[kind, candidates, name, "ndcg", settings.k].mean
-            for name in (BEST, DEFAULTS)
-        )
-        gap = comparison.difference(
-            BEST, DEFAULTS, split=kind, candidates=candidates, metric="ndcg", k=settings.k
-        )
-        better = better or gap.low > 0
-        outcome = "better" if gap.low > 0 else "worse" if gap.high < 0 else "no difference shown"
-        sentences.append(
-            f"Held-out {kind} items: nDCG@{settings.k} {own:.4f} with the settings found, "
-            f"{base:.4f} with those it started from, {gap.mean:+.4f} ({gap.low:+.4f} to "
-            f"{gap.high:+.4f}): {outcome}."
-        )
-    if not better:
-        sentences.append("The settings found are no better than those it started from.")
-    return tuple(sentences)

@@ -20,7 +20,7 @@ from datasets.errors import InvalidArgumentError
 if TYPE_CHECKING:
     import optuna
 
-    from recsys.search_space import Params
+    from recsys.search_dimensions import Params
 
 NAME = "coldtune"
 _OURS = "coldtune"

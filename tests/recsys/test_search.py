@@ -20,9 +20,12 @@ from typer.testing import CliRunner
 
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation.resampling import Interval
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
-from recsys.search import BEST, DEFAULTS, SearchConfig, search
+from recsys.search import search
+from recsys.search_config import SearchConfig
+from recsys.search_result import BEST, DEFAULTS, verdict_of
 from recsys.search_space import Space, changes, setting
 from recsys.search_stages import Stage, held_out_splits, search_side
 from recsys.search_study import finished, study
@@ -227,20 +230,78 @@ def test_a_search_finds_what_is_better_and_says_so(tastes: Tastes) -> None:
     assert len(document["trials"]) == 6
 
 
-def test_no_better_is_said_in_words(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, embeddings = tastes
-    # Trials that are chosen by luck alone differ from the start, and are no better in the test.
-    luck = iter(np.linspace(0.1, 0.2, 99))
-    monkeypatch.setattr(Stage, "ndcg", lambda *_: float(next(luck)))
-    settings = SHORT.replace(trials=2)
-    base = BASE.replace(als=BASE.als.replace(factors=32, iterations=15))
-    result = search(dataset, base, settings, embeddings=embeddings)
-    assert result.best != base
-    if "better." not in " ".join(result.verdict[:2]):
-        assert result.verdict[-1] == (
-            "The settings found are no better than those it started from."
-        )
-    assert len(result.verdict) == 3
+class Known:
+    """A comparison whose gaps are given: {(split, metric): (low, high)}."""
+
+    models = (DEFAULTS, BEST)
+
+    def __init__(self, gaps: dict[tuple[str, str], tuple[float, float]]) -> None:
+        self._gaps = gaps
+        self.values = {
+            (split, "cold", name, metric, None): np.zeros(1)
+            for split, metric in gaps
+            for name in self.models
+        }
+
+    def figures(self) -> dict[tuple[str, str, str, str, int], Interval]:
+        return {
+            (split, candidates, name, "ndcg", 10): Interval(0.2, 0.1, 0.3)
+            for split, candidates in (("warm", "catalogue"), ("cold", "cold"))
+            for name in self.models
+        }
+
+    def difference(
+        self, model: str, against: str, *, split: str, candidates: str, metric: str, k: int | None
+    ) -> Interval:
+        assert (model, against) == (BEST, DEFAULTS)
+        assert candidates == ("catalogue" if split == "warm" else "cold")
+        assert k == (None if metric == "item_auc" else 10)
+        low, high = self._gaps[split, metric]
+        return Interval((low + high) / 2, low, high)
+
+
+@pytest.mark.parametrize(
+    ("warm", "cold", "over_items", "said", "better"),
+    [
+        ((0.01, 0.03), (0.01, 0.03), (0.1, 0.2), ["better", "better"], True),
+        ((0.01, 0.03), (-0.03, -0.01), (0.1, 0.2), ["better", "worse"], True),
+        ((-0.01, 0.03), (-0.01, 0.03), (0.1, 0.2), 2 * ["no difference shown"], False),
+        (
+            (-0.03, -0.01),
+            (0.01, 0.03),
+            (-0.1, 0.2),
+            ["worse", "better for these items, but not shown to be for others"],
+            False,
+        ),
+        (
+            (-0.01, 0.03),
+            (0.01, 0.03),
+            None,
+            ["no difference shown", "better for these items, but not shown to be for others"],
+            False,
+        ),
+    ],
+)
+def test_what_the_test_says_in_words(
+    warm: tuple[float, float],
+    cold: tuple[float, float],
+    over_items: tuple[float, float] | None,
+    said: list[str],
+    better: bool,
+) -> None:
+    gaps = {("warm", "ndcg"): warm, ("cold", "ndcg"): cold}
+    if over_items is not None:
+        gaps["cold", "item_auc"] = over_items
+    verdict = verdict_of(Known(gaps), SearchConfig())  # type: ignore[arg-type]
+    assert verdict[0] == (
+        "Held-out warm items: nDCG@10 0.2000 with the settings found, 0.2000 with those it started "
+        f"from, {sum(warm) / 2:+.4f} ({warm[0]:+.4f} to {warm[1]:+.4f}): {said[0]}."
+    )
+    assert verdict[1].startswith("Held-out cold items: ")
+    assert verdict[1].endswith(f": {said[1]}.")
+    assert verdict[2:] == (
+        () if better else ("The settings found are no better than those it started from.",)
+    )
 
 
 def test_nothing_better_on_the_validation_splits(

@@ -24,7 +24,8 @@ from evaluation import Popularity, Random, compare, warm_split
 from recsys import Recommender, RecommenderConfig, tracking
 from recsys.config import ALSConfig, FMConfig
 from recsys.evaluating import evaluate_dataset
-from recsys.search import SearchConfig, search
+from recsys.search import search
+from recsys.search_config import SearchConfig
 from recsys.tracking_comparison import comparison_runs
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
@@ -98,6 +99,10 @@ def test_a_fit_is_one_finished_run(tastes: Tastes) -> None:
     assert params["encoder.architecture"] == "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
     assert params["dataset.digest"] == tastes[0].digest()
     assert params["dataset.n_items"] == "90"
+    assert run.inputs is not None
+    (learned_from,) = run.inputs.dataset_inputs
+    assert learned_from.dataset.digest == tastes[0].digest()[:16]
+    assert learned_from.tags[0].value == "training"
     blend = recommender.info["blend"]
     for kind in ("warm", "cold"):
         for name, weight in blend[kind].items():
