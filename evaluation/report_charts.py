@@ -51,7 +51,7 @@ def glance(tables: Tables) -> list[Chart]:
         columns.append(Column(tables.cold, CATALOGUE, "ndcg", tables.shortest))
         columns.append(Column(tables.cold, COLD, ITEM_AUC, None))
     columns += [
-        tables.main_column(split, tables.widest(split))
+        tables.main_column(split, tables.deciding(split))
         for split in dict.fromkeys(split for split, _ in tables.places())
         if split != tables.cold
     ]

@@ -3,7 +3,6 @@
 from math import isnan
 from typing import Any
 
-from evaluation.candidate_sets import COLD
 from evaluation.controls import subject_of
 from evaluation.evidence import paired_gaps
 from evaluation.metrics import ITEM_AUC
@@ -78,17 +77,15 @@ def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
 
 
 def _deciding(tables: Tables) -> list[Column]:
-    """The figures that decide in every split: among cold items, else in the whole catalogue.
+    """The figures that decide in every split.
 
     Among cold items the item-wise AUC is one in any case, as its units are the items.
     """
     columns = []
     for split in dict.fromkeys(split for split, _ in tables.places()):
-        among = [candidates for name, candidates in tables.places() if name == split]
-        wanted = COLD if split == tables.cold and COLD in among else tables.widest(split)
+        wanted = tables.deciding(split)
         columns.append(tables.main_column(split, wanted))
-        if wanted == COLD:
-            columns += tables.measured([Column(split, COLD, ITEM_AUC, None)])
+        columns += tables.measured([Column(split, wanted, ITEM_AUC, None)])
     # New items first, as in the main table.
     ordered = sorted(columns, key=lambda column: column.split != tables.cold)
     return list(dict.fromkeys(ordered))

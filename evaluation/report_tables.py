@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED
+from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN
 from evaluation.comparison import Comparison
 from evaluation.evidence import first_split, main_measure
 from evaluation.metrics import ITEM_AUC, USER_AUC
@@ -110,10 +110,8 @@ class Tables:
 
     def leading(self) -> Column:
         """The figure that models are ordered by."""
-        if self.cold is not None:
-            return self.main_column(self.cold, COLD)
-        split = self.comparison.splits[0]["name"]
-        return self.main_column(split, self.widest(split))
+        split = self.cold or self.comparison.splits[0]["name"]
+        return self.main_column(split, self.deciding(split))
 
     def main_column(self, split: str, candidates: str) -> Column:
         """The figure that decides: that of the conclusions, else the first accuracy measured."""
@@ -130,6 +128,12 @@ class Tables:
         """The whole catalogue where it was ranked, else the first candidates that were."""
         found = [candidates for name, candidates in self.places() if name == split]
         return CATALOGUE if CATALOGUE in found else found[0]
+
+    def deciding(self, split: str) -> str:
+        """The candidates that decide: new, or barely known, items among themselves, else all."""
+        found = [candidates for name, candidates in self.places() if name == split]
+        own = {"cold": COLD, "semi-cold": THIN}.get(self._kind(split))
+        return own if own in found else self.widest(split)
 
     def measured(self, columns: Iterable[Column]) -> list[Column]:
         """Those of the columns that have figures."""
@@ -218,7 +222,7 @@ class Tables:
 
     def group_label(self, split: str, candidates: str) -> str:
         """A split and its candidates in words."""
-        kind = next(s["kind"] for s in self.comparison.splits if s["name"] == split)
+        kind = self._kind(split)
         label = _KINDS[kind].format(noun=self.noun)
         if candidates.startswith(SAMPLED):
             among = f"sampled: against {candidates.removeprefix(SAMPLED)} drawn"
@@ -236,6 +240,9 @@ class Tables:
     def n_users(self, split: str) -> int:
         """Test users of a split."""
         return int(next(s["test_users"] for s in self.comparison.splits if s["name"] == split))
+
+    def _kind(self, split: str) -> str:
+        return str(next(s["kind"] for s in self.comparison.splits if s["name"] == split))
 
     def _main_groups(self) -> list[Group]:
         k = self.shortest

@@ -19,7 +19,7 @@ from evaluation.report_content import SECTIONS
 from evaluation.report_differences import controls
 from evaluation.report_tables import Tables
 from evaluation.resampling import Interval
-from evaluation.splits_cold import cold_folds
+from evaluation.splits_cold import cold_folds, semi_cold_split
 from evaluation.splits_users import cold_user_split
 from evaluation.splits_warm import warm_split
 
@@ -340,3 +340,19 @@ def test_on_paper_nothing_is_folded(comparison, written):
     assert text.count("Hit rate@10") == len(comparison.table.groupby(["split", "candidates"]))
     last = comparison.examples[-1].lists["popularity"][-1]["title"]
     assert last in text[text.index(f"User {len(comparison.examples)} ") :]
+
+
+def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
+    dataset, _ = tastes
+    played = set(dataset.interactions["item_id"])
+    split = semi_cold_split(dataset, 2, among=played)
+    result = compare(
+        {"popularity": Popularity, "random": Random}, dataset, [split], ks=(5,), n_bootstrap=200
+    )
+    tables = Tables(result, "songs")
+    assert tables.leading().candidates == "thin"
+    path, _ = write_report(result, tmp_path / "r.html")
+    text = " ".join(" ".join(Page(path.read_text(encoding="utf-8")).text).split())
+    assert "Barely known songs, among themselves: nDCG@5" in text
+    assert "They keep a few interactions in training, and they alone are tested." in text
+    assert "warm-cold" not in Page(path.read_text(encoding="utf-8")).ids
