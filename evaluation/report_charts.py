@@ -126,7 +126,9 @@ def embedding_map(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
     if cold:
         note += f" The {cold:,} held-out {noun} are larger and outlined."
     if len(drawn) < len(songs):
-        note += f" {len(drawn):,} of {len(songs):,} are drawn, a random sample."
+        note += f" {len(drawn):,} of {len(songs):,} are drawn"
+        whole = 0 < cold == int(songs["cold"].sum())
+        note += ": all of these, others at random." if whole else ", at random."
     said = f"{len(drawn):,} {noun} of {drawn['genre'].nunique()} genres as points"
     title = f"The {noun} by their embeddings, coloured by genre"
     return Chart("embedding-map", title, said, map_plot(drawn), whole=True, note=note)

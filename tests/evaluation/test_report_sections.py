@@ -255,7 +255,9 @@ def test_a_large_map_is_a_sample_that_says_so():
     points = [x for trace in traces[:-1] for x in trace["x"]]
     assert len(points) == len(set(points)) == 4000
     assert set(np.arange(0, n, 100)) <= set(points)
-    assert "4,000 of 4,500 are drawn" in chart.note
+    assert "4,000 of 4,500 are drawn: all of these, others at random." in chart.note
+    none_cold = embedding_map(songs.assign(cold=False), "songs", 0)
+    assert "4,000 of 4,500 are drawn, at random." in none_cold.note
     names = [trace["name"] for trace in traces]
     assert len({name for name in names if name.startswith("genre ")}) == 16
     assert any(name.startswith("4 other genres") for name in names)
