@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.examples import Example
 from evaluation.report_tables import Tables
 
 
-def examples(tables: Tables, users: Sequence[Any]) -> list[dict[str, Any]]:
+def examples(tables: Tables, users: Sequence[Example]) -> list[dict[str, Any]]:
     """An entry a user, with the lists of every model in the order of the other tables."""
     order = tables.models()
     found = []
