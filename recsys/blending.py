@@ -107,6 +107,11 @@ class _Standing:
     users: dict[str, Floats]
     items: dict[str, Floats]
 
+    @property
+    def silent(self) -> list[str]:
+        """Sources that tell no items apart."""
+        return [name for name, items in self.items.items() if not items.any()]
+
     @classmethod
     def learn(cls, split: ValidationSplit, config: RecommenderConfig) -> "_Standing":
         vectors: dict[str, Vectors] = {
@@ -155,8 +160,17 @@ def _search(
         return (evidence * middle + PRIOR * usual) / (evidence + PRIOR)
 
     place = {name: number for number, name in enumerate(names)}
-    others = [number for name, number in place.items() if name != POPULARITY]
-    grid = np.zeros(((points := _grid(len(others))).shape[0], len(names)))
+    # A source that says the same of every item, as content does without recordings, takes no part:
+    # its weight would change nothing, and a grid of fewer sources is finer.
+    silent = [place[name] for name in standing.silent]
+    others = [place[name] for name in names if name != POPULARITY and place[name] not in silent]
+    if not others:
+        return default, f"default: no source tells {kind} items apart"
+    if usual[others].sum() > 0:
+        usual[silent] = 0
+        usual = usual / usual.sum()
+    points = _grid(len(others))
+    grid = np.zeros((len(points), len(names)))
     grid[:, others] = points
     weights = settle(grid)
     if POPULARITY in place and not cold:  # of a cold item it knows nothing
@@ -231,10 +245,10 @@ def _candidates(
         repeated[:, 1:] = order[:, 1:] == order[:, :-1]
         chosen = np.take_along_axis(scores, order[None], axis=2)
         chosen[:, repeated] = -np.inf
-        if POPULARITY in standing.users:
-            # Its weight may be zero or negative; the others keep such an item out.
-            own = list(standing.users).index(POPULARITY)
-            chosen[own] = np.where(np.isfinite(chosen[own]), chosen[own], 0)
+        for own, name in enumerate(standing.users):
+            # Their weights may be zero or negative; the others keep such an item out.
+            if name == POPULARITY or name in standing.silent:
+                chosen[own] = np.where(np.isfinite(chosen[own]), chosen[own], 0)
         all_scores.append(chosen)
         all_relevant.append(np.take_along_axis(relevant, order, axis=1) & ~repeated)
     return np.concatenate(all_scores, axis=1), np.concatenate(all_relevant)

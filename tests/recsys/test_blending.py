@@ -53,6 +53,15 @@ def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
     assert told.cold["content"] > 0.2 * sum(told.cold.values())
 
 
+def test_a_source_that_says_nothing_takes_no_part(tastes):
+    mute = training_data(tastes[0], pd.DataFrame())
+    blend = choose_blend(mute, SMALL)
+    without = choose_blend(mute, SMALL.replace(sources=("als", "fm")))
+    assert blend.warm == pytest.approx({**without.warm, "content": 0})
+    assert sum(blend.warm.values()) == pytest.approx(1)
+    assert "default" not in blend.warm_reason
+
+
 def test_deterministic(tastes_data):
     assert choose_blend(tastes_data, SMALL) == choose_blend(tastes_data, SMALL)
 
