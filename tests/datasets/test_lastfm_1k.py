@@ -1,9 +1,13 @@
 """Last.fm-1K: lines of plays as published, with those that trip other readers."""
 
+import re
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from packing import tar
 
 from datasets.errors import DataError
@@ -69,3 +73,31 @@ def test_another_format(tmp_path: Path) -> None:
     (tmp_path / PLAYS_FILE).write_bytes(b"user_000001\t2009-05-04T23:08:57Z\t\tBj\xf6rk\t\tHunter")
     with pytest.raises(DataError, match=r"line 1: byte 0xf6 is not utf-8"):
         fetch(DATASET, tmp_path / "out", source=tmp_path, progress=False)
+
+
+NAME = st.text(st.sampled_from("aß \t\r\0\x85\u2028\"'-,"), max_size=4)
+LINE = st.tuples(
+    st.sampled_from(["user_000001", "user_000002", "", '"']),
+    st.sampled_from(["2009-05-04T23:08:57Z", "2009-05-04T23:08:58Z", "2009-02-30T00:00:00Z", ""]),
+    st.sampled_from([ARTIST, ""]),
+    NAME,
+    st.sampled_from([TRACK, "", ""]),
+    NAME,
+).map("\t".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LINE, max_size=12))
+def test_every_line_is_a_play_or_is_reported(lines: list[str]) -> None:
+    whole = ["user_000009\t2009-05-04T23:08:57Z\t\tA\t\tB", *lines]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder)
+        (source / PLAYS_FILE).write_bytes("\n".join(whole).encode())
+        music = fetch(DATASET, source / "out", source=source, progress=False)
+        report = source / "out" / "left-out.csv"
+        reasons = report.read_text() if report.exists() else ""
+    counted = sum(int(count) for count in re.findall(r"(\d+) lines: ", reasons))
+    assert music.interactions["weight"].sum() + counted == len(whole)
+    pairs = music.interactions[["user_id", "item_id"]]
+    assert not pairs.duplicated().any()
+    assert set(pairs["item_id"]) == set(music.items["item_id"])

@@ -31,6 +31,7 @@ def pairs(sums: PairSums) -> list[tuple[Any, ...]]:
 def test_as_pandas_adds_up(plays: list[tuple[int, int, int, int]], block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_sums, "_BLOCK", block)
+        patch.setattr(pair_sums, "_HANDED_OUT", block)
         one, many = PairSums(), PairSums()
         for play in plays:
             one.add(*play)
