@@ -71,15 +71,15 @@ def search(
         run.params({"search": settings.model_dump(mode="json"), **config.model_dump(mode="json")})
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
         run.dataset(dataset, "search")
-        searching = _Search(space, settings, parts, embeddings)
+        searching = _Search(space, settings, parts, embeddings, progress)
         about = _about(dataset, config, settings, space, embeddings)
         with study(study_file, about, settings.pruning_after) as trials:
-            searching.run(trials, progress)
+            searching.run(trials)
             best = searching.best(trials)
             table = trial_table(trials)
         with tracking.quiet():
             makers = {
-                name: searching.factory(found, progress=progress)
+                name: searching.factory(found)
                 for name, found in {DEFAULTS: config, BEST: best}.items()
                 if name == DEFAULTS or best != config
             }
@@ -104,7 +104,9 @@ class _Search:
         settings: SearchConfig,
         parts: Sequence[Stage],
         embeddings: pd.DataFrame | None,
+        progress: bool,
     ) -> None:
+        self._progress = progress
         self._space = space
         self._settings = settings
         self._parts = parts
@@ -113,20 +115,20 @@ class _Search:
             self._ears = lambda _training: _Given(embeddings)
         elif not settings.network:
             # One network for every training side, whatever trial asks.
-            self._ears = network_ears(space.base)
+            self._ears = network_ears(space.base, progress=progress)
 
-    def factory(self, config: RecommenderConfig, *, progress: bool = False) -> ModelFactory:
+    def factory(self, config: RecommenderConfig) -> ModelFactory:
         """Makes hybrids of a configuration that hear with the search's ears, or their own."""
         return lineup(
             ["hybrid"], config, ears=self._ears, controls=False, texts=self._settings.texts,
-            progress=progress,
+            progress=self._progress,
         )["hybrid"]  # fmt: skip
 
-    def run(self, trials: "optuna.Study", progress: bool) -> None:
+    def run(self, trials: "optuna.Study") -> None:
         settings, base = self._settings, self._space.base
         ends = time.monotonic() + (settings.timeout or float("inf"))
         done = finished(trials)
-        with progress_bar("searching", settings.trials, shown=progress) as advance:
+        with progress_bar("searching", settings.trials, shown=self._progress) as advance:
             advance(min(done, settings.trials))
             while done < settings.trials and (not done or time.monotonic() < ends):
                 trial = ask(trials, self._space.params(), base.seed, settings.startup)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.resampling import Interval
-from recsys import Recommender, RecommenderConfig
+from recsys import Recommender, RecommenderConfig, search_study
 from recsys.cli import app
 from recsys.search import search
 from recsys.search_config import SearchConfig
@@ -42,6 +43,19 @@ BASE = RecommenderConfig(
 """Its weights are given, so that its sources stay, and fits take milliseconds."""
 
 SHORT = SearchConfig(trials=4, folds=2, startup=3, pruning_after=2)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies here have to outlive a killed process, and no power cut."""
+    connect = search_study._connect
+
+    def quickly(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(search_study, "_connect", quickly)
 
 
 # ---------------------------------------------------------------------- the space
@@ -205,6 +219,51 @@ def test_too_little_to_hold_out(tastes: Tastes) -> None:
     with pytest.raises(EvaluationError, match="with a recording"):
         search(dataset, BASE, SHORT)
     assert search(dataset, BASE, SHORT.replace(cold_weight=0.0, trials=1)).best == BASE
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
+    tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool
+) -> None:
+    plain, embeddings = tastes
+    names = [name for name in embeddings.index if name.startswith("item")]
+    audio = pd.DataFrame({"item_id": names, "path": [f"{name}.wav" for name in names]})
+    for path in audio["path"]:
+        (tmp_path / path).write_bytes(path.encode())
+    dataset = MusicDataset(plain.items, audio, plain.interactions, root=tmp_path)
+    trained: list[tuple[frozenset[str], int]] = []
+
+    def train_encoder(data: MusicDataset, config: Any, **_: Any) -> Any:
+        trained.append((frozenset(data.audio["item_id"]), config.epochs))
+        return SimpleNamespace(config=config)
+
+    def hear(data: MusicDataset, encoder: Any, **_: Any) -> Any:
+        return SimpleNamespace(embeddings=embeddings.loc[data.audio["item_id"]])
+
+    monkeypatch.setattr("recsys.ears.train_encoder", train_encoder)
+    monkeypatch.setattr("recsys.ears.hear", hear)
+    settings = SHORT.replace(trials=3, pruning_after=9, network=network)
+    result = search(dataset, BASE, settings)
+    # Warm splits have all recordings of the side they are in, cold ones only those of training;
+    # what the cold test leaves is the side that the search is in.
+    in_search, in_test = 1 + settings.folds, 1
+    sides = {side for side, _ in trained}
+    assert len(sides) == in_search + in_test
+    if network:
+        of_test = 2 * len(result.comparison.models)
+        assert len(trained) == 3 * in_search + of_test
+        assert len({epochs for _, epochs in trained}) == 3
+    else:
+        assert len(trained) == in_search + in_test
+        assert {epochs for _, epochs in trained} == {BASE.encoder.epochs}
+    cold = next(s for s in result.comparison.splits if s["kind"] == "cold")
+    assert cold["cold_items"] > 10
+    # No network of a trial hears what the test holds out.
+    side = search_side(dataset, held_out_splits(dataset, ("warm", "cold"), 0.2, 0, None))
+    assert all(
+        heard <= set(side.items["item_id"])
+        for heard, _ in trained[: 3 * in_search if network else in_search]
+    )
 
 
 # ---------------------------------------------------------------------- the result
@@ -415,9 +474,9 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     dataset, embeddings = tastes
-    settings = SHORT.replace(trials=8, startup=4)
+    settings = SHORT.replace(trials=6, startup=3)
     whole = search(dataset, BASE, settings, embeddings=embeddings, study_file=tmp_path / "whole.db")
-    assert finished_in(tmp_path / "whole.db") == 8
+    assert finished_in(tmp_path / "whole.db") == 6
     n_asked = len(quick_stages)
     path = tmp_path / "a name, with #signs?.db"
     counted = Stage.ndcg
