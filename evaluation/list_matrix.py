@@ -17,6 +17,9 @@ _ROWS = 100_000
 _CELLS = 2_000_000
 """Users × items of the table that a block of lists is looked up in; for the same reason."""
 
+_LEAST_USERS = 32
+"""Users looked up at once in a catalogue of any size: below, NumPy's calls cost most."""
+
 _WANTED = 1
 _SEEN = 2
 
@@ -104,7 +107,7 @@ def look_up(items: Codes, wanted: Pairs, seen: Pairs | None) -> NDArray[np.bool_
     """[n_users, k]: which places of the lists are ``wanted``; None if any of them is ``seen``."""
     found = np.empty(items.shape, dtype=bool)
     width = wanted.n_items + 1
-    step = max(1, _CELLS // width)
+    step = min(_step(width), len(items))
     # The first cell of every row of the table answers for no item, -1.
     table = np.zeros(step * width, np.uint8)
     first = (np.arange(step) * width + 1)[:, None]
@@ -126,6 +129,10 @@ def look_up(items: Codes, wanted: Pairs, seen: Pairs | None) -> NDArray[np.bool_
 
 
 def _blocks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
-    step = max(1, _CELLS // max(width, 1))
+    step = _step(width)
     for start in range(0, n_rows, step):
         yield start, min(start + step, n_rows)
+
+
+def _step(width: int) -> int:
+    return max(_LEAST_USERS, _CELLS // max(width, 1))
