@@ -51,6 +51,7 @@ class Run:
         self.experiment = experiment
         self.failed = False
         """Whether the tracker failed: then nothing more is logged, and no run is started below."""
+        self._above: Run | None = None
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested mappings become dotted names."""
@@ -110,10 +111,15 @@ class Run:
 
         started: when it began, in seconds since 1970; now where it is not given.
         """
-        return _nothing() if self._client is None else _start(name, self, started)
+        below = _nothing() if self._client is None else _start(name, self, started)
+        below._above = self
+        return below
 
     def end(self, status: str) -> None:
-        """Say how the run ended, also where logging failed before."""
+        """Say how the run ended, also where logging failed before; not where the run above it
+        failed too, as a tracker that is gone is waited for once, and not for every run."""
+        if self._above is not None and self._above.failed:
+            return
         self.failed = False
         self._safely(lambda client: client.set_terminated(self.run_id, status))
 
@@ -135,7 +141,9 @@ class Run:
             with _impatience():
                 log(self._client)
         except Exception as error:  # the tracker's problem, whatever it is, is not the model's
-            self.failed = True
+            failed: Run | None = self
+            while failed is not None:
+                failed.failed, failed = True, failed._above
             _give_up(error)
 
 

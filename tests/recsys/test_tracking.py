@@ -20,7 +20,7 @@ from mlflow.entities import Run as StoredRun
 from datasets.errors import DataError
 from datasets.folder import load_folder, save_folder
 from datasets.music import MusicDataset
-from evaluation import Popularity, Random, compare, warm_split
+from evaluation import Popularity, Random, compare, warm_folds, warm_split
 from recsys import Recommender, RecommenderConfig, tracking
 from recsys.config import ALSConfig, FMConfig
 from recsys.evaluating import evaluate_dataset
@@ -251,6 +251,35 @@ def test_a_comparison_that_stops_leaves_no_run_going(
         compare(models, dataset, [split], on_run=below.add)
     found = {run.info.run_name: run.info.status for run in runs()}
     assert found == {"mine": status, "random": status, f"random, {split.name}": "FINISHED"}
+
+
+@pytest.mark.parametrize("method", ["create_run", "log_batch", "set_terminated"])
+def test_a_tracker_that_goes_in_a_comparison_is_waited_for_once_or_twice(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    dataset, _ = tastes
+    splits = warm_folds(dataset, 2)
+    calls: list[str] = []
+
+    def gone(*_: object, **__: object) -> None:
+        calls.append(method)
+        raise OSError("no answer")
+
+    with monkeypatch.context() as patch:
+        with (
+            tracking.run("mine", enabled=True) as run,
+            comparison_runs(run, splits) as below,
+        ):
+            for name in ("create_run", "log_batch", "set_terminated"):
+                if method != "set_terminated" or name == method:
+                    patch.setattr(mlflow.MlflowClient, name, gone)
+            models = {f"random {seed}": (lambda seed=seed: Random(seed)) for seed in range(4)}
+            comparison = compare(models, dataset, splits, on_run=below.add)
+            below.measured(comparison)
+        # And once more where the run of the whole is ended.
+        assert 1 <= len(calls) <= 3
+    assert len(warnings_in(caplog)) == len(calls)
+    assert len(comparison.models) == 4
 
 
 def test_the_data_set_is_one_of_mlflows(tastes: Tastes, tmp_path: Path) -> None:
