@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evaluation.draws import Draws
 from evaluation.examples import Example
 from evaluation.folds import FOLDS, Pool, fold_rows, pooled_facts, pooled_run
 from evaluation.outcome import Outcome, Units
@@ -59,23 +60,22 @@ class Gathered:
         self, baseline: str, *, n_bootstrap: int, confidence: float, seed: int
     ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Figures, differences, slices and folds."""
+        draws = Draws(n_bootstrap, seed)
         table, differences = tabulate(
             self.values,
             self._catalogue,
             self._controls,
             baseline,
-            n_bootstrap=n_bootstrap,
+            draws=draws,
             confidence=confidence,
-            seed=seed,
         )
         slices = tabulate_slices(
             self._slices,
             self._slice_rows,
             {split: len(ids) for (split, unit), ids in self.units.items() if unit == "users"},
             self._controls,
-            n_bootstrap=n_bootstrap,
+            draws=draws,
             confidence=confidence,
-            seed=seed,
         )
         folds = pd.DataFrame(self._folds, columns=list(FOLDS))
         return table, differences, slices, folds.astype({"k": "Int64", "folds": "Int64"})

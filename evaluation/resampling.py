@@ -11,19 +11,16 @@ measure and sample size, where the bootstrap's is too high and the Wilcoxon and 
 more and test something other than the mean; the permutation test does as well and costs more.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
+from evaluation.draws import Draws
 
 Values = NDArray[np.float64]
-Rows = NDArray[np.integer[Any]]
-
-_CELLS = 8_000_000
-"""Draws × rows held at once."""
 
 _ROUNDING = 1e-12
 """Differences smaller than this are none."""
@@ -64,67 +61,11 @@ class Difference(Interval):
         return super().shown and self.p_corrected < self._level
 
 
-def resampled_means(values: Values, *, n_bootstrap: int, seed: int) -> Values:
-    """Means of every column over rows drawn again: [n, m] → [n_bootstrap, m].
-
-    Row b of the result comes from the same draw for every column. The same seed and n give the
-    same draws. NaN is a row that does not take part in a column; a draw without any row that does
-    gives NaN.
-    """
-    if values.ndim != 2 or len(values) == 0:
-        raise InvalidArgumentError(f"expected a value for at least one user, got {values.shape}")
-    missing = np.isnan(values)
-    some_missing = missing.any(axis=0)
-    present = (~missing[:, some_missing]).astype(np.float64)
-    values = np.where(missing, 0.0, values)
-    n = len(values)
-    means = np.empty((n_bootstrap, values.shape[1]))
-    for block, counts in _draws(n, n_bootstrap, seed):
-        part = means[block]
-        part[:] = counts @ values / n
-        if some_missing.any():
-            taking_part = counts @ present
-            share = np.where(taking_part > 0, taking_part / n, np.nan)
-            part[:, some_missing] /= share
-    return means
-
-
-def resampled_part_means(
-    parts: Sequence[tuple[Rows, Values]], n: int, *, n_bootstrap: int, seed: int
-) -> list[Values]:
-    """Means over parts of the same ``n`` rows, drawn again: a list of [n_bootstrap, m].
-
-    Each part has the rows [r] that are in it and their values [r, m]. All rows are drawn, so a part
-    has now more and now fewer of its own; a draw without any gives NaN. The draws are those of
-    :func:`resampled_means`.
-    """
-    means = [np.empty((n_bootstrap, values.shape[1])) for _, values in parts]
-    for block, counts in _draws(n, n_bootstrap, seed):
-        for found, (rows, values) in zip(means, parts, strict=True):
-            own = counts[:, rows]
-            total = own.sum(axis=1, keepdims=True)
-            found[block] = own @ values / np.where(total > 0, total, np.nan)
-    return means
-
-
-def _draws(n: int, n_bootstrap: int, seed: int) -> Iterator[tuple[slice, Values]]:
-    """How often each of n rows is drawn, [draws, n], for some draws at a time."""
-    if n_bootstrap < 100:
-        raise InvalidArgumentError(f"n_bootstrap must be at least 100, not {n_bootstrap}")
-    random = np.random.default_rng(seed)
-    step = max(1, _CELLS // n)
-    for start in range(0, n_bootstrap, step):
-        draws = min(step, n_bootstrap - start)
-        chosen = random.integers(0, n, size=(draws, n)) + np.arange(draws)[:, None] * n
-        counts = np.bincount(chosen.ravel(), minlength=draws * n).reshape(draws, n)
-        yield slice(start, start + draws), counts.astype(np.float64)
-
-
 def mean_interval(
     values: Values, *, n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
     """Mean of ``values`` [n] with its bootstrap interval; NaN takes no part."""
-    means = resampled_means(values[:, None], n_bootstrap=n_bootstrap, seed=seed)[:, 0]
+    means = Draws(n_bootstrap, seed).means(values[:, None])[:, 0]
     present = values[np.isfinite(values)]
     mean = float(present.mean()) if len(present) else np.nan
     return interval(mean, means, len(present), confidence)

@@ -1,8 +1,7 @@
 """From one value a user to tidy tables of means, intervals and paired differences."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evaluation.draws import Draws
 from evaluation.metrics import ACCURACY, ITEM_AUC
 from evaluation.resampling import (
     Difference,
@@ -17,8 +17,6 @@ from evaluation.resampling import (
     holm,
     interval,
     paired_p_values,
-    resampled_means,
-    resampled_part_means,
 )
 
 Values = NDArray[np.float64]
@@ -44,6 +42,11 @@ SliceKey = tuple[str, str, str, str, str, str, int]
 """(split, candidates, model, by, slice, metric, k)."""
 SliceName = tuple[str, str, str, str]
 """(split, candidates, by, slice)."""
+Gap = tuple[Interval, float]
+"""A paired difference and its p-value."""
+
+_PAIRS: Final = 32
+"""Pairs of figures whose differences are held at once."""
 
 
 def tabulate(
@@ -52,9 +55,8 @@ def tabulate(
     controls: Collection[str],
     baseline: str,
     *,
-    n_bootstrap: int,
+    draws: Draws,
     confidence: float,
-    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means with intervals, and differences from the baseline and from the best model.
 
@@ -77,7 +79,7 @@ def tabulate(
         keys = [key for key in keys if (key[3], key[4]) in measured]
         if not keys:
             continue
-        sample = _Sample(keys, values, n_bootstrap, confidence, seed)
+        sample = _Sample(keys, values, draws, confidence)
         for key in keys:
             split, candidates, model, metric, k = key
             n = sample.n[key]
@@ -99,9 +101,8 @@ def tabulate_slices(
     n_users: Mapping[str, int],
     controls: Collection[str],
     *,
-    n_bootstrap: int,
+    draws: Draws,
     confidence: float,
-    seed: int,
 ) -> pd.DataFrame:
     """Means of the slices with intervals; a row a slice, model, metric and k.
 
@@ -118,12 +119,12 @@ def tabulate_slices(
             (rows[name], np.stack([values[key] for key in keys], axis=1))
             for name, keys in of_split.items()
         ]
-        drawn = resampled_part_means(parts, n_users[split], n_bootstrap=n_bootstrap, seed=seed)
-        for keys, (_, stacked), draws in zip(of_split.values(), parts, drawn, strict=True):
+        drawn = draws.part_means(parts, n_users[split])
+        for keys, (_, stacked), means in zip(of_split.values(), parts, drawn, strict=True):
             n = len(stacked)
             for place, key in enumerate(keys):
                 mean = float(stacked[:, place].mean())
-                spread = interval(mean, draws[:, place], n, confidence)
+                spread = interval(mean, means[:, place], n, confidence)
                 table.append((*key[:3], key[2] in controls, *key[3:], *spread, n))
     return pd.DataFrame(table, columns=list(SLICES)).astype({"k": "Int64"})
 
@@ -132,26 +133,26 @@ class _Sample:
     """Figures that belong to the same users: their means and their draws."""
 
     def __init__(
-        self,
-        keys: list[Key],
-        values: Mapping[Key, Values],
-        n_bootstrap: int,
-        confidence: float,
-        seed: int,
+        self, keys: list[Key], values: Mapping[Key, Values], draws: Draws, confidence: float
     ) -> None:
         self.keys = keys
         self.values = values
         self.confidence = confidence
-        self._draw = partial(resampled_means, n_bootstrap=n_bootstrap, seed=seed)
+        self._draws = draws
         self.n = {key: int(np.isfinite(values[key]).sum()) for key in keys}
         self.mean = {key: _mean(values[key]) for key in keys}
-        draws = self._draw(np.stack([values[key] for key in keys], axis=1))
-        self.drawn = dict(zip(keys, draws.T, strict=True))
+        drawn = draws.means(np.stack([values[key] for key in keys], axis=1))
+        self.drawn = dict(zip(keys, drawn.T, strict=True))
 
-    def gaps(self, pairs: Sequence[tuple[Key, Key]]) -> list[tuple[Interval, float]]:
+    def gaps(self, pairs: Iterable[tuple[Key, Key]]) -> dict[tuple[Key, Key], Gap]:
         """Paired differences of the first of each pair from the second, and their p-values."""
-        if not pairs:
-            return []
+        distinct = list(dict.fromkeys(pairs))
+        found: dict[tuple[Key, Key], Gap] = {}
+        for start in range(0, len(distinct), _PAIRS):
+            found |= self._gaps(distinct[start : start + _PAIRS])
+        return found
+
+    def _gaps(self, pairs: Sequence[tuple[Key, Key]]) -> dict[tuple[Key, Key], Gap]:
         apart = np.stack([self.values[key] - self.values[other] for key, other in pairs], axis=1)
         n = np.isfinite(apart).sum(axis=0)
         # Where the same users take part on both sides, the draws are there already.
@@ -162,16 +163,18 @@ class _Sample:
         ]
         drawn = {}
         if uneven:
-            drawn = dict(zip(uneven, self._draw(apart[:, uneven]).T, strict=True))
-        found = []
+            drawn = dict(zip(uneven, self._draws.means(apart[:, uneven]).T, strict=True))
+        p_values = paired_p_values(apart).tolist()
+        found = {}
         for place, (key, other) in enumerate(pairs):
             if place in drawn:
-                mean, draws = _mean(apart[:, place]), drawn[place]
+                mean, means = _mean(apart[:, place]), drawn[place]
             else:
                 mean = self.mean[key] - self.mean[other]
-                draws = self.drawn[key] - self.drawn[other]
-            found.append(interval(mean, draws, int(n[place]), self.confidence))
-        return list(zip(found, paired_p_values(apart).tolist(), strict=True))
+                means = self.drawn[key] - self.drawn[other]
+            spread = interval(mean, means, int(n[place]), self.confidence)
+            found[key, other] = spread, p_values[place]
+        return found
 
 
 def _differences(
@@ -181,23 +184,27 @@ def _differences(
     families: dict[tuple[str, str, str, int | None], list[Key]] = {}
     for key in sample.keys:
         families.setdefault((key[0], key[1], key[3], key[4]), []).append(key)
+    wanted: list[tuple[str, Key, list[Key]]] = []
     for (split, candidates, metric, k), keys in families.items():
         against = {"baseline": (split, candidates, baseline, metric, k)}
         rivals = [key for key in keys if key[2] not in controls and sample.n[key]]
         if metric in ACCURACY and rivals:
             against["best"] = max(rivals, key=sample.mean.__getitem__)
         for role, other in against.items():
-            if other not in sample.mean:
-                continue
-            pairs = [(key, other) for key in keys if key != other]
-            gaps = sample.gaps(pairs)
-            corrected = holm([p for _, p in gaps]).tolist()
-            for (key, _), (gap, p), p_corrected in zip(pairs, gaps, corrected, strict=True):
-                tested = Difference.tested(gap, p, p_corrected, sample.confidence)
-                yield (
-                    split, candidates, metric, k, key[2], other[2], role,
-                    *gap, p, p_corrected, tested.shown,
-                )  # fmt: skip
+            if other in sample.mean:
+                wanted.append((role, other, [key for key in keys if key != other]))
+    # The best is often the baseline: what is wanted twice is looked at once.
+    gaps = sample.gaps([(key, other) for _, other, keys in wanted for key in keys])
+    for role, other, keys in wanted:
+        corrected = holm([gaps[key, other][1] for key in keys]).tolist()
+        for key, p_corrected in zip(keys, corrected, strict=True):
+            split, candidates, model, metric, k = key
+            gap, p = gaps[key, other]
+            tested = Difference.tested(gap, p, p_corrected, sample.confidence)
+            yield (
+                split, candidates, metric, k, model, other[2], role,
+                *gap, p, p_corrected, tested.shown,
+            )  # fmt: skip
 
 
 def _mean(values: Values) -> float:
