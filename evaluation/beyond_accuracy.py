@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -149,13 +150,11 @@ def gini(hits: Hits, k: int, facts: ItemFacts) -> Values:
     lists, (n - 1) / n where all places go to one. Items never recommended count, as items that
     nobody could find. NaN where nothing is recommended.
     """
-    from scipy.stats import rankdata
-
     exposure = _exposure(hits, k, facts)
     n = len(exposure)
     total = exposure.sum()
     share = exposure / (total if total > 0 else np.nan)
-    parts: Values = (2 * rankdata(exposure) - n - 1) * share
+    parts: Values = (2 * pd.Series(exposure).rank().to_numpy(np.float64) - n - 1) * share
     return parts
 
 

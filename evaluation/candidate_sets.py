@@ -6,10 +6,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.columns import ITEM_ID, USER_ID
 from evaluation.beyond_accuracy import CATALOGUE_METRICS, list_metrics
 from evaluation.item_facts import ItemFacts
 from evaluation.judging import Codes, Hits, Judge
@@ -86,11 +84,3 @@ class CandidateSet:
             for k in ks
             for name, metric in CATALOGUE_METRICS.items()
         }
-
-
-def codes(judge: Judge, pairs: pd.DataFrame) -> tuple[Codes, Codes]:
-    """(user rows, item columns) of the distinct pairs whose user and item both take part."""
-    user = judge.users.get_indexer(pd.Index(pairs[USER_ID], dtype=object))
-    item = judge.items.get_indexer(pd.Index(pairs[ITEM_ID], dtype=object))
-    known = (user >= 0) & (item >= 0)
-    return user[known].astype(np.int64), item[known].astype(np.int64)

@@ -21,6 +21,7 @@ from evaluation.kept import KeptOutcomes
 from evaluation.metrics import ACCURACY
 from evaluation.model import ModelFactory
 from evaluation.outcome import Outcome
+from evaluation.pairs import Pairs
 from evaluation.resampling import Difference, Interval, paired_difference
 from evaluation.splits import Split
 from evaluation.tables import Key, json_safe
@@ -216,7 +217,7 @@ def compare(
     kept = None
     if resume is not None:
         kept = KeptOutcomes(Path(resume), {**measured, "data": data["digest"]}, embeddings)
-    gathered = Gathered(controls)
+    gathered, pairs = Gathered(controls), Pairs.of(dataset)
     with progress_bar("evaluating", len(models) * len(splits), shown=progress) as advance:
         for number, (group, folds) in enumerate(groups.items()):
             outcomes: dict[str, list[Outcome]] = {name: [] for name in models}
@@ -231,6 +232,7 @@ def compare(
                     embeddings=embeddings,
                     max_auc_users=max_auc_users,
                     seed=seed,
+                    pairs=pairs,
                 )
                 for name, factory in models.items():
                     if kept is None:

@@ -1,6 +1,6 @@
 """Some users shown in full: what they played, what was held out, and what each model recommends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,8 +48,7 @@ class ExampleMaker:
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
         self._texts = trial.dataset.items.set_index(ITEM_ID)
-        shown = [trial.train.interactions, trial.given] if len(trial.given) else []
-        self._known = pd.concat(shown) if shown else trial.train.interactions
+        self._known = [trial.train.interactions, trial.given]
 
     def chosen(self, outcomes: Mapping[str, Outcome], n: int) -> list[Example]:
         """At most ``n`` users at even steps from the worst served to the best.
@@ -65,9 +64,21 @@ class ExampleMaker:
         order = np.argsort(ndcg, kind="stable")
         steps = np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int)
         lists = {name: outcome.shown for name, outcome in outcomes.items()}
-        return [self._example(int(row), float(ndcg[row]), lists) for row in order[steps]]
+        users = set(candidates.judge.users[order[steps]])
+        known = pd.concat([_of_users(frame, users) for frame in self._known])
+        tested = _of_users(self._trial.tested, users)
+        return [
+            self._example(int(row), float(ndcg[row]), lists, known, tested) for row in order[steps]
+        ]
 
-    def _example(self, row: int, ndcg: float, lists: Mapping[str, Hits | None]) -> Example:
+    def _example(
+        self,
+        row: int,
+        ndcg: float,
+        lists: Mapping[str, Hits | None],
+        known: pd.DataFrame,
+        tested: pd.DataFrame,
+    ) -> Example:
         trial = self._trial
         judge = trial.shown.judge
         user = str(judge.users[row])
@@ -76,11 +87,9 @@ class ExampleMaker:
             trial.shown.name,
             user,
             ndcg,
-            self._songs(_most_played(self._known, user)[:_PLAYED]),
+            self._songs(_most_played(known, user)[:_PLAYED]),
             self._songs(
-                [item for item in _most_played(trial.tested, user) if item in judge.items][
-                    :_HELD_OUT
-                ]
+                [item for item in _most_played(tested, user) if item in judge.items][:_HELD_OUT]
             ),
             {
                 model: self._listed(hits.items[row], hits.matrix[row], judge.items)
@@ -104,6 +113,10 @@ class ExampleMaker:
                 items, texts[TITLE], texts[ARTIST], texts[GENRE], strict=True
             )
         ]
+
+
+def _of_users(interactions: pd.DataFrame, users: Collection[str]) -> pd.DataFrame:
+    return interactions[interactions[USER_ID].isin(users)]
 
 
 def _most_played(interactions: pd.DataFrame, user: str) -> list[str]:

@@ -48,9 +48,7 @@ class ItemFacts:
     @cached_property
     def popularity_rank(self) -> Values:
         """[n_items]: 1 for the most played; items with equally many listeners share their mean."""
-        from scipy.stats import rankdata
-
-        ranks: Values = rankdata(-self.listeners)
+        ranks: Values = pd.Series(-self.listeners).rank().to_numpy(np.float64)
         return ranks
 
     @cached_property
@@ -81,16 +79,20 @@ def item_facts(
     *,
     texts: MusicDataset | None = None,
     embeddings: pd.DataFrame | None = None,
+    played: pd.DataFrame | None = None,
 ) -> ItemFacts:
     """The facts of ``items`` for ``users``, both in the order of a judge.
 
     texts: where artist and genre of items outside ``training`` are looked up, as cold ones are.
     embeddings: index item_id, one numeric column a dimension; for some or all of the items.
+    played: user_id and item_id of what ``training`` has with a weight above 0, where that is at
+    hand; else it is looked for.
     Raises :class:`~datasets.errors.EvaluationError` for an item with two embeddings or one that is
     not finite.
     """
-    interactions = training.interactions
-    played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
+    if played is None:
+        interactions = training.interactions
+        played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
     user, user_names = pd.factorize(played[USER_ID])
     code, item_names = pd.factorize(played[ITEM_ID])
     item = items.get_indexer(pd.Index(item_names, dtype=object))[code]

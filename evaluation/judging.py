@@ -123,12 +123,34 @@ class Judge:
         np.put_along_axis(matrix, items, down, axis=1)
         return matrix[:, :-1]
 
+    def part(self, start: int, stop: int) -> "Judge":
+        """The judge of the users from row ``start`` to before row ``stop`` alone."""
+        part = Judge.__new__(Judge)
+        part._user_codes = IdCodes(self.users[start:stop], "user")
+        part._item_codes = self._item_codes
+        part.users, part.items = part._user_codes.index, self.items
+        part._relevant = self._relevant.part(start, stop)
+        part.n_relevant = self.n_relevant[start:stop]
+        part._seen = None if self._seen is None else self._seen.part(start, stop)
+        return part
+
     def relevance(self) -> NDArray[np.bool_]:
         """[n_users, n_candidates]: which items are relevant to which users."""
         matrix = np.zeros((len(self.users), len(self.items)), dtype=bool)
-        user = np.repeat(np.arange(len(self.users)), self.n_relevant)
-        matrix[user, self._relevant.item] = True
+        matrix[self.relevant] = True
         return matrix
+
+    @property
+    def relevant(self) -> tuple[Codes, Codes]:
+        """(user rows, item columns) of what is relevant, each pair once, by user: [n] each."""
+        return self._relevant.user, self._relevant.item
+
+    @property
+    def seen(self) -> tuple[Codes, Codes]:
+        """The same of what users have in training; empty where it was not given."""
+        if self._seen is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return self._seen.user, self._seen.item
 
     def _pairs(self, frame: pd.DataFrame) -> Pairs:
         """The pairs whose user and item both take part."""

@@ -73,6 +73,11 @@ class Pairs:
         return cls(keys, np.searchsorted(keys, np.arange(n_users + 1) * width), n_items)
 
     @property
+    def user(self) -> Codes:
+        """[n_pairs]: the user of each pair."""
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
+
+    @property
     def item(self) -> Codes:
         """[n_pairs]: the item of each pair."""
         return self.keys % (self.n_items + 1) - 1
@@ -80,6 +85,11 @@ class Pairs:
     def of_users(self, start: int, stop: int) -> Codes:
         """Keys of the pairs of users ``start`` … ``stop``, as if user ``start`` were the first."""
         return self.keys[self.ends[start] : self.ends[stop]] - start * (self.n_items + 1)
+
+    def part(self, start: int, stop: int) -> "Pairs":
+        """The pairs of users ``start`` … ``stop`` alone."""
+        ends = self.ends[start : stop + 1] - self.ends[start]
+        return Pairs(self.of_users(start, stop), ends, self.n_items)
 
 
 def place_lists(layout: Layout, item: Codes32) -> Codes | None:

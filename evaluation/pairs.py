@@ -81,6 +81,20 @@ class Pairs:
         found[self.of_row[rows]] = True
         return found
 
+    def frame(self, pairs: Mask) -> pd.DataFrame:
+        """The pairs marked in ``pairs`` [n_pairs] as user_id and item_id, categories of all ids."""
+        marked = np.flatnonzero(pairs)
+        columns = {
+            USER_ID: (self.user[marked], self.user_ids),
+            ITEM_ID: (self.item[marked], self.item_ids),
+        }
+        return pd.DataFrame(
+            {
+                name: pd.Categorical.from_codes(codes, categories=ids, validate=False)
+                for name, (codes, ids) in columns.items()
+            }
+        )
+
     def items_among(self, item_ids: Iterable[str]) -> Mask:
         """[n_items]: whether the item is one of these; ids without a row are passed over."""
         return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)

@@ -152,19 +152,17 @@ class Run:
         return found
 
     def _all_scores(self, judge: Judge) -> Values:
-        """Scores of every (user, cold item), asked for a block of users at a time."""
-        cold = self._trial.split.cold_items
-        answers = [_nothing()]
-        if self._knows_cold:
-            step = max(1, _ROWS_AT_ONCE // len(cold))
-            users = list(judge.users)
-            answers = [
-                self._model.recommend_many(
-                    users[start : start + step], len(cold), only=cold, exclude_seen=False
-                )
-                for start in range(0, len(users), step)
-            ]
-        return judge.scores(answers[0] if len(answers) == 1 else pd.concat(answers))
+        """Scores of every (user, cold item), asked for and judged a block of users at a time."""
+        cold, n_users = self._trial.split.cold_items, len(judge.users)
+        scores = np.full((n_users, len(cold)), np.nan)
+        step = max(1, _ROWS_AT_ONCE // len(cold))
+        for start in range(0, n_users if self._knows_cold else 0, step):
+            part = judge.part(start, min(start + step, n_users))
+            answer = self._model.recommend_many(
+                list(part.users), len(cold), only=cold, exclude_seen=False
+            )
+            scores[start : start + step] = part.scores(answer)
+        return scores
 
     def _of_all_users(self, values: Values, rows: NDArray[np.int64]) -> Values:
         """Values of some users among those of all; NaN for the others."""

@@ -26,19 +26,13 @@ class SampledCandidates:
     """For each user of a judge, all that is relevant and ``n`` items drawn from the rest.
 
     The rest is what the user neither has in training nor in the test. Draws are uniform and depend
-    on ``seed`` and the user's id alone. ``relevant`` and ``seen`` are (user rows, item columns).
+    on ``seed`` and the user's id alone.
     """
 
-    def __init__(
-        self,
-        judge: Judge,
-        relevant: tuple[Codes, Codes],
-        seen: tuple[Codes, Codes],
-        n: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, judge: Judge, n: int, seed: int) -> None:
         self._judge = judge
-        wanted, owned = (_by_user(pairs, len(judge.users)) for pairs in (relevant, seen))
+        n_users = len(judge.users)
+        wanted, owned = (_by_user(pairs, n_users) for pairs in (judge.relevant, judge.seen))
         self._candidates = []
         for user, has, had in zip(judge.users, wanted, owned, strict=True):
             free = np.ones(len(judge.items), dtype=bool)
@@ -81,8 +75,6 @@ class SampledCandidates:
 
 
 def _by_user(pairs: tuple[Codes, Codes], n_users: int) -> list[Codes]:
-    """The items of each user."""
+    """The items of each user, from pairs by user."""
     user, item = pairs
-    order = np.argsort(user, kind="stable")
-    ends = np.cumsum(np.bincount(user, minlength=n_users))[:-1]
-    return np.split(item[order], ends)
+    return np.split(item, np.searchsorted(user, np.arange(1, n_users)))

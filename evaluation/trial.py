@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datasets.columns import ITEM_ID, USER_ID
+from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN, CandidateSet, codes
+from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN, CandidateSet
 from evaluation.item_facts import ItemFacts, item_facts
 from evaluation.judging import Judge
 from evaluation.metrics import ACCURACY, ITEM_AUC, USER_AUC, item_auc
 from evaluation.model import ModelFactory
 from evaluation.outcome import Outcome, Units
+from evaluation.pairs import Pairs
 from evaluation.running import Run
 from evaluation.sampling import SampledCandidates
-from evaluation.sides import check_sides, played_pairs
+from evaluation.sides import check_sides
 from evaluation.slices import Slices
 from evaluation.splits import Split
 
@@ -38,8 +39,11 @@ class Trial:
         metrics: Sequence[str] = ACCURACY,
         sampled: int | None = None,
         embeddings: pd.DataFrame | None = None,
+        pairs: Pairs | None = None,
     ) -> None:
-        split.check(dataset)
+        """``pairs``: those of ``dataset``, where they are at hand; else they are counted anew."""
+        pairs = Pairs.of(dataset) if pairs is None else pairs
+        split.check(dataset, pairs)
         self.dataset = dataset
         self.split = split
         self.ks = ks
@@ -48,33 +52,35 @@ class Trial:
         self.new_items = split.onboarding(dataset) if split.cold_items else None
         self.given = dataset.take_interactions(split.given_rows).interactions
         self.tested = dataset.take_interactions(split.test_rows).interactions
-        self.test = played_pairs(self.tested)
-        seen = played_pairs(self.train.interactions)
-        given = played_pairs(self.given)
         check_sides(split, self.train, self.given, self.tested)
+        # A play count of 0 is no listening.
+        played = dataset.interactions[WEIGHT].to_numpy() > 0
+        trained, given, tested = (
+            pairs.with_row(rows[played[rows]])
+            for rows in (split.train_rows, split.given_rows, split.test_rows)
+        )
+        seen, self.test = pairs.frame(trained), pairs.frame(tested)
+        self._seen = seen
         self.users, self.users_without_training = self._test_users(seen)
         self._embeddings = embeddings
         catalogue = [*self.train.items[ITEM_ID], *split.cold_items]
         # Who was given a user's plays must not recommend them; who was not cannot know of them.
-        had = pd.concat([seen, given])
-        judge = Judge(self.users, catalogue, self.test, had)
-        self.judge_without_given = Judge(self.users, catalogue, self.test) if len(given) else judge
+        judge = Judge(self.users, catalogue, self.test, pairs.frame(trained | given))
+        self.judge_without_given = Judge(self.users, catalogue, self.test) if given.any() else judge
         facts = self._facts(judge)
         self._activity = np.diff(facts.history.indptr)
         self.sets: list[CandidateSet] = []
         self.sets.append(self._candidate_set(CATALOGUE, judge, facts, facts))
-        played = sorted(set(seen[ITEM_ID]))
-        if split.kind == "warm" and len(played) < len(catalogue):
-            self._add(PLAYED, played, seen)
+        known = sorted(seen[ITEM_ID].unique())
+        if split.kind == "warm" and len(known) < len(catalogue):
+            self._add(PLAYED, known, seen)
         if split.thin_items:
             self._add(THIN, split.thin_items, seen)
         if split.cold_items:
             self._add(COLD, split.cold_items, None)
         self.n_sampled = sampled
         if sampled is not None:
-            drawn = SampledCandidates(
-                judge, codes(judge, self.test), codes(judge, had), sampled, seed
-            )
+            drawn = SampledCandidates(judge, sampled, seed)
             everybody = np.arange(len(self.users))
             self.sets.append(CandidateSet(f"sampled {sampled}", judge, everybody, sampled=drawn))
         self.shown = next((s for s in self.sets if s.name in (COLD, THIN)), self.sets[0])
@@ -87,10 +93,10 @@ class Trial:
 
     def _test_users(self, seen: pd.DataFrame) -> tuple[list[str], int]:
         """The users asked for, and how many were left out as nothing can be known of them."""
-        users = set(self.test[USER_ID])
+        users = set(self.test[USER_ID].unique())
         wanted = users
         if self.split.kind in ("cold", "semi-cold", "time"):
-            wanted = users & set(seen[USER_ID])
+            wanted = users & set(seen[USER_ID].unique())
         if not wanted:
             raise EvaluationError(
                 f"split {self.split.name!r} has no test user: nobody has both a test item and"
@@ -103,13 +109,14 @@ class Trial:
             judge.items,
             self.train,
             judge.users if users is None else users,
+            played=self._seen,
             texts=self.dataset,
             embeddings=self._embeddings,
         )
 
     def _add(self, name: str, items: Sequence[str], seen: pd.DataFrame | None) -> None:
         """A set of candidates for the users to whom one of them is relevant, if there are any."""
-        concerned = set(self.test[USER_ID][self.test[ITEM_ID].isin(items)])
+        concerned = set(self.test[USER_ID][self.test[ITEM_ID].isin(items)].unique())
         users = [user for user in self.users if user in concerned]
         if users:
             judge = Judge(users, items, self.test, seen)
@@ -129,7 +136,7 @@ class Trial:
             facts=None if of_all is None else facts,
             catalogue_facts=of_all,
             in_catalogue=everything.get_indexer(judge.items),
-            slices=Slices(codes(judge, self.test), facts, self._activity[rows]),
+            slices=Slices(judge.relevant, facts, self._activity[rows]),
         )
 
     def _prepare_auc(self, max_auc_users: int, seed: int) -> None:

@@ -201,6 +201,25 @@ def test_scores_of_a_full_ranking():
     np.testing.assert_array_equal(judge.relevance(), [[True, False], [False, True]])
 
 
+def test_a_part_of_the_users_is_judged_as_with_the_others(judge):
+    answer = lists(("u2", 1, "b", 2.0), ("u3", 1, "d", 1.0), ("u2", 2, "c", 1.0))
+    whole, part = judge.hits(answer, 3), judge.part(1, 3).hits(answer, 3)
+    assert list(judge.part(1, 3).users) == ["u2", "u3"]
+    for name in ("matrix", "n_relevant", "n_listed", "items"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[1:])
+    np.testing.assert_array_equal(judge.part(1, 3).relevance(), judge.relevance()[1:])
+    with pytest.raises(EvaluationError, match="'u1', item 'b': the user was not asked for"):
+        judge.part(1, 3).hits(lists(("u1", 1, "b", 1.0)), 3)
+    with pytest.raises(EvaluationError, match=r"'u2', item 'a': .*training data"):
+        judge.part(1, 2).hits(lists(("u2", 1, "a", 1.0)), 3)
+
+
+def test_what_a_judge_knows_of_its_users_as_positions(judge):
+    assert [codes.tolist() for codes in judge.relevant] == [[0, 0, 1, 2], [0, 3, 1, 2]]
+    assert [codes.tolist() for codes in judge.seen] == [[1], [0]]
+    assert len(Judge(["u1"], ["a"], pairs(("u1", "a"))).seen[0]) == 0
+
+
 def test_scores_that_grow_down_the_list_are_distances():
     judge = Judge(["u1"], ["a", "b"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match="'u1' rise after rank 1; is the score a distance"):

@@ -4,7 +4,6 @@ import pytest
 
 from datasets.errors import InvalidArgumentError
 from evaluation.baselines import Popularity, Random
-from evaluation.candidate_sets import codes
 from evaluation.comparison import compare
 from evaluation.judging import Judge
 from evaluation.sampling import SampledCandidates
@@ -16,32 +15,30 @@ def frame(pairs):
 
 
 @pytest.fixture
-def sides():
+def judge():
     users = [f"u{n:02d}" for n in range(40)]
     items = [f"i{n:02d}" for n in range(30)]
     wanted = frame([(user, items[n % 30]) for n, user in enumerate(users)])
     seen = frame([(user, items[(n + 7) % 30]) for n, user in enumerate(users)])
-    return Judge(users, items, wanted, seen), wanted, seen
+    return Judge(users, items, wanted, seen)
 
 
-def test_candidates_are_all_that_is_relevant_and_others_that_the_user_does_not_have(sides):
-    judge, wanted, seen = sides
-    drawn = SampledCandidates(judge, codes(judge, wanted), codes(judge, seen), 5, seed=0)
+def test_candidates_are_all_that_is_relevant_and_others_that_the_user_does_not_have(judge):
+    drawn = SampledCandidates(judge, 5, seed=0)
     assert set(drawn.sizes) == {6}
     for n, own in enumerate(drawn._candidates):
         assert n % 30 in own
         assert (n + 7) % 30 not in own
-    again = SampledCandidates(judge, codes(judge, wanted), codes(judge, seen), 5, seed=0)
-    other = SampledCandidates(judge, codes(judge, wanted), codes(judge, seen), 5, seed=1)
+    again = SampledCandidates(judge, 5, seed=0)
+    other = SampledCandidates(judge, 5, seed=1)
     assert all(map(np.array_equal, drawn._candidates, again._candidates))
     assert not all(map(np.array_equal, drawn._candidates, other._candidates))
-    every = SampledCandidates(judge, codes(judge, wanted), codes(judge, seen), 99, seed=0)
+    every = SampledCandidates(judge, 99, seed=0)
     assert set(every.sizes) == {29}
 
 
-def test_lists_keep_their_order_and_are_ranked_again(sides):
-    judge, wanted, seen = sides
-    drawn = SampledCandidates(judge, codes(judge, wanted), codes(judge, seen), 5, seed=0)
+def test_lists_keep_their_order_and_are_ranked_again(judge):
+    drawn = SampledCandidates(judge, 5, seed=0)
 
     def ask(users, k, only):
         rows = [
