@@ -154,7 +154,8 @@ def gini(hits: Hits, k: int, facts: ItemFacts) -> Values:
     n = len(exposure)
     total = exposure.sum()
     share = exposure / (total if total > 0 else np.nan)
-    parts: Values = (2 * pd.Series(exposure).rank().to_numpy(np.float64) - n - 1) * share
+    rank: Values = np.asarray(pd.Series(exposure).rank(), np.float64)
+    parts: Values = (2 * rank - n - 1) * share
     return parts
 
 

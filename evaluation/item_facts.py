@@ -48,7 +48,7 @@ class ItemFacts:
     @cached_property
     def popularity_rank(self) -> Values:
         """[n_items]: 1 for the most played; items with equally many listeners share their mean."""
-        ranks: Values = pd.Series(-self.listeners).rank().to_numpy(np.float64)
+        ranks: Values = np.asarray(pd.Series(-self.listeners).rank(), np.float64)
         return ranks
 
     @cached_property
