@@ -25,7 +25,7 @@ from recsys.content_map import ContentMap
 from recsys.sources.als import ALSSource
 from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.fm_features import DenseFeatures, dense_matrix, identity_matrix
-from recsys.sources.fm_training import new_model, positives, train
+from recsys.sources.fm_training import epochs_of, new_model, positives, train
 
 WIDE, NARROW, COMPONENTS = 192, 64, 16
 GENRES = 20
@@ -112,6 +112,7 @@ def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
             )
         )
 
+    passes = epochs_of(config, played.nnz)
     median = {name: float(np.median(times)) for name, times in seconds.items()}
     print(
         f"{played.nnz} plays of {played.shape[1]} songs, {config.components} components, one "
@@ -120,7 +121,7 @@ def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
     rows = [(name, median[name], features[name].nnz / len(content)) for name in features]
     for width, total in maps.items():
         name = f"closed form, embedding of {width}"
-        epoch = median["identity + metadata"] + total / config.epochs
+        epoch = median["identity + metadata"] + total / passes
         rows.append((name, epoch, features["identity + metadata"].nnz / len(content)))
     for name, epoch, entries in sorted(rows, key=lambda row: row[1]):
         ratio = epoch / median["identity"]
@@ -128,8 +129,8 @@ def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
     for width, total in maps.items():
         print(
             f"The regression on an embedding of {width} takes {total:.2f} s once, shared above "
-            f"among the {config.epochs} epochs of a fit; all epochs on identity take "
-            f"{config.epochs * median['identity']:.1f} s."
+            f"among the {passes} epochs of a fit; all epochs on identity take "
+            f"{passes * median['identity']:.1f} s."
         )
 
 

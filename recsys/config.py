@@ -49,8 +49,9 @@ class FMConfig(Settings):
     components: int = Field(128, ge=1)
     """Length of the latent vectors."""
 
-    epochs: int = Field(100, ge=1)
-    """Passes over the interactions."""
+    epochs: int | None = Field(None, ge=1)
+    """Passes over the interactions. None: 100, or fewer above 300,000 interactions, so that there
+    are 30 million steps, but never under 10."""
 
     learning_rate: float = Field(0.02, gt=0, lt=1)
     """Adagrad's first step."""

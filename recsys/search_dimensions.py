@@ -97,7 +97,7 @@ class Choice:
 class OrData:
     """A number of the trial's choice, or None: then every fit chooses it on its own data."""
 
-    number: Real
+    number: Real | Whole
 
     @property
     def name(self) -> str:

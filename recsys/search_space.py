@@ -35,7 +35,7 @@ _PARTS = (
     Part(
         (
             Whole("fm.components", 16, 256),
-            Whole("fm.epochs", 5, 200),
+            OrData(Whole("fm.epochs", 5, 200)),
             Real("fm.learning_rate", 0.003, 0.2),
             Choice("fm.loss", ("warp", "bpr", "logistic")),
             Choice("fm.item_penalty", (0.0, 1e-6, 1e-5, 1e-4)),

@@ -32,7 +32,13 @@ from recsys.shrinkage import settle
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
 from recsys.sources.fm_closed_form import tune
 from recsys.sources.fm_features import DenseFeatures, dense_map, dense_matrix, identity_matrix
-from recsys.sources.fm_training import feature_vectors, new_model, positives, train
+from recsys.sources.fm_training import (
+    epochs_of,
+    feature_vectors,
+    new_model,
+    positives,
+    train,
+)
 
 
 class FMSource:
@@ -77,7 +83,7 @@ class FMSource:
             model,
             played,
             dense_matrix(known, dense),
-            epochs=self.config.epochs,
+            epochs=epochs_of(self.config, played.nnz),
             threads=data.threads,
         )
         rows = feature_vectors(model)[len(warm) :]
@@ -91,7 +97,7 @@ class FMSource:
             new_model(self.config, data.seed),
             played,
             identity_matrix(known),
-            epochs=self.config.epochs,
+            epochs=epochs_of(self.config, played.nnz),
             threads=data.threads,
         )
         found = ContentMap.fit(

@@ -13,6 +13,8 @@ from recsys.sources.base import TrainingData, Vectors
 if TYPE_CHECKING:
     from lightfm import LightFM
 
+_MOST_EPOCHS, _LEAST_EPOCHS, _STEPS = 100, 10, 30_000_000
+
 _LARGEST_NORM = 1e3
 """LightFM catches only NaN and infinity; a vector longer than this has diverged as surely."""
 
@@ -36,6 +38,13 @@ def positives(data: TrainingData, items: NDArray[np.intp]) -> sp.coo_matrix:
     played = data.plays[:, items].tocoo()
     ones = np.ones(played.nnz, np.float32)
     return sp.coo_matrix((ones, (played.row, played.col)), shape=played.shape)
+
+
+def epochs_of(config: FMConfig, n_plays: int) -> int:
+    """Passes over ``n_plays`` interactions: as configured, or by their number."""
+    if config.epochs is not None:
+        return config.epochs
+    return min(_MOST_EPOCHS, max(_LEAST_EPOCHS, _STEPS // max(n_plays, 1)))
 
 
 def train(

@@ -12,6 +12,7 @@ from recsys.shrinkage import GRID
 from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.factorization_machine import FMSource
 from recsys.sources.fm_closed_form import as_lightfm
+from recsys.sources.fm_training import epochs_of
 
 SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
 
@@ -184,3 +185,11 @@ def test_how_much_is_chosen_on_data(tastes_data):
     chosen = source(shrinkage=None)
     chosen.fit(tastes_data)
     assert chosen.map.shrinkage in GRID
+
+
+@pytest.mark.parametrize(
+    ("plays", "epochs"), [(0, 100), (300_000, 100), (600_000, 50), (3_000_000, 10), (10**8, 10)]
+)
+def test_passes_go_by_the_number_of_plays_unless_they_are_given(plays, epochs):
+    assert epochs_of(FMConfig(), plays) == epochs
+    assert epochs_of(FMConfig(epochs=7), plays) == 7
