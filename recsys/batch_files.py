@@ -96,6 +96,8 @@ def _check_place(out: Path) -> None:
         raise InvalidArgumentError(f"{out}: the folder {out.parent} is not there")
     if out.is_dir():
         raise InvalidArgumentError(f"{out}: is a folder; name a file")
+    if out.suffix != ".parquet":
+        raise InvalidArgumentError(f"{out}: must end in .parquet")
 
 
 def _plan(

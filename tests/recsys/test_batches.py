@@ -227,6 +227,7 @@ def test_places_and_files_that_cannot_be(loaded, tmp_path):
     for out, users, error, words in (
         (tmp_path / "no" / "recs.parquet", None, InvalidArgumentError, "not there"),
         (tmp_path, None, InvalidArgumentError, "folder"),
+        (tmp_path / "recs.csv", None, InvalidArgumentError, r"recs\.csv: must end in \.parquet"),
         (good, tmp_path / "none.txt", DataError, "none.txt"),
         (good, tmp_path / "empty.txt", DataError, "names no user"),
         (good, tmp_path / "latin.txt", DataError, "UTF-8"),
