@@ -58,7 +58,7 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         return
     dataset, items, blend = info["dataset"], info["items"], info["blend"]
     typer.echo(
-        f"{dataset['n_users']:,} users, {dataset['n_items']:,} items "
+        f"{dataset['n_users']:,} users, {items['warm'] + items['cold']:,} items "
         f"({items['warm']:,} with listeners, {items['with_embedding']:,} heard, "
         f"{info['onboarded']:,} onboarded since)"
     )

@@ -395,6 +395,8 @@ def test_commands(model, tmp_path: Path):
     after = Recommender.load(folder)
     same(lists(before, ["user-1", "new-a"]), lists(after, ["user-1", "new-a"]))
     assert "new-a" in after._library.state.user_ids
+    said = runner.invoke(app, ["info", folder]).stdout
+    assert f" users, {len(IDS) - 1} items (" in said
     plays.write_text("user_id,item_id,weight\nnew-a,item-1,x\n")
     failed = runner.invoke(app, ["update", folder, str(plays)])
     assert isinstance(failed.exception, DataError)
