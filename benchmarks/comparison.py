@@ -90,8 +90,9 @@ def watch(stages: Stages) -> None:
     for where, name, stage in (
         (trial, "item_facts", "facts"),
         (trial, "check_sides", "checks"),
-        (running.Run, "_fit", "models"),
-        (running.Run, "_ask", "models"),
+        (Drawn, "fit", "models"),
+        (Drawn, "onboard_many", "models"),
+        (Drawn, "recommend_many", "models"),
         (running, "item_auc", "AUCs"),
         (running, "user_auc", "AUCs"),
         (Judge, "__init__", "judging"),

@@ -190,6 +190,10 @@ def _in_all(folds: Sequence[Mapping[Figure, Any]]) -> list[Figure]:
 
 def _pooled(places: Sequence[NDArray[np.intp]], values: Sequence[Values], n: int) -> Values:
     """Mean over the folds that have a value, [n]; NaN where none has."""
+    if len(values) == 1:
+        alone = np.full(n, np.nan)
+        alone[places[0]] = np.where(np.isfinite(values[0]), values[0], np.nan)
+        return alone
     total, count = np.zeros(n), np.zeros(n)
     for place, of_fold in zip(places, values, strict=True):
         present = np.isfinite(of_fold)

@@ -24,6 +24,9 @@ Values = NDArray[np.float64]
 _CELLS = 4_000_000
 """Cells of the score matrix ranked at once; bounds the memory of both AUCs."""
 
+_CACHED = 100_000
+"""Cells standardised at once: few enough to stay in the cache."""
+
 
 def precision(hits: Hits, k: int) -> Values:
     """Share of the k places that are hits, [n_users]; a short list does not raise it."""
@@ -113,14 +116,21 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
     """
     _check_shapes(scores, relevant)
     n_users, n_items = scores.shape
-    n_positive = relevant.sum(axis=0)
-    items = np.flatnonzero((n_positive > 0) & (n_positive < n_users))
-    standard = _standardise(scores)
+    items = items_with_auc(relevant)
+    standard = np.empty(scores.shape)
+    for block in _blocks(n_users, n_items, _CACHED):
+        standard[block] = _standardise(scores[block])
     values = np.empty(len(items))
-    for block in _blocks(len(items), n_users):
+    for block in _blocks(len(items), n_users, _CELLS):
         columns = items[block]
         values[block] = _auc(np.ascontiguousarray(standard[:, columns].T), relevant[:, columns].T)
     return ItemAuc(values, items, n_items - len(items))
+
+
+def items_with_auc(relevant: NDArray[np.bool_]) -> Codes:
+    """Columns of the items that some users, but not all, find relevant, ascending."""
+    n_positive = relevant.sum(axis=0)
+    return np.flatnonzero((n_positive > 0) & (n_positive < len(relevant)))
 
 
 def user_auc(scores: Values, relevant: NDArray[np.bool_]) -> Values:
@@ -136,14 +146,14 @@ def user_auc(scores: Values, relevant: NDArray[np.bool_]) -> Values:
     """
     _check_shapes(scores, relevant)
     values = np.empty(len(scores))
-    for block in _blocks(*scores.shape):
+    for block in _blocks(scores.shape[0], scores.shape[1], _CELLS):
         filled = np.where(np.isnan(scores[block]), -np.inf, scores[block])
         values[block] = _auc(filled, relevant[block])
     return values
 
 
-def _blocks(n_rows: int, width: int) -> Iterator[slice]:
-    step = max(1, _CELLS // max(width, 1))
+def _blocks(n_rows: int, width: int, cells: int) -> Iterator[slice]:
+    step = max(1, cells // max(width, 1))
     return (slice(start, start + step) for start in range(0, n_rows, step))
 
 

@@ -147,7 +147,7 @@ class Run:
         if ITEM_AUC in trial.metrics:
             found[COLD, ITEM_AUC, None] = item_auc(scores, relevant).values
         if USER_AUC in trial.metrics:
-            rows = np.searchsorted(trial.users, list(trial.auc_judge.users))
+            rows = trial.sets[0].judge.users.get_indexer(trial.auc_judge.users)
             found[COLD, USER_AUC, None] = self._of_all_users(user_auc(scores, relevant), rows)
         return found
 

@@ -56,12 +56,13 @@ class Slices:
         self.bounds: dict[SliceName, tuple[int, int]] = {}
         """Least and most listeners of the items, or items of the users, that a slice holds."""
         n_users = len(activity)
+        tested = np.flatnonzero(np.bincount(item, minlength=len(facts.listeners)))
         for by, names in (
             (ITEMS, warmth(facts.listeners)),
             (POPULARITY, popularity_thirds(facts.listeners)),
             (GENRE, _genres(facts, item)),
         ):
-            there = [str(name) for name in dict.fromkeys(names[item])]
+            there = [str(name) for name in dict.fromkeys(names[tested])]
             if by != ITEMS and len(there) < 2:
                 continue
             for name in sorted(there, key=_order):

@@ -12,7 +12,7 @@ from datasets.music import MusicDataset
 from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN, CandidateSet
 from evaluation.item_facts import ItemFacts, item_facts
 from evaluation.judging import Judge
-from evaluation.metrics import ACCURACY, ITEM_AUC, USER_AUC, item_auc
+from evaluation.metrics import ACCURACY, ITEM_AUC, USER_AUC, items_with_auc
 from evaluation.model import ModelFactory
 from evaluation.outcome import Outcome, Units
 from evaluation.pairs import Pairs
@@ -126,8 +126,8 @@ class Trial:
     def _candidate_set(
         self, name: str, judge: Judge, facts: ItemFacts, of_all: ItemFacts | None
     ) -> CandidateSet:
-        rows = np.searchsorted(self.users, list(judge.users))
-        everything = self.sets[0].judge.items if self.sets else judge.items
+        catalogue = self.sets[0].judge if self.sets else judge
+        rows = catalogue.users.get_indexer(judge.users)
         return CandidateSet(
             name,
             judge,
@@ -135,7 +135,7 @@ class Trial:
             only=None if name == CATALOGUE else list(judge.items),
             facts=None if of_all is None else facts,
             catalogue_facts=of_all,
-            in_catalogue=everything.get_indexer(judge.items),
+            in_catalogue=catalogue.items.get_indexer(judge.items),
             slices=Slices(judge.relevant, facts, self._activity[rows]),
         )
 
@@ -146,10 +146,9 @@ class Trial:
             ranked = [ranked[row] for row in np.sort(drawn)]
         self.auc_judge = Judge(ranked, self.split.cold_items, self.test)
         if ITEM_AUC in self.metrics:
-            relevant = self.auc_judge.relevance()
-            defined = item_auc(np.zeros(relevant.shape), relevant)
-            self.auc_items = tuple(self.split.cold_items[item] for item in defined.items)
-            self.auc_left_out = defined.left_out
+            defined = items_with_auc(self.auc_judge.relevance())
+            self.auc_items = tuple(self.split.cold_items[item] for item in defined)
+            self.auc_left_out = len(self.split.cold_items) - len(defined)
 
     def units(self) -> Units:
         """Whom the values belong to."""
