@@ -189,13 +189,16 @@ class Tables:
         groups = [(self.group_label(c.split, c.candidates), [c]) for c in columns]
         table = self.table(groups)
         for place in range(len(columns)):
-            ordered = sorted(
-                (row for row in table["rows"] if not row["control"]),
-                key=lambda row: self.figures[columns[place].key(row["model"])].mean,
-                reverse=True,
-            )
-            for rank, row in enumerate(ordered, 1):
-                row["cells"][place]["mean"] += f" ({rank})"
+            means = {
+                row["model"]: self.figures[columns[place].key(row["model"])].mean
+                for row in table["rows"]
+                if not row["control"]
+            }
+            for row in table["rows"]:
+                if not row["control"]:
+                    # Equal figures have the same place.
+                    rank = 1 + sum(mean > means[row["model"]] for mean in means.values())
+                    row["cells"][place]["mean"] += f" ({rank})"
         return table
 
     def table(self, groups: Sequence[Group]) -> dict[str, Any]:
@@ -278,15 +281,11 @@ class Tables:
         value = self.figures[key]
         ranked = column.metric in ACCURACY
         gap = self.from_best.get(key)
-        # Where nobody scores, nobody is best.
-        best = ranked and gap is None and value.mean > 0
-        tied = (
-            ranked
-            and gap is not None
-            and not gap[1].shown
-            and model not in self.comparison.controls
-            and self.figures[(*key[:2], gap[0], *key[3:])].mean > 0
-        )
+        first = value if gap is None else self.figures[(*key[:2], gap[0], *key[3:])]
+        # Where nobody scores, nobody is best; where several have the best figure, all of them are.
+        ranked = ranked and first.mean > 0 and model not in self.comparison.controls
+        best = ranked and value.mean == first.mean
+        tied = ranked and not best and gap is not None and not gap[1].shown
         return cell(value, best=best, tied=tied, starts_group=starts_group)
 
 

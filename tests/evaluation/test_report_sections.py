@@ -358,3 +358,26 @@ def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
     assert "Barely known songs, among themselves: nDCG@5" in text
     assert "They keep a few interactions in training, and they alone are tested." in text
     assert "warm-cold" not in Page(path.read_text(encoding="utf-8")).ids
+
+
+def test_models_with_the_best_figure_are_all_best(tastes):
+    dataset, _ = tastes
+    played = set(dataset.interactions["item_id"])
+    result = compare(
+        {
+            "random": Random,
+            "oracle": lambda: PopularityOracle(dataset),
+            "the same": lambda: PopularityOracle(dataset),
+        },
+        dataset,
+        [warm_split(dataset), *cold_folds(dataset, 3, among=played)],
+        ks=(5,),
+        n_bootstrap=200,
+    )
+    table = Tables(result, "songs").warm_and_cold()
+    cells = {row["model"]: row["cells"][0] for row in table["rows"]}
+    assert [cells[model]["best"] for model in ("random", "oracle", "the same")] == [0, 1, 1]
+    assert not cells["oracle"]["tied"]
+    assert not cells["the same"]["tied"]
+    places = [cells[model]["mean"][-3:] for model in ("random", "oracle", "the same")]
+    assert places == ["(3)", "(1)", "(1)"]
