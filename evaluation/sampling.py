@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets.columns import ITEM_ID, RANK, USER_ID
+from evaluation.id_codes import IdCodes
 from evaluation.judging import Codes, Judge
 
 Ask = Callable[[Sequence[str], int, Sequence[str]], pd.DataFrame]
@@ -53,25 +54,40 @@ class SampledCandidates:
         blocks = []
         for start in range(0, len(users), _USERS_AT_ONCE):
             block = slice(start, start + _USERS_AT_ONCE)
-            together = np.unique(np.concatenate(self._candidates[block]))
-            frame = ask(list(users[block]), len(together), list(items[together]))
-            blocks.append(self._own(frame, block.start, k))
+            own = self._candidates[block]
+            together = np.unique(np.concatenate(own))
+            asked, only = list(users[block]), list(items[together])
+            frame = ask(asked, len(together), only)
+            places = [np.searchsorted(together, of_user) for of_user in own]
+            blocks.append(self._own(frame, asked, only, places, k))
         return pd.concat(blocks, ignore_index=True)
 
-    def _own(self, frame: pd.DataFrame, start: int, k: int) -> pd.DataFrame:
-        """Of lists for a block of users, what is among each user's candidates."""
-        user = self._judge.users.get_indexer(pd.Index(frame[USER_ID], dtype=object))
-        item = self._judge.items.get_indexer(pd.Index(frame[ITEM_ID], dtype=object))
-        candidate = np.zeros((_USERS_AT_ONCE, len(self._judge.items)), dtype=bool)
-        for row, items in enumerate(self._candidates[start : start + _USERS_AT_ONCE]):
-            candidate[row, items] = True
-        place = user - start
-        inside = (place >= 0) & (place < _USERS_AT_ONCE) & (item >= 0)
-        kept = ~inside  # what should not be there at all is for the judge to refuse
-        kept[inside] = candidate[place[inside], item[inside]]
-        own = frame[kept].sort_values([USER_ID, RANK], kind="stable")
-        own[RANK] = own.groupby(USER_ID).cumcount() + 1
-        return own[own[RANK] <= k]
+    def _own(
+        self,
+        frame: pd.DataFrame,
+        users: list[str],
+        items: list[str],
+        candidates: list[Codes],
+        k: int,
+    ) -> pd.DataFrame:
+        """Of lists for some users, what is among each user's candidates, positions in ``items``."""
+        user = np.repeat(*IdCodes(users, "user").of_runs(frame[USER_ID]))
+        item = IdCodes(items, "item").of(frame[ITEM_ID])
+        # What should not be there at all, -1, is for the judge to refuse, but for items that the
+        # judge knows and that were not asked for here.
+        kept = np.zeros((len(users) + 1, len(items) + 1), dtype=bool)
+        kept[-1] = True
+        for row, own in enumerate(candidates):
+            kept[row, own] = True
+        chosen = kept[user, item]
+        stray = np.flatnonzero((item < 0) & (user >= 0))
+        if len(stray):
+            chosen[stray] = ~frame[ITEM_ID].iloc[stray].isin(self._judge.items)
+        rows = np.flatnonzero(chosen)
+        order = rows[np.lexsort((frame[RANK].to_numpy()[rows], user[rows]))]
+        first = np.searchsorted(user[order], user[order])
+        rank = np.arange(len(order)) - first + 1
+        return frame.iloc[order[rank <= k]].assign(**{RANK: rank[rank <= k]})
 
 
 def _by_user(pairs: tuple[Codes, Codes], n_users: int) -> list[Codes]:

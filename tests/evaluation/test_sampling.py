@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import InvalidArgumentError
+from datasets.errors import EvaluationError, InvalidArgumentError
 from evaluation.baselines import Popularity, Random
 from evaluation.comparison import compare
 from evaluation.judging import Judge
@@ -53,6 +53,27 @@ def test_lists_keep_their_order_and_are_ranked_again(judge):
         mine = answer[answer["user_id"] == user]
         assert mine["rank"].tolist() == [1, 2, 3]
         assert mine["item_id"].tolist() == sorted(judge.items[own], reverse=True)[:3]
+
+
+def test_items_that_were_not_asked_for_are_left_out_and_unknown_ids_are_for_the_judge(judge):
+    drawn = SampledCandidates(judge, 5, seed=0)
+
+    def asked(*strays):
+        def ask(users, k, only):
+            other = sorted(set(judge.items) - set(only))[:1]
+            rows = [(users[0], rank, item, -float(rank)) for rank, item in enumerate(other, 1)]
+            frame = pd.DataFrame([*rows, *strays], columns=["user_id", "rank", "item_id", "score"])
+            return frame.astype({"rank": "int64", "score": "float64"})
+
+        return drawn.answer(ask, 3)
+
+    assert len(asked()) == 0
+    for stray, message in (
+        (("u00", 1, "nowhere", 0.0), "'nowhere': the item is not among the candidates"),
+        (("nobody", 1, "i00", 0.0), "'nobody', item 'i00': the user was not asked for"),
+    ):
+        with pytest.raises(EvaluationError, match=message):
+            judge.hits(asked(stray), 3)
 
 
 def test_sampled_figures_stand_beside_those_of_the_catalogue(tastes):
