@@ -7,6 +7,7 @@ training side of the test splits, and compared there.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +30,22 @@ from recsys.lineup import lineup
 from recsys.search_config import SearchConfig
 from recsys.search_result import BEST, DEFAULTS, SearchResult, trial_table, verdict_of
 from recsys.search_space import Space, changes
-from recsys.search_stages import Kind, Stage, held_out_splits, search_side, stages
+from recsys.search_stages import (
+    NDCG,
+    Kind,
+    Stage,
+    cautions_of,
+    cold_metric,
+    held_out_splits,
+    search_side,
+    stages,
+)
 from recsys.search_study import ask, finished, study
 
 if TYPE_CHECKING:
     import optuna
+
+logger = logging.getLogger("coldtune")
 
 
 def search(
@@ -64,6 +76,9 @@ def search(
     held_out = held_out_splits(dataset, settings.kinds, settings.fraction, config.seed, among)
     side = search_side(dataset, held_out)
     parts = stages(side, settings.kinds, settings.folds, settings.fraction, config.seed, among)
+    cautions = cautions_of(parts, settings.k)
+    for caution in cautions:  # before hours are spent on it
+        logger.warning(caution)
     space = Space(
         config, network=settings.network and embeddings is None and len(dataset.audio) > 0
     )
@@ -72,7 +87,7 @@ def search(
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
         run.dataset(dataset, "search")
         searching = _Search(space, settings, parts, embeddings, progress)
-        about = _about(dataset, config, settings, space, embeddings)
+        about = _about(dataset, config, settings, space, embeddings, searching.metrics)
         with study(study_file, about, settings.pruning_after) as trials:
             searching.run(trials)
             best = searching.best(trials)
@@ -91,8 +106,8 @@ def search(
         verdict = verdict_of(comparison, settings)
         run.params({"best": {name: value for name, (_, value) in changed.items()}})
         run.metrics({"objective": float(table["value"].max()), "trials": float(len(table))})
-        run.note("\n\n".join(verdict))
-    return SearchResult(best, changed, table, comparison, verdict)
+        run.note("\n\n".join((*cautions, *verdict)))
+    return SearchResult(best, changed, table, comparison, verdict, cautions)
 
 
 class _Search:
@@ -110,6 +125,7 @@ class _Search:
         self._space = space
         self._settings = settings
         self._parts = parts
+        self.metrics: dict[Kind, str] = {"warm": NDCG, "cold": cold_metric(parts, settings.k)}
         self._ears: Ears | None = None
         if embeddings is not None:
             self._ears = lambda _training: _Given(embeddings)
@@ -179,7 +195,8 @@ class _Search:
         value = 0.0
         for step, part in enumerate(self._parts, 1):
             with tracking.quiet():
-                found[part.kind].append(part.ndcg(make, self._settings.k))
+                value = part.measure(make, self._settings.k, self.metrics[part.kind])
+                found[part.kind].append(value)
             value = self._objective(found)
             trial.report(value, step)
             run.metrics({part.name: found[part.kind][-1], "objective": value})
@@ -212,6 +229,7 @@ def _about(
     settings: SearchConfig,
     space: Space,
     embeddings: pd.DataFrame | None,
+    metrics: Mapping[Kind, str],
 ) -> dict[str, str]:
     """What may not change from one run of a search to the next."""
     heard = (
@@ -219,9 +237,12 @@ def _about(
     )
     lasting = settings.replace(trials=1, timeout=None)
     same = config.replace(threads=None, tracking=True)
-    return {
+    about = {
         "data": hashlib.sha256(dataset.digest().encode() + heard).hexdigest(),
         "search settings": lasting.digest(),
         "configuration to start from": same.digest(),
         "ranges of settings": hashlib.sha256(repr(space).encode()).hexdigest(),
     }
+    if metrics["cold"] != NDCG:  # versions before this knew nDCG alone: their studies go on
+        about["measure of cold items"] = metrics["cold"]
+    return about

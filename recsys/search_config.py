@@ -18,7 +18,8 @@ class SearchConfig(Settings):
 
     cold_weight: float = Field(0.5, ge=0, le=1)
     """The objective is (1 - cold_weight) · nDCG of warm items + cold_weight · nDCG of cold items
-    among themselves: 0 is warm only, 1 is cold only."""
+    among themselves: 0 is warm only, 1 is cold only. Where the cold items are too few for lists of
+    k of them, their item-wise AUC stands in place of nDCG."""
 
     k: int = Field(10, ge=1)
     """Length of the lists that nDCG judges."""

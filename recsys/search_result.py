@@ -9,6 +9,7 @@ import pandas as pd
 
 from evaluation.candidate_sets import CATALOGUE, COLD
 from evaluation.comparison import Comparison
+from evaluation.evidence import main_measure
 from evaluation.metrics import ITEM_AUC
 from recsys.config import RecommenderConfig
 from recsys.search_config import SearchConfig
@@ -35,6 +36,8 @@ class SearchResult:
     """On the test splits: models "defaults" and, where it is another configuration, "best"."""
     verdict: tuple[str, ...]
     """What the test says, in words."""
+    cautions: tuple[str, ...] = ()
+    """What is doubtful about the objective, in words."""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it fit for JSON, without the values per user."""
@@ -45,6 +48,7 @@ class SearchResult:
             "trials": trials.to_dict("records"),
             "test": self.comparison.to_dict(),
             "verdict": list(self.verdict),
+            "cautions": list(self.cautions),
         }
 
 
@@ -76,24 +80,27 @@ def verdict_of(comparison: Comparison, settings: SearchConfig) -> tuple[str, ...
     sentences, better = [], False
     for kind in settings.kinds:
         candidates = COLD if kind == "cold" else CATALOGUE
-        own, base = (
-            comparison.figures()[kind, candidates, name, "ndcg", settings.k].mean
-            for name in (BEST, DEFAULTS)
-        )
+        metric, k = main_measure(comparison, kind, candidates)
+        figures = comparison.figures()
+        own, base = (figures[kind, candidates, name, metric, k].mean for name in (BEST, DEFAULTS))
         gap = comparison.difference(
-            BEST, DEFAULTS, split=kind, candidates=candidates, metric="ndcg", k=settings.k
+            BEST, DEFAULTS, split=kind, candidates=candidates, metric=metric, k=k
         )
         outcome = "better" if gap.low > 0 else "worse" if gap.high < 0 else "no difference shown"
         if outcome == "better" and kind == "cold" and not _shown_over_items(comparison):
             outcome = "better for these items, but not shown to be for others"
         better = better or outcome == "better"
+        measure = "item-wise AUC" if metric == ITEM_AUC else f"nDCG@{k}"
         sentences.append(
-            f"Held-out {kind} items: nDCG@{settings.k} {own:.4f} with the settings found, "
+            f"Held-out {kind} items: {measure} {own:.4f} with the settings found, "
             f"{base:.4f} with those it started from, {gap.mean:+.4f} ({gap.low:+.4f} to "
             f"{gap.high:+.4f}): {outcome}."
         )
     if not better:
-        sentences.append("The settings found are no better than those it started from.")
+        sentences.append(
+            "The settings found are not shown to be better than those it started from; those of "
+            "the best trial are the result all the same."
+        )
     return tuple(sentences)
 
 

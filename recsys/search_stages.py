@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,13 @@ from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation import cold_split, warm_split
 from evaluation.judging import Judge
-from evaluation.metrics import ranking_metrics
+from evaluation.metrics import ITEM_AUC, item_auc, items_with_auc, ranking_metrics
 from evaluation.model import ModelFactory
 from evaluation.splits import Split
 
 Kind = Literal["warm", "cold"]
+
+NDCG: Final = "ndcg"
 
 
 def held_out_splits(
@@ -71,15 +73,21 @@ class Stage:
         judge = Judge(sorted(users), split.cold_items, test)
         return cls(split.name, kind, training, split.onboarding(dataset), judge)
 
-    def ndcg(self, make: ModelFactory, k: int) -> float:
-        """Mean nDCG@k over test users of a model fitted on this stage's training side."""
+    def measure(self, make: ModelFactory, k: int, metric: str) -> float:
+        """The mean of nDCG@k over test users, or of the item-wise AUC over items, of a new model
+        fitted on this stage's training side."""
         model = make()
         model.fit(self.training)
         only = None
         if self.new_items is not None:
             only = list(self.judge.items)
             model.onboard_many(self.new_items)  # type: ignore[attr-defined]
-        lists = model.recommend_many(list(self.judge.users), k, only=only)
+        users = list(self.judge.users)
+        if metric == ITEM_AUC:
+            lists = model.recommend_many(users, len(self.judge.items), only=only)
+            scores = self.judge.scores(lists)
+            return float(item_auc(scores, self.judge.relevance()).values.mean())
+        lists = model.recommend_many(users, k, only=only)
         values = ranking_metrics(self.judge.hits(lists, k), (k,))
         return float(values["ndcg", k].mean())
 
@@ -105,6 +113,38 @@ def stages(
             split = _split(dataset, kind, fraction, seed + fold, among, f"{kind} {fold}")
             found.append(Stage.of(dataset, split, kind))
     return tuple(found)
+
+
+def cold_metric(parts: Sequence[Stage], k: int) -> str:
+    """What cold stages are measured by: nDCG, or the item-wise AUC.
+
+    A list that holds half of the items or more holds nearly the same ones whatever the settings:
+    then, as in `evaluation.evidence`, the AUC decides, where every fold has an item to measure.
+    One metric counts for all folds, or their means would mean nothing.
+    """
+    cold = [part.judge for part in parts if part.kind == "cold"]
+    if not any(too_few_for_lists(len(judge.items), k) for judge in cold):
+        return NDCG
+    measurable = all(len(items_with_auc(judge.relevance())) for judge in cold)
+    return ITEM_AUC if measurable else NDCG
+
+
+def cautions_of(parts: Sequence[Stage], k: int) -> tuple[str, ...]:
+    """What is doubtful about the objective, in words."""
+    fewest = min((len(part.judge.items) for part in parts if part.kind == "cold"), default=None)
+    if fewest is None or not too_few_for_lists(fewest, k):
+        return ()
+    few = f"A split for the search holds out {fewest} cold items, too few for lists of {k} of them:"
+    if cold_metric(parts, k) == ITEM_AUC:
+        said = "the item-wise AUC stands for cold items in the objective, in place of nDCG."
+    else:
+        said = "nDCG of cold items hardly depends on the settings there."
+    return (f"{few} {said}",)
+
+
+def too_few_for_lists(n_items: int, k: int) -> bool:
+    """Whether a list of k holds half of the items or more."""
+    return k * 2 >= n_items
 
 
 def _split(

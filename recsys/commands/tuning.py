@@ -31,7 +31,7 @@ def tune(
         float | None, typer.Option(help="Seconds after which no new trial begins.")
     ] = None,
     cold_weight: Annotated[
-        float, typer.Option(help="0: only nDCG of warm items counts, 1: only that of cold ones.")
+        float, typer.Option(help="0: only how warm items do counts, 1: only how cold ones do.")
     ] = 0.5,
     k: K = 10,
     folds: Annotated[int, typer.Option(help="Splits of each kind a trial is measured on.")] = 3,
@@ -85,7 +85,7 @@ def tune(
         write_report(
             result.comparison,
             report,
-            notes=result.verdict,
+            notes=(*result.cautions, *result.verdict),
             configuration=result.best.model_dump(mode="json"),
             command=shlex.join(["coldtune", *sys.argv[1:]]),
         )
@@ -99,7 +99,8 @@ def tune(
     )
     for name, (before, after) in result.changed.items():
         typer.echo(f"  {name}: {before} -> {after}")
-    for sentence in result.verdict:
+    for sentence in (*result.cautions, *result.verdict):
         typer.echo(sentence)
-    typer.echo(f"settings written to {out}")
+    whose = "of the best trial" if result.changed else "it started from"
+    typer.echo(f"the settings {whose} are written to {out}")
     typer.echo(f"  coldtune train {folder} --config {out} --out MODEL")

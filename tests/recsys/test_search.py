@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation.judging import Judge
 from evaluation.resampling import Interval
 from recsys import Recommender, RecommenderConfig, search_study
 from recsys.cli import app
@@ -28,7 +29,14 @@ from recsys.search import search
 from recsys.search_config import SearchConfig
 from recsys.search_result import BEST, DEFAULTS, verdict_of
 from recsys.search_space import Space, changes, setting
-from recsys.search_stages import Stage, held_out_splits, search_side
+from recsys.search_stages import (
+    Stage,
+    cautions_of,
+    cold_metric,
+    held_out_splits,
+    search_side,
+    stages,
+)
 from recsys.search_study import finished, study
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
@@ -174,14 +182,14 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Recommender, "fit", fit)
     monkeypatch.setattr(Recommender, "onboard_many", onboard_many)
     judged: list[set[tuple[str, str]]] = []
-    original_ndcg = Stage.ndcg
+    original_measure = Stage.measure
 
-    def ndcg(self: Stage, make: Any, k: int) -> float:
+    def measure(self: Stage, make: Any, k: int, metric: str) -> float:
         users, items = self.judge.relevance().nonzero()
         judged.append(set(zip(self.judge.users[users], self.judge.items[items], strict=True)))
-        return original_ndcg(self, make, k)
+        return original_measure(self, make, k, metric)
 
-    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    monkeypatch.setattr(Stage, "measure", measure)
     before: list[int] = []
 
     def stop(*_: Any, **__: Any) -> Any:
@@ -293,20 +301,28 @@ class Known:
     """A comparison whose gaps are given: {(split, metric): (low, high)}."""
 
     models = (DEFAULTS, BEST)
+    ks = (10,)
 
-    def __init__(self, gaps: dict[tuple[str, str], tuple[float, float]]) -> None:
+    def __init__(
+        self, gaps: dict[tuple[str, str], tuple[float, float]], cold_items: int = 100
+    ) -> None:
         self._gaps = gaps
+        self.splits = [
+            {"name": kind, "kind": kind, "auc_items": 9, "cold_items_ranked": cold_items}
+            for kind in ("warm", "cold")
+        ]
         self.values = {
             (split, "cold", name, metric, None): np.zeros(1)
             for split, metric in gaps
             for name in self.models
         }
 
-    def figures(self) -> dict[tuple[str, str, str, str, int], Interval]:
+    def figures(self) -> dict[tuple[str, str, str, str, int | None], Interval]:
         return {
-            (split, candidates, name, "ndcg", 10): Interval(0.2, 0.1, 0.3)
+            (split, candidates, name, metric, k): Interval(0.2, 0.1, 0.3)
             for split, candidates in (("warm", "catalogue"), ("cold", "cold"))
             for name in self.models
+            for metric, k in (("ndcg", 10), ("item_auc", None))
         }
 
     def difference(
@@ -359,8 +375,22 @@ def test_what_the_test_says_in_words(
     assert verdict[1].startswith("Held-out cold items: ")
     assert verdict[1].endswith(f": {said[1]}.")
     assert verdict[2:] == (
-        () if better else ("The settings found are no better than those it started from.",)
+        ()
+        if better
+        else (
+            "The settings found are not shown to be better than those it started from; those of "
+            "the best trial are the result all the same.",
+        )
     )
+
+
+@pytest.mark.parametrize(("cold_items", "measure"), [(20, "item-wise AUC"), (21, "nDCG@10")])
+def test_few_cold_items_are_judged_as_a_report_judges_them(cold_items: int, measure: str) -> None:
+    gaps = {("warm", "ndcg"): (-0.1, 0.1), ("cold", "ndcg"): (-0.1, 0.1)}
+    gaps["cold", "item_auc"] = (0.01, 0.03)
+    verdict = verdict_of(Known(gaps, cold_items), SearchConfig())  # type: ignore[arg-type]
+    assert verdict[1].startswith(f"Held-out cold items: {measure} 0.2000 with")
+    assert verdict[1].endswith(": better." if cold_items == 20 else ": no difference shown.")
 
 
 def test_nothing_better_on_the_validation_splits(
@@ -368,7 +398,7 @@ def test_nothing_better_on_the_validation_splits(
 ) -> None:
     dataset, embeddings = tastes
     falling = iter(np.linspace(0.9, 0.1, 99))
-    monkeypatch.setattr(Stage, "ndcg", lambda *_: float(next(falling)))
+    monkeypatch.setattr(Stage, "measure", lambda *_: float(next(falling)))
     result = search(dataset, BASE, SHORT, embeddings=embeddings)
     assert result.best == BASE
     assert result.changed == {}
@@ -385,18 +415,106 @@ def test_the_objective_is_the_mix_that_was_asked_for(
     dataset, embeddings = tastes
     asked: list[str] = []
 
-    def ndcg(self: Stage, *_: Any) -> float:
+    def measure(self: Stage, *_: Any) -> float:
         asked.append(self.name)
         fold = int(self.name.split()[1])
         return {"warm": 0.2, "cold": 0.6}[self.kind] + (0.05 if fold == 1 else -0.05)
 
-    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    monkeypatch.setattr(Stage, "measure", measure)
     settings = SHORT.replace(cold_weight=weight, trials=1)
     result = search(dataset, BASE, settings, embeddings=embeddings)
     assert result.trials["value"].tolist() == pytest.approx([expected])
     kinds = settings.kinds
     assert asked == [f"{kind} {fold}" for fold in (1, 2) for kind in kinds]
     assert {split["name"] for split in result.comparison.splits} == set(kinds)
+
+
+# ---------------------------------------------------------------------- few cold items
+
+
+def cold_parts(tastes: Tastes) -> tuple[Stage, ...]:
+    dataset, embeddings = tastes
+    return stages(dataset, ("warm", "cold"), 2, 0.2, 0, list(embeddings.index))
+
+
+def test_where_lists_hold_half_of_the_cold_items_their_auc_counts(tastes: Tastes) -> None:
+    parts = cold_parts(tastes)
+    fewest = min(len(part.judge.items) for part in parts if part.kind == "cold")
+    for k, metric in ((fewest // 2 - 1, "ndcg"), ((fewest + 1) // 2, "item_auc")):
+        assert cold_metric(parts, k) == metric
+        cautions = cautions_of(parts, k)
+        if metric == "ndcg":
+            assert cautions == ()
+        else:
+            assert cautions == (
+                f"A split for the search holds out {fewest} cold items, too few for lists of {k} "
+                "of them: the item-wise AUC stands for cold items in the objective, in place of "
+                "nDCG.",
+            )
+    assert cautions_of([part for part in parts if part.kind == "warm"], 10_000) == ()
+
+
+def test_where_no_auc_is_defined_ndcg_stays_and_the_caution_says_what_it_is_worth() -> None:
+    # Everybody played the one cold item: there is nobody to be ranked below its listeners.
+    test = pd.DataFrame({"user_id": ["u1", "u2"], "item_id": ["new", "new"]})
+    music: Any = None
+    parts = [Stage("cold 1", "cold", music, music, Judge(["u1", "u2"], ["new"], test))]
+    assert cold_metric(parts, 10) == "ndcg"
+    (caution,) = cautions_of(parts, 10)
+    assert caution.endswith("nDCG of cold items hardly depends on the settings there.")
+
+
+class Ranking:
+    """A model of two cold items: u1 gets the first before the second, all others the reverse."""
+
+    def fit(self, _: Any) -> None: ...
+
+    def onboard_many(self, _: Any) -> None: ...
+
+    def recommend_many(self, users: list[str], k: int, *, only: list[str]) -> pd.DataFrame:
+        orders = {user: only if user == "u1" else only[::-1] for user in users}
+        rows = [
+            (user, rank, item, 2.0 - rank)
+            for user in users
+            for rank, item in enumerate(orders[user][:k], 1)
+        ]
+        return pd.DataFrame(rows, columns=["user_id", "rank", "item_id", "score"])
+
+
+def test_a_cold_stage_by_hand() -> None:
+    # a is played by u1 and u3: u1 ranks it above u4 does and u3 as u4 does, (1 + 1/2) / 2 = 3/4.
+    # b is played by u3 and u4, who both rank it above u1 does: 1. All first places are hits.
+    test = pd.DataFrame({"user_id": ["u1", "u3", "u3", "u4"], "item_id": ["a", "a", "b", "b"]})
+    data: Any = None
+    judge = Judge(["u1", "u3", "u4"], ["a", "b"], test)
+    stage = Stage("cold 1", "cold", data, SimpleNamespace(), judge)  # type: ignore[arg-type]
+    assert stage.measure(Ranking, 1, "item_auc") == pytest.approx(7 / 8)  # type: ignore[arg-type]
+    assert stage.measure(Ranking, 1, "ndcg") == 1.0  # type: ignore[arg-type]
+
+
+def test_a_search_with_few_cold_items_says_what_counts(
+    tastes: Tastes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset, embeddings = tastes
+    asked: set[tuple[str, str]] = set()
+
+    def measure(self: Stage, make: Any, k: int, metric: str) -> float:
+        asked.add((self.kind, metric))
+        return 0.5
+
+    monkeypatch.setattr(Stage, "measure", measure)
+    settings = SHORT.replace(trials=1, k=30)
+    result = search(dataset, BASE, settings, embeddings=embeddings)
+    assert asked == {("warm", "ndcg"), ("cold", "item_auc")}
+    (caution,) = result.cautions
+    assert "the item-wise AUC stands for cold items" in caution
+    assert caution in caplog.messages  # before the first trial
+    assert result.to_dict()["cautions"] == [caution]
+    caplog.clear()
+    many = search(dataset, BASE, settings.replace(k=2), embeddings=embeddings)
+    assert ("cold", "ndcg") in asked
+    assert many.cautions == ()
+    assert caplog.messages == []
 
 
 # ---------------------------------------------------------------------- pruning
@@ -412,12 +530,12 @@ def quick_stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Stages that give `graded` without a fit; returns what was asked: (stage, factors)."""
     asked: list[tuple[str, int]] = []
 
-    def ndcg(self: Stage, make: Callable[[], Any], k: int) -> float:
+    def measure(self: Stage, make: Callable[[], Any], k: int, metric: str) -> float:
         config = make().config
         asked.append((self.name, config.als.factors))
         return graded(config)
 
-    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    monkeypatch.setattr(Stage, "measure", measure)
     return asked
 
 
@@ -479,18 +597,18 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     assert finished_in(tmp_path / "whole.db") == 6
     n_asked = len(quick_stages)
     path = tmp_path / "a name, with #signs?.db"
-    counted = Stage.ndcg
+    counted = Stage.measure
 
     def killed_after(n: int) -> None:
         left = [n]
 
-        def ndcg(self: Stage, make: Any, k: int) -> float:
+        def measure(self: Stage, make: Any, k: int, metric: str) -> float:
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
-            return counted(self, make, k)
+            return counted(self, make, k, metric)
 
-        monkeypatch.setattr(Stage, "ndcg", ndcg)
+        monkeypatch.setattr(Stage, "measure", measure)
 
     for n in (0, 6):
         killed_after(n)
@@ -499,7 +617,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
             patch.setattr(optuna.Study, "tell", silent(optuna.Study.tell))
             with pytest.raises(Killed):
                 search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
-    monkeypatch.setattr(Stage, "ndcg", counted)
+    monkeypatch.setattr(Stage, "measure", counted)
     del quick_stages[:]
     result = search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
     assert 0 < len(quick_stages) < n_asked
@@ -541,7 +659,7 @@ def test_an_interrupted_trial_is_given_up_at_once(
     def interrupted(*_: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stage, "ndcg", interrupted)
+    monkeypatch.setattr(Stage, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(dataset, BASE, SHORT, embeddings=embeddings, study_file=tmp_path / "s.db")
     with opened(tmp_path / "s.db") as rows:
@@ -644,12 +762,12 @@ def test_settings_that_cannot_be_fitted_are_no_good_ones(
 ) -> None:
     dataset, embeddings = tastes
 
-    def ndcg(self: Stage, make: Callable[[], Any], k: int) -> float:
+    def measure(self: Stage, make: Callable[[], Any], k: int, metric: str) -> float:
         if make().config != BASE:
             raise DataError("it diverged")
         return 0.1
 
-    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    monkeypatch.setattr(Stage, "measure", measure)
     result = search(dataset, BASE, SHORT, embeddings=embeddings)
     assert result.best == BASE
     assert result.trials["state"].tolist() == ["complete"] + 3 * ["pruned"]
@@ -659,7 +777,7 @@ def test_settings_that_cannot_be_fitted_are_no_good_ones(
     def none(*_: Any) -> float:
         raise DataError("nothing can be learned")
 
-    monkeypatch.setattr(Stage, "ndcg", none)
+    monkeypatch.setattr(Stage, "measure", none)
     with pytest.raises(DataError, match="nothing can be learned"):
         search(dataset, BASE, SHORT, embeddings=embeddings)
 
@@ -670,13 +788,13 @@ def test_an_invalid_list_is_no_matter_of_settings(
     dataset, embeddings = tastes
     calls = [0]
 
-    def ndcg(*_: Any) -> float:
+    def measure(*_: Any) -> float:
         calls[0] += 1
         if calls[0] > 4:
             raise EvaluationError("an item twice")
         return 0.1
 
-    monkeypatch.setattr(Stage, "ndcg", ndcg)
+    monkeypatch.setattr(Stage, "measure", measure)
     with pytest.raises(EvaluationError, match="an item twice"):
         search(dataset, BASE, SHORT, embeddings=embeddings)
 
@@ -698,7 +816,9 @@ def test_the_command_writes_settings_that_train_takes(
     done = CliRunner().invoke(app, [*arguments, *limits], catch_exceptions=False)
     assert done.exit_code == 0
     assert "3 trials, " in done.stdout
-    assert f"settings written to {out}" in done.stdout
+    lines = done.stdout.splitlines()
+    whose = "of the best trial" if "nDCG@10" in done.stdout else "it started from"
+    assert f"the settings {whose} are written to {out}" in lines
     assert finished_in(tmp_path / "best.study.db") == 3
     train = ["train", str(tmp_path / "data"), "--config", str(out), "--out", str(tmp_path / "m")]
     assert CliRunner().invoke(app, train, catch_exceptions=False).exit_code == 0
