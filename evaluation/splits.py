@@ -261,12 +261,6 @@ def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
     return artist.where(artist != "", "item:" + dataset.items[ITEM_ID])
 
 
-def check_fraction(fraction: float) -> None:
-    """Raise :class:`~datasets.errors.InvalidArgumentError` unless 0 < fraction < 1."""
-    if not 0 < fraction < 1:
-        raise InvalidArgumentError(f"fraction must lie between 0 and 1, not {fraction}")
-
-
 def check_folds_number(folds: int) -> None:
     """Raise :class:`~datasets.errors.InvalidArgumentError` for fewer than two folds."""
     if folds < 2:

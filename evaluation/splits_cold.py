@@ -10,13 +10,13 @@ import pandas as pd
 from datasets.columns import ITEM_ID, PATH, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
+from evaluation.arguments import check_fraction
 from evaluation.pairs import NEVER, Pairs, first_plays, places, play_times
 from evaluation.splits import (
     Split,
     artist_groups,
     check_folds,
     check_folds_number,
-    check_fraction,
 )
 
 Items: TypeAlias = "pd.Series[bool]"

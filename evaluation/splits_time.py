@@ -16,8 +16,9 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.times import as_timestamps
 from datasets.values import BadValueError
+from evaluation.arguments import check_fraction
 from evaluation.pairs import NEVER, Mask, Pairs, Times, first_plays, places, play_times
-from evaluation.splits import Split, check_folds, check_fraction
+from evaluation.splits import Split, check_folds
 
 Moment = str | pd.Timestamp | np.datetime64
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation.arguments import check_fraction
 from evaluation.pairs import Pairs, places
-from evaluation.splits import Split, check_fraction
+from evaluation.splits import Split
 
 
 def cold_user_split(

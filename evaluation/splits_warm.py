@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
+from evaluation.arguments import check_fraction
 from evaluation.pairs import Mask, Pairs, Rows, places
-from evaluation.splits import Split, check_folds, check_folds_number, check_fraction
+from evaluation.splits import Split, check_folds, check_folds_number
 
 
 def warm_split(

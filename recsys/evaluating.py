@@ -4,6 +4,7 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pandas as pd
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from evaluation.arguments import check_fraction, check_sampled, check_whole, list_lengths
 from evaluation.baselines import PopularityOracle, Random
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import summarise
@@ -24,8 +26,8 @@ from recsys import tracking
 from recsys.config import RecommenderConfig
 from recsys.ears import Ears, network_ears
 from recsys.evaluating_sound import embeddings_of, genre_accuracy, song_map
-from recsys.evaluating_splits import named_splits
-from recsys.lineup import HEARING, lineup, meanings
+from recsys.evaluating_splits import check_split_names, named_splits
+from recsys.lineup import HEARING, lineup, meanings, model_names
 from recsys.tracking_comparison import comparison_runs
 
 if TYPE_CHECKING:
@@ -80,10 +82,21 @@ def evaluate_dataset(
     an evaluation goes on where it was.
 
     Raises EvaluationError where the data is too small to hold anything out, and
-    InvalidArgumentError for a name that is not known or where the report cannot be written.
+    InvalidArgumentError for an argument that cannot work (:func:`check_request`) or where the
+    report cannot be written; in both cases before anything is learned, and nothing is left behind.
     """
     path = out if out.suffix.lower() == ".html" else out / "report.html"
-    _check_writable(path)  # now, and not when everything is measured
+    # Now, and not when everything is read, learned or measured.
+    check_request(
+        models=models,
+        splits=splits,
+        folds=folds,
+        ks=ks,
+        fraction=fraction,
+        sampled=sampled,
+        genre_folds=genre_folds,
+    )
+    _check_writable(path)
     parts, remarks = named_splits(
         dataset, splits, fraction=fraction, folds=folds, seed=config.seed, among=among
     )
@@ -155,6 +168,31 @@ def evaluate_dataset(
     return Evaluation(comparison, genre, path, summary)
 
 
+def check_request(
+    *,
+    models: Sequence[str],
+    splits: Sequence[str],
+    folds: int,
+    ks: Sequence[int],
+    fraction: float,
+    sampled: int | None,
+    genre_folds: int,
+) -> None:
+    """Look at the arguments of :func:`evaluate_dataset` that need no data set.
+
+    Raises InvalidArgumentError for names that are not known or given twice, and for numbers that
+    make no sense.
+    """
+    model_names(models)
+    check_split_names(splits)
+    check_whole("folds", folds, 1)
+    list_lengths(ks)
+    check_fraction(fraction)
+    check_sampled(sampled)
+    if genre_folds:
+        check_whole("genre_folds", genre_folds, 2)
+
+
 def _controls(makers: Iterable[str], named: Sequence[str]) -> dict[str, str]:
     """The controls and their meanings; one that is all there is to compare is none."""
     controls = meanings(makers)
@@ -185,6 +223,8 @@ def _curve(
 
 
 def _check_writable(path: Path) -> None:
+    """Try whether the report can be written; folders made for that are taken away again."""
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
@@ -194,6 +234,10 @@ def _check_writable(path: Path) -> None:
         raise InvalidArgumentError(
             f"{path}: the report cannot be written: {error.strerror}"
         ) from None
+    finally:
+        for folder in made:
+            with suppress(OSError):  # what was never made, or is in use by now
+                folder.rmdir()
 
 
 def _given(texts: bool, noun: str) -> str:

@@ -134,21 +134,34 @@ def named_splits(
     EvaluationError where no split can be made of this data.
     """
     all_alike = _Wish(dataset, "", None, fraction, folds, seed, among)
-    wishes = [_wish(name, all_alike) for name in names]
-    if len({wish.name for _, wish in wishes}) < len(wishes):
-        raise InvalidArgumentError(f"a split is named twice: {', '.join(names)}")
     splits, remarks = [], []
-    for kind, wish in wishes:
+    for kind, label, number in _parsed(names):
+        wish = replace(all_alike, name=label, number=number)
         try:
             splits.extend(kind.make(wish))
         except EvaluationError as error:
             remarks.append(f"Not measured: {error}")
     if not splits:
-        raise EvaluationError(" ".join(remarks) or "no split is named")
+        raise EvaluationError(" ".join(remarks))
     return splits, remarks
 
 
-def _wish(text: str, like: _Wish) -> tuple[SplitKind, _Wish]:
+def check_split_names(names: Sequence[str]) -> None:
+    """Raise InvalidArgumentError for names that :func:`named_splits` would refuse."""
+    _parsed(names)
+
+
+def _parsed(names: Sequence[str]) -> list[tuple[SplitKind, str, int | None]]:
+    """Kind, label and number of every split that is named."""
+    if not names:
+        raise InvalidArgumentError("no split is named")
+    found = [_parse(name) for name in names]
+    if len({label for _, label, _ in found}) < len(found):
+        raise InvalidArgumentError(f"a split is named twice: {', '.join(names)}")
+    return found
+
+
+def _parse(text: str) -> tuple[SplitKind, str, int | None]:
     name, colon, number = text.partition(":")
     kind = KINDS.get(name)
     if kind is None:
@@ -159,6 +172,4 @@ def _wish(text: str, like: _Wish) -> tuple[SplitKind, _Wish]:
             if kind.number
             else f"split {text!r}: no number can follow {name!r}"
         )
-    label = f"{name} {number}" if colon else name
-    at = int(number) if colon else None
-    return kind, replace(like, name=label, number=at)
+    return kind, f"{name} {number}" if colon else name, int(number) if colon else None

@@ -160,6 +160,24 @@ class _Again:
         return getattr(self._entrant, name)
 
 
+def model_names(names: Iterable[str]) -> list[str]:
+    """The names as :data:`MODELS` has them.
+
+    Raises InvalidArgumentError for one that it does not have, for one that is given twice, and
+    where there is none.
+    """
+    given = list(names)
+    for name in given:
+        if ALIASES.get(name, name) not in MODELS:
+            raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
+    found = [ALIASES.get(name, name) for name in given]
+    if not found:
+        raise InvalidArgumentError("no model is named")
+    if len(set(found)) < len(found):
+        raise InvalidArgumentError(f"a model is named twice: {', '.join(given)}")
+    return found
+
+
 def lineup(
     names: Iterable[str],
     config: RecommenderConfig,
@@ -173,9 +191,9 @@ def lineup(
 
     ears: who hears the recordings; by default a network trained on each training side. texts:
     whether new items come with their artist, album, genre and tags, or as a recording alone.
-    Raises InvalidArgumentError for a name that is not in :data:`MODELS`.
+    Raises InvalidArgumentError for a name that is not in :data:`MODELS`, or for one named twice.
     """
-    names = [ALIASES.get(name, name) for name in names]
+    names = model_names(names)
     listen = ears or network_ears(config, progress=progress)
     subject = next((name for name in HEARING if name in names), None) if controls else None
     kept: dict[str, _Entrant] = {}
@@ -218,8 +236,6 @@ def _maker(
         return lambda: Random(config.seed)
     if name in PEERS:
         return lambda: PEERS[name](config.seed, config.n_threads)
-    if name not in MODELS:
-        raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
     kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
     embed = None if name in _WITHOUT_AUDIO else _heard
     return _entrant(kind, _settings(name, config), ears, embed, texts, kept)

@@ -55,7 +55,7 @@ def evaluate(
 ) -> None:
     """Measure models side by side and write a report. Interrupted, it goes on where it was."""
     from datasets.folder import load_folder
-    from recsys.evaluating import evaluate_dataset
+    from recsys.evaluating import check_request, evaluate_dataset
     from recsys.lineup import OURS
 
     try:
@@ -66,12 +66,23 @@ def evaluate(
         raise InvalidArgumentError(f"--folds must be at least 1, not {folds}")
     if genre_folds < 0 or genre_folds == 1:
         raise InvalidArgumentError(f"--genre-folds must be 0 or at least 2, not {genre_folds}")
+    named, asked = _names(models) or list(OURS), _names(splits)
+    # Before the data is read, which takes minutes where there is much.
+    check_request(
+        models=named,
+        splits=asked,
+        folds=folds,
+        ks=ks,
+        fraction=fraction,
+        sampled=sampled,
+        genre_folds=genre_folds,
+    )
     evaluation = evaluate_dataset(
         load_folder(folder),
         out,
         recommender_config(config, seed, threads, tracking, recipe),
-        models=_names(models) or list(OURS),
-        splits=_names(splits),
+        models=named,
+        splits=asked,
         folds=folds,
         ks=ks,
         fraction=fraction,

@@ -115,6 +115,40 @@ def test_folds_samples_and_the_curve_reach_the_report(deaf: MusicDataset, tmp_pa
     assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"ks": (0,)}, "ks must be list lengths"),
+        ({"ks": ()}, "ks must be list lengths"),
+        ({"ks": (5, 1.5)}, "ks must be list lengths"),
+        ({"sampled": 0}, "sampled must be a whole number of at least 1, not 0"),
+        ({"models": ["als", "magic"]}, "no model 'magic'"),
+        ({"models": []}, "no model is named"),
+        ({"models": ["popular", "popularity"]}, "named twice: popular, popularity"),
+        ({"splits": ["warm", "frosty"]}, "no split 'frosty'"),
+        ({"splits": []}, "no split is named"),
+        ({"fraction": 1.0}, "fraction must lie between 0 and 1"),
+        ({"folds": 0}, "folds must be a whole number of at least 1"),
+        ({"genre_folds": 1}, "genre_folds must be a whole number of at least 2"),
+    ],
+)
+def test_arguments_are_looked_at_before_anything_is_done(
+    deaf: MusicDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, object],
+    words: str,
+) -> None:
+    def no(*_: object, **__: object) -> None:
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(evaluating, "named_splits", no)
+    out = tmp_path / "new" / "report"
+    with pytest.raises(InvalidArgumentError, match=words):
+        evaluated(deaf, out, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_interrupted_goes_on_where_it_was(
     deaf: MusicDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
