@@ -37,6 +37,10 @@ BEST_OF = 20
 PRIOR = 50
 """How many held-out items (cold) or users (warm) the default weights are worth."""
 
+USUAL_SCALE = 0.5
+"""How much a cold item counts beside a warm one where there is too little data to measure it: what
+is measured on the demo catalogue."""
+
 _SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """How much a cold item may count beside a warm one."""
 
@@ -78,7 +82,7 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
 
     if split is None:
         warm = (default, "default: too few interactions to choose")
-        cold = (default, "default: too few items with an embedding to choose")
+        cold = _usually_scaled(default, "default: too few items with an embedding to choose")
     else:
         standing = _Standing.learn(split, config)
         limit = fixed.validation_users
@@ -199,7 +203,7 @@ def _scale(
     held = split.held_later
     users = judges(split, held, limit)
     if not len(users) or len(split.cold_items) < LEAST_COLD_ITEMS:
-        return cold
+        return _usually_scaled(weights, reason)
     sides = []
     for blend, is_cold in ((warm, False), (weights, True)):
         scores, relevant = _candidates(standing, split, users, held, cold=is_cold)
@@ -215,6 +219,11 @@ def _scale(
     best = max(scale for scale in _SCALES if found[scale] >= enough)
     scaled = {name: best * weight for name, weight in weights.items()}
     return scaled, f"{reason}; times {best:g} beside warm items: nDCG@{K} {found[best]:.3f}"
+
+
+def _usually_scaled(weights: dict[str, float], reason: str) -> tuple[dict[str, float], str]:
+    scaled = {name: USUAL_SCALE * weight for name, weight in weights.items()}
+    return scaled, f"{reason}; times {USUAL_SCALE:g} beside warm items, a default as well"
 
 
 def _candidates(
