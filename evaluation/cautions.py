@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.candidate_sets import CATALOGUE, COLD
 from evaluation.comparison import Comparison
-from evaluation.evidence import too_few_for_lists
+from evaluation.evidence import ranked_among_themselves, too_few_for_lists
 from evaluation.wording import listing
 
 _FEW_ITEMS = 50
@@ -20,10 +20,13 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
     for split in comparison.splits:
         n_cold = split["cold_items"]
         if too_few_for_lists(comparison, split):
+            thin = split["kind"] == "semi-cold"
             found.append(
-                f"Split “{split['name']}” has {split['cold_items_ranked']} cold {noun}"
-                f"{' in a fold' if split['folds'] else ''}: a list of {shortest} holds most of"
-                " them, whoever makes it. The item-wise AUC takes the place of the lists."
+                f"Split “{split['name']}” has {ranked_among_themselves(split)}"
+                f" {'semi-cold' if thin else 'cold'} {noun}{' in a fold' if split['folds'] else ''}:"
+                f" a list of {shortest} holds most of them, whoever makes it."
+                f" The {'whole catalogue' if thin else 'item-wise AUC'} takes the place of the"
+                " lists."
             )
         n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
         if n_tested is not None and n_tested < _FEW_ITEMS:

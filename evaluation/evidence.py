@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
-from evaluation.candidate_sets import COLD
+from evaluation.candidate_sets import CATALOGUE, COLD, THIN
 from evaluation.comparison import Comparison
 from evaluation.metrics import ITEM_AUC
 from evaluation.resampling import Difference, holm, mean_interval, paired_p_values
@@ -50,8 +50,32 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
 
 
 def too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
-    """Whether the shortest list holds half of the cold items or more."""
-    return facts["kind"] == "cold" and comparison.ks[0] * 2 >= facts["cold_items_ranked"]
+    """Whether the shortest list holds half of the items ranked among themselves, or more."""
+    n_ranked = ranked_among_themselves(facts)
+    return n_ranked is not None and comparison.ks[0] * 2 >= n_ranked
+
+
+def ranked_among_themselves(facts: Mapping[str, Any]) -> int | None:
+    """How many cold or thin items are ranked among each other, of folds the fewest; None for
+    splits that are not about such items."""
+    if facts["kind"] == "cold":
+        return int(facts["cold_items_ranked"])
+    if facts["kind"] == "semi-cold":
+        return min(fold["thin_items"] for fold in facts["folds"] or (facts,))
+    return None
+
+
+def deciding_candidates(comparison: Comparison, split: str) -> str:
+    """The candidates that decide which model is best in a split.
+
+    Cold items among themselves, and thin ones among themselves where there are enough of them for
+    lists. Thin items have no item-wise AUC, so that the whole catalogue decides where there are
+    not.
+    """
+    facts = facts_of(comparison, split)
+    if facts["kind"] == "semi-cold":
+        return CATALOGUE if too_few_for_lists(comparison, facts) else THIN
+    return COLD if facts["kind"] == "cold" else CATALOGUE
 
 
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:
@@ -73,24 +97,44 @@ def not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list
     ]
 
 
-def not_shown_worse_over_items(comparison: Comparison, split: str) -> list[str]:
-    """The same among new items by the item-wise AUC, against the model that is best by lists.
+def not_shown_worse_over_items(comparison: Comparison, split: str, than: str) -> list[str]:
+    """The same among new items by the item-wise AUC, against the model ``than``.
 
     Empty where that was not measured.
     """
-    best = best_model(comparison, split, COLD)
     known = personal(comparison, split)
-    others = [name for name in known if name != best]
-    if best not in known:
+    others = [name for name in known if name != than]
+    if than not in known:
         return []
     pairs: list[tuple[Key, Key | None]] = [
-        ((split, COLD, best, ITEM_AUC, None), (split, COLD, name, ITEM_AUC, None))
+        ((split, COLD, than, ITEM_AUC, None), (split, COLD, name, ITEM_AUC, None))
         for name in others
     ]
     gaps = paired_gaps(comparison, pairs)
     return [
         name for name, gap in zip(others, gaps, strict=True) if not (gap.shown and gap.mean > 0)
     ]
+
+
+def shown_worse_than_baseline(
+    comparison: Comparison, split: str, candidates: str
+) -> dict[str, Difference]:
+    """{model: its nDCG less the baseline's}, of those that are no controls and shown to be worse.
+
+    Among new items the item-wise AUC must show it as well, where it was measured.
+    """
+    gaps, k = comparison.gaps("baseline"), comparison.ks[0]
+    in_doubt: list[str] = []
+    if candidates == COLD:
+        in_doubt = not_shown_worse_over_items(comparison, split, comparison.baseline)
+    return {
+        name: gap[1]
+        for name in contenders(comparison)
+        if (gap := gaps.get((split, candidates, name, "ndcg", k))) is not None
+        and gap[1].shown
+        and gap[1].mean < 0
+        and name not in in_doubt
+    }
 
 
 def paired_gaps(

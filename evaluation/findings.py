@@ -4,10 +4,10 @@ from typing import Final
 
 import pandas as pd
 
-from evaluation.candidate_sets import CATALOGUE, THIN
+from evaluation.candidate_sets import CATALOGUE
 from evaluation.comparison import Comparison
 from evaluation.evidence import best_model, facts_of, first_split
-from evaluation.headline import cold_headline, headline, opening
+from evaluation.headline import cold_headline, headline, opening, semi_cold_headline
 from evaluation.slices import LISTENERS, POPULARITY
 from evaluation.wording import called, listing, number
 
@@ -47,8 +47,9 @@ def _of_split(comparison: Comparison, split: str, noun: str) -> str:
     kind = facts_of(comparison, split)["kind"]
     if kind == "cold":
         return cold_headline(comparison, split, begin)
-    # Semi-cold items are ranked among themselves, as cold ones are.
-    return headline(comparison, split, THIN if kind == "semi-cold" else CATALOGUE, begin)
+    if kind == "semi-cold":
+        return semi_cold_headline(comparison, split, begin)
+    return headline(comparison, split, CATALOGUE, begin)
 
 
 def _where(comparison: Comparison, split: str, by: str, noun: str) -> str:

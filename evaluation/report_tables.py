@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN
 from evaluation.comparison import Comparison
-from evaluation.evidence import first_split, main_measure
+from evaluation.evidence import deciding_candidates, first_split, main_measure
 from evaluation.metrics import ITEM_AUC, USER_AUC
 from evaluation.resampling import Interval
 from evaluation.tables import Key
@@ -132,7 +132,7 @@ class Tables:
     def deciding(self, split: str) -> str:
         """The candidates that decide: new, or barely known, items among themselves, else all."""
         found = [candidates for name, candidates in self.places() if name == split]
-        own = {"cold": COLD, "semi-cold": THIN}.get(self._kind(split))
+        own = deciding_candidates(self.comparison, split)
         return own if own in found else self.widest(split)
 
     def measured(self, columns: Iterable[Column]) -> list[Column]:

@@ -53,16 +53,21 @@ def train(
     register: Annotated[
         str | None, typer.Option(help="Also log the model to MLflow, registered by this name.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also over a model that took in songs or plays since.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Learn from a data set and save the model."""
     from datasets.folder import load_folder
     from recsys import Recommender
-    from recsys.artifact import check_destination
+    from recsys.replacing import check_place
     from recsys.storage import load_encoder
 
     settings = recommender_config(config, seed, threads, tracking, recipe)
-    check_destination(out)  # now, and not when everything is learned
+    goes = check_place(out, replace=replace)  # now, and not when everything is learned
+    if goes:
+        typer.echo(goes, err=True)
     network = None if encoder is None else load_encoder(encoder)
     recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
     recommender.save(out)

@@ -236,6 +236,77 @@ def test_what_is_given_wins_over_what_is_configured(
     assert not (tmp_path / "model").exists()
 
 
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> list[RecommenderConfig]:
+    """Instead of learning, a run that got so far is interrupted; the configurations of those."""
+    seen: list[RecommenderConfig] = []
+
+    def fit(self: Recommender, *_: object, **__: object) -> None:
+        seen.append(self.config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recommender, "fit", fit)
+    return seen
+
+
+def files_of(model: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in model.rglob("*") if path.is_file()}
+
+
+def test_a_model_that_took_nothing_in_is_replaced_and_it_is_said(
+    call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig]
+) -> None:
+    before = files_of(model)
+    said = call("train", songs, "--out", model, "--no-tracking")
+    assert said == Said(130, "", f"{model}: the model there is replaced\nerror: interrupted\n")
+    assert files_of(model) == before
+    assert len(untrained) == 1
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_what_a_model_took_in_goes_only_where_that_is_asked_for(
+    call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig], rebuilt: bool
+) -> None:
+    recommender = Recommender.load(model)
+    recommender.onboard(songs / "audio" / "nº 4.wav", item_id="new")
+    plays = [("somebody", "new", 1.0), ("user-2", "song-4", 2.0)]
+    recommender.update(pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]))
+    recommender.remove("song-5")
+    if rebuilt:
+        recommender.rebuild()
+    held = "rebuilds: 1" if rebuilt else "onboarded songs: 1, plays: 2, removed songs: 1"
+    before = files_of(model)
+    arguments = ("train", songs, "--out", model, "--no-tracking")
+    error = one_error(call(*arguments), 1)
+    assert error == (
+        f"{model}: the new model would not have what came to this one after its fit ({held}); "
+        "--replace lets it go"
+    )
+    assert untrained == []
+    assert files_of(model) == before
+    said = call(*arguments, "--replace")
+    line = f"{model}: the model there is replaced, with what came to it after its fit ({held})"
+    assert said == Said(130, "", f"{line}\nerror: interrupted\n")
+    assert len(untrained) == 1
+    assert files_of(model) == before
+
+
+def test_a_model_that_cannot_be_read_is_replaced_only_where_that_is_asked_for(
+    call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig]
+) -> None:
+    (path,) = model.glob("g-*/catalog.sqlite")
+    path.unlink()
+    arguments = ("train", songs, "--out", model, "--no-tracking")
+    error = one_error(call(*arguments), 1)
+    assert error == (
+        f"{path}: the song database is missing; what came to the model after its fit is not "
+        "known, --replace lets it go"
+    )
+    said = call(*arguments, "--replace")
+    assert "replaced, with what came to it after its fit (it cannot be read)" in said.err
+    assert len(untrained) == 1
+
+
 # ---------------------------------------------------------------------- recommend, similar, info
 
 
@@ -475,6 +546,8 @@ def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> N
         (["train", "none", "--out", "OUT"], "none"),
         (["train", "SONGS", "--out", "SONGS"], "is not empty and holds no model"),
         (["train", "SONGS", "--out", "SONGS/items.csv"], "items.csv: a model cannot be saved"),
+        (["train", "SONGS", "--out", "/proc/m2"], "/proc/m2: a model cannot be saved there: "),
+        (["train", "SONGS", "--out", "/proc/a/b"], "/proc/a/b: a model cannot be saved there: "),
         (["train", "SONGS", "--out", "OUT", "--threads", "0"], "threads: "),
         (["train", "SONGS", "--out", "OUT", "--seed", "-1"], "seed: "),
         (["train", "SONGS", "--out", "OUT", "--config", "none.json"], "none.json: cannot be read"),
