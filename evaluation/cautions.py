@@ -21,12 +21,11 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
         n_cold = split["cold_items"]
         if too_few_for_lists(comparison, split):
             thin = split["kind"] == "semi-cold"
+            instead = "Ranking the whole catalogue" if thin else "The item-wise AUC"
             found.append(
-                f"Split “{split['name']}” has {ranked_among_themselves(split)}"
-                f" {'semi-cold' if thin else 'cold'} {noun}{' in a fold' if split['folds'] else ''}:"
-                f" a list of {shortest} holds most of them, whoever makes it."
-                f" The {'whole catalogue' if thin else 'item-wise AUC'} takes the place of the"
-                " lists."
+                f"Split “{split['name']}” has {ranked_among_themselves(split)} {split['kind']}"
+                f" {noun}{' in a fold' if split['folds'] else ''}: a list of {shortest} holds"
+                f" most of them, whoever makes it. {instead} takes the place of the lists."
             )
         n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
         if n_tested is not None and n_tested < _FEW_ITEMS:

@@ -116,10 +116,12 @@ def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     Where there are too few thin items for lists, the whole catalogue takes their place.
     """
     candidates, k = deciding_candidates(comparison, split), comparison.ks[0]
+    if candidates == CATALOGUE:
+        return headline(comparison, split, CATALOGUE, f"{begin}, ranked in the whole catalogue")
     text = headline(comparison, split, candidates, begin)
     best = best_model(comparison, split, candidates)
     gap = comparison.gaps("best").get((split, CATALOGUE, best, "ndcg", k))
-    if candidates == CATALOGUE or gap is None or not gap[1].shown:
+    if gap is None or not gap[1].shown:
         return text
     figures = comparison.figures()
     own, other = (
@@ -143,7 +145,8 @@ def _behind(comparison: Comparison, split: str, candidates: str) -> str:
         own = number(figures[split, candidates, name, "ndcg", k].mean)
         exact = f" (nDCG@{k} {own}, corrected {p_value(gap.p_corrected)})"
     else:
-        exact = f" (corrected p at most {max(gap.p_corrected for gap in worse.values()):.2g})"
+        largest = max(gap.p_corrected for gap in worse.values())
+        exact = f" (largest corrected {p_value(largest)})"
     names = list(worse)
     return (
         f"; {listing(names)} {are(names)} shown to be worse than {called(comparison.baseline)}"

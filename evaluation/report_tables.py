@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED, THIN
+from evaluation.candidate_sets import CATALOGUE, COLD, PLAYED
 from evaluation.comparison import Comparison
 from evaluation.evidence import deciding_candidates, first_split, main_measure
 from evaluation.metrics import ITEM_AUC, USER_AUC

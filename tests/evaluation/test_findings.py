@@ -11,6 +11,7 @@ from datasets.music import MusicDataset
 from evaluation.baselines import Popularity, Random
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import cautions, findings, summarise
+from evaluation.report_tables import Tables
 from evaluation.splits_cold import cold_split, semi_cold_split
 from evaluation.splits_time import time_split
 from evaluation.splits_users import cold_user_split
@@ -76,6 +77,98 @@ def test_the_best_is_among_the_semi_cold_songs(everything: Comparison) -> None:
     figures = everything.figures()
     split = next(facts["name"] for facts in everything.splits if facts["kind"] == "semi-cold")
     assert f"nDCG@5 {figures[split, 'thin', 'content', 'ndcg', 5].mean:.3f}" in semi_cold
+
+
+def test_few_semi_cold_songs_are_ranked_in_the_whole_catalogue() -> None:
+    dataset, embeddings = world("informative", 0)
+    split = semi_cold_split(dataset, 1, 0.1, among=set(dataset.interactions["item_id"]))
+    n_thin = len(split.thin_items)
+    models = {"content": lambda: Content(embeddings), "random": Random}
+    for k, few in ((n_thin // 2 - 1, False), (-(-n_thin // 2), True)):
+        result = compare(models, dataset, [split], ks=(k,), n_bootstrap=200, baseline="random")
+        (text,) = summarise(result)
+        ranked = "catalogue" if few else "thin"
+        own = result.figures()[split.name, ranked, "content", "ndcg", k].mean
+        assert f"nDCG@{k} {own:.3f}" in text
+        assert (", ranked in the whole catalogue, content" in text) == few
+        lists = f"has {n_thin} semi-cold songs: a list of {k} holds most of them, whoever makes it."
+        assert any(lists in caution for caution in cautions(result)) == few
+        tables = Tables(result, "songs")
+        assert tables.deciding(split.name) == ranked
+        assert tables.leading().candidates == ranked
+
+
+class Either:
+    """Content where it is asked for certain items, and luck where for any; or the reverse."""
+
+    def __init__(self, embeddings: pd.DataFrame, among_some: bool) -> None:
+        self.models = (Random(), Content(embeddings))
+        self.among_some = among_some
+
+    def fit(self, dataset: MusicDataset) -> None:
+        for model in self.models:
+            model.fit(dataset)
+
+    def recommend_many(self, user_ids, k, *, only=None, **filters) -> pd.DataFrame:
+        model = self.models[(only is not None) == self.among_some]
+        return model.recommend_many(user_ids, k, only=only, **filters)
+
+
+def test_the_best_among_semi_cold_songs_may_be_worse_among_all() -> None:
+    dataset, embeddings = world("informative", 0)
+    split = semi_cold_split(dataset, 1, 0.4, among=set(dataset.interactions["item_id"]))
+    models = {
+        "some": lambda: Either(embeddings, True),
+        "all": lambda: Either(embeddings, False),
+    }
+    result = compare(models, dataset, [split], ks=(3,), n_bootstrap=200, baseline="all")
+    figures = result.figures()
+    own, other = (figures[split.name, "catalogue", m, "ndcg", 3].mean for m in ("some", "all"))
+    (text,) = summarise(result)
+    assert text.startswith("On songs of which hardly a play is known, some finds ")
+    assert (
+        ". That is among themselves: in the whole catalogue some is shown to be worse than all"
+        f" (nDCG@3 {own:.3f}, against {other:.3f}, corrected p < 0.001)."
+    ) in text
+
+
+def test_models_that_are_worse_than_the_baseline_are_named() -> None:
+    dataset, embeddings = world("informative", 0)
+    splits = [cold_user_split(dataset, 0.5), warm_split(dataset)]
+    models = {"content": lambda: Mixed(embeddings), "odd": Random, "popularity": Popularity}
+    result = compare(models, dataset, splits, ks=(5,), n_bootstrap=200, baseline="content")
+    (text,) = summarise(result)
+    own = result.figures()["warm", "catalogue", "odd", "ndcg", 5].mean
+    assert "no model is shown to beat content (nDCG@5 " in text
+    assert text.endswith(
+        "; odd and popularity are shown to be worse than content (largest corrected p < 0.001)."
+    )
+    del models["popularity"]
+    result = compare(models, dataset, splits, ks=(5,), n_bootstrap=200, baseline="content")
+    (text,) = summarise(result)
+    assert text.endswith(
+        f"; odd is shown to be worse than content (nDCG@5 {own:.3f}, corrected p < 0.001)."
+    )
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_one_model_alone_beats_nobody(control: bool) -> None:
+    dataset, embeddings = world("informative", 0)
+    everywhere = set(dataset.interactions["item_id"])
+    splits = [
+        warm_split(dataset),
+        cold_split(dataset, 0.4, among=everywhere),
+        cold_split(dataset, 0.1, among=everywhere, name="few"),
+    ]
+    models = {"content": lambda: Content(embeddings)} | ({"random": Random} if control else {})
+    given = {"random": ""} if control else {}
+    result = compare(models, dataset, splits, ks=(5,), n_bootstrap=200, controls=given)
+    cold, _, warm = summarise(result)
+    for text in (cold, warm, findings(result)[0]):
+        assert text.endswith("; no other model was measured.")
+        assert "beat" not in text
+        assert "better than every other" not in text
+    assert warm.startswith("On songs people play, content has nDCG@5 0.")
 
 
 def test_slices_of_the_warm_split_are_spoken_of(everything: Comparison) -> None:
