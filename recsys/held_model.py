@@ -51,12 +51,15 @@ class HeldModel:
     def info(self) -> dict[str, Any]:
         """Facts about the model: data set, items, blend weights, network, times, versions.
 
+        ``dataset`` and ``items`` are those of the fit (``items`` after a rebuild those it had
+        then); ``now`` counts what there is: users, items, with_listeners, with_embedding.
         ``index``: how it is searched: the method ("exact", "pruned" or "annoy"), its settings,
         and, where it is not exact, the recall measured with them on so many users' queries.
         """
         library = self._fitted()
         return {
             **library.state.info,
+            "now": library.counts(),
             "onboarded": library.n_onboarded,
             "index": dict(library.index_info),
         }

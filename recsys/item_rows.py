@@ -135,14 +135,19 @@ class ItemRows:
     def embeddings(self, rows: Rows) -> tuple[Floats, NDArray[np.bool_]]:
         """Embeddings [len(rows), e], and which of them are there."""
         n = len(self.state.items)
-        fitted = np.where(rows < n, rows, 0)
-        vectors, known = self.state.embeddings[fitted], self.state.has_embedding[fitted]
-        vectors, known = np.array(vectors), np.array(known)
+        vectors = np.array(self.state.embeddings[np.where(rows < n, rows, 0)])
         for position in np.flatnonzero(rows >= n):
             embedding = self._late[rows[position] - n].embedding
-            known[position] = embedding is not None
             vectors[position] = 0 if embedding is None else embedding
-        return vectors, known
+        return vectors, self.has_embedding(rows)
+
+    def has_embedding(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of these rows have an embedding, [len(rows)]."""
+        n = len(self.state.items)
+        known = np.array(self.state.has_embedding[np.where(rows < n, rows, 0)])
+        for position in np.flatnonzero(rows >= n):
+            known[position] = self._late[rows[position] - n].embedding is not None
+        return known
 
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
         """Items by their texts and embeddings. Raises UnknownItemError."""

@@ -72,6 +72,17 @@ class Listeners(ItemRows):
             return self.state.user_ids
         return np.array([*self.state.user_ids, *self._users[0]], object)
 
+    def counts(self) -> dict[str, int]:
+        """How many users and items there are by now, what came since the fit included: ``users``
+        who have played something, ``items``, of them ``with_listeners`` and ``with_embedding``."""
+        rows = np.setdiff1d(np.arange(len(self.searcher)), self.retired)
+        return {
+            "users": len(self.user_ids),
+            "items": len(rows),
+            "with_listeners": int((self.listeners[rows] > 0).sum()),
+            "with_embedding": int(self.has_embedding(rows).sum()),
+        }
+
     def seen(self, user_row: int) -> Rows:
         """Rows of the items that a user has played."""
         return self.history(user_row)[0]

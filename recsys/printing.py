@@ -56,10 +56,10 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(info, indent=1, ensure_ascii=False))
         return
-    dataset, items, blend = info["dataset"], info["items"], info["blend"]
+    now, blend = info["now"], info["blend"]
     typer.echo(
-        f"{dataset['n_users']:,} users, {items['warm'] + items['cold']:,} items "
-        f"({items['warm']:,} with listeners, {items['with_embedding']:,} heard, "
+        f"{now['users']:,} users, {now['items']:,} items "
+        f"({now['with_listeners']:,} with listeners, {now['with_embedding']:,} heard, "
         f"{info['onboarded']:,} onboarded since)"
     )
     for kind in ("warm", "cold"):

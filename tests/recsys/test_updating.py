@@ -391,12 +391,19 @@ def test_commands(model, tmp_path: Path):
     assert "1 users (0 new) of 2 items (0 for the first time)" in again.stdout
     assert runner.invoke(app, ["remove", folder, "item-2"]).exit_code == 0
     before = Recommender.load(folder)
+
+    def first_line() -> str:
+        return runner.invoke(app, ["info", folder]).stdout.splitlines()[0]
+
+    # One more user; one item, which people had played, is gone, and one that nobody had is played.
+    warm, heard = (model.info["items"][kind] for kind in ("warm", "with_embedding"))
+    now = f"121 users, {len(IDS) - 1} items ({warm} with listeners, {heard - 1} heard, 0 onboarded"
+    assert first_line() == f"{now} since)"
     assert runner.invoke(app, ["rebuild", folder]).exit_code == 0
+    assert first_line() == f"{now} since)"
     after = Recommender.load(folder)
     same(lists(before, ["user-1", "new-a"]), lists(after, ["user-1", "new-a"]))
     assert "new-a" in after._library.state.user_ids
-    said = runner.invoke(app, ["info", folder]).stdout
-    assert f" users, {len(IDS) - 1} items (" in said
     plays.write_text("user_id,item_id,weight\nnew-a,item-1,x\n")
     failed = runner.invoke(app, ["update", folder, str(plays)])
     assert isinstance(failed.exception, DataError)
