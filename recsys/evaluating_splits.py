@@ -42,6 +42,8 @@ class SplitKind:
     """What a number behind a colon says; "" where none can stand there."""
     in_folds: bool = False
     """Whether folds can take its place."""
+    least: int = 1
+    """The smallest number that can stand behind a colon."""
 
 
 def _warm(wish: _Wish) -> list[Split]:
@@ -112,7 +114,7 @@ KINDS = {
     "time": SplitKind("what is played after a moment, in N windows", _time, "N", in_folds=True),
     "last": SplitKind("the last N items of every user, 1 by default", _last, "N"),
     "users": SplitKind("a share of the items of some users, all in turn", _users, in_folds=True),
-    "cold-users": SplitKind("users who come after training, with N items", _cold_users, "N"),
+    "cold-users": SplitKind("users who come after training, with N items", _cold_users, "N", least=0),
 }
 """Every split that can be named, and what is tested in it."""
 
@@ -166,6 +168,10 @@ def _parse(text: str) -> tuple[SplitKind, str, int | None]:
     kind = KINDS.get(name)
     if kind is None:
         raise InvalidArgumentError(f"no split {name!r}; there are: {', '.join(KINDS)}")
+    if colon and kind.number and number.isdecimal() and int(number) < kind.least:
+        raise InvalidArgumentError(
+            f"split {text!r}: the number behind {name} must be at least {kind.least}"
+        )
     if colon and not (kind.number and number.isdecimal()):
         raise InvalidArgumentError(
             f"split {text!r}: a whole number can follow the colon, as in {name}:2"

@@ -59,6 +59,8 @@ def test_a_number_behind_a_colon(heard: MusicDataset) -> None:
     assert set(kept[list(thin.thin_items)]) == {3}
     (last,) = made(heard, "last:2")
     assert heard.interactions.iloc[last.test_rows]["user_id"].value_counts().max() == 2
+    (none,) = made(heard, "cold-users:0")
+    assert (none.name, len(none.given_rows)) == ("cold-users 0", 0)
     (given,) = made(heard, "cold-users:4")
     assert set(heard.interactions.iloc[given.given_rows]["user_id"].value_counts()) == {4}
     assert [split.group for split in made(heard, "time:3")] == ["time 3"] * 3
@@ -87,6 +89,9 @@ def test_what_cannot_be_made_is_said(deaf: MusicDataset) -> None:
         (["warm:2"], "no number can follow 'warm'"),
         (["last:two"], "a whole number can follow the colon, as in last:2"),
         (["last:"], "a whole number"),
+        (["last:0"], "split 'last:0': the number behind last must be at least 1"),
+        (["time:0"], "the number behind time must be at least 1"),
+        (["warm", "semi-cold:0"], "the number behind semi-cold must be at least 1"),
         (["warm", "warm"], "named twice: warm, warm"),
     ],
 )
@@ -127,6 +132,7 @@ def test_folds_samples_and_the_curve_reach_the_report(deaf: MusicDataset, tmp_pa
         ({"models": ["popular", "popularity"]}, "named twice: popular, popularity"),
         ({"splits": ["warm", "frosty"]}, "no split 'frosty'"),
         ({"splits": []}, "no split is named"),
+        ({"splits": ["warm", "last:0"]}, "must be at least 1"),
         ({"fraction": 1.0}, "fraction must lie between 0 and 1"),
         ({"folds": 0}, "folds must be a whole number of at least 1"),
         ({"genre_folds": 1}, "genre_folds must be a whole number of at least 2"),
