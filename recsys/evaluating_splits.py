@@ -114,7 +114,9 @@ KINDS = {
     "time": SplitKind("what is played after a moment, in N windows", _time, "N", in_folds=True),
     "last": SplitKind("the last N items of every user, 1 by default", _last, "N"),
     "users": SplitKind("a share of the items of some users, all in turn", _users, in_folds=True),
-    "cold-users": SplitKind("users who come after training, with N items", _cold_users, "N", least=0),
+    "cold-users": SplitKind(
+        "users who come after training, with N items", _cold_users, "N", least=0
+    ),
 }
 """Every split that can be named, and what is tested in it."""
 
