@@ -16,7 +16,7 @@ from evaluation.report_charts import (
     learning,
     trade_offs,
 )
-from evaluation.report_differences import controls, differences
+from evaluation.report_differences import controls, correction, differences
 from evaluation.report_examples import examples
 from evaluation.report_facts import (
     DEFINITIONS,
@@ -76,6 +76,7 @@ def content(
     parts: dict[str, Any] = {
         "warm_cold": _with_charts(known_against_new(tables), table=tables.warm_and_cold()),
         "controls": controls(tables),
+        "controls_correction": correction(tables),
         "slices": slices(tables, comparison.slices),
         "beyond": _with_charts(trade_offs(tables), tables=tables.beyond()),
         "curve": None,

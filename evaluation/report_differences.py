@@ -49,6 +49,16 @@ def controls(tables: Tables) -> list[dict[str, Any]]:
     ]
 
 
+def correction(tables: Tables) -> str:
+    """For how many comparisons the p-values of a table of controls are corrected, in a sentence."""
+    n = len(tables.comparison.controls)
+    comparisons = "1 comparison" if n == 1 else f"{n} comparisons"
+    return (
+        f"p is corrected for the {comparisons} of a table (Holm), and among the differences for all"
+        " models held against the same one: the same pair may have another p there."
+    )
+
+
 def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
     comparison = tables.comparison
     exposed = []

@@ -21,7 +21,7 @@ def markdown(shown: Mapping[str, Any], pictures: str) -> str:
         "results": _results(shown),
         "glance": _plots(shown["glance"], pictures),
         "warm-cold": _with_plots(shown["warm_cold"], pictures),
-        "controls": _controls(shown["controls"]),
+        "controls": _controls(shown),
         "differences": _differences(shown),
         "slices": _slices(shown["slices"]),
         "beyond": _with_plots(shown["beyond"], pictures),
@@ -111,10 +111,10 @@ def _titled(tables: Iterable[Mapping[str, Any]]) -> Lines:
     return lines
 
 
-def _controls(tables: Sequence[Mapping[str, Any]]) -> Lines:
-    lines: Lines = []
+def _controls(shown: Mapping[str, Any]) -> Lines:
+    lines: Lines = [shown["controls_correction"], ""]
     names = ("control", "its figure", "exposes", "model less control", "corrected", "so")
-    for shown in tables:
+    for part in shown["controls"]:
         rows = [
             [
                 escaped(row["control"]),
@@ -124,9 +124,9 @@ def _controls(tables: Sequence[Mapping[str, Any]]) -> Lines:
                 row["gap"]["p"],
                 escaped(row["sentence"]),
             ]
-            for row in shown["rows"]
+            for row in part["rows"]
         ]
-        lines += [f"### {escaped(shown['title'])}", "", *table(names, rows, text=1), ""]
+        lines += [f"### {escaped(part['title'])}", "", *table(names, rows, text=1), ""]
     return lines
 
 

@@ -11,17 +11,19 @@ from report_reading import CHROMIUM, Page, in_browser, printed
 from datasets.errors import InvalidArgumentError
 from evaluation.baselines import Popularity, PopularityOracle, Random
 from evaluation.comparison import compare
+from evaluation.evidence import paired_gaps
 from evaluation.figures import Point
 from evaluation.figures_plane import best_compromises, plane_plot
 from evaluation.report import report_files, write_report
 from evaluation.report_charts import embedding_map
 from evaluation.report_content import SECTIONS
-from evaluation.report_differences import controls
+from evaluation.report_differences import controls, correction
 from evaluation.report_tables import Tables
 from evaluation.resampling import Interval
 from evaluation.splits_cold import cold_folds, semi_cold_split
 from evaluation.splits_users import cold_user_split
 from evaluation.splits_warm import warm_split
+from evaluation.wording import p_value
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,36 @@ def test_controls_say_what_follows(comparison, text):
     assert gap.high < 0
     figure = f"{gap.mean:+.3f} {gap.low:+.3f} to {gap.high:+.3f}".replace("-", "−")
     assert f"{figure} does better, so lists show what is popular p " in text
+
+
+def test_controls_say_for_how_many_comparisons_p_is_corrected(text, written):
+    said = (
+        "p is corrected for the 1 comparison of a table (Holm), and among the differences for all"
+        " models held against the same one: the same pair may have another p there."
+    )
+    assert said in text
+    assert said in written.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_two_corrections_are_told_apart_and_true(tastes):
+    dataset, _ = tastes
+    result = compare(
+        {"popularity": Popularity, "random": Random, "other": lambda: Random(seed=1)},
+        dataset,
+        [warm_split(dataset)],
+        ks=(5,),
+        controls={"random": "", "other": ""},
+        n_bootstrap=200,
+    )
+    tables = Tables(result, "songs")
+    assert correction(tables).startswith("p is corrected for the 2 comparisons of a table (Holm)")
+    (table,) = controls(tables)
+    pairs = [
+        tuple(("warm", "catalogue", name, "ndcg", 5) for name in ("popularity", control))
+        for control in ("random", "other")
+    ]
+    expected = [p_value(gap.p_corrected) for gap in paired_gaps(result, pairs)]
+    assert [row["gap"]["p"] for row in table["rows"]] == expected
 
 
 def test_a_control_made_of_a_model_is_held_against_it(tastes):
