@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.splits import Split
@@ -135,19 +136,22 @@ def named_splits(
     folds: of those that can be had in folds; 1 for single splits. among: the items that may be held
     out, by default those with a recording. Raises InvalidArgumentError for a
     name that is not in :data:`KINDS`, one that is given twice, or a number where none can be, and
-    EvaluationError where no split can be made of this data.
+    EvaluationError where nobody has played anything or no split can be made of this data.
     """
     all_alike = _Wish(dataset, "", None, fraction, folds, seed, among)
-    splits, remarks = [], []
-    for kind, label, number in _parsed(names):
+    parsed = _parsed(names)
+    if not (dataset.interactions[WEIGHT] > 0).any():
+        raise EvaluationError("nobody has played anything: there is nothing to hold out and test")
+    splits, reasons = [], []
+    for kind, label, number in parsed:
         wish = replace(all_alike, name=label, number=number)
         try:
             splits.extend(kind.make(wish))
         except EvaluationError as error:
-            remarks.append(f"Not measured: {error}")
+            reasons.append(f"split “{label}”: {error}")
     if not splits:
-        raise EvaluationError(" ".join(remarks))
-    return splits, remarks
+        raise EvaluationError(f"nothing can be measured: {'; '.join(reasons)}")
+    return splits, [f"Not measured: {reason}" for reason in reasons]
 
 
 def check_split_names(names: Sequence[str]) -> None:

@@ -77,9 +77,25 @@ def test_what_cannot_be_made_is_said(deaf: MusicDataset) -> None:
     splits, remarks = named_splits(deaf, ["time", "warm"], fraction=0.2, folds=1, seed=0)
     assert [split.name for split in splits] == ["warm"]
     assert len(remarks) == 1
-    assert remarks[0].startswith("Not measured: ")
-    with pytest.raises(EvaluationError, match="Not measured"):
-        named_splits(deaf, ["time"], fraction=0.2, folds=1, seed=0)
+    assert remarks[0].startswith("Not measured: split “time”: the interactions have no times")
+    with pytest.raises(EvaluationError) as raised:
+        named_splits(deaf, ["time", "cold"], fraction=0.2, folds=1, seed=0)
+    assert str(raised.value) == (
+        "nothing can be measured: split “time”: the interactions have no times: a split by time"
+        " needs the column 'timestamp'; split “cold”: a cold split needs at least two artists with"
+        " a recording that somebody has listened to; there are 0"
+    )
+
+
+@pytest.mark.parametrize("rows", ["none", "of weight 0"])
+def test_songs_that_nobody_has_played_are_one_error_and_leave_nothing(
+    heard: MusicDataset, tmp_path: Path, rows: str
+) -> None:
+    plays = heard.interactions.iloc[:0] if rows == "none" else heard.interactions.assign(weight=0.0)
+    dataset = MusicDataset(heard.items, heard.audio, plays, heard.root)
+    with pytest.raises(EvaluationError, match="nobody has played anything"):
+        evaluated(dataset, tmp_path / "new", splits=["warm", "cold"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
