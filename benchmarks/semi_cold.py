@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from cold_start import ImageHearing, _windows
+from cold_start import ImageHearing, _heard
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
@@ -94,10 +94,11 @@ def _real(folder: Path) -> Material:
     dataset = load_folder(folder / "real-mini")
     dataset = MusicDataset.from_checked(dataset.items, no_audio(), dataset.interactions, None)
     clips = pd.read_csv(folder / "gtzan-logmel" / "clips.csv").fillna({"item_id": ""})
-    images = _windows(np.load(folder / "gtzan-logmel" / "logmel.npz")["logmel"])
+    images = np.load(folder / "gtzan-logmel" / "logmel.npz")["logmel"]
 
     def embed(held: set[str], config: RecommenderConfig) -> pd.DataFrame:
-        return ImageHearing(clips, images, held, config.network).embeddings(dataset)
+        heard = _heard(clips, images, held, config.network, None)
+        return ImageHearing(clips, heard).embeddings(dataset)
 
     return Material(dataset, sorted(set(clips.item_id) - {""}), embed)
 
