@@ -1,10 +1,11 @@
 """Writing files so that a reader sees the old content or the new, never half of either."""
 
+import errno
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -14,21 +15,66 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     On any error, interruption included, the temporary file is removed and ``path`` is as before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    with folder_of(path):
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            sync_file(temporary)
+            # mkstemp makes files private to their owner; give them what `open` would have.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_of(path: Path) -> Iterator[None]:
+    """Make the folders above a file that are not there yet.
+
+    On any error, interruption included, those of them that are empty are removed again.
+    """
+    missing = _missing_above(path)
     try:
-        yield temporary
-        sync_file(temporary)
-        # mkstemp makes files private to their owner; give them what `open` would have.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        sync_directory(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        _remove_empty(missing)
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError where no file can be written at ``path``; nothing is left behind."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder")
+    missing = _missing_above(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove_empty(missing)
+
+
+def _missing_above(path: Path) -> list[Path]:
+    return [folder for folder in path.absolute().parents if not folder.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # what was never made, or holds something by now
+            folder.rmdir()
+
+
+def is_open(path: Path, descriptor: int) -> bool:
+    """Whether the file at ``path`` is the one that a descriptor has open, and no newer one."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

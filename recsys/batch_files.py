@@ -8,10 +8,9 @@ recs.parquet              the file; it is there only when it is whole
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
-from datasets.files import atomic_write, file_digest, write_text
+from datasets.files import atomic_write, file_digest, folder_of, is_open, write_text
 from embedding.progress import progress_bar
 from recsys.batches import FALLBACK_USERS, batches_of, lists_of
 from recsys.filters import Filters
@@ -74,7 +73,7 @@ def write_lists(
     batches = batches_of(library, None if users is None else _lines(users), batch_size)
     folder = out.parent / f".{out.name}.parts"
     try:
-        with _held(folder):
+        with folder_of(out), _held(folder):
             done = _take_up(folder, plan)
             resumed = min(len(done) * batch_size, total)
             parts = list(done)
@@ -92,8 +91,6 @@ def write_lists(
 
 
 def _check_place(out: Path) -> None:
-    if not out.parent.is_dir():
-        raise InvalidArgumentError(f"{out}: the folder {out.parent} is not there")
     if out.is_dir():
         raise InvalidArgumentError(f"{out}: is a folder; name a file")
     if out.suffix != ".parquet":
@@ -122,7 +119,7 @@ def _plan(
 def _held(folder: Path) -> Iterator[None]:
     """Hold the folder of parts against other runs.
 
-    Raises ArtifactError while another one holds it.
+    A folder without parts is removed at the end. Raises ArtifactError while another one holds it.
     """
     while True:
         folder.mkdir(exist_ok=True)
@@ -131,17 +128,15 @@ def _held(folder: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ArtifactError(f"{folder}: another run writes this file") from None
-            if not _is_open(folder / _LOCK, lock.fileno()):
+            if not is_open(folder / _LOCK, lock.fileno()):
                 continue  # the run that held it has just finished and removed the folder
-            yield
+            try:
+                yield
+            finally:
+                with suppress(FileNotFoundError):  # it is gone where the file is whole
+                    if {path.name for path in folder.iterdir()} <= {_LOCK, _PLAN}:
+                        shutil.rmtree(folder)  # nothing to go on with
             return
-
-
-def _is_open(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _take_up(folder: Path, plan: dict[str, Any]) -> list[Path]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.errors import InvalidArgumentError
+from datasets.errors import ColdtuneError, InvalidArgumentError
+from datasets.files import check_writable, folder_of, is_open
 
 if TYPE_CHECKING:
     import optuna
@@ -37,6 +38,8 @@ def study(
     to the next, {what it is in words: digest}. pruning_after: whole trials before the first is cut
     short.
 
+    A file that was made here is removed again where an error of ours comes before a trial ended.
+
     Raises InvalidArgumentError where the file is in use, is no study or one about something else.
     """
     import optuna
@@ -50,6 +53,7 @@ def study(
             return
         with _held(path):
             _check_file(path)
+            begun, empty = not path.exists(), False
             try:
                 storage = optuna.storages.RDBStorage(
                     "sqlite://", engine_kwargs={"creator": lambda: _connect(path)}
@@ -75,8 +79,13 @@ def study(
                         " give this one a file of its own"
                     )
                 yield found
+            except ColdtuneError:
+                empty = begun and not finished(found)
+                raise
             finally:
                 storage.engine.dispose()
+                if empty:
+                    path.unlink(missing_ok=True)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
@@ -124,17 +133,24 @@ def _experimental() -> type[Warning]:
 def _held(path: Path) -> Iterator[None]:
     """Hold a study against other processes, which would take its running trial for a dead one."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the file: SQLite has locks of its own on that.
-        lock = path.with_name(f".{path.name}.lock").open("a")
+        check_writable(path)
     except OSError as error:
         raise InvalidArgumentError(f"{path}: cannot be written: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidArgumentError(f"{path}: another search is using it") from None
-        yield
+    # Beside the file: SQLite has locks of its own on that.
+    beside = path.with_name(f".{path.name}.lock")
+    while True:
+        with folder_of(path), beside.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidArgumentError(f"{path}: another search is using it") from None
+            if not is_open(beside, lock.fileno()):
+                continue  # the search that held it has just ended and removed it
+            try:
+                yield
+            finally:
+                beside.unlink(missing_ok=True)
+            return
 
 
 def _check_file(path: Path) -> None:

@@ -82,9 +82,22 @@ def recommender_config(
     from embedding.config import EncoderConfig
     from recsys.config import RecommenderConfig
 
-    values = {} if path is None else read_object(path)
     given = {"seed": seed, "threads": threads, "tracking": tracking}
-    values |= {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    for (
+        name,
+        value,
+    ) in given.items():  # by themselves: what is wrong here, no file has to answer for
+        try:
+            RecommenderConfig.from_json({name: value})
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(
+                f"--{name}: {str(error).rpartition(f'{name}: ')[2]}"
+            ) from None
+    if recipe is not None:
+        EncoderConfig.recipe(recipe)  # type: ignore[arg-type]
+    values = {} if path is None else read_object(path)
+    values |= given
     try:
         if recipe is not None:
             own = values.get("encoder", {})

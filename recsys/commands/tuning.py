@@ -57,7 +57,7 @@ def tune(
     as_json: JsonFlag = False,
 ) -> None:
     """Search for better settings, and test them on plays and songs the search has not seen."""
-    from datasets.files import write_text
+    from datasets.files import check_writable, write_text
     from datasets.folder import load_folder
     from evaluation import write_report
     from recsys.search import search
@@ -67,8 +67,12 @@ def tune(
         trials=trials, timeout=timeout, cold_weight=cold_weight, k=k, folds=folds,
         fraction=fraction, network=network, texts=texts,
     )  # fmt: skip
-    if out.is_dir():
-        raise InvalidArgumentError(f"{out}: is a folder; --out is a JSON file")
+    for path in (out, report):
+        try:
+            if path is not None:
+                check_writable(path)  # now, and not when everything is found
+        except OSError as error:
+            raise InvalidArgumentError(f"{path}: cannot be written: {error.strerror}") from None
     if report is not None and report.suffix.lower() != ".html":
         raise InvalidArgumentError(f"--report must end in .html, not {report}")
     start = recommender_config(config, seed, threads, tracking, recipe)

@@ -1,5 +1,6 @@
 """Lists in batches: the same as in one go, and a Parquet file that a kill only delays."""
 
+import errno
 import itertools
 import os
 import signal
@@ -16,7 +17,7 @@ from material import ALL_USERS
 from typer.testing import CliRunner
 
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError, UnknownItemError
-from recsys import Recommender
+from recsys import Recommender, batch_files
 from recsys.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,7 +226,8 @@ def test_places_and_files_that_cannot_be(loaded, tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"\xff\xfe\xff")
     good = tmp_path / "recs.parquet"
     for out, users, error, words in (
-        (tmp_path / "no" / "recs.parquet", None, InvalidArgumentError, "not there"),
+        (tmp_path / "empty.txt" / "recs.parquet", None, ArtifactError, "cannot be written"),
+        (tmp_path / "no" / "recs.parquet", tmp_path / "none.txt", DataError, "none.txt"),
         (tmp_path, None, InvalidArgumentError, "folder"),
         (tmp_path / "recs.csv", None, InvalidArgumentError, r"recs\.csv: must end in \.parquet"),
         (good, tmp_path / "none.txt", DataError, "none.txt"),
@@ -235,6 +237,21 @@ def test_places_and_files_that_cannot_be(loaded, tmp_path):
         with pytest.raises(error, match=words):
             loaded.write_recommendations(out, users)
     assert {path.name for path in tmp_path.iterdir()} == {"empty.txt", "latin.txt"}
+
+
+def test_folders_are_made_and_taken_away_where_it_fails(loaded, tmp_path, monkeypatch):
+    out = tmp_path / "a" / "b" / "recs.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_files, "_take_up", full)
+        with pytest.raises(ArtifactError, match="No space left"):
+            loaded.write_recommendations(out, k=3)
+    assert not out.parent.parent.exists()
+    assert loaded.write_recommendations(out, k=3).rows > 0
+    assert [path.name for path in out.parent.iterdir()] == ["recs.parquet"]
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_killed_command_goes_on(model, tmp_path):

@@ -614,6 +614,17 @@ def test_a_configuration_that_cannot_be_used(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("content", ["{}", '{"seed": 3}'])
+@pytest.mark.parametrize(("option", "value"), [("--seed", "-1"), ("--threads", "0")])
+def test_a_file_does_not_answer_for_an_option(
+    call: Call, songs: Path, tmp_path: Path, content: str, option: str, value: str
+) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(content)
+    arguments = ("train", songs, "--out", tmp_path / "out", "--config", path, option, value)
+    assert one_error(call(*arguments), 1).startswith(f"{option}: Input should be greater")
+
+
 def test_a_damaged_model(call: Call, model: Path) -> None:
     (path,) = model.glob("g-*/item_vectors.npy")
     path.write_bytes(path.read_bytes()[:-1])

@@ -724,8 +724,34 @@ def test_files_that_are_no_study(tastes: Tastes, tmp_path: Path) -> None:
     before = other.read_bytes()
     refused(other, "other.db: is a database of something else; nothing was written")
     assert other.read_bytes() == before
-    refused(tmp_path, "cannot be used as a study")
+    refused(tmp_path, "cannot be written: is a folder")
     refused(other / "below.db", "below.db: cannot be written")
+    assert {path.name for path in tmp_path.iterdir()} == {"garbage.db", "other.db"}
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}*"))
+
+
+def test_nothing_is_left_of_a_search_that_could_not_begin(
+    tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, embeddings = tastes
+    path = tmp_path / "a" / "b" / "s.db"
+
+    def none(*_: Any) -> float:
+        raise DataError("nothing can be learned")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "measure", none)
+        with pytest.raises(DataError, match="nothing can be learned"):
+            search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Stage, "measure", lambda *_: 0.5)
+    search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
+    assert [file.name for file in path.parent.iterdir()] == ["s.db"]  # and no lock
+    # Trials that ended are kept, whatever comes after them.
+    monkeypatch.setattr("recsys.search.trial_table", none)
+    with pytest.raises(DataError):
+        search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
+    assert finished_in(path) == 1
 
 
 def test_one_search_at_a_time(tastes: Tastes, tmp_path: Path) -> None:
@@ -828,7 +854,16 @@ def test_the_command_writes_settings_that_train_takes(
     document = json.loads(again.stdout)
     assert RecommenderConfig.from_json(document["best"]) == best
     assert len(document["trials"]) == 3
-    with pytest.raises(InvalidArgumentError, match="is a folder"):
-        CliRunner().invoke(
-            app, ["tune", str(tmp_path / "data"), "--out", str(tmp_path)], catch_exceptions=False
-        )
+    before = sorted(tmp_path.rglob("*"))
+    for wrong, why in (
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(out / "best.json")], r"best\.json/best\.json: cannot be written"),
+        (["--out", "/proc/none/best.json"], "/proc/none/best.json: cannot be written"),
+        (["--out", str(out), "--report", "/proc/none/r.html"], "r.html: cannot be written"),
+        (["--out", str(tmp_path / "new" / "best.json"), "--folds", "0"], "folds"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=why):
+            CliRunner().invoke(
+                app, ["tune", str(tmp_path / "data"), *wrong], catch_exceptions=False
+            )
+    assert sorted(tmp_path.rglob("*")) == before
