@@ -1,10 +1,15 @@
-"""Checks of the plain arguments of an evaluation, made before anything is read or learned."""
+"""Checks of the arguments of an evaluation, made before anything is read or learned."""
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
+from datasets.music import MusicDataset
 
 
 def is_whole(value: Any, least: int) -> bool:
@@ -19,6 +24,12 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise InvalidArgumentError(
             f"{name} must be a whole number of at least {least}, not {value!r}"
         )
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Random numbers of a seed; InvalidArgumentError unless it is a whole number of at least 0."""
+    check_whole("seed", seed, 0)
+    return np.random.default_rng(int(seed))
 
 
 def check_fraction(fraction: Any) -> None:
@@ -44,3 +55,49 @@ def check_sampled(sampled: Any) -> None:
     """Raise InvalidArgumentError unless ``sampled`` is None or a number of items, at least 1."""
     if sampled is not None:
         check_whole("sampled", sampled, 1)
+
+
+def check_confidence(confidence: Any) -> None:
+    """Raise InvalidArgumentError unless ``confidence`` is a number between 0 and 1, exclusive."""
+    if not isinstance(confidence, numbers.Real) or not 0 < float(confidence) < 1:
+        raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence!r}")
+
+
+def check_models(models: Mapping[str, Any], controls: Iterable[str], baseline: str) -> None:
+    """Raise InvalidArgumentError unless the models are factories, and the others among them."""
+    for name, factory in models.items():
+        if not callable(factory):
+            raise InvalidArgumentError(
+                f"model {name!r} must be something that makes a fresh model when it is called, such"
+                f" as a class or a lambda, and not {_a(factory)} itself"
+            )
+    for what, name in [*(("control", control) for control in controls), ("baseline", baseline)]:
+        if name not in models:
+            raise InvalidArgumentError(f"the {what} {name!r} is not among the models")
+    if set(models) <= set(controls):
+        raise InvalidArgumentError("every model is a control; there is nothing to compare")
+
+
+def check_embeddings(embeddings: Any, dataset: MusicDataset) -> None:
+    """Raise InvalidArgumentError unless it is None, or numbers for at least one of the items."""
+    if embeddings is None:
+        return
+    if not isinstance(embeddings, pd.DataFrame):
+        raise InvalidArgumentError(
+            f"embeddings must be a DataFrame with the index item_id, not {_a(embeddings)}"
+        )
+    words = [
+        name for name, of in embeddings.dtypes.items() if not pd.api.types.is_numeric_dtype(of)
+    ]
+    if words:
+        raise InvalidArgumentError(f"embeddings: column {words[0]!r} is not of numbers")
+    if not embeddings.index.isin(dataset.items[ITEM_ID]).any():
+        raise InvalidArgumentError(
+            "embeddings: no item of the data set is in the index, which must be item_id"
+        )
+
+
+def _a(value: Any) -> str:
+    """What something is, as ``a list``."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

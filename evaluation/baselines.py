@@ -1,6 +1,5 @@
 """Models without any model in them: what every figure has to be held against."""
 
-import zlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -8,12 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID, WEIGHT
+from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
+from evaluation.listing import Ranked, Rows, Shuffled, list_frame, user_keys
 
-_CELLS = 8_000_000
-"""Users × items scored at once."""
+_CELLS = 4_000_000
+"""Users × items of the table of what may not be in their lists."""
+
+_NONE: Rows = np.empty(0, np.intp)
 
 
 class Baseline:
@@ -25,7 +27,7 @@ class Baseline:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._items: pd.Index[str] = pd.Index([], dtype=object)
-        self._seen: dict[str, NDArray[np.int64]] | None = None
+        self._seen: dict[str, Rows] | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Learn the catalogue and what each user has in training."""
@@ -69,24 +71,31 @@ class Baseline:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
         if k < 1:
             raise InvalidArgumentError(f"k must be at least 1, not {k}")
+        everybody = list(user_ids)
         allowed = self._allowed(only)
-        users = list(user_ids)
+        order = self._order(allowed)
+        barred = np.ones(len(self._items), dtype=bool)
+        barred[allowed] = False
         step = max(1, _CELLS // max(len(self._items), 1))
-        blocks = [
-            self._block(users[start : start + step], k, exclude_seen, allowed)
-            for start in range(0, max(len(users), 1), step)
-        ]
-        return pd.concat(blocks, ignore_index=True)
+        blocks = []
+        for start in range(0, max(len(everybody), 1), step):
+            users = everybody[start : start + step]
+            taken = np.tile(barred, (len(users), 1))
+            if exclude_seen:
+                self._mark_seen(users, taken)
+            found = order.lists(user_keys(users, self.seed, self._stream), taken, k)
+            blocks.append(found._replace(user=found.user + start))
+        return list_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
 
-    def _rows_of_users(self, played: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    def _rows_of_users(self, played: pd.DataFrame) -> dict[str, Rows]:
         """Rows of the items that each user has played."""
-        rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.int64)
+        rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.intp)
         users, names = pd.factorize(played[USER_ID])
         order = np.argsort(users, kind="stable")
         ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
         return dict(zip(names, np.split(rows[order], ends), strict=True))
 
-    def _allowed(self, only: Sequence[str] | None) -> NDArray[np.int64]:
+    def _allowed(self, only: Sequence[str] | None) -> Rows:
         if only is None:
             return np.arange(len(self._items))
         rows = self._items.get_indexer(pd.Index(list(only), dtype=object))
@@ -94,40 +103,15 @@ class Baseline:
             raise UnknownItemError(f"no item {list(only)[int(rows.argmin())]!r} in the catalogue")
         return np.unique(rows)
 
-    def _luck(self, users: list[str], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """A number of 0 to 1 for each user and item, whatever else is asked for: [users, rows]."""
-        luck = np.empty((len(users), len(rows)))
-        for place, user in enumerate(users):
-            random = np.random.default_rng([self.seed, self._stream, zlib.crc32(user.encode())])
-            luck[place] = random.random(len(self._items))[rows]
-        return luck
+    def _mark_seen(self, users: list[str], taken: NDArray[np.bool_]) -> None:
+        """Set what each user has in ``taken``, [users, n_items]."""
+        seen = self._seen or {}
+        owned = [seen.get(user, _NONE) for user in users]
+        row = np.repeat(np.arange(len(users)), [len(rows) for rows in owned])
+        taken[row, np.concatenate([_NONE, *owned])] = True
 
-    def _block(
-        self, users: list[str], k: int, exclude_seen: bool, allowed: NDArray[np.int64]
-    ) -> pd.DataFrame:
-        seen = np.zeros((len(users), len(self._items)), dtype=bool)
-        if exclude_seen and self._seen is not None:
-            for row, user in enumerate(users):
-                if user in self._seen:
-                    seen[row, self._seen[user]] = True
-        longest = k + int(seen.sum(axis=1).max(initial=0))
-        order, score = self._ordered(users, allowed, longest)
-        fresh = ~np.take_along_axis(seen, order, axis=1)
-        place = fresh.cumsum(axis=1)
-        chosen, column = np.nonzero(fresh & (place <= k))
-        return pd.DataFrame(
-            {
-                USER_ID: np.array(users, dtype=object)[chosen],
-                RANK: place[chosen, column],
-                ITEM_ID: self._items.to_numpy()[order[chosen, column]],
-                SCORE: score[chosen, column],
-            }
-        )
-
-    def _ordered(
-        self, users: list[str], allowed: NDArray[np.int64], longest: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The first ``longest`` allowed items of each user, best first, and their scores."""
+    def _order(self, allowed: Rows) -> Ranked | Shuffled:
+        """In what order users get the allowed items."""
         raise NotImplementedError
 
 
@@ -145,21 +129,15 @@ class Popularity(Baseline):
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Count the listeners of every item."""
-        self._listeners = _played(dataset.interactions)[ITEM_ID].value_counts()
-        return super().fit(dataset)
+        super().fit(dataset)
+        rows = np.concatenate([_NONE, *(self._seen or {}).values()])
+        count = np.bincount(rows, minlength=len(self._items))
+        self._listeners = pd.Series(count, index=self._items)
+        return self
 
-    def _ordered(
-        self, users: list[str], allowed: NDArray[np.int64], longest: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        count = self._listeners.reindex(self._items, fill_value=0).to_numpy(dtype=np.float64)
-        longest = min(longest, len(allowed))
-        if longest == 0:
-            return np.empty((len(users), 0), np.int64), np.empty((len(users), 0))
-        # All that can be in a list: the most popular, with everything as popular as the last.
-        last = np.partition(count[allowed], -longest)[-longest]
-        head = allowed[count[allowed] >= last]
-        order = best_columns(count[head] + self._luck(users, head), longest)
-        return head[order], count[head][order]
+    def _order(self, allowed: Rows) -> Ranked:
+        count = self._listeners.reindex(self._items, fill_value=0)
+        return Ranked(np.asarray(count, np.float64), allowed)
 
 
 class PopularityOracle(Popularity):
@@ -185,22 +163,8 @@ class Random(Baseline):
 
     _stream = 1
 
-    def _ordered(
-        self, users: list[str], allowed: NDArray[np.int64], longest: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        score = self._luck(users, allowed)
-        order = best_columns(score, min(longest, len(allowed)))
-        return allowed[order], np.take_along_axis(score, order, axis=1)
-
-
-def best_columns(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-    """Columns of the ``n`` highest scores of each row, best first."""
-    if n < score.shape[1]:
-        best = np.argpartition(-score, n, axis=1)[:, :n]
-    else:
-        best = np.broadcast_to(np.arange(score.shape[1]), score.shape)
-    down = np.argsort(-np.take_along_axis(score, best, axis=1), axis=1)
-    return np.take_along_axis(best, down, axis=1)
+    def _order(self, allowed: Rows) -> Shuffled:
+        return Shuffled(len(self._items), allowed)
 
 
 def _played(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.progress import progress_bar
+from evaluation.arguments import (
+    check_confidence,
+    check_embeddings,
+    check_models,
+    check_sampled,
+    check_whole,
+    list_lengths,
+)
 from evaluation.examples import Example, ExampleMaker
 from evaluation.folds import experiments
 from evaluation.gathered import Gathered
@@ -199,12 +207,24 @@ def compare(
     Raises :class:`~datasets.errors.EvaluationError` for a leak or an invalid list, and
     :class:`~datasets.errors.InvalidArgumentError` for arguments that do not fit together.
     """
-    ks = tuple(sorted(set(ks)))
+    ks = list_lengths(ks)
     controls = dict(controls or {})
     metrics = _with_ndcg(metrics)
     if baseline is None:
         baseline = "popularity" if "popularity" in models else next(iter(models), "")
-    _check_arguments(models, splits, ks, controls, baseline, sampled)
+    if not models or not splits:
+        raise InvalidArgumentError("a comparison needs at least one model and one split")
+    check_models(models, controls, baseline)
+    check_sampled(sampled)
+    check_embeddings(embeddings, dataset)
+    check_confidence(confidence)
+    for what, value, least in (
+        ("examples", examples, 0),
+        ("n_bootstrap", n_bootstrap, 1),
+        ("max_auc_users", max_auc_users, 1),
+        ("seed", seed, 0),
+    ):
+        check_whole(what, value, least)
     groups = experiments(splits)
     data = {**dataset.summary(), "digest": dataset.digest()}
     measured = {
@@ -285,27 +305,6 @@ def _with_ndcg(metrics: Sequence[str] | None) -> tuple[str, ...]:
     if unknown:
         raise InvalidArgumentError(f"no metric {min(unknown)!r}; there are {', '.join(ACCURACY)}")
     return tuple(name for name in ACCURACY if name in metrics or name == "ndcg")
-
-
-def _check_arguments(
-    models: Mapping[str, ModelFactory],
-    splits: Sequence[Split],
-    ks: tuple[int, ...],
-    controls: Mapping[str, str],
-    baseline: str,
-    sampled: int | None,
-) -> None:
-    if not models or not splits:
-        raise InvalidArgumentError("a comparison needs at least one model and one split")
-    if not ks or ks[0] < 1:
-        raise InvalidArgumentError(f"ks must be list lengths of at least 1, not {ks}")
-    if sampled is not None and sampled < 1:
-        raise InvalidArgumentError(f"sampled must be at least 1 item, not {sampled}")
-    for what, name in [*(("control", control) for control in controls), ("baseline", baseline)]:
-        if name not in models:
-            raise InvalidArgumentError(f"the {what} {name!r} is not among the models")
-    if set(models) <= set(controls):
-        raise InvalidArgumentError("every model is a control; there is nothing to compare")
 
 
 def _key(row: Mapping[Hashable, Any]) -> Key:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from datasets.columns import ITEM_ID, SCORE
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.baselines import Baseline, best_columns
+from evaluation.baselines import Baseline
+from evaluation.listing import Ranked, Rows
 from evaluation.model import ModelFactory
 
 SHUFFLED: Final = "shuffled audio"
@@ -95,15 +96,10 @@ class SameForEverybody(Baseline):
         self._score = None
         return self
 
-    def _ordered(
-        self, users: list[str], allowed: NDArray[np.int64], longest: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _order(self, allowed: Rows) -> Ranked:
         if self._score is None:
             self._score = self._average()
-        allowed = allowed[np.isfinite(self._score[allowed])]
-        best = best_columns(self._score[allowed][None], min(longest, len(allowed)))[0]
-        order = np.broadcast_to(allowed[best], (len(users), len(best)))
-        return order, self._score[order]
+        return Ranked(self._score, allowed)
 
     def _average(self) -> NDArray[np.float64]:
         """Mean score of every item over the rankers; NaN for an item that no list has."""

@@ -14,16 +14,17 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID, WEIGHT
+from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
 from evaluation.judging import Judge
+from evaluation.listing import Lists, Rows, best_of_rows, list_frame
 from evaluation.metrics import ndcg
 from evaluation.splits_warm import warm_split
 
 Scores = NDArray[np.float32]
 
-_CELLS = 20_000_000
+_CELLS = 4_000_000
 """Users × items scored at once."""
 
 
@@ -83,11 +84,13 @@ class Peer:
     ) -> pd.DataFrame:
         """The best ``k`` items for each user: user_id, rank, item_id, score.
 
-        Users who were not in training are left out. Raises NotFittedError before ``fit`` and
-        UnknownItemError for an unknown id in ``only``.
+        Users who were not in training are left out. Raises NotFittedError before ``fit``,
+        InvalidArgumentError for k < 1 and UnknownItemError for an unknown id in ``only``.
         """
         if self._users is None:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
+        if k < 1:
+            raise InvalidArgumentError(f"k must be at least 1, not {k}")
         allowed = np.arange(len(self._items))
         if only is not None:
             allowed = self._items.get_indexer(pd.Index(list(only), dtype=object))
@@ -99,36 +102,20 @@ class Peer:
         rows = self._users.get_indexer(users)
         users, rows = users[rows >= 0], rows[rows >= 0]
         step = max(1, _CELLS // max(len(self._items), 1))
-        parts = [
-            self._block(users[at : at + step], rows[at : at + step], k, exclude_seen, allowed)
-            for at in range(0, max(len(rows), 1), step)
-        ]
-        return pd.concat(parts, ignore_index=True)
+        blocks = []
+        for start in range(0, max(len(rows), 1), step):
+            found = self._block(rows[start : start + step], k, exclude_seen, allowed)
+            blocks.append(found._replace(user=found.user + start))
+        return list_frame(blocks, users.to_numpy(), self._items.to_numpy())
 
-    def _block(
-        self,
-        users: "pd.Index[str]",
-        rows: NDArray[np.intp],
-        k: int,
-        exclude_seen: bool,
-        allowed: NDArray[np.intp],
-    ) -> pd.DataFrame:
-        scores = np.array(self._scores(rows), np.float32)
+    def _block(self, rows: Rows, k: int, exclude_seen: bool, allowed: Rows) -> Lists:
+        scores = np.asarray(self._scores(rows), np.float32)
         if exclude_seen:
             scores[self._plays[rows].nonzero()] = -np.inf
-        scores = scores[:, allowed]
-        best = np.argsort(-scores, axis=1, kind="stable")
-        best = best[:, : min(k, scores.shape[1])]
-        found = np.take_along_axis(scores, best, axis=1)
-        user, rank = np.nonzero(np.isfinite(found))
-        return pd.DataFrame(
-            {
-                USER_ID: users.to_numpy()[user],
-                RANK: rank + 1,
-                ITEM_ID: self._items.to_numpy()[allowed[best[user, rank]]],
-                SCORE: found[user, rank],
-            }
-        )
+        if len(allowed) < scores.shape[1]:
+            scores = scores[:, allowed]
+        user, column = best_of_rows(scores, k)
+        return Lists(user, allowed[column], scores[user, column])
 
     def _best(self, dataset: MusicDataset, points: list[dict[str, Any]]) -> dict[str, Any]:
         try:
@@ -149,8 +136,8 @@ class Peer:
     def _learn(self, plays: sp.csr_matrix) -> None:
         raise NotImplementedError
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
-        """Scores [len(rows), n_items] of users by row."""
+    def _scores(self, rows: Rows) -> Scores:
+        """Scores [len(rows), n_items] of users by row, an array that may be written to."""
         raise NotImplementedError
 
 
@@ -197,7 +184,7 @@ class ImplicitALS(Peer):
             )
             self._model.fit(plays, show_progress=False)
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
+    def _scores(self, rows: Rows) -> Scores:
         scores: Scores = self._model.user_factors[rows] @ self._model.item_factors.T
         return scores
 
@@ -220,7 +207,7 @@ class ImplicitBPR(Peer):
         )
         self._model.fit(plays, show_progress=False)
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
+    def _scores(self, rows: Rows) -> Scores:
         scores: Scores = self._model.user_factors[rows] @ self._model.item_factors.T
         return scores
 
@@ -245,7 +232,7 @@ class LightFMWarp(Peer):
         )
         self._model.fit(plays.tocoo(), epochs=self.chosen["epochs"], num_threads=self.threads)
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
+    def _scores(self, rows: Rows) -> Scores:
         scores: Scores = self._model.user_embeddings[rows] @ self._model.item_embeddings.T
         return scores + self._model.item_biases
 
@@ -274,7 +261,7 @@ class ItemKNN(FromPlays):
             model.fit(plays, show_progress=False)
         self._similarity = model.similarity
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
+    def _scores(self, rows: Rows) -> Scores:
         scores: Scores = (self._plays[rows] @ self._similarity).toarray()
         return scores
 
@@ -308,7 +295,7 @@ class FullEASE(FromPlays):
             np.fill_diagonal(weights, 0)
             self._weights = weights
 
-    def _scores(self, rows: NDArray[np.intp]) -> Scores:
+    def _scores(self, rows: Rows) -> Scores:
         own = self._plays[rows].astype(np.float64)
         if self._weights is not None:
             return np.asarray(own @ self._weights, np.float32)

@@ -119,13 +119,13 @@ class Run:
                 return _nothing()
         options = {} if only is None else {"only": only}
         try:
-            answer: pd.DataFrame = self._model.recommend_many(users, k, **options)
+            answer = self._model.recommend_many(users, k, **options)
         except self._refuses:
             if len(users) == 1:
                 return _nothing()
             # One user who is refused must not silence the others.
             return pd.concat([self._ask([user], k, only) for user in users], ignore_index=True)
-        return answer
+        return _as_frame(answer)
 
     def _refuse_unknown(self, answer: pd.DataFrame) -> None:
         """A cold item can only come from a model that was given it."""
@@ -161,7 +161,7 @@ class Run:
             answer = self._model.recommend_many(
                 list(part.users), len(cold), only=cold, exclude_seen=False
             )
-            scores[start : start + step] = part.scores(answer)
+            scores[start : start + step] = part.scores(_as_frame(answer))
         return scores
 
     def _of_all_users(self, values: Values, rows: NDArray[np.int64]) -> Values:
@@ -175,6 +175,15 @@ def model_settings(model: Any) -> dict[str, Any]:
     """The settings a model was made with, where it keeps them as ``config``."""
     config = getattr(model, "config", None)
     return config.model_dump(mode="json") if isinstance(config, Settings) else {}
+
+
+def _as_frame(answer: Any) -> pd.DataFrame:
+    if not isinstance(answer, pd.DataFrame):
+        raise EvaluationError(
+            f"recommend_many must return a DataFrame of {USER_ID}, {RANK}, {ITEM_ID} and {SCORE},"
+            f" and returned a {type(answer).__name__}"
+        )
+    return answer
 
 
 def _first_places(hits: Hits, n: int) -> Hits:

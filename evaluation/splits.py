@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.columns import ARTIST, ITEM_ID, PATH, USER_ID, WEIGHT
-from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.pairs import NEVER, Mask, Pairs, Rows, first_plays, play_times
 
@@ -259,9 +259,3 @@ def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
     """
     artist = dataset.items[ARTIST].str.strip().str.casefold()
     return artist.where(artist != "", "item:" + dataset.items[ITEM_ID])
-
-
-def check_folds_number(folds: int) -> None:
-    """Raise :class:`~datasets.errors.InvalidArgumentError` for fewer than two folds."""
-    if folds < 2:
-        raise InvalidArgumentError(f"folds must be at least 2, not {folds}")

@@ -10,13 +10,12 @@ import pandas as pd
 from datasets.columns import ITEM_ID, PATH, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction
+from evaluation.arguments import check_fraction, check_whole, generator
 from evaluation.pairs import NEVER, Pairs, first_plays, places, play_times
 from evaluation.splits import (
     Split,
     artist_groups,
     check_folds,
-    check_folds_number,
 )
 
 Items: TypeAlias = "pd.Series[bool]"
@@ -57,7 +56,7 @@ def cold_split(
     if by == "first seen":
         drawn = sizes.iloc[::-1]
     else:
-        drawn = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
+        drawn = sizes.iloc[generator(seed).permutation(len(sizes))]
     target = fraction * sizes.sum()
     n_drawn = int(np.abs(drawn.cumsum().to_numpy() - target)[:-1].argmin()) + 1
     if by == "first seen":
@@ -88,7 +87,7 @@ def cold_folds(
     :class:`~datasets.errors.EvaluationError` where fewer artists (items) than folds are candidates,
     and :class:`~datasets.errors.UnknownItemError` for an unknown id in ``among``.
     """
-    check_folds_number(folds)
+    check_whole("folds", folds, 2)
     if by not in ("artist", "item"):
         raise InvalidArgumentError(f"by must be 'artist' or 'item', not {by!r}")
     pairs = Pairs.of(dataset)
@@ -97,7 +96,7 @@ def cold_folds(
     sizes = _sizes(groups, candidate, by, among)
     if len(sizes) < folds:
         raise EvaluationError(f"{folds} folds need as many {by}s; there are {len(sizes)}")
-    shuffled = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
+    shuffled = sizes.iloc[generator(seed).permutation(len(sizes))]
     shuffled = shuffled.sort_values(ascending=False, kind="stable")
     loads = [(0, number) for number in range(folds)]
     dealt: dict[Any, int] = {}
@@ -141,13 +140,11 @@ def semi_cold_split(
     tested, and :class:`~datasets.errors.UnknownItemError` for an unknown id in ``among``.
     """
     check_fraction(fraction)
+    check_whole("keep", keep, 1)
     at_least = keep + 1 if at_least is None else at_least
-    if keep < 1 or at_least <= keep:
-        raise InvalidArgumentError(
-            f"keep must be at least 1 and less than at_least, not {keep} of {at_least}"
-        )
+    check_whole("at_least", at_least, keep + 1)
     pairs = Pairs.of(dataset)
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     chance, luck = random.random(pairs.n_items), random.random(len(pairs))
     candidate = pairs.items_among(_allowed(dataset, among))
     candidate &= pairs.listeners(pairs.played) >= at_least

@@ -16,7 +16,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.times import as_timestamps
 from datasets.values import BadValueError
-from evaluation.arguments import check_fraction
+from evaluation.arguments import check_fraction, check_whole, generator
 from evaluation.pairs import NEVER, Mask, Pairs, Times, first_plays, places, play_times
 from evaluation.splits import Split, check_folds
 
@@ -38,11 +38,10 @@ def leave_last_split(
     Raises InvalidArgumentError for n < 1, and :class:`~datasets.errors.EvaluationError` where
     interactions have no time or nothing can be held out.
     """
-    if n < 1:
-        raise InvalidArgumentError(f"n must be at least 1, not {n}")
+    check_whole("n", n, 1)
     plays = _Plays.of(dataset)
     pairs = plays.pairs
-    luck = np.random.default_rng(seed).random(len(pairs))
+    luck = generator(seed).random(len(pairs))
     place = places(pairs.user, pairs.n_users, plays.first_of_pair, luck)
     n_played = pairs.items_of(pairs.played)
     n_test = np.minimum(n, np.maximum(n_played - 1, 0))
@@ -117,8 +116,7 @@ def time_windows(
     :class:`~datasets.errors.EvaluationError` where interactions have no time or a window has
     nothing to test.
     """
-    if windows < 2:
-        raise InvalidArgumentError(f"windows must be at least 2, not {windows}")
+    check_whole("windows", windows, 2)
     check_fraction(fraction)
     plays = _Plays.of(dataset)
     moments = [*_moments(plays, fraction, windows), NEVER]

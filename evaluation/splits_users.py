@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction
+from evaluation.arguments import check_fraction, check_whole, generator
 from evaluation.pairs import Pairs, places
 from evaluation.splits import Split
 
@@ -33,10 +33,9 @@ def cold_user_split(
     nothing can be tested.
     """
     check_fraction(fraction)
-    if given < 0:
-        raise InvalidArgumentError(f"given must be 0 or more, not {given}")
+    check_whole("given", given, 0)
     pairs = Pairs.of(dataset)
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     chance, luck = random.random(pairs.n_users), random.random(len(pairs))
     enough = pairs.items_of(pairs.played) > given
     n_enough = int(enough.sum())

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction
+from evaluation.arguments import check_fraction, check_whole, generator
 from evaluation.pairs import Mask, Pairs, Rows, places
-from evaluation.splits import Split, check_folds, check_folds_number
+from evaluation.splits import Split, check_folds
 
 
 def warm_split(
@@ -24,7 +24,7 @@ def warm_split(
     """
     check_fraction(fraction)
     pairs = Pairs.of(dataset)
-    luck = np.random.default_rng(seed).random(len(pairs))
+    luck = generator(seed).random(len(pairs))
     test = _with_listeners(pairs, _share_of_users(pairs, fraction, luck), luck)
     if not test.any():
         raise EvaluationError(
@@ -48,9 +48,9 @@ def warm_folds(
     Raises InvalidArgumentError for fewer than two folds and
     :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
     """
-    check_folds_number(folds)
+    check_whole("folds", folds, 2)
     pairs = Pairs.of(dataset)
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     place = places(pairs.user, pairs.n_users, random.random(len(pairs)))
     # Each user starts with another fold, or the first would get all the single pairs.
     fold = (place + random.integers(0, folds, pairs.n_users)[pairs.user]) % folds
@@ -79,10 +79,10 @@ def user_folds(
     Raises InvalidArgumentError for fewer than two folds or a fraction that is none, and
     :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
     """
-    check_folds_number(folds)
+    check_whole("folds", folds, 2)
     check_fraction(fraction)
     pairs = Pairs.of(dataset)
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     luck = random.random(len(pairs))
     fold = random.permutation(pairs.n_users) % folds
     share = _share_of_users(pairs, fraction, luck)

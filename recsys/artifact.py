@@ -231,6 +231,8 @@ def _parse_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent}: there is no model here (no {MANIFEST})") from None
+    except NotADirectoryError:
+        raise ArtifactError(f"{path.parent}: is no folder; a model is one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: cannot be read: {error}") from None
     if not isinstance(manifest, dict):

@@ -115,6 +115,10 @@ def recommend(
     if as_json:
         typer.echo(json.dumps({"fallback": fallback, "items": records(frame)}, indent=1))
         return
+    if frame.empty:
+        having = f" that has {' and '.join(where)}" if where else ""
+        typer.echo(f"No item{having} is left to recommend.")
+        return
     if fallback:
         who = "these listeners" if user is None else repr(user)
         typer.echo(f"Nothing is known of {who}: these are the {fallback} items.")

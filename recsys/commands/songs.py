@@ -70,10 +70,22 @@ def songs(
     if as_json:
         typer.echo(json.dumps({"songs": count, "rows": records(frame)}, indent=1))
         return
-    if len(frame):
-        print_frame(frame)
+    if frame.empty:
+        typer.echo(f"no song{_wanted(genre, search, heard=scores)}")
+        return
+    print_frame(frame)
     what = "songs that were heard" if scores else "songs"
     typer.echo(f"{min(limit or _ROWS, count):,} of {count:,} {what}")
+
+
+def _wanted(genre: str | None, search: str | None, *, heard: bool) -> str:
+    """What was asked of songs, in words behind "no song"."""
+    words = [" that was heard"] if heard else []
+    if genre is not None:
+        words.append(f" with genre {genre!r}")
+    if search is not None:
+        words.append(f" with {search!r} in title, artist, album or id")
+    return ",".join(words)
 
 
 def _export(

@@ -259,6 +259,22 @@ def test_arguments_are_checked(dataset, splits):
         ({"splits": []}, "at least one model and one split"),
         ({"ks": ()}, "list lengths"),
         ({"ks": (0, 10)}, "list lengths"),
+        ({"ks": (1.5,)}, r"ks must be list lengths, whole numbers of at least 1, not \(1.5,\)"),
+        ({"ks": (True,)}, "list lengths"),
+        ({"sampled": 2.5}, "sampled must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"examples": -1}, "examples must be a whole number"),
+        ({"n_bootstrap": 0}, "n_bootstrap must be a whole number of at least 1"),
+        ({"max_auc_users": 0}, "max_auc_users must be a whole number of at least 1"),
+        ({"confidence": 95}, "confidence must lie between 0 and 1, not 95"),
+        (
+            {"models": {"a": Random()}},
+            "model 'a' must be something that makes a fresh model when it is called, such as a"
+            " class or a lambda, and not a Random itself",
+        ),
+        ({"embeddings": [[1.0]]}, "embeddings must be a DataFrame with the index item_id, not a l"),
+        ({"embeddings": pd.DataFrame({"x": [1.0]}, index=["nothing"])}, "no item of the data set"),
+        ({"embeddings": pd.DataFrame({"x": ["far"]}, index=["i0"])}, "column 'x' is not of numb"),
         ({"splits": [splits[0], splits[0]]}, "same name"),
         ({"controls": {"nobody": ""}}, "control 'nobody' is not among"),
         ({"baseline": "nobody"}, "baseline 'nobody' is not among"),
@@ -267,6 +283,32 @@ def test_arguments_are_checked(dataset, splits):
         given = {"models": models, "splits": splits} | wrong
         with pytest.raises(InvalidArgumentError, match=message):
             compare(given.pop("models"), dataset, given.pop("splits"), **given)
+
+
+def test_numpy_numbers_are_whole_numbers(dataset, splits):
+    result = compare({"random": Random}, dataset, splits[:1], ks=np.array([5, 3]), seed=np.int64(1))
+    assert result.ks == (3, 5)
+
+
+def test_an_answer_that_is_no_table_is_refused(dataset, splits):
+    class Lists(Popularity):
+        def recommend_many(self, user_ids, k, **options):
+            return super().recommend_many(user_ids, k, **options).to_dict("records")
+
+    class Full(Popularity):
+        """A table for lists, and none for the full ranking of new items."""
+
+        def recommend_many(self, user_ids, k, *, exclude_seen=True, only=None):
+            found = super().recommend_many(user_ids, k, exclude_seen=exclude_seen, only=only)
+            return found if exclude_seen else None
+
+    for maker, split, kind in ((Lists, splits[0], "list"), (Full, splits[1], "NoneType")):
+        with pytest.raises(EvaluationError) as raised:
+            compare({"x": maker}, dataset, [split])
+        assert str(raised.value) == (
+            f"model 'x' on split '{split.name}': recommend_many must return a DataFrame of user_id,"
+            f" rank, item_id and score, and returned a {kind}"
+        )
 
 
 def test_a_split_of_another_data_set_is_refused(dataset, make_dataset):

@@ -92,7 +92,11 @@ def test_a_listener_of_thin_items_alone_is_nobody():
 
 def test_arguments_are_checked(dataset):
     for error, match, wrong in (
-        (InvalidArgumentError, "folds must be at least 2", lambda: cold_folds(dataset, 1)),
+        (
+            InvalidArgumentError,
+            "folds must be a whole number",
+            lambda: cold_folds(dataset, 1),
+        ),
         (InvalidArgumentError, "'genre'", lambda: cold_folds(dataset, 2, by="genre")),
         (EvaluationError, "two artists with a recording", lambda: cold_folds(dataset)),
         (
@@ -103,7 +107,7 @@ def test_arguments_are_checked(dataset):
         (UnknownItemError, "'x'", lambda: cold_folds(dataset, among=["x"])),
         (UnknownItemError, "'x'", lambda: semi_cold_split(dataset, among=["x"])),
         (InvalidArgumentError, "keep must be", lambda: semi_cold_split(dataset, 0)),
-        (InvalidArgumentError, "keep must be", lambda: semi_cold_split(dataset, 3, at_least=3)),
+        (InvalidArgumentError, "at_least must be", lambda: semi_cold_split(dataset, 3, at_least=3)),
         (InvalidArgumentError, "fraction must", lambda: semi_cold_split(dataset, 1, np.nan)),
     ):
         with pytest.raises(error, match=match):

@@ -167,9 +167,9 @@ def test_arguments_are_checked():
         "not both": lambda: time_split(dataset, 0.5, at="2020-01-06"),
         "at: 'soon' is not a time": lambda: time_split(dataset, at="soon"),
         "fraction must": lambda: time_split(dataset, 1.0),
-        "windows must be at least 2": lambda: time_windows(dataset, 1),
+        "windows must be a whole number of at least 2": lambda: time_windows(dataset, 1),
         "fraction": lambda: time_windows(dataset, 2, fraction=0),
-        "n must be at least 1": lambda: leave_last_split(dataset, 0),
+        "n must be a whole number of at least 1": lambda: leave_last_split(dataset, 0),
     }.items():
         with pytest.raises(InvalidArgumentError, match=match):
             wrong()

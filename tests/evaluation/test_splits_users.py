@@ -89,9 +89,9 @@ def test_nothing_to_test_is_said():
 def test_arguments_are_checked():
     dataset = bare(listening())
     for match, wrong in {
-        "given must be 0 or more": lambda: cold_user_split(dataset, given=-1),
+        "given must be a whole number of at least 0": lambda: cold_user_split(dataset, given=-1),
         "fraction must": lambda: cold_user_split(dataset, 1.0),
-        "folds must be at least 2": lambda: user_folds(dataset, 1),
+        "folds must be a whole number of at least 2": lambda: user_folds(dataset, 1),
         "fraction": lambda: user_folds(dataset, 2, fraction=0.0),
     }.items():
         with pytest.raises(InvalidArgumentError, match=match):

@@ -316,6 +316,18 @@ RECOMMENDED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("user", ["user-2", "nobody"])
+def test_an_empty_list_is_a_sentence(call: Call, trained: Trained, user: str) -> None:
+    arguments = ("recommend", trained.model, user, "--where", "genre=polka")
+    said = call(*arguments, "--where", "artist=Artist 1")
+    assert said == Said(
+        0, "No item that has genre=polka and artist=Artist 1 is left to recommend.\n", ""
+    )
+    assert json.loads(call(*arguments, "--json").out)["items"] == []
+    said = call("recommend", trained.model, user, "--only", "song-4", "--exclude", "song-4")
+    assert said == Said(0, "No item is left to recommend.\n", "")
+
+
 def test_recommend_as_json(call: Call, trained: Trained) -> None:
     said = call("recommend", trained.model, "user-2", "-k", "5", "--json")
     assert said.code == 0
@@ -529,6 +541,8 @@ def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> N
         (["similar", "none", "i"], "none: there is no model here"),
         (["info", "none"], "none: there is no model here"),
         (["onboard", "none", "x.wav", "--item-id", "i"], "none: there is no model here"),
+        (["info", "SONGS/items.csv"], "items.csv: is no folder; a model is one"),
+        (["songs", "SONGS/items.csv"], "items.csv: is no folder; a model is one"),
         (["recommend", "MODEL", "user-2", "-k", "0"], "k must be a whole number of at least 1"),
         (["recommend", "MODEL", "user-2", "--k=-3"], "k must be a whole number of at least 1"),
         (["recommend", "MODEL"], "give a user id or a history"),

@@ -70,7 +70,8 @@ def test_choices_and_json(model, coldtune):
     answer = json.loads(coldtune("songs", model, "--genre", "rock", "--json")[1])
     assert answer["songs"] == 30
     assert len(answer["rows"]) == 20
-    assert coldtune("songs", model, "--search", "zzz")[1] == "0 of 0 songs\n"
+    nothing = "no song with 'zzz' in title, artist, album or id\n"
+    assert coldtune("songs", model, "--search", "zzz")[1] == nothing
 
 
 def test_scores(model, coldtune):
@@ -80,7 +81,7 @@ def test_scores(model, coldtune):
         {"item_id": "cold-80", "genre_id": 2, "tag": "genre", "genre": "rock", "score": 0.3},
     ]
     out = coldtune("songs", model, "--scores", "--search", "Song 1")[1]
-    assert out == "0 of 0 songs that were heard\n"
+    assert out == "no song that was heard\n"
     out = coldtune("songs", model, "--scores", "--limit", 1)[1]
     assert out.endswith("1 of 1 songs that were heard\n")
 
