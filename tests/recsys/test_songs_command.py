@@ -81,7 +81,7 @@ def test_scores(model, coldtune):
         {"item_id": "cold-80", "genre_id": 2, "tag": "genre", "genre": "rock", "score": 0.3},
     ]
     out = coldtune("songs", model, "--scores", "--search", "Song 1")[1]
-    assert out == "no song that was heard\n"
+    assert out == "no song that was heard, with 'Song 1' in title, artist, album or id\n"
     out = coldtune("songs", model, "--scores", "--limit", 1)[1]
     assert out.endswith("1 of 1 songs that were heard\n")
 
@@ -175,7 +175,7 @@ def test_map(model, coldtune, tmp_path):
     for arguments, message in (
         (["--out", "map.txt"], "map.txt: must end in .html"),
         (["--out", "a.html", "--png", "a.jpg"], "a.jpg: must end in .png"),
-        (["--out", "a.html", "--by", "mood"], "no column 'mood'"),
+        (["--out", "a.html", "--by", "tempo"], "no column 'tempo'"),
     ):
         code, _, error = coldtune("map", model, *arguments)
         assert code == 1
