@@ -67,8 +67,8 @@ def evaluate_dataset(
 ) -> Evaluation:
     """Compare models on splits of a data set and write report.html, .md and .json.
 
-    out: a folder, or a file that ends in .html. models: names out of ``lineup.MODELS``; where whole
-    items are held out, controls stand beside them. splits: names out of
+    out: a file that ends in .html, or else a folder. models: names out of ``lineup.MODELS``; where
+    whole items are held out, controls stand beside them. splits: names out of
     ``evaluating_splits.KINDS``; what cannot be made of this data is left out, and the report says
     why. folds: of every split that can be had in folds, 1 for none. fraction: what a split holds
     out. sampled: rank so many items drawn at random as well. curve: also measure with parts of the

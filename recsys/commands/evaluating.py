@@ -22,7 +22,7 @@ from recsys.commands.options import (
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
-    out: Annotated[Path, typer.Option(help="Report: a folder, or a file ending in .html.")],
+    out: Annotated[Path, typer.Option(help="Report: a file ending in .html, or else a folder.")],
     k: Annotated[str, typer.Option("-k", "--k", help="Lengths of lists, as in 10,20.")] = "10,20",
     models: Annotated[
         str, typer.Option(help="Models, as in hybrid,item-knn; ours by default, ? names all.")

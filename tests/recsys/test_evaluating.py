@@ -193,6 +193,18 @@ def test_what_was_interrupted_goes_on_where_it_was(
     assert not (tmp_path / "again" / ".report.unfinished").exists()
 
 
+def test_any_name_that_does_not_end_in_html_is_a_folder(deaf: MusicDataset, tmp_path: Path) -> None:
+    evaluated(deaf, tmp_path / "rep.txt", models=["popularity"])
+    assert (tmp_path / "rep.txt" / "report.html").is_file()
+    given = {"models": ["popularity"], "splits": ["warm"], "genre_folds": 0}
+    evaluate_dataset(deaf, tmp_path / "b" / "rep.HTML", QUICK, **given)
+    assert (tmp_path / "b" / "rep.HTML").is_file()
+    taken = tmp_path / "b" / "rep.json"
+    with pytest.raises(InvalidArgumentError, match=r"rep\.json.*cannot be written"):
+        evaluate_dataset(deaf, taken, QUICK, **given)
+    assert taken.is_file()
+
+
 def test_random_alone_is_a_model_and_beside_others_a_control(
     heard: MusicDataset, tmp_path: Path
 ) -> None:
