@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from datasets.errors import InvalidArgumentError
 
@@ -33,11 +34,17 @@ def check_share(name: str, value: float) -> None:
 def texts_of(name: str, values: Iterable[str]) -> list[str]:
     """Ids as texts: numbers as their digits, as a data set takes them.
 
-    Raises InvalidArgumentError, with the argument's name, for a single text or what is no list.
+    Raises InvalidArgumentError, with the argument's name, for a single text, what is no list, or a
+    missing id (None, NaN, NA), which would else be somebody unknown.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be several ids, not {values!r}")
-    return [str(value) for value in values]
+    texts = []
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str) and pd.api.types.is_scalar(value) and pd.isna(value):
+            raise InvalidArgumentError(f"{name}: id number {number} is missing ({value})")
+        texts.append(str(value))
+    return texts
 
 
 def plays_of(history: History) -> dict[str, float]:

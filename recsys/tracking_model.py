@@ -14,6 +14,10 @@ from recsys import tracking
 ARTIFACT = "recommender"
 """Under which name MLflow keeps the folder of the saved model."""
 
+FALLBACK = "fallback"
+"""Column of the logged model's answer: whether a list is of the popular items, for want of any
+knowledge of the user."""
+
 _EXAMPLE_USERS = 3
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -23,9 +27,11 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     """Log a saved recommender as an MLflow model; its URI.
 
     ``mlflow.pyfunc.load_model(uri).predict(frame)`` then gives the lists of the users in the column
-    ``user_id`` of a frame: ``user_id``, ``rank``, ``item_id``, ``score``, with the parameters ``k``
-    (10) and ``exclude_seen`` (true). MLflow keeps a copy of the folder and a script that opens it
-    (:mod:`recsys.tracking_pyfunc`); the library itself has to be installed where it is loaded.
+    ``user_id`` of a frame: ``user_id``, ``rank``, ``item_id``, ``score`` and ``fallback`` (the user
+    is not known, and the list is of the popular items), with the parameters ``k`` (10) and
+    ``exclude_seen`` (true). A missing user id is an error. MLflow keeps a copy of the folder and a
+    script that opens it (:mod:`recsys.tracking_pyfunc`); the library itself has to be installed
+    where it is loaded.
     Where it goes, :mod:`recsys.tracking` says. register: name to register it under, a new version
     where the name exists; the URI is then ``models:/NAME/VERSION``.
 
@@ -69,7 +75,8 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
                                 ColSpec(DataType.string, USER_ID),
                                 ColSpec(DataType.long, RANK),
                                 ColSpec(DataType.string, ITEM_ID),
-                                ColSpec(DataType.double, SCORE),
+                                ColSpec(DataType.float, SCORE),
+                                ColSpec(DataType.boolean, FALLBACK),
                             ]
                         ),
                         params=ParamSchema(

@@ -103,6 +103,12 @@ def test_what_is_wrong_is_said_before_the_first_batch(loaded):
             loaded.recommend_batches(**arguments)
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
+def test_a_missing_id_is_no_unknown_user(loaded, missing):
+    with pytest.raises(InvalidArgumentError, match="user_ids: id number 2 is missing"):
+        loaded.recommend_many(["user-1", missing], 5)
+
+
 def test_no_users_are_no_rows(loaded):
     frame = loaded.recommend_many([], 5)
     assert frame.empty

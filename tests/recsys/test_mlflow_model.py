@@ -16,9 +16,10 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.models import infer_signature
 from typer.testing import CliRunner
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
@@ -139,9 +140,24 @@ def test_a_logged_model_recommends_as_ours_does(
     model = mlflow.pyfunc.load_model(uri)
     users = ["user-3", "user-1", "nobody"]
     lists = model.predict(pd.DataFrame({"user_id": users}))
-    pd.testing.assert_frame_equal(lists, recommender.recommend_many(users, 10))
+    expected = recommender.recommend_many(users, 10)
+    expected["fallback"] = expected["user_id"] == "nobody"
+    pd.testing.assert_frame_equal(lists, expected)
     wished = model.predict(pd.DataFrame({"user_id": users}), params={"k": 3, "exclude_seen": False})
-    pd.testing.assert_frame_equal(wished, recommender.recommend_many(users, 3, exclude_seen=False))
+    shorter = recommender.recommend_many(users, 3, exclude_seen=False)
+    pd.testing.assert_frame_equal(wished.drop(columns="fallback"), shorter)
+    known = model.predict(pd.DataFrame({"user_id": users[:2]}))
+    assert known["fallback"].dtype == bool
+    assert not known["fallback"].any()
+    # What the signature says comes out, comes out.
+    outputs = model.metadata.signature.outputs
+    assert outputs.input_names() == list(lists.columns)
+    assert infer_signature(lists).inputs.input_types() == outputs.input_types()
+    # Nobody is no unknown user.
+    for missing in (None, float("nan"), pd.NA):
+        frame = pd.DataFrame({"user_id": ["user-3", missing]}, dtype=object)
+        with pytest.raises(InvalidArgumentError, match=r"user_ids: id number 2 is missing"):
+            model.predict(frame)
     # The signature refuses what is no frame of user ids.
     with pytest.raises(mlflow.MlflowException, match="user_id"):
         model.predict(pd.DataFrame({"item_id": ["item-1"]}))
@@ -281,6 +297,7 @@ def test_everything_on_a_server(
     assert uri == "models:/songs/1"
     model = mlflow.pyfunc.load_model(uri)
     lists = model.predict(pd.DataFrame({"user_id": ["user-5"]}), params={"k": 4})
-    pd.testing.assert_frame_equal(lists, recommender.recommend_many(["user-5"], 4))
+    expected = recommender.recommend_many(["user-5"], 4)
+    pd.testing.assert_frame_equal(lists, expected.assign(fallback=False))
     assert model.metadata.signature is not None
     assert model.input_example is not None
