@@ -155,7 +155,10 @@ def _clip_of(entry: str) -> str | None:
 DATASET: Final = PublicDataset(
     name=NAME,
     title="GTZAN genre collection",
-    description="1,000 clips of 30 s, 10 genres; artists from Sturm's index; no listening.",
+    description=(
+        "1,000 clips of 30 s published, 999 without the broken one, 10 genres; artists from Sturm's"
+        " index; no listening."
+    ),
     citation=(
         "G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech"
         " and Audio Processing 10(5), 2002. Faults and artists: B. L. Sturm, arXiv:1306.1461, 2013."

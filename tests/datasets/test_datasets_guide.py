@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from datasets.gtzan import BROKEN, GENRES
 from datasets.music import MusicDataset
-from datasets.public_list import NAMES
+from datasets.public_list import NAMES, public_dataset
 from embedding import SongEncoder
 from recsys import Recommender, RecommenderConfig
 
@@ -57,3 +58,12 @@ def test_every_set_is_in_both_tables() -> None:
             stem = name.rpartition("-")[0]
             # As in `movielens-100k`, `-1m` or `fma-*`.
             assert {name, f"{stem}-*", name.removeprefix(stem)} & set(told), name
+
+
+def test_gtzan_has_as_many_clips_in_the_list_as_on_the_page() -> None:
+    published = 100 * len(GENRES)
+    counted = f"published, {published - len(BROKEN):,} without the broken one"
+    (row,) = re.findall(r"^\| `gtzan` \| 10 .*$", PAGE.read_text("utf-8"), re.M)
+    for text in (row, public_dataset("gtzan").description):
+        assert f"{published:,} clips" in text
+        assert counted in text
