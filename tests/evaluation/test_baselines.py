@@ -85,6 +85,25 @@ def test_random_is_even_and_depends_on_the_user_and_not_on_the_batch(make_datase
     assert listed(frame, "u7") != listed(frame, "u8")
 
 
+@pytest.mark.parametrize("make", [Popularity, Random])
+def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, monkeypatch):
+    rng = np.random.default_rng(0)
+    plays = {(f"u{a}", f"i{b:03d}") for a, b in rng.integers(0, [40, 300], (900, 2))}
+    dataset = make_dataset(sorted(plays), items=[f"i{n:03d}" for n in range(320)])
+    model = make(seed=2).fit(dataset)
+    users = [f"u{n}" for n in range(50)]
+    whole = model.recommend_many(users, 320)
+    order = {user: listed(whole, user) for user in users}
+    monkeypatch.setattr("evaluation.baselines._CELLS", 3 * 320)  # three users at once
+    backwards = model.recommend_many(users[::-1], 12)
+    assert backwards["user_id"].unique().tolist() == users[::-1]
+    some = [f"i{n:03d}" for n in range(319, 150, -1)]
+    among_some = model.recommend_many(users, 12, only=some)
+    for user in users:
+        assert listed(backwards, user) == order[user][:12]
+        assert listed(among_some, user) == [item for item in order[user] if item in some][:12]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 3), st.data())
 def test_lists_are_full_and_valid(k, exclude_seen, seed, data):

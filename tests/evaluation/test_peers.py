@@ -92,6 +92,42 @@ def test_open_settings_are_chosen_inside_training_and_given_ones_stay() -> None:
         ImplicitALS().recommend_many(["1"], 1)
 
 
+@pytest.mark.parametrize("few_at_once", [False, True])
+def test_lists_are_those_of_a_full_sort_with_equal_scores_by_row(few_at_once, monkeypatch) -> None:
+    class Coarse(Peer):
+        """Few different scores, so that most places are tied; and items that never come."""
+
+        def _learn(self, plays) -> None:
+            self.scores = np.random.default_rng(1).integers(-2, 4, plays.shape).astype(np.float32)
+            self.scores[self.scores == -2] = -np.inf
+
+        def _scores(self, rows) -> np.ndarray:
+            return self.scores[rows]
+
+    if few_at_once:
+        monkeypatch.setattr("evaluation.peers._CELLS", 3 * 25)
+    model = Coarse().fit(DATA)
+    played = DATA.interactions.groupby("user_id")["item_id"].agg(set)
+    some = [str(n) for n in range(20, 2, -1)]
+    for k, only, exclude_seen in (
+        (1, None, True),
+        (7, None, False),
+        (25, None, True),
+        (4, some, True),
+    ):
+        frame = model.recommend_many(played.index, k, only=only, exclude_seen=exclude_seen)
+        for user, own in frame.groupby("user_id"):
+            score = model.scores[model._users.get_loc(user)]
+            order = [str(n) for n in np.argsort(-score, kind="stable") if score[n] > -np.inf]
+            left_out = played[user] if exclude_seen else set()
+            order = [i for i in order if i not in left_out and (only is None or i in only)][:k]
+            assert own["item_id"].tolist() == order
+            assert own["rank"].tolist() == list(range(1, len(order) + 1))
+            assert own["score"].tolist() == [score[int(item)] for item in order]
+    with pytest.raises(InvalidArgumentError, match="k must be at least 1"):
+        model.recommend_many(["1"], 0)
+
+
 @pytest.mark.parametrize("name", ["item-knn", "ease-full"])
 def test_who_comes_later_gets_what_somebody_with_the_same_plays_gets(name: str) -> None:
     for data in (DATA, dataset(20, 35)):  # EASE from either side
