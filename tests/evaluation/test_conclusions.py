@@ -1,5 +1,7 @@
 """What is said in words, on data whose answer is known."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,7 +95,10 @@ def test_audio_that_is_noise(noise):
     cold, controls, _ = summarise(noise)
     assert "no model is shown to beat popularity" in cold
     assert "not shown to be better than chance, 50%" in controls
-    assert f"not shown to be beaten by content, so it may be that {ADDS_NOTHING}" in controls
+    # By which of them is a matter of luck.
+    assert re.search(
+        f"not shown to be beaten by [a-z]+, so it may be that {ADDS_NOTHING}", controls
+    )
 
 
 def test_audio_that_knows_popularity_and_nothing_else(popularity_alone):
