@@ -121,35 +121,51 @@ class Shuffled:
     def lists(self, keys: Keys, taken: NDArray[np.bool_], k: int) -> Lists:
         """The first ``k`` of each user's order that are not ``taken``, [users, n_items].
 
-        ``taken`` is written to. Scores fall from 1 to 0.
+        ``taken`` must hold what is not allowed. Scores fall from 1 to 0.
         """
+        parts, short = [], np.arange(len(keys))
+        for most in (2 * k + 16, _DRAWS):
+            found, enough = self._begun(keys[short], taken[short], k, most)
+            parts.append(found._replace(user=short[found.user]))
+            short = short[~enough]
+        found = self._whole(keys[short], taken[short], k)
+        return _by_user([*parts, found._replace(user=short[found.user])])
+
+    def _begun(
+        self, keys: Keys, taken: NDArray[np.bool_], k: int, most: int
+    ) -> tuple[Lists, NDArray[np.bool_]]:
+        """The lists of the users for whom the first ``most`` draws are enough, and who they are."""
+        drawn, score = self._drawn(keys, most)
+        cell = drawn + np.arange(len(keys))[:, None] * self.n_items
+        place = np.broadcast_to(np.arange(len(score), dtype=np.uint16), cell.shape)
+        first = np.full(taken.size, _DRAWS, np.uint16)
+        np.minimum.at(first, cell.ravel(), place.ravel())
+        fresh = (first[cell] == place) & ~taken.ravel()[cell]
+        count = fresh.cumsum(axis=1)
+        enough = count.max(axis=1, initial=0) >= k
+        row, column = np.nonzero(fresh & (count <= k) & enough[:, None])
+        return Lists(row, drawn[row, column], score[column]), enough
+
+    def _whole(self, keys: Keys, taken: NDArray[np.bool_], k: int) -> Lists:
+        """The same lists by scores of every item."""
+        drawn, score = self._drawn(keys, self.n_items)
+        table = np.zeros(taken.shape)
+        table[:, self.allowed] = luck(keys, self.allowed) / 2
+        # Of an item drawn again the first place counts, which has the highest score.
+        cell = drawn + np.arange(len(keys))[:, None] * self.n_items
+        np.maximum.at(table.ravel(), cell.ravel(), np.broadcast_to(score, cell.shape).ravel())
+        table[taken] = -np.inf
+        row, column = best_of_rows(table[:, self.allowed], k)
+        item = self.allowed[column]
+        return Lists(row, item, table[row, item])
+
+    def _drawn(self, keys: Keys, most: int) -> tuple[Rows, NDArray[np.float64]]:
+        """The first items drawn, [users, n], some of them again, and the score of each place."""
         n_draws = min(_DRAWS, self.n_items)
-        numbers = _numbers(keys, np.arange(_DRAWN, _DRAWN + n_draws))
-        drawn = ((numbers >> np.uint64(32)) * np.uint64(self.n_items)) >> np.uint64(32)
-        drawn = drawn.astype(np.intp)
-        length = np.zeros(len(keys), np.intp)
-        parts = []
-        short = np.arange(len(keys))
-        for place in range(n_draws):
-            item = drawn[short, place]
-            fresh = ~taken[short, item]
-            user, item = short[fresh], item[fresh]
-            taken[user, item] = True
-            length[user] += 1
-            parts.append(Lists(user, item, np.full(len(user), 1 - place / (2 * n_draws))))
-            short = short[length[short] < k]
-            if not len(short):
-                break
-        if len(short):
-            rest = luck(keys[short], self.allowed)
-            rest[taken[short][:, self.allowed]] = -np.inf
-            row, column = best_of_rows(rest, k)
-            parts.append(Lists(short[row], self.allowed[column], rest[row, column] / 2))
-        user, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.argsort(user, kind="stable")
-        found = Lists(user[order], item[order], score[order])
-        first = found.rank() <= k
-        return Lists(found.user[first], found.item[first], found.score[first])
+        places = np.arange(min(most, n_draws))
+        numbers = _numbers(keys, _DRAWN + places) >> np.uint64(32)
+        drawn = (numbers * np.uint64(self.n_items)) >> np.uint64(32)
+        return drawn.astype(np.intp), 1 - places / (2 * max(n_draws, 1))
 
 
 class Ranked:
@@ -185,6 +201,11 @@ class Ranked:
             row, column = best_of_rows(score, k)
             parts.append(Lists(short[ready][row], head[column], self._value[column]))
             short, reach = short[~ready], 2 * stop
-        user, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.argsort(user, kind="stable")
-        return Lists(user[order], item[order], score[order])
+        return _by_user(parts)
+
+
+def _by_user(parts: Sequence[Lists]) -> Lists:
+    """The lists of different users as one."""
+    user, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(user, kind="stable")
+    return Lists(user[order], item[order], score[order])
