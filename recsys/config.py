@@ -98,8 +98,8 @@ class ContentMapConfig(Settings):
     """Items' worth of doubt in what a metadata value adds."""
 
     shrinkage: float | None = Field(None, ge=0)
-    """How many listeners a prediction from content is worth: an item with n of them gets n / (n +
-    shrinkage) of the vector they taught. 0 leaves learned vectors alone; None chooses on data."""
+    """How many listeners a prediction from content is worth beside an item's own few
+    (:mod:`recsys.shrinkage`). 0 leaves learned vectors alone; None chooses on data."""
 
     @field_validator("strengths")
     @classmethod

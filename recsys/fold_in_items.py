@@ -1,13 +1,14 @@
 """Fold-in of items: a vector for an item from the users who play it, as one of users from items.
 
 The same weighted least-squares solve as for a user (:mod:`recsys.fold_in`), with the sides
-exchanged, then shrunk towards what the item's content predicts: n listeners count n / (n + k).
+exchanged, then shrunk towards what the item's content predicts (:mod:`recsys.shrinkage`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.fold_in import least_squares
+from recsys.shrinkage import shrink
 from recsys.sources.base import Floats
 
 
@@ -31,4 +32,4 @@ def item_vector(
     if not n:
         return predicted
     learned = least_squares(listeners, weights, gram)
-    return ((n * learned + k * predicted) / (n + k)).astype(np.float32)
+    return shrink(learned[None], predicted[None], np.array([n]), k)[0]

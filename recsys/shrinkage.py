@@ -3,12 +3,14 @@
 A vector learned from few plays is noisy, one predicted from content is blurred. Their mean, with
 weights by the number n of listeners (James and Stein 1961; Efron and Morris 1973),
 
-    v = n / (n + k) · learned + k / (n + k) · predicted,
+    v = n / (n + k') · learned + k' / (n + k') · predicted,    k' = k · max(0, 1 - n / 40),
 
 has less error than either where k is right: the number of listeners who teach as much as the
-content does. k is chosen inside the training data, on items with many listeners: their vector is
-predicted by maps that saw none of their artists' items, learned again from 1, 2, 5, 10 and 20 of
-their listeners, and compared, mixed, with the vector that all of them taught.
+content does. k is chosen inside the training data, on items with at least 40 listeners: their
+vector is predicted by maps that saw none of their artists' items, learned again from 1, 2, 5, 10
+and 20 of their listeners, and compared, mixed, with the vector that all of them taught. What so
+many taught is the truth there, so it is left alone everywhere: hence k'. With k in its place, what
+suits items with few listeners blurred those with hundreds.
 """
 
 from collections.abc import Callable
@@ -35,7 +37,9 @@ GRID = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 1
 DEFAULT = 2.0
 """k where too few items could judge: the content counts as much as two listeners."""
 
-_LEAST_LISTENERS = 2 * max(SIZES)
+ENOUGH = 2 * max(SIZES)
+"""Listeners from whom a vector is taken to be learned for good."""
+
 _LEAST_JUDGES = 20
 _MOST_JUDGES = 200
 
@@ -43,14 +47,21 @@ _MOST_JUDGES = 200
 def shrink(
     learned: Floats, predicted: Floats, listeners: NDArray[np.intp], k: float
 ) -> NDArray[np.float32]:
-    """n/(n+k)·learned + k/(n+k)·predicted, float32 [n_items, d]; predicted where n is 0.
+    """Learned and predicted vectors mixed by the number of listeners, float32 [n_items, d].
 
-    learned, predicted: [n_items, d]; listeners: n of each item, [n_items]; k: at least 0.
+    Predicted where nobody has listened, learned from :data:`ENOUGH` listeners on. learned,
+    predicted: [n_items, d]; listeners: n of each item, [n_items]; k: at least 0.
     """
-    own = np.divide(listeners, listeners + k, out=np.zeros(len(listeners)), where=listeners > 0)
-    own = own[:, None]
+    own = learned_share(listeners, k)[:, None]
     mixed: Floats = (own * learned + (1 - own) * predicted).astype(np.float32)
     return mixed
+
+
+def learned_share(listeners: NDArray[np.intp], k: float) -> NDArray[np.float64]:
+    """How much of an item's vector is what its listeners taught, 0 to 1, [n_items]."""
+    n = np.asarray(listeners, np.float64)
+    weight = n + k * np.maximum(0, 1 - n / ENOUGH)
+    return np.divide(n, weight, out=np.zeros_like(n), where=n > 0)
 
 
 def has_content(content: ItemContent) -> NDArray[np.bool_]:
@@ -91,10 +102,12 @@ def choose_shrinkage(
     config: ContentMapConfig,
     solve: Solve,
 ) -> float:
-    """The k of the grid with the least error of the scores' spread over users.
+    """The least k of the grid that is not shown to be worse than the best, by scores' errors.
 
-    An item's error is a share of that spread, and all items and sizes count alike.
-    DEFAULT where fewer than 20 warm items with content have at least 40 listeners.
+    The error is that of the scores' spread over users. An item's is a share of that spread, and
+    all items and sizes count alike. A k is as good as the best where it is within one standard
+    error of it (Breiman et al. 1984): what was learned is left alone unless content is shown to
+    know better. DEFAULT where fewer than 20 warm items with content have at least 40 listeners.
     """
     rng = np.random.default_rng(data.seed)
     judges = _judges(data)
@@ -122,15 +135,21 @@ def choose_shrinkage(
     sizes = np.array(SIZES)
     errors = []
     for k in GRID:
-        own = (sizes / (sizes + k))[None, :, None]
+        own = learned_share(sizes, k)[None, :, None]
         wrong = own * again + (1 - own) * predictions[:, None] - full[:, None]
-        errors.append(float((_inner(wrong, wrong, spread) / energy).mean()))
-    return GRID[int(np.argmin(errors))]
+        errors.append((_inner(wrong, wrong, spread) / energy).mean(axis=1))
+    # The least k that is not shown to be worse than the best one: one standard error, by item.
+    best = min(errors, key=np.mean)
+    for k, error in zip(GRID, errors, strict=True):
+        worse = error - best
+        if worse.mean() <= worse.std() / np.sqrt(len(worse)):
+            return k
+    raise AssertionError("the best k is not worse than itself")
 
 
 def _judges(data: TrainingData) -> NDArray[np.intp]:
     """Items with many listeners; those with an embedding where there are enough of them."""
-    many = data.listeners >= _LEAST_LISTENERS
+    many = data.listeners >= ENOUGH
     heard = np.flatnonzero(many & data.content.has_embedding)
     return (
         heard if len(heard) >= _LEAST_JUDGES else np.flatnonzero(many & has_content(data.content))

@@ -177,7 +177,8 @@ def test_warm_items_are_shrunk_towards_the_content_maps_prediction(tastes_data, 
     items = shrunk.fit(tastes_data).items
     n = tastes_data.listeners[:, None]
     predicted = shrunk.item_vectors(tastes_data.content)
-    expected = (n * learned.items + 5 * predicted) / (n + 5)
+    k = 5 * np.maximum(0, 1 - n / 40)
+    expected = (n * learned.items + k * predicted) / (n + k)
     np.testing.assert_allclose(items, expected, rtol=1e-4, atol=1e-6)
 
 

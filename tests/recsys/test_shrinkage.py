@@ -10,18 +10,25 @@ from hypothesis import strategies as st
 from material import item_content
 
 from recsys.config import ALSConfig, ContentMapConfig
-from recsys.shrinkage import DEFAULT, GRID, has_content, shrink
+from recsys.shrinkage import DEFAULT, GRID, has_content, learned_share, shrink
 from recsys.sources.als import ALSSource
 from recsys.sources.base import ItemContent, TrainingData
 
 
 def test_mean_by_hand():
-    # k = 3: an item with 1 listener keeps a quarter of what it learned, one with 9 three quarters.
-    learned = np.array([[8, 0], [8, 0], [8, 0]], np.float32)
-    predicted = np.array([[0, 4], [0, 4], [0, 4]], np.float32)
-    found = shrink(learned, predicted, np.array([0, 1, 9]), 3.0)
-    np.testing.assert_array_equal(found, [[0, 4], [2, 3], [6, 1]])
+    # k = 40: with 10 listeners k' is 30, so that they keep a quarter of what they taught; with 20
+    # it is 20, a half; from 40 on nothing is left of the prediction.
+    learned = np.full((5, 2), (8, 0), np.float32)
+    predicted = np.full((5, 2), (0, 4), np.float32)
+    found = shrink(learned, predicted, np.array([0, 10, 20, 40, 500]), 40.0)
+    np.testing.assert_array_equal(found, [[0, 4], [2, 3], [4, 2], [8, 0], [8, 0]])
     assert found.dtype == np.float32
+
+
+@given(n=st.integers(0, 100), more=st.integers(1, 50), k=st.floats(0, 200))
+def test_more_listeners_never_count_less(n, more, k):
+    few, many = learned_share(np.array([n, n + more]), k)
+    assert 0 <= few <= many <= 1
 
 
 def test_without_shrinkage_a_single_listener_is_enough():
@@ -94,7 +101,8 @@ def test_warm_items_are_shrunk_and_those_without_content_keep_what_they_learned(
     np.testing.assert_array_equal(items[:5], learned[:5])
     n = data.listeners[5:, None]
     assert (n > 0).sum() > 200
-    expected = (n * learned[5:] + 7 * source.item_vectors(data.content)[5:]) / (n + 7)
+    k = 7 * np.maximum(0, 1 - n / 40)
+    expected = (n * learned[5:] + k * source.item_vectors(data.content)[5:]) / (n + k)
     np.testing.assert_allclose(items[5:], expected, rtol=1e-5, atol=1e-6)
 
 

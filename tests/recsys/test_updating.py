@@ -72,7 +72,7 @@ def test_an_item_from_its_listeners():
     listener, weight = np.array([[1.0]], np.float32), np.array([1.0], np.float32)
     assert least_squares(listener, weight, gram) == pytest.approx([10 / 11.6])
     made = item_vector(predicted, listener, weight, gram, k=3.0)
-    assert made == pytest.approx([(10 / 11.6 + 3 * 0.5) / 4])
+    assert made == pytest.approx([(10 / 11.6 + 2.925 * 0.5) / 3.925])  # 3 (1 - 1/40)
     nobody = item_vector(predicted, listener[:0], weight[:0], gram, k=3.0)
     assert nobody.tolist() == [0.5]
     bare = item_vector(None, listener, weight, gram, k=3.0)  # nothing to shrink towards
@@ -104,7 +104,8 @@ def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
     fused = library.searcher.vectors(library.rows(["bare", "heard"]))
     found = block.unfuse_items(fused, np.zeros(2, bool))
     np.testing.assert_allclose(found[0], learned, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(found[1], (2 * learned + 3 * predicted) / 5, rtol=1e-3, atol=1e-4)
+    mixed = (2 * learned + 2.85 * predicted) / 4.85  # 3 (1 - 2/40)
+    np.testing.assert_allclose(found[1], mixed, rtol=1e-3, atol=1e-4)
     assert np.linalg.norm(found[0] - found[1]) > 0.05 * np.linalg.norm(found[0])
 
 
