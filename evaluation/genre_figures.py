@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.figures import Figure, base_layout
 from evaluation.genre_study import NETWORK, GenreStudy
+from evaluation.reporting.figures import Figure, base_layout
 
 _ROW = 34
 """Pixels a row of dots takes."""

@@ -14,7 +14,7 @@ from evaluation.genre_page import (
     title,
 )
 from evaluation.genre_study import PUBLISHED, GenreStudy
-from evaluation.markdown import table
+from evaluation.reporting.markdown_tables import table
 
 
 def markdown(study: GenreStudy, facts: dict[str, Any]) -> str:

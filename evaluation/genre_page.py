@@ -11,8 +11,8 @@ from evaluation.genre_figures import folds_plot, labels_plot
 from evaluation.genre_scores import MEASURES
 from evaluation.genre_splits import SPLITS
 from evaluation.genre_study import BASELINE, NETWORK, PUBLISHED, GenreStudy
-from evaluation.page import render
-from evaluation.report_facts import confusion_rows
+from evaluation.reporting.facts import confusion_rows
+from evaluation.reporting.page import render
 
 SONGS = 2000
 """The most songs that the page lists; the file has them all."""

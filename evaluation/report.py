@@ -15,11 +15,11 @@ from datasets.files import write_text
 from evaluation.comparison import Comparison
 from evaluation.conclusions import cautions, findings, summarise
 from evaluation.genre import GenreResult
-from evaluation.page import render
-from evaluation.report_content import charts_of, content
-from evaluation.report_facts import exact_configuration
-from evaluation.report_markdown import markdown
-from evaluation.report_pictures import write_picture
+from evaluation.reporting.content import charts_of, content
+from evaluation.reporting.facts import exact_configuration
+from evaluation.reporting.markdown import markdown
+from evaluation.reporting.page import render
+from evaluation.reporting.pictures import write_picture
 from evaluation.tables import json_safe
 
 _CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")

@@ -11,7 +11,7 @@ from datasets.music import MusicDataset
 from evaluation.baselines import Popularity, Random
 from evaluation.comparison import Comparison, compare
 from evaluation.conclusions import cautions, findings, summarise
-from evaluation.report_tables import Tables
+from evaluation.reporting.tables import Tables
 from evaluation.splits_cold import cold_split, semi_cold_split
 from evaluation.splits_time import time_split
 from evaluation.splits_users import cold_user_split

@@ -12,13 +12,13 @@ from datasets.errors import InvalidArgumentError
 from evaluation.baselines import Popularity, PopularityOracle, Random
 from evaluation.comparison import compare
 from evaluation.evidence import paired_gaps
-from evaluation.figures import Point
-from evaluation.figures_plane import best_compromises, plane_plot
 from evaluation.report import report_files, write_report
-from evaluation.report_charts import embedding_map
-from evaluation.report_content import SECTIONS
-from evaluation.report_differences import controls, correction
-from evaluation.report_tables import Tables
+from evaluation.reporting.charts import embedding_map
+from evaluation.reporting.content import SECTIONS
+from evaluation.reporting.differences import controls, correction
+from evaluation.reporting.figures import Point
+from evaluation.reporting.figures_plane import best_compromises, plane_plot
+from evaluation.reporting.tables import Tables
 from evaluation.resampling import Interval
 from evaluation.splits_cold import cold_folds, semi_cold_split
 from evaluation.splits_users import cold_user_split

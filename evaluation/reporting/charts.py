@@ -8,12 +8,12 @@ from typing import Final
 import pandas as pd
 
 from evaluation.candidate_sets import CATALOGUE, COLD
-from evaluation.figures import Figure, Point, interval_plot
-from evaluation.figures_curve import curve_plot
-from evaluation.figures_map import map_plot, map_sample
-from evaluation.figures_plane import Pair, best_compromises, plane_plot
 from evaluation.metrics import ITEM_AUC
-from evaluation.report_tables import LABELS, Column, Tables
+from evaluation.reporting.figures import Figure, Point, interval_plot
+from evaluation.reporting.figures_curve import curve_plot
+from evaluation.reporting.figures_map import map_plot, map_sample
+from evaluation.reporting.figures_plane import Pair, best_compromises, plane_plot
+from evaluation.reporting.tables import LABELS, Column, Tables
 from evaluation.wording import listing, number
 
 _TRADE_OFFS: Final = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
-from evaluation.figures import Figure
+from evaluation.reporting.figures import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

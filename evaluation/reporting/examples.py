@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.examples import Example
-from evaluation.report_tables import Tables
+from evaluation.reporting.tables import Tables
 
 
 def examples(tables: Tables, users: Sequence[Example]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.figures import Figure, Point, base_layout, error_bars, marker
+from evaluation.reporting.figures import Figure, Point, base_layout, error_bars, marker
 from evaluation.resampling import Interval
 
 Box = tuple[float, float, float, float]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, TITLE
-from evaluation.figures import GREY, PALETTE, SYMBOLS, Figure, base_layout
-from evaluation.figures_curve import legend_below
+from evaluation.reporting.figures import GREY, PALETTE, SYMBOLS, Figure, base_layout
+from evaluation.reporting.figures_curve import legend_below
 
 DRAWN = 4000
 """The most points that a page draws."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluation.comparison import Comparison
 from evaluation.genre import GenreResult
-from evaluation.report_charts import (
+from evaluation.reporting.charts import (
     Chart,
     embedding_map,
     glance,
@@ -16,9 +16,9 @@ from evaluation.report_charts import (
     learning,
     trade_offs,
 )
-from evaluation.report_differences import controls, correction, differences
-from evaluation.report_examples import examples
-from evaluation.report_facts import (
+from evaluation.reporting.differences import controls, correction, differences
+from evaluation.reporting.examples import examples
+from evaluation.reporting.facts import (
     DEFINITIONS,
     costs,
     dataset_facts,
@@ -27,8 +27,8 @@ from evaluation.report_facts import (
     provenance,
     split_facts,
 )
-from evaluation.report_slices import curve_table, folds, slices
-from evaluation.report_tables import Tables
+from evaluation.reporting.slices import curve_table, folds, slices
+from evaluation.reporting.tables import Tables
 
 SECTIONS: Final = {
     "results": "Results",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.figures import PALETTE, SYMBOLS, Figure, base_layout
+from evaluation.reporting.figures import PALETTE, SYMBOLS, Figure, base_layout
 
 _DASHES = ("solid", "dash", "dot")
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from evaluation.markdown import escaped, table
-from evaluation.report_charts import Chart
+from evaluation.reporting.charts import Chart
+from evaluation.reporting.markdown_tables import escaped, table
 
 Lines = list[str]
 

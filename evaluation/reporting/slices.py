@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from evaluation.metrics import ITEM_AUC
-from evaluation.report_tables import LABELS, Tables, cell
+from evaluation.reporting.tables import LABELS, Tables, cell
 from evaluation.resampling import Interval
 
 SLICES: Final = {

@@ -6,7 +6,7 @@ from typing import Any
 from evaluation.controls import subject_of
 from evaluation.evidence import paired_gaps
 from evaluation.metrics import ITEM_AUC
-from evaluation.report_tables import Column, Tables, cell
+from evaluation.reporting.tables import Column, Tables, cell
 from evaluation.resampling import Difference
 from evaluation.wording import p_value
 

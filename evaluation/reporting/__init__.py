@@ -1,0 +1,1 @@
+"""The parts of the evaluation report: tables, plots, page and Markdown."""
