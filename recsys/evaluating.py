@@ -1,10 +1,7 @@
 """An offline evaluation from a data set to a report: splits, line-up, comparison, and the rest."""
 
-import errno
 import shutil
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.files import check_writable
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, check_sampled, check_whole, list_lengths
 from evaluation.baselines import PopularityOracle, Random
@@ -223,21 +221,13 @@ def _curve(
 
 
 def _check_writable(path: Path) -> None:
-    """Try whether the report can be written; folders made for that are taken away again."""
-    made = [folder for folder in path.parents if not folder.exists()]
+    """Try whether the report can be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        check_writable(path)
     except OSError as error:
         raise InvalidArgumentError(
             f"{path}: the report cannot be written: {error.strerror}"
         ) from None
-    finally:
-        for folder in made:
-            with suppress(OSError):  # what was never made, or is in use by now
-                folder.rmdir()
 
 
 def _given(texts: bool, noun: str) -> str:
