@@ -25,9 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
-from recsys.batches import BATCH
-from recsys.catalog import Catalog
-from recsys.library import Library
+from recsys.database.catalog import Catalog
+from recsys.model.live import Library
+from recsys.ranking.batches import BATCH
 
 K = 10
 PLAYS = 30

@@ -27,14 +27,14 @@ from datasets.files import write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from embedding import SongEncoder
-from embedding.config import EncoderConfig
-from evaluation.baselines import PopularityOracle
-from evaluation.comparison import compare
-from evaluation.controls import ORACLE
+from embedding.network.config import EncoderConfig
+from evaluation.comparison.comparison import compare
 from evaluation.model import ModelFactory
-from evaluation.splits import Split, artist_groups
+from evaluation.models.baselines import PopularityOracle
+from evaluation.models.controls import ORACLE
+from evaluation.splitting.split import Split, artist_groups
 from recsys.config import ContentMapConfig, FMConfig, RecommenderConfig
-from recsys.lineup import lineup, meanings
+from recsys.experiments.models import lineup, meanings
 
 WIDTH = 65
 WINDOWS = 5

@@ -32,15 +32,16 @@ import pandas as pd
 import pyarrow
 
 from datasets.music import MusicDataset
-from evaluation import comparison, gathered, running, trial
-from evaluation.candidate_sets import CandidateSet
-from evaluation.comparison import Comparison, compare
-from evaluation.examples import ExampleMaker
-from evaluation.judging import Judge
-from evaluation.measuring import peak_memory_mb, reset_peak_memory
-from evaluation.slices import Slices
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison import comparison, gathered, trial
+from evaluation.comparison import run as running
+from evaluation.comparison.candidate_sets import CandidateSet
+from evaluation.comparison.comparison import Comparison, compare
+from evaluation.comparison.examples import ExampleMaker
+from evaluation.comparison.measuring import peak_memory_mb, reset_peak_memory
+from evaluation.metrics.hits import Judge
+from evaluation.metrics.slices import Slices
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.warm import warm_split
 
 OVERHEAD_WITHOUT = ("data", "models")
 

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
-from embedding.composition.dreaming import dream
+from embedding.composition.composer import CompositionConfig, compose, hear_again, write_sound
 from embedding.composition.goals import labels
-from embedding.composition.notes import CompositionConfig, compose, hear_again, write_sound
-from embedding.hyperimage_config import Band
-from embedding.storage import MANIFEST
-from recsys.audio_side import train_encoder
+from embedding.composition.image_inversion import dream
+from embedding.hyperimage.config import Band
+from embedding.network.storage import MANIFEST
+from recsys.audio import train_encoder
 
 WINDOW = 64
 """Columns of log-mel images in 5 s."""

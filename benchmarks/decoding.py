@@ -5,7 +5,7 @@
 Makes a stereo recording of ten minutes (or MINUTES) at 44.1 kHz in each format, in a temporary
 folder, and reads it in one run, alternately, one thread:
 
-- snippet: :func:`embedding.audio.load_snippets` of 5 s from the middle at 22,050 Hz, all of it:
+- snippet: :func:`embedding.audio.snippets.load_snippets` of 5 s from the middle at 22,050 Hz, all of it:
   opening, finding the place, decoding, mixing, resampling
 - end: the same from the end, the worst case of a format without an index
 - all: the same function for the whole recording as a sequence of windows of 5 s
@@ -24,7 +24,7 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 from embedding import SnippetConfig
-from embedding.audio import load_snippets
+from embedding.audio.snippets import load_snippets
 
 ROUNDS = 7
 ROUNDS_OF_ALL = 3

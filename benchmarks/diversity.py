@@ -24,17 +24,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.demo_catalogue import draw_catalogue, items_table, truth_table
-from datasets.demo_genres import SOUND
-from datasets.demo_listeners import simulate_listening
+from datasets.demo.catalogue import draw_catalogue, items_table, truth_table
+from datasets.demo.genres import SOUND
+from datasets.demo.listeners import simulate_listening
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.judging import Judge
-from evaluation.metrics import ndcg, recall
-from evaluation.resampling import paired_difference
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.resampling import paired_difference
+from evaluation.metrics.hits import Judge
+from evaluation.metrics.ranking import ndcg, recall
+from evaluation.splitting.warm import warm_split
 from recsys import Recommender, RecommenderConfig
-from recsys.similarity import unit_vectors
+from recsys.ranking.similarity import unit_vectors
 
 K = 20
 FIRST = 10

@@ -5,7 +5,7 @@
 
 A fifth of the interactions is held out as the test; a fifth of the users is then left out of
 training and folded in from what is left of their history. nDCG@10 over those users, all items.
-`recsys.fold_in.least_squares` is the solve per source with ridge `RIDGE`.
+`recsys.sources.fold_in.least_squares` is the solve per source with ridge `RIDGE`.
 
 --hybrid does the same by the public API with all the default sources: `recommend(history=...)` for
 the users left out, against `recommend_many` of a model that was trained on them. Recordings are
@@ -21,16 +21,16 @@ import scipy.sparse as sp
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.judging import Judge
-from evaluation.metrics import ndcg
-from evaluation.resampling import paired_difference
-from evaluation.splits import Split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.resampling import paired_difference
+from evaluation.metrics.hits import Judge
+from evaluation.metrics.ranking import ndcg
+from evaluation.splitting.split import Split
+from evaluation.splitting.warm import warm_split
 from recsys import Recommender
 from recsys.config import RecommenderConfig
-from recsys.fold_in import ALPHA
 from recsys.fusion import fuse_items, fuse_users, make_blocks
 from recsys.sources.base import ItemContent, TrainingData
+from recsys.sources.fold_in import ALPHA
 from recsys.sources.registry import make_source
 
 WEIGHTS = {"als": 0.3, "fm": 0.7}
@@ -133,7 +133,7 @@ def _hybrid(dataset: MusicDataset, split: Split, seed: int) -> None:
 
 
 def _solve(history: np.ndarray, gram: np.ndarray, ridge: float) -> np.ndarray:
-    """`recsys.fold_in.least_squares` with a ridge to choose."""
+    """`recsys.sources.fold_in.least_squares` with a ridge to choose."""
     X = history.astype(np.float64)
     penalty = ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
     left = gram + penalty + (ALPHA - 1) * X.T @ X

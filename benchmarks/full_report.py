@@ -19,10 +19,10 @@ from cold_start import ImageHearing, _heard
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from embedding.config import EncoderConfig
+from embedding.network.config import EncoderConfig
 from recsys.config import RecommenderConfig
-from recsys.evaluating import evaluate_dataset
-from recsys.lineup import OURS
+from recsys.experiments.evaluate import evaluate_dataset
+from recsys.experiments.models import OURS
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from embedding import HyperImageConfig, SnippetConfig, transforms
-from embedding.audio import load_snippets
-from embedding.extraction import extract
-from embedding.hyperimage import hyperimage
+from embedding.audio.snippets import load_snippets
+from embedding.hyperimage.extraction import extract
+from embedding.hyperimage.image import hyperimage
 
 Array = NDArray[np.float32]
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from embedding import HyperImageConfig, SnippetConfig
-from embedding.audio import load_snippets
-from embedding.hyperimage import hyperimage
-from embedding.torch_hyperimage import hyperimages
+from embedding.audio.snippets import load_snippets
+from embedding.hyperimage.differentiable import hyperimages
+from embedding.hyperimage.image import hyperimage
 
 Array = NDArray[np.float32]
 

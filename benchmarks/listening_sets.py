@@ -28,7 +28,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 import numpy as np  # noqa: E402
 
-from datasets.public_list import public_dataset  # noqa: E402
+from datasets.public.registry import public_dataset  # noqa: E402
 
 USERS, ITEMS, PLAYED = 1_000, 20_000, 300
 START = datetime(2009, 5, 4)
@@ -120,7 +120,7 @@ def write_packed(path: Path, name: str, text: str) -> None:
 
 def lastfm_1k(source: Path, lines: int) -> None:
     """One line a play."""
-    from datasets.lastfm_1k import ARCHIVE, PLAYS_FILE
+    from datasets.public.loaders.lastfm_1k import ARCHIVE, PLAYS_FILE
 
     text = "".join(
         f"user_{user:06d}\t{START - timedelta(seconds=60 * n):%Y-%m-%dT%H:%M:%SZ}\t{mbid(item + 1)}"
@@ -132,7 +132,7 @@ def lastfm_1k(source: Path, lines: int) -> None:
 
 def lastfm_360k(source: Path, lines: int) -> None:
     """One line an artist of a user."""
-    from datasets.lastfm_360k import ARCHIVE, PLAYS_FILE
+    from datasets.public.loaders.lastfm_360k import ARCHIVE, PLAYS_FILE
 
     text = "".join(
         f"{user:040x}\t{mbid(item)}\tthe artist of number {item}\t{n % 1000 + 1}\n"
@@ -143,7 +143,11 @@ def lastfm_360k(source: Path, lines: int) -> None:
 
 def taste_profile(source: Path, lines: int) -> None:
     """Triplets; names of all songs, a hundred wrong matches."""
-    from datasets.msd_taste_profile import MISMATCHES_FILE, TRACKS_FILE, TRIPLETS_FILE
+    from datasets.public.loaders.msd_taste_profile import (
+        MISMATCHES_FILE,
+        TRACKS_FILE,
+        TRIPLETS_FILE,
+    )
 
     songs = [f"SO{item:016d}" for item in range(ITEMS)]
     text = "".join(

@@ -27,13 +27,13 @@ from threadpoolctl import threadpool_limits
 
 from datasets.files import file_digest
 from datasets.music import MusicDataset
-from embedding.audio import snippets_of
-from embedding.hyperimage import hyperimage
-from embedding.recording_source import RecordingFile
+from embedding.audio.snippets import snippets_of
+from embedding.audio.source import RecordingFile
+from embedding.hyperimage.image import hyperimage
 from recsys import Recommender, RecommenderConfig
-from recsys.catalog import Catalog
+from recsys.database.catalog import Catalog
 from recsys.hearing import Hearing
-from recsys.library import Library
+from recsys.model.live import Library
 
 RATE = 44_100
 SINGLE = 40

@@ -28,13 +28,14 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.music import MusicDataset
-from recsys import Recommender, RecommenderConfig, artifact
-from recsys.catalog import Catalog
-from recsys.digests import digest_files
-from recsys.library import Library
-from recsys.song_rows import Song
-from recsys.state import FittedState
-from recsys.texts import read_texts
+from recsys import Recommender, RecommenderConfig
+from recsys.database.catalog import Catalog
+from recsys.database.song import Song
+from recsys.model import artifact
+from recsys.model.digests import digest_files
+from recsys.model.live import Library
+from recsys.model.state import FittedState
+from recsys.model.texts import read_texts
 
 RUNS = 5
 PLAYS = 50

@@ -28,9 +28,9 @@ import scipy.sparse as sp
 
 from datasets.folder import load_folder
 from recsys.config import RetrievalConfig
-from recsys.exact_index import ExactIndex
-from recsys.hits import Index
-from recsys.retrieval_building import build_index, index_files, open_index
+from recsys.index.base import Index
+from recsys.index.build import build_index, index_files, open_index
+from recsys.index.exact import ExactIndex
 
 FACTORS = 128
 K = 10

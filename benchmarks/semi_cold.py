@@ -24,11 +24,11 @@ from cold_start import ImageHearing, _heard
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.splits_cold import cold_split
+from evaluation.splitting.cold import cold_split
 from recsys.config import RecommenderConfig
-from recsys.ears import network_ears
-from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
-from recsys.shrinkage import SIZES, settle
+from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
+from recsys.content.shrinkage import SIZES, settle
+from recsys.experiments.embeddings import network_ears
 from recsys.sources.base import Floats, ItemContent, TrainingData
 from recsys.sources.registry import make_source
 

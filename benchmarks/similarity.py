@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from datasets.demo import make_demo
+from datasets.demo.make import make_demo
 from datasets.files import cache_folder
 from datasets.folder import load_folder
 from datasets.image_arrays import is_arrays, read_image_arrays
 from embedding import EncoderConfig, SongEncoder
 from embedding.encoder import mean_by_recording
-from evaluation.genre_material import GenreMaterial, from_arrays, from_dataset
-from evaluation.resampling import mean_interval
-from evaluation.retrieval import retrieval_precision
+from evaluation.comparison.resampling import mean_interval
+from evaluation.genre.data import GenreMaterial, from_arrays, from_dataset
+from evaluation.neighbours import retrieval_precision
 
 K = 10
 COEFFICIENTS = 20

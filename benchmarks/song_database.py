@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from recsys.catalog import Catalog
-from recsys.song_database import SongDatabase
-from recsys.song_queries import Choice, count_songs, list_scores, list_songs
-from recsys.song_rows import Song
+from recsys.database.catalog import Catalog
+from recsys.database.published import SongDatabase
+from recsys.database.queries import Choice, count_songs, list_scores, list_songs
+from recsys.database.song import Song
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae",
           "rock")  # fmt: skip

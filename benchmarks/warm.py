@@ -17,11 +17,11 @@ import numpy as np
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.baselines import Popularity
-from evaluation.comparison import compare
-from evaluation.peers import PEERS
-from evaluation.resampling import mean_interval, paired_difference
-from evaluation.splits_warm import warm_folds
+from evaluation.comparison.comparison import compare
+from evaluation.comparison.resampling import mean_interval, paired_difference
+from evaluation.models.baselines import Popularity
+from evaluation.models.external import PEERS
+from evaluation.splitting.warm import warm_folds
 from recsys import Recommender
 from recsys.config import RecommenderConfig
 

@@ -11,7 +11,10 @@ from typing import Literal, get_args
 import pandas as pd
 
 from datasets import columns as c
-from datasets.checks import (
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.files import atomic_write
+from datasets.music import MusicDataset
+from datasets.tables.checks import (
     AUDIO_COLUMNS,
     INTERACTION_COLUMNS,
     ITEM_COLUMNS,
@@ -19,14 +22,11 @@ from datasets.checks import (
     checked_tables,
     no_audio,
 )
-from datasets.errors import DataError, InvalidArgumentError
-from datasets.files import atomic_write
-from datasets.music import MusicDataset
-from datasets.reading import RawTable, read_table
-from datasets.recordings import recordings_in
+from datasets.tables.read_write import RawTable, read_table
+from datasets.tables.recordings import recordings_in
+from datasets.tables.values import show
+from datasets.tables.writing import write_table
 from datasets.tagged_files import tagged_folder
-from datasets.values import show
-from datasets.writing import write_table
 
 Format = Literal["csv", "parquet"]
 FORMATS = get_args(Format)

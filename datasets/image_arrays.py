@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.npz import Array, read_npz
-from datasets.reading import read_table
-from datasets.values import Text, objects, show
+from datasets.tables.read_write import read_table
+from datasets.tables.values import Text, objects, show
 
 LABEL_NAMES: Final = ("genre", "label", "labels", "class", "tag")
 GROUP_NAMES: Final = (

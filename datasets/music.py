@@ -12,15 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets import columns as c
-from datasets.checks import (
-    ITEM_COLUMNS,
-    Origin,
-    checked_tables,
-    no_audio,
-    no_interactions,
-)
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from datasets.values import show
+from datasets.tables.checks import ITEM_COLUMNS, Origin, checked_tables, no_audio, no_interactions
+from datasets.tables.values import show
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import DataError
-from datasets.values import objects
+from datasets.tables.values import objects
 
 Array = NDArray[Any]
 

@@ -17,11 +17,11 @@ from typing import Any, Final
 import pandas as pd
 
 from datasets import columns as c
-from datasets.bars import bar
 from datasets.errors import DataError
 from datasets.music import MusicDataset
-from datasets.recordings import RecordingFinder, recordings_in
-from datasets.values import is_unicode, show
+from datasets.progress import bar
+from datasets.tables.recordings import RecordingFinder, recordings_in
+from datasets.tables.values import is_unicode, show
 
 YEAR: Final = "year"
 BPM: Final = "bpm"

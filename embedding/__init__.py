@@ -4,8 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedding.config import AugmentationConfig, EncoderConfig, HyperImageConfig, SnippetConfig
     from embedding.encoder import SongEncoder
+    from embedding.network.config import (
+        AugmentationConfig,
+        EncoderConfig,
+        HyperImageConfig,
+        SnippetConfig,
+    )
 
 __all__ = [
     "AugmentationConfig",
@@ -16,10 +21,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AugmentationConfig": "embedding.config",
-    "EncoderConfig": "embedding.config",
-    "HyperImageConfig": "embedding.config",
-    "SnippetConfig": "embedding.config",
+    "AugmentationConfig": "embedding.network.config",
+    "EncoderConfig": "embedding.network.config",
+    "HyperImageConfig": "embedding.network.config",
+    "SnippetConfig": "embedding.network.config",
     "SongEncoder": "embedding.encoder",
 }
 

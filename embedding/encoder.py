@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
-from embedding.augmentation import windows
-from embedding.checkpoints import Knowledge
-from embedding.config import EncoderConfig
-from embedding.holdout import choose_validation
-from embedding.notation import parse
-from embedding.targets import Target, make_targets, vector
+from embedding.network.augmentation import windows
+from embedding.network.checkpoints import Knowledge
+from embedding.network.config import EncoderConfig
+from embedding.network.holdout import choose_validation
+from embedding.network.notation import parse
+from embedding.network.targets import Target, make_targets, vector
 
 if TYPE_CHECKING:
-    from embedding.network import SongNetwork
-    from embedding.recording_source import Source
+    from embedding.audio.source import Source
+    from embedding.network.layers import SongNetwork
 
 FloatArray = NDArray[np.float32]
 BATCH = 256
@@ -118,7 +118,7 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             InvalidArgumentError: as :meth:`fit`, or images of another size.
         """
-        from embedding.network import with_more_outputs
+        from embedding.network.layers import with_more_outputs
 
         network = self._fitted()
         self._check_shape(images)
@@ -200,7 +200,7 @@ class SongEncoder:
 
         Args:
             paths: the recordings: paths, contents as bytes, or binary file objects.
-            cache: folder that keeps hyper-images, see :func:`embedding.extraction.extract`.
+            cache: folder that keeps hyper-images, see :func:`embedding.hyperimage.extraction.extract`.
             workers: processes that decode, see there.
             on_error: ``"raise"``: a recording that cannot be used is an error. ``"skip"``: its
                 row is NaN, and one warning names every such recording with the reason.
@@ -213,7 +213,7 @@ class SongEncoder:
             AudioError: a recording cannot be used and ``on_error`` is ``"raise"``.
             NotFittedError: before ``fit`` or ``load``.
         """
-        from embedding.extraction import extract
+        from embedding.hyperimage.extraction import extract
 
         if on_error not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
@@ -240,7 +240,7 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             ArtifactError: the folder cannot be written.
         """
-        from embedding.storage import save
+        from embedding.network.storage import save
 
         save(Path(folder), self._document(), self._weights())
 
@@ -251,7 +251,7 @@ class SongEncoder:
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
         """
-        from embedding.storage import load, restore_network
+        from embedding.network.storage import load, restore_network
 
         document, weights = load(Path(folder))
         encoder = cls(EncoderConfig.from_json(document["config"]))
@@ -299,8 +299,8 @@ class SongEncoder:
         progress: bool,
         before: Knowledge | None = None,
     ) -> Self:
-        from embedding.training import train
-        from embedding.training_task import Training
+        from embedding.network.training import train
+        from embedding.network.training_task import Training
 
         width, _ = windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
@@ -326,8 +326,8 @@ class SongEncoder:
         """A head's probabilities, or embeddings for None: of each image the mean over windows."""
         import torch
 
-        from embedding.devices import inference_device, limited_threads, to_tensor
-        from embedding.losses import probabilities
+        from embedding.network.devices import inference_device, limited_threads, to_tensor
+        from embedding.network.losses import probabilities
 
         network = self._fitted()
         self._check_shape(images)

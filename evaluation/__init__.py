@@ -4,24 +4,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evaluation.baselines import Popularity, PopularityOracle, Random
-    from evaluation.comparison import Comparison, compare
-    from evaluation.conclusions import cautions, findings, summarise
-    from evaluation.controls import SameForEverybody, shuffled
-    from evaluation.examples import Example
-    from evaluation.genre import GenreResult, genre_cross_validation
-    from evaluation.genre_report import write_study
-    from evaluation.genre_running import run_study
-    from evaluation.genre_study import GenreStudy
+    from evaluation.comparison.comparison import Comparison, compare
+    from evaluation.comparison.examples import Example
+    from evaluation.conclusions.conclusions import cautions, findings, summarise
+    from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
+    from evaluation.genre.genre_running import run_study
+    from evaluation.genre.study import GenreStudy
+    from evaluation.genre_report.write import write_study
     from evaluation.model import Model
-    from evaluation.peers import PEERS
-    from evaluation.report import write_report
-    from evaluation.retrieval import Retrieval, retrieval_precision
-    from evaluation.splits import Split
-    from evaluation.splits_cold import cold_folds, cold_split, semi_cold_split
-    from evaluation.splits_time import leave_last_split, time_split, time_windows
-    from evaluation.splits_users import cold_user_split
-    from evaluation.splits_warm import user_folds, warm_folds, warm_split
+    from evaluation.models.baselines import Popularity, PopularityOracle, Random
+    from evaluation.models.controls import SameForEverybody, shuffled
+    from evaluation.models.external import PEERS
+    from evaluation.neighbours import Retrieval, retrieval_precision
+    from evaluation.report.write import write_report
+    from evaluation.splitting.cold import cold_folds, cold_split, semi_cold_split
+    from evaluation.splitting.split import Split
+    from evaluation.splitting.splits_users import cold_user_split
+    from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
+    from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 
 __all__ = [
     "PEERS",
@@ -59,38 +59,38 @@ __all__ = [
 ]
 
 _MODULES = {
-    "PEERS": "evaluation.peers",
-    "Comparison": "evaluation.comparison",
-    "Example": "evaluation.examples",
-    "GenreResult": "evaluation.genre",
-    "GenreStudy": "evaluation.genre_study",
+    "PEERS": "evaluation.models.external",
+    "Comparison": "evaluation.comparison.comparison",
+    "Example": "evaluation.comparison.examples",
+    "GenreResult": "evaluation.genre.cross_validation",
+    "GenreStudy": "evaluation.genre.study",
     "Model": "evaluation.model",
-    "Popularity": "evaluation.baselines",
-    "PopularityOracle": "evaluation.baselines",
-    "Random": "evaluation.baselines",
-    "Retrieval": "evaluation.retrieval",
-    "SameForEverybody": "evaluation.controls",
-    "Split": "evaluation.splits",
-    "cautions": "evaluation.conclusions",
-    "cold_folds": "evaluation.splits_cold",
-    "cold_split": "evaluation.splits_cold",
-    "cold_user_split": "evaluation.splits_users",
-    "compare": "evaluation.comparison",
-    "findings": "evaluation.conclusions",
-    "genre_cross_validation": "evaluation.genre",
-    "leave_last_split": "evaluation.splits_time",
-    "retrieval_precision": "evaluation.retrieval",
-    "run_study": "evaluation.genre_running",
-    "semi_cold_split": "evaluation.splits_cold",
-    "shuffled": "evaluation.controls",
-    "summarise": "evaluation.conclusions",
-    "time_split": "evaluation.splits_time",
-    "time_windows": "evaluation.splits_time",
-    "user_folds": "evaluation.splits_warm",
-    "warm_folds": "evaluation.splits_warm",
-    "warm_split": "evaluation.splits_warm",
-    "write_report": "evaluation.report",
-    "write_study": "evaluation.genre_report",
+    "Popularity": "evaluation.models.baselines",
+    "PopularityOracle": "evaluation.models.baselines",
+    "Random": "evaluation.models.baselines",
+    "Retrieval": "evaluation.neighbours",
+    "SameForEverybody": "evaluation.models.controls",
+    "Split": "evaluation.splitting.split",
+    "cautions": "evaluation.conclusions.conclusions",
+    "cold_folds": "evaluation.splitting.cold",
+    "cold_split": "evaluation.splitting.cold",
+    "cold_user_split": "evaluation.splitting.splits_users",
+    "compare": "evaluation.comparison.comparison",
+    "findings": "evaluation.conclusions.conclusions",
+    "genre_cross_validation": "evaluation.genre.cross_validation",
+    "leave_last_split": "evaluation.splitting.temporal",
+    "retrieval_precision": "evaluation.neighbours",
+    "run_study": "evaluation.genre.genre_running",
+    "semi_cold_split": "evaluation.splitting.cold",
+    "shuffled": "evaluation.models.controls",
+    "summarise": "evaluation.conclusions.conclusions",
+    "time_split": "evaluation.splitting.temporal",
+    "time_windows": "evaluation.splitting.temporal",
+    "user_folds": "evaluation.splitting.warm",
+    "warm_folds": "evaluation.splitting.warm",
+    "warm_split": "evaluation.splitting.warm",
+    "write_report": "evaluation.report.write",
+    "write_study": "evaluation.genre_report.write",
 }
 
 

@@ -13,16 +13,24 @@ from recsys.commands import (
     batches,
     compose,
     data,
-    evaluating,
     explaining,
     genre,
     map,
-    network,
-    onboarding,
-    recommending,
     songs,
     tuning,
     updating,
+)
+from recsys.commands import (
+    evaluate as evaluating,
+)
+from recsys.commands import (
+    onboard as onboarding,
+)
+from recsys.commands import (
+    recommend as recommending,
+)
+from recsys.commands import (
+    train as network,
 )
 
 app = typer.Typer(

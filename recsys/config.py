@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from datasets.settings import Settings
-from embedding.config import EncoderConfig
+from embedding.network.config import EncoderConfig
 
 SourceName = Literal["als", "fm", "content", "ease", "popularity"]
 SOURCES: tuple[SourceName, ...] = ("als", "fm", "ease", "content", "popularity")
@@ -99,7 +99,7 @@ class ContentMapConfig(Settings):
 
     shrinkage: float | None = Field(None, ge=0)
     """How many listeners a prediction from content is worth beside an item's own few
-    (:mod:`recsys.shrinkage`). 0 leaves learned vectors alone; None chooses on data."""
+    (:mod:`recsys.content.shrinkage`). 0 leaves learned vectors alone; None chooses on data."""
 
     @field_validator("strengths")
     @classmethod

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import AudioError
-from embedding.pool import Crashed, KeptWorker
-from recsys.audio_side import outputs, recording_with
-from recsys.song_rows import Recording, Scores
+from embedding.parallel import Crashed, KeptWorker
+from recsys.audio import outputs, recording_with
+from recsys.database.song import Recording, Scores
 from recsys.sources.base import Floats
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.extraction import Listening
-    from embedding.recording_source import RecordingFile, Source
+    from embedding.audio.source import RecordingFile, Source
+    from embedding.hyperimage.extraction import Listening
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ class Hearing:
 
         Raises AudioError for one that cannot be used, InvalidArgumentError for what is no source.
         """
-        from embedding.extraction import crash_of, listen
-        from embedding.recording_source import on_disk
+        from embedding.audio.source import on_disk
+        from embedding.hyperimage.extraction import crash_of, listen
 
         with on_disk([source]) as (file,):
             heard = self._decoder.run(listen, self.task(file))
@@ -69,7 +69,7 @@ class Hearing:
 
     def task(self, file: "RecordingFile", known: Collection[str] = ()) -> "Listening":
         """What a decoding process is asked for; known: digests of contents not to be decoded."""
-        from embedding.extraction import Listening
+        from embedding.hyperimage.extraction import Listening
 
         return Listening(
             file, self.encoder.config.snippet, self.encoder.config.hyperimage, frozenset(known)

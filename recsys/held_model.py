@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from datasets.errors import NotFittedError
-from recsys import storage
 from recsys.config import RecommenderConfig
-from recsys.library import Library
+from recsys.model import storage
+from recsys.model.live import Library
 
 
 class HeldModel:
@@ -86,7 +86,7 @@ class HeldModel:
         replaced on the disk in a single step, and the song database keeps the songs. Raises
         ArtifactError where it cannot be written; all is as it was then.
         """
-        from recsys.rebuilding import rebuilt
+        from recsys.model.rebuild import rebuilt
 
         with self._turn:
             library = self._fitted()

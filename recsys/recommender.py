@@ -9,26 +9,26 @@ from numpy.typing import ArrayLike
 
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from recsys import tracking
-from recsys.arguments import History, texts_of
-from recsys.arrivals import Onboarded, hear_dataset, report_on, song_of
-from recsys.batch_files import BatchReport, write_lists
-from recsys.batches import BATCH, Wishes, filters_of, in_batches, many_lists
-from recsys.catalog import Catalog
-from recsys.explaining import Explanation, explain
-from recsys.filters import Where, make_filters
+from recsys.database.catalog import Catalog
+from recsys.database.song import Song
 from recsys.held_model import HeldModel
-from recsys.learning import learn
-from recsys.library import Library
-from recsys.lists import list_for, similar_to
-from recsys.similarity import Space
-from recsys.song_rows import Song
-from recsys.songs import fitted_songs
-from recsys.updating import Updated, checked_plays
+from recsys.model.live import Library
+from recsys.model.updates import Updated, checked_plays
+from recsys.onboarding.recordings import Onboarded, hear_dataset, report_on, song_of
+from recsys.onboarding.songs import fitted_songs
+from recsys.ranking.arguments import History, texts_of
+from recsys.ranking.batch_files import BatchReport, write_lists
+from recsys.ranking.batches import BATCH, Wishes, filters_of, in_batches, many_lists
+from recsys.ranking.explanation import Explanation, explain
+from recsys.ranking.filters import Where, make_filters
+from recsys.ranking.lists import list_for, similar_to
+from recsys.ranking.similarity import Space
+from recsys.tracking import runs as tracking
+from recsys.training.fit import learn
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.recording_source import Source
+    from embedding.audio.source import Source
 
 
 class Recommender(HeldModel):
@@ -305,7 +305,7 @@ class Recommender(HeldModel):
         Raises DataError for no folder, nothing in it, or metadata that cannot be used;
         InvalidArgumentError for a model without a network of its own.
         """
-        from recsys.folder_onboarding import onboard_folder
+        from recsys.onboarding.folder import onboard_folder
 
         return onboard_folder(
             self._fitted(),

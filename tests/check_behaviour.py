@@ -26,7 +26,16 @@ COMMANDS = (
     "remove", "rebuild", "tune", "evaluate", "info", "map", "songs", "record", "picture",
     "genre-cv", "compose", "architecture", "fine-tune", "data", "data list", "data get",
 )  # fmt: skip
-VOLATILE = ("seconds", "versions", "command", "created", "python", "platform", "libraries", "digest")
+VOLATILE = (
+    "seconds",
+    "versions",
+    "command",
+    "created",
+    "python",
+    "platform",
+    "libraries",
+    "digest",
+)
 """Parts of keys in a report whose values are times or the surroundings, not results."""
 SOME = 40
 
@@ -78,20 +87,22 @@ def record_lists(folder: Path, out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     dataset = load_folder(folder)
-    model = Recommender(RecommenderConfig(seed=0, n_threads=1)).fit(dataset)
+    model = Recommender(RecommenderConfig(seed=0, threads=1)).fit(dataset)
     model.save(out / "model")
     write(out / "lists", model.recommend_many(list(dict.fromkeys(dataset.interactions["user_id"]))))
     answers(model, dataset, out, "fitted")
     model = Recommender.load(out / "model")
     answers(model, dataset, out, "loaded")
     if len(dataset.audio):
-        path = Path(dataset.audio["path"].iloc[0])
+        path = folder / dataset.audio["path"].iloc[0]
         added = model.onboard(path, item_id="new-item", title="New", artist="Somebody new")
         (out / "onboarded.json").write_text(json.dumps([added.item_id, repr(added)]))
         write(out / "similar-new", model.similar("new-item", k=50))
     users = sorted(set(dataset.interactions["user_id"]))[:5]
     items = dataset.items["item_id"].tolist()[:30]
-    plays = [(user, item, 3.0) for n, user in enumerate([*users, "new-user"]) for item in items[n::5]]
+    plays = [
+        (user, item, 3.0) for n, user in enumerate([*users, "new-user"]) for item in items[n::5]
+    ]
     report = model.update(pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]))
     (out / "update.json").write_text(json.dumps(list(report)))
     answers(model, dataset, out, "updated")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.demo import make_demo, write_new_song
+from datasets.demo.make import make_demo, write_new_song
 from embedding import EncoderConfig, SnippetConfig, SongEncoder
 
 ROOT = Path(__file__).resolve().parent.parent

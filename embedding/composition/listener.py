@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from embedding.augmentation import windows
 from embedding.encoder import SongEncoder
+from embedding.network.augmentation import windows
 
 
 class Listener:

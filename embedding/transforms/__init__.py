@@ -10,12 +10,7 @@ where librosa has the function.
 """
 
 from embedding.transforms.harmony import chroma, constant_q, constant_q_bins, tonnetz
-from embedding.transforms.melody import (
-    cepstral_pitch,
-    cepstrum,
-    melodic_frequencies,
-    melodic_range,
-)
+from embedding.transforms.melody import cepstral_pitch, cepstrum, melodic_frequencies, melodic_range
 from embedding.transforms.rhythm import cyclic_tempogram, onset_strength, tempogram
 from embedding.transforms.spectrum import (
     HOP,

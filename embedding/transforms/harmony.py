@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
-from embedding import filters
+from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, divided, spectrogram, window_size
 
 Array = NDArray[np.float32]

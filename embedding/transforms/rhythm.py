@@ -5,7 +5,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from embedding import filters
+from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided
 from embedding.transforms.timbre import mel
 

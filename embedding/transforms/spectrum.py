@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
-from embedding import filters
+from embedding.transforms import filters
 
 Array = NDArray[np.float32]
 

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding import filters
-from embedding.transforms import harmony, melody, rhythm, spectrum, timbre, transcription
-from embedding.transforms.sound import Sound
+from embedding.transforms import filters, harmony, melody, rhythm, spectrum, timbre, transcription
+from embedding.transforms.snippet import Sound
 
 Array = NDArray[np.float32]
 Positions = NDArray[np.float64]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
-from embedding import filters
+from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided, spectrogram, window_size
 
 Array = NDArray[np.float32]

@@ -16,7 +16,7 @@ def record(
     stereo: Annotated[bool, typer.Option("--stereo", help="Two channels.")] = False,
 ) -> None:
     """Record from a microphone (needs the package sounddevice, the extra "microphone")."""
-    from embedding.microphone import MicrophoneConfig, record_file
+    from embedding.audio.microphone import MicrophoneConfig, record_file
 
     config = MicrophoneConfig(
         seconds=seconds,
@@ -47,8 +47,8 @@ def picture(
     ] = None,
 ) -> None:
     """Draw a snippet of a recording: waveform, all transforms, hyper-images."""
-    from embedding.config import SnippetConfig
-    from embedding.pictures import draw
+    from embedding.hyperimage.plots import draw
+    from embedding.network.config import SnippetConfig
 
     place = {"position": "at", "at": at} if at is not None else {"position": position}
     draw(file, out, SnippetConfig(seconds=seconds, seed=seed, **place), only=only or ())

@@ -36,15 +36,15 @@ def compose(
     as_json: JsonFlag = False,
 ) -> None:
     """Compose music that is, to the network, of a genre, like a song, or to a listener's taste."""
-    from embedding.composition.dreaming import dream
-    from embedding.composition.notes import (
+    from embedding.composition.composer import (
         CompositionConfig,
         check_sound_file,
         hear_again,
         write_sound,
     )
-    from embedding.composition.notes import compose as compose_notes
-    from embedding.composition.picture import check_picture, draw_composition
+    from embedding.composition.composer import compose as compose_notes
+    from embedding.composition.image_inversion import dream
+    from embedding.composition.plot import check_picture, draw_composition
 
     if method not in METHODS:
         raise InvalidArgumentError(f"--method must be {' or '.join(METHODS)}, not {method!r}")
@@ -109,10 +109,10 @@ def _encoder_and_goal(
     model: Path, weights: dict[str, float], like: str | None, user: str | None
 ) -> "tuple[SongEncoder, Goal]":
     from embedding.composition.goals import labels
-    from embedding.storage import MANIFEST
-    from recsys import storage
-    from recsys.storage import load_encoder
-    from recsys.taste import song_likeness, taste
+    from embedding.network.storage import MANIFEST
+    from recsys.commands.composition_goals import song_likeness, taste
+    from recsys.model import storage
+    from recsys.model.storage import load_encoder
 
     if (model / MANIFEST).is_file():
         if like is not None or user is not None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recsys.commands.options import JsonFlag
-from recsys.printing import print_frame
+from recsys.commands.printing import print_frame
 
 if TYPE_CHECKING:
-    from datasets.public import PublicDataset
+    from datasets.public.base import PublicDataset
 
 app = typer.Typer(help="Public data sets.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ app = typer.Typer(help="Public data sets.", no_args_is_help=True)
 @app.command("list")
 def list_sets(as_json: JsonFlag = False) -> None:
     """Name the public data sets: what they are, their licence, how to get them."""
-    from datasets.public_list import NAMES, public_dataset
+    from datasets.public.registry import NAMES, public_dataset
 
     rows = [_facts(public_dataset(name)) for name in NAMES]
     if as_json:
@@ -45,8 +45,8 @@ def get(
     as_json: JsonFlag = False,
 ) -> None:
     """Download a public data set, check it and convert it; a second time it is there."""
-    from datasets.public import fetch
-    from datasets.public_list import public_dataset
+    from datasets.public.base import fetch
+    from datasets.public.registry import public_dataset
 
     music = fetch(
         public_dataset(name),

@@ -12,8 +12,8 @@ from datasets.errors import DataError, InvalidArgumentError
 from recsys.commands.options import JsonFlag, read_object
 
 if TYPE_CHECKING:
-    from embedding.config import EncoderConfig
-    from evaluation.genre_material import GenreMaterial
+    from embedding.network.config import EncoderConfig
+    from evaluation.genre.data import GenreMaterial
 
 
 def genre_cv(
@@ -58,9 +58,9 @@ def genre_cv(
 ) -> None:
     """Tell how well genres are heard, by cross-validation."""
     from datasets.files import cache_folder
-    from evaluation.genre_report import check_folder, write_study
-    from evaluation.genre_running import affordable_jobs, run_study
-    from evaluation.genre_splits import check_split
+    from evaluation.genre.genre_running import affordable_jobs, run_study
+    from evaluation.genre.splits import check_split
+    from evaluation.genre_report.write import check_folder, write_study
 
     settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
     splits = [check_split(name.strip()).name for name in split.split(",")]
@@ -94,7 +94,7 @@ def genre_cv(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from recsys.genre_printing import print_study
+    from recsys.commands.genre_printing import print_study
 
     print_study(study)
     if out is not None:
@@ -113,7 +113,7 @@ def encoder_config(
 
     Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
     """
-    from embedding.config import EncoderConfig
+    from embedding.network.config import EncoderConfig
 
     values = {} if path is None else read_object(path)
     values = values.get("encoder", values)
@@ -138,8 +138,8 @@ def _material(
     from datasets.files import cache_folder
     from datasets.folder import load_folder
     from datasets.image_arrays import is_arrays, read_image_arrays
-    from datasets.recordings import recordings_in
-    from evaluation.genre_material import from_arrays, from_dataset
+    from datasets.tables.recordings import recordings_in
+    from evaluation.genre.data import from_arrays, from_dataset
 
     if is_arrays(folder):
         arrays = read_image_arrays(folder, tag=tag, **named)

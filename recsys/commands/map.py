@@ -21,9 +21,9 @@ def map(
     seed: Annotated[int, typer.Option(help="Seed of the sample, of UMAP and of t-SNE.")] = 0,
 ) -> None:
     """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
-    from recsys.map_pages import write_html, write_png
-    from recsys.song_map import song_map
-    from recsys.storage import load
+    from recsys.model.storage import load
+    from recsys.songmap.page import write_html, write_png
+    from recsys.songmap.song_map import song_map
 
     for path, ending in ((out, ".html"), (png, ".png")):
         if path is not None and path.suffix.lower() != ending:

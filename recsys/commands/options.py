@@ -79,7 +79,7 @@ def recommender_config(
 
     Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
     """
-    from embedding.config import EncoderConfig
+    from embedding.network.config import EncoderConfig
     from recsys.config import RecommenderConfig
 
     given = {"seed": seed, "threads": threads, "tracking": tracking}

@@ -10,12 +10,12 @@ import typer
 
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import JsonFlag
-from recsys.printing import print_frame, records
+from recsys.commands.printing import print_frame, records
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from recsys.song_queries import Choice
+    from recsys.database.queries import Choice
 
 _ROWS = 20
 """Songs listed where no limit is given."""
@@ -45,8 +45,8 @@ def songs(
     as_json: JsonFlag = False,
 ) -> None:
     """List songs with the tags they came with and those that the network predicts."""
-    from recsys.song_export import check_export
-    from recsys.song_queries import Choice, check_genre, count_songs, list_scores, list_songs
+    from recsys.database.queries import Choice, check_genre, count_songs, list_scores, list_songs
+    from recsys.database.song_export import check_export
 
     if publish is not None and (export or genre or search or scores):
         raise InvalidArgumentError("--publish brings all songs and goes with no choice of them")
@@ -96,8 +96,8 @@ def _export(
     scores: bool,
     as_json: bool,
 ) -> None:
-    from embedding.progress import progress_bar
-    from recsys.song_export import export
+    from datasets.progress_part import progress_bar
+    from recsys.database.song_export import export
 
     with progress_bar("writing songs", count, shown=not as_json) as advance:
         rows = export(connection, path, choice, scores=scores, advance=advance)
@@ -108,8 +108,8 @@ def _export(
 
 
 def _publish(model: str, url: str, as_json: bool) -> None:
-    from recsys.song_database import SongDatabase
-    from recsys.storage import open_catalog
+    from recsys.database.published import SongDatabase
+    from recsys.model.storage import open_catalog
 
     catalog = open_catalog(Path(model), whole=True)
     try:
@@ -134,7 +134,7 @@ def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
     whole: check all of a model's songs, and read a copy, as reading takes long.
     """
     if "://" in model:
-        from recsys.song_database import SongDatabase
+        from recsys.database.published import SongDatabase
 
         database = SongDatabase.open(model)
         try:
@@ -143,7 +143,7 @@ def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
         finally:
             database.close()
         return
-    from recsys.storage import open_catalog
+    from recsys.model.storage import open_catalog
 
     catalog = open_catalog(Path(model), whole=whole)
     try:

@@ -60,8 +60,8 @@ def tune(
     from datasets.files import check_writable, write_text
     from datasets.folder import load_folder
     from evaluation import write_report
-    from recsys.search import search
-    from recsys.search_config import SearchConfig
+    from recsys.experiments.search import search
+    from recsys.experiments.search_config import SearchConfig
 
     settings = SearchConfig(
         trials=trials, timeout=timeout, cold_weight=cold_weight, k=k, folds=folds,

@@ -19,8 +19,8 @@ def update(
     as_json: JsonFlag = False,
 ) -> None:
     """Take in new plays; lists know them at once."""
-    from datasets.checks import INTERACTION_COLUMNS, check_interactions
-    from datasets.reading import read_table
+    from datasets.tables.checks import INTERACTION_COLUMNS, check_interactions
+    from datasets.tables.read_write import read_table
     from recsys import Recommender
 
     raw = read_table(interactions, INTERACTION_COLUMNS)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
-from recsys.content_map import ContentMap
-from recsys.fold_in import least_squares
-from recsys.fold_in_items import item_vector
-from recsys.plays import weigh, weigh_matrix
-from recsys.shrinkage import settle
+from recsys.content.mapping import ContentMap
+from recsys.content.shrinkage import settle
+from recsys.data import weigh, weigh_matrix
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from recsys.sources.fold_in import least_squares
+from recsys.sources.fold_in_items import item_vector
 
 USUAL_RATIO = 2.0
 """L2 penalty in units of alpha where the data did not choose it."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.plays import weigh, weigh_matrix
+from recsys.data import weigh, weigh_matrix
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
 
 

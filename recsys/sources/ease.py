@@ -19,8 +19,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.config import ContentMapConfig, EASEConfig
-from recsys.content_map import ContentMap
-from recsys.shrinkage import settle, shrink
+from recsys.content.mapping import ContentMap
+from recsys.content.shrinkage import settle, shrink
 from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
 
 _Doubles = NDArray[np.float64]

@@ -18,10 +18,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.config import FMConfig
-from recsys.content_map import ContentMap
+from recsys.content.mapping import ContentMap
 from recsys.sources.base import ItemContent, Vectors
 from recsys.sources.fm_features import DenseFeatures, affine_map
-from recsys.sources.fm_training import feature_vectors, new_model, train
+from recsys.sources.lightfm_model import feature_vectors, new_model, train
 
 if TYPE_CHECKING:
     from lightfm import LightFM

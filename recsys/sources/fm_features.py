@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.config import FMConfig
-from recsys.content_map import ContentMap
+from recsys.content.mapping import ContentMap
 from recsys.sources.base import Floats, ItemContent
 
 Doubles = NDArray[np.float64]
@@ -107,7 +107,7 @@ def affine_map(
     bare_effects: Doubles,
     strength: float = np.inf,
 ) -> ContentMap:
-    """A content map of these parts, whose shapes :class:`~recsys.content_map.ContentMap` tells."""
+    """A content map of these parts, whose shapes :class:`~recsys.content.mapping.ContentMap` tells."""
     return ContentMap.from_arrays(
         {
             "intercept": np.ascontiguousarray(intercept, np.float32),

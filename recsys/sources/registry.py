@@ -5,7 +5,7 @@ from recsys.sources.als import ALSSource
 from recsys.sources.base import Source
 from recsys.sources.content import ContentSource
 from recsys.sources.ease import EASESource
-from recsys.sources.factorization_machine import FMSource
+from recsys.sources.lightfm import FMSource
 from recsys.sources.popularity import PopularitySource
 
 

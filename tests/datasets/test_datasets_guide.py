@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from datasets.gtzan import BROKEN, GENRES
 from datasets.music import MusicDataset
-from datasets.public_list import NAMES, public_dataset
+from datasets.public.loaders.gtzan import BROKEN, GENRES
+from datasets.public.registry import NAMES, public_dataset
 from embedding import SongEncoder
 from recsys import Recommender, RecommenderConfig
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.demo_catalogue import (
+from datasets.demo.catalogue import (
     LAST_DAY,
     audio_table,
     draw_catalogue,
@@ -12,9 +12,9 @@ from datasets.demo_catalogue import (
     items_table,
     truth_table,
 )
-from datasets.demo_genres import GENRES, SOUND, Sound, tempo_of
-from datasets.demo_names import Names
-from datasets.demo_planning import EMOTIONS, draw_artist, draw_plan
+from datasets.demo.demo_names import Names
+from datasets.demo.genres import GENRES, SOUND, Sound, tempo_of
+from datasets.demo.planning import EMOTIONS, draw_artist, draw_plan
 
 
 @pytest.fixture(scope="module")

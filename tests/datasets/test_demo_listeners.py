@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from datasets.demo_catalogue import FIRST_DAY, LAST_DAY, Song, draw_catalogue
-from datasets.demo_genres import GENRES
-from datasets.demo_listeners import simulate_listening
+from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song, draw_catalogue
+from datasets.demo.genres import GENRES
+from datasets.demo.listeners import simulate_listening
 from datasets.errors import InvalidArgumentError
 
 Matrix = NDArray[np.float64]

@@ -7,21 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import signal
 
-from datasets import demo_effects as effects
-from datasets.demo_composition import compose
-from datasets.demo_drums import DRUMS, KITS, strike
-from datasets.demo_genres import GENRES, Sound, tempo_of
-from datasets.demo_instruments import INSTRUMENTS, play_note
-from datasets.demo_patterns import (
-    BASS,
-    CHORDS,
-    GROOVES,
-    LEVELS,
-    PROGRESSIONS,
-    parse_chords,
-)
-from datasets.demo_planning import Plan, draw_artist, draw_plan
-from datasets.demo_rendering import render
+from datasets.demo import effects as effects
+from datasets.demo.composition import compose
+from datasets.demo.demo_drums import DRUMS, KITS, strike
+from datasets.demo.genres import GENRES, Sound, tempo_of
+from datasets.demo.instruments import INSTRUMENTS, play_note
+from datasets.demo.patterns import BASS, CHORDS, GROOVES, LEVELS, PROGRESSIONS, parse_chords
+from datasets.demo.planning import Plan, draw_artist, draw_plan
+from datasets.demo.rendering import render
 
 RATE = 22_050
 Signal = NDArray[np.float32]

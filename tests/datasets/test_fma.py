@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError
-from datasets.fma import LARGE, MEDIUM, SMALL
 from datasets.music import MusicDataset
-from datasets.public import PublicDataset, fetch
+from datasets.public.base import PublicDataset, fetch
+from datasets.public.loaders.fma import LARGE, MEDIUM, SMALL
 
 # The 52 columns of the published file.
 COLUMNS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError
-from datasets.gtzan import DATASET, GENRES
 from datasets.music import MusicDataset
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.gtzan import DATASET, GENRES
 
 INDEX = (
     "\ufeff# an index of artists and titles\r\n"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from datasets import hetrec
 from datasets.errors import DataError
 from datasets.folder import load_folder
-from datasets.hetrec import ARCHIVE, DATASET
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders import hetrec_lastfm as hetrec
+from datasets.public.loaders.hetrec_lastfm import ARCHIVE, DATASET
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "real-mini"
 TABLES = {

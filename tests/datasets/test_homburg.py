@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError
-from datasets.homburg import DATASET, SONGS
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.homburg import DATASET, SONGS
 
 NAMES = {
     # Names of the published list.

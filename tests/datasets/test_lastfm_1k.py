@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from packing import tar
 
 from datasets.errors import DataError
-from datasets.lastfm_1k import ARCHIVE, DATASET, PLAYS_FILE
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.lastfm_1k import ARCHIVE, DATASET, PLAYS_FILE
 
 ARTIST = "f1b1cf71-bd35-4e99-8624-24a6e15f133a"
 TRACK = "db16d0b3-b8ce-4aa8-a11a-e4d53cc7f8a6"

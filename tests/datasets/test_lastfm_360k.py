@@ -6,8 +6,8 @@ import pytest
 from packing import tar
 
 from datasets.errors import DataError
-from datasets.lastfm_360k import ARCHIVE, DATASET, PLAYS_FILE
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.lastfm_360k import ARCHIVE, DATASET, PLAYS_FILE
 
 ANN, BOB = "00000c289a1829a808ac09c00daf10bc3c4e223b", "00001411dc427966b17297bf4d69e7e193135d89"
 BETTY, ARZTE = "3bd73256-3905-4f3a-97e2-8b341527f805", "f2fb0ff0-5679-42ec-a55c-15109ce6e320"

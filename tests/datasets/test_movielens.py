@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from datasets.errors import DataError
-from datasets.movielens import ML_1M, ML_20M, ML_25M, ML_100K
-from datasets.public import PublicDataset, fetch
+from datasets.public.base import PublicDataset, fetch
+from datasets.public.loaders.movielens import ML_1M, ML_20M, ML_25M, ML_100K
 
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",

@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError
-from datasets.msd_taste_profile import DATASET, MISMATCHES_FILE, TRACKS_FILE, TRIPLETS_FILE
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.msd_taste_profile import (
+    DATASET,
+    MISMATCHES_FILE,
+    TRACKS_FILE,
+    TRIPLETS_FILE,
+)
 
 ANN, BOB = "b80344d063b5ccb3212f76538f3d9e43d87dca9e", "85c1f87fea955d09b4bec2e36aee110927aedf9a"
 ONE, TWO, WRONG, BARE, BAD = (

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from datasets.errors import DataError
-from datasets.music4all import COUNTS_FILE, DATASET, FEATURES_FILE, ONION
-from datasets.parquet_rows import read_embeddings
-from datasets.public import fetch
+from datasets.public.base import fetch
+from datasets.public.loaders.music4all import COUNTS_FILE, DATASET, FEATURES_FILE, ONION
+from datasets.public.parquet import read_embeddings
 
 A, B, C = "0009fFIM1eYThaPg", "0010xmHR6UICBOYT", "002Jyd0vN4HyCpqL"
 TABLES = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import pair_sums
-from datasets.pair_sums import PairSums
+from datasets.public import play_counts as pair_sums
+from datasets.public.play_counts import PairSums
 
 PLAYS = st.lists(
     st.tuples(

@@ -22,7 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from datasets.conversion import (
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.folder import load_folder
+from datasets.public.base import PublicDataset, RemoteFile, fetch
+from datasets.public.conversion import (
     lines,
     needed,
     report_left_out,
@@ -30,11 +33,8 @@ from datasets.conversion import (
     write_items,
     write_no_interactions,
 )
-from datasets.downloading import download
-from datasets.errors import DataError, InvalidArgumentError
-from datasets.folder import load_folder
-from datasets.public import PublicDataset, RemoteFile, fetch
-from datasets.public_list import NAMES, public_dataset
+from datasets.public.download import download
+from datasets.public.registry import NAMES, public_dataset
 from recsys.cli import app
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("datasets.downloading.PAUSE", 0.0)
+    monkeypatch.setattr("datasets.public.download.PAUSE", 0.0)
     with serving() as server:
         yield server
 
@@ -160,7 +160,7 @@ def test_broken_connection_goes_on_where_it_stopped(server: Server, tmp_path: Pa
 )
 def test_wherever_it_breaks_the_bytes_are_right(cuts: list[int], ranges: bool, etag: str) -> None:
     with serving() as server, TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.downloading.PAUSE", 0.0)
+        patch.setattr("datasets.public.download.PAUSE", 0.0)
         server.ranges, server.etag = ranges, etag
         path = Path(folder) / "songs.bin"
         for cut in cuts:  # every call breaks at another place, and is refused after that
@@ -256,7 +256,7 @@ def test_server_refuses(server: Server, tmp_path: Path, status: int) -> None:
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.downloading.PAUSE", 0.0)
+    monkeypatch.setattr("datasets.public.download.PAUSE", 0.0)
     server = Server()
     server.server_close()
     with pytest.raises(DataError, match="cannot be downloaded"):
@@ -518,7 +518,7 @@ def test_command_list() -> None:
 def test_command_get(
     dataset: PublicDataset, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasets.public_list.public_dataset", {"toy": dataset}.__getitem__)
+    monkeypatch.setattr("datasets.public.registry.public_dataset", {"toy": dataset}.__getitem__)
     out = str(tmp_path / "out")
     # Nobody at a terminal accepts nothing.
     refused = CliRunner().invoke(app, ["data", "get", "toy", "--folder", out])

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from packing import tar
 
-from datasets.conversion import LEFT_OUT_FILE
 from datasets.errors import DataError
-from datasets.published_lines import LeftOut, published_lines, tidy
+from datasets.public.conversion import LEFT_OUT_FILE
+from datasets.public.text_tables import LeftOut, published_lines, tidy
 
 TEXT = "one\r\nzwölf\n".encode()
 LINES = [(1, "one"), (2, "zwölf")]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.times import as_timestamps
-from datasets.values import BadValueError
+from datasets.tables.times import as_timestamps
+from datasets.tables.values import BadValueError
 
 BERLIN = datetime.timezone(datetime.timedelta(hours=1))
 

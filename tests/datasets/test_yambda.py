@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets.errors import DataError
-from datasets.parquet_rows import read_embeddings
-from datasets.public import fetch
-from datasets.yambda import SMALL
+from datasets.public.base import fetch
+from datasets.public.loaders.yambda import SMALL
+from datasets.public.parquet import read_embeddings
 from recsys import Recommender, RecommenderConfig
 
 LISTENS = {

@@ -11,10 +11,10 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedding.audio import SILENCE, resample, snippets_of
-from embedding.config import HyperImageConfig, SnippetConfig
-from embedding.hyperimage import hyperimage
-from embedding.recording_source import RecordingFile
+from embedding.audio.snippets import SILENCE, resample, snippets_of
+from embedding.audio.source import RecordingFile
+from embedding.hyperimage.image import hyperimage
+from embedding.network.config import HyperImageConfig, SnippetConfig
 
 CONFIGS = (HyperImageConfig(), HyperImageConfig(preset="waveform"))
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.architecture import (
+from embedding.network.architecture import (
     Architecture,
     BatchNormalisation,
     Convolution,
@@ -15,8 +15,8 @@ from embedding.architecture import (
     Normalisation,
     Pooling,
 )
-from embedding.network import SongNetwork
-from embedding.notation import parse
+from embedding.network.layers import SongNetwork
+from embedding.network.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from datasets.errors import AudioError
-from embedding import audio
-from embedding.config import SnippetConfig
-from embedding.recording_source import RecordingFile
+from embedding.audio import snippets as audio
+from embedding.audio.source import RecordingFile
+from embedding.network.config import SnippetConfig
 
 RATE = 22050
 

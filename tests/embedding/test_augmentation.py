@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding.augmentation import mixing, training_batch, windows
-from embedding.config import AugmentationConfig, EncoderConfig
+from embedding.network.augmentation import mixing, training_batch, windows
+from embedding.network.config import AugmentationConfig, EncoderConfig
 
 ROWS = np.array([1, 3])
 

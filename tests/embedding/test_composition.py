@@ -9,11 +9,7 @@ import torch
 
 from datasets.errors import InvalidArgumentError, NotFittedError
 from embedding import EncoderConfig, HyperImageConfig, SnippetConfig, SongEncoder
-from embedding.composition.dreaming import dream, mel_rows, sound_of
-from embedding.composition.ensemble import ensemble
-from embedding.composition.goals import labels, likeness
-from embedding.composition.listener import Listener
-from embedding.composition.notes import (
+from embedding.composition.composer import (
     Composition,
     CompositionConfig,
     check_sound_file,
@@ -22,11 +18,15 @@ from embedding.composition.notes import (
     hear_again,
     write_sound,
 )
-from embedding.composition.openings import STEPS, opening
-from embedding.composition.picture import draw_composition
-from embedding.composition.score import Score, descend, snippet_of
-from embedding.hyperimage import hyperimage
-from embedding.hyperimage_config import Band
+from embedding.composition.goals import labels, likeness
+from embedding.composition.image_inversion import dream, mel_rows, sound_of
+from embedding.composition.initial_loop import STEPS, opening
+from embedding.composition.instruments import ensemble
+from embedding.composition.listener import Listener
+from embedding.composition.loop import Score, descend, snippet_of
+from embedding.composition.plot import draw_composition
+from embedding.hyperimage.config import Band
+from embedding.hyperimage.image import hyperimage
 
 RATE = 8000
 PICTURE = HyperImageConfig(

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.config import EncoderConfig, HyperImageConfig, SnippetConfig
-from embedding.hyperimage_config import Band
+from embedding.hyperimage.config import Band
+from embedding.network.config import EncoderConfig, HyperImageConfig, SnippetConfig
 
 
 def test_default_bands_fill_128_rows_in_the_patents_order() -> None:

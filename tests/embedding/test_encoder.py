@@ -11,25 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import (
-    ArtifactError,
-    AudioError,
-    InvalidArgumentError,
-    NotFittedError,
-)
+from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
 from embedding import (
     AugmentationConfig,
     EncoderConfig,
     HyperImageConfig,
     SnippetConfig,
     SongEncoder,
-    checkpoints,
-    storage,
-    training,
 )
 from embedding.encoder import mean_by_recording
-from embedding.holdout import choose_validation
-from embedding.targets import clean_labels
+from embedding.network import checkpoints, storage, training
+from embedding.network.holdout import choose_validation
+from embedding.network.targets import clean_labels
 
 CONFIG = EncoderConfig(
     architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",
@@ -435,7 +428,7 @@ class TestFiles:
         return SongEncoder(config).fit(images, ["a", "b"] * 10)
 
     def test_a_recording_is_the_mean_of_its_snippets(self, encoder, recording) -> None:
-        from embedding.extraction import extract
+        from embedding.hyperimage.extraction import extract
 
         songs = [recording("one.wav", seed=1), recording("two.wav", seed=2, pitch=700)]
         images = extract(songs, encoder.config.snippet, encoder.config.hyperimage).images

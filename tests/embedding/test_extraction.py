@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
-from embedding import extraction
-from embedding.audio import load_snippets, snippets_of
-from embedding.config import HyperImageConfig, SnippetConfig
-from embedding.extraction import extract
-from embedding.hyperimage import hyperimage
-from embedding.pool import Crashed, in_processes
-from embedding.store import ImageStore
+from embedding.audio.snippets import load_snippets, snippets_of
+from embedding.hyperimage import extraction
+from embedding.hyperimage.extraction import extract
+from embedding.hyperimage.image import hyperimage
+from embedding.hyperimage.store import ImageStore
+from embedding.network.config import HyperImageConfig, SnippetConfig
+from embedding.parallel import Crashed, in_processes
 
 SNIPPET = SnippetConfig(seconds=2)
 IMAGE = HyperImageConfig()
@@ -236,7 +236,7 @@ class TestCache:
         code = (
             "import sys; from pathlib import Path\n"
             "from embedding import HyperImageConfig, SnippetConfig\n"
-            "from embedding.extraction import extract\n"
+            "from embedding.hyperimage.extraction import extract\n"
             "paths = [Path(p) for p in sys.argv[2:]] * 50\n"
             "extract(paths, SnippetConfig(seconds=2), HyperImageConfig(), workers=1,"
             " cache=Path(sys.argv[1]))\n"
@@ -294,7 +294,7 @@ class TestCrash:
 
 def test_workers_do_not_load_torch() -> None:
     def loaded(_job: int) -> set[str]:
-        import embedding.extraction  # noqa: F401
+        import embedding.hyperimage.extraction  # noqa: F401
 
         return {"torch", "librosa"} & set(sys.modules)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding.hyperimage_config import Band, HyperImageConfig
+from embedding.hyperimage.config import Band, HyperImageConfig
 from embedding.transforms.table import TRANSFORMS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hyperimages.md").read_text(encoding="utf-8")

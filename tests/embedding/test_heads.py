@@ -5,8 +5,8 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from embedding import AugmentationConfig, EncoderConfig, SongEncoder
-from embedding.devices import inference_device
-from embedding.holdout import choose_validation
+from embedding.network.devices import inference_device
+from embedding.network.holdout import choose_validation
 
 CONFIG = EncoderConfig(architecture="IC(2,5,8)PF(24)F(12)O", epochs=10, batch_size=16, threads=1)
 GENRES = np.array(["blues", "jazz", "rock"])
@@ -266,7 +266,7 @@ class TestDevices:
 def test_an_encoder_of_an_earlier_format_is_refused(tmp_path) -> None:
     import json
 
-    from embedding import storage
+    from embedding.network import storage
 
     images, genre, _ = pictures(20)
     SongEncoder(CONFIG.replace(epochs=1)).fit(images, GENRES[genre]).save(tmp_path)

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
-from embedding.audio import load_snippets
-from embedding.config import HyperImageConfig, SnippetConfig
-from embedding.hyperimage import hyperimage
-from embedding.hyperimage_bands import drawn_waveform
-from embedding.hyperimage_colours import coloured
-from embedding.hyperimage_config import STACKED, WAVEFORM, Band
+from embedding.audio.snippets import load_snippets
+from embedding.hyperimage.bands import drawn_waveform
+from embedding.hyperimage.colours import coloured
+from embedding.hyperimage.config import STACKED, WAVEFORM, Band
+from embedding.hyperimage.image import hyperimage
+from embedding.network.config import HyperImageConfig, SnippetConfig
 from embedding.transforms.table import TRANSFORMS
 
 RATE = 22050
@@ -164,7 +164,7 @@ def test_none_of_it_needs_librosa_or_torch() -> None:
     import subprocess
 
     code = (
-        "import sys, embedding.extraction\n"
+        "import sys, embedding.hyperimage.extraction\n"
         "heavy = {'torch', 'librosa', 'numba', 'sklearn', 'mlflow', 'pandas'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

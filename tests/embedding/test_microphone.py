@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from datasets.errors import AudioError, InvalidArgumentError
-from embedding.microphone import MicrophoneConfig, record, record_file
+from embedding.audio.microphone import MicrophoneConfig, record, record_file
 from recsys import cli
 
 MICROPHONE = {"name": "USB\nmicrophone", "max_input_channels": 1}

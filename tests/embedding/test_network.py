@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from embedding.network import (
+from embedding.network.layers import (
     GlobalPool,
     L2Pool,
     LocalResponseNorm,
@@ -11,7 +11,7 @@ from embedding.network import (
     initialise,
     with_more_outputs,
 )
-from embedding.notation import parse
+from embedding.network.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
-from embedding.config import SnippetConfig
-from embedding.snippet_places import MAX_WINDOWS, fingerprint, snippet_starts
+from embedding.audio.snippet_places import MAX_WINDOWS, fingerprint, snippet_starts
+from embedding.network.config import SnippetConfig
 
 RATE = 100
 

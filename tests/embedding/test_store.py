@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import ArtifactError
-from embedding.store import ImageStore, prune
+from embedding.hyperimage.store import ImageStore, prune
 
 SHAPE = (1, 4, 5)
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def test_a_writer_that_fails_leaves_the_old_state(tmp_path: Path, monkeypatch) -
 WRITER = """
 import sys
 import numpy as np
-from embedding.store import ImageStore
+from embedding.hyperimage.store import ImageStore
 folder, start, stop = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with ImageStore(folder, "kind", (1, 4, 5)) as store:
     for number in range(start, stop):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from embedding.targets import clean_labels, make_targets
+from embedding.network.targets import clean_labels, make_targets
 
 
 def test_one_tag() -> None:

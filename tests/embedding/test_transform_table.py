@@ -3,8 +3,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from embedding import hyperimage_config
-from embedding.transforms.sound import Sound
+from embedding.hyperimage import config as hyperimage_config
+from embedding.transforms.snippet import Sound
 from embedding.transforms.table import TRANSFORMS
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from embedding import filters, transforms
+from embedding import transforms
+from embedding.transforms import filters
 
 RATES = [(22050, 2048, 512), (44100, 4096, 1024), (16000, 1024, 256)]
 

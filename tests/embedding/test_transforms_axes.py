@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding import filters, transforms
+from embedding import transforms
+from embedding.transforms import filters
 
 RATE = 22050
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.genre_material import GenreMaterial
+from evaluation.genre.data import GenreMaterial
 
 
 class Nearest:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.music import MusicDataset
-from evaluation.splits import Split
+from evaluation.splitting.split import Split
 
 DAY = np.datetime64("2020-01-01", "D")
 

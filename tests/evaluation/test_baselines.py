@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.folder import load_folder
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.judging import Judge
-from evaluation.metrics import ranking_metrics
-from evaluation.splits_warm import warm_split
+from evaluation.metrics.hits import Judge
+from evaluation.metrics.ranking import ranking_metrics
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, mo
     users = [f"u{n}" for n in range(50)]
     whole = model.recommend_many(users, 320)
     order = {user: listed(whole, user) for user in users}
-    monkeypatch.setattr("evaluation.baselines._CELLS", 3 * 320)  # three users at once
+    monkeypatch.setattr("evaluation.models.baselines._CELLS", 3 * 320)  # three users at once
     backwards = model.recommend_many(users[::-1], 12)
     assert backwards["user_id"].unique().tolist() == users[::-1]
     some = [f"i{n:03d}" for n in range(319, 150, -1)]

@@ -6,12 +6,12 @@ import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.folder import load_folder
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import compare
-from evaluation.resampling import paired_difference
-from evaluation.splits import Split
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.comparison.resampling import paired_difference
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.split import Split
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from known_worlds import Content
 
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import compare
-from evaluation.conclusions import cautions, listing, number, summarise
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.conclusions.conclusions import cautions, listing, number, summarise
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.warm import warm_split
 
 ADDS_NOTHING = "the audio adds nothing"
 

@@ -8,8 +8,8 @@ import pytest
 
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity, Random
-from evaluation.controls import SAME, SHUFFLED, SameForEverybody, control_name, subject_of
+from evaluation.models.baselines import Popularity, Random
+from evaluation.models.controls import SAME, SHUFFLED, SameForEverybody, control_name, subject_of
 
 Make = Callable[..., MusicDataset]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from evaluation import draws
-from evaluation.draws import Draws
+from evaluation.comparison import bootstrap as draws
+from evaluation.comparison.bootstrap import Draws
 
 
 def by_hand(values, n_bootstrap, seed):

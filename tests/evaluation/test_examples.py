@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import compare
-from evaluation.splits import Split
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_folds, warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.split import Split
+from evaluation.splitting.warm import warm_folds, warm_split
 
 
 def test_an_example_by_hand(make_dataset, oracle):

@@ -8,14 +8,14 @@ import pytest
 from known_worlds import Content, world
 
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import Comparison, compare
-from evaluation.conclusions import cautions, findings, summarise
-from evaluation.reporting.tables import Tables
-from evaluation.splits_cold import cold_split, semi_cold_split
-from evaluation.splits_time import time_split
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import Comparison, compare
+from evaluation.conclusions.conclusions import cautions, findings, summarise
+from evaluation.models.baselines import Popularity, Random
+from evaluation.report.tables import Tables
+from evaluation.splitting.cold import cold_split, semi_cold_split
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.temporal import time_split
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture(scope="module")

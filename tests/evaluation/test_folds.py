@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from evaluation.baselines import Popularity, Random
-from evaluation.cautions import cautions
-from evaluation.comparison import compare
-from evaluation.folds import Pool, fold_rows, pooled_run
-from evaluation.outcome import Outcome, Units
-from evaluation.splits_cold import cold_folds
-from evaluation.splits_warm import warm_folds, warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.comparison.folds import Pool, fold_rows, pooled_run
+from evaluation.comparison.outcome import Outcome, Units
+from evaluation.conclusions.cautions import cautions
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.cold import cold_folds
+from evaluation.splitting.warm import warm_folds, warm_split
 
 NDCG = ("catalogue", "ndcg", 10)
 

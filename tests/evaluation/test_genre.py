@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.genre import genre_cross_validation
+from evaluation.genre.cross_validation import genre_cross_validation
 
 
 def images_of(values):

@@ -5,9 +5,9 @@ import pytest
 from genre_fakes import Nearest, material
 
 from datasets.errors import ArtifactError, EvaluationError, InvalidArgumentError
-from evaluation import genre_folds
-from evaluation.genre import genre_cross_validation
-from evaluation.genre_folds import FoldScores, available_memory, read_scores, write_scores
+from evaluation.genre import folds as genre_folds
+from evaluation.genre.cross_validation import genre_cross_validation
+from evaluation.genre.folds import FoldScores, available_memory, read_scores, write_scores
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def test_folds_in_processes_of_their_own_give_the_same(cross_validate, tmp_path)
 
 def test_a_process_that_dies_is_told_in_one_line(cross_validate, monkeypatch):
     def died(_function, jobs, _workers):
-        from embedding.pool import Crashed
+        from embedding.parallel import Crashed
 
         yield jobs[1], Crashed()
 
-    monkeypatch.setattr("embedding.pool.in_processes", died)
+    monkeypatch.setattr("embedding.parallel.in_processes", died)
     with pytest.raises(EvaluationError, match="fold 2: its process died"):
         cross_validate(jobs=2)
 

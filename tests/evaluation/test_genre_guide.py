@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.genre_splits import SPLITS
+from evaluation.genre.splits import SPLITS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "genre.md"
 

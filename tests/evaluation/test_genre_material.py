@@ -8,10 +8,10 @@ import soundfile
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays
-from datasets.values import objects
-from embedding.config import EncoderConfig
-from evaluation.genre_baseline import StatisticsSVM, image_statistics, mfcc_statistics
-from evaluation.genre_material import cut_windows, from_arrays, from_dataset
+from datasets.tables.values import objects
+from embedding.network.config import EncoderConfig
+from evaluation.genre.baseline import StatisticsSVM, image_statistics, mfcc_statistics
+from evaluation.genre.data import cut_windows, from_arrays, from_dataset
 
 PATENT, MODERN = EncoderConfig(), EncoderConfig(window=8)
 

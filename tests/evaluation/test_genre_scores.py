@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
 
-from evaluation.genre_scores import confusion_matrix, per_label, predictions
+from evaluation.genre.scores import confusion_matrix, per_label, predictions
 
 
 def test_figures_per_label_by_hand():

@@ -5,13 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.genre import genre_cross_validation
-from evaluation.genre_splits import (
-    SPLITS,
-    assign_folds,
-    check_split,
-    labels_of_one_group,
-)
+from evaluation.genre.cross_validation import genre_cross_validation
+from evaluation.genre.splits import SPLITS, assign_folds, check_split, labels_of_one_group
 
 
 class Watching(Nearest):

@@ -8,10 +8,11 @@ import pytest
 from genre_fakes import material
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from embedding.config import EncoderConfig
-from evaluation import genre_running, run_study, write_study
-from evaluation.genre_running import affordable_jobs
-from evaluation.genre_study import PUBLISHED
+from embedding.network.config import EncoderConfig
+from evaluation import run_study, write_study
+from evaluation.genre import genre_running
+from evaluation.genre.genre_running import affordable_jobs
+from evaluation.genre.study import PUBLISHED
 
 TINY = EncoderConfig(architecture="IC(2,3,4)F(6)O", epochs=2, threads=1)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError
-from evaluation.judging import Judge
+from evaluation.metrics.hits import Judge
 
 
 def lists(*rows):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from datasets.errors import ArtifactError
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import compare
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.warm import warm_split
 
 
 class Counted(Popularity):

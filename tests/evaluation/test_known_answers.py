@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from known_worlds import Content, world
 
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import Comparison, compare
-from evaluation.conclusions import summarise
-from evaluation.controls import (
+from evaluation.comparison.comparison import Comparison, compare
+from evaluation.conclusions.conclusions import summarise
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.models.controls import (
     ALONE,
     OF_A_MODEL,
     ORACLE,
@@ -19,7 +19,7 @@ from evaluation.controls import (
     control_name,
     shuffled,
 )
-from evaluation.splits_cold import cold_split
+from evaluation.splitting.cold import cold_split
 
 WORKS = "the audio tells who plays what"
 NOTHING = "The audio adds nothing beyond popularity here"

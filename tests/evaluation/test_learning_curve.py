@@ -6,11 +6,11 @@ import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import compare
-from evaluation.learning_curve import CURVE, learning_curve, thinned_rows
-from evaluation.splits_cold import cold_split, semi_cold_split
-from evaluation.splits_warm import warm_folds, warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.comparison.learning_curve import CURVE, learning_curve, thinned_rows
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.cold import cold_split, semi_cold_split
+from evaluation.splitting.warm import warm_folds, warm_split
 
 N_USERS, N_ITEMS = 12, 15
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.listing import Lists, Ranked, Shuffled, best_of_rows, luck, user_keys
+from evaluation.models.top_k import Lists, Ranked, Shuffled, best_of_rows, luck, user_keys
 
 FEW_VALUES = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 2.0])
 

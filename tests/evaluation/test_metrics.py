@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from datasets.errors import InvalidArgumentError
-from evaluation import metrics
-from evaluation.judging import Hits, Judge
-from evaluation.metrics import RANKING_METRICS, item_auc, ranking_metrics, user_auc
+from evaluation.metrics import ranking as metrics
+from evaluation.metrics.hits import Hits, Judge
+from evaluation.metrics.ranking import RANKING_METRICS, item_auc, ranking_metrics, user_auc
 
 
 def hits(*lists, relevant):

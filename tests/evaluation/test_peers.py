@@ -8,10 +8,10 @@ import pytest
 
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.baselines import Random
-from evaluation.comparison import compare
-from evaluation.peers import PEERS, FullEASE, ImplicitALS, ItemKNN, Peer
-from evaluation.splits_cold import cold_split
+from evaluation.comparison.comparison import compare
+from evaluation.models.baselines import Random
+from evaluation.models.external import PEERS, FullEASE, ImplicitALS, ItemKNN, Peer
+from evaluation.splitting.cold import cold_split
 
 
 def dataset(n_users: int = 40, n_items: int = 25) -> MusicDataset:
@@ -105,7 +105,7 @@ def test_lists_are_those_of_a_full_sort_with_equal_scores_by_row(few_at_once, mo
             return self.scores[rows]
 
     if few_at_once:
-        monkeypatch.setattr("evaluation.peers._CELLS", 3 * 25)
+        monkeypatch.setattr("evaluation.models.external._CELLS", 3 * 25)
     model = Coarse().fit(DATA)
     played = DATA.interactions.groupby("user_id")["item_id"].agg(set)
     some = [str(n) for n in range(20, 2, -1)]

@@ -8,13 +8,13 @@ import pytest
 from report_reading import CHROMIUM, Page, in_browser
 
 from datasets.errors import InvalidArgumentError
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import compare
-from evaluation.conclusions import number
-from evaluation.genre import genre_cross_validation
-from evaluation.report import write_report
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.conclusions.conclusions import number
+from evaluation.genre.cross_validation import genre_cross_validation
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.report.write import write_report
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture(scope="module")

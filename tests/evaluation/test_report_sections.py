@@ -9,21 +9,21 @@ import pytest
 from report_reading import CHROMIUM, Page, in_browser, printed
 
 from datasets.errors import InvalidArgumentError
-from evaluation.baselines import Popularity, PopularityOracle, Random
-from evaluation.comparison import compare
-from evaluation.evidence import paired_gaps
-from evaluation.report import report_files, write_report
-from evaluation.reporting.charts import embedding_map
-from evaluation.reporting.content import SECTIONS
-from evaluation.reporting.differences import controls, correction
-from evaluation.reporting.figures import Point
-from evaluation.reporting.figures_plane import best_compromises, plane_plot
-from evaluation.reporting.tables import Tables
-from evaluation.resampling import Interval
-from evaluation.splits_cold import cold_folds, semi_cold_split
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import warm_split
-from evaluation.wording import p_value
+from evaluation.comparison.comparison import compare
+from evaluation.comparison.resampling import Interval
+from evaluation.conclusions.evidence import paired_gaps
+from evaluation.conclusions.wording import p_value
+from evaluation.models.baselines import Popularity, PopularityOracle, Random
+from evaluation.report.charts import embedding_map
+from evaluation.report.content import SECTIONS
+from evaluation.report.differences import controls, correction
+from evaluation.report.figures_plane import best_compromises, plane_plot
+from evaluation.report.plots import Point
+from evaluation.report.tables import Tables
+from evaluation.report.write import report_files, write_report
+from evaluation.splitting.cold import cold_folds, semi_cold_split
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, ttest_rel
 
 from datasets.errors import InvalidArgumentError
-from evaluation.draws import Draws
-from evaluation.resampling import (
+from evaluation.comparison.bootstrap import Draws
+from evaluation.comparison.resampling import (
     Difference,
     Interval,
     holm,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from datasets.errors import InvalidArgumentError
-from evaluation.retrieval import retrieval_precision
+from evaluation.neighbours import retrieval_precision
 
 
 def at(*degrees):
@@ -105,7 +105,7 @@ def test_many_queries_in_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     vectors, labels = rng.standard_normal((50, 3)), rng.integers(0, 4, 50).astype(str)
     whole = retrieval_precision(vectors, labels, 5)
-    monkeypatch.setattr("evaluation.retrieval._BLOCK", 7)
+    monkeypatch.setattr("evaluation.neighbours._BLOCK", 7)
     parts = retrieval_precision(vectors, labels, 5)
     assert (whole.precision == parts.precision).all()
     assert (whole.queries == parts.queries).all()

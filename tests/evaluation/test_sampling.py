@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import compare
-from evaluation.judging import Judge
-from evaluation.sampling import SampledCandidates
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.metrics.hits import Judge
+from evaluation.metrics.sampling import SampledCandidates
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.warm import warm_split
 
 
 def frame(pairs):

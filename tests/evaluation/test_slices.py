@@ -5,14 +5,14 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import compare
-from evaluation.item_facts import ItemFacts
-from evaluation.judging import Hits
-from evaluation.metrics import ndcg, recall
-from evaluation.slices import Slices, activity_thirds, popularity_thirds, warmth
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.metrics.hits import Hits
+from evaluation.metrics.item_facts import ItemFacts
+from evaluation.metrics.ranking import ndcg, recall
+from evaluation.metrics.slices import Slices, activity_thirds, popularity_thirds, warmth
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.warm import warm_split
 
 
 def facts(listeners, genres=None, names=("rock", "jazz")):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
-from evaluation.splits import Split
-from evaluation.splits_cold import cold_split
-from evaluation.splits_warm import warm_folds, warm_split
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.split import Split
+from evaluation.splitting.warm import warm_folds, warm_split
 
 
 def pairs(dataset, rows):

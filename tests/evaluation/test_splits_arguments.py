@@ -8,10 +8,10 @@ import pytest
 
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.splits_cold import cold_folds, cold_split, semi_cold_split
-from evaluation.splits_time import leave_last_split, time_split, time_windows
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import user_folds, warm_folds, warm_split
+from evaluation.splitting.cold import cold_folds, cold_split, semi_cold_split
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
+from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 
 SEEDED = (
     warm_split, warm_folds, user_folds, leave_last_split, cold_split, cold_folds, semi_cold_split,

@@ -3,7 +3,7 @@ import pytest
 from split_data import bare, pairs_of
 
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
-from evaluation.splits_cold import cold_folds, semi_cold_split
+from evaluation.splitting.cold import cold_folds, semi_cold_split
 
 ITEMS = [f"i{n:02}" for n in range(12)]
 

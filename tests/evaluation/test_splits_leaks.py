@@ -7,11 +7,11 @@ import pytest
 from split_data import bare
 
 from datasets.errors import EvaluationError
-from evaluation.splits import Split, check_folds
-from evaluation.splits_cold import cold_folds, cold_split, semi_cold_split
-from evaluation.splits_time import leave_last_split, time_split, time_windows
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import user_folds, warm_folds, warm_split
+from evaluation.splitting.cold import cold_folds, cold_split, semi_cold_split
+from evaluation.splitting.split import Split, check_folds
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
+from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 
 ITEMS = [f"i{n}" for n in range(8)]
 

@@ -6,8 +6,8 @@ from split_data import bare, pairs_of, sides
 from datasets.columns import TIMESTAMP
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.splits_cold import cold_split
-from evaluation.splits_time import leave_last_split, time_split, time_windows
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
 
 # (user, item, weight, day)
 HISTORY = [

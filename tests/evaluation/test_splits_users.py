@@ -3,8 +3,8 @@ import pytest
 from split_data import bare, pairs_of
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import user_folds
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.warm import user_folds
 
 
 def listening(n_users=20, n_items=12, each=6):

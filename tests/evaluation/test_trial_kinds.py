@@ -8,14 +8,14 @@ import pytest
 
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.music import MusicDataset
-from evaluation.baselines import Popularity, Random
-from evaluation.comparison import compare
-from evaluation.sides import check_sides
-from evaluation.splits import Split
-from evaluation.splits_cold import semi_cold_split
-from evaluation.splits_time import time_split
-from evaluation.splits_users import cold_user_split
-from evaluation.splits_warm import warm_split
+from evaluation.comparison.comparison import compare
+from evaluation.models.baselines import Popularity, Random
+from evaluation.splitting.cold import semi_cold_split
+from evaluation.splitting.sides import check_sides
+from evaluation.splitting.split import Split
+from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.temporal import time_split
+from evaluation.splitting.warm import warm_split
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.music import MusicDataset
 from recsys import RecommenderConfig
-from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
+from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.sources.base import ItemContent, TrainingData
 
 CONFIG = RecommenderConfig(

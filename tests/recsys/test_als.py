@@ -8,9 +8,9 @@ from threadpoolctl import threadpool_limits
 
 from datasets.errors import ColdtuneError
 from recsys.config import SOURCES, ALSConfig, ContentMapConfig
-from recsys.fold_in import least_squares
 from recsys.sources.als import ALSSource
 from recsys.sources.base import TrainingData
+from recsys.sources.fold_in import least_squares
 from recsys.sources.registry import make_source
 
 SMALL = ALSConfig(factors=6, regularization=3.0, alpha=4.0, iterations=4)

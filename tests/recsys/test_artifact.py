@@ -16,10 +16,11 @@ import pytest
 from datasets.errors import ArtifactError
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from recsys import Recommender, RecommenderConfig, artifact, digests, storage
-from recsys.catalog import Catalog
+from recsys import Recommender, RecommenderConfig
 from recsys.config import RetrievalConfig
-from recsys.state import FittedState
+from recsys.database.catalog import Catalog
+from recsys.model import artifact, digests, storage
+from recsys.model.state import FittedState
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 NEW = np.eye(8, dtype=np.float32)[1]

@@ -17,8 +17,9 @@ from material import ALL_USERS
 from typer.testing import CliRunner
 
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError, UnknownItemError
-from recsys import Recommender, batch_files
+from recsys import Recommender
 from recsys.cli import app
+from recsys.ranking import batch_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,7 +150,7 @@ def test_users_of_a_file_and_those_nobody_knows(loaded, tmp_path):
 def stopped(loaded, tmp_path, monkeypatch):
     """A run with k=3 that ended, as if by a signal, in its third batch of 30 users."""
     out = tmp_path / "recs.parquet"
-    whole, count = sys.modules["recsys.batch_files"].lists_of, itertools.count()
+    whole, count = sys.modules["recsys.ranking.batch_files"].lists_of, itertools.count()
 
     def lists_of(*arguments):
         if next(count) == 2:
@@ -157,7 +158,7 @@ def stopped(loaded, tmp_path, monkeypatch):
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("recsys.batch_files.lists_of", lists_of)
+        patch.setattr("recsys.ranking.batch_files.lists_of", lists_of)
         with pytest.raises(KeyboardInterrupt):
             loaded.write_recommendations(out, k=3, batch_size=30)
     assert not out.exists()
@@ -201,7 +202,7 @@ def test_parts_from_before_a_new_song_are_not_used(fit_quickly, tmp_path, monkey
     model = fit_quickly()
     model.save(tmp_path / "model")
     out = tmp_path / "recs.parquet"
-    monkeypatch.setattr("recsys.batch_files._assemble", _stop)
+    monkeypatch.setattr("recsys.ranking.batch_files._assemble", _stop)
     with pytest.raises(KeyboardInterrupt):
         model.write_recommendations(out, k=3)
     monkeypatch.undo()
@@ -221,7 +222,7 @@ def test_a_damaged_part_is_made_again(loaded, stopped):
 
 
 def test_two_runs_do_not_write_one_file(loaded, stopped):
-    from recsys.batch_files import _held
+    from recsys.ranking.batch_files import _held
 
     with _held(stopped.parent / ".recs.parquet.parts"), pytest.raises(ArtifactError, match="run"):
         loaded.write_recommendations(stopped, k=3)

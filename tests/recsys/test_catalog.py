@@ -17,8 +17,8 @@ from sqlalchemy import text
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
-from recsys.catalog import Catalog
-from recsys.song_rows import Recording, Song
+from recsys.database.catalog import Catalog
+from recsys.database.song import Recording, Song
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 

@@ -14,10 +14,10 @@ from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserE
 from datasets.folder import load_folder
 from embedding import EncoderConfig, SongEncoder
 from recsys import Recommender, cli
-from recsys.catalog import Song
+from recsys.commands.composition_goals import song_likeness, taste
 from recsys.config import RecommenderConfig
-from recsys.library import Library
-from recsys.taste import song_likeness, taste
+from recsys.database.catalog import Song
+from recsys.model.live import Library
 
 GENRES = ("low", "high")
 ENCODER = {

@@ -9,8 +9,8 @@ from sklearn.linear_model import Ridge
 
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
-from recsys.content_map import ContentMap
-from recsys.content_map_fits import KINDS, Candidate, artist_folds, solve
+from recsys.content.mapping import ContentMap
+from recsys.content.regression import KINDS, Candidate, artist_folds, solve
 
 ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
 

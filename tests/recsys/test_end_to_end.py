@@ -13,12 +13,12 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import cache_folder, file_digest
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
-from evaluation.controls import OF_A_MODEL, control_name
+from evaluation.models.controls import OF_A_MODEL, control_name
 from recsys import Recommender
-from recsys.audio_side import train_encoder
-from recsys.lineup import OURS, lineup
-from recsys.song_queries import Choice, list_songs, predicted_tags
-from recsys.song_store import read_songs
+from recsys.audio import train_encoder
+from recsys.database.queries import Choice, list_songs, predicted_tags
+from recsys.database.songs import read_songs
+from recsys.experiments.models import OURS, lineup
 
 RATE = 11025
 PITCHES = {"bell": (500, 700), "buzz": (150, 250), "hiss": (300, 400)}

@@ -10,11 +10,11 @@ from material import QUICK
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.splits import Split
-from recsys import evaluating
-from recsys.evaluating import evaluate_dataset
-from recsys.evaluating_sound import embeddings_of, song_map
-from recsys.evaluating_splits import KINDS, named_splits
+from evaluation.splitting.split import Split
+from recsys.experiments import evaluate as evaluating
+from recsys.experiments.evaluate import evaluate_dataset
+from recsys.experiments.evaluating_sound import embeddings_of, song_map
+from recsys.experiments.splits import KINDS, named_splits
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from material import item_content, training_data
 
 from datasets.errors import ColdtuneError
 from recsys.config import ContentMapConfig, FMConfig
-from recsys.shrinkage import GRID
+from recsys.content.shrinkage import GRID
 from recsys.sources.base import ItemContent, TrainingData
-from recsys.sources.factorization_machine import FMSource
 from recsys.sources.fm_closed_form import as_lightfm
-from recsys.sources.fm_training import epochs_of
+from recsys.sources.lightfm import FMSource
+from recsys.sources.lightfm_model import epochs_of
 
 SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
 

@@ -34,7 +34,7 @@ from datasets.errors import ArtifactError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from embedding.config import HyperImageConfig, SnippetConfig
+from embedding.network.config import HyperImageConfig, SnippetConfig
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
 from recsys.fusion import fuse_items

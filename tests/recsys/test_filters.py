@@ -12,7 +12,7 @@ from material import COLD, IDS, QUICK
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.similarity import unit_vectors
+from recsys.ranking.similarity import unit_vectors
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 ARTISTS = ["Ann", "ann ", " ANN", "Bo", "bo", "", " ", "Cy", "Ann", "Di"]
@@ -155,8 +155,8 @@ OPTIONS = st.fixed_dictionaries(
 def test_every_combination_is_what_brute_force_gives(model, brute, user, k, options, small):
     with pytest.MonkeyPatch.context() as patch:
         if small:  # pools that do not hold the whole catalogue, and grow where a cap needs it
-            patch.setattr("recsys.filters._LEAST_POOL", 4)
-            patch.setattr("recsys.filters._POOL", 1)
+            patch.setattr("recsys.ranking.filters._LEAST_POOL", 4)
+            patch.setattr("recsys.ranking.filters._POOL", 1)
         found = model.recommend(user, k, **options)
     names = ("exclude_seen", "exclude", "only", "where")
     scores = brute.eligible(user, **{name: options[name] for name in names})
@@ -188,7 +188,7 @@ def test_every_combination_is_what_brute_force_gives(model, brute, user, k, opti
 )
 def test_many_users_get_what_each_gets_alone(model, users, k, options, at_once):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsys.ranking._MOST_CANDIDATES", at_once)
+        patch.setattr("recsys.ranking.ranking._MOST_CANDIDATES", at_once)
         many = model.recommend_many(users, k, **options)
     alone = [model.recommend(user, k, **options)["item_id"].tolist() for user in users]
     assert many["item_id"].tolist() == [item for one in alone for item in one]
@@ -229,7 +229,9 @@ def test_what_was_played_or_removed_since_the_fit_keeps_to_the_filters(fit_quick
 
 
 def test_nothing_asked_for_is_what_there_was_before(model, monkeypatch):
-    monkeypatch.setattr("recsys.ranking.rerank", None)  # nothing is reordered at no one's wish
+    monkeypatch.setattr(
+        "recsys.ranking.ranking.rerank", None
+    )  # nothing is reordered at no one's wish
     plain = model.recommend("user-1", k=20)
     zero = model.recommend(
         "user-1", k=20, where={}, per_artist=None, diversity=0, popularity_correction=0

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
 
-from recsys.fold_in import ALPHA, RIDGE, least_squares
+from recsys.sources.fold_in import ALPHA, RIDGE, least_squares
 
 
 def test_one_dimension_by_hand(monkeypatch):
-    monkeypatch.setattr("recsys.fold_in.ALPHA", 10.0)
-    monkeypatch.setattr("recsys.fold_in.RIDGE", 1.0)
+    monkeypatch.setattr("recsys.sources.fold_in.ALPHA", 10.0)
+    monkeypatch.setattr("recsys.sources.fold_in.RIDGE", 1.0)
     # Items 1, 2 and 2; the last is played twice over. Minimise over p
     #   1·(p - 0)² + 1·(2p - 0)² + 20·(2p - 1)² + 9·p²:  p = 40 / (5 + 80 + 9).
     history, gram = np.array([[2.0]], np.float32), np.array([[9.0]])

@@ -15,10 +15,11 @@ from material import QUICK
 
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
-from embedding import extraction
-from embedding.pool import Crashed, KeptWorker
-from recsys import Recommender, cli, folder_onboarding
-from recsys.folder_metadata import entries
+from embedding.hyperimage import extraction
+from embedding.parallel import Crashed, KeptWorker
+from recsys import Recommender, cli
+from recsys.onboarding import folder as folder_onboarding
+from recsys.onboarding.folder_metadata import entries
 
 EARS = {
     "architecture": "IC(2,5,8)PF(16)O",

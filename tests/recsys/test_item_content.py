@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from datasets.errors import DataError
-from recsys.item_content import MetadataVocabulary, align_embeddings, artist_codes
+from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 
 IDS = pd.Index(["a", "b", "c"], dtype=object)
 

@@ -7,14 +7,14 @@ from material import QUICK
 
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.baselines import PopularityOracle
-from evaluation.comparison import compare
-from evaluation.conclusions import summarise
-from evaluation.controls import GENRE, ORACLE, SAME, SHUFFLED, control_name
-from evaluation.peers import PEERS
-from evaluation.splits_cold import cold_split
-from evaluation.splits_users import cold_user_split
-from recsys.lineup import MODELS, OURS, lineup, meanings
+from evaluation.comparison.comparison import compare
+from evaluation.conclusions.conclusions import summarise
+from evaluation.models.baselines import PopularityOracle
+from evaluation.models.controls import GENRE, ORACLE, SAME, SHUFFLED, control_name
+from evaluation.models.external import PEERS
+from evaluation.splitting.cold import cold_split
+from evaluation.splitting.splits_users import cold_user_split
+from recsys.experiments.models import MODELS, OURS, lineup, meanings
 from recsys.recommender import Recommender
 
 HYBRID_CONTROLS = [control_name("hybrid", kind) for kind in (SHUFFLED, GENRE, SAME)]

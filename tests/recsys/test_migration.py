@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from datasets.errors import ArtifactError
-from recsys import Recommender, artifact
+from recsys import Recommender
+from recsys.model import artifact
 
 MODELS = Path(__file__).parent / "models"
 """For each format there has been, models as they were saved, and what they answered."""

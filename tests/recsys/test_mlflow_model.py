@@ -24,8 +24,8 @@ from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
-from recsys.evaluating import evaluate_dataset
-from recsys.tracking_model import log_model
+from recsys.experiments.evaluate import evaluate_dataset
+from recsys.tracking.model import log_model
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -279,7 +279,9 @@ def test_everything_on_a_server(
         for fold in (1, 2):
             fit = by_name[f"{model}, warm {fold}"]
             assert fit.data.tags["mlflow.parentRunId"] == run.info.run_id
-        interval = evaluation.comparison.figures()["warm", "catalogue", model, "ndcg", 10]
+        interval = evaluation.comparison.figures()[
+            "warm", "catalogue", model, "ndcg", 10
+        ]
         name = "warm/ndcg_at_10"
         assert run.data.metrics[name] == pytest.approx(interval.mean)
         assert run.data.metrics["warm_low/ndcg_at_10"] == pytest.approx(interval.low)

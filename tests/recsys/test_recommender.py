@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 from material import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
 from typer.testing import CliRunner
 
-from datasets.errors import (
-    ColdtuneError,
-    InvalidArgumentError,
-    NotFittedError,
-    UnknownItemError,
-)
+from datasets.errors import ColdtuneError, InvalidArgumentError, NotFittedError, UnknownItemError
 from recsys import Recommender
 from recsys.cli import app
 

@@ -10,8 +10,8 @@ from material import QUICK
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.reranking import Likeness, correct, mmr, within_cap
-from recsys.retrieval import Hits
+from recsys.index.search import Hits
+from recsys.ranking.reranking import Likeness, correct, mmr, within_cap
 
 
 def hits(*lists):

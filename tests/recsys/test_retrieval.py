@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import ArtifactError
-from recsys.annoy_index import AnnoyIndex
 from recsys.config import RetrievalConfig
-from recsys.exact_index import ExactIndex
-from recsys.pruned_index import PrunedIndex
-from recsys.retrieval import Hits, Searcher
-from recsys.retrieval_building import build_index, index_files, needs_file, open_index
+from recsys.index.annoy import AnnoyIndex
+from recsys.index.build import build_index, index_files, needs_file, open_index
+from recsys.index.exact import ExactIndex
+from recsys.index.pruned import PrunedIndex
+from recsys.index.search import Hits, Searcher
 
 RNG = np.random.default_rng(0)
 LONG = np.concatenate([RNG.lognormal(0, 1, 300), np.ones(100)])

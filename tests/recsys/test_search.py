@@ -21,15 +21,14 @@ from typer.testing import CliRunner
 
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.judging import Judge
-from evaluation.resampling import Interval
-from recsys import Recommender, RecommenderConfig, search_study
+from evaluation.comparison.resampling import Interval
+from evaluation.metrics.hits import Judge
+from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
-from recsys.search import search
-from recsys.search_config import SearchConfig
-from recsys.search_result import BEST, DEFAULTS, verdict_of
-from recsys.search_space import Space, changes, setting
-from recsys.search_stages import (
+from recsys.experiments import search_study
+from recsys.experiments.search import search
+from recsys.experiments.search_config import SearchConfig
+from recsys.experiments.search_objective import (
     Stage,
     cautions_of,
     cold_metric,
@@ -37,7 +36,9 @@ from recsys.search_stages import (
     search_side,
     stages,
 )
-from recsys.search_study import finished, study
+from recsys.experiments.search_result import BEST, DEFAULTS, verdict_of
+from recsys.experiments.search_space import Space, changes, setting
+from recsys.experiments.search_study import finished, study
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -196,7 +197,7 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
         before.append(len(seen))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recsys.search.compare", stop)
+    monkeypatch.setattr("recsys.experiments.search.compare", stop)
     with pytest.raises(KeyboardInterrupt):
         search(dataset, BASE, SHORT.replace(trials=3, pruning_after=9), embeddings=embeddings)
     assert len(judged) == 3 * 4
@@ -248,8 +249,8 @@ def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
     def hear(data: MusicDataset, encoder: Any, **_: Any) -> Any:
         return SimpleNamespace(embeddings=embeddings.loc[data.audio["item_id"]])
 
-    monkeypatch.setattr("recsys.ears.train_encoder", train_encoder)
-    monkeypatch.setattr("recsys.ears.hear", hear)
+    monkeypatch.setattr("recsys.experiments.embeddings.train_encoder", train_encoder)
+    monkeypatch.setattr("recsys.experiments.embeddings.hear", hear)
     settings = SHORT.replace(trials=3, pruning_after=9, network=network)
     result = search(dataset, BASE, settings)
     # Warm splits have all recordings of the side they are in, cold ones only those of training;
@@ -748,7 +749,7 @@ def test_nothing_is_left_of_a_search_that_could_not_begin(
     search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
     assert [file.name for file in path.parent.iterdir()] == ["s.db"]  # and no lock
     # Trials that ended are kept, whatever comes after them.
-    monkeypatch.setattr("recsys.search.trial_table", none)
+    monkeypatch.setattr("recsys.experiments.search.trial_table", none)
     with pytest.raises(DataError):
         search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
     assert finished_in(path) == 1

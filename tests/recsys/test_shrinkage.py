@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from material import item_content
 
 from recsys.config import ALSConfig, ContentMapConfig
-from recsys.shrinkage import DEFAULT, GRID, has_content, learned_share, shrink
+from recsys.content.shrinkage import DEFAULT, GRID, has_content, learned_share, shrink
 from recsys.sources.als import ALSSource
 from recsys.sources.base import ItemContent, TrainingData
 

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from recsys import similarity
-from recsys.similarity import similar_rows, unit_vectors
+from recsys.ranking import similarity
+from recsys.ranking.similarity import similar_rows, unit_vectors
 
 SPACES = ["sound", "taste", "fused"]
 

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from datasets.errors import ArtifactError, InvalidArgumentError
-from recsys.catalog import Catalog
-from recsys.song_database import Published, SongDatabase
-from recsys.song_queries import Choice, count_songs, list_scores, list_songs
-from recsys.song_rows import Recording, Song
+from recsys.database.catalog import Catalog
+from recsys.database.published import Published, SongDatabase
+from recsys.database.queries import Choice, count_songs, list_scores, list_songs
+from recsys.database.song import Recording, Song
 
 HEARD = Song(
     "b", "Blue Émile", "Ana", "First", "jazz", {"mood": "dark"}, np.array([1, -2], np.float32),
@@ -122,7 +122,7 @@ def test_a_publication_that_fails_changes_nothing(
     database = SongDatabase.open(url, create=True)
     database.publish(catalog_of(*SONGS))
     revision = database.revision()
-    from recsys.song_store import Writer
+    from recsys.database.songs import Writer
 
     def fails(*_: object) -> None:
         raise KeyboardInterrupt

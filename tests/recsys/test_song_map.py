@@ -9,8 +9,8 @@ from material import CONFIG
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys import Recommender
-from recsys.map_pages import write_html, write_png
-from recsys.song_map import NAMED, _groups, song_map
+from recsys.songmap.page import write_html, write_png
+from recsys.songmap.song_map import NAMED, _groups, song_map
 
 
 def test_every_song_with_an_embedding_is_on_the_map_once(fit_quickly):

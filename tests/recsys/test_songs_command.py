@@ -10,7 +10,7 @@ import pytest
 from datasets.errors import ArtifactError
 from recsys import Recommender
 from recsys.cli import main
-from recsys.song_rows import Song
+from recsys.database.song import Song
 
 HEARD = {"genre": {"jazz": 0.7, "rock": 0.3}}
 
@@ -107,11 +107,11 @@ def test_export(model, coldtune):
 
 
 def test_export_page_by_page(model, coldtune, monkeypatch):
-    monkeypatch.setattr("recsys.song_export._PAGE", 7)
+    monkeypatch.setattr("recsys.database.song_export._PAGE", 7)
     for arguments in ([], ["--genre", "rock"], ["--search", "song 1"], ["--scores"]):
         coldtune("songs", model, *arguments, "--export", "paged.parquet")
         with monkeypatch.context() as patch:
-            patch.setattr("recsys.song_export._PAGE", 5000)
+            patch.setattr("recsys.database.song_export._PAGE", 5000)
             coldtune("songs", model, *arguments, "--export", "whole.parquet")
         paged, whole = pd.read_parquet("paged.parquet"), pd.read_parquet("whole.parquet")
         assert len(whole) > 0
@@ -157,7 +157,7 @@ def test_no_model_and_no_database(coldtune, tmp_path):
 
 
 def test_a_database_of_an_older_version_is_refused(model, tmp_path):
-    from recsys.catalog import Catalog
+    from recsys.database.catalog import Catalog
 
     with sqlite3.connect(tmp_path / "old.sqlite") as old:
         old.execute("CREATE TABLE songs (item_id TEXT)")

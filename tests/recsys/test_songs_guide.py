@@ -10,7 +10,7 @@ from material import QUICK
 
 from recsys import Recommender
 from recsys.cli import main
-from recsys.song_rows import Song
+from recsys.database.song import Song
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "songs.md"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from recsys.taste import taste
+from recsys.commands.composition_goals import taste
 
 
 @pytest.mark.parametrize("kind", ["low-rank", "cosine"])

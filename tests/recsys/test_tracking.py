@@ -21,12 +21,13 @@ from datasets.errors import DataError
 from datasets.folder import load_folder, save_folder
 from datasets.music import MusicDataset
 from evaluation import Popularity, Random, compare, warm_folds, warm_split
-from recsys import Recommender, RecommenderConfig, tracking
+from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
-from recsys.evaluating import evaluate_dataset
-from recsys.search import search
-from recsys.search_config import SearchConfig
-from recsys.tracking_comparison import comparison_runs
+from recsys.experiments.evaluate import evaluate_dataset
+from recsys.experiments.search import search
+from recsys.experiments.search_config import SearchConfig
+from recsys.tracking import runs as tracking
+from recsys.tracking.comparison import comparison_runs
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -161,7 +162,9 @@ def test_an_evaluation_is_a_run_with_one_below_for_each_model_and_the_fits_below
     assert first.data.params["dataset.digest"] == tastes[0].digest()
     assert first.data.tags["mlflow.note.content"] == "\n\n".join(evaluation.summary)
     below = {run.info.run_name: run for run in rest if parent(run) == first.info.run_id}
-    assert list(below) == ["als", "lightfm", "popularity"] == evaluation.comparison.models
+    assert (
+        list(below) == ["als", "lightfm", "popularity"] == evaluation.comparison.models
+    )
     table = evaluation.comparison.table
     for model, run in below.items():
         fits = [fit for fit in rest if parent(fit) == run.info.run_id]

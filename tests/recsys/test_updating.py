@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.catalog import Catalog
-from recsys.change_store import Play
 from recsys.cli import app
-from recsys.fold_in import least_squares
-from recsys.fold_in_items import item_vector
-from recsys.updating import Since, checked_plays
+from recsys.database.catalog import Catalog
+from recsys.database.changes import Play
+from recsys.model.updates import Since, checked_plays
+from recsys.sources.fold_in import least_squares
+from recsys.sources.fold_in_items import item_vector
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
 

@@ -1,0 +1,211 @@
+"""The demo's catalogue on paper: who the artists are, what their songs are, and when released."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, PATH, TITLE
+from datasets.demo.demo_names import Names
+from datasets.demo.genres import GENRES, SOUND
+from datasets.demo.planning import Artist, Plan, draw_artist, draw_plan
+from datasets.errors import InvalidArgumentError
+
+FIRST_DAY: Final = np.datetime64("2025-01-01", "s")
+LAST_DAY: Final = np.datetime64("2026-01-01", "s")
+"""The listening is between these two."""
+
+_UNPLAYED_SHARE: Final = 1 / 8
+"""Songs nobody has played: released when the listening ends."""
+
+_DEBUT_SHARE: Final = 1 / 7
+"""Artists of whom nobody has played anything."""
+
+_BACK_CATALOGUE: Final = 0.6
+"""Songs released before the year of listening."""
+
+_FORMATS: Final = {"flac": 0.40, "wav": 0.30, "ogg": 0.22, "mp3": 0.08}
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song of the catalogue."""
+
+    item_id: str
+    title: str
+    album: str
+    performer: str
+    plan: Plan
+    path: str
+    released: np.datetime64
+    popularity: float
+    """Natural logarithm of how likely it is heard, tastes aside."""
+    scene: tuple[float, float]
+    """The artist's place in a world of looks and friends that nobody can hear."""
+    played: bool
+
+
+def seed_of(seed: int, *key: int) -> int:
+    """A seed for one purpose, independent of every other key."""
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)[0])
+
+
+def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
+    """The songs of the catalogue in the order of their ids, which tells nothing about them.
+
+    Popularity follows Zipf's law over artists and over the songs of an artist.
+
+    Raises:
+        InvalidArgumentError: if there are fewer artists than genres or fewer songs than artists.
+    """
+    if n_artists < len(GENRES):
+        raise InvalidArgumentError(f"n_artists is {n_artists}; it must be at least {len(GENRES)}")
+    if n_songs < n_artists:
+        raise InvalidArgumentError(f"n_songs is {n_songs}; it must be at least n_artists")
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    names = Names(rng)
+    # Every genre keeps an artist who is known.
+    debuts = min(round(n_artists * _DEBUT_SHARE), n_artists - len(GENRES))
+    counts = _songs_per_artist(n_songs, n_artists, debuts, rng)
+    artist_rank = rng.permutation(n_artists) + 1
+    unplayed = _unplayed_songs(counts, debuts, round(n_songs * _UNPLAYED_SHARE))
+    ids = rng.permutation(n_songs)
+    formats = rng.choice(list(_FORMATS), size=n_songs, p=list(_FORMATS.values()))
+    songs: list[Song] = []
+    for index in range(n_artists):
+        genre = list(GENRES)[index % len(GENRES)]
+        artist = draw_artist(genre, seed_of(seed, 1, index))
+        performer = names.artist(genre)
+        scene = tuple(float(value) for value in rng.normal(0.0, 1.0, 2))
+        albums = [names.title() for _ in range(-(-int(counts[index]) // 4))]
+        for number in range(counts[index]):
+            # The newest come last: those nobody has played yet.
+            played = number < counts[index] - unplayed[index]
+            item_id = f"demo-{ids[len(songs)] + 1:04d}"
+            songs.append(
+                Song(
+                    item_id=item_id,
+                    title=names.title(),
+                    album=albums[number // 4],
+                    performer=performer,
+                    plan=draw_plan(artist, seed_of(seed, 2, index, number)),
+                    path=f"audio/{item_id}.{formats[len(songs)]}",
+                    released=_release(played, rng),
+                    popularity=float(
+                        -1.1 * np.log(artist_rank[index] + 2.0 * n_artists / 66)
+                        - 0.7 * np.log(number + 1.0)
+                    ),
+                    scene=(scene[0], scene[1]),
+                    played=played,
+                )
+            )
+    return sorted(songs, key=lambda song: song.item_id)
+
+
+def draw_new_song(
+    seed: int, n_songs: int, n_artists: int, number: int, genre: str, *, new_artist: bool
+) -> Song:
+    """A song that is not in the catalogue, by one of its artists or by a new one."""
+    catalogue = draw_catalogue(seed, n_songs, n_artists)
+    key = (3, number, list(GENRES).index(genre), int(new_artist))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    names = Names(rng)
+    for song in catalogue:
+        names.keep(song.performer)
+        names.keep(song.title)
+    known = [song for song in catalogue if song.plan.artist.genre == genre and song.played]
+    artist: Artist
+    if new_artist:
+        artist, performer = draw_artist(genre, seed_of(seed, *key)), names.artist(genre)
+    else:
+        picked = known[int(rng.integers(len(known)))]
+        artist, performer = picked.plan.artist, picked.performer
+    title = names.title()
+    return Song(
+        item_id=f"new-{seed_of(seed, *key):08x}",
+        title=title,
+        album=names.title(),
+        performer=performer,
+        plan=draw_plan(artist, seed_of(seed, *key, 1)),
+        path=f"new/{performer} - {title}.flac",
+        released=LAST_DAY,
+        popularity=0.0,
+        scene=(0.0, 0.0),
+        played=False,
+    )
+
+
+def items_table(songs: list[Song]) -> pd.DataFrame:
+    """The catalogue's items: id, texts, genre, and the tags ``emotion`` and ``instrument``."""
+    return pd.DataFrame(
+        {
+            ITEM_ID: [song.item_id for song in songs],
+            TITLE: [song.title for song in songs],
+            ARTIST: [song.performer for song in songs],
+            ALBUM: [song.album for song in songs],
+            GENRE: [song.plan.artist.genre for song in songs],
+            "emotion": [song.plan.emotion for song in songs],
+            "instrument": [song.plan.instrument for song in songs],
+        }
+    )
+
+
+def audio_table(songs: list[Song]) -> pd.DataFrame:
+    """One recording for every song."""
+    return pd.DataFrame(
+        {ITEM_ID: [song.item_id for song in songs], PATH: [song.path for song in songs]}
+    )
+
+
+def truth_table(songs: list[Song]) -> pd.DataFrame:
+    """What only the simulation knows: true sound, release, and the seeds to make a song again."""
+    frame = pd.DataFrame({ITEM_ID: [song.item_id for song in songs]})
+    frame["released"] = [str(song.released.astype("datetime64[D]")) for song in songs]
+    frame["bpm"] = [round(song.plan.sound.bpm, 2) for song in songs]
+    for name in SOUND:
+        frame[name] = [round(float(getattr(song.plan.sound, name)), 4) for song in songs]
+    frame["neighbour"] = [song.plan.artist.neighbour for song in songs]
+    frame["crossover"] = [round(song.plan.artist.crossover, 4) for song in songs]
+    frame["artist_seed"] = [str(song.plan.artist.seed) for song in songs]
+    frame["song_seed"] = [str(song.plan.seed) for song in songs]
+    return frame
+
+
+def _songs_per_artist(
+    n_songs: int, n_artists: int, debuts: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Genres are of equal size; within one, artists share at random, debuts have one song."""
+    counts = np.ones(n_artists, dtype=np.int64)
+    size = len(GENRES)
+    for genre in range(size):
+        members = np.arange(genre, n_artists, size)
+        share = n_songs // size + (genre < n_songs % size)
+        established = members[members < n_artists - debuts]
+        spare = share - members.size
+        # Everybody known has a second song before chance decides.
+        second = established[:spare]
+        counts[second] += 1
+        weights = rng.dirichlet(np.full(established.size, 4.0))
+        counts[established] += rng.multinomial(spare - second.size, weights)
+    return counts
+
+
+def _unplayed_songs(counts: NDArray[np.int64], debuts: int, wanted: int) -> list[int]:
+    """How many of each artist's songs nobody has played: all of a debut, the newest of others."""
+    n_artists = len(counts)
+    unplayed = [0] * (n_artists - debuts) + [int(count) for count in counts[n_artists - debuts :]]
+    candidates = [index for index in range(n_artists - debuts) if counts[index] > 1]
+    # Neighbours in the list are of different genres, so that these spread over all of them.
+    for index in candidates[: max(wanted - sum(unplayed), 0)]:
+        unplayed[index] = 1
+    return unplayed
+
+
+def _release(played: bool, rng: np.random.Generator) -> np.datetime64:
+    if not played:
+        return LAST_DAY
+    if rng.random() < _BACK_CATALOGUE:
+        return FIRST_DAY - np.timedelta64(int(rng.integers(1, 3650)) * 86_400, "s")
+    return FIRST_DAY + np.timedelta64(int(rng.integers(0, 320)) * 86_400, "s")

@@ -1,0 +1,160 @@
+"""The demo's listeners. They are SIMULATED: nobody has ever played these songs.
+
+What a listener makes of a song is the sum of
+
+* how well known it is (Zipf's law over artists and over each artist's songs), times how much the
+  listener follows the crowd,
+* the listener's taste for its genre (neighbouring genres are liked together),
+* how near its *sound* (tempo, brightness, drive, electronic, density: what the audio was rendered
+  from) is to the sound this listener likes best, whatever the genre,
+* the fit of listener and artist in a two-dimensional *scene* (looks, friends, language) that
+  cannot be heard: no audio model can know it, collaborative filtering can,
+* and chance (Gumbel noise, so that this is a multinomial logit choice without replacement).
+
+The number of songs a listener plays is lognormal; plays of a song are Poisson and more where the
+liking is stronger; times lie between the song's release and the end of the year. Because sound
+enters the choice directly, audio predicts listening here better than it does in life.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
+from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song
+from datasets.demo.genres import GENRES, SOUND
+from datasets.errors import InvalidArgumentError
+
+# Standard deviations of the parts of a listener's liking, against chance of about 1.28.
+_GENRE: Final = 2.4
+_SOUND: Final = 5.5
+_SCENE: Final = 0.7
+_CROWD_SPREAD: Final = 0.25
+
+_CARE: Final = np.array([0.4, 1.5, 1.3, 0.9, 0.5])
+"""How much listeners mind each property of Sound: timbre is heard at once, tempo less."""
+
+_SONGS_A_LISTENER: Final = 17.0
+"""Median number of different songs a listener plays, for a catalogue of 198."""
+_ACTIVITY_SPREAD: Final = 0.65
+_FEWEST: Final = 5
+_MOST: Final = 0.6
+"""No listener plays more than this share of the catalogue."""
+
+_BLOCK: Final = 512
+"""Listeners drawn together: bounds the memory, and is part of what a seed means."""
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Songs:
+    """The songs that can be played, as arrays."""
+
+    ids: NDArray[np.object_]
+    genre: NDArray[np.int64]
+    sound: Matrix  # [songs, 5], standardised over these songs
+    scene: Matrix  # [songs, 2]
+    popularity: NDArray[np.float64]
+    opens: NDArray[np.float64]  # share of the year before the song's release
+
+
+def simulate_listening(songs: list[Song], seed: int, n_listeners: int) -> pd.DataFrame:
+    """Interactions of ``n_listeners`` simulated listeners with the songs marked as played.
+
+    One row for each listener and song: ``user_id``, ``item_id``, ``weight`` (number of plays) and
+    ``timestamp`` (of the last play, within the year and after the song's release).
+
+    Raises:
+        InvalidArgumentError: if ``n_listeners`` is less than one.
+    """
+    if n_listeners < 1:
+        raise InvalidArgumentError(f"n_listeners is {n_listeners}; it must be at least 1")
+    table = _arrays([song for song in songs if song.played])
+    blocks = [
+        _listen(table, start, min(_BLOCK, n_listeners - start), len(songs), seed)
+        for start in range(0, n_listeners, _BLOCK)
+    ]
+    frame = pd.concat(blocks, ignore_index=True)
+    return frame.sort_values([TIMESTAMP, USER_ID, ITEM_ID], ignore_index=True)
+
+
+def _arrays(played: list[Song]) -> _Songs:
+    sound = np.array([song.plan.sound.array() for song in played])
+    genres = list(GENRES)
+    year = (LAST_DAY - FIRST_DAY) / np.timedelta64(1, "s")
+    released = [(song.released - FIRST_DAY) / np.timedelta64(1, "s") for song in played]
+    return _Songs(
+        ids=np.array([song.item_id for song in played], dtype=object),
+        genre=np.array([genres.index(song.plan.artist.genre) for song in played]),
+        sound=(sound - sound.mean(axis=0)) / (sound.std(axis=0) + 1e-9),
+        scene=np.array([song.scene for song in played]),
+        popularity=np.array([song.popularity for song in played]),
+        opens=np.clip(np.array(released) / year, 0.0, None),
+    )
+
+
+def _listen(songs: _Songs, start: int, count: int, catalogue: int, seed: int) -> pd.DataFrame:
+    key = (4, start // _BLOCK)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    liking = _liking(songs, count, rng)
+    crowd = np.exp(rng.normal(0.0, _CROWD_SPREAD, (count, 1)))
+    # A song that came late in the year could be found for a shorter time.
+    appeal = liking + crowd * songs.popularity + np.log(1.0 - songs.opens)
+    appeal += rng.gumbel(size=appeal.shape)
+    # In a larger catalogue people play more songs, but a smaller part of it.
+    median = _SONGS_A_LISTENER * (catalogue / 198.0) ** 0.35
+    numbers = np.exp(rng.normal(np.log(median), _ACTIVITY_SPREAD, count)).astype(int)
+    most = max(1, int(_MOST * len(songs.ids)))
+    numbers = np.clip(numbers, min(_FEWEST, most), most)
+    order = np.argsort(-appeal, axis=1, kind="stable")[:, : int(numbers.max())]
+    chosen = np.arange(order.shape[1]) < numbers[:, None]
+    listener, place = np.nonzero(chosen)
+    song = order[listener, place]
+    joined = 0.7 * rng.beta(0.7, 1.6, count)
+    first = np.maximum(songs.opens[song], joined[listener])
+    when = first + (1.0 - first) * rng.beta(1.2, 1.0, song.size)
+    mean = np.exp(0.6 + 0.45 * liking[listener, song] / np.sqrt(_GENRE**2 + _SOUND**2))
+    plays = 1 + rng.poisson(mean * rng.gamma(1.5, 1.0 / 1.5, song.size) * (1.0 - first))
+    year = int((LAST_DAY - FIRST_DAY) / np.timedelta64(1, "s"))
+    seconds = np.minimum((when * year).astype(np.int64), year - 1)
+    return pd.DataFrame(
+        {
+            USER_ID: np.array([f"u{start + number + 1}" for number in range(count)], dtype=object)[
+                listener
+            ],
+            ITEM_ID: songs.ids[song],
+            WEIGHT: plays.astype(np.float64),
+            TIMESTAMP: FIRST_DAY + seconds.astype("timedelta64[s]"),
+        }
+    )
+
+
+def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Matrix:
+    """[listeners, songs]: the part of the appeal that is taste."""
+    genre = rng.normal(0.0, 1.0, (count, len(GENRES))) @ _kinship()
+    best = rng.normal(0.0, 1.0, (count, len(SOUND)))
+    care = _CARE * rng.gamma(2.0, 0.5, (count, len(SOUND)))
+    # Distance to the best-liked sound, -(s - b)^2 / 2, less what is the same for all songs.
+    fit = (care * best) @ songs.sound.T - 0.5 * care @ np.square(songs.sound).T
+    scene = rng.normal(0.0, 1.0, (count, 2)) @ songs.scene.T
+    return _GENRE * genre[:, songs.genre] + _SOUND * _scaled(fit) + _SCENE * _scaled(scene)
+
+
+def _scaled(values: Matrix) -> Matrix:
+    """Mean 0 for each listener, standard deviation 1 over all."""
+    centred = values - values.mean(axis=1, keepdims=True)
+    return np.asarray(centred / (centred.std() + 1e-9))
+
+
+def _kinship() -> Matrix:
+    """[9, 9]: mixes independent tastes so that neighbouring genres are liked together."""
+    names = list(GENRES)
+    mixing = np.eye(len(names))
+    for row, genre in enumerate(GENRES.values()):
+        for neighbour in genre.neighbours:
+            mixing[row, names.index(neighbour)] += 0.25
+    return np.asarray(mixing / np.linalg.norm(mixing, axis=0))

@@ -1,0 +1,215 @@
+"""The demo catalogue: music composed by rule and SIMULATED listeners, made on the spot.
+
+The songs are real audio files and really sound different: nine genres, each with its own tempo
+range, drum patterns, harmony, instruments, room and noise (``demo_genres``, ``demo_patterns``);
+each artist a variation of a genre that borrows from a neighbouring one, each song a variation of
+its artist (``demo_planning``); then written out (``demo_composition``) and played
+(``demo_rendering``, ``demo_instruments``, ``demo_drums``, ``demo_effects``).
+
+The listening is not real. ``demo_listeners`` says how it is made up: popularity by Zipf's law,
+tastes for genres and for sound within a genre, a part that no audio can tell, and chance. It shows
+that a model recovers what was put in, nothing about how well it would do in life.
+
+Everything follows from the seed: the same tables byte for byte and the same samples, whatever the
+number of processes.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from pydantic import Field
+
+from datasets.demo.catalogue import (
+    audio_table,
+    draw_catalogue,
+    draw_new_song,
+    items_table,
+    truth_table,
+)
+from datasets.demo.demo_recordings import SongTags, read_tags, record, record_missing
+from datasets.demo.genres import GENRES
+from datasets.demo.listeners import simulate_listening
+from datasets.demo.rendering import SAMPLE_RATE, compose_song
+from datasets.errors import DataError, InvalidArgumentError
+from datasets.files import write_text
+from datasets.folder import load_folder
+from datasets.music import MusicDataset
+from datasets.settings import Settings
+from datasets.tables.writing import write_table
+
+__all__ = [
+    "SAMPLE_RATE",
+    "DemoSettings",
+    "SongTags",
+    "compose_song",
+    "make_demo",
+    "read_tags",
+    "write_new_song",
+]
+
+_SETTINGS_FILE: Final = "demo.json"
+
+_README: Final = """\
+A demo catalogue of coldtune
+============================
+
+{songs} songs by {artists} artists in nine genres, and {listeners} listeners who played
+{interactions} songs.
+
+THE LISTENERS ARE SIMULATED. No person has ever played these songs. The music is composed by rule
+and rendered by a program; names of artists, albums and songs are invented, and any likeness to
+real ones is chance. Figures measured on this data show that a model finds what the simulation put
+in. They say nothing about how well it would do with real music and real people.
+
+  items.csv          item_id, title, artist, album, genre, and two tags: emotion (by the mode of
+                     the harmony, and by tempo, distortion and density) and instrument (the lead)
+  audio.csv          item_id and the path of its recording
+  interactions.csv   user_id, item_id, weight (number of plays), timestamp (of the last play)
+  audio/             the recordings: wav, flac, ogg and mp3, stereo, {rate} Hz
+  truth/songs.csv    what only the simulation knows of a song: release, and its true tempo,
+                     brightness, drive, electronic and density. For checks, never for training
+  demo.json          the settings that make this very catalogue again
+
+How a listener chooses: the sum of the song's popularity (Zipf), taste for its genre, nearness of
+its sound (tempo, brightness, drive, electronic, density) to the sound this listener likes best, a
+taste for its artist that cannot be heard, and chance. {unplayed} songs are so new that nobody has
+played them.
+"""
+
+
+class DemoSettings(Settings):
+    """What a demo catalogue follows from; kept in its folder as ``demo.json``."""
+
+    version: int = Field(1, ge=1, le=1, description="Changes when a seed would give other songs.")
+    seed: int = Field(0, ge=0, description="Start of all chance.")
+    n_songs: int = Field(198, ge=len(GENRES), description="Songs, one recording each.")
+    n_artists: int = Field(66, ge=len(GENRES), description="Artists, at most one for each song.")
+    n_listeners: int = Field(900, ge=1, description="Simulated listeners.")
+
+
+def make_demo(
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    n_songs: int = 198,
+    n_artists: int | None = None,
+    n_listeners: int = 900,
+    workers: int | None = None,
+    progress: bool = True,
+) -> MusicDataset:
+    """Make a demo catalogue in ``folder``, or finish one that was interrupted; the data set.
+
+    Args:
+        folder: a new or empty folder, or one that this function began with the same settings.
+        seed: start of all chance; the same seed gives the same tables and the same samples.
+        n_songs: songs of 10 to 16 s, stereo, 22,050 Hz, as wav, flac, ogg and mp3.
+        n_artists: artists, spread evenly over the nine genres; None is one for three songs.
+        n_listeners: SIMULATED listeners; an eighth of the songs is played by none of them.
+        workers: processes that record; None is one for each core.
+        progress: show a progress bar.
+
+    Raises:
+        InvalidArgumentError: if a number is too small.
+        DataError: if the folder holds something else, or cannot be written.
+    """
+    if workers is not None and workers < 1:
+        raise InvalidArgumentError(f"workers is {workers}; it must be at least 1")
+    settings = DemoSettings(
+        seed=seed,
+        n_songs=n_songs,
+        n_artists=max(len(GENRES), n_songs // 3) if n_artists is None else n_artists,
+        n_listeners=n_listeners,
+    )
+    songs = draw_catalogue(settings.seed, settings.n_songs, settings.n_artists)
+    target = Path(folder)
+    try:
+        _claim(target, settings)
+        record_missing(songs, target, workers=workers, progress=progress)
+        interactions = simulate_listening(songs, settings.seed, settings.n_listeners)
+        items = items_table(songs)
+        readme = _README.format(
+            songs=len(items),
+            artists=items["artist"].nunique(),
+            listeners=interactions["user_id"].nunique(),
+            interactions=len(interactions),
+            unplayed=len(set(items["item_id"]) - set(interactions["item_id"])),
+            rate=f"{SAMPLE_RATE:,}",
+        )
+        write_text(target / "README.txt", readme)
+        _write(truth_table(songs), target / "truth" / "songs.csv")
+        _write(items, target / "items.csv")
+        _write(audio_table(songs), target / "audio.csv")
+        # Last, so that nothing less than a whole catalogue loads.
+        _write(interactions, target / "interactions.csv")
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error}") from None
+    return load_folder(target)
+
+
+def write_new_song(
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    genre: str = "jazz",
+    new_artist: bool = False,
+) -> Path:
+    """Record a song that is not in the demo catalogue in ``folder``, under ``new/``; its path.
+
+    It is by an artist of the catalogue, or by one nobody has heard of if ``new_artist``. The same
+    arguments give the same song. :func:`read_tags` tells its title, artist, album and genre.
+
+    Raises:
+        InvalidArgumentError: if the genre is not one of the nine, or the seed is negative.
+        DataError: if ``folder`` is not a demo catalogue, or cannot be written.
+    """
+    if genre not in GENRES:
+        raise InvalidArgumentError(f"genre {genre!r} is not one of {', '.join(GENRES)}")
+    if seed < 0:
+        raise InvalidArgumentError(f"seed is {seed}; it must be 0 or more")
+    target = Path(folder)
+    settings = _read_settings(target)
+    song = draw_new_song(
+        settings.seed,
+        settings.n_songs,
+        settings.n_artists,
+        number=seed,
+        genre=genre,
+        new_artist=new_artist,
+    )
+    return record(song, target)
+
+
+def _claim(folder: Path, settings: DemoSettings) -> None:
+    """Make sure that ``folder`` is ours: new, empty, or begun with these very settings."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is not a folder")
+    if (folder / _SETTINGS_FILE).exists():
+        found = _read_settings(folder)
+        for name, value in settings:
+            if getattr(found, name) != value:
+                raise DataError(
+                    f"{folder} holds a demo catalogue with {name} {getattr(found, name)}, not"
+                    f" {value}; choose another folder"
+                )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} is not empty and holds no demo catalogue")
+    write_text(folder / _SETTINGS_FILE, settings.model_dump_json(indent=2) + "\n")
+
+
+def _read_settings(folder: Path) -> DemoSettings:
+    path = folder / _SETTINGS_FILE
+    try:
+        return DemoSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no demo catalogue: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be used: {error}") from None
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    texts = {name: object for name in table.columns if table[name].dtype.kind not in "fiuM"}
+    write_table(table.astype(texts), path)

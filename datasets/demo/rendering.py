@@ -1,0 +1,214 @@
+"""From a plan to sound: the parts are played, treated as in a studio, mixed and mastered."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.demo.composition import Note, Score, compose
+from datasets.demo.demo_drums import strike
+from datasets.demo.effects import (
+    Samples,
+    cabinet,
+    chorus,
+    duck,
+    echo,
+    equalise,
+    high_pass,
+    master,
+    overdrive,
+    room,
+    surface_noise,
+    tremolo,
+    wah,
+)
+from datasets.demo.genres import GENRES
+from datasets.demo.instruments import INSTRUMENTS, play_note
+from datasets.demo.planning import Plan, draw_artist, draw_plan
+from datasets.errors import InvalidArgumentError
+
+SAMPLE_RATE = 22_050
+_LOWEST_RATE = 8_000
+
+_AMPLIFIED = {"electric guitar", "clean guitar", "muted guitar"}
+
+# Level of drums, bass, chords, layer and lead, as a root mean square before the mix.
+_MIX = (0.120, 0.095, 0.070, 0.040, 0.080)
+
+_DRUM_LEVEL = {
+    "kick": 1.0, "snare": 0.62, "rim": 0.40, "clap": 0.55, "hat": 0.20, "open hat": 0.24,
+    "ride": 0.22, "crash": 0.30, "tom": 0.70, "shaker": 0.34, "tambourine": 0.26, "cowbell": 0.20,
+}  # fmt: skip
+_DRUM_PAN = {"hat": 0.35, "open hat": 0.35, "ride": -0.45, "crash": 0.5, "tom": -0.3,
+             "shaker": -0.5, "tambourine": 0.45, "cowbell": 0.3, "rim": -0.15}  # fmt: skip
+
+
+def compose_song(
+    genre: str, artist_seed: int, song_seed: int, *, sample_rate: int = SAMPLE_RATE
+) -> Samples:
+    """A song of one of the nine genres: float32 [2, samples], 10 to 16 s, peak under 0.70.
+
+    Songs with the same genre and ``artist_seed`` are by the same artist; ``song_seed`` tells
+    them apart. The same three always give the same samples.
+
+    Raises:
+        InvalidArgumentError: if the genre is unknown, a seed negative or the rate under 8,000 Hz.
+    """
+    if sample_rate < _LOWEST_RATE:
+        raise InvalidArgumentError(
+            f"sample_rate is {sample_rate}; at least {_LOWEST_RATE} is needed"
+        )
+    if min(artist_seed, song_seed) < 0:
+        raise InvalidArgumentError("artist_seed and song_seed must be 0 or more")
+    return render(draw_plan(draw_artist(genre, artist_seed), song_seed), sample_rate)
+
+
+def render(plan: Plan, rate: int = SAMPLE_RATE) -> Samples:
+    """The sound of a plan: float32 [2, samples] at ``rate`` Hz."""
+    score = compose(plan)
+    length = int(score.seconds * rate)
+    rng = np.random.default_rng([plan.artist.seed, plan.seed, 4])
+    sound, artist = plan.sound, plan.artist
+    levels = [
+        level * 10.0 ** ((usual + own) / 20.0)
+        for level, usual, own in zip(_MIX, GENRES[artist.genre].mix, artist.gains, strict=True)
+    ]
+    kicks = np.array([hit.start for hit in score.drums.get("kick", [])])
+    pump = 0.75 * max(0.0, sound.electronic - 0.55) / 0.45
+
+    drums = _level(_drum_kit(score, plan, length, rng, rate), levels[0])
+    bass = _spread(_bass(score, plan, length, rate), 0.0)
+    rhythm = drums + _level(duck(bass, kicks, 0.6 * pump, rate), levels[1])
+    chords = duck(_chords(score, plan, length, rate), kicks, pump, rate)
+    layer = _amplify(
+        _play(score.layer, plan.layer[0], plan, length, rate), plan.layer[0], plan, rate
+    )
+    layer = duck(_spread(layer, -artist.pan), kicks, pump, rate)
+    lead = _amplify(_play(score.lead, plan.lead, plan, length, rate), plan.lead, plan, rate)
+    front = _level(_spread(lead, 0.1 * artist.pan), levels[4])
+    if artist.echo > 0.0:
+        front = echo(front, 45.0 / sound.bpm, artist.echo, rate)
+    melodic = _level(chords, levels[2]) + _level(layer, 1.7 * sound.density * levels[3]) + front
+    send = high_pass(0.35 * rhythm + melodic, 180.0, rate)
+    wet = room(send, artist.room, 1.0 - sound.brightness, rng, rate)
+    mix = rhythm + melodic + np.float32(artist.wet * (1.5 - sound.density)) * wet
+    return _finish(mix, plan, rng, rate)
+
+
+def _finish(mix: Samples, plan: Plan, rng: np.random.Generator, rate: int) -> Samples:
+    """Give the whole mix the plan's sound: what has no amplifier is driven by the tape."""
+    sound = plan.sound
+    mix = overdrive(mix, 0.62 * sound.drive)
+    mix = equalise(mix, lambda hertz: _record_tone(plan, hertz), rate)
+    noise = surface_noise(plan.noise, 0.0035 * (1.3 - sound.brightness), mix.shape[1], rng)
+    return master(mix + noise, plan.artist.loudness, rate)
+
+
+def _record_tone(plan: Plan, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Decibels at each frequency: brightness, the reach of machines, and the artist's mastering."""
+    sound, (bass, middle, treble) = plan.sound, plan.artist.tone
+
+    def above(pivot: float) -> NDArray[np.float64]:
+        return 1.0 / (1.0 + np.square(pivot / hertz))
+
+    decibels = 24.0 * (sound.brightness - 0.55) * above(900.0)
+    decibels += 9.0 * (sound.electronic - 0.35) * (1.0 - above(110.0))
+    decibels += bass + (middle - bass) * above(200.0) + (treble - middle) * above(2500.0)
+    cutoff = 2500.0 * 5.0**sound.brightness
+    return np.asarray(decibels - 10.0 * np.log10(1.0 + (hertz / cutoff) ** 4))
+
+
+def _bass(score: Score, plan: Plan, length: int, rate: int) -> Samples:
+    """The bass, mono; a synthesizer doubles it the more, the more electronic the song is."""
+    played = _play(score.bass, plan.bass[0], plan, length, rate)
+    double = _play(score.bass, "square bass", plan, length, rate)
+    both = _blend(_unit(played), _unit(double), 0.6 * plan.sound.electronic)
+    return overdrive(both, 0.6 * plan.sound.drive)
+
+
+def _chords(score: Score, plan: Plan, length: int, rate: int) -> Samples:
+    """The chords, stereo, doubled as the bass is, with the artist's effect."""
+    name, artist = plan.chords[0], plan.artist
+    played = _amplify(_play(score.chords, name, plan, length, rate), name, plan, rate)
+    double = _play(score.chords, "super saw", plan, length, rate)
+    both = _blend(_unit(played), _unit(double), 0.6 * plan.sound.electronic)
+    if artist.modulation == "chorus":
+        return chorus(both, 0.8, rate)
+    if artist.modulation == "tremolo":
+        both = tremolo(both, plan.sound.bpm / 30.0, 0.6, rate)
+    return _spread(both, artist.pan)
+
+
+def _play(notes: list[Note], name: str, plan: Plan, length: int, rate: int) -> Samples:
+    """All notes of a part, mono; equal notes are made once."""
+    out = np.zeros(length, dtype=np.float32)
+    made: dict[tuple[int, float, int], Samples] = {}
+    for note in notes:
+        key = (note.midi, round(note.seconds, 2), note.variant)
+        if key not in made:
+            made[key] = play_note(name, key[0], key[1], plan.sound.brightness, key[2], rate)
+        _add(out, made[key], note.start, note.velocity, rate)
+    return out
+
+
+def _add(out: Samples, sound: Samples, start: float, level: float, rate: int) -> None:
+    begin = int(start * rate)
+    part = out[begin : begin + sound.size]
+    part += np.float32(level) * sound[: part.size]
+
+
+def _amplify(part: Samples, name: str, plan: Plan, rate: int) -> Samples:
+    """Guitars with a pick-up go through an amplifier, organs and harmonicas a little."""
+    sound = plan.sound
+    if name in _AMPLIFIED:
+        if name == "muted guitar" and plan.artist.modulation != "chorus":
+            part = wah(part, sound.bpm / 120.0, rate)
+        amount = (0.85 if name == "electric guitar" else 0.6) * sound.drive
+        return cabinet(overdrive(part, amount), sound.brightness, rate)
+    if INSTRUMENTS[name].family in {"organ", "harmonica", "synthesizer"}:
+        return overdrive(part, 0.5 * sound.drive)
+    return part
+
+
+def _drum_kit(
+    score: Score, plan: Plan, length: int, rng: np.random.Generator, rate: int
+) -> Samples:
+    out = np.zeros((2, length), dtype=np.float32)
+    tuning = 2.0 ** (plan.artist.swing * 0.5 - 0.25)
+    for drum, hits in sorted(score.drums.items()):
+        line = np.zeros(length, dtype=np.float32)
+        takes = []
+        for _ in range(2):
+            played = strike(drum, plan.kit, tuning, plan.sound.brightness, rng, rate)
+            if plan.kit != "machine":
+                machine = strike(drum, "machine", tuning, plan.sound.brightness, rng, rate)
+                played = _blend(played, machine, plan.sound.electronic)
+            takes.append(played)
+        for index, hit in enumerate(hits):
+            _add(line, takes[index % 2], hit.start, hit.velocity, rate)
+        out += np.float32(_DRUM_LEVEL[drum]) * _spread(line, _DRUM_PAN.get(drum, 0.0))
+    return out
+
+
+def _unit(part: Samples) -> Samples:
+    return part / np.float32(np.sqrt(np.mean(np.square(part))) + 1e-6)
+
+
+def _blend(first: Samples, second: Samples, share: float) -> Samples:
+    out = np.zeros(max(first.size, second.size), dtype=np.float32)
+    out[: first.size] += np.float32(1.0 - share) * first
+    out[: second.size] += np.float32(share) * second
+    return out
+
+
+def _spread(mono: Samples, pan: float) -> Samples:
+    """Mono to stereo, -1 left to 1 right, equal power."""
+    angle = (pan + 1.0) * np.pi / 4.0
+    return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
+
+
+def _level(part: Samples, rms: float) -> Samples:
+    """The part at a loudness measured where it sounds; silence stays silence."""
+    power = np.square(part).sum(axis=0)
+    sounding = power > 1e-6 * power.max(initial=0.0)
+    if not sounding.any():
+        return part
+    return part * np.float32(rms / np.sqrt(float(power[sounding].mean()) / 2.0))

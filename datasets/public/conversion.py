@@ -1,0 +1,147 @@
+"""What converters of public data sets share: progress, placing recordings, what was left out."""
+
+import csv
+import io
+import logging
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Final
+
+import pandas as pd
+
+from datasets import columns as c
+from datasets.errors import DataError
+from datasets.files import atomic_write, write_text
+from datasets.progress import bar
+from datasets.tables.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS
+from datasets.tables.writing import write_table
+
+LEFT_OUT_FILE: Final = "left-out.csv"
+_LINES_A_STEP: Final = 4096
+
+Advance = Callable[[int], None]
+
+logger = logging.getLogger("coldtune")
+
+# Set by `fetch` around a conversion, so that converters need not hand it down to every loop.
+_shown: ContextVar[bool] = ContextVar("coldtune_conversion_progress", default=False)
+
+
+@contextmanager
+def showing_progress(shown: bool) -> Iterator[None]:
+    """Whether :func:`tracked` and :func:`lines` show a bar within."""
+    token = _shown.set(shown)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+@contextmanager
+def tracked(title: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Advance]:
+    """A progress bar, where ``fetch`` shows them: call what is yielded with what was done."""
+    with bar(title, total, shown=_shown.get(), in_bytes=in_bytes) as advance:
+        yield advance
+
+
+def needed(source: Path, *names: str) -> Path:
+    """The first of ``names`` that is in ``source``. Raises DataError if none is."""
+    for name in names:
+        if (source / name).exists():
+            return source / name
+    raise DataError(f"{source} has no {' and no '.join(names)}")
+
+
+def lines(
+    path: Path,
+    encoding: str = "utf-8-sig",
+    *,
+    stream: Callable[[IO[bytes]], IO[bytes]] | None = None,
+) -> Iterator[tuple[int, str]]:
+    """(number from 1, text without its line end) of each line, with progress by bytes.
+
+    Lines end with LF or CR LF. Nothing but a line is in memory. stream: unpacks the file, as
+    ``bz2.open`` and ``gzip.open`` do. Raises DataError naming the line for bytes that are not text
+    in this encoding, and for a packed file that is damaged.
+    """
+    number = 0
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as raw, tracked(path.name, size, in_bytes=True) as advance:
+            done = 0
+            for number, line in enumerate(raw if stream is None else stream(raw), start=1):
+                if number % _LINES_A_STEP == 0:  # telling the bar costs more than a line
+                    advance(raw.tell() - done)
+                    done = raw.tell()
+                # Only a file begins with a byte-order mark.
+                codec = "utf-8" if number > 1 and encoding == "utf-8-sig" else encoding
+                yield number, line.decode(codec).rstrip("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError(f"{path}, line {number}: byte 0x{byte:02x} is not {encoding}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        where = f"{path}, after line {number}," if number else f"{path}"
+        problem = getattr(error, "strerror", None) or error
+        raise DataError(f"{where} cannot be read: {problem}") from None
+
+
+def place(source: Path, target: Path) -> None:
+    """Make ``target`` the file ``source``: a hard link where one can be made, else a copy."""
+    if target.exists():
+        return  # of a conversion that was interrupted; files appear whole
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source.resolve())
+    except OSError:
+        with atomic_write(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def report_left_out(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
+    """Write (file or id, reason) of all that was left out, and say so in one warning."""
+    if not left_out:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("what", "why"))
+    writer.writerows(left_out)
+    write_text(target / LEFT_OUT_FILE, text.getvalue())
+    name, reason = left_out[0]
+    more = f" and {len(left_out) - 1:,} more, all in {LEFT_OUT_FILE}" if len(left_out) > 1 else ""
+    logger.warning("left out: %s (%s)%s", name, reason, more)
+
+
+def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows of text as a table with columns of dtype object, as ``write_table`` wants them."""
+    parts = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return pd.DataFrame(
+        {name: pd.Series(part, dtype=object) for name, part in zip(columns, parts, strict=True)}
+    )
+
+
+def write_items(target: Path, items: pd.DataFrame) -> None:
+    """Write ``items.csv``; standard columns that are missing are blank."""
+    blank = [name for name in ITEM_COLUMNS if name not in items.columns]
+    _write(items.assign(**dict.fromkeys(blank, "")), target / "items.csv", ITEM_COLUMNS)
+
+
+def write_audio(target: Path, audio: pd.DataFrame) -> None:
+    """Write ``audio.csv``; a missing title or genre is blank."""
+    blank = [name for name in AUDIO_COLUMNS if name not in audio.columns]
+    _write(audio.assign(**dict.fromkeys(blank, "")), target / "audio.csv", AUDIO_COLUMNS)
+
+
+def write_no_interactions(target: Path) -> None:
+    """Write an ``interactions.csv`` in which nobody has played anything."""
+    write_text(target / "interactions.csv", ",".join(INTERACTION_COLUMNS) + "\n")
+
+
+def _write(table: pd.DataFrame, path: Path, first: Sequence[str]) -> None:
+    if table[c.ITEM_ID].empty:
+        raise DataError(f"{path.parent} would hold no data: nothing was found to convert")
+    names = [*first, *(name for name in table.columns if name not in first)]
+    write_table(table[names].astype(object), path)

@@ -1,0 +1,133 @@
+"""HetRec 2011 Last.fm-2K: which artists 1,892 users of Last.fm played, how often, and tags.
+
+``hetrec2011-lastfm-2k.zip`` holds tables separated by tabs with a header each and line ends CR LF
+or LF: ``artists.dat`` (id, name, url, pictureURL; the last is blank for some), ``user_artists.dat``
+(userID, artistID, weight: plays), ``tags.dat`` (tagID, tagValue; in latin-1) and
+``user_taggedartists.dat`` (userID, artistID, tagID, day, month, year). Quotes are signs like any
+other: ``"Weird Al" Yankovic``. An artist is an item, ``lastfm:ID``; a user is ``uID``. Plays have
+no times: those of ``user_taggedartists-timestamps.dat`` are when a tag was given.
+
+Tags are free text, thousands of them given once. The tag ``tags`` lists the five that most users
+gave an artist. ``genre`` is the first of an artist's tags, by the same order, that at least 100
+artists have and that is no judgement, voice, country or decade (``NO_GENRES``); blank without one.
+That list was made by hand and is a choice of ours, as is the number; neither could be tried on all
+of the published tags. Formats are those of the published readme and of copies of the tables; the
+checksum is the one that several users of the file name.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from datasets.errors import DataError
+from datasets.public.base import PublicDataset, RemoteFile
+from datasets.public.conversion import text_frame, write_items
+from datasets.public.parquet import interaction_rows
+from datasets.public.text_tables import LeftOut, published_lines, tidy
+
+ARCHIVE: Final = "hetrec2011-lastfm-2k.zip"
+COMMON: Final = 100
+"""Artists that must have a tag before it can be a genre."""
+LISTED: Final = 5
+"""How many of an artist's tags are listed."""
+NO_GENRES: Final = frozenset({
+    "seen live", "favorites", "favourites", "favorite", "favourite", "favorite artists",
+    "favourite artists", "favorite bands", "awesome", "beautiful", "love", "loved", "amazing",
+    "cool", "sexy", "good", "best", "epic", "fun", "party", "sad", "relax", "relaxing", "chill",
+    "mellow", "sweet", "cute", "genius", "legend", "albums i own", "check out",
+    "under 2000 listeners", "female vocalists", "female vocalist", "female vocals", "female",
+    "male vocalists", "male vocalist", "male", "boy band", "girl group", "guitar", "piano", "vocal",
+    "vocals", "british", "american", "swedish", "german", "french", "japanese", "russian", "polish",
+    "uk", "usa", "canadian", "brazilian", "brasil", "spanish", "italian", "australian", "finnish",
+    "norwegian", "irish", "scottish", "icelandic", "danish", "dutch", "belgian", "korean",
+    "seattle", "50s", "60s", "70s", "80s", "90s", "00s", "10s", "2000s", "oldies", "old school",
+})  # fmt: skip
+"""Common tags that say something else than a genre."""
+
+_HEADERS: Final = {
+    "artists.dat": ("id", "name", "url", "pictureURL"),
+    "user_artists.dat": ("userID", "artistID", "weight"),
+    "tags.dat": ("tagID", "tagValue"),
+    "user_taggedartists.dat": ("userID", "artistID", "tagID", "day", "month", "year"),
+}
+
+
+def convert(source: Path, target: Path) -> None:
+    """Artists with genre and tags, and plays, from the zip or the folder it unpacks to."""
+    names = {row[0]: row[1] for _, row in _rows(source, "artists.dat")}
+    ranked = _ranked_tags(source)
+    artists_of = Counter(tag for tags in ranked.values() for tag in tags)
+    items = []
+    for artist, name in names.items():
+        tags = ranked.get(artist, [])
+        common = (tag for tag in tags if artists_of[tag] >= COMMON and tag not in NO_GENRES)
+        listed = "; ".join(tags[:LISTED])
+        items.append((_item(artist), name, name, "", next(common, ""), listed))
+    write_items(target, text_frame(items, ("item_id", "title", "artist", "album", "genre", "tags")))
+    left_out, kept = LeftOut("user_artists.dat"), 0
+    with interaction_rows(target, times=False) as add:
+        for number, (user, artist, weight) in _rows(source, "user_artists.dat"):
+            if artist not in names:
+                left_out.add("the artist is not listed", number)
+            elif not weight.isdecimal():
+                left_out.add("the weight is no number of plays", number)
+            else:
+                add(f"u{user}", _item(artist), float(weight))
+                kept += 1
+        left_out.report(target, kept)
+
+
+def _item(artist: str) -> str:
+    return f"lastfm:{artist}"
+
+
+def _ranked_tags(source: Path) -> dict[str, list[str]]:
+    """Artist → its tags, those that most users gave it first, then by the alphabet."""
+    values = {row[0]: tidy(row[1]).lower() for _, row in _rows(source, "tags.dat", "latin-1")}
+    given: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for _, (_, artist, tag, *_) in _rows(source, "user_taggedartists.dat"):
+        if values.get(tag):
+            given[artist][values[tag]] += 1
+    return {
+        artist: sorted(counts, key=lambda tag: (-counts[tag], tag))
+        for artist, counts in given.items()
+    }
+
+
+def _rows(source: Path, name: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, list[str]]]:
+    """(line, values) of each line below the header. Raises DataError for another format."""
+    header = _HEADERS[name]
+    for number, line in published_lines(source, name, ARCHIVE, encoding=encoding):
+        values = line.split("\t")
+        if number == 1:
+            if tuple(values) != header:
+                raise DataError(f"{name}, line 1: the header {', '.join(header)} is expected")
+        elif len(values) == len(header):
+            yield number, values
+        elif line:
+            problem = f"{len(values)} values, but the header names {len(header)}"
+            raise DataError(f"{name}, line {number}: {problem}")
+
+
+DATASET: Final = PublicDataset(
+    name="hetrec-lastfm",
+    title="HetRec 2011 Last.fm-2K",
+    description="17,632 artists, 92,834 play counts of 1,892 users, tags; no audio, no times.",
+    citation=(
+        "I. Cantador, P. Brusilovsky, T. Kuflik: 2nd Workshop on Information Heterogeneity and"
+        " Fusion in Recommender Systems (HetRec 2011). RecSys 2011; and Last.fm,"
+        " http://www.lastfm.com."
+    ),
+    licence="non-commercial use; Last.fm's consent for any other",
+    homepage="https://grouplens.org/datasets/hetrec-2011/",
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            f"https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}",
+            "sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
+            None,
+        ),
+    ),
+    convert=convert,
+)

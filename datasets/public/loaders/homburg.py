@@ -1,0 +1,84 @@
+"""The Homburg set of garageband.com: 1,886 songs of nine genres, 10 s each; the patent's.
+
+Published as one zip of mp3 files for each genre. A file is named ``Artist-Title.mp3``, where every
+character that is neither letter nor digit became ``_``, so the one hyphen parts the two and names
+come back only roughly ("Don_t_Say" is "Don t Say"). Nothing else is said of a song.
+
+Checked against a published list of all 1,886 names; that the zips hold the files at their top and
+that the addresses still answer could not be checked.
+"""
+
+import logging
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from datasets.public.archives import take_files
+from datasets.public.base import PublicDataset, RemoteFile
+from datasets.public.conversion import (
+    needed,
+    text_frame,
+    write_audio,
+    write_items,
+    write_no_interactions,
+)
+
+NAME: Final = "homburg"
+SONGS: Final = {
+    "alternative": 145,
+    "blues": 120,
+    "electronic": 113,
+    "folkcountry": 222,
+    "funksoulrnb": 47,
+    "jazz": 319,
+    "pop": 116,
+    "raphiphop": 300,
+    "rock": 504,
+}
+"""Published songs of each genre."""
+
+_ADDRESS: Final = "https://www-ai.cs.tu-dortmund.de/AUDIO"
+
+logger = logging.getLogger("coldtune")
+
+
+def convert(source: Path, target: Path) -> None:
+    """Items and recordings from the nine zips, or from nine folders of mp3 files."""
+    items, audio = [], []
+    for genre, published in SONGS.items():
+
+        def target_of(name: str, genre: str = genre) -> Path | None:
+            file = PurePosixPath(name)
+            return target / "audio" / genre / file.name if file.suffix.lower() == ".mp3" else None
+
+        found = take_files(needed(source, f"{genre}.zip", genre), target_of)
+        for path in sorted(set(found.values())):
+            item_id = f"{genre}/{path.stem}"
+            artist, _, title = path.stem.partition("-")
+            if not title:
+                artist, title = "", artist
+            items.append((item_id, _words(title), _words(artist), "", genre))
+            audio.append((item_id, path.relative_to(target).as_posix()))
+        if len(found) != published:
+            logger.warning("%s: %d songs of %s, not %d", NAME, len(found), genre, published)
+    write_items(target, text_frame(items, ("item_id", "title", "artist", "album", "genre")))
+    write_audio(target, text_frame(audio, ("item_id", "path")))
+    write_no_interactions(target)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.replace("_", " ").split())
+
+
+DATASET: Final = PublicDataset(
+    name=NAME,
+    title="Music Audio Benchmark Data Set (Homburg, garageband.com)",
+    description="1,886 songs of 9 genres, 10 s each as mp3; no listening.",
+    citation=(
+        "H. Homburg, I. Mierswa, B. Möller, K. Morik, M. Wurst: A benchmark dataset for audio"
+        " classification and clustering. ISMIR 2005, 528-531."
+    ),
+    licence="none stated; the paper calls it freely available, for research",
+    homepage="https://www-ai.cs.tu-dortmund.de/audio.html",
+    files=tuple(RemoteFile(f"{g}.zip", f"{_ADDRESS}/{g}.zip", "", None) for g in SONGS),
+    convert=convert,
+)

@@ -1,0 +1,233 @@
+"""Music4All and Music4All-Onion: songs, who played them and when, clips, and computed features.
+
+Music4All is given on request. Its tables are called ``.csv`` and separated by tabs, with a header:
+``id_information`` (id, artist, song, album_name), ``id_genres`` (id, genres: several, by commas),
+``id_tags``, ``id_lang``, ``id_metadata`` (spotify_id, release year, valence, tempo and so on) and
+``listening_history`` (user, song, timestamp as ``2019-02-20 12:28``). Clips of 30 s are
+``audios/ID.mp3``.
+
+Onion is public: a larger listening history of the same songs, as counts (user_id, track_id,
+count), and features of their sound, lyrics and videos, all ``.tsv.bz2`` with a header. It has no
+names; where ``id_information.csv`` is beside its files, they are taken from there. Its musicnn
+features (50 numbers a song) become the item embeddings, ``embeddings.parquet``.
+"""
+
+import bz2
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from datasets.errors import DataError
+from datasets.public.archives import take_files
+from datasets.public.base import PublicDataset, RemoteFile
+from datasets.public.conversion import (
+    lines,
+    needed,
+    report_left_out,
+    text_frame,
+    write_audio,
+    write_items,
+)
+from datasets.public.parquet import embedding_rows, interaction_rows
+
+TAGS: Final = (
+    "spotify_id", "popularity", "release", "danceability", "energy", "key", "mode", "valence",
+    "tempo", "duration_ms",
+)  # fmt: skip
+"""Columns of ``id_metadata.csv`` that become tags."""
+COUNTS_FILE: Final = "userid_trackid_count.tsv.bz2"
+FEATURES_FILE: Final = "id_musicnn.tsv.bz2"
+
+_ITEM: Final = ("item_id", "title", "artist", "album", "genre")
+
+
+def convert(source: Path, target: Path) -> None:
+    """Items, clips and plays of Music4All, from the folder that was sent."""
+    items = _items(source)
+    genres = _column(source / "id_genres.csv", "genres")
+    tables = {"genres": genres}
+    tables |= {
+        name: _column(source / f"id_{name}.csv", name)
+        for name in ("tags", "lang")
+        if (source / f"id_{name}.csv").exists()
+    }
+    if (source / "id_metadata.csv").exists():
+        for name in TAGS:
+            tables[name] = _column(source / "id_metadata.csv", name)
+    rows = [
+        (
+            *(song, title, artist, album, _first(genres.get(song, ""))),
+            *(table.get(song, "") for table in tables.values()),
+        )
+        for song, (title, artist, album) in items.items()
+    ]
+    clips = _clips(source, target, set(items))
+    audio = [(song, clips[song]) for song in items if song in clips]
+    write_items(target, text_frame(rows, (*_ITEM, *tables)))
+    if audio:
+        write_audio(target, text_frame(audio, ("item_id", "path")))
+    left_out = []
+    if audio:
+        left_out = [(song, "has no clip") for song in items if song not in clips]
+    unknown = 0
+    path = source / "listening_history.csv"
+    with interaction_rows(target, times=True) as add:
+        for number, (user, song, time) in _rows(path, ("user", "song", "timestamp")):
+            try:
+                when = datetime.fromisoformat(time)
+            except ValueError:
+                raise DataError(f"{path}, line {number}: {time!r} is not a time") from None
+            if song in items:
+                add(user, song, 1.0, when)
+            else:
+                unknown += 1
+    if unknown:
+        left_out.append((path.name, f"{unknown:,} plays of songs that are not listed"))
+    report_left_out(target, left_out)
+
+
+def convert_onion(source: Path, target: Path) -> None:
+    """Items, play counts and embeddings of Onion; names from Music4All where they are at hand."""
+    named = _items(source) if (source / "id_information.csv").exists() else {}
+    genres = _column(source / "id_genres.csv", "genres") if named else {}
+    path = source / FEATURES_FILE
+    features = _records(path)
+    _, header = next(features, (1, []))
+    if len(header) < 2 or header[0] != "id":
+        raise DataError(f"{path}, line 1: a header that begins with 'id' is expected")
+    songs: dict[str, None] = {}
+    with embedding_rows(target, len(header) - 1) as add:
+        for number, fields in features:
+            if len(fields) != len(header):
+                raise DataError(f"{path}, line {number}: {len(fields)} values, not {len(header)}")
+            try:
+                add(fields[0], [float(value) for value in fields[1:]])
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}: {error}") from None
+            songs[fields[0]] = None
+    rows = []
+    for song in songs:
+        title, artist, album = named.get(song, ("", "", ""))
+        rows.append((song, title, artist, album, _first(genres.get(song, ""))))
+    write_items(target, text_frame(rows, _ITEM))
+    path, unknown = source / COUNTS_FILE, 0
+    with interaction_rows(target, times=False) as add:
+        for number, (user, song, count) in _rows(path, ("user_id", "track_id", "count")):
+            if not count.isdecimal():
+                raise DataError(f"{path}, line {number}: {count!r} is not a number of plays")
+            if song in songs:
+                add(user, song, float(count))
+            else:
+                unknown += 1
+    if unknown:
+        report_left_out(target, [(path.name, f"{unknown:,} counts of songs without features")])
+
+
+def _items(source: Path) -> dict[str, tuple[str, str, str]]:
+    """Song → (title, artist, album), in the order of the file."""
+    path = source / "id_information.csv"
+    found: dict[str, tuple[str, str, str]] = {}
+    for number, (song, artist, title, album) in _rows(path, ("id", "artist", "song", "album_name")):
+        if song in found:
+            raise DataError(f"{path}, line {number}: {song!r} is there already")
+        found[song] = (title, artist, album)
+    return found
+
+
+def _column(path: Path, name: str) -> dict[str, str]:
+    return {song: value for _, (song, value) in _rows(path, ("id", name))}
+
+
+def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """(line, the values of these columns) of every line; quotes are signs like any other."""
+    records = _records(path)
+    _, header = next(records, (1, []))
+    missing = [name for name in names if name not in header]
+    if missing:
+        raise DataError(f"{path}, line 1: no column {', '.join(missing)}")
+    places = [header.index(name) for name in names]
+    for number, fields in records:
+        if len(fields) != len(header):
+            problem = f"{len(fields)} values, but the header names {len(header)}"
+            raise DataError(f"{path}, line {number}: {problem}")
+        yield number, [fields[place] for place in places]
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, fields) of a file separated by tabs, packed by bzip2 or not; no blank lines."""
+    if path.suffix == ".bz2":
+        plain = path.with_suffix("")
+        found = needed(path.parent, path.name, plain.name)
+        opened = lines(found, stream=bz2.open) if found == path else lines(found)
+    else:
+        opened = lines(needed(path.parent, path.name))
+    for number, line in opened:
+        if line:
+            yield number, line.split("\t")
+
+
+def _first(genres: str) -> str:
+    return genres.split(",")[0].strip()
+
+
+def _clips(source: Path, target: Path, songs: set[str]) -> dict[str, str]:
+    """Song → path of its clip in ``target``; empty where the clips were not given."""
+    if not (source / "audios").is_dir():
+        return {}
+
+    def target_of(name: str) -> Path | None:
+        file = Path(name)
+        wanted = file.suffix.lower() == ".mp3" and file.stem in songs
+        return target / "audio" / file.name if wanted else None
+
+    found = take_files(source / "audios", target_of)
+    return {path.stem: path.relative_to(target).as_posix() for path in found.values()}
+
+
+_BY_HAND: Final = (
+    "Ask its authors, https://sites.google.com/view/contact4music4all; the"
+    " folder holds id_information.csv, id_genres.csv and listening_history.csv and, where you"
+    " want them, id_tags.csv, id_lang.csv, id_metadata.csv and audios/."
+)
+
+DATASET: Final = PublicDataset(
+    name="music4all",
+    title="Music4All",
+    description="109,269 songs with clips of 30 s, 5.1 million plays with times; on request.",
+    citation=(
+        "I. A. Pegoraro Santana et al.: Music4All: a new music database and its applications."
+        " IWSSIP 2020, 399-404."
+    ),
+    licence="for research only, by agreement with its authors",
+    homepage="https://sites.google.com/view/contact4music4all",
+    files=(),
+    convert=convert,
+    by_hand=_BY_HAND,
+)
+_ZENODO: Final = "https://zenodo.org/records/6609677/files"
+ONION: Final = PublicDataset(
+    name="music4all-onion",
+    title="Music4All-Onion",
+    description=(
+        "The 109,269 songs of Music4All with musicnn embeddings, 56,512 of them played by 119,140"
+        " users (50 million counts); names only beside Music4All's id_information.csv and"
+        " id_genres.csv."
+    ),
+    citation=(
+        "M. Moscati, E. Parada-Cabaleiro, Y. Deldjoo, E. Zangerle, M. Schedl: Music4All-Onion."
+        " CIKM 2022. doi:10.1145/3511808.3557656."
+    ),
+    licence="Creative Commons; its record at Zenodo says which (CC BY 4.0 for the second version)",
+    homepage="https://zenodo.org/records/6609677",
+    files=(
+        RemoteFile(
+            COUNTS_FILE,
+            f"{_ZENODO}/{COUNTS_FILE}?download=1",
+            "md5:314b51196a9c8f333c7fefc0711760a1",
+            None,
+        ),
+        RemoteFile(FEATURES_FILE, f"{_ZENODO}/{FEATURES_FILE}?download=1", "", None),
+    ),
+    convert=convert_onion,
+)

@@ -1,0 +1,181 @@
+"""Yambda: what users of Yandex.Music listened to, with embeddings of how the tracks sound.
+
+Parquet files, as the data card describes them: ``flat/SIZE/listens.parquet`` (uid, item_id,
+timestamp, is_organic, played_ratio_pct, track_length_seconds; a row for each time a track was
+started), ``embeddings.parquet`` (item_id, embed, normalized_embed: lists of numbers from a
+convolutional network that heard the spectrogram; 7.7 of 9.4 million tracks have one),
+``artist_item_mapping.parquet`` (artist_id, item_id) and ``album_item_mapping.parquet`` (album_id,
+item_id). The embeddings are one file of 13.8 GB for all sizes.
+
+An item is a track. A listen counts if at least half of the track was played, as in the
+benchmark of its authors; the listens of a user and a track are one interaction, ``weight`` is how
+many there are and ``timestamp`` when the first was. Timestamps are seconds, rounded to 5, from a
+start that is not published: they become times from 1970-01-01 on, and only what lies between them
+means something. Organic listens and recommended ones (``is_organic``) both count.
+
+Tracks have no names. ``artist`` is ``artist NUMBER``, the first of several, so that splits can keep
+an artist on one side; ``album`` likewise. There is no genre. ``embeddings.parquet`` of the
+converted folder holds the normalized embeddings of the tracks that were listened to:
+``fit(music, embeddings=read_embeddings(music.root))`` needs no recordings.
+
+Columns are those of the data card; checksums of these files were not found, nor could the files
+themselves be tried.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import DataError
+from datasets.public.base import PublicDataset, RemoteFile
+from datasets.public.conversion import needed, report_left_out, text_frame, tracked, write_items
+from datasets.public.parquet import embedding_rows, interaction_rows
+from datasets.public.play_counts import PairSums
+
+PLAYED: Final = 50
+"""Percent of a track that must have been played for a listen to count."""
+
+_ROWS: Final = 1 << 18
+_EMBEDDING_ROWS: Final = 1 << 13
+_SITE: Final = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
+
+
+def convert(source: Path, target: Path) -> None:
+    """Tracks, their embeddings and listens, from the four files."""
+    path = needed(source, "listens.parquet")
+    sums, too_short, no_ratio = PairSums(), 0, 0
+    for users, items, times, ratios in _columns(
+        path, ("uid", "item_id", "timestamp", "played_ratio_pct")
+    ):
+        unknown = np.isnan(ratios.astype(np.float64))
+        heard = ~unknown & (ratios >= PLAYED)
+        no_ratio += int(unknown.sum())
+        too_short += int((~heard & ~unknown).sum())
+        sums.add_block(users[heard], items[heard], np.ones(int(heard.sum())), times[heard])
+    tracks = sums.items()
+    if not len(tracks):
+        raise DataError(f"{path}: no listen of half a track or more")
+    left_out = [(path.name, f"{too_short:,} listens of less than half the track")]
+    if no_ratio:
+        left_out.append((path.name, f"{no_ratio:,} listens without played_ratio_pct"))
+    without = len(tracks) - _write_embeddings(source / "embeddings.parquet", target, tracks)
+    if without:
+        left_out.append(("embeddings.parquet", f"{without:,} tracks have no embedding"))
+    report_left_out(target, left_out)
+    artists = _first_of(source / "artist_item_mapping.parquet", "artist_id", tracks)
+    albums = _first_of(source / "album_item_mapping.parquet", "album_id", tracks)
+    rows = [
+        (
+            str(track),
+            "" if artist < 0 else f"artist {artist}",
+            "" if album < 0 else f"album {album}",
+        )
+        for track, artist, album in zip(
+            tracks.tolist(), artists.tolist(), albums.tolist(), strict=True
+        )
+    ]
+    write_items(target, text_frame(rows, ("item_id", "artist", "album")))
+    with interaction_rows(target, times=True) as add:
+        sums.write(add, str, str, times=True)
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[NDArray[Any]]]:
+    """These columns, [n] each, of one block of rows after the other; a null is NaN."""
+    for batch in _batches(path, names, _ROWS):
+        yield [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
+
+
+def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DataError(f"{path.parent} has no {path.name}")
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in names if name not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{path}: no column {', '.join(missing)}")
+            with tracked(path.name, file.metadata.num_rows) as advance:
+                for batch in file.iter_batches(rows, columns=list(names), use_threads=False):
+                    yield batch
+                    advance(batch.num_rows)
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
+
+
+def _first_of(path: Path, name: str, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest number that each track has in a mapping, -1 where it has none."""
+    found = np.full(len(tracks), np.iinfo(np.int64).max)
+    for numbers, items in _columns(path, (name, "item_id")):
+        place = np.searchsorted(tracks, items)
+        place[place == len(tracks)] = 0
+        known = tracks[place] == items
+        np.minimum.at(found, place[known], numbers[known].astype(np.int64))
+    found[found == np.iinfo(np.int64).max] = -1
+    return found
+
+
+def _write_embeddings(path: Path, target: Path, tracks: NDArray[np.int64]) -> int:
+    """Write the embeddings of these tracks; how many there are."""
+    blocks = _embeddings(path, tracks)
+    first = next(blocks, None)
+    if first is None:
+        raise DataError(f"{path}: no embedding of any track that was listened to")
+    count, width = 0, first[1].shape[1]
+    with embedding_rows(target, width) as add:
+        while first is not None:
+            for track, embedding in zip(first[0].tolist(), first[1], strict=True):
+                if len(embedding) != width:
+                    raise DataError(f"{path}: track {track} has {len(embedding)} numbers")
+                add(str(track), embedding)
+            count += len(first[0])
+            first = next(blocks, None)
+    return count
+
+
+def _embeddings(
+    path: Path, tracks: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """(tracks [n], embeddings [n, d]) of the wanted tracks, block by block, without empty ones."""
+    for batch in _batches(path, ("item_id", "normalized_embed"), _EMBEDDING_ROWS):
+        items = batch.column("item_id").to_numpy(zero_copy_only=False).astype(np.int64)
+        lists = batch.column("normalized_embed")
+        wanted = np.isin(items, tracks) & lists.is_valid().to_numpy(zero_copy_only=False)
+        if wanted.any():
+            taken = lists.take(np.flatnonzero(wanted))
+            widths = set(taken.value_lengths().to_pylist())
+            if len(widths) != 1:
+                raise DataError(f"{path}: embeddings of {sorted(widths)} numbers")
+            numbers = taken.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+            yield items[wanted], numbers.reshape(int(wanted.sum()), -1)
+
+
+def _dataset(size: str, users: str, listens: str) -> PublicDataset:
+    return PublicDataset(
+        name=f"yambda-{size}",
+        title=f"Yambda-5B ({size})",
+        description=f"{listens} listens with times of {users} users, and embeddings of the sound.",
+        citation=(
+            "A. Ploshkin et al.: Yambda-5B: a large-scale multi-modal dataset for ranking and"
+            " retrieval. arXiv:2505.22238, 2025."
+        ),
+        licence="Apache 2.0",
+        homepage="https://huggingface.co/datasets/yandex/yambda",
+        files=(
+            RemoteFile("listens.parquet", f"{_SITE}/flat/{size}/listens.parquet", "", None),
+            *(
+                RemoteFile(f"{name}.parquet", f"{_SITE}/{name}.parquet", "", None)
+                for name in ("embeddings", "artist_item_mapping", "album_item_mapping")
+            ),
+        ),
+        convert=convert,
+    )
+
+
+SMALL: Final = _dataset("50m", "10,000", "46 million")
+MEDIUM: Final = _dataset("500m", "100,000", "466 million")

@@ -1,0 +1,102 @@
+"""Lines of published tables, packed or not, and an account of those that cannot be used."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final, cast
+
+from datasets.errors import DataError
+from datasets.public.conversion import lines, needed, report_left_out
+
+_ARCHIVES: Final = (".tar.gz", ".zip")
+_READ_AHEAD: Final = 1 << 20
+
+
+def published_lines(
+    source: Path, name: str, *archives: str, encoding: str = "utf-8-sig"
+) -> Iterator[tuple[int, str]]:
+    """(number from 1, text) of each line of the file ``name`` somewhere in ``source``.
+
+    It is there itself, or in the folder that one of ``archives`` unpacks to, or in one of those,
+    wherever in it; then it is read without being unpacked to the disk. Raises DataError where it is
+    nowhere, and as :func:`~datasets.public.conversion.lines` does.
+    """
+    folders = [source, *(source / _without_suffix(archive) for archive in archives)]
+    for folder in folders:
+        if (folder / name).is_file():
+            yield from lines(folder / name, encoding)
+            return
+    origin = source / name if not archives else needed(source, *archives, name)
+    if not origin.is_file():
+        raise DataError(f"{source} has no {name}")
+
+    def member(raw: IO[bytes]) -> IO[bytes]:
+        found = _in_zip(raw, name) if origin.suffix == ".zip" else _in_tar(raw, name)
+        if found is None:
+            raise DataError(f"{origin} has no {name}")
+        return found
+
+    try:
+        yield from lines(origin, encoding, stream=member)
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DataError(f"{origin} is damaged or not an archive: {error}") from None
+
+
+def tidy(text: str) -> str:
+    """A name with single blanks between its words, without NUL characters."""
+    return " ".join(text.replace("\0", " ").split())
+
+
+class LeftOut:
+    """Lines that cannot be used: for each reason how many there are, and which is the first."""
+
+    def __init__(self, name: str) -> None:
+        """name: of the table, for the messages."""
+        self._name = name
+        self._seen: dict[str, list[int]] = {}
+
+    def add(self, reason: str, line: int) -> None:
+        """Count a line, by its number, that is left out for this reason."""
+        self._seen.setdefault(reason, [0, line])[0] += 1
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(table, reason with count and first line), as ``report_left_out`` takes them."""
+        return [
+            (self._name, f"{count:,} lines: {reason}; the first is line {first}")
+            for reason, (count, first) in self._seen.items()
+        ]
+
+    def report(self, target: Path, kept: int, *others: "LeftOut") -> None:
+        """Write ``left-out.csv``, of this table and others, if there is anything to say.
+
+        Raises DataError if nothing of this one is kept: then it is another format.
+        """
+        rows = self.rows()
+        if not kept:
+            reason = rows[0][1] if rows else "there are none"
+            raise DataError(f"{self._name}: no line can be used: {reason}")
+        report_left_out(target, [*rows, *(row for other in others for row in other.rows())])
+
+
+def _without_suffix(archive: str) -> str:
+    return next((archive.removesuffix(end) for end in _ARCHIVES if archive.endswith(end)), archive)
+
+
+def _in_zip(raw: IO[bytes], name: str) -> IO[bytes] | None:
+    archive = zipfile.ZipFile(raw)
+    for member in archive.namelist():
+        if PurePosixPath(member).name == name:
+            return archive.open(member)
+    return None
+
+
+def _in_tar(raw: IO[bytes], name: str) -> IO[bytes] | None:
+    archive = tarfile.open(fileobj=raw, mode="r:*")  # noqa: SIM115 (read until the lines end)
+    for member in archive:
+        if member.isfile() and PurePosixPath(member.name).name == name:
+            found = archive.extractfile(member)
+            # By itself it asks for 8 KiB at a time, which takes longer than to unpack them.
+            return None if found is None else io.BufferedReader(cast(Any, found), _READ_AHEAD)
+    return None

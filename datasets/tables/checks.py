@@ -1,0 +1,182 @@
+"""The rules of the three tables: raw frames in, normalised frames out, or one clear error.
+
+A raw frame may hold any types; a normalised frame has exactly the documented columns, text as
+Python ``str`` (dtype object on every version of pandas), weights as float64, times as
+datetime64[ns], and a RangeIndex.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datasets import columns as c
+from datasets.errors import DataError
+from datasets.tables.recordings import RecordingFinder
+from datasets.tables.times import as_timestamps
+from datasets.tables.values import BadValueError, as_text, as_weights, is_unicode, show
+
+ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT)
+AUDIO_COLUMNS = (c.ITEM_ID, c.PATH, c.TITLE, c.GENRE)
+INTERACTION_COLUMNS = (c.USER_ID, c.ITEM_ID, c.WEIGHT)
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a table came from, for messages."""
+
+    name: str
+    """The file, or for a frame in memory the table's name."""
+    place: Callable[[int], str] = _row
+    """Position of a row → how the reader finds it: ``line 12`` (CSV) or ``row 11``, from 1."""
+
+    def error(self, row: int, column: str, problem: str, count: int = 1) -> DataError:
+        """The error for a value; ``count`` rows have the same kind of problem."""
+        more = "" if count == 1 else f" ({count - 1:,} more such row{'s' if count > 2 else ''})"
+        return DataError(f"{self.name}, {self.place(row)}, column {column!r}: {problem}{more}")
+
+
+def no_audio() -> pd.DataFrame:
+    """An audio table without recordings."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in AUDIO_COLUMNS})
+
+
+def no_interactions() -> pd.DataFrame:
+    """An interaction table in which nobody has played anything."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in INTERACTION_COLUMNS})
+
+
+def checked_tables(
+    items: Any,
+    audio: Any,
+    interactions: Any,
+    root: Path | None,
+    origins: tuple[Origin, Origin, Origin],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The three tables checked and normalised; ``origins`` name them in errors."""
+    for table, origin in zip((items, audio, interactions), origins, strict=True):
+        if not isinstance(table, pd.DataFrame):
+            raise DataError(f"{origin.name}: a DataFrame is expected, not {type(table).__name__}")
+    checked = check_items(items, origins[0])
+    ids = checked[c.ITEM_ID]
+    return (
+        checked,
+        check_audio(audio, origins[1], ids, root),
+        check_interactions(interactions, origins[2], ids),
+    )
+
+
+def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+    """Items: unique non-blank ids, four text columns, then every further column as a tag."""
+    raw = _named(raw, ITEM_COLUMNS, origin)
+    if raw.empty:
+        raise DataError(f"{origin.name} has no items")
+    texts = {
+        name: _text(raw, name, origin, required=name == c.ITEM_ID)
+        for name in [*ITEM_COLUMNS, *(n for n in raw.columns if n not in ITEM_COLUMNS)]
+    }
+    ids = texts[c.ITEM_ID]
+    if len(set(ids)) < len(ids):
+        series = pd.Series(ids, dtype=object)
+        repeated = series.duplicated().to_numpy()
+        row = int(repeated.argmax())
+        first = origin.place(int((series == ids[row]).to_numpy().argmax()))
+        problem = f"{show(ids[row])} is there already, in {first}; an item_id must be unique"
+        raise origin.error(row, c.ITEM_ID, problem, int(repeated.sum()))
+    return _frame(texts)
+
+
+def check_audio(
+    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any]", root: Path | None
+) -> pd.DataFrame:
+    """Recordings: of known items, inside ``root``, and there; blank title and genre are fine."""
+    raw = _named(raw, (c.ITEM_ID, c.PATH), origin)
+    texts = {
+        name: _text(raw, name, origin, required=name in (c.ITEM_ID, c.PATH))
+        if name in raw.columns
+        else np.full(len(raw), "", dtype=object)
+        for name in AUDIO_COLUMNS
+    }
+    _check_known(texts[c.ITEM_ID], item_ids, origin)
+    finder = RecordingFinder(root)
+    problems = [(row, finder.problem(path)) for row, path in enumerate(texts[c.PATH])]
+    wrong = [(row, problem) for row, problem in problems if problem is not None]
+    if wrong:
+        raise origin.error(wrong[0][0], c.PATH, wrong[0][1], len(wrong))
+    return _frame(texts)
+
+
+def check_interactions(
+    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any] | None"
+) -> pd.DataFrame:
+    """Interactions: non-blank users, known items, finite weights of zero or more, valid times.
+
+    item_ids: the known items; None where whoever asks looks them up.
+    """
+    raw = _named(raw, INTERACTION_COLUMNS, origin)
+    users = _text(raw, c.USER_ID, origin, required=True)
+    items = _text(raw, c.ITEM_ID, origin, required=True)
+    if item_ids is not None:
+        _check_known(items, item_ids, origin)
+    result = _frame({c.USER_ID: users, c.ITEM_ID: items})
+    result[c.WEIGHT] = _located(c.WEIGHT, origin, lambda: as_weights(raw[c.WEIGHT]))
+    if c.TIMESTAMP in raw.columns:
+        result[c.TIMESTAMP] = _located(c.TIMESTAMP, origin, lambda: as_timestamps(raw[c.TIMESTAMP]))
+    return result
+
+
+def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.DataFrame:
+    """The frame with its column names stripped and checked."""
+    names: list[str] = []
+    for position, name in enumerate(raw.columns, start=1):
+        if not isinstance(name, str):
+            raise DataError(f"{origin.name}: column {position} is named {name!r}, which is no text")
+        if not name.strip():
+            hint = "; was the table saved with its row numbers?" if position == 1 else ""
+            raise DataError(f"{origin.name}: column {position} has no name{hint}")
+        if "\0" in name or not is_unicode(name):
+            raise DataError(f"{origin.name}: the name of column {position} is not valid text")
+        if name.strip() in names:
+            raise DataError(f"{origin.name}: two columns are named {name.strip()!r}")
+        names.append(name.strip())
+    missing = [name for name in required if name not in names]
+    if missing:
+        plural = "s" if len(missing) > 1 else ""
+        wanted = ", ".join(repr(name) for name in missing)
+        found = ", ".join(show(name) for name in names) or "none"
+        raise DataError(f"{origin.name}: column{plural} {wanted} missing; there are: {found}")
+    return raw.set_axis(names, axis="columns")
+
+
+def _text(raw: pd.DataFrame, name: str, origin: Origin, *, required: bool) -> Any:
+    identifier = name in (c.ITEM_ID, c.USER_ID)
+    return _located(
+        name, origin, lambda: as_text(raw[name], required=required, identifier=identifier)
+    )
+
+
+def _located(column: str, origin: Origin, convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except BadValueError as error:
+        raise origin.error(error.row, column, error.problem, error.count) from None
+
+
+def _check_known(ids: Any, known: "pd.Series[Any]", origin: Origin) -> None:
+    unknown = set(ids) - set(known)
+    if unknown:
+        rows = [row for row, item_id in enumerate(ids) if item_id in unknown]
+        problem = f"{show(ids[rows[0]])} is not among the items"
+        raise origin.error(rows[0], c.ITEM_ID, problem, len(rows))
+
+
+def _frame(texts: dict[str, Any]) -> pd.DataFrame:
+    # Given as series of dtype object: pandas 3 would make strings of its own of bare arrays.
+    return pd.DataFrame({name: pd.Series(text, dtype=object) for name, text in texts.items()})

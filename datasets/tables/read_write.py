@@ -1,0 +1,195 @@
+"""Reading one table, CSV or Parquet, exactly as it is written: text stays text."""
+
+import codecs
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from datasets import columns as c
+from datasets.errors import DataError
+from datasets.tables.checks import Origin
+from datasets.tables.values import Text, objects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SEPARATORS = (",", ";", "\t")
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as its file has it, and how to name its rows in a message."""
+
+    frame: pd.DataFrame
+    origin: Origin
+
+
+def read_table(path: Path, expected: Sequence[str]) -> RawTable:
+    """The table at ``path``; its name decides the format, ``expected`` columns the separator.
+
+    Raises :class:`~datasets.errors.DataError` for a file that is no such table.
+    """
+    try:
+        return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, expected)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
+    separator = _separator(path, expected)
+    header = next(_records(path, separator), None)
+    if header is None:
+        raise DataError(f"{path} is empty; a header line with the column names is expected")
+    names = header[1]
+    try:
+        columns = _read_columns(path, separator, len(names))
+    except (csv.Error, UnicodeDecodeError, _RaggedError):
+        # Slower, one record at a time, to say which line it is.
+        for line, fields in _records(path, separator):
+            if len(fields) != len(names):
+                problem = f"{len(fields)} values, but the header names {len(names)} columns"
+                raise DataError(f"{path}, line {line}: {problem}") from None
+        raise DataError(f"{path} changed while it was read") from None
+    series = [pd.Series(column, dtype=object) for column in columns]
+    frame = pd.concat(series, axis="columns").set_axis(names, axis="columns")
+
+    def place(row: int) -> str:
+        record = next(islice(_records(path, separator), row + 1, None), None)
+        return f"row {row + 1}" if record is None else f"line {record[0]}"
+
+    return RawTable(frame, Origin(str(path), place))
+
+
+class _RaggedError(Exception):
+    """A record has more or fewer values than the header."""
+
+
+def _read_columns(path: Path, separator: str, width: int) -> list[Text]:
+    """Every column below the header.
+
+    Records are taken many at a time and kept in arrays: with tens of millions of values in
+    lists, Python's garbage collector would go through all of them again and again.
+    """
+    parts: list[list[Text]] = [[objects(())] for _ in range(width)]
+    seen: list[dict[str, str]] = [{} for _ in range(width)]
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=separator, strict=True)
+        records = filter(None, reader)  # a blank line is an empty record
+        next(records)
+        while batch := list(islice(records, _BATCH)):
+            if set(map(len, batch)) != {width}:
+                raise _RaggedError
+            for part, known, values in zip(parts, seen, zip(*batch, strict=True), strict=True):
+                # Equal texts become one object: a user's id is kept once, not once per play.
+                part.append(objects(map(known.setdefault, values, values)))
+    return [np.concatenate(part) for part in parts]
+
+
+def _separator(path: Path, expected: Sequence[str]) -> str:
+    """The separator under which the header names most of the expected columns, then most."""
+
+    def score(separator: str) -> tuple[int, int]:
+        try:
+            header = next(_records(path, separator), (1, []))[1]
+        except DataError:  # quotes make no sense under a wrong separator
+            return -1, 0
+        return len({name.strip() for name in header} & set(expected)), len(header)
+
+    return max(_SEPARATORS, key=score)
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(line it begins on, fields) of every record, the header first, without blank lines."""
+    line = 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=separator, strict=True)
+            for fields in reader:
+                if fields:
+                    yield line, fields
+                line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {line}: {_csv_problem(str(error))}") from None
+    except UnicodeDecodeError:
+        raise DataError(_encoding_problem(path)) from None
+
+
+def _csv_problem(reason: str) -> str:
+    if reason == "unexpected end of data":
+        return "a quoted value begins here and has no closing quote"
+    if reason.startswith("field larger"):
+        return f"a value is longer than {csv.field_size_limit():,} characters; is a quote open?"
+    if reason.endswith("expected after '\"'"):
+        return "text follows a closing quote; quotes inside a quoted value are written twice"
+    return f"this is not valid CSV: {reason}"
+
+
+def _encoding_problem(path: Path) -> str:
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return f"{path} is UTF-16; save it as UTF-8"
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        line = before.count(b"\n") + 1
+        byte = content[error.start]
+        return f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+    return f"{path} changed while it was read"
+
+
+def _read_parquet(path: Path) -> RawTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+        # A dictionary holds an id once, not once per play.
+        texts = [field.name for field in schema if _is_text(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
+            table = file.read()
+        series = [
+            _to_series(column, name)
+            for name, column in zip(schema.names, table.columns, strict=True)
+            if not _is_pandas_index(name, schema)
+        ]
+    # In a damaged file the library meets sizes and text that cannot be.
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
+    frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
+    return RawTable(frame, Origin(str(path)))
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_pandas_index(name: str, schema: "pa.Schema") -> bool:
+    """Row numbers that pandas saved beside the columns, which are no tag."""
+    metadata = schema.pandas_metadata or {}
+    return name.startswith("__index_level_") and name in metadata.get("index_columns", ())
+
+
+def _to_series(column: "pa.ChunkedArray", name: str) -> "pd.Series[Any]":
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_decimal(kind) and name == c.WEIGHT:
+        column = column.cast(pa.float64())
+    elif pa.types.is_integer(kind) and name not in (c.WEIGHT, c.TIMESTAMP):
+        column = column.cast(pa.string())  # exact even where some are missing
+    elif pa.types.is_dictionary(kind):
+        column = column.unify_dictionaries()
+    series: pd.Series[Any] = column.to_pandas()
+    return series.rename(name)

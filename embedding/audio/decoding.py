@@ -1,0 +1,215 @@
+"""Files to samples: any part of a recording, whatever its header says about its length.
+
+wav, flac, ogg, mp3 and the other formats of libsndfile are read directly; everything else (m4a,
+aac, …) through the ``ffmpeg`` program where it is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from datasets.errors import AudioError
+from embedding.audio.chatter import silenced_decoders
+
+Array = NDArray[np.float32]
+
+MIN_RATE, MAX_RATE = 1000, 768_000
+"""Sample rates in Hz that a recording can have."""
+
+MAX_FRAMES = 2**40
+"""Lengths from here on are a format's way of saying that it does not know."""
+
+BLOCK_SAMPLES = 1 << 12
+"""Samples (of all channels) read at a time where a file is read from its beginning. Few, since the
+block in which a damaged file ends is lost."""
+
+FFMPEG_SECONDS = 600
+"""Longest time that ffmpeg is given for a file."""
+
+LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
+"""Names under which libsndfile should know the content; for others ffmpeg is worth installing."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Recording]:
+    """A recording that can be read from, for as long as the block lasts.
+
+    Raises:
+        AudioError: no usable recording; the message gives the reason and not the file.
+    """
+    _check_file(path)
+    recording = _known_to_libsndfile(path)
+    if recording is not None:
+        with silenced_decoders():
+            yield recording
+        return
+    with _converted(path) as converted:
+        recording = _known_to_libsndfile(converted)
+        if recording is None:
+            raise AudioError("cannot be decoded, not by ffmpeg either")
+        yield recording
+
+
+class ShorterError(Exception):
+    """A recording turned out to be shorter than was thought; never leaves this package."""
+
+
+class Recording:
+    """The samples of a file.
+
+    Attributes:
+        rate: samples a second.
+        frames: length in samples of one channel: as the header says, until a part turns out to
+            be missing; then as it really is.
+        channels: number of channels.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._open() as stream:
+            self.rate: int = stream.samplerate
+            self.frames: int = stream.frames
+            self.channels: int = stream.channels
+        if not MIN_RATE <= self.rate <= MAX_RATE:
+            raise AudioError(
+                f"has {self.rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used"
+            )
+        self._nothing: Array = np.empty((0, self.channels), dtype=np.float32)
+        self._trusted = 0 < self.frames < MAX_FRAMES
+        if not self._trusted:
+            self._count()
+
+    def parts(self, starts: list[int], length: int) -> Iterator[Array]:
+        """Parts of ``length`` frames (less at the end), in order: float32 [frames, channels] each.
+
+        Args:
+            starts: first frames, ascending; parts may overlap, and nothing is decoded twice.
+            length: frames of a part.
+
+        Raises:
+            ShorterError: the file is shorter than was thought (cut in the middle, or its length was
+                an estimate): ``frames`` is now right, and other starts may be wanted.
+        """
+        return (self._by_seeking if self._trusted else self._from_beginning)(starts, length)
+
+    def blocks(self, frames: int | None = None) -> Iterator[Array]:
+        """All that can be decoded, ``frames`` at a time; an error in the middle ends it."""
+        size = frames or max(1, BLOCK_SAMPLES // self.channels)
+        try:
+            with self._open() as stream:
+                while len(block := self._read(stream, size)):
+                    yield block
+        except soundfile.LibsndfileError:
+            return
+
+    def _by_seeking(self, starts: list[int], length: int) -> Iterator[Array]:
+        held, at = self._nothing, 0  # the last part, and its first frame
+        with self._open() as stream:
+            for start in starts:
+                wanted = min(length, self.frames - start)
+                known = held[start - at :]
+                try:
+                    if start > at + len(held):
+                        stream.seek(start)
+                    fresh = self._read(stream, wanted - len(known))
+                except soundfile.LibsndfileError:
+                    fresh = self._nothing
+                held, at = np.concatenate([known, fresh]) if len(known) else fresh, start
+                if len(held) < wanted:
+                    self._count()
+                    raise ShorterError
+                yield held
+
+    def _from_beginning(self, starts: list[int], length: int) -> Iterator[Array]:
+        blocks = self.blocks()
+        held, at, read = self._nothing, 0, 0
+        for start in starts:
+            pieces = [held[start - at :]]
+            while read < start + length and (block := next(blocks, None)) is not None:
+                if read + len(block) > start:
+                    pieces.append(block[max(0, start - read) :])
+                read += len(block)
+            held, at = np.concatenate(pieces), start
+            yield held[:length]
+
+    def _read(self, stream: soundfile.SoundFile, frames: int) -> Array:
+        try:
+            part: Array = stream.read(frames, dtype="float32", always_2d=True)
+        except ValueError:  # of a decoder that stands behind the end that the header gives
+            return self._nothing
+        return part
+
+    def _count(self) -> None:
+        """Learn the real length by decoding everything once, without keeping it."""
+        self._trusted = False
+        self.frames = sum(len(block) for block in self.blocks())
+
+    def _open(self) -> soundfile.SoundFile:
+        # As bytes, since a name on disk need not be valid text.
+        return soundfile.SoundFile(os.fsencode(self._path) if os.name == "posix" else self._path)
+
+
+def _known_to_libsndfile(path: Path) -> Recording | None:
+    with silenced_decoders():
+        try:
+            return Recording(path)
+        except soundfile.LibsndfileError:
+            return None
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise AudioError("is a folder, not a recording")
+        if not path.is_file():
+            raise AudioError("is not a regular file")
+        if size == 0:
+            raise AudioError("is empty (0 bytes)")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise AudioError("no such file") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"cannot be read: {reason}") from error
+
+
+@contextmanager
+def _converted(path: Path) -> Iterator[Path]:
+    """A wav file that ffmpeg made of ``path``, for as long as the block lasts."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        if path.suffix.lower() in LIBSNDFILE_SUFFIXES:
+            raise AudioError("cannot be decoded: it is damaged, or not audio at all")
+        raise AudioError(
+            "cannot be decoded: libsndfile does not know the format, and ffmpeg, which reads "
+            "m4a, aac and many others, is not installed"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "converted.wav"
+        # Files only: a playlist that poses as a recording must not reach the network.
+        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+        command += ["-i", f"file:{path.absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
+        command += ["-rf64", "auto", str(target)]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=FFMPEG_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise AudioError(f"ffmpeg did not decode it within {FFMPEG_SECONDS} s") from None
+        # Of a damaged file ffmpeg writes what it could decode.
+        if not target.is_file() or target.stat().st_size == 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise AudioError(f"cannot be decoded, not by ffmpeg either: {(said or ['?'])[-1]}")
+        yield target

@@ -1,0 +1,192 @@
+"""The bands of a hyper-image: transforms as brightness, on scales that are the same for every song.
+
+A scale takes nothing from the snippet but its loudness, so that songs stay comparable:
+
+- power spectra: the loudest point is 1, 80 dB below it 0
+- ``chroma``, ``tempogram``, ``cyclic_tempogram``: as they are, the strongest of a frame 1
+- ``tonnetz``: -1 is 0, +1 is 1
+- ``mfcc``: coefficient 0 as the mean level of the frame, the others around one half
+- ``contrast``: 0 dB is 0, 80 dB is 1
+- ``centroid``: 0 Hz is 0, half the sample rate 1
+- ``onset_strength``: no rise is 0, 10 dB .76, ever nearer to 1
+- ``cepstral_pitch``: 60 Hz is 0, 800 Hz is 1, by octaves; 0 where there is none
+- ``notes``: the strongest note is 1
+- waveforms: drawn between the lowest and the highest row
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding.audio.waveform import envelope
+from embedding.hyperimage.config import WAVEFORMS, Band
+from embedding.transforms import filters
+from embedding.transforms.melody import PITCH_FMAX, PITCH_FMIN
+from embedding.transforms.snippet import TOP_DB, Sound
+from embedding.transforms.spectrum import decibels
+from embedding.transforms.table import N_MFCC, TRANSFORMS
+from embedding.transforms.timbre import contrast, mfcc
+
+__all__ = ["MFCC_SCALE", "N_MFCC", "TOP_DB", "band_picture", "drawn_waveform"]
+
+Array = NDArray[np.float32]
+
+MFCC_SCALE = 200.0
+"""Usual size of the first coefficient in dB, times two."""
+
+FAINTEST = 1e-11
+"""The least power that counts, of the loudest point of the spectrum: -110 dB. What is fainter is
+the rounding of the samples, and another gain would round them in another way."""
+
+ONSET_SCALE = 10.0
+"""A large onset strength in dB."""
+
+
+def band_picture(sound: Sound, band: Band, rows: int, columns: int) -> Array:
+    """One band of the picture.
+
+    Args:
+        sound: the snippet, its largest sample 1.
+        band: which transform, and how its values become brightness.
+        rows: height of the band.
+        columns: columns to draw a waveform with; a transform has one a frame.
+
+    Returns:
+        [rows, frames], or [rows, columns] of a waveform; its lowest row is the first.
+    """
+    if band.transform in WAVEFORMS:
+        return drawn_waveform(TRANSFORMS[band.transform].compute(sound), rows, columns)
+    values = _NORMALISED[band.normalise](sound, band.transform)
+    picture = values if values.ndim == 2 else values[None]
+    return picture if len(picture) == rows else filters.resize_bank(len(picture), rows) @ picture
+
+
+def drawn_waveform(y: Array, rows: int, columns: int) -> Array:
+    """The picture of a waveform (Fig. 4A): [rows, columns], 1 where the line is, else 0.
+
+    A column is filled from the lowest to the highest sample of its time, and on to where the column
+    before ends, so that the line is never broken; -1 is the lower edge and +1 the upper. Pixels
+    that are covered in part have that part.
+    """
+    outline = envelope(y, min(columns, len(y)))[0]
+    lowest, highest = outline[:, np.arange(columns) * outline.shape[1] // columns]
+    before_low, before_high = np.roll(lowest, 1), np.roll(highest, 1)
+    before_low[0], before_high[0] = lowest[0], highest[0]
+    lowest, highest = np.minimum(lowest, before_high), np.maximum(highest, before_low)
+    low = (lowest + 1) * (rows / 2)
+    high = (highest + 1) * (rows / 2)
+    thin = np.maximum(LINE - (high - low), 0) / 2
+    low, high = low - thin, high + thin
+    row = np.arange(rows)[:, None]
+    covered = np.minimum(high, row + 1) - np.maximum(low, row)
+    return np.clip(covered, 0, 1).astype(np.float32)
+
+
+LINE = 0.5
+"""Thinnest line of a waveform, in rows."""
+
+
+def _scaled(sound: Sound, name: str) -> Array:
+    return _SCALES[name](sound) if name in _SCALES else _levels(sound, name)
+
+
+def _levels(sound: Sound, name: str) -> Array:
+    """Power in dB: the loudest point is 1, ``TOP_DB`` below it 0."""
+    power = np.maximum(TRANSFORMS[name].compute(sound), _faintest(sound))
+    return _below_loudest(decibels(power, top_db=TOP_DB))
+
+
+def _faintest(sound: Sound) -> np.float32:
+    """The least power that counts."""
+    return np.float32(FAINTEST) * sound.power.max()
+
+
+def _below_loudest(levels: Array) -> Array:
+    return (levels - levels.max()) / np.float32(TOP_DB) + np.float32(1)
+
+
+def _values(sound: Sound, name: str) -> Array:
+    return np.nan_to_num(TRANSFORMS[name].compute(sound), nan=0.0)
+
+
+def _over_peak(sound: Sound, name: str) -> Array:
+    values = _values(sound, name)
+    largest = np.abs(values).max()
+    return values / largest if largest > 0 else values
+
+
+def _to_unit(sound: Sound, name: str) -> Array:
+    values = _values(sound, name)
+    lowest, highest = values.min(), values.max()
+    return (values - lowest) / (highest - lowest) if highest > lowest else np.zeros_like(values)
+
+
+def _mel(sound: Sound) -> Array:
+    return _below_loudest(sound.log_mel)
+
+
+def _tonnetz(sound: Sound) -> Array:
+    return TRANSFORMS["tonnetz"].compute(sound) * np.float32(0.5) + np.float32(0.5)
+
+
+def _mfcc(sound: Sound) -> Array:
+    """Coefficient 0 as the mean level of the frame, the others around one half.
+
+    Coefficients shrink as their number grows, so each is divided by its usual size; the hyperbolic
+    tangent keeps rare large ones in range.
+    """
+    levels = sound.log_mel - sound.log_mel.max()
+    coefficients = mfcc(log_mel=levels, n_mfcc=N_MFCC)
+    usual = MFCC_SCALE * np.sqrt(sound.n_mels / 128) / np.arange(1, N_MFCC)[:, None] ** 0.75
+    mean_level = coefficients[:1] / np.float32(TOP_DB * np.sqrt(sound.n_mels)) + 1
+    around_half = 0.5 + 0.5 * np.tanh(coefficients[1:] / usual.astype(np.float32))
+    return np.concatenate([mean_level, around_half])
+
+
+def _contrast(sound: Sound) -> Array:
+    values = contrast(
+        S=sound.power, sr=sound.sr, n_bands=sound.octaves, floor=float(_faintest(sound))
+    )
+    return np.clip(values / np.float32(TOP_DB), 0, 1)
+
+
+def _centroid(sound: Sound) -> Array:
+    return TRANSFORMS["centroid"].compute(sound) / np.float32(sound.sr / 2)
+
+
+def _onsets(sound: Sound) -> Array:
+    return np.tanh(sound.onsets / np.float32(ONSET_SCALE))
+
+
+def _pitch(sound: Sound) -> Array:
+    octaves = np.log2(sound.pitch / PITCH_FMIN) / np.log2(PITCH_FMAX / PITCH_FMIN)
+    return np.clip(np.nan_to_num(octaves, nan=0.0), 0, 1)
+
+
+def _notes(sound: Sound) -> Array:
+    return _over_peak(sound, "notes")
+
+
+_SCALES: dict[str, Callable[[Sound], Array]] = {
+    "chroma": lambda sound: sound.chromagram,
+    "tempogram": TRANSFORMS["tempogram"].compute,
+    "cyclic_tempogram": TRANSFORMS["cyclic_tempogram"].compute,
+    "mel": _mel,
+    "mfcc": _mfcc,
+    "contrast": _contrast,
+    "tonnetz": _tonnetz,
+    "centroid": _centroid,
+    "onset_strength": _onsets,
+    "cepstral_pitch": _pitch,
+    "notes": _notes,
+}
+"""Scales of the transforms that are no power."""
+
+_NORMALISED: dict[str, Callable[[Sound, str], Array]] = {
+    "scale": _scaled,
+    "db": _levels,
+    "peak": _over_peak,
+    "unit": _to_unit,
+    "none": _values,
+}

@@ -1,0 +1,224 @@
+"""Recordings to hyper-images on all cores, with a cache on disk."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from datasets.errors import AudioError, InvalidArgumentError
+from datasets.files import file_digest
+from datasets.progress_part import progress_bar
+from embedding.audio.snippets import snippets_of
+from embedding.audio.source import RecordingFile, Source, on_disk
+from embedding.cores import available_cores
+from embedding.hyperimage.collecting import Collected
+from embedding.hyperimage.image import hyperimage
+from embedding.hyperimage.store import ImageStore
+from embedding.network.config import HyperImageConfig, SnippetConfig
+from embedding.parallel import Crashed, in_processes
+
+Array = NDArray[np.float32]
+
+CODE_VERSION = 2
+"""Raised whenever the same settings give other values, so that old cache entries are not used."""
+
+FEW_FILES = 8
+"""Up to so many files are read in this process: starting others would take longer."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be used."""
+
+    path: Path
+    """The file; for bytes and file objects a temporary one, which is gone."""
+
+    message: str
+    """One line that names the recording and says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """Hyper-images of recordings."""
+
+    images: Array
+    """float32 [n_images, channels, height, width], in the order of the recordings; with a cache it
+    is mapped from the store's file where it can be, so it may be larger than the memory."""
+
+    recording: NDArray[np.int64]
+    """For each image the position of its recording among those that were given."""
+
+    failures: tuple[Failure, ...]
+    """Recordings without images."""
+
+    extracted: int
+    """Recordings that were decoded, as opposed to read from the cache."""
+
+
+def extract(
+    recordings: Sequence[Source],
+    snippet: SnippetConfig,
+    hyperimage: HyperImageConfig,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> Extraction:
+    """Hyper-images of recordings; one that cannot be used is reported, not raised.
+
+    Args:
+        recordings: paths, contents as bytes, or binary file objects.
+        snippet: which parts of them.
+        hyperimage: which picture.
+        workers: processes that decode, so that not even a crash in a decoder costs more than its
+            file. None: one for each core, or this process alone for a few files. 0: this process.
+        cache: folder of the :class:`~embedding.hyperimage.store.ImageStore` that keeps the images, keyed by
+            the content of the file and the settings; a second run decodes nothing, an interrupted
+            one goes on where it was. :func:`embedding.hyperimage.store.prune` makes it smaller.
+        progress: show a progress bar.
+
+    Raises:
+        AudioError: a file object cannot be read to its end.
+        InvalidArgumentError: ``workers`` is negative, or something is no recording.
+        ArtifactError: the cache's folder cannot be made.
+    """
+    if workers is not None and workers < 0:
+        raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
+    shape = (hyperimage.channels, hyperimage.height, hyperimage.width)
+    with ExitStack() as stack:
+        files = stack.enter_context(on_disk(recordings))
+        advance = stack.enter_context(
+            progress_bar("reading recordings", len(files), shown=progress)
+        )
+        store = None
+        digests: list[str | None] = [None] * len(files)
+        if cache is not None:
+            store = stack.enter_context(ImageStore(cache, image_kind(snippet, hyperimage), shape))
+            digests = _digests(files)
+        collected = Collected(store, digests)
+        jobs = [
+            _Job(number, file, snippet, hyperimage)
+            for number, file in enumerate(files)
+            if number not in collected
+        ]
+        advance(len(files) - len(jobs))
+        try:
+            for job, result in _run(jobs, workers):
+                collected.take(job.number, result)
+                advance(1)
+        finally:
+            collected.finish()
+        images, recording = collected.images(shape)
+        failures = tuple(
+            Failure(files[number].path, message)
+            for number, message in sorted(collected.failures.items())
+        )
+    return Extraction(images, recording, failures, len(jobs) - len(failures))
+
+
+def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
+    """All that decides the images of a recording: which :class:`ImageStore` has them."""
+    return f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """One recording to be read in another process."""
+
+    file: RecordingFile
+    snippet: SnippetConfig
+    hyperimage: HyperImageConfig
+    known: frozenset[str] = frozenset()
+    """Digests of contents of which no images are wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What :func:`listen` found in a recording."""
+
+    digest: str
+    """Hex SHA-256 of its content."""
+
+    images: Array | None
+    """float32 [n, channels, height, width]; None where the content was known."""
+
+
+def listen(job: Listening) -> Heard | str:
+    """Digest and hyper-images of a recording, or one line that says why there are none."""
+    try:
+        digest = file_digest(job.file.path)
+    except (OSError, ValueError):
+        digest = ""  # decoding says what is wrong with the file
+    if digest in job.known:
+        return Heard(digest, None)
+    images = _images_or_reason(_Job(0, job.file, job.snippet, job.hyperimage))
+    return images if isinstance(images, str) else Heard(digest, images)
+
+
+def crash_of(file: RecordingFile) -> str:
+    """What is said of a recording over which the process died."""
+    return f"{file.name}: the decoder crashed on it"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One recording to be decoded."""
+
+    number: int
+    file: RecordingFile
+    snippet: SnippetConfig
+    hyperimage: HyperImageConfig
+
+
+def _digests(files: list[RecordingFile]) -> list[str | None]:
+    """What each file contains; None where it cannot be read, which decoding it will report."""
+
+    def digest(file: RecordingFile) -> str | None:
+        try:
+            return file_digest(file.path)
+        except (OSError, ValueError):
+            return None
+
+    # Threads are enough: hashing and reading release Python's lock.
+    with ThreadPoolExecutor(available_cores()) as threads:
+        return list(threads.map(digest, files))
+
+
+def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | str]]:
+    if not jobs:
+        return
+    if workers == 0 or (workers is None and len(jobs) <= FEW_FILES):
+        with threadpool_limits(1):
+            for job in jobs:
+                yield job, _images_or_reason(job)
+        return
+    workers = min(workers or available_cores(), len(jobs))
+    for job, result in in_processes(_images_or_reason, jobs, workers):
+        if isinstance(result, Crashed):
+            yield job, crash_of(job.file)
+        else:
+            yield job, result
+
+
+def _images_or_reason(job: _Job) -> Array | str:
+    """Images [n, channels, height, width] of a recording, or why there are none."""
+    try:
+        wanted = job.hyperimage
+        snippets = snippets_of(
+            job.file, job.snippet, wanted.sample_rate, channels=wanted.sound_channels
+        )
+        try:
+            images = np.stack([hyperimage(found.samples, wanted) for found in snippets])
+        except AudioError as error:
+            return f"{job.file.name}: {error}"
+    except AudioError as error:
+        return str(error)
+    except Exception as error:
+        # Whatever else an odd file brings about, it must not cost the other thousand.
+        return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
+    return images

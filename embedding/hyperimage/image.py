@@ -1,0 +1,111 @@
+"""Hyper-images: several transforms of one snippet stacked into one picture.
+
+US 2018/0276540 A1, paragraphs 42, 52 and 56, Fig. 5A and 5B. Every transform is resized to the rows
+of its band and to the width of the picture and brought to 0 .. 1 on a scale that is the same for
+every song, so that songs stay comparable; only the loudness of the whole snippet is taken out.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import AudioError, InvalidArgumentError
+from embedding.audio.snippets import SILENCE
+from embedding.hyperimage.bands import band_picture
+from embedding.hyperimage.colours import coloured
+from embedding.network.config import HyperImageConfig
+from embedding.transforms import filters
+from embedding.transforms.snippet import Sound
+
+Array = NDArray[np.float32]
+
+BRIGHTNESS = frozenset({"scale", "db", "unit"})
+"""Normalisations that give 0 .. 1."""
+
+
+def hyperimage(y: Array, config: HyperImageConfig) -> Array:
+    """The hyper-image of one snippet.
+
+    Args:
+        y: waveform at ``config.sample_rate``, float [samples] or [channels, samples]; any level.
+            The two channels are drawn where the layout has waveforms, everything else is of their
+            mean.
+        config: size and bands of the picture.
+
+    Returns:
+        float32 [channels, height, width], finite, each band with its lowest row first; 0 .. 1
+        unless a band is normalised otherwise. A constant gain leaves it unchanged, except under
+        the normalisation ``none``.
+
+    Raises:
+        InvalidArgumentError: ``y`` is not samples in one row, or a row for each channel.
+        AudioError: NaN or infinite samples, or silence.
+    """
+    stacked = _stacked(sound_of(y, config), config)
+    image = _clipped(_fitted(stacked, config), config)
+    return image[None] if config.colour_map is None else coloured(image, config.colour_map)
+
+
+def sound_of(y: Array, config: HyperImageConfig) -> Sound:
+    """A snippet at full level (largest sample 1) with the settings of its transforms.
+
+    Raises: as :func:`hyperimage`.
+    """
+    y = np.asarray(y)
+    channels = y[None] if y.ndim == 1 else y
+    if channels.ndim != 2 or not 0 < len(channels) <= channels.shape[1]:
+        raise InvalidArgumentError(
+            f"a snippet is one row of samples, or a row for each channel; got shape {y.shape}"
+        )
+    # In double precision, where no difference of two samples overflows.
+    lowest, highest = channels.min(axis=1).astype(float), channels.max(axis=1).astype(float)
+    peak = float(max(highest.max(), -lowest.min()))
+    if not np.isfinite(peak):
+        raise AudioError("contains NaN or infinite samples")
+    if (highest - lowest).max() <= SILENCE:
+        raise AudioError("is silent")
+    return Sound(
+        (channels / peak).astype(np.float32, copy=False),
+        sr=config.sample_rate,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        tempogram_frames=config.tempogram_frames,
+    )
+
+
+def _stacked(sound: Sound, config: HyperImageConfig) -> list[Array]:
+    """The bands of the layout: [rows, frames] each, or [rows, columns] of a waveform."""
+    frames = 1 + sound.channels.shape[1] // config.hop_length
+    columns = config.width if config.fit == "stretch" else frames
+    return [
+        band_picture(sound, band, rows, columns)
+        for band, rows in zip(config.layout, config.band_rows(), strict=True)
+    ]
+
+
+def _fitted(bands: list[Array], config: HyperImageConfig) -> Array:
+    """The bands under one another, as wide as the picture: [height, width]."""
+    if config.fit == "pad":
+        whole = np.concatenate(bands)[:, : config.width]
+        return np.pad(whole, ((0, 0), (0, config.width - whole.shape[1])))
+    if len({band.shape[1] for band in bands}) == 1:
+        return _to_width(np.concatenate(bands), config.width)
+    return np.concatenate([_to_width(band, config.width) for band in bands])
+
+
+def _to_width(picture: Array, width: int) -> Array:
+    size = picture.shape[1]
+    return picture if size == width else picture @ filters.resize_bank(size, width).T
+
+
+def _clipped(image: Array, config: HyperImageConfig) -> Array:
+    """Rounding may leave brightness a millionth outside."""
+    if all(band.normalise in BRIGHTNESS for band in config.layout):
+        return np.clip(image, 0, 1, out=image)
+    start = 0
+    for band, rows in zip(config.layout, config.band_rows(), strict=True):
+        if band.normalise in BRIGHTNESS:
+            part = image[start : start + rows]
+            np.clip(part, 0, 1, out=part)
+        start += rows
+    return image

@@ -1,0 +1,248 @@
+"""Pictures of a recording: its waveform, all transforms on one sheet, its hyper-images.
+
+US 2018/0276540 A1, Fig. 4A to 4G, 5A, 5B. Every part can also be drawn alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InvalidArgumentError
+from datasets.files import atomic_write
+from embedding.audio.snippets import to_mono
+from embedding.audio.source import Source, on_disk
+from embedding.audio.waveform import load_waveforms
+from embedding.hyperimage.image import hyperimage
+from embedding.network.config import HyperImageConfig, SnippetConfig
+from embedding.transforms.snippet import Sound
+from embedding.transforms.table import TRANSFORMS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+Array = NDArray[np.float32]
+
+WAVEFORM = "waveform"
+HYPERIMAGES = {
+    "hyperimage_stacked": HyperImageConfig(preset="stacked"),
+    "hyperimage_waveform": HyperImageConfig(preset="waveform"),
+}
+"""Hyper-images that are drawn, by the name of the part (Fig. 5A, 5B)."""
+
+PICTURED = tuple(t.name for t in TRANSFORMS.values() if t.kind != "waveform")
+"""Transforms that have a panel of their own."""
+
+PARTS = (WAVEFORM, *PICTURED, *HYPERIMAGES)
+"""What can be drawn, in the order of the sheet."""
+
+FORMATS = (".png", ".pdf", ".svg")
+"""Formats of a picture, by the end of the file's name."""
+
+COLUMNS = 3
+"""Panels beside one another on the sheet."""
+
+PANEL = (6.6, 3.1)
+"""Width and height of a panel in inches."""
+
+STYLE = {
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "svg.fonttype": "none",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A snippet that is to be drawn."""
+
+    name: str
+    """What the recording is called."""
+
+    start: float
+    """Seconds from the beginning of the recording."""
+
+    heard: float
+    """Seconds of the recording in it; the snippet is longer where a short one was repeated."""
+
+    channels: Array
+    """Waveform as recorded, float32 [1 or 2, samples]."""
+
+    sound: Sound
+    """The same in one channel, for the transforms."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the snippet."""
+        return self.channels.shape[1] / self.sound.sr
+
+
+def hear(source: Source, snippet: SnippetConfig, sample_rate: int = 22050) -> Heard:
+    """The first snippet of a recording, ready to be drawn.
+
+    Raises:
+        AudioError: no usable sound; the message names the recording and says why.
+    """
+    with on_disk([source]) as (file,):
+        waveform = load_waveforms(file, snippet, sample_rate)[0]
+        mono = to_mono(waveform.samples.T)
+        return Heard(
+            name=Path(file.name).name,
+            start=waveform.start,
+            heard=waveform.heard,
+            channels=waveform.samples,
+            sound=Sound(mono[None], sr=sample_rate),
+        )
+
+
+def draw(
+    source: Source,
+    out: Path | str,
+    snippet: SnippetConfig | None = None,
+    *,
+    only: Sequence[str] = (),
+) -> None:
+    """Draw a snippet of a recording to a file.
+
+    Args:
+        source: a path, bytes or a binary file object.
+        out: a file that ends in .png, .pdf or .svg; one that is there is replaced.
+        snippet: which part; of several the first.
+        only: names of :data:`PARTS`; all of them where none is given.
+
+    Raises:
+        AudioError: no usable sound; the message names the recording and says why.
+        InvalidArgumentError: an unknown part, or a file that cannot be written.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in FORMATS:
+        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(FORMATS)}")
+    if out.is_dir():
+        raise InvalidArgumentError(f"{out}: is a folder")
+    _check_parts(only)
+    figure = sheet(hear(source, snippet or SnippetConfig()), only=only)
+    try:
+        with atomic_write(out) as temporary, _styled():
+            figure.savefig(temporary, format=out.suffix[1:].lower())
+    except OSError as error:
+        raise InvalidArgumentError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def sheet(heard: Heard, *, only: Sequence[str] = ()) -> Figure:
+    """All parts, or some, on one sheet: waveform above, then transforms, then hyper-images.
+
+    Raises:
+        InvalidArgumentError: an unknown part.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    _check_parts(only)
+    parts = [part for part in PARTS if not only or part in only]
+    transforms = [part for part in parts if part in PICTURED]
+    images = [part for part in parts if part in HYPERIMAGES]
+    lanes = len(heard.channels) if WAVEFORM in parts else 0
+    columns = min(COLUMNS, len(transforms)) or 1
+    rows = -(-len(transforms) // columns)
+    # Blocks of their own, so that long labels in one do not narrow the panels of the others.
+    blocks: list[tuple[float, Callable[[SubFigure], None]]] = []
+    if lanes:
+        blocks.append((0.7 * lanes, lambda block: _draw_waveforms(block, heard)))
+    if transforms:
+        blocks.append((rows, lambda block: _draw_transforms(block, heard, transforms, columns)))
+    if images:
+        blocks.append((1.7, lambda block: _draw_hyperimages(block, heard, images)))
+    heights = [height for height, _ in blocks]
+    width = PANEL[0] * (columns if columns > 1 else 1.5)
+    with _styled():
+        figure = Figure((width, PANEL[1] * sum(heights) + 0.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(_title(heard), fontsize=13, parse_math=False)
+        places = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)
+        for place, (_, drawn) in zip(places[:, 0], blocks, strict=True):
+            drawn(place)
+    return figure
+
+
+def _draw_waveforms(block: SubFigure, heard: Heard) -> None:
+    from embedding.hyperimage.panels import draw_waveform
+
+    lanes = block.subplots(len(heard.channels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+    sides = ("left", "right") if len(lanes) == 2 else ("one channel",)
+    for axes, y, side in zip(lanes, heard.channels, sides, strict=True):
+        draw_waveform(axes, y, heard.sound.sr, heard.start, f"Waveform, {side}")
+        axes.label_outer()
+    limit = 1.05 * float(np.abs(heard.channels).max())
+    lanes[0].set_ylim(-limit, limit)
+
+
+def _draw_transforms(
+    block: SubFigure, heard: Heard, transforms: Sequence[str], columns: int
+) -> None:
+    from embedding.hyperimage.panels import draw_transform
+
+    rows = -(-len(transforms) // columns)
+    panels = block.subplots(rows, columns, squeeze=False).ravel()
+    for axes, part in zip(panels, transforms, strict=False):
+        draw_transform(axes, TRANSFORMS[part], heard.sound, heard.start)
+    for axes in panels[len(transforms) :]:
+        axes.set_axis_off()
+    if len(panels) > len(transforms):
+        panels[-1].text(0, 0.95, _facts(heard.sound), va="top", fontsize=9, linespacing=1.7)
+
+
+def _draw_hyperimages(block: SubFigure, heard: Heard, images: Sequence[str]) -> None:
+    from embedding.hyperimage.panels import draw_hyperimage
+
+    panels = block.subplots(1, len(images), squeeze=False)[0]
+    for axes, part in zip(panels, images, strict=True):
+        config = HYPERIMAGES[part].replace(sample_rate=heard.sound.sr)
+        y = heard.channels if config.sound_channels == 2 else heard.sound.y
+        draw_hyperimage(axes, hyperimage(y, config), config, heard.start, heard.seconds)
+
+
+def _facts(sound: Sound) -> str:
+    """How to read the panels."""
+    window, hop = sound.n_fft, sound.hop_length
+    return (
+        f"Window {window:,} samples ({1000 * window / sound.sr:.0f} ms), "
+        f"a frame every {hop:,} ({1000 * hop / sound.sr:.0f} ms).\n"
+        "Notes and pitch classes: A4 = 440 Hz.\n"
+        "Decibels: below the largest value of the panel.\n"
+        "Tempogram: dotted where the beat of a tempo lies;\n"
+        "tempi a power of two apart are one in the cyclic one."
+    )
+
+
+def _title(heard: Heard) -> str:
+    part = f"{heard.heard:.3g} s from {heard.start:.4g} s"
+    if heard.heard < heard.seconds:
+        part += f", repeated to {heard.seconds:.3g} s"
+    return f"{heard.name}   ({part}; {heard.sound.sr:,} samples a second)"
+
+
+def _check_parts(only: Sequence[str]) -> None:
+    for part in only:
+        if part not in PARTS:
+            raise InvalidArgumentError(f"no part {part!r} to draw; there are {', '.join(PARTS)}")
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    """Our style, and no remark on a letter of a title that the font does not have."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield

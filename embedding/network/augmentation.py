@@ -1,0 +1,110 @@
+"""Random changes of training images, so that the network cannot learn them by heart.
+
+Every choice is drawn from the seed, the epoch and the image's position, never from a running
+generator: so it does not depend on where a training was interrupted, or on how many devices
+share a batch.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding.network.config import AugmentationConfig, EncoderConfig
+
+Images = NDArray[np.float32]
+
+EQUALISER_POINTS = 5
+
+
+def training_batch(
+    images: Images, rows: NDArray[np.int64], config: EncoderConfig, epoch: int
+) -> Images:
+    """Images for a step of a training: a random window of each, changed at random.
+
+    Args:
+        images: float32 [n, channels, height, width].
+        rows: positions of the images of the batch.
+        config: window, augmentation and seed.
+        epoch: number of the epoch.
+
+    Returns:
+        float32 [len(rows), channels, height, window], a copy.
+    """
+    changes = config.augmentation
+    batch = []
+    for row in rows:
+        rng = np.random.default_rng([config.seed, epoch, int(row)])
+        window = _random_window(images[row], config.window, changes.stretch, rng)
+        image = np.array(window, dtype=np.float32)
+        if changes.row_shift:
+            image = _shifted(image, int(changes.row_shift * image.shape[1]), rng)
+        if changes.equaliser:
+            image += _random_curve(image.shape[1], changes.equaliser, rng)[:, None]
+        if changes.time_mask or changes.row_mask:
+            _mask(image, changes, rng)
+        batch.append(image)
+    return np.stack(batch)
+
+
+def mixing(
+    size: int, config: EncoderConfig, epoch: int, step: int
+) -> tuple[float, NDArray[np.int64]]:
+    """Share that each image of a batch keeps, and which image the rest comes from (mixup)."""
+    rng = np.random.default_rng([config.seed, epoch, step, 1])
+    alpha = config.augmentation.mixup
+    share = float(rng.beta(alpha, alpha)) if alpha else 1.0
+    return share, rng.permutation(size)
+
+
+def windows(images: Images, window: int | None) -> tuple[int, list[int]]:
+    """Width of the windows that cover images, and their first columns.
+
+    The windows are evenly spaced and overlap by half or a little more; an image that is no wider
+    than the window is one.
+    """
+    width = images.shape[-1]
+    if window is None or width <= window:
+        return width, [0]
+    steps = int(np.ceil((width - window) / (window / 2)))
+    return window, [int(start) for start in np.rint(np.linspace(0, width - window, steps + 1))]
+
+
+def _random_window(
+    image: Images, window: int | None, stretch: float, rng: np.random.Generator
+) -> Images:
+    """A random part of ``window`` columns, of somewhat more or less time."""
+    total = image.shape[-1]
+    if window is None or total <= window:
+        return image
+    taken = min(total, round(window * np.exp(rng.uniform(-stretch, stretch))))
+    start = int(rng.integers(total - taken + 1))
+    if taken == window:
+        return image[..., start : start + window]
+    columns = start + np.rint(np.linspace(0, taken - 1, window)).astype(int)
+    return image[..., columns]
+
+
+def _shifted(image: Images, farthest: int, rng: np.random.Generator) -> Images:
+    """[channels, height, width] with every row some rows up or down."""
+    height = image.shape[1]
+    shift = int(rng.integers(-farthest, farthest + 1))
+    return image[:, np.clip(np.arange(height) - shift, 0, height - 1)]
+
+
+def _random_curve(rows: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth curve over the rows, of values up to ``size`` either way."""
+    points = rng.uniform(-size, size, EQUALISER_POINTS)
+    places = np.linspace(0, rows - 1, EQUALISER_POINTS)
+    return np.interp(np.arange(rows), places, points).astype(np.float32)
+
+
+def _mask(image: Images, changes: AugmentationConfig, rng: np.random.Generator) -> None:
+    """Blank blocks of columns and rows of [channels, height, width] with its mean, in place."""
+    blank = image.mean()
+    _, height, width = image.shape
+    for _ in range(changes.masks):
+        columns = int(rng.integers(int(changes.time_mask * width) + 1))
+        start = int(rng.integers(width - columns + 1))
+        image[:, :, start : start + columns] = blank
+        rows = int(rng.integers(int(changes.row_mask * height) + 1))
+        start = int(rng.integers(height - rows + 1))
+        image[:, start : start + rows] = blank

@@ -1,0 +1,147 @@
+"""The state of a training on disk, so that one that was killed can go on.
+
+One safetensors file a training, named after a fingerprint of its data and settings: trainings
+that share a folder never mix, and a checkpoint of other data is never resumed. A training that is
+finished leaves its best weights alone, so that the same one asked for again is there at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.files import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from embedding.network.config import EncoderConfig
+    from embedding.network.targets import Target
+
+State = dict[str, "Tensor"]
+Epoch = dict[str, float]
+
+FORMAT = 4
+
+KEPT = 20
+"""Trainings that a folder keeps: the latest ones."""
+
+_PARTS = ("weights", "optimiser", "average", "best")
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """A network to go on from, and how much of what it knows is to be kept."""
+
+    weights: State
+
+    classes: tuple[int, ...]
+    """How many classes of each tag, the first ones, it knows."""
+
+    keep: float
+    """Weight of the loss against what it says of images (Learning without Forgetting, Li and
+    Hoiem 2016)."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands after some epochs."""
+
+    weights: State = field(default_factory=dict)
+    """Weights after the last epoch; none once the training is finished."""
+
+    optimiser: State = field(default_factory=dict)
+    """What the optimiser remembers of each parameter, as ``parameter/quantity``."""
+
+    average: State = field(default_factory=dict)
+    """Running mean of the weights, where one is kept."""
+
+    best: State = field(default_factory=dict)
+    best_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+
+def fingerprint(
+    images: NDArray[np.float32],
+    targets: Sequence[Target],
+    validation: NDArray[np.int64],
+    config: EncoderConfig,
+    before: Knowledge | None = None,
+) -> str:
+    """Hex SHA-256 of everything that decides how a training goes."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
+    for first in range(0, len(images), 256):
+        digest.update(images[first : first + 256].tobytes())
+    for target in targets:
+        digest.update(json.dumps([target.tag, target.classes.tolist()]).encode())
+        digest.update(target.values.tobytes())
+    digest.update(validation.tobytes())
+    if before is not None:
+        digest.update(json.dumps([before.classes, before.keep]).encode())
+        for name, tensor in before.weights.items():
+            digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(folder: Path, name: str, state: Progress) -> None:
+    """Write the state atomically; the one before stays until the new one is complete.
+
+    States of other trainings beyond the latest few are removed.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{part}.{key}": value.detach().cpu().contiguous()
+        for part in _PARTS
+        for key, value in getattr(state, part).items()
+    }
+    metadata = {"best_epoch": str(state.best_epoch), "history": json.dumps(state.history)}
+    with atomic_write(_path(folder, name)) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+    for old in sorted(folder.glob(_path(folder, "*").name), key=_age)[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def read(folder: Path, name: str) -> Progress | None:
+    """The state written under this name; None where there is none that can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    path = _path(folder, name)
+    if not path.is_file():
+        return None
+    state = Progress()
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata()
+            for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
+                part, _, tensor = key.partition(".")
+                if part not in _PARTS:
+                    return None
+                getattr(state, part)[tensor] = stored.get_tensor(key)
+        state.best_epoch = int(metadata["best_epoch"])
+        state.history = json.loads(metadata["history"])
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        # A damaged checkpoint costs time, not the training: start again.
+        return None
+    return state
+
+
+def _age(path: Path) -> float:
+    """Larger for older files; one that another process has just removed is oldest."""
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return math.inf
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"training-{name[:16]}.safetensors"

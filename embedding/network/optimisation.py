@@ -1,0 +1,94 @@
+"""Optimisers, the course of the step size, and the running mean of the weights."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from embedding.network.checkpoints import State
+from embedding.network.config import EncoderConfig
+
+Options = dict[str, "list[nn.Parameter] | float"]
+
+
+def make_optimiser(network: nn.Module, config: EncoderConfig) -> Optimizer:
+    """The settings' optimiser; biases and normalisations are not drawn to zero."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim == 1]
+    groups: list[Options] = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.momentum, 0.999))
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+
+
+def set_learning_rate(optimiser: Optimizer, config: EncoderConfig, done: float) -> None:
+    """The step size when the share ``done`` of all steps is done: up linearly, then half a cosine.
+
+    Smith 2017 (warm-up); Loshchilov and Hutter 2017 (cosine).
+    """
+    if done < config.warmup:
+        share = done / config.warmup
+    else:
+        share = 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
+    for group in optimiser.param_groups:
+        group["lr"] = config.learning_rate * share
+
+
+def remember(optimiser: Optimizer, network: nn.Module) -> State:
+    """What the optimiser knows of each parameter, under ``parameter/quantity``."""
+    return {
+        f"{name}/{quantity}": torch.as_tensor(value)
+        for name, parameter in network.named_parameters()
+        for quantity, value in optimiser.state[parameter].items()
+        if value is not None
+    }
+
+
+def restore(optimiser: Optimizer, network: nn.Module, state: State) -> None:
+    """Give an optimiser back what :func:`remember` found."""
+    parameters = dict(network.named_parameters())
+    for key, value in state.items():
+        name, _, quantity = key.rpartition("/")
+        parameter = parameters[name]
+        # AdamW keeps its count of steps on the CPU.
+        kept = value.clone() if quantity == "step" else value.clone().to(parameter.device)
+        optimiser.state[parameter][quantity] = kept
+
+
+class Average:
+    """The exponential running mean of a network's weights (Polyak and Juditsky 1992).
+
+    The first steps weigh less than ``decay`` says, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self._mean = {name: t.detach().clone() for name, t in network.state_dict().items()}
+
+    @property
+    def weights(self) -> State:
+        """The mean so far."""
+        return self._mean
+
+    def update(self, network: nn.Module) -> None:
+        """Take the weights after a step in."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for name, tensor in network.state_dict().items():
+                mean = self._mean[name]
+                if mean.is_floating_point():
+                    mean.lerp_(tensor, 1 - decay)
+                else:
+                    mean.copy_(tensor)
+
+    def restore(self, weights: State, steps: int) -> None:
+        """Go on from a mean that was kept after some steps."""
+        self.steps = steps
+        for name, tensor in weights.items():
+            self._mean[name].copy_(tensor)

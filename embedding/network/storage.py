@@ -1,0 +1,122 @@
+"""A saved encoder on disk: a JSON manifest and a safetensors file of weights.
+
+The weights' file is named after its content and written first; the manifest, which names it and
+its digest, is renamed into place last. So a folder holds the old encoder or the new one at every
+moment, and a change of a byte is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from datasets.errors import ArtifactError
+from datasets.files import atomic_write, file_digest, write_text
+
+if TYPE_CHECKING:
+    from embedding.network.config import EncoderConfig
+    from embedding.network.layers import SongNetwork
+
+FORMAT_VERSION = 2
+KIND = "coldtune song encoder"
+MANIFEST = "encoder.json"
+
+Weights = dict[str, NDArray[Any]]
+
+
+def save(folder: Path, document: dict[str, Any], weights: Weights) -> None:
+    """Write ``document`` and ``weights``, then remove the weights of an encoder that was there.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    content = to_bytes(weights)
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"weights-{digest[:16]}.safetensors"
+    manifest = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        **document,
+        "weights": {"file": name, "sha256": digest},
+    }
+    manifest["sha256"] = _digest_of(manifest)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / name) as temporary:
+            temporary.write_bytes(content)
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+        for old in folder.glob("weights-*.safetensors"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: the encoder cannot be written: {error}") from error
+
+
+def load(folder: Path) -> tuple[dict[str, Any], Weights]:
+    """The manifest and the weights, both checked against their digests.
+
+    Raises:
+        ArtifactError: a file is missing or changed, or the format is newer than this library.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file, so this is no saved encoder") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise ArtifactError(f"{path}: not the manifest of a saved encoder")
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: format {version} is newer than this library can read ({FORMAT_VERSION}); "
+            "update coldtune"
+        )
+    if version < FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: format {version} is from before this library's first release; train it again"
+        )
+    if manifest.get("sha256") != _digest_of(manifest):
+        raise ArtifactError(f"{path}: changed since it was saved")
+    weights_path = folder / manifest["weights"]["file"]
+    if not weights_path.is_file():
+        raise ArtifactError(f"{weights_path}: missing from the saved encoder")
+    if file_digest(weights_path) != manifest["weights"]["sha256"]:
+        raise ArtifactError(f"{weights_path}: changed since it was saved")
+    try:
+        return manifest, from_bytes(weights_path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{weights_path}: cannot be read: {error}") from None
+
+
+def restore_network(
+    config: EncoderConfig,
+    image_shape: tuple[int, int, int],
+    n_classes: list[int],
+    weights: Weights,
+) -> SongNetwork:
+    """The network with saved weights, ready to embed."""
+    import torch
+
+    from embedding.network.layers import SongNetwork
+    from embedding.network.notation import parse
+
+    network = SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,138 @@
+"""What the controls say of a model on new items, first of all whether its audio says anything."""
+
+from typing import Final
+
+from evaluation.comparison.candidate_sets import COLD
+from evaluation.comparison.comparison import Comparison
+from evaluation.comparison.resampling import Difference
+from evaluation.comparison.tables import Key
+from evaluation.conclusions.evidence import CHANCE, best_model, main_measure, paired_gaps, personal
+from evaluation.conclusions.wording import are, called, listing, sentence
+from evaluation.metrics.ranking import ITEM_AUC
+from evaluation.models.controls import ORACLE, SAME, SHUFFLED, control_name, subject_of
+
+NEGLIGIBLE: Final = 0.05
+"""A gain in item-wise AUC that counts as none: "adds nothing" is said where the interval leaves out
+all larger gains, and "not shown" where it does not."""
+
+
+def controls_in_words(comparison: Comparison, split: str) -> str:
+    """Whether the audio adds anything to the model it was taken from, then the other controls.
+
+    Where no control is a model with shuffled audio, it is the best model that is held against them.
+    """
+    subject = heard_model(comparison)
+    measured = bool(personal(comparison, split))
+    clauses, said = [], set()
+    if subject is not None and measured:
+        clauses.append(_audio(comparison, split, subject))
+        # One ranking for everybody is chance itself to the item-wise AUC.
+        said |= {control_name(subject, SHUFFLED), control_name(subject, SAME)}
+    elif measured and main_measure(comparison, split, COLD)[0] != ITEM_AUC:
+        clauses.append(f"there, {right_of_the_time(comparison, split)}")
+    model = subject or best_model(comparison, split, COLD)
+    others = [name for name in comparison.controls if name not in said]
+    if others:
+        which = "of the other controls, " if said else "of the controls, "
+        clauses.append(which + _against(comparison, split, model, others))
+    elif not said:
+        clauses.append("no control was run")
+    return sentence("; ".join(clauses))
+
+
+def heard_model(comparison: Comparison) -> str | None:
+    """The model that a control takes the audio from, None where there is none."""
+    for control in comparison.controls:
+        made_of = subject_of(control)
+        if made_of is not None and made_of[1] == SHUFFLED and made_of[0] in comparison.models:
+            return made_of[0]
+    return None
+
+
+def right_of_the_time(comparison: Comparison, split: str, model: str = "") -> str:
+    """The item-wise AUC of a model, by default the best, in words, and whether it beats chance."""
+    model = model or best_model(comparison, split, COLD)
+    gap = personal(comparison, split)[model]
+    verdict = "chance is 50%" if _gains(gap) else "not shown to be better than chance, 50%"
+    return f"{model} is right {_share(comparison, split, model)}; {verdict})"
+
+
+def _share(comparison: Comparison, split: str, model: str) -> str:
+    auc = comparison.figures()[split, COLD, model, ITEM_AUC, None]
+    level = comparison.settings["confidence"]
+    return (
+        f"{auc.mean:.0%} of the time when asked which of two people plays one"
+        f" (item-wise AUC, {level:.0%} interval {auc.low:.0%} to {auc.high:.0%}"
+    )
+
+
+def _audio(comparison: Comparison, split: str, model: str) -> str:
+    """Whether a model knows who plays a new item, and knows it from the audio.
+
+    Both have to be shown, each by itself: that it beats chance, and that it beats itself with
+    shuffled audio. So a claim is false no more often than the level says, and nothing is corrected.
+    """
+    own, without = (_auc(split, name) for name in (model, control_name(model, SHUFFLED)))
+    alone, from_audio = paired_gaps(comparison, [(own, None), (own, without)], corrected=False)
+    auc = f"{model} is right {_share(comparison, split, model)}"
+    shuffled = f"{comparison.figures()[without].mean:.0%} with shuffled audio, chance is 50%)"
+    if _gains(alone) and _gains(from_audio):
+        return f"there, the audio tells who plays what: {auc}; {shuffled}"
+    if _gains(alone):
+        if from_audio.high < NEGLIGIBLE:
+            return (
+                f"there, {auc}; {shuffled}, but with recordings dealt out at random it does as"
+                " well: the audio adds nothing here"
+            )
+        return f"there, {auc}; {shuffled}, but it is not shown that the audio has a part in it"
+    if min(alone.high, from_audio.high) < NEGLIGIBLE:
+        return f"the audio adds nothing beyond popularity here: {auc}; {shuffled}"
+    most = CHANCE + min(alone.high, from_audio.high)
+    return (
+        "it is not shown that the audio adds anything beyond popularity here, and with so few items"
+        f" up to {most:.0%} cannot be ruled out: {auc}; {shuffled}"
+    )
+
+
+def _against(comparison: Comparison, split: str, model: str, controls: list[str]) -> str:
+    pairs = [_pair(comparison, split, model, control) for control in controls]
+    beaten: dict[str, list[str]] = {}
+    unbeaten = []
+    for control, pair, gap in zip(controls, pairs, paired_gaps(comparison, pairs), strict=True):
+        meaning = comparison.controls[control]
+        if _gains(gap):
+            beaten.setdefault("nDCG" if pair[0][3] != ITEM_AUC else "item-wise AUC", []).append(
+                control
+            )
+        elif gap.shown:
+            unbeaten.append(f"{called(control)} does better" + (meaning and f", so {meaning}"))
+        else:
+            unbeaten.append(
+                f"{called(control)} is not shown to be beaten by {called(model)}"
+                + (meaning and f", so it may be that {meaning}")
+            )
+    verdicts = [
+        f"{listing(names)} {are(names)} shown to be worse than {called(model)} by {measure}"
+        for measure, names in beaten.items()
+    ]
+    return "; ".join(verdicts + unbeaten)
+
+
+def _pair(comparison: Comparison, split: str, model: str, control: str) -> tuple[Key, Key]:
+    """What a control is compared by: the item-wise AUC, which one lucky ranking does not fool.
+
+    A ranking by the test side's popularity has none above chance and is not lucky; the question is
+    how good its lists are.
+    """
+    metric, k = main_measure(comparison, split, COLD)
+    if control != ORACLE and _auc(split, model) in comparison.values:
+        metric, k = ITEM_AUC, None
+    return (split, COLD, model, metric, k), (split, COLD, control, metric, k)
+
+
+def _auc(split: str, model: str) -> Key:
+    return split, COLD, model, ITEM_AUC, None
+
+
+def _gains(gap: Difference) -> bool:
+    return gap.shown and gap.mean > 0

@@ -1,0 +1,178 @@
+"""One sentence on one split: which model is best, by how much, and what is not shown."""
+
+from collections.abc import Collection
+
+from evaluation.comparison.candidate_sets import CATALOGUE, COLD
+from evaluation.comparison.comparison import Comparison
+from evaluation.conclusions.audio_controls import right_of_the_time
+from evaluation.conclusions.evidence import (
+    best_model,
+    contenders,
+    deciding_candidates,
+    facts_of,
+    main_measure,
+    not_shown_worse,
+    not_shown_worse_over_items,
+    personal,
+    shown_worse_than_baseline,
+)
+from evaluation.conclusions.wording import are, called, listing, number, p_value, ratio
+from evaluation.metrics.ranking import ITEM_AUC
+
+_OTHER_KINDS = {
+    "semi-cold": "On {noun} of which hardly a play is known",
+    "time": "On what was played later",
+    "cold users": "For users who were not there in training",
+}
+
+
+def opening(comparison: Comparison, split: str, noun: str) -> str:
+    """How a sentence on a split begins; it names the split where there are several like it."""
+    facts = facts_of(comparison, split)
+    kind = facts["kind"]
+    if kind == "warm":
+        text = f"On {noun} people play"
+    elif kind == "cold":
+        text = f"On {noun} nobody has played"
+    else:
+        text = _OTHER_KINDS[kind].format(noun=noun)
+    alone = sum(other["kind"] == kind for other in comparison.splits) == 1
+    return text if alone else f"{text} (split “{split}”)"
+
+
+def headline(
+    comparison: Comparison,
+    split: str,
+    candidates: str,
+    begin: str,
+    also_tied: Collection[str] = (),
+) -> str:
+    """The best model against the baseline by nDCG at the shortest list, and who is not behind.
+
+    also_tied: models that something else does not show to be behind.
+    """
+    figures, k = comparison.figures(), comparison.ks[0]
+    best, baseline = best_model(comparison, split, candidates), comparison.baseline
+    if comparison.models == [best] or set(contenders(comparison)) == {best} == {baseline}:
+        measured = _ndcg(comparison, split, candidates, best)
+        return f"{begin}, {called(best)} has {measured}; no other model was measured."
+    tied = not_shown_worse(comparison, split, candidates)
+    behind = _behind(comparison, split, candidates)
+    against = number(figures[split, candidates, baseline, "ndcg", k].mean)
+    if best == baseline or baseline in tied:
+        text = f"{begin}, no model is shown to beat {called(baseline)}"
+        if best == baseline:
+            return f"{text} ({_ndcg(comparison, split, candidates, best)}){behind}."
+        own = _ndcg(comparison, split, candidates, best, number_only=True)
+        return f"{text} (nDCG@{k} {against}; the best, {called(best)}, {own}){behind}."
+    key = (split, candidates, best, "ndcg", k)
+    p = comparison.gaps("baseline")[key][1].p_corrected
+    ahead = _ahead(comparison, split, candidates, best)
+    own = _ndcg(comparison, split, candidates, best)
+    text = f"{begin}, {ahead} ({own}, against {against}, corrected {p_value(p)})"
+    others = [name for name in contenders(comparison) if name not in (best, baseline)]
+    tied = [name for name in others if name in (*tied, *also_tied)]
+    if tied:
+        return f"{text}; no difference from {listing(tied)} is shown{behind}."
+    if not others:
+        return f"{text}."
+    return f"{text}; it is shown to be better than every other model{behind}."
+
+
+def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
+    """The same among new items, where lists may be good by luck and by popularity.
+
+    Hits are held against the baseline only where the best model is shown to know who plays what,
+    and it is better than another where the item-wise AUC shows that as well. Where there are too
+    few new items for lists, the item-wise AUC takes their place.
+    """
+    best = best_model(comparison, split, COLD)
+    others = [name for name in contenders(comparison) if name != best]
+    if main_measure(comparison, split, COLD)[0] == ITEM_AUC:
+        text = f"{begin}, {right_of_the_time(comparison, split)}"
+        if not others:
+            return f"{text}; no other model was measured."
+        tied = not_shown_worse(comparison, split, COLD)
+        if tied:
+            return f"{text}; no difference from {listing(tied)} is shown."
+        return f"{text}; it is shown to be better than every other model."
+    known = personal(comparison, split)
+    unbeaten = comparison.baseline in (best, *not_shown_worse(comparison, split, COLD))
+    if unbeaten or not known or (known[best].shown and known[best].mean > 0):
+        over_items = not_shown_worse_over_items(comparison, split, best)
+        return headline(comparison, split, COLD, begin, over_items)
+    own, k = _ndcg(comparison, split, COLD, best), comparison.ks[0]
+    against = number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
+    return (
+        f"{begin}, {called(best)} is not shown to know who plays what: what its lists are worth"
+        f" ({own}, against {against} of {called(comparison.baseline)}) may be popularity, or luck"
+        " with the few that were held out."
+    )
+
+
+def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
+    """The same among thin items; and whether the best of it is worse in the whole catalogue.
+
+    Where there are too few thin items for lists, the whole catalogue takes their place.
+    """
+    candidates, k = deciding_candidates(comparison, split), comparison.ks[0]
+    if candidates == CATALOGUE:
+        return headline(comparison, split, CATALOGUE, f"{begin}, ranked in the whole catalogue")
+    text = headline(comparison, split, candidates, begin)
+    best = best_model(comparison, split, candidates)
+    gap = comparison.gaps("best").get((split, CATALOGUE, best, "ndcg", k))
+    if gap is None or not gap[1].shown:
+        return text
+    figures = comparison.figures()
+    own, other = (
+        number(figures[split, CATALOGUE, name, "ndcg", k].mean) for name in (best, gap[0])
+    )
+    return (
+        f"{text[:-1]}. That is among themselves: in the whole catalogue {called(best)} is shown to"
+        f" be worse than {called(gap[0])} (nDCG@{k} {own}, against {other}, corrected"
+        f" {p_value(gap[1].p_corrected)})."
+    )
+
+
+def _behind(comparison: Comparison, split: str, candidates: str) -> str:
+    """Which models are shown to be worse than the baseline, as the end of a sentence."""
+    worse = shown_worse_than_baseline(comparison, split, candidates)
+    if not worse:
+        return ""
+    figures, k = comparison.figures(), comparison.ks[0]
+    if len(worse) == 1:
+        ((name, gap),) = worse.items()
+        own = number(figures[split, candidates, name, "ndcg", k].mean)
+        exact = f" (nDCG@{k} {own}, corrected {p_value(gap.p_corrected)})"
+    else:
+        largest = max(gap.p_corrected for gap in worse.values())
+        exact = f" (largest corrected {p_value(largest)})"
+    names = list(worse)
+    return (
+        f"; {listing(names)} {are(names)} shown to be worse than {called(comparison.baseline)}"
+        f"{exact}"
+    )
+
+
+def _ndcg(
+    comparison: Comparison, split: str, candidates: str, model: str, *, number_only: bool = False
+) -> str:
+    k = comparison.ks[0]
+    own = comparison.figures()[split, candidates, model, "ndcg", k]
+    level = comparison.settings["confidence"]
+    spread = f"{level:.0%} interval {number(own.low)} to {number(own.high)}"
+    return f"{'' if number_only else f'nDCG@{k} '}{number(own.mean)}, {spread}"
+
+
+def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
+    """By how much the best model is ahead of the baseline, counted in hits."""
+    figures, k, baseline = comparison.figures(), comparison.ks[0], comparison.baseline
+    if (split, candidates, best, "precision", k) not in figures:
+        return f"{best} ranks better than {baseline}"
+    hits = figures[split, candidates, best, "precision", k].mean
+    base = figures[split, candidates, baseline, "precision", k].mean
+    if base == 0:
+        return f"{best} finds {hits * k:.2g} hits in a list of {k}, where {baseline} finds none"
+    if hits / base >= 1.05:
+        return f"{best} finds {ratio(hits / base)} as many hits as {baseline}"
+    return f"{best} ranks better than {baseline}"

@@ -1,0 +1,188 @@
+"""The plots of a report: which ones the comparison allows, and what each says in words."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from evaluation.comparison.candidate_sets import CATALOGUE, COLD
+from evaluation.conclusions.wording import listing, number
+from evaluation.metrics.ranking import ITEM_AUC
+from evaluation.report.figures_curve import curve_plot
+from evaluation.report.figures_map import map_plot, map_sample
+from evaluation.report.figures_plane import Pair, best_compromises, plane_plot
+from evaluation.report.plots import Figure, Point, interval_plot
+from evaluation.report.tables import LABELS, Column, Tables
+
+_TRADE_OFFS: Final = (
+    ("popularity_lift", "Further left is less popular.", True),
+    ("novelty", "Further right is less known.", False),
+    ("coverage", "Further right is more of the catalogue.", False),
+    ("artist_diversity", "Further right are more artists in a list.", False),
+    ("embedding_diversity", "Further right is more different sound in a list.", False),
+)
+"""What accuracy is held against: metric, how to read it, whether less of it is better."""
+_MOST_TRADE_OFFS = 4
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot with its words."""
+
+    name: str
+    """Letters, digits and dashes: its place on the page, and the name of its picture."""
+    title: str
+    description: str
+    """The figures in words, for who cannot see the plot."""
+    figure: Figure
+    whole: bool = False
+    """Whether it is as wide as the page."""
+    note: str = ""
+    """What to see in it."""
+
+
+def glance(tables: Tables) -> list[Chart]:
+    """A dot and an interval a model for the figures that matter most."""
+    columns: list[Column] = []
+    if tables.cold is not None:
+        columns.append(Column(tables.cold, COLD, "ndcg", tables.shortest))
+        columns.append(Column(tables.cold, CATALOGUE, "ndcg", tables.shortest))
+        columns.append(Column(tables.cold, COLD, ITEM_AUC, None))
+    columns += [
+        tables.main_column(split, tables.deciding(split))
+        for split in dict.fromkeys(split for split, _ in tables.places())
+        if split != tables.cold
+    ]
+    return [_intervals(tables, column) for column in tables.measured(columns)]
+
+
+def known_against_new(tables: Tables) -> list[Chart]:
+    """Every model as a point: how good on known items, how good on new ones."""
+    if tables.cold is None or tables.warm is None:
+        return []
+    known, new = tables.main_column(tables.warm, tables.widest(tables.warm)), tables.leading()
+    pairs = _pairs(tables, known, new)
+    front = best_compromises(pairs)
+    labels = (f"known {tables.noun}, {known.label}", f"new {tables.noun}, {_inner(new)}")
+    return [
+        Chart(
+            "known-against-new",
+            f"Every model on known and on new {tables.noun}",
+            _described(pairs, *labels),
+            plane_plot(pairs, *labels, front=front),
+            whole=True,
+            note=_front_note(front),
+        )
+    ]
+
+
+def trade_offs(tables: Tables) -> list[Chart]:
+    """Accuracy against popularity and diversity, where known items were ranked, else the first."""
+    split = tables.warm or tables.comparison.splits[0]["name"]
+    place = (split, tables.widest(split))
+    accuracy = tables.main_column(*place)
+    charts: list[Chart] = []
+    for metric, reading, lower in _TRADE_OFFS:
+        column = Column(*place, metric, tables.shortest)
+        pairs = _pairs(tables, column, accuracy) if tables.measured([column]) else []
+        if not pairs or len(charts) == _MOST_TRADE_OFFS:
+            continue
+        front = best_compromises(pairs, lower=lower)
+        labels = (column.label, accuracy.label)
+        charts.append(
+            Chart(
+                f"{accuracy.metric}-against-{metric.replace('_', '-')}",
+                f"{accuracy.label} against {LABELS[metric].lower()}",
+                _described(pairs, *labels),
+                plane_plot(
+                    pairs, *labels, front=front, size="half", zero=metric not in ("novelty",)
+                ),
+                note=f"{reading} {_front_note(front)}".strip(),
+            )
+        )
+    return charts
+
+
+def learning(curve: pd.DataFrame) -> Chart:
+    """The learning curve of one metric."""
+    metric, k = str(curve["metric"].iloc[0]), curve["k"].iloc[0]
+    label = LABELS.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
+    ends = curve.sort_values("interactions").groupby("model", sort=False)["mean"]
+    said = ", ".join(
+        f"{model} from {number(first)} to {number(last)}"
+        for model, first, last in zip(ends.first().index, ends.first(), ends.last(), strict=True)
+    )
+    title = f"{label} over the number of interactions"
+    return Chart("learning-curve", title, said, curve_plot(curve, label), whole=True)
+
+
+def embedding_map(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
+    """Where the embeddings lie, at most as many as a page can draw."""
+    drawn = map_sample(songs, seed)
+    cold = int(drawn["cold"].sum())
+    note = "Near is alike; axes and large distances mean nothing."
+    if cold:
+        note += f" The {cold:,} held-out {noun} are larger and outlined."
+    if len(drawn) < len(songs):
+        note += f" {len(drawn):,} of {len(songs):,} are drawn"
+        whole = 0 < cold == int(songs["cold"].sum())
+        note += ": all of these, others at random." if whole else ", at random."
+    said = f"{len(drawn):,} {noun} of {drawn['genre'].nunique()} genres as points"
+    title = f"The {noun} by their embeddings, coloured by genre"
+    return Chart("embedding-map", title, said, map_plot(drawn), whole=True, note=note)
+
+
+def _intervals(tables: Tables, column: Column) -> Chart:
+    points = _points(tables, column)
+    reference: tuple[str, float] | None = None
+    if column.metric == ITEM_AUC:
+        reference, title = ("chance", 0.5), f"New {tables.noun}: do they find their listeners?"
+    else:
+        base = tables.comparison.baseline
+        means = {point.model: point.value.mean for point in points}
+        reference = (base, means[base]) if base in means else None
+        title = tables.group_label(column.split, column.candidates)
+    said = ", ".join(f"{point.model} {number(point.value.mean)}" for point in points)
+    label = _inner(column)
+    name = f"{_slug(column.split)}-{_slug(column.candidates)}-{_slug(column.metric)}"
+    return Chart(name, title, f"{label}: {said}", interval_plot(points, label, reference))
+
+
+def _points(tables: Tables, column: Column) -> list[Point]:
+    return [
+        Point(model, model in tables.comparison.controls, value)
+        for model in tables.models()
+        if (value := tables.figures.get(column.key(model))) is not None and value.mean == value.mean
+    ]
+
+
+def _pairs(tables: Tables, x: Column, y: Column) -> list[Pair]:
+    """Models that have both figures."""
+    vertical = {point.model: point.value for point in _points(tables, y)}
+    return [
+        (point, vertical[point.model]) for point in _points(tables, x) if point.model in vertical
+    ]
+
+
+def _front_note(front: list[str]) -> str:
+    if len(front) < 2:
+        return f"{listing(front)} is best by both." if front else ""
+    return f"Best compromises (dotted line, bold): {listing(front)}."
+
+
+def _described(pairs: Iterable[Pair], x_label: str, y_label: str) -> str:
+    values = ", ".join(
+        f"{point.model} {point.value.mean:.3f} and {y.mean:.3f}" for point, y in pairs
+    )
+    return f"{x_label}, and {y_label}: {values}"
+
+
+def _inner(column: Column) -> str:
+    """The name of a figure within a sentence."""
+    return column.label.replace("Item", "item").replace("User", "user")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,224 @@
+"""The parts of the report that are facts and not figures: data, splits, genre, provenance."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from evaluation.comparison.comparison import Comparison
+from evaluation.comparison.tables import json_safe
+from evaluation.genre.cross_validation import GenreResult
+
+_DATASET_LABELS = {
+    "n_users": "Users",
+    "n_items": "Items",
+    "n_interactions": "Interactions",
+    "density": "Density",
+    "n_items_with_listeners": "Items with listeners",
+    "n_items_with_audio": "Items with audio",
+    "n_recordings": "Recordings",
+    "n_artists": "Artists",
+    "n_genres": "Genres",
+}
+
+DEFINITIONS = {
+    "user_auc": (
+        "User-wise AUC",
+        "the chance that a held-out item of a user ranks above one that is not theirs",
+    ),
+    "novelty": (
+        "Novelty@k",
+        "mean over the list of −log₂ of the share of training users who played the item, in bits",
+    ),
+    "popularity_lift": (
+        "Popularity lift@k",
+        "mean popularity of the list over that of what the user played, less 1: 0 where both are"
+        " alike, 1 where the list is twice as popular, −1 where nobody played any of it",
+    ),
+    "artist_diversity": (
+        "Artist diversity@k",
+        "share of the pairs in the list that are by different artists",
+    ),
+    "embedding_diversity": (
+        "Sound diversity@k",
+        "mean cosine distance between the embeddings of the pairs in the list",
+    ),
+    "serendipity": (
+        "Serendipity@k",
+        "mean over the list of how much lower popularity would place each hit, as a share of all"
+        " places; 0 for what is no hit",
+    ),
+    "miscalibration": (
+        "Miscalibration@k",
+        "divergence (Kullback–Leibler, in nats) of the list’s genres from those the user played; 0"
+        " is the same mix",
+    ),
+    "coverage": ("Coverage@k", "share of the items that are in anybody’s list"),
+    "gini": (
+        "Gini@k",
+        "how unequally the places go to the items: 0 all alike, towards 1 all to one",
+    ),
+}
+"""What metrics mean that need not be there, by their names: name in print, meaning."""
+
+
+def facts_line(comparison: Comparison, created: str) -> str:
+    """One line under the title: how much data, how many models, when."""
+    data = comparison.dataset
+    return (
+        f"{data['n_users']:,} users, {data['n_items']:,} items, {data['n_interactions']:,}"
+        f" interactions, {len(comparison.models)} models. Made on {created[:10]}."
+    )
+
+
+def dataset_facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Counts of the data set with their names."""
+    return [
+        (label, _figure(comparison.dataset[name]))
+        for name, label in _DATASET_LABELS.items()
+        if name in comparison.dataset
+    ]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{100 * value:.3g}%"
+
+
+def split_facts(split: Mapping[str, Any]) -> dict[str, str]:
+    """How a split was made and how large its sides are."""
+    settings = dict(split["settings"])
+    how = str(settings.pop("kind", split["kind"]))
+    details = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return {
+        "name": split["name"],
+        "how": f"{how} ({details})" if details else how,
+        "train": f"{split['train_rows']:,}",
+        "test": f"{split['test_rows']:,}",
+        "users": f"{split['test_users']:,}",
+        "cold": f"{split['cold_items']:,}",
+        "withheld": f"{split['withheld_items']:,}",
+    }
+
+
+def genre_facts(genre: GenreResult) -> dict[str, Any]:
+    """The genre section: a sentence, the folds, and the confusion matrix with shares of rows."""
+    facts = genre.facts
+    first, third = ((genre.predictions["rank"] <= k).mean() for k in (1, 3))
+    names = [str(name) for name in genre.confusion.index]
+    sentence = (
+        f"Heard without any listening data, {first:.1%} of {facts['recordings']:,}"
+        f" recordings by artists the network has never heard are put in the right one of"
+        f" {facts['labels']} genres, and {third:.1%} have it among the first three."
+        f" Always guessing the most common genre is right for {facts['most_common_share']:.1%}."
+    )
+    if facts["label_not_in_training"]:
+        sentence += (
+            f" For {facts['label_not_in_training']} recordings no training artist plays their"
+            " genre; they count as wrong."
+        )
+    if facts["left_out"]:
+        sentence += f" {facts['left_out']} recordings without a genre are left out."
+    return {
+        "sentence": sentence,
+        "rows": [
+            {
+                "fold": int(row["fold"]),
+                "n": int(row["n"]),
+                "values": _genre_row(row),
+            }
+            for row in genre.table.to_dict("records")
+        ],
+        "mean": _genre_row(genre.mean),
+        "sd": _genre_row(genre.sd),
+        "names": names,
+        "confusion": confusion_rows(genre.confusion),
+    }
+
+
+def confusion_rows(confusion: pd.DataFrame) -> list[dict[str, Any]]:
+    """A confusion matrix as rows of cells, each with its share of the row in percent."""
+    counts = confusion.to_numpy()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    return [
+        {
+            "name": str(name),
+            "cells": [
+                {
+                    "count": int(counts[i, j]),
+                    "share": round(100 * float(shares[i, j])),
+                    "right": i == j,
+                }
+                for j in range(len(counts))
+            ],
+        }
+        for i, name in enumerate(confusion.index)
+    ]
+
+
+def _genre_row(values: Mapping[Any, float]) -> list[str]:
+    """Loss and the two precisions; the loss is missing where training knew no label of a fold."""
+    loss = values["loss"]
+    return [
+        "–" if math.isnan(loss) else f"{loss:.3f}",
+        f"{values['precision@1']:.1%}",
+        f"{values['precision@3']:.1%}",
+    ]
+
+
+def exact_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[str, Any]:
+    """Every known setting: what was given, the comparison's, the splits' and the models'."""
+    models = {
+        run["model"]: run["settings"]
+        for run in comparison.runs.to_dict("records")
+        if run["settings"]
+    }
+    splits = {split["name"]: dict(split["settings"]) for split in comparison.splits}
+    safe: dict[str, Any] = json_safe(
+        {
+            **given,
+            "comparison": dict(comparison.settings),
+            "baseline": comparison.baseline,
+            "controls": list(comparison.controls),
+            "splits": splits,
+            "models": models,
+        }
+    )
+    return safe
+
+
+def provenance(comparison: Comparison) -> list[tuple[str, str]]:
+    """What the figures depend on besides the settings: seed, data, versions."""
+    return [
+        ("Seed", str(comparison.settings["seed"])),
+        ("Data set digest", str(comparison.dataset["digest"])[:16]),
+        *comparison.versions.items(),
+    ]
+
+
+def costs(comparison: Comparison) -> list[dict[str, str]]:
+    """Time and memory of every run."""
+    users = {split["name"]: split["test_users"] for split in comparison.splits}
+    return [
+        {
+            "split": run["split"],
+            "model": run["model"],
+            "fit": _seconds(run["fit_seconds"]),
+            "onboard": _seconds(run.get("onboard_seconds")),
+            "recommend": f"{users[run['split']] / max(run['recommend_seconds'], 1e-9):,.0f}",
+            "memory": _mebibytes(run),
+        }
+        for run in comparison.runs.to_dict("records")
+    ]
+
+
+def _seconds(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    return "<0.1" if value < 0.05 else f"{value:,.1f}"
+
+
+def _mebibytes(run: Mapping[Any, Any]) -> str:
+    peaks = [value for key, value in run.items() if str(key).endswith("_peak_mb")]
+    known = [value for value in peaks if not pd.isna(value)]
+    return f"{max(known):,.0f}" if known else "–"

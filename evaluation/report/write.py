@@ -1,0 +1,109 @@
+"""One self-contained HTML file that a person reads, and the same as Markdown and as JSON."""
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
+from datasets.errors import InvalidArgumentError
+from datasets.files import write_text
+from evaluation.comparison.comparison import Comparison
+from evaluation.comparison.tables import json_safe
+from evaluation.conclusions.conclusions import cautions, findings, summarise
+from evaluation.genre.cross_validation import GenreResult
+from evaluation.report.content import charts_of, content
+from evaluation.report.facts import exact_configuration
+from evaluation.report.markdown import markdown
+from evaluation.report.render import render
+from evaluation.report.static_plots import write_picture
+
+_CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
+_MAP = (ITEM_ID, TITLE, ARTIST, GENRE, "x", "y", "cold")
+
+
+def write_report(
+    comparison: Comparison,
+    path: str | os.PathLike[str],
+    *,
+    genre: GenreResult | None = None,
+    curve: pd.DataFrame | None = None,
+    song_map: pd.DataFrame | None = None,
+    title: str = "How good are the recommendations?",
+    notes: Sequence[str] = (),
+    noun: str = "songs",
+    command: str = "",
+    configuration: dict[str, Any] | None = None,
+) -> tuple[Path, Path]:
+    """Write ``path`` (.html) and the same facts as .json beside it; returns both paths.
+
+    Beside them go the same as Markdown (.md) and the pictures it shows; :func:`report_files` lists
+    everything. The page needs no network, and its content policy forbids it any.
+
+    ``curve``: a learning curve, a row a figure: model, fraction, interactions, metric, k, mean,
+    low, high; its first metric is plotted. ``song_map``: a row an item with a place in the plane:
+    item_id, title, artist, genre, x, y, and whether it was held out (cold). ``notes`` are
+    statements a reader must see first, such as that listeners are simulated. ``noun`` is what
+    items are called. ``command`` repeats the evaluation. ``configuration`` is added to what the
+    comparison knows of its own settings and of the models'.
+
+    Raises :class:`~datasets.errors.InvalidArgumentError` unless the name ends in .html, or for a
+    ``curve`` or ``song_map`` that lacks a column.
+    """
+    target = _html(path)
+    for what, frame, columns in (("curve", curve, _CURVE), ("song_map", song_map, _MAP)):
+        missing = [] if frame is None else [name for name in columns if name not in frame]
+        if missing:
+            raise InvalidArgumentError(f"{what} lacks the column(s) {', '.join(missing)}")
+    created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    summary = summarise(comparison, noun)
+    more = [text for text in findings(comparison, noun, curve) if text not in summary]
+    facts = {
+        "format": 1,
+        "title": title,
+        "created": created.isoformat(),
+        "summary": summary,
+        "notes": list(notes),
+        "findings": more,
+        "cautions": cautions(comparison, noun),
+        **comparison.to_dict(),
+        "curve": None if curve is None else json_safe(curve.to_dict("records")),
+        "song_map": None if song_map is None else json_safe(song_map.to_dict("list")),
+        "genre": None if genre is None else genre.to_dict(),
+        "configuration": exact_configuration(comparison, configuration or {}),
+        "command": command,
+    }
+    shown = content(comparison, facts, noun=noun, genre=genre, curve=curve, song_map=song_map)
+    charts = charts_of(shown)
+    pictures = _pictures(target)
+    for chart in charts:
+        write_picture(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
+    write_text(target.with_suffix(".md"), markdown(shown, pictures.name))
+    as_json = target.with_suffix(".json")
+    write_text(as_json, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    figures = {chart.name: chart.figure for chart in charts}
+    write_text(target, render("report.html", shown, figures, ("report.css",)))
+    return target, as_json
+
+
+def report_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The files that make up the report of that name (.html): page, Markdown, JSON, pictures."""
+    target = _html(path)
+    texts = [target.with_suffix(suffix) for suffix in (".html", ".md", ".json")]
+    return [*texts, *sorted(_pictures(target).glob("*.png"))]
+
+
+def _html(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if target.suffix.lower() != ".html":
+        raise InvalidArgumentError(f"the report is written to a name that ends in .html: {target}")
+    return target
+
+
+def _pictures(target: Path) -> Path:
+    """The folder of the pictures in the Markdown."""
+    return target.with_name(f"{target.stem}-pictures")

@@ -1,0 +1,261 @@
+"""Dividing a data set into what is learned from and what is tested on.
+
+Splits are row positions into ``dataset.interactions``, so that any model of any library can be
+given exactly the same sides. Each is checked when it is made and again before it is used: a leak
+raises :class:`~datasets.errors.EvaluationError`. They are made by the functions of
+``splits_warm``, ``splits_time``, ``splits_cold`` and ``splits_users``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from datasets.columns import ARTIST, ITEM_ID, PATH, USER_ID, WEIGHT
+from datasets.errors import EvaluationError
+from datasets.music import MusicDataset
+from evaluation.splitting.interactions import NEVER, Mask, Pairs, Rows, first_plays, play_times
+
+Kind = Literal["warm", "cold", "semi-cold", "time", "cold users"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training rows and test rows of one data set.
+
+    "warm" tests interactions with items that have listeners in training, by users who have others
+    there. "cold" tests whole items: none of their rows, texts or recordings is in training.
+    "semi-cold" tests the items that keep ``keep`` listeners in training, and no others. "time"
+    tests what is played from a moment on; items first played then are cold. "cold users" tests
+    users who have nothing in training.
+    """
+
+    name: str
+    kind: Kind
+    train_rows: Rows
+    """Positions in ``dataset.interactions`` to learn from, ascending."""
+    test_rows: Rows
+    """Positions in ``dataset.interactions`` to predict, ascending."""
+    cold_items: tuple[str, ...] = ()
+    """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
+    withheld_items: tuple[str, ...] = ()
+    """Cold and time: items on neither side, as they share an artist or a recording with a cold one,
+    or are new too and not tested."""
+    by: Literal["artist", "item", "first seen"] = "item"
+    """Cold: whether whole artists, single items, or all that is new from a day on is held out."""
+    thin_items: tuple[str, ...] = ()
+    """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
+    keep: int = 0
+    """Semi-cold: (user, item) pairs that every thin item has in training."""
+    given_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    """Cold users: positions of the plays a model is shown after ``fit``, ascending."""
+    user_order: bool = False
+    """Warm: whether nothing a user has in training is later than what is tested of that user."""
+    group: str = ""
+    """Name that the folds of one experiment share; "" where the split stands alone."""
+    fold: int | None = None
+    """Number of the fold in its group, from 1."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How the split was made, for the report."""
+
+    def training(self, dataset: MusicDataset) -> MusicDataset:
+        """The training side: its interactions, without the items, texts and audio held out."""
+        kept = dataset.take_interactions(self.train_rows)
+        left_out = (*self.cold_items, *self.withheld_items)
+        return kept.drop_items(left_out) if left_out else kept
+
+    def onboarding(self, dataset: MusicDataset) -> MusicDataset:
+        """The items under test with their recordings and no interactions."""
+        return dataset.take_interactions(np.empty(0, np.int64)).take_items(self.cold_items)
+
+    def check(self, dataset: MusicDataset, pairs: Pairs | None = None) -> None:
+        """Raise :class:`~datasets.errors.EvaluationError` if anything is on both sides.
+
+        ``pairs``: those of ``dataset``, where they are at hand; else they are counted anew.
+        """
+        n_rows = len(dataset.interactions)
+        for side, rows in (("training", self.train_rows), ("test", self.test_rows)):
+            if len(rows) == 0:
+                raise self._error(f"has no {side} rows")
+            self._check_rows(side, rows, n_rows)
+        self._check_rows("given", self.given_rows, n_rows)
+        self._check_fields()
+        pairs = Pairs.of(dataset) if pairs is None else pairs
+        self._check_pairs(pairs)
+        match self.kind:
+            case "cold":
+                self._check_held_out(pairs)
+                self._check_texts_and_recordings(dataset)
+                if self.by == "first seen":
+                    self._check_first_seen(dataset, pairs)
+            case "time":
+                self._check_held_out(pairs)
+                self._check_moment(dataset)
+            case "semi-cold":
+                self._check_thin(pairs)
+            case "cold users":
+                self._check_users(pairs)
+            case "warm":
+                if self.user_order:
+                    self._check_user_order(dataset, pairs)
+
+    def _error(self, problem: str) -> EvaluationError:
+        return EvaluationError(f"split {self.name!r} {problem}")
+
+    def _check_rows(self, side: str, rows: Rows, n_rows: int) -> None:
+        if len(rows) and (rows.min() < 0 or rows.max() >= n_rows):
+            raise self._error(f"has {side} rows that the {n_rows} interactions do not have")
+        if np.bincount(rows).max(initial=0) > 1:
+            raise self._error(f"has a {side} row twice")
+
+    def _check_fields(self) -> None:
+        """What only another kind of split has would not be looked at, and so not be checked."""
+        stray = {
+            "holds out whole items": (self.cold_items or self.withheld_items, ("cold", "time")),
+            "has thin items": (self.thin_items or self.keep, ("semi-cold",)),
+            "has given rows": (len(self.given_rows), ("cold users",)),
+            "is in each user's order": (self.user_order, ("warm",)),
+        }
+        for problem, (there, kinds) in stray.items():
+            if there and self.kind not in kinds:
+                raise self._error(f"is {self.kind} and yet {problem}")
+        if self.fold is not None and not self.group:
+            raise self._error(f"is fold {self.fold} of no group")
+
+    def _check_pairs(self, pairs: Pairs) -> None:
+        sides = {"the test": self.test_rows, "the given plays": self.given_rows}
+        marked = {side: pairs.with_row(rows) for side, rows in sides.items()}
+        marked["training"] = pairs.with_row(self.train_rows)
+        for one, other in (
+            ("training", "the test"),
+            ("training", "the given plays"),
+            ("the given plays", "the test"),
+        ):
+            both = marked[one] & marked[other]
+            if both.any():
+                pair = int(both.argmax())
+                raise self._error(
+                    f"leaks: user {pairs.user_ids[pairs.user[pair]]!r} has item"
+                    f" {pairs.item_ids[pairs.item[pair]]!r} in {one} and in {other}"
+                    f" ({int(both.sum())} pairs in all)"
+                )
+
+    def _check_held_out(self, pairs: Pairs) -> None:
+        """Cold items are on the test side alone, and what is tested is cold or was played."""
+        trained = pairs.listeners(pairs.with_row(self.train_rows)) > 0
+        leaked = trained & pairs.items_among([*self.cold_items, *self.withheld_items])
+        if leaked.any():
+            item = pairs.item_ids[int(leaked.argmax())]
+            raise self._error(f"leaks: the held-out item {item!r} has interactions in training")
+        wrong = pairs.listeners(pairs.with_row(self.test_rows)) > 0
+        wrong &= ~pairs.items_among(self.cold_items)
+        if self.kind == "time":
+            wrong &= ~trained
+        if wrong.any():
+            item = pairs.item_ids[int(wrong.argmax())]
+            raise self._error(f"tests the item {item!r} that is not among its cold items")
+
+    def _check_texts_and_recordings(self, dataset: MusicDataset) -> None:
+        held_out = {*self.cold_items, *self.withheld_items}
+        cold = dataset.items[ITEM_ID].isin(self.cold_items)
+        kept = ~dataset.items[ITEM_ID].isin(held_out)
+        if self.by == "artist":
+            artists = artist_groups(dataset)
+            shared = set(artists[cold]) & set(artists[kept])
+            if shared:
+                raise self._error(f"leaks: the artist {min(shared)!r} is on both sides")
+        audio_cold = dataset.audio[ITEM_ID].isin(self.cold_items)
+        audio_kept = ~dataset.audio[ITEM_ID].isin(held_out)
+        shared = set(dataset.audio[PATH][audio_cold]) & set(dataset.audio[PATH][audio_kept])
+        if shared:
+            raise self._error(f"leaks: the recording {min(shared)!r} is on both sides")
+
+    def _check_first_seen(self, dataset: MusicDataset, pairs: Pairs) -> None:
+        weight = dataset.interactions[WEIGHT].to_numpy()
+        first = first_plays(pairs, play_times(dataset), weight)[1]
+        cold = pairs.items_among(self.cold_items)
+        newer = ~cold & ~pairs.items_among(self.withheld_items) & (first != NEVER)
+        newer &= first >= first[cold].min(initial=NEVER)
+        if newer.any():
+            item = pairs.item_ids[int(newer.argmax())]
+            raise self._error(f"leaks: the item {item!r} in training is as new as a cold one")
+
+    def _check_moment(self, dataset: MusicDataset) -> None:
+        times = play_times(dataset)
+        late = times[self.train_rows] > times[self.test_rows].min()
+        if late.any():
+            self._refuse_late(dataset, self.train_rows[late])
+
+    def _check_user_order(self, dataset: MusicDataset, pairs: Pairs) -> None:
+        times = play_times(dataset)
+        user = pairs.user[pairs.of_row]
+        tested_from = np.full(pairs.n_users, NEVER, np.int64)
+        np.minimum.at(tested_from, user[self.test_rows], times[self.test_rows])
+        late = times[self.train_rows] > tested_from[user[self.train_rows]]
+        if late.any():
+            self._refuse_late(dataset, self.train_rows[late])
+
+    def _refuse_late(self, dataset: MusicDataset, rows: Rows) -> None:
+        row = dataset.interactions.iloc[int(rows[0])]
+        raise self._error(
+            f"leaks: user {row[USER_ID]!r} has item {row[ITEM_ID]!r} in training later than what"
+            f" is tested ({len(rows)} training rows in all)"
+        )
+
+    def _check_thin(self, pairs: Pairs) -> None:
+        thin = pairs.items_among(self.thin_items)
+        if self.keep < 1 or not thin.any():
+            raise self._error("is semi-cold and yet has no thin items that keep a listener")
+        kept = pairs.listeners(pairs.with_row(self.train_rows))
+        wrong = thin & (kept != self.keep)
+        if wrong.any():
+            place = int(wrong.argmax())
+            raise self._error(
+                f"leaks: the thin item {pairs.item_ids[place]!r} has {kept[place]} listeners in"
+                f" training, not {self.keep}"
+            )
+        tested = pairs.listeners(pairs.with_row(self.test_rows)) > 0
+        if (tested & ~thin).any():
+            item = pairs.item_ids[int((tested & ~thin).argmax())]
+            raise self._error(f"tests the item {item!r} that is not among its thin items")
+
+    def _check_users(self, pairs: Pairs) -> None:
+        trained = pairs.items_of(pairs.with_row(self.train_rows)) > 0
+        tested = pairs.with_row(self.test_rows) | pairs.with_row(self.given_rows)
+        leaked = trained & (pairs.items_of(tested) > 0)
+        if leaked.any():
+            user = pairs.user_ids[int(leaked.argmax())]
+            raise self._error(f"leaks: the cold user {user!r} has interactions in training")
+
+
+def check_folds(
+    folds: Sequence[Split], dataset: MusicDataset, pairs: Pairs | None = None
+) -> list[Split]:
+    """The folds, each checked, and all together: no (user, item) pair is tested twice.
+
+    Raises :class:`~datasets.errors.EvaluationError`.
+    """
+    pairs = Pairs.of(dataset) if pairs is None else pairs
+    tested: Mask = np.zeros(len(pairs), dtype=bool)
+    for fold in folds:
+        fold.check(dataset, pairs)
+        now = pairs.with_row(fold.test_rows)
+        if (now & tested).any():
+            pair = int((now & tested).argmax())
+            raise EvaluationError(
+                f"split {fold.name!r} tests item {pairs.item_ids[pairs.item[pair]]!r} of user"
+                f" {pairs.user_ids[pairs.user[pair]]!r} as another fold did"
+            )
+        tested |= now
+    return list(folds)
+
+
+def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
+    """Artist of each item, case and outer spaces aside; the item's id where it is unknown.
+
+    The ids are marked, so that an item called like an artist is not taken for that artist's.
+    """
+    artist = dataset.items[ARTIST].str.strip().str.casefold()
+    return artist.where(artist != "", "item:" + dataset.items[ITEM_ID])

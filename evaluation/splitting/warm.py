@@ -1,0 +1,143 @@
+"""Splits of what known users play among known items."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import EvaluationError
+from datasets.music import MusicDataset
+from evaluation.arguments import check_fraction, check_whole, generator
+from evaluation.splitting.interactions import Mask, Pairs, Rows, places
+from evaluation.splitting.split import Split, check_folds
+
+
+def warm_split(
+    dataset: MusicDataset, fraction: float = 0.2, seed: int = 0, *, name: str = "warm"
+) -> Split:
+    """Hold out a fraction of every user's items.
+
+    Of a user's n items, round(n · fraction) go to the test, at least one and never all; a user
+    with one item keeps it in training. All rows of a (user, item) pair go to the same side. An
+    item never loses its last training interaction, as it would then be cold: one of its pairs
+    stays in training. Pairs whose weights add up to 0 are no listening and stay in training.
+
+    Raises :class:`~datasets.errors.EvaluationError` where no pair can be held out.
+    """
+    check_fraction(fraction)
+    pairs = Pairs.of(dataset)
+    luck = generator(seed).random(len(pairs))
+    test = _with_listeners(pairs, _share_of_users(pairs, fraction, luck), luck)
+    if not test.any():
+        raise EvaluationError(
+            "no interaction can be held out: no user has two items of which one has other listeners"
+        )
+    train_rows, test_rows = _sides(pairs, test)
+    settings = {"kind": "interactions of each user", "fraction": fraction, "seed": seed}
+    split = Split(name, "warm", train_rows, test_rows, settings=settings)
+    split.check(dataset, pairs)
+    return split
+
+
+def warm_folds(
+    dataset: MusicDataset, folds: int = 5, seed: int = 0, *, name: str = "warm"
+) -> list[Split]:
+    """Splits that between them test (user, item) pairs once each: k-fold over interactions.
+
+    A user's pairs are dealt out evenly. A pair stays in training where its user or its item would
+    otherwise have nothing left there, and so does one whose weights add up to 0.
+
+    Raises InvalidArgumentError for fewer than two folds and
+    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    """
+    check_whole("folds", folds, 2)
+    pairs = Pairs.of(dataset)
+    random = generator(seed)
+    place = places(pairs.user, pairs.n_users, random.random(len(pairs)))
+    # Each user starts with another fold, or the first would get all the single pairs.
+    fold = (place + random.integers(0, folds, pairs.n_users)[pairs.user]) % folds
+    splits = []
+    for number in range(folds):
+        test = pairs.played & (fold == number)
+        test &= pairs.items_of(pairs.played & ~test)[pairs.user] > 0
+        test &= pairs.listeners(pairs.played & ~test)[pairs.item] > 0
+        splits.append(_fold(pairs, test, name, number, folds, seed, "folds of interactions", {}))
+    return check_folds(splits, dataset, pairs)
+
+
+def user_folds(
+    dataset: MusicDataset,
+    folds: int = 5,
+    seed: int = 0,
+    *,
+    fraction: float = 0.2,
+    name: str = "users",
+) -> list[Split]:
+    """Splits that between them test every user once: k-fold over users.
+
+    Users are dealt out evenly. A fold tests ``fraction`` of the items of its users, held out as
+    :func:`warm_split` does; the rest of their items and all of the other users' are trained on.
+
+    Raises InvalidArgumentError for fewer than two folds or a fraction that is none, and
+    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    """
+    check_whole("folds", folds, 2)
+    check_fraction(fraction)
+    pairs = Pairs.of(dataset)
+    random = generator(seed)
+    luck = random.random(len(pairs))
+    fold = random.permutation(pairs.n_users) % folds
+    share = _share_of_users(pairs, fraction, luck)
+    splits = []
+    for number in range(folds):
+        test = _with_listeners(pairs, share & (fold[pairs.user] == number), luck)
+        how = {"fraction": fraction}
+        splits.append(_fold(pairs, test, name, number, folds, seed, "folds of users", how))
+    return check_folds(splits, dataset, pairs)
+
+
+def _share_of_users(pairs: Pairs, fraction: float, luck: NDArray[np.float64]) -> Mask:
+    """[n_pairs]: a share of every user's played pairs, never all of them."""
+    played = pairs.played
+    n_played = pairs.items_of(played)
+    n_test = np.clip(np.floor(n_played * fraction + 0.5), 1, np.maximum(n_played - 1, 0))
+    share: Mask = played & (places(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user])
+    return share
+
+
+def _with_listeners(pairs: Pairs, test: Mask, luck: NDArray[np.float64]) -> Mask:
+    """``test`` less one pair, the first by ``luck``, of each item it would leave without any."""
+    kept = pairs.listeners(pairs.played & ~test)
+    lonely = np.flatnonzero(test & (kept[pairs.item] == 0))
+    lonely = lonely[np.argsort(luck[lonely], kind="stable")]
+    held_out = test.copy()
+    held_out[lonely[np.unique(pairs.item[lonely], return_index=True)[1]]] = False
+    return held_out
+
+
+def _sides(pairs: Pairs, test: Mask) -> tuple[Rows, Rows]:
+    is_test = test[pairs.of_row]
+    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+
+def _fold(
+    pairs: Pairs,
+    test: Mask,
+    name: str,
+    number: int,
+    folds: int,
+    seed: int,
+    kind: str,
+    how: dict[str, float],
+) -> Split:
+    if not test.any():
+        raise EvaluationError(f"fold {number + 1} of {folds} has no interaction to test")
+    train_rows, test_rows = _sides(pairs, test)
+    settings = {"kind": kind, "fold": number + 1, "of": folds, "seed": seed, **how}
+    return Split(
+        f"{name} {number + 1}",
+        "warm",
+        train_rows,
+        test_rows,
+        group=name,
+        fold=number + 1,
+        settings=settings,
+    )

@@ -1,0 +1,195 @@
+"""The audio side of a fit: recordings to one embedding and one score vector an item."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from datasets.columns import ITEM_ID, PATH
+from datasets.files import cache_folder, file_digest
+from datasets.music import MusicDataset
+from embedding.network.config import EncoderConfig, HyperImageConfig, SnippetConfig
+from recsys.database.song import Recording
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
+    from embedding.hyperimage.extraction import Extraction
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard of a data set's recordings.
+
+    embeddings: float32, index item_id, one column a dimension; items with a usable recording.
+    scores: the same index, one column a tag and value: the network's probabilities.
+    failures: one line for each recording that could not be used.
+    used: positions of the others in the data set's ``audio``.
+    """
+
+    embeddings: pd.DataFrame
+    scores: pd.DataFrame
+    failures: tuple[str, ...]
+    used: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls) -> "Heard":
+        """What is heard where there are no recordings."""
+        return cls(pd.DataFrame(), pd.DataFrame(), (), np.empty(0, np.int64))
+
+
+def fine_tune(
+    encoder: "SongEncoder",
+    dataset: MusicDataset,
+    *,
+    epochs: int,
+    learning_rate: float | None,
+    keep: float,
+    workers: int,
+    progress: bool,
+) -> "SongEncoder":
+    """Go on learning from a data set's labelled recordings, see ``SongEncoder.fine_tune``."""
+    images, labels, artists = _material(dataset, encoder.config, workers, progress)
+    return encoder.fine_tune(
+        images,
+        labels,
+        groups=artists,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        keep=keep,
+        checkpoint=cache_folder() / "training",
+        progress=progress,
+    )
+
+
+def train_encoder(
+    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+) -> "SongEncoder":
+    """A network trained on the data set's labelled recordings.
+
+    Hyper-images and the state of the training are kept in the cache folder, so that what was
+    interrupted goes on where it was. Raises InvalidArgumentError where fewer than two values of
+    the tag are known.
+    """
+    from embedding import SongEncoder
+
+    images, labels, artists = _material(dataset, config, workers, progress)
+    return SongEncoder(config).fit(
+        images,
+        labels,
+        groups=artists,
+        checkpoint=cache_folder() / "training",
+        progress=progress,
+    )
+
+
+def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progress: bool) -> Heard:
+    """Embeddings and scores of the items: means over the snippets of a recording, then over the
+    recordings of an item."""
+    from embedding.encoder import mean_by_recording
+
+    extraction = _extract(dataset, encoder.config, workers=workers, progress=progress)
+    n = len(dataset.audio)
+
+    def by_item(values: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> pd.DataFrame:
+        frame = pd.DataFrame(mean_by_recording(values, extraction.recording, n))
+        return frame.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean().dropna()
+
+    embeddings, predicted = outputs(encoder, extraction.images)
+    parts = {tag: by_item(values) for tag, (_, values) in predicted.items()}
+    for tag, (names, _) in predicted.items():
+        parts[tag].columns = pd.Index(names)
+    return Heard(
+        by_item(embeddings),
+        pd.concat(parts, axis=1),
+        tuple(failure.message for failure in extraction.failures),
+        np.unique(extraction.recording),
+    )
+
+
+def outputs(
+    encoder: "SongEncoder", images: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], dict[str, tuple[list[str], NDArray[np.float32]]]]:
+    """Embeddings [n, e] and, for each tag that a network tells, its values and their probabilities
+    [n, values]; the network sees the images once."""
+    embeddings, scores = encoder.embed_and_predict(images)
+    names = {tag: [str(name) for name in values] for tag, values in encoder.heads_.items()}
+    return embeddings, {tag: (names[tag], own) for tag, own in scores.items()}
+
+
+def recordings_of(
+    dataset: MusicDataset, used: NDArray[np.int64], config: EncoderConfig
+) -> dict[str, tuple[Recording, ...]]:
+    """For each item its recordings, as the song database keeps them.
+
+    used: positions in the data set's ``audio``. A recording that is gone since it was heard is
+    left out.
+    """
+    paths = dataset.recording_paths()
+    found: dict[str, tuple[Recording, ...]] = {}
+    for position in used:
+        item = str(dataset.audio[ITEM_ID].iat[position])
+        recording = recording_of(
+            paths[position], config, name=str(dataset.audio[PATH].iat[position])
+        )
+        found[item] = (*found.get(item, ()), *recording)
+    return found
+
+
+def recording_of(
+    path: Path, config: EncoderConfig, *, name: str | None = None
+) -> tuple[Recording, ...]:
+    """A recording as the song database keeps it, under its path or another name; none if gone."""
+    try:
+        digest = file_digest(path)
+    except OSError:
+        return ()
+    return (recording_with(digest, str(path.absolute()) if name is None else name, config),)
+
+
+def recording_with(digest: str, name: str, config: EncoderConfig) -> Recording:
+    """A recording whose content has this digest, as the song database keeps it."""
+    return Recording(
+        path=os.fsencode(name).decode(errors="backslashreplace"),
+        digest=digest,
+        snippet=config.snippet.digest(),
+        hyperimage=config.hyperimage.digest(),
+        image_key=image_key(digest, config.snippet, config.hyperimage),
+    )
+
+
+def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
+    """Where an :class:`embedding.hyperimage.store.ImageStore` keeps the hyper-images of a recording with this
+    digest: ``folder of the kind/digest``, which the store's index leads to its rows."""
+    from embedding.hyperimage.extraction import image_kind
+    from embedding.hyperimage.store import folder_of
+
+    return f"{folder_of(image_kind(snippet, hyperimage))}/{digest}"
+
+
+def _material(
+    dataset: MusicDataset, config: EncoderConfig, workers: int, progress: bool
+) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.object_]], NDArray[np.object_]]":
+    """Images, the values of each tag, and the artists of the images."""
+    extraction = _extract(dataset, config, workers=workers, progress=progress)
+    of_recording = extraction.recording
+    labels = {tag: dataset.recording_labels(tag).to_numpy()[of_recording] for tag in config.tags}
+    return extraction.images, labels, dataset.recording_artists().to_numpy()[of_recording]
+
+
+def _extract(
+    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+) -> "Extraction":
+    from embedding.hyperimage.extraction import extract
+
+    return extract(
+        dataset.recording_paths(),
+        config.snippet,
+        config.hyperimage,
+        workers=workers,
+        cache=cache_folder() / "hyperimages",
+        progress=progress,
+    )

@@ -1,0 +1,95 @@
+"""The demonstration: everything the library does, once, on a catalogue made on the spot."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from datasets.columns import ITEM_ID, RANK, USER_ID
+from datasets.demo.demo_recordings import read_tags
+from datasets.demo.make import make_demo, write_new_song
+from datasets.music import MusicDataset
+from recsys.commands.printing import print_frame, print_info
+from recsys.config import RecommenderConfig
+from recsys.experiments.evaluate import evaluate_dataset
+from recsys.experiments.models import OURS
+from recsys.recommender import Recommender
+
+NEW_SONG = "new-song"
+
+SIMULATED = (
+    "The listeners of this data set are simulated and its songs are composed by rule: the figures "
+    "show that the models find what the simulation put in, not how well they do with real people."
+)
+
+
+def demonstrate(out: Path, config: RecommenderConfig) -> None:
+    """Make the demo catalogue, learn, recommend, onboard a new song, evaluate; say what happens.
+
+    Writes ``catalogue/``, ``model/`` and ``report/`` under ``out``. Interrupted and called again,
+    it goes on where it was.
+    """
+    with _chapter("1. A catalogue of songs composed by rule, and listeners who are SIMULATED"):
+        dataset = make_demo(out / "catalogue", seed=config.seed, workers=config.n_threads)
+        typer.echo(repr(dataset))
+    with _chapter("2. Learning: audio, hyper-images, network, ALS, factorization machine, fusion"):
+        recommender = Recommender(config).fit(dataset, progress=True)
+        recommender.save(out / "model")
+        print_info(recommender.info, as_json=False)
+    with _chapter("3. Recommendations"):
+        user = _typical_listener(dataset)
+        typer.echo(f"for {user}; cold songs are those that nobody has played")
+        print_frame(recommender.recommend(user, k=5))
+    with _chapter("4. Onboarding a song that nobody has played"):
+        _onboard(recommender, dataset, out / "catalogue")
+    with _chapter("5. Evaluation on held-out plays and held-out songs"):
+        evaluation = evaluate_dataset(
+            dataset,
+            out / "report",
+            config,
+            models=list(OURS),
+            notes=[SIMULATED],
+            noun="songs",
+            command=f"coldtune demo --out {out} --seed {config.seed}",
+            progress=True,
+        )
+        for sentence in evaluation.summary:
+            typer.echo(sentence)
+        typer.echo(SIMULATED)
+    typer.echo(f"\nOpen {evaluation.path} in a browser. The model is in {out / 'model'}:")
+    typer.echo(f"  coldtune recommend {out / 'model'} {user}")
+    typer.echo(f"  coldtune similar {out / 'model'} {NEW_SONG} --by sound")
+
+
+def _onboard(recommender: Recommender, dataset: MusicDataset, catalogue: Path) -> None:
+    path = write_new_song(catalogue, new_artist=True)
+    tags = read_tags(path)
+    added = recommender.onboard(
+        path, item_id=NEW_SONG, title=tags.title, artist=tags.artist, album=tags.album
+    )
+    typer.echo(
+        f"{tags.title} by {tags.artist}, a new artist; composed as {tags.genre}, "
+        f"sounds to the network like {added.predicted} ({added.probability:.0%})"
+    )
+    typer.echo("nearest by sound:")
+    print_frame(recommender.similar(NEW_SONG, k=5, by="sound"))
+    users = dataset.interactions[USER_ID].unique()
+    lists = recommender.recommend_many(users, k=10)
+    found = lists[lists[ITEM_ID] == NEW_SONG].sort_values(RANK)
+    typer.echo(f"it is at once among the ten recommended to {len(found)} of {len(users)} listeners")
+
+
+def _typical_listener(dataset: MusicDataset) -> str:
+    """The user with the median number of songs."""
+    songs = dataset.interactions.groupby(USER_ID)[ITEM_ID].nunique().sort_values(kind="stable")
+    return str(songs.index[len(songs) // 2])
+
+
+@contextmanager
+def _chapter(title: str) -> Iterator[None]:
+    started = time.perf_counter()
+    typer.secho(f"\n{title}", bold=True)
+    yield
+    typer.secho(f"({time.perf_counter() - started:.1f} s)", dim=True)

@@ -1,0 +1,83 @@
+"""The command that adds new recordings to a model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets.errors import InvalidArgumentError
+from recsys.commands.options import JsonFlag
+
+
+def onboard(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    recording: Annotated[Path, typer.Argument(help="A recording, or a folder of recordings.")],
+    item_id: Annotated[str | None, typer.Option(help="A recording: id of the new item.")] = None,
+    title: str = "",
+    artist: str = "",
+    album: str = "",
+    genre: str = "",
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder: CSV or Parquet with the column path (or file name), and any of "
+            "item_id, title, artist, album, genre and tags."
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="A folder: processes that decode; as configured by default.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Add recordings that nobody has played; they are recommendable at once.
+
+    A folder is gone through with all folders in it. What is in the model already is skipped, so the
+    same command goes on where it was interrupted.
+    """
+    texts = {"title": title, "artist": artist, "album": album, "genre": genre}
+    if item_id is None and recording.is_dir():
+        if given := [name for name, text in texts.items() if text]:
+            raise InvalidArgumentError(f"--{given[0]} is for one recording; use --metadata")
+        _onboard_folder(model, recording, metadata, threads, as_json)
+        return
+    if item_id is None:
+        raise typer.BadParameter("Missing option '--item-id', which a single recording needs.")
+    for name, value in (("metadata", metadata), ("threads", threads)):
+        if value is not None:
+            raise InvalidArgumentError(f"--{name} is for a folder of recordings")
+    from recsys import Recommender
+
+    added = Recommender.load(model).onboard(
+        recording, item_id=item_id, title=title, artist=artist, album=album, genre=genre
+    )
+    if as_json:
+        typer.echo(json.dumps(added._asdict()))
+    else:
+        typer.echo(
+            f"{added.item_id} is in the catalogue; "
+            f"it sounds like {added.predicted} ({added.probability:.0%})"
+        )
+
+
+def _onboard_folder(
+    model: Path, folder: Path, metadata: Path | None, threads: int | None, as_json: bool
+) -> None:
+    from embedding.audio.source import printable
+    from recsys import Recommender
+    from recsys.commands.printing import records
+
+    report = Recommender.load(model).onboard_folder(
+        folder, metadata, progress=not as_json, threads=threads
+    )
+    failed = report[report["status"] == "failed"]
+    if as_json:
+        typer.echo(json.dumps(records(report), indent=1))
+    else:
+        for path, reason in zip(failed["path"], failed["reason"], strict=True):
+            typer.echo(f"{printable(path)}: {reason}", err=True)
+        counts = report["status"].value_counts()
+        said = [f"{counts.get(name, 0):,} {name}" for name in ("added", "unchanged", "failed")]
+        typer.echo(f"{folder}: {', '.join(said)}")
+    if len(failed) == len(report):
+        raise typer.Exit(1)

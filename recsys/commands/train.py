@@ -1,0 +1,110 @@
+"""Commands about the network."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets.errors import InvalidArgumentError
+from recsys.commands.options import JsonFlag
+
+
+def fine_tune(
+    encoder: Annotated[Path, typer.Argument(help="A saved encoder, or a model that has one.")],
+    folder: Annotated[Path, typer.Argument(help="Data set with further recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the new encoder to.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the recordings.")] = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Step size; a tenth of the first training's.")
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(min=0.0, help="Weight of staying with what is known.")
+    ] = 1.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on learning from further recordings; known classes stay, new ones are added."""
+    from datasets.folder import load_folder
+    from embedding.cores import available_cores
+    from recsys import audio as audio_side
+    from recsys.model import storage
+
+    network = storage.load_encoder(encoder)
+    before = {tag: names.tolist() for tag, names in network.heads_.items()}
+    audio_side.fine_tune(
+        network,
+        load_folder(folder),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        keep=keep,
+        workers=available_cores(),
+        progress=True,
+    )
+    network.save(out)
+    added = {
+        tag: [name for name in names.tolist() if name not in before[tag]]
+        for tag, names in network.heads_.items()
+    }
+    last = network.history_[-1]
+    if as_json:
+        typer.echo(json.dumps({"classes_added": added, "last_epoch": last}, indent=1))
+        return
+    for tag, names in added.items():
+        typer.echo(f"{tag}: {len(before[tag])} classes kept, added: {', '.join(names) or 'none'}")
+    typer.echo(f"loss {last['loss']:.3f} after {len(network.history_)} epochs in all")
+    typer.echo(f"encoder written to {out}")
+
+
+def architecture(
+    notation: Annotated[
+        str, typer.Argument(help="As in IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O, patent or modern.")
+    ] = "patent",
+    image: Annotated[
+        str, typer.Option(help="Channels, height and width of the hyper-image.")
+    ] = "1x128x128",
+    classes: Annotated[int, typer.Option(min=1, help="Outputs.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sizes, parameters and multiply-adds of every layer of a network."""
+    import pandas as pd
+
+    from embedding.network.config import MODERN_ARCHITECTURE, PATENT_ARCHITECTURE
+    from embedding.network.notation import parse
+    from recsys.commands.printing import print_frame
+
+    try:
+        channels, height, width = (int(part) for part in image.split("x"))
+    except ValueError:
+        channels = height = width = 0
+    if min(channels, height, width) < 1:
+        raise InvalidArgumentError(f"--image must be three numbers, as in 1x128x128, not {image!r}")
+    named = {"patent": PATENT_ARCHITECTURE, "modern": MODERN_ARCHITECTURE}
+    network = parse(named.get(notation, notation))
+    report = network.report(channels, height, width, classes)
+    total = {
+        "parameters": sum(row.parameters for row in report),
+        "multiply_adds": sum(row.multiply_adds for row in report),
+    }
+    if as_json:
+        document = {
+            "architecture": str(network),
+            "embedding": network.dimension,
+            "layers": [asdict(row) for row in report],
+            **total,
+        }
+        typer.echo(json.dumps(document, indent=1))
+        return
+    rows: list[tuple[str, tuple[int, ...], int, int]] = [("input", (channels, height, width), 0, 0)]
+    rows += [(row.layer, row.shape, row.parameters, row.multiply_adds) for row in report]
+    rows.append(("all", (), total["parameters"], total["multiply_adds"]))
+    typer.echo(str(network))
+    print_frame(
+        pd.DataFrame(
+            [
+                (layer, " x ".join(map(str, shape)), f"{parameters:>11,}", f"{operations:>15,}")
+                for layer, shape, parameters, operations in rows
+            ],
+            columns=["layer", "size", "parameters", "multiply-adds"],
+        )
+    )

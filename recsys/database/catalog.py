@@ -1,0 +1,269 @@
+"""The song database of a model (US 2018/0276540 A1, paragraphs 43 and 65), in memory or SQLite.
+
+Songs onboarded after the fit live here first: a song is recommended only after the transaction
+that stores it was committed, so what was acknowledged is still there after a crash.
+"""
+
+import secrets
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from datasets.errors import ArtifactError
+from recsys.database import schema as schema
+from recsys.database.changes import (
+    Changes,
+    Play,
+    make_tables,
+    read_changes,
+    take_back,
+    write_plays,
+    write_removal,
+)
+from recsys.database.song import Song
+from recsys.database.songs import Writer, check_songs, read_songs, transaction
+from recsys.database.sqlite import connect_sqlite, sqlite_engine
+
+
+class Catalog:
+    """The songs of one model, in memory or in an SQLite file."""
+
+    def __init__(self, engine: Engine, path: Path | None = None) -> None:
+        self._engine = engine
+        self._path = path
+        self._check: Callable[[], None] | None = None
+        self._turn = threading.RLock()  # all threads share the connection of one in memory
+        self._name = str(path or "the song database in memory")
+
+    @classmethod
+    def in_memory(cls) -> "Catalog":
+        """An empty catalog that lives as long as this object."""
+        catalog = cls(
+            sqlite_engine(lambda: sqlite3.connect(":memory:", check_same_thread=False), StaticPool)
+        )
+        with catalog.transaction() as connection:
+            schema.metadata.create_all(connection)
+            connection.execute(
+                schema.revision.insert().values(
+                    only=True, format=schema.FORMAT, number=0, fit=secrets.token_hex(16)
+                )
+            )
+        return catalog
+
+    @classmethod
+    def open(cls, path: Path) -> "Catalog":
+        """A catalog that :meth:`copy_to` wrote. Raises ArtifactError when there is none.
+
+        Opening and reading change nothing in the file, except that what a killed writer left half
+        done is undone.
+        """
+        if not path.is_file():
+            raise ArtifactError(f"{path}: the song database is missing")
+        catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
+        with catalog._transaction() as connection:
+            # Opened now, it can still be read after another process has saved over the model.
+            if "revision" in _tables(connection) and "genres" not in _tables(connection):
+                raise ArtifactError(
+                    f"{path}: the song database is of an older version of coldtune; train again"
+                )
+        return catalog
+
+    def fill(self, songs: Iterable[Song]) -> None:
+        """Add the songs of the fit."""
+        with self.transaction() as connection:
+            Writer(connection).insert(songs)
+
+    def put(self, songs: Iterable[Song]) -> None:
+        """Add or replace onboarded songs: all of them, on the disk, or none."""
+        with self._transaction() as connection:
+            self._count(connection)
+            songs = list(songs)
+            take_back(connection, [song.item_id for song in songs])
+            last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
+            Writer(connection).replace(
+                replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
+            )
+
+    def add_plays(self, plays: Iterable[Play]) -> None:
+        """Add plays of songs: all of them, on the disk, or none."""
+        with self._transaction() as connection:
+            self._count(connection)
+            make_tables(connection)
+            write_plays(connection, plays)
+
+    def remove(self, item_id: str) -> None:
+        """Take a song out with its plays, and note that it is gone."""
+        with self._transaction() as connection:
+            self._count(connection)
+            make_tables(connection)
+            write_removal(connection, item_id)
+            Writer(connection).remove([item_id])
+
+    def changes(self) -> Changes:
+        """Everything since the fit, as of one moment.
+
+        Raises ArtifactError for a row that is not as it was written.
+        """
+        with self._transaction() as connection:
+            songs = list(read_songs(connection, onboarded=True))
+            plays, removed = read_changes(connection)
+            fit, number = connection.execute(
+                select(schema.revision.c.fit, schema.revision.c.number)
+            ).one()
+            return Changes(songs, plays, removed, (str(fit), int(number)))
+
+    def songs(self) -> Iterator[Song]:
+        """All songs, by item id."""
+        with self.transaction() as connection:
+            yield from read_songs(connection)
+
+    def onboarded(self) -> list[Song]:
+        """Songs that came after the fit, in order of arrival."""
+        with self._transaction() as connection:
+            return list(read_songs(connection, onboarded=True))
+
+    def revision(self) -> tuple[str, int]:
+        """Which fit the songs are of, and how many times songs were put since."""
+        with self._transaction() as connection:
+            fit, number = connection.execute(
+                select(schema.revision.c.fit, schema.revision.c.number)
+            ).one()
+            return str(fit), int(number)
+
+    def verify(self) -> None:
+        """Check the structure, every page and every row. Raises ArtifactError where one is damaged.
+
+        What is not noticed is in places that hold no data.
+        """
+        with self._transaction() as connection:
+            problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
+            if problem != "ok":
+                raise self._damaged(problem)
+            self._check_structure(connection)
+            check_songs(connection)
+            read_changes(connection)
+
+    def check_structure(self) -> None:
+        """Check the tables and the size, however many songs. Raises ArtifactError."""
+        with self._transaction() as connection:
+            self._check_structure(connection)
+
+    def check_later(self, check: Callable[[], None]) -> None:
+        """Call ``check``, once, before songs of the fit are read, copied or asked for.
+
+        Until it has returned, only what carries its own checksum is read: the songs onboarded.
+        """
+        self._check = check
+
+    def size(self) -> int:
+        """Bytes of the file, 0 in memory. Raises ArtifactError where the file is gone."""
+        try:
+            return 0 if self._path is None else self._path.stat().st_size
+        except OSError as error:  # another process has just saved a new model
+            raise ArtifactError(f"{self._path}: cannot be read: {error.strerror}") from None
+
+    def _check_structure(self, connection: Connection) -> None:
+        if not _is_expected(_schema(connection)):
+            raise self._damaged("its tables are not those of a song database")
+        if self._path is not None:
+            pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            wanted, found = _value(connection, pages), self.size()
+            if found != wanted:
+                raise self._damaged(f"has {found:,} bytes instead of {wanted:,}")
+
+    def _damaged(self, problem: str) -> ArtifactError:
+        return ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
+
+    def _check_all(self) -> None:
+        with self._turn:
+            if self._check is not None:
+                self._check()
+                self._check = None
+
+    def copy_to(self, path: Path) -> None:
+        """Write a compact copy to a new file. Raises ArtifactError where it cannot be written."""
+        self._check_all()
+        try:
+            with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
+                source: Any = connection.connection.driver_connection
+                copy.execute("PRAGMA synchronous = OFF")  # whoever saves syncs the file once
+                source.backup(copy)
+                copy.execute("VACUUM")
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise ArtifactError(f"{path}: the song database cannot be written: {error}") from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Catalog"]:
+        """A copy as of now, for what takes long: a long reader would keep writers waiting."""
+        with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
+            path = Path(folder) / "catalog.sqlite"
+            self.copy_to(path)
+            copy = Catalog.open(path)
+            try:
+                yield copy
+            finally:
+                copy.close()
+
+    @staticmethod
+    def _count(connection: Connection) -> None:
+        # Before all else in a transaction, since it locks the database: nobody else takes the same
+        # number.
+        connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose changes are all made at the end, or none of them.
+
+        Raises ArtifactError, one line, for whatever goes wrong in the database.
+        """
+        self._check_all()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._turn, transaction(self._engine, self._name) as connection:
+            yield connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = connect_sqlite(path, "rw")
+    # A transaction is on the disk, power cut or not, before its commit returns. The journal is a
+    # rollback journal (the default) and no write-ahead log: so the file alone is the database.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    return connection
+
+
+def _value(connection: Any, query: str) -> Any:
+    return connection.execute(text(query)).scalar()
+
+
+def _tables(connection: Connection) -> set[str]:
+    return set(connection.execute(text("SELECT name FROM sqlite_master")).scalars())
+
+
+def _schema(connection: Any) -> set[str]:
+    return set(connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars())
+
+
+def _is_expected(found: set[str]) -> bool:
+    """Whether these are the tables of a song database, before or after its first change."""
+    catalog = Catalog.in_memory()
+    with catalog.transaction() as connection:
+        if found == _schema(connection):
+            return True
+        make_tables(connection)
+        return found == _schema(connection)

@@ -1,0 +1,132 @@
+"""A song, its recordings, and both as rows of the song database."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.tables.values import is_unicode
+from recsys.database.schema import recordings as _recordings
+from recsys.database.schema import songs as _songs
+from recsys.sources.base import Floats
+
+Scores = dict[str, dict[str, float]]
+"""For each tag that a network tells, the probability of each of its values."""
+
+_PLAIN = [column.name for column in _songs.columns if column.name not in ("embedding", "checksum")]
+_OF_RECORDING = [column.name for column in _recordings.columns if column.name != "item_id"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording of a song, and where its hyper-images are kept."""
+
+    path: str
+    """Where the file was; as text, however its name is written on the disk."""
+    digest: str
+    """Hex SHA-256 of its content."""
+    snippet: str
+    """Digest of the SnippetConfig."""
+    hyperimage: str
+    """Digest of the HyperImageConfig."""
+    image_key: str
+    """Key of its hyper-images in their cache."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song: its text, what the audio side said of it, and when it came (None: at the fit).
+
+    ``genre`` and ``tags`` came with the data; what a network predicts is in ``scores`` alone.
+    """
+
+    item_id: str
+    title: str = ""
+    artist: str = ""
+    album: str = ""
+    genre: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    embedding: Floats | None = None
+    scores: Scores | None = None
+    onboarded: int | None = None
+    recordings: tuple[Recording, ...] = ()
+
+    def to_row(self) -> dict[str, Any]:
+        """The song as a row of the table ``songs``; its checksum covers the recordings too.
+
+        Raises InvalidArgumentError for text that no database can hold.
+        """
+        row: dict[str, Any] = {
+            "item_id": self.item_id,
+            "title": self.title,
+            "artist": self.artist,
+            "album": self.album,
+            "genre": self.genre,
+            "tags": json.dumps(self.tags, ensure_ascii=False, sort_keys=True),
+            "embedding": (
+                None if self.embedding is None else self.embedding.astype("<f4").tobytes()
+            ),
+            "score_vector": (
+                None if self.scores is None else json.dumps(self.scores, ensure_ascii=False)
+            ),
+            "onboarded": self.onboarded,
+        }
+        for name, value in row.items():
+            if isinstance(value, str) and not is_unicode(value):
+                raise InvalidArgumentError(
+                    f"{name} of item {self.item_id!r}: {value!r} is not valid Unicode text"
+                )
+        texts = (self.title, self.artist, self.album, self.item_id)
+        row["search"] = search_key("\n".join(str(value) for value in texts))
+        return {**row, "checksum": _checksum(row, self.recording_rows())}
+
+    def recording_rows(self) -> list[dict[str, Any]]:
+        """The song's rows of the table ``recordings``."""
+        return [
+            {"item_id": self.item_id, "number": number, **vars(recording)}
+            for number, recording in enumerate(self.recordings)
+        ]
+
+    @classmethod
+    def from_rows(cls, row: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]) -> "Song":
+        """The inverse of :meth:`to_row` and :meth:`recording_rows`.
+
+        Raises ArtifactError when the checksum does not match.
+        """
+        try:
+            whole = _checksum(row, recordings) == row["checksum"]
+        except TypeError:  # a value of a kind that is never stored there
+            whole = False
+        if not whole:
+            raise ArtifactError(f"the song database is damaged: row of item {row['item_id']!r}")
+        vector, scores = row["embedding"], row["score_vector"]
+        return cls(
+            **{name: row[name] for name in ("item_id", "title", "artist", "album", "genre")},
+            tags=json.loads(row["tags"]),
+            embedding=None if vector is None else np.frombuffer(vector, "<f4").astype(np.float32),
+            scores=None if scores is None else json.loads(scores),
+            onboarded=row["onboarded"],
+            recordings=tuple(
+                Recording(**{name: one[name] for name in _OF_RECORDING if name != "number"})
+                for one in recordings
+            ),
+        )
+
+
+def search_key(text: str) -> str:
+    """A text as searches compare it: without case, and in one of the ways to write accents."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _checksum(row: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]) -> str:
+    embedding = row["embedding"]
+    content = [row[name] for name in _PLAIN]
+    content += [[one[name] for name in _OF_RECORDING] for one in recordings]
+    digest = hashlib.sha256(json.dumps(content).encode())
+    digest.update(b"none" if embedding is None else b"some" + embedding)
+    return digest.hexdigest()

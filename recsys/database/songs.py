@@ -1,0 +1,165 @@
+"""Songs in and out of the tables of a song database, whichever server or file they are in."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from datasets.errors import ArtifactError
+from recsys.database import schema as schema
+from recsys.database.song import Scores, Song
+
+_PAGE = 500
+"""Songs that are read or written at once; below the number of values a statement may have."""
+
+_Thing = TypeVar("_Thing")
+
+
+@contextmanager
+def transaction(engine: Engine, name: str) -> Iterator[Connection]:
+    """A connection whose changes are all made at the end, or none of them.
+
+    Raises ArtifactError, one line that begins with ``name``, for what goes wrong in the database.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise ArtifactError(f"{name}: {reason}") from error
+
+
+class Writer:
+    """Writes songs in one transaction; knows the genres that the database has."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._ids = genre_ids(connection)
+
+    def insert(self, songs: Iterable[Song]) -> None:
+        """Add songs that are not there."""
+        for page in pages(songs):
+            self._insert(page, [song.to_row() for song in page])
+
+    def replace(self, songs: Iterable[Song]) -> None:
+        """Add songs, in place of those that are there with the same ids."""
+        for page in pages(songs):
+            latest = {song.item_id: song for song in page}
+            rows = [song.to_row() for song in latest.values()]  # refuses texts that cannot be
+            self.remove(latest)
+            self._insert(list(latest.values()), rows)
+
+    def remove(self, item_ids: Iterable[str]) -> None:
+        """Remove songs with all that belongs to them."""
+        for ids in pages(item_ids):
+            for table in (schema.scores, schema.recordings, schema.songs):
+                self._connection.execute(table.delete().where(table.c.item_id.in_(ids)))
+
+    def _insert(self, songs: Sequence[Song], rows: list[dict[str, Any]]) -> None:
+        tables: list[tuple[Any, list[dict[str, Any]]]] = [
+            (schema.songs, rows),
+            (schema.recordings, [row for song in songs for row in song.recording_rows()]),
+            (schema.scores, [row for song in songs for row in self._score_rows(song)]),
+        ]
+        for table, content in tables:
+            if content:
+                self._connection.execute(table.insert(), content)
+
+    def _score_rows(self, song: Song) -> Iterator[dict[str, Any]]:
+        for (tag, name), score in flat(song.scores).items():
+            if (tag, name) not in self._ids:
+                number = max(self._ids.values(), default=0) + 1
+                self._connection.execute(
+                    schema.genres.insert().values(genre_id=number, tag=tag, name=name)
+                )
+                self._ids[tag, name] = number
+            yield {
+                "item_id": song.item_id,
+                "genre_id": self._ids[tag, name],
+                "score": score,
+            }
+
+
+def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[Song]:
+    """All songs by item id, or the onboarded ones in order of arrival.
+
+    Raises ArtifactError for a row that is not as it was written.
+    """
+    key: ColumnElement[Any] = schema.songs.c.onboarded if onboarded else schema.songs.c.item_id
+    last = None
+    while True:  # page by page, so that a large catalogue need not fit in memory
+        query = select(schema.songs).order_by(key).limit(_PAGE)
+        query = query.where(key.is_not(None) if last is None else key > last)
+        rows = [row._asdict() for row in connection.execute(query)]
+        if not rows:
+            return
+        last = rows[-1]["onboarded" if onboarded else "item_id"]
+        found = _recordings_of(connection, [row["item_id"] for row in rows])
+        for row in rows:
+            yield Song.from_rows(row, found[row["item_id"]])
+
+
+def check_songs(connection: Connection) -> None:
+    """Check every row. Raises ArtifactError for the first that is not as it was written."""
+    names = {number: pair for pair, number in genre_ids(connection).items()}
+    n_scores = n_recordings = 0
+    for page in pages(read_songs(connection)):
+        stored = _scores_of(connection, [song.item_id for song in page], names)
+        for song in page:
+            if stored[song.item_id] != flat(song.scores):
+                raise ArtifactError(
+                    f"the song database is damaged: scores of item {song.item_id!r}"
+                )
+            n_scores += len(stored[song.item_id])
+            n_recordings += len(song.recordings)
+    for table, wanted in ((schema.scores, n_scores), (schema.recordings, n_recordings)):
+        found = connection.execute(select(func.count()).select_from(table)).scalar()
+        if found != wanted:
+            raise ArtifactError(
+                f"the song database is damaged: {table.name} has rows of songs that are not there"
+            )
+
+
+def genre_ids(connection: Connection) -> dict[tuple[str, str], int]:
+    """The number of every (tag, value) that a network tells."""
+    rows = connection.execute(select(schema.genres).order_by(schema.genres.c.genre_id))
+    return {(row.tag, row.name): row.genre_id for row in rows}
+
+
+def flat(scores: Scores | None) -> dict[tuple[str, str], float]:
+    """Scores by (tag, value)."""
+    return {
+        (tag, name): score
+        for tag, values in (scores or {}).items()
+        for name, score in values.items()
+    }
+
+
+def pages(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
+    """What is given, a list of some at a time."""
+    rest = iter(things)
+    while page := list(islice(rest, _PAGE)):
+        yield page
+
+
+def _recordings_of(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
+    table = schema.recordings
+    query = select(table).where(table.c.item_id.in_(ids)).order_by(*table.primary_key.columns)
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.item_id].append(row._asdict())
+    return found
+
+
+def _scores_of(
+    connection: Connection, ids: Sequence[str], names: Mapping[int, tuple[str, str]]
+) -> dict[str, dict[tuple[str, str] | None, float]]:
+    query = select(schema.scores).where(schema.scores.c.item_id.in_(ids))
+    found: dict[str, dict[tuple[str, str] | None, float]] = defaultdict(dict)
+    for item_id, number, score in connection.execute(query).all():
+        found[item_id][names.get(number)] = score
+    return found

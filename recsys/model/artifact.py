@@ -1,0 +1,281 @@
+"""A saved model on disk: immutable generations, and a manifest that names the current one.
+
+    MODEL/manifest.json     format, configuration, versions, and size and digest of every file
+    MODEL/g-1f2e.../        the files of one generation
+    MODEL/.lock             held by the one process that writes
+
+A save writes a new generation beside the old one and then renames the new manifest into place: a
+reader sees the old model or the new one, whenever it looks and whenever the writer is stopped.
+Arrays are .npy files that load memory-mapped; nothing is pickled.
+"""
+
+import fcntl
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import ArtifactError
+from datasets.files import sync_directory, sync_file, write_text
+from recsys.model.digests import digest_files
+
+FORMAT = "coldtune-model"
+FORMAT_VERSION = 2
+"""Since 2: digests of large files are of their chunks, and texts are Arrow files."""
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+LARGEST_MANIFEST = 2**28
+"""Bytes. A manifest has a few thousand; whatever is larger than this is none."""
+
+_GENERATION = re.compile(r"g-[0-9a-f]{16}")
+_FILE_FACTS = {"bytes": int, "sha256": str, "mutable": bool}
+_LIBRARIES = ("coldtune", "numpy", "scipy", "pandas", "implicit", "rectools-lightfm", "annoy",
+              "torch", "librosa", "soundfile")  # fmt: skip
+
+
+def check_destination(folder: Path) -> None:
+    """Make sure that a model may be saved to a folder: an empty one, a new one or a model's.
+
+    Raises ArtifactError where it is no folder, cannot be read, or holds something else.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ArtifactError(f"{str(folder)!r}: a model's folder needs a name in UTF-8") from None
+    try:
+        entries = {path.name for path in folder.iterdir()} - {LOCK}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
+    try:
+        ours = _parse_manifest(folder / MANIFEST)["format"] == FORMAT
+    except (ArtifactError, KeyError):
+        # A damaged manifest is ours beside a generation, and so is what a killed save left.
+        generations = {name for name in entries if _GENERATION.fullmatch(name)}
+        rest = {name for name in entries - generations if not name.startswith(f".{MANIFEST}.")}
+        ours = not rest or (rest == {MANIFEST} and bool(generations))
+    if not ours:
+        raise ArtifactError(f"{folder}: is not empty and holds no model; nothing was written")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Hold a model folder against other writers; wait while one holds it.
+
+    Raises ArtifactError where a model must not be saved (:func:`check_destination`), before
+    anything is touched, or when the folder cannot be made or written.
+    """
+    check_destination(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a")
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def new_generation(
+    folder: Path, document: dict[str, Any], mutable: Collection[str]
+) -> Iterator[Path]:
+    """Yield an empty folder to put a model's files in; make it the current one at the end.
+
+    document: what the manifest says besides the files. mutable: names of files that change after
+    the save, so that their digest is only that of the moment. Where anything goes wrong before the
+    last step, the model is as it was. Call under :func:`writing`.
+    """
+    generation = folder / f"g-{secrets.token_hex(8)}"
+    try:
+        generation.mkdir()
+        yield generation
+        files = {}
+        paths = sorted(path for path in generation.rglob("*") if path.is_file())
+        for path, digest in zip(paths, digest_files(paths), strict=True):
+            sync_file(path)
+            name = path.relative_to(generation).as_posix()
+            files[name] = {
+                "bytes": path.stat().st_size,
+                "sha256": digest,
+                "mutable": name in mutable,
+            }
+        for place in (generation, *(path for path in generation.rglob("*") if path.is_dir())):
+            sync_directory(place)
+        sync_directory(folder)
+        content = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "generation": generation.name,
+            "libraries": library_versions(),
+            **document,
+            "files": files,
+        }
+        manifest = json.loads(json.dumps(content))  # as a reader will find it
+        manifest["sha256"] = _digest(manifest)
+        # Escaped: a name of a file may hold bytes that are no text, which UTF-8 cannot write.
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
+    except BaseException as error:
+        # An interruption may come when the manifest is in place already: then this is the model.
+        if not _is_current(folder, generation.name):
+            shutil.rmtree(generation, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ArtifactError(f"{folder}: the model cannot be written: {error}") from error
+        raise
+    for old in folder.iterdir():
+        if _GENERATION.fullmatch(old.name) and old != generation:
+            shutil.rmtree(old, ignore_errors=True)
+        elif old.name.startswith(f".{MANIFEST}."):  # of a save that was killed
+            old.unlink(missing_ok=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, checked against its own digest.
+
+    Raises ArtifactError: no model there, a damaged manifest, or a format newer than this library.
+    """
+    path = folder / MANIFEST
+    manifest = _parse_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
+    found = manifest.get("format_version")
+    if not isinstance(found, int) or found > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: the model has format {found}, this library reads up to {FORMAT_VERSION}; "
+            "update coldtune"
+        )
+    if manifest.get("sha256") != _digest(manifest):
+        raise ArtifactError(f"{path}: has been changed or damaged")
+    generation, files = manifest.get("generation"), manifest.get("files")
+    if not isinstance(generation, str) or not _GENERATION.fullmatch(generation):
+        raise ArtifactError(f"{path}: names no folder of the model: {generation!r}")
+    if not isinstance(files, dict) or not all(_is_file_entry(entry) for entry in files.values()):
+        raise ArtifactError(f"{path}: does not say which files the model has")
+    return manifest
+
+
+def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Check every file of the current generation; return its folder.
+
+    A mutable file only has to be there; its owner checks its content.
+    Raises ArtifactError naming the file that is missing, changed, or outside the folder.
+    """
+    generation = folder / str(manifest["generation"])
+    if not _inside(generation, folder):
+        raise ArtifactError(f"{generation}: is outside the model's folder")
+    fixed = {}
+    for name, expected in manifest["files"].items():
+        path = generation / name
+        if not _inside(path, generation):
+            raise ArtifactError(f"{folder / MANIFEST}: names a file outside the model: {name!r}")
+        _check_size(path, expected)
+        if not expected["mutable"]:
+            fixed[path] = expected["sha256"]
+    for path, found in zip(fixed, file_digests([*fixed], manifest), strict=True):
+        if found != fixed[path]:
+            raise ArtifactError(f"{path}: has been changed or damaged")
+    return generation
+
+
+def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
+    """Digests of files as this manifest states them. Raises ArtifactError for one not readable."""
+    try:
+        return digest_files(paths, whole=manifest["format_version"] < 2)
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def save_array(folder: Path, name: str, array: NDArray[Any]) -> None:
+    """Write ``name``.npy."""
+    np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def load_array(folder: Path, name: str) -> NDArray[Any]:
+    """An array that :func:`save_array` wrote, memory-mapped and read-only."""
+    path = folder / f"{name}.npy"
+    try:
+        # An empty array cannot be mapped, but it costs nothing to read.
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    return array
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a model is."""
+    versions = {}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            versions[library] = "not installed"
+    return versions
+
+
+def _parse_manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ArtifactError(f"{path}: is too large for the manifest of a model")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path.parent}: there is no model here (no {MANIFEST})") from None
+    except NotADirectoryError:
+        raise ArtifactError(f"{path.parent}: is no folder; a model is one") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(manifest, dict):
+        raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
+    return manifest
+
+
+def _is_file_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(fact), kind) for fact, kind in _FILE_FACTS.items()
+    )
+
+
+def _check_size(path: Path, expected: dict[str, Any]) -> None:
+    try:
+        if not path.is_file():
+            raise ArtifactError(f"{path}: a file of the model is missing")
+        if expected["mutable"]:
+            return
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise ArtifactError(
+                f"{path}: has {size:,} bytes instead of {expected['bytes']:,}; the model is damaged"
+            )
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _is_current(folder: Path, generation: str) -> bool:
+    try:
+        return read_manifest(folder)["generation"] == generation
+    except ArtifactError:
+        return False
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    try:
+        place, root = path.resolve(), folder.resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or a name that cannot exist
+        return False
+    return place.is_relative_to(root) and place != root
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

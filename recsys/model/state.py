@@ -1,0 +1,202 @@
+"""What a fitted recommender knows, and how it is written to and read from a model folder."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from datasets.columns import ITEM_ID, USER_ID
+from datasets.errors import ArtifactError
+from recsys.config import RecommenderConfig
+from recsys.content.features import MetadataVocabulary
+from recsys.fusion import Block
+from recsys.model.artifact import load_array, save_array
+from recsys.model.tables import Ids, MappedIds, sorted_hashes
+from recsys.model.texts import read_texts, write_texts
+from recsys.sources.base import Floats, Source
+from recsys.sources.registry import make_source
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
+
+_ID_OF = {"items": ITEM_ID, "users": USER_ID}
+"""The tables of a model, and the column with the ids of their rows."""
+
+
+@dataclass(frozen=True)
+class FittedState:
+    """Everything learned by a fit; nothing in it changes afterwards.
+
+    items: item_id, title, artist, album, genre, tags; one row an item, in the order of all arrays.
+        Of a loaded model they are on the disk until they are used: take rows of a column by
+        ``iloc``.
+    user_ids: in the order of ``user_vectors``.
+    item_lookup: the rows of the items' ids, where it is there already.
+    plays: CSR float32 [n_users, n_items], summed weights.
+    user_vectors, item_vectors: the fused vectors, float32 [n, D].
+    user_scales: float32 [n_users, n_blocks], what fusion divided each user's block by: times it, a
+        block of ``user_vectors`` is the source's own. 0 where the block is zero.
+    embeddings: float32 [n_items, e], zero rows where ``has_embedding`` [n_items] is False.
+    info: facts about the fit for people to read: data set, weights, times, recordings left out.
+    """
+
+    config: RecommenderConfig
+    items: pd.DataFrame
+    user_ids: Ids
+    plays: sp.csr_matrix
+    user_vectors: Floats
+    user_scales: Floats
+    item_vectors: Floats
+    embeddings: Floats
+    has_embedding: NDArray[np.bool_]
+    blocks: tuple[Block, ...]
+    sources: dict[str, Source]
+    vocabulary: MetadataVocabulary
+    encoder: "SongEncoder | None"
+    info: dict[str, Any]
+    item_lookup: Ids | None = None
+
+    @cached_property
+    def listeners(self) -> NDArray[np.intp]:
+        """How many users played each item in training, int [n_items]."""
+        return np.bincount(self.plays.indices, minlength=len(self.items))
+
+    @cached_property
+    def item_ids(self) -> Ids:
+        """Ids in the order of the rows."""
+        return (
+            self.item_lookup
+            if self.item_lookup is not None
+            else pd.Index(self.items[ITEM_ID], dtype=object)
+        )
+
+    @cached_property
+    def by_popularity(self) -> NDArray[np.intp]:
+        """Rows of the warm items, most listeners first; more plays first among equals."""
+        plays = np.asarray(self.plays.sum(axis=0)).ravel()
+        order = np.lexsort((-plays, -self.listeners))
+        warm: NDArray[np.intp] = order[self.listeners[order] > 0]
+        return warm
+
+    def write(self, folder: Path) -> None:
+        """Write everything but the index and the song database into an empty folder."""
+        users = pd.DataFrame({USER_ID: list(self.user_ids)}, dtype=object)
+        for name, table in (("items", self.items), ("users", users)):
+            write_texts(folder / f"{name}.arrow", table)
+            hashes, rows = sorted_hashes(table[_ID_OF[name]])
+            save_array(folder, f"{name}_hashes", hashes)
+            save_array(folder, f"{name}_rows", rows)
+        for name in ("user_vectors", "user_scales", "item_vectors", "embeddings", "has_embedding"):
+            save_array(folder, name, getattr(self, name))
+        for part in ("data", "indices", "indptr"):
+            save_array(folder, f"plays_{part}", getattr(self.plays, part))
+        for block in self.blocks:
+            save_array(folder, f"block_{block.name}_mean", block.mean)
+            save_array(folder, f"block_{block.name}_covariance", block.covariance)
+        for name, source in self.sources.items():
+            for key, array in source.arrays().items():
+                save_array(folder, f"source_{name}_{key}", np.asarray(array))
+        blocks = [
+            {
+                "name": block.name, "start": block.columns.start, "stop": block.columns.stop,
+                "n_items": block.n_items, "warm": block.warm, "cold": block.cold,
+                "arrays": sorted(self.sources[block.name].arrays()),
+            }
+            for block in self.blocks
+        ]  # fmt: skip
+        structure = {
+            "blocks": blocks,
+            "vocabulary": self.vocabulary.values,
+            "encoder": self.encoder is not None,
+        }
+        (folder / "structure.json").write_text(
+            json.dumps(structure, ensure_ascii=False), encoding="utf-8"
+        )
+        if self.encoder is not None:
+            self.encoder.save(folder / "encoder")
+
+    @classmethod
+    def read(
+        cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
+    ) -> "FittedState":
+        """The inverse of :meth:`write`; arrays and texts stay on the disk until they are used.
+
+        version: of the format that the files have.
+        Raises ArtifactError where the files do not fit together.
+        """
+        try:
+            return cls._read(folder, config, info, version)
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            raise ArtifactError(f"{folder}: the model cannot be read: {error}") from error
+
+    @classmethod
+    def _read(
+        cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
+    ) -> "FittedState":
+        structure = json.loads((folder / "structure.json").read_text(encoding="utf-8"))
+        (items, item_ids), (users, user_ids) = (
+            _read_table(folder, name, version) for name in ("items", "users")
+        )
+        blocks, sources = [], {}
+        for stored in structure["blocks"]:
+            name = stored["name"]
+            blocks.append(
+                Block(
+                    name,
+                    slice(stored["start"], stored["stop"]),
+                    load_array(folder, f"block_{name}_mean"),
+                    load_array(folder, f"block_{name}_covariance"),
+                    stored["n_items"],
+                    stored["warm"],
+                    stored["cold"],
+                )
+            )
+            arrays = {key: load_array(folder, f"source_{name}_{key}") for key in stored["arrays"]}
+            sources[name] = make_source(name, config).restore(arrays)
+        plays = sp.csr_matrix(
+            tuple(load_array(folder, f"plays_{part}") for part in ("data", "indices", "indptr")),
+            shape=(len(users), len(items)),
+        )
+        encoder = None
+        if structure["encoder"]:
+            from embedding import SongEncoder
+
+            encoder = SongEncoder.load(folder / "encoder")
+        return cls(
+            config=config,
+            items=items,
+            user_ids=user_ids,
+            item_lookup=item_ids,
+            plays=plays,
+            user_vectors=load_array(folder, "user_vectors"),
+            # Format 1 did not keep them: each source's deviations count as alike for all users.
+            user_scales=(
+                np.ones((len(users), len(blocks)), np.float32)
+                if version < 2
+                else load_array(folder, "user_scales")
+            ),
+            item_vectors=load_array(folder, "item_vectors"),
+            embeddings=load_array(folder, "embeddings"),
+            has_embedding=load_array(folder, "has_embedding"),
+            blocks=tuple(blocks),
+            sources=sources,
+            vocabulary=MetadataVocabulary([tuple(pair) for pair in structure["vocabulary"]]),
+            encoder=encoder,
+            info=info,
+        )
+
+
+def _read_table(folder: Path, name: str, version: int) -> tuple[pd.DataFrame, Ids]:
+    """The items or users, and the lookup of their ids."""
+    if version < 2:
+        table = pd.read_parquet(folder / f"{name}.parquet").astype(object)
+        return table, pd.Index(table[_ID_OF[name]], dtype=object)
+    table = read_texts(folder / f"{name}.arrow")
+    hashes, rows = load_array(folder, f"{name}_hashes"), load_array(folder, f"{name}_rows")
+    return table, MappedIds(table[_ID_OF[name]], hashes, rows)

@@ -1,0 +1,238 @@
+"""Saving and opening a recommender: which files a model folder holds and how they fit together."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from datasets.errors import ArtifactError, InvalidArgumentError
+from recsys.config import RecommenderConfig
+from recsys.database.catalog import Catalog
+from recsys.index.build import SIDECAR, build_index, index_files
+from recsys.model import artifact
+from recsys.model.live import Library
+from recsys.model.state import FittedState
+
+if TYPE_CHECKING:
+    from embedding import SongEncoder
+
+_CATALOG = "catalog.sqlite"
+LARGE = 2**26
+"""Bytes. A song database above this is checked as a whole before it is first used beyond what came
+after the fit, of which each row has its checksum; a smaller one when the model is opened."""
+LARGE_CHANGED = 2**22
+"""The same for one that has changed since the save, which has no digest: each row is checked."""
+
+_files_open = threading.Lock()
+"""Held while a song database is written, or read as plain bytes: to close any descriptor of a file
+drops the locks that SQLite holds on it anywhere in the same process."""
+
+
+def save(folder: Path, library: Library) -> None:
+    """Write a model; from then on the library's catalog is the one in the folder.
+
+    Raises ArtifactError where it cannot be written; a model that was there is left as it was.
+    """
+    with artifact.writing(folder):
+        _write(folder, library)
+
+
+def replace(folder: Path, library: Library, make: Callable[[Library], Library]) -> Library:
+    """Put what is made of a model, all that other processes did to it included, in its place.
+
+    Raises ArtifactError where it cannot be written, or another model was saved there meanwhile;
+    the model that was there is left as it was.
+    """
+    with current(folder, library):  # so that nothing can be stored that would not be in it
+        new = make(library.reopened())
+        _write(folder, new)
+        return new
+
+
+def load(folder: Path) -> Library:
+    """Open a model. Raises ArtifactError: none there, damaged, incomplete, or of a newer format."""
+    while True:
+        manifest = artifact.read_manifest(folder)
+        try:
+            return _open(folder, manifest)
+        except ArtifactError:
+            # Another process may have put a new model there and removed the files of this one.
+            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+                raise
+
+
+def refreshed(folder: Path, library: Library) -> Library:
+    """The model in a folder as it is now; the library itself where nothing has changed.
+
+    Raises ArtifactError where it cannot be read.
+    """
+    while True:
+        generation = artifact.read_manifest(folder)["generation"]
+        if generation != library.generation:
+            return load(folder)
+        try:
+            return library.reopened()
+        except ArtifactError:  # another process may just have put a new model there
+            if artifact.read_manifest(folder)["generation"] == generation:
+                raise
+
+
+def load_encoder(folder: Path) -> "SongEncoder":
+    """The network of a saved model, or one that was saved alone.
+
+    Raises ArtifactError where there is neither, and InvalidArgumentError for a model that has no
+    network of its own.
+    """
+    from embedding import SongEncoder
+    from embedding.network.storage import MANIFEST
+
+    if (folder / MANIFEST).is_file():
+        return SongEncoder.load(folder)
+    encoder = load(folder.absolute()).state.encoder
+    if encoder is None:
+        raise InvalidArgumentError(f"{folder}: this model has no network of its own")
+    return encoder
+
+
+def open_catalog(folder: Path, *, whole: bool) -> Catalog:
+    """The song database of a model, without the rest of it.
+
+    whole: check all that is in it; otherwise only that it belongs to the model, which takes no
+    longer for many songs. Raises ArtifactError: no model there, or damaged.
+    """
+    while True:
+        manifest = artifact.read_manifest(folder)
+        try:
+            return _open_catalog(folder, manifest, "now" if whole else "never")
+        except ArtifactError:
+            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+                raise
+
+
+def _write(folder: Path, library: Library) -> None:
+    state = library.state
+    fit, revision = library.catalog.revision()
+    document = {
+        "config": state.config.model_dump(mode="json"),
+        "info": state.info,
+        "catalog": {"fit": fit, "revision": revision},
+    }
+    with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
+        state.write(generation)
+        library.catalog.copy_to(generation / _CATALOG)
+        if library.index_file is not None:
+            _write_index(library.index_file, generation, state)
+    library.catalog.close()
+    library.catalog = Catalog.open(generation / _CATALOG)
+    library.generation = generation.name
+    if library.index_file is not None:
+        library.index_file = generation / SIDECAR
+
+
+@contextmanager
+def current(folder: Path, library: Library) -> Iterator[None]:
+    """Hold the folder for a change to the model in it.
+
+    Raises ArtifactError when another process has saved a new model there meanwhile.
+    """
+    _check_current(folder, library)  # before the lock, whose file would make a folder anew
+    with artifact.writing(folder), _files_open:
+        _check_current(folder, library)
+        yield
+
+
+def _open(folder: Path, manifest: dict[str, Any]) -> Library:
+    generation = artifact.verify_files(folder, manifest)
+    try:
+        config = RecommenderConfig.from_json(manifest["config"])
+        version = manifest["format_version"]
+        state = FittedState.read(generation, config, manifest["info"], version)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
+        ) from None
+    catalog = _open_catalog(folder, manifest, "by size")
+    try:
+        index = generation / SIDECAR if SIDECAR in manifest["files"] else None
+        library = Library(state, catalog, index)
+    except BaseException:
+        catalog.close()
+        raise
+    library.generation = manifest["generation"]
+    return library
+
+
+def _open_catalog(
+    folder: Path, manifest: dict[str, Any], check: Literal["now", "never", "by size"]
+) -> Catalog:
+    path = folder / str(manifest["generation"]) / _CATALOG
+    try:
+        saved = _SavedCatalog(
+            fit=str(manifest["catalog"]["fit"]),
+            revision=int(manifest["catalog"]["revision"]),
+            digest=str(manifest["files"][_CATALOG]["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / artifact.MANIFEST}: does not describe a model: {error}"
+        ) from None
+    catalog = Catalog.open(path)
+    try:
+        fit, revision = catalog.revision()
+        limit = LARGE if revision == saved.revision else LARGE_CHANGED
+        later = check == "by size" and catalog.size() > limit
+        if check == "now" or (check == "by size" and not later):
+            _check_catalog(catalog, path, saved, manifest)
+        elif fit != saved.fit:
+            raise ArtifactError(f"{path}: is the song database of another model")
+        if later:
+            catalog.check_structure()
+            catalog.check_later(partial(_check_catalog, catalog, path, saved, manifest))
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def _write_index(sidecar: Path, folder: Path, state: FittedState) -> None:
+    try:
+        for file in index_files(sidecar):
+            shutil.copyfile(file, folder / file.name)
+    except (FileNotFoundError, ArtifactError):  # another process saved over the model it is of
+        items, users = state.item_vectors, state.user_vectors
+        build_index(items, users, folder, state.config.retrieval, state.config.seed)
+
+
+def _check_current(folder: Path, library: Library) -> None:
+    if artifact.read_manifest(folder)["generation"] != library.generation:
+        raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
+
+
+class _SavedCatalog(NamedTuple):
+    """What a manifest says of the song database, as it was saved."""
+
+    fit: str
+    revision: int
+    digest: str
+
+
+def _check_catalog(
+    catalog: Catalog, path: Path, saved: _SavedCatalog, manifest: dict[str, Any]
+) -> None:
+    """Make sure that a song database is as it was saved, or whole and onboarded to since."""
+    for _ in range(2):  # twice, in case another process was just writing what it did not finish
+        # Opening undoes what a killed process left half written; only then do the bytes count.
+        if catalog.revision()[0] != saved.fit:
+            raise ArtifactError(f"{path}: is the song database of another model")
+        with _files_open:
+            # Raises ArtifactError, too, where another process has just saved a new model.
+            (found,) = artifact.file_digests([path], manifest)
+        if found == saved.digest:
+            return
+        if catalog.revision()[1] != saved.revision:
+            catalog.verify()
+            return
+    raise ArtifactError(f"{path}: has been changed or damaged")

@@ -1,0 +1,148 @@
+"""The recordings of a folder, and what a table says of them."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
+from datasets.errors import DataError
+from datasets.tables.checks import ITEM_COLUMNS, Origin, check_items
+from datasets.tables.read_write import read_table
+from datasets.tables.recordings import recordings_in
+from datasets.tables.values import BadValueError, as_text, show
+
+FILE_COLUMNS = (PATH, "file", "filename")
+"""Columns of which a table has one: a file's path from the folder on, or its name alone."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item to be: a recording, and the text that belongs to it."""
+
+    path: str
+    """From the folder on, with ``/``."""
+
+    item_id: str
+    texts: dict[str, str]
+    """Title, artist, album, genre and tags; of those, what the table has columns for."""
+
+    problem: str = ""
+    """Why there is nothing to hear; ``""`` where there is a file."""
+
+
+def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
+    """Every recording in a folder and below, by path, and rows of the table that have no file.
+
+    metadata: a CSV or Parquet file or a table, with one of FILE_COLUMNS, and any of item_id, title,
+    artist, album, genre and tags. A recording that has no row, or a row without an item_id, gets
+    its path from the folder on, without the suffix, as item id.
+
+    Raises DataError: no folder, nothing in it, an unusable table (the row is named), an item id
+    that two recordings would have.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+    files = recordings_in(folder)
+    if not files:
+        raise DataError(f"{folder} holds no recordings (files ending in .mp3, .wav, .flac, ...)")
+    described = {} if metadata is None else _described(folder, files, metadata)
+    own = {path: Entry(path, _default_id(path), {}) for path in files}
+    found = list({**own, **described}.values())  # files first, then rows without one
+    taken: dict[str, str] = {}
+    for entry in found:
+        if (other := taken.setdefault(entry.item_id, entry.path)) != entry.path:
+            raise DataError(
+                f"{folder}: {show(other)} and {show(entry.path)} would both be item "
+                f"{show(entry.item_id)}; give them item ids in a table"
+            )
+    return found
+
+
+def _default_id(path: str) -> str:
+    return path[: len(path) - len(Path(path).suffix)]
+
+
+def _described(
+    folder: Path, files: Sequence[str], metadata: Path | pd.DataFrame
+) -> dict[str, Entry]:
+    """Entries by path. Raises DataError."""
+    if isinstance(metadata, pd.DataFrame):
+        raw, origin = metadata, Origin("metadata")
+    else:
+        table = read_table(metadata, (*FILE_COLUMNS, *ITEM_COLUMNS))
+        raw, origin = table.frame, table.origin
+    raw = raw.rename(columns=lambda name: name.strip() if isinstance(name, str) else name)
+    columns = [name for name in FILE_COLUMNS if name in raw.columns]
+    if len(columns) != 1:
+        wanted = " or ".join(map(repr, FILE_COLUMNS))
+        raise DataError(f"{origin.name}: one column named {wanted} is expected, not {len(columns)}")
+    if raw.empty:
+        return {}
+    column = columns[0]
+    names = _texts(raw, column, origin, required=True)
+    paths, problems = _resolved(folder, files, names, column, origin)
+    raw = raw.drop(columns=column)
+    given = [str(name) for name in raw.columns if name != ITEM_ID]
+    if ITEM_ID in raw.columns:
+        ids = _texts(raw, ITEM_ID, origin, required=False)
+    else:
+        ids = [""] * len(raw)
+    filled = [item_id or _default_id(path) for item_id, path in zip(ids, paths, strict=True)]
+    raw = raw.assign(**{ITEM_ID: pd.Series(filled, index=raw.index, dtype=object)})
+    missing = {name: "" for name in ITEM_TEXT if name not in raw.columns}
+    items = check_items(raw.assign(**missing).reset_index(drop=True), origin)
+    rows = items.to_dict("records")
+    return {
+        path: Entry(path, row[ITEM_ID], {name: row[name] for name in given}, problem)
+        for path, row, problem in zip(paths, rows, problems, strict=True)
+    }
+
+
+def _resolved(
+    folder: Path, files: Sequence[str], names: Sequence[str], column: str, origin: Origin
+) -> tuple[list[str], list[str]]:
+    """For each name the path from the folder on, and what is wrong with it.
+
+    Raises DataError for a name that several files have, and for a file that has two rows.
+    """
+    known = set(files)
+    named = defaultdict(list)
+    for path in files:
+        named[path.rpartition("/")[2]].append(path)
+    first: dict[str, int] = {}
+    paths, problems = [], []
+    for row, name in enumerate(names):
+        path = Path(os.path.normpath(name)).as_posix()
+        if Path(path).is_absolute() and Path(path).is_relative_to(folder.absolute()):
+            path = Path(path).relative_to(folder.absolute()).as_posix()
+        problem = ""
+        if path not in known:
+            candidates = named.get(path, [])
+            if len(candidates) > 1:
+                text = f"{show(name)} could be {show(candidates[0])} or {show(candidates[1])}"
+                raise origin.error(row, column, f"{text}; give the path from the folder on")
+            if candidates:
+                path = candidates[0]
+            else:
+                problem = f"{origin.name}, {origin.place(row)}: {show(name)} is not in the folder"
+        if path in first:
+            text = f"{show(name)} is there already, in {origin.place(first[path])}"
+            raise origin.error(row, column, text)
+        first[path] = row
+        paths.append(path)
+        problems.append(problem)
+    return paths, problems
+
+
+def _texts(raw: pd.DataFrame, column: str, origin: Origin, *, required: bool) -> list[str]:
+    found = raw[column]
+    if isinstance(found, pd.DataFrame):
+        raise DataError(f"{origin.name}: two columns are named {column!r}")
+    try:
+        return list(as_text(found, required=required, identifier=column == ITEM_ID))
+    except BadValueError as error:
+        raise origin.error(error.row, column, error.problem, error.count) from None

@@ -1,0 +1,222 @@
+"""Lists for many users as a Parquet file: made part by part, so that a killed run goes on.
+
+recs.parquet              the file; it is there only when it is whole
+.recs.parquet.parts/      while it is made: plan.json (which model and arguments the parts are
+                          of), one Parquet file a batch, and the lock of who writes
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
+from datasets.errors import ArtifactError, DataError, InvalidArgumentError
+from datasets.files import atomic_write, file_digest, folder_of, is_open, write_text
+from datasets.progress_part import progress_bar
+from recsys.model.live import Library
+from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
+from recsys.ranking.filters import Filters
+
+_PLAN = "plan.json"
+_LOCK = "lock"
+_FALLBACK = b"coldtune.fallback_users"
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What was written."""
+
+    users: int
+    """Users with a list, those of an earlier run that was killed included."""
+    rows: int
+    fallback_users: int
+    """Users of whom nothing is known: they got the popular items."""
+    resumed: int
+    """Users whose lists an earlier run had made."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The same as what JSON can say."""
+        return asdict(self)
+
+
+def write_lists(
+    library: Library,
+    out: Path,
+    users: Path | None,
+    filters: Filters,
+    batch_size: int,
+    *,
+    progress: bool,
+) -> BatchReport:
+    """Write user_id, rank, item_id and score of every user's list, one row group a batch.
+
+    users: a text file of user ids, one a line; None for all users of the training data. A run that
+    was killed goes on with the batches that are missing, if the model, the songs onboarded since
+    and all arguments are the same; otherwise it starts anew.
+
+    Raises InvalidArgumentError for a place where no file can be written, DataError for a file of
+    users that cannot be read, and ArtifactError where another run writes the same file or the disk
+    is full. The file is then what it was before.
+    """
+    _check_place(out)
+    total = len(library.user_ids) if users is None else _count(users)
+    plan = _plan(library, users, filters, batch_size)
+    batches = batches_of(library, None if users is None else _lines(users), batch_size)
+    folder = out.parent / f".{out.name}.parts"
+    try:
+        with folder_of(out), _held(folder):
+            done = _take_up(folder, plan)
+            resumed = min(len(done) * batch_size, total)
+            parts = list(done)
+            with progress_bar("users", total, shown=progress) as advance:
+                advance(resumed)
+                for number, ids in enumerate(islice(batches, len(done), None), start=len(done)):
+                    parts.append(_part(folder, number))
+                    _write_part(parts[-1], lists_of(library, ids, filters))
+                    advance(len(ids))
+            rows, fallback = _assemble(parts, out)
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise ArtifactError(f"{out}: cannot be written: {error.strerror or error}") from None
+    return BatchReport(total, rows, fallback, resumed)
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir():
+        raise InvalidArgumentError(f"{out}: is a folder; name a file")
+    if out.suffix != ".parquet":
+        raise InvalidArgumentError(f"{out}: must end in .parquet")
+
+
+def _plan(
+    library: Library, users: Path | None, filters: Filters, batch_size: int
+) -> dict[str, Any]:
+    """What the parts are of, as JSON: two runs with the same plan write the same parts."""
+    options = {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in vars(filters).items()
+    }
+    wishes = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+    return {
+        "generation": library.generation,
+        "catalog": list(library.catalog.revision()),
+        "filters": wishes,
+        "batch_size": batch_size,
+        "users": None if users is None else file_digest(users),
+    }
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the folder of parts against other runs.
+
+    A folder without parts is removed at the end. Raises ArtifactError while another one holds it.
+    """
+    while True:
+        folder.mkdir(exist_ok=True)
+        with (folder / _LOCK).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArtifactError(f"{folder}: another run writes this file") from None
+            if not is_open(folder / _LOCK, lock.fileno()):
+                continue  # the run that held it has just finished and removed the folder
+            try:
+                yield
+            finally:
+                with suppress(FileNotFoundError):  # it is gone where the file is whole
+                    if {path.name for path in folder.iterdir()} <= {_LOCK, _PLAN}:
+                        shutil.rmtree(folder)  # nothing to go on with
+            return
+
+
+def _take_up(folder: Path, plan: dict[str, Any]) -> list[Path]:
+    """Parts that are there and of this plan, without a gap; others are removed."""
+    try:
+        same = json.loads((folder / _PLAN).read_text(encoding="utf-8")) == plan
+    except (OSError, ValueError):
+        same = False
+    done: list[Path] = []
+    while same and _is_whole(_part(folder, len(done))):
+        done.append(_part(folder, len(done)))
+    for path in folder.iterdir():
+        if path not in done and path.name not in (_LOCK, _PLAN):
+            path.unlink()
+    if not same:
+        write_text(folder / _PLAN, json.dumps(plan))
+    return done
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:08d}.parquet"
+
+
+def _is_whole(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _FALLBACK in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _schema(fallback: int) -> Any:
+    import pyarrow as pa
+
+    fields = {USER_ID: pa.string(), RANK: pa.int32(), ITEM_ID: pa.string(), SCORE: pa.float32()}
+    return pa.schema(fields, metadata={_FALLBACK: str(fallback)})
+
+
+def _write_part(path: Path, lists: pd.DataFrame) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(len(lists.attrs.get(FALLBACK_USERS, ())))
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pandas(lists, schema, preserve_index=False), temporary)
+
+
+def _assemble(parts: list[Path], out: Path) -> tuple[int, int]:
+    """Write the parts as one file, a row group each; return its rows and users of the fallback."""
+    import pyarrow.parquet as pq
+
+    fallback = sum(int(pq.read_schema(path).metadata[_FALLBACK]) for path in parts)
+    schema = _schema(fallback)
+    rows = 0
+    with atomic_write(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for path in parts:
+            table = pq.ParquetFile(path).read().replace_schema_metadata(schema.metadata)
+            if len(table):
+                writer.write_table(table, row_group_size=len(table))
+            rows += len(table)
+    return rows, fallback
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """User ids, one a line; blank lines do not count."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for line in stream:
+                if name := line.strip():
+                    yield name
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8 text") from None
+
+
+def _count(path: Path) -> int:
+    count = sum(1 for _ in _lines(path))
+    if not count:
+        raise DataError(f"{path}: names no user")
+    return count

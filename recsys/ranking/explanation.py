@@ -1,0 +1,169 @@
+"""Why an item is recommended: the shares of the sources, what was played that is like it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from datasets.columns import ARTIST, ITEM_ID, TITLE
+from datasets.errors import InvalidArgumentError, UnknownUserError
+from recsys.fusion import shares
+from recsys.index.search import Rows
+from recsys.model.live import Library
+from recsys.ranking.arguments import History, check_count, plays_of
+from recsys.ranking.similarity import Space, unit_vectors_of
+from recsys.sources.base import Floats
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A played item that is like the explained one."""
+
+    item_id: str
+    title: str
+    artist: str
+    cosine: float
+    """Cosine similarity, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Common:
+    """A value that the item has in common with what was played."""
+
+    column: str
+    """artist, album, genre or a tag."""
+    value: str
+    played: int
+    """How many of the played items have it."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item stands where it stands in a list."""
+
+    user_id: str | None
+    """None for somebody known by a history alone."""
+    item_id: str
+    title: str
+    artist: str
+    score: float
+    cold: bool
+    """Nobody had played the item when the model was fitted."""
+    seen: bool
+    """Whether the item is among what was played."""
+    shares: dict[str, float]
+    """How much of the score each source gave, adding to 1; as the columns of a list."""
+    n_played: int
+    """Items that the user has played."""
+    taste: tuple[Neighbour, ...]
+    """The played items nearest by who plays them, nearest first."""
+    sound: tuple[Neighbour, ...]
+    """The played items nearest by sound, nearest first."""
+    common: tuple[Common, ...]
+    """What the item has in common with the played items, the most frequent first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as what JSON can say."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        who = "these plays" if self.user_id is None else f"user {self.user_id}"
+        lines = [f"{_name(self)} for {who}: score {self.score:.3f}"]
+        if self.cold:
+            lines.append("nobody had played it when the model was fitted")
+        if self.seen:
+            lines.append("it is among what was played")
+        parts = [f"{name} {share:.0%}" for name, share in self.shares.items()]
+        lines.append(f"sources: {', '.join(parts)}")
+        for by, found in (("taste", self.taste), ("sound", self.sound)):
+            if found:
+                near = ", ".join(f"{_name(one)} ({one.cosine:.2f})" for one in found)
+                lines.append(f"nearest in {by}: {near}")
+        lines += [
+            f"{one.column} {one.value}: {one.played} of {self.n_played} played items have it"
+            for one in self.common
+        ]
+        return "\n".join(lines)
+
+
+def explain(
+    library: Library, user_id: str | None, item_id: str, history: History | None, n: int
+) -> Explanation:
+    """Why a user, or somebody with a history, gets an item; at most n neighbours of each kind.
+
+    Raises UnknownUserError, UnknownItemError, and InvalidArgumentError for n < 1, for a user id
+    together with a history or neither, or where nothing is known of the user's taste.
+    """
+    check_count("n", n)
+    if (user_id is None) == (history is None):
+        raise InvalidArgumentError("give a user id or a history, one of them")
+    row = library.row(str(item_id))
+    vector, played = _user(library, user_id, history)
+    if not vector.any():
+        who = "this history" if user_id is None else f"user {str(user_id)!r}"
+        raise InvalidArgumentError(f"nothing is known of the taste of {who}: no score to explain")
+    blocks = library.state.blocks
+    item = library.searcher.vectors(np.array([row]))
+    parts = shares(blocks, vector, item)[0].tolist()
+    others = np.setdiff1d(played, np.append(library.retired, row))
+    texts = library.describe(np.array([row])).iloc[0]
+    return Explanation(
+        user_id=None if user_id is None else str(user_id),
+        item_id=str(item_id),
+        title=str(texts[TITLE]),
+        artist=str(texts[ARTIST]),
+        score=float(item[0] @ vector),
+        cold=bool(library.is_cold(np.array([row]))[0]),
+        seen=bool((played == row).any()),
+        shares={block.name: part for block, part in zip(blocks, parts, strict=True)},
+        n_played=len(played),
+        taste=_nearest(library, row, others, n, "taste"),
+        sound=_nearest(library, row, others, n, "sound"),
+        common=_common(library, row, played),
+    )
+
+
+def _user(library: Library, user_id: str | None, history: History | None) -> tuple[Floats, Rows]:
+    """Fused vector [D] of a user, and the rows of what they played."""
+    if history is not None:
+        plays = plays_of(history)
+        played = library.rows(plays)
+        return library.fold_in(played, np.array(list(plays.values()), np.float32)), played
+    row = library.user_row(str(user_id))
+    if row is None:
+        raise UnknownUserError(f"no user {str(user_id)!r} in the training data")
+    return library.user_vectors(np.array([row]))[0], library.seen(row)
+
+
+def _nearest(library: Library, row: int, played: Rows, n: int, by: Space) -> tuple[Neighbour, ...]:
+    if by == "taste" and all(one.name in ("content", "popularity") for one in library.state.blocks):
+        return ()
+    vectors = unit_vectors_of(library, by, np.append(played, row))
+    if not vectors[-1].any():
+        return ()
+    known = vectors[:-1].any(axis=1)
+    played, cosines = played[known], vectors[:-1][known] @ vectors[-1]
+    best = np.argsort(-cosines, kind="stable")[:n]
+    texts = library.describe(played[best])
+    columns = (texts[name].tolist() for name in (ITEM_ID, TITLE, ARTIST))
+    return tuple(
+        Neighbour(*values)
+        for values in zip(*columns, np.clip(cosines[best], -1, 1).tolist(), strict=True)
+    )
+
+
+def _common(library: Library, row: int, played: Rows) -> tuple[Common, ...]:
+    found = []
+    for column in library.columns:
+        if column in (ITEM_ID, TITLE):
+            continue
+        value = str(library.texts(column, np.array([row]))[0])
+        count = int((library.texts(column, played) == value).sum())
+        if value and count:
+            found.append(Common(column, value, count))
+    return tuple(sorted(found, key=lambda one: -one.played))
+
+
+def _name(one: Explanation | Neighbour) -> str:
+    title = one.title or one.item_id
+    return f"{title} by {one.artist}" if one.artist else title

@@ -1,0 +1,153 @@
+"""From a user to rows in order: ranking, popular items, fold-in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.index.search import Hits, Rows, concatenate
+from recsys.model.live import Library
+from recsys.ranking.filters import Filters, artist_of
+from recsys.ranking.reranking import rerank, within_cap
+from recsys.sources.base import Floats
+
+_GROWTH = 4
+"""How many times larger the pool is made where a cap on artists leaves too few of it."""
+
+_MOST_CANDIDATES = 4_000_000
+"""Candidates searched for at once: 64 MB of rows, queries and scores."""
+
+Search = Callable[[Rows, int], Hits]
+"""Finds the given number of best items for some of the queries, which count from 0 in the hits."""
+
+
+def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Rows]) -> Hits:
+    """The best rows for users with these fused vectors [q, D]; ``seen`` holds each one's plays."""
+    played = None
+    if filters.exclude_seen:
+        counts = [len(rows) for rows in seen]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        played = sp.csr_matrix(
+            (
+                np.ones(indptr[-1], np.float32),
+                np.concatenate(seen).astype(np.int32),
+                indptr.astype(np.int32),
+            ),
+            shape=(len(seen), len(library.searcher)),
+        )
+    return _rank(library, vectors, filters, played)
+
+
+def _rank(
+    library: Library, vectors: Floats, filters: Filters, played: sp.csr_matrix | None
+) -> Hits:
+    banned = np.union1d(filters.exclude, library.retired)
+
+    def search(queries: Rows, size: int) -> Hits:
+        # All of them is how it begins, and mostly ends: then nothing is copied.
+        every = len(queries) == len(vectors)
+        own = played if played is None or every else played[queries]
+        return library.searcher.search(
+            vectors if every else vectors[queries], size, seen=own, banned=banned, only=filters.only
+        )
+
+    return _choose(library, search, len(vectors), filters)
+
+
+def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
+    """The items with the most listeners, for users of whom nothing is known.
+
+    Items that nobody has played come last, so that lists are not short while items are left. There
+    is nothing that popularity could be taken off from.
+    """
+    order = np.concatenate([library.by_popularity, np.flatnonzero(library.listeners == 0)])
+    allowed = np.full(len(library.searcher), filters.only is None)
+    if filters.only is not None:
+        allowed[filters.only] = True
+    allowed[filters.exclude] = False
+    allowed[library.retired] = False
+    order = order[allowed[order]]
+
+    def search(queries: Rows, size: int) -> Hits:
+        lists = [np.empty(0, np.intp)]
+        for own in (seen[query] for query in queries):
+            best = order[: size + len(own)]
+            if filters.exclude_seen:
+                best = best[~np.isin(best, own)]
+            lists.append(best[:size])
+        query = np.repeat(np.arange(len(queries)), [len(best) for best in lists[1:]])
+        rows = np.concatenate(lists)
+        return Hits(query, rows, library.listeners[rows].astype(np.float32))
+
+    return _choose(library, search, len(seen), replace(filters, popularity_correction=0.0))
+
+
+def _choose(library: Library, search: Search, n_queries: int, filters: Filters) -> Hits:
+    """The lists of all queries, from as many candidates as they need."""
+    waiting = np.arange(n_queries)
+    if filters.by_score_alone:
+        return search(waiting, filters.k)
+    everything = len(library.searcher)
+    size, parts = min(filters.pool_size, everything), []
+    while len(waiting):
+        short = []
+        step = max(_MOST_CANDIDATES // size, 1)
+        for start in range(0, len(waiting), step):
+            queries = waiting[start : start + step]
+            pool = search(queries, size)
+            done = _suffices(library, pool, len(queries), size, filters)
+            ready = done[pool.query]
+            pool = Hits(pool.query[ready], pool.item[ready], pool.score[ready])
+            hits = rerank(library, pool, filters)
+            parts.append(Hits(queries[hits.query], hits.item, hits.score))
+            short.append(queries[~done])
+        waiting, size = np.concatenate(short), min(_GROWTH * size, everything)
+    hits = concatenate(parts)
+    order = np.argsort(hits.query, kind="stable")
+    return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+
+def _suffices(
+    library: Library, pool: Hits, n_queries: int, size: int, filters: Filters
+) -> NDArray[np.bool_]:
+    """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
+    if filters.per_artist is None or size >= len(library.searcher):
+        return np.ones(n_queries, bool)
+    allowed = within_cap(pool, artist_of(library, pool.item), filters.per_artist, filters.k)
+    found = np.bincount(pool.query, minlength=n_queries)
+    return (np.bincount(allowed.query, minlength=n_queries) >= filters.k) | (found < size)
+
+
+def rank_users(
+    library: Library, user_rows: Rows, filters: Filters
+) -> tuple[Hits, NDArray[np.bool_]]:
+    """Lists for users by row, -1 for an unknown one; also who got a personal list, bool [q].
+
+    Users of whom nothing is known get the popular items.
+    """
+    vectors = library.user_vectors(user_rows)
+    personal = (user_rows >= 0) & vectors.any(axis=1)
+    if personal.all() and len(personal):
+        own = library.seen_by(user_rows) if filters.exclude_seen else None
+        return _rank(library, vectors, filters, own), personal
+    seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
+    parts = []
+    for group, known in ((np.flatnonzero(personal), True), (np.flatnonzero(~personal), False)):
+        own = [seen[member] for member in group]
+        if len(group):
+            hits = (
+                rank(library, vectors[group], filters, own)
+                if known
+                else popular(library, filters, own)
+            )
+            parts.append(Hits(group[hits.query], hits.item, hits.score))
+    merged = concatenate(parts)
+    order = np.argsort(merged.query, kind="stable")
+    return Hits(merged.query[order], merged.item[order], merged.score[order]), personal
+
+
+def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:
+    """The fused vector [D] of somebody who played these rows so often."""
+    return library.fold_in(rows, weights)
