@@ -25,8 +25,8 @@ from statistics import mean
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
@@ -114,7 +114,7 @@ def print_real(folder: Path, encoder: SongEncoder) -> None:
         print(f"{label:16}{np.median(own):8.3f}{own.max():8.3f}")
 
 
-def brightness(arrays: ImageArrays) -> NDArray[np.float32]:
+def brightness(arrays: ImageArrays) -> Float32Array:
     return (arrays.images[:, None] / np.float32(255)).astype(np.float32)
 
 

@@ -27,15 +27,13 @@ from pathlib import Path
 import librosa
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from datasets.arrays import Float32Array
 from embedding import HyperImageConfig, SnippetConfig, transforms
 from embedding.audio.snippets import load_snippets
 from embedding.hyperimage.extraction import extract
 from embedding.hyperimage.image import hyperimage
-
-Array = NDArray[np.float32]
 
 ROUNDS = 20
 FILES = 400
@@ -43,15 +41,15 @@ RATE = 22050
 CONFIG = HyperImageConfig()
 
 
-def bare_stft(y: Array) -> object:
+def bare_stft(y: Float32Array) -> object:
     return transforms.power_spectrogram(y)
 
 
-def ours(y: Array) -> object:
+def ours(y: Float32Array) -> object:
     return hyperimage(y, CONFIG)
 
 
-def librosa_defaults(y: Array) -> object:
+def librosa_defaults(y: Float32Array) -> object:
     feature = librosa.feature
     return (
         feature.chroma_stft(y=y, sr=RATE),
@@ -63,7 +61,7 @@ def librosa_defaults(y: Array) -> object:
     )
 
 
-def librosa_same_values(y: Array) -> dict[str, Array]:
+def librosa_same_values(y: Float32Array) -> dict[str, Float32Array]:
     feature = librosa.feature
     chroma = {"y": y, "sr": RATE, "tuning": 0.0}
     return {
@@ -76,7 +74,7 @@ def librosa_same_values(y: Array) -> dict[str, Array]:
     }
 
 
-def our_values(y: Array) -> dict[str, Array]:
+def our_values(y: Float32Array) -> dict[str, Float32Array]:
     S = transforms.power_spectrogram(y)
     log_mel = transforms.decibels(transforms.mel(S=S))
     onsets = transforms.onset_strength(log_mel=log_mel)
@@ -90,7 +88,7 @@ def our_values(y: Array) -> dict[str, Array]:
     }
 
 
-def made_up_sound(seed: int) -> Array:
+def made_up_sound(seed: int) -> Float32Array:
     rng = np.random.default_rng(seed)
     time_ = np.arange(5 * RATE) / RATE
     tones = sum(np.sin(2 * np.pi * p * time_) for p in rng.uniform(80, 2000, 8))
@@ -153,7 +151,7 @@ def main() -> None:
 def compare(paths: list[Path]) -> None:
     snippets = [load_snippets(path, SnippetConfig(), RATE)[0] for path in paths]
     snippets = snippets or [made_up_sound(seed) for seed in range(5)]
-    kinds: dict[str, Callable[[Array], object]] = {
+    kinds: dict[str, Callable[[Float32Array], object]] = {
         "bare STFT": bare_stft,
         "ours": ours,
         "librosa": librosa_defaults,

@@ -14,15 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from datasets.arrays import Float32Array
 from embedding import HyperImageConfig, SnippetConfig
 from embedding.audio.snippets import load_snippets
 from embedding.hyperimage.differentiable import hyperimages
 from embedding.hyperimage.image import hyperimage
-
-Array = NDArray[np.float32]
 
 ROUNDS = 5
 CONFIG = HyperImageConfig()
@@ -44,7 +42,7 @@ def main() -> None:
     devices = ["cpu"]
     devices += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
-    ways: dict[str, Callable[[], Array]] = {
+    ways: dict[str, Callable[[], Float32Array]] = {
         "NumPy, one by one": lambda: np.stack([hyperimage(y, CONFIG) for y in sounds])
     }
     for device in devices:
@@ -69,7 +67,7 @@ def main() -> None:
             print(f"{name:22}{1000 * each:14.2f}{1 / each:12.0f}{difference:20.1e}")
 
 
-def made_up_sound(seed: int, rate: int) -> Array:
+def made_up_sound(seed: int, rate: int) -> Float32Array:
     rng = np.random.default_rng(seed)
     seconds = np.arange(5 * rate) / rate
     tones = sum(np.sin(2 * np.pi * pitch * seconds) for pitch in rng.uniform(80, 2000, 8))

@@ -22,6 +22,7 @@ import pandas as pd
 import scipy.sparse as sp
 from cold_start import ImageHearing, _heard
 
+from datasets.arrays import Float32Array
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from evaluation.splitting.cold import cold_split
@@ -29,7 +30,7 @@ from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.shrinkage import SIZES, settle
 from recsys.experiments.embeddings import network_ears
-from recsys.sources.base import Floats, ItemContent, TrainingData
+from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.registry import make_source
 
 LEAST = 30
@@ -176,7 +177,7 @@ def _thin(
     return sp.csr_matrix(entries, shape=plays.shape)
 
 
-def _ndcg(scores: Floats, seen: np.ndarray, wanted: np.ndarray, k: int = 10) -> float:
+def _ndcg(scores: Float32Array, seen: np.ndarray, wanted: np.ndarray, k: int = 10) -> float:
     """Mean nDCG@k of the users who want any of the items, [n_users, n_items] each."""
     asking = wanted.any(axis=1)
     order = np.argsort(-np.where(seen, -np.inf, scores)[asking], axis=1, kind="stable")[:, :k]
@@ -186,7 +187,7 @@ def _ndcg(scores: Floats, seen: np.ndarray, wanted: np.ndarray, k: int = 10) -> 
     return float((gain / ideal).mean())
 
 
-def _auc(scores: Floats, seen: np.ndarray, wanted: np.ndarray) -> float:
+def _auc(scores: Float32Array, seen: np.ndarray, wanted: np.ndarray) -> float:
     """Mean over items: how often a user who wants it scores above one who never played it."""
     from sklearn.metrics import roc_auc_score
 

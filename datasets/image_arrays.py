@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import IntArray, StrArray
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.npz import Array, read_npz
 from datasets.tables.read_write import read_table
-from datasets.tables.values import Text, objects, show
+from datasets.tables.values import objects, show
 
 LABEL_NAMES: Final = ("genre", "label", "labels", "class", "tag")
 GROUP_NAMES: Final = (
@@ -33,13 +33,13 @@ class ImageArrays:
     images: Array
     """[n, height, width] or [n, channels, height, width], numbers as stored."""
 
-    ids: Text
+    ids: StrArray
     """The recording that a picture belongs to, [n]."""
 
-    labels: Text
+    labels: StrArray
     """Its label, [n]; "" where there is none."""
 
-    groups: Text | None
+    groups: StrArray | None
     """Its artist, [n]; "" where unknown. None: nothing was found that names artists."""
 
     taken: Mapping[str, str]
@@ -147,12 +147,12 @@ def _check_pictures(pictures: Array, name: str, source: Path) -> None:
 class _Known:
     """What is known of the pictures: columns of n values, and where each is from."""
 
-    columns: dict[str, Text]
+    columns: dict[str, StrArray]
     origin: dict[str, str]
     key: str | None = None
     """The column that names the recordings; None where row numbers have to do."""
 
-    def add(self, table: Mapping[str, Text], rows: NDArray[np.intp], origin: str) -> None:
+    def add(self, table: Mapping[str, StrArray], rows: IntArray, origin: str) -> None:
         """Further columns out of a table; a name that is there already stays as it is."""
         for name, values in table.items():
             if name not in self.columns:
@@ -197,7 +197,7 @@ def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | No
     return known
 
 
-def _in_order(file: Path, table: Mapping[str, Text], source: Path, n: int) -> NDArray[np.intp]:
+def _in_order(file: Path, table: Mapping[str, StrArray], source: Path, n: int) -> IntArray:
     """All rows of a table; there must be one a picture, as nothing says which is which."""
     length = len(next(iter(table.values())))
     if length != n:
@@ -209,7 +209,9 @@ def _in_order(file: Path, table: Mapping[str, Text], source: Path, n: int) -> ND
 
 
 def _match(
-    keys: Sequence[str], columns: Mapping[str, Text], tables: Mapping[Path, Mapping[str, Text]]
+    keys: Sequence[str],
+    columns: Mapping[str, StrArray],
+    tables: Mapping[Path, Mapping[str, StrArray]],
 ) -> tuple[str, Path, str] | None:
     """An array, a table and its column that holds all of the array's values; most ids first."""
     found = [
@@ -227,7 +229,7 @@ def _match(
 
 
 def _mismatch(
-    values: Text, key: str, tables: Mapping[Path, Mapping[str, Text]], source: Path
+    values: StrArray, key: str, tables: Mapping[Path, Mapping[str, StrArray]], source: Path
 ) -> DataError:
     """The error that names an id which the nearest table lacks."""
     ids = set(values)
@@ -245,19 +247,19 @@ def _mismatch(
     )
 
 
-def _table(file: Path) -> dict[str, Text]:
+def _table(file: Path) -> dict[str, StrArray]:
     frame = read_table(file, (*ID_NAMES, *LABEL_NAMES, *GROUP_NAMES)).frame
     if not len(frame.columns):
         raise DataError(f"{file} has no columns")
     return {str(name).strip(): _text(frame[name].to_numpy()) for name in frame.columns}
 
 
-def _rows(file: Path, column: str, values: Text, ids: Text) -> NDArray[np.intp]:
+def _rows(file: Path, column: str, values: StrArray, ids: StrArray) -> IntArray:
     index = pd.Index(values, dtype=object)
     if not index.is_unique:
         twice = index[index.duplicated()][0]
         raise DataError(f"{file}: column {column!r} has {show(twice)} more than once")
-    rows: NDArray[np.intp] = index.get_indexer(pd.Index(ids, dtype=object))
+    rows: IntArray = index.get_indexer(pd.Index(ids, dtype=object))
     return rows
 
 
@@ -265,7 +267,7 @@ def _choose(
     what: str,
     wanted: str | None,
     names: Sequence[str],
-    columns: Mapping[str, Text],
+    columns: Mapping[str, StrArray],
     source: Path,
 ) -> str | None:
     if wanted is not None:
@@ -277,11 +279,11 @@ def _choose(
     return next((name for name in names if name in columns), None)
 
 
-def _listed(columns: Mapping[str, Text]) -> str:
+def _listed(columns: Mapping[str, StrArray]) -> str:
     return ", ".join(columns) or "none"
 
 
-def _text(values: Array) -> Text:
+def _text(values: Array) -> StrArray:
     """Values as text without surrounding blanks; "" where there is none."""
     return objects(
         "" if v is None or v != v else str(v).strip() for v in np.asarray(values).tolist()

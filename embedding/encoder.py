@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
 from embedding.network.augmentation import windows
 from embedding.network.checkpoints import Knowledge
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from embedding.audio.source import Source
     from embedding.network.layers import SongNetwork
 
-FloatArray = NDArray[np.float32]
 BATCH = 256
 
 
@@ -58,7 +58,7 @@ class SongEncoder:
 
     def fit(
         self,
-        images: FloatArray,
+        images: Float32Array,
         labels: ArrayLike | Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
@@ -91,7 +91,7 @@ class SongEncoder:
 
     def fine_tune(
         self,
-        images: FloatArray,
+        images: Float32Array,
         labels: ArrayLike | Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
@@ -139,7 +139,7 @@ class SongEncoder:
         before = Knowledge(start, old, keep)
         return self._learn(images, targets, groups, settings, checkpoint, progress, before)
 
-    def embed(self, images: FloatArray) -> FloatArray:
+    def embed(self, images: Float32Array) -> Float32Array:
         """Embeddings of hyper-images.
 
         Args:
@@ -155,7 +155,7 @@ class SongEncoder:
         """
         return self._run(images, [None])[0]
 
-    def predict_proba(self, images: FloatArray, tag: str | None = None) -> FloatArray:
+    def predict_proba(self, images: Float32Array, tag: str | None = None) -> Float32Array:
         """Probability of each class of a tag (by default the first): float32 [n, classes].
 
         Rows sum to 1, unless the loss lets several classes be right.
@@ -169,7 +169,9 @@ class SongEncoder:
             )
         return self._run(images, [self.config.tags.index(name)])[0]
 
-    def embed_and_predict(self, images: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
+    def embed_and_predict(
+        self, images: Float32Array
+    ) -> tuple[Float32Array, dict[str, Float32Array]]:
         """What :meth:`embed` and, for each tag, :meth:`predict_proba` give, in a single pass.
 
         Raises: as :meth:`embed`.
@@ -195,7 +197,7 @@ class SongEncoder:
         workers: int | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         progress: bool = False,
-    ) -> FloatArray:
+    ) -> Float32Array:
         """Embeddings of recordings, each the mean over its snippets.
 
         Args:
@@ -291,7 +293,7 @@ class SongEncoder:
 
     def _learn(
         self,
-        images: FloatArray,
+        images: Float32Array,
         targets: list[Target],
         groups: ArrayLike | None,
         config: EncoderConfig,
@@ -322,7 +324,7 @@ class SongEncoder:
         self.heads_ = {target.tag: target.classes for target in targets}
         return self
 
-    def _run(self, images: FloatArray, heads: Sequence[int | None]) -> list[FloatArray]:
+    def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
         """A head's probabilities, or embeddings for None: of each image the mean over windows."""
         import torch
 
@@ -358,7 +360,7 @@ class SongEncoder:
             raise NotFittedError("this SongEncoder is not trained: call fit, or load a saved one")
         return self._network
 
-    def _check_shape(self, images: FloatArray) -> None:
+    def _check_shape(self, images: Float32Array) -> None:
         _check_images(images)
         wanted, shape = self.image_shape_, images.shape[1:]
         assert wanted is not None
@@ -369,7 +371,7 @@ class SongEncoder:
             )
 
 
-def _check_images(images: FloatArray) -> None:
+def _check_images(images: Float32Array) -> None:
     if not isinstance(images, np.ndarray) or images.ndim != 4 or 0 in images.shape[1:]:
         found = getattr(images, "shape", type(images).__name__)
         raise InvalidArgumentError(
@@ -385,8 +387,8 @@ def _check_images(images: FloatArray) -> None:
 
 
 def mean_by_recording(
-    vectors: FloatArray, recording: NDArray[np.int64], n_recordings: int
-) -> FloatArray:
+    vectors: Float32Array, recording: IntArray, n_recordings: int
+) -> Float32Array:
     """Mean of the rows of each recording: [n_recordings, dimension]; NaN where it has none."""
     totals = np.zeros((n_recordings, vectors.shape[1]))
     np.add.at(totals, recording, vectors)

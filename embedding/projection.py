@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 
-Array = NDArray[np.float32]
 Method = Literal["pca", "umap", "tsne"]
 
 FEWEST = 4
@@ -22,9 +22,9 @@ _NEIGHBOURS = 15
 class Projection:
     """Points of a map."""
 
-    points: Array
+    points: Float32Array
     """float32 [n, dimensions]."""
-    explained: NDArray[np.float64] | None
+    explained: Float64Array | None
     """PCA: share of the variance along each axis [dimensions]; None for methods without axes."""
 
 
@@ -60,7 +60,7 @@ def project(
     return Projection((points - points.mean(axis=0)).astype(np.float32), None)
 
 
-def _pca(table: NDArray[np.float64], dimensions: int) -> Projection:
+def _pca(table: Float64Array, dimensions: int) -> Projection:
     from sklearn.decomposition import PCA
 
     n = min(dimensions, *table.shape)
@@ -78,10 +78,10 @@ def _pca(table: NDArray[np.float64], dimensions: int) -> Projection:
     return Projection(points.astype(np.float32), explained)
 
 
-def _tsne(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.float64]:
+def _tsne(table: Float64Array, dimensions: int, seed: int) -> Float64Array:
     from sklearn.manifold import TSNE
 
-    found: NDArray[np.float64] = TSNE(
+    found: Float64Array = TSNE(
         dimensions,
         perplexity=min(_PERPLEXITY, (len(table) - 1) / 3),
         init="pca" if dimensions <= min(table.shape) else "random",
@@ -91,7 +91,7 @@ def _tsne(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.
     return found
 
 
-def _umap(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.float64]:
+def _umap(table: Float64Array, dimensions: int, seed: int) -> Float64Array:
     import warnings
 
     try:
@@ -102,7 +102,7 @@ def _umap(table: NDArray[np.float64], dimensions: int, seed: int) -> NDArray[np.
         ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed means one thread, and of small inputs
-        found: NDArray[np.float64] = UMAP(
+        found: Float64Array = UMAP(
             n_components=dimensions,
             n_neighbors=min(_NEIGHBOURS, len(table) - 1),
             # The spectral start has no solution for very few points.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 
 _BLOCK = 1024
@@ -18,16 +19,16 @@ class Retrieval:
     Compare ``precision`` with ``chance``, and remember that ``ceiling`` may be below 1.
     """
 
-    queries: NDArray[np.intp]
+    queries: IntArray
     """Rows that were asked for: those with a label that some other candidate has too."""
 
-    precision: NDArray[np.float64]
+    precision: Float64Array
     """Of the k nearest candidates, the share with the query's label."""
 
-    chance: NDArray[np.float64]
+    chance: Float64Array
     """What candidates in random order give on average."""
 
-    ceiling: NDArray[np.float64]
+    ceiling: Float64Array
     """What the best order gives; below 1 where fewer than k candidates have the label."""
 
 
@@ -87,13 +88,13 @@ def retrieval_precision(
 
 
 def _block(
-    units: NDArray[np.float64],
-    there: NDArray[np.bool_],
+    units: Float64Array,
+    there: BoolArray,
     names: NDArray[np.str_],
-    groups: NDArray[np.intp],
-    rows: NDArray[np.intp],
+    groups: IntArray,
+    rows: IntArray,
     k: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """For each query: hits among the k nearest, candidates with its label, candidates."""
     allowed = there[None] & (groups[rows][:, None] != groups[None])
     same = (names[rows][:, None] == names[None]) & allowed
@@ -104,7 +105,7 @@ def _block(
     return hits.astype(float), same.sum(axis=1).astype(float), allowed.sum(axis=1).astype(float)
 
 
-def _numbers(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
+def _numbers(groups: ArrayLike | None, n: int) -> IntArray:
     """A number for each row, the same for rows of a group; without groups each stands alone."""
     if groups is None:
         return np.arange(n)

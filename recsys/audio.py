@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, PATH
 from datasets.files import cache_folder, file_digest
 from datasets.music import MusicDataset
@@ -33,7 +34,7 @@ class Heard:
     embeddings: pd.DataFrame
     scores: pd.DataFrame
     failures: tuple[str, ...]
-    used: NDArray[np.int64]
+    used: IntArray
 
     @classmethod
     def nothing(cls) -> "Heard":
@@ -111,8 +112,8 @@ def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progres
 
 
 def outputs(
-    encoder: "SongEncoder", images: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], dict[str, tuple[list[str], NDArray[np.float32]]]]:
+    encoder: "SongEncoder", images: Float32Array
+) -> tuple[Float32Array, dict[str, tuple[list[str], Float32Array]]]:
     """Embeddings [n, e] and, for each tag that a network tells, its values and their probabilities
     [n, values]; the network sees the images once."""
     embeddings, scores = encoder.embed_and_predict(images)
@@ -121,7 +122,7 @@ def outputs(
 
 
 def recordings_of(
-    dataset: MusicDataset, used: NDArray[np.int64], config: EncoderConfig
+    dataset: MusicDataset, used: IntArray, config: EncoderConfig
 ) -> dict[str, tuple[Recording, ...]]:
     """For each item its recordings, as the song database keeps them.
 

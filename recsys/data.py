@@ -4,11 +4,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from datasets.arrays import Float32Array
 from recsys.config import PlayWeighting
-from recsys.sources.base import Floats
 
 
-def weigh(plays: ArrayLike, weighting: PlayWeighting) -> Floats:
+def weigh(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
     """Play counts as 1, as log(1 + plays), or as they are; float32 of the same shape."""
     counts = np.asarray(plays, np.float32)
     if weighting == "binary":

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from embedding.parallel import Crashed, KeptWorker
 from recsys.audio import outputs, recording_with
 from recsys.database.song import Recording, Scores
-from recsys.sources.base import Floats
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 class Sound:
     """What a network said of one recording."""
 
-    embedding: Floats
+    embedding: Float32Array
     """float32 [e], the mean over its snippets."""
 
     scores: Scores
@@ -47,7 +46,7 @@ class Hearing:
         self._decoder = KeptWorker()
         self._network = threading.Lock()  # it is moved to a GPU and back, and its threads are set
 
-    def hear(self, source: "Source") -> tuple[Floats, Scores, tuple[Recording, ...]]:
+    def hear(self, source: "Source") -> tuple[Float32Array, Scores, tuple[Recording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
 
         source: a path, the recording's bytes, or a binary file object such as an upload.
@@ -75,7 +74,7 @@ class Hearing:
             file, self.encoder.config.snippet, self.encoder.config.hyperimage, frozenset(known)
         )
 
-    def sounds(self, images: Sequence[NDArray[np.float32]]) -> list[Sound]:
+    def sounds(self, images: Sequence[Float32Array]) -> list[Sound]:
         """What the network says of recordings, all at once.
 
         images: of each recording the hyper-images, float32 [n, channels, height, width].

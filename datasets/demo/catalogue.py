@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, PATH, TITLE
 from datasets.demo.demo_names import Names
 from datasets.demo.genres import GENRES, SOUND
@@ -175,7 +175,7 @@ def truth_table(songs: list[Song]) -> pd.DataFrame:
 
 def _songs_per_artist(
     n_songs: int, n_artists: int, debuts: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+) -> IntArray:
     """Genres are of equal size; within one, artists share at random, debuts have one song."""
     counts = np.ones(n_artists, dtype=np.int64)
     size = len(GENRES)
@@ -192,7 +192,7 @@ def _songs_per_artist(
     return counts
 
 
-def _unplayed_songs(counts: NDArray[np.int64], debuts: int, wanted: int) -> list[int]:
+def _unplayed_songs(counts: IntArray, debuts: int, wanted: int) -> list[int]:
     """How many of each artist's songs nobody has played: all of a debut, the newest of others."""
     n_artists = len(counts)
     unplayed = [0] * (n_artists - debuts) + [int(count) for count in counts[n_artists - debuts :]]

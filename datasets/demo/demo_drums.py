@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from datasets.demo.effects import Samples, band_pass, high_pass, low_pass
+from datasets.arrays import Float32Array
+from datasets.demo.effects import band_pass, high_pass, low_pass
 
 KITS: Final = ("acoustic", "brush", "machine", "dusty")
 
@@ -38,7 +39,7 @@ _METAL: Final = (2.0, 3.0, 4.16, 5.43, 6.79, 8.21)
 
 def strike(
     drum: str, kit: str, tuning: float, brightness: float, rng: np.random.Generator, rate: int
-) -> Samples:
+) -> Float32Array:
     """One stroke, mono, peak 1. ``tuning`` multiplies its pitches, ``brightness`` is 0 to 1."""
     if drum == "kick":
         sound = _kick(kit, tuning, brightness, rng, rate)
@@ -59,24 +60,24 @@ def strike(
     return sound / np.float32(np.max(np.abs(sound)) + 1e-6)
 
 
-def _time(seconds: float, rate: int) -> Samples:
+def _time(seconds: float, rate: int) -> Float32Array:
     return np.arange(int(seconds * rate), dtype=np.float32) / np.float32(rate)
 
 
-def _noise(seconds: float, rng: np.random.Generator, rate: int) -> Samples:
+def _noise(seconds: float, rng: np.random.Generator, rate: int) -> Float32Array:
     return rng.standard_normal(int(seconds * rate), dtype=np.float32)
 
 
 def _sweep(
     start: float, end: float, sweep: float, decay: float, seconds: float, rate: int
-) -> Samples:
+) -> Float32Array:
     time = _time(seconds, rate)
     cycles = end * time + (start - end) * sweep * (1.0 - np.exp(-time / sweep))
     sound = np.sin(2.0 * np.pi * cycles) * np.exp(-time / decay)
     return sound.astype(np.float32)
 
 
-def _ping(pitches: tuple[float, ...], decay: float, seconds: float, rate: int) -> Samples:
+def _ping(pitches: tuple[float, ...], decay: float, seconds: float, rate: int) -> Float32Array:
     time = _time(seconds, rate)
     tones = sum(np.sign(np.sin(2.0 * np.pi * pitch * time)) for pitch in pitches)
     return np.asarray(tones * np.exp(-time / decay), dtype=np.float32)
@@ -84,7 +85,7 @@ def _ping(pitches: tuple[float, ...], decay: float, seconds: float, rate: int) -
 
 def _kick(
     kit: str, tuning: float, brightness: float, rng: np.random.Generator, rate: int
-) -> Samples:
+) -> Float32Array:
     start, end, sweep, decay, click = _KICKS[kit]
     sound = _sweep(start * tuning, end * tuning, sweep, decay, min(4.0 * decay, 0.9), rate)
     tick = high_pass(_noise(0.008, rng, rate), 1500.0, rate)
@@ -94,7 +95,7 @@ def _kick(
 
 def _snare(
     kit: str, tuning: float, brightness: float, rng: np.random.Generator, rate: int
-) -> Samples:
+) -> Float32Array:
     pitch, level, ring, rattle, low, high = _SNARES[kit]
     noise = band_pass(_noise(0.4, rng, rate), low, high * (0.6 + 0.6 * brightness), rate)
     time = _time(0.4, rate)
@@ -107,7 +108,7 @@ def _snare(
     return sound.astype(np.float32)
 
 
-def _clap(rng: np.random.Generator, rate: int) -> Samples:
+def _clap(rng: np.random.Generator, rate: int) -> Float32Array:
     time = _time(0.35, rate)
     envelope = 0.7 * np.exp(-time / 0.07)
     for start in (0.0, 0.011, 0.023):
@@ -122,7 +123,7 @@ def _metal(
     brightness: float,
     rng: np.random.Generator,
     rate: int,
-) -> Samples:
+) -> Float32Array:
     closed = _HATS[kit]
     decay, edge, ring = {
         "hat": (closed, 6500.0, 0.4),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-Samples = NDArray[np.float32]
+from datasets.arrays import Float32Array, Float64Array
 
 TARGET_RMS = 0.12
 """Loudness every song is brought to, about -18 dB below full scale."""
@@ -29,32 +29,32 @@ def _butterworth(kind: str, order: int, low: float, high: float, rate: int) -> N
     return sections
 
 
-def _apply(sections: NDArray[Any], samples: Samples) -> Samples:
-    filtered: Samples = signal.sosfilt(sections, samples, axis=-1).astype(np.float32)
+def _apply(sections: NDArray[Any], samples: Float32Array) -> Float32Array:
+    filtered: Float32Array = signal.sosfilt(sections, samples, axis=-1).astype(np.float32)
     return filtered
 
 
-def low_pass(samples: Samples, cutoff: float, rate: int, order: int = 2) -> Samples:
+def low_pass(samples: Float32Array, cutoff: float, rate: int, order: int = 2) -> Float32Array:
     """Butterworth low-pass, cutoff in Hz (limited to what the rate can carry)."""
     cutoff = float(np.clip(round(cutoff), 30.0, 0.46 * rate))
     return _apply(_butterworth("lowpass", order, 0.0, cutoff, rate), samples)
 
 
-def high_pass(samples: Samples, cutoff: float, rate: int, order: int = 2) -> Samples:
+def high_pass(samples: Float32Array, cutoff: float, rate: int, order: int = 2) -> Float32Array:
     """Butterworth high-pass, cutoff in Hz (limited to what the rate can carry)."""
     cutoff = float(np.clip(round(cutoff), 10.0, 0.46 * rate))
     return _apply(_butterworth("highpass", order, 0.0, cutoff, rate), samples)
 
 
-def band_pass(samples: Samples, low: float, high: float, rate: int) -> Samples:
+def band_pass(samples: Float32Array, low: float, high: float, rate: int) -> Float32Array:
     """Second-order Butterworth band-pass between ``low`` and ``high`` Hz."""
     high = min(high, 0.46 * rate)
     return _apply(_butterworth("bandpass", 1, round(low), round(high), rate), samples)
 
 
 def equalise(
-    samples: Samples, decibels: Callable[[NDArray[np.float64]], NDArray[np.float64]], rate: int
-) -> Samples:
+    samples: Float32Array, decibels: Callable[[Float64Array], Float64Array], rate: int
+) -> Float32Array:
     """Change the level by ``decibels(frequencies in Hz)``, without any delay."""
     points = np.geomspace(20.0, 0.5 * rate, 96)
     gains = 10.0 ** (decibels(points) / 20.0)
@@ -63,11 +63,11 @@ def equalise(
     frequencies = fft.rfftfreq(size, 1.0 / rate)
     spectrum = fft.rfft(samples, size, axis=-1)
     spectrum *= np.interp(frequencies, points, gains).astype(np.float32)
-    shaped: Samples = fft.irfft(spectrum, size, axis=-1)[..., :length]
+    shaped: Float32Array = fft.irfft(spectrum, size, axis=-1)[..., :length]
     return np.ascontiguousarray(shaped)
 
 
-def overdrive(samples: Samples, amount: float) -> Samples:
+def overdrive(samples: Float32Array, amount: float) -> Float32Array:
     """Soft clipping; ``amount`` 0 (clean) to 1 (heavy), loudness about kept."""
     if amount <= 0.01:
         return samples
@@ -82,19 +82,19 @@ def overdrive(samples: Samples, amount: float) -> Samples:
     )
 
 
-def cabinet(samples: Samples, brightness: float, rate: int) -> Samples:
+def cabinet(samples: Float32Array, brightness: float, rate: int) -> Float32Array:
     """A guitar loudspeaker: nothing below 90 Hz, little above 2.5 to 5.5 kHz."""
     return low_pass(high_pass(samples, 90.0, rate), 2500.0 + 3000.0 * brightness, rate)
 
 
-def tremolo(samples: Samples, hertz: float, depth: float, rate: int) -> Samples:
+def tremolo(samples: Float32Array, hertz: float, depth: float, rate: int) -> Float32Array:
     """Periodic change of level."""
     time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
     wave = np.sin(np.float32(2.0 * np.pi * hertz) * time)
     return (samples * (1.0 - np.float32(depth) * (0.5 + 0.5 * wave))).astype(np.float32)
 
 
-def wah(samples: Samples, hertz: float, rate: int) -> Samples:
+def wah(samples: Float32Array, hertz: float, rate: int) -> Float32Array:
     """A vowel-like filter swept ``hertz`` times a second, as the mix of three fixed bands."""
     time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
     sweep = 0.5 + 0.5 * np.sin(np.float32(2.0 * np.pi * hertz) * time)
@@ -105,7 +105,7 @@ def wah(samples: Samples, hertz: float, rate: int) -> Samples:
     return (1.6 * wet + 0.25 * samples).astype(np.float32)
 
 
-def chorus(samples: Samples, depth: float, rate: int) -> Samples:
+def chorus(samples: Float32Array, depth: float, rate: int) -> Float32Array:
     """Mono to stereo: two copies whose delay wanders, one to each side."""
     length = samples.shape[-1]
     time = np.arange(length, dtype=np.float32)
@@ -120,7 +120,7 @@ def chorus(samples: Samples, depth: float, rate: int) -> Samples:
     return (samples + np.float32(depth) * np.stack(sides)).astype(np.float32)
 
 
-def echo(stereo: Samples, seconds: float, level: float, rate: int) -> Samples:
+def echo(stereo: Float32Array, seconds: float, level: float, rate: int) -> Float32Array:
     """Four fading repeats that change sides."""
     out = stereo.copy()
     step = int(seconds * rate)
@@ -134,8 +134,8 @@ def echo(stereo: Samples, seconds: float, level: float, rate: int) -> Samples:
 
 
 def room(
-    stereo: Samples, seconds: float, damping: float, rng: np.random.Generator, rate: int
-) -> Samples:
+    stereo: Float32Array, seconds: float, damping: float, rng: np.random.Generator, rate: int
+) -> Float32Array:
     """The reverberation alone: stereo noise that dies away by 60 dB in ``seconds``."""
     length = max(int(seconds * rate), 64)
     time = np.arange(length, dtype=np.float32) / np.float32(rate)
@@ -145,11 +145,11 @@ def room(
     tail[:, : int(0.008 * rate)] = 0.0  # the first reflection comes a little later
     tail = low_pass(tail, 9000.0 - 6500.0 * damping, rate)
     tail /= np.sqrt(np.sum(np.square(tail), axis=1, keepdims=True)) + np.float32(1e-9)
-    wet: Samples = signal.oaconvolve(stereo, tail, mode="full", axes=1)[:, : stereo.shape[1]]
+    wet: Float32Array = signal.oaconvolve(stereo, tail, mode="full", axes=1)[:, : stereo.shape[1]]
     return wet.astype(np.float32)
 
 
-def duck(samples: Samples, times: NDArray[np.float64], depth: float, rate: int) -> Samples:
+def duck(samples: Float32Array, times: Float64Array, depth: float, rate: int) -> Float32Array:
     """Lower the level after each of ``times`` (seconds), as a compressor keyed by a kick does."""
     if depth <= 0.0:
         return samples
@@ -162,7 +162,7 @@ def duck(samples: Samples, times: NDArray[np.float64], depth: float, rate: int) 
     return (samples * gain).astype(np.float32)
 
 
-def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator) -> Samples:
+def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator) -> Float32Array:
     """Stereo background: ``"hiss"`` of tape, ``"crackle"`` of vinyl or ``"none"``."""
     if kind == "none" or level <= 0.0:
         return np.zeros((2, length), dtype=np.float32)
@@ -176,7 +176,7 @@ def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator
     return (np.float32(level) * noise).astype(np.float32)
 
 
-def master(stereo: Samples, loudness: float, rate: int) -> Samples:
+def master(stereo: Float32Array, loudness: float, rate: int) -> Float32Array:
     """No rumble or DC, even loudness (times ``loudness``), fades at both ends, no clipping."""
     clean = high_pass(stereo, 28.0, rate)
     fade_in, fade_out = int(0.004 * rate), int(0.35 * rate)

@@ -9,7 +9,8 @@ from dataclasses import astuple, dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from datasets.arrays import Float64Array
 
 SOUND: Final = ("tempo", "brightness", "drive", "electronic", "density")
 
@@ -35,7 +36,7 @@ class Sound:
     def bpm(self) -> float:
         return float(SLOWEST * (FASTEST / SLOWEST) ** self.tempo)
 
-    def array(self) -> NDArray[np.float64]:
+    def array(self) -> Float64Array:
         """The five values in the order of :data:`SOUND`."""
         return np.array(astuple(self), dtype=np.float64)
 
@@ -80,7 +81,7 @@ class Genre:
     """Genres its artists borrow from."""
 
     @property
-    def ranges(self) -> NDArray[np.float64]:
+    def ranges(self) -> Float64Array:
         """[5, 2]: least and most of each property of :class:`Sound`."""
         tempo = (tempo_of(self.bpm[0]), tempo_of(self.bpm[1]))
         return np.array([tempo, self.brightness, self.drive, self.electronic, self.density])

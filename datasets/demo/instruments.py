@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datasets.demo.effects import Samples
+from datasets.arrays import Float32Array, Float64Array
 
 _TABLE = 4096
 """Samples of a wave table; a power of two, so that the phase wraps by a bit mask."""
@@ -151,7 +150,7 @@ INSTRUMENTS: Mapping[str, Instrument] = {
 
 def play_note(
     name: str, midi: float, seconds: float, brightness: float, variant: int, rate: int
-) -> Samples:
+) -> Float32Array:
     """One note, mono, peak about 1.
 
     ``midi`` is the pitch (69 is A4 = 440 Hz), ``seconds`` how long the key is held (the result
@@ -172,7 +171,7 @@ def play_note(
 
 def _pluck(
     spec: Pluck, hertz: float, seconds: float, brightness: float, variant: int, rate: int
-) -> Samples:
+) -> Float32Array:
     rng = np.random.default_rng(variant)
     period = max(int(np.ceil(rate / hertz)), 8)
     count = int((seconds + 0.08) * hertz) + 2
@@ -199,7 +198,7 @@ def _pluck(
     return _release(note, seconds, 0.08, rate)
 
 
-def _bell(spec: Bell, hertz: float, seconds: float, brightness: float, rate: int) -> Samples:
+def _bell(spec: Bell, hertz: float, seconds: float, brightness: float, rate: int) -> Float32Array:
     length = int((seconds + 0.15) * rate)
     time = np.arange(length, dtype=np.float32) / np.float32(rate)
     angle = np.float32(2.0 * np.pi * hertz) * time
@@ -213,7 +212,7 @@ def _bell(spec: Bell, hertz: float, seconds: float, brightness: float, rate: int
 
 def _wave(
     spec: Wave, hertz: float, seconds: float, brightness: float, variant: int, rate: int
-) -> Samples:
+) -> Float32Array:
     length = int((seconds + spec.release) * rate)
     time = np.arange(length, dtype=np.float32) / np.float32(rate)
     slope = spec.slope + 0.9 * (0.5 - brightness)
@@ -252,7 +251,7 @@ def _wave(
 
 
 @lru_cache(maxsize=4096)
-def _table(spec: Wave, hertz: float, slope: float, variant: int, rate: int) -> Samples:
+def _table(spec: Wave, hertz: float, slope: float, variant: int, rate: int) -> Float32Array:
     """One period of the wave without partials above the highest frequency there is."""
     count = max(1, min(int(0.46 * rate / hertz), 120))
     partial = np.arange(1, count + 1, dtype=np.float64)
@@ -273,14 +272,14 @@ def _table(spec: Wave, hertz: float, slope: float, variant: int, rate: int) -> S
     return (table / (np.max(np.abs(table)) + 1e-9)).astype(np.float32)
 
 
-def _resonance(formants: Formants, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _resonance(formants: Formants, hertz: Float64Array) -> Float64Array:
     gain = np.full(hertz.shape, 0.04)
     for centre, level, width in formants:
         gain += level / (1.0 + np.square((hertz - centre) / width))
     return gain
 
 
-def _release(note: Samples, seconds: float, release: float, rate: int) -> Samples:
+def _release(note: Float32Array, seconds: float, release: float, rate: int) -> Float32Array:
     held = min(int(seconds * rate), note.size)
     tail = note.size - held
     if tail > 0:

@@ -21,8 +21,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
 from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song
 from datasets.demo.genres import GENRES, SOUND
@@ -47,19 +47,17 @@ _MOST: Final = 0.6
 _BLOCK: Final = 512
 """Listeners drawn together: bounds the memory, and is part of what a seed means."""
 
-Matrix = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class _Songs:
     """The songs that can be played, as arrays."""
 
-    ids: NDArray[np.object_]
-    genre: NDArray[np.int64]
-    sound: Matrix  # [songs, 5], standardised over these songs
-    scene: Matrix  # [songs, 2]
-    popularity: NDArray[np.float64]
-    opens: NDArray[np.float64]  # share of the year before the song's release
+    ids: StrArray
+    genre: IntArray
+    sound: Float64Array  # [songs, 5], standardised over these songs
+    scene: Float64Array  # [songs, 2]
+    popularity: Float64Array
+    opens: Float64Array  # share of the year before the song's release
 
 
 def simulate_listening(songs: list[Song], seed: int, n_listeners: int) -> pd.DataFrame:
@@ -133,7 +131,7 @@ def _listen(songs: _Songs, start: int, count: int, catalogue: int, seed: int) ->
     )
 
 
-def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Matrix:
+def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Float64Array:
     """[listeners, songs]: the part of the appeal that is taste."""
     genre = rng.normal(0.0, 1.0, (count, len(GENRES))) @ _kinship()
     best = rng.normal(0.0, 1.0, (count, len(SOUND)))
@@ -144,13 +142,13 @@ def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Matrix:
     return _GENRE * genre[:, songs.genre] + _SOUND * _scaled(fit) + _SCENE * _scaled(scene)
 
 
-def _scaled(values: Matrix) -> Matrix:
+def _scaled(values: Float64Array) -> Float64Array:
     """Mean 0 for each listener, standard deviation 1 over all."""
     centred = values - values.mean(axis=1, keepdims=True)
     return np.asarray(centred / (centred.std() + 1e-9))
 
 
-def _kinship() -> Matrix:
+def _kinship() -> Float64Array:
     """[9, 9]: mixes independent tastes so that neighbouring genres are liked together."""
     names = list(GENRES)
     mixing = np.eye(len(names))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array
 from datasets.demo.demo_drums import KITS
 from datasets.demo.genres import GENRES, Genre, Sound
 from datasets.demo.instruments import INSTRUMENTS
@@ -182,7 +182,7 @@ def _signature(rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
     return tuple((int(step), int(move)) for step, move in zip(steps, moves, strict=True))
 
 
-def _reflect(place: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reflect(place: Float64Array) -> Float64Array:
     """Values that left 0 to 1, mirrored back at the edge."""
     return np.clip(1.0 - np.abs(1.0 - np.abs(place)), 0.0, 1.0)
 

@@ -1,12 +1,11 @@
 """From a plan to sound: the parts are played, treated as in a studio, mixed and mastered."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.demo.composition import Note, Score, compose
 from datasets.demo.demo_drums import strike
 from datasets.demo.effects import (
-    Samples,
     cabinet,
     chorus,
     duck,
@@ -43,7 +42,7 @@ _DRUM_PAN = {"hat": 0.35, "open hat": 0.35, "ride": -0.45, "crash": 0.5, "tom": 
 
 def compose_song(
     genre: str, artist_seed: int, song_seed: int, *, sample_rate: int = SAMPLE_RATE
-) -> Samples:
+) -> Float32Array:
     """A song of one of the nine genres: float32 [2, samples], 10 to 16 s, peak under 0.70.
 
     Songs with the same genre and ``artist_seed`` are by the same artist; ``song_seed`` tells
@@ -61,7 +60,7 @@ def compose_song(
     return render(draw_plan(draw_artist(genre, artist_seed), song_seed), sample_rate)
 
 
-def render(plan: Plan, rate: int = SAMPLE_RATE) -> Samples:
+def render(plan: Plan, rate: int = SAMPLE_RATE) -> Float32Array:
     """The sound of a plan: float32 [2, samples] at ``rate`` Hz."""
     score = compose(plan)
     length = int(score.seconds * rate)
@@ -93,7 +92,7 @@ def render(plan: Plan, rate: int = SAMPLE_RATE) -> Samples:
     return _finish(mix, plan, rng, rate)
 
 
-def _finish(mix: Samples, plan: Plan, rng: np.random.Generator, rate: int) -> Samples:
+def _finish(mix: Float32Array, plan: Plan, rng: np.random.Generator, rate: int) -> Float32Array:
     """Give the whole mix the plan's sound: what has no amplifier is driven by the tape."""
     sound = plan.sound
     mix = overdrive(mix, 0.62 * sound.drive)
@@ -102,11 +101,11 @@ def _finish(mix: Samples, plan: Plan, rng: np.random.Generator, rate: int) -> Sa
     return master(mix + noise, plan.artist.loudness, rate)
 
 
-def _record_tone(plan: Plan, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _record_tone(plan: Plan, hertz: Float64Array) -> Float64Array:
     """Decibels at each frequency: brightness, the reach of machines, and the artist's mastering."""
     sound, (bass, middle, treble) = plan.sound, plan.artist.tone
 
-    def above(pivot: float) -> NDArray[np.float64]:
+    def above(pivot: float) -> Float64Array:
         return 1.0 / (1.0 + np.square(pivot / hertz))
 
     decibels = 24.0 * (sound.brightness - 0.55) * above(900.0)
@@ -116,7 +115,7 @@ def _record_tone(plan: Plan, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(decibels - 10.0 * np.log10(1.0 + (hertz / cutoff) ** 4))
 
 
-def _bass(score: Score, plan: Plan, length: int, rate: int) -> Samples:
+def _bass(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
     """The bass, mono; a synthesizer doubles it the more, the more electronic the song is."""
     played = _play(score.bass, plan.bass[0], plan, length, rate)
     double = _play(score.bass, "square bass", plan, length, rate)
@@ -124,7 +123,7 @@ def _bass(score: Score, plan: Plan, length: int, rate: int) -> Samples:
     return overdrive(both, 0.6 * plan.sound.drive)
 
 
-def _chords(score: Score, plan: Plan, length: int, rate: int) -> Samples:
+def _chords(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
     """The chords, stereo, doubled as the bass is, with the artist's effect."""
     name, artist = plan.chords[0], plan.artist
     played = _amplify(_play(score.chords, name, plan, length, rate), name, plan, rate)
@@ -137,10 +136,10 @@ def _chords(score: Score, plan: Plan, length: int, rate: int) -> Samples:
     return _spread(both, artist.pan)
 
 
-def _play(notes: list[Note], name: str, plan: Plan, length: int, rate: int) -> Samples:
+def _play(notes: list[Note], name: str, plan: Plan, length: int, rate: int) -> Float32Array:
     """All notes of a part, mono; equal notes are made once."""
     out = np.zeros(length, dtype=np.float32)
-    made: dict[tuple[int, float, int], Samples] = {}
+    made: dict[tuple[int, float, int], Float32Array] = {}
     for note in notes:
         key = (note.midi, round(note.seconds, 2), note.variant)
         if key not in made:
@@ -149,13 +148,13 @@ def _play(notes: list[Note], name: str, plan: Plan, length: int, rate: int) -> S
     return out
 
 
-def _add(out: Samples, sound: Samples, start: float, level: float, rate: int) -> None:
+def _add(out: Float32Array, sound: Float32Array, start: float, level: float, rate: int) -> None:
     begin = int(start * rate)
     part = out[begin : begin + sound.size]
     part += np.float32(level) * sound[: part.size]
 
 
-def _amplify(part: Samples, name: str, plan: Plan, rate: int) -> Samples:
+def _amplify(part: Float32Array, name: str, plan: Plan, rate: int) -> Float32Array:
     """Guitars with a pick-up go through an amplifier, organs and harmonicas a little."""
     sound = plan.sound
     if name in _AMPLIFIED:
@@ -170,7 +169,7 @@ def _amplify(part: Samples, name: str, plan: Plan, rate: int) -> Samples:
 
 def _drum_kit(
     score: Score, plan: Plan, length: int, rng: np.random.Generator, rate: int
-) -> Samples:
+) -> Float32Array:
     out = np.zeros((2, length), dtype=np.float32)
     tuning = 2.0 ** (plan.artist.swing * 0.5 - 0.25)
     for drum, hits in sorted(score.drums.items()):
@@ -188,24 +187,24 @@ def _drum_kit(
     return out
 
 
-def _unit(part: Samples) -> Samples:
+def _unit(part: Float32Array) -> Float32Array:
     return part / np.float32(np.sqrt(np.mean(np.square(part))) + 1e-6)
 
 
-def _blend(first: Samples, second: Samples, share: float) -> Samples:
+def _blend(first: Float32Array, second: Float32Array, share: float) -> Float32Array:
     out = np.zeros(max(first.size, second.size), dtype=np.float32)
     out[: first.size] += np.float32(1.0 - share) * first
     out[: second.size] += np.float32(share) * second
     return out
 
 
-def _spread(mono: Samples, pan: float) -> Samples:
+def _spread(mono: Float32Array, pan: float) -> Float32Array:
     """Mono to stereo, -1 left to 1 right, equal power."""
     angle = (pan + 1.0) * np.pi / 4.0
     return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
 
 
-def _level(part: Samples, rms: float) -> Samples:
+def _level(part: Float32Array, rms: float) -> Float32Array:
     """The part at a loudness measured where it sounds; silence stays silence."""
     power = np.square(part).sum(axis=0)
     sounding = power > 1e-6 * power.max(initial=0.0)

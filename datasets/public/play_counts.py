@@ -7,10 +7,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
+
 _BLOCK: Final = 1 << 20
 _HANDED_OUT: Final = 1 << 16  # as Python's own numbers these take five times the memory
 _ITEM_BITS: Final = 32
-_Part = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+_Part = tuple[IntArray, Float64Array, IntArray]
 
 
 class PairSums:
@@ -41,9 +43,7 @@ class PairSums:
 
     def blocks(
         self,
-    ) -> Iterator[
-        tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
-    ]:
+    ) -> Iterator[tuple[IntArray, IntArray, Float64Array, IntArray]]:
         """(users, items, weights, times) of all pairs, by user and item, block by block."""
         keys, weights, times = self._all()
         for start in range(0, len(keys), _HANDED_OUT):
@@ -51,7 +51,7 @@ class PairSums:
             users, items = keys[block] >> _ITEM_BITS, keys[block] & ((1 << _ITEM_BITS) - 1)
             yield users, items, weights[block], times[block]
 
-    def items(self) -> NDArray[np.int64]:
+    def items(self) -> IntArray:
         """The numbers of all items, ascending, [n_items]."""
         found = [np.unique(items) for _, items, _, _ in self.blocks()]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
@@ -80,9 +80,7 @@ class PairSums:
             self._keys, self._weights, self._times = array("q"), array("d"), array("q")
             self._take(*columns)
 
-    def _take(
-        self, keys: NDArray[np.int64], weights: NDArray[np.float64], times: NDArray[np.int64]
-    ) -> None:
+    def _take(self, keys: IntArray, weights: Float64Array, times: IntArray) -> None:
         if not len(keys):
             return
         self._parts.append(_summed([(keys, weights, times)]))

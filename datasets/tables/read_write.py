@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from datasets import columns as c
+from datasets.arrays import StrArray
 from datasets.errors import DataError
 from datasets.tables.checks import Origin
-from datasets.tables.values import Text, objects
+from datasets.tables.values import objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,13 +72,13 @@ class _RaggedError(Exception):
     """A record has more or fewer values than the header."""
 
 
-def _read_columns(path: Path, separator: str, width: int) -> list[Text]:
+def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
     """Every column below the header.
 
     Records are taken many at a time and kept in arrays: with tens of millions of values in
     lists, Python's garbage collector would go through all of them again and again.
     """
-    parts: list[list[Text]] = [[objects(())] for _ in range(width)]
+    parts: list[list[StrArray]] = [[objects(())] for _ in range(width)]
     seen: list[dict[str, str]] = [{} for _ in range(width)]
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, StrArray
 from datasets.tables.values import (
     PLAIN_NUMBER,
     BadValueError,
@@ -61,7 +62,7 @@ def _in_nanoseconds(times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     return times.astype("datetime64[ns]")
 
 
-def _from_seconds(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
+def _from_seconds(seconds: Float64Array) -> NDArray[np.datetime64]:
     """Whole seconds and the fraction apart: together they would not fit a float exactly."""
     doubtful = ~(np.abs(seconds) < 19_000_101)
     doubtful &= ~((seconds > 20_991_231) & (seconds < _EDGE))
@@ -74,7 +75,7 @@ def _from_seconds(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
     return (whole.astype(np.int64) * _NANO + fraction.astype(np.int64)).view("datetime64[ns]")
 
 
-def _parse_iso(values: NDArray[np.object_]) -> dict[str, int | None]:
+def _parse_iso(values: StrArray) -> dict[str, int | None]:
     """Nanoseconds since 1970 of all ISO 8601 text, None where 64 bits cannot hold them.
 
     Parsed together, because one by one takes many times as long.

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Text = NDArray[np.object_]
+from datasets.arrays import Float64Array, StrArray
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
@@ -41,7 +40,7 @@ def show(value: object) -> str:
     return f"{text[: _LONGEST_SHOWN - 2]}…{text[-1]}"
 
 
-def objects(values: Iterable[Any]) -> Text:
+def objects(values: Iterable[Any]) -> StrArray:
     """A one-dimensional object array of ``values`` (NumPy alone would look inside lists)."""
     listed = list(values)
     array = np.empty(len(listed), dtype=object)
@@ -49,7 +48,7 @@ def objects(values: Iterable[Any]) -> Text:
     return array
 
 
-def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = False) -> Text:
+def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = False) -> StrArray:
     """Each value as ``str``; equal strings are one object, so a long column stays small.
 
     Missing and blank become ``""``. Whole numbers become their decimal digits, other numbers
@@ -69,7 +68,7 @@ def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = Fals
     )
 
 
-def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> Text:
+def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> StrArray:
     distinct = pd.Series(objects([*column.cat.categories, None]), dtype=object)
     codes = column.cat.codes.to_numpy().astype(np.intp)
     codes[codes < 0] = len(distinct) - 1  # missing: the None at the end
@@ -84,11 +83,11 @@ def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bo
     return texts[codes]
 
 
-def as_weights(column: "pd.Series[Any]") -> NDArray[np.float64]:
+def as_weights(column: "pd.Series[Any]") -> Float64Array:
     """Each value as a finite number of zero or more; raises :class:`BadValueError` otherwise."""
     if not is_number(column):
         return map_distinct(single_values(column), _weight).astype(np.float64)
-    weights: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    weights: Float64Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row = int(wrong.argmax())
@@ -96,7 +95,7 @@ def as_weights(column: "pd.Series[Any]") -> NDArray[np.float64]:
     return weights + 0.0  # a copy, in which -0.0 is 0.0
 
 
-def map_distinct(values: Text, convert: Callable[[Any], Any]) -> Text:
+def map_distinct(values: StrArray, convert: Callable[[Any], Any]) -> StrArray:
     """``convert`` once per distinct value; its ValueError becomes a :class:`BadValueError`."""
     table = dict.fromkeys(values)
     problems: dict[Any, str] = {}
@@ -111,7 +110,7 @@ def map_distinct(values: Text, convert: Callable[[Any], Any]) -> Text:
     return objects(map(table.__getitem__, values))
 
 
-def single_values(column: "pd.Series[Any]") -> Text:
+def single_values(column: "pd.Series[Any]") -> StrArray:
     """The column's values, after a check that each is single, and none a truth value.
 
     (As dictionary keys True and 1 are equal, so :func:`map_distinct` could not tell them apart.)

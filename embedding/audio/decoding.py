@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from embedding.audio.chatter import silenced_decoders
-
-Array = NDArray[np.float32]
 
 MIN_RATE, MAX_RATE = 1000, 768_000
 """Sample rates in Hz that a recording can have."""
@@ -84,12 +82,12 @@ class Recording:
             raise AudioError(
                 f"has {self.rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used"
             )
-        self._nothing: Array = np.empty((0, self.channels), dtype=np.float32)
+        self._nothing: Float32Array = np.empty((0, self.channels), dtype=np.float32)
         self._trusted = 0 < self.frames < MAX_FRAMES
         if not self._trusted:
             self._count()
 
-    def parts(self, starts: list[int], length: int) -> Iterator[Array]:
+    def parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         """Parts of ``length`` frames (less at the end), in order: float32 [frames, channels] each.
 
         Args:
@@ -102,7 +100,7 @@ class Recording:
         """
         return (self._by_seeking if self._trusted else self._from_beginning)(starts, length)
 
-    def blocks(self, frames: int | None = None) -> Iterator[Array]:
+    def blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
         """All that can be decoded, ``frames`` at a time; an error in the middle ends it."""
         size = frames or max(1, BLOCK_SAMPLES // self.channels)
         try:
@@ -112,7 +110,7 @@ class Recording:
         except soundfile.LibsndfileError:
             return
 
-    def _by_seeking(self, starts: list[int], length: int) -> Iterator[Array]:
+    def _by_seeking(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         held, at = self._nothing, 0  # the last part, and its first frame
         with self._open() as stream:
             for start in starts:
@@ -130,7 +128,7 @@ class Recording:
                     raise ShorterError
                 yield held
 
-    def _from_beginning(self, starts: list[int], length: int) -> Iterator[Array]:
+    def _from_beginning(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         blocks = self.blocks()
         held, at, read = self._nothing, 0, 0
         for start in starts:
@@ -142,9 +140,9 @@ class Recording:
             held, at = np.concatenate(pieces), start
             yield held[:length]
 
-    def _read(self, stream: soundfile.SoundFile, frames: int) -> Array:
+    def _read(self, stream: soundfile.SoundFile, frames: int) -> Float32Array:
         try:
-            part: Array = stream.read(frames, dtype="float32", always_2d=True)
+            part: Float32Array = stream.read(frames, dtype="float32", always_2d=True)
         except ValueError:  # of a decoder that stands behind the end that the header gives
             return self._nothing
         return part

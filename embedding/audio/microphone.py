@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from pydantic import Field
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.progress_part import progress_bar
 from datasets.settings import Settings
 from embedding.audio.snippets import is_silent
-
-Array = NDArray[np.float32]
 
 logger = logging.getLogger("coldtune")
 
@@ -45,7 +43,7 @@ class MicrophoneConfig(Settings):
     """1 for mono, 2 for stereo."""
 
 
-def record(config: MicrophoneConfig, *, progress: bool = False) -> Array:
+def record(config: MicrophoneConfig, *, progress: bool = False) -> Float32Array:
     """Record from a microphone (paragraph 33).
 
     Args:
@@ -88,7 +86,7 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
         raise InvalidArgumentError(f"{path}: cannot be written: {reason}") from error
 
 
-def _heard(config: MicrophoneConfig, progress: bool) -> Iterator[Array]:
+def _heard(config: MicrophoneConfig, progress: bool) -> Iterator[Float32Array]:
     """The sound, block after block; what is odd about it is a warning."""
     sounddevice = _sounddevice()
     frames = round(config.seconds * config.sample_rate)

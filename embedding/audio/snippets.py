@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from embedding.audio.decoding import Recording, ShorterError, opened
 from embedding.audio.snippet_places import fingerprint, snippet_starts
 from embedding.audio.source import RecordingFile, Source, on_disk
 from embedding.network.config import SnippetConfig
-
-Array = NDArray[np.float32]
 
 MIN_SECONDS = 0.05
 """The shortest recording that is used; it is repeated until it fills the snippet."""
@@ -37,11 +35,11 @@ class Snippet:
     """Seconds of the recording in it; fewer than it has where a short recording was repeated, or
     silence follows it."""
 
-    samples: Array
+    samples: Float32Array
     """float32 [samples] (mono), or [2, samples] (left and right)."""
 
 
-def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> list[Array]:
+def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> list[Float32Array]:
     """The snippets of a recording (paragraphs 35 and 36), decoding no more than needed.
 
     Args:
@@ -91,7 +89,7 @@ def snippets_of(
         raise AudioError(f"{file.name}: {error}") from error.__cause__
 
 
-def to_mono(samples: Array) -> Array:
+def to_mono(samples: Float32Array) -> Float32Array:
     """Mean of the channels: [frames, channels] to [frames].
 
     Where the channels cancel each other out (one is the other upside down), the loudest alone.
@@ -104,13 +102,13 @@ def to_mono(samples: Array) -> Array:
     if channels == 1:
         return samples[:, 0]
     # A matrix product, since numpy's mean over so short an axis is ten times slower.
-    mono: Array = samples @ np.full(channels, 1 / channels, dtype=np.float32)
+    mono: Float32Array = samples @ np.full(channels, 1 / channels, dtype=np.float32)
     if _range(mono) <= CANCELLED * _range(samples):
         return max((samples[:, channel] for channel in range(channels)), key=_range)
     return mono
 
 
-def to_stereo(samples: Array) -> Array:
+def to_stereo(samples: Float32Array) -> Float32Array:
     """Left and right: [frames, channels] to [frames, 2]; of one channel twice the same.
 
     Of more than two channels the first two, which every layout has in front at the left and at
@@ -126,7 +124,7 @@ def to_stereo(samples: Array) -> Array:
     return front
 
 
-def resample(y: Array, rate: int, wanted: int) -> Array:
+def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
     """Bring samples [frames] or [frames, channels] to another rate.
 
     What would alias ends up at least 120 dB down (soxr HQ).
@@ -135,24 +133,24 @@ def resample(y: Array, rate: int, wanted: int) -> Array:
         return y
     import soxr
 
-    resampled: Array = soxr.resample(y, rate, wanted, quality="HQ")
+    resampled: Float32Array = soxr.resample(y, rate, wanted, quality="HQ")
     return resampled
 
 
-def is_silent(y: Array) -> bool:
+def is_silent(y: Float32Array) -> bool:
     """Whether nothing can be heard in [frames] or [frames, channels]: in every channel all samples
     are the same, or nearly."""
     # In double precision, where no difference of two samples overflows.
     return bool(np.max(y.max(axis=0).astype(float) - y.min(axis=0)) <= SILENCE)
 
 
-def _range(y: Array) -> float:
+def _range(y: Float32Array) -> float:
     """From the lowest to the highest sample; a constant offset makes no difference to it."""
     # As Python's floats, where no difference of two samples overflows.
     return float(y.max()) - float(y.min())
 
 
-def _check_finite(samples: Array) -> None:
+def _check_finite(samples: Float32Array) -> None:
     if not np.isfinite(samples).all():
         raise AudioError("contains NaN or infinite samples")
 
@@ -175,12 +173,12 @@ class _Wanted:
         content = fingerprint(self.file.path) if self.snippet.position == "random" else b""
         return snippet_starts(recording.frames, recording.rate, self.snippet, content)
 
-    def mixed(self, part: Array) -> Array:
+    def mixed(self, part: Float32Array) -> Float32Array:
         """The wanted channels of a part: [frames] or [frames, 2]."""
         mono = part.shape[1] == 1 if self.channels is None else self.channels == 1
         return to_mono(part) if mono else to_stereo(part)
 
-    def finished(self, start: int, rate: int, clip: Array) -> Snippet:
+    def finished(self, start: int, rate: int, clip: Float32Array) -> Snippet:
         """A snippet of the wanted rate and of exactly the wanted length."""
         y = resample(clip, rate, self.rate)
         samples = round(self.snippet.seconds * self.rate)
@@ -216,8 +214,8 @@ def _sounding(recording: Recording, wanted: _Wanted) -> list[Snippet]:
 
 
 def _loudest(
-    recording: Recording, length: int, mixed: Callable[[Array], Array]
-) -> tuple[int, Array]:
+    recording: Recording, length: int, mixed: Callable[[Float32Array], Float32Array]
+) -> tuple[int, Float32Array]:
     """First frame and samples of the loudest of the snippets that follow one another."""
     best, energy, at = None, 0.0, 0
     for part in recording.blocks(length):

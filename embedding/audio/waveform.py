@@ -4,14 +4,12 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.audio.snippets import Snippet, snippets_of
 from embedding.audio.source import Source, on_disk
 from embedding.network.config import SnippetConfig
-
-Array = NDArray[np.float32]
 
 
 def load_waveforms(
@@ -44,7 +42,7 @@ def load_waveforms(
         ]
 
 
-def envelope(samples: Array, columns: int) -> Array:
+def envelope(samples: Float32Array, columns: int) -> Float32Array:
     """Outline of a waveform: the lowest and highest sample of each of many equal parts.
 
     Args:

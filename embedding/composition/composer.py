@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.progress_part import progress_bar
@@ -31,8 +31,6 @@ from embedding.encoder import SongEncoder
 from embedding.hyperimage.differentiable import hyperimages
 from embedding.hyperimage.extraction import extract
 from embedding.network.devices import limited_threads
-
-Array = NDArray[np.float32]
 
 PEAK = 0.9
 """Highest sample of a finished sound, of full scale."""
@@ -85,9 +83,9 @@ class Composition:
     score: the notes, where it was made of notes.
     """
 
-    sound: Array
+    sound: Float32Array
     sample_rate: int
-    image: Array
+    image: Float32Array
     score: Score | None = None
 
 
@@ -132,7 +130,7 @@ def compose(
         rng = np.random.default_rng([config.seed, number])
         return Score(ensemble(rate), opening(ensemble(rate), rate, rng))
 
-    def image_of(score: Score) -> Array:
+    def image_of(score: Score) -> Float32Array:
         """The hyper-image of the middle of the finished piece."""
         middle = max(0, samples - wanted) // 2
         with torch.no_grad():
@@ -188,7 +186,7 @@ def _work_out(
     )
 
 
-def finished(sound: Array, sample_rate: int) -> Array:
+def finished(sound: Float32Array, sample_rate: int) -> Float32Array:
     """A sound with a peak of :data:`PEAK` and ends that do not click: float32 [samples]."""
     fade = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
     ramp = np.minimum(1, np.arange(len(sound)) / max(fade, 1))
@@ -196,7 +194,7 @@ def finished(sound: Array, sample_rate: int) -> Array:
     return (PEAK * faded / np.abs(faded).max()).astype(np.float32)
 
 
-def hear_again(encoder: SongEncoder, composition: Composition) -> Array:
+def hear_again(encoder: SongEncoder, composition: Composition) -> Float32Array:
     """Hyper-images of a composition by the whole path: written to a file and read from it.
 
     Returns:
@@ -211,7 +209,7 @@ def hear_again(encoder: SongEncoder, composition: Composition) -> Array:
     return extraction.images
 
 
-def write_sound(path: Path, sound: Array, sample_rate: int) -> None:
+def write_sound(path: Path, sound: Float32Array, sample_rate: int) -> None:
     """Write a mono sound as wav or flac of 16 bits, or as ogg, by the end of the file's name.
 
     Raises:

@@ -9,14 +9,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.composition.listener import Listener
 from embedding.encoder import SongEncoder
-
-Array = NDArray[np.float32]
 
 
 class Goal(Protocol):
@@ -25,7 +24,7 @@ class Goal(Protocol):
     def loss(self, listener: Listener, images: Tensor) -> Tensor:
         """How far hyper-images [n, channels, height, width] are from it, of the order of 1: [n]."""
 
-    def match(self, encoder: SongEncoder, images: Array) -> float:
+    def match(self, encoder: SongEncoder, images: Float32Array) -> float:
         """How well a recording meets it, given the hyper-images of its snippets; 1 is perfect."""
 
 
@@ -36,7 +35,7 @@ class LabelGoal:
     shares: float32 [classes], adding to 1.
     """
 
-    shares: Array
+    shares: Float32Array
 
     def loss(self, listener: Listener, images: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the network's probabilities from the shares: [n]."""
@@ -44,7 +43,7 @@ class LabelGoal:
         surprise = -(wanted * listener.log_probabilities(images)).sum(dim=1)
         return surprise - torch.special.entr(wanted).sum()
 
-    def match(self, encoder: SongEncoder, images: Array) -> float:
+    def match(self, encoder: SongEncoder, images: Float32Array) -> float:
         """What probabilities and shares have in common; for one label, its probability."""
         probabilities = encoder.predict_proba(images).mean(axis=0)
         return float(np.minimum(probabilities, self.shares).sum())
@@ -82,8 +81,8 @@ class LikenessGoal:
     in similar songs by sound.
     """
 
-    wanted: Array
-    center: Array
+    wanted: Float32Array
+    center: Float32Array
 
     def loss(self, listener: Listener, images: Tensor) -> Tensor:
         """1 less the cosine of each image's embedding: [n]."""
@@ -92,7 +91,7 @@ class LikenessGoal:
         wanted = _like(images, self.wanted) - center
         return 1 - torch.nn.functional.cosine_similarity(own, wanted[None])
 
-    def match(self, encoder: SongEncoder, images: Array) -> float:
+    def match(self, encoder: SongEncoder, images: Float32Array) -> float:
         """The cosine, and 0 where it is negative."""
         own = encoder.embed(images).mean(axis=0) - self.center
         wanted = self.wanted - self.center
@@ -124,6 +123,6 @@ def likeness(encoder: SongEncoder, wanted: ArrayLike, center: ArrayLike) -> Like
     return LikenessGoal(**checked)
 
 
-def _like(images: Tensor, vector: Array) -> Tensor:
+def _like(images: Tensor, vector: Float32Array) -> Tensor:
     """A vector with the precision and on the device of the images; a copy, as it may be mapped."""
     return torch.tensor(vector, dtype=images.dtype, device=images.device)

@@ -7,8 +7,8 @@ phases guessed by Griffin and Lim's algorithm (1984).
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from datasets.progress_part import progress_bar
 from embedding.composition.composer import Composition, CompositionConfig, finished
@@ -20,8 +20,6 @@ from embedding.hyperimage.bands import TOP_DB
 from embedding.network.config import HyperImageConfig
 from embedding.network.devices import limited_threads
 from embedding.transforms import filters
-
-Array = NDArray[np.float32]
 
 STEP_SIZE = 0.02
 ROUGHNESS = 2.0
@@ -81,7 +79,9 @@ def dream(
     return Composition(sound, picture.sample_rate, composed)
 
 
-def sound_of(image: Array, config: HyperImageConfig, seconds: float, seed: int) -> Array:
+def sound_of(
+    image: Float32Array, config: HyperImageConfig, seconds: float, seed: int
+) -> Float32Array:
     """A sound whose mel-spectrogram is the mel band of a hyper-image, as nearly as there is one.
 
     Args:
@@ -110,7 +110,7 @@ def sound_of(image: Array, config: HyperImageConfig, seconds: float, seed: int) 
     magnitude = librosa.feature.inverse.mel_to_stft(
         power, sr=config.sample_rate, n_fft=config.n_fft, power=2.0
     )
-    sound: Array = librosa.griffinlim(
+    sound: Float32Array = librosa.griffinlim(
         magnitude,
         n_iter=GRIFFIN_LIM_ROUNDS,
         hop_length=config.hop_length,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from embedding.composition.instruments import DRUMS, RANGES, Ensemble
 
 STEPS = 32
@@ -35,8 +35,8 @@ class Opening:
     """
 
     hop: int
-    chosen: NDArray[np.int64]
-    levels: NDArray[np.float64]
+    chosen: IntArray
+    levels: Float64Array
 
 
 class _Play(Protocol):

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-Array = NDArray[np.float32]
+from datasets.arrays import Float32Array, IntArray
+
 Doubles = NDArray[np.floating]
 
 NOTE_SECONDS = 1.6
@@ -35,9 +36,9 @@ class Ensemble:
     for a drum.
     """
 
-    sounds: Array
+    sounds: Float32Array
     names: tuple[str, ...]
-    pitches: NDArray[np.int64]
+    pitches: IntArray
 
 
 @cache

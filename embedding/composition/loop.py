@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.arrays import Float32Array
 from embedding.composition.initial_loop import STEPS, Opening
 from embedding.composition.instruments import Ensemble
 
@@ -54,7 +53,7 @@ class Score:
             least = loudness.max() * 10 ** (-INAUDIBLE / 20)
             self._plays = (loudness >= least).to(loudness)
 
-    def notes(self) -> NDArray[np.float32]:
+    def notes(self) -> Float32Array:
         """:meth:`loudness` as an array."""
         return self.loudness().detach().numpy()
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from embedding.hyperimage.store import ImageStore
-
-Array = NDArray[np.float32]
 
 WAITING = 64
 """Recordings whose images wait in memory for those before them."""
@@ -27,10 +25,10 @@ class Collected:
         self.failures: dict[int, str] = {}
         self._store = store
         self._digests = digests
-        self._waiting: dict[int, Array] = {}
+        self._waiting: dict[int, Float32Array] = {}
         self._next = 0
-        self._arrays: dict[int, Array] = {}
-        self._rows: dict[int, NDArray[np.int64]] = {}
+        self._arrays: dict[int, Float32Array] = {}
+        self._rows: dict[int, IntArray] = {}
         if store is not None:
             found = store.find(digest for digest in digests if digest)
             self._rows = {n: found[d] for n, d in enumerate(digests) if d in found}
@@ -38,7 +36,7 @@ class Collected:
     def __contains__(self, number: int) -> bool:
         return number in self._rows
 
-    def take(self, number: int, result: Array | str) -> None:
+    def take(self, number: int, result: Float32Array | str) -> None:
         """The images of a recording, or why it has none."""
         if isinstance(result, str):
             self.failures[number] = result
@@ -72,7 +70,7 @@ class Collected:
                 return
         self._arrays[number] = images
 
-    def images(self, shape: tuple[int, int, int]) -> tuple[Array, NDArray[np.int64]]:
+    def images(self, shape: tuple[int, int, int]) -> tuple[Float32Array, IntArray]:
         """All images as one array [n, *shape], and the recording of each."""
         numbers = sorted(self._rows.keys() | self._arrays.keys())
         counts = [len(self._rows[n] if n in self._rows else self._arrays[n]) for n in numbers]

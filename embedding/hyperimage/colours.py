@@ -3,16 +3,15 @@
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from datasets.arrays import Float32Array
 
 COLOURS = 256
 """Steps of brightness that are told apart."""
 
 
 @cache
-def colour_table(name: str) -> Array:
+def colour_table(name: str) -> Float32Array:
     """Red, green and blue, 0 .. 1, of each step of brightness: float32 [256, 3].
 
     Raises:
@@ -29,7 +28,7 @@ def colour_table(name: str) -> Array:
     return table
 
 
-def coloured(brightness: Array, name: str) -> Array:
+def coloured(brightness: Float32Array, name: str) -> Float32Array:
     """Each value, 0 .. 1 (beyond: the nearest end), by its colour: [h, w] to [3, h, w]."""
     steps = np.rint(np.clip(brightness, 0, 1) * (COLOURS - 1)).astype(np.intp)
     return np.ascontiguousarray(colour_table(name)[steps].transpose(2, 0, 1))

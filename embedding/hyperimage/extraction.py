@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import file_digest
 from datasets.progress_part import progress_bar
@@ -21,8 +21,6 @@ from embedding.hyperimage.image import hyperimage
 from embedding.hyperimage.store import ImageStore
 from embedding.network.config import HyperImageConfig, SnippetConfig
 from embedding.parallel import Crashed, in_processes
-
-Array = NDArray[np.float32]
 
 CODE_VERSION = 2
 """Raised whenever the same settings give other values, so that old cache entries are not used."""
@@ -46,11 +44,11 @@ class Failure:
 class Extraction:
     """Hyper-images of recordings."""
 
-    images: Array
+    images: Float32Array
     """float32 [n_images, channels, height, width], in the order of the recordings; with a cache it
     is mapped from the store's file where it can be, so it may be larger than the memory."""
 
-    recording: NDArray[np.int64]
+    recording: IntArray
     """For each image the position of its recording among those that were given."""
 
     failures: tuple[Failure, ...]
@@ -144,7 +142,7 @@ class Heard:
     digest: str
     """Hex SHA-256 of its content."""
 
-    images: Array | None
+    images: Float32Array | None
     """float32 [n, channels, height, width]; None where the content was known."""
 
 
@@ -189,7 +187,7 @@ def _digests(files: list[RecordingFile]) -> list[str | None]:
         return list(threads.map(digest, files))
 
 
-def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | str]]:
+def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Float32Array | str]]:
     if not jobs:
         return
     if workers == 0 or (workers is None and len(jobs) <= FEW_FILES):
@@ -205,7 +203,7 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Array | 
             yield job, result
 
 
-def _images_or_reason(job: _Job) -> Array | str:
+def _images_or_reason(job: _Job) -> Float32Array | str:
     """Images [n, channels, height, width] of a recording, or why there are none."""
     try:
         wanted = job.hyperimage

@@ -6,8 +6,8 @@ every song, so that songs stay comparable; only the loudness of the whole snippe
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
 from embedding.hyperimage.bands import band_picture
@@ -16,13 +16,11 @@ from embedding.network.config import HyperImageConfig
 from embedding.transforms import filters
 from embedding.transforms.snippet import Sound
 
-Array = NDArray[np.float32]
-
 BRIGHTNESS = frozenset({"scale", "db", "unit"})
 """Normalisations that give 0 .. 1."""
 
 
-def hyperimage(y: Array, config: HyperImageConfig) -> Array:
+def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
     """The hyper-image of one snippet.
 
     Args:
@@ -45,7 +43,7 @@ def hyperimage(y: Array, config: HyperImageConfig) -> Array:
     return image[None] if config.colour_map is None else coloured(image, config.colour_map)
 
 
-def sound_of(y: Array, config: HyperImageConfig) -> Sound:
+def sound_of(y: Float32Array, config: HyperImageConfig) -> Sound:
     """A snippet at full level (largest sample 1) with the settings of its transforms.
 
     Raises: as :func:`hyperimage`.
@@ -73,7 +71,7 @@ def sound_of(y: Array, config: HyperImageConfig) -> Sound:
     )
 
 
-def _stacked(sound: Sound, config: HyperImageConfig) -> list[Array]:
+def _stacked(sound: Sound, config: HyperImageConfig) -> list[Float32Array]:
     """The bands of the layout: [rows, frames] each, or [rows, columns] of a waveform."""
     frames = 1 + sound.channels.shape[1] // config.hop_length
     columns = config.width if config.fit == "stretch" else frames
@@ -83,7 +81,7 @@ def _stacked(sound: Sound, config: HyperImageConfig) -> list[Array]:
     ]
 
 
-def _fitted(bands: list[Array], config: HyperImageConfig) -> Array:
+def _fitted(bands: list[Float32Array], config: HyperImageConfig) -> Float32Array:
     """The bands under one another, as wide as the picture: [height, width]."""
     if config.fit == "pad":
         whole = np.concatenate(bands)[:, : config.width]
@@ -93,12 +91,12 @@ def _fitted(bands: list[Array], config: HyperImageConfig) -> Array:
     return np.concatenate([_to_width(band, config.width) for band in bands])
 
 
-def _to_width(picture: Array, width: int) -> Array:
+def _to_width(picture: Float32Array, width: int) -> Float32Array:
     size = picture.shape[1]
     return picture if size == width else picture @ filters.resize_bank(size, width).T
 
 
-def _clipped(image: Array, config: HyperImageConfig) -> Array:
+def _clipped(image: Float32Array, config: HyperImageConfig) -> Float32Array:
     """Rounding may leave brightness a millionth outside."""
     if all(band.normalise in BRIGHTNESS for band in config.layout):
         return np.clip(image, 0, 1, out=image)

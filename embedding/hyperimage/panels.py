@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from embedding.audio.waveform import envelope
 from embedding.network.config import HyperImageConfig
 from embedding.transforms.snippet import TOP_DB, Sound
@@ -23,8 +23,6 @@ from embedding.transforms.table import TRANSFORMS, Axis, Transform
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[np.float32]
-Positions = NDArray[np.float64]
 
 BLUE = "#24527a"
 TIME = "time in the recording (s)"
@@ -50,23 +48,23 @@ class ColourScale:
     colours: str
     """Name of a colour map."""
 
-    limits: Callable[[Array], tuple[float, float]]
+    limits: Callable[[Float32Array], tuple[float, float]]
     """Values of the first and the last colour."""
 
     top_db: float | None = None
     """Values are power, drawn in dB: so many below the largest are the first colour."""
 
 
-def _symmetric(values: Array) -> tuple[float, float]:
+def _symmetric(values: Float32Array) -> tuple[float, float]:
     largest = float(np.abs(values).max()) or 1.0
     return -largest, largest
 
 
-def _from_zero(values: Array) -> tuple[float, float]:
+def _from_zero(values: Float32Array) -> tuple[float, float]:
     return 0.0, float(values.max()) or 1.0
 
 
-def _shapes(values: Array) -> tuple[float, float]:
+def _shapes(values: Float32Array) -> tuple[float, float]:
     # The first coefficient is the level, far larger than the shape that the others tell.
     largest = float(np.percentile(np.abs(values[1:]), 99.5)) or 1.0
     return -largest, largest
@@ -108,7 +106,7 @@ def draw_transform(axes: Axes, transform: Transform, sound: Sound, start: float)
     axes.set_xlabel(TIME)
 
 
-def draw_waveform(axes: Axes, y: Array, sr: int, start: float, title: str) -> None:
+def draw_waveform(axes: Axes, y: Float32Array, sr: int, start: float, title: str) -> None:
     """One channel as its outline (Fig. 4A)."""
     lowest, highest = envelope(y, min(OUTLINE_COLUMNS, len(y)))[0]
     seconds = start + np.arange(len(lowest)) * (len(y) / sr / len(lowest))
@@ -120,7 +118,9 @@ def draw_waveform(axes: Axes, y: Array, sr: int, start: float, title: str) -> No
     axes.set_xlabel(TIME)
 
 
-def _curve(axes: Axes, transform: Transform, values: Array, sound: Sound, start: float) -> None:
+def _curve(
+    axes: Axes, transform: Transform, values: Float32Array, sound: Sound, start: float
+) -> None:
     seconds = start + np.arange(len(values)) * sound.hop_length / sound.sr
     # A line between two pitches would claim all those between them.
     line = 0 if transform.name == "cepstral_pitch" else 1
@@ -132,7 +132,9 @@ def _curve(axes: Axes, transform: Transform, values: Array, sound: Sound, start:
         axes.text(0.5, 0.5, "none found", transform=axes.transAxes, ha="center")
 
 
-def _picture(axes: Axes, transform: Transform, values: Array, sound: Sound, start: float) -> None:
+def _picture(
+    axes: Axes, transform: Transform, values: Float32Array, sound: Sound, start: float
+) -> None:
     scale = OWN_COLOUR_SCALES.get(transform.name) or COLOUR_SCALES[transform.value]
     if scale.top_db is not None:
         loudest = max(float(values.max()), TINY)
@@ -162,7 +164,7 @@ def _picture(axes: Axes, transform: Transform, values: Array, sound: Sound, star
         _tempo_lines(axes, positions)
 
 
-def row_ticks(axis: Axis, positions: Positions) -> tuple[list[float], list[str]]:
+def row_ticks(axis: Axis, positions: Float64Array) -> tuple[list[float], list[str]]:
     """Rows to be marked, and their names.
 
     Args:
@@ -205,7 +207,7 @@ def _note_name(note: float) -> str:
     return f"C{round(note) // 12 - 1}"
 
 
-def _tempo_lines(axes: Axes, lags: Positions) -> None:
+def _tempo_lines(axes: Axes, lags: Float64Array) -> None:
     """Where common tempi lie among lags."""
     for tempo in (30, 60, 120, 240):
         if lags[0] < 60 / tempo < lags[-1]:
@@ -232,7 +234,7 @@ def _colour_bar(axes: Axes, image: Any, label: str) -> None:
 
 
 def draw_hyperimage(
-    axes: Axes, image: Array, config: HyperImageConfig, start: float, seconds: float
+    axes: Axes, image: Float32Array, config: HyperImageConfig, start: float, seconds: float
 ) -> None:
     """A hyper-image as the network gets it, its bands named (Fig. 5A, 5B)."""
     drawn = axes.imshow(

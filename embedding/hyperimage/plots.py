@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
 from embedding.audio.snippets import to_mono
@@ -28,7 +28,6 @@ from embedding.transforms.table import TRANSFORMS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-Array = NDArray[np.float32]
 
 WAVEFORM = "waveform"
 HYPERIMAGES = {
@@ -76,7 +75,7 @@ class Heard:
     heard: float
     """Seconds of the recording in it; the snippet is longer where a short one was repeated."""
 
-    channels: Array
+    channels: Float32Array
     """Waveform as recorded, float32 [1 or 2, samples]."""
 
     sound: Sound

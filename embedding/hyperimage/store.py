@@ -23,12 +23,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-
-Array = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 IMAGES, INDEX = "images.f32", "index.sqlite"
 
@@ -87,7 +84,7 @@ class ImageStore:
         (rows,) = self._asked("SELECT COALESCE(MAX(first + count), 0) FROM recordings")[0]
         return int(rows)
 
-    def find(self, recordings: Iterable[str]) -> dict[str, Rows]:
+    def find(self, recordings: Iterable[str]) -> dict[str, IntArray]:
         """Rows of the recordings, by digest, that are there and undamaged.
 
         A damaged recording is taken out of the index.
@@ -103,7 +100,8 @@ class ImageStore:
                 entries[digest] = entry
         # After the index, as another process may be writing: what the index knows is in the file.
         whole = self.array()
-        found, damaged = {}, []
+        found: dict[str, IntArray] = {}
+        damaged = []
         for digest, (first, count, checksum) in entries.items():
             rows = whole[first : first + count]
             if len(rows) == count and zlib.crc32(np.ascontiguousarray(rows).data) == checksum:
@@ -116,7 +114,7 @@ class ImageStore:
             self._asked(forget, *values)
         return found
 
-    def add(self, recording: str, images: Array) -> Rows:
+    def add(self, recording: str, images: Float32Array) -> IntArray:
         """Write a recording's pictures [n, *shape]; its rows, or those that it already has.
 
         Raises:
@@ -131,7 +129,7 @@ class ImageStore:
             raise OSError(f"{self.folder / INDEX}: {error}") from error
         return np.arange(first, first + count)
 
-    def array(self) -> Array:
+    def array(self) -> Float32Array:
         """All rows as one array [rows, *shape], mapped from the file; writing to it changes
         nothing on disk. Rows that the index does not know may be anything."""
         path = self.folder / IMAGES
@@ -140,7 +138,7 @@ class ImageStore:
             return np.empty((0, *self.shape), dtype=np.float32)
         return np.memmap(path, dtype=np.float32, mode="c", shape=(rows, *self.shape))
 
-    def images(self, rows: Rows) -> Array:
+    def images(self, rows: IntArray) -> Float32Array:
         """Some rows as one array [n, *shape]: mapped from the file where they follow one another,
         as those of a folder that was extracted in one run do; else copied."""
         whole = self.array()
@@ -148,7 +146,7 @@ class ImageStore:
             return whole[rows[0] : rows[-1] + 1]
         return np.asarray(whole[rows])
 
-    def _added(self, recording: str, content: Array) -> tuple[int, int]:
+    def _added(self, recording: str, content: Float32Array) -> tuple[int, int]:
         index = self._index
         index.execute("BEGIN IMMEDIATE")
         try:
@@ -171,7 +169,7 @@ class ImageStore:
             if index.in_transaction:
                 index.execute("ROLLBACK")
 
-    def _write(self, place: int, content: Array) -> None:
+    def _write(self, place: int, content: Float32Array) -> None:
         handle = os.open(self.folder / IMAGES, os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(handle, "rb+") as stream:
             stream.seek(place)

@@ -6,18 +6,16 @@ share a batch.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from embedding.network.config import AugmentationConfig, EncoderConfig
-
-Images = NDArray[np.float32]
 
 EQUALISER_POINTS = 5
 
 
 def training_batch(
-    images: Images, rows: NDArray[np.int64], config: EncoderConfig, epoch: int
-) -> Images:
+    images: Float32Array, rows: IntArray, config: EncoderConfig, epoch: int
+) -> Float32Array:
     """Images for a step of a training: a random window of each, changed at random.
 
     Args:
@@ -45,9 +43,7 @@ def training_batch(
     return np.stack(batch)
 
 
-def mixing(
-    size: int, config: EncoderConfig, epoch: int, step: int
-) -> tuple[float, NDArray[np.int64]]:
+def mixing(size: int, config: EncoderConfig, epoch: int, step: int) -> tuple[float, IntArray]:
     """Share that each image of a batch keeps, and which image the rest comes from (mixup)."""
     rng = np.random.default_rng([config.seed, epoch, step, 1])
     alpha = config.augmentation.mixup
@@ -55,7 +51,7 @@ def mixing(
     return share, rng.permutation(size)
 
 
-def windows(images: Images, window: int | None) -> tuple[int, list[int]]:
+def windows(images: Float32Array, window: int | None) -> tuple[int, list[int]]:
     """Width of the windows that cover images, and their first columns.
 
     The windows are evenly spaced and overlap by half or a little more; an image that is no wider
@@ -69,8 +65,8 @@ def windows(images: Images, window: int | None) -> tuple[int, list[int]]:
 
 
 def _random_window(
-    image: Images, window: int | None, stretch: float, rng: np.random.Generator
-) -> Images:
+    image: Float32Array, window: int | None, stretch: float, rng: np.random.Generator
+) -> Float32Array:
     """A random part of ``window`` columns, of somewhat more or less time."""
     total = image.shape[-1]
     if window is None or total <= window:
@@ -83,21 +79,21 @@ def _random_window(
     return image[..., columns]
 
 
-def _shifted(image: Images, farthest: int, rng: np.random.Generator) -> Images:
+def _shifted(image: Float32Array, farthest: int, rng: np.random.Generator) -> Float32Array:
     """[channels, height, width] with every row some rows up or down."""
     height = image.shape[1]
     shift = int(rng.integers(-farthest, farthest + 1))
     return image[:, np.clip(np.arange(height) - shift, 0, height - 1)]
 
 
-def _random_curve(rows: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _random_curve(rows: int, size: float, rng: np.random.Generator) -> Float32Array:
     """A smooth curve over the rows, of values up to ``size`` either way."""
     points = rng.uniform(-size, size, EQUALISER_POINTS)
     places = np.linspace(0, rows - 1, EQUALISER_POINTS)
     return np.interp(np.arange(rows), places, points).astype(np.float32)
 
 
-def _mask(image: Images, changes: AugmentationConfig, rng: np.random.Generator) -> None:
+def _mask(image: Float32Array, changes: AugmentationConfig, rng: np.random.Generator) -> None:
     """Blank blocks of columns and rows of [channels, height, width] with its mean, in place."""
     blank = image.mean()
     _, height, width = image.shape

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from datasets.arrays import Float32Array, IntArray
 from datasets.files import atomic_write
 
 if TYPE_CHECKING:
@@ -70,9 +68,9 @@ class Progress:
 
 
 def fingerprint(
-    images: NDArray[np.float32],
+    images: Float32Array,
     targets: Sequence[Target],
-    validation: NDArray[np.int64],
+    validation: IntArray,
     config: EncoderConfig,
     before: Knowledge | None = None,
 ) -> str:

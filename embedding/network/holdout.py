@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
+
 
 def choose_validation(
-    targets: NDArray[np.integer[Any]], groups: NDArray[Any], fraction: float, seed: int
-) -> NDArray[np.int64]:
+    targets: IntArray, groups: NDArray[Any], fraction: float, seed: int
+) -> IntArray:
     """Positions of about ``fraction`` of each class, in whole groups, in ascending order.
 
     A group goes in whole, and only while every class it holds keeps another group for training;

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 
 SEPARATOR = ";"
@@ -21,15 +22,15 @@ class Target:
 
     tag: str
     classes: NDArray[np.str_]
-    values: NDArray[np.float32]
+    values: Float32Array
     """[n, classes]: 1 where the class is right; rows of unknown images are zero."""
 
     @property
-    def known(self) -> NDArray[np.bool_]:
+    def known(self) -> BoolArray:
         """[n]: images whose value is known."""
         return np.asarray(self.values.any(axis=1))
 
-    def take(self, rows: NDArray[np.int64]) -> Target:
+    def take(self, rows: IntArray) -> Target:
         """The target of some images."""
         return Target(self.tag, self.classes, self.values[rows])
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.progress_part import progress_bar
 from embedding.network import checkpoints, optimisation
@@ -29,7 +30,6 @@ from embedding.network.training_task import Training
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Images = NDArray[np.float32]
 
 CHECKPOINT_EPOCHS = 5
 """Epochs between two checkpoints, unless they take long."""
@@ -172,12 +172,12 @@ class _Run:
             )
         return {"loss": loss / n, "accuracy": correct / n}
 
-    def _share(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _share(self, batch: IntArray) -> IntArray:
         """This process's part of a batch; every process takes at least one image of each."""
         size = self.fabric.world_size
         return batch[self.fabric.global_rank :: size] if len(batch) >= size else batch
 
-    def _step(self, rows: NDArray[np.int64], epoch: int, step: int) -> Tensor:
+    def _step(self, rows: IntArray, epoch: int, step: int) -> Tensor:
         """One step of the descent; loss, right answers and images, summed."""
         if len(rows) == 1 and "B" in self.config.architecture:
             # One image has no variance; with batch normalisation it stands twice.
@@ -251,7 +251,7 @@ class _Run:
         }
 
 
-def _correct(scores: Tensor, wanted: NDArray[np.float32]) -> float:
+def _correct(scores: Tensor, wanted: Float32Array) -> float:
     """How many images have a right class ranked first."""
     first = scores.argmax(dim=1).numpy()
     return float(wanted[np.arange(len(wanted)), first].sum())

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from embedding.network import checkpoints
 from embedding.network.augmentation import windows
 from embedding.network.checkpoints import Knowledge
@@ -15,14 +15,12 @@ from embedding.network.layers import SongNetwork, initialise
 from embedding.network.notation import parse
 from embedding.network.targets import Target
 
-Images = NDArray[np.float32]
-
 
 @dataclass(frozen=True, eq=False)
 class Training:
     """Everything that decides a training."""
 
-    images: Images
+    images: Float32Array
     """float32 [n, channels, height, width]."""
 
     targets: Sequence[Target]
@@ -30,7 +28,7 @@ class Training:
 
     config: EncoderConfig
 
-    validation: NDArray[np.int64]
+    validation: IntArray
     """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
     taken."""
 

@@ -10,9 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
-
-Matrix = NDArray[np.float32]
 
 MEL_BLOCK = 16
 """Mel filters that are applied at a time."""
@@ -22,7 +21,7 @@ C1 = 440.0 * 2 ** (-45 / 12)
 
 
 @cache
-def hann(length: int) -> NDArray[np.float64]:
+def hann(length: int) -> Float64Array:
     """Periodic Hann window, float64 [length]."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     window.flags.writeable = False
@@ -30,7 +29,7 @@ def hann(length: int) -> NDArray[np.float64]:
 
 
 @cache
-def mel_bank(sr: int, n_fft: int, n_mels: int) -> Matrix:
+def mel_bank(sr: int, n_fft: int, n_mels: int) -> Float32Array:
     """Triangular filters of equal area on Slaney's mel scale, 0 to sr/2: [n_mels, 1 + n_fft/2]."""
     edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))
     ramps = edges[:, None] - fft_frequencies(sr, n_fft)[None, :]
@@ -41,7 +40,7 @@ def mel_bank(sr: int, n_fft: int, n_mels: int) -> Matrix:
 
 
 @cache
-def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Matrix], ...]:
+def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Float32Array], ...]:
     """:func:`mel_bank` without most of its zeros: mels, FFT bins, and [bins, mels] of each block.
 
     Filters overlap their neighbours alone, so a few at a time need few bins.
@@ -57,13 +56,13 @@ def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Ma
     return tuple(blocks)
 
 
-def mel_centres(sr: int, n_mels: int) -> NDArray[np.float64]:
+def mel_centres(sr: int, n_mels: int) -> Float64Array:
     """Frequency in Hz at which each filter of :func:`mel_bank` peaks: float64 [n_mels]."""
     return _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))[1:-1].astype(np.float64)
 
 
 @cache
-def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Matrix:
+def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Float32Array:
     """Pitch classes from C, tuned to A = 440 Hz: [n_chroma, 1 + n_fft/2].
 
     Gaussian bumps around each pitch class, weighted by a Gaussian over octaves centred five
@@ -85,7 +84,7 @@ def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Matrix:
 
 
 @cache
-def dct_bank(n_coefficients: int, n_inputs: int) -> Matrix:
+def dct_bank(n_coefficients: int, n_inputs: int) -> Float32Array:
     """Orthonormal discrete cosine transform of type II: [n_coefficients, n_inputs]."""
     angles = np.pi / n_inputs * (np.arange(n_inputs)[None, :] + 0.5)
     bank = np.sqrt(2 / n_inputs) * np.cos(np.arange(n_coefficients)[:, None] * angles)
@@ -94,7 +93,7 @@ def dct_bank(n_coefficients: int, n_inputs: int) -> Matrix:
 
 
 @cache
-def tonnetz_bank() -> Matrix:
+def tonnetz_bank() -> Float32Array:
     """Pitch classes to fifths, minor and major thirds as points on circles: [6, 12].
 
     Harte, Sandler, Gasser 2006, "Detecting harmonic change in musical audio".
@@ -124,7 +123,9 @@ def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tupl
 
 
 @cache
-def log_bank(sr: int, n_fft: int, fmin: float, fmax: float | None, bins_per_octave: int) -> Matrix:
+def log_bank(
+    sr: int, n_fft: int, fmin: float, fmax: float | None, bins_per_octave: int
+) -> Float32Array:
     """Means of FFT bins around logarithmic frequencies: [bins, 1 + n_fft/2], rows sum to 1.
 
     A triangle reaches from one neighbouring frequency to the other, or over one FFT bin to each
@@ -142,7 +143,7 @@ def log_bank(sr: int, n_fft: int, fmin: float, fmax: float | None, bins_per_octa
 
 
 @cache
-def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Matrix:
+def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Float32Array:
     """Lags of a tempogram to tempo classes from 60 beats a minute up: [n_tempi, n_lags].
 
     Each class is the mean over its tempi in 30 to 480 beats a minute whose lag is at hand, each
@@ -160,7 +161,7 @@ def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Matrix:
 
 
 @cache
-def resize_bank(size: int, wanted: int) -> Matrix:
+def resize_bank(size: int, wanted: int) -> Float32Array:
     """Linear interpolation from ``size`` points to ``wanted``: [wanted, size], rows sum to 1.
 
     Going down, each output is a triangle-weighted mean over all inputs near it, so that nothing
@@ -174,7 +175,7 @@ def resize_bank(size: int, wanted: int) -> Matrix:
     return _frozen(weights / weights.sum(axis=1, keepdims=True))
 
 
-def fft_frequencies(sr: int, n_fft: int) -> NDArray[np.float64]:
+def fft_frequencies(sr: int, n_fft: int) -> Float64Array:
     """Frequency in Hz of each bin: float64 [1 + n_fft/2]."""
     return np.asarray(np.arange(1 + n_fft // 2) * (sr / n_fft), dtype=np.float64)
 
@@ -196,9 +197,7 @@ def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int
     return start, stop
 
 
-def log_frequencies(
-    sr: int, fmin: float, fmax: float | None, bins_per_octave: int
-) -> NDArray[np.float64]:
+def log_frequencies(sr: int, fmin: float, fmax: float | None, bins_per_octave: int) -> Float64Array:
     """``fmin * 2 ** (k / bins_per_octave)`` Hz for all k up to ``fmax`` and sr/2.
 
     Raises:
@@ -213,7 +212,7 @@ def log_frequencies(
     return np.asarray(fmin * 2 ** (np.arange(steps + 1) / bins_per_octave), dtype=np.float64)
 
 
-def _frozen(matrix: NDArray[np.floating]) -> Matrix:
+def _frozen(matrix: NDArray[np.floating]) -> Float32Array:
     result = np.ascontiguousarray(matrix, dtype=np.float32)
     result.flags.writeable = False  # shared by every caller
     return result

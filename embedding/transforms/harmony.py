@@ -3,24 +3,22 @@
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, divided, spectrogram, window_size
 
-Array = NDArray[np.float32]
-
 
 def chroma(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     n_chroma: int = 12,
-) -> Array:
+) -> Float32Array:
     """Chromagram: share of each pitch class from C, the strongest 1 (paragraph 39, Fig. 4D).
 
     Returns [n_chroma, frames]; all zeros in a silent frame.
@@ -33,13 +31,13 @@ def chroma(
 
 def tonnetz(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
-    chromagram: Array | None = None,
+    S: Float32Array | None = None,
+    chromagram: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
-) -> Array:
+) -> Float32Array:
     """Tonal centroids: fifths, minor and major thirds as points on circles (paragraph 52).
 
     ``chromagram`` [12, frames] is used where it is at hand. Returns [6, frames] in -1 .. 1.
@@ -53,13 +51,13 @@ def tonnetz(
 
 def constant_q(
     *,
-    y: Array,
+    y: Float32Array,
     sr: int = 22050,
     hop_length: int = HOP,
     fmin: float = filters.C1,
     n_bins: int = 84,
     bins_per_octave: int = 12,
-) -> Array:
+) -> Float32Array:
     """Constant-Q power spectrum: windows as long as their pitch needs (Fig. 4B).
 
     The squared magnitude of ``librosa.cqt`` (Schoerkhuber and Klapuri 2010) at tuning 0, which is

@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms.spectrum import (
     HOP,
@@ -18,8 +18,6 @@ from embedding.transforms.spectrum import (
     spectrogram,
     window_size,
 )
-
-Array = NDArray[np.float32]
 
 Scale = Literal["linear", "log"]
 
@@ -38,12 +36,12 @@ FLOOR = 1e-6
 
 def cepstrum(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
-) -> Array:
+) -> Float32Array:
     """Real cepstrum: how periodic the spectrum in dB is along frequency (paragraphs 48 to 52).
 
     Noll 1967, "Cepstrum pitch determination".
@@ -61,15 +59,15 @@ def cepstrum(
 
 def cepstral_pitch(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     fmin: float = PITCH_FMIN,
     fmax: float = PITCH_FMAX,
     threshold: float = 0.14,
-) -> Array:
+) -> Float32Array:
     """Pitch of one voice by the peak of its cepstrum, in Hz: [frames] (paragraphs 48 to 52).
 
     The first peak is taken, among periods of ``1/fmax`` to ``1/fmin`` seconds, that has most of the
@@ -102,14 +100,14 @@ def cepstral_pitch(
 
 def melodic_range(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     scale: Scale = "log",
     bins_per_octave: int = 24,
-) -> Array:
+) -> Float32Array:
     """Power spectrum of 40 to 1500 Hz, where melodies lie (paragraph 56, Fig. 5B).
 
     The range of the melodic-range spectrogram of Sonic Visualiser (Cannam, Landone, Sandler 2010),
@@ -128,7 +126,7 @@ def melodic_range(
 
 def melodic_frequencies(
     sr: int, n_fft: int = N_FFT, *, scale: Scale = "log", bins_per_octave: int = 24
-) -> NDArray[np.float64]:
+) -> Float64Array:
     """Frequency in Hz of each row of :func:`melodic_range`."""
     low, high = MELODY_HZ
     if scale == "linear":

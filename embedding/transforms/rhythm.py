@@ -3,24 +3,22 @@
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided
 from embedding.transforms.timbre import mel
 
-Array = NDArray[np.float32]
-
 
 def onset_strength(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
-    log_mel: Array | None = None,
+    S: Float32Array | None = None,
+    log_mel: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
-) -> Array:
+) -> Float32Array:
     """How much louder the mel bands become from frame to frame, in dB: [frames] (paragraph 41).
 
     Boeck and Widmer 2013 without their vibrato suppression, as ``librosa.onset.onset_strength``.
@@ -36,16 +34,16 @@ def onset_strength(
 
 def tempogram(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
-    onsets: Array | None = None,
+    S: Float32Array | None = None,
+    onsets: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     win_length: int = 384,
     n_lags: int | None = None,
     floor: float = 0.0,
-) -> Array:
+) -> Float32Array:
     """Local autocorrelation of the onset strength: how regular the rhythm is at each lag.
 
     Grosche, Mueller, Kurth 2010, "Cyclic tempogram"; paragraph 39, Fig. 4E. ``onsets`` is the
@@ -77,16 +75,16 @@ def tempogram(
 
 def cyclic_tempogram(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
-    onsets: Array | None = None,
-    lags: Array | None = None,
+    S: Float32Array | None = None,
+    onsets: Float32Array | None = None,
+    lags: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     win_length: int = 384,
     n_tempi: int = 60,
-) -> Array:
+) -> Float32Array:
     """Tempogram in which tempi a power of two apart are one (paragraph 39).
 
     Grosche, Mueller, Kurth 2010, "Cyclic tempogram: a mid-level tempo representation for music

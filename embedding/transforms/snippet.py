@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from embedding.transforms import harmony, melody, rhythm, spectrum, timbre
-
-Array = NDArray[np.float32]
 
 TOP_DB = 80.0
 """Range of levels that are kept, in dB below the loudest."""
@@ -21,7 +19,7 @@ RHYTHM_FLOOR = 0.1
 class Sound:
     """A snippet, and what several transforms share, each made once when first asked for."""
 
-    channels: Array
+    channels: Float32Array
     """Waveform, float32 [channels, samples]."""
 
     sr: int = 22050
@@ -40,7 +38,7 @@ class Sound:
     """Frames in a window of the tempogram."""
 
     @cached_property
-    def y(self) -> Array:
+    def y(self) -> Float32Array:
         """One channel, float32 [samples]: the mean, see :func:`embedding.audio.snippets.to_mono`."""
         if len(self.channels) == 1:
             return self.channels[0]
@@ -49,34 +47,34 @@ class Sound:
         return to_mono(self.channels.T)
 
     @cached_property
-    def power(self) -> Array:
+    def power(self) -> Float32Array:
         """The shared power spectrogram."""
         return spectrum.power_spectrogram(self.y, n_fft=self.n_fft, hop_length=self.hop_length)
 
     @cached_property
-    def mel(self) -> Array:
+    def mel(self) -> Float32Array:
         """Mel-spectrogram, power."""
         return timbre.mel(S=self.power, sr=self.sr, n_mels=self.n_mels)
 
     @cached_property
-    def log_mel(self) -> Array:
+    def log_mel(self) -> Float32Array:
         """Mel-spectrogram in dB, ``TOP_DB`` below the loudest at the least."""
         return spectrum.decibels(self.mel, top_db=TOP_DB)
 
     @cached_property
-    def chromagram(self) -> Array:
+    def chromagram(self) -> Float32Array:
         """Chromagram."""
         return harmony.chroma(S=self.power, sr=self.sr)
 
     @cached_property
-    def onsets(self) -> Array:
+    def onsets(self) -> Float32Array:
         """Onset strength."""
         return rhythm.onset_strength(
             log_mel=self.log_mel, n_fft=self.n_fft, hop_length=self.hop_length
         )
 
     @cached_property
-    def lags(self) -> Array:
+    def lags(self) -> Float32Array:
         """Tempogram of the lags up to half the window: beyond, hardly any of it overlaps its
         shifted self."""
         return rhythm.tempogram(
@@ -87,7 +85,7 @@ class Sound:
         )
 
     @cached_property
-    def constant_q(self) -> Array:
+    def constant_q(self) -> Float32Array:
         """Constant-Q power from C1, seven octaves or what fits below sr/2."""
         n_bins = min(84, harmony.constant_q_bins(self.sr))
         return harmony.constant_q(y=self.y, sr=self.sr, hop_length=self.hop_length, n_bins=n_bins)
@@ -98,7 +96,7 @@ class Sound:
         return min(6, int(np.ceil(np.log2(self.sr / 2 / 200.0))))
 
     @property
-    def pitch(self) -> Array:
+    def pitch(self) -> Float32Array:
         """Cepstral pitch in Hz; NaN throughout where the window is too short for any."""
         # A window must hold two periods.
         lowest = max(melody.PITCH_FMIN, self.sr / (self.n_fft // 2 - 2))

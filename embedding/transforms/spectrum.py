@@ -8,12 +8,10 @@ from typing import Final
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
-
-Array = NDArray[np.float32]
 
 N_FFT: Final = 2048
 HOP: Final = 512
@@ -24,7 +22,9 @@ BLOCK: Final = 16
 TINY: Final = float(np.finfo(np.float32).tiny)
 
 
-def power_spectrogram(y: Array, *, n_fft: int = N_FFT, hop_length: int = HOP) -> Array:
+def power_spectrogram(
+    y: Float32Array, *, n_fft: int = N_FFT, hop_length: int = HOP
+) -> Float32Array:
     """Squared magnitude of the short-time Fourier transform (paragraph 38).
 
     Args:
@@ -50,14 +50,14 @@ def power_spectrogram(y: Array, *, n_fft: int = N_FFT, hop_length: int = HOP) ->
 
 def linear_spectrum(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     fmin: float = 0.0,
     fmax: float | None = None,
-) -> Array:
+) -> Float32Array:
     """Linear-frequency power spectrum from ``fmin`` to ``fmax`` (paragraphs 37 to 41, Fig. 4B).
 
     Returns:
@@ -74,7 +74,7 @@ def linear_spectrum(
 
 def linear_frequencies(
     sr: int, n_fft: int = N_FFT, *, fmin: float = 0.0, fmax: float | None = None
-) -> NDArray[np.float64]:
+) -> Float64Array:
     """Frequency in Hz of each row of :func:`linear_spectrum`."""
     start, stop = filters.bin_range(sr, n_fft, fmin, fmax)
     return filters.fft_frequencies(sr, n_fft)[start:stop]
@@ -82,15 +82,15 @@ def linear_frequencies(
 
 def log_spectrum(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     fmin: float = filters.C1,
     fmax: float | None = None,
     bins_per_octave: int = 12,
-) -> Array:
+) -> Float32Array:
     """Log-frequency power spectrum: as many rows an octave, everywhere (Fig. 4B).
 
     Where the rows are closer than the bins of ``S`` it interpolates linearly between bins, where
@@ -110,12 +110,12 @@ def log_spectrum(
 
 def log_frequencies(
     sr: int, *, fmin: float = filters.C1, fmax: float | None = None, bins_per_octave: int = 12
-) -> NDArray[np.float64]:
+) -> Float64Array:
     """Frequency in Hz of each row of :func:`log_spectrum`."""
     return filters.log_frequencies(sr, fmin, fmax, bins_per_octave)
 
 
-def decibels(S: Array, *, top_db: float = 80.0) -> Array:
+def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
     """Power to decibels, nothing more than ``top_db`` below the maximum; the shape of ``S``."""
     levels = np.maximum(S, AMIN)
     np.log10(levels, out=levels)
@@ -123,7 +123,9 @@ def decibels(S: Array, *, top_db: float = 80.0) -> Array:
     return np.maximum(levels, levels.max() - np.float32(top_db), out=levels)
 
 
-def spectrogram(y: Array | None, S: Array | None, n_fft: int, hop_length: int) -> Array:
+def spectrogram(
+    y: Float32Array | None, S: Float32Array | None, n_fft: int, hop_length: int
+) -> Float32Array:
     """``S`` where it is at hand, else the power spectrogram of ``y``.
 
     Raises:
@@ -136,12 +138,12 @@ def spectrogram(y: Array | None, S: Array | None, n_fft: int, hop_length: int) -
     return power_spectrogram(y, n_fft=n_fft, hop_length=hop_length)
 
 
-def window_size(S: Array) -> int:
+def window_size(S: Float32Array) -> int:
     """Samples in the window that ``S`` was made with."""
     return 2 * (len(S) - 1)
 
 
-def divided(values: Array, sizes: Array) -> Array:
+def divided(values: Float32Array, sizes: Float32Array) -> Float32Array:
     """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
     safe = sizes.copy()
     safe[safe < TINY] = 1

@@ -1,24 +1,22 @@
 """Timbre: bands even to the ear, their cepstrum, and the shape of the spectrum."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided, spectrogram, window_size
 
-Array = NDArray[np.float32]
-
 
 def mel(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     n_mels: int = 128,
-) -> Array:
+) -> Float32Array:
     """Mel-spectrogram: power in bands even to the ear (paragraph 40): [n_mels, frames]."""
     S = spectrogram(y, S, n_fft, hop_length)
     power = S.T
@@ -30,15 +28,15 @@ def mel(
 
 def mfcc(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
-    log_mel: Array | None = None,
+    S: Float32Array | None = None,
+    log_mel: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     n_mels: int = 128,
     n_mfcc: int = 20,
-) -> Array:
+) -> Float32Array:
     """Mel-frequency cepstral coefficients (paragraph 51): [n_mfcc, frames].
 
     ``log_mel`` is a mel-spectrogram in decibels where that is at hand.
@@ -50,16 +48,16 @@ def mfcc(
 
 def contrast(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
     n_bands: int = 6,
     fmin: float = 200.0,
     quantile: float = 0.02,
     floor: float = 0.0,
-) -> Array:
+) -> Float32Array:
     """Spectral contrast: peaks over valleys in octave bands, in dB (paragraph 52).
 
     Jiang, Lu, Zhang, Tao, Cai 2002, "Music type classification by spectral contrast feature".
@@ -92,12 +90,12 @@ def contrast(
 
 def centroid(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    S: Array | None = None,
+    S: Float32Array | None = None,
     n_fft: int = N_FFT,
     hop_length: int = HOP,
-) -> Array:
+) -> Float32Array:
     """Spectral centroid: the mean frequency, weighted by magnitude, in Hz: [frames].
 
     Paragraph 52. Equals ``librosa.feature.spectral_centroid``; 0 in a silent frame.
@@ -107,7 +105,7 @@ def centroid(
     return divided(magnitude @ frequencies, magnitude.sum(axis=1))
 
 
-def _extremes(band: Array, n: int, floor: float) -> tuple[Array, Array]:
+def _extremes(band: Float32Array, n: int, floor: float) -> tuple[Float32Array, Float32Array]:
     """Mean magnitude of the n weakest and of the n strongest bins of each frame of a power band."""
     # Sorting all of it is several times faster than numpy's partial sort.
     ordered = np.sort(band, axis=1)

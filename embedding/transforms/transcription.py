@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms.harmony import constant_q, constant_q_bins
 from embedding.transforms.spectrum import HOP
-
-Array = NDArray[np.float32]
 
 LOWEST = 21
 """MIDI number of the lowest note, A0 (27.5 Hz)."""
@@ -65,7 +63,7 @@ class Note:
     """Its salience relative to that of the strongest note, above 0 and at most 1."""
 
 
-def note_salience(*, y: Array, sr: int = 22050, hop_length: int = HOP) -> Array:
+def note_salience(*, y: Float32Array, sr: int = 22050, hop_length: int = HOP) -> Float32Array:
     """How strongly each note sounds in each frame (paragraphs 48 to 52).
 
     Args:
@@ -95,9 +93,9 @@ def note_salience(*, y: Array, sr: int = 22050, hop_length: int = HOP) -> Array:
 
 def transcribe(
     *,
-    y: Array | None = None,
+    y: Float32Array | None = None,
     sr: int = 22050,
-    salience: Array | None = None,
+    salience: Float32Array | None = None,
     hop_length: int = HOP,
     threshold: float = 0.15,
     min_seconds: float = 0.1,
@@ -150,7 +148,7 @@ def _bin_count(sr: int) -> int:
     return min(fitting, STEPS * (HIGHEST - LOWEST + 1) + 24 * STEPS)
 
 
-def _activations(spectrum: Array, templates: Array) -> Array:
+def _activations(spectrum: Float32Array, templates: Float32Array) -> Float32Array:
     """Activations [frames, components] that explain [frames, bins] by [components, bins]."""
     totals = spectrum.sum(axis=1, keepdims=True)
     target = spectrum / np.maximum(totals, TINY)
@@ -163,7 +161,9 @@ def _activations(spectrum: Array, templates: Array) -> Array:
     return activations * totals
 
 
-def _maximised(weights: Array, target: Array, templates: Array, iterations: int) -> Array:
+def _maximised(
+    weights: Float32Array, target: Float32Array, templates: Float32Array, iterations: int
+) -> Float32Array:
     """Expectation maximisation of activations whose rows sum to 1."""
     turned = np.ascontiguousarray(templates.T)
     for _ in range(iterations):
@@ -174,7 +174,7 @@ def _maximised(weights: Array, target: Array, templates: Array, iterations: int)
 
 
 @cache
-def _templates(n_bins: int, notes: int) -> Array:
+def _templates(n_bins: int, notes: int) -> Float32Array:
     """Spectra of all timbres at all shifts: [timbres * notes * STEPS, bins], rows sum to 1."""
     per_octave = 12 * STEPS
     bins = np.arange(n_bins)
@@ -190,7 +190,7 @@ def _templates(n_bins: int, notes: int) -> Array:
     return templates
 
 
-def _lobe(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lobe(distance: Float64Array) -> Float64Array:
     """Magnitude in a constant-Q bin so many bins above a tone, relative to one on it."""
     x = _quality() * (2.0 ** (-distance / (12 * STEPS)) - 1)
     # The Fourier transform of a Hann window; its limit at one cycle off is one half.

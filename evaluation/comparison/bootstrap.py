@@ -7,15 +7,13 @@ means of many columns are then one product of matrices.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 
-Values = NDArray[np.float64]
-Rows = NDArray[np.integer[Any]]
 Counts = NDArray[np.uint8]
 
 _CELLS = 4_000_000
@@ -41,7 +39,7 @@ class Draws:
         self.seed = seed
         self._kept: OrderedDict[int, list[Counts]] = OrderedDict()
 
-    def means(self, values: Values) -> Values:
+    def means(self, values: Float64Array) -> Float64Array:
         """Means of every column over rows drawn again: [n, m] → [n_bootstrap, m].
 
         Row b of the result comes from the same draw for every column. NaN is a row that does not
@@ -66,7 +64,9 @@ class Draws:
                 part[:, some_missing] /= share[:, pattern]
         return means
 
-    def part_means(self, parts: Sequence[tuple[Rows, Values]], n: int) -> list[Values]:
+    def part_means(
+        self, parts: Sequence[tuple[IntArray, Float64Array]], n: int
+    ) -> list[Float64Array]:
         """Means over parts of the same ``n`` rows: a list of [n_bootstrap, m].
 
         Each part has the distinct rows [r] that are in it and their values [r, m]. All rows are
@@ -87,7 +87,7 @@ class Draws:
                 means[place][block] = counts.take(rows, axis=1) @ values / total[:, [place]]
         return means
 
-    def _blocks(self, n: int) -> Iterator[tuple[slice, Values]]:
+    def _blocks(self, n: int) -> Iterator[tuple[slice, Float64Array]]:
         """How often each of n rows is drawn, [draws, n], for some draws at a time.
 
         What is handed out is written over when the next is asked for.
@@ -134,7 +134,7 @@ class Draws:
             yield counts
 
 
-def _distinct_columns(columns: NDArray[np.bool_]) -> tuple[Values, Rows]:
+def _distinct_columns(columns: BoolArray) -> tuple[Float64Array, IntArray]:
     """The columns that differ, as 0 and 1, and which of them each column is."""
     numbers: dict[bytes, int] = {}
     distinct, pattern = [], []

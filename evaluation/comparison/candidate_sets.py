@@ -6,16 +6,14 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from evaluation.metrics.beyond_accuracy import CATALOGUE_METRICS, list_metrics
-from evaluation.metrics.hits import Codes, Hits, Judge
+from evaluation.metrics.hits import Hits, Judge
 from evaluation.metrics.item_facts import ItemFacts
 from evaluation.metrics.ranking import RANKING_METRICS
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.metrics.slices import Slices
-
-Values = NDArray[np.float64]
 
 CATALOGUE: Final = "catalogue"
 """Candidates: every item a model can recommend, those of training and the cold ones."""
@@ -33,7 +31,7 @@ class CandidateSet:
 
     name: str
     judge: Judge
-    rows: Codes
+    rows: IntArray
     """[n of the judge]: its users among those of the split; the others have nothing relevant."""
     only: Sequence[str] | None = None
     """The items a model is asked for; None for all it has."""
@@ -44,7 +42,7 @@ class CandidateSet:
     catalogue_facts: ItemFacts | None = None
     """Of the whole catalogue and the judge's users: what users have played is seldom all in
     ``facts``."""
-    in_catalogue: Codes | None = None
+    in_catalogue: IntArray | None = None
     """[n_items]: the judge's items among those of ``catalogue_facts``."""
     slices: Slices | None = None
 
@@ -55,7 +53,7 @@ class CandidateSet:
 
     def accuracy(
         self, hits: Hits, ks: Sequence[int], metrics: Sequence[str]
-    ) -> dict[tuple[str, int], Values]:
+    ) -> dict[tuple[str, int], Float64Array]:
         """{(metric, k): a value for each user of the judge}."""
         return {
             (name, k): RANKING_METRICS[name](hits, k)
@@ -64,7 +62,7 @@ class CandidateSet:
             if name in metrics
         }
 
-    def beyond_accuracy(self, hits: Hits, ks: Sequence[int]) -> dict[tuple[str, int], Values]:
+    def beyond_accuracy(self, hits: Hits, ks: Sequence[int]) -> dict[tuple[str, int], Float64Array]:
         """{(metric, k): a value for each user of the judge}; empty without facts."""
         if self.catalogue_facts is None or self.in_catalogue is None:
             return {}

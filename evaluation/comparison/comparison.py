@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.progress_part import progress_bar
@@ -36,7 +35,6 @@ from evaluation.model import ModelFactory
 from evaluation.splitting.interactions import Pairs
 from evaluation.splitting.split import Split
 
-Values = NDArray[np.float64]
 OnRun = Callable[[str, str, Outcome], None]
 """Called with (model, split, outcome) after every run."""
 
@@ -57,7 +55,7 @@ class Comparison:
     the interval leaves out 0."""
     runs: pd.DataFrame
     """A row a (split, model): seconds, peak memory in MiB, users without a list, settings."""
-    values: Mapping[Key, Values]
+    values: Mapping[Key, Float64Array]
     """One value a user (or item) behind every figure, in the order of ``units``."""
     units: Mapping[tuple[str, str], tuple[str, ...]]
     """{(split, "users" or "items"): ids that ``values`` belong to}."""

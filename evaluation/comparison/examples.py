@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE, USER_ID, WEIGHT
 from evaluation.comparison.outcome import Outcome
 from evaluation.comparison.trial import Trial
@@ -98,9 +99,7 @@ class ExampleMaker:
             },
         )
 
-    def _listed(
-        self, places: NDArray[Any], hit: NDArray[np.bool_], items: "pd.Index[str]"
-    ) -> list[Song]:
+    def _listed(self, places: NDArray[Any], hit: BoolArray, items: "pd.Index[str]") -> list[Song]:
         there = places >= 0
         songs = self._songs(list(items[places[there]]))
         return [song | {"hit": bool(h)} for song, h in zip(songs, hit[there], strict=True)]

@@ -6,15 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.outcome import Figure, Outcome, SliceFigure, Units
 from evaluation.comparison.resampling import t_interval
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.splitting.split import Split
-
-Values = NDArray[np.float64]
 
 FOLDS: Final = (
     "split", "candidates", "model", "metric", "k", "folds", "mean", "sd", "low", "high",
@@ -68,7 +66,7 @@ class Pool:
             items.get_indexer(pd.Index(units.auc_items, dtype=object)) for units in folds
         ]
 
-    def values(self, outcomes: Sequence[Outcome]) -> dict[Figure, Values]:
+    def values(self, outcomes: Sequence[Outcome]) -> dict[Figure, Float64Array]:
         """{(candidates, metric, k): a value for each of ``users``, or of ``auc_items``}."""
         found = {}
         for figure in _in_all([outcome.values for outcome in outcomes]):
@@ -91,11 +89,11 @@ class Pool:
 
     def slices(
         self, outcomes: Sequence[Outcome]
-    ) -> dict[SliceFigure, tuple[NDArray[np.intp], Values]]:
+    ) -> dict[SliceFigure, tuple[IntArray, Float64Array]]:
         """{(candidates, by, slice, metric, k): (positions in ``users`` of those who take part,
         their values)}."""
         figures = dict.fromkeys(figure for outcome in outcomes for figure in outcome.slices)
-        found = {}
+        found: dict[SliceFigure, tuple[IntArray, Float64Array]] = {}
         for figure in figures:
             places, values = [], []
             for users, units, outcome in zip(self._users, self._folds, outcomes, strict=True):
@@ -188,7 +186,7 @@ def _in_all(folds: Sequence[Mapping[Figure, Any]]) -> list[Figure]:
     return [figure for figure in folds[0] if all(figure in fold for fold in folds)]
 
 
-def _pooled(places: Sequence[NDArray[np.intp]], values: Sequence[Values], n: int) -> Values:
+def _pooled(places: Sequence[IntArray], values: Sequence[Float64Array], n: int) -> Float64Array:
     """Mean over the folds that have a value, [n]; NaN where none has."""
     if len(values) == 1:
         alone = np.full(n, np.nan)

@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from evaluation.comparison.bootstrap import Draws
 from evaluation.comparison.examples import Example
 from evaluation.comparison.folds import FOLDS, Pool, fold_rows, pooled_facts, pooled_run
 from evaluation.comparison.outcome import Outcome, Units
 from evaluation.comparison.tables import Key, SliceKey, SliceName, tabulate, tabulate_slices
-
-Values = NDArray[np.float64]
 
 
 class Gathered:
@@ -21,14 +18,14 @@ class Gathered:
 
     def __init__(self, controls: Mapping[str, str]) -> None:
         self._controls = set(controls)
-        self.values: dict[Key, Values] = {}
+        self.values: dict[Key, Float64Array] = {}
         self.units: dict[tuple[str, str], tuple[str, ...]] = {}
         self.facts: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.examples: list[Example] = []
         self._catalogue: dict[Key, tuple[float, int]] = {}
-        self._slices: dict[SliceKey, Values] = {}
-        self._slice_rows: dict[SliceName, NDArray[np.intp]] = {}
+        self._slices: dict[SliceKey, Float64Array] = {}
+        self._slice_rows: dict[SliceName, IntArray] = {}
         self._folds: list[tuple[Any, ...]] = []
 
     def add(

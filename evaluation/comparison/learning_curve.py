@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, IntArray, StrArray
 from datasets.columns import ITEM_ID, RANK, USER_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
@@ -16,7 +16,7 @@ from evaluation.comparison.comparison import compare
 from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ACCURACY
 from evaluation.model import ModelFactory
-from evaluation.splitting.interactions import Mask, Pairs, Rows
+from evaluation.splitting.interactions import Pairs
 from evaluation.splitting.split import Split
 
 _MAIN: Final = {"cold": COLD, "semi-cold": THIN}
@@ -106,7 +106,7 @@ def learning_curve(
     return curve.iloc[order][list(CURVE)].reset_index(drop=True)
 
 
-def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> Rows:
+def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> IntArray:
     """Positions of the interactions of ``fraction`` of the (user, item) pairs, ascending.
 
     At least one pair; with the same seed, those of a smaller fraction are among those of a larger
@@ -116,7 +116,7 @@ def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> Rows:
     return np.flatnonzero(_kept(pairs, fraction, seed)[pairs.of_row])
 
 
-def _kept(pairs: Pairs, fraction: float, seed: int) -> Mask:
+def _kept(pairs: Pairs, fraction: float, seed: int) -> BoolArray:
     order = np.random.default_rng(seed).permutation(len(pairs))
     kept = np.zeros(len(pairs), dtype=bool)
     kept[order[: max(1, int(np.floor(len(pairs) * fraction + 0.5)))]] = True
@@ -186,13 +186,13 @@ class _Thinned:
         ]
         return pd.concat(lists, ignore_index=True)
 
-    def _possible(self, users: NDArray[np.object_], only: Sequence[str] | None) -> Rows:
+    def _possible(self, users: StrArray, only: Sequence[str] | None) -> IntArray:
         """How many plays out of training could be in each user's list."""
         user, item = np.divmod(self._struck, max(len(self._items), 1))
         if only is not None:
             user = user[self._items.isin(list(only))[item]]
         count = np.append(np.bincount(user, minlength=len(self._users)), 0)
-        possible: Rows = count[self._users.get_indexer(pd.Index(users, dtype=object))]
+        possible: IntArray = count[self._users.get_indexer(pd.Index(users, dtype=object))]
         return possible
 
     def _without_struck(self, lists: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -208,7 +208,7 @@ class _Thinned:
         gone &= np.isin(user * len(self._items) + item, self._struck)
         order = np.lexsort((lists[RANK].to_numpy(), user))
         total = np.cumsum(gone[order])
-        before: Rows = (total - gone[order])[np.searchsorted(user[order], user[order])]
+        before: IntArray = (total - gone[order])[np.searchsorted(user[order], user[order])]
         above = np.empty(len(order), np.int64)
         above[order] = total - before
         lists = lists.assign(**{RANK: lists[RANK] - above})

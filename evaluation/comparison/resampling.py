@@ -15,12 +15,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import Draws
-
-Values = NDArray[np.float64]
 
 _ROUNDING = 1e-12
 """Differences smaller than this are none."""
@@ -62,7 +60,7 @@ class Difference(Interval):
 
 
 def mean_interval(
-    values: Values, *, n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
+    values: Float64Array, *, n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
     """Mean of ``values`` [n] with its bootstrap interval; NaN takes no part."""
     means = Draws(n_bootstrap, seed).means(values[:, None])[:, 0]
@@ -72,8 +70,8 @@ def mean_interval(
 
 
 def paired_difference(
-    values: Values,
-    baseline: Values,
+    values: Float64Array,
+    baseline: Float64Array,
     *,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -89,7 +87,7 @@ def paired_difference(
     )
 
 
-def interval(mean: float, resampled: Values, n: int, confidence: float) -> Interval:
+def interval(mean: float, resampled: Float64Array, n: int, confidence: float) -> Interval:
     """Expanded percentile interval around the ``mean`` of n values from its resampled means."""
     if not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence}")
@@ -106,7 +104,7 @@ def interval(mean: float, resampled: Values, n: int, confidence: float) -> Inter
     return Interval(mean, min(float(low), mean), max(float(high), mean))
 
 
-def paired_p_values(differences: Values) -> Values:
+def paired_p_values(differences: Float64Array) -> Float64Array:
     """Two-sided p-values of the paired t-test: differences of each user [n, m] → [m].
 
     NaN is a user who does not take part. Fewer than two users show nothing: NaN. Differences that
@@ -115,7 +113,7 @@ def paired_p_values(differences: Values) -> Values:
     from scipy.special import stdtr
 
     # What is only rounding must not be taken for a difference that all users agree on.
-    small: NDArray[np.bool_] = np.abs(differences) < _ROUNDING
+    small: BoolArray = np.abs(differences) < _ROUNDING
     differences = np.where(small, 0.0, differences)
     n = np.isfinite(differences).sum(axis=0)
     total = np.nansum(differences, axis=0)
@@ -125,11 +123,11 @@ def paired_p_values(differences: Values) -> Values:
     constant = error <= _ROUNDING
     t = np.abs(mean) / np.where(constant, 1.0, error)
     p = np.where(constant, np.where(np.abs(mean) < _ROUNDING, 1.0, 0.0), 2 * stdtr(n - 1, -t))
-    found: Values = np.where(n > 1, p, np.nan)
+    found: Float64Array = np.where(n > 1, p, np.nan)
     return found
 
 
-def holm(p_values: Sequence[float] | Values) -> Values:
+def holm(p_values: Sequence[float] | Float64Array) -> Float64Array:
     """p-values corrected for their number, in the order given (Holm 1979).
 
     The smallest of m is multiplied by m, the next by m - 1, and so on; none falls below one before
@@ -145,7 +143,7 @@ def holm(p_values: Sequence[float] | Values) -> Values:
     return corrected
 
 
-def t_interval(values: Values, confidence: float) -> Interval:
+def t_interval(values: Float64Array, confidence: float) -> Interval:
     """Mean of ``values`` [n], such as one of each fold, with Student's t interval.
 
     One value alone has no interval: NaN. Folds share training data, so that their spread says a

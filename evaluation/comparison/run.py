@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
@@ -19,7 +19,6 @@ from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
 if TYPE_CHECKING:
     from evaluation.comparison.trial import Trial
 
-Values = NDArray[np.float64]
 
 SHOWN_PLACES: Final = 5
 """Places of a list that examples show."""
@@ -48,9 +47,9 @@ class Run:
         """
         self._fit(model)
         trial, k = self._trial, max(self._trial.ks)
-        values: dict[Figure, Values] = {}
+        values: dict[Figure, Float64Array] = {}
         of_catalogue: dict[Figure, tuple[float, int]] = {}
-        slices: dict[SliceFigure, Values] = {}
+        slices: dict[SliceFigure, Float64Array] = {}
         shown = None
         for candidates in trial.sets:
             name = candidates.name
@@ -138,12 +137,12 @@ class Run:
                 f"leak: recommends the held-out item {item!r}, which it was never given"
             )
 
-    def _aucs(self) -> dict[Figure, Values]:
+    def _aucs(self) -> dict[Figure, Float64Array]:
         trial = self._trial
         if trial.auc_judge is None:
             return {}
         scores, relevant = self._all_scores(trial.auc_judge), trial.auc_judge.relevance()
-        found: dict[Figure, Values] = {}
+        found: dict[Figure, Float64Array] = {}
         if ITEM_AUC in trial.metrics:
             found[COLD, ITEM_AUC, None] = item_auc(scores, relevant).values
         if USER_AUC in trial.metrics:
@@ -151,7 +150,7 @@ class Run:
             found[COLD, USER_AUC, None] = self._of_all_users(user_auc(scores, relevant), rows)
         return found
 
-    def _all_scores(self, judge: Judge) -> Values:
+    def _all_scores(self, judge: Judge) -> Float64Array:
         """Scores of every (user, cold item), asked for and judged a block of users at a time."""
         cold, n_users = self._trial.split.cold_items, len(judge.users)
         scores = np.full((n_users, len(cold)), np.nan)
@@ -164,7 +163,7 @@ class Run:
             scores[start : start + step] = part.scores(_as_frame(answer))
         return scores
 
-    def _of_all_users(self, values: Values, rows: NDArray[np.int64]) -> Values:
+    def _of_all_users(self, values: Float64Array, rows: IntArray) -> Float64Array:
         """Values of some users among those of all; NaN for the others."""
         spread = np.full(len(self._trial.users), np.nan)
         spread[rows] = values

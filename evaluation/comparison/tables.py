@@ -7,14 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from evaluation.comparison.bootstrap import Draws
 from evaluation.comparison.resampling import Difference, Interval, holm, interval, paired_p_values
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC
 
-Values = NDArray[np.float64]
-Rows = NDArray[np.integer[Any]]
 Key = tuple[str, str, str, str, int | None]
 """(split, candidates, model, metric, k); k is None for the AUCs."""
 
@@ -44,7 +42,7 @@ _PAIRS: Final = 32
 
 
 def tabulate(
-    values: Mapping[Key, Values],
+    values: Mapping[Key, Float64Array],
     of_catalogue: Mapping[Key, tuple[float, int]],
     controls: Collection[str],
     baseline: str,
@@ -90,8 +88,8 @@ def tabulate(
 
 
 def tabulate_slices(
-    values: Mapping[SliceKey, Values],
-    rows: Mapping[SliceName, Rows],
+    values: Mapping[SliceKey, Float64Array],
+    rows: Mapping[SliceName, IntArray],
     n_users: Mapping[str, int],
     controls: Collection[str],
     *,
@@ -127,7 +125,7 @@ class _Sample:
     """Figures that belong to the same users: their means and their draws."""
 
     def __init__(
-        self, keys: list[Key], values: Mapping[Key, Values], draws: Draws, confidence: float
+        self, keys: list[Key], values: Mapping[Key, Float64Array], draws: Draws, confidence: float
     ) -> None:
         self.keys = keys
         self.values = values
@@ -201,7 +199,7 @@ def _differences(
             )  # fmt: skip
 
 
-def _mean(values: Values) -> float:
+def _mean(values: Float64Array) -> float:
     """Mean of those who take part, NaN where there are none."""
     present = values[np.isfinite(values)]
     return float(present.mean()) if len(present) else math.nan

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.candidate_sets import CATALOGUE, COLD, THIN
 from evaluation.comparison.comparison import Comparison
@@ -161,7 +161,7 @@ def paired_gaps(
     return found
 
 
-def _apart(comparison: Comparison, first: Key, second: Key | None) -> NDArray[np.float64]:
+def _apart(comparison: Comparison, first: Key, second: Key | None) -> Float64Array:
     for key in (first, second):
         if key is not None and key not in comparison.values:
             raise InvalidArgumentError(f"not measured: {key}")

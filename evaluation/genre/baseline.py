@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from datasets.arrays import Float32Array, Float64Array
 
 N_CEPSTRUM = 20
 """Cepstral coefficients, the first of which is the level."""
@@ -26,7 +26,7 @@ class StatisticsSVM:
 
     gives_probabilities = False
 
-    def fit(self, features: FloatArray, labels: NDArray[Any], groups: Any = None) -> Self:
+    def fit(self, features: Float32Array, labels: NDArray[Any], groups: Any = None) -> Self:
         """Learn from features [n, d] and a label each; ``groups`` are not looked at."""
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -37,7 +37,7 @@ class StatisticsSVM:
         self.classes_ = [str(name) for name in self._model.classes_]
         return self
 
-    def predict_proba(self, features: FloatArray) -> NDArray[np.float64]:
+    def predict_proba(self, features: Float32Array) -> Float64Array:
         """Softmax of the decision values: [n, classes], larger for what fits better."""
         decision = np.asarray(self._model.decision_function(features), dtype=np.float64)
         if decision.ndim == 1:  # two classes have one decision
@@ -46,7 +46,7 @@ class StatisticsSVM:
         return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def image_statistics(images: NDArray[Any]) -> FloatArray:
+def image_statistics(images: NDArray[Any]) -> Float32Array:
     """Statistics over time of pictures whose columns are times and rows frequencies.
 
     ``images`` [n, channels, height, width]; returns float32 [n, d]: of every row mean and standard
@@ -64,7 +64,7 @@ def image_statistics(images: NDArray[Any]) -> FloatArray:
     return np.stack(rows).astype(np.float32)
 
 
-def mfcc_statistics(waveform: FloatArray, sample_rate: int) -> FloatArray:
+def mfcc_statistics(waveform: Float32Array, sample_rate: int) -> Float32Array:
     """Mean and deviation over time of 20 MFCCs, and deviation of their change: float32 [60].
 
     ``waveform`` [samples]. After Tzanetakis and Cook (IEEE TSAP 2002), who describe a clip by

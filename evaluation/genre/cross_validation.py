@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.arrays import IntArray
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.progress_part import progress_bar
 from evaluation.comparison.tables import json_safe
@@ -233,7 +234,7 @@ def _folds_of_images(
     split: str,
     folds: int,
     seed: int,
-) -> NDArray[np.int64]:
+) -> IntArray:
     """Fold of each image, -1 where its recording has no label."""
     if split == "snippet":
         rows = np.flatnonzero(label[owner] != "")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.image_arrays import ImageArrays
@@ -19,7 +20,6 @@ from evaluation.genre.baseline import image_statistics, mfcc_statistics
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
 
-FloatArray = NDArray[np.float32]
 WIDE = 1.5
 """A picture so many times wider than high is cut where the network takes fixed pictures."""
 
@@ -28,10 +28,10 @@ WIDE = 1.5
 class GenreMaterial:
     """Pictures of recordings and what is known of them."""
 
-    images: FloatArray
+    images: Float32Array
     """float32 [n_images, channels, height, width]."""
 
-    recording: NDArray[np.int64]
+    recording: IntArray
     """The recording that an image is a window of, [n_images]."""
 
     names: NDArray[Any]
@@ -46,11 +46,11 @@ class GenreMaterial:
     artists: NDArray[Any] | None
     """Its artist; one that is unknown stands for itself. None: no artist is known of any."""
 
-    statistics: FloatArray | None
+    statistics: Float32Array | None
     """The baseline's features of a recording, [n_recordings, d]; NaN where it has no image. None:
     there is to be no baseline."""
 
-    window_statistics: FloatArray | None
+    window_statistics: Float32Array | None
     """The same of an image, [n_images, d]."""
 
     baseline: str
@@ -194,7 +194,7 @@ def from_dataset(
 
 def cut_windows(
     images: NDArray[Any], window: int | None, windows: int | None
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+) -> tuple[NDArray[Any], IntArray]:
     """Evenly spaced windows of wide images, and the image each is of.
 
     ``images`` [n, channels, height, width]; returns [n · windows, channels, height, window] in the
@@ -215,7 +215,7 @@ def cut_windows(
     return cut, np.repeat(np.arange(len(images)), count)
 
 
-def _unit_range(images: NDArray[Any]) -> FloatArray:
+def _unit_range(images: NDArray[Any]) -> Float32Array:
     if images.dtype.kind in "iu":
         return images.astype(np.float32) / np.float32(np.iinfo(images.dtype).max)
     return images.astype(np.float32, copy=False)
@@ -236,7 +236,7 @@ def _one_each(
     return own
 
 
-def _means(values: FloatArray, owner: NDArray[np.int64], n: int) -> FloatArray:
+def _means(values: Float32Array, owner: IntArray, n: int) -> Float32Array:
     from embedding.encoder import mean_by_recording
 
     return mean_by_recording(values, owner, n)
@@ -244,11 +244,11 @@ def _means(values: FloatArray, owner: NDArray[np.int64], n: int) -> FloatArray:
 
 def _mfcc(
     paths: list[Path], snippet: Any, sample_rate: int, extraction: Any, progress: bool
-) -> FloatArray:
+) -> Float32Array:
     """MFCC statistics of the very snippets that the images are of, [n_images, 60]."""
     from embedding.audio.snippets import load_snippets
 
-    rows: list[FloatArray] = []
+    rows: list[Float32Array] = []
     used = pd.unique(extraction.recording)
     with progress_bar("baseline's features", len(used), shown=progress) as advance:
         for number in used:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.errors import ArtifactError, EvaluationError
 from datasets.files import atomic_write
 
@@ -46,7 +47,7 @@ class FoldScores:
     """What a classifier said of one fold's windows."""
 
     classes: list[str]
-    probability: NDArray[np.float64]
+    probability: Float64Array
     """[windows tested, classes], in the order of the windows."""
     calibrated: bool
     """Whether they are probabilities, and not numbers that only rank."""
@@ -67,9 +68,9 @@ class FoldJob:
     labels: NDArray[Any]
     """Of every image."""
     groups: NDArray[Any]
-    training: NDArray[np.int64]
+    training: IntArray
     """Positions of images."""
-    test: NDArray[np.int64]
+    test: IntArray
     factory: Callable[[], Encoder]
     entry: Path | None = None
     """Where the result is kept."""

@@ -6,16 +6,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.errors import EvaluationError
-
-Probabilities = NDArray[np.float64]
 
 MEASURES: Final = ("loss", "precision@1", "precision@3")
 
 
 def averaged(
-    probability: Probabilities, owner: NDArray[Any], n: int, n_classes: int
-) -> Probabilities:
+    probability: Float64Array, owner: NDArray[Any], n: int, n_classes: int
+) -> Float64Array:
     """Mean over the windows of each recording: [windows, classes] to [n, classes].
 
     Raises :class:`~datasets.errors.EvaluationError` for what are no probabilities.
@@ -29,13 +28,13 @@ def averaged(
         raise EvaluationError("predict_proba must give probabilities that add up to 1")
     total = np.zeros((n, n_classes))
     np.add.at(total, owner, probability)
-    means: Probabilities = total / np.bincount(owner, minlength=n)[:, None]
+    means: Float64Array = total / np.bincount(owner, minlength=n)[:, None]
     return means
 
 
 def true_ranks(
-    probability: Probabilities, classes: list[str], label: NDArray[Any]
-) -> tuple[NDArray[np.int64], Probabilities]:
+    probability: Float64Array, classes: list[str], label: NDArray[Any]
+) -> tuple[IntArray, Float64Array]:
     """Rank (from 1) and probability of the true label of each row.
 
     A label that is no class ranks behind all of them, and its probability is NaN. Ties count
@@ -47,9 +46,7 @@ def true_ranks(
     return rank.astype(np.int64), own
 
 
-def predictions(
-    probability: Probabilities, classes: list[str], label: NDArray[Any]
-) -> pd.DataFrame:
+def predictions(probability: Float64Array, classes: list[str], label: NDArray[Any]) -> pd.DataFrame:
     """A row a recording: label, predicted, rank and probability of the true label."""
     rank, own = true_ranks(probability, classes, label)
     return pd.DataFrame(

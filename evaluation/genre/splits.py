@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from datasets.errors import EvaluationError, InvalidArgumentError
 
 Labels = NDArray[Any]
-Folds = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def check_split(name: str) -> GenreSplit:
     return SPLITS[name]
 
 
-def assign_folds(label: Labels, group: Labels, folds: int, seed: int, *, noun: str) -> Folds:
+def assign_folds(label: Labels, group: Labels, folds: int, seed: int, *, noun: str) -> IntArray:
     """Fold of each row, 0 … folds - 1; all of a group in one, labels spread evenly.
 
     ``label`` and ``group`` are [n]; ``noun`` is what a group is called in a message. Raises

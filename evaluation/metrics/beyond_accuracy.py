@@ -14,11 +14,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
-from evaluation.metrics.hits import Codes, Hits
+from evaluation.metrics.hits import Hits
 from evaluation.metrics.item_facts import ItemFacts, row_shares
-
-Values = NDArray[np.float64]
 
 ALPHA: Final = 0.01
 """Share of the user's own distribution mixed into the list's before they are compared."""
@@ -27,7 +26,7 @@ _CELLS = 4_000_000
 """Cells of a dense intermediate result held at once."""
 
 
-def novelty(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def novelty(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """Mean self-information of the first k places in bits, [n_users].
 
     -log2 of the share of training users who played the item (Zhou et al., PNAS 2010; Castells et
@@ -38,7 +37,7 @@ def novelty(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return _mean(_listed(hits, k), -np.log2(listeners / max(facts.n_users_training, 1)))
 
 
-def popularity_lift(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def popularity_lift(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """How much more popular the list is than what the user played, [n_users].
 
     Mean share of training users who played the list's items, divided by that mean over the user's
@@ -49,7 +48,7 @@ def popularity_lift(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return _mean(_listed(hits, k), facts.popularity) / facts.history_popularity - 1.0
 
 
-def artist_diversity(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def artist_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """Share of the pairs of the list that are by different artists, [n_users].
 
     Intra-list diversity (Ziegler et al., WWW 2005) with a distance of 0 or 1. An item without
@@ -69,7 +68,7 @@ def artist_diversity(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return 1.0 - same / np.where(pairs > 0, pairs, np.nan)
 
 
-def embedding_diversity(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def embedding_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """Mean cosine distance between the pairs of the list, 0 to 2, [n_users].
 
     Intra-list diversity (Ziegler et al., WWW 2005). Items without an embedding are left out; NaN
@@ -93,7 +92,7 @@ def embedding_diversity(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return np.clip(1.0 - cosine, 0.0, 2.0)
 
 
-def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """Hits that popularity would not have placed there, by how far it is from it, [n_users].
 
     Mean over the places of relevance · max(0, p_user - p_any), with p_user = (n + 1 - rank) / n of
@@ -113,7 +112,7 @@ def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return gain / np.where(length > 0, length, np.nan)
 
 
-def miscalibration(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def miscalibration(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """How far the genres of the list are from those the user plays, in nats, [n_users].
 
     Kullback-Leibler divergence Σ p(g) ln(p(g) / q̃(g)) with p the genres of the user's training
@@ -137,12 +136,12 @@ def miscalibration(hits: Hits, k: int, facts: ItemFacts) -> Values:
     return values
 
 
-def coverage(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def coverage(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """1 for an item that is in anybody's list, else 0, [n_items]; the mean is the coverage."""
     return np.minimum(_exposure(hits, k, facts), 1.0)
 
 
-def gini(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def gini(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """How unequally the places go to the items, [n_items], as parts of the Gini coefficient.
 
     (2 rank - n - 1) · share of an item, with rank 1 for the item that is in the fewest lists; the
@@ -154,12 +153,12 @@ def gini(hits: Hits, k: int, facts: ItemFacts) -> Values:
     n = len(exposure)
     total = exposure.sum()
     share = exposure / (total if total > 0 else np.nan)
-    rank: Values = np.asarray(pd.Series(exposure).rank(), np.float64)
-    parts: Values = (2 * rank - n - 1) * share
+    rank: Float64Array = np.asarray(pd.Series(exposure).rank(), np.float64)
+    parts: Float64Array = (2 * rank - n - 1) * share
     return parts
 
 
-LIST_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Values]]] = {
+LIST_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array]]] = {
     "novelty": novelty,
     "popularity_lift": popularity_lift,
     "artist_diversity": artist_diversity,
@@ -169,14 +168,16 @@ LIST_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Values]]] = {
 }
 """Metrics with one value a user; ``embedding_diversity`` needs facts with embeddings."""
 
-CATALOGUE_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Values]]] = {
+CATALOGUE_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array]]] = {
     "coverage": coverage,
     "gini": gini,
 }
 """Metrics with one value an item, whose mean is the figure."""
 
 
-def list_metrics(hits: Hits, ks: Iterable[int], facts: ItemFacts) -> dict[tuple[str, int], Values]:
+def list_metrics(
+    hits: Hits, ks: Iterable[int], facts: ItemFacts
+) -> dict[tuple[str, int], Float64Array]:
     """All list metrics at every k, {(name, k): [n_users]}, without what there is no data for."""
     return {
         (name, k): metric(hits, k, facts)
@@ -186,29 +187,29 @@ def list_metrics(hits: Hits, ks: Iterable[int], facts: ItemFacts) -> dict[tuple[
     }
 
 
-def _listed(hits: Hits, k: int) -> Codes:
+def _listed(hits: Hits, k: int) -> IntArray:
     if not 1 <= k <= hits.items.shape[1]:
         raise InvalidArgumentError(f"k must be 1 to {hits.items.shape[1]}, not {k}")
     return hits.items[:, :k]
 
 
-def _length(items: Codes) -> Codes:
+def _length(items: IntArray) -> IntArray:
     return np.asarray((items >= 0).sum(axis=1))
 
 
-def _pairs(length: NDArray[np.generic]) -> Values:
+def _pairs(length: NDArray[np.generic]) -> Float64Array:
     count = length.astype(np.float64)
     return count * (count - 1) / 2
 
 
-def _mean(items: Codes, of_item: Values) -> Values:
+def _mean(items: IntArray, of_item: Float64Array) -> Float64Array:
     """Mean of ``of_item`` over each list, NaN for an empty one."""
     length = _length(items)
     total = np.append(of_item, 0.0)[items].sum(axis=1)  # -1, after the end, takes the 0
     return np.asarray(total / np.where(length > 0, length, np.nan))
 
 
-def _lists(items: Codes, n_items: int) -> sp.csr_matrix:
+def _lists(items: IntArray, n_items: int) -> sp.csr_matrix:
     """The lists as CSR float64 [n_users, n_items] of ones."""
     listed = items >= 0
     ends = np.append(0, np.cumsum(listed.sum(axis=1)))
@@ -216,7 +217,7 @@ def _lists(items: Codes, n_items: int) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(items), n_items))
 
 
-def _exposure(hits: Hits, k: int, facts: ItemFacts) -> Values:
+def _exposure(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     """Number of lists every item is in, [n_items]."""
     items = _listed(hits, k)
     counts = np.bincount(items[items >= 0], minlength=len(facts.listeners))

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
 from evaluation.metrics.id_codes import Codes32, IdCodes
 from evaluation.metrics.list_matrix import Layout, Pairs, look_up, place_lists, repeats_an_item
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +21,13 @@ class Hits:
     Rows are the users asked for, in that order; a user without recommendations is a row of misses.
     """
 
-    matrix: NDArray[np.bool_]
+    matrix: BoolArray
     """[n_users, k]: whether the item at rank column + 1 is relevant."""
-    n_relevant: Codes
+    n_relevant: IntArray
     """[n_users]: number of relevant items, at least 1."""
-    n_listed: Codes
+    n_listed: IntArray
     """[n_users]: length of the list the model gave, 0 … k."""
-    items: Codes
+    items: IntArray
     """[n_users, k]: the recommended items as positions in the judge's, -1 after a list's end."""
 
     _first: dict[int, "FirstHits"] = field(default_factory=dict, init=False, repr=False)
@@ -52,11 +50,11 @@ class Hits:
 class FirstHits:
     """Hits among the first places, by user and in the order of the list."""
 
-    row: Codes
+    row: IntArray
     """[n_hits]: the user's row."""
-    column: Codes
+    column: IntArray
     """[n_hits]: rank - 1."""
-    count: Codes
+    count: IntArray
     """[n_users]: hits of each user."""
 
 
@@ -101,7 +99,7 @@ class Judge:
         np.add.at(n_listed, layout.run_user, layout.run_length)
         return Hits(matrix, self.n_relevant, n_listed, items)
 
-    def scores(self, recommendations: pd.DataFrame) -> NDArray[np.float64]:
+    def scores(self, recommendations: pd.DataFrame) -> Float64Array:
         """[n_users, n_candidates] scores from a full ranking; NaN for an item not ranked.
 
         Besides what :meth:`hits` refuses, a score that grows down a list is an error: it is then
@@ -134,19 +132,19 @@ class Judge:
         part._seen = None if self._seen is None else self._seen.part(start, stop)
         return part
 
-    def relevance(self) -> NDArray[np.bool_]:
+    def relevance(self) -> BoolArray:
         """[n_users, n_candidates]: which items are relevant to which users."""
         matrix = np.zeros((len(self.users), len(self.items)), dtype=bool)
         matrix[self.relevant] = True
         return matrix
 
     @property
-    def relevant(self) -> tuple[Codes, Codes]:
+    def relevant(self) -> tuple[IntArray, IntArray]:
         """(user rows, item columns) of what is relevant, each pair once, by user: [n] each."""
         return self._relevant.user, self._relevant.item
 
     @property
-    def seen(self) -> tuple[Codes, Codes]:
+    def seen(self) -> tuple[IntArray, IntArray]:
         """The same of what users have in training; empty where it was not given."""
         if self._seen is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -158,9 +156,7 @@ class Judge:
         item = self._item_codes.of(frame[ITEM_ID])
         return Pairs.of(user, item, len(self.users), len(self.items))
 
-    def _checked(
-        self, recommendations: pd.DataFrame, k: int
-    ) -> tuple[Layout, Codes, NDArray[np.bool_]]:
+    def _checked(self, recommendations: pd.DataFrame, k: int) -> tuple[Layout, IntArray, BoolArray]:
         """Layout, [n_users, k] items and which of them are relevant, of lists without a fault."""
         require_columns(recommendations, (USER_ID, RANK, ITEM_ID, SCORE))
         run_user, run_length = self._user_codes.of_runs(recommendations[USER_ID])
@@ -195,8 +191,8 @@ class Judge:
         recommendations: pd.DataFrame,
         user: Codes32,
         item: Codes32,
-        rank: Codes,
-        score: NDArray[np.float64],
+        rank: IntArray,
+        score: Float64Array,
         k: int,
     ) -> EvaluationError:
         """What is wrong with lists that have a fault, and the first row that is to blame."""
@@ -226,7 +222,7 @@ def require_columns(frame: pd.DataFrame, columns: Collection[str]) -> None:
         raise EvaluationError(f"recommendations lack the column(s) {', '.join(missing)}")
 
 
-def _bad_ranks(user: Codes32, rank: Codes) -> NDArray[np.bool_]:
+def _bad_ranks(user: Codes32, rank: IntArray) -> BoolArray:
     order = np.lexsort((rank, user))
     start = np.searchsorted(user[order], user[order])
     bad = np.empty(len(order), dtype=bool)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from datasets.errors import EvaluationError
 
 Codes32 = NDArray[np.int32]
@@ -44,7 +45,7 @@ class IdCodes:
         codes, distinct = pd.factorize(column)
         return self._places(distinct)[codes]
 
-    def of_runs(self, column: "pd.Series[Any]") -> tuple[Codes32, NDArray[np.int64]]:
+    def of_runs(self, column: "pd.Series[Any]") -> tuple[Codes32, IntArray]:
         """Codes of runs of equal ids, and the runs' lengths: [n_runs] each.
 
         Where runs are long, as of the users of lists, this is much cheaper than :meth:`of`. Two
@@ -82,7 +83,7 @@ def _arrow_strings(column: "pd.Series[Any]") -> Any:
     return strings if isinstance(strings, pa.ChunkedArray) else pa.chunked_array([strings])
 
 
-def _run_starts(column: "pd.Series[Any]") -> NDArray[np.int64]:
+def _run_starts(column: "pd.Series[Any]") -> IntArray:
     """Where a run of equal values starts; everywhere, if that cannot be told at little cost."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = column.cat.codes.to_numpy()

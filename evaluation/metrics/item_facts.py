@@ -6,16 +6,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import GENRE, ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from datasets.tables.checks import no_audio, no_interactions
 from evaluation.splitting.split import artist_groups
-
-Codes = NDArray[np.int64]
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,34 +22,34 @@ class ItemFacts:
     Playing an item means an interaction with a weight above 0.
     """
 
-    listeners: Codes
+    listeners: IntArray
     """[n_items]: training users who played the item; 0 for a cold one."""
     n_users_training: int
     """Training users who played anything."""
-    artists: Codes
+    artists: IntArray
     """[n_items]: equal for items of one artist; an item without artist stands alone."""
-    genres: Codes
+    genres: IntArray
     """[n_items]: position in ``genre_names``, -1 where unknown."""
     genre_names: "pd.Index[str]"
     """Genres as they are spelled first; case and outer spaces aside, each is there once."""
     history: sp.csr_matrix
     """CSR float64 [n_users, n_items]: 1 where the user played the item in training."""
-    embeddings: NDArray[np.float32] | None = None
+    embeddings: Float32Array | None = None
     """[n_items, d]: unit vectors, zero for an item without an embedding; None without any."""
 
     @cached_property
-    def popularity(self) -> Values:
+    def popularity(self) -> Float64Array:
         """[n_items]: share of the training users who played the item."""
         return self.listeners / max(self.n_users_training, 1)
 
     @cached_property
-    def popularity_rank(self) -> Values:
+    def popularity_rank(self) -> Float64Array:
         """[n_items]: 1 for the most played; items with equally many listeners share their mean."""
-        ranks: Values = np.asarray(pd.Series(-self.listeners).rank(), np.float64)
+        ranks: Float64Array = np.asarray(pd.Series(-self.listeners).rank(), np.float64)
         return ranks
 
     @cached_property
-    def history_popularity(self) -> Values:
+    def history_popularity(self) -> Float64Array:
         """[n_users]: mean popularity of what the user played; NaN without any."""
         return row_means(self.history, self.popularity)
 
@@ -121,7 +118,7 @@ def item_facts(
     )
 
 
-def row_means(matrix: sp.csr_matrix, values: Values) -> Values:
+def row_means(matrix: sp.csr_matrix, values: Float64Array) -> Float64Array:
     """Mean of ``values`` over each row's columns, weighted by the entries; NaN for an empty row."""
     total = matrix @ values
     weight = np.asarray(matrix.sum(axis=1)).ravel()
@@ -137,7 +134,7 @@ def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
     return shares
 
 
-def _artists(table: pd.DataFrame, rows: Codes) -> Codes:
+def _artists(table: pd.DataFrame, rows: IntArray) -> IntArray:
     dataset = MusicDataset.from_checked(table, no_audio(), no_interactions(), None)
     codes = pd.factorize(artist_groups(dataset))[0].astype(np.int64)
     # An item of which nothing is known stands alone as well.
@@ -145,7 +142,7 @@ def _artists(table: pd.DataFrame, rows: Codes) -> Codes:
     return np.where(rows >= 0, np.append(codes, 0)[rows], alone)
 
 
-def _genres(table: pd.DataFrame, rows: Codes) -> tuple[Codes, "pd.Index[str]"]:
+def _genres(table: pd.DataFrame, rows: IntArray) -> tuple[IntArray, "pd.Index[str]"]:
     genre = np.append(table[GENRE].str.strip().to_numpy(dtype=object), "")
     spelled = pd.Series(genre[rows], dtype=object)
     folded = spelled.str.casefold()
@@ -154,7 +151,7 @@ def _genres(table: pd.DataFrame, rows: Codes) -> tuple[Codes, "pd.Index[str]"]:
     return codes.astype(np.int64), pd.Index(spelled[first], dtype=object)
 
 
-def _unit_vectors(embeddings: pd.DataFrame, items: "pd.Index[str]") -> NDArray[np.float32]:
+def _unit_vectors(embeddings: pd.DataFrame, items: "pd.Index[str]") -> Float32Array:
     if embeddings.index.has_duplicates:
         twice = embeddings.index[embeddings.index.duplicated()][0]
         raise EvaluationError(f"embeddings: item {twice!r} has more than one row")

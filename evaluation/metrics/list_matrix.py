@@ -7,9 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, IntArray
 from evaluation.metrics.id_codes import Codes32
-
-Codes = NDArray[np.int64]
 
 _ROWS = 100_000
 """Rows of a frame placed at once: few enough for what is computed of them to stay in the cache."""
@@ -30,9 +29,9 @@ class Layout:
 
     run_user: Codes32
     """[n_runs]: the user of each run of rows."""
-    run_length: Codes
+    run_length: IntArray
     """[n_runs]: its length."""
-    rank: Codes
+    rank: IntArray
     """[n_rows]: 1 … k."""
     n_users: int
     k: int
@@ -55,9 +54,9 @@ class Layout:
 class Pairs:
     """(user, item) pairs by user."""
 
-    keys: Codes
+    keys: IntArray
     """user · (n_items + 1) + item + 1, ascending."""
-    ends: Codes
+    ends: IntArray
     """[n_users + 1]: the pairs of user u are ``ends[u]`` … ``ends[u + 1]``."""
     n_items: int
 
@@ -73,16 +72,16 @@ class Pairs:
         return cls(keys, np.searchsorted(keys, np.arange(n_users + 1) * width), n_items)
 
     @property
-    def user(self) -> Codes:
+    def user(self) -> IntArray:
         """[n_pairs]: the user of each pair."""
         return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
 
     @property
-    def item(self) -> Codes:
+    def item(self) -> IntArray:
         """[n_pairs]: the item of each pair."""
         return self.keys % (self.n_items + 1) - 1
 
-    def of_users(self, start: int, stop: int) -> Codes:
+    def of_users(self, start: int, stop: int) -> IntArray:
         """Keys of the pairs of users ``start`` … ``stop``, as if user ``start`` were the first."""
         return self.keys[self.ends[start] : self.ends[stop]] - start * (self.n_items + 1)
 
@@ -92,7 +91,7 @@ class Pairs:
         return Pairs(self.of_users(start, stop), ends, self.n_items)
 
 
-def place_lists(layout: Layout, item: Codes32) -> Codes | None:
+def place_lists(layout: Layout, item: Codes32) -> IntArray | None:
     """[n_users, k] items by rank, -1 after the end of a list; None if ranks do not run 1, 2, …"""
     items = np.full((layout.n_users, layout.k), -1)
     layout.place(item, items)
@@ -103,7 +102,7 @@ def place_lists(layout: Layout, item: Codes32) -> Codes | None:
     return items
 
 
-def repeats_an_item(items: Codes) -> bool:
+def repeats_an_item(items: IntArray) -> bool:
     """Whether any list, a row of ``items``, has an item twice."""
     for start, stop in _blocks(items.shape[0], items.shape[1]):
         ordered = np.sort(items[start:stop], axis=1)
@@ -113,7 +112,7 @@ def repeats_an_item(items: Codes) -> bool:
     return False
 
 
-def look_up(items: Codes, wanted: Pairs, seen: Pairs | None) -> NDArray[np.bool_] | None:
+def look_up(items: IntArray, wanted: Pairs, seen: Pairs | None) -> BoolArray | None:
     """[n_users, k]: which places of the lists are ``wanted``; None if any of them is ``seen``."""
     found = np.empty(items.shape, dtype=bool)
     width = wanted.n_items + 1

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
-from evaluation.metrics.hits import Codes, Hits
-
-Values = NDArray[np.float64]
+from evaluation.metrics.hits import Hits
 
 _CELLS = 4_000_000
 """Cells of the score matrix ranked at once; bounds the memory of both AUCs."""
@@ -28,29 +26,29 @@ _CACHED = 100_000
 """Cells standardised at once: few enough to stay in the cache."""
 
 
-def precision(hits: Hits, k: int) -> Values:
+def precision(hits: Hits, k: int) -> Float64Array:
     """Share of the k places that are hits, [n_users]; a short list does not raise it."""
     return hits.first(k).count / k
 
 
-def recall(hits: Hits, k: int) -> Values:
+def recall(hits: Hits, k: int) -> Float64Array:
     """Share of the relevant items that are in the first k places, [n_users]."""
     return hits.first(k).count / hits.n_relevant
 
 
-def hit(hits: Hits, k: int) -> Values:
+def hit(hits: Hits, k: int) -> Float64Array:
     """1 where any of the first k places is a hit, else 0, [n_users]."""
     return np.minimum(hits.first(k).count, 1.0)
 
 
-def ndcg(hits: Hits, k: int) -> Values:
+def ndcg(hits: Hits, k: int) -> Float64Array:
     """Normalised discounted cumulative gain, [n_users] (Järvelin and Kekäläinen 2002)."""
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(k, hits.n_relevant) - 1]
     return _sum(hits, k, discount[hits.first(k).column]) / ideal
 
 
-def average_precision(hits: Hits, k: int) -> Values:
+def average_precision(hits: Hits, k: int) -> Float64Array:
     """Average precision, [n_users]; its mean over users is MAP@k."""
     top = hits.first(k)
     # Hits are in the order of the list: the first of a user's has the number 1, the next 2.
@@ -58,7 +56,7 @@ def average_precision(hits: Hits, k: int) -> Values:
     return _sum(hits, k, number / (top.column + 1)) / np.minimum(k, hits.n_relevant)
 
 
-def reciprocal_rank(hits: Hits, k: int) -> Values:
+def reciprocal_rank(hits: Hits, k: int) -> Float64Array:
     """1 / rank of the first hit, 0 without one, [n_users]; its mean over users is MRR@k."""
     top = hits.first(k)
     some = np.flatnonzero(top.count)
@@ -68,7 +66,7 @@ def reciprocal_rank(hits: Hits, k: int) -> Values:
     return values
 
 
-RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Values]]] = {
+RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Float64Array]]] = {
     "precision": precision,
     "recall": recall,
     "hit": hit,
@@ -88,7 +86,7 @@ ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
 """Names of the metrics of which more is better; those beside accuracy have no best value."""
 
 
-def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Values]:
+def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Float64Array]:
     """All ranking metrics at every k: {(name, k): [n_users]}."""
     return {(name, k): metric(hits, k) for k in ks for name, metric in RANKING_METRICS.items()}
 
@@ -97,15 +95,15 @@ def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Valu
 class ItemAuc:
     """Item-wise AUC of the items for which it is defined."""
 
-    values: Values
+    values: Float64Array
     """[n_kept] AUC of each item kept."""
-    items: NDArray[np.int64]
+    items: IntArray
     """[n_kept] columns of the items kept, ascending."""
     left_out: int
     """Items left out, as no user or every user is positive."""
 
 
-def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
+def item_auc(scores: Float64Array, relevant: BoolArray) -> ItemAuc:
     """For each item, the chance that a listener ranks it higher than a user who is not.
 
     ``scores`` and ``relevant`` are [n_users, n_items]. Each user's scores are first centred and
@@ -127,13 +125,13 @@ def item_auc(scores: Values, relevant: NDArray[np.bool_]) -> ItemAuc:
     return ItemAuc(values, items, n_items - len(items))
 
 
-def items_with_auc(relevant: NDArray[np.bool_]) -> Codes:
+def items_with_auc(relevant: BoolArray) -> IntArray:
     """Columns of the items that some users, but not all, find relevant, ascending."""
     n_positive = relevant.sum(axis=0)
     return np.flatnonzero((n_positive > 0) & (n_positive < len(relevant)))
 
 
-def user_auc(scores: Values, relevant: NDArray[np.bool_]) -> Values:
+def user_auc(scores: Float64Array, relevant: BoolArray) -> Float64Array:
     """For each user, the chance that an item they play is ranked above one they do not.
 
     ``scores`` and ``relevant`` are [n_users, n_items]; the result is [n_users], NaN for a user who
@@ -157,7 +155,7 @@ def _blocks(n_rows: int, width: int, cells: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, n_rows, step))
 
 
-def _auc(scores: Values, positive: NDArray[np.bool_]) -> Values:
+def _auc(scores: Float64Array, positive: BoolArray) -> Float64Array:
     """AUC of each row, ties one half, [n_rows]; NaN where all or none are positive.
 
     The sum of the positives' ranks tells it, ties sharing their mean rank (Mann and Whitney 1947).
@@ -171,11 +169,13 @@ def _auc(scores: Values, positive: NDArray[np.bool_]) -> Values:
     total = np.bincount(row, weights=twice_rank / 2, minlength=n_rows)
     count = np.bincount(row, minlength=n_rows)
     pairs = count * (n - count)
-    values: Values = (total - count * (count + 1) / 2) / np.where(pairs > 0, pairs, np.nan)
+    values: Float64Array = (total - count * (count + 1) / 2) / np.where(pairs > 0, pairs, np.nan)
     return values
 
 
-def _place(ordered: Values, row: Codes, wanted: Values, side: Literal["left", "right"]) -> Codes:
+def _place(
+    ordered: Float64Array, row: IntArray, wanted: Float64Array, side: Literal["left", "right"]
+) -> IntArray:
     """As numpy.searchsorted, each value in a row of its own."""
     n = ordered.shape[1]
     flat = ordered.reshape(-1)
@@ -189,16 +189,16 @@ def _place(ordered: Values, row: Codes, wanted: Values, side: Literal["left", "r
     return low - row * n
 
 
-def _check_shapes(scores: Values, relevant: NDArray[np.bool_]) -> None:
+def _check_shapes(scores: Float64Array, relevant: BoolArray) -> None:
     if scores.shape != relevant.shape or scores.ndim != 2:
         raise InvalidArgumentError(
             f"scores {scores.shape} and relevant {relevant.shape} must be one [users, items] shape"
         )
 
 
-def _standardise(scores: Values) -> Values:
+def _standardise(scores: Float64Array) -> Float64Array:
     """Rows to mean 0 and deviation 1, missing scores filled in; see :func:`item_auc`."""
-    missing: NDArray[np.bool_] = np.isnan(scores)
+    missing: BoolArray = np.isnan(scores)
     if missing.any():
         empty = missing.all(axis=1, keepdims=True)
         filled = np.where(empty, 0.0, scores)
@@ -211,11 +211,11 @@ def _standardise(scores: Values) -> Values:
     # A constant row leaves rounding noise, and noise must not decide ties: hence the floor here
     # and the rounding below, far under any difference that means something.
     constant = deviation <= 1e-6 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
-    standard: Values = np.round(centred / np.where(constant, np.inf, deviation), 5)
+    standard: Float64Array = np.round(centred / np.where(constant, np.inf, deviation), 5)
     return standard
 
 
-def _sum(hits: Hits, k: int, of_hit: Values) -> Values:
+def _sum(hits: Hits, k: int, of_hit: Float64Array) -> Float64Array:
     """Sum over each user's hits among the first k places, [n_users]."""
     top = hits.first(k)
     return np.bincount(top.row, weights=of_hit, minlength=len(top.count)).astype(np.float64)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from datasets.columns import ITEM_ID, RANK, USER_ID
-from evaluation.metrics.hits import Codes, Judge
+from evaluation.metrics.hits import Judge
 from evaluation.metrics.id_codes import IdCodes
 
 Ask = Callable[[Sequence[str], int, Sequence[str]], pd.DataFrame]
@@ -44,7 +44,7 @@ class SampledCandidates:
             self._candidates.append(np.union1d(has, drawn))
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> IntArray:
         """[n_users]: number of candidates of each user."""
         return np.array([len(items) for items in self._candidates])
 
@@ -67,7 +67,7 @@ class SampledCandidates:
         frame: pd.DataFrame,
         users: list[str],
         items: list[str],
-        candidates: list[Codes],
+        candidates: Sequence[IntArray],
         k: int,
     ) -> pd.DataFrame:
         """Of lists for some users, what is among each user's candidates, positions in ``items``."""
@@ -90,7 +90,7 @@ class SampledCandidates:
         return frame.iloc[order[rank <= k]].assign(**{RANK: rank[rank <= k]})
 
 
-def _by_user(pairs: tuple[Codes, Codes], n_users: int) -> list[Codes]:
+def _by_user(pairs: tuple[IntArray, IntArray], n_users: int) -> Sequence[IntArray]:
     """The items of each user, from pairs by user."""
     user, item = pairs
     return np.split(item, np.searchsorted(user, np.arange(1, n_users)))

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics.hits import Codes, Hits
+from datasets.arrays import BoolArray, Float64Array, IntArray, StrArray
+from evaluation.metrics.hits import Hits
 from evaluation.metrics.item_facts import ItemFacts
 from evaluation.metrics.ranking import ndcg, recall
 
-Values = NDArray[np.float64]
 SliceName = tuple[str, str]
 """(what it is a slice by, its name)."""
 
@@ -46,12 +46,12 @@ class Slices:
     """
 
     def __init__(
-        self, relevant: tuple[Codes, Codes], facts: ItemFacts, activity: NDArray[np.int64]
+        self, relevant: tuple[IntArray, IntArray], facts: ItemFacts, activity: IntArray
     ) -> None:
         user, item = relevant
-        self._of_item: dict[SliceName, NDArray[np.bool_]] = {}
-        self._n_relevant: dict[SliceName, Codes] = {}
-        self.rows: dict[SliceName, Codes] = {}
+        self._of_item: dict[SliceName, BoolArray] = {}
+        self._n_relevant: dict[SliceName, IntArray] = {}
+        self.rows: dict[SliceName, IntArray] = {}
         """Rows of the users that take part in each slice, ascending."""
         self.bounds: dict[SliceName, tuple[int, int]] = {}
         """Least and most listeners of the items, or items of the users, that a slice holds."""
@@ -81,7 +81,9 @@ class Slices:
             held = activity[names == name]
             self.bounds[LISTENERS, name] = int(held.min()), int(held.max())
 
-    def values(self, hits: Hits, ks: Sequence[int]) -> dict[tuple[str, str, str, int], Values]:
+    def values(
+        self, hits: Hits, ks: Sequence[int]
+    ) -> dict[tuple[str, str, str, int], Float64Array]:
         """{(by, slice, metric, k): a value for each user in ``rows``}; nDCG and recall."""
         found = {}
         for (by, name), rows in self.rows.items():
@@ -99,12 +101,12 @@ class Slices:
         return found
 
 
-def warmth(listeners: Codes) -> NDArray[np.str_]:
+def warmth(listeners: IntArray) -> NDArray[np.str_]:
     """[n_items] "cold", "semi-cold" or "warm", by listeners in training: 0, 1 to 9, 10 or more."""
     return np.array(["cold", "semi-cold", "warm"])[np.digitize(listeners, [1, _WARM])]
 
 
-def popularity_thirds(listeners: Codes) -> NDArray[np.str_]:
+def popularity_thirds(listeners: IntArray) -> NDArray[np.str_]:
     """[n_items] "head", "middle" or "tail", by whose the first third of all plays is, and so on.
 
     A play is a pair of a user and an item. Items with equally many listeners stay together, in the
@@ -118,20 +120,20 @@ def popularity_thirds(listeners: Codes) -> NDArray[np.str_]:
     return np.array(["head", "middle", "tail"])[np.digitize(share, [1 / 3, 2 / 3])][place]
 
 
-def activity_thirds(activity: NDArray[np.int64]) -> NDArray[np.str_]:
+def activity_thirds(activity: IntArray) -> NDArray[np.str_]:
     """[n_users] "light", "medium" or "heavy"; users with equally many items stay together."""
     cuts = np.quantile(activity, [1 / 3, 2 / 3])
     return np.array(["light", "medium", "heavy"])[np.searchsorted(cuts, activity, side="left")]
 
 
-def _genres(facts: ItemFacts, relevant: Codes) -> NDArray[np.object_]:
+def _genres(facts: ItemFacts, relevant: IntArray) -> StrArray:
     """[n_items] name of the genre, of the rest, or of none."""
     names = np.append(facts.genre_names.to_numpy(dtype=object), UNKNOWN_GENRE)
     codes = facts.genres[relevant]
     count = np.bincount(codes[codes >= 0], minlength=len(facts.genre_names))
     rare = np.argsort(-count, kind="stable")[_GENRES:]
     names[rare] = OTHER_GENRES
-    found: NDArray[np.object_] = names[facts.genres]
+    found: StrArray = names[facts.genres]
     return found
 
 

@@ -5,17 +5,17 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.models.top_k import Ranked, Rows, Shuffled, list_frame, user_keys
+from evaluation.models.top_k import Ranked, Shuffled, list_frame, user_keys
 
 _CELLS = 4_000_000
 """Users × items of the table of what may not be in their lists."""
 
-_NONE: Rows = np.empty(0, np.intp)
+_NONE: IntArray = np.empty(0, np.intp)
 
 
 class Baseline:
@@ -27,7 +27,7 @@ class Baseline:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._items: pd.Index[str] = pd.Index([], dtype=object)
-        self._seen: dict[str, Rows] | None = None
+        self._seen: dict[str, IntArray] | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Learn the catalogue and what each user has in training."""
@@ -87,7 +87,7 @@ class Baseline:
             blocks.append(found._replace(user=found.user + start))
         return list_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
 
-    def _rows_of_users(self, played: pd.DataFrame) -> dict[str, Rows]:
+    def _rows_of_users(self, played: pd.DataFrame) -> dict[str, IntArray]:
         """Rows of the items that each user has played."""
         rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.intp)
         users, names = pd.factorize(played[USER_ID])
@@ -95,7 +95,7 @@ class Baseline:
         ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
         return dict(zip(names, np.split(rows[order], ends), strict=True))
 
-    def _allowed(self, only: Sequence[str] | None) -> Rows:
+    def _allowed(self, only: Sequence[str] | None) -> IntArray:
         if only is None:
             return np.arange(len(self._items))
         rows = self._items.get_indexer(pd.Index(list(only), dtype=object))
@@ -103,14 +103,14 @@ class Baseline:
             raise UnknownItemError(f"no item {list(only)[int(rows.argmin())]!r} in the catalogue")
         return np.unique(rows)
 
-    def _mark_seen(self, users: list[str], taken: NDArray[np.bool_]) -> None:
+    def _mark_seen(self, users: list[str], taken: BoolArray) -> None:
         """Set what each user has in ``taken``, [users, n_items]."""
         seen = self._seen or {}
         owned = [seen.get(user, _NONE) for user in users]
         row = np.repeat(np.arange(len(users)), [len(rows) for rows in owned])
         taken[row, np.concatenate([_NONE, *owned])] = True
 
-    def _order(self, allowed: Rows) -> Ranked | Shuffled:
+    def _order(self, allowed: IntArray) -> Ranked | Shuffled:
         """In what order users get the allowed items."""
         raise NotImplementedError
 
@@ -135,7 +135,7 @@ class Popularity(Baseline):
         self._listeners = pd.Series(count, index=self._items)
         return self
 
-    def _order(self, allowed: Rows) -> Ranked:
+    def _order(self, allowed: IntArray) -> Ranked:
         count = self._listeners.reindex(self._items, fill_value=0)
         return Ranked(np.asarray(count, np.float64), allowed)
 
@@ -163,7 +163,7 @@ class Random(Baseline):
 
     _stream = 1
 
-    def _order(self, allowed: Rows) -> Shuffled:
+    def _order(self, allowed: IntArray) -> Shuffled:
         return Shuffled(len(self._items), allowed)
 
 

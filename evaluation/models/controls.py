@@ -9,14 +9,14 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, SCORE
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Baseline
-from evaluation.models.top_k import Ranked, Rows
+from evaluation.models.top_k import Ranked
 
 SHUFFLED: Final = "shuffled audio"
 SAME: Final = "same for everybody"
@@ -76,7 +76,7 @@ class SameForEverybody(Baseline):
         super().__init__(seed)
         self._model: Any = make()
         self.config = getattr(self._model, "config", None)
-        self._score: NDArray[np.float64] | None = None
+        self._score: Float64Array | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Fit the model, and choose the users whose scores are averaged."""
@@ -96,12 +96,12 @@ class SameForEverybody(Baseline):
         self._score = None
         return self
 
-    def _order(self, allowed: Rows) -> Ranked:
+    def _order(self, allowed: IntArray) -> Ranked:
         if self._score is None:
             self._score = self._average()
         return Ranked(self._score, allowed)
 
-    def _average(self) -> NDArray[np.float64]:
+    def _average(self) -> Float64Array:
         """Mean score of every item over the rankers; NaN for an item that no list has."""
         n = len(self._items)
         total, count = np.zeros(n), np.zeros(n)
@@ -117,5 +117,5 @@ class SameForEverybody(Baseline):
             total += np.bincount(rows, weights=lists[SCORE], minlength=n)
             count += np.bincount(rows, minlength=n)
         with np.errstate(invalid="ignore"):
-            mean: NDArray[np.float64] = total / count
+            mean: Float64Array = total / count
         return mean

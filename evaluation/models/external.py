@@ -12,17 +12,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
 from evaluation.metrics.hits import Judge
 from evaluation.metrics.ranking import ndcg
-from evaluation.models.top_k import Lists, Rows, best_of_rows, list_frame
+from evaluation.models.top_k import Lists, best_of_rows, list_frame
 from evaluation.splitting.warm import warm_split
-
-Scores = NDArray[np.float32]
 
 _CELLS = 4_000_000
 """Users × items scored at once."""
@@ -108,7 +106,7 @@ class Peer:
             blocks.append(found._replace(user=found.user + start))
         return list_frame(blocks, users.to_numpy(), self._items.to_numpy())
 
-    def _block(self, rows: Rows, k: int, exclude_seen: bool, allowed: Rows) -> Lists:
+    def _block(self, rows: IntArray, k: int, exclude_seen: bool, allowed: IntArray) -> Lists:
         scores = np.asarray(self._scores(rows), np.float32)
         if exclude_seen:
             scores[self._plays[rows].nonzero()] = -np.inf
@@ -136,7 +134,7 @@ class Peer:
     def _learn(self, plays: sp.csr_matrix) -> None:
         raise NotImplementedError
 
-    def _scores(self, rows: Rows) -> Scores:
+    def _scores(self, rows: IntArray) -> Float32Array:
         """Scores [len(rows), n_items] of users by row, an array that may be written to."""
         raise NotImplementedError
 
@@ -184,8 +182,8 @@ class ImplicitALS(Peer):
             )
             self._model.fit(plays, show_progress=False)
 
-    def _scores(self, rows: Rows) -> Scores:
-        scores: Scores = self._model.user_factors[rows] @ self._model.item_factors.T
+    def _scores(self, rows: IntArray) -> Float32Array:
+        scores: Float32Array = self._model.user_factors[rows] @ self._model.item_factors.T
         return scores
 
 
@@ -207,8 +205,8 @@ class ImplicitBPR(Peer):
         )
         self._model.fit(plays, show_progress=False)
 
-    def _scores(self, rows: Rows) -> Scores:
-        scores: Scores = self._model.user_factors[rows] @ self._model.item_factors.T
+    def _scores(self, rows: IntArray) -> Float32Array:
+        scores: Float32Array = self._model.user_factors[rows] @ self._model.item_factors.T
         return scores
 
 
@@ -232,8 +230,8 @@ class LightFMWarp(Peer):
         )
         self._model.fit(plays.tocoo(), epochs=self.chosen["epochs"], num_threads=self.threads)
 
-    def _scores(self, rows: Rows) -> Scores:
-        scores: Scores = self._model.user_embeddings[rows] @ self._model.item_embeddings.T
+    def _scores(self, rows: IntArray) -> Float32Array:
+        scores: Float32Array = self._model.user_embeddings[rows] @ self._model.item_embeddings.T
         return scores + self._model.item_biases
 
 
@@ -261,8 +259,8 @@ class ItemKNN(FromPlays):
             model.fit(plays, show_progress=False)
         self._similarity = model.similarity
 
-    def _scores(self, rows: Rows) -> Scores:
-        scores: Scores = (self._plays[rows] @ self._similarity).toarray()
+    def _scores(self, rows: IntArray) -> Float32Array:
+        scores: Float32Array = (self._plays[rows] @ self._similarity).toarray()
         return scores
 
 
@@ -276,7 +274,7 @@ class FullEASE(FromPlays):
         "regularization": (100.0, 20.0, 50.0, 200.0, 400.0)
     }
 
-    _weights: NDArray[np.float64] | None
+    _weights: Float64Array | None
 
     def _learn(self, plays: sp.csr_matrix) -> None:
         penalty = self.chosen["regularization"]
@@ -295,7 +293,7 @@ class FullEASE(FromPlays):
             np.fill_diagonal(weights, 0)
             self._weights = weights
 
-    def _scores(self, rows: Rows) -> Scores:
+    def _scores(self, rows: IntArray) -> Float32Array:
         own = self._plays[rows].astype(np.float64)
         if self._weights is not None:
             return np.asarray(own @ self._weights, np.float32)

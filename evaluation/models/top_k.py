@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 
-Rows = NDArray[np.intp]
 Keys = NDArray[np.uint64]
 
 _DRAWS = 256
@@ -24,11 +24,11 @@ _DRAWN = 1 << 40
 class Lists(NamedTuple):
     """Lists as flat arrays of one length: by user, and of a user the best first."""
 
-    user: Rows
-    item: Rows
+    user: IntArray
+    item: IntArray
     score: NDArray[np.floating]
 
-    def rank(self) -> Rows:
+    def rank(self) -> IntArray:
         """The place of each entry in its user's list, from 1."""
         return np.arange(1, len(self.user) + 1) - np.searchsorted(self.user, self.user)
 
@@ -47,7 +47,7 @@ def list_frame(blocks: Sequence[Lists], users: NDArray[Any], items: NDArray[Any]
     return pd.DataFrame({USER_ID: user_ids, RANK: ranks, ITEM_ID: item_ids, SCORE: score})
 
 
-def best_of_rows(scores: NDArray[np.floating], k: int) -> tuple[Rows, Rows]:
+def best_of_rows(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntArray]:
     """(row, column) of the ``k`` highest scores of each row, by row, the highest first.
 
     Equal scores come in the order of the columns. -inf and NaN are never among them.
@@ -86,7 +86,7 @@ def user_keys(users: Iterable[str], seed: int, stream: int) -> Keys:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def _numbers(keys: Keys, places: Rows) -> Keys:
+def _numbers(keys: Keys, places: IntArray) -> Keys:
     """The numbers of each user at these places: [len(keys), len(places)], of 64 bits.
 
     SplitMix64 (Steele, Lea and Flood, 2014), which finds any of them without those before it.
@@ -100,7 +100,7 @@ def _numbers(keys: Keys, places: Rows) -> Keys:
     return found
 
 
-def luck(keys: Keys, items: Rows) -> NDArray[np.float64]:
+def luck(keys: Keys, items: IntArray) -> Float64Array:
     """A number of 0 to 1 for each user and item, whatever else is asked for: [users, items]."""
     return (_numbers(keys, items) >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
 
@@ -116,9 +116,9 @@ class Shuffled:
     """
 
     n_items: int
-    allowed: Rows
+    allowed: IntArray
 
-    def lists(self, keys: Keys, taken: NDArray[np.bool_], k: int) -> Lists:
+    def lists(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
         """The first ``k`` of each user's order that are not ``taken``, [users, n_items].
 
         ``taken`` must hold what is not allowed. Scores fall from 1 to 0.
@@ -131,9 +131,7 @@ class Shuffled:
         found = self._whole(keys[short], taken[short], k)
         return _by_user([*parts, found._replace(user=short[found.user])])
 
-    def _begun(
-        self, keys: Keys, taken: NDArray[np.bool_], k: int, most: int
-    ) -> tuple[Lists, NDArray[np.bool_]]:
+    def _begun(self, keys: Keys, taken: BoolArray, k: int, most: int) -> tuple[Lists, BoolArray]:
         """The lists of the users for whom the first ``most`` draws are enough, and who they are."""
         drawn, score = self._drawn(keys, most)
         cell = drawn + np.arange(len(keys))[:, None] * self.n_items
@@ -146,7 +144,7 @@ class Shuffled:
         row, column = np.nonzero(fresh & (count <= k) & enough[:, None])
         return Lists(row, drawn[row, column], score[column]), enough
 
-    def _whole(self, keys: Keys, taken: NDArray[np.bool_], k: int) -> Lists:
+    def _whole(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
         """The same lists by scores of every item."""
         drawn, score = self._drawn(keys, self.n_items)
         table = np.zeros(taken.shape)
@@ -159,7 +157,7 @@ class Shuffled:
         item = self.allowed[column]
         return Lists(row, item, table[row, item])
 
-    def _drawn(self, keys: Keys, most: int) -> tuple[Rows, NDArray[np.float64]]:
+    def _drawn(self, keys: Keys, most: int) -> tuple[IntArray, Float64Array]:
         """The first items drawn, [users, n], some of them again, and the score of each place."""
         n_draws = min(_DRAWS, self.n_items)
         places = np.arange(min(most, n_draws))
@@ -175,7 +173,7 @@ class Ranked:
     too much of them.
     """
 
-    def __init__(self, value: NDArray[np.float64], allowed: Rows) -> None:
+    def __init__(self, value: Float64Array, allowed: IntArray) -> None:
         """value: [n_items], higher is better, NaN for an item that no list may have."""
         allowed = allowed[np.isfinite(value[allowed])]
         self._items = allowed[np.argsort(-value[allowed], kind="stable")]
@@ -184,7 +182,7 @@ class Ranked:
         self._ends = np.append(starts[1:], len(self._items))
         self._level = -np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self._items)))
 
-    def lists(self, keys: Keys, taken: NDArray[np.bool_], k: int) -> Lists:
+    def lists(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
         """The best ``k`` items of each user that are not ``taken``, [users, n_items]."""
         parts = [Lists(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
         short, reach = np.arange(len(keys)), 2 * k

@@ -7,14 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-
-Rows = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Times = NDArray[np.int64]
-"""Nanoseconds since 1970, UTC."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +21,13 @@ class Pairs:
     however the rows are ordered. Only users and items that have a row are numbered.
     """
 
-    of_row: Rows
+    of_row: IntArray
     """[n_rows]: the pair of every row of ``dataset.interactions``."""
-    user: Rows
+    user: IntArray
     """[n_pairs]: the user's number, ascending."""
-    item: Rows
+    item: IntArray
     """[n_pairs]: the item's number, ascending within a user."""
-    weight: NDArray[np.float64]
+    weight: Float64Array
     """[n_pairs]: sum of the weights of the pair's rows. 0 is no listening."""
     user_ids: "pd.Index[str]"
     """[n_users]: ids by number."""
@@ -71,17 +67,17 @@ class Pairs:
         return len(self.item_ids)
 
     @property
-    def played(self) -> Mask:
+    def played(self) -> BoolArray:
         """[n_pairs]: whether the user has listened to the item at all."""
         return self.weight > 0
 
-    def with_row(self, rows: Rows) -> Mask:
+    def with_row(self, rows: IntArray) -> BoolArray:
         """[n_pairs]: whether any of these rows is the pair's."""
         found = np.zeros(len(self), dtype=bool)
         found[self.of_row[rows]] = True
         return found
 
-    def frame(self, pairs: Mask) -> pd.DataFrame:
+    def frame(self, pairs: BoolArray) -> pd.DataFrame:
         """The pairs marked in ``pairs`` [n_pairs] as user_id and item_id, categories of all ids."""
         marked = np.flatnonzero(pairs)
         columns = {
@@ -95,20 +91,20 @@ class Pairs:
             }
         )
 
-    def items_among(self, item_ids: Iterable[str]) -> Mask:
+    def items_among(self, item_ids: Iterable[str]) -> BoolArray:
         """[n_items]: whether the item is one of these; ids without a row are passed over."""
         return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)
 
-    def listeners(self, pairs: Mask) -> Rows:
+    def listeners(self, pairs: BoolArray) -> IntArray:
         """[n_items]: how many of the pairs marked in ``pairs`` [n_pairs] are of the item."""
         return np.bincount(self.item[pairs], minlength=self.n_items)
 
-    def items_of(self, pairs: Mask) -> Rows:
+    def items_of(self, pairs: BoolArray) -> IntArray:
         """[n_users]: how many of the pairs marked in ``pairs`` [n_pairs] are of the user."""
         return np.bincount(self.user[pairs], minlength=self.n_users)
 
 
-def places(group: Rows, n_groups: int, *keys: NDArray[np.generic]) -> Rows:
+def places(group: IntArray, n_groups: int, *keys: NDArray[np.generic]) -> IntArray:
     """Place of every element within its group, from 0, in the order of ``keys``.
 
     The first key counts most. Elements that no key tells apart stand as they were.
@@ -120,7 +116,7 @@ def places(group: Rows, n_groups: int, *keys: NDArray[np.generic]) -> Rows:
     return place
 
 
-def play_times(dataset: MusicDataset) -> Times:
+def play_times(dataset: MusicDataset) -> IntArray:
     """Time of every interaction [n_rows].
 
     Raises :class:`~datasets.errors.EvaluationError` where a row has none: a row that could have
@@ -140,7 +136,7 @@ def play_times(dataset: MusicDataset) -> Times:
     return times.astype(np.int64)
 
 
-def first_plays(pairs: Pairs, times: Times, weight: NDArray[np.float64]) -> tuple[Times, Times]:
+def first_plays(pairs: Pairs, times: IntArray, weight: Float64Array) -> tuple[IntArray, IntArray]:
     """When every pair [n_pairs] and every item [n_items] was first played; NEVER where not.
 
     ``weight`` [n_rows]: rows of weight 0 are no plays.

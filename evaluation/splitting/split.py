@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ARTIST, ITEM_ID, PATH, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.splitting.interactions import NEVER, Mask, Pairs, Rows, first_plays, play_times
+from evaluation.splitting.interactions import NEVER, Pairs, first_plays, play_times
 
 Kind = Literal["warm", "cold", "semi-cold", "time", "cold users"]
 
@@ -34,9 +35,9 @@ class Split:
 
     name: str
     kind: Kind
-    train_rows: Rows
+    train_rows: IntArray
     """Positions in ``dataset.interactions`` to learn from, ascending."""
-    test_rows: Rows
+    test_rows: IntArray
     """Positions in ``dataset.interactions`` to predict, ascending."""
     cold_items: tuple[str, ...] = ()
     """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
@@ -49,7 +50,7 @@ class Split:
     """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
     keep: int = 0
     """Semi-cold: (user, item) pairs that every thin item has in training."""
-    given_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    given_rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     """Cold users: positions of the plays a model is shown after ``fit``, ascending."""
     user_order: bool = False
     """Warm: whether nothing a user has in training is later than what is tested of that user."""
@@ -104,7 +105,7 @@ class Split:
     def _error(self, problem: str) -> EvaluationError:
         return EvaluationError(f"split {self.name!r} {problem}")
 
-    def _check_rows(self, side: str, rows: Rows, n_rows: int) -> None:
+    def _check_rows(self, side: str, rows: IntArray, n_rows: int) -> None:
         if len(rows) and (rows.min() < 0 or rows.max() >= n_rows):
             raise self._error(f"has {side} rows that the {n_rows} interactions do not have")
         if np.bincount(rows).max(initial=0) > 1:
@@ -197,7 +198,7 @@ class Split:
         if late.any():
             self._refuse_late(dataset, self.train_rows[late])
 
-    def _refuse_late(self, dataset: MusicDataset, rows: Rows) -> None:
+    def _refuse_late(self, dataset: MusicDataset, rows: IntArray) -> None:
         row = dataset.interactions.iloc[int(rows[0])]
         raise self._error(
             f"leaks: user {row[USER_ID]!r} has item {row[ITEM_ID]!r} in training later than what"
@@ -238,7 +239,7 @@ def check_folds(
     Raises :class:`~datasets.errors.EvaluationError`.
     """
     pairs = Pairs.of(dataset) if pairs is None else pairs
-    tested: Mask = np.zeros(len(pairs), dtype=bool)
+    tested: BoolArray = np.zeros(len(pairs), dtype=bool)
     for fold in folds:
         fold.check(dataset, pairs)
         now = pairs.with_row(fold.test_rows)

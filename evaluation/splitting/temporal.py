@@ -11,21 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datasets.arrays import BoolArray, IntArray
 from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.times import as_timestamps
 from datasets.tables.values import BadValueError
 from evaluation.arguments import check_fraction, check_whole, generator
-from evaluation.splitting.interactions import (
-    NEVER,
-    Mask,
-    Pairs,
-    Times,
-    first_plays,
-    places,
-    play_times,
-)
+from evaluation.splitting.interactions import NEVER, Pairs, first_plays, places, play_times
 from evaluation.splitting.split import Split, check_folds
 
 Moment = str | pd.Timestamp | np.datetime64
@@ -139,12 +132,12 @@ def time_windows(
 @dataclass(frozen=True, eq=False)
 class _Plays:
     pairs: Pairs
-    times: Times
+    times: IntArray
     """[n_rows]"""
-    heard: Mask
+    heard: BoolArray
     """[n_rows]: whether the row's weight is above 0."""
-    first_of_pair: Times
-    first_of_item: Times
+    first_of_pair: IntArray
+    first_of_item: IntArray
 
     @classmethod
     def of(cls, dataset: MusicDataset) -> "_Plays":

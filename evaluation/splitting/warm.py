@@ -1,12 +1,12 @@
 """Splits of what known users play among known items."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, check_whole, generator
-from evaluation.splitting.interactions import Mask, Pairs, Rows, places
+from evaluation.splitting.interactions import Pairs, places
 from evaluation.splitting.split import Split, check_folds
 
 
@@ -94,16 +94,18 @@ def user_folds(
     return check_folds(splits, dataset, pairs)
 
 
-def _share_of_users(pairs: Pairs, fraction: float, luck: NDArray[np.float64]) -> Mask:
+def _share_of_users(pairs: Pairs, fraction: float, luck: Float64Array) -> BoolArray:
     """[n_pairs]: a share of every user's played pairs, never all of them."""
     played = pairs.played
     n_played = pairs.items_of(played)
     n_test = np.clip(np.floor(n_played * fraction + 0.5), 1, np.maximum(n_played - 1, 0))
-    share: Mask = played & (places(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user])
+    share: BoolArray = played & (
+        places(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user]
+    )
     return share
 
 
-def _with_listeners(pairs: Pairs, test: Mask, luck: NDArray[np.float64]) -> Mask:
+def _with_listeners(pairs: Pairs, test: BoolArray, luck: Float64Array) -> BoolArray:
     """``test`` less one pair, the first by ``luck``, of each item it would leave without any."""
     kept = pairs.listeners(pairs.played & ~test)
     lonely = np.flatnonzero(test & (kept[pairs.item] == 0))
@@ -113,14 +115,14 @@ def _with_listeners(pairs: Pairs, test: Mask, luck: NDArray[np.float64]) -> Mask
     return held_out
 
 
-def _sides(pairs: Pairs, test: Mask) -> tuple[Rows, Rows]:
+def _sides(pairs: Pairs, test: BoolArray) -> tuple[IntArray, IntArray]:
     is_test = test[pairs.of_row]
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
 def _fold(
     pairs: Pairs,
-    test: Mask,
+    test: BoolArray,
     name: str,
     number: int,
     folds: int,

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.model.live import Library
-from recsys.sources.base import Floats, ItemContent, Source
+from recsys.sources.base import ItemContent, Source
 from recsys.sources.content import ContentSource
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class TasteGoal:
     catalogue: the same score of every song that was heard, float32 [n].
     """
 
-    direct: Floats
-    profile: Floats
-    center: Floats
-    catalogue: Floats
+    direct: Float32Array
+    profile: Float32Array
+    center: Float32Array
+    catalogue: Float32Array
 
     def loss(self, listener: "Listener", images: "Tensor") -> "Tensor":
         """How far each image's score is below the best of the catalogue: [n].
@@ -57,12 +58,12 @@ class TasteGoal:
         below: Tensor = (wanted - embeddings @ direct - unit @ profile) / spread
         return below.clamp_min(0)
 
-    def match(self, encoder: "SongEncoder", images: Floats) -> float:
+    def match(self, encoder: "SongEncoder", images: Float32Array) -> float:
         """Share of the catalogue's songs that suit the listener less."""
         own = self.score(encoder.embed(images).mean(axis=0, keepdims=True))
         return float((self.catalogue < own).mean())
 
-    def score(self, embeddings: Floats) -> Floats:
+    def score(self, embeddings: Float32Array) -> Float32Array:
         """Scores [n] of songs with these embeddings [n, dimension]."""
         return _score(embeddings, self.direct, self.profile, self.center)
 
@@ -122,7 +123,7 @@ def song_likeness(library: Library, encoder: "SongEncoder", item_id: str) -> "Li
     return likeness(encoder, vectors[0], center)
 
 
-def _by_sound_alone(embeddings: Floats, library: Library) -> ItemContent:
+def _by_sound_alone(embeddings: Float32Array, library: Library) -> ItemContent:
     """Items of which nothing is known but these embeddings."""
     import scipy.sparse as sp
 
@@ -132,7 +133,11 @@ def _by_sound_alone(embeddings: Floats, library: Library) -> ItemContent:
 
 
 def _is_affine(
-    source: Source, slopes: Floats, level: Floats, embeddings: Floats, library: Library
+    source: Source,
+    slopes: Float32Array,
+    level: Float32Array,
+    embeddings: Float32Array,
+    library: Library,
 ) -> bool:
     """Whether a source maps these embeddings [n, e] as an affine map would."""
     vectors = source.item_vectors(_by_sound_alone(embeddings, library))
@@ -141,9 +146,11 @@ def _is_affine(
     return bool((np.abs(vectors - straight) <= rounding).all())
 
 
-def _score(embeddings: Floats, direct: Floats, profile: Floats, center: Floats) -> Floats:
+def _score(
+    embeddings: Float32Array, direct: Float32Array, profile: Float32Array, center: Float32Array
+) -> Float32Array:
     centred = embeddings - center
     norms = np.linalg.norm(centred, axis=1)
     cosines = np.divide(centred @ profile, norms, out=np.zeros_like(norms), where=norms > 0)
-    scores: Floats = embeddings @ direct + cosines
+    scores: Float32Array = embeddings @ direct + cosines
     return scores

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.content.regression import Doubles, EmbeddingMap, mean
+from datasets.arrays import Float64Array
+from recsys.content.regression import EmbeddingMap, mean
 
 HIDDEN = 64
 """Units of the hidden layer."""
@@ -13,7 +14,9 @@ LEARNING_RATE = 0.01
 WEIGHT_DECAY = 1e-3
 
 
-def train(E: Doubles, Y: Doubles, w: Doubles, steps: Sequence[int]) -> list[EmbeddingMap]:
+def train(
+    E: Float64Array, Y: Float64Array, w: Float64Array, steps: Sequence[int]
+) -> list[EmbeddingMap]:
     """The network after each number of ``steps`` (rising) of Adam over all items at once.
 
     E [n, e], Y [n, d], w [n] the items' weights. One fixed seed: the same data, the same network.

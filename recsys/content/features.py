@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
-from recsys.sources.base import Floats
 
 _LEAST_ITEMS = 2
 """A metadata value says something of other items only when this many warm ones have it."""
@@ -27,7 +26,7 @@ class MetadataVocabulary:
         self.fields = list(dict.fromkeys(field for field, _ in self.values))
 
     @classmethod
-    def learn(cls, items: pd.DataFrame, warm: NDArray[np.bool_]) -> "MetadataVocabulary":
+    def learn(cls, items: pd.DataFrame, warm: BoolArray) -> "MetadataVocabulary":
         """All values of artist, album, genre and tags that at least two warm items have."""
         fields = [ARTIST, ALBUM, GENRE]
         fields += [name for name in items.columns if name not in (ITEM_ID, TITLE, *fields)]
@@ -56,7 +55,7 @@ class MetadataVocabulary:
 
 def align_embeddings(
     frame: pd.DataFrame, item_ids: pd.Index, *, ignore_others: bool = False
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Float32Array, BoolArray]:
     """Embeddings in the order of ``item_ids``: float32 [n, e] with zero rows for items that have
     none, and bool [n], which have one.
 
@@ -99,7 +98,7 @@ def align_embeddings(
     return aligned, known
 
 
-def artist_codes(items: pd.DataFrame) -> NDArray[np.intp]:
+def artist_codes(items: pd.DataFrame) -> IntArray:
     """int [n], equal for items of one artist; an item without an artist stands alone."""
     artist = items[ARTIST].astype(str)
     names = artist.where(artist != "", "\0" + items[ITEM_ID].astype(str))

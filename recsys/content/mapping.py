@@ -8,10 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
-from recsys.content.regression import Doubles, EmbeddingMap, choose, mean, solve
-from recsys.sources.base import Floats, ItemContent
+from recsys.content.regression import EmbeddingMap, choose, mean, solve
+from recsys.sources.base import ItemContent
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class ContentMap:
     :func:`recsys.content.shrinkage.shrink`).
     """
 
-    intercept: Floats
-    weights: Floats
-    effects: Floats
-    bare_intercept: Floats
-    bare_effects: Floats
-    hidden: Floats
-    bias: Floats
-    out: Floats
+    intercept: Float32Array
+    weights: Float32Array
+    effects: Float32Array
+    bare_intercept: Float32Array
+    bare_effects: Float32Array
+    hidden: Float32Array
+    bias: Float32Array
+    out: Float32Array
     strength: float
     shrinkage: float = 0.0
 
@@ -45,9 +46,9 @@ class ContentMap:
     def fit(
         cls,
         content: ItemContent,
-        targets: Floats,
-        listeners: NDArray[np.intp],
-        artists: NDArray[np.intp],
+        targets: Float32Array,
+        listeners: IntArray,
+        artists: IntArray,
         config: ContentMapConfig,
     ) -> Self:
         """Learn from the warm items (``listeners > 0``) only.
@@ -103,7 +104,7 @@ class ContentMap:
                 "network: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
             )
 
-    def predict(self, content: ItemContent) -> Floats:
+    def predict(self, content: ItemContent) -> Float32Array:
         """Vectors float32 [n, d] of items with that content."""
         heard = content.has_embedding[:, None]
         by_ear = (
@@ -135,8 +136,8 @@ class ContentMap:
 
 
 def _group_effects(
-    metadata: sp.csr_matrix, residuals: Doubles, w: Doubles, prior: float
-) -> Doubles:
+    metadata: sp.csr_matrix, residuals: Float64Array, w: Float64Array, prior: float
+) -> Float64Array:
     """Shrunken weighted mean residual of the items that have each metadata value, [m, d].
 
     An item's residual is shared among its values in proportion to their evidence, by backfitting:
@@ -153,5 +154,5 @@ def _group_effects(
     return effects
 
 
-def _single(values: Doubles) -> Floats:
+def _single(values: Float64Array) -> Float32Array:
     return np.ascontiguousarray(values, dtype=np.float32)

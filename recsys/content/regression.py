@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 
-Doubles = NDArray[np.float64]
 Kind = Literal["ridge", "low-rank", "cosine", "mlp"]
 KINDS: tuple[Kind, ...] = ("ridge", "low-rank", "cosine", "mlp")
 
@@ -46,13 +45,13 @@ class EmbeddingMap:
     intercept [d], weights [e, d], hidden [e, h], bias [h], out [h, d]; h is 0 for an affine map.
     """
 
-    intercept: Doubles
-    weights: Doubles
-    hidden: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
-    bias: Doubles = field(default_factory=lambda: np.zeros(0))
-    out: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    intercept: Float64Array
+    weights: Float64Array
+    hidden: Float64Array = field(default_factory=lambda: np.zeros((0, 0)))
+    bias: Float64Array = field(default_factory=lambda: np.zeros(0))
+    out: Float64Array = field(default_factory=lambda: np.zeros((0, 0)))
 
-    def __call__(self, E: Doubles) -> Doubles:
+    def __call__(self, E: Float64Array) -> Float64Array:
         vectors = self.intercept + E @ self.weights
         if len(self.bias):
             vectors = vectors + np.maximum(E @ self.hidden + self.bias, 0) @ self.out
@@ -64,11 +63,11 @@ class Choice:
     """What cross-validation prefers, and each item's residual under a map learned without it."""
 
     candidate: Candidate
-    residuals: Doubles
+    residuals: Float64Array
 
 
 def choose(
-    E: Doubles, Y: Doubles, w: Doubles, artists: NDArray[np.intp], config: ContentMapConfig
+    E: Float64Array, Y: Float64Array, w: Float64Array, artists: IntArray, config: ContentMapConfig
 ) -> Choice:
     """The best way to predict Y [n, d] from E [n, e], items weighing w [n].
 
@@ -96,7 +95,9 @@ def candidates(kind: Kind, config: ContentMapConfig, width: int) -> list[Candida
     return [Candidate(kind, strength, rank) for rank in ranks for strength in config.strengths]
 
 
-def solve(E: Doubles, Y: Doubles, w: Doubles, wanted: Sequence[Candidate]) -> list[EmbeddingMap]:
+def solve(
+    E: Float64Array, Y: Float64Array, w: Float64Array, wanted: Sequence[Candidate]
+) -> list[EmbeddingMap]:
     """A map for each candidate, all of one kind."""
     kind = wanted[0].kind
     strengths = [candidate.strength for candidate in wanted]
@@ -127,7 +128,9 @@ def solve(E: Doubles, Y: Doubles, w: Doubles, wanted: Sequence[Candidate]) -> li
     return maps
 
 
-def ridge(E: Doubles, Y: Doubles, w: Doubles, strengths: Sequence[float]) -> list[EmbeddingMap]:
+def ridge(
+    E: Float64Array, Y: Float64Array, w: Float64Array, strengths: Sequence[float]
+) -> list[EmbeddingMap]:
     """Weighted ridge with a free intercept for several strengths from one eigendecomposition.
 
     A strength is relative: 1 is the mean eigenvalue of the weighted scatter of E. With more
@@ -152,7 +155,7 @@ def ridge(E: Doubles, Y: Doubles, w: Doubles, strengths: Sequence[float]) -> lis
     return maps
 
 
-def artist_folds(artists: NDArray[np.intp], folds: int) -> NDArray[np.intp]:
+def artist_folds(artists: IntArray, folds: int) -> IntArray:
     """A fold for each item: artists, largest first, go to the fold with the fewest items."""
     names, codes, counts = np.unique(artists, return_inverse=True, return_counts=True)
     fold_of = np.empty(len(names), np.intp)
@@ -163,17 +166,17 @@ def artist_folds(artists: NDArray[np.intp], folds: int) -> NDArray[np.intp]:
     return fold_of[codes]
 
 
-def mean(values: Doubles, w: Doubles) -> Doubles:
+def mean(values: Float64Array, w: Float64Array) -> Float64Array:
     """Weighted mean of the rows; zero where nothing weighs anything."""
     return w @ values / w.sum() if w.sum() > 0 else np.zeros(values.shape[1])
 
 
 def _cross_validate(
-    E: Doubles, Y: Doubles, w: Doubles, fold: NDArray[np.intp], tried: Sequence[Candidate]
+    E: Float64Array, Y: Float64Array, w: Float64Array, fold: IntArray, tried: Sequence[Candidate]
 ) -> tuple[float, Choice]:
     """The least weighted squared error of the candidates, and whose it is."""
     errors = np.zeros(len(tried))
-    learned: list[tuple[NDArray[np.bool_], list[EmbeddingMap]]] = []
+    learned: list[tuple[BoolArray, list[EmbeddingMap]]] = []
     for number in np.unique(fold):
         held = fold == number
         if held.all():  # a single artist: nothing can be learned without it
@@ -190,7 +193,7 @@ def _cross_validate(
     return float(errors[best]), Choice(tried[best], residuals)
 
 
-def _as_long(map_: EmbeddingMap, E: Doubles, Y: Doubles, w: Doubles) -> EmbeddingMap:
+def _as_long(map_: EmbeddingMap, E: Float64Array, Y: Float64Array, w: Float64Array) -> EmbeddingMap:
     """The map times the factor that brings what it predicts closest to Y."""
     predicted = map_(E)
     energy = w @ (predicted**2).sum(axis=1)

@@ -18,14 +18,14 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.regression import artist_folds
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 
-Solve = Callable[[Floats, Floats, NDArray[np.float64]], Floats]
+Solve = Callable[[Float32Array, Float32Array, Float64Array], Float32Array]
 """An item's vector [d] from its listeners' vectors [n, d], their plays [n], the users' gram."""
 
 SIZES = (1, 2, 5, 10, 20)
@@ -45,28 +45,28 @@ _MOST_JUDGES = 200
 
 
 def shrink(
-    learned: Floats, predicted: Floats, listeners: NDArray[np.intp], k: float
-) -> NDArray[np.float32]:
+    learned: Float32Array, predicted: Float32Array, listeners: IntArray, k: float
+) -> Float32Array:
     """Learned and predicted vectors mixed by the number of listeners, float32 [n_items, d].
 
     Predicted where nobody has listened, learned from :data:`ENOUGH` listeners on. learned,
     predicted: [n_items, d]; listeners: n of each item, [n_items]; k: at least 0.
     """
     own = learned_share(listeners, k)[:, None]
-    mixed: Floats = (own * learned + (1 - own) * predicted).astype(np.float32)
+    mixed: Float32Array = (own * learned + (1 - own) * predicted).astype(np.float32)
     return mixed
 
 
-def learned_share(listeners: NDArray[np.intp], k: float) -> NDArray[np.float64]:
+def learned_share(listeners: IntArray, k: float) -> Float64Array:
     """How much of an item's vector is what its listeners taught, 0 to 1, [n_items]."""
     n = np.asarray(listeners, np.float64)
     weight = n + k * np.maximum(0, 1 - n / ENOUGH)
     return np.divide(n, weight, out=np.zeros_like(n), where=n > 0)
 
 
-def has_content(content: ItemContent) -> NDArray[np.bool_]:
+def has_content(content: ItemContent) -> BoolArray:
     """Which items have an embedding or a metadata value that the model knows, bool [n]."""
-    known: NDArray[np.bool_] = content.has_embedding | (np.diff(content.metadata.indptr) > 0)
+    known: BoolArray = content.has_embedding | (np.diff(content.metadata.indptr) > 0)
     return known
 
 
@@ -76,7 +76,7 @@ def settle(
     vectors: Vectors,
     config: ContentMapConfig,
     solve: Solve,
-) -> tuple[ContentMap, Floats]:
+) -> tuple[ContentMap, Float32Array]:
     """The map with its ``shrinkage``, and all items' vectors float32 [n_items, d].
 
     Cold items get the map's prediction; warm items with content are shrunk towards it; warm items
@@ -147,7 +147,7 @@ def choose_shrinkage(
     raise AssertionError("the best k is not worse than itself")
 
 
-def _judges(data: TrainingData) -> NDArray[np.intp]:
+def _judges(data: TrainingData) -> IntArray:
     """Items with many listeners; those with an embedding where there are enough of them."""
     many = data.listeners >= ENOUGH
     heard = np.flatnonzero(many & data.content.has_embedding)
@@ -159,16 +159,16 @@ def _judges(data: TrainingData) -> NDArray[np.intp]:
 def _held_out_predictions(
     content_map: ContentMap,
     data: TrainingData,
-    learned: Floats,
-    judges: NDArray[np.intp],
+    learned: Float32Array,
+    judges: IntArray,
     config: ContentMapConfig,
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+) -> tuple[IntArray, Float64Array]:
     """At most 200 of the judges, and their vectors [n, d] under maps without their artists."""
     if np.isfinite(content_map.strength):  # chosen already; only the data is another
         config = config.replace(strengths=(content_map.strength,))
     fold = artist_folds(data.artists, config.folds)
-    rows: list[NDArray[np.intp]] = []
-    predictions: list[Floats] = []
+    rows: list[IntArray] = []
+    predictions: list[Float32Array] = []
     for number in range(config.folds):
         held = judges[fold[judges] == number][: _MOST_JUDGES - sum(map(len, rows))]
         if not len(held):
@@ -181,26 +181,22 @@ def _held_out_predictions(
 
 
 def _learn(
-    users: Floats,
+    users: Float32Array,
     plays: sp.csc_matrix,
-    entries: NDArray[np.intp],
-    gram: NDArray[np.float64],
+    entries: IntArray,
+    gram: Float64Array,
     solve: Solve,
-) -> Floats:
+) -> Float32Array:
     return solve(users[plays.indices[entries]], plays.data[entries], gram)
 
 
-def _factor(
-    again: NDArray[np.float64], full: NDArray[np.float64], gram: NDArray[np.float64]
-) -> float:
+def _factor(again: Float64Array, full: Float64Array, gram: Float64Array) -> float:
     """The number that times ``again`` [n, d] comes closest to ``full`` in its scores."""
     energy = _inner(again, again, gram).sum()
     return float(_inner(again, full, gram).sum() / energy) if energy > 0 else 1.0
 
 
-def _inner(
-    a: NDArray[np.float64], b: NDArray[np.float64], gram: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _inner(a: Float64Array, b: Float64Array, gram: Float64Array) -> Float64Array:
     """aᵀGb of the last axis."""
-    product: NDArray[np.float64] = np.einsum("...i,...i->...", a @ gram, b)
+    product: Float64Array = np.einsum("...i,...i->...", a @ gram, b)
     return product

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.tables.values import is_unicode
 from recsys.database.schema import recordings as _recordings
 from recsys.database.schema import songs as _songs
-from recsys.sources.base import Floats
 
 Scores = dict[str, dict[str, float]]
 """For each tag that a network tells, the probability of each of its values."""
@@ -51,7 +51,7 @@ class Song:
     album: str = ""
     genre: str = ""
     tags: dict[str, str] = field(default_factory=dict)
-    embedding: Floats | None = None
+    embedding: Float32Array | None = None
     scores: Scores | None = None
     onboarded: int | None = None
     recordings: tuple[Recording, ...] = ()

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from recsys.index.base import Hits, Rows, concatenate, own_rows
+from recsys.index.base import Hits, concatenate, own_rows
 from recsys.index.exact import ExactIndex
-from recsys.sources.base import Floats
 
 SUFFIX = ".annoy"
 
@@ -25,7 +25,7 @@ class AnnoyIndex:
     """Where filters leave fewer than k of the candidates, that query is searched exactly."""
 
     def __init__(
-        self, path: Path, items: Floats, search_k: int, length: float, threads: int = 1
+        self, path: Path, items: Float32Array, search_k: int, length: float, threads: int = 1
     ) -> None:
         """Open an index that :meth:`build` wrote for these items.
 
@@ -45,7 +45,7 @@ class AnnoyIndex:
         self._exact = ExactIndex(items, threads)
 
     @staticmethod
-    def build(items: Floats, path: Path, n_trees: int, seed: int) -> float:
+    def build(items: Float32Array, path: Path, n_trees: int, seed: int) -> float:
         """Write an index of all rows of ``items``; return the length they got."""
         from annoy import AnnoyIndex as Annoy
 
@@ -73,7 +73,9 @@ class AnnoyIndex:
     def info(self) -> Mapping[str, object]:
         return {"method": "annoy", "search_k": self.search_k, "n_trees": self._annoy.get_n_trees()}
 
-    def search(self, queries: Floats, k: int, seen: sp.csr_matrix | None, banned: Rows) -> Hits:
+    def search(
+        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
+    ) -> Hits:
         items = self._exact.items
         if self.search_k >= len(items):
             return self._exact.search(queries, k, seen, banned)

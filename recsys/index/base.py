@@ -5,19 +5,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from recsys.sources.base import Floats
-
-Rows = NDArray[np.intp]
+from datasets.arrays import Float32Array, IntArray
 
 
 class Hits(NamedTuple):
     """Found items as flat arrays of one length: by query, and within a query best first."""
 
-    query: Rows
-    item: Rows
-    score: Floats
+    query: IntArray
+    item: IntArray
+    score: Float32Array
 
 
 class Index(Protocol):
@@ -27,7 +24,9 @@ class Index(Protocol):
     def info(self) -> Mapping[str, object]:
         """How it searches: ``method`` and, where it was measured, ``recall`` and its settings."""
 
-    def search(self, queries: Floats, k: int, seen: sp.csr_matrix | None, banned: Rows) -> Hits:
+    def search(
+        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
+    ) -> Hits:
         """The k items with the largest inner product with each query.
 
         queries: float32 [q, D]. seen: CSR [q, n_items] with an entry where that query must not
@@ -35,7 +34,7 @@ class Index(Protocol):
         """
 
 
-def own_rows(seen: sp.csr_matrix | None, number: int) -> Rows:
+def own_rows(seen: sp.csr_matrix | None, number: int) -> IntArray:
     """The rows that one query must not find."""
     if seen is None:
         return np.empty(0, np.intp)

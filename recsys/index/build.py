@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
 from datasets.files import write_text
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import SUFFIX, AnnoyIndex
-from recsys.index.base import Index, Rows
+from recsys.index.base import Index
 from recsys.index.exact import ExactIndex
 from recsys.index.pruned import PARTS, PrunedIndex
-from recsys.sources.base import Floats
 
 logger = logging.getLogger("coldtune")
 
@@ -56,7 +56,7 @@ def needs_file(n_items: int, config: RetrievalConfig) -> bool:
 
 
 def build_index(
-    items: Floats, queries: Floats, folder: Path, config: RetrievalConfig, seed: int
+    items: Float32Array, queries: Float32Array, folder: Path, config: RetrievalConfig, seed: int
 ) -> Path:
     """Write an index of ``items`` [n, D], tuned on ``queries`` [q, D]; return its sidecar.
 
@@ -93,7 +93,9 @@ def build_index(
     return folder / SIDECAR
 
 
-def open_index(items: Floats, sidecar: Path | None, threads: int) -> tuple[Index, dict[str, Any]]:
+def open_index(
+    items: Float32Array, sidecar: Path | None, threads: int
+) -> tuple[Index, dict[str, Any]]:
     """The index that a sidecar describes, or exact search without one; and what is known of it.
 
     Raises ArtifactError where the sidecar or a file is damaged or of other items.
@@ -135,13 +137,13 @@ def index_files(sidecar: Path) -> list[Path]:
 class _Samples:
     """Queries to tune and to verify with, and how much of their best an index finds."""
 
-    def __init__(self, items: Floats, queries: Floats, seed: int) -> None:
+    def __init__(self, items: Float32Array, queries: Float32Array, seed: int) -> None:
         usable = np.flatnonzero(queries.any(axis=1))
         drawn = np.random.default_rng(seed).permutation(usable)[: 2 * _SAMPLE]
         half = max(len(drawn) // 2, 1)
-        self.tuning: Floats = np.ascontiguousarray(queries[drawn[:half]])
+        self.tuning: Float32Array = np.ascontiguousarray(queries[drawn[:half]])
         # A single query has to do for both.
-        self.verification: Floats = np.ascontiguousarray(queries[drawn[half:]])
+        self.verification: Float32Array = np.ascontiguousarray(queries[drawn[half:]])
         if len(drawn) == 1 or not len(items):
             self.verification = self.tuning
         exact = ExactIndex(items)
@@ -151,7 +153,7 @@ class _Samples:
         }
         self.n_verified = len(self.verification) if len(items) else 0
 
-    def recall(self, index: Index, sample: Floats) -> float:
+    def recall(self, index: Index, sample: Float32Array) -> float:
         """Share of the 10 best that is found; items with equal scores are as good as each other."""
         best = self._best[id(sample)]
         if not len(best.query):
@@ -183,7 +185,7 @@ class _Samples:
 
 
 def _build_pruned(
-    items: Floats, path: Path, samples: _Samples, config: RetrievalConfig
+    items: Float32Array, path: Path, samples: _Samples, config: RetrievalConfig
 ) -> dict[str, Any]:
     PrunedIndex.build(items, path)
     opened = PrunedIndex(path, 1.0)
@@ -199,7 +201,7 @@ def _build_pruned(
 
 
 def _build_annoy(
-    items: Floats, path: Path, samples: _Samples, config: RetrievalConfig, seed: int
+    items: Float32Array, path: Path, samples: _Samples, config: RetrievalConfig, seed: int
 ) -> dict[str, Any]:
     # Beyond a tenth of a large catalogue, exact search is as fast.
     limit = max(len(items) // 10, 3000)
@@ -232,7 +234,7 @@ def _files(path: Path, method: object) -> list[Path]:
     return [path.with_suffix(suffix) for suffix in suffixes]
 
 
-def _vectors_facts(items: Floats) -> dict[str, Any]:
+def _vectors_facts(items: Float32Array) -> dict[str, Any]:
     """Shape and a digest of rows spread over the whole: to read all would take seconds."""
     rows = _spread(len(items), 256)
     content = np.ascontiguousarray(items[rows], np.float32).tobytes()
@@ -254,7 +256,7 @@ def _file_facts(path: Path) -> dict[str, Any]:
     return {"bytes": size, "sample_sha256": digest.hexdigest()}
 
 
-def _spread(n: int, at_most: int) -> Rows:
+def _spread(n: int, at_most: int) -> IntArray:
     """Up to so many of 0 … n - 1, evenly spread, the first and the last among them."""
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.intp)) if n else _NONE
 

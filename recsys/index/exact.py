@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.index.base import Hits, Rows, no_hits
-from recsys.sources.base import Floats
+from datasets.arrays import Float32Array, IntArray
+from recsys.index.base import Hits, no_hits
 
 _FILTERED = -1e38
 """implicit marks filtered items by a score of about -3.4e38 instead of leaving them out."""
@@ -36,7 +36,7 @@ class _RowByRow:
 class ExactIndex:
     """Compares a query with every item, by implicit's compiled ``topk``."""
 
-    def __init__(self, items: Floats, threads: int = 1) -> None:
+    def __init__(self, items: Float32Array, threads: int = 1) -> None:
         self.items = items
         self.threads = threads
 
@@ -44,7 +44,9 @@ class ExactIndex:
     def info(self) -> Mapping[str, object]:
         return {"method": "exact"}
 
-    def search(self, queries: Floats, k: int, seen: sp.csr_matrix | None, banned: Rows) -> Hits:
+    def search(
+        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
+    ) -> Hits:
         from implicit.cpu.topk import topk
 
         if not len(self.items) or not len(queries):

@@ -17,9 +17,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from recsys.index.base import Hits, Rows, concatenate, own_rows
-from recsys.sources.base import Floats
+from recsys.index.base import Hits, concatenate, own_rows
 
 PARTS = (".npy", ".rows.npy", ".lengths.npy")
 """Suffixes of its files: the vectors longest first, their rows in the model, their lengths."""
@@ -41,7 +41,7 @@ class PrunedIndex:
         slack: in (0, 1]. Raises ArtifactError where a file cannot be read.
         """
         self.slack = slack
-        self._items: Floats = _load(path.with_suffix(PARTS[0]))
+        self._items: Float32Array = _load(path.with_suffix(PARTS[0]))
         self._rows = _load(path.with_suffix(PARTS[1]))
         self._shortness = -_load(path.with_suffix(PARTS[2]))
         if not len(self._items) == len(self._rows) == len(self._shortness):
@@ -50,7 +50,7 @@ class PrunedIndex:
         self._place[self._rows] = np.arange(len(self._rows))
 
     @staticmethod
-    def build(items: Floats, path: Path) -> None:
+    def build(items: Float32Array, path: Path) -> None:
         """Write an index of all rows of ``items``."""
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items))
         rows = np.argsort(-lengths, kind="stable").astype(np.int32)
@@ -76,7 +76,9 @@ class PrunedIndex:
     def info(self) -> Mapping[str, object]:
         return {"method": "pruned", "slack": self.slack}
 
-    def search(self, queries: Floats, k: int, seen: sp.csr_matrix | None, banned: Rows) -> Hits:
+    def search(
+        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
+    ) -> Hits:
         hidden = np.sort(self._place[banned])
         parts = []
         for number, query in enumerate(queries):
@@ -87,13 +89,15 @@ class PrunedIndex:
             parts.append(Hits(np.full(len(rows), number), rows, scores))
         return concatenate(parts)
 
-    def share_compared(self, queries: Floats, k: int) -> float:
+    def share_compared(self, queries: Float32Array, k: int) -> float:
         """Mean share of the catalogue that a search for k looks at."""
         nothing = np.empty(0, np.intp)
         compared = [self._scan(query, k, nothing)[2] for query in queries]
         return float(np.mean(compared)) / max(len(self._items), 1) if compared else 0.0
 
-    def _scan(self, query: Floats, k: int, away: Rows) -> tuple[Rows, Floats, int]:
+    def _scan(
+        self, query: Float32Array, k: int, away: IntArray
+    ) -> tuple[IntArray, Float32Array, int]:
         """Places and scores of the k best, best first, and how many items were compared.
 
         away: places that must not be found, sorted.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.index.base import Hits, Index, Rows, best_of, concatenate, no_hits
+from datasets.arrays import Float32Array, IntArray
+from recsys.index.base import Hits, Index, best_of, concatenate, no_hits
 from recsys.index.exact import ExactIndex
-from recsys.sources.base import Floats
 
-__all__ = ["Hits", "Index", "Rows", "Searcher", "concatenate", "no_hits"]
+__all__ = ["Hits", "Index", "Searcher", "concatenate", "no_hits"]
 
 _NONE = np.empty(0, np.intp)
 
@@ -21,7 +21,7 @@ _NONE = np.empty(0, np.intp)
 class _Room:
     """An array that is twice as long each time it is full, and how much of it is in use."""
 
-    vectors: Floats
+    vectors: Float32Array
     used: int = 0
 
 
@@ -31,7 +31,7 @@ class Searcher:
     Rows count through: the fitted items first, then the buffer in order of arrival.
     """
 
-    def __init__(self, index: Index, items: Floats) -> None:
+    def __init__(self, index: Index, items: Float32Array) -> None:
         self._index = index
         self._fitted = items
         self._room = _Room(np.empty((0, items.shape[1]), np.float32))
@@ -41,7 +41,7 @@ class Searcher:
     def __len__(self) -> int:
         return len(self._fitted) + len(self._late)
 
-    def append(self, vectors: Floats) -> None:
+    def append(self, vectors: Float32Array) -> None:
         """Add items [n, D] behind the last row.
 
         Neither a search that is under way nor a copy of this searcher sees them.
@@ -55,7 +55,7 @@ class Searcher:
         self._room.used = needed
         self._late = self._room.vectors[:needed]
 
-    def vectors(self, rows: Rows) -> Floats:
+    def vectors(self, rows: IntArray) -> Float32Array:
         """Fused vectors [len(rows), D]."""
         found = np.empty((len(rows), self._fitted.shape[1]), np.float32)
         late = rows >= len(self._fitted)
@@ -65,12 +65,12 @@ class Searcher:
 
     def search(
         self,
-        queries: Floats,
+        queries: Float32Array,
         k: int,
         *,
         seen: sp.csr_matrix | None = None,
-        banned: Rows | None = None,
-        only: Rows | None = None,
+        banned: IntArray | None = None,
+        only: IntArray | None = None,
     ) -> Hits:
         """The k best rows for each query [q, D], out of ``only`` where given.
 

@@ -10,14 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from recsys.database.song import Song
-from recsys.index.search import Rows, Searcher
+from recsys.index.search import Searcher
 from recsys.model.state import FittedState
-from recsys.sources.base import Floats
 
 
 class ItemRows:
@@ -61,7 +60,7 @@ class ItemRows:
         """The row of an item. Raises UnknownItemError."""
         return int(self.rows([item_id])[0])
 
-    def rows(self, item_ids: Iterable[str]) -> Rows:
+    def rows(self, item_ids: Iterable[str]) -> IntArray:
         """Rows of items, in their order. Raises UnknownItemError naming the first unknown one."""
         ids = list(item_ids)
         fitted = self.state.item_ids.get_indexer(pd.Index(ids, dtype=object))
@@ -71,11 +70,11 @@ class ItemRows:
                 raise UnknownItemError(f"no item {name!r} in the catalogue")
         return np.array(rows, np.intp)
 
-    def ids(self, rows: Rows) -> NDArray[np.object_]:
+    def ids(self, rows: IntArray) -> StrArray:
         """Item ids of rows."""
         return self.texts(ITEM_ID, rows)
 
-    def describe(self, rows: Rows) -> pd.DataFrame:
+    def describe(self, rows: IntArray) -> pd.DataFrame:
         """item_id, title, artist, album and genre of rows."""
         return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
 
@@ -85,7 +84,7 @@ class ItemRows:
         fitted = [str(name) for name in self.state.items.columns]
         return fitted + sorted(self._late_tags.difference(fitted))
 
-    def texts(self, name: str, rows: Rows) -> NDArray[np.object_]:
+    def texts(self, name: str, rows: IntArray) -> StrArray:
         """A column of the items, tags included, for rows: ``""`` where it is unknown.
 
         Raises InvalidArgumentError for a column that no item has.
@@ -95,7 +94,7 @@ class ItemRows:
             raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
         n = len(self.state.items)
         late = rows >= n
-        texts: NDArray[np.object_] = np.full(len(rows), "", object)
+        texts: StrArray = np.full(len(rows), "", object)
         if name in self.state.items:
             fitted = self.state.items[name].iloc[np.where(late, 0, rows)]  # only these are read
             texts = fitted.to_numpy(dtype=object, copy=True)
@@ -106,7 +105,7 @@ class ItemRows:
             texts[late] = np.array(arrived, object)
         return texts
 
-    def is_cold(self, rows: Rows) -> NDArray[np.bool_]:
+    def is_cold(self, rows: IntArray) -> BoolArray:
         """Whether nobody has played the items of these rows, at the fit or since."""
         n = len(self.state.items)
         if not self._late_listeners:
@@ -117,13 +116,13 @@ class ItemRows:
         return np.asarray(cold)
 
     @cached_property
-    def listeners(self) -> NDArray[np.intp]:
+    def listeners(self) -> IntArray:
         """How many people have played the item of each row, int [rows]."""
         late = self._late_listeners[: len(self.searcher) - len(self.state.items)]
         return np.concatenate([self.state.listeners, np.array(late, np.intp)])
 
     @property
-    def retired(self) -> Rows:
+    def retired(self) -> IntArray:
         """Rows that were replaced and must not be found any more."""
         return np.array(self._retired, np.intp)
 
@@ -132,7 +131,7 @@ class ItemRows:
         """Items onboarded since the fit."""
         return len(self._onboarded)
 
-    def embeddings(self, rows: Rows) -> tuple[Floats, NDArray[np.bool_]]:
+    def embeddings(self, rows: IntArray) -> tuple[Float32Array, BoolArray]:
         """Embeddings [len(rows), e], and which of them are there."""
         n = len(self.state.items)
         vectors = np.array(self.state.embeddings[np.where(rows < n, rows, 0)])
@@ -141,7 +140,7 @@ class ItemRows:
             vectors[position] = 0 if embedding is None else embedding
         return vectors, self.has_embedding(rows)
 
-    def has_embedding(self, rows: Rows) -> NDArray[np.bool_]:
+    def has_embedding(self, rows: IntArray) -> BoolArray:
         """Which of these rows have an embedding, [len(rows)]."""
         n = len(self.state.items)
         known = np.array(self.state.has_embedding[np.where(rows < n, rows, 0)])
@@ -164,7 +163,9 @@ class ItemRows:
             for number in range(len(rows))
         ]
 
-    def _append(self, songs: Sequence[Song], vectors: Floats, listeners: Sequence[int]) -> None:
+    def _append(
+        self, songs: Sequence[Song], vectors: Float32Array, listeners: Sequence[int]
+    ) -> None:
         first = len(self.searcher)
         number = first - len(self.state.items)
         # What is behind is of a change that could not be stored.

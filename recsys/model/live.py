@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from recsys.content.shrinkage import has_content
 from recsys.database.catalog import Catalog
@@ -29,7 +30,6 @@ from recsys.model.new_items import NO_SOUND, check_texts, checked_embedding, con
 from recsys.model.state import FittedState
 from recsys.model.updates import Since, Updated
 from recsys.model.users import Listeners
-from recsys.sources.base import Floats
 from recsys.training.fit import PLAY_BOUNDS
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Library(Listeners):
 
     # ------------------------------------------------------------------ new items
 
-    def hear(self, source: "Source") -> tuple[Floats, Scores, tuple[Recording, ...]]:
+    def hear(self, source: "Source") -> tuple[Float32Array, Scores, tuple[Recording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
 
         source: a path, the recording's bytes, or a binary file object such as an upload.
@@ -111,7 +111,7 @@ class Library(Listeners):
             )
         return self._hearing
 
-    def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Floats:
+    def check_embedding(self, embedding: ArrayLike | None, item_id: str) -> Float32Array:
         """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""
         return checked_embedding(self.state, embedding, item_id)
 
@@ -179,14 +179,14 @@ class Library(Listeners):
         self.revision = (self.revision[0], self.revision[1] + 1)
         return self
 
-    def _fuse(self, songs: Sequence[Song]) -> Floats:
+    def _fuse(self, songs: Sequence[Song]) -> Float32Array:
         content = content_of(self.state, songs)
         vectors = {
             name: source.item_vectors(content) for name, source in self.state.sources.items()
         }
         return fuse_items(self.state.blocks, vectors, np.ones(len(songs), bool))
 
-    def _take(self, songs: Sequence[Song], vectors: Floats) -> None:
+    def _take(self, songs: Sequence[Song], vectors: Float32Array) -> None:
         """Songs that nobody has played, in place of those with the same ids."""
         self._append(songs, vectors, [0] * len(songs))
         self._onboarded.update(song.item_id for song in songs)

@@ -6,17 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError
 from datasets.tables.values import is_unicode
 from recsys.database.song import Song
 from recsys.model.state import FittedState
-from recsys.sources.base import Floats, ItemContent
+from recsys.sources.base import ItemContent
 
 NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
 
 
-def checked_embedding(state: FittedState, embedding: ArrayLike | None, item_id: str) -> Floats:
+def checked_embedding(
+    state: FittedState, embedding: ArrayLike | None, item_id: str
+) -> Float32Array:
     """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""
     try:
         with np.errstate(over="ignore"):

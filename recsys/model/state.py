@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import ArtifactError
 from recsys.config import RecommenderConfig
@@ -19,7 +19,7 @@ from recsys.fusion import Block
 from recsys.model.artifact import load_array, save_array
 from recsys.model.tables import Ids, MappedIds, sorted_hashes
 from recsys.model.texts import read_texts, write_texts
-from recsys.sources.base import Floats, Source
+from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class FittedState:
     items: pd.DataFrame
     user_ids: Ids
     plays: sp.csr_matrix
-    user_vectors: Floats
-    user_scales: Floats
-    item_vectors: Floats
-    embeddings: Floats
-    has_embedding: NDArray[np.bool_]
+    user_vectors: Float32Array
+    user_scales: Float32Array
+    item_vectors: Float32Array
+    embeddings: Float32Array
+    has_embedding: BoolArray
     blocks: tuple[Block, ...]
     sources: dict[str, Source]
     vocabulary: MetadataVocabulary
@@ -63,7 +63,7 @@ class FittedState:
     item_lookup: Ids | None = None
 
     @cached_property
-    def listeners(self) -> NDArray[np.intp]:
+    def listeners(self) -> IntArray:
         """How many users played each item in training, int [n_items]."""
         return np.bincount(self.plays.indices, minlength=len(self.items))
 
@@ -77,11 +77,11 @@ class FittedState:
         )
 
     @cached_property
-    def by_popularity(self) -> NDArray[np.intp]:
+    def by_popularity(self) -> IntArray:
         """Rows of the warm items, most listeners first; more plays first among equals."""
         plays = np.asarray(self.plays.sum(axis=0)).ravel()
         order = np.lexsort((-plays, -self.listeners))
-        warm: NDArray[np.intp] = order[self.listeners[order] > 0]
+        warm: IntArray = order[self.listeners[order] > 0]
         return warm
 
     def write(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_Rows = NDArray[np.intp]
+from datasets.arrays import IntArray, StrArray
 
 
 class Ids(Protocol):
@@ -20,7 +20,7 @@ class Ids(Protocol):
 
     def __getitem__(self, row: Any, /) -> Any: ...
 
-    def get_indexer(self, target: Any) -> _Rows:
+    def get_indexer(self, target: Any) -> IntArray:
         """The row of each wanted id, int [n], -1 for one that is not there."""
 
 
@@ -55,13 +55,13 @@ class MappedIds:
     def __getitem__(self, row: int, /) -> str: ...
 
     @overload
-    def __getitem__(self, row: slice | _Rows, /) -> NDArray[np.object_]: ...
+    def __getitem__(self, row: slice | IntArray, /) -> StrArray: ...
 
     def __getitem__(self, row: Any, /) -> Any:
         found = self._texts[row]
         return found if isinstance(found, str) else found.to_numpy(dtype=object)
 
-    def get_indexer(self, target: Iterable[object]) -> _Rows:
+    def get_indexer(self, target: Iterable[object]) -> IntArray:
         """The row of each wanted id, int [n], -1 for one that is not there."""
         wanted = np.array([*target, None], dtype=object)[:-1]  # never a table of characters
         texts = np.flatnonzero([isinstance(one, str) for one in wanted])
@@ -89,7 +89,7 @@ def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
-def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
     """The ids' hashes, ascending, and the row of each: what :class:`MappedIds` looks up in."""
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")

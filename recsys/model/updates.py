@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from datasets import columns as c
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import DataError
 from datasets.tables.checks import Origin, check_interactions
 from recsys.database.changes import Play
 from recsys.fusion import fuse_items, fuse_users
 from recsys.model.state import FittedState
-from recsys.sources.base import Floats, ItemContent
+from recsys.sources.base import ItemContent
 from recsys.training.fit import PLAY_BOUNDS
 
 _ROWS = 65_536
@@ -113,7 +113,7 @@ class Learner:
         return self._state.plays.tocsc()
 
     @cached_property
-    def _grams(self) -> dict[str, NDArray[np.float64]]:
+    def _grams(self) -> dict[str, Float64Array]:
         """PᵀP of all users of the fit, for each source."""
         grams = {}
         for number, block in enumerate(self._state.blocks):
@@ -125,13 +125,13 @@ class Learner:
             grams[block.name] = gram
         return grams
 
-    def _own(self, rows: Any, number: int) -> Floats:
+    def _own(self, rows: Any, number: int) -> Float32Array:
         """A source's own vectors of users of the fit."""
         columns = self._state.blocks[number].columns
         scales = np.asarray(self._state.user_scales[rows, number])
         return np.asarray(self._state.user_vectors[rows, columns]) * scales[:, None]
 
-    def training(self, item: int | None) -> tuple[NDArray[np.intp], Floats]:
+    def training(self, item: int | None) -> tuple[IntArray, Float32Array]:
         """Rows of the users who played an item in training, and their plays."""
         if item is None:
             return np.empty(0, np.intp), np.empty(0, np.float32)
@@ -143,7 +143,7 @@ class Learner:
 
     def bases(
         self, content: ItemContent, fitted: Sequence[int | None]
-    ) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    ) -> tuple[dict[str, Float32Array], dict[str, Float32Array]]:
         """Each source's vectors [n, d] of items as nobody had played them since the fit: what
         their content predicts, and what the fit made of them (the same for those that came later).
         """
@@ -157,7 +157,9 @@ class Learner:
             bases[block.name][known] = block.unfuse_items(fused, state.listeners[rows] == 0)
         return predicted, bases
 
-    def fold_in(self, vectors: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
+    def fold_in(
+        self, vectors: Mapping[str, Float32Array], weights: Float32Array
+    ) -> dict[str, Float32Array]:
         """Each source's vector [d] of a user who played items with these vectors [h, d]."""
         return {
             block.name: self._state.sources[block.name].fold_in(
@@ -168,12 +170,12 @@ class Learner:
 
     def item(
         self,
-        predicted: Mapping[str, Floats] | None,
-        base: Mapping[str, Floats],
+        predicted: Mapping[str, Float32Array] | None,
+        base: Mapping[str, Float32Array],
         fitted: int | None,
         plays: Mapping[str, float],
-        newcomers: Mapping[str, Mapping[str, Floats]],
-    ) -> tuple[Floats, int]:
+        newcomers: Mapping[str, Mapping[str, Float32Array]],
+    ) -> tuple[Float32Array, int]:
         """The fused vector [D] of an item, and how many listeners it has.
 
         predicted, base: [d] of each source, as :meth:`bases` gives them, predicted None for an
@@ -217,6 +219,6 @@ class Learner:
         return fuse_items(state.blocks, vectors, warm)[0], len(after)
 
 
-def fused_user(state: FittedState, vectors: Mapping[str, Floats]) -> Floats:
+def fused_user(state: FittedState, vectors: Mapping[str, Float32Array]) -> Float32Array:
     """The fused vector [D] of a user from each source's [d]."""
     return fuse_users(state.blocks, {name: vector[None] for name, vector in vectors.items()})[0]

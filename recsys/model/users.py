@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from recsys.index.search import Rows, Searcher
+from datasets.arrays import Float32Array, IntArray
+from recsys.index.search import Searcher
 from recsys.model.items import ItemRows
 from recsys.model.state import FittedState
 from recsys.model.updates import Learner, Since, fused_user
-from recsys.sources.base import Floats
 from recsys.training.fit import PLAY_BOUNDS
 
 
@@ -40,7 +40,7 @@ class Listeners(ItemRows):
         row = int(self.user_rows([user_id])[0])
         return row if row >= 0 else None
 
-    def user_rows(self, user_ids: Sequence[object]) -> Rows:
+    def user_rows(self, user_ids: Sequence[object]) -> IntArray:
         """Rows of users, -1 for those who have played nothing: those of the fit, then others."""
         ids = pd.Index(list(user_ids), dtype=object)
         rows = np.array(self.state.user_ids.get_indexer(ids), np.intp)
@@ -50,7 +50,7 @@ class Listeners(ItemRows):
                 rows[position] = newcomers.get(ids[position], -1)
         return rows
 
-    def user_vectors(self, rows: Rows) -> Floats:
+    def user_vectors(self, rows: IntArray) -> Float32Array:
         """Fused vectors [len(rows), D] of users; zero for row -1."""
         n = len(self.state.user_vectors)
         fitted = (rows >= 0) & (rows < n)
@@ -83,11 +83,11 @@ class Listeners(ItemRows):
             "with_embedding": int(self.has_embedding(rows).sum()),
         }
 
-    def seen(self, user_row: int) -> Rows:
+    def seen(self, user_row: int) -> IntArray:
         """Rows of the items that a user has played."""
         return self.history(user_row)[0]
 
-    def seen_by(self, user_rows: Rows) -> sp.csr_matrix:
+    def seen_by(self, user_rows: IntArray) -> sp.csr_matrix:
         """What users have played, CSR [len(user_rows), rows]; nothing for row -1."""
         shape = (len(user_rows), len(self.searcher))
         if not self._retired and not self._since.by_user and (user_rows >= 0).all():
@@ -99,17 +99,17 @@ class Listeners(ItemRows):
         indices = np.concatenate([nothing, *own]).astype(np.int32)
         return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
 
-    def fold_in(self, rows: Rows, weights: Floats) -> Floats:
+    def fold_in(self, rows: IntArray, weights: Float32Array) -> Float32Array:
         """The fused vector [D] of somebody who played these rows so often."""
         return fused_user(self.state, self.fold_in_sources(rows, weights))
 
-    def fold_in_sources(self, rows: Rows, weights: Floats) -> dict[str, Floats]:
+    def fold_in_sources(self, rows: IntArray, weights: Float32Array) -> dict[str, Float32Array]:
         """The same as vectors [d] of each source."""
         fused, is_cold = self.searcher.vectors(rows), self.is_cold(rows)
         vectors = {block.name: block.unfuse_items(fused, is_cold) for block in self.state.blocks}
         return self._learner.fold_in(vectors, weights)
 
-    def history(self, user_row: int) -> tuple[Rows, Floats]:
+    def history(self, user_row: int) -> tuple[IntArray, Float32Array]:
         """Rows of what a user has played, and how often."""
         rows, weights = np.empty(0, np.intp), np.empty(0, np.float32)
         if user_row < len(self.state.user_vectors):
@@ -145,11 +145,11 @@ class Listeners(ItemRows):
         return {ids[position]: int(rows[position]) for position in np.flatnonzero(new)}, of_row
 
     @cached_property
-    def _user_vectors(self) -> dict[int, Floats]:
+    def _user_vectors(self) -> dict[int, Float32Array]:
         return {}
 
     @cached_property
-    def current(self) -> Rows:
+    def current(self) -> IntArray:
         """Where the item of each row of the fit is now; -1 where it is gone."""
         n = len(self.state.items)
         rows = np.arange(n)
@@ -161,7 +161,7 @@ class Listeners(ItemRows):
         return rows
 
     @cached_property
-    def by_popularity(self) -> Rows:
+    def by_popularity(self) -> IntArray:
         """Rows of the items that somebody has played, most listeners first."""
         if not self._since.by_item:
             return self.state.by_popularity

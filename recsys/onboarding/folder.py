@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sqlalchemy import select
 
+from datasets.arrays import Float32Array
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, ITEM_TEXT, PATH, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.progress_part import progress_bar
@@ -89,7 +88,7 @@ class _Arrived:
 
     entry: Entry
     recording: Recording
-    images: NDArray[np.float32]
+    images: Float32Array
 
 
 class _Run:

@@ -6,8 +6,8 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from recsys.model.live import Library
 from recsys.model.tables import Ids
@@ -20,8 +20,6 @@ BATCH = 4096
 
 FALLBACK_USERS = "fallback_users"
 """Attribute of a frame: the users in it of whom nothing is known, who got the popular items."""
-
-Users = NDArray[np.object_]
 
 
 class Wishes(TypedDict, total=False):
@@ -63,7 +61,7 @@ def in_batches(
 
 def batches_of(
     library: Library, user_ids: Iterable[str] | None, batch_size: int
-) -> Iterator[Users]:
+) -> Iterator[StrArray]:
     """The ids, ``batch_size`` at a time; errors as :func:`in_batches`."""
     check_count("batch_size", batch_size)
     if user_ids is None:
@@ -73,7 +71,7 @@ def batches_of(
     return _taken(iter(user_ids), batch_size)
 
 
-def lists_of(library: Library, users: Users, filters: Filters) -> pd.DataFrame:
+def lists_of(library: Library, users: StrArray, filters: Filters) -> pd.DataFrame:
     """user_id, rank, item_id and score of the lists of some users, in their order.
 
     Users of whom nothing is known are named in ``attrs["fallback_users"]``.
@@ -106,11 +104,11 @@ def many_lists(
     return whole
 
 
-def _slices(ids: Ids, size: int) -> Iterator[Users]:
+def _slices(ids: Ids, size: int) -> Iterator[StrArray]:
     for start in range(0, len(ids), size):
         yield np.asarray(ids[start : start + size], object)
 
 
-def _taken(ids: Iterator[str], size: int) -> Iterator[Users]:
+def _taken(ids: Iterator[str], size: int) -> Iterator[StrArray]:
     while batch := list(islice(ids, size)):
         yield np.array(texts_of("user_ids", batch), object)

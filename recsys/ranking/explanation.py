@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.fusion import shares
-from recsys.index.search import Rows
 from recsys.model.live import Library
 from recsys.ranking.arguments import History, check_count, plays_of
 from recsys.ranking.similarity import Space, unit_vectors_of
-from recsys.sources.base import Floats
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,9 @@ def explain(
     )
 
 
-def _user(library: Library, user_id: str | None, history: History | None) -> tuple[Floats, Rows]:
+def _user(
+    library: Library, user_id: str | None, history: History | None
+) -> tuple[Float32Array, IntArray]:
     """Fused vector [D] of a user, and the rows of what they played."""
     if history is not None:
         plays = plays_of(history)
@@ -135,7 +136,9 @@ def _user(library: Library, user_id: str | None, history: History | None) -> tup
     return library.user_vectors(np.array([row]))[0], library.seen(row)
 
 
-def _nearest(library: Library, row: int, played: Rows, n: int, by: Space) -> tuple[Neighbour, ...]:
+def _nearest(
+    library: Library, row: int, played: IntArray, n: int, by: Space
+) -> tuple[Neighbour, ...]:
     if by == "taste" and all(one.name in ("content", "popularity") for one in library.state.blocks):
         return ()
     vectors = unit_vectors_of(library, by, np.append(played, row))
@@ -152,7 +155,7 @@ def _nearest(library: Library, row: int, played: Rows, n: int, by: Space) -> tup
     )
 
 
-def _common(library: Library, row: int, played: Rows) -> tuple[Common, ...]:
+def _common(library: Library, row: int, played: IntArray) -> tuple[Common, ...]:
     found = []
     for column in library.columns:
         if column in (ITEM_ID, TITLE):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from datasets.columns import ARTIST
 from datasets.errors import InvalidArgumentError
-from recsys.index.search import Rows
 from recsys.model.live import Library
 from recsys.ranking.arguments import check_count, check_k, check_share, texts_of
 from recsys.ranking.similarity import knows_likeness
@@ -30,9 +30,9 @@ class Filters:
     """Length of the list."""
     exclude_seen: bool
     """Leave out what the user has played."""
-    exclude: Rows
+    exclude: IntArray
     """Rows to leave out."""
-    only: Rows | None
+    only: IntArray | None
     """Rows to choose from, None for all; what ``where`` asks for is in here."""
     per_artist: int | None = None
     """At most this many items of an artist."""
@@ -97,11 +97,11 @@ def make_filters(
     )
 
 
-def rows_where(library: Library, where: Where) -> Rows:
+def rows_where(library: Library, where: Where) -> IntArray:
     """Rows of the items that have one of the values asked for in every column, ascending.
 
     Case and spaces around a value do not count; ``""`` is what items have whose value is unknown.
-    Rows that were replaced are among them. Raises InvalidArgumentError for an unknown column, or
+    IntArray that were replaced are among them. Raises InvalidArgumentError for an unknown column, or
     where a value is no text.
     """
     if not isinstance(where, Mapping):
@@ -126,7 +126,7 @@ def rows_where(library: Library, where: Where) -> Rows:
     return np.flatnonzero(chosen)
 
 
-def artist_of(library: Library, rows: Rows) -> NDArray[np.intp]:
+def artist_of(library: Library, rows: IntArray) -> IntArray:
     """Numbers [len(rows)], equal for items of one artist, case and outer spaces aside; -1: none."""
     codes, numbers = _codes(library, ARTIST)
     own = codes[rows].astype(np.intp)

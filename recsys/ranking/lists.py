@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE
 from datasets.errors import InvalidArgumentError
 from recsys.fusion import shares
@@ -12,7 +12,6 @@ from recsys.ranking.arguments import History, check_k, plays_of
 from recsys.ranking.filters import Filters
 from recsys.ranking.ranking import fold_in_user, popular, rank
 from recsys.ranking.similarity import Space, similar_rows
-from recsys.sources.base import Floats
 
 
 def list_for(
@@ -57,7 +56,7 @@ def similar_to(library: Library, item_id: str, k: int, by: Space) -> pd.DataFram
     return _described(library, *similar_rows(library, library.row(item_id), k, by))
 
 
-def _described(library: Library, rows: NDArray[np.intp], scores: Floats) -> pd.DataFrame:
+def _described(library: Library, rows: IntArray, scores: Float32Array) -> pd.DataFrame:
     described = library.describe(rows)
     return pd.DataFrame(
         {

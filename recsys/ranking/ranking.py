@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from recsys.index.search import Hits, Rows, concatenate
+from datasets.arrays import BoolArray, Float32Array, IntArray
+from recsys.index.search import Hits, concatenate
 from recsys.model.live import Library
 from recsys.ranking.filters import Filters, artist_of
 from recsys.ranking.reranking import rerank, within_cap
-from recsys.sources.base import Floats
 
 _GROWTH = 4
 """How many times larger the pool is made where a cap on artists leaves too few of it."""
@@ -19,11 +18,13 @@ _GROWTH = 4
 _MOST_CANDIDATES = 4_000_000
 """Candidates searched for at once: 64 MB of rows, queries and scores."""
 
-Search = Callable[[Rows, int], Hits]
+Search = Callable[[IntArray, int], Hits]
 """Finds the given number of best items for some of the queries, which count from 0 in the hits."""
 
 
-def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Rows]) -> Hits:
+def rank(
+    library: Library, vectors: Float32Array, filters: Filters, seen: Sequence[IntArray]
+) -> Hits:
     """The best rows for users with these fused vectors [q, D]; ``seen`` holds each one's plays."""
     played = None
     if filters.exclude_seen:
@@ -41,11 +42,11 @@ def rank(library: Library, vectors: Floats, filters: Filters, seen: Sequence[Row
 
 
 def _rank(
-    library: Library, vectors: Floats, filters: Filters, played: sp.csr_matrix | None
+    library: Library, vectors: Float32Array, filters: Filters, played: sp.csr_matrix | None
 ) -> Hits:
     banned = np.union1d(filters.exclude, library.retired)
 
-    def search(queries: Rows, size: int) -> Hits:
+    def search(queries: IntArray, size: int) -> Hits:
         # All of them is how it begins, and mostly ends: then nothing is copied.
         every = len(queries) == len(vectors)
         own = played if played is None or every else played[queries]
@@ -56,7 +57,7 @@ def _rank(
     return _choose(library, search, len(vectors), filters)
 
 
-def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
+def popular(library: Library, filters: Filters, seen: Sequence[IntArray]) -> Hits:
     """The items with the most listeners, for users of whom nothing is known.
 
     Items that nobody has played come last, so that lists are not short while items are left. There
@@ -70,7 +71,7 @@ def popular(library: Library, filters: Filters, seen: Sequence[Rows]) -> Hits:
     allowed[library.retired] = False
     order = order[allowed[order]]
 
-    def search(queries: Rows, size: int) -> Hits:
+    def search(queries: IntArray, size: int) -> Hits:
         lists = [np.empty(0, np.intp)]
         for own in (seen[query] for query in queries):
             best = order[: size + len(own)]
@@ -111,7 +112,7 @@ def _choose(library: Library, search: Search, n_queries: int, filters: Filters) 
 
 def _suffices(
     library: Library, pool: Hits, n_queries: int, size: int, filters: Filters
-) -> NDArray[np.bool_]:
+) -> BoolArray:
     """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
     if filters.per_artist is None or size >= len(library.searcher):
         return np.ones(n_queries, bool)
@@ -120,9 +121,7 @@ def _suffices(
     return (np.bincount(allowed.query, minlength=n_queries) >= filters.k) | (found < size)
 
 
-def rank_users(
-    library: Library, user_rows: Rows, filters: Filters
-) -> tuple[Hits, NDArray[np.bool_]]:
+def rank_users(library: Library, user_rows: IntArray, filters: Filters) -> tuple[Hits, BoolArray]:
     """Lists for users by row, -1 for an unknown one; also who got a personal list, bool [q].
 
     Users of whom nothing is known get the popular items.
@@ -148,6 +147,6 @@ def rank_users(
     return Hits(merged.query[order], merged.item[order], merged.score[order]), personal
 
 
-def fold_in_user(library: Library, rows: Rows, weights: Floats) -> Floats:
+def fold_in_user(library: Library, rows: IntArray, weights: Float32Array) -> Float32Array:
     """The fused vector [D] of somebody who played these rows so often."""
     return library.fold_in(rows, weights)

@@ -8,15 +8,12 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.index.search import Hits, Rows
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from recsys.index.search import Hits
 from recsys.model.live import Library
 from recsys.ranking.filters import Filters, artist_of
 from recsys.ranking.similarity import unit_vectors_of
-from recsys.sources.base import Floats
-
-Doubles = NDArray[np.float64]
 
 
 def rerank(library: Library, pool: Hits, filters: Filters) -> Hits:
@@ -51,12 +48,12 @@ def rerank(library: Library, pool: Hits, filters: Filters) -> Hits:
     return Hits(pool.query[order], pool.item[order], pool.score[order])
 
 
-def listeners_of(library: Library, rows: Rows) -> NDArray[np.intp]:
+def listeners_of(library: Library, rows: IntArray) -> IntArray:
     """How many users have played the items of these rows."""
     return library.listeners[rows]
 
 
-def correct(pool: Hits, listeners: NDArray[np.intp], share: float) -> Doubles:
+def correct(pool: Hits, listeners: IntArray, share: float) -> Float64Array:
     """Standardised scores less a share of standardised log popularity, [candidates].
 
     listeners: [candidates]; both are standardised over the candidates of each query, and a side
@@ -66,7 +63,7 @@ def correct(pool: Hits, listeners: NDArray[np.intp], share: float) -> Doubles:
     return _standardised(pool.query, pool.score) - share * _standardised(pool.query, popularity)
 
 
-def within_cap(pool: Hits, artist: Rows | None, per_artist: int | None, k: int) -> Hits:
+def within_cap(pool: Hits, artist: IntArray | None, per_artist: int | None, k: int) -> Hits:
     """The first k candidates of each query, of which at most ``per_artist`` are of one artist.
 
     artist: a number for each candidate, -1 where it has none, which is never too many.
@@ -79,7 +76,7 @@ def within_cap(pool: Hits, artist: Rows | None, per_artist: int | None, k: int) 
         first[1:] = (query[1:] != query[:-1]) | (own[1:] != own[:-1])
         position = np.arange(len(order))
         nth = position - np.maximum.accumulate(np.where(first, position, 0))
-        fits: NDArray[np.bool_] = (nth < per_artist) | (own < 0)
+        fits: BoolArray = (nth < per_artist) | (own < 0)
         keep = np.sort(order[fits])
         pool = Hits(pool.query[keep], pool.item[keep], pool.score[keep])
     place = np.arange(len(pool.query)) - np.searchsorted(pool.query, pool.query)
@@ -91,13 +88,13 @@ def within_cap(pool: Hits, artist: Rows | None, per_artist: int | None, k: int) 
 class Likeness:
     """How alike candidates are: cosine by sound, or of all sources where one has no embedding."""
 
-    sound: Floats
+    sound: Float32Array
     """Unit vectors [candidates, e], zero where there is no embedding."""
-    fused: Floats | None
+    fused: Float32Array | None
     """Unit vectors [candidates, D], None where all candidates have an embedding."""
 
     @classmethod
-    def of(cls, library: Library, rows: Rows) -> "Likeness":
+    def of(cls, library: Library, rows: IntArray) -> "Likeness":
         """The likeness of the items of these rows."""
         sound = unit_vectors_of(library, "sound", rows)
         heard = bool(sound.any(axis=1).all())
@@ -105,28 +102,28 @@ class Likeness:
             return cls(sound, np.zeros((len(rows), 0), np.float32))  # nothing else sets them apart
         return cls(sound, None if heard else unit_vectors_of(library, "fused", rows))
 
-    def to(self, candidate: int) -> Floats:
+    def to(self, candidate: int) -> Float32Array:
         """How like one of the candidates each of them is, [candidates], -1 to 1."""
-        by_sound: Floats = self.sound @ self.sound[candidate]
+        by_sound: Float32Array = self.sound @ self.sound[candidate]
         if self.fused is None:
             return by_sound
         both = self.heard & self.heard[candidate]
         return np.where(both, by_sound, self.fused @ self.fused[candidate])
 
     @cached_property
-    def heard(self) -> NDArray[np.bool_]:
+    def heard(self) -> BoolArray:
         """Which candidates have an embedding that sets them apart, [candidates]."""
         return np.asarray(self.sound.any(axis=1), bool)
 
 
 def mmr(
-    relevance: Doubles,
+    relevance: Float64Array,
     likeness: Likeness,
     k: int,
     diversity: float,
-    artist: Rows | None = None,
+    artist: IntArray | None = None,
     per_artist: int | None = None,
-) -> Rows:
+) -> IntArray:
     """Positions of up to k candidates by maximal marginal relevance, in the order of their choice.
 
     Each is the one with the largest (1 - diversity) · relevance - diversity · likeness to the most
@@ -158,7 +155,7 @@ def mmr(
     return np.array(chosen, np.intp)
 
 
-def _standardised(query: Rows, values: Floats | Doubles) -> Doubles:
+def _standardised(query: IntArray, values: Float32Array | Float64Array) -> Float64Array:
     """Values less their mean, divided by their deviation, over each query; 0 if all are alike."""
     exact = values.astype(np.float64)
     count = np.maximum(np.bincount(query), 1)

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
-from recsys.index.search import Rows
 from recsys.model.live import Library
-from recsys.sources.base import Floats
 
 Space = Literal["sound", "taste", "fused"]
 
@@ -18,7 +16,7 @@ _ROOM = 1.25
 """How much larger than needed the array is made when onboarded rows no longer fit."""
 
 
-def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[Rows, Floats]:
+def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
     """The k rows most like one row, and their cosine similarity; equal ones in order of rows.
 
     Raises InvalidArgumentError for another space, or where the row has nothing to compare.
@@ -40,7 +38,7 @@ def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[Rows, F
     return best, scores[best]
 
 
-def unit_vectors(library: Library, by: Space) -> Floats:
+def unit_vectors(library: Library, by: Space) -> Float32Array:
     """Unit vectors [rows, d] of all rows; zero where there is nothing to compare. Do not write.
 
     They are made once and kept with the library: 4 bytes times d for each row and space asked for.
@@ -48,7 +46,7 @@ def unit_vectors(library: Library, by: Space) -> Floats:
     return _kept(library, by)[0]
 
 
-def unit_vectors_of(library: Library, by: Space, rows: Rows) -> Floats:
+def unit_vectors_of(library: Library, by: Space, rows: IntArray) -> Float32Array:
     """Unit vectors [len(rows), d] of these rows alone, as :func:`unit_vectors`; none are kept."""
     return _keeper(library, by).make(library, rows)
 
@@ -59,7 +57,7 @@ def knows_likeness(library: Library) -> bool:
     return heard or any(block.name != "popularity" for block in library.state.blocks)
 
 
-def _kept(library: Library, by: Space) -> tuple[Floats, NDArray[np.bool_]]:
+def _kept(library: Library, by: Space) -> tuple[Float32Array, BoolArray]:
     """Unit vectors [rows, d], and which of them are not zero [rows]."""
     return _keeper(library, by).up_to(library)
 
@@ -82,14 +80,14 @@ class _Kept:
     wrong: it only adds rows.
     """
 
-    def __init__(self, make: Callable[[Library, Rows], Floats]) -> None:
+    def __init__(self, make: Callable[[Library, IntArray], Float32Array]) -> None:
         self.make = make
         self._turn = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
         self._known = np.empty(0, bool)
 
-    def up_to(self, library: Library) -> tuple[Floats, NDArray[np.bool_]]:
+    def up_to(self, library: Library) -> tuple[Float32Array, BoolArray]:
         """The vectors of a library's rows, and which of them are not zero."""
         count = len(library.searcher)
         with self._turn:
@@ -107,21 +105,21 @@ class _Kept:
             return self._array[:count], self._known[:count]
 
 
-def _sound(library: Library) -> Callable[[Library, Rows], Floats]:
+def _sound(library: Library) -> Callable[[Library, IntArray], Float32Array]:
     """Unit embeddings, centred on the mean of the fitted ones."""
     state = library.state
     fitted = np.asarray(state.embeddings)[state.has_embedding]
     # In double precision, or embeddings that are all alike would differ by what rounding left.
     centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32) if len(fitted) else 0
 
-    def make(library: Library, rows: Rows) -> Floats:
+    def make(library: Library, rows: IntArray) -> Float32Array:
         embeddings, known = library.embeddings(rows)
         return _unit(np.where(known[:, None], embeddings - centre, 0).astype(np.float32))
 
     return make
 
 
-def _fused(library: Library, by: Space) -> Callable[[Library, Rows], Floats]:
+def _fused(library: Library, by: Space) -> Callable[[Library, IntArray], Float32Array]:
     """Vectors in the spaces of several sources, side by side.
 
     Each source's part is brought to length one first, so that its weight is what the blend says.
@@ -131,7 +129,7 @@ def _fused(library: Library, by: Space) -> Callable[[Library, Rows], Floats]:
     if not blocks:
         raise InvalidArgumentError("this model has no source that knows taste")
 
-    def make(library: Library, rows: Rows) -> Floats:
+    def make(library: Library, rows: IntArray) -> Float32Array:
         fused = library.searcher.vectors(rows)
         parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
         return _unit(np.hstack(parts))
@@ -139,6 +137,6 @@ def _fused(library: Library, by: Space) -> Callable[[Library, Rows], Floats]:
     return make
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: Float32Array) -> Float32Array:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

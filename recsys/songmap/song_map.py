@@ -5,8 +5,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.arrays import IntArray, StrArray
 from datasets.errors import InvalidArgumentError
 from embedding.projection import FEWEST, Method, Projection, project
 from recsys.model.live import Library
@@ -35,7 +35,7 @@ class Group:
     name: str
     colour: str
     shape: int
-    rows: NDArray[np.intp]
+    rows: IntArray
     """Positions in the map."""
     named: bool = True
     """Whether it is one value, and not the rest in grey."""
@@ -131,7 +131,7 @@ def song_map(
     )
 
 
-def _groups(labels: NDArray[np.object_]) -> tuple[Group, ...]:
+def _groups(labels: StrArray) -> tuple[Group, ...]:
     """One group a value, by name; the rarer values and the blank ones last, in grey."""
     counts = pd.Series(labels[labels != ""], dtype=object).value_counts(sort=False)
     # Most frequent first, by name among equals.

@@ -6,12 +6,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle
 from recsys.data import weigh, weigh_matrix
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 from recsys.sources.fold_in import least_squares
 from recsys.sources.fold_in_items import item_vector
 
@@ -72,20 +73,22 @@ class ALSSource:
             np.ascontiguousarray(model.item_factors, np.float32),
         )
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         assert self.map is not None
         return self.map.predict(content)
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         return least_squares(history, weigh(weights, self.config.weighting), gram)
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         assert self.map is not None
         plays = weigh(weights, self.config.weighting)
         return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class ItemContent:
     metadata: CSR [n, m], one for each metadata value (artist, genre, ...) an item has.
     """
 
-    embeddings: Floats
-    has_embedding: NDArray[np.bool_]
+    embeddings: Float32Array
+    has_embedding: BoolArray
     metadata: sp.csr_matrix
 
     def __len__(self) -> int:
         return len(self.has_embedding)
 
-    def take(self, rows: NDArray[np.intp]) -> "ItemContent":
+    def take(self, rows: IntArray) -> "ItemContent":
         """The content of some items, in the order of ``rows``."""
         return ItemContent(
             self.embeddings[rows], self.has_embedding[rows], self.metadata[rows].tocsr()
@@ -49,12 +49,12 @@ class TrainingData:
 
     plays: sp.csr_matrix
     content: ItemContent
-    artists: NDArray[np.intp]
+    artists: IntArray
     seed: int
     threads: int
 
     @property
-    def listeners(self) -> NDArray[np.intp]:
+    def listeners(self) -> IntArray:
         """How many users have played each item, int [n_items]. Zero: the item is cold."""
         return np.bincount(self.plays.indices, minlength=self.plays.shape[1])
 
@@ -66,8 +66,8 @@ class Vectors:
     The zero vector says that the source knows nothing of that user or item.
     """
 
-    users: Floats
-    items: Floats
+    users: Float32Array
+    items: Float32Array
 
 
 class Source(Protocol):
@@ -76,10 +76,12 @@ class Source(Protocol):
     def fit(self, data: TrainingData) -> Vectors:
         """Learn; return vectors of all users and items of ``data``, cold items included."""
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         """Vectors float32 [n, d] of items nobody has played, from their content alone."""
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         """A vector float32 [d] for a new user.
 
         history: [h, d] vectors of the items they played; weights: [h], plays;
@@ -88,11 +90,11 @@ class Source(Protocol):
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         """A vector float32 [d] for an item from who plays it.
 
         predicted: [d], what :meth:`item_vectors` says, None where the item has no content that it

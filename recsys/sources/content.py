@@ -6,8 +6,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from recsys.data import weigh, weigh_matrix
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 
 
 class ContentSource:
@@ -18,7 +19,7 @@ class ContentSource:
     one orthant. An item without an embedding has the zero vector.
     """
 
-    center: Floats
+    center: Float32Array
 
     def fit(self, data: TrainingData) -> Vectors:
         """Vectors of the length of the embeddings; plays weigh log(1 + plays)."""
@@ -35,22 +36,24 @@ class ContentSource:
         users = (weights @ items) / np.maximum(heard, np.finfo(np.float32).tiny)[:, None]
         return Vectors(users.astype(np.float32), items)
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         centred = np.where(content.has_embedding[:, None], content.embeddings - self.center, 0)
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         heard = weigh(weights, "log") * history.any(axis=1)
         return (heard @ history / max(heard.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         return np.zeros(listeners.shape[1], np.float32) if predicted is None else predicted
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:

@@ -18,12 +18,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle, shrink
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
-
-_Doubles = NDArray[np.float64]
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 
 _SELF = 1 - 1e-6
 """Most of an item that its own plays can explain: at 1 its vector would be infinite."""
@@ -36,7 +35,7 @@ class EASESource:
         self.config = config
         self.map_config = content_map
         self.map: ContentMap | None = None
-        self._squares: _Doubles = np.empty(0)
+        self._squares: Float64Array = np.empty(0)
 
     def fit(self, data: TrainingData) -> Vectors:
         """Vectors of length ``config.rank``, or less where the plays have no such rank."""
@@ -56,11 +55,13 @@ class EASESource:
         )
         return Vectors(users, items)
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         assert self.map is not None
         return self.map.predict(content)
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         """The sum of what each played item adds, ``√D v``: exactly the vector of a trained user."""
         vectors = history.astype(np.float64)
         # Of an item's vector q = h / (1 - |h|²) only the length is lost: t = |q|² gives |h|².
@@ -70,11 +71,11 @@ class EASESource:
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         assert self.map is not None
         learned = self._from_listeners(listeners, weights, gram)
         if predicted is None:
@@ -83,8 +84,8 @@ class EASESource:
         return shrink(learned[None], predicted[None], n, self.map.shrinkage)[0]
 
     def _from_listeners(
-        self, listeners: Floats, weights: Floats, gram: NDArray[np.float64]
-    ) -> Floats:
+        self, listeners: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         """The vector [d] of an item that these users [n, d] play.
 
         ``v = Σ u / S`` over their left singular vectors u, which is exact for an item of the fit.
@@ -103,7 +104,7 @@ class EASESource:
         return self
 
 
-def _singular(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[_Doubles, _Doubles]:
+def _singular(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64Array, Float64Array]:
     """The largest singular values [r] and their right vectors [n_items, r], none of them zero."""
     n = min(plays.shape)
     if rank < n // 2:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import IntArray
 from recsys.config import FMConfig
 from recsys.content.mapping import ContentMap
 from recsys.sources.base import ItemContent, Vectors
@@ -31,7 +31,7 @@ def as_lightfm(
     vectors: Vectors,
     content: ItemContent,
     content_map: ContentMap,
-    listeners: NDArray[np.intp],
+    listeners: IntArray,
     *,
     config: FMConfig | None = None,
     seed: int = 0,

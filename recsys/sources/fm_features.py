@@ -10,13 +10,11 @@ from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from recsys.config import FMConfig
 from recsys.content.mapping import ContentMap
-from recsys.sources.base import Floats, ItemContent
-
-Doubles = NDArray[np.float64]
+from recsys.sources.base import ItemContent
 
 _STILL = 1e-6
 """A column that varies less than this beside its size says nothing but rounding."""
@@ -29,8 +27,8 @@ class DenseFeatures:
     center [e], projection [e, c].
     """
 
-    center: Doubles
-    projection: Doubles
+    center: Float64Array
+    projection: Float64Array
 
     @classmethod
     def learn(cls, content: ItemContent, config: FMConfig) -> Self:
@@ -47,7 +45,7 @@ class DenseFeatures:
         return cls.standardised(E)
 
     @classmethod
-    def standardised(cls, E: Doubles) -> Self:
+    def standardised(cls, E: Float64Array) -> Self:
         """Each column by its own deviation; one that stands still becomes zero. E: [n, e]."""
         center, deviation = E.mean(axis=0), E.std(axis=0)
         moves = deviation > _STILL * np.abs(E).max(axis=0, initial=0)
@@ -56,7 +54,7 @@ class DenseFeatures:
         return cls(center, np.diag(factors))
 
     @classmethod
-    def _principal(cls, E: Doubles, components: int) -> Self:
+    def _principal(cls, E: Float64Array, components: int) -> Self:
         from sklearn.decomposition import PCA
 
         pca = PCA(min(components, *E.shape), svd_solver="full").fit(E)
@@ -64,12 +62,14 @@ class DenseFeatures:
         size = np.sqrt(energy) if energy > 0 else np.inf
         return cls(pca.mean_, pca.components_.T / size)
 
-    def of(self, content: ItemContent) -> Floats:
+    def of(self, content: ItemContent) -> Float32Array:
         """float32 [n, c]; zero rows, which are the mean, for items without an embedding."""
         features = (content.embeddings - self.center) @ self.projection
         return np.where(content.has_embedding[:, None], features, 0).astype(np.float32)
 
-    def unfold(self, intercept: Doubles, rows: Doubles) -> tuple[Doubles, Doubles]:
+    def unfold(
+        self, intercept: Float64Array, rows: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
         """Intercept [d] and weights [e, d] for the embeddings themselves, from those for the
         features: [d] and [c, d]."""
         weights = self.projection @ rows
@@ -89,7 +89,7 @@ def identity_matrix(content: ItemContent) -> sp.csr_matrix:
     return sp.hstack([identity, content.metadata], format="csr")
 
 
-def dense_map(rows: Doubles, n_metadata: int, features: DenseFeatures) -> ContentMap:
+def dense_map(rows: Float64Array, n_metadata: int, features: DenseFeatures) -> ContentMap:
     """What the features other than identity say of an item, as a map from its content.
 
     rows: [m + c, d], the vectors of the metadata values and of the dense features.
@@ -100,11 +100,11 @@ def dense_map(rows: Doubles, n_metadata: int, features: DenseFeatures) -> Conten
 
 
 def affine_map(
-    intercept: Doubles,
-    weights: Doubles,
-    effects: Doubles,
-    bare_intercept: Doubles,
-    bare_effects: Doubles,
+    intercept: Float64Array,
+    weights: Float64Array,
+    effects: Float64Array,
+    bare_intercept: Float64Array,
+    bare_effects: Float64Array,
     strength: float = np.inf,
 ) -> ContentMap:
     """A content map of these parts, whose shapes :class:`~recsys.content.mapping.ContentMap` tells."""

@@ -7,9 +7,8 @@ and cold items in the history, since they have vectors like any other.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.sources.base import Floats
+from datasets.arrays import Float32Array, Float64Array
 
 ALPHA = 10.0
 """Confidence of a played item, in units of an unplayed one."""
@@ -18,7 +17,7 @@ RIDGE = 0.3
 """L2 penalty on the new vector, in units of the items' mean energy per dimension."""
 
 
-def least_squares(history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Array) -> Float32Array:
     """A user vector float32 [d].
 
     history: [h, d] vectors of the played items; weights: [h], 1 for a usual play;

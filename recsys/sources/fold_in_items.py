@@ -5,20 +5,19 @@ exchanged, then shrunk towards what the item's content predicts (:mod:`recsys.co
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array
 from recsys.content.shrinkage import shrink
-from recsys.sources.base import Floats
 from recsys.sources.fold_in import least_squares
 
 
 def item_vector(
-    predicted: Floats | None,
-    listeners: Floats,
-    weights: Floats,
-    gram: NDArray[np.float64],
+    predicted: Float32Array | None,
+    listeners: Float32Array,
+    weights: Float32Array,
+    gram: Float64Array,
     k: float,
-) -> Floats:
+) -> Float32Array:
     """The vector float32 [d] of an item; ``predicted``, or zero, where nobody has played it.
 
     predicted: [d], None for an item without content: what a map says of those is the mean of all

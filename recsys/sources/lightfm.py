@@ -23,11 +23,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle
 from recsys.data import weigh
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 from recsys.sources.fm_closed_form import tune
 from recsys.sources.fm_features import DenseFeatures, dense_map, dense_matrix, identity_matrix
 from recsys.sources.fold_in import least_squares
@@ -68,7 +69,7 @@ class FMSource:
         return Vectors(learned.users, items)
 
     def _by_descent(
-        self, data: TrainingData, warm: NDArray[np.intp], played: sp.coo_matrix
+        self, data: TrainingData, warm: IntArray, played: sp.coo_matrix
     ) -> tuple[Vectors, ContentMap]:
         known = data.content.take(warm)
         dense = DenseFeatures.learn(known, self.config)
@@ -84,7 +85,7 @@ class FMSource:
         return vectors, dense_map(rows, known.metadata.shape[1], dense)
 
     def _in_closed_form(
-        self, data: TrainingData, warm: NDArray[np.intp], played: sp.coo_matrix
+        self, data: TrainingData, warm: IntArray, played: sp.coo_matrix
     ) -> tuple[Vectors, ContentMap]:
         known = data.content.take(warm)
         vectors = train(
@@ -103,20 +104,22 @@ class FMSource:
             vectors, known, found, played, self.config, seed=data.seed, threads=data.threads
         )
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         assert self.map is not None
         return self.map.predict(content)
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         return least_squares(history, weigh(weights, "binary"), gram)
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         assert self.map is not None
         plays = weigh(weights, "binary")
         return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)

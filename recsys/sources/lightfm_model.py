@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import Float64Array, IntArray
 from datasets.errors import ColdtuneError
 from recsys.config import FMConfig
 from recsys.sources.base import TrainingData, Vectors
@@ -33,7 +33,7 @@ def new_model(config: FMConfig, seed: int) -> "LightFM":
     )
 
 
-def positives(data: TrainingData, items: NDArray[np.intp]) -> sp.coo_matrix:
+def positives(data: TrainingData, items: IntArray) -> sp.coo_matrix:
     """Who has played which of the items, as ones: COO float32 [n_users, len(items)]."""
     played = data.plays[:, items].tocoo()
     ones = np.ones(played.nnz, np.float32)
@@ -87,6 +87,6 @@ def vectors_of(model: "LightFM", features: sp.csr_matrix) -> Vectors:
     return Vectors(users, items)
 
 
-def feature_vectors(model: "LightFM") -> NDArray[np.float64]:
+def feature_vectors(model: "LightFM") -> Float64Array:
     """What each item feature adds to an item's vector [q, bias]: [n_features, components + 1]."""
     return np.hstack([model.item_embeddings, model.item_biases[:, None]]).astype(np.float64)

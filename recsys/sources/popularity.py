@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.sources.base import Floats, ItemContent, TrainingData, Vectors
+from datasets.arrays import Float32Array, Float64Array
+from recsys.sources.base import ItemContent, TrainingData, Vectors
 
 
 class PopularitySource:
@@ -32,20 +33,22 @@ class PopularitySource:
         items[warm, 0] = [self._value(n) for n in listeners[warm]]
         return Vectors(np.ones((data.plays.shape[0], 1), np.float32), items)
 
-    def item_vectors(self, content: ItemContent) -> Floats:
+    def item_vectors(self, content: ItemContent) -> Float32Array:
         return np.zeros((len(content), 1), np.float32)
 
-    def fold_in(self, history: Floats, weights: Floats, gram: NDArray[np.float64]) -> Floats:
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
         # Of somebody whose items nobody has played nothing is known that popularity could mend.
         return np.full(1, history.any(), np.float32)
 
     def item_from_plays(
         self,
-        predicted: Floats | None,
-        listeners: Floats,
-        weights: Floats,
-        gram: NDArray[np.float64],
-    ) -> Floats:
+        predicted: Float32Array | None,
+        listeners: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
         return np.array([self._value(len(listeners))] if len(listeners) else [0.0], np.float32)
 
     def _value(self, listeners: int) -> float:

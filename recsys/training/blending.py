@@ -19,11 +19,11 @@ from itertools import product
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.config import RecommenderConfig, SourceName
 from recsys.fusion import make_blocks
-from recsys.sources.base import Floats, Vectors
+from recsys.sources.base import Vectors
 from recsys.sources.registry import make_source
 from recsys.training.validation import LEAST_COLD_ITEMS, K, ValidationSplit, judges, ndcg
 
@@ -108,8 +108,8 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
 class _Standing:
     """Each source as it scores: user vectors scaled, item vectors centred, [n, d] each."""
 
-    users: dict[str, Floats]
-    items: dict[str, Floats]
+    users: dict[str, Float32Array]
+    items: dict[str, Float32Array]
 
     @property
     def silent(self) -> list[str]:
@@ -149,18 +149,18 @@ def _search(
     scores, relevant = _candidates(standing, split, users, held, cold=cold)
     wanted = np.diff(held[users].indptr)
 
-    def judge(weights: NDArray[np.float64]) -> float:
+    def judge(weights: Float64Array) -> float:
         return ndcg(np.tensordot(weights, scores, axes=1), relevant, wanted)
 
     # What a few items tell of the cold blend is mostly which items they were.
     evidence = len(split.cold_items) if cold else len(users)
     usual = np.array([default[name] for name in names])
 
-    def settle(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def settle(points: Float64Array) -> Float64Array:
         found = np.array([judge(point) for point in points])
         # The surface is flat and a split is noisy: the middle of the best points, not the first.
         best = np.argsort(-found, kind="stable")[: max(1, len(points) // BEST_OF)]
-        middle: NDArray[np.float64] = points[best].mean(axis=0)
+        middle: Float64Array = points[best].mean(axis=0)
         return (evidence * middle + PRIOR * usual) / (evidence + PRIOR)
 
     place = {name: number for number, name in enumerate(names)}
@@ -229,11 +229,11 @@ def _usually_scaled(weights: dict[str, float], reason: str) -> tuple[dict[str, f
 def _candidates(
     standing: _Standing,
     split: ValidationSplit,
-    users: NDArray[np.intp],
+    users: IntArray,
     held: sp.csr_matrix,
     *,
     cold: bool,
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Float32Array, BoolArray]:
     """Scores [n_sources, n_users, n_candidates] and whether each candidate was played."""
     pool = split.cold_items if cold else np.flatnonzero(split.learn.listeners > 0)
     seen = split.learn.plays
@@ -263,7 +263,7 @@ def _candidates(
     return np.concatenate(all_scores, axis=1), np.concatenate(all_relevant)
 
 
-def _grid(n: int) -> NDArray[np.float64]:
+def _grid(n: int) -> Float64Array:
     """All weights in multiples of STEP, or of twice that for more than three sources, none zero,
     that sum to 1: [points, n], the most even ones first."""
     steps = round(1 / STEP) if n <= 3 else round(0.5 / STEP)

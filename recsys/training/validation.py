@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from recsys.config import RecommenderConfig
 from recsys.sources.base import TrainingData, Vectors
 
@@ -31,7 +31,7 @@ class ValidationSplit:
     held_warm: sp.csr_matrix
     held_cold: sp.csr_matrix
     held_later: sp.csr_matrix
-    cold_items: NDArray[np.intp]
+    cold_items: IntArray
 
 
 def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit | None:
@@ -48,7 +48,7 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
     sampled = rng.random(plays.nnz) < fraction
     of_warm = ~of_cold & sampled
 
-    def part(mask: NDArray[np.bool_]) -> sp.csr_matrix:
+    def part(mask: BoolArray) -> sp.csr_matrix:
         entries = (plays.data[mask], (plays.row[mask], plays.col[mask]))
         return sp.csr_matrix(entries, shape=plays.shape)
 
@@ -56,9 +56,7 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
     return ValidationSplit(learn, part(of_warm), part(of_cold), part(sampled), held_items)
 
 
-def _hold_out_artists(
-    data: TrainingData, fraction: float, rng: np.random.Generator
-) -> NDArray[np.intp]:
+def _hold_out_artists(data: TrainingData, fraction: float, rng: np.random.Generator) -> IntArray:
     """Warm items with an embedding, whole artists at a time; none where too few would be left."""
     candidates = np.flatnonzero(data.content.has_embedding & (data.listeners > 0))
     wanted = max(int(fraction * len(candidates)), LEAST_COLD_ITEMS)
@@ -78,7 +76,7 @@ def _hold_out_artists(
     return candidates[held[codes]] if n_held >= LEAST_COLD_ITEMS else candidates[:0]
 
 
-def judges(split: ValidationSplit, held: sp.csr_matrix, limit: int) -> NDArray[np.intp]:
+def judges(split: ValidationSplit, held: sp.csr_matrix, limit: int) -> IntArray:
     """At most ``limit`` users with something held out, of whom something is left to learn from.
 
     None where there are too few of them to judge by.
@@ -90,9 +88,7 @@ def judges(split: ValidationSplit, held: sp.csr_matrix, limit: int) -> NDArray[n
     return users[np.linspace(0, len(users) - 1, min(limit, len(users))).astype(np.intp)]
 
 
-def ndcg(
-    scores: NDArray[np.float64], relevant: NDArray[np.bool_], wanted: NDArray[np.intp]
-) -> float:
+def ndcg(scores: Float64Array, relevant: BoolArray, wanted: IntArray) -> float:
     """Mean nDCG@K of users whose candidates have these scores [n, c]; ``wanted`` [n] held out."""
     k = min(K, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
@@ -105,7 +101,7 @@ def ndcg(
     return float((gain / ideal).mean())
 
 
-def top_ndcg(vectors: Vectors, split: ValidationSplit, users: NDArray[np.intp]) -> float:
+def top_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> float:
     """Mean nDCG@K of these users' lists of warm items, for their held-out plays of warm items."""
     from implicit.cpu.topk import topk
 

@@ -3,14 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
+from datasets.arrays import BoolArray, Float64Array
 from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song, draw_catalogue
 from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
 from datasets.errors import InvalidArgumentError
-
-Matrix = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def listening(songs: list[Song]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def played(songs: list[Song], listening: pd.DataFrame) -> Matrix:
+def played(songs: list[Song], listening: pd.DataFrame) -> Float64Array:
     """[listeners, songs]: 1 where played."""
     rows = {song.item_id: index for index, song in enumerate(songs)}
     users, _ = pd.factorize(listening["user_id"])
@@ -91,7 +89,7 @@ class TestTable:
             simulate_listening(songs, 0, 0)
 
 
-def item_auc(scores: Matrix, truth: Matrix) -> float:
+def item_auc(scores: Float64Array, truth: Float64Array) -> float:
     """Mean over songs of the probability that a listener of it is ranked above another."""
     scores = (scores - scores.mean(axis=1, keepdims=True)) / (
         scores.std(axis=1, keepdims=True) + 1e-9
@@ -104,7 +102,7 @@ def item_auc(scores: Matrix, truth: Matrix) -> float:
     return float(np.mean(values))
 
 
-def predicted(features: Matrix, played: Matrix, warm: NDArray[np.bool_]) -> Matrix:
+def predicted(features: Float64Array, played: Float64Array, warm: BoolArray) -> Float64Array:
     """Scores of all songs by each listener's ridge regression on the features of warm ones."""
     known = features[warm]
     mean, scale = known.mean(axis=0), known.std(axis=0) + 1e-9
@@ -115,7 +113,7 @@ def predicted(features: Matrix, played: Matrix, warm: NDArray[np.bool_]) -> Matr
 
 
 @pytest.fixture(scope="module")
-def auc(songs: list[Song], played: Matrix) -> dict[str, float]:
+def auc(songs: list[Song], played: Float64Array) -> dict[str, float]:
     """Item-wise AUC on songs of held-out artists, by what the scores are made of."""
     genre = np.eye(len(GENRES))[[list(GENRES).index(s.plan.artist.genre) for s in songs]]
     sound = np.array([song.plan.sound.array() for song in songs])
@@ -151,7 +149,7 @@ class TestTaste:
         assert abs(auc["shuffled"] - 0.5) < 0.06
         assert abs(auc["id"] - 0.5) < 0.06
 
-    def test_what_similar_listeners_play_beats_what_is_popular(self, played: Matrix) -> None:
+    def test_what_similar_listeners_play_beats_what_is_popular(self, played: Float64Array) -> None:
         rng = np.random.default_rng(0)
         test = (rng.random(played.shape) < 0.2) * played
         known = played - test
@@ -159,7 +157,7 @@ class TestTaste:
         similar = known.T @ known / np.outer(length, length)
         np.fill_diagonal(similar, 0.0)
 
-        def hits(scores: Matrix) -> float:
+        def hits(scores: Float64Array) -> float:
             best = np.argsort(-np.where(known > 0, -np.inf, scores), axis=1)[:, :10]
             return float(np.take_along_axis(test, best, axis=1).mean())
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import signal
 
+from datasets.arrays import Float32Array, Float64Array
 from datasets.demo import effects as effects
 from datasets.demo.composition import compose
 from datasets.demo.demo_drums import DRUMS, KITS, strike
@@ -17,21 +17,20 @@ from datasets.demo.planning import Plan, draw_artist, draw_plan
 from datasets.demo.rendering import render
 
 RATE = 22_050
-Signal = NDArray[np.float32]
 
 
 def plan(genre: str = "pop", artist: int = 3, song: int = 4) -> Plan:
     return draw_plan(draw_artist(genre, artist), song)
 
 
-def centroid(samples: Signal) -> float:
+def centroid(samples: Float32Array) -> float:
     """Centre of gravity of the power spectrum of the middle, Hz."""
     mono = np.atleast_2d(samples).mean(axis=0)
     frequencies, power = signal.welch(mono, RATE, nperseg=2048)
     return float((frequencies * power).sum() / power.sum())
 
 
-def tone(hertz: float, seconds: float = 1.0) -> Signal:
+def tone(hertz: float, seconds: float = 1.0) -> Float32Array:
     return np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE).astype(np.float32)
 
 
@@ -190,7 +189,7 @@ class TestEffects:
         assert np.std(effects.high_pass(low, 1000, RATE)) < 0.05
 
     def test_equalise_does_what_the_curve_says(self) -> None:
-        def curve(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+        def curve(hertz: Float64Array) -> Float64Array:
             return np.where(hertz < 1000.0, -6.0, 12.0)
 
         for hertz, decibels in ((200.0, -6.0), (5000.0, 12.0)):

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from datasets.arrays import Float32Array
 
 
-def sound(seconds: float, rate: int = 22050, *, pitch: float = 440.0, seed: int = 0) -> Array:
+def sound(
+    seconds: float, rate: int = 22050, *, pitch: float = 440.0, seed: int = 0
+) -> Float32Array:
     """A tone that beats twice a second over a little noise: float32 [samples], peak below 1."""
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).normal(size=len(time))

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from datasets.arrays import IntArray
 from datasets.music import MusicDataset
 from recsys import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
@@ -80,7 +81,7 @@ def training_data(
     return TrainingData(plays, content, artist_codes(dataset.items), seed=seed, threads=1)
 
 
-def taste_of(ids: Sequence[str]) -> NDArray[np.intp]:
+def taste_of(ids: Sequence[str]) -> IntArray:
     """The taste, 0 to 2, of items and users of the `tastes` data: their number modulo three."""
     return np.array([int(name.split("-")[1]) % 3 for name in ids], np.intp)
 

@@ -5,8 +5,9 @@ import pytest
 import scipy.sparse as sp
 from material import item_content
 
+from datasets.arrays import Float32Array
 from recsys.config import ContentMapConfig, EASEConfig
-from recsys.sources.base import Floats, TrainingData
+from recsys.sources.base import TrainingData
 from recsys.sources.ease import EASESource
 
 MAP = ContentMapConfig(shrinkage=0.0)
@@ -21,7 +22,7 @@ def some_plays(n_users: int = 60, n_items: int = 25, seed: int = 0) -> sp.csr_ma
     return sp.csr_matrix(plays.astype(np.float32))
 
 
-def training(plays: sp.csr_matrix, embeddings: Floats | None = None) -> TrainingData:
+def training(plays: sp.csr_matrix, embeddings: Float32Array | None = None) -> TrainingData:
     n = plays.shape[1]
     if embeddings is None:
         embeddings = np.zeros((n, 0), np.float32)

@@ -279,9 +279,7 @@ def test_everything_on_a_server(
         for fold in (1, 2):
             fit = by_name[f"{model}, warm {fold}"]
             assert fit.data.tags["mlflow.parentRunId"] == run.info.run_id
-        interval = evaluation.comparison.figures()[
-            "warm", "catalogue", model, "ndcg", 10
-        ]
+        interval = evaluation.comparison.figures()["warm", "catalogue", model, "ndcg", 10]
         name = "warm/ndcg_at_10"
         assert run.data.metrics[name] == pytest.approx(interval.mean)
         assert run.data.metrics["warm_low/ndcg_at_10"] == pytest.approx(interval.low)

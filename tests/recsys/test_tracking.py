@@ -162,9 +162,7 @@ def test_an_evaluation_is_a_run_with_one_below_for_each_model_and_the_fits_below
     assert first.data.params["dataset.digest"] == tastes[0].digest()
     assert first.data.tags["mlflow.note.content"] == "\n\n".join(evaluation.summary)
     below = {run.info.run_name: run for run in rest if parent(run) == first.info.run_id}
-    assert (
-        list(below) == ["als", "lightfm", "popularity"] == evaluation.comparison.models
-    )
+    assert list(below) == ["als", "lightfm", "popularity"] == evaluation.comparison.models
     table = evaluation.comparison.table
     for model, run in below.items():
         fits = [fit for fit in rest if parent(fit) == run.info.run_id]

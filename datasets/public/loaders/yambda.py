@@ -29,6 +29,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import needed, report_left_out, text_frame, tracked, write_items
@@ -108,7 +109,7 @@ def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
         raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
 
 
-def _first_of(path: Path, name: str, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_of(path: Path, name: str, tracks: IntArray) -> IntArray:
     """The lowest number that each track has in a mapping, -1 where it has none."""
     found = np.full(len(tracks), np.iinfo(np.int64).max)
     for numbers, items in _columns(path, (name, "item_id")):
@@ -120,7 +121,7 @@ def _first_of(path: Path, name: str, tracks: NDArray[np.int64]) -> NDArray[np.in
     return found
 
 
-def _write_embeddings(path: Path, target: Path, tracks: NDArray[np.int64]) -> int:
+def _write_embeddings(path: Path, target: Path, tracks: IntArray) -> int:
     """Write the embeddings of these tracks; how many there are."""
     blocks = _embeddings(path, tracks)
     first = next(blocks, None)
@@ -138,9 +139,7 @@ def _write_embeddings(path: Path, target: Path, tracks: NDArray[np.int64]) -> in
     return count
 
 
-def _embeddings(
-    path: Path, tracks: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+def _embeddings(path: Path, tracks: IntArray) -> Iterator[tuple[IntArray, Float32Array]]:
     """(tracks [n], embeddings [n, d]) of the wanted tracks, block by block, without empty ones."""
     for batch in _batches(path, ("item_id", "normalized_embed"), _EMBEDDING_ROWS):
         items = batch.column("item_id").to_numpy(zero_copy_only=False).astype(np.int64)
