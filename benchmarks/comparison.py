@@ -32,12 +32,13 @@ import pandas as pd
 import pyarrow
 
 from datasets.music import MusicDataset
-from evaluation.comparison import comparison, gathered, trial
+from evaluation.comparison import comparison, trial
+from evaluation.comparison import comparison as gathered
 from evaluation.comparison import run as running
-from evaluation.comparison.candidate_sets import CandidateSet
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.examples import ExampleMaker
-from evaluation.comparison.measuring import peak_memory_mb, reset_peak_memory
+from evaluation.comparison.run import peak_memory_mb, reset_peak_memory
+from evaluation.comparison.trial import CandidateSet
 from evaluation.metrics.hits import Judge
 from evaluation.metrics.slices import Slices
 from evaluation.splitting.cold import cold_split

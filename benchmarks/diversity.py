@@ -29,7 +29,7 @@ from datasets.demo.genres import SOUND
 from datasets.demo.listeners import simulate_listening
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.comparison.resampling import paired_difference
+from evaluation.comparison.bootstrap import paired_difference
 from evaluation.metrics.hits import Judge
 from evaluation.metrics.ranking import ndcg, recall
 from evaluation.splitting.warm import warm_split

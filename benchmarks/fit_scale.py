@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.music import MusicDataset
-from evaluation.comparison.measuring import peak_memory_mb
+from evaluation.comparison.run import peak_memory_mb
 from recsys import Recommender
 from recsys.config import RecommenderConfig
 

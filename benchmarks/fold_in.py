@@ -21,15 +21,15 @@ import scipy.sparse as sp
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
-from evaluation.comparison.resampling import paired_difference
+from evaluation.comparison.bootstrap import paired_difference
 from evaluation.metrics.hits import Judge
 from evaluation.metrics.ranking import ndcg
 from evaluation.splitting.split import Split
 from evaluation.splitting.warm import warm_split
 from recsys import Recommender
 from recsys.config import RecommenderConfig
+from recsys.data import ItemContent, TrainingData
 from recsys.fusion import fuse_items, fuse_users, make_blocks
-from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.fold_in import ALPHA
 from recsys.sources.registry import make_source
 

@@ -22,10 +22,17 @@ from threadpoolctl import threadpool_limits
 from datasets.folder import load_folder
 from recsys.config import ALSConfig, ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
+from recsys.data import ItemContent, TrainingData
 from recsys.sources.als import ALSSource
-from recsys.sources.base import ItemContent, TrainingData
-from recsys.sources.fm_features import DenseFeatures, dense_matrix, identity_matrix
-from recsys.sources.lightfm_model import epochs_of, new_model, positives, train
+from recsys.sources.lightfm_model import (
+    DenseFeatures,
+    dense_matrix,
+    epochs_of,
+    identity_matrix,
+    new_model,
+    positives,
+    train,
+)
 
 WIDE, NARROW, COMPONENTS = 192, 64, 16
 GENRES = 20

@@ -144,9 +144,8 @@ def work(arguments: argparse.Namespace) -> None:
 def coldtune(frames: Frames, k: int, timed: Timed, values: Values) -> None:
     """Ours: the six metrics, then those beside accuracy."""
     from datasets.music import MusicDataset
-    from evaluation.metrics.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS
+    from evaluation.metrics.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS, item_facts
     from evaluation.metrics.hits import Judge
-    from evaluation.metrics.item_facts import item_facts
     from evaluation.metrics.ranking import ranking_metrics
 
     test, train, lists, items = (frames[name] for name in ("test", "train", "lists", "items"))

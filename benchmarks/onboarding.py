@@ -31,8 +31,8 @@ from embedding.audio.snippets import snippets_of
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.image import hyperimage
 from recsys import Recommender, RecommenderConfig
+from recsys.audio import Hearing
 from recsys.database.catalog import Catalog
-from recsys.hearing import Hearing
 from recsys.model.live import Library
 
 RATE = 44_100

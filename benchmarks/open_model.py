@@ -32,10 +32,10 @@ from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model import artifact
-from recsys.model.digests import digest_files
+from recsys.model.artifact import digest_files
 from recsys.model.live import Library
 from recsys.model.state import FittedState
-from recsys.model.texts import read_texts
+from recsys.model.tables import read_texts
 
 RUNS = 5
 PLAYS = 50

@@ -29,8 +29,8 @@ from evaluation.splitting.cold import cold_split
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.shrinkage import SIZES, settle
+from recsys.data import ItemContent, TrainingData
 from recsys.experiments.embeddings import network_ears
-from recsys.sources.base import ItemContent, TrainingData
 from recsys.sources.registry import make_source
 
 LEAST = 30

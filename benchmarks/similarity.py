@@ -25,7 +25,7 @@ from datasets.folder import load_folder
 from datasets.image_arrays import is_arrays, read_image_arrays
 from embedding import EncoderConfig, SongEncoder
 from embedding.encoder import mean_by_recording
-from evaluation.comparison.resampling import mean_interval
+from evaluation.comparison.bootstrap import mean_interval
 from evaluation.genre.data import GenreMaterial, from_arrays, from_dataset
 from evaluation.neighbours import retrieval_precision
 

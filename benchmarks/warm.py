@@ -17,8 +17,8 @@ import numpy as np
 
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
+from evaluation.comparison.bootstrap import mean_interval, paired_difference
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.resampling import mean_interval, paired_difference
 from evaluation.models.baselines import Popularity
 from evaluation.models.external import PEERS
 from evaluation.splitting.warm import warm_folds

@@ -22,10 +22,9 @@ from datasets.tables.checks import (
     checked_tables,
     no_audio,
 )
-from datasets.tables.read_write import RawTable, read_table
+from datasets.tables.read_write import RawTable, read_table, write_table
 from datasets.tables.recordings import recordings_in
 from datasets.tables.values import show
-from datasets.tables.writing import write_table
 from datasets.tagged_files import tagged_folder
 
 Format = Literal["csv", "parquet"]

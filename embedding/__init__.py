@@ -4,13 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedding.audio.config import SnippetConfig
     from embedding.encoder import SongEncoder
-    from embedding.network.config import (
-        AugmentationConfig,
-        EncoderConfig,
-        HyperImageConfig,
-        SnippetConfig,
-    )
+    from embedding.hyperimage.config import HyperImageConfig
+    from embedding.network.config import AugmentationConfig, EncoderConfig
 
 __all__ = [
     "AugmentationConfig",

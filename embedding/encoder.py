@@ -14,12 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
+from embedding.network.architecture import parse
 from embedding.network.augmentation import windows
 from embedding.network.checkpoints import Knowledge
 from embedding.network.config import EncoderConfig
-from embedding.network.holdout import choose_validation
-from embedding.network.notation import parse
-from embedding.network.targets import Target, make_targets, vector
+from embedding.network.targets import Target, choose_validation, make_targets, vector
 
 if TYPE_CHECKING:
     from embedding.audio.source import Source
@@ -301,8 +300,7 @@ class SongEncoder:
         progress: bool,
         before: Knowledge | None = None,
     ) -> Self:
-        from embedding.network.training import train
-        from embedding.network.training_task import Training
+        from embedding.network.training import Training, train
 
         width, _ = windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
@@ -329,7 +327,7 @@ class SongEncoder:
         import torch
 
         from embedding.network.devices import inference_device, limited_threads, to_tensor
-        from embedding.network.losses import probabilities
+        from embedding.network.optimisation import probabilities
 
         network = self._fitted()
         self._check_shape(images)

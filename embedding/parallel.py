@@ -1,4 +1,7 @@
-"""Work on many files in other processes, where a native crash costs one file and not the run."""
+"""Work on many files in other processes, where a native crash costs one file and not the run.
+
+How many processor cores there are to work with.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 Job = TypeVar("Job")
+
 Result = TypeVar("Result")
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Every process is one thread: more of them would fight over the cores."""
-
 
 WATCH_SECONDS = 1.0
 """Time between two looks at whether the parent still lives."""
@@ -171,3 +174,10 @@ def _end_with(parent: int) -> None:
     # Ctrl-C reaches every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
+
+
+def available_cores() -> int:
+    """Processor cores this process may use: its affinity, and the quota of its container."""
+    from loky import cpu_count
+
+    return int(cpu_count())

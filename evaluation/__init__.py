@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evaluation.comparison.comparison import Comparison, compare
     from evaluation.comparison.examples import Example
-    from evaluation.conclusions.conclusions import cautions, findings, summarise
+    from evaluation.conclusions.findings import cautions, findings, summarise
     from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
-    from evaluation.genre.genre_running import run_study
-    from evaluation.genre.study import GenreStudy
+    from evaluation.genre.study import GenreStudy, run_study
     from evaluation.genre_report.write import write_study
     from evaluation.model import Model
     from evaluation.models.baselines import Popularity, PopularityOracle, Random
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from evaluation.models.external import PEERS
     from evaluation.neighbours import Retrieval, retrieval_precision
     from evaluation.report.write import write_report
-    from evaluation.splitting.cold import cold_folds, cold_split, semi_cold_split
+    from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
     from evaluation.splitting.split import Split
-    from evaluation.splitting.splits_users import cold_user_split
     from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
     from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 
@@ -71,19 +69,19 @@ _MODULES = {
     "Retrieval": "evaluation.neighbours",
     "SameForEverybody": "evaluation.models.controls",
     "Split": "evaluation.splitting.split",
-    "cautions": "evaluation.conclusions.conclusions",
+    "cautions": "evaluation.conclusions.findings",
     "cold_folds": "evaluation.splitting.cold",
     "cold_split": "evaluation.splitting.cold",
-    "cold_user_split": "evaluation.splitting.splits_users",
+    "cold_user_split": "evaluation.splitting.cold",
     "compare": "evaluation.comparison.comparison",
-    "findings": "evaluation.conclusions.conclusions",
+    "findings": "evaluation.conclusions.findings",
     "genre_cross_validation": "evaluation.genre.cross_validation",
     "leave_last_split": "evaluation.splitting.temporal",
     "retrieval_precision": "evaluation.neighbours",
-    "run_study": "evaluation.genre.genre_running",
+    "run_study": "evaluation.genre.study",
     "semi_cold_split": "evaluation.splitting.cold",
     "shuffled": "evaluation.models.controls",
-    "summarise": "evaluation.conclusions.conclusions",
+    "summarise": "evaluation.conclusions.findings",
     "time_split": "evaluation.splitting.temporal",
     "time_windows": "evaluation.splitting.temporal",
     "user_folds": "evaluation.splitting.warm",

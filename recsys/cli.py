@@ -8,30 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
-from recsys.commands import (
-    audio,
-    batches,
-    compose,
-    data,
-    explaining,
-    genre,
-    map,
-    songs,
-    tuning,
-    updating,
-)
-from recsys.commands import (
-    evaluate as evaluating,
-)
-from recsys.commands import (
-    onboard as onboarding,
-)
-from recsys.commands import (
-    recommend as recommending,
-)
-from recsys.commands import (
-    train as network,
-)
+from recsys.commands import audio, data, demo, evaluate, onboard, recommend, songs, train
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -41,27 +18,27 @@ app = typer.Typer(
 )
 
 for command in (
-    recommending.demo,
-    recommending.train,
-    recommending.recommend,
-    recommending.similar,
-    batches.recommend_all,
-    explaining.explain,
-    onboarding.onboard,
-    updating.update,
-    updating.remove,
-    updating.rebuild,
-    tuning.tune,
-    evaluating.evaluate,
-    recommending.info,
-    map.map,
+    demo.demo,
+    train.train,
+    recommend.recommend,
+    recommend.similar,
+    recommend.recommend_all,
+    recommend.explain,
+    onboard.onboard,
+    onboard.update,
+    onboard.remove,
+    onboard.rebuild,
+    evaluate.tune,
+    evaluate.evaluate,
+    train.info,
+    songs.map,
     songs.songs,
     audio.record,
     audio.picture,
-    genre.genre_cv,
-    compose.compose,
-    network.architecture,
-    network.fine_tune,
+    evaluate.genre_cv,
+    audio.compose,
+    train.architecture,
+    train.fine_tune,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")

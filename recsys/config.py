@@ -201,7 +201,7 @@ class RecommenderConfig(Settings):
     @property
     def n_threads(self) -> int:
         """Threads to use: as configured, or the cores this process may run on."""
-        from embedding.cores import available_cores
+        from embedding.parallel import available_cores
 
         return self.threads or available_cores()
 

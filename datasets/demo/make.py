@@ -29,16 +29,22 @@ from datasets.demo.catalogue import (
     items_table,
     truth_table,
 )
-from datasets.demo.demo_recordings import SongTags, read_tags, record, record_missing
 from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
-from datasets.demo.rendering import SAMPLE_RATE, compose_song
+from datasets.demo.rendering import (
+    SAMPLE_RATE,
+    SongTags,
+    compose_song,
+    read_tags,
+    record,
+    record_missing,
+)
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.files import write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.settings import Settings
-from datasets.tables.writing import write_table
+from datasets.tables.read_write import write_table
 
 __all__ = [
     "SAMPLE_RATE",

@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 
 from datasets.arrays import Float64Array
-from datasets.demo.demo_drums import KITS
 from datasets.demo.genres import GENRES, Genre, Sound
-from datasets.demo.instruments import INSTRUMENTS
+from datasets.demo.instruments import INSTRUMENTS, KITS
 from datasets.demo.patterns import GROOVES, PROGRESSIONS
 from datasets.errors import InvalidArgumentError
 

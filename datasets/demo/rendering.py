@@ -1,10 +1,20 @@
-"""From a plan to sound: the parts are played, treated as in a studio, mixed and mastered."""
+"""From a plan to sound: the parts are played, treated as in a studio, mixed and mastered.
+
+Recording the demo's songs: real audio files, made by several processes, never made twice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
+from datasets.demo.catalogue import Song
 from datasets.demo.composition import Note, Score, compose
-from datasets.demo.demo_drums import strike
 from datasets.demo.effects import (
     cabinet,
     chorus,
@@ -20,11 +30,13 @@ from datasets.demo.effects import (
     wah,
 )
 from datasets.demo.genres import GENRES
-from datasets.demo.instruments import INSTRUMENTS, play_note
+from datasets.demo.instruments import INSTRUMENTS, play_note, strike
 from datasets.demo.planning import Plan, draw_artist, draw_plan
-from datasets.errors import InvalidArgumentError
+from datasets.errors import AudioError, DataError, InvalidArgumentError
+from datasets.files import atomic_write
 
 SAMPLE_RATE = 22_050
+
 _LOWEST_RATE = 8_000
 
 _AMPLIFIED = {"electric guitar", "clean guitar", "muted guitar"}
@@ -36,6 +48,7 @@ _DRUM_LEVEL = {
     "kick": 1.0, "snare": 0.62, "rim": 0.40, "clap": 0.55, "hat": 0.20, "open hat": 0.24,
     "ride": 0.22, "crash": 0.30, "tom": 0.70, "shaker": 0.34, "tambourine": 0.26, "cowbell": 0.20,
 }  # fmt: skip
+
 _DRUM_PAN = {"hat": 0.35, "open hat": 0.35, "ride": -0.45, "crash": 0.5, "tom": -0.3,
              "shaker": -0.5, "tambourine": 0.45, "cowbell": 0.3, "rim": -0.15}  # fmt: skip
 
@@ -211,3 +224,126 @@ def _level(part: Float32Array, rms: float) -> Float32Array:
     if not sounding.any():
         return part
     return part * np.float32(rms / np.sqrt(float(power[sounding].mean()) / 2.0))
+
+
+_BLOCK: Final = 16_384
+"""Frames written at once: libsndfile crashes on an ogg written in one piece."""
+
+_BATCH: Final = 3
+"""Songs a process is given at a time."""
+
+_FEW: Final = 8
+"""Up to here starting processes costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class SongTags:
+    """What a recording says about itself; ``""`` where it says nothing."""
+
+    title: str
+    artist: str
+    album: str
+    genre: str
+
+
+def read_tags(path: Path) -> SongTags:
+    """The tags inside a wav, flac, ogg or mp3 file.
+
+    Raises:
+        AudioError: if the file cannot be read.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            return SongTags(file.title, file.artist, file.album, file.genre)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise AudioError(f"{path} cannot be read: {error}") from None
+
+
+def record(song: Song, folder: Path) -> Path:
+    """Render a song and write it under ``folder`` with its tags, 22,050 Hz stereo; its path.
+
+    Raises:
+        DataError: if the file cannot be written.
+    """
+    import soundfile
+
+    samples = np.ascontiguousarray(render(song.plan, SAMPLE_RATE).T)
+    path = folder / song.path
+    try:
+        with (
+            atomic_write(path) as temporary,
+            soundfile.SoundFile(temporary, "w", SAMPLE_RATE, samples.shape[1]) as file,
+        ):
+            file.title, file.artist, file.album = song.title, song.performer, song.album
+            file.genre = song.plan.artist.genre
+            for start in range(0, len(samples), _BLOCK):
+                file.write(samples[start : start + _BLOCK])
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"{path} cannot be written: {error}") from None
+    return path
+
+
+def record_missing(
+    songs: Sequence[Song], folder: Path, *, workers: int | None, progress: bool
+) -> int:
+    """Record the songs that have no file under ``folder`` yet; how many that were.
+
+    A file appears whole or not at all, so what an interrupted run left is complete and is not
+    made again. ``workers`` processes share the work; None is one for each core this process may
+    use. The samples do not depend on it.
+
+    Raises:
+        DataError: if a file cannot be written.
+    """
+    for leftover in (folder / "audio").glob(".demo-*"):
+        leftover.unlink()  # half a file of a process that was killed
+    missing = [song for song in songs if not (folder / song.path).exists()]
+    with _bar("recording songs", len(songs), shown=progress) as advance:
+        advance(len(songs) - len(missing))
+        for count in _in_batches(missing, folder, workers):
+            advance(count)
+    return len(missing)
+
+
+def _in_batches(songs: Sequence[Song], folder: Path, workers: int | None) -> Iterator[int]:
+    """Record all; yield how many each finished batch had."""
+    from loky import ProcessPoolExecutor, cpu_count
+
+    processes = cpu_count() if workers is None else workers
+    if processes == 1 or len(songs) <= _FEW:
+        for song in songs:
+            yield _record_batch([song], folder)
+        return
+    # Idle processes end by themselves, also when this one was killed without a farewell.
+    executor = ProcessPoolExecutor(processes, timeout=10)
+    try:
+        batches = [
+            executor.submit(_record_batch, songs[start : start + _BATCH], folder)
+            for start in range(0, len(songs), _BATCH)
+        ]
+        for batch in as_completed(batches):
+            yield batch.result()
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _record_batch(songs: Sequence[Song], folder: Path) -> int:
+    for song in songs:
+        record(song, folder)
+    return len(songs)
+
+
+@contextmanager
+def _bar(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the error stream, or none; yields what to tell it the steps done."""
+    if not shown:
+        yield lambda _steps: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda steps: bar.advance(task, steps)

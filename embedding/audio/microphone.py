@@ -14,7 +14,7 @@ from pydantic import Field
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from datasets.settings import Settings
 from embedding.audio.snippets import is_silent
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import Snippet, snippets_of
 from embedding.audio.source import Source, on_disk
-from embedding.network.config import SnippetConfig
 
 
 def load_waveforms(

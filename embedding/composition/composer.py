@@ -19,13 +19,12 @@ from pydantic import Field
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from datasets.settings import Settings
 from embedding.audio.microphone import FORMATS
-from embedding.composition.goals import Goal
+from embedding.composition.goals import Goal, Listener
 from embedding.composition.initial_loop import opening
 from embedding.composition.instruments import ensemble
-from embedding.composition.listener import Listener
 from embedding.composition.loop import Score, descend, snippet_of
 from embedding.encoder import SongEncoder
 from embedding.hyperimage.differentiable import hyperimages

@@ -10,14 +10,13 @@ import torch
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from embedding.composition.composer import Composition, CompositionConfig, finished
-from embedding.composition.goals import Goal
-from embedding.composition.listener import Listener
+from embedding.composition.goals import Goal, Listener
 from embedding.composition.loop import descend
 from embedding.encoder import SongEncoder
 from embedding.hyperimage.bands import TOP_DB
-from embedding.network.config import HyperImageConfig
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.devices import limited_threads
 from embedding.transforms import filters
 

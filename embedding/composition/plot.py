@@ -12,8 +12,8 @@ from embedding.composition.composer import Composition
 from embedding.composition.initial_loop import STEPS
 from embedding.composition.instruments import DRUMS, RANGES
 from embedding.composition.loop import INAUDIBLE, Score
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.panels import draw_hyperimage
-from embedding.network.config import HyperImageConfig
 
 FORMATS = (".png", ".pdf", ".svg")
 

@@ -30,6 +30,7 @@ Transform = Literal[
 """The names of :data:`embedding.transforms.table.TRANSFORMS`."""
 
 WAVEFORMS = frozenset({"waveform_left", "waveform_right"})
+
 POWERS = frozenset(
     {
         "linear",

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
 from embedding.hyperimage.bands import FAINTEST, MFCC_SCALE, N_MFCC, TOP_DB
-from embedding.network.config import HyperImageConfig
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms import filters
 from embedding.transforms.snippet import RHYTHM_FLOOR
 from embedding.transforms.spectrum import AMIN, TINY

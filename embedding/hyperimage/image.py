@@ -12,7 +12,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
 from embedding.hyperimage.bands import band_picture
 from embedding.hyperimage.colours import coloured
-from embedding.network.config import HyperImageConfig
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms import filters
 from embedding.transforms.snippet import Sound
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from datasets.arrays import Float32Array, Float64Array
 from embedding.audio.waveform import envelope
-from embedding.network.config import HyperImageConfig
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms.snippet import TOP_DB, Sound
 from embedding.transforms.table import TRANSFORMS, Axis, Transform
 

@@ -17,11 +17,12 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import to_mono
 from embedding.audio.source import Source, on_disk
 from embedding.audio.waveform import load_waveforms
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
-from embedding.network.config import HyperImageConfig, SnippetConfig
 from embedding.transforms.snippet import Sound
 from embedding.transforms.table import TRANSFORMS
 

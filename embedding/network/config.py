@@ -8,7 +8,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.settings import Settings
 from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
-from embedding.network.notation import parse
+from embedding.network.architecture import parse
 
 __all__ = ["AugmentationConfig", "EncoderConfig", "HyperImageConfig", "Recipe", "SnippetConfig"]
 
@@ -62,7 +62,7 @@ class EncoderConfig(Settings):
     """
 
     architecture: str = PATENT_ARCHITECTURE
-    """The network, in the notation of :mod:`embedding.network.notation`."""
+    """The network, in the notation of :mod:`embedding.network.architecture`."""
 
     tags: tuple[str, ...] = Field(default=("genre",), min_length=1)
     """The tags that the network learns to tell: columns of the items table, one head each on one

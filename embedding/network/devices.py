@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
-from embedding.cores import available_cores
 from embedding.network.config import EncoderConfig
+from embedding.parallel import available_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

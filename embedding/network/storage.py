@@ -108,8 +108,8 @@ def restore_network(
     """The network with saved weights, ready to embed."""
     import torch
 
+    from embedding.network.architecture import parse
     from embedding.network.layers import SongNetwork
-    from embedding.network.notation import parse
 
     network = SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})

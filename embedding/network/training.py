@@ -3,10 +3,14 @@
 US 2018/0276540 A1, paragraphs 57 to 59, 73 and 74. Every random choice is drawn from the seed and
 the epoch's number, never from a running generator, so that a training that was killed and resumed
 goes on exactly as if it had not been. Devices, processes and precision are Lightning Fabric's.
+
+What decides a training: images, targets, settings, and what to go on from.
 """
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +22,73 @@ from torch import Tensor
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from embedding.network import checkpoints, optimisation
+from embedding.network.architecture import parse
 from embedding.network.augmentation import mixing, training_batch, windows
-from embedding.network.checkpoints import Epoch, Progress, State
+from embedding.network.checkpoints import Epoch, Knowledge, Progress, State
+from embedding.network.config import EncoderConfig
 from embedding.network.devices import limited_threads, make_fabric, to_tensor
-from embedding.network.layers import SongNetwork
-from embedding.network.losses import losses, probabilities
-from embedding.network.training_task import Training
+from embedding.network.layers import SongNetwork, initialise
+from embedding.network.optimisation import losses, probabilities
+from embedding.network.targets import Target
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Everything that decides a training."""
+
+    images: Float32Array
+    """float32 [n, channels, height, width]."""
+
+    targets: Sequence[Target]
+    """One a tag."""
+
+    config: EncoderConfig
+
+    validation: IntArray
+    """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
+    taken."""
+
+    before: Knowledge | None = None
+    """What to go on from; None: random weights."""
+
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of all of this."""
+        return checkpoints.fingerprint(
+            self.images, self.targets, self.validation, self.config, self.before
+        )
+
+    def network(self) -> SongNetwork:
+        """The network before the first step."""
+        width, _ = windows(self.images, self.config.window)
+        shape = (*self.images.shape[1:3], width)
+        network = SongNetwork(
+            parse(self.config.architecture),
+            shape,
+            [len(t.classes) for t in self.targets],
+            self.config.standardise,
+        )
+        if self.before is None:
+            initialise(network, self.config.seed)
+            if self.config.standardise == "training":
+                network.standardise.learn(*self._level())
+        else:
+            network.load_state_dict(self.before.weights)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _level(self) -> tuple[float, float]:
+        """Mean and deviation of the images that train; those held out have no part in it."""
+        total = squares = 0.0
+        rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
+        for row in rows:
+            image = self.images[row].astype(np.float64)
+            total, squares = total + image.mean(), squares + np.square(image).mean()
+        mean = total / len(rows)
+        return mean, float(np.sqrt(max(0.0, squares / len(rows) - mean**2)))
 
 
 CHECKPOINT_EPOCHS = 5

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE, USER_ID, WEIGHT
-from evaluation.comparison.outcome import Outcome
+from evaluation.comparison.run import Outcome
 from evaluation.comparison.trial import Trial
 from evaluation.metrics.hits import Hits
 

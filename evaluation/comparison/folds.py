@@ -9,8 +9,9 @@ import pandas as pd
 
 from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
-from evaluation.comparison.outcome import Figure, Outcome, SliceFigure, Units
-from evaluation.comparison.resampling import t_interval
+from evaluation.comparison.bootstrap import t_interval
+from evaluation.comparison.run import Figure, Outcome, SliceFigure
+from evaluation.comparison.trial import Units
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.splitting.split import Split
 

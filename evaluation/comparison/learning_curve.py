@@ -11,7 +11,7 @@ from datasets.arrays import BoolArray, IntArray, StrArray
 from datasets.columns import ITEM_ID, RANK, USER_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from evaluation.comparison.comparison import compare
 from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ACCURACY
@@ -53,7 +53,7 @@ def learning_curve(
     take the places of what is tested, the more of them the smaller the part: a model is asked
     for longer lists, and they are struck out.
 
-    ``candidates``: the set that lists are made of, one of :mod:`evaluation.comparison.candidate_sets`; by
+    ``candidates``: the set that lists are made of, one of :mod:`evaluation.comparison.trial`; by
     default the cold items of a cold split, the thin items of a semi-cold one, and otherwise the
     whole catalogue. ``metrics``: those of :func:`~evaluation.comparison.comparison.compare` with an interval;
     the AUCs have no k. ``resume``: a folder where every outcome is kept and taken from, as there.

@@ -1,6 +1,16 @@
-"""Fitting a model on the training side of a trial, asking it, and measuring its answers."""
+"""Fitting a model on the training side of a trial, asking it, and measuring its answers.
 
-from collections.abc import Sequence
+What one model did on one split.
+
+Seconds and peak memory of a stage of work.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,9 +20,7 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
-from evaluation.comparison.candidate_sets import CATALOGUE, COLD, CandidateSet
-from evaluation.comparison.measuring import measured
-from evaluation.comparison.outcome import Figure, Outcome, SliceFigure
+from evaluation.comparison.trial import CATALOGUE, COLD, CandidateSet
 from evaluation.metrics.hits import Hits, Judge
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
 
@@ -20,8 +28,64 @@ if TYPE_CHECKING:
     from evaluation.comparison.trial import Trial
 
 
+Figure = tuple[str, str, int | None]
+"""(candidates, metric, k); k is None for the AUCs."""
+
+SliceFigure = tuple[str, str, str, str, int]
+"""(candidates, what it is a slice by, slice, metric, k)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one model did on one split."""
+
+    values: dict[Figure, Float64Array]
+    """One value a user, NaN for one who takes no part; an item for the item-wise AUC."""
+    facts: dict[str, Any]
+    """Seconds, peak memory, users without a list, and the model's own settings."""
+    catalogue: dict[Figure, tuple[float, int]] = field(default_factory=dict)
+    """Coverage and Gini, each with the number of items."""
+    slices: dict[SliceFigure, Float64Array] = field(default_factory=dict)
+    """A value for each user who takes part in the slice."""
+    shown: Hits | None = None
+    """The first places of every user's list, for examples; of the trial's ``shown`` candidates."""
+
+
+@contextmanager
+def measured(facts: dict[str, Any], stage: str) -> Iterator[None]:
+    """Record the seconds of a stage and, on Linux, the most memory the process held in it.
+
+    They are added to ``facts`` as ``STAGE_seconds`` and ``STAGE_peak_mb`` (MiB, None elsewhere).
+    """
+    reset_peak_memory()
+    started = time.perf_counter()
+    yield
+    facts[f"{stage}_seconds"] = time.perf_counter() - started
+    facts[f"{stage}_peak_mb"] = peak_memory_mb()
+
+
+def reset_peak_memory() -> None:
+    """Let the peak begin again from what the process holds now, where the system can."""
+    if sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:  # not permitted in some containers: the peak is then the process's own
+            return
+
+
+def peak_memory_mb() -> float | None:
+    """Most resident memory of this process since it was reset, in MiB; None where unknown."""
+    if sys.platform != "linux":
+        return None
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None
+
+
 SHOWN_PLACES: Final = 5
 """Places of a list that examples show."""
+
 _ROWS_AT_ONCE = 1_000_000
 """Rows of a full ranking asked for in one call."""
 

@@ -5,10 +5,14 @@ the model: its name, its class, its settings where it keeps them as ``config``, 
 and texts before it is fitted (such as a seed). What else makes a model what it is, such as files of
 embeddings it reads, cannot be known here: where that changes, give the model another name or take
 another folder. Recordings count by their paths and not by their bytes.
+
+Versions that results depend on.
 """
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +22,29 @@ import pandas as pd
 
 from datasets.errors import ArtifactError
 from datasets.files import atomic_write
-from evaluation.comparison.outcome import Outcome
-from evaluation.comparison.run import model_settings
+from evaluation.comparison.run import Outcome, model_settings
 from evaluation.comparison.tables import json_safe
 from evaluation.comparison.trial import Trial
-from evaluation.comparison.versions import installed_versions
 from evaluation.metrics.hits import Hits
 from evaluation.model import ModelFactory
 from evaluation.splitting.split import Split
+
+_PACKAGES: Final = (
+    "coldtune", "numpy", "pandas", "scipy", "scikit-learn", "implicit", "rectools-lightfm",
+    "annoy", "torch", "librosa", "plotly",
+)  # fmt: skip
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, where installed."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
 
 _FORMAT: Final = 1
 

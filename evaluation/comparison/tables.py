@@ -9,8 +9,14 @@ import numpy as np
 import pandas as pd
 
 from datasets.arrays import Float64Array, IntArray
-from evaluation.comparison.bootstrap import Draws
-from evaluation.comparison.resampling import Difference, Interval, holm, interval, paired_p_values
+from evaluation.comparison.bootstrap import (
+    Difference,
+    Draws,
+    Interval,
+    holm,
+    interval,
+    paired_p_values,
+)
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC
 
 Key = tuple[str, str, str, str, int | None]

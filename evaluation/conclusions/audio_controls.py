@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from evaluation.comparison.candidate_sets import COLD
+from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.resampling import Difference
 from evaluation.comparison.tables import Key
+from evaluation.comparison.trial import COLD
 from evaluation.conclusions.evidence import CHANCE, best_model, main_measure, paired_gaps, personal
 from evaluation.conclusions.wording import are, called, listing, sentence
 from evaluation.metrics.ranking import ITEM_AUC

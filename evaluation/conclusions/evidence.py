@@ -13,10 +13,10 @@ import numpy as np
 
 from datasets.arrays import Float64Array
 from datasets.errors import InvalidArgumentError
-from evaluation.comparison.candidate_sets import CATALOGUE, COLD, THIN
+from evaluation.comparison.bootstrap import Difference, holm, mean_interval, paired_p_values
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.resampling import Difference, holm, mean_interval, paired_p_values
 from evaluation.comparison.tables import Key
+from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ITEM_AUC
 
 CHANCE: Final = 0.5

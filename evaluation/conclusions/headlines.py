@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from evaluation.comparison.candidate_sets import CATALOGUE, COLD
 from evaluation.comparison.comparison import Comparison
+from evaluation.comparison.trial import CATALOGUE, COLD
 from evaluation.conclusions.audio_controls import right_of_the_time
 from evaluation.conclusions.evidence import (
     best_model,

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import IntArray
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from evaluation.comparison.tables import json_safe
 from evaluation.genre.folds import Encoder, FoldJob, FoldScores, Images, data_digest, run_folds
 from evaluation.genre.scores import (

@@ -14,7 +14,7 @@ from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.image_arrays import ImageArrays
 from datasets.music import MusicDataset
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from evaluation.genre.baseline import image_statistics, mfcc_statistics
 
 if TYPE_CHECKING:

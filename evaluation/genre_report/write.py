@@ -10,8 +10,7 @@ from datasets.files import atomic_write, write_text
 from evaluation.comparison.comparison import installed_versions
 from evaluation.genre.study import GenreStudy
 from evaluation.genre_report.conclusions import cautions, summarise
-from evaluation.genre_report.genre_markdown import markdown
-from evaluation.genre_report.page import page
+from evaluation.genre_report.page import markdown, page
 
 
 def check_folder(out: Path) -> None:

@@ -1,17 +1,247 @@
-"""From lists of recommendations to a matrix of hits, refusing lists that are not valid."""
+"""From lists of recommendations to a matrix of hits, refusing lists that are not valid.
 
-from collections.abc import Collection, Iterable
+Lists and (user, item) pairs as arrays, looked up a block of users at a time.
+
+From columns of ids to whole numbers, without a Python object a row where it can be helped.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.metrics.id_codes import Codes32, IdCodes
-from evaluation.metrics.list_matrix import Layout, Pairs, look_up, place_lists, repeats_an_item
+
+Codes32 = NDArray[np.int32]
+
+
+class IdCodes:
+    """Distinct ids; the code of each is its position.
+
+    Raises :class:`~datasets.errors.EvaluationError`, calling an id ``what``, if one comes twice or
+    is no text.
+    """
+
+    def __init__(self, ids: Iterable[str], what: str) -> None:
+        # A pandas column gives its objects at once, which iterating over it would not.
+        at_once = np.asarray(ids, dtype=object) if hasattr(ids, "__array__") else list(ids)
+        self.index = pd.Index(at_once, dtype=object)
+        try:
+            self._arrow = pa.array(self.index, type=pa.large_string())
+        except (pa.ArrowInvalid, TypeError) as error:
+            raise EvaluationError(f"every {what} must be text: {error}") from None
+        if len(self._arrow.unique()) < len(self.index):
+            twice = self.index[self.index.duplicated()][0]
+            raise EvaluationError(f"{what} given twice: {twice!r}")
+
+    def of(self, column: "pd.Series[Any]") -> Codes32:
+        """The code of every row, [n], -1 for an id that is not there."""
+        arrow = _arrow_strings(column)
+        if arrow is not None:
+            return self._of_arrow(arrow)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return self._places(column.cat.categories)[column.cat.codes.to_numpy()]
+        # Each distinct id is looked up once.
+        codes, distinct = pd.factorize(column)
+        return self._places(distinct)[codes]
+
+    def of_runs(self, column: "pd.Series[Any]") -> tuple[Codes32, IntArray]:
+        """Codes of runs of equal ids, and the runs' lengths: [n_runs] each.
+
+        Where runs are long, as of the users of lists, this is much cheaper than :meth:`of`. Two
+        runs that follow each other may be of one id.
+        """
+        arrow = _arrow_strings(column)
+        if arrow is not None:
+            runs = [pc.run_end_encode(part, run_end_type=pa.int64()) for part in arrow.chunks]
+            lengths = [np.diff(run.run_ends.to_numpy(), prepend=0) for run in runs]
+            values = pa.chunked_array([run.values for run in runs], type=arrow.type)
+            return self._of_arrow(values), np.concatenate([np.empty(0, np.int64), *lengths])
+        starts = _run_starts(column)
+        return self.of(column.iloc[starts]), np.diff(starts, append=len(column))
+
+    def _of_arrow(self, values: Any) -> Codes32:
+        found = pc.index_in(values, value_set=self._arrow.cast(values.type), skip_nulls=True)
+        codes: Codes32 = found.fill_null(-1).to_numpy()
+        return codes
+
+    def _places(self, distinct: Any) -> Codes32:
+        """Code of each id, and -1 once more at the end, where the code -1 of no id leads to."""
+        places = self.index.get_indexer(pd.Index(distinct, dtype=object))
+        return np.append(places, -1).astype(np.int32)
+
+
+def _arrow_strings(column: "pd.Series[Any]") -> Any:
+    """The strings of a column that Arrow holds, not copied; None for another column."""
+    dtype = column.dtype
+    held = isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
+    if isinstance(dtype, pd.ArrowDtype):
+        held = dtype.pyarrow_dtype in (pa.string(), pa.large_string())
+    if not held:
+        return None
+    strings = pa.array(column.array)
+    return strings if isinstance(strings, pa.ChunkedArray) else pa.chunked_array([strings])
+
+
+def _run_starts(column: "pd.Series[Any]") -> IntArray:
+    """Where a run of equal values starts; everywhere, if that cannot be told at little cost."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.codes.to_numpy()
+    elif isinstance(column.dtype, np.dtype):
+        values = column.to_numpy()
+    else:
+        return np.arange(len(column))
+    try:
+        change = np.asarray(values[1:] != values[:-1])
+    except TypeError:  # pandas.NA is neither equal to anything nor different
+        return np.arange(len(column))
+    return np.append(np.zeros(min(len(values), 1), np.int64), np.flatnonzero(change) + 1)
+
+
+_ROWS = 100_000
+"""Rows of a frame placed at once: few enough for what is computed of them to stay in the cache."""
+
+_CELLS = 2_000_000
+"""Users × items of the table that a block of lists is looked up in; for the same reason."""
+
+_LEAST_USERS = 32
+"""Users looked up at once in a catalogue of any size: below, NumPy's calls cost most."""
+
+_WANTED = 1
+
+_SEEN = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where each row of a frame of lists belongs in a matrix [n_users, k]."""
+
+    run_user: Codes32
+    """[n_runs]: the user of each run of rows."""
+    run_length: IntArray
+    """[n_runs]: its length."""
+    rank: IntArray
+    """[n_rows]: 1 … k."""
+    n_users: int
+    k: int
+
+    def place(self, values: NDArray[np.generic], matrix: NDArray[np.generic]) -> None:
+        """Write [n_rows] values to their places in ``matrix``, [n_users, k]."""
+        flat = matrix.reshape(-1)
+        base = self.run_user.astype(np.int64) * self.k - 1
+        ends = np.cumsum(self.run_length)
+        n_rows = len(self.rank)
+        cuts = np.searchsorted(ends, np.arange(_ROWS, n_rows, _ROWS))
+        for first, last in pairwise(np.unique(np.concatenate(([0], cuts, [len(ends)]))).tolist()):
+            rows = slice(ends[first] - self.run_length[first], ends[last - 1])
+            cell = np.repeat(base[first:last], self.run_length[first:last])
+            cell += self.rank[rows]
+            flat[cell] = values[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """(user, item) pairs by user."""
+
+    keys: IntArray
+    """user · (n_items + 1) + item + 1, ascending."""
+    ends: IntArray
+    """[n_users + 1]: the pairs of user u are ``ends[u]`` … ``ends[u + 1]``."""
+    n_items: int
+
+    @classmethod
+    def of(cls, user: Codes32, item: Codes32, n_users: int, n_items: int) -> "Pairs":
+        """Distinct pairs of which both sides are known, that is, not -1."""
+        width = n_items + 1
+        keys = user.astype(np.int64) * width
+        keys += item
+        keys = keys[(user >= 0) & (item >= 0)] + 1
+        keys.sort()
+        keys = keys[np.diff(keys, prepend=-1) > 0]
+        return cls(keys, np.searchsorted(keys, np.arange(n_users + 1) * width), n_items)
+
+    @property
+    def user(self) -> IntArray:
+        """[n_pairs]: the user of each pair."""
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
+
+    @property
+    def item(self) -> IntArray:
+        """[n_pairs]: the item of each pair."""
+        return self.keys % (self.n_items + 1) - 1
+
+    def of_users(self, start: int, stop: int) -> IntArray:
+        """Keys of the pairs of users ``start`` … ``stop``, as if user ``start`` were the first."""
+        return self.keys[self.ends[start] : self.ends[stop]] - start * (self.n_items + 1)
+
+    def part(self, start: int, stop: int) -> "Pairs":
+        """The pairs of users ``start`` … ``stop`` alone."""
+        ends = self.ends[start : stop + 1] - self.ends[start]
+        return Pairs(self.of_users(start, stop), ends, self.n_items)
+
+
+def place_lists(layout: Layout, item: Codes32) -> IntArray | None:
+    """[n_users, k] items by rank, -1 after the end of a list; None if ranks do not run 1, 2, …"""
+    items = np.full((layout.n_users, layout.k), -1)
+    layout.place(item, items)
+    listed = items >= 0
+    placed = np.count_nonzero(listed)
+    if placed < len(item) or (placed < items.size and (listed[:, 1:] > listed[:, :-1]).any()):
+        return None
+    return items
+
+
+def repeats_an_item(items: IntArray) -> bool:
+    """Whether any list, a row of ``items``, has an item twice."""
+    for start, stop in _blocks(items.shape[0], items.shape[1]):
+        ordered = np.sort(items[start:stop], axis=1)
+        again = ordered[:, 1:] == ordered[:, :-1]
+        if again.any() and (again & (ordered[:, 1:] >= 0)).any():
+            return True
+    return False
+
+
+def look_up(items: IntArray, wanted: Pairs, seen: Pairs | None) -> BoolArray | None:
+    """[n_users, k]: which places of the lists are ``wanted``; None if any of them is ``seen``."""
+    found = np.empty(items.shape, dtype=bool)
+    width = wanted.n_items + 1
+    step = min(_step(width), len(items))
+    # The first cell of every row of the table answers for no item, -1.
+    table = np.zeros(step * width, np.uint8)
+    first = (np.arange(step) * width + 1)[:, None]
+    for start, stop in _blocks(len(items), width):
+        own = wanted.of_users(start, stop)
+        table[own] = _WANTED
+        cells = items[start:stop] + first[: stop - start]
+        if seen is not None:
+            before = seen.of_users(start, stop)
+            table[before] = _SEEN
+        state = table[cells]
+        np.equal(state, _WANTED, out=found[start:stop])
+        if seen is not None:
+            if (state == _SEEN).any():
+                return None
+            table[before] = 0
+        table[own] = 0
+    return found
+
+
+def _blocks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
+    step = _step(width)
+    for start in range(0, n_rows, step):
+        yield start, min(start + step, n_rows)
+
+
+def _step(width: int) -> int:
+    return max(_LEAST_USERS, _CELLS // max(width, 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,7 @@ import pandas as pd
 
 from datasets.arrays import IntArray
 from datasets.columns import ITEM_ID, RANK, USER_ID
-from evaluation.metrics.hits import Judge
-from evaluation.metrics.id_codes import IdCodes
+from evaluation.metrics.hits import IdCodes, Judge
 
 Ask = Callable[[Sequence[str], int, Sequence[str]], pd.DataFrame]
 """(users, k, only) → their lists, of these items alone."""

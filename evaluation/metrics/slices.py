@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray, Float64Array, IntArray, StrArray
+from evaluation.metrics.beyond_accuracy import ItemFacts
 from evaluation.metrics.hits import Hits
-from evaluation.metrics.item_facts import ItemFacts
 from evaluation.metrics.ranking import ndcg, recall
 
 SliceName = tuple[str, str]

@@ -1,6 +1,6 @@
 """Models that are there to expose a figure: what it would be without what it is praised for.
 
-The names are rules as well: :mod:`evaluation.conclusions.conclusions` reads "X, shuffled audio" as model X
+The names are rules as well: :mod:`evaluation.conclusions.findings` reads "X, shuffled audio" as model X
 given somebody else's audio.
 """
 

@@ -7,13 +7,20 @@ from typing import Final
 
 import pandas as pd
 
-from evaluation.comparison.candidate_sets import CATALOGUE, COLD
+from evaluation.comparison.trial import CATALOGUE, COLD
 from evaluation.conclusions.wording import listing, number
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.report.figures_curve import curve_plot
-from evaluation.report.figures_map import map_plot, map_sample
-from evaluation.report.figures_plane import Pair, best_compromises, plane_plot
-from evaluation.report.plots import Figure, Point, interval_plot
+from evaluation.report.plots import (
+    Figure,
+    Pair,
+    Point,
+    best_compromises,
+    curve_plot,
+    interval_plot,
+    map_plot,
+    map_sample,
+    plane_plot,
+)
 from evaluation.report.tables import LABELS, Column, Tables
 
 _TRADE_OFFS: Final = (

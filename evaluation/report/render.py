@@ -1,8 +1,18 @@
-"""A report as one self-contained page: what all pages have in common."""
+"""A report as one self-contained page: what all pages have in common.
+
+The report as Markdown with static pictures, to be put beside code or into a message.
+
+Tables in Markdown.
+"""
 
 import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
+
+from evaluation.report.charts import Chart
 
 
 def render(
@@ -40,3 +50,267 @@ def render(
             "plotly": Markup(get_plotlyjs()),
         }
     )
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text: int) -> list[str]:
+    """Lines of a table whose first ``text`` columns stand left, the others right."""
+    rule = [":--" if place < text else "--:" for place in range(len(names))]
+    return [_line(names), _line(rule), *map(_line, rows)]
+
+
+def escaped(text: str) -> str:
+    """A name as it is, wherever it stands: no emphasis, link or HTML of its own."""
+    for mark in "\\`*_[]<>#|":
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """A text within a table: no line ends, and no bar that is not escaped."""
+    return re.sub(r"(?<!\\)\|", r"\\|", text.replace("\n", " "))
+
+
+Lines = list[str]
+
+
+def markdown(shown: Mapping[str, Any], pictures: str) -> str:
+    """The text; ``shown`` is what the page shows, ``pictures`` the folder of its plots."""
+    lines = [f"# {escaped(shown['title'])}", "", shown["byline"], ""]
+    for sentence in shown["summary"]:
+        lines += [escaped(sentence), ""]
+    if shown["cautions"]:
+        lines += ["**Read this first**", "", *(f"- {escaped(n)}" for n in shown["cautions"]), ""]
+    parts = {
+        "results": _results(shown),
+        "glance": _plots(shown["glance"], pictures),
+        "warm-cold": _with_plots(shown["warm_cold"], pictures),
+        "controls": _controls(shown),
+        "differences": _differences(shown),
+        "slices": _slices(shown["slices"]),
+        "beyond": _with_plots(shown["beyond"], pictures),
+        "curve": _with_plots(shown["curve"], pictures),
+        "folds": _titled(shown["folds"]),
+        "genre": _genre(shown["genre"]),
+        "examples": _examples(shown["examples"]),
+        "map": _with_plots(shown["map"], pictures),
+        "data": _data(shown),
+        "all-figures": _titled(shown["detailed"]),
+        "costs": _costs(shown["costs"]),
+        "repeat": _repeat(shown),
+    }
+    for name, title in shown["sections"].items():
+        if name in parts:
+            lines += [f"## {title}", "", *parts[name]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _results(shown: Mapping[str, Any]) -> Lines:
+    lines: Lines = [f"- {escaped(sentence)}" for sentence in shown["findings"]]
+    lines += [""] if lines else []
+    for main in shown["main"]:
+        lines += [*_models(main), ""]
+    note = (
+        f"Mean over {shown['unit']} and its {shown['level']} bootstrap interval. Bold: the best"
+        " model of a column. †: no difference from the best shown. *Italic*: controls, which are"
+        " never the best."
+    )
+    if shown["sampled"]:
+        note += (
+            " Sampled: ranked against a few items drawn at random and not the whole catalogue,"
+            " which is easier and may order models otherwise."
+        )
+    return [*lines, note, ""]
+
+
+def _models(shown: Mapping[str, Any]) -> Lines:
+    """A table of models, groups of columns named within the headings."""
+    names = ["model"]
+    labels = iter(shown["columns"])
+    for group, span in shown["groups"]:
+        for _ in range(span):
+            label = next(labels)[0]
+            names.append(f"{escaped(group)}: {label}" if group else label)
+    rows = [[_name(row), *(_figure(cell) for cell in row["cells"])] for row in shown["rows"]]
+    return table(names, rows, text=1)
+
+
+def _figure(cell: Mapping[str, Any]) -> str:
+    mean = f"**{cell['mean']}**" if cell["best"] else cell["mean"] + ("†" if cell["tied"] else "")
+    return f"{mean} ({cell['spread']})" if cell["spread"] else mean
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    name = escaped(row["model"])
+    return f"*{name}*" if row["control"] else name
+
+
+def _plots(part: Mapping[str, Any], pictures: str) -> Lines:
+    lines: Lines = []
+    for chart in part["charts"]:
+        lines += _plot(chart, pictures)
+    return lines
+
+
+def _plot(chart: Chart, pictures: str) -> Lines:
+    lines = [f"**{escaped(chart.title)}** {escaped(chart.note)}".rstrip(), ""]
+    address = quote(f"{pictures}/{chart.name}.png")
+    return [*lines, f"![{escaped(chart.description)}]({address})", ""]
+
+
+def _with_plots(part: Mapping[str, Any] | None, pictures: str) -> Lines:
+    if part is None:
+        return []
+    lines = _plots(part, pictures)
+    if part.get("table"):
+        lines += [*_models(part["table"]), ""]
+    return lines + _titled(part.get("tables", ()))
+
+
+def _titled(tables: Iterable[Mapping[str, Any]]) -> Lines:
+    lines: Lines = []
+    for shown in tables:
+        users = f" ({shown['n']:,} users)" if "n" in shown else ""
+        lines += [f"### {escaped(shown['title'])}{users}", "", *_models(shown), ""]
+    return lines
+
+
+def _controls(shown: Mapping[str, Any]) -> Lines:
+    lines: Lines = [shown["controls_correction"], ""]
+    names = ("control", "its figure", "exposes", "model less control", "corrected", "so")
+    for part in shown["controls"]:
+        rows = [
+            [
+                escaped(row["control"]),
+                row["own"]["mean"],
+                f"{escaped(row['model'])} {row['of_model']['mean']}",
+                f"{row['gap']['mean']} ({row['gap']['spread']})",
+                row["gap"]["p"],
+                escaped(row["sentence"]),
+            ]
+            for row in part["rows"]
+        ]
+        lines += [f"### {escaped(part['title'])}", "", *table(names, rows, text=1), ""]
+    return lines
+
+
+def _differences(shown: Mapping[str, Any]) -> Lines:
+    lines = [
+        "p is corrected for the number of models compared (Holm): shown is what is below"
+        f" {shown['alpha']} with an interval that leaves out 0.",
+        "",
+    ]
+    if "cold" in shown["kinds"]:
+        lines[0] += (
+            f" On new {shown['noun']} there is a second luck, which of them were held out: only"
+            f" the item-wise AUC, whose units are the {shown['noun']}, has it in its intervals and"
+            " p-values."
+        )
+    for part in shown["differences"]:
+        rows = [[_name(row), *_gap(row["baseline"]), *_gap(row["best"])] for row in part["rows"]]
+        against = (escaped(part["baseline"]), f"the best, {escaped(part['best'])}")
+        names = ["model"]
+        for other in against:
+            names += [f"against {other}", "verdict"]
+        lines += [f"### {escaped(part['title'])}", "", *table(names, rows, text=1), ""]
+    return lines
+
+
+def _gap(cell: Mapping[str, str] | None) -> list[str]:
+    if cell is None:
+        return ["–", ""]
+    verdict = f"{cell['verdict']}, {cell['p']}" if cell["p"] else cell["verdict"]
+    return [f"{cell['mean']} ({cell['spread']})", verdict]
+
+
+def _slices(sections: Sequence[Mapping[str, Any]]) -> Lines:
+    lines: Lines = []
+    for section in sections:
+        lines += [section["bounds"], ""] if section["bounds"] else []
+        for part in section["tables"]:
+            title = f"{section['title']}. {part['title']}, {part['metric']}"
+            lines += [f"### {escaped(title)}", ""]
+            lines += [*(_matrix(part["matrix"]) if part["matrix"] else _models(part["table"])), ""]
+    return lines
+
+
+def _matrix(shown: Mapping[str, Any]) -> Lines:
+    rows = [
+        [
+            escaped(row["name"]),
+            row["n"],
+            *(f"**{cell['text']}**" if cell["best"] else cell["text"] for cell in row["cells"]),
+        ]
+        for row in shown["rows"]
+    ]
+    return table(["", "users", *map(escaped, shown["models"])], rows, text=1)
+
+
+def _genre(shown: Mapping[str, Any] | None) -> Lines:
+    if shown is None:
+        return []
+    folds = [[str(row["fold"]), str(row["n"]), *row["values"]] for row in shown["rows"]]
+    folds += [["mean", "", *shown["mean"]], ["SD", "", *shown["sd"]]]
+    names = ("fold", "recordings", "loss", "precision@1", "precision@3")
+    counts = [
+        [escaped(row["name"]), *(str(cell["count"]) for cell in row["cells"])]
+        for row in shown["confusion"]
+    ]
+    confusion = table(["true \\ first", *map(escaped, shown["names"])], counts, text=1)
+    return [shown["sentence"], "", *table(names, folds, text=1), "", *confusion, ""]
+
+
+def _examples(users: Sequence[Mapping[str, Any]]) -> Lines:
+    lines: Lines = []
+    for user in users:
+        rows = [[_name(row), *(_item(item) for item in row["items"])] for row in user["rows"]]
+        places = [str(place) for place in user["places"]]
+        rows = [[*row, *[""] * (len(places) + 1 - len(row))] for row in rows]
+        lines += [
+            f"### {escaped(user['name'])} ({escaped(user['id'])}, {escaped(user['split'])})",
+            "",
+            f"Played most: {'; '.join(map(_item, user['played']))}  ",
+            f"Held out: {'; '.join(map(_item, user['held_out']))}  ",
+            f"{user['facts']}.",
+            "",
+            *table(["model", *places], rows, text=1 + len(places)),
+            "",
+        ]
+    return lines
+
+
+def _item(item: Mapping[str, Any]) -> str:
+    name = escaped(item["name"]) + (f" ({escaped(item['by'])})" if item["by"] else "")
+    return f"**✓ {name}**" if item.get("hit") else name
+
+
+def _data(shown: Mapping[str, Any]) -> Lines:
+    rows = [
+        [split[name] for name in ("name", "how", "train", "test", "users", "cold", "withheld")]
+        for split in shown["splits"]
+    ]
+    names = ("split", "how", "training rows", "test rows", "test users", "new", "withheld")
+    facts = ", ".join(f"{name.lower()} {value}" for name, value in shown["dataset"])
+    return [f"{facts[:1].upper()}{facts[1:]}.", "", *table(names, rows, text=2), ""]
+
+
+def _costs(rows: Sequence[Mapping[str, str]]) -> Lines:
+    names = ("split", "model", "fit, s", "onboarding, s", "users a second", "peak memory, MiB")
+    cells = [
+        [
+            escaped(row["split"]),
+            escaped(row["model"]),
+            *(row[name] for name in ("fit", "onboard", "recommend", "memory")),
+        ]
+        for row in rows
+    ]
+    return [*table(names, cells, text=2), ""]
+
+
+def _repeat(shown: Mapping[str, Any]) -> Lines:
+    lines = ["```sh", shown["command"], "```", ""] if shown["command"] else []
+    lines += [f"- {name}: {value}" for name, value in shown["provenance"]]
+    return [*lines, "", "```json", shown["configuration"], "```", ""]

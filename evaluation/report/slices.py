@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from evaluation.comparison.resampling import Interval
+from evaluation.comparison.bootstrap import Interval
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.tables import LABELS, Tables, cell
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evaluation.comparison.candidate_sets import CATALOGUE, COLD, PLAYED
+from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.resampling import Interval
 from evaluation.comparison.tables import Key
+from evaluation.comparison.trial import CATALOGUE, COLD, PLAYED
 from evaluation.conclusions.evidence import deciding_candidates, first_split, main_measure
 from evaluation.conclusions.wording import number
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC

@@ -14,12 +14,11 @@ from datasets.errors import InvalidArgumentError
 from datasets.files import write_text
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import json_safe
-from evaluation.conclusions.conclusions import cautions, findings, summarise
+from evaluation.conclusions.findings import cautions, findings, summarise
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.report.content import charts_of, content
 from evaluation.report.facts import exact_configuration
-from evaluation.report.markdown import markdown
-from evaluation.report.render import render
+from evaluation.report.render import markdown, render
 from evaluation.report.static_plots import write_picture
 
 _CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")

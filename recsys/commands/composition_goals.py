@@ -7,16 +7,16 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError, UnknownUserError
+from recsys.data import ItemContent
 from recsys.model.live import Library
-from recsys.sources.base import ItemContent, Source
+from recsys.sources.base import Source
 from recsys.sources.content import ContentSource
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding import SongEncoder
-    from embedding.composition.goals import LikenessGoal
-    from embedding.composition.listener import Listener
+    from embedding.composition.goals import LikenessGoal, Listener
 
 MARGIN = 0.1
 """How far above the best song of the catalogue to aim, in standard deviations of its scores."""

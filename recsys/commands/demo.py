@@ -4,18 +4,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from datasets.columns import ITEM_ID, RANK, USER_ID
-from datasets.demo.demo_recordings import read_tags
 from datasets.demo.make import make_demo, write_new_song
+from datasets.demo.rendering import read_tags
 from datasets.music import MusicDataset
+from recsys.commands.options import (
+    Seed,
+    Threads,
+    Tracking,
+    recommender_config,
+)
 from recsys.commands.printing import print_frame, print_info
 from recsys.config import RecommenderConfig
 from recsys.experiments.evaluate import evaluate_dataset
 from recsys.experiments.models import OURS
 from recsys.recommender import Recommender
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for catalogue, model and report.")] = Path(
+        "demo"
+    ),
+    seed: Seed = None,
+    threads: Threads = None,
+    tracking: Tracking = None,
+) -> None:
+    """Make a demo catalogue and do everything with it, from audio to the evaluation report."""
+    demonstrate(out, recommender_config(None, seed, threads, tracking))
+
 
 NEW_SONG = "new-song"
 

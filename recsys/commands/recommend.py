@@ -1,4 +1,9 @@
-"""Commands from a data set to recommendations and their evaluation."""
+"""Commands from a data set to recommendations and their evaluation.
+
+The command that says why an item is recommended.
+
+The command that recommends to everybody.
+"""
 
 import json
 from pathlib import Path
@@ -8,76 +13,15 @@ import typer
 
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
-    Config,
     Diversity,
     JsonFlag,
     K,
     PerArtist,
     PopularityCorrection,
-    Recipe,
-    Seed,
-    Threads,
-    Tracking,
     WhereFlag,
-    recommender_config,
     where_of,
 )
-from recsys.commands.printing import print_frame, print_info, records
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for catalogue, model and report.")] = Path(
-        "demo"
-    ),
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-) -> None:
-    """Make a demo catalogue and do everything with it, from audio to the evaluation report."""
-    from recsys.commands.demo import demonstrate
-
-    demonstrate(out, recommender_config(None, seed, threads, tracking))
-
-
-def train(
-    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
-    encoder: Annotated[
-        Path | None, typer.Option(help="Network to use: a saved encoder, or the one of a model.")
-    ] = None,
-    config: Config = None,
-    recipe: Recipe = None,
-    seed: Seed = None,
-    threads: Threads = None,
-    tracking: Tracking = None,
-    register: Annotated[
-        str | None, typer.Option(help="Also log the model to MLflow, registered by this name.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Also over a model that took in songs or plays since.")
-    ] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Learn from a data set and save the model."""
-    from datasets.folder import load_folder
-    from recsys import Recommender
-    from recsys.model.replacing import check_place
-    from recsys.model.storage import load_encoder
-
-    settings = recommender_config(config, seed, threads, tracking, recipe)
-    goes = check_place(out, replace=replace)  # now, and not when everything is learned
-    if goes:
-        typer.echo(goes, err=True)
-    network = None if encoder is None else load_encoder(encoder)
-    recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
-    recommender.save(out)
-    print_info(recommender.info, as_json)
-    if not as_json:
-        typer.echo(f"model written to {out}")
-    if register is not None:
-        from recsys.tracking.model import log_model
-
-        typer.echo(f"registered as {log_model(out, register=register)}", err=as_json)
+from recsys.commands.printing import print_frame, records
 
 
 def recommend(
@@ -144,11 +88,52 @@ def similar(
         print_frame(frame)
 
 
-def info(
+def explain(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    user: Annotated[str, typer.Argument(help="A user of the training data.")],
+    item: Annotated[str, typer.Argument(help="Item id.")],
+    n: Annotated[int, typer.Option("-n", help="How many played items of each kind.")] = 5,
     as_json: JsonFlag = False,
 ) -> None:
-    """What a saved model was learned from and how it blends its sources."""
+    """Why a user gets an item: what each source says, and what they played that is like it."""
     from recsys import Recommender
 
-    print_info(Recommender.load(model).info, as_json)
+    found = Recommender.load(model).explain(user, item, n=n)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+
+
+def recommend_all(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    k: K = 10,
+    users: Annotated[
+        Path | None, typer.Option(help="Text file of user ids, one a line; all users without.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Users ranked at once.")] = 4096,
+    exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
+    where: WhereFlag = None,
+    per_artist: PerArtist = None,
+    diversity: Diversity = 0.0,
+    popularity_correction: PopularityCorrection = 0.0,
+    seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """The best items for every user, as a Parquet file; a killed run goes on where it was."""
+    from recsys import Recommender
+
+    report = Recommender.load(model).write_recommendations(
+        out, users, k, exclude_seen=not seen, exclude=exclude or (), only=only,
+        where=where_of(where), per_artist=per_artist, diversity=diversity,
+        popularity_correction=popularity_correction, batch_size=batch, progress=True,
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+        return
+    if report.resumed:
+        typer.echo(f"{report.resumed:,} users had their lists from an earlier run")
+    if report.fallback_users:
+        typer.echo(
+            f"nothing is known of {report.fallback_users:,} users: they got the popular items"
+        )
+    typer.echo(f"lists of {report.users:,} users, {report.rows:,} rows, written to {out}")

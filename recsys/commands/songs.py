@@ -1,4 +1,7 @@
-"""The command that lists, exports and publishes the songs of a model."""
+"""The command that lists, exports and publishes the songs of a model.
+
+The command that draws the map of a model's songs.
+"""
 
 import json
 from collections.abc import Iterator
@@ -45,8 +48,14 @@ def songs(
     as_json: JsonFlag = False,
 ) -> None:
     """List songs with the tags they came with and those that the network predicts."""
-    from recsys.database.queries import Choice, check_genre, count_songs, list_scores, list_songs
-    from recsys.database.song_export import check_export
+    from recsys.database.queries import (
+        Choice,
+        check_export,
+        check_genre,
+        count_songs,
+        list_scores,
+        list_songs,
+    )
 
     if publish is not None and (export or genre or search or scores):
         raise InvalidArgumentError("--publish brings all songs and goes with no choice of them")
@@ -96,8 +105,8 @@ def _export(
     scores: bool,
     as_json: bool,
 ) -> None:
-    from datasets.progress_part import progress_bar
-    from recsys.database.song_export import export
+    from datasets.progress import progress_bar
+    from recsys.database.queries import export
 
     with progress_bar("writing songs", count, shown=not as_json) as advance:
         rows = export(connection, path, choice, scores=scores, advance=advance)
@@ -155,3 +164,38 @@ def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
                 yield connection
     finally:
         catalog.close()
+
+
+def map(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    out: Annotated[Path, typer.Option(help="The page to write, ending in .html.")],
+    png: Annotated[Path | None, typer.Option(help="Also write a picture, ending in .png.")] = None,
+    method: Annotated[str, typer.Option(help="pca, umap or tsne.")] = "pca",
+    by: Annotated[str, typer.Option(help="What is coloured: genre, artist, a tag.")] = "genre",
+    embeddings: Annotated[
+        str, typer.Option(help="sound: what the network hears. fused: sound and taste.")
+    ] = "sound",
+    limit: Annotated[int, typer.Option(help="Draw a sample of more songs than this.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the sample, of UMAP and of t-SNE.")] = 0,
+) -> None:
+    """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
+    from recsys.model.storage import load
+    from recsys.songmap.page import write_html, write_png
+    from recsys.songmap.song_map import song_map
+
+    for path, ending in ((out, ".html"), (png, ".png")):
+        if path is not None and path.suffix.lower() != ending:
+            raise InvalidArgumentError(f"{path}: must end in {ending}")
+    drawn = song_map(
+        load(model.absolute()),
+        method=method,  # type: ignore[arg-type]
+        by=by,
+        embeddings=embeddings,  # type: ignore[arg-type]
+        limit=limit,
+        seed=seed,
+    )
+    write_html(drawn, out)
+    if png is not None:
+        write_png(drawn, png)
+    typer.echo(f"{drawn.title}: {drawn.facts}")
+    typer.echo(f"written to {out}" + (f" and {png}" if png else ""))

@@ -8,7 +8,66 @@ from typing import Annotated
 import typer
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.options import JsonFlag
+from recsys.commands.options import (
+    Config,
+    JsonFlag,
+    Recipe,
+    Seed,
+    Threads,
+    Tracking,
+    recommender_config,
+)
+from recsys.commands.printing import print_info
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    encoder: Annotated[
+        Path | None, typer.Option(help="Network to use: a saved encoder, or the one of a model.")
+    ] = None,
+    config: Config = None,
+    recipe: Recipe = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    tracking: Tracking = None,
+    register: Annotated[
+        str | None, typer.Option(help="Also log the model to MLflow, registered by this name.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also over a model that took in songs or plays since.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn from a data set and save the model."""
+    from datasets.folder import load_folder
+    from recsys import Recommender
+    from recsys.model.storage import check_place, load_encoder
+
+    settings = recommender_config(config, seed, threads, tracking, recipe)
+    goes = check_place(out, replace=replace)  # now, and not when everything is learned
+    if goes:
+        typer.echo(goes, err=True)
+    network = None if encoder is None else load_encoder(encoder)
+    recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
+    recommender.save(out)
+    print_info(recommender.info, as_json)
+    if not as_json:
+        typer.echo(f"model written to {out}")
+    if register is not None:
+        from recsys.tracking.model import log_model
+
+        typer.echo(f"registered as {log_model(out, register=register)}", err=as_json)
+
+
+def info(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """What a saved model was learned from and how it blends its sources."""
+    from recsys import Recommender
+
+    print_info(Recommender.load(model).info, as_json)
 
 
 def fine_tune(
@@ -26,7 +85,7 @@ def fine_tune(
 ) -> None:
     """Go on learning from further recordings; known classes stay, new ones are added."""
     from datasets.folder import load_folder
-    from embedding.cores import available_cores
+    from embedding.parallel import available_cores
     from recsys import audio as audio_side
     from recsys.model import storage
 
@@ -69,8 +128,8 @@ def architecture(
     """Sizes, parameters and multiply-adds of every layer of a network."""
     import pandas as pd
 
+    from embedding.network.architecture import parse
     from embedding.network.config import MODERN_ARCHITECTURE, PATENT_ARCHITECTURE
-    from embedding.network.notation import parse
     from recsys.commands.printing import print_frame
 
     try:

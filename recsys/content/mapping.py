@@ -12,7 +12,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
 from recsys.content.regression import EmbeddingMap, choose, mean, solve
-from recsys.sources.base import ItemContent
+from recsys.data import ItemContent
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ low-rank  reduced-rank ridge regression: the ridge solution's fitted values, kep
 cosine    ridge regression on the vectors' directions, made as long as the vectors again by one
           factor: a popular item's long vector counts no more than another's
 mlp       a network with one hidden layer
+
+A content map that is no straight line: a network with one hidden layer.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from datasets.arrays import BoolArray, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 
 Kind = Literal["ridge", "low-rank", "cosine", "mlp"]
+
 KINDS: tuple[Kind, ...] = ("ridge", "low-rank", "cosine", "mlp")
 
 STEPS = (25, 50, 100, 200, 400)
@@ -102,8 +105,6 @@ def solve(
     kind = wanted[0].kind
     strengths = [candidate.strength for candidate in wanted]
     if kind == "mlp":
-        from recsys.content.content_map_network import train
-
         return train(E, Y, w, [candidate.size for candidate in wanted])
     if kind == "cosine":
         lengths = np.linalg.norm(Y, axis=1, keepdims=True)
@@ -199,3 +200,64 @@ def _as_long(map_: EmbeddingMap, E: Float64Array, Y: Float64Array, w: Float64Arr
     energy = w @ (predicted**2).sum(axis=1)
     factor = float(w @ (predicted * Y).sum(axis=1) / energy) if energy > 0 else 1.0
     return EmbeddingMap(factor * map_.intercept, factor * map_.weights)
+
+
+HIDDEN = 64
+"""Units of the hidden layer."""
+
+LEARNING_RATE = 0.01
+
+WEIGHT_DECAY = 1e-3
+
+
+def train(
+    E: Float64Array, Y: Float64Array, w: Float64Array, steps: Sequence[int]
+) -> list[EmbeddingMap]:
+    """The network after each number of ``steps`` (rising) of Adam over all items at once.
+
+    E [n, e], Y [n, d], w [n] the items' weights. One fixed seed: the same data, the same network.
+    """
+    import torch
+
+    center, level = mean(E, w), mean(Y, w)
+    total = max(float(w.sum()), np.finfo(np.float64).tiny)
+    scales = [
+        float(np.sqrt((w @ (table - middle) ** 2).sum() / (total * max(table.shape[1], 1))))
+        for table, middle in ((E, center), (Y, level))
+    ]
+    # What varies less than this beside its size is the rounding of the mean.
+    size = float(np.sqrt((w @ E**2).sum() / (total * max(E.shape[1], 1))))
+    spread = scales[0] if scales[0] > 1e-5 * size else np.inf
+    X = torch.tensor((E - center) / spread, dtype=torch.float32)
+    Z = torch.tensor((Y - level) / max(scales[1], 1e-30), dtype=torch.float32)
+    weights = torch.tensor(w[:, None] / total, dtype=torch.float32)
+
+    random = torch.Generator().manual_seed(0)
+    parts = [
+        torch.randn(E.shape[1], HIDDEN, generator=random) * np.sqrt(2 / max(E.shape[1], 1)),
+        torch.zeros(HIDDEN),
+        torch.zeros(HIDDEN, Y.shape[1]),
+        torch.zeros(Y.shape[1]),
+    ]
+    for part in parts:
+        part.requires_grad_()
+    optimizer = torch.optim.AdamW(parts, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    maps = []
+    for step in range(1, max(steps) + 1):
+        predicted = torch.relu(X @ parts[0] + parts[1]) @ parts[2] + parts[3]
+        loss = (weights * (predicted - Z) ** 2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step in steps:
+            hidden, bias, out, offset = (part.detach().double().numpy().copy() for part in parts)
+            maps.append(
+                EmbeddingMap(
+                    level + scales[1] * offset,
+                    np.zeros((E.shape[1], Y.shape[1])),
+                    hidden / spread,
+                    bias - center @ hidden / spread,
+                    scales[1] * out,
+                )
+            )
+    return maps

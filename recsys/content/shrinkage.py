@@ -23,7 +23,7 @@ from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.regression import artist_folds
-from recsys.sources.base import ItemContent, TrainingData, Vectors
+from recsys.data import ItemContent, TrainingData, Vectors
 
 Solve = Callable[[Float32Array, Float32Array, Float64Array], Float32Array]
 """An item's vector [d] from its listeners' vectors [n, d], their plays [n], the users' gram."""

@@ -27,7 +27,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from recsys.database import schema as schema
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song

@@ -14,15 +14,20 @@ from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, check_sampled, check_whole, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curve import learning_curve
-from evaluation.conclusions.conclusions import summarise
+from evaluation.conclusions.findings import summarise
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle, Random
 from evaluation.models.controls import ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
 from recsys.config import RecommenderConfig
-from recsys.experiments.embeddings import Ears, network_ears
-from recsys.experiments.evaluating_sound import embeddings_of, genre_accuracy, song_map
+from recsys.experiments.embeddings import (
+    Ears,
+    embeddings_of,
+    genre_accuracy,
+    network_ears,
+    song_map,
+)
 from recsys.experiments.models import HEARING, lineup, meanings, model_names
 from recsys.experiments.splits import check_split_names, named_splits
 from recsys.tracking import runs as tracking

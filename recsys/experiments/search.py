@@ -4,6 +4,10 @@ The test splits are made first and taken away; all trials see what is left. A tr
 one split after another, warm and cold in turn, and cut short where it does worse than the median of
 those before it. At the end the best settings and those it started from are fitted once on the
 training side of the test splits, and compared there.
+
+How long a search goes on and what it is after.
+
+What a search found: the best settings, its trials, and what the test says, in words.
 """
 
 import hashlib
@@ -12,21 +16,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from datasets.columns import ITEM_ID
 from datasets.errors import ColdtuneError, DataError, EvaluationError
 from datasets.music import MusicDataset
-from datasets.progress_part import progress_bar
-from evaluation.comparison.comparison import compare
+from datasets.progress import progress_bar
+from datasets.settings import Settings
+from evaluation.comparison.comparison import Comparison, compare
+from evaluation.comparison.trial import CATALOGUE, COLD
+from evaluation.conclusions.evidence import main_measure
+from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.model import ModelFactory
 from recsys.config import RecommenderConfig
 from recsys.experiments.embeddings import Ears, network_ears
 from recsys.experiments.models import lineup
-from recsys.experiments.search_config import SearchConfig
 from recsys.experiments.search_objective import (
     NDCG,
     Kind,
@@ -37,13 +45,156 @@ from recsys.experiments.search_objective import (
     search_side,
     stages,
 )
-from recsys.experiments.search_result import BEST, DEFAULTS, SearchResult, trial_table, verdict_of
 from recsys.experiments.search_space import Space, changes
 from recsys.experiments.search_study import ask, finished, study
 from recsys.tracking import runs as tracking
 
 if TYPE_CHECKING:
     import optuna
+
+
+class SearchConfig(Settings):
+    """How long a search goes on and what it is after."""
+
+    trials: int = Field(30, ge=1)
+    """Trials in all, the first with the configuration that it starts from; those that a study has
+    from an earlier run count."""
+
+    timeout: float | None = Field(None, gt=0)
+    """Seconds after which no new trial begins; at least one is made."""
+
+    cold_weight: float = Field(0.5, ge=0, le=1)
+    """The objective is (1 - cold_weight) · nDCG of warm items + cold_weight · nDCG of cold items
+    among themselves: 0 is warm only, 1 is cold only. Where the cold items are too few for lists of
+    k of them, their item-wise AUC stands in place of nDCG."""
+
+    k: int = Field(10, ge=1)
+    """Length of the lists that nDCG judges."""
+
+    folds: int = Field(3, ge=1)
+    """Splits of each kind that a trial is measured on."""
+
+    fraction: float = Field(0.2, gt=0, lt=1)
+    """Share held out by each split, of the test and of the validation."""
+
+    startup: int = Field(10, ge=1)
+    """Trials at random before the sampler builds on what it saw."""
+
+    pruning_after: int = Field(5, ge=1)
+    """Whole trials before the first is cut short."""
+
+    network: bool = False
+    """Search the network's settings too: every trial then trains networks of its own."""
+
+    texts: bool = False
+    """Tell models artist, album, genre and tags of held-out items, not their recordings alone."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of splits that count."""
+        warm: tuple[Kind, ...] = ("warm",) if self.cold_weight < 1 else ()
+        cold: tuple[Kind, ...] = ("cold",) if self.cold_weight > 0 else ()
+        return warm + cold
+
+
+DEFAULTS, BEST = "defaults", "best"
+"""What the two configurations are called in the comparison on the test splits."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """What a search found, and how it does on test splits that the search has not seen."""
+
+    best: RecommenderConfig
+    """The configuration of the best trial."""
+    changed: Mapping[str, tuple[Any, Any]]
+    """{dotted name: (in the configuration it started from, in the best)}."""
+    trials: pd.DataFrame
+    """A row a trial that ended: trial, state ("complete" or "pruned"), value, stages, seconds,
+    and the error of settings that could not be fitted."""
+    comparison: Comparison
+    """On the test splits: models "defaults" and, where it is another configuration, "best"."""
+    verdict: tuple[str, ...]
+    """What the test says, in words."""
+    cautions: tuple[str, ...] = ()
+    """What is doubtful about the objective, in words."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it fit for JSON, without the values per user."""
+        trials = self.trials.astype(object).where(self.trials.notna(), None)
+        return {
+            "best": self.best.model_dump(mode="json"),
+            "changed": {name: list(pair) for name, pair in self.changed.items()},
+            "trials": trials.to_dict("records"),
+            "test": self.comparison.to_dict(),
+            "verdict": list(self.verdict),
+            "cautions": list(self.cautions),
+        }
+
+
+def trial_table(trials: "optuna.Study") -> pd.DataFrame:
+    """A row a trial that ended, in order."""
+    from optuna.trial import TrialState
+
+    rows = []
+    ended = trials.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    for number, trial in enumerate(ended, 1):
+        values = trial.intermediate_values
+        rows.append(
+            {
+                "trial": number,
+                "state": trial.state.name.lower(),
+                "value": trial.value if trial.state == TrialState.COMPLETE else np.nan,
+                "stages": len(values),
+                "seconds": trial.duration.total_seconds() if trial.duration else np.nan,
+                "error": trial.user_attrs.get("error", ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def verdict_of(comparison: Comparison, settings: SearchConfig) -> tuple[str, ...]:
+    """What the test says of the best settings and those the search started from, in words."""
+    if BEST not in comparison.models:
+        return ("No settings did better on the validation splits than those it started from.",)
+    sentences, better = [], False
+    for kind in settings.kinds:
+        candidates = COLD if kind == "cold" else CATALOGUE
+        metric, k = main_measure(comparison, kind, candidates)
+        figures = comparison.figures()
+        own, base = (figures[kind, candidates, name, metric, k].mean for name in (BEST, DEFAULTS))
+        gap = comparison.difference(
+            BEST, DEFAULTS, split=kind, candidates=candidates, metric=metric, k=k
+        )
+        outcome = "better" if gap.low > 0 else "worse" if gap.high < 0 else "no difference shown"
+        if outcome == "better" and kind == "cold" and not _shown_over_items(comparison):
+            outcome = "better for these items, but not shown to be for others"
+        better = better or outcome == "better"
+        measure = "item-wise AUC" if metric == ITEM_AUC else f"nDCG@{k}"
+        sentences.append(
+            f"Held-out {kind} items: {measure} {own:.4f} with the settings found, "
+            f"{base:.4f} with those it started from, {gap.mean:+.4f} ({gap.low:+.4f} to "
+            f"{gap.high:+.4f}): {outcome}."
+        )
+    if not better:
+        sentences.append(
+            "The settings found are not shown to be better than those it started from; those of "
+            "the best trial are the result all the same."
+        )
+    return tuple(sentences)
+
+
+def _shown_over_items(comparison: Comparison) -> bool:
+    """Whether the item-wise AUC is better too: which items were held out is luck of its own, and
+    intervals over users know nothing of it."""
+    key = ("cold", COLD, BEST, ITEM_AUC, None)
+    if key not in comparison.values:
+        return False
+    gap = comparison.difference(
+        BEST, DEFAULTS, split="cold", candidates=COLD, metric=ITEM_AUC, k=None
+    )
+    return gap.low > 0
+
 
 logger = logging.getLogger("coldtune")
 

@@ -21,7 +21,7 @@ from datasets.files import check_writable, folder_of, is_open
 if TYPE_CHECKING:
     import optuna
 
-    from recsys.experiments.search_dimensions import Params
+    from recsys.experiments.search_space import Params
 
 NAME = "coldtune"
 _OURS = "coldtune"

@@ -18,19 +18,19 @@ from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
+from recsys.audio import Hearing
 from recsys.content.shrinkage import has_content
+from recsys.data import PLAY_BOUNDS
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.database.song import Recording, Scores, Song
 from recsys.fusion import fuse_items
-from recsys.hearing import Hearing
 from recsys.index.build import build_index, needs_file, open_index
 from recsys.index.search import Searcher
-from recsys.model.new_items import NO_SOUND, check_texts, checked_embedding, content_of
+from recsys.model.items import NO_SOUND, check_texts, checked_embedding, content_of
 from recsys.model.state import FittedState
 from recsys.model.updates import Since, Updated
 from recsys.model.users import Listeners
-from recsys.training.fit import PLAY_BOUNDS
 
 if TYPE_CHECKING:
     from embedding.audio.source import Source

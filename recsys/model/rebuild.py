@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from recsys.data import PLAY_BOUNDS
 from recsys.database.catalog import Catalog
 from recsys.fusion import user_scales
 from recsys.model.live import Library
 from recsys.model.state import FittedState
-from recsys.training.fit import PLAY_BOUNDS
 
 
 def rebuilt(library: Library) -> Library:

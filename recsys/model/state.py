@@ -17,8 +17,7 @@ from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary
 from recsys.fusion import Block
 from recsys.model.artifact import load_array, save_array
-from recsys.model.tables import Ids, MappedIds, sorted_hashes
-from recsys.model.texts import read_texts, write_texts
+from recsys.model.tables import Ids, MappedIds, read_texts, sorted_hashes, write_texts
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 

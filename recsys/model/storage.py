@@ -1,6 +1,14 @@
-"""Saving and opening a recommender: which files a model folder holds and how they fit together."""
+"""Saving and opening a recommender: which files a model folder holds and how they fit together.
 
+Whether a new model may be saved to a folder: asked before hours are spent on learning it.
+
+A model that is there may hold songs and plays that were acknowledged after its fit. The new one
+would not have them, so they go only where that was asked for.
+"""
+
+import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +28,11 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
 
 _CATALOG = "catalog.sqlite"
+
 LARGE = 2**26
 """Bytes. A song database above this is checked as a whole before it is first used beyond what came
 after the fit, of which each row has its checksum; a smaller one when the model is opened."""
+
 LARGE_CHANGED = 2**22
 """The same for one that has changed since the save, which has no digest: each row is checked."""
 
@@ -236,3 +246,65 @@ def _check_catalog(
             catalog.verify()
             return
     raise ArtifactError(f"{path}: has been changed or damaged")
+
+
+def check_place(folder: Path, *, replace: bool) -> str:
+    """Make sure that a model can be saved to a folder; what goes with the model there, in words.
+
+    The words are "" where no model is there. replace: also where something goes that came after
+    the fit. Nothing is left behind.
+
+    Raises ArtifactError where nothing can be written or the folder holds something else, and
+    InvalidArgumentError where something would go and ``replace`` is false.
+    """
+    artifact.check_destination(folder)
+    _probe(folder)
+    if not (folder / artifact.MANIFEST).exists():
+        return ""
+    try:
+        later = _later(folder)
+    except ArtifactError as error:
+        if not replace:
+            raise InvalidArgumentError(
+                f"{error}; what came to the model after its fit is not known, --replace lets it go"
+            ) from None
+        later = "it cannot be read"
+    if later and not replace:
+        raise InvalidArgumentError(
+            f"{folder}: the new model would not have what came to this one after its fit "
+            f"({later}); --replace lets it go"
+        )
+    replaced = f"{folder}: the model there is replaced"
+    return f"{replaced}, with what came to it after its fit ({later})" if later else replaced
+
+
+def _later(folder: Path) -> str:
+    """What the model of a folder took in after its fit, in words; "" for nothing."""
+    info = artifact.read_manifest(folder).get("info")
+    catalog = open_catalog(folder, whole=False)
+    try:
+        changes = catalog.changes()
+    finally:
+        catalog.close()
+    counts = {
+        "onboarded songs": len(changes.songs),
+        "plays": len(changes.plays),
+        "removed songs": len(changes.removed),
+        # After a rebuild they are part of the model and cannot be told from it.
+        "rebuilds": int(info.get("rebuilt", 0)) if isinstance(info, dict) else 0,
+    }
+    return ", ".join(f"{what}: {count:,}" for what, count in counts.items() if count)
+
+
+def _probe(folder: Path) -> None:
+    """Make a file where the model will be, or in the nearest folder above, and take it away."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        # A name that a save takes for what an earlier one left behind, and may clear away.
+        handle, name = tempfile.mkstemp(prefix=f".{artifact.MANIFEST}.", dir=place)
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None

@@ -16,11 +16,10 @@ from datasets import columns as c
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import DataError
 from datasets.tables.checks import Origin, check_interactions
+from recsys.data import PLAY_BOUNDS, ItemContent
 from recsys.database.changes import Play
 from recsys.fusion import fuse_items, fuse_users
 from recsys.model.state import FittedState
-from recsys.sources.base import ItemContent
-from recsys.training.fit import PLAY_BOUNDS
 
 _ROWS = 65_536
 """Users whose vectors are taken at once for a gram."""

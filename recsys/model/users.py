@@ -9,11 +9,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
+from recsys.data import PLAY_BOUNDS
 from recsys.index.search import Searcher
 from recsys.model.items import ItemRows
 from recsys.model.state import FittedState
 from recsys.model.updates import Learner, Since, fused_user
-from recsys.training.fit import PLAY_BOUNDS
 
 
 class Listeners(ItemRows):
@@ -111,7 +111,8 @@ class Listeners(ItemRows):
 
     def history(self, user_row: int) -> tuple[IntArray, Float32Array]:
         """Rows of what a user has played, and how often."""
-        rows, weights = np.empty(0, np.intp), np.empty(0, np.float32)
+        rows: IntArray = np.empty(0, np.intp)
+        weights = np.empty(0, np.float32)
         if user_row < len(self.state.user_vectors):
             start, stop = self.state.plays.indptr[user_row : user_row + 2]
             rows = np.asarray(self.state.plays.indices[start:stop], np.intp)

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from datasets.arrays import Float32Array
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, ITEM_TEXT, PATH, TITLE
 from datasets.errors import InvalidArgumentError
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from datasets.tables.values import is_unicode
 from embedding.audio.source import RecordingFile, printable
 from embedding.parallel import Crashed, in_processes

@@ -21,7 +21,7 @@ import pandas as pd
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
 from datasets.files import atomic_write, file_digest, folder_of, is_open, write_text
-from datasets.progress_part import progress_bar
+from datasets.progress import progress_bar
 from recsys.model.live import Library
 from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
 from recsys.ranking.filters import Filters

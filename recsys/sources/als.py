@@ -11,10 +11,8 @@ from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle
-from recsys.data import weigh, weigh_matrix
-from recsys.sources.base import ItemContent, TrainingData, Vectors
-from recsys.sources.fold_in import least_squares
-from recsys.sources.fold_in_items import item_vector
+from recsys.data import ItemContent, TrainingData, Vectors, weigh, weigh_matrix
+from recsys.sources.fold_in import item_vector, least_squares
 
 USUAL_RATIO = 2.0
 """L2 penalty in units of alpha where the data did not choose it."""

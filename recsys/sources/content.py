@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.data import weigh, weigh_matrix
-from recsys.sources.base import ItemContent, TrainingData, Vectors
+from recsys.data import ItemContent, TrainingData, Vectors, weigh, weigh_matrix
 
 
 class ContentSource:

@@ -22,7 +22,7 @@ from datasets.arrays import Float32Array, Float64Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle, shrink
-from recsys.sources.base import ItemContent, TrainingData, Vectors
+from recsys.data import ItemContent, TrainingData, Vectors
 
 _SELF = 1 - 1e-6
 """Most of an item that its own plays can explain: at 1 its vector would be infinite."""

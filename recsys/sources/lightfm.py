@@ -4,7 +4,7 @@ How embeddings take part is a choice, ``FMConfig.embedding_features``:
 
 ``closed-form``
     Train on [identity | metadata]; regress the resulting item vectors on the content. The result
-    is an ordinary LightFM model with embedding features (:mod:`recsys.sources.fm_closed_form`),
+    is an ordinary LightFM model with embedding features (:mod:`recsys.sources.lightfm_model`),
     at the cost of a training without: dense features cost 80 times as much an epoch.
 ``closed-form+tuning``
     A few epochs of SGD over all features from there.
@@ -27,13 +27,20 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import settle
-from recsys.data import weigh
-from recsys.sources.base import ItemContent, TrainingData, Vectors
-from recsys.sources.fm_closed_form import tune
-from recsys.sources.fm_features import DenseFeatures, dense_map, dense_matrix, identity_matrix
-from recsys.sources.fold_in import least_squares
-from recsys.sources.fold_in_items import item_vector
-from recsys.sources.lightfm_model import epochs_of, feature_vectors, new_model, positives, train
+from recsys.data import ItemContent, TrainingData, Vectors, weigh
+from recsys.sources.fold_in import item_vector, least_squares
+from recsys.sources.lightfm_model import (
+    DenseFeatures,
+    dense_map,
+    dense_matrix,
+    epochs_of,
+    feature_vectors,
+    identity_matrix,
+    new_model,
+    positives,
+    train,
+    tune,
+)
 
 
 class FMSource:

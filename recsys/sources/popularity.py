@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.sources.base import ItemContent, TrainingData, Vectors
+from recsys.data import ItemContent, TrainingData, Vectors
 
 
 class PopularitySource:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
-from evaluation.comparison.candidate_sets import CATALOGUE
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.outcome import Outcome
+from evaluation.comparison.run import Outcome
+from evaluation.comparison.trial import CATALOGUE
 from evaluation.splitting.split import Split
 from recsys.tracking import runs as tracking
 

@@ -22,8 +22,8 @@ import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.config import RecommenderConfig, SourceName
+from recsys.data import Vectors
 from recsys.fusion import make_blocks
-from recsys.sources.base import Vectors
 from recsys.sources.registry import make_source
 from recsys.training.validation import LEAST_COLD_ITEMS, K, ValidationSplit, judges, ndcg
 

@@ -17,22 +17,19 @@ from datasets.music import MusicDataset
 from recsys.audio import Heard, hear, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
+from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
 from recsys.model.state import FittedState
-from recsys.sources.base import ItemContent, Source, TrainingData, Vectors
+from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
-from recsys.training.tuning import leaves_open, settle
-from recsys.training.validation import hold_out
+from recsys.training.validation import hold_out, leaves_open, settle
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
 
 logger = logging.getLogger("coldtune")
-
-PLAY_BOUNDS = (1e-30, 1e30)
-"""Bounds of a play weight: as float32, one outside would be nothing, or infinite in a sum."""
 
 
 @dataclass

@@ -6,13 +6,13 @@ import pytest
 
 from datasets.demo.catalogue import (
     LAST_DAY,
+    Names,
     audio_table,
     draw_catalogue,
     draw_new_song,
     items_table,
     truth_table,
 )
-from datasets.demo.demo_names import Names
 from datasets.demo.genres import GENRES, SOUND, Sound, tempo_of
 from datasets.demo.planning import EMOTIONS, draw_artist, draw_plan
 

@@ -9,9 +9,8 @@ from scipy import signal
 from datasets.arrays import Float32Array, Float64Array
 from datasets.demo import effects as effects
 from datasets.demo.composition import compose
-from datasets.demo.demo_drums import DRUMS, KITS, strike
 from datasets.demo.genres import GENRES, Sound, tempo_of
-from datasets.demo.instruments import INSTRUMENTS, play_note
+from datasets.demo.instruments import DRUMS, INSTRUMENTS, KITS, play_note, strike
 from datasets.demo.patterns import BASS, CHORDS, GROOVES, LEVELS, PROGRESSIONS, parse_chords
 from datasets.demo.planning import Plan, draw_artist, draw_plan
 from datasets.demo.rendering import render

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import DataError
-from datasets.npz import read_npz
+from datasets.image_arrays import read_npz
 
 
 @pytest.mark.parametrize(

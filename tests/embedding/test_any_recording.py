@@ -11,10 +11,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import SILENCE, resample, snippets_of
 from embedding.audio.source import RecordingFile
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
-from embedding.network.config import HyperImageConfig, SnippetConfig
 
 CONFIGS = (HyperImageConfig(), HyperImageConfig(preset="waveform"))
 

@@ -14,9 +14,9 @@ from embedding.network.architecture import (
     LayerReport,
     Normalisation,
     Pooling,
+    parse,
 )
 from embedding.network.layers import SongNetwork
-from embedding.network.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 

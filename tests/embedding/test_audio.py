@@ -10,8 +10,8 @@ import soundfile
 
 from datasets.errors import AudioError
 from embedding.audio import snippets as audio
+from embedding.audio.config import SnippetConfig
 from embedding.audio.source import RecordingFile
-from embedding.network.config import SnippetConfig
 
 RATE = 22050
 

@@ -26,8 +26,7 @@ def test_the_guide_s_code_runs(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_the_guide_names_every_setting_and_part() -> None:
-    from embedding.audio.config import Position
-    from embedding.network.config import SnippetConfig
+    from embedding.audio.config import Position, SnippetConfig
 
     text = GUIDE.read_text(encoding="utf-8")
     for name in (*SnippetConfig.model_fields, *Position.__args__):

@@ -1,7 +1,7 @@
 import os
 import threading
 
-from embedding.audio.chatter import silenced_decoders
+from embedding.audio.decoding import silenced_decoders
 
 
 def test_remarks_are_dropped_and_the_rest_is_passed_on(capfd) -> None:
@@ -39,8 +39,8 @@ def test_threads_may_share_it(capfd) -> None:
 
 
 def test_decoding_an_mp3_from_the_middle_says_nothing(recording, capfd) -> None:
+    from embedding.audio.config import SnippetConfig
     from embedding.audio.snippets import load_snippets
-    from embedding.network.config import SnippetConfig
 
     path = recording("song.mp3", seconds=30)
     load_snippets(path, SnippetConfig(count=5), 22050)

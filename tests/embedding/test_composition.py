@@ -18,11 +18,10 @@ from embedding.composition.composer import (
     hear_again,
     write_sound,
 )
-from embedding.composition.goals import labels, likeness
+from embedding.composition.goals import Listener, labels, likeness
 from embedding.composition.image_inversion import dream, mel_rows, sound_of
 from embedding.composition.initial_loop import STEPS, opening
 from embedding.composition.instruments import ensemble
-from embedding.composition.listener import Listener
 from embedding.composition.loop import Score, descend, snippet_of
 from embedding.composition.plot import draw_composition
 from embedding.hyperimage.config import Band

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.hyperimage.config import Band
-from embedding.network.config import EncoderConfig, HyperImageConfig, SnippetConfig
+from embedding.audio.config import SnippetConfig
+from embedding.hyperimage.config import Band, HyperImageConfig
+from embedding.network.config import EncoderConfig
 
 
 def test_default_bands_fill_128_rows_in_the_patents_order() -> None:

@@ -21,8 +21,7 @@ from embedding import (
 )
 from embedding.encoder import mean_by_recording
 from embedding.network import checkpoints, storage, training
-from embedding.network.holdout import choose_validation
-from embedding.network.targets import clean_labels
+from embedding.network.targets import choose_validation, clean_labels
 
 CONFIG = EncoderConfig(
     architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",

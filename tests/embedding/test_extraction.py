@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets, snippets_of
 from embedding.hyperimage import extraction
+from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.extraction import extract
 from embedding.hyperimage.image import hyperimage
 from embedding.hyperimage.store import ImageStore
-from embedding.network.config import HyperImageConfig, SnippetConfig
 from embedding.parallel import Crashed, in_processes
 
 SNIPPET = SnippetConfig(seconds=2)

@@ -6,7 +6,7 @@ import pytest
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from embedding import AugmentationConfig, EncoderConfig, SongEncoder
 from embedding.network.devices import inference_device
-from embedding.network.holdout import choose_validation
+from embedding.network.targets import choose_validation
 
 CONFIG = EncoderConfig(architecture="IC(2,5,8)PF(24)F(12)O", epochs=10, batch_size=16, threads=1)
 GENRES = np.array(["blues", "jazz", "rock"])

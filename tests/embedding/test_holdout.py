@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding.network.holdout import choose_validation
+from embedding.network.targets import choose_validation
 
 
 def test_without_groups_each_class_gives_its_share() -> None:

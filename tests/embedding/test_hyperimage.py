@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
 from embedding.hyperimage.bands import drawn_waveform
 from embedding.hyperimage.colours import coloured
-from embedding.hyperimage.config import STACKED, WAVEFORM, Band
+from embedding.hyperimage.config import STACKED, WAVEFORM, Band, HyperImageConfig
 from embedding.hyperimage.image import hyperimage
-from embedding.network.config import HyperImageConfig, SnippetConfig
 from embedding.transforms.table import TRANSFORMS
 
 RATE = 22050

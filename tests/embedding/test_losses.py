@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from embedding.network.losses import losses, probabilities
+from embedding.network.optimisation import losses, probabilities
 
 SCORES = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])
 WANTED = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from embedding.network.architecture import parse
 from embedding.network.layers import (
     GlobalPool,
     L2Pool,
@@ -11,7 +12,6 @@ from embedding.network.layers import (
     initialise,
     with_more_outputs,
 )
-from embedding.network.notation import parse
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 

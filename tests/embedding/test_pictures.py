@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from datasets.errors import AudioError, InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.panels import CLOSEST, row_ticks
 from embedding.hyperimage.plots import PARTS, PICTURED, draw, hear, sheet
-from embedding.network.config import SnippetConfig
 from embedding.transforms.table import PITCH_CLASSES, TRANSFORMS, Axis
 from recsys import cli
 

@@ -10,9 +10,9 @@ import soundfile
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio import source as recording_source
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
 from embedding.audio.source import on_disk
-from embedding.network.config import SnippetConfig
 
 RATE = 22050
 

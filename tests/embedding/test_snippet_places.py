@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
-from embedding.audio.snippet_places import MAX_WINDOWS, fingerprint, snippet_starts
-from embedding.network.config import SnippetConfig
+from embedding.audio.config import SnippetConfig
+from embedding.audio.snippets import MAX_WINDOWS, fingerprint, snippet_starts
 
 RATE = 100
 

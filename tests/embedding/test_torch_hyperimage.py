@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from datasets.errors import AudioError, InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
-from embedding.hyperimage.config import Band
+from embedding.hyperimage.config import Band, HyperImageConfig
 from embedding.hyperimage.differentiable import hyperimages
 from embedding.hyperimage.image import hyperimage
-from embedding.network.config import HyperImageConfig, SnippetConfig
 
 TINY = HyperImageConfig(
     sample_rate=4000, height=40, width=10, n_fft=256, hop_length=128, n_mels=16, tempogram_frames=16

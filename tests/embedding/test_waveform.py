@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
+from embedding.audio.config import SnippetConfig
 from embedding.audio.waveform import envelope, load_waveforms
-from embedding.network.config import SnippetConfig
 
 RATE = 22050
 

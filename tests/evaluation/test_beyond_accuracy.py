@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.metrics import beyond_accuracy
-from evaluation.metrics.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS, list_metrics
+from evaluation.metrics.beyond_accuracy import (
+    CATALOGUE_METRICS,
+    LIST_METRICS,
+    item_facts,
+    list_metrics,
+)
 from evaluation.metrics.hits import Hits
-from evaluation.metrics.item_facts import item_facts
 
 ITEMS = pd.Index(["a", "b", "c", "d", "cold"], dtype=object)
 USERS = pd.Index(["u1", "u2", "u3", "new"], dtype=object)

@@ -6,8 +6,8 @@ import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.folder import load_folder
+from evaluation.comparison.bootstrap import paired_difference
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.resampling import paired_difference
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.split import Split

@@ -9,7 +9,7 @@ from known_worlds import Content
 
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.conclusions import cautions, listing, number, summarise
+from evaluation.conclusions.findings import cautions, listing, number, summarise
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.warm import warm_split

@@ -9,11 +9,10 @@ from known_worlds import Content, world
 
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.conclusions.conclusions import cautions, findings, summarise
+from evaluation.conclusions.findings import cautions, findings, summarise
 from evaluation.models.baselines import Popularity, Random
 from evaluation.report.tables import Tables
-from evaluation.splitting.cold import cold_split, semi_cold_split
-from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.cold import cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.temporal import time_split
 from evaluation.splitting.warm import warm_split
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.comparison import compare
 from evaluation.comparison.folds import Pool, fold_rows, pooled_run
-from evaluation.comparison.outcome import Outcome, Units
-from evaluation.conclusions.cautions import cautions
+from evaluation.comparison.run import Outcome
+from evaluation.comparison.trial import Units
+from evaluation.conclusions.findings import cautions
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_folds
 from evaluation.splitting.warm import warm_folds, warm_split

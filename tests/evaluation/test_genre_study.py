@@ -10,9 +10,8 @@ from genre_fakes import material
 from datasets.errors import EvaluationError, InvalidArgumentError
 from embedding.network.config import EncoderConfig
 from evaluation import run_study, write_study
-from evaluation.genre import genre_running
-from evaluation.genre.genre_running import affordable_jobs
-from evaluation.genre.study import PUBLISHED
+from evaluation.genre import study as genre_running
+from evaluation.genre.study import PUBLISHED, affordable_jobs
 
 TINY = EncoderConfig(architecture="IC(2,3,4)F(6)O", epochs=2, threads=1)
 

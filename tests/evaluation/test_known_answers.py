@@ -6,7 +6,7 @@ import pytest
 from known_worlds import Content, world
 
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.conclusions.conclusions import summarise
+from evaluation.conclusions.findings import summarise
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.models.controls import (
     ALONE,

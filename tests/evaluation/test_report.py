@@ -9,7 +9,7 @@ from report_reading import CHROMIUM, Page, in_browser
 
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.conclusions import number
+from evaluation.conclusions.findings import number
 from evaluation.genre.cross_validation import genre_cross_validation
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.write import write_report

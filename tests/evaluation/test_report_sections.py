@@ -9,20 +9,17 @@ import pytest
 from report_reading import CHROMIUM, Page, in_browser, printed
 
 from datasets.errors import InvalidArgumentError
+from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.resampling import Interval
 from evaluation.conclusions.evidence import paired_gaps
 from evaluation.conclusions.wording import p_value
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.charts import embedding_map
-from evaluation.report.content import SECTIONS
-from evaluation.report.differences import controls, correction
-from evaluation.report.figures_plane import best_compromises, plane_plot
-from evaluation.report.plots import Point
+from evaluation.report.content import SECTIONS, controls, correction
+from evaluation.report.plots import Point, best_compromises, plane_plot
 from evaluation.report.tables import Tables
 from evaluation.report.write import report_files, write_report
-from evaluation.splitting.cold import cold_folds, semi_cold_split
-from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.cold import cold_folds, cold_user_split, semi_cold_split
 from evaluation.splitting.warm import warm_split
 
 

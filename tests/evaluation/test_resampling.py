@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, ttest_rel
 
 from datasets.errors import InvalidArgumentError
-from evaluation.comparison.bootstrap import Draws
-from evaluation.comparison.resampling import (
+from evaluation.comparison.bootstrap import (
     Difference,
+    Draws,
     Interval,
     holm,
     mean_interval,

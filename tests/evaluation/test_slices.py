@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.comparison.comparison import compare
+from evaluation.metrics.beyond_accuracy import ItemFacts
 from evaluation.metrics.hits import Hits
-from evaluation.metrics.item_facts import ItemFacts
 from evaluation.metrics.ranking import ndcg, recall
 from evaluation.metrics.slices import Slices, activity_thirds, popularity_thirds, warmth
 from evaluation.models.baselines import Popularity, Random

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from split_data import bare, pairs_of
 
 from datasets.errors import EvaluationError
-from evaluation.splitting.cold import cold_folds, cold_split, semi_cold_split
+from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.split import Split
-from evaluation.splitting.splits_users import cold_user_split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 

@@ -3,7 +3,7 @@ import pytest
 from split_data import bare, pairs_of
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.cold import cold_user_split
 from evaluation.splitting.warm import user_folds
 
 

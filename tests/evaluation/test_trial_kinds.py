@@ -10,10 +10,8 @@ from datasets.errors import EvaluationError, UnknownUserError
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
 from evaluation.models.baselines import Popularity, Random
-from evaluation.splitting.cold import semi_cold_split
-from evaluation.splitting.sides import check_sides
-from evaluation.splitting.split import Split
-from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.cold import cold_user_split, semi_cold_split
+from evaluation.splitting.split import Split, check_sides
 from evaluation.splitting.temporal import time_split
 from evaluation.splitting.warm import warm_split
 

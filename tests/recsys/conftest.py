@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.sources.base import TrainingData
+from recsys.data import TrainingData
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 

@@ -11,7 +11,7 @@ from datasets.arrays import IntArray
 from datasets.music import MusicDataset
 from recsys import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
-from recsys.sources.base import ItemContent, TrainingData
+from recsys.data import ItemContent, TrainingData
 
 CONFIG = RecommenderConfig(
     threads=1,

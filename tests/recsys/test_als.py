@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from datasets.errors import ColdtuneError
 from recsys.config import SOURCES, ALSConfig, ContentMapConfig
+from recsys.data import TrainingData
 from recsys.sources.als import ALSSource
-from recsys.sources.base import TrainingData
 from recsys.sources.fold_in import least_squares
 from recsys.sources.registry import make_source
 

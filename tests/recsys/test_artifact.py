@@ -19,7 +19,8 @@ from embedding import EncoderConfig, SongEncoder
 from recsys import Recommender, RecommenderConfig
 from recsys.config import RetrievalConfig
 from recsys.database.catalog import Catalog
-from recsys.model import artifact, digests, storage
+from recsys.model import artifact, storage
+from recsys.model import artifact as digests
 from recsys.model.state import FittedState
 
 Tastes = tuple[MusicDataset, pd.DataFrame]

@@ -10,7 +10,7 @@ from material import CONFIG, item_content, training_data
 
 from datasets.errors import InvalidArgumentError
 from recsys.config import FusionConfig
-from recsys.sources.base import TrainingData
+from recsys.data import TrainingData
 from recsys.training import blending
 from recsys.training.blending import _SCALES, STEP, _candidates, _grid, _scale, _Standing
 from recsys.training.validation import ValidationSplit, _hold_out_artists, hold_out, ndcg

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from material import item_content
 
-from recsys.sources.base import TrainingData
+from recsys.data import TrainingData
 from recsys.sources.content import ContentSource
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.model import digests
-from recsys.model.digests import CHUNK, digest_files
+from recsys.model import artifact as digests
+from recsys.model.artifact import CHUNK, digest_files
 
 
 def sha256(content: bytes) -> bytes:

@@ -7,7 +7,7 @@ from material import item_content
 
 from datasets.arrays import Float32Array
 from recsys.config import ContentMapConfig, EASEConfig
-from recsys.sources.base import TrainingData
+from recsys.data import TrainingData
 from recsys.sources.ease import EASESource
 
 MAP = ContentMapConfig(shrinkage=0.0)

@@ -9,10 +9,16 @@ from material import item_content, training_data
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
 from recsys.config import ContentMapConfig, FMConfig
-from recsys.sources.fm_closed_form import as_lightfm, tune
-from recsys.sources.fm_features import DenseFeatures, dense_matrix
 from recsys.sources.lightfm import FMSource
-from recsys.sources.lightfm_model import new_model, positives, train
+from recsys.sources.lightfm_model import (
+    DenseFeatures,
+    as_lightfm,
+    dense_matrix,
+    new_model,
+    positives,
+    train,
+    tune,
+)
 
 SCHEMES = ("closed-form", "closed-form+tuning", "dense", "pca")
 SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05, tuning_epochs=2, pca_components=4)

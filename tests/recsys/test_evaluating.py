@@ -12,8 +12,8 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.splitting.split import Split
 from recsys.experiments import evaluate as evaluating
+from recsys.experiments.embeddings import embeddings_of, song_map
 from recsys.experiments.evaluate import evaluate_dataset
-from recsys.experiments.evaluating_sound import embeddings_of, song_map
 from recsys.experiments.splits import KINDS, named_splits
 
 

@@ -9,10 +9,9 @@ from material import item_content, training_data
 from datasets.errors import ColdtuneError
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.shrinkage import GRID
-from recsys.sources.base import ItemContent, TrainingData
-from recsys.sources.fm_closed_form import as_lightfm
+from recsys.data import ItemContent, TrainingData
 from recsys.sources.lightfm import FMSource
-from recsys.sources.lightfm_model import epochs_of
+from recsys.sources.lightfm_model import as_lightfm, epochs_of
 
 SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
 

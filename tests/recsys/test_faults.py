@@ -34,11 +34,12 @@ from datasets.errors import ArtifactError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from embedding.network.config import HyperImageConfig, SnippetConfig
+from embedding.audio.config import SnippetConfig
+from embedding.hyperimage.config import HyperImageConfig
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
+from recsys.data import ItemContent
 from recsys.fusion import fuse_items
-from recsys.sources.base import ItemContent
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from datasets.errors import ArtifactError
 from recsys.model import tables as ids
 from recsys.model.artifact import load_array, save_array
-from recsys.model.tables import MappedIds, hash_ids, sorted_hashes
-from recsys.model.texts import read_texts, write_texts
+from recsys.model.tables import MappedIds, hash_ids, read_texts, sorted_hashes, write_texts
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

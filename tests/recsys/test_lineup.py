@@ -8,12 +8,11 @@ from material import QUICK
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.conclusions import summarise
+from evaluation.conclusions.findings import summarise
 from evaluation.models.baselines import PopularityOracle
 from evaluation.models.controls import GENRE, ORACLE, SAME, SHUFFLED, control_name
 from evaluation.models.external import PEERS
-from evaluation.splitting.cold import cold_split
-from evaluation.splitting.splits_users import cold_user_split
+from evaluation.splitting.cold import cold_split, cold_user_split
 from recsys.experiments.models import MODELS, OURS, lineup, meanings
 from recsys.recommender import Recommender
 

@@ -7,7 +7,7 @@ from material import CONFIG, item_content
 
 from datasets.errors import InvalidArgumentError
 from recsys import Recommender
-from recsys.sources.base import TrainingData
+from recsys.data import TrainingData
 from recsys.sources.popularity import PopularitySource
 
 # Items with 3, 1 and no listeners: log 4 and log 2, standardised 1 and -1.

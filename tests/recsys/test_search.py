@@ -21,13 +21,12 @@ from typer.testing import CliRunner
 
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation.comparison.resampling import Interval
+from evaluation.comparison.bootstrap import Interval
 from evaluation.metrics.hits import Judge
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
 from recsys.experiments import search_study
-from recsys.experiments.search import search
-from recsys.experiments.search_config import SearchConfig
+from recsys.experiments.search import BEST, DEFAULTS, SearchConfig, search, verdict_of
 from recsys.experiments.search_objective import (
     Stage,
     cautions_of,
@@ -36,7 +35,6 @@ from recsys.experiments.search_objective import (
     search_side,
     stages,
 )
-from recsys.experiments.search_result import BEST, DEFAULTS, verdict_of
 from recsys.experiments.search_space import Space, changes, setting
 from recsys.experiments.search_study import finished, study
 

@@ -11,8 +11,8 @@ from material import item_content
 
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.shrinkage import DEFAULT, GRID, has_content, learned_share, shrink
+from recsys.data import ItemContent, TrainingData
 from recsys.sources.als import ALSSource
-from recsys.sources.base import ItemContent, TrainingData
 
 
 def test_mean_by_hand():

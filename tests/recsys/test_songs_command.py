@@ -107,11 +107,11 @@ def test_export(model, coldtune):
 
 
 def test_export_page_by_page(model, coldtune, monkeypatch):
-    monkeypatch.setattr("recsys.database.song_export._PAGE", 7)
+    monkeypatch.setattr("recsys.database.queries._PAGE", 7)
     for arguments in ([], ["--genre", "rock"], ["--search", "song 1"], ["--scores"]):
         coldtune("songs", model, *arguments, "--export", "paged.parquet")
         with monkeypatch.context() as patch:
-            patch.setattr("recsys.database.song_export._PAGE", 5000)
+            patch.setattr("recsys.database.queries._PAGE", 5000)
             coldtune("songs", model, *arguments, "--export", "whole.parquet")
         paged, whole = pd.read_parquet("paged.parquet"), pd.read_parquet("whole.parquet")
         assert len(whole) > 0

@@ -24,8 +24,7 @@ from evaluation import Popularity, Random, compare, warm_folds, warm_split
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
 from recsys.experiments.evaluate import evaluate_dataset
-from recsys.experiments.search import search
-from recsys.experiments.search_config import SearchConfig
+from recsys.experiments.search import SearchConfig, search
 from recsys.tracking import runs as tracking
 from recsys.tracking.comparison import comparison_runs
 

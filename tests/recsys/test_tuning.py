@@ -5,8 +5,7 @@ from material import CONFIG, training_data
 
 from recsys import Recommender
 from recsys.sources.als import USUAL_RATIO, ALSSource
-from recsys.training.tuning import RATIOS, leaves_open, settle
-from recsys.training.validation import hold_out, judges, ndcg, top_ndcg
+from recsys.training.validation import RATIOS, hold_out, judges, leaves_open, ndcg, settle, top_ndcg
 
 OPEN = CONFIG.replace(als={"factors": 12})
 

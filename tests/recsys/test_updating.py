@@ -19,8 +19,7 @@ from recsys.cli import app
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.model.updates import Since, checked_plays
-from recsys.sources.fold_in import least_squares
-from recsys.sources.fold_in_items import item_vector
+from recsys.sources.fold_in import item_vector, least_squares
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
 

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from datasets.errors import DataError
-from datasets.public.archives import open_member, take_files
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
     needed,
+    open_member,
     report_left_out,
+    take_files,
     text_frame,
     tracked,
     write_audio,

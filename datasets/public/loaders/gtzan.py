@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Final
 
 from datasets.errors import DataError
-from datasets.public.archives import take_files
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
     lines,
     needed,
     report_left_out,
+    take_files,
     text_frame,
     write_audio,
     write_items,

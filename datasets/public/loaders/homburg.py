@@ -12,10 +12,10 @@ import logging
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from datasets.public.archives import take_files
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
     needed,
+    take_files,
     text_frame,
     write_audio,
     write_items,
