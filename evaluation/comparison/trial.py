@@ -6,7 +6,7 @@ One set of candidate items for some of a split's users, and all that is measured
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.comparison.run import Outcome, Run
 from evaluation.metrics.beyond_accuracy import (
     CATALOGUE_METRICS,
     ItemFacts,
@@ -29,6 +28,9 @@ from evaluation.metrics.slices import Slices
 from evaluation.model import ModelFactory
 from evaluation.splitting.interactions import Pairs
 from evaluation.splitting.split import Split, check_sides
+
+if TYPE_CHECKING:
+    from evaluation.comparison.run import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,7 @@ class CandidateSet:
         }
 
 
-__all__ = ["CATALOGUE", "COLD", "PLAYED", "THIN", "Outcome", "Trial"]
+__all__ = ["CATALOGUE", "COLD", "PLAYED", "THIN", "Trial"]
 
 
 class Trial:
@@ -284,9 +286,11 @@ class Trial:
             "auc_items_left_out": self.auc_left_out,
         }
 
-    def run(self, name: str, factory: ModelFactory) -> Outcome:
+    def run(self, name: str, factory: ModelFactory) -> "Outcome":
         """Fit a fresh model and measure it; errors say which model and split they belong to."""
         try:
+            from evaluation.comparison.run import Run
+
             return Run(self).of(factory())
         except EvaluationError as error:
             where = f"model {name!r} on split {self.split.name!r}"
@@ -295,7 +299,7 @@ class Trial:
             error.add_note(f"while evaluating model {name!r} on split {self.split.name!r}")
             raise
 
-    def fits(self, outcome: Outcome) -> bool:
+    def fits(self, outcome: "Outcome") -> bool:
         """Whether an outcome that was kept has as many values as this trial has users."""
         rows = self.units().slice_rows
         sizes = {True: len(self.auc_items), False: len(self.users)}

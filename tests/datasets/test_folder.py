@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from folders import AUDIO, INTERACTIONS, ITEMS, assert_same, make, message_of, message_or_none
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.folder import load_folder
+from tests.helpers.folders import (
+    AUDIO,
+    INTERACTIONS,
+    ITEMS,
+    assert_same,
+    make,
+    message_of,
+    message_or_none,
+)
 
 
 class TestCsv:

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from material import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
 from typer.testing import CliRunner
 
 from datasets.errors import ColdtuneError, InvalidArgumentError, NotFittedError, UnknownItemError
 from recsys import Recommender
 from recsys.cli import app
+from tests.helpers.recommenders import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 

@@ -1,0 +1,44 @@
+"""What the tests of the recommender share: the small data as sources see it, and models of it."""
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from datasets.music import MusicDataset
+from recsys import Recommender
+from recsys.data import TrainingData
+from tests.helpers.recommenders import CONFIG, QUICK, training_data
+
+Tastes = tuple[MusicDataset, pd.DataFrame]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small matrices only wait for each other's threads, and long where the cores are busy."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tastes_data(tastes: Tastes) -> TrainingData:
+    return training_data(*tastes)
+
+
+@pytest.fixture(scope="session")
+def fitted(tastes: Tastes) -> Recommender:
+    """Fitted on the small data with default settings; not to be changed by a test."""
+    dataset, embeddings = tastes
+    return Recommender(CONFIG).fit(dataset, embeddings=embeddings)
+
+
+@pytest.fixture(scope="session")
+def fit_quickly(tastes: Tastes) -> Callable[..., Recommender]:
+    """A function that gives a test a recommender of its own, with other settings if it likes."""
+    dataset, embeddings = tastes
+
+    def fit(**changes: object) -> Recommender:
+        return Recommender(QUICK.replace(**changes)).fit(dataset, embeddings=embeddings)
+
+    return fit

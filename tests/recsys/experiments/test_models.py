@@ -1,0 +1,124 @@
+"""The line-up's controls, and what is concluded of it where it is known what the audio says."""
+
+import pandas as pd
+import pytest
+
+from datasets.errors import InvalidArgumentError
+from datasets.music import MusicDataset
+from evaluation.comparison.comparison import compare
+from evaluation.conclusions.findings import summarise
+from evaluation.models.baselines import PopularityOracle
+from evaluation.models.controls import GENRE, ORACLE, SAME, SHUFFLED, control_name
+from evaluation.models.external import PEERS
+from evaluation.splitting.cold import cold_split, cold_user_split
+from recsys.experiments.models import MODELS, OURS, lineup, meanings
+from recsys.recommender import Recommender
+from tests.helpers.known_answers import world
+from tests.helpers.recommenders import QUICK
+
+HYBRID_CONTROLS = [control_name("hybrid", kind) for kind in (SHUFFLED, GENRE, SAME)]
+
+
+class Told:
+    """Hears what it is told; the labels are one for all."""
+
+    def __init__(self, embeddings: pd.DataFrame) -> None:
+        self.table = embeddings
+
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        return self.table.loc[dataset.items["item_id"]]
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        return pd.DataFrame({"rock": 1.0}, index=dataset.items["item_id"].to_list())
+
+
+def judged(kind: str, seed: int) -> list[str]:
+    dataset, embeddings = world(kind, seed)
+    makers = lineup(
+        ["hybrid", "als", "content", "popularity", "random"],
+        QUICK.replace(seed=seed),
+        ears=lambda _: Told(embeddings),
+    )
+    makers[ORACLE] = lambda: PopularityOracle(dataset)
+    split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
+    controls = meanings(makers)
+    assert set(controls) == {*HYBRID_CONTROLS, ORACLE, "random"}
+    return summarise(compare(makers, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_hybrid_is_said_to_hear_where_the_audio_tells_the_taste(seed: int) -> None:
+    headline, controls = judged("informative", seed)
+    assert "as many hits as popularity" in headline
+    assert controls.startswith("There, the audio tells who plays what: hybrid is right ")
+    assert "popularity oracle is shown to be worse than hybrid by nDCG" in controls
+
+
+@pytest.mark.parametrize("kind", ["noise", "popularity"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_hybrid_is_not_said_to_hear_where_there_is_nothing(kind: str, seed: int) -> None:
+    headline, controls = judged(kind, seed)
+    assert "as many hits as" not in headline
+    assert "audio tells" not in controls
+    assert "beyond popularity here" in controls
+
+
+def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset, embeddings = world("informative", 0)
+    cold = dataset.items["item_id"].to_list()[:20]
+    training, new = dataset.drop_items(cold), dataset.take_items(cold).take_interactions([])
+    fits = []
+    fit = Recommender.fit
+
+    def counted(self: Recommender, *given: object, **options: object) -> Recommender:
+        fits.append(self.config)
+        return fit(self, *given, **options)
+
+    monkeypatch.setattr(Recommender, "fit", counted)
+    lists = {}
+    for when in ("after", "alone"):
+        makers = lineup(["hybrid"], QUICK, ears=lambda _: Told(embeddings))
+        if when == "after":
+            makers["hybrid"]().fit(training).onboard_many(new)
+        model = makers[control_name("hybrid", SAME)]()
+        assert model.config == QUICK
+        model.fit(training)
+        model.onboard_many(new)
+        lists[when] = model.recommend_many(["user-0", "user-1"], 10, only=cold)
+        assert len(fits) == 1
+        fits.clear()
+    pd.testing.assert_frame_equal(lists["after"], lists["alone"])
+    first, second = (group["item_id"].tolist() for _, group in lists["after"].groupby("user_id"))
+    assert first == second
+    # Another training side is another fit.
+    makers["hybrid"]().fit(training)
+    makers[control_name("hybrid", SAME)]().fit(dataset)
+    assert len(fits) == 2
+
+
+def test_what_new_users_play_reaches_the_line_up() -> None:
+    dataset, embeddings = world("informative", 0)
+    split = cold_user_split(dataset, 0.3, 5)
+    makers = lineup(["hybrid", "popularity", "random"], QUICK, ears=lambda _: Told(embeddings))
+    makers = {name: makers[name] for name in ("hybrid", "popularity", "random")}
+    result = compare(makers, dataset, [split], ks=(10,), n_bootstrap=200)
+    figures = result.figures()
+    best = figures["cold users", "catalogue", "hybrid", "ndcg", 10]
+    assert best.low > figures["cold users", "catalogue", "random", "ndcg", 10].high
+    assert (result.runs["users_without_list_catalogue"] == 0).all()
+
+
+def test_names() -> None:
+    assert list(MODELS) == [*OURS, *PEERS]
+    assert all(MODELS.values())
+    assert list(lineup(["popular", "item-knn"], QUICK)) == ["popularity", "item-knn"]
+    with pytest.raises(
+        InvalidArgumentError, match=r"no model 'magic'; there are: hybrid, als, .*bpr"
+    ):
+        lineup(["magic"], QUICK)
+    assert list(lineup(["als", "content"], QUICK))[2:] == [
+        control_name("content", kind) for kind in (SHUFFLED, GENRE, SAME)
+    ]
+    assert list(lineup(["als", "content"], QUICK, controls=False)) == ["als", "content"]

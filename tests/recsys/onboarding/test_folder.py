@@ -1,0 +1,370 @@
+"""Folders of new recordings: added, skipped, gone on with; a crash costs its own file alone."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from datasets.errors import AudioError, DataError, InvalidArgumentError
+from datasets.music import MusicDataset
+from embedding.hyperimage import extraction
+from embedding.parallel import Crashed, KeptWorker
+from recsys import Recommender, cli
+from recsys.onboarding import folder as folder_onboarding
+from recsys.onboarding.folder_metadata import entries
+from tests.helpers.recommenders import QUICK
+
+EARS = {
+    "architecture": "IC(2,5,8)PF(16)O",
+    "epochs": 2,
+    "batch_size": 8,
+    "snippet": {"seconds": 1.0},
+    "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
+}
+
+
+def write_song(path: Path, number: int) -> Path:
+    """A second of a tone that beats: low for even numbers, high for odd ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(11025) / 11025
+    wave = np.sin(2 * np.pi * (220, 880)[number % 2] * 2 ** (number / 24) * t)
+    noise = 0.05 * np.random.default_rng(number).standard_normal(len(t))
+    soundfile.write(path, 0.4 * wave * (1 + np.sin(8 * np.pi * t)) / 2 + noise, 11025)
+    return path
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of eight recordings and six listeners, on the disk."""
+    root = tmp_path_factory.mktemp("songs")
+    ids = [f"song-{n}" for n in range(8)]
+    for number, name in enumerate(ids):
+        write_song(root / f"{name}.wav", number)
+    genres = [("rock", "jazz")[n % 2] for n in range(8)]
+    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
+    dataset = MusicDataset(
+        items=pd.DataFrame(
+            {"item_id": ids, "title": "", "artist": ids, "album": "", "genre": genres}
+        ),
+        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.wav" for name in ids]}),
+        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
+        root=root,
+    )
+    model = Recommender(QUICK.replace(encoder=EARS)).fit(dataset)
+    model.save(root / "model")
+    return root / "model"
+
+
+@pytest.fixture
+def place(saved: Path, tmp_path: Path) -> Path:
+    """A copy of the model, for one test."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five recordings, one of them further down, and files that are none."""
+    folder = tmp_path / "new"
+    for number in range(4):
+        write_song(folder / f"{number}.wav", 10 + number)
+    write_song(folder / "deep" / "er" / "4.FLAC", 14)
+    (folder / "notes.txt").write_text("not a recording")
+    (folder / "._0.wav").write_bytes(b"what some systems leave behind")
+    return folder
+
+
+def statuses(report: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(report["item_id"], report["status"], strict=True))
+
+
+# ------------------------------------------------------------------ a folder
+
+
+def test_every_recording_becomes_an_item(place: Path, folder: Path) -> None:
+    model = Recommender.load(place)
+    report = model.onboard_folder(folder)
+    assert report.columns.tolist() == ["item_id", "path", "status", "reason"]
+    assert report["path"].tolist() == ["0.wav", "1.wav", "2.wav", "3.wav", "deep/er/4.FLAC"]
+    assert statuses(report) == dict.fromkeys(["0", "1", "2", "3", "deep/er/4"], "added")
+    assert model.recommend("user-1", only=["deep/er/4"])["cold"].tolist() == [True]
+    assert Recommender.load(place).info["onboarded"] == 5
+
+
+def test_a_folder_gives_what_its_files_give_one_by_one(place: Path, folder: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(folder)
+    for number in range(4):
+        model.onboard(folder / f"{number}.wav", item_id=f"twin-{number}")
+    library = model._fitted()
+    for number in range(4):
+        (one, two), known = library.embeddings(library.rows([str(number), f"twin-{number}"]))
+        assert known.all()
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    songs = {song.item_id: song for song in library.catalog.onboarded()}
+    one, two = songs["2"], songs["twin-2"]
+    assert one.recordings == two.recordings
+    assert one.recordings[0].path == str(folder / "2.wav")
+    assert one.scores is not None
+    assert one.scores["genre"] == pytest.approx(two.scores["genre"], abs=1e-5)
+
+
+def test_what_is_there_unchanged_is_not_decoded_again(place: Path, folder: Path) -> None:
+    Recommender.load(place).onboard_folder(folder)
+    write_song(folder / "1.wav", 30)
+    write_song(folder / "5.wav", 31)
+    model = Recommender.load(place)
+    report = statuses(model.onboard_folder(folder))
+    assert report.pop("1") == report.pop("5") == "added"
+    assert set(report.values()) == {"unchanged"}
+    assert model.info["onboarded"] == 6
+    titles = pd.DataFrame({"path": ["2.wav", "3.wav"], "title": ["Two", ""]})
+    assert statuses(model.onboard_folder(folder, titles))["2"] == "added"
+    assert model.similar("0", k=20, by="sound").set_index("item_id").loc["2", "title"] == "Two"
+    again = statuses(model.onboard_folder(folder, titles))
+    assert set(again.values()) == {"unchanged"}
+
+
+def test_a_run_that_is_cut_short_goes_on(
+    place: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_onboarding, "BATCH", 2)
+    model = Recommender.load(place)
+    add, added = model._add, []
+
+    def until_the_second(songs):
+        if added:
+            raise KeyboardInterrupt
+        added.extend(song.item_id for song in songs)
+        add(songs)
+
+    monkeypatch.setattr(model, "_add", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        model.onboard_folder(folder)
+    assert len(added) == 2
+    report = statuses(Recommender.load(place).onboard_folder(folder))
+    assert {name for name, status in report.items() if status == "unchanged"} == set(added)
+    assert sum(status == "added" for status in report.values()) == 3
+
+
+def test_pure_silence_is_no_item(place: Path, tmp_path: Path) -> None:
+    model = Recommender.load(place)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(11025), 11025)
+    for recording in (tmp_path / "silent.wav", (tmp_path / "silent.wav").read_bytes()):
+        with pytest.raises(AudioError, match=r"is silent$"):
+            model.onboard(recording, item_id="silence")
+    assert Recommender.load(place).info["onboarded"] == model.info["onboarded"] == 0
+
+
+def test_bad_files_are_reported_and_the_others_used(place: Path, folder: Path) -> None:
+    (folder / "text.mp3").write_text("no sound")
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "silent.wav", np.zeros(11025), 11025)
+    write_song(folder / "song-0.wav", 40)  # an item with listeners, and another recording
+    model = Recommender.load(place)
+    report = model.onboard_folder(folder).set_index("path")
+    bad = report[report["status"] == "failed"]["reason"].to_dict()
+    assert set(bad) == {"text.mp3", "empty.wav", "silent.wav", "song-0.wav"}
+    assert bad["silent.wav"] == "is silent"
+    assert bad["empty.wav"] == "is empty (0 bytes)"
+    assert "listeners already" in bad["song-0.wav"]
+    assert (report["status"] == "added").sum() == 5
+    assert model.info["onboarded"] == 5
+
+
+def test_a_model_without_ears(folder: Path, fit_quickly) -> None:
+    with pytest.raises(InvalidArgumentError, match="onboard with embedding="):
+        fit_quickly().onboard_folder(folder)
+
+
+# ------------------------------------------------------------------ metadata
+
+
+def test_texts_and_ids_come_from_the_table(place: Path, folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "items.csv"
+    table.write_text(
+        "path,item_id,title,genre,mood\n4.FLAC,four,Vier,jazz,calm\n0.wav,,Null,,\n"
+        "gone.wav,gone,Weg,,\n"
+    )
+    model = Recommender.load(place)
+    report = model.onboard_folder(folder, table).set_index("item_id")
+    assert report.loc["four", "path"] == "deep/er/4.FLAC"
+    assert report.loc["gone", "status"] == "failed"
+    assert report.loc["gone", "reason"] == f"{table}, line 4: 'gone.wav' is not in the folder"
+    assert (report["status"] == "added").sum() == 5
+    songs = {song.item_id: song for song in model._fitted().catalog.onboarded()}
+    assert (songs["four"].title, songs["four"].genre) == ("Vier", "jazz")
+    assert songs["four"].tags == {"mood": "calm"}
+    assert songs["0"].title == "Null"
+    assert songs["1"].title == ""
+
+
+def test_a_table_may_be_parquet(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "items.parquet"
+    pd.DataFrame({"file": ["1.wav"], "item_id": [17], "artist": ["X"]}).to_parquet(table)
+    (entry,) = (entry for entry in entries(folder, table) if entry.path == "1.wav")
+    assert (entry.item_id, entry.texts) == ("17", {"artist": "X"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_id\na\n", "one column named 'path' or 'file' or 'filename' is expected, not 0"),
+        ("path,file\na,b\n", "is expected, not 2"),
+        ("path,title\n,x\n", "line 2, column 'path': is blank"),
+        ("path\n0.wav\n1.wav\n0.wav\n", "line 4, column 'path': '0.wav' is there already, in line"),
+        ("path\n0.wav\nsame.wav\n", "line 3, column 'path': 'same.wav' could be 'a/same.wav' or"),
+        ("path,item_id\n0.wav,x\n1.wav,x\n", "line 3, column 'item_id': 'x' is there already"),
+        ("path,item_id\n0.wav,1\n", "'0.wav' and '1.wav' would both be item '1'"),
+        ("path,title\n0.wav\n", "line 2: 1 values, but the header names 2 columns"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named_by_its_row(
+    folder: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    for place in ("a", "b"):
+        (folder / place).mkdir()
+        shutil.copy(folder / "0.wav", folder / place / "same.wav")
+    table = tmp_path / "items.csv"
+    table.write_text(text)
+    with pytest.raises(DataError) as raised:
+        entries(folder, table)
+    assert message in str(raised.value)
+    assert str(table if "would both" not in message else folder) in str(raised.value)
+
+
+def test_what_is_no_folder_of_recordings(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none does not exist"):
+        entries(tmp_path / "none", None)
+    with pytest.raises(DataError, match="holds no recordings"):
+        entries(tmp_path, None)
+    for suffix in (".wav", ".mp3"):
+        (tmp_path / f"a{suffix}").touch()
+    with pytest.raises(DataError, match=r"'a\.mp3' and 'a\.wav' would both be item 'a'"):
+        entries(tmp_path, None)
+
+
+# ------------------------------------------------------------------ crashes and threads
+
+
+@pytest.fixture
+def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that dies over files named bad."""
+    original = extraction.listen
+
+    def listen(job):
+        if job.file.path.stem == "bad":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return original(job)
+
+    monkeypatch.setattr(extraction, "listen", listen)
+
+
+@pytest.mark.usefixtures("crashing")
+def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
+    bad = write_song(folder / "bad.wav", 20)
+    model = Recommender.load(place)
+    with pytest.raises(AudioError, match=r"bad\.wav: the decoder crashed on it"):
+        model.onboard(bad, item_id="bad")
+    assert model.onboard(folder / "0.wav", item_id="good").item_id == "good"
+    report = model.onboard_folder(folder, threads=2).set_index("item_id")
+    assert report.loc["bad", ["status", "reason"]].tolist() == [
+        "failed",
+        "the decoder crashed on it",
+    ]
+    assert (report["status"] == "added").sum() == 5
+
+
+def test_a_kept_process_stays_until_it_is_closed_or_killed() -> None:
+    worker = KeptWorker()
+    first = worker.run(_pid, 0)
+    assert isinstance(first, int)
+    assert worker.run(_pid, 0) == first != os.getpid()
+    os.kill(first, signal.SIGKILL)
+    second = worker.run(_pid, 0)
+    assert second not in (first, os.getpid())
+    assert not isinstance(second, Crashed)
+    third = worker.run(_pid, 0)
+    worker.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(str(third)), 0)
+    with pytest.raises(ValueError, match="own error"):
+        worker.run(_raise, 0)
+    worker.close()
+    short_lived = KeptWorker()
+    fourth = int(str(short_lived.run(_pid, 0)))
+    del short_lived
+    with pytest.raises(ProcessLookupError):
+        os.kill(fourth, 0)
+
+
+def _pid(_job: int) -> int:
+    return os.getpid()
+
+
+def _raise(_job: int) -> None:
+    raise ValueError("own error")
+
+
+def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None:
+    model = Recommender.load(place)
+    failures: list[BaseException] = []
+
+    def onboard(numbers: list[int]) -> None:
+        try:
+            for number in numbers:
+                model.onboard(folder / f"{number % 4}.wav", item_id=f"late-{number}")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=onboard, args=(range(n, 20, 2),)) for n in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert model.info["onboarded"] == 20
+    library = model._fitted()
+    ids = [f"late-{number}" for number in range(20)]
+    assert library.ids(library.rows(ids)).tolist() == ids
+    vectors, _ = library.embeddings(library.rows(ids))
+    for number in range(4, 20):
+        np.testing.assert_allclose(vectors[number], vectors[number % 4], atol=1e-5)
+    assert Recommender.load(place).info["onboarded"] == 20
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command(
+    place: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["coldtune", "onboard", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    (folder / "text.mp3").write_text("no sound")
+    code, out, err = call(place, folder)
+    assert code == 0
+    assert out == f"{folder}: 5 added, 0 unchanged, 1 failed\n"
+    assert "text.mp3: cannot be decoded" in err
+    code, out, _ = call(place, folder, "--json", "--threads", "1")
+    assert code == 0
+    assert [row["status"] for row in json.loads(out)] == ["unchanged"] * 5 + ["failed"]
+    only = folder.parent / "only"
+    only.mkdir()
+    (folder / "text.mp3").rename(only / "text.mp3")
+    assert call(place, only)[0] == 1
+    assert "--title is for one recording" in call(place, folder, "--title", "x")[2]
+    assert "--threads is for a folder" in call(place, "x.wav", "--item-id", "x", "--threads", 1)[2]

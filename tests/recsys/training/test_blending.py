@@ -1,0 +1,269 @@
+"""Choosing the blend: a source that is noise gets the least, and no test data is needed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from datasets.errors import InvalidArgumentError
+from recsys.config import FusionConfig
+from recsys.data import TrainingData
+from recsys.training import blending
+from recsys.training.blending import _SCALES, STEP, _candidates, _grid, _scale, _Standing
+from recsys.training.validation import ValidationSplit, _hold_out_artists, hold_out, ndcg
+from tests.helpers.recommenders import CONFIG, item_content, training_data
+
+
+def choose_blend(data, config):
+    return blending.choose_blend(hold_out(data, config), config)
+
+
+SMALL = CONFIG.replace(als={"factors": 12}, fm={"components": 8, "epochs": 8})
+
+
+@pytest.fixture(scope="module")
+def noise(tastes):
+    """The small data with embeddings that say nothing."""
+    dataset, embeddings = tastes
+    values = np.random.default_rng(3).standard_normal(embeddings.shape)
+    return training_data(dataset, pd.DataFrame(values, index=embeddings.index))
+
+
+def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
+    blend = choose_blend(tastes_data, SMALL)
+    # The cold weights add to how much a cold item counts beside a warm one.
+    cold = sum(blend.cold.values())
+    assert cold == pytest.approx(min(_SCALES, key=lambda scale: abs(scale - cold)))
+    assert f"times {cold:.1f}".removesuffix(".0") in blend.cold_reason
+    for weights, total in ((blend.warm, 1), (blend.cold, cold)):
+        assert list(weights) == ["als", "fm", "content"]
+        assert sum(weights.values()) == pytest.approx(total)
+        assert min(weights.values()) >= STEP * total - 1e-9
+    assert "held-out interactions" in blend.warm_reason
+    assert "held-out items" in blend.cold_reason
+
+
+def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
+    told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
+    assert untold.warm["content"] < 0.2  # what it gets where nothing is known
+    assert untold.warm["content"] < told.warm["content"]
+    # The embeddings give the taste away, so content gets more than where nothing is known.
+    assert told.cold["content"] > 0.2 * sum(told.cold.values())
+
+
+def test_a_source_that_says_nothing_takes_no_part(tastes):
+    mute = training_data(tastes[0], pd.DataFrame())
+    blend = choose_blend(mute, SMALL)
+    without = choose_blend(mute, SMALL.replace(sources=("als", "fm")))
+    assert blend.warm == pytest.approx({**without.warm, "content": 0})
+    assert sum(blend.warm.values()) == pytest.approx(1)
+    assert "default" not in blend.warm_reason
+
+
+def test_deterministic(tastes_data):
+    assert choose_blend(tastes_data, SMALL) == choose_blend(tastes_data, SMALL)
+
+
+def test_the_order_of_sources_is_that_of_the_configuration(tastes_data):
+    blend = choose_blend(tastes_data, SMALL.replace(sources=("content", "als")))
+    assert list(blend.warm) == list(blend.cold) == ["content", "als"]
+
+
+def test_a_single_source_has_all_the_weight(tastes_data):
+    blend = choose_blend(tastes_data, SMALL.replace(sources=("fm",)))
+    assert blend.warm == blend.cold == {"fm": 1.0}
+    assert blend.warm_reason == "a single source"
+
+
+def test_configured_weights_are_respected(tastes_data):
+    warm, cold = {"als": 3, "fm": 1, "content": 1}, {"als": 1, "fm": 1, "content": 2}
+    both = choose_blend(tastes_data, SMALL.replace(fusion={"warm": warm, "cold": cold}))
+    assert both.warm == pytest.approx({"als": 0.6, "fm": 0.2, "content": 0.2})
+    assert both.cold == pytest.approx({"als": 0.25, "fm": 0.25, "content": 0.5})
+    assert both.warm_reason == both.cold_reason == "configured"
+    # With one set given, the other is chosen as if none were.
+    one = choose_blend(tastes_data, SMALL.replace(fusion={"cold": cold}))
+    free = choose_blend(tastes_data, SMALL)
+    assert (one.warm, one.warm_reason) == (free.warm, free.warm_reason)
+    assert (one.cold, one.cold_reason) == (both.cold, "configured")
+
+
+@pytest.mark.parametrize(
+    "weights", [{"als": 1.0}, {"als": 1, "fm": 0, "content": 1}, {"als": 1, "fm": -1, "content": 1}]
+)
+def test_weights_that_cannot_work_are_refused(weights):
+    with pytest.raises(InvalidArgumentError):
+        CONFIG.replace(fusion={"warm": weights})
+
+
+# ------------------------------------------------------------------ too little to choose
+
+
+def test_few_interactions_give_the_default(tastes):
+    dataset, embeddings = tastes
+    few = training_data(dataset.take_interactions(np.arange(100)), embeddings)
+    blend = choose_blend(few, SMALL)
+    assert blend.warm == {"als": 0.4, "fm": 0.4, "content": 0.2}
+    # What is only guessed at does not stand beside what was learned as its equal.
+    assert blend.cold == pytest.approx({name: 0.5 * part for name, part in blend.warm.items()})
+    assert "times 0.5 beside warm items, a default" in blend.cold_reason
+    assert blend.warm_reason == "default: too few interactions to choose"
+    two = choose_blend(few, SMALL.replace(sources=("fm", "content")))
+    assert two.warm == pytest.approx({"fm": 2 / 3, "content": 1 / 3})
+
+
+def test_few_items_with_an_embedding_give_the_default_for_cold_items_only(tastes):
+    dataset, embeddings = tastes
+    blend = choose_blend(training_data(dataset, embeddings.iloc[:30]), SMALL)
+    assert blend.cold == pytest.approx({"als": 0.2, "fm": 0.2, "content": 0.1})
+    assert blend.cold_reason.startswith("default: too little held-out cold data to choose; times")
+    assert blend.warm_reason.startswith("nDCG@10")
+
+
+@pytest.mark.parametrize("artists", [1, 2, 3])
+def test_few_artists_leave_something_to_learn_from(tastes, tastes_data, artists):
+    data = replace(tastes_data, artists=np.arange(90) % artists)
+    blend = choose_blend(data, SMALL)
+    # Two artists own half the items each, more than may be held out; of three, one may be.
+    chosen = artists == 3
+    assert blend.cold_reason.startswith("nDCG@10" if chosen else "default")
+    assert blend.warm_reason.startswith("nDCG@10")
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.25, 0.5])
+def test_whole_artists_are_held_out_at_most_a_third(tastes_data, fraction):
+    rng = np.random.default_rng(0)
+    artists = rng.integers(0, 25, 90)
+    data = replace(tastes_data, artists=artists)
+    held = _hold_out_artists(data, fraction, rng)
+    assert 20 <= len(held) <= 80 // 3
+    assert len(set(held)) == len(held)
+    assert (tastes_data.listeners[held] > 0).all()
+    kept = np.setdiff1d(np.flatnonzero(tastes_data.listeners > 0), held)
+    assert not set(artists[held]) & set(artists[kept])
+
+
+# ------------------------------------------------------------------ the search
+
+
+@pytest.mark.parametrize(("n", "points"), [(1, 1), (2, 19), (3, 171), (4, 84)])
+def test_the_grid_covers_all_weights_most_even_first(n, points):
+    grid = np.array(_grid(n))
+    assert grid.shape == (points, n)
+    assert grid.sum(axis=1) == pytest.approx(np.ones(points))
+    assert grid.min() >= STEP - 1e-9
+    assert len(np.unique(grid.round(6), axis=0)) == points
+    assert np.ptp(grid[0]) <= 2 * STEP + 1e-9
+
+
+def test_popularity_is_weighed_beside_the_others_and_may_count_against(tastes_data):
+    config = SMALL.replace(sources=("als", "fm", "popularity"))
+    split = hold_out(tastes_data, config)
+    blend = blending.choose_blend(split, config)
+    assert blend.warm["als"] + blend.warm["fm"] == pytest.approx(1)
+    assert -0.5 <= blend.warm["popularity"] <= 0.2
+    assert blend.cold["popularity"] == 0
+    # Held out are plays of what few people play: popularity is turned against.
+    rare = split.learn.listeners <= np.median(split.learn.listeners[split.learn.listeners > 0])
+    held = split.held_warm.multiply(rare[None]).tocsr()
+    held.eliminate_zeros()
+    against = blending.choose_blend(replace(split, held_warm=held), config)
+    assert against.warm["popularity"] < min(blend.warm["popularity"], -0.1)
+
+
+def test_ndcg_by_hand():
+    # First user: hits at ranks 1 and 3 of three wanted items: (1 + 1/2) / (1 + 1/log2(3) + 1/2).
+    # Second: none of the wanted items is a candidate.
+    scores = np.array([[0.1, 0.9, 0.5, -np.inf], [4.0, 3.0, 2.0, 1.0]])
+    relevant = np.array([[True, True, False, False], [False] * 4])
+    wanted = np.array([3, 1])
+    first = 1.5 / (1.5 + 1 / np.log2(3))
+    assert ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
+
+
+def test_ndcg_looks_at_ten_places():
+    scores = -np.arange(12.0)[None]
+    relevant = np.zeros((1, 12), bool)
+    relevant[0, [9, 10]] = True
+    assert ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
+
+
+@pytest.mark.parametrize("limit", [1, 49, 60])
+def test_as_many_users_are_scored_as_configured(tastes_data, limit):
+    fusion = FusionConfig(validation_users=limit)
+    blend = choose_blend(tastes_data, SMALL.replace(fusion=fusion))
+    assert f" of {limit} users inside training" in blend.warm_reason
+    assert f" of {limit} users inside training" in blend.cold_reason
+
+
+def vectors(rows):
+    return np.array(rows, np.float32)
+
+
+@pytest.fixture
+def judged():
+    """One user and five items: 0 was learned from, 1 and 2 held out (2 was played), 3 and 4 held
+    out whole (4 was played). Scores by source: a 5 4 3 2 1, b 1 2 3 4 5."""
+    # A second user makes items 1 and 2 warm.
+    plays = sp.csr_matrix(vectors([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]))
+    data = TrainingData(plays, item_content(np.zeros((5, 1))), np.arange(5), seed=0, threads=1)
+    user = vectors([[1.0]])
+    return (
+        _Standing(
+            {"a": user, "b": user},
+            {"a": vectors([[5], [4], [3], [2], [1]]), "b": vectors([[1], [2], [3], [4], [5]])},
+        ),
+        ValidationSplit(
+            data,
+            held_warm=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
+            held_cold=sp.csr_matrix(vectors([[0, 0, 0, 0, 1]])),
+            held_later=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
+            cold_items=np.array([3, 4]),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cold", "candidates", "relevant"),
+    [(False, [(4, 2), (3, 3)], [3]), (True, [(2, 4), (1, 5)], [1])],
+)
+def test_candidates_are_new_to_the_user_and_of_one_kind(judged, cold, candidates, relevant):
+    standing, split = judged
+    held = split.held_cold if cold else split.held_warm
+    scores, hits = _candidates(standing, split, np.array([0]), held, cold=cold)
+    stands = np.isfinite(scores[0, 0])
+    # Each once, though both sources propose it.
+    assert sorted(zip(*scores[:, 0, stands].tolist(), strict=True)) == sorted(candidates)
+    assert scores[0, hits].tolist() == relevant
+
+
+@pytest.mark.parametrize(
+    ("cold_score", "cold_is_wanted", "scale"),
+    [(1.9, False, 0.5), (0.9, True, 1.2), (0.5, True, 1.2), (0.5, False, 1.2)],
+)
+def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, cold_is_wanted, scale):
+    # Everybody has played warm item 0 and wants either warm item 1, which scores 1, or the first
+    # of the cold ones, of which there are enough to fill a list. Where cold items are in the way,
+    # the largest scale is taken that leaves them behind; where they are not, the largest.
+    n = 60
+    items = vectors([[-9], [1], *[[cold_score]] * 25])
+    learned = np.zeros((n + 1, 27), np.float32)
+    learned[:n, 0] = 1
+    learned[n, 1] = 1
+    held_warm, held_cold = np.zeros((n + 1, 27)), np.zeros((n + 1, 27))
+    held_warm[:n, 1] = not cold_is_wanted
+    held_cold[:n, 2] = cold_is_wanted
+    content = item_content(np.zeros((27, 1)))
+    data = TrainingData(sp.csr_matrix(learned), content, np.arange(27), seed=0, threads=1)
+    warm, cold = sp.csr_matrix(held_warm), sp.csr_matrix(held_cold)
+    split = ValidationSplit(
+        data, warm, cold, held_later=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
+    )
+    standing = _Standing({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
+    weights, reason = _scale(
+        standing, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000, discovery=0.0
+    )
+    assert weights == {"a": pytest.approx(scale)}
+    assert reason.startswith(f"why; times {scale:g} beside warm items: nDCG@10 ")
