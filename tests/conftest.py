@@ -10,8 +10,6 @@ import pytest
 
 from datasets.music import MusicDataset
 
-pytest_plugins = ("tests.helpers.recordings", "tests.helpers.evaluations", "tests.helpers.models")
-
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 

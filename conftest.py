@@ -1,0 +1,37 @@
+"""Examples in docstrings: the data and models that they may use without making them first."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest_plugins = (
+    "tests.helpers.recordings",
+    "tests.helpers.evaluations",
+    "tests.helpers.models",
+    "tests.helpers.doctests",
+)
+
+
+@pytest.fixture(autouse=True)
+def _names_of_examples(
+    request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], tmp_path: Path
+) -> None:
+    """Give an example the names that it mentions; see tests/helpers/doctests.py for all of them."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        return
+    makers: dict[str, Callable[[], Any]] = {
+        "np": lambda: np,
+        "pd": lambda: pd,
+        "folder": lambda: tmp_path,
+    }
+    for name in ("dataset", "embeddings", "recommender", "recording", "images", "labels", "encoder",
+                 "split", "comparison"):  # fmt: skip
+        makers[name] = lambda name=name: request.getfixturevalue(f"example_{name}")  # type: ignore[misc]
+    source = "".join(example.source for example in request.node.dtest.examples)
+    for name, make in makers.items():
+        if name in source:
+            doctest_namespace[name] = make()
