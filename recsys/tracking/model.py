@@ -1,4 +1,4 @@
-"""Logging a recommender as an MLflow model, and registering it."""
+"""Log a saved recommender as an MLflow model, and register it."""
 
 import logging
 import os
@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
+from recsys.model.storage import load
 from recsys.tracking import runs as tracking
 
-ARTIFACT = "recommender"
-"""Under which name MLflow keeps the folder of the saved model."""
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
-FALLBACK = "fallback"
-"""Column of the logged model's answer: whether a list is of the popular items, for want of any
-knowledge of the user."""
+# As in the script, which must not import them.
+_ARTIFACT, _FALLBACK = "recommender", "fallback"
 
 _EXAMPLE_USERS = 3
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -24,28 +27,32 @@ _BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 def log_model(folder: str | Path, *, register: str | None = None) -> str:
-    """Log a saved recommender as an MLflow model; its URI.
+    """Log a saved recommender as an MLflow model.
 
-    ``mlflow.pyfunc.load_model(uri).predict(frame)`` then gives the lists of the users in the column
-    ``user_id`` of a frame: ``user_id``, ``rank``, ``item_id``, ``score`` and ``fallback`` (the user
-    is not known, and the list is of the popular items), with the parameters ``k`` (10) and
-    ``exclude_seen`` (true). A missing user id is an error. MLflow keeps a copy of the folder and a
-    script that opens it (:mod:`recsys.tracking.model_script`); the library itself has to be installed
-    where it is loaded.
-    Where it goes, :mod:`recsys.tracking.runs` says. register: name to register it under, a new version
-    where the name exists; the URI is then ``models:/NAME/VERSION``.
+    `mlflow.pyfunc.load_model(uri).predict(frame)` then recommends for the users in the column
+    `user_id` of a frame. It returns user_id, rank, item_id, score and fallback (the user is unknown
+    and the list has the most popular items), and takes the parameters k (default 10) and
+    exclude_seen (default true). A missing user id is an error.
 
-    Raises ArtifactError where there is no such model and where MLflow cannot take it; the folder is
-    as before.
+    MLflow keeps a copy of the folder and the script that opens it
+    (:mod:`recsys.tracking.model_script`); the library has to be installed where the model is
+    loaded. :mod:`recsys.tracking.runs` says which tracking store is used.
+
+    Args:
+        folder: a saved model; left as it is.
+        register: name to register the model under; an existing name gets a new version.
+
+    Returns:
+        URI of the logged model, `models:/NAME/VERSION` for a registered one.
+
+    Raises:
+        ArtifactError: there is no model in the folder, or MLflow cannot take it.
     """
-    from recsys.recommender import Recommender
-
     folder = Path(folder).absolute()
-    recommender = Recommender.load(folder)
-    info = recommender.info
+    state = load(folder).state
     with tracking.run("model" if register is None else f"model {register}", enabled=True) as run:
-        run.params(recommender.config.model_dump(mode="json"))
-        run.params({"dataset": info["dataset"]})
+        run.params(state.config.model_dump(mode="json"))
+        run.params({"dataset": state.info["dataset"]})
         if not run.run_id:
             raise ArtifactError(
                 f"{folder}: not logged: MLflow cannot be reached, or is switched off"
@@ -54,42 +61,19 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
             import mlflow
 
             with (
-                _pointed_at(tracking.tracking_uri()),
+                _default_store(tracking.tracking_uri()),
                 mlflow.start_run(run.run_id, nested=True, log_system_metrics=False),
             ):
-                import pandas as pd
-                from mlflow.models import ModelSignature
-                from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
-                some = next(recommender.recommend_batches(k=1, batch_size=_EXAMPLE_USERS))
-                users = some[USER_ID].drop_duplicates()
                 logged = mlflow.pyfunc.log_model(
                     name="recommender",
                     registered_model_name=register,
                     python_model=str(Path(__file__).with_name("model_script.py")),
-                    artifacts={ARTIFACT: str(folder)},
-                    signature=ModelSignature(
-                        inputs=Schema([ColSpec(DataType.string, USER_ID)]),
-                        outputs=Schema(
-                            [
-                                ColSpec(DataType.string, USER_ID),
-                                ColSpec(DataType.long, RANK),
-                                ColSpec(DataType.string, ITEM_ID),
-                                ColSpec(DataType.float, SCORE),
-                                ColSpec(DataType.boolean, FALLBACK),
-                            ]
-                        ),
-                        params=ParamSchema(
-                            [
-                                ParamSpec("k", DataType.long, 10),
-                                ParamSpec("exclude_seen", DataType.boolean, True),
-                            ]
-                        ),
-                    ),
-                    input_example=pd.DataFrame({USER_ID: users.to_list()}),
+                    artifacts={_ARTIFACT: str(folder)},
+                    signature=_signature(),
+                    input_example=pd.DataFrame({USER_ID: list(state.user_ids[:_EXAMPLE_USERS])}),
                     pip_requirements=[_requirement("coldtune"), _requirement("mlflow")],
                 )
-        except Exception as error:  # of MLflow, of its store or of the network
+        except Exception as error:  # from MLflow, its store or the network
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ArtifactError(f"{folder}: not logged: {reason}") from None
         if register is not None:
@@ -97,9 +81,34 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
         return str(logged.model_uri)
 
 
+def _signature() -> "ModelSignature":
+    """Return what the logged model takes and gives, as :mod:`recsys.tracking.model_script`."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, USER_ID)]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, USER_ID),
+                ColSpec(DataType.long, RANK),
+                ColSpec(DataType.string, ITEM_ID),
+                ColSpec(DataType.float, SCORE),
+                ColSpec(DataType.boolean, _FALLBACK),
+            ]
+        ),
+        params=ParamSchema(
+            [
+                ParamSpec("k", DataType.long, 10),
+                ParamSpec("exclude_seen", DataType.boolean, True),
+            ]
+        ),
+    )
+
+
 @contextmanager
-def _pointed_at(uri: str) -> Iterator[None]:
-    """MLflow's own functions log to this store, and afterwards to where they did before."""
+def _default_store(uri: str) -> Iterator[None]:
+    """Let MLflow's own functions log to this store, and restore its settings afterwards."""
     import mlflow
 
     named, bar = os.environ.get(_VARIABLE), os.environ.get(_BAR)
@@ -113,7 +122,7 @@ def _pointed_at(uri: str) -> Iterator[None]:
         os.environ[_BAR] = bar or "false"
         yield
     finally:
-        # What MLflow is told it also writes to the environment, from where it is read as well.
+        # MLflow also writes its tracking URI to the environment, and reads it from there.
         mlflow.set_tracking_uri(None if chosen == named else chosen)  # type: ignore[arg-type]
         if named is not None:
             os.environ[_VARIABLE] = named

@@ -1,8 +1,11 @@
-"""What MLflow runs to load a model of ours: a script that it keeps beside the model (models from
-code), so that nothing is pickled.
+"""The program that MLflow runs to load a logged recommender.
 
-Input: a frame with a column ``user_id``. Output: ``user_id``, ``rank``, ``item_id``, ``score`` and
-``fallback``: whether nothing is known of the user, so that the list is of the popular items.
+MLflow keeps a copy of this file beside each model ("models from code"), so that nothing is pickled.
+The copy has to run with later versions of the library: it imports `recsys.Recommender` and nothing
+else of it, and spells its constants itself.
+
+Input: a frame with a column `user_id`. Output: `user_id`, `rank`, `item_id`, `score` and `fallback`
+(true where the model knows nothing about the user, so that the list has the most popular items).
 """
 
 from typing import Any
@@ -11,33 +14,39 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from datasets.columns import USER_ID
 from recsys import Recommender
-from recsys.ranking.batches import FALLBACK_USERS
-from recsys.tracking.model import ARTIFACT, FALLBACK
 
 
 class Recommendations(PythonModel):
-    """Lists for users, by a saved recommender."""
+    """Top-k lists of users, by a saved recommender."""
 
     def load_context(self, context: Any) -> None:
-        """Open the saved model; arrays are mapped from disk."""
-        self._recommender = Recommender.load(context.artifacts[ARTIFACT])
+        """Open the saved model; its arrays are memory-mapped."""
+        self._recommender = Recommender.load(context.artifacts["recommender"])
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """The best ``k`` items for each user; unknown users get the popular items, marked so.
+        """Recommend the best items for each user.
 
-        Raises InvalidArgumentError for a user id that is missing.
+        Args:
+            context: MLflow's context, not used.
+            model_input: users, in the column `user_id`.
+            params: `k` (default 10) and `exclude_seen` (default true).
+
+        Returns:
+            One row per recommended item: user_id, rank, item_id, score, fallback.
+
+        Raises:
+            InvalidArgumentError: a user id is missing.
         """
-        wishes = params or {}
+        options = params or {}
         lists = self._recommender.recommend_many(
-            model_input[USER_ID].tolist(),
-            int(wishes.get("k", 10)),
-            exclude_seen=bool(wishes.get("exclude_seen", True)),
+            model_input["user_id"].tolist(),
+            int(options.get("k", 10)),
+            exclude_seen=bool(options.get("exclude_seen", True)),
         )
-        lists[FALLBACK] = lists[USER_ID].isin(lists.attrs.get(FALLBACK_USERS, ()))
+        lists["fallback"] = lists["user_id"].isin(lists.attrs.get("fallback_users", ()))
         return lists
 
 

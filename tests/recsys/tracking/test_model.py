@@ -1,5 +1,7 @@
 """Models in MLflow, and everything on a real MLflow server."""
 
+import ast
+import importlib.util
 import json
 import os
 import shutil
@@ -175,13 +177,40 @@ def test_a_logged_model_recommends_as_ours_does(
     # Nothing is pickled: our files, MLflow's texts, and the script.
     kept = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "kept")))
     names = {path.name for path in kept.rglob("*") if path.is_file()}
-    assert "tracking_pyfunc.py" in names
+    assert "model_script.py" in names
     assert not {name for name in names if name.endswith((".pkl", ".pickle", ".cloudpickle"))}
     requirements = (kept / "requirements.txt").read_text().split()
     assert [line.partition("==")[0] for line in requirements] == ["coldtune", "mlflow"]
     example = pd.DataFrame(**json.loads((kept / "input_example.json").read_text()))
     assert example["user_id"].isin([f"user-{n}" for n in range(120)]).all()
     assert model.predict(example)["user_id"].nunique() == len(example) == 3
+
+
+def test_a_model_logged_with_the_script_of_an_older_version_still_loads(
+    recommender: Recommender, saved: Path, place: Path
+) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+    with mlflow.start_run():
+        logged = mlflow.pyfunc.log_model(
+            name="recommender",
+            python_model=str(Path(__file__).parent / "logged_before" / "tracking_pyfunc.py"),
+            artifacts={"recommender": str(saved)},
+        )
+    users = ["user-3", "nobody"]
+    lists = mlflow.pyfunc.load_model(logged.model_uri).predict(pd.DataFrame({"user_id": users}))
+    expected = recommender.recommend_many(users, 10)
+    pd.testing.assert_frame_equal(lists, expected.assign(fallback=expected["user_id"] == "nobody"))
+
+
+def test_the_script_kept_with_a_model_uses_nothing_of_the_library_but_the_recommender() -> None:
+    script = importlib.util.find_spec("recsys.tracking.model_script")
+    assert script is not None
+    program = ast.parse(Path(str(script.origin)).read_text())
+    imports = [node for node in ast.walk(program) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").startswith(("recsys", "datasets"))]
+    assert [(node.module, [name.name for name in node.names]) for node in ours] == [
+        ("recsys", ["Recommender"])
+    ]
 
 
 def test_a_name_gets_a_new_version_each_time(saved: Path, place: Path) -> None:
