@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never half of either."""
+"""Atomic writes, lock files, checks that a place can be written, and digests of files."""
 
 import errno
 import hashlib
@@ -69,8 +69,38 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def is_open(path: Path, descriptor: int) -> bool:
-    """Whether the file at ``path`` is the one that a descriptor has open, and no newer one."""
+@contextmanager
+def locked(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on a file inside the block; the file and its folder are made.
+
+    The block may remove the file: whoever waited for it then takes a new one.
+
+    Args:
+        path: the lock file; it stays, with its content.
+        busy: raised at once where somebody else holds the lock; None waits for it.
+
+    Raises:
+        OSError: if the file cannot be made.
+    """
+    import fcntl  # not on Windows, where the rest of this module works
+
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                if busy is None:
+                    raise
+                raise busy from None
+            if _is_open(path, lock.fileno()):
+                yield
+                return
+            # Otherwise the previous holder has just removed the file.
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    """Return whether the file at ``path`` is the one that the descriptor has open."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

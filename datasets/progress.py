@@ -1,7 +1,4 @@
-"""Progress bars that count bytes or steps, on the error stream.
-
-A progress bar on the terminal, or none.
-"""
+"""Progress bars on the error stream, so that printed results stay clean."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,12 +6,20 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(
+def progress_bar(
     title: str, total: int | None, *, shown: bool, done: int = 0, in_bytes: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how much was done since it was last called.
+    """Show a progress bar on the error stream inside the block.
 
-    total: how much there is, None where nobody knows. done: how much was done before.
+    Args:
+        title: what is counted, at the left of the bar.
+        total: how many steps or bytes there are; None if unknown.
+        shown: whether to show anything.
+        done: how many were done before.
+        in_bytes: count bytes, with the speed, in place of steps.
+
+    Yields:
+        A function to call with the number of steps or bytes done since its last call.
     """
     if not shown:
         yield lambda _amount: None
@@ -35,32 +40,3 @@ def bar(
     with Progress(*parts, console=Console(file=sys.stderr)) as display:
         task = display.add_task(title, total=total, completed=done)
         yield lambda amount: display.advance(task, amount)
-
-
-@contextmanager
-def progress_bar(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many steps were done since it was last called.
-
-    The bar goes to the error stream, so that printed results stay clean.
-    """
-    if not shown:
-        yield lambda _steps: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda steps: bar.advance(task, steps)

@@ -19,7 +19,7 @@ import pandas as pd
 from datasets import columns as c
 from datasets.errors import DataError
 from datasets.music import MusicDataset
-from datasets.progress import bar
+from datasets.progress import progress_bar
 from datasets.tables.recordings import RecordingFinder, recordings_in
 from datasets.tables.values import is_unicode, show
 
@@ -67,7 +67,7 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
     paths = recordings_in(folder)
     found, left_out = [], []
     finder = RecordingFinder(folder)
-    with bar("reading tags", len(paths), shown=progress) as advance:
+    with progress_bar("reading tags", len(paths), shown=progress) as advance:
         for path in paths:
             values, problem = _read(folder, path, finder)
             if problem:

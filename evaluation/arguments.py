@@ -7,23 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole, is_whole
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-
-
-def is_whole(value: Any, least: int) -> bool:
-    """Whether ``value`` is a whole number (and no bool) of at least ``least``."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and value >= least
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raise InvalidArgumentError unless ``value`` is a whole number of at least ``least``."""
-    if not is_whole(value, least):
-        raise InvalidArgumentError(
-            f"{name} must be a whole number of at least {least}, not {value!r}"
-        )
 
 
 def generator(seed: Any) -> np.random.Generator:

@@ -3,9 +3,8 @@
 Recording the demo's songs: real audio files, made by several processes, never made twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,7 @@ from datasets.demo.instruments import INSTRUMENTS, play_note, strike
 from datasets.demo.planning import Plan, draw_artist, draw_plan
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.files import atomic_write
+from datasets.progress import progress_bar
 
 SAMPLE_RATE = 22_050
 
@@ -300,7 +300,7 @@ def record_missing(
     for leftover in (folder / "audio").glob(".demo-*"):
         leftover.unlink()  # half a file of a process that was killed
     missing = [song for song in songs if not (folder / song.path).exists()]
-    with _bar("recording songs", len(songs), shown=progress) as advance:
+    with progress_bar("recording songs", len(songs), shown=progress) as advance:
         advance(len(songs) - len(missing))
         for count in _in_batches(missing, folder, workers):
             advance(count)
@@ -333,17 +333,3 @@ def _record_batch(songs: Sequence[Song], folder: Path) -> int:
     for song in songs:
         record(song, folder)
     return len(songs)
-
-
-@contextmanager
-def _bar(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the error stream, or none; yields what to tell it the steps done."""
-    if not shown:
-        yield lambda _steps: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda steps: bar.advance(task, steps)

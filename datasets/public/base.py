@@ -3,7 +3,6 @@
 Each set is a module with a ``DATASET`` of the class below; ``public_list`` names them all.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
-from datasets.files import cache_folder, write_text
+from datasets.files import cache_folder, locked, write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.public.conversion import showing_progress
@@ -129,9 +128,7 @@ def _alone(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
     path = cache_folder() / "locks" / f"{name}.lock"  # nothing of it beside a user's own folders
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path):
         yield
 
 

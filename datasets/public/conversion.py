@@ -21,7 +21,7 @@ import pandas as pd
 from datasets import columns as c
 from datasets.errors import DataError
 from datasets.files import atomic_write, write_text
-from datasets.progress import bar
+from datasets.progress import progress_bar
 from datasets.tables.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS
 from datasets.tables.read_write import write_table
 
@@ -50,7 +50,7 @@ def showing_progress(shown: bool) -> Iterator[None]:
 @contextmanager
 def tracked(title: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Advance]:
     """A progress bar, where ``fetch`` shows them: call what is yielded with what was done."""
-    with bar(title, total, shown=_shown.get(), in_bytes=in_bytes) as advance:
+    with progress_bar(title, total, shown=_shown.get(), in_bytes=in_bytes) as advance:
         yield advance
 
 

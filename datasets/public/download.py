@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from datasets.errors import DataError
 from datasets.files import file_digest, write_text
-from datasets.progress import bar
+from datasets.progress import progress_bar
 
 _CHUNK: Final = 1 << 16  # what came of the last one is lost when a transfer breaks
 _TIMEOUT: Final = (15.0, 60.0)
@@ -132,7 +132,7 @@ class _Resuming:
 
     def _copy(self, answer: Any, stream: Any, done: int, total: int | None) -> None:
         title = self._part.name.removeprefix(".").removesuffix(".part")
-        with bar(title, total, shown=self._progress, done=done, in_bytes=True) as advance:
+        with progress_bar(title, total, shown=self._progress, done=done, in_bytes=True) as advance:
             for chunk in answer.iter_content(_CHUNK):
                 stream.write(chunk)
                 advance(len(chunk))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
@@ -21,7 +22,6 @@ from evaluation.arguments import (
     check_embeddings,
     check_models,
     check_sampled,
-    check_whole,
     list_lengths,
 )
 from evaluation.comparison.bootstrap import Difference, Draws, Interval, paired_difference

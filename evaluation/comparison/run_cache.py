@@ -10,7 +10,6 @@ Versions that results depend on.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import pandas as pd
 
 from datasets.errors import ArtifactError
 from datasets.files import atomic_write
+from datasets.versions import package_versions
 from evaluation.comparison.run import Outcome, model_settings
 from evaluation.comparison.tables import json_safe
 from evaluation.comparison.trial import Trial
@@ -37,13 +37,7 @@ _PACKAGES: Final = (
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, where installed."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {"python": platform.python_version(), **package_versions(_PACKAGES)}
 
 
 _FORMAT: Final = 1

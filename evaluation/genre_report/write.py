@@ -2,11 +2,10 @@
 
 import datetime
 import json
-import tempfile
 from pathlib import Path
 
 from datasets.errors import InvalidArgumentError
-from datasets.files import atomic_write, write_text
+from datasets.files import atomic_write, check_writable, write_text
 from evaluation.comparison.comparison import installed_versions
 from evaluation.genre.study import GenreStudy
 from evaluation.genre_report.conclusions import cautions, summarise
@@ -16,8 +15,7 @@ from evaluation.genre_report.page import markdown, page
 def check_folder(out: Path) -> None:
     """Raise InvalidArgumentError where nothing can be written to a folder of that name."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
+        check_writable(out / "genre.html")
     except OSError as error:
         raise InvalidArgumentError(f"{out}: cannot be written to: {error.strerror}") from None
 

@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.columns import ITEM_ID, PATH, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction, check_whole, generator
+from evaluation.arguments import check_fraction, generator
 from evaluation.splitting.interactions import NEVER, Pairs, first_plays, places, play_times
 from evaluation.splitting.split import Split, artist_groups, check_folds
 

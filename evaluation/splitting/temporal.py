@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.times import as_timestamps
 from datasets.tables.values import BadValueError
-from evaluation.arguments import check_fraction, check_whole, generator
+from evaluation.arguments import check_fraction, generator
 from evaluation.splitting.interactions import NEVER, Pairs, first_plays, places, play_times
 from evaluation.splitting.split import Split, check_folds
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction, check_whole, generator
+from evaluation.arguments import check_fraction, generator
 from evaluation.splitting.interactions import Pairs, places
 from evaluation.splitting.split import Split, check_folds
 

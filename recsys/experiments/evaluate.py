@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.files import check_writable
 from datasets.music import MusicDataset
-from evaluation.arguments import check_fraction, check_sampled, check_whole, list_lengths
+from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curve import learning_curve
 from evaluation.conclusions.findings import summarise

@@ -5,7 +5,6 @@ nothing else: not on a trial's number, and not on one that was interrupted. So a
 killed and is run again tries what it would have tried.
 """
 
-import fcntl
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
-from datasets.files import check_writable, folder_of, is_open
+from datasets.files import check_writable, folder_of, locked
 
 if TYPE_CHECKING:
     import optuna
@@ -138,19 +137,12 @@ def _held(path: Path) -> Iterator[None]:
         raise InvalidArgumentError(f"{path}: cannot be written: {error.strerror}") from None
     # Beside the file: SQLite has locks of its own on that.
     beside = path.with_name(f".{path.name}.lock")
-    while True:
-        with folder_of(path), beside.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InvalidArgumentError(f"{path}: another search is using it") from None
-            if not is_open(beside, lock.fileno()):
-                continue  # the search that held it has just ended and removed it
-            try:
-                yield
-            finally:
-                beside.unlink(missing_ok=True)
-            return
+    busy = InvalidArgumentError(f"{path}: another search is using it")
+    with folder_of(path), locked(beside, busy=busy):
+        try:
+            yield
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _check_file(path: Path) -> None:

@@ -11,7 +11,6 @@ Arrays are .npy files that load memory-mapped; nothing is pickled.
 Digests of large files, their parts hashed side by side on all cores.
 """
 
-import fcntl
 import hashlib
 import json
 import re
@@ -19,8 +18,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import sync_directory, sync_file, write_text
+from datasets.files import locked, sync_directory, sync_file, write_text
+from datasets.versions import package_versions
 from embedding.parallel import available_cores
 
 CHUNK = 2**23
@@ -137,13 +136,11 @@ def writing(folder: Path) -> Iterator[None]:
     anything is touched, or when the folder cannot be made or written.
     """
     check_destination(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a")
-    except OSError as error:
-        raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(locked(folder / LOCK))
+        except OSError as error:
+            raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from None
         yield
 
 
@@ -276,13 +273,7 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide what a model is."""
-    versions = {}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
+    return dict.fromkeys(_LIBRARIES, "not installed") | package_versions(_LIBRARIES)
 
 
 def _parse_manifest(path: Path) -> dict[str, Any]:

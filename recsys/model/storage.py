@@ -6,9 +6,7 @@ A model that is there may hold songs and plays that were acknowledged after its 
 would not have them, so they go only where that was asked for.
 """
 
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.index.build import SIDECAR, build_index, index_files
@@ -258,7 +257,10 @@ def check_place(folder: Path, *, replace: bool) -> str:
     InvalidArgumentError where something would go and ``replace`` is false.
     """
     artifact.check_destination(folder)
-    _probe(folder)
+    try:
+        check_writable(folder / artifact.MANIFEST)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
     if not (folder / artifact.MANIFEST).exists():
         return ""
     try:
@@ -294,17 +296,3 @@ def _later(folder: Path) -> str:
         "rebuilds": int(info.get("rebuilt", 0)) if isinstance(info, dict) else 0,
     }
     return ", ".join(f"{what}: {count:,}" for what, count in counts.items() if count)
-
-
-def _probe(folder: Path) -> None:
-    """Make a file where the model will be, or in the nearest folder above, and take it away."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    try:
-        # A name that a save takes for what an earlier one left behind, and may clear away.
-        handle, name = tempfile.mkstemp(prefix=f".{artifact.MANIFEST}.", dir=place)
-        os.close(handle)
-        Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.errors import InvalidArgumentError
 
 History = Sequence[str] | Mapping[str, float]
@@ -15,13 +16,7 @@ _BOUNDS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
 
 def check_k(k: int) -> None:
     """Raises InvalidArgumentError for a length of a list that is no whole number of at least 1."""
-    check_count("k", k)
-
-
-def check_count(name: str, value: int) -> None:
-    """Raises InvalidArgumentError, with the argument's name, unless it is 1, 2, 3 ..."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidArgumentError(f"{name} must be a whole number of at least 1, not {value!r}")
+    check_whole("k", k)
 
 
 def check_share(name: str, value: float) -> None:

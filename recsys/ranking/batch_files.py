@@ -5,7 +5,6 @@ recs.parquet              the file; it is there only when it is whole
                           of), one Parquet file a batch, and the lock of who writes
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -20,7 +19,7 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
-from datasets.files import atomic_write, file_digest, folder_of, is_open, write_text
+from datasets.files import atomic_write, file_digest, folder_of, locked, write_text
 from datasets.progress import progress_bar
 from recsys.model.live import Library
 from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
@@ -121,22 +120,14 @@ def _held(folder: Path) -> Iterator[None]:
 
     A folder without parts is removed at the end. Raises ArtifactError while another one holds it.
     """
-    while True:
-        folder.mkdir(exist_ok=True)
-        with (folder / _LOCK).open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArtifactError(f"{folder}: another run writes this file") from None
-            if not is_open(folder / _LOCK, lock.fileno()):
-                continue  # the run that held it has just finished and removed the folder
-            try:
-                yield
-            finally:
-                with suppress(FileNotFoundError):  # it is gone where the file is whole
-                    if {path.name for path in folder.iterdir()} <= {_LOCK, _PLAN}:
-                        shutil.rmtree(folder)  # nothing to go on with
-            return
+    busy = ArtifactError(f"{folder}: another run writes this file")
+    with locked(folder / _LOCK, busy=busy):
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):  # it is gone where the file is whole
+                if {path.name for path in folder.iterdir()} <= {_LOCK, _PLAN}:
+                    shutil.rmtree(folder)  # nothing to go on with
 
 
 def _take_up(folder: Path, plan: dict[str, Any]) -> list[Path]:

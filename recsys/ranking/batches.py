@@ -7,11 +7,12 @@ from typing import TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.arrays import StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from recsys.model.live import Library
 from recsys.model.tables import Ids
-from recsys.ranking.arguments import check_count, texts_of
+from recsys.ranking.arguments import texts_of
 from recsys.ranking.filters import Filters, Where, make_filters
 from recsys.ranking.ranking import rank_users
 
@@ -63,7 +64,7 @@ def batches_of(
     library: Library, user_ids: Iterable[str] | None, batch_size: int
 ) -> Iterator[StrArray]:
     """The ids, ``batch_size`` at a time; errors as :func:`in_batches`."""
-    check_count("batch_size", batch_size)
+    check_whole("batch_size", batch_size)
     if user_ids is None:
         return _slices(library.user_ids, batch_size)
     if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):

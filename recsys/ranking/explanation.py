@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.fusion import shares
 from recsys.model.live import Library
-from recsys.ranking.arguments import History, check_count, plays_of
+from recsys.ranking.arguments import History, plays_of
 from recsys.ranking.similarity import Space, unit_vectors_of
 
 
@@ -93,7 +94,7 @@ def explain(
     Raises UnknownUserError, UnknownItemError, and InvalidArgumentError for n < 1, for a user id
     together with a history or neither, or where nothing is known of the user's taste.
     """
-    check_count("n", n)
+    check_whole("n", n)
     if (user_id is None) == (history is None):
         raise InvalidArgumentError("give a user id or a history, one of them")
     row = library.row(str(item_id))

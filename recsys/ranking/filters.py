@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arguments import check_whole
 from datasets.arrays import IntArray
 from datasets.columns import ARTIST
 from datasets.errors import InvalidArgumentError
 from recsys.model.live import Library
-from recsys.ranking.arguments import check_count, check_k, check_share, texts_of
+from recsys.ranking.arguments import check_k, check_share, texts_of
 from recsys.ranking.similarity import knows_likeness
 
 Where = Mapping[str, str | int | Iterable[str | int]]
@@ -75,7 +76,7 @@ def make_filters(
     """
     check_k(k)
     if per_artist is not None:
-        check_count("per_artist", per_artist)
+        check_whole("per_artist", per_artist)
     check_share("diversity", diversity)
     check_share("popularity_correction", popularity_correction)
     if diversity and not knows_likeness(library):
