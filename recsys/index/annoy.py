@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from recsys.index.base import Hits, concatenate, own_rows
+from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
 
 SUFFIX = ".annoy"
@@ -83,7 +83,7 @@ class AnnoyIndex:
         hidden[banned] = True
         parts = []
         for number, query in enumerate(queries):
-            own = own_rows(seen, number)
+            own = seen_rows(seen, number)
             # Look further where much of what is near may be hidden, but never more than twice.
             wanted = self.search_k + min(len(own) + len(banned), self.search_k)
             wanted = min(max(wanted, 2 * k + len(own)), len(items))
@@ -107,4 +107,4 @@ class AnnoyIndex:
             best = np.argpartition(-scores, k - 1)[:k]
             best = best[np.argsort(-scores[best], kind="stable")]
             parts.append(Hits(np.full(k, number), candidates[best], scores[best]))
-        return concatenate(parts)
+        return Hits.concatenate(parts)

@@ -1,4 +1,4 @@
-"""What a search finds, and the protocol of everything that searches."""
+"""Search results (`Hits`) and the `Index` protocol that all nearest-neighbour indexes follow."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -10,52 +10,75 @@ from datasets.arrays import Float32Array, IntArray
 
 
 class Hits(NamedTuple):
-    """Found items as flat arrays of one length: by query, and within a query best first."""
+    """Items found for a batch of queries: three arrays of one length, sorted by query and rank.
+
+    Example:
+        >>> hits = Hits(np.array([0, 0, 1]), np.array([7, 3, 7]), np.float32([2.5, 1.0, 0.5]))
+        >>> hits.item[hits.query == 0].tolist()  # the items found for query 0, best first
+        [7, 3]
+    """
 
     query: IntArray
+    """Number of the query that found the item."""
+
     item: IntArray
+    """Row of the item."""
+
     score: Float32Array
+    """Inner product of query and item."""
+
+    @classmethod
+    def empty(cls) -> "Hits":
+        """Return hits without any item."""
+        return cls(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Hits"]) -> "Hits":
+        """Join hits end to end, in the given order."""
+        return cls(*(np.concatenate(columns) for columns in zip(cls.empty(), *parts, strict=True)))
+
+    def best(self, k: int) -> "Hits":
+        """Sort by query and score, and keep the k best items of each query."""
+        order = np.lexsort((-self.score, self.query))
+        query = self.query[order]
+        rank = np.arange(len(query)) - np.searchsorted(query, query)
+        keep = order[rank < k]
+        return Hits(self.query[keep], self.item[keep], self.score[keep])
 
 
 class Index(Protocol):
-    """Something that finds the k best items."""
+    """A search structure over item vectors that finds the k largest inner products.
+
+    Example:
+        >>> from recsys.index import ExactIndex
+        >>> index: Index = ExactIndex(np.float32([[1, 0], [0, 1], [1, 1]]))
+        >>> index.search(np.float32([[2, 1]]), 2, seen=None, banned=np.array([], int)).item.tolist()
+        [2, 0]
+    """
 
     @property
     def info(self) -> Mapping[str, object]:
-        """How it searches: ``method`` and, where it was measured, ``recall`` and its settings."""
+        """How the index searches: ``method`` and the settings of that method."""
 
     def search(
         self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
     ) -> Hits:
-        """The k items with the largest inner product with each query.
+        """Find the k items with the largest inner product for each query.
 
-        queries: float32 [q, D]. seen: CSR [q, n_items] with an entry where that query must not
-        find that item. banned: rows that no query may find. Fewer than k only when fewer are left.
+        Args:
+            queries: float32 [q, D].
+            k: Number of items per query.
+            seen: CSR [q, n_items]; a stored entry excludes that item for that query. None excludes
+                nothing.
+            banned: Rows of items to exclude for all queries, int [m].
+
+        Returns:
+            At most k hits per query; fewer only if fewer items are left.
         """
 
 
-def own_rows(seen: sp.csr_matrix | None, number: int) -> IntArray:
-    """The rows that one query must not find."""
+def seen_rows(seen: sp.csr_matrix | None, query: int) -> IntArray:
+    """Return the rows excluded for one query."""
     if seen is None:
         return np.empty(0, np.intp)
-    return np.asarray(seen.indices[seen.indptr[number] : seen.indptr[number + 1]], np.intp)
-
-
-def best_of(parts: Sequence[Hits], k: int) -> Hits:
-    """The k best of each query out of several lists of hits."""
-    hits = concatenate(parts)
-    order = np.lexsort((-hits.score, hits.query))
-    query = hits.query[order]
-    rank = np.arange(len(query)) - np.searchsorted(query, query)
-    keep = order[rank < k]
-    return Hits(hits.query[keep], hits.item[keep], hits.score[keep])
-
-
-def concatenate(parts: Sequence[Hits]) -> Hits:
-    """Several lists of hits, one behind the other."""
-    return Hits(*(np.concatenate(columns) for columns in zip(no_hits(), *parts, strict=True)))
-
-
-def no_hits() -> Hits:
-    """An empty list."""
-    return Hits(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
+    return np.asarray(seen.indices[seen.indptr[query] : seen.indptr[query + 1]], np.intp)

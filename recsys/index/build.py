@@ -48,7 +48,7 @@ class Tuned(NamedTuple):
     met: bool
 
 
-def needs_file(n_items: int, config: RetrievalConfig) -> bool:
+def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
     """Whether a catalogue of this size is searched with an index on the disk."""
     if config.method == "auto":
         return n_items > config.exact_up_to

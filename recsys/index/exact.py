@@ -1,4 +1,4 @@
-"""Exact search: every query is compared with every item."""
+"""Exact nearest-neighbour search: compare each query with every item."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,57 +8,67 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
-from recsys.index.base import Hits, no_hits
+from recsys.index.base import Hits
 
-_FILTERED = -1e38
-"""implicit marks filtered items by a score of about -3.4e38 instead of leaving them out."""
+_MIN_SCORE = -1e38
+"""`topk` of implicit gives filtered items a score of about -3.4e38 instead of leaving them out."""
 
 
-class _Row(NamedTuple):
+class _SparseRow(NamedTuple):
     indices: NDArray[np.int32]
 
 
-class _RowByRow:
-    """A CSR matrix as ``topk`` reads it: ``[query].indices``, once for each query.
+class _SparseRows:
+    """A CSR matrix reduced to what `topk` reads: ``[query].indices``, once per query.
 
-    SciPy makes a matrix of each row, checks included; of 20,000 items that took a quarter of the
-    time of a search.
+    Indexing a SciPy matrix builds and checks a new matrix per row, which took a quarter of the
+    time of a search over 20,000 items.
     """
 
     def __init__(self, matrix: sp.csr_matrix) -> None:
         self._starts = matrix.indptr.tolist()
         self._indices = matrix.indices
 
-    def __getitem__(self, query: int) -> _Row:
-        return _Row(self._indices[self._starts[query] : self._starts[query + 1]])
+    def __getitem__(self, query: int) -> _SparseRow:
+        return _SparseRow(self._indices[self._starts[query] : self._starts[query + 1]])
 
 
 class ExactIndex:
-    """Compares a query with every item, by implicit's compiled ``topk``."""
+    """Exact search by the compiled `topk` of the library implicit.
+
+    Example:
+        >>> index = ExactIndex(np.float32([[1, 0], [0, 1], [1, 1]]))
+        >>> hits = index.search(np.float32([[2, 1]]), 2, seen=None, banned=np.array([2]))
+        >>> hits.item.tolist(), hits.score.tolist()
+        ([0, 1], [2.0, 1.0])
+    """
 
     def __init__(self, items: Float32Array, threads: int = 1) -> None:
+        """Search these item vectors, float32 [n_items, D], with this many threads."""
         self.items = items
         self.threads = threads
 
     @property
     def info(self) -> Mapping[str, object]:
+        """The search method, always ``exact``."""
         return {"method": "exact"}
 
     def search(
         self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
     ) -> Hits:
+        """Find the k items with the largest inner product; see `Index.search`."""
         from implicit.cpu.topk import topk
 
         if not len(self.items) or not len(queries):
-            return no_hits()
+            return Hits.empty()
         rows, scores = topk(
             np.ascontiguousarray(self.items),
             np.ascontiguousarray(queries),
             min(k, len(self.items)),
-            filter_query_items=None if seen is None else _RowByRow(seen),
+            filter_query_items=None if seen is None else _SparseRows(seen),
             filter_items=banned.astype(np.int32) if len(banned) else None,
             num_threads=self.threads,
         )
-        found = scores > _FILTERED
+        found = scores > _MIN_SCORE
         query = np.repeat(np.arange(len(queries)), found.sum(axis=1))
         return Hits(query, rows[found].astype(np.intp), scores[found].astype(np.float32))

@@ -1,11 +1,11 @@
-"""Search in order of length: items too short to reach the k best are never looked at.
+"""Exact or approximate search that skips items too short to reach the k best (LEMP).
 
-No inner product exceeds the product of the lengths. So items are kept longest first, and a query
-stops where even an item that points exactly its way would no longer be among its k best
-(Teflioudi, Gemulla and Mykytiuk, LEMP, SIGMOD 2015). Few items of a catalogue are long, as few are
-popular, so this is a small part of it. Real items point only partly the query's way: a ``slack``
-below 1 takes the bound for that much smaller and stops earlier, at the cost of some recall; with
-1 the search is exact.
+No inner product exceeds the product of the two vectors' lengths. Items are therefore stored longest
+first, and a search stops where even an item in the query's direction could not reach the k best
+(Teflioudi, Gemulla and Mykytiuk, LEMP, SIGMOD 2015). Few items are long, as few are popular, so
+a search compares a small part of the catalogue. Real items point only partly in a query's
+direction: a ``slack`` below 1 assumes a bound smaller by that factor and stops earlier, at the cost
+of some recall; with a slack of 1 the search is exact.
 """
 
 from collections.abc import Mapping
@@ -19,26 +19,39 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from recsys.index.base import Hits, concatenate, own_rows
+from recsys.index.base import Hits, seen_rows
 
 PARTS = (".npy", ".rows.npy", ".lengths.npy")
-"""Suffixes of its files: the vectors longest first, their rows in the model, their lengths."""
+"""Suffixes of the files: the vectors longest first, their rows in the model, their lengths."""
 
-_FIRST, _BLOCK = 1024, 8192
-"""Items compared at once, doubling from the first number to the second: enough to make a call of
-BLAS worth while, and few that are compared in vain."""
+_FIRST_BLOCK, _LARGEST_BLOCK = 1024, 8192
+"""Items compared in one matrix product: doubles from the first number to the second. Large enough
+for BLAS to be fast, small enough that few items are compared in vain."""
 
 _ROUNDING = 1 + 1e-5
-"""What float32 may add to an inner product."""
+"""Relative error that float32 may add to an inner product."""
 
 
 class PrunedIndex:
-    """Compares a query with the longest items until no shorter one can be better."""
+    """Search over items sorted by length, longest first, which stops early.
+
+    Example:
+        >>> items = np.float32([[1, 0], [0, 3], [2, 2]])
+        >>> PrunedIndex.build(items, folder / "index")
+        >>> index = PrunedIndex(folder / "index", slack=1.0)
+        >>> index.search(np.float32([[1, 0]]), 2, seen=None, banned=np.array([], int)).item.tolist()
+        [2, 0]
+    """
 
     def __init__(self, path: Path, slack: float) -> None:
-        """Open the files that :meth:`build` wrote; they are mapped, not read.
+        """Open the files that `build` wrote; they are memory-mapped.
 
-        slack: in (0, 1]. Raises ArtifactError where a file cannot be read.
+        Args:
+            path: As given to `build`.
+            slack: Factor of the bound on the inner product, in (0, 1]; 1 searches exactly.
+
+        Raises:
+            ArtifactError: A file cannot be read, or the files do not fit together.
         """
         self.slack = slack
         self._items: Float32Array = _load(path.with_suffix(PARTS[0]))
@@ -51,65 +64,72 @@ class PrunedIndex:
 
     @staticmethod
     def build(items: Float32Array, path: Path) -> None:
-        """Write an index of all rows of ``items``."""
+        """Write an index.
+
+        Args:
+            items: Item vectors, float32 [n_items, D].
+            path: The files get this name and the suffixes `PARTS`.
+        """
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items))
         rows = np.argsort(-lengths, kind="stable").astype(np.int32)
         np.save(path.with_suffix(PARTS[1]), rows)
         np.save(path.with_suffix(PARTS[2]), lengths[rows])
-        if not items.size:  # which cannot be mapped
+        if not items.size:  # an empty array cannot be mapped
             np.save(path.with_suffix(PARTS[0]), np.zeros(items.shape, np.float32))
             return
         stored = np.lib.format.open_memmap(
             path.with_suffix(PARTS[0]), "w+", np.float32, items.shape
         )
-        for start in range(0, len(items), _BLOCK):
-            stored[start : start + _BLOCK] = items[rows[start : start + _BLOCK]]
+        for start in range(0, len(items), _LARGEST_BLOCK):
+            stored[start : start + _LARGEST_BLOCK] = items[rows[start : start + _LARGEST_BLOCK]]
         stored.flush()
 
     def with_slack(self, slack: float) -> "PrunedIndex":
-        """The same index with another slack."""
+        """Return the same index with another slack."""
         other = copy(self)
         other.slack = slack
         return other
 
     @property
     def info(self) -> Mapping[str, object]:
+        """The search method and its slack."""
         return {"method": "pruned", "slack": self.slack}
 
     def search(
         self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
     ) -> Hits:
-        hidden = np.sort(self._place[banned])
+        """Find the k items with the largest inner product; see `Index.search`."""
+        banned_places = np.sort(self._place[banned])
         parts = []
         for number, query in enumerate(queries):
-            own = self._place[own_rows(seen, number)]
-            away = np.sort(np.concatenate([hidden, own])) if len(own) else hidden
-            places, scores, _ = self._scan(query, k, away)
+            own = self._place[seen_rows(seen, number)]
+            excluded = np.sort(np.concatenate([banned_places, own])) if len(own) else banned_places
+            places, scores, _ = self._scan(query, k, excluded)
             rows = self._rows[places].astype(np.intp)
             parts.append(Hits(np.full(len(rows), number), rows, scores))
-        return concatenate(parts)
+        return Hits.concatenate(parts)
 
     def share_compared(self, queries: Float32Array, k: int) -> float:
-        """Mean share of the catalogue that a search for k looks at."""
+        """Measure the mean share of the catalogue that a search for the k best compares."""
         nothing = np.empty(0, np.intp)
         compared = [self._scan(query, k, nothing)[2] for query in queries]
         return float(np.mean(compared)) / max(len(self._items), 1) if compared else 0.0
 
     def _scan(
-        self, query: Float32Array, k: int, away: IntArray
+        self, query: Float32Array, k: int, excluded: IntArray
     ) -> tuple[IntArray, Float32Array, int]:
-        """Places and scores of the k best, best first, and how many items were compared.
+        """Return places and scores of the k best, best first, and the number of items compared.
 
-        away: places that must not be found, sorted.
+        Places are positions in the order by length; `excluded` are places to skip, sorted.
         """
         places, scores = np.empty(0, np.intp), np.empty(0, np.float32)
         reach = float(np.linalg.norm(query)) * self.slack * _ROUNDING
-        least, start, stop, size = -np.inf, 0, len(self._items), _FIRST
+        least, start, stop, size = -np.inf, 0, len(self._items), _FIRST_BLOCK
         while start < stop:
-            end, size = min(start + size, stop), min(2 * size, _BLOCK)
+            end, size = min(start + size, stop), min(2 * size, _LARGEST_BLOCK)
             block = self._items[start:end] @ query
-            first, last = np.searchsorted(away, (start, end))
-            block[away[first:last] - start] = -np.inf
+            first, last = np.searchsorted(excluded, (start, end))
+            block[excluded[first:last] - start] = -np.inf
             better = np.flatnonzero(block > least)
             places = np.concatenate([places, better + start])
             scores = np.concatenate([scores, block[better]])
@@ -121,7 +141,7 @@ class PrunedIndex:
                 least = float(scores.min())
                 # The first item with length * reach < least ends the search.
                 if least > 0:
-                    bound = np.float32(-least / reach)  # of another type, all would be converted
+                    bound = np.float32(-least / reach)  # float64 would convert the whole array
                     stop = int(np.searchsorted(self._shortness, bound, side="right"))
         order = np.argsort(-scores, kind="stable")
         return places[order], scores[order], start

@@ -20,7 +20,7 @@ from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.tables.values import is_unicode
 from recsys.data import ItemContent
 from recsys.database.song import Song
-from recsys.index.search import Searcher
+from recsys.index.growing import GrowingIndex
 from recsys.model.state import FittedState
 
 
@@ -28,7 +28,7 @@ class ItemRows:
     """Where each item stands, and what is known of it there. What it has answered stays true: rows
     are added to a fork."""
 
-    def __init__(self, state: FittedState, searcher: Searcher) -> None:
+    def __init__(self, state: FittedState, searcher: GrowingIndex) -> None:
         """searcher: over the items of the fit alone."""
         self.state = state
         self._of_the_fit = copy.copy(searcher)

@@ -25,8 +25,8 @@ from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.database.song import Recording, Scores, Song
 from recsys.fusion import fuse_items
-from recsys.index.build import build_index, needs_file, open_index
-from recsys.index.search import Searcher
+from recsys.index.build import build_index, needs_index_files, open_index
+from recsys.index.growing import GrowingIndex
 from recsys.model.items import NO_SOUND, check_texts, checked_embedding, content_of
 from recsys.model.state import FittedState
 from recsys.model.updates import Since, Updated
@@ -50,7 +50,7 @@ class Library(Listeners):
         self.index_info: dict[str, Any]
         """The method of search, its settings, and the recall that was measured with them."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        if index_file is None and needs_file(len(state.items), state.config.retrieval):
+        if index_file is None and needs_index_files(len(state.items), state.config.retrieval):
             self._folder = tempfile.TemporaryDirectory(prefix="coldtune-")
             self.index_file = build_index(
                 state.item_vectors,
@@ -63,7 +63,7 @@ class Library(Listeners):
             state.item_vectors, self.index_file, state.config.n_threads
         )
         self._hearing = None if state.encoder is None else Hearing(state.encoder)
-        super().__init__(state, Searcher(index, state.item_vectors))
+        super().__init__(state, GrowingIndex(index, state.item_vectors))
         self._open()
 
     def _open(self) -> None:

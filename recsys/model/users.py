@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from recsys.data import PLAY_BOUNDS
-from recsys.index.search import Searcher
+from recsys.index.growing import GrowingIndex
 from recsys.model.items import ItemRows
 from recsys.model.state import FittedState
 from recsys.model.updates import Learner, Since, fused_user
@@ -20,7 +20,7 @@ class Listeners(ItemRows):
     """The rows of a catalogue and the people who have played them: what each has played, and the
     vector that it gives them."""
 
-    def __init__(self, state: FittedState, searcher: Searcher) -> None:
+    def __init__(self, state: FittedState, searcher: GrowingIndex) -> None:
         """searcher: over the items of the fit alone."""
         self._learner = Learner(state)
         super().__init__(state, searcher)

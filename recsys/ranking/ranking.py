@@ -14,7 +14,7 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE
 from datasets.errors import InvalidArgumentError
 from recsys.fusion import shares
-from recsys.index.search import Hits, concatenate
+from recsys.index.base import Hits
 from recsys.model.live import Library
 from recsys.ranking.arguments import History, check_k, plays_of
 from recsys.ranking.filters import Filters, artist_of
@@ -114,7 +114,7 @@ def _choose(library: Library, search: Search, n_queries: int, filters: Filters) 
             parts.append(Hits(queries[hits.query], hits.item, hits.score))
             short.append(queries[~done])
         waiting, size = np.concatenate(short), min(_GROWTH * size, everything)
-    hits = concatenate(parts)
+    hits = Hits.concatenate(parts)
     order = np.argsort(hits.query, kind="stable")
     return Hits(hits.query[order], hits.item[order], hits.score[order])
 
@@ -151,7 +151,7 @@ def rank_users(library: Library, user_rows: IntArray, filters: Filters) -> tuple
                 else popular(library, filters, own)
             )
             parts.append(Hits(group[hits.query], hits.item, hits.score))
-    merged = concatenate(parts)
+    merged = Hits.concatenate(parts)
     order = np.argsort(merged.query, kind="stable")
     return Hits(merged.query[order], merged.item[order], merged.score[order]), personal
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from recsys.index.search import Hits
+from recsys.index.base import Hits
 from recsys.model.live import Library
 from recsys.ranking.filters import Filters, artist_of
 from recsys.ranking.similarity import unit_vectors_of

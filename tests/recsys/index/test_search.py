@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from datasets.errors import ArtifactError
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import AnnoyIndex
-from recsys.index.build import build_index, index_files, needs_file, open_index
+from recsys.index.base import Hits
+from recsys.index.build import build_index, index_files, needs_index_files, open_index
 from recsys.index.exact import ExactIndex
+from recsys.index.growing import GrowingIndex
 from recsys.index.pruned import PrunedIndex
-from recsys.index.search import Hits, Searcher
 
 RNG = np.random.default_rng(0)
 LONG = np.concatenate([RNG.lognormal(0, 1, 300), np.ones(100)])
@@ -78,15 +79,15 @@ def check(hits, items, queries, k, forbidden_of_each, exact=True):
 @given(data=st.data(), n=st.integers(1, 30), k=st.integers(1, 40), late=st.integers(0, 6))
 def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     items, queries = ITEMS[: n + late], QUERIES[:3]
-    searcher = Searcher(ExactIndex(items[:n]), items[:n])
+    index = GrowingIndex(ExactIndex(items[:n]), items[:n])
     if late:
-        searcher.append(items[n:])
-    assert len(searcher) == n + late
+        index.append(items[n:])
+    assert len(index) == n + late
     rows = st.sets(st.integers(0, n + late - 1))
     seen = data.draw(st.none() | st.lists(rows, min_size=3, max_size=3))
     banned = data.draw(st.none() | rows)
     only = data.draw(st.none() | rows)
-    hits = searcher.search(
+    hits = index.search(
         queries,
         k,
         seen=None if seen is None else as_seen(seen, n + late),
@@ -113,14 +114,14 @@ def test_no_search_is_short_or_finds_what_is_filtered(
 ):
     rng = np.random.default_rng(seed)
     items = ITEMS[: 300 + late]
-    searcher = Searcher(indexes[method], FITTED)
+    index = GrowingIndex(indexes[method], FITTED)
     for start in range(300, 300 + late, 9):
-        searcher.append(items[start : start + 9])
+        index.append(items[start : start + 9])
     n = len(items)
     seen = [set(np.flatnonzero(rng.random(n) < (seen_share or 0)).tolist()) for _ in QUERIES]
     banned = np.flatnonzero(rng.random(n) < (banned_share or 0))
     only = np.flatnonzero(rng.random(n) < 0.3) if filtered_by_only else None
-    hits = searcher.search(
+    hits = index.search(
         QUERIES,
         k,
         seen=None if seen_share is None else as_seen(seen, n),
@@ -144,30 +145,30 @@ def test_k_above_the_catalogue_and_an_empty_catalogue(tmp_path):
             sidecar = build_index(empty, USERS, tmp_path / method, config, seed=0)
         index, _ = open_index(empty, sidecar, 1)
         assert [len(part) for part in index.search(QUERIES, 5, None, NONE)] == [0, 0, 0]
-        searcher = Searcher(index, empty)
-        searcher.append(ITEMS[:3])
-        check(searcher.search(QUERIES, 5), ITEMS[:3], QUERIES, 5, [set()] * 5)
+        index = GrowingIndex(index, empty)
+        index.append(ITEMS[:3])
+        check(index.search(QUERIES, 5), ITEMS[:3], QUERIES, 5, [set()] * 5)
 
 
 def test_no_queries():
-    hits = Searcher(ExactIndex(ITEMS), ITEMS).search(QUERIES[:0], 5)
+    hits = GrowingIndex(ExactIndex(ITEMS), ITEMS).search(QUERIES[:0], 5)
     assert [len(part) for part in hits] == [0, 0, 0]
 
 
 def test_the_buffer_by_hand():
     fitted = np.array([[3.0], [1.0]], np.float32)
-    searcher = Searcher(ExactIndex(fitted), fitted)
+    index = GrowingIndex(ExactIndex(fitted), fitted)
     for value in (2.0, 4.0):
-        searcher.append(np.array([[value]], np.float32))
-    hits = searcher.search(np.array([[1.0], [-1.0]], np.float32), 3)
+        index.append(np.array([[value]], np.float32))
+    hits = index.search(np.array([[1.0], [-1.0]], np.float32), 3)
     assert hits.query.tolist() == [0, 0, 0, 1, 1, 1]
     assert hits.item.tolist() == [3, 0, 2, 1, 2, 0]
     assert hits.score.tolist() == [4, 3, 2, -1, -2, -3]
-    assert searcher.vectors(np.array([3, 0, 2])).ravel().tolist() == [4, 3, 2]
+    assert index.vectors(np.array([3, 0, 2])).ravel().tolist() == [4, 3, 2]
 
 
-def test_copies_of_a_searcher_do_not_see_each_others_items():
-    one = Searcher(ExactIndex(FITTED), FITTED)
+def test_copies_of_an_index_do_not_see_each_others_items():
+    one = GrowingIndex(ExactIndex(FITTED), FITTED)
     for row in range(5):
         one.append(ITEMS[300 + row : 301 + row])
     two, three = copy.copy(one), copy.copy(one)
@@ -175,20 +176,20 @@ def test_copies_of_a_searcher_do_not_see_each_others_items():
     three.append(ITEMS[320:323])
     one.append(ITEMS[330:331])
     expected = {one: [330], two: [310, 311], three: [320, 321, 322]}
-    for searcher, last in expected.items():
+    for index, last in expected.items():
         items = np.vstack([ITEMS[:305], ITEMS[last]])
-        check(searcher.search(QUERIES, 20), items, QUERIES, 20, [set()] * 5)
-        assert (searcher.vectors(np.arange(len(items))) == items).all()
+        check(index.search(QUERIES, 20), items, QUERIES, 20, [set()] * 5)
+        assert (index.vectors(np.arange(len(items))) == items).all()
 
 
 def test_appending_one_by_one_copies_little():
-    searcher = Searcher(ExactIndex(FITTED), FITTED)
-    rooms = set()
+    index = GrowingIndex(ExactIndex(FITTED), FITTED)
+    sizes = set()
     for _ in range(1000):
-        searcher.append(ITEMS[:1])
-        rooms.add(len(searcher._room.vectors))
-    assert len(searcher) == 1300
-    assert len(rooms) <= 12
+        index.append(ITEMS[:1])
+        sizes.add(len(index._buffer.vectors))
+    assert len(index) == 1300
+    assert len(sizes) <= 12
 
 
 def test_negative_scores_and_a_query_of_zeros_are_answered_too(indexes):
@@ -312,9 +313,9 @@ def test_the_same_seed_builds_the_same_index(tmp_path, seed):
 
 def test_auto_searches_exactly_up_to_a_size():
     auto = RetrievalConfig(method="auto", exact_up_to=299)
-    assert needs_file(300, auto)
-    assert not needs_file(299, auto)
-    assert not needs_file(10**9, auto.replace(method="exact"))
-    assert needs_file(1, auto.replace(method="annoy"))
-    assert needs_file(1, auto.replace(method="pruned"))
+    assert needs_index_files(300, auto)
+    assert not needs_index_files(299, auto)
+    assert not needs_index_files(10**9, auto.replace(method="exact"))
+    assert needs_index_files(1, auto.replace(method="annoy"))
+    assert needs_index_files(1, auto.replace(method="pruned"))
     assert open_index(FITTED, None, 1)[1] == {"method": "exact"}

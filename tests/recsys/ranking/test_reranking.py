@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.index.search import Hits
+from recsys.index.base import Hits
 from recsys.ranking.reranking import Likeness, correct, mmr, within_cap
 from tests.helpers.recommenders import QUICK
 

@@ -1,0 +1,10 @@
+from .annoy import AnnoyIndex as AnnoyIndex
+from .base import Hits as Hits
+from .base import Index as Index
+from .build import build_index as build_index
+from .build import index_files as index_files
+from .build import needs_index_files as needs_index_files
+from .build import open_index as open_index
+from .exact import ExactIndex as ExactIndex
+from .growing import GrowingIndex as GrowingIndex
+from .pruned import PrunedIndex as PrunedIndex
