@@ -203,7 +203,7 @@ def affine_map(
     bare_effects: Float64Array,
     strength: float = np.inf,
 ) -> ContentMap:
-    """A content map of these parts, whose shapes :class:`~recsys.content.mapping.ContentMap` tells."""
+    """Build an affine content map from its parts (shapes as in `ContentMap`)."""
     return ContentMap.from_arrays(
         {
             "intercept": np.ascontiguousarray(intercept, np.float32),
