@@ -83,8 +83,9 @@ def test_bands_come_in_the_order_of_the_layout() -> None:
     layout = (Band(transform="tonnetz", rows=6), Band(transform="chroma", rows=12))
     config = HyperImageConfig(height=18, layout=layout)
     turned = HyperImageConfig(height=18, layout=layout[::-1])
-    np.testing.assert_array_equal(
-        hyperimage(song(), config)[0, 6:], hyperimage(song(), turned)[0, :12]
+    # Not to the bit: where BLAS finds its arrays in memory decides the order of its sums.
+    np.testing.assert_allclose(
+        hyperimage(song(), config)[0, 6:], hyperimage(song(), turned)[0, :12], atol=1e-6
     )
 
 

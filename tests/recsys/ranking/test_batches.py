@@ -265,7 +265,8 @@ def test_a_killed_command_goes_on(model, tmp_path):
     out = tmp_path / "recs.parquet"
     killing = f"""
 import os, signal, sys
-from recsys import batch_files, cli
+from recsys import cli
+from recsys.ranking import batch_files
 whole, made = batch_files.lists_of, []
 def lists_of(*arguments):
     if len(made) == 2:

@@ -50,7 +50,7 @@ def test_cold_items_get_vectors_that_tell_their_taste(trained, tastes_data):
     assert taste_gap(vectors, tastes_data) > 0.05
     cold = np.flatnonzero(tastes_data.listeners == 0)
     expected = fm.item_vectors(tastes_data.content.take(cold))
-    np.testing.assert_array_equal(vectors.items[cold], expected)
+    np.testing.assert_allclose(vectors.items[cold], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_every_scheme_is_an_ordinary_lightfm_model(trained, tastes_data):
