@@ -31,7 +31,7 @@ from embedding.network.config import EncoderConfig
 from evaluation.comparison.comparison import compare
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle
-from evaluation.models.controls import ORACLE
+from evaluation.models.controls import POPULARITY_ORACLE
 from evaluation.splitting.split import Split, artist_groups
 from recsys.config import ContentMapConfig, FMConfig, RecommenderConfig
 from recsys.experiments.models import lineup, meanings
@@ -98,7 +98,7 @@ def main() -> None:
         makers = lineup(MODELS, config, ears=ears)
         if arguments.choices:
             makers |= choices(config, ears)
-        makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
+        makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset, config.seed)
         controls = meanings(makers)
         comparison = compare(makers, dataset, [split], ks=(10,), controls=controls, progress=True)
         for (_, candidates, model, metric, _), figures in comparison.values.items():
@@ -124,7 +124,7 @@ def artist_folds(dataset: MusicDataset, items: list[str], arguments) -> list[Spl
             np.flatnonzero(~played.isin(ids[own])),
             np.flatnonzero(played.isin(cold)),
             cold_items=tuple(cold),
-            withheld_items=tuple(withheld),
+            excluded_items=tuple(withheld),
             by="artist",
             settings={"folds": arguments.folds, "seed": arguments.seed},
         )

@@ -39,7 +39,7 @@ from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.examples import ExampleMaker
 from evaluation.comparison.run import peak_memory_mb, reset_peak_memory
 from evaluation.comparison.trial import CandidateSet
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.slices import Slices
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.warm import warm_split
@@ -91,15 +91,15 @@ def watch(stages: Stages) -> None:
     """Have the parts of a comparison say what they take."""
     for where, name, stage in (
         (trial, "item_facts", "facts"),
-        (trial, "check_sides", "checks"),
+        (trial, "check_no_leak", "checks"),
         (Drawn, "fit", "models"),
         (Drawn, "onboard_many", "models"),
         (Drawn, "recommend_many", "models"),
         (running, "item_auc", "AUCs"),
         (running, "user_auc", "AUCs"),
-        (Judge, "__init__", "judging"),
-        (Judge, "hits", "judging"),
-        (Judge, "scores", "judging"),
+        (HitEncoder, "__init__", "judging"),
+        (HitEncoder, "hits", "judging"),
+        (HitEncoder, "scores", "judging"),
         (CandidateSet, "accuracy", "metrics"),
         (CandidateSet, "beyond_accuracy", "metrics"),
         (CandidateSet, "of_catalogue", "metrics"),

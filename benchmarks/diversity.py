@@ -30,7 +30,7 @@ from datasets.demo.listeners import simulate_listening
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from evaluation.comparison.bootstrap import paired_difference
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg, recall
 from evaluation.splitting.warm import warm_split
 from recsys import Recommender, RecommenderConfig
@@ -85,7 +85,7 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
     model = Recommender(config).fit(train, embeddings=embeddings)
     print(f"fitted in {time.perf_counter() - start:.0f} s")
     users = test["user_id"].unique()
-    judge = Judge(users, dataset.items["item_id"], test, train.interactions)
+    judge = HitEncoder(users, dataset.items["item_id"], test, train.interactions)
     library = model._library
     vectors = unit_vectors(library, "fused" if embeddings is None else "sound")
     artists = pd.factorize(library.texts("artist", np.arange(len(dataset.items))))[0]

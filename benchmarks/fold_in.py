@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from evaluation.comparison.bootstrap import paired_difference
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
 from evaluation.splitting.split import Split
 from evaluation.splitting.warm import warm_split
@@ -123,7 +123,7 @@ def _hybrid(dataset: MusicDataset, split: Split, seed: int) -> None:
         )
         for user, plays in histories
     )
-    judge = Judge(new, train.items["item_id"], dataset.interactions.iloc[split.test_rows])
+    judge = HitEncoder(new, train.items["item_id"], dataset.interactions.iloc[split.test_rows])
     trained = ndcg(judge.hits(known, 10), 10)
     found = ndcg(judge.hits(folded[["user_id", "rank", "item_id", "score"]], 10), 10)
     print(f"{trained.mean():.4f}  trained on ({len(new)} users)")

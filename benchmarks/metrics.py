@@ -145,13 +145,13 @@ def coldtune(frames: Frames, k: int, timed: Timed, values: Values) -> None:
     """Ours: the six metrics, then those beside accuracy."""
     from datasets.music import MusicDataset
     from evaluation.metrics.beyond_accuracy import CATALOGUE_METRICS, LIST_METRICS, item_facts
-    from evaluation.metrics.hits import Judge
+    from evaluation.metrics.hits import HitEncoder
     from evaluation.metrics.ranking import ranking_metrics
 
     test, train, lists, items = (frames[name] for name in ("test", "train", "lists", "items"))
 
-    def judge(seen: pd.DataFrame | None = None) -> Judge:
-        return Judge(test["user_id"].unique(), items["item_id"], test, seen)
+    def judge(seen: pd.DataFrame | None = None) -> HitEncoder:
+        return HitEncoder(test["user_id"].unique(), items["item_id"], test, seen)
 
     found = timed("lists to values", lambda: ranking_metrics(judge().hits(lists, k), [k]))
     ready = judge()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evaluation.comparison.comparison import Comparison, compare
     from evaluation.comparison.examples import Example
-    from evaluation.conclusions.findings import cautions, findings, summarise
+    from evaluation.conclusions.summary import cautions, findings, summarise
     from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
     from evaluation.genre.study import GenreStudy, run_study
     from evaluation.genre_report.write import write_study
@@ -69,19 +69,19 @@ _MODULES = {
     "Retrieval": "evaluation.neighbours",
     "SameForEverybody": "evaluation.models.controls",
     "Split": "evaluation.splitting.split",
-    "cautions": "evaluation.conclusions.findings",
+    "cautions": "evaluation.conclusions.summary",
     "cold_folds": "evaluation.splitting.cold",
     "cold_split": "evaluation.splitting.cold",
     "cold_user_split": "evaluation.splitting.cold",
     "compare": "evaluation.comparison.comparison",
-    "findings": "evaluation.conclusions.findings",
+    "findings": "evaluation.conclusions.summary",
     "genre_cross_validation": "evaluation.genre.cross_validation",
     "leave_last_split": "evaluation.splitting.temporal",
     "retrieval_precision": "evaluation.neighbours",
     "run_study": "evaluation.genre.study",
     "semi_cold_split": "evaluation.splitting.cold",
     "shuffled": "evaluation.models.controls",
-    "summarise": "evaluation.conclusions.findings",
+    "summarise": "evaluation.conclusions.summary",
     "time_split": "evaluation.splitting.temporal",
     "time_windows": "evaluation.splitting.temporal",
     "user_folds": "evaluation.splitting.warm",

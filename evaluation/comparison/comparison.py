@@ -47,7 +47,7 @@ from evaluation.comparison.tables import (
 from evaluation.comparison.trial import CATALOGUE, Trial, Units
 from evaluation.metrics.ranking import ACCURACY
 from evaluation.model import ModelFactory
-from evaluation.splitting.interactions import Pairs
+from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split
 
 
@@ -316,7 +316,7 @@ def compare(
     kept = None
     if resume is not None:
         kept = KeptOutcomes(Path(resume), {**measured, "data": data["digest"]}, embeddings)
-    gathered, pairs = Gathered(controls), Pairs.of(dataset)
+    gathered, pairs = Gathered(controls), UserItemPairs.from_dataset(dataset)
     with progress_bar("evaluating", len(models) * len(splits), shown=progress) as advance:
         for number, (group, folds) in enumerate(groups.items()):
             outcomes: dict[str, list[Outcome]] = {name: [] for name in models}

@@ -12,7 +12,7 @@ from datasets.arrays import BoolArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE, USER_ID, WEIGHT
 from evaluation.comparison.run import Outcome
 from evaluation.comparison.trial import Trial
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 
 Song = dict[str, Any]
 """item_id, title, artist, genre, and in lists ``hit``."""
@@ -76,7 +76,7 @@ class ExampleMaker:
         self,
         row: int,
         ndcg: float,
-        lists: Mapping[str, Hits | None],
+        lists: Mapping[str, HitMatrix | None],
         known: pd.DataFrame,
         tested: pd.DataFrame,
     ) -> Example:

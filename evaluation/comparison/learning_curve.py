@@ -16,7 +16,7 @@ from evaluation.comparison.comparison import compare
 from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ACCURACY
 from evaluation.model import ModelFactory
-from evaluation.splitting.interactions import Pairs
+from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split
 
 _MAIN: Final = {"cold": COLD, "semi-cold": THIN}
@@ -112,11 +112,11 @@ def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> IntArray:
     At least one pair; with the same seed, those of a smaller fraction are among those of a larger
     one, whatever the order of the rows.
     """
-    pairs = Pairs.of(dataset)
-    return np.flatnonzero(_kept(pairs, fraction, seed)[pairs.of_row])
+    pairs = UserItemPairs.from_dataset(dataset)
+    return np.flatnonzero(_kept(pairs, fraction, seed)[pairs.row_pairs])
 
 
-def _kept(pairs: Pairs, fraction: float, seed: int) -> BoolArray:
+def _kept(pairs: UserItemPairs, fraction: float, seed: int) -> BoolArray:
     order = np.random.default_rng(seed).permutation(len(pairs))
     kept = np.zeros(len(pairs), dtype=bool)
     kept[order[: max(1, int(np.floor(len(pairs) * fraction + 0.5)))]] = True
@@ -147,12 +147,12 @@ class _Thinned:
 
     def fit(self, dataset: MusicDataset) -> None:
         """Fit on a part, and remember the plays that are not in it."""
-        pairs = Pairs.of(dataset)
+        pairs = UserItemPairs.from_dataset(dataset)
         kept = _kept(pairs, self._fraction, self._seed)
         struck = ~kept & pairs.played
         self._users, self._items = pairs.user_ids, pairs.item_ids
         self._struck = pairs.user[struck] * pairs.n_items + pairs.item[struck]  # ascending
-        self._model.fit(dataset.take_interactions(np.flatnonzero(kept[pairs.of_row])))
+        self._model.fit(dataset.take_interactions(np.flatnonzero(kept[pairs.row_pairs])))
 
     def recommend_many(
         self,

@@ -21,7 +21,7 @@ from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
 from evaluation.comparison.trial import CATALOGUE, COLD, CandidateSet
-from evaluation.metrics.hits import Hits, Judge
+from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Outcome:
     """Coverage and Gini, each with the number of items."""
     slices: dict[SliceFigure, Float64Array] = field(default_factory=dict)
     """A value for each user who takes part in the slice."""
-    shown: Hits | None = None
+    shown: HitMatrix | None = None
     """The first places of every user's list, for examples; of the trial's ``shown`` candidates."""
 
 
@@ -158,7 +158,7 @@ class Run:
             with measured(self._facts, "update"):
                 update(trial.given)
 
-    def _judge(self, candidates: CandidateSet) -> Judge:
+    def _judge(self, candidates: CandidateSet) -> HitEncoder:
         if len(self._trial.given) and not self._knows_given:
             return self._trial.judge_without_given
         return candidates.judge
@@ -214,7 +214,7 @@ class Run:
             found[COLD, USER_AUC, None] = self._of_all_users(user_auc(scores, relevant), rows)
         return found
 
-    def _all_scores(self, judge: Judge) -> Float64Array:
+    def _all_scores(self, judge: HitEncoder) -> Float64Array:
         """Scores of every (user, cold item), asked for and judged a block of users at a time."""
         cold, n_users = self._trial.split.cold_items, len(judge.users)
         scores = np.full((n_users, len(cold)), np.nan)
@@ -249,8 +249,8 @@ def _as_frame(answer: Any) -> pd.DataFrame:
     return answer
 
 
-def _first_places(hits: Hits, n: int) -> Hits:
-    return Hits(
+def _first_places(hits: HitMatrix, n: int) -> HitMatrix:
+    return HitMatrix(
         hits.matrix[:, :n].copy(),
         hits.n_relevant,
         np.minimum(hits.n_listed, n),

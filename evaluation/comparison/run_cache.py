@@ -25,7 +25,7 @@ from datasets.versions import package_versions
 from evaluation.comparison.run import Outcome, model_settings
 from evaluation.comparison.tables import json_safe
 from evaluation.comparison.trial import Trial
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 from evaluation.model import ModelFactory
 from evaluation.splitting.split import Split
 
@@ -84,10 +84,10 @@ class KeptOutcomes:
 
 def _split_digest(split: Split) -> str:
     total = hashlib.sha256()
-    for rows in (split.train_rows, split.test_rows, split.given_rows):
+    for rows in (split.train_rows, split.test_rows, split.fold_in_rows):
         total.update(f"{len(rows)}|".encode())
         total.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
-    words = [split.name, split.kind, split.cold_items, split.thin_items, split.withheld_items]
+    words = [split.name, split.kind, split.cold_items, split.few_shot_items, split.excluded_items]
     total.update(json.dumps(words).encode())
     return total.hexdigest()
 
@@ -133,7 +133,7 @@ def _read(path: Path, trial: Trial) -> Outcome | None:
                 for candidates, metric, k, mean, n in header["catalogue"]
             },
             {tuple(f): arrays[f"slices{n}"] for n, f in enumerate(header["slices"])},
-            Hits(arrays["hit"], arrays["relevant"], arrays["listed"], arrays["items"]),
+            HitMatrix(arrays["hit"], arrays["relevant"], arrays["listed"], arrays["items"]),
         )
     except Exception:
         # Whatever is wrong with it: what cannot be read is computed again.

@@ -21,13 +21,13 @@ from evaluation.metrics.beyond_accuracy import (
     item_facts,
     list_metrics,
 )
-from evaluation.metrics.hits import Hits, Judge
+from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC, RANKING_METRICS, USER_AUC, items_with_auc
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.metrics.slices import Slices
 from evaluation.model import ModelFactory
-from evaluation.splitting.interactions import Pairs
-from evaluation.splitting.split import Split, check_sides
+from evaluation.splitting.interactions import UserItemPairs
+from evaluation.splitting.split import Split, check_no_leak
 
 if TYPE_CHECKING:
     from evaluation.comparison.run import Outcome
@@ -63,7 +63,7 @@ class CandidateSet:
     """Items ranked against each other."""
 
     name: str
-    judge: Judge
+    judge: HitEncoder
     rows: IntArray
     """[n of the judge]: its users among those of the split; the others have nothing relevant."""
     only: Sequence[str] | None = None
@@ -85,7 +85,7 @@ class CandidateSet:
         return list(self.judge.users)
 
     def accuracy(
-        self, hits: Hits, ks: Sequence[int], metrics: Sequence[str]
+        self, hits: HitMatrix, ks: Sequence[int], metrics: Sequence[str]
     ) -> dict[tuple[str, int], Float64Array]:
         """{(metric, k): a value for each user of the judge}."""
         return {
@@ -95,17 +95,19 @@ class CandidateSet:
             if name in metrics
         }
 
-    def beyond_accuracy(self, hits: Hits, ks: Sequence[int]) -> dict[tuple[str, int], Float64Array]:
+    def beyond_accuracy(
+        self, hits: HitMatrix, ks: Sequence[int]
+    ) -> dict[tuple[str, int], Float64Array]:
         """{(metric, k): a value for each user of the judge}; empty without facts."""
         if self.catalogue_facts is None or self.in_catalogue is None:
             return {}
         items = np.append(self.in_catalogue, -1)[hits.items]
         return list_metrics(
-            Hits(hits.matrix, hits.n_relevant, hits.n_listed, items), ks, self.catalogue_facts
+            HitMatrix(hits.matrix, hits.n_relevant, hits.n_listed, items), ks, self.catalogue_facts
         )
 
     def of_catalogue(
-        self, hits: Hits, ks: Sequence[int]
+        self, hits: HitMatrix, ks: Sequence[int]
     ) -> dict[tuple[str, int], tuple[float, int]]:
         """{(metric, k): (the figure, number of items)}; empty without facts."""
         if self.facts is None:
@@ -134,10 +136,10 @@ class Trial:
         metrics: Sequence[str] = ACCURACY,
         sampled: int | None = None,
         embeddings: pd.DataFrame | None = None,
-        pairs: Pairs | None = None,
+        pairs: UserItemPairs | None = None,
     ) -> None:
         """``pairs``: those of ``dataset``, where they are at hand; else they are counted anew."""
-        pairs = Pairs.of(dataset) if pairs is None else pairs
+        pairs = UserItemPairs.from_dataset(dataset) if pairs is None else pairs
         split.check(dataset, pairs)
         self.dataset = dataset
         self.split = split
@@ -145,23 +147,25 @@ class Trial:
         self.metrics = tuple(metrics)
         self.train = split.training(dataset)
         self.new_items = split.onboarding(dataset) if split.cold_items else None
-        self.given = dataset.take_interactions(split.given_rows).interactions
+        self.given = dataset.take_interactions(split.fold_in_rows).interactions
         self.tested = dataset.take_interactions(split.test_rows).interactions
-        check_sides(split, self.train, self.given, self.tested)
+        check_no_leak(split, self.train, self.given, self.tested)
         # A play count of 0 is no listening.
         played = dataset.interactions[WEIGHT].to_numpy() > 0
         trained, given, tested = (
-            pairs.with_row(rows[played[rows]])
-            for rows in (split.train_rows, split.given_rows, split.test_rows)
+            pairs.mark_rows(rows[played[rows]])
+            for rows in (split.train_rows, split.fold_in_rows, split.test_rows)
         )
-        seen, self.test = pairs.frame(trained), pairs.frame(tested)
+        seen, self.test = pairs.to_frame(trained), pairs.to_frame(tested)
         self._seen = seen
         self.users, self.users_without_training = self._test_users(seen)
         self._embeddings = embeddings
         catalogue = [*self.train.items[ITEM_ID], *split.cold_items]
         # Who was given a user's plays must not recommend them; who was not cannot know of them.
-        judge = Judge(self.users, catalogue, self.test, pairs.frame(trained | given))
-        self.judge_without_given = Judge(self.users, catalogue, self.test) if given.any() else judge
+        judge = HitEncoder(self.users, catalogue, self.test, pairs.to_frame(trained | given))
+        self.judge_without_given = (
+            HitEncoder(self.users, catalogue, self.test) if given.any() else judge
+        )
         facts = self._facts(judge)
         self._activity = np.diff(facts.history.indptr)
         self.sets: list[CandidateSet] = []
@@ -169,8 +173,8 @@ class Trial:
         known = sorted(seen[ITEM_ID].unique())
         if split.kind == "warm" and len(known) < len(catalogue):
             self._add(PLAYED, known, seen)
-        if split.thin_items:
-            self._add(THIN, split.thin_items, seen)
+        if split.few_shot_items:
+            self._add(THIN, split.few_shot_items, seen)
         if split.cold_items:
             self._add(COLD, split.cold_items, None)
         self.n_sampled = sampled
@@ -180,7 +184,7 @@ class Trial:
             self.sets.append(CandidateSet(f"sampled {sampled}", judge, everybody, sampled=drawn))
         self.shown = next((s for s in self.sets if s.name in (COLD, THIN)), self.sets[0])
         """The candidates whose lists examples show."""
-        self.auc_judge: Judge | None = None
+        self.auc_judge: HitEncoder | None = None
         self.auc_items: tuple[str, ...] = ()
         self.auc_left_out = 0
         if self.shown.name == COLD and {ITEM_AUC, USER_AUC} & set(self.metrics):
@@ -199,7 +203,7 @@ class Trial:
             )
         return sorted(wanted), len(users) - len(wanted)
 
-    def _facts(self, judge: Judge, users: "pd.Index[str] | None" = None) -> ItemFacts:
+    def _facts(self, judge: HitEncoder, users: "pd.Index[str] | None" = None) -> ItemFacts:
         return item_facts(
             judge.items,
             self.train,
@@ -214,12 +218,12 @@ class Trial:
         concerned = set(self.test[USER_ID][self.test[ITEM_ID].isin(items)].unique())
         users = [user for user in self.users if user in concerned]
         if users:
-            judge = Judge(users, items, self.test, seen)
+            judge = HitEncoder(users, items, self.test, seen)
             of_all = self._facts(self.sets[0].judge, judge.users) if name == COLD else None
             self.sets.append(self._candidate_set(name, judge, self._facts(judge), of_all))
 
     def _candidate_set(
-        self, name: str, judge: Judge, facts: ItemFacts, of_all: ItemFacts | None
+        self, name: str, judge: HitEncoder, facts: ItemFacts, of_all: ItemFacts | None
     ) -> CandidateSet:
         catalogue = self.sets[0].judge if self.sets else judge
         rows = catalogue.users.get_indexer(judge.users)
@@ -239,7 +243,7 @@ class Trial:
         if len(ranked) > max_auc_users:
             drawn = np.random.default_rng(seed).permutation(len(ranked))[:max_auc_users]
             ranked = [ranked[row] for row in np.sort(drawn)]
-        self.auc_judge = Judge(ranked, self.split.cold_items, self.test)
+        self.auc_judge = HitEncoder(ranked, self.split.cold_items, self.test)
         if ITEM_AUC in self.metrics:
             defined = items_with_auc(self.auc_judge.relevance())
             self.auc_items = tuple(self.split.cold_items[item] for item in defined)
@@ -268,12 +272,12 @@ class Trial:
             "settings": dict(self.split.settings),
             "train_rows": len(self.split.train_rows),
             "test_rows": len(self.split.test_rows),
-            "given_rows": len(self.split.given_rows),
+            "given_rows": len(self.split.fold_in_rows),
             "train_items": len(self.train.items),
             "cold_items": len(self.split.cold_items),
             "cold_items_ranked": len(self.split.cold_items),
-            "thin_items": len(self.split.thin_items),
-            "withheld_items": len(self.split.withheld_items),
+            "thin_items": len(self.split.few_shot_items),
+            "withheld_items": len(self.split.excluded_items),
             "test_users": len(self.users),
             "users_without_training": self.users_without_training,
             "sampled": self.n_sampled,

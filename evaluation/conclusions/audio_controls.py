@@ -6,30 +6,42 @@ from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import Key
 from evaluation.comparison.trial import COLD
-from evaluation.conclusions.evidence import CHANCE, best_model, main_measure, paired_gaps, personal
-from evaluation.conclusions.wording import are, called, listing, sentence
+from evaluation.conclusions.evidence import (
+    CHANCE,
+    auc_above_chance,
+    best_model,
+    main_measure,
+    paired_gaps,
+)
+from evaluation.conclusions.wording import as_sentence, is_or_are, join_names, quote_name
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.models.controls import ORACLE, SAME, SHUFFLED, control_name, subject_of
+from evaluation.models.controls import (
+    POPULARITY_ORACLE,
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    control_name,
+    parse_control_name,
+)
 
 NEGLIGIBLE: Final = 0.05
 """A gain in item-wise AUC that counts as none: "adds nothing" is said where the interval leaves out
 all larger gains, and "not shown" where it does not."""
 
 
-def controls_in_words(comparison: Comparison, split: str) -> str:
+def controls_sentence(comparison: Comparison, split: str) -> str:
     """Whether the audio adds anything to the model it was taken from, then the other controls.
 
     Where no control is a model with shuffled audio, it is the best model that is held against them.
     """
-    subject = heard_model(comparison)
-    measured = bool(personal(comparison, split))
+    subject = audio_subject(comparison)
+    measured = bool(auc_above_chance(comparison, split))
     clauses, said = [], set()
     if subject is not None and measured:
         clauses.append(_audio(comparison, split, subject))
         # One ranking for everybody is chance itself to the item-wise AUC.
-        said |= {control_name(subject, SHUFFLED), control_name(subject, SAME)}
+        said |= {control_name(subject, SHUFFLED_AUDIO), control_name(subject, SAME_FOR_EVERYBODY)}
     elif measured and main_measure(comparison, split, COLD)[0] != ITEM_AUC:
-        clauses.append(f"there, {right_of_the_time(comparison, split)}")
+        clauses.append(f"there, {auc_clause(comparison, split)}")
     model = subject or best_model(comparison, split, COLD)
     others = [name for name in comparison.controls if name not in said]
     if others:
@@ -37,22 +49,22 @@ def controls_in_words(comparison: Comparison, split: str) -> str:
         clauses.append(which + _against(comparison, split, model, others))
     elif not said:
         clauses.append("no control was run")
-    return sentence("; ".join(clauses))
+    return as_sentence("; ".join(clauses))
 
 
-def heard_model(comparison: Comparison) -> str | None:
+def audio_subject(comparison: Comparison) -> str | None:
     """The model that a control takes the audio from, None where there is none."""
     for control in comparison.controls:
-        made_of = subject_of(control)
-        if made_of is not None and made_of[1] == SHUFFLED and made_of[0] in comparison.models:
+        made_of = parse_control_name(control)
+        if made_of is not None and made_of[1] == SHUFFLED_AUDIO and made_of[0] in comparison.models:
             return made_of[0]
     return None
 
 
-def right_of_the_time(comparison: Comparison, split: str, model: str = "") -> str:
+def auc_clause(comparison: Comparison, split: str, model: str = "") -> str:
     """The item-wise AUC of a model, by default the best, in words, and whether it beats chance."""
     model = model or best_model(comparison, split, COLD)
-    gap = personal(comparison, split)[model]
+    gap = auc_above_chance(comparison, split)[model]
     verdict = "chance is 50%" if _gains(gap) else "not shown to be better than chance, 50%"
     return f"{model} is right {_share(comparison, split, model)}; {verdict})"
 
@@ -72,7 +84,7 @@ def _audio(comparison: Comparison, split: str, model: str) -> str:
     Both have to be shown, each by itself: that it beats chance, and that it beats itself with
     shuffled audio. So a claim is false no more often than the level says, and nothing is corrected.
     """
-    own, without = (_auc(split, name) for name in (model, control_name(model, SHUFFLED)))
+    own, without = (_auc(split, name) for name in (model, control_name(model, SHUFFLED_AUDIO)))
     alone, from_audio = paired_gaps(comparison, [(own, None), (own, without)], corrected=False)
     auc = f"{model} is right {_share(comparison, split, model)}"
     shuffled = f"{comparison.figures()[without].mean:.0%} with shuffled audio, chance is 50%)"
@@ -105,14 +117,15 @@ def _against(comparison: Comparison, split: str, model: str, controls: list[str]
                 control
             )
         elif gap.shown:
-            unbeaten.append(f"{called(control)} does better" + (meaning and f", so {meaning}"))
+            unbeaten.append(f"{quote_name(control)} does better" + (meaning and f", so {meaning}"))
         else:
             unbeaten.append(
-                f"{called(control)} is not shown to be beaten by {called(model)}"
+                f"{quote_name(control)} is not shown to be beaten by {quote_name(model)}"
                 + (meaning and f", so it may be that {meaning}")
             )
     verdicts = [
-        f"{listing(names)} {are(names)} shown to be worse than {called(model)} by {measure}"
+        f"{join_names(names)} {is_or_are(names)} shown to be worse than {quote_name(model)}"
+        f" by {measure}"
         for measure, names in beaten.items()
     ]
     return "; ".join(verdicts + unbeaten)
@@ -125,7 +138,7 @@ def _pair(comparison: Comparison, split: str, model: str, control: str) -> tuple
     how good its lists are.
     """
     metric, k = main_measure(comparison, split, COLD)
-    if control != ORACLE and _auc(split, model) in comparison.values:
+    if control != POPULARITY_ORACLE and _auc(split, model) in comparison.values:
         metric, k = ITEM_AUC, None
     return (split, COLD, model, metric, k), (split, COLD, control, metric, k)
 

@@ -28,7 +28,7 @@ def first_split(comparison: Comparison, kind: str) -> str | None:
     return next((split["name"] for split in comparison.splits if split["kind"] == kind), None)
 
 
-def facts_of(comparison: Comparison, split: str) -> Mapping[str, Any]:
+def split_info(comparison: Comparison, split: str) -> Mapping[str, Any]:
     """Counts and settings of a split."""
     return next(facts for facts in comparison.splits if facts["name"] == split)
 
@@ -43,7 +43,7 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
 
     Among cold items it is the item-wise AUC where such a list holds half of them or more.
     """
-    facts = facts_of(comparison, split)
+    facts = split_info(comparison, split)
     if candidates == COLD and facts["auc_items"] and too_few_for_lists(comparison, facts):
         return ITEM_AUC, None
     return "ndcg", comparison.ks[0]
@@ -51,11 +51,11 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
 
 def too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
     """Whether the shortest list holds half of the items ranked among themselves, or more."""
-    n_ranked = ranked_among_themselves(facts)
+    n_ranked = n_new_items_ranked(facts)
     return n_ranked is not None and comparison.ks[0] * 2 >= n_ranked
 
 
-def ranked_among_themselves(facts: Mapping[str, Any]) -> int | None:
+def n_new_items_ranked(facts: Mapping[str, Any]) -> int | None:
     """How many cold or thin items are ranked among each other, of folds the fewest; None for
     splits that are not about such items."""
     if facts["kind"] == "cold":
@@ -72,7 +72,7 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
     lists. Thin items have no item-wise AUC, so that the whole catalogue decides where there are
     not.
     """
-    facts = facts_of(comparison, split)
+    facts = split_info(comparison, split)
     if facts["kind"] == "semi-cold":
         return CATALOGUE if too_few_for_lists(comparison, facts) else THIN
     return COLD if facts["kind"] == "cold" else CATALOGUE
@@ -86,7 +86,7 @@ def best_model(comparison: Comparison, split: str, candidates: str) -> str:
     )
 
 
-def not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list[str]:
+def tied_with_best(comparison: Comparison, split: str, candidates: str) -> list[str]:
     """Models that are no controls and not shown to be worse than the best, without it."""
     gaps = comparison.gaps("best")
     measure = main_measure(comparison, split, candidates)
@@ -97,12 +97,12 @@ def not_shown_worse(comparison: Comparison, split: str, candidates: str) -> list
     ]
 
 
-def not_shown_worse_over_items(comparison: Comparison, split: str, than: str) -> list[str]:
+def tied_by_item_auc(comparison: Comparison, split: str, than: str) -> list[str]:
     """The same among new items by the item-wise AUC, against the model ``than``.
 
     Empty where that was not measured.
     """
-    known = personal(comparison, split)
+    known = auc_above_chance(comparison, split)
     others = [name for name in known if name != than]
     if than not in known:
         return []
@@ -126,7 +126,7 @@ def shown_worse_than_baseline(
     gaps, k = comparison.gaps("baseline"), comparison.ks[0]
     in_doubt: list[str] = []
     if candidates == COLD:
-        in_doubt = not_shown_worse_over_items(comparison, split, comparison.baseline)
+        in_doubt = tied_by_item_auc(comparison, split, comparison.baseline)
     return {
         name: gap[1]
         for name in contenders(comparison)
@@ -170,7 +170,7 @@ def _apart(comparison: Comparison, first: Key, second: Key | None) -> Float64Arr
     return values[np.isfinite(values)]
 
 
-def personal(comparison: Comparison, split: str) -> dict[str, Difference]:
+def auc_above_chance(comparison: Comparison, split: str) -> dict[str, Difference]:
     """{model: its item-wise AUC less chance} among new items; corrected for the number of models.
 
     Empty where no item has an item-wise AUC.

@@ -4,19 +4,26 @@ from collections.abc import Collection
 
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.trial import CATALOGUE, COLD
-from evaluation.conclusions.audio_controls import right_of_the_time
+from evaluation.conclusions.audio_controls import auc_clause
 from evaluation.conclusions.evidence import (
+    auc_above_chance,
     best_model,
     contenders,
     deciding_candidates,
-    facts_of,
     main_measure,
-    not_shown_worse,
-    not_shown_worse_over_items,
-    personal,
     shown_worse_than_baseline,
+    split_info,
+    tied_by_item_auc,
+    tied_with_best,
 )
-from evaluation.conclusions.wording import are, called, listing, number, p_value, ratio
+from evaluation.conclusions.wording import (
+    format_number,
+    format_p_value,
+    format_ratio,
+    is_or_are,
+    join_names,
+    quote_name,
+)
 from evaluation.metrics.ranking import ITEM_AUC
 
 _OTHER_KINDS = {
@@ -28,7 +35,7 @@ _OTHER_KINDS = {
 
 def opening(comparison: Comparison, split: str, noun: str) -> str:
     """How a sentence on a split begins; it names the split where there are several like it."""
-    facts = facts_of(comparison, split)
+    facts = split_info(comparison, split)
     kind = facts["kind"]
     if kind == "warm":
         text = f"On {noun} people play"
@@ -55,25 +62,25 @@ def headline(
     best, baseline = best_model(comparison, split, candidates), comparison.baseline
     if comparison.models == [best] or set(contenders(comparison)) == {best} == {baseline}:
         measured = _ndcg(comparison, split, candidates, best)
-        return f"{begin}, {called(best)} has {measured}; no other model was measured."
-    tied = not_shown_worse(comparison, split, candidates)
+        return f"{begin}, {quote_name(best)} has {measured}; no other model was measured."
+    tied = tied_with_best(comparison, split, candidates)
     behind = _behind(comparison, split, candidates)
-    against = number(figures[split, candidates, baseline, "ndcg", k].mean)
+    against = format_number(figures[split, candidates, baseline, "ndcg", k].mean)
     if best == baseline or baseline in tied:
-        text = f"{begin}, no model is shown to beat {called(baseline)}"
+        text = f"{begin}, no model is shown to beat {quote_name(baseline)}"
         if best == baseline:
             return f"{text} ({_ndcg(comparison, split, candidates, best)}){behind}."
         own = _ndcg(comparison, split, candidates, best, number_only=True)
-        return f"{text} (nDCG@{k} {against}; the best, {called(best)}, {own}){behind}."
+        return f"{text} (nDCG@{k} {against}; the best, {quote_name(best)}, {own}){behind}."
     key = (split, candidates, best, "ndcg", k)
     p = comparison.gaps("baseline")[key][1].p_corrected
     ahead = _ahead(comparison, split, candidates, best)
     own = _ndcg(comparison, split, candidates, best)
-    text = f"{begin}, {ahead} ({own}, against {against}, corrected {p_value(p)})"
+    text = f"{begin}, {ahead} ({own}, against {against}, corrected {format_p_value(p)})"
     others = [name for name in contenders(comparison) if name not in (best, baseline)]
     tied = [name for name in others if name in (*tied, *also_tied)]
     if tied:
-        return f"{text}; no difference from {listing(tied)} is shown{behind}."
+        return f"{text}; no difference from {join_names(tied)} is shown{behind}."
     if not others:
         return f"{text}."
     return f"{text}; it is shown to be better than every other model{behind}."
@@ -89,24 +96,24 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     best = best_model(comparison, split, COLD)
     others = [name for name in contenders(comparison) if name != best]
     if main_measure(comparison, split, COLD)[0] == ITEM_AUC:
-        text = f"{begin}, {right_of_the_time(comparison, split)}"
+        text = f"{begin}, {auc_clause(comparison, split)}"
         if not others:
             return f"{text}; no other model was measured."
-        tied = not_shown_worse(comparison, split, COLD)
+        tied = tied_with_best(comparison, split, COLD)
         if tied:
-            return f"{text}; no difference from {listing(tied)} is shown."
+            return f"{text}; no difference from {join_names(tied)} is shown."
         return f"{text}; it is shown to be better than every other model."
-    known = personal(comparison, split)
-    unbeaten = comparison.baseline in (best, *not_shown_worse(comparison, split, COLD))
+    known = auc_above_chance(comparison, split)
+    unbeaten = comparison.baseline in (best, *tied_with_best(comparison, split, COLD))
     if unbeaten or not known or (known[best].shown and known[best].mean > 0):
-        over_items = not_shown_worse_over_items(comparison, split, best)
+        over_items = tied_by_item_auc(comparison, split, best)
         return headline(comparison, split, COLD, begin, over_items)
     own, k = _ndcg(comparison, split, COLD, best), comparison.ks[0]
-    against = number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
+    against = format_number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
     return (
-        f"{begin}, {called(best)} is not shown to know who plays what: what its lists are worth"
-        f" ({own}, against {against} of {called(comparison.baseline)}) may be popularity, or luck"
-        " with the few that were held out."
+        f"{begin}, {quote_name(best)} is not shown to know who plays what: what its lists are worth"
+        f" ({own}, against {against} of {quote_name(comparison.baseline)}) may be popularity, or"
+        " luck with the few that were held out."
     )
 
 
@@ -125,12 +132,12 @@ def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
         return text
     figures = comparison.figures()
     own, other = (
-        number(figures[split, CATALOGUE, name, "ndcg", k].mean) for name in (best, gap[0])
+        format_number(figures[split, CATALOGUE, name, "ndcg", k].mean) for name in (best, gap[0])
     )
     return (
-        f"{text[:-1]}. That is among themselves: in the whole catalogue {called(best)} is shown to"
-        f" be worse than {called(gap[0])} (nDCG@{k} {own}, against {other}, corrected"
-        f" {p_value(gap[1].p_corrected)})."
+        f"{text[:-1]}. That is among themselves: in the whole catalogue {quote_name(best)} is shown"
+        f" to be worse than {quote_name(gap[0])} (nDCG@{k} {own}, against {other}, corrected"
+        f" {format_p_value(gap[1].p_corrected)})."
     )
 
 
@@ -142,15 +149,15 @@ def _behind(comparison: Comparison, split: str, candidates: str) -> str:
     figures, k = comparison.figures(), comparison.ks[0]
     if len(worse) == 1:
         ((name, gap),) = worse.items()
-        own = number(figures[split, candidates, name, "ndcg", k].mean)
-        exact = f" (nDCG@{k} {own}, corrected {p_value(gap.p_corrected)})"
+        own = format_number(figures[split, candidates, name, "ndcg", k].mean)
+        exact = f" (nDCG@{k} {own}, corrected {format_p_value(gap.p_corrected)})"
     else:
         largest = max(gap.p_corrected for gap in worse.values())
-        exact = f" (largest corrected {p_value(largest)})"
+        exact = f" (largest corrected {format_p_value(largest)})"
     names = list(worse)
     return (
-        f"; {listing(names)} {are(names)} shown to be worse than {called(comparison.baseline)}"
-        f"{exact}"
+        f"; {join_names(names)} {is_or_are(names)} shown to be worse than"
+        f" {quote_name(comparison.baseline)}{exact}"
     )
 
 
@@ -160,8 +167,8 @@ def _ndcg(
     k = comparison.ks[0]
     own = comparison.figures()[split, candidates, model, "ndcg", k]
     level = comparison.settings["confidence"]
-    spread = f"{level:.0%} interval {number(own.low)} to {number(own.high)}"
-    return f"{'' if number_only else f'nDCG@{k} '}{number(own.mean)}, {spread}"
+    spread = f"{level:.0%} interval {format_number(own.low)} to {format_number(own.high)}"
+    return f"{'' if number_only else f'nDCG@{k} '}{format_number(own.mean)}, {spread}"
 
 
 def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
@@ -174,5 +181,5 @@ def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> st
     if base == 0:
         return f"{best} finds {hits * k:.2g} hits in a list of {k}, where {baseline} finds none"
     if hits / base >= 1.05:
-        return f"{best} finds {ratio(hits / base)} as many hits as {baseline}"
+        return f"{best} finds {format_ratio(hits / base)} as many hits as {baseline}"
     return f"{best} ranks better than {baseline}"

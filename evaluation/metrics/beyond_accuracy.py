@@ -23,7 +23,7 @@ from datasets.columns import GENRE, ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.checks import no_audio, no_interactions
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 from evaluation.splitting.split import artist_groups
 
 
@@ -187,7 +187,7 @@ _CELLS = 4_000_000
 """Cells of a dense intermediate result held at once."""
 
 
-def novelty(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def novelty(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """Mean self-information of the first k places in bits, [n_users].
 
     -log2 of the share of training users who played the item (Zhou et al., PNAS 2010; Castells et
@@ -198,7 +198,7 @@ def novelty(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return _mean(_listed(hits, k), -np.log2(listeners / max(facts.n_users_training, 1)))
 
 
-def popularity_lift(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def popularity_lift(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """How much more popular the list is than what the user played, [n_users].
 
     Mean share of training users who played the list's items, divided by that mean over the user's
@@ -209,7 +209,7 @@ def popularity_lift(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return _mean(_listed(hits, k), facts.popularity) / facts.history_popularity - 1.0
 
 
-def artist_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def artist_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """Share of the pairs of the list that are by different artists, [n_users].
 
     Intra-list diversity (Ziegler et al., WWW 2005) with a distance of 0 or 1. An item without
@@ -229,7 +229,7 @@ def artist_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return 1.0 - same / np.where(pairs > 0, pairs, np.nan)
 
 
-def embedding_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def embedding_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """Mean cosine distance between the pairs of the list, 0 to 2, [n_users].
 
     Intra-list diversity (Ziegler et al., WWW 2005). Items without an embedding are left out; NaN
@@ -253,7 +253,7 @@ def embedding_diversity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return np.clip(1.0 - cosine, 0.0, 2.0)
 
 
-def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def serendipity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """Hits that popularity would not have placed there, by how far it is from it, [n_users].
 
     Mean over the places of relevance · max(0, p_user - p_any), with p_user = (n + 1 - rank) / n of
@@ -273,7 +273,7 @@ def serendipity(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return gain / np.where(length > 0, length, np.nan)
 
 
-def miscalibration(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def miscalibration(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """How far the genres of the list are from those the user plays, in nats, [n_users].
 
     Kullback-Leibler divergence Σ p(g) ln(p(g) / q̃(g)) with p the genres of the user's training
@@ -297,12 +297,12 @@ def miscalibration(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return values
 
 
-def coverage(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def coverage(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """1 for an item that is in anybody's list, else 0, [n_items]; the mean is the coverage."""
     return np.minimum(_exposure(hits, k, facts), 1.0)
 
 
-def gini(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def gini(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """How unequally the places go to the items, [n_items], as parts of the Gini coefficient.
 
     (2 rank - n - 1) · share of an item, with rank 1 for the item that is in the fewest lists; the
@@ -319,7 +319,7 @@ def gini(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
     return parts
 
 
-LIST_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array]]] = {
+LIST_METRICS: Final[dict[str, Callable[[HitMatrix, int, ItemFacts], Float64Array]]] = {
     "novelty": novelty,
     "popularity_lift": popularity_lift,
     "artist_diversity": artist_diversity,
@@ -329,7 +329,7 @@ LIST_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array]]] =
 }
 """Metrics with one value a user; ``embedding_diversity`` needs facts with embeddings."""
 
-CATALOGUE_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array]]] = {
+CATALOGUE_METRICS: Final[dict[str, Callable[[HitMatrix, int, ItemFacts], Float64Array]]] = {
     "coverage": coverage,
     "gini": gini,
 }
@@ -337,7 +337,7 @@ CATALOGUE_METRICS: Final[dict[str, Callable[[Hits, int, ItemFacts], Float64Array
 
 
 def list_metrics(
-    hits: Hits, ks: Iterable[int], facts: ItemFacts
+    hits: HitMatrix, ks: Iterable[int], facts: ItemFacts
 ) -> dict[tuple[str, int], Float64Array]:
     """All list metrics at every k, {(name, k): [n_users]}, without what there is no data for."""
     return {
@@ -348,7 +348,7 @@ def list_metrics(
     }
 
 
-def _listed(hits: Hits, k: int) -> IntArray:
+def _listed(hits: HitMatrix, k: int) -> IntArray:
     if not 1 <= k <= hits.items.shape[1]:
         raise InvalidArgumentError(f"k must be 1 to {hits.items.shape[1]}, not {k}")
     return hits.items[:, :k]
@@ -378,7 +378,7 @@ def _lists(items: IntArray, n_items: int) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(items), n_items))
 
 
-def _exposure(hits: Hits, k: int, facts: ItemFacts) -> Float64Array:
+def _exposure(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     """Number of lists every item is in, [n_items]."""
     items = _listed(hits, k)
     counts = np.bincount(items[items >= 0], minlength=len(facts.listeners))

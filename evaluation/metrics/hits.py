@@ -23,7 +23,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 Codes32 = NDArray[np.int32]
 
 
-class IdCodes:
+class IdEncoder:
     """Distinct ids; the code of each is its position.
 
     Raises :class:`~datasets.errors.EvaluationError`, calling an id ``what``, if one comes twice or
@@ -121,7 +121,7 @@ _SEEN = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class _ListRows:
     """Where each row of a frame of lists belongs in a matrix [n_users, k]."""
 
     run_user: Codes32
@@ -148,7 +148,7 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class _PairKeys:
     """(user, item) pairs by user."""
 
     keys: IntArray
@@ -158,7 +158,7 @@ class Pairs:
     n_items: int
 
     @classmethod
-    def of(cls, user: Codes32, item: Codes32, n_users: int, n_items: int) -> "Pairs":
+    def of(cls, user: Codes32, item: Codes32, n_users: int, n_items: int) -> "_PairKeys":
         """Distinct pairs of which both sides are known, that is, not -1."""
         width = n_items + 1
         keys = user.astype(np.int64) * width
@@ -182,13 +182,13 @@ class Pairs:
         """Keys of the pairs of users ``start`` … ``stop``, as if user ``start`` were the first."""
         return self.keys[self.ends[start] : self.ends[stop]] - start * (self.n_items + 1)
 
-    def part(self, start: int, stop: int) -> "Pairs":
+    def part(self, start: int, stop: int) -> "_PairKeys":
         """The pairs of users ``start`` … ``stop`` alone."""
         ends = self.ends[start : stop + 1] - self.ends[start]
-        return Pairs(self.of_users(start, stop), ends, self.n_items)
+        return _PairKeys(self.of_users(start, stop), ends, self.n_items)
 
 
-def place_lists(layout: Layout, item: Codes32) -> IntArray | None:
+def items_by_rank(layout: _ListRows, item: Codes32) -> IntArray | None:
     """[n_users, k] items by rank, -1 after the end of a list; None if ranks do not run 1, 2, …"""
     items = np.full((layout.n_users, layout.k), -1)
     layout.place(item, items)
@@ -199,7 +199,7 @@ def place_lists(layout: Layout, item: Codes32) -> IntArray | None:
     return items
 
 
-def repeats_an_item(items: IntArray) -> bool:
+def has_repeated_item(items: IntArray) -> bool:
     """Whether any list, a row of ``items``, has an item twice."""
     for start, stop in _blocks(items.shape[0], items.shape[1]):
         ordered = np.sort(items[start:stop], axis=1)
@@ -209,7 +209,7 @@ def repeats_an_item(items: IntArray) -> bool:
     return False
 
 
-def look_up(items: IntArray, wanted: Pairs, seen: Pairs | None) -> BoolArray | None:
+def mark_relevant(items: IntArray, wanted: _PairKeys, seen: _PairKeys | None) -> BoolArray | None:
     """[n_users, k]: which places of the lists are ``wanted``; None if any of them is ``seen``."""
     found = np.empty(items.shape, dtype=bool)
     width = wanted.n_items + 1
@@ -245,7 +245,7 @@ def _step(width: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class HitMatrix:
     """Which recommendations were right: all that the ranking metrics need.
 
     Rows are the users asked for, in that order; a user without recommendations is a row of misses.
@@ -288,7 +288,7 @@ class FirstHits:
     """[n_users]: hits of each user."""
 
 
-class Judge:
+class HitEncoder:
     """Checks and encodes the answers of models for one set of users and candidate items.
 
     The ids are encoded once and reused for every model. ``users`` are the test users;
@@ -305,8 +305,8 @@ class Judge:
         relevant: pd.DataFrame,
         seen: pd.DataFrame | None = None,
     ) -> None:
-        self._user_codes = IdCodes(users, "user")
-        self._item_codes = IdCodes(candidates, "candidate item")
+        self._user_codes = IdEncoder(users, "user")
+        self._item_codes = IdEncoder(candidates, "candidate item")
         self.users = self._user_codes.index
         self.items = self._item_codes.index
         self._relevant = self._pairs(relevant)
@@ -316,7 +316,7 @@ class Judge:
             raise EvaluationError(f"test user {user!r} has no relevant item among the candidates")
         self._seen = None if seen is None else self._pairs(seen)
 
-    def hits(self, recommendations: pd.DataFrame, k: int) -> Hits:
+    def hits(self, recommendations: pd.DataFrame, k: int) -> HitMatrix:
         """Judge the lists of one model.
 
         Raises :class:`~datasets.errors.EvaluationError`, naming user and item, for a missing
@@ -327,7 +327,7 @@ class Judge:
         layout, items, matrix = self._checked(recommendations, k)
         n_listed = np.zeros(len(self.users), np.int64)
         np.add.at(n_listed, layout.run_user, layout.run_length)
-        return Hits(matrix, self.n_relevant, n_listed, items)
+        return HitMatrix(matrix, self.n_relevant, n_listed, items)
 
     def scores(self, recommendations: pd.DataFrame) -> Float64Array:
         """[n_users, n_candidates] scores from a full ranking; NaN for an item not ranked.
@@ -351,10 +351,10 @@ class Judge:
         np.put_along_axis(matrix, items, down, axis=1)
         return matrix[:, :-1]
 
-    def part(self, start: int, stop: int) -> "Judge":
+    def part(self, start: int, stop: int) -> "HitEncoder":
         """The judge of the users from row ``start`` to before row ``stop`` alone."""
-        part = Judge.__new__(Judge)
-        part._user_codes = IdCodes(self.users[start:stop], "user")
+        part = HitEncoder.__new__(HitEncoder)
+        part._user_codes = IdEncoder(self.users[start:stop], "user")
         part._item_codes = self._item_codes
         part.users, part.items = part._user_codes.index, self.items
         part._relevant = self._relevant.part(start, stop)
@@ -380,13 +380,15 @@ class Judge:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return self._seen.user, self._seen.item
 
-    def _pairs(self, frame: pd.DataFrame) -> Pairs:
+    def _pairs(self, frame: pd.DataFrame) -> _PairKeys:
         """The pairs whose user and item both take part."""
         user = np.repeat(*self._user_codes.of_runs(frame[USER_ID]))
         item = self._item_codes.of(frame[ITEM_ID])
-        return Pairs.of(user, item, len(self.users), len(self.items))
+        return _PairKeys.of(user, item, len(self.users), len(self.items))
 
-    def _checked(self, recommendations: pd.DataFrame, k: int) -> tuple[Layout, IntArray, BoolArray]:
+    def _checked(
+        self, recommendations: pd.DataFrame, k: int
+    ) -> tuple[_ListRows, IntArray, BoolArray]:
         """Layout, [n_users, k] items and which of them are relevant, of lists without a fault."""
         require_columns(recommendations, (USER_ID, RANK, ITEM_ID, SCORE))
         run_user, run_length = self._user_codes.of_runs(recommendations[USER_ID])
@@ -407,10 +409,10 @@ class Judge:
             and rank.min(initial=1) >= 1
             and rank.max(initial=1) <= k
         ):
-            layout = Layout(run_user, run_length, rank, len(self.users), k)
-            items = place_lists(layout, item)
-            if items is not None and not repeats_an_item(items):
-                matrix = look_up(items, self._relevant, self._seen)
+            layout = _ListRows(run_user, run_length, rank, len(self.users), k)
+            items = items_by_rank(layout, item)
+            if items is not None and not has_repeated_item(items):
+                matrix = mark_relevant(items, self._relevant, self._seen)
                 if matrix is not None:
                     return layout, items, matrix
         user = np.repeat(run_user, run_length)

@@ -17,7 +17,7 @@ import numpy as np
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 
 _CELLS = 4_000_000
 """Cells of the score matrix ranked at once; bounds the memory of both AUCs."""
@@ -26,29 +26,29 @@ _CACHED = 100_000
 """Cells standardised at once: few enough to stay in the cache."""
 
 
-def precision(hits: Hits, k: int) -> Float64Array:
+def precision(hits: HitMatrix, k: int) -> Float64Array:
     """Share of the k places that are hits, [n_users]; a short list does not raise it."""
     return hits.first(k).count / k
 
 
-def recall(hits: Hits, k: int) -> Float64Array:
+def recall(hits: HitMatrix, k: int) -> Float64Array:
     """Share of the relevant items that are in the first k places, [n_users]."""
     return hits.first(k).count / hits.n_relevant
 
 
-def hit(hits: Hits, k: int) -> Float64Array:
+def hit(hits: HitMatrix, k: int) -> Float64Array:
     """1 where any of the first k places is a hit, else 0, [n_users]."""
     return np.minimum(hits.first(k).count, 1.0)
 
 
-def ndcg(hits: Hits, k: int) -> Float64Array:
+def ndcg(hits: HitMatrix, k: int) -> Float64Array:
     """Normalised discounted cumulative gain, [n_users] (Järvelin and Kekäläinen 2002)."""
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(k, hits.n_relevant) - 1]
     return _sum(hits, k, discount[hits.first(k).column]) / ideal
 
 
-def average_precision(hits: Hits, k: int) -> Float64Array:
+def average_precision(hits: HitMatrix, k: int) -> Float64Array:
     """Average precision, [n_users]; its mean over users is MAP@k."""
     top = hits.first(k)
     # Hits are in the order of the list: the first of a user's has the number 1, the next 2.
@@ -56,7 +56,7 @@ def average_precision(hits: Hits, k: int) -> Float64Array:
     return _sum(hits, k, number / (top.column + 1)) / np.minimum(k, hits.n_relevant)
 
 
-def reciprocal_rank(hits: Hits, k: int) -> Float64Array:
+def reciprocal_rank(hits: HitMatrix, k: int) -> Float64Array:
     """1 / rank of the first hit, 0 without one, [n_users]; its mean over users is MRR@k."""
     top = hits.first(k)
     some = np.flatnonzero(top.count)
@@ -66,7 +66,7 @@ def reciprocal_rank(hits: Hits, k: int) -> Float64Array:
     return values
 
 
-RANKING_METRICS: Final[dict[str, Callable[[Hits, int], Float64Array]]] = {
+RANKING_METRICS: Final[dict[str, Callable[[HitMatrix, int], Float64Array]]] = {
     "precision": precision,
     "recall": recall,
     "hit": hit,
@@ -86,7 +86,7 @@ ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
 """Names of the metrics of which more is better; those beside accuracy have no best value."""
 
 
-def ranking_metrics(hits: Hits, ks: Iterable[int]) -> dict[tuple[str, int], Float64Array]:
+def ranking_metrics(hits: HitMatrix, ks: Iterable[int]) -> dict[tuple[str, int], Float64Array]:
     """All ranking metrics at every k: {(name, k): [n_users]}."""
     return {(name, k): metric(hits, k) for k in ks for name, metric in RANKING_METRICS.items()}
 
@@ -215,7 +215,7 @@ def _standardise(scores: Float64Array) -> Float64Array:
     return standard
 
 
-def _sum(hits: Hits, k: int, of_hit: Float64Array) -> Float64Array:
+def _sum(hits: HitMatrix, k: int, of_hit: Float64Array) -> Float64Array:
     """Sum over each user's hits among the first k places, [n_users]."""
     top = hits.first(k)
     return np.bincount(top.row, weights=of_hit, minlength=len(top.count)).astype(np.float64)

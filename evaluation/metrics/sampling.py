@@ -13,7 +13,7 @@ import pandas as pd
 
 from datasets.arrays import IntArray
 from datasets.columns import ITEM_ID, RANK, USER_ID
-from evaluation.metrics.hits import IdCodes, Judge
+from evaluation.metrics.hits import HitEncoder, IdEncoder
 
 Ask = Callable[[Sequence[str], int, Sequence[str]], pd.DataFrame]
 """(users, k, only) → their lists, of these items alone."""
@@ -29,7 +29,7 @@ class SampledCandidates:
     on ``seed`` and the user's id alone.
     """
 
-    def __init__(self, judge: Judge, n: int, seed: int) -> None:
+    def __init__(self, judge: HitEncoder, n: int, seed: int) -> None:
         self._judge = judge
         n_users = len(judge.users)
         wanted, owned = (_by_user(pairs, n_users) for pairs in (judge.relevant, judge.seen))
@@ -70,8 +70,8 @@ class SampledCandidates:
         k: int,
     ) -> pd.DataFrame:
         """Of lists for some users, what is among each user's candidates, positions in ``items``."""
-        user = np.repeat(*IdCodes(users, "user").of_runs(frame[USER_ID]))
-        item = IdCodes(items, "item").of(frame[ITEM_ID])
+        user = np.repeat(*IdEncoder(users, "user").of_runs(frame[USER_ID]))
+        item = IdEncoder(items, "item").of(frame[ITEM_ID])
         # What should not be there at all, -1, is for the judge to refuse, but for items that the
         # judge knows and that were not asked for here.
         kept = np.zeros((len(users) + 1, len(items) + 1), dtype=bool)

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray, Float64Array, IntArray, StrArray
 from evaluation.metrics.beyond_accuracy import ItemFacts
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 from evaluation.metrics.ranking import ndcg, recall
 
 SliceName = tuple[str, str]
 """(what it is a slice by, its name)."""
 
-ITEMS: Final = "items"
+BY_WARMTH: Final = "items"
 """By listeners in training: cold 0, semi-cold 1 to 9, warm 10 or more."""
-POPULARITY: Final = "popularity"
+BY_POPULARITY: Final = "popularity"
 """Head, middle and tail: the items that together have the first, second, last third of plays."""
-LISTENERS: Final = "listeners"
+BY_ACTIVITY: Final = "listeners"
 """Light, medium and heavy: thirds of the users by the number of items they have in training."""
-GENRE: Final = "genre"
+BY_GENRE: Final = "genre"
 """The genres with most that is relevant, and the rest."""
 
 OTHER_GENRES: Final = "other genres"
@@ -58,12 +58,12 @@ class Slices:
         n_users = len(activity)
         tested = np.flatnonzero(np.bincount(item, minlength=len(facts.listeners)))
         for by, names in (
-            (ITEMS, warmth(facts.listeners)),
-            (POPULARITY, popularity_thirds(facts.listeners)),
-            (GENRE, _genres(facts, item)),
+            (BY_WARMTH, warmth(facts.listeners)),
+            (BY_POPULARITY, popularity_thirds(facts.listeners)),
+            (BY_GENRE, _genres(facts, item)),
         ):
             there = [str(name) for name in dict.fromkeys(names[tested])]
-            if by != ITEMS and len(there) < 2:
+            if by != BY_WARMTH and len(there) < 2:
                 continue
             for name in sorted(there, key=_order):
                 inside = names == name
@@ -71,28 +71,28 @@ class Slices:
                 self.rows[by, name] = np.flatnonzero(count)
                 self._of_item[by, name] = inside
                 self._n_relevant[by, name] = count[count > 0]
-                if by == POPULARITY:
+                if by == BY_POPULARITY:
                     held = facts.listeners[inside]
                     self.bounds[by, name] = int(held.min()), int(held.max())
         names = activity_thirds(activity)
         there = [name for name in ("light", "medium", "heavy") if (names == name).any()]
         for name in there if len(there) > 1 else ():
-            self.rows[LISTENERS, name] = np.flatnonzero(names == name)
+            self.rows[BY_ACTIVITY, name] = np.flatnonzero(names == name)
             held = activity[names == name]
-            self.bounds[LISTENERS, name] = int(held.min()), int(held.max())
+            self.bounds[BY_ACTIVITY, name] = int(held.min()), int(held.max())
 
     def values(
-        self, hits: Hits, ks: Sequence[int]
+        self, hits: HitMatrix, ks: Sequence[int]
     ) -> dict[tuple[str, str, str, int], Float64Array]:
         """{(by, slice, metric, k): a value for each user in ``rows``}; nDCG and recall."""
         found = {}
         for (by, name), rows in self.rows.items():
-            part = Hits(
+            part = HitMatrix(
                 hits.matrix[rows], hits.n_relevant[rows], hits.n_listed[rows], hits.items[rows]
             )
             if (by, name) in self._of_item:
                 inside = np.append(self._of_item[by, name], False)[part.items]
-                part = Hits(
+                part = HitMatrix(
                     part.matrix & inside, self._n_relevant[by, name], part.n_listed, part.items
                 )
             for metric, compute in _METRICS.items():

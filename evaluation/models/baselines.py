@@ -10,7 +10,7 @@ from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.models.top_k import Ranked, Shuffled, list_frame, user_keys
+from evaluation.models.top_k import RandomOrder, SharedOrder, lists_to_frame, user_seeds
 
 _CELLS = 4_000_000
 """Users × items of the table of what may not be in their lists."""
@@ -83,9 +83,9 @@ class Baseline:
             taken = np.tile(barred, (len(users), 1))
             if exclude_seen:
                 self._mark_seen(users, taken)
-            found = order.lists(user_keys(users, self.seed, self._stream), taken, k)
+            found = order.lists(user_seeds(users, self.seed, self._stream), taken, k)
             blocks.append(found._replace(user=found.user + start))
-        return list_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
+        return lists_to_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
 
     def _rows_of_users(self, played: pd.DataFrame) -> dict[str, IntArray]:
         """Rows of the items that each user has played."""
@@ -110,7 +110,7 @@ class Baseline:
         row = np.repeat(np.arange(len(users)), [len(rows) for rows in owned])
         taken[row, np.concatenate([_NONE, *owned])] = True
 
-    def _order(self, allowed: IntArray) -> Ranked | Shuffled:
+    def _order(self, allowed: IntArray) -> SharedOrder | RandomOrder:
         """In what order users get the allowed items."""
         raise NotImplementedError
 
@@ -135,9 +135,9 @@ class Popularity(Baseline):
         self._listeners = pd.Series(count, index=self._items)
         return self
 
-    def _order(self, allowed: IntArray) -> Ranked:
+    def _order(self, allowed: IntArray) -> SharedOrder:
         count = self._listeners.reindex(self._items, fill_value=0)
-        return Ranked(np.asarray(count, np.float64), allowed)
+        return SharedOrder(np.asarray(count, np.float64), allowed)
 
 
 class PopularityOracle(Popularity):
@@ -163,8 +163,8 @@ class Random(Baseline):
 
     _stream = 1
 
-    def _order(self, allowed: IntArray) -> Shuffled:
-        return Shuffled(len(self._items), allowed)
+    def _order(self, allowed: IntArray) -> RandomOrder:
+        return RandomOrder(len(self._items), allowed)
 
 
 def _played(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Models that are there to expose a figure: what it would be without what it is praised for.
 
-The names are rules as well: :mod:`evaluation.conclusions.findings` reads "X, shuffled audio" as model X
+The names are rules as well: :mod:`evaluation.conclusions.summary` reads "X, shuffled audio" as model X
 given somebody else's audio.
 """
 
@@ -16,23 +16,25 @@ from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Baseline
-from evaluation.models.top_k import Ranked
+from evaluation.models.top_k import SharedOrder
 
-SHUFFLED: Final = "shuffled audio"
-SAME: Final = "same for everybody"
-GENRE: Final = "genre for audio"
-ORACLE: Final = "popularity oracle"
+SHUFFLED_AUDIO: Final = "shuffled audio"
+SAME_FOR_EVERYBODY: Final = "same for everybody"
+GENRE_FOR_AUDIO: Final = "genre for audio"
+POPULARITY_ORACLE: Final = "popularity oracle"
 RANDOM: Final = "random"
 
-OF_A_MODEL: Mapping[str, str] = {
-    SHUFFLED: "the audio adds nothing: recordings dealt out at random do as well",
-    SAME: "the audio says what is liked, and not by whom: one ranking for everybody does as well",
-    GENRE: "the audio says no more than the genre label",
+MODEL_CONTROLS: Mapping[str, str] = {
+    SHUFFLED_AUDIO: "the audio adds nothing: recordings dealt out at random do as well",
+    SAME_FOR_EVERYBODY: (
+        "the audio says what is liked, and not by whom: one ranking for everybody does as well"
+    ),
+    GENRE_FOR_AUDIO: "the audio says no more than the genre label",
 }
 """Controls made of a model, and what may be so where it is not shown to beat them."""
 
-ALONE: Mapping[str, str] = {
-    ORACLE: "knowing what is popular would do as well",
+STANDALONE_CONTROLS: Mapping[str, str] = {
+    POPULARITY_ORACLE: "knowing what is popular would do as well",
     RANDOM: "chance knows as much of who plays what",
 }
 """Controls that need no model."""
@@ -48,10 +50,10 @@ def control_name(model: str, control: str) -> str:
     return f"{model}, {control}"
 
 
-def subject_of(control: str) -> tuple[str, str] | None:
+def parse_control_name(control: str) -> tuple[str, str] | None:
     """The model that a control is made of and its kind; None for one that stands alone."""
     model, comma, kind = control.rpartition(", ")
-    return (model, kind) if comma and kind in OF_A_MODEL else None
+    return (model, kind) if comma and kind in MODEL_CONTROLS else None
 
 
 def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -96,10 +98,10 @@ class SameForEverybody(Baseline):
         self._score = None
         return self
 
-    def _order(self, allowed: IntArray) -> Ranked:
+    def _order(self, allowed: IntArray) -> SharedOrder:
         if self._score is None:
             self._score = self._average()
-        return Ranked(self._score, allowed)
+        return SharedOrder(self._score, allowed)
 
     def _average(self) -> Float64Array:
         """Mean score of every item over the rankers; NaN for an item that no list has."""

@@ -17,9 +17,9 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.music import MusicDataset
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
-from evaluation.models.top_k import Lists, best_of_rows, list_frame
+from evaluation.models.top_k import RankedLists, lists_to_frame, top_k_per_row
 from evaluation.splitting.warm import warm_split
 
 _CELLS = 4_000_000
@@ -104,16 +104,16 @@ class Peer:
         for start in range(0, max(len(rows), 1), step):
             found = self._block(rows[start : start + step], k, exclude_seen, allowed)
             blocks.append(found._replace(user=found.user + start))
-        return list_frame(blocks, users.to_numpy(), self._items.to_numpy())
+        return lists_to_frame(blocks, users.to_numpy(), self._items.to_numpy())
 
-    def _block(self, rows: IntArray, k: int, exclude_seen: bool, allowed: IntArray) -> Lists:
+    def _block(self, rows: IntArray, k: int, exclude_seen: bool, allowed: IntArray) -> RankedLists:
         scores = np.asarray(self._scores(rows), np.float32)
         if exclude_seen:
             scores[self._plays[rows].nonzero()] = -np.inf
         if len(allowed) < scores.shape[1]:
             scores = scores[:, allowed]
-        user, column = best_of_rows(scores, k)
-        return Lists(user, allowed[column], scores[user, column])
+        user, column = top_k_per_row(scores, k)
+        return RankedLists(user, allowed[column], scores[user, column])
 
     def _best(self, dataset: MusicDataset, points: list[dict[str, Any]]) -> dict[str, Any]:
         try:
@@ -123,7 +123,7 @@ class Peer:
         training = split.training(dataset)
         test = dataset.interactions.iloc[split.test_rows][[USER_ID, ITEM_ID]].drop_duplicates()
         users = sorted(set(test[USER_ID]))
-        judge = Judge(users, list(training.items[ITEM_ID]), test)
+        judge = HitEncoder(users, list(training.items[ITEM_ID]), test)
         found = []
         for point in points:
             model = type(self)(self.seed, self.threads, tuned=False, **(self.given | point))
@@ -139,7 +139,7 @@ class Peer:
         raise NotImplementedError
 
 
-class FromPlays(Peer):
+class FoldInPeer(Peer):
     """A peer that scores by what a user played, whoever it is: new users need no learning."""
 
     def update(self, interactions: pd.DataFrame) -> Self:
@@ -235,7 +235,7 @@ class LightFMWarp(Peer):
         return scores + self._model.item_biases
 
 
-class ItemKNN(FromPlays):
+class ItemKNN(FoldInPeer):
     """implicit's nearest neighbours of items (cosine, TF-IDF or BM25)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -264,7 +264,7 @@ class ItemKNN(FromPlays):
         return scores
 
 
-class FullEASE(FromPlays):
+class FullEASE(FoldInPeer):
     """EASE with its whole item-item matrix (Steck, 2019); memory grows with the items' square.
 
     Computed from the users' side, which is exact and takes an inverse of the smaller matrix.

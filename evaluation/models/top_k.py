@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 
-Keys = NDArray[np.uint64]
+Seeds = NDArray[np.uint64]
 
 _DRAWS = 256
 """Places of a shuffled list that are drawn one by one; a list rarely needs more."""
@@ -21,7 +21,7 @@ _DRAWN = 1 << 40
 """Where in a user's numbers those for drawing begin, behind one for every item."""
 
 
-class Lists(NamedTuple):
+class RankedLists(NamedTuple):
     """Lists as flat arrays of one length: by user, and of a user the best first."""
 
     user: IntArray
@@ -33,7 +33,9 @@ class Lists(NamedTuple):
         return np.arange(1, len(self.user) + 1) - np.searchsorted(self.user, self.user)
 
 
-def list_frame(blocks: Sequence[Lists], users: NDArray[Any], items: NDArray[Any]) -> pd.DataFrame:
+def lists_to_frame(
+    blocks: Sequence[RankedLists], users: NDArray[Any], items: NDArray[Any]
+) -> pd.DataFrame:
     """user_id, rank, item_id, score of lists found for a block of users after the other.
 
     users: [n_users], and items: [n_items], the ids that positions stand for. A position of a user
@@ -47,7 +49,7 @@ def list_frame(blocks: Sequence[Lists], users: NDArray[Any], items: NDArray[Any]
     return pd.DataFrame({USER_ID: user_ids, RANK: ranks, ITEM_ID: item_ids, SCORE: score})
 
 
-def best_of_rows(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntArray]:
+def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntArray]:
     """(row, column) of the ``k`` highest scores of each row, by row, the highest first.
 
     Equal scores come in the order of the columns. -inf and NaN are never among them.
@@ -77,7 +79,7 @@ def best_of_rows(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntArr
     return row, column[order]
 
 
-def user_keys(users: Iterable[str], seed: int, stream: int) -> Keys:
+def user_seeds(users: Iterable[str], seed: int, stream: int) -> Seeds:
     """A number for each user from which all their luck follows: [n_users]."""
     digests = (
         hashlib.blake2b(f"{seed} {stream} {user}".encode(), digest_size=8).digest()
@@ -86,13 +88,13 @@ def user_keys(users: Iterable[str], seed: int, stream: int) -> Keys:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def _numbers(keys: Keys, places: IntArray) -> Keys:
+def _numbers(keys: Seeds, places: IntArray) -> Seeds:
     """The numbers of each user at these places: [len(keys), len(places)], of 64 bits.
 
     SplitMix64 (Steele, Lea and Flood, 2014), which finds any of them without those before it.
     """
     steps = (places.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    found: Keys = keys[:, None] + steps
+    found: Seeds = keys[:, None] + steps
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         found ^= found >> np.uint64(shift)
         found *= np.uint64(factor)
@@ -100,13 +102,13 @@ def _numbers(keys: Keys, places: IntArray) -> Keys:
     return found
 
 
-def luck(keys: Keys, items: IntArray) -> Float64Array:
+def random_keys(keys: Seeds, items: IntArray) -> Float64Array:
     """A number of 0 to 1 for each user and item, whatever else is asked for: [users, items]."""
     return (_numbers(keys, items) >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
 
 
 @dataclass(frozen=True, eq=False)
-class Shuffled:
+class RandomOrder:
     """Every user has an order of the catalogue of their own, each equally likely.
 
     Items are drawn with equal chances, and what was drawn before is passed over; what has not come
@@ -118,7 +120,7 @@ class Shuffled:
     n_items: int
     allowed: IntArray
 
-    def lists(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
+    def lists(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
         """The first ``k`` of each user's order that are not ``taken``, [users, n_items].
 
         ``taken`` must hold what is not allowed. Scores fall from 1 to 0.
@@ -131,7 +133,9 @@ class Shuffled:
         found = self._whole(keys[short], taken[short], k)
         return _by_user([*parts, found._replace(user=short[found.user])])
 
-    def _begun(self, keys: Keys, taken: BoolArray, k: int, most: int) -> tuple[Lists, BoolArray]:
+    def _begun(
+        self, keys: Seeds, taken: BoolArray, k: int, most: int
+    ) -> tuple[RankedLists, BoolArray]:
         """The lists of the users for whom the first ``most`` draws are enough, and who they are."""
         drawn, score = self._drawn(keys, most)
         cell = drawn + np.arange(len(keys))[:, None] * self.n_items
@@ -142,22 +146,22 @@ class Shuffled:
         count = fresh.cumsum(axis=1)
         enough = count.max(axis=1, initial=0) >= k
         row, column = np.nonzero(fresh & (count <= k) & enough[:, None])
-        return Lists(row, drawn[row, column], score[column]), enough
+        return RankedLists(row, drawn[row, column], score[column]), enough
 
-    def _whole(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
+    def _whole(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
         """The same lists by scores of every item."""
         drawn, score = self._drawn(keys, self.n_items)
         table = np.zeros(taken.shape)
-        table[:, self.allowed] = luck(keys, self.allowed) / 2
+        table[:, self.allowed] = random_keys(keys, self.allowed) / 2
         # Of an item drawn again the first place counts, which has the highest score.
         cell = drawn + np.arange(len(keys))[:, None] * self.n_items
         np.maximum.at(table.ravel(), cell.ravel(), np.broadcast_to(score, cell.shape).ravel())
         table[taken] = -np.inf
-        row, column = best_of_rows(table[:, self.allowed], k)
+        row, column = top_k_per_row(table[:, self.allowed], k)
         item = self.allowed[column]
-        return Lists(row, item, table[row, item])
+        return RankedLists(row, item, table[row, item])
 
-    def _drawn(self, keys: Keys, most: int) -> tuple[IntArray, Float64Array]:
+    def _drawn(self, keys: Seeds, most: int) -> tuple[IntArray, Float64Array]:
         """The first items drawn, [users, n], some of them again, and the score of each place."""
         n_draws = min(_DRAWS, self.n_items)
         places = np.arange(min(most, n_draws))
@@ -166,7 +170,7 @@ class Shuffled:
         return drawn.astype(np.intp), 1 - places / (2 * max(n_draws, 1))
 
 
-class Ranked:
+class SharedOrder:
     """One order for everybody, but for items that are equally good: of these a user's luck decides.
 
     A list is looked for among the best items, and among twice as many by those who have played
@@ -182,9 +186,9 @@ class Ranked:
         self._ends = np.append(starts[1:], len(self._items))
         self._level = -np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self._items)))
 
-    def lists(self, keys: Keys, taken: BoolArray, k: int) -> Lists:
+    def lists(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
         """The best ``k`` items of each user that are not ``taken``, [users, n_items]."""
-        parts = [Lists(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
+        parts = [RankedLists(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
         short, reach = np.arange(len(keys)), 2 * k
         while len(short) and len(self._items):
             # All that are as good as the last, too.
@@ -194,16 +198,16 @@ class Ranked:
             free = ~taken[short[:, None], head]
             ready = np.count_nonzero(free, axis=1) >= k
             ready |= stop == len(self._items)
-            score = self._level[:stop] + luck(keys[short[ready]], head)
+            score = self._level[:stop] + random_keys(keys[short[ready]], head)
             score[~free[ready]] = -np.inf
-            row, column = best_of_rows(score, k)
-            parts.append(Lists(short[ready][row], head[column], self._value[column]))
+            row, column = top_k_per_row(score, k)
+            parts.append(RankedLists(short[ready][row], head[column], self._value[column]))
             short, reach = short[~ready], 2 * stop
         return _by_user(parts)
 
 
-def _by_user(parts: Sequence[Lists]) -> Lists:
+def _by_user(parts: Sequence[RankedLists]) -> RankedLists:
     """The lists of different users as one."""
     user, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(user, kind="stable")
-    return Lists(user[order], item[order], score[order])
+    return RankedLists(user[order], item[order], score[order])

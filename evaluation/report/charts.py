@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from evaluation.comparison.trial import CATALOGUE, COLD
-from evaluation.conclusions.wording import listing, number
+from evaluation.conclusions.wording import format_number, join_names
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.plots import (
     Figure,
@@ -118,7 +118,7 @@ def learning(curve: pd.DataFrame) -> Chart:
     label = LABELS.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
     ends = curve.sort_values("interactions").groupby("model", sort=False)["mean"]
     said = ", ".join(
-        f"{model} from {number(first)} to {number(last)}"
+        f"{model} from {format_number(first)} to {format_number(last)}"
         for model, first, last in zip(ends.first().index, ends.first(), ends.last(), strict=True)
     )
     title = f"{label} over the number of interactions"
@@ -151,7 +151,7 @@ def _intervals(tables: Tables, column: Column) -> Chart:
         means = {point.model: point.value.mean for point in points}
         reference = (base, means[base]) if base in means else None
         title = tables.group_label(column.split, column.candidates)
-    said = ", ".join(f"{point.model} {number(point.value.mean)}" for point in points)
+    said = ", ".join(f"{point.model} {format_number(point.value.mean)}" for point in points)
     label = _inner(column)
     name = f"{_slug(column.split)}-{_slug(column.candidates)}-{_slug(column.metric)}"
     return Chart(name, title, f"{label}: {said}", interval_plot(points, label, reference))
@@ -175,8 +175,8 @@ def _pairs(tables: Tables, x: Column, y: Column) -> list[Pair]:
 
 def _front_note(front: list[str]) -> str:
     if len(front) < 2:
-        return f"{listing(front)} is best by both." if front else ""
-    return f"Best compromises (dotted line, bold): {listing(front)}."
+        return f"{join_names(front)} is best by both." if front else ""
+    return f"Best compromises (dotted line, bold): {join_names(front)}."
 
 
 def _described(pairs: Iterable[Pair], x_label: str, y_label: str) -> str:

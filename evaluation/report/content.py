@@ -16,10 +16,10 @@ from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.examples import Example
 from evaluation.conclusions.evidence import paired_gaps
-from evaluation.conclusions.wording import p_value
+from evaluation.conclusions.wording import format_p_value
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.models.controls import subject_of
+from evaluation.models.controls import parse_control_name
 from evaluation.report.charts import (
     Chart,
     embedding_map,
@@ -135,7 +135,7 @@ def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
     comparison = tables.comparison
     exposed = []
     for control in comparison.controls:
-        made_of = subject_of(control)
+        made_of = parse_control_name(control)
         own = made_of is not None and made_of[0] in comparison.models
         exposed.append(made_of[0] if made_of is not None and own else _best(tables, column))
     pairs = [
@@ -203,7 +203,7 @@ def _gap_cell(gap: tuple[str, Difference] | None, *, turned: bool = False) -> di
         "mean": _plus_minus(mean),
         "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
         "verdict": verdict if gap[1].shown else NOT_SHOWN,
-        "p": "" if isnan(gap[1].p_corrected) else p_value(gap[1].p_corrected),
+        "p": "" if isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
     }
 
 

@@ -10,7 +10,7 @@ from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import Key
 from evaluation.comparison.trial import CATALOGUE, COLD, PLAYED
 from evaluation.conclusions.evidence import deciding_candidates, first_split, main_measure
-from evaluation.conclusions.wording import number
+from evaluation.conclusions.wording import format_number
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC
 
 ACCURACY: Final = {
@@ -308,10 +308,10 @@ def spread(value: Interval) -> str:
     """An interval as text."""
     if value.low < 0:
         return f"{signed(value.low)} to {signed(value.high)}"
-    low, high = number(value.low), number(value.high)
+    low, high = format_number(value.low), format_number(value.high)
     return low if low == high == "<0.001" else f"{low}–{high}"
 
 
 def signed(value: float) -> str:
     """A figure to three decimals; a minus where it is below 0."""
-    return number(value) if value >= 0 else "−" + number(-value)
+    return format_number(value) if value >= 0 else "−" + format_number(-value)

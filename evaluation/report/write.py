@@ -14,7 +14,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.files import write_text
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import json_safe
-from evaluation.conclusions.findings import cautions, findings, summarise
+from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.report.content import charts_of, content
 from evaluation.report.facts import exact_configuration

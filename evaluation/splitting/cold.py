@@ -15,7 +15,13 @@ from datasets.columns import ITEM_ID, PATH, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, generator
-from evaluation.splitting.interactions import NEVER, Pairs, first_plays, places, play_times
+from evaluation.splitting.interactions import (
+    NEVER,
+    UserItemPairs,
+    first_plays,
+    play_times,
+    rank_within_group,
+)
 from evaluation.splitting.split import Split, artist_groups, check_folds
 
 Items: TypeAlias = "pd.Series[bool]"
@@ -49,7 +55,7 @@ def cold_split(
     check_fraction(fraction)
     if by not in ("artist", "item", "first seen"):
         raise InvalidArgumentError(f"by must be 'artist', 'item' or 'first seen', not {by!r}")
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     candidate = _candidates(dataset, pairs, among)
     groups = _first_seen(dataset, pairs) if by == "first seen" else _groups(dataset, by)
     sizes = _sizes(groups, candidate, by, among)
@@ -90,7 +96,7 @@ def cold_folds(
     check_whole("folds", folds, 2)
     if by not in ("artist", "item"):
         raise InvalidArgumentError(f"by must be 'artist' or 'item', not {by!r}")
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     candidate = _candidates(dataset, pairs, among)
     groups = _groups(dataset, by)
     sizes = _sizes(groups, candidate, by, among)
@@ -143,11 +149,11 @@ def semi_cold_split(
     check_whole("keep", keep, 1)
     at_least = keep + 1 if at_least is None else at_least
     check_whole("at_least", at_least, keep + 1)
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
     chance, luck = random.random(pairs.n_items), random.random(len(pairs))
-    candidate = pairs.items_among(_allowed(dataset, among))
-    candidate &= pairs.listeners(pairs.played) >= at_least
+    candidate = pairs.mark_items(_allowed(dataset, among))
+    candidate &= pairs.users_per_item(pairs.played) >= at_least
     n_candidates = int(candidate.sum())
     if not n_candidates:
         raise EvaluationError(f"no item{_source(among)} has {at_least} listeners")
@@ -156,18 +162,18 @@ def semi_cold_split(
     thin[np.lexsort((chance, ~candidate))[:n_thin]] = True
 
     of_thin = thin[pairs.item]
-    place = places(pairs.item, pairs.n_items, ~pairs.played, luck)
+    place = rank_within_group(pairs.item, pairs.n_items, ~pairs.played, luck)
     train = ~of_thin | (place < keep)
-    known = pairs.items_of(train & pairs.played) > 0
+    known = pairs.items_per_user(train & pairs.played) > 0
     test = of_thin & ~train & pairs.played & known[pairs.user]
     if not test.any():
         raise EvaluationError("no listener of a thin item has anything else to be known by")
     split = Split(
         f"semi-cold {keep}" if name is None else name,
         "semi-cold",
-        np.flatnonzero(train[pairs.of_row]),
-        np.flatnonzero(test[pairs.of_row]),
-        thin_items=tuple(pairs.item_ids[thin]),
+        np.flatnonzero(train[pairs.row_pairs]),
+        np.flatnonzero(test[pairs.row_pairs]),
+        few_shot_items=tuple(pairs.item_ids[thin]),
         keep=keep,
         settings={
             "kind": "items with few listeners",
@@ -184,7 +190,7 @@ def semi_cold_split(
 
 def _held_out(
     dataset: MusicDataset,
-    pairs: Pairs,
+    pairs: UserItemPairs,
     candidate: Items,
     in_drawn: Items,
     by: Literal["artist", "item", "first seen"],
@@ -199,15 +205,15 @@ def _held_out(
     recordings = dataset.audio[PATH][dataset.audio[ITEM_ID].isin(cold)]
     same_recording = dataset.audio[ITEM_ID][dataset.audio[PATH].isin(recordings)]
     withheld = items[(in_drawn | items.isin(same_recording)) & ~items.isin(cold)]
-    is_cold = pairs.items_among(cold)
-    held_out = is_cold | pairs.items_among(withheld)
+    is_cold = pairs.mark_items(cold)
+    held_out = is_cold | pairs.mark_items(withheld)
     return Split(
         name,
         "cold",
-        np.flatnonzero(~held_out[pairs.item][pairs.of_row]),
-        np.flatnonzero(is_cold[pairs.item][pairs.of_row]),
+        np.flatnonzero(~held_out[pairs.item][pairs.row_pairs]),
+        np.flatnonzero(is_cold[pairs.item][pairs.row_pairs]),
         cold_items=tuple(cold),
-        withheld_items=tuple(withheld),
+        excluded_items=tuple(withheld),
         by=by,
         group=group,
         fold=fold,
@@ -215,8 +221,10 @@ def _held_out(
     )
 
 
-def _candidates(dataset: MusicDataset, pairs: Pairs, among: Collection[str] | None) -> Items:
-    listened = pairs.item_ids[pairs.listeners(pairs.played) > 0]
+def _candidates(
+    dataset: MusicDataset, pairs: UserItemPairs, among: Collection[str] | None
+) -> Items:
+    listened = pairs.item_ids[pairs.users_per_item(pairs.played) > 0]
     items = dataset.items[ITEM_ID]
     return items.isin(listened) & items.isin(_allowed(dataset, among))
 
@@ -225,7 +233,7 @@ def _groups(dataset: MusicDataset, by: str) -> "pd.Series[str]":
     return artist_groups(dataset) if by == "artist" else dataset.items[ITEM_ID]
 
 
-def _first_seen(dataset: MusicDataset, pairs: Pairs) -> "pd.Series[int]":
+def _first_seen(dataset: MusicDataset, pairs: UserItemPairs) -> "pd.Series[int]":
     """When every item of the catalogue was first played; the earliest number where it never was."""
     weight = dataset.interactions[WEIGHT].to_numpy()
     first = np.append(first_plays(pairs, play_times(dataset), weight)[1], NEVER)
@@ -292,10 +300,10 @@ def cold_user_split(
     """
     check_fraction(fraction)
     check_whole("given", given, 0)
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
     chance, luck = random.random(pairs.n_users), random.random(len(pairs))
-    enough = pairs.items_of(pairs.played) > given
+    enough = pairs.items_per_user(pairs.played) > given
     n_enough = int(enough.sum())
     if n_enough < 2:
         raise EvaluationError(
@@ -307,19 +315,19 @@ def cold_user_split(
     cold[np.lexsort((chance, ~enough))[:n_cold]] = True
 
     of_cold = cold[pairs.user]
-    known = pairs.listeners(pairs.played & ~of_cold) > 0
+    known = pairs.users_per_item(pairs.played & ~of_cold) > 0
     usable = of_cold & pairs.played & known[pairs.item]
-    usable &= (pairs.items_of(usable) > given)[pairs.user]
-    shown = usable & (places(pairs.user, pairs.n_users, ~usable, luck) < given)
+    usable &= (pairs.items_per_user(usable) > given)[pairs.user]
+    shown = usable & (rank_within_group(pairs.user, pairs.n_users, ~usable, luck) < given)
     test = usable & ~shown
     if not test.any():
         raise EvaluationError("no cold user has played enough that others have played as well")
     split = Split(
         name,
         "cold users",
-        np.flatnonzero(~of_cold[pairs.of_row]),
-        np.flatnonzero(test[pairs.of_row]),
-        given_rows=np.flatnonzero(shown[pairs.of_row]),
+        np.flatnonzero(~of_cold[pairs.row_pairs]),
+        np.flatnonzero(test[pairs.row_pairs]),
+        fold_in_rows=np.flatnonzero(shown[pairs.row_pairs]),
         settings={"kind": "whole users", "fraction": fraction, "given": given, "seed": seed},
     )
     split.check(dataset, pairs)

@@ -14,14 +14,14 @@ from datasets.music import MusicDataset
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class UserItemPairs:
     """The distinct (user, item) pairs of a data set's interactions, and which rows are theirs.
 
     Users, items and pairs are numbered in sorted order, so the same seed draws the same pairs
     however the rows are ordered. Only users and items that have a row are numbered.
     """
 
-    of_row: IntArray
+    row_pairs: IntArray
     """[n_rows]: the pair of every row of ``dataset.interactions``."""
     user: IntArray
     """[n_pairs]: the user's number, ascending."""
@@ -35,17 +35,17 @@ class Pairs:
     """[n_items]: ids by number."""
 
     @classmethod
-    def of(cls, dataset: MusicDataset) -> "Pairs":
+    def from_dataset(cls, dataset: MusicDataset) -> "UserItemPairs":
         """The pairs of all interactions of ``dataset``."""
         frame = dataset.interactions
         users, user_ids = pd.factorize(frame[USER_ID], sort=True)
         items, item_ids = pd.factorize(frame[ITEM_ID], sort=True)
         keys = users.astype(np.int64) * max(len(item_ids), 1) + items
-        of_row, distinct = pd.factorize(keys, sort=True)
-        weight = np.bincount(of_row, weights=frame[WEIGHT].to_numpy(), minlength=len(distinct))
+        row_pairs, distinct = pd.factorize(keys, sort=True)
+        weight = np.bincount(row_pairs, weights=frame[WEIGHT].to_numpy(), minlength=len(distinct))
         user, item = np.divmod(distinct, max(len(item_ids), 1))
         return cls(
-            of_row.astype(np.int64),
+            row_pairs.astype(np.int64),
             user,
             item,
             weight.astype(np.float64),
@@ -71,13 +71,13 @@ class Pairs:
         """[n_pairs]: whether the user has listened to the item at all."""
         return self.weight > 0
 
-    def with_row(self, rows: IntArray) -> BoolArray:
+    def mark_rows(self, rows: IntArray) -> BoolArray:
         """[n_pairs]: whether any of these rows is the pair's."""
         found = np.zeros(len(self), dtype=bool)
-        found[self.of_row[rows]] = True
+        found[self.row_pairs[rows]] = True
         return found
 
-    def frame(self, pairs: BoolArray) -> pd.DataFrame:
+    def to_frame(self, pairs: BoolArray) -> pd.DataFrame:
         """The pairs marked in ``pairs`` [n_pairs] as user_id and item_id, categories of all ids."""
         marked = np.flatnonzero(pairs)
         columns = {
@@ -91,20 +91,20 @@ class Pairs:
             }
         )
 
-    def items_among(self, item_ids: Iterable[str]) -> BoolArray:
+    def mark_items(self, item_ids: Iterable[str]) -> BoolArray:
         """[n_items]: whether the item is one of these; ids without a row are passed over."""
         return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)
 
-    def listeners(self, pairs: BoolArray) -> IntArray:
+    def users_per_item(self, pairs: BoolArray) -> IntArray:
         """[n_items]: how many of the pairs marked in ``pairs`` [n_pairs] are of the item."""
         return np.bincount(self.item[pairs], minlength=self.n_items)
 
-    def items_of(self, pairs: BoolArray) -> IntArray:
+    def items_per_user(self, pairs: BoolArray) -> IntArray:
         """[n_users]: how many of the pairs marked in ``pairs`` [n_pairs] are of the user."""
         return np.bincount(self.user[pairs], minlength=self.n_users)
 
 
-def places(group: IntArray, n_groups: int, *keys: NDArray[np.generic]) -> IntArray:
+def rank_within_group(group: IntArray, n_groups: int, *keys: NDArray[np.generic]) -> IntArray:
     """Place of every element within its group, from 0, in the order of ``keys``.
 
     The first key counts most. Elements that no key tells apart stand as they were.
@@ -136,14 +136,16 @@ def play_times(dataset: MusicDataset) -> IntArray:
     return times.astype(np.int64)
 
 
-def first_plays(pairs: Pairs, times: IntArray, weight: Float64Array) -> tuple[IntArray, IntArray]:
+def first_plays(
+    pairs: UserItemPairs, times: IntArray, weight: Float64Array
+) -> tuple[IntArray, IntArray]:
     """When every pair [n_pairs] and every item [n_items] was first played; NEVER where not.
 
     ``weight`` [n_rows]: rows of weight 0 are no plays.
     """
     of_pair = np.full(len(pairs), NEVER, np.int64)
     rows = np.flatnonzero(weight > 0)
-    np.minimum.at(of_pair, pairs.of_row[rows], times[rows])
+    np.minimum.at(of_pair, pairs.row_pairs[rows], times[rows])
     of_item = np.full(pairs.n_items, NEVER, np.int64)
     np.minimum.at(of_item, pairs.item, of_pair)
     return of_pair, of_item

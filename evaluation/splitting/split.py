@@ -19,7 +19,7 @@ from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ARTIST, ITEM_ID, PATH, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.splitting.interactions import NEVER, Pairs, first_plays, play_times
+from evaluation.splitting.interactions import NEVER, UserItemPairs, first_plays, play_times
 
 Kind = Literal["warm", "cold", "semi-cold", "time", "cold users"]
 
@@ -43,16 +43,16 @@ class Split:
     """Positions in ``dataset.interactions`` to predict, ascending."""
     cold_items: tuple[str, ...] = ()
     """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
-    withheld_items: tuple[str, ...] = ()
+    excluded_items: tuple[str, ...] = ()
     """Cold and time: items on neither side, as they share an artist or a recording with a cold one,
     or are new too and not tested."""
     by: Literal["artist", "item", "first seen"] = "item"
     """Cold: whether whole artists, single items, or all that is new from a day on is held out."""
-    thin_items: tuple[str, ...] = ()
+    few_shot_items: tuple[str, ...] = ()
     """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
     keep: int = 0
     """Semi-cold: (user, item) pairs that every thin item has in training."""
-    given_rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    fold_in_rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     """Cold users: positions of the plays a model is shown after ``fit``, ascending."""
     user_order: bool = False
     """Warm: whether nothing a user has in training is later than what is tested of that user."""
@@ -66,14 +66,14 @@ class Split:
     def training(self, dataset: MusicDataset) -> MusicDataset:
         """The training side: its interactions, without the items, texts and audio held out."""
         kept = dataset.take_interactions(self.train_rows)
-        left_out = (*self.cold_items, *self.withheld_items)
+        left_out = (*self.cold_items, *self.excluded_items)
         return kept.drop_items(left_out) if left_out else kept
 
     def onboarding(self, dataset: MusicDataset) -> MusicDataset:
         """The items under test with their recordings and no interactions."""
         return dataset.take_interactions(np.empty(0, np.int64)).take_items(self.cold_items)
 
-    def check(self, dataset: MusicDataset, pairs: Pairs | None = None) -> None:
+    def check(self, dataset: MusicDataset, pairs: UserItemPairs | None = None) -> None:
         """Raise :class:`~datasets.errors.EvaluationError` if anything is on both sides.
 
         ``pairs``: those of ``dataset``, where they are at hand; else they are counted anew.
@@ -83,9 +83,9 @@ class Split:
             if len(rows) == 0:
                 raise self._error(f"has no {side} rows")
             self._check_rows(side, rows, n_rows)
-        self._check_rows("given", self.given_rows, n_rows)
+        self._check_rows("given", self.fold_in_rows, n_rows)
         self._check_fields()
-        pairs = Pairs.of(dataset) if pairs is None else pairs
+        pairs = UserItemPairs.from_dataset(dataset) if pairs is None else pairs
         self._check_pairs(pairs)
         match self.kind:
             case "cold":
@@ -97,7 +97,7 @@ class Split:
                 self._check_held_out(pairs)
                 self._check_moment(dataset)
             case "semi-cold":
-                self._check_thin(pairs)
+                self._check_few_shot(pairs)
             case "cold users":
                 self._check_users(pairs)
             case "warm":
@@ -116,9 +116,9 @@ class Split:
     def _check_fields(self) -> None:
         """What only another kind of split has would not be looked at, and so not be checked."""
         stray = {
-            "holds out whole items": (self.cold_items or self.withheld_items, ("cold", "time")),
-            "has thin items": (self.thin_items or self.keep, ("semi-cold",)),
-            "has given rows": (len(self.given_rows), ("cold users",)),
+            "holds out whole items": (self.cold_items or self.excluded_items, ("cold", "time")),
+            "has thin items": (self.few_shot_items or self.keep, ("semi-cold",)),
+            "has given rows": (len(self.fold_in_rows), ("cold users",)),
             "is in each user's order": (self.user_order, ("warm",)),
         }
         for problem, (there, kinds) in stray.items():
@@ -127,10 +127,10 @@ class Split:
         if self.fold is not None and not self.group:
             raise self._error(f"is fold {self.fold} of no group")
 
-    def _check_pairs(self, pairs: Pairs) -> None:
-        sides = {"the test": self.test_rows, "the given plays": self.given_rows}
-        marked = {side: pairs.with_row(rows) for side, rows in sides.items()}
-        marked["training"] = pairs.with_row(self.train_rows)
+    def _check_pairs(self, pairs: UserItemPairs) -> None:
+        sides = {"the test": self.test_rows, "the given plays": self.fold_in_rows}
+        marked = {side: pairs.mark_rows(rows) for side, rows in sides.items()}
+        marked["training"] = pairs.mark_rows(self.train_rows)
         for one, other in (
             ("training", "the test"),
             ("training", "the given plays"),
@@ -145,15 +145,15 @@ class Split:
                     f" ({int(both.sum())} pairs in all)"
                 )
 
-    def _check_held_out(self, pairs: Pairs) -> None:
+    def _check_held_out(self, pairs: UserItemPairs) -> None:
         """Cold items are on the test side alone, and what is tested is cold or was played."""
-        trained = pairs.listeners(pairs.with_row(self.train_rows)) > 0
-        leaked = trained & pairs.items_among([*self.cold_items, *self.withheld_items])
+        trained = pairs.users_per_item(pairs.mark_rows(self.train_rows)) > 0
+        leaked = trained & pairs.mark_items([*self.cold_items, *self.excluded_items])
         if leaked.any():
             item = pairs.item_ids[int(leaked.argmax())]
             raise self._error(f"leaks: the held-out item {item!r} has interactions in training")
-        wrong = pairs.listeners(pairs.with_row(self.test_rows)) > 0
-        wrong &= ~pairs.items_among(self.cold_items)
+        wrong = pairs.users_per_item(pairs.mark_rows(self.test_rows)) > 0
+        wrong &= ~pairs.mark_items(self.cold_items)
         if self.kind == "time":
             wrong &= ~trained
         if wrong.any():
@@ -161,7 +161,7 @@ class Split:
             raise self._error(f"tests the item {item!r} that is not among its cold items")
 
     def _check_texts_and_recordings(self, dataset: MusicDataset) -> None:
-        held_out = {*self.cold_items, *self.withheld_items}
+        held_out = {*self.cold_items, *self.excluded_items}
         cold = dataset.items[ITEM_ID].isin(self.cold_items)
         kept = ~dataset.items[ITEM_ID].isin(held_out)
         if self.by == "artist":
@@ -175,11 +175,11 @@ class Split:
         if shared:
             raise self._error(f"leaks: the recording {min(shared)!r} is on both sides")
 
-    def _check_first_seen(self, dataset: MusicDataset, pairs: Pairs) -> None:
+    def _check_first_seen(self, dataset: MusicDataset, pairs: UserItemPairs) -> None:
         weight = dataset.interactions[WEIGHT].to_numpy()
         first = first_plays(pairs, play_times(dataset), weight)[1]
-        cold = pairs.items_among(self.cold_items)
-        newer = ~cold & ~pairs.items_among(self.withheld_items) & (first != NEVER)
+        cold = pairs.mark_items(self.cold_items)
+        newer = ~cold & ~pairs.mark_items(self.excluded_items) & (first != NEVER)
         newer &= first >= first[cold].min(initial=NEVER)
         if newer.any():
             item = pairs.item_ids[int(newer.argmax())]
@@ -191,9 +191,9 @@ class Split:
         if late.any():
             self._refuse_late(dataset, self.train_rows[late])
 
-    def _check_user_order(self, dataset: MusicDataset, pairs: Pairs) -> None:
+    def _check_user_order(self, dataset: MusicDataset, pairs: UserItemPairs) -> None:
         times = play_times(dataset)
-        user = pairs.user[pairs.of_row]
+        user = pairs.user[pairs.row_pairs]
         tested_from = np.full(pairs.n_users, NEVER, np.int64)
         np.minimum.at(tested_from, user[self.test_rows], times[self.test_rows])
         late = times[self.train_rows] > tested_from[user[self.train_rows]]
@@ -207,11 +207,11 @@ class Split:
             f" is tested ({len(rows)} training rows in all)"
         )
 
-    def _check_thin(self, pairs: Pairs) -> None:
-        thin = pairs.items_among(self.thin_items)
+    def _check_few_shot(self, pairs: UserItemPairs) -> None:
+        thin = pairs.mark_items(self.few_shot_items)
         if self.keep < 1 or not thin.any():
             raise self._error("is semi-cold and yet has no thin items that keep a listener")
-        kept = pairs.listeners(pairs.with_row(self.train_rows))
+        kept = pairs.users_per_item(pairs.mark_rows(self.train_rows))
         wrong = thin & (kept != self.keep)
         if wrong.any():
             place = int(wrong.argmax())
@@ -219,32 +219,32 @@ class Split:
                 f"leaks: the thin item {pairs.item_ids[place]!r} has {kept[place]} listeners in"
                 f" training, not {self.keep}"
             )
-        tested = pairs.listeners(pairs.with_row(self.test_rows)) > 0
+        tested = pairs.users_per_item(pairs.mark_rows(self.test_rows)) > 0
         if (tested & ~thin).any():
             item = pairs.item_ids[int((tested & ~thin).argmax())]
             raise self._error(f"tests the item {item!r} that is not among its thin items")
 
-    def _check_users(self, pairs: Pairs) -> None:
-        trained = pairs.items_of(pairs.with_row(self.train_rows)) > 0
-        tested = pairs.with_row(self.test_rows) | pairs.with_row(self.given_rows)
-        leaked = trained & (pairs.items_of(tested) > 0)
+    def _check_users(self, pairs: UserItemPairs) -> None:
+        trained = pairs.items_per_user(pairs.mark_rows(self.train_rows)) > 0
+        tested = pairs.mark_rows(self.test_rows) | pairs.mark_rows(self.fold_in_rows)
+        leaked = trained & (pairs.items_per_user(tested) > 0)
         if leaked.any():
             user = pairs.user_ids[int(leaked.argmax())]
             raise self._error(f"leaks: the cold user {user!r} has interactions in training")
 
 
 def check_folds(
-    folds: Sequence[Split], dataset: MusicDataset, pairs: Pairs | None = None
+    folds: Sequence[Split], dataset: MusicDataset, pairs: UserItemPairs | None = None
 ) -> list[Split]:
     """The folds, each checked, and all together: no (user, item) pair is tested twice.
 
     Raises :class:`~datasets.errors.EvaluationError`.
     """
-    pairs = Pairs.of(dataset) if pairs is None else pairs
+    pairs = UserItemPairs.from_dataset(dataset) if pairs is None else pairs
     tested: BoolArray = np.zeros(len(pairs), dtype=bool)
     for fold in folds:
         fold.check(dataset, pairs)
-        now = pairs.with_row(fold.test_rows)
+        now = pairs.mark_rows(fold.test_rows)
         if (now & tested).any():
             pair = int((now & tested).argmax())
             raise EvaluationError(
@@ -270,7 +270,7 @@ def played_pairs(interactions: pd.DataFrame) -> pd.DataFrame:
     return interactions.loc[played, [USER_ID, ITEM_ID]].drop_duplicates()
 
 
-def check_sides(
+def check_no_leak(
     split: Split, train: MusicDataset, given: pd.DataFrame, tested: pd.DataFrame
 ) -> None:
     """Raise :class:`~datasets.errors.EvaluationError` if anything tested reaches a model.
@@ -282,7 +282,7 @@ def check_sides(
     both = shown.merge(tested[[USER_ID, ITEM_ID]], on=[USER_ID, ITEM_ID])
     if len(both):
         raise _leak(split, f"{both[ITEM_ID].iloc[0]!r} reaches the training side")
-    held_out = train.items[ITEM_ID].isin([*split.cold_items, *split.withheld_items])
+    held_out = train.items[ITEM_ID].isin([*split.cold_items, *split.excluded_items])
     if held_out.any():
         raise _leak(split, f"{train.items[ITEM_ID][held_out].iloc[0]!r} reaches the training side")
     if split.kind == "cold users":
@@ -291,20 +291,20 @@ def check_sides(
             user = train.interactions[USER_ID][known].iloc[0]
             raise _leak(split, f"the cold user {user!r} has interactions in training")
     if split.kind == "semi-cold":
-        _check_thin(split, train, tested)
+        _check_few_shot(split, train, tested)
     if split.kind == "time" and TIMESTAMP in tested:
         last, first = train.interactions[TIMESTAMP].max(), tested[TIMESTAMP].min()
         if last > first:
             raise _leak(split, f"training reaches until {last}, and what is tested begins {first}")
 
 
-def _check_thin(split: Split, train: MusicDataset, tested: pd.DataFrame) -> None:
-    others = ~tested[ITEM_ID].isin(split.thin_items)
+def _check_few_shot(split: Split, train: MusicDataset, tested: pd.DataFrame) -> None:
+    others = ~tested[ITEM_ID].isin(split.few_shot_items)
     if others.any():
         item = tested[ITEM_ID][others].iloc[0]
         raise EvaluationError(f"split {split.name!r} tests {item!r}, which is not a thin item")
     pairs = played_pairs(train.interactions)
-    kept = pairs[ITEM_ID][pairs[ITEM_ID].isin(split.thin_items)].value_counts()
+    kept = pairs[ITEM_ID][pairs[ITEM_ID].isin(split.few_shot_items)].value_counts()
     if len(kept) and kept.max() > split.keep:
         raise _leak(
             split, f"the thin item {kept.idxmax()!r} keeps {kept.max()} listeners, not {split.keep}"

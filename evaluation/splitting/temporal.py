@@ -19,7 +19,13 @@ from datasets.music import MusicDataset
 from datasets.tables.times import as_timestamps
 from datasets.tables.values import BadValueError
 from evaluation.arguments import check_fraction, generator
-from evaluation.splitting.interactions import NEVER, Pairs, first_plays, places, play_times
+from evaluation.splitting.interactions import (
+    NEVER,
+    UserItemPairs,
+    first_plays,
+    play_times,
+    rank_within_group,
+)
 from evaluation.splitting.split import Split, check_folds
 
 Moment = str | pd.Timestamp | np.datetime64
@@ -44,16 +50,16 @@ def leave_last_split(
     plays = _Plays.of(dataset)
     pairs = plays.pairs
     luck = generator(seed).random(len(pairs))
-    place = places(pairs.user, pairs.n_users, plays.first_of_pair, luck)
-    n_played = pairs.items_of(pairs.played)
+    place = rank_within_group(pairs.user, pairs.n_users, plays.first_of_pair, luck)
+    n_played = pairs.items_per_user(pairs.played)
     n_test = np.minimum(n, np.maximum(n_played - 1, 0))
     test = pairs.played & (place >= (n_played - n_test)[pairs.user])
 
     tested_from = np.full(pairs.n_users, NEVER, np.int64)
     np.minimum.at(tested_from, pairs.user[test], plays.first_of_pair[test])
-    train = ~test[pairs.of_row] & (plays.times <= tested_from[pairs.user][pairs.of_row])
-    known = pairs.listeners(pairs.with_row(np.flatnonzero(train & plays.heard))) > 0
-    test_rows = plays.heard & (test & known[pairs.item])[pairs.of_row]
+    train = ~test[pairs.row_pairs] & (plays.times <= tested_from[pairs.user][pairs.row_pairs])
+    known = pairs.users_per_item(pairs.mark_rows(np.flatnonzero(train & plays.heard))) > 0
+    test_rows = plays.heard & (test & known[pairs.item])[pairs.row_pairs]
     if not test_rows.any():
         raise EvaluationError(
             "no interaction can be held out: no user has two items of which the last has others"
@@ -132,7 +138,7 @@ def time_windows(
 
 @dataclass(frozen=True, eq=False)
 class _Plays:
-    pairs: Pairs
+    pairs: UserItemPairs
     times: IntArray
     """[n_rows]"""
     heard: BoolArray
@@ -143,7 +149,7 @@ class _Plays:
     @classmethod
     def of(cls, dataset: MusicDataset) -> "_Plays":
         times = play_times(dataset)
-        pairs = Pairs.of(dataset)
+        pairs = UserItemPairs.from_dataset(dataset)
         weight = dataset.interactions[WEIGHT].to_numpy()
         return cls(pairs, times, weight > 0, *first_plays(pairs, times, weight))
 
@@ -162,11 +168,11 @@ def _window(
     ever = plays.first_of_item != NEVER
     cold = ever & (plays.first_of_item >= start) & (plays.first_of_item < end)
     later = ever & (plays.first_of_item >= end)
-    new = (cold | later)[pairs.item][pairs.of_row]
+    new = (cold | later)[pairs.item][pairs.row_pairs]
     train = np.flatnonzero((plays.times < start) & ~new)
-    known = pairs.items_of(pairs.with_row(train[plays.heard[train]])) > 0
-    fresh = known[pairs.user] & ~pairs.with_row(train)
-    test = plays.heard & (plays.times >= start) & (plays.times < end) & fresh[pairs.of_row]
+    known = pairs.items_per_user(pairs.mark_rows(train[plays.heard[train]])) > 0
+    fresh = known[pairs.user] & ~pairs.mark_rows(train)
+    test = plays.heard & (plays.times >= start) & (plays.times < end) & fresh[pairs.row_pairs]
     moment = str(np.datetime64(start, "ns").astype("datetime64[s]"))
     if not len(train) or not test.any():
         problem = "is played before it" if not len(train) else "can be tested after it"
@@ -177,7 +183,7 @@ def _window(
         train,
         np.flatnonzero(test),
         cold_items=tuple(pairs.item_ids[cold]),
-        withheld_items=tuple(pairs.item_ids[later]),
+        excluded_items=tuple(pairs.item_ids[later]),
         group=group,
         fold=fold,
         settings={**how, "at": moment},

@@ -7,7 +7,7 @@ from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, generator
-from evaluation.splitting.interactions import Pairs, places
+from evaluation.splitting.interactions import UserItemPairs, rank_within_group
 from evaluation.splitting.split import Split, check_folds
 
 
@@ -24,7 +24,7 @@ def warm_split(
     Raises :class:`~datasets.errors.EvaluationError` where no pair can be held out.
     """
     check_fraction(fraction)
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     luck = generator(seed).random(len(pairs))
     test = _with_listeners(pairs, _share_of_users(pairs, fraction, luck), luck)
     if not test.any():
@@ -50,16 +50,16 @@ def warm_folds(
     :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
     """
     check_whole("folds", folds, 2)
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
-    place = places(pairs.user, pairs.n_users, random.random(len(pairs)))
+    place = rank_within_group(pairs.user, pairs.n_users, random.random(len(pairs)))
     # Each user starts with another fold, or the first would get all the single pairs.
     fold = (place + random.integers(0, folds, pairs.n_users)[pairs.user]) % folds
     splits = []
     for number in range(folds):
         test = pairs.played & (fold == number)
-        test &= pairs.items_of(pairs.played & ~test)[pairs.user] > 0
-        test &= pairs.listeners(pairs.played & ~test)[pairs.item] > 0
+        test &= pairs.items_per_user(pairs.played & ~test)[pairs.user] > 0
+        test &= pairs.users_per_item(pairs.played & ~test)[pairs.item] > 0
         splits.append(_fold(pairs, test, name, number, folds, seed, "folds of interactions", {}))
     return check_folds(splits, dataset, pairs)
 
@@ -82,7 +82,7 @@ def user_folds(
     """
     check_whole("folds", folds, 2)
     check_fraction(fraction)
-    pairs = Pairs.of(dataset)
+    pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
     luck = random.random(len(pairs))
     fold = random.permutation(pairs.n_users) % folds
@@ -95,20 +95,20 @@ def user_folds(
     return check_folds(splits, dataset, pairs)
 
 
-def _share_of_users(pairs: Pairs, fraction: float, luck: Float64Array) -> BoolArray:
+def _share_of_users(pairs: UserItemPairs, fraction: float, luck: Float64Array) -> BoolArray:
     """[n_pairs]: a share of every user's played pairs, never all of them."""
     played = pairs.played
-    n_played = pairs.items_of(played)
+    n_played = pairs.items_per_user(played)
     n_test = np.clip(np.floor(n_played * fraction + 0.5), 1, np.maximum(n_played - 1, 0))
     share: BoolArray = played & (
-        places(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user]
+        rank_within_group(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user]
     )
     return share
 
 
-def _with_listeners(pairs: Pairs, test: BoolArray, luck: Float64Array) -> BoolArray:
+def _with_listeners(pairs: UserItemPairs, test: BoolArray, luck: Float64Array) -> BoolArray:
     """``test`` less one pair, the first by ``luck``, of each item it would leave without any."""
-    kept = pairs.listeners(pairs.played & ~test)
+    kept = pairs.users_per_item(pairs.played & ~test)
     lonely = np.flatnonzero(test & (kept[pairs.item] == 0))
     lonely = lonely[np.argsort(luck[lonely], kind="stable")]
     held_out = test.copy()
@@ -116,13 +116,13 @@ def _with_listeners(pairs: Pairs, test: BoolArray, luck: Float64Array) -> BoolAr
     return held_out
 
 
-def _sides(pairs: Pairs, test: BoolArray) -> tuple[IntArray, IntArray]:
-    is_test = test[pairs.of_row]
+def _sides(pairs: UserItemPairs, test: BoolArray) -> tuple[IntArray, IntArray]:
+    is_test = test[pairs.row_pairs]
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
 def _fold(
-    pairs: Pairs,
+    pairs: UserItemPairs,
     test: BoolArray,
     name: str,
     number: int,

@@ -15,10 +15,10 @@ from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curve import learning_curve
-from evaluation.conclusions.findings import summarise
+from evaluation.conclusions.summary import summarise
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle, Random
-from evaluation.models.controls import ORACLE, RANDOM
+from evaluation.models.controls import POPULARITY_ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
 from recsys.config import RecommenderConfig
@@ -105,10 +105,10 @@ def evaluate_dataset(
         dataset, splits, fraction=fraction, folds=folds, seed=config.seed, among=among
     )
     ears = ears or network_ears(config, progress=progress)
-    held_out = any(split.cold_items or split.thin_items for split in parts)
+    held_out = any(split.cold_items or split.few_shot_items for split in parts)
     makers = lineup(models, config, ears=ears, controls=held_out, texts=texts)
     if held_out:
-        makers[ORACLE] = lambda: PopularityOracle(dataset, config.seed)
+        makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset, config.seed)
         makers.setdefault(RANDOM, lambda: Random(config.seed))
     unfinished = path.with_name(f".{path.stem}.unfinished")
     with (

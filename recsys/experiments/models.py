@@ -15,15 +15,15 @@ from datasets.music import MusicDataset
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (
-    ALONE,
-    GENRE,
-    OF_A_MODEL,
-    SAME,
-    SHUFFLED,
+    GENRE_FOR_AUDIO,
+    MODEL_CONTROLS,
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    STANDALONE_CONTROLS,
     SameForEverybody,
     control_name,
+    parse_control_name,
     shuffled,
-    subject_of,
 )
 from evaluation.models.external import PEERS
 from recsys.config import RecommenderConfig, SourceName
@@ -203,10 +203,10 @@ def lineup(
     }
     if subject is not None:
         own = _settings(subject, config)
-        for kind, embed in ((SHUFFLED, _shuffled(config.seed)), (GENRE, _labels)):
+        for kind, embed in ((SHUFFLED_AUDIO, _shuffled(config.seed)), (GENRE_FOR_AUDIO, _labels)):
             makers[control_name(subject, kind)] = _entrant(_Onboarder, own, listen, embed, texts)
         same = _entrant(_Onboarder, own, listen, _heard, texts)
-        makers[control_name(subject, SAME)] = lambda: SameForEverybody(
+        makers[control_name(subject, SAME_FOR_EVERYBODY)] = lambda: SameForEverybody(
             lambda: _Again(same, kept), config.seed
         )
     return makers
@@ -216,10 +216,10 @@ def meanings(makers: Iterable[str]) -> dict[str, str]:
     """The controls among these models, and what may be so where they are not beaten."""
     found = {}
     for name in makers:
-        if (subject := subject_of(name)) is not None:
-            found[name] = OF_A_MODEL[subject[1]]
-        elif name in ALONE:
-            found[name] = ALONE[name]
+        if (subject := parse_control_name(name)) is not None:
+            found[name] = MODEL_CONTROLS[subject[1]]
+        elif name in STANDALONE_CONTROLS:
+            found[name] = STANDALONE_CONTROLS[name]
     return found
 
 

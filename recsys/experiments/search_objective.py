@@ -11,7 +11,7 @@ from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation import cold_split, warm_split
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ITEM_AUC, item_auc, items_with_auc, ranking_metrics
 from evaluation.model import ModelFactory
 from evaluation.splitting.split import Split
@@ -40,7 +40,7 @@ def search_side(dataset: MusicDataset, splits: Sequence[Split]) -> MusicDataset:
     rows = splits[0].train_rows
     for split in splits[1:]:
         rows = np.intersect1d(rows, split.train_rows, assume_unique=True)
-    held_out = {item for split in splits for item in (*split.cold_items, *split.withheld_items)}
+    held_out = {item for split in splits for item in (*split.cold_items, *split.excluded_items)}
     kept = dataset.take_interactions(rows)
     return kept.drop_items(sorted(held_out)) if held_out else kept
 
@@ -56,7 +56,7 @@ class Stage:
     kind: Kind
     training: MusicDataset
     new_items: MusicDataset | None
-    judge: Judge
+    judge: HitEncoder
 
     @classmethod
     def of(cls, dataset: MusicDataset, split: Split, kind: Kind) -> "Stage":
@@ -65,12 +65,12 @@ class Stage:
         seen = _played(training.interactions)
         users = set(test[USER_ID])
         if kind == "warm":
-            judge = Judge(sorted(users), training.items[ITEM_ID], test, seen)
+            judge = HitEncoder(sorted(users), training.items[ITEM_ID], test, seen)
             return cls(split.name, kind, training, None, judge)
         users &= set(seen[USER_ID])
         if not users:
             raise EvaluationError(f"split {split.name!r}: nobody has test items and training")
-        judge = Judge(sorted(users), split.cold_items, test)
+        judge = HitEncoder(sorted(users), split.cold_items, test)
         return cls(split.name, kind, training, split.onboarding(dataset), judge)
 
     def measure(self, make: ModelFactory, k: int, metric: str) -> float:

@@ -12,7 +12,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import cache_folder, file_digest
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
-from evaluation.models.controls import OF_A_MODEL, control_name
+from evaluation.models.controls import MODEL_CONTROLS, control_name
 from recsys import Recommender
 from recsys.audio import train_encoder
 from recsys.database.queries import Choice, list_songs, predicted_tags
@@ -238,7 +238,7 @@ def test_every_model_of_the_lineup_competes(songs):
     cold = ["song-24", "song-25", "song-26"]
     training, held_out = songs.drop_items(cold), songs.take_items(cold)
     makers = lineup(OURS, SMALL)
-    controls = [control_name("hybrid", kind) for kind in OF_A_MODEL]
+    controls = [control_name("hybrid", kind) for kind in MODEL_CONTROLS]
     assert sorted(makers) == sorted([*OURS, *controls])
     right = {}
     for name, make in makers.items():

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.conclusions.findings import summarise
+from evaluation.conclusions.summary import summarise
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.models.controls import (
-    ALONE,
-    OF_A_MODEL,
-    ORACLE,
+    MODEL_CONTROLS,
+    POPULARITY_ORACLE,
     RANDOM,
-    SAME,
-    SHUFFLED,
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    STANDALONE_CONTROLS,
     SameForEverybody,
     control_name,
     shuffled,
@@ -37,12 +37,13 @@ def compared(kind: str, seed: int, **options: int) -> Comparison:
         "content": hearing,
         "popularity": lambda: Popularity(seed),
         RANDOM: lambda: Random(seed),
-        control_name("content", SHUFFLED): lambda: Content(shuffled(embeddings, seed)),
-        control_name("content", SAME): lambda: SameForEverybody(hearing),
-        ORACLE: lambda: PopularityOracle(dataset, seed),
+        control_name("content", SHUFFLED_AUDIO): lambda: Content(shuffled(embeddings, seed)),
+        control_name("content", SAME_FOR_EVERYBODY): lambda: SameForEverybody(hearing),
+        POPULARITY_ORACLE: lambda: PopularityOracle(dataset, seed),
     }
-    controls = ALONE | {
-        control_name("content", kind): OF_A_MODEL[kind] for kind in (SHUFFLED, SAME)
+    controls = STANDALONE_CONTROLS | {
+        control_name("content", kind): MODEL_CONTROLS[kind]
+        for kind in (SHUFFLED_AUDIO, SAME_FOR_EVERYBODY)
     }
     split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
     metrics = ("precision", "ndcg", "item_auc")
@@ -100,9 +101,9 @@ def test_what_is_personal_without_the_audio_is_not_put_down_to_it() -> None:
         "content": lambda: Content(embeddings),
         "popularity": Popularity,
         # In place of what it hears it is given what it knew anyway.
-        control_name("content", SHUFFLED): lambda: Content(embeddings + 1e-3),
+        control_name("content", SHUFFLED_AUDIO): lambda: Content(embeddings + 1e-3),
     }
-    controls = {control_name("content", SHUFFLED): "the audio adds nothing"}
+    controls = {control_name("content", SHUFFLED_AUDIO): "the audio adds nothing"}
     split = cold_split(dataset, 0.5, among=set(dataset.interactions["item_id"]))
     result = compare(models, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200)
     _, text = summarise(result)

@@ -10,7 +10,7 @@ from evaluation.comparison.comparison import compare
 from evaluation.comparison.folds import Pool, fold_rows, pooled_run
 from evaluation.comparison.run import Outcome
 from evaluation.comparison.trial import Units
-from evaluation.conclusions.findings import cautions
+from evaluation.conclusions.summary import cautions
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_folds
 from evaluation.splitting.warm import warm_folds, warm_split

@@ -11,7 +11,7 @@ from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_user_split, semi_cold_split
-from evaluation.splitting.split import Split, check_sides
+from evaluation.splitting.split import Split, check_no_leak
 from evaluation.splitting.temporal import time_split
 from evaluation.splitting.warm import warm_split
 
@@ -46,7 +46,7 @@ def test_semi_cold_items_are_ranked_among_themselves_and_in_the_catalogue(datase
     models = {"oracle": lambda: oracle(dataset), "random": Random}
     result = compare(models, dataset, [split], ks=(5, 30))
     assert means(result, "oracle") == {"catalogue": 1.0, "thin": 1.0}
-    assert result.splits[0]["thin_items"] == len(split.thin_items)
+    assert result.splits[0]["thin_items"] == len(split.few_shot_items)
     assert result.splits[0]["cold_items"] == 0
     assert set(result.slices.query("by == 'items'")["slice"]) == {"semi-cold"}
     assert "item_auc" not in set(result.table["metric"])
@@ -119,7 +119,7 @@ def test_cold_users_give_their_first_plays_after_fit(dataset):
 
     result = compare({"updated": factory}, dataset, [split], ks=(5, 30))
     (told,) = made[0].told
-    expected = dataset.interactions.iloc[split.given_rows].reset_index(drop=True)
+    expected = dataset.interactions.iloc[split.fold_in_rows].reset_index(drop=True)
     pd.testing.assert_frame_equal(told, expected)
     users = set(result.units["cold users", "users"])
     assert users == set(told["user_id"])
@@ -174,34 +174,34 @@ def test_a_known_user_must_not_be_refused(dataset):
 
 
 def frames(dataset, split):
-    given = dataset.take_interactions(split.given_rows).interactions
+    given = dataset.take_interactions(split.fold_in_rows).interactions
     return split.training(dataset), given, dataset.interactions.iloc[split.test_rows]
 
 
 def test_leaks_of_each_kind_are_refused(dataset, dated):
     users = cold_user_split(dataset, 0.3, given=3)
     train, given, tested = frames(dataset, users)
-    check_sides(users, train, given, tested)
+    check_no_leak(users, train, given, tested)
     with pytest.raises(EvaluationError, match=r"leaks: 'i.*' reaches the training side"):
-        check_sides(users, train, pd.concat([given, tested.iloc[:1]]), tested)
-    known = dataclasses.replace(users, given_rows=users.train_rows[:1])
+        check_no_leak(users, train, pd.concat([given, tested.iloc[:1]]), tested)
+    known = dataclasses.replace(users, fold_in_rows=users.train_rows[:1])
     with pytest.raises(EvaluationError, match=r"the cold user 'u.*' has interactions in training"):
-        check_sides(known, *frames(dataset, known))
+        check_no_leak(known, *frames(dataset, known))
 
     thin = semi_cold_split(dataset, 2, among=set(dataset.interactions["item_id"]))
-    check_sides(thin, *frames(dataset, thin))
+    check_no_leak(thin, *frames(dataset, thin))
     strict = dataclasses.replace(thin, keep=1)
     with pytest.raises(EvaluationError, match=r"the thin item 'i.*' keeps 2 listeners, not 1"):
-        check_sides(strict, *frames(dataset, strict))
-    fewer = dataclasses.replace(thin, thin_items=thin.thin_items[1:])
+        check_no_leak(strict, *frames(dataset, strict))
+    fewer = dataclasses.replace(thin, few_shot_items=thin.few_shot_items[1:])
     with pytest.raises(EvaluationError, match="which is not a thin item"):
-        check_sides(fewer, *frames(dataset, fewer))
+        check_no_leak(fewer, *frames(dataset, fewer))
 
     time = time_split(dated, 0.3)
-    check_sides(time, *frames(dated, time))
+    check_no_leak(time, *frames(dated, time))
     turned = Split("time", "time", time.test_rows, time.train_rows)
     with pytest.raises(EvaluationError, match="training reaches until"):
-        check_sides(turned, *frames(dated, turned))
+        check_no_leak(turned, *frames(dated, turned))
 
 
 def test_only_the_metrics_asked_for_and_ndcg(dataset):

@@ -8,7 +8,8 @@ import pytest
 
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.findings import cautions, listing, number, summarise
+from evaluation.conclusions.summary import cautions, summarise
+from evaluation.conclusions.wording import format_number, join_names
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.warm import warm_split
@@ -159,9 +160,9 @@ def test_users_without_a_list_are_mentioned(tastes):
 
 
 def test_listing_and_numbers():
-    assert listing(["a"]) == "a"
-    assert listing(["a", "b"]) == "a and b"
-    assert listing(["a", "b", "c, d"]) == "a, b and “c, d”"
-    assert number(0.0) == "0.000"
-    assert number(0.0004) == "<0.001"
-    assert number(0.1236) == "0.124"
+    assert join_names(["a"]) == "a"
+    assert join_names(["a", "b"]) == "a and b"
+    assert join_names(["a", "b", "c, d"]) == "a, b and “c, d”"
+    assert format_number(0.0) == "0.000"
+    assert format_number(0.0004) == "<0.001"
+    assert format_number(0.1236) == "0.124"

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.conclusions.findings import cautions, findings, summarise
+from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.models.baselines import Popularity, Random
 from evaluation.report.tables import Tables
 from evaluation.splitting.cold import cold_split, cold_user_split, semi_cold_split
@@ -81,7 +81,7 @@ def test_the_best_is_among_the_semi_cold_songs(everything: Comparison) -> None:
 def test_few_semi_cold_songs_are_ranked_in_the_whole_catalogue() -> None:
     dataset, embeddings = world("informative", 0)
     split = semi_cold_split(dataset, 1, 0.1, among=set(dataset.interactions["item_id"]))
-    n_thin = len(split.thin_items)
+    n_thin = len(split.few_shot_items)
     models = {"content": lambda: Content(embeddings), "random": Random}
     for k, few in ((n_thin // 2 - 1, False), (-(-n_thin // 2), True)):
         result = compare(models, dataset, [split], ks=(k,), n_bootstrap=200, baseline="random")

@@ -16,7 +16,7 @@ from evaluation.metrics.beyond_accuracy import (
     item_facts,
     list_metrics,
 )
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 
 ITEMS = pd.Index(["a", "b", "c", "d", "cold"], dtype=object)
 USERS = pd.Index(["u1", "u2", "u3", "new"], dtype=object)
@@ -57,7 +57,7 @@ def hits(*lists, relevant=()):
     matrix = np.zeros(items.shape, bool)
     for row, letters in enumerate(relevant):
         matrix[row] = np.isin(items[row], ["abcdz".find(c) for c in letters])
-    return Hits(matrix, np.ones(len(lists), int), (items >= 0).sum(axis=1), items)
+    return HitMatrix(matrix, np.ones(len(lists), int), (items >= 0).sum(axis=1), items)
 
 
 LISTS = hits("cz", "ab", "", "d", relevant=["z", "ab", "", ""])
@@ -175,7 +175,7 @@ def evaluations(draw):
         row[:length] = draw(st.permutations(range(6)))[:length]
     matrix = np.array(draw(st.lists(st.booleans(), min_size=12, max_size=12))).reshape(3, 4)
     length = (items >= 0).sum(axis=1)
-    return facts, Hits(matrix & (items >= 0), np.full(3, 4), length, items)
+    return facts, HitMatrix(matrix & (items >= 0), np.full(3, 4), length, items)
 
 
 @settings(max_examples=100, deadline=None)
@@ -245,7 +245,7 @@ def test_invariants(evaluation, k, order):
     for row, items in zip(turned, judged.items, strict=True):
         kept = items[list(order)]
         row[: (kept >= 0).sum()] = kept[kept >= 0]
-    other = Hits(judged.matrix, judged.n_relevant, judged.n_listed, turned)
+    other = HitMatrix(judged.matrix, judged.n_relevant, judged.n_listed, turned)
     for name in sorted(values.keys() - {"serendipity"}):
         np.testing.assert_allclose(
             LIST_METRICS[name](other, 4, facts), LIST_METRICS[name](judged, 4, facts), atol=1e-6

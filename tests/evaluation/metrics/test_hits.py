@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 
 
 def lists(*rows):
@@ -20,7 +20,7 @@ def pairs(*rows):
 
 @pytest.fixture
 def judge():
-    return Judge(
+    return HitEncoder(
         ["u1", "u2", "u3"],
         ["a", "b", "c", "d"],
         pairs(("u1", "a"), ("u1", "a"), ("u1", "d"), ("u2", "b"), ("u3", "c"), ("other", "a")),
@@ -145,7 +145,7 @@ def test_a_list_is_judged_or_refused_by_the_rules(data):
             )
         )
     rows = data.draw(st.permutations(rows))
-    judge = Judge(users, items, pairs(*relevant), pairs(*seen))
+    judge = HitEncoder(users, items, pairs(*relevant), pairs(*seen))
     dtype = data.draw(st.sampled_from(TEXT))
     answer = lists(*rows).astype({"user_id": dtype, "item_id": dtype})
     if faults(rows, relevant, seen, users, items, k):
@@ -184,18 +184,18 @@ def test_many_lists_are_judged_block_by_block():
         {"user_id": np.repeat(users, 3), "item_id": np.array(items)[relevant.ravel()]}
     )
     seen = pd.DataFrame({"user_id": users, "item_id": np.array(items)[listed[:, k + 1]]})
-    hits = Judge(users, items, truth, seen).hits(frame, k)
+    hits = HitEncoder(users, items, truth, seen).hits(frame, k)
     np.testing.assert_array_equal(hits.items, listed[:, :k])
     assert (hits.matrix == np.isin(np.arange(k), [2, 5])).all()
     assert (hits.n_listed == k).all()
     # One list in the middle has an item that its user has in training.
     seen.loc[7_000, "item_id"] = items[listed[7_000, 4]]
     with pytest.raises(EvaluationError, match=f"'u7000', item 'i{listed[7000, 4]}'.*training data"):
-        Judge(users, items, truth, seen).hits(frame, k)
+        HitEncoder(users, items, truth, seen).hits(frame, k)
 
 
 def test_scores_of_a_full_ranking():
-    judge = Judge(["u1", "u2"], ["a", "b"], pairs(("u1", "a"), ("u2", "b")))
+    judge = HitEncoder(["u1", "u2"], ["a", "b"], pairs(("u1", "a"), ("u2", "b")))
     answer = lists(("u1", 1, "b", 2.0), ("u1", 2, "a", -1.0), ("u2", 1, "b", 0.5))
     np.testing.assert_array_equal(judge.scores(answer), [[-1.0, 2.0], [np.nan, 0.5]])
     np.testing.assert_array_equal(judge.relevance(), [[True, False], [False, True]])
@@ -217,21 +217,21 @@ def test_a_part_of_the_users_is_judged_as_with_the_others(judge):
 def test_what_a_judge_knows_of_its_users_as_positions(judge):
     assert [codes.tolist() for codes in judge.relevant] == [[0, 0, 1, 2], [0, 3, 1, 2]]
     assert [codes.tolist() for codes in judge.seen] == [[1], [0]]
-    assert len(Judge(["u1"], ["a"], pairs(("u1", "a"))).seen[0]) == 0
+    assert len(HitEncoder(["u1"], ["a"], pairs(("u1", "a"))).seen[0]) == 0
 
 
 def test_scores_that_grow_down_the_list_are_distances():
-    judge = Judge(["u1"], ["a", "b"], pairs(("u1", "a")))
+    judge = HitEncoder(["u1"], ["a", "b"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match="'u1' rise after rank 1; is the score a distance"):
         judge.scores(lists(("u1", 1, "a", 0.1), ("u1", 2, "b", 0.9)))
 
 
 def test_users_and_candidates_are_checked():
     with pytest.raises(EvaluationError, match="test user 'u2' has no relevant item"):
-        Judge(["u1", "u2"], ["a"], pairs(("u1", "a"), ("u2", "elsewhere")))
+        HitEncoder(["u1", "u2"], ["a"], pairs(("u1", "a"), ("u2", "elsewhere")))
     with pytest.raises(EvaluationError, match="user given twice: 'u1'"):
-        Judge(["u1", "u1"], ["a"], pairs(("u1", "a")))
+        HitEncoder(["u1", "u1"], ["a"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match="item given twice: 'a'"):
-        Judge(["u1"], ["a", "a"], pairs(("u1", "a")))
+        HitEncoder(["u1"], ["a", "a"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match=r"every candidate item must be text: .*int"):
-        Judge(["u1"], ["a", 3], pairs(("u1", "a")))
+        HitEncoder(["u1"], ["a", 3], pairs(("u1", "a")))

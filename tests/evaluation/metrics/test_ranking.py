@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from datasets.errors import InvalidArgumentError
 from evaluation.metrics import ranking as metrics
-from evaluation.metrics.hits import Hits, Judge
+from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import RANKING_METRICS, item_auc, ranking_metrics, user_auc
 
 
@@ -32,7 +32,7 @@ def of_matrix(matrix, n_relevant, lengths=None):
     n_users, k = matrix.shape
     lengths = np.full(n_users, k) if lengths is None else np.array(lengths)
     items = np.where(np.arange(k) < lengths[:, None], np.arange(k), -1)
-    return Hits(matrix, n_relevant, lengths, items)
+    return HitMatrix(matrix, n_relevant, lengths, items)
 
 
 # User 1: hits at ranks 1 and 3, four relevant. User 2: one hit at rank 2, one relevant.
@@ -128,7 +128,7 @@ def toy():
             [(u, r + 1, i, scores(r)) for u, one in lists.items() for r, i in enumerate(one)],
             columns=["user_id", "rank", "item_id", "score"],
         )
-        return Judge(sorted(lists), items, truth).hits(frame, max(KS))
+        return HitEncoder(sorted(lists), items, truth).hits(frame, max(KS))
 
     oracles = {
         name: np.array([values.get(user, np.nan) for user in sorted(lists)])
@@ -194,7 +194,7 @@ def test_ties_keep_the_order_of_the_list_as_in_ranx_and_not_as_in_trec_eval(toy)
     of_item = np.zeros((50, 31), bool)
     np.put_along_axis(of_item, hits.items, hits.matrix, axis=1)
     of_item[:, -1] = False  # where the place after the end of a list, -1, leads
-    theirs = Hits(
+    theirs = HitMatrix(
         np.take_along_axis(of_item, backwards, axis=1), hits.n_relevant, hits.n_listed, backwards
     )
     assert (RANKING_METRICS["ndcg"](theirs, 5) != RANKING_METRICS["ndcg"](hits, 5)).any()
@@ -221,7 +221,7 @@ def test_metrics_of_as_many_users_as_last_fm_has_are_quick():
         {"user_id": np.repeat(users, 10), "item_id": items[rng.integers(0, 100, 18_920)]}
     )
     started = time.perf_counter()
-    values = ranking_metrics(Judge(users, items, truth).hits(frame, k), (10, 20))
+    values = ranking_metrics(HitEncoder(users, items, truth).hits(frame, k), (10, 20))
     assert time.perf_counter() - started < 1.0
     assert 0.05 < values["precision", 10].mean() < 0.15
 

@@ -4,7 +4,7 @@ import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from evaluation.comparison.comparison import compare
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.warm import warm_split
@@ -20,7 +20,7 @@ def judge():
     items = [f"i{n:02d}" for n in range(30)]
     wanted = frame([(user, items[n % 30]) for n, user in enumerate(users)])
     seen = frame([(user, items[(n + 7) % 30]) for n, user in enumerate(users)])
-    return Judge(users, items, wanted, seen)
+    return HitEncoder(users, items, wanted, seen)
 
 
 def test_candidates_are_all_that_is_relevant_and_others_that_the_user_does_not_have(judge):

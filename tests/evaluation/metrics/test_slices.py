@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evaluation.comparison.comparison import compare
 from evaluation.metrics.beyond_accuracy import ItemFacts
-from evaluation.metrics.hits import Hits
+from evaluation.metrics.hits import HitMatrix
 from evaluation.metrics.ranking import ndcg, recall
 from evaluation.metrics.slices import Slices, activity_thirds, popularity_thirds, warmth
 from evaluation.models.baselines import Popularity, Random
@@ -35,7 +35,7 @@ def hits(items, relevant, n_items):
         [np.isin(row, sorted(likes)) for row, likes in zip(items, relevant, strict=True)]
     )
     n_relevant = np.array([len(likes) for likes in relevant])
-    return Hits(matrix & (items >= 0), n_relevant, (items >= 0).sum(axis=1), items)
+    return HitMatrix(matrix & (items >= 0), n_relevant, (items >= 0).sum(axis=1), items)
 
 
 def pairs(relevant):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
 from datasets.folder import load_folder
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ranking_metrics
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.warm import warm_split
@@ -146,7 +146,7 @@ def test_on_real_listening_popularity_is_where_it_is_known_to_be(real_mini):
     train = split.training(dataset)
     test = dataset.interactions.iloc[split.test_rows]
     users = sorted(set(test["user_id"]))
-    judge = Judge(users, dataset.items["item_id"], test, train.interactions)
+    judge = HitEncoder(users, dataset.items["item_id"], test, train.interactions)
     values = {}
     for name, model in (("popularity", Popularity()), ("random", Random())):
         hits = judge.hits(model.fit(train).recommend_many(users, 20), 20)

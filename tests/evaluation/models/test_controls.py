@@ -9,7 +9,13 @@ import pytest
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.models.baselines import Popularity, Random
-from evaluation.models.controls import SAME, SHUFFLED, SameForEverybody, control_name, subject_of
+from evaluation.models.controls import (
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    SameForEverybody,
+    control_name,
+    parse_control_name,
+)
 
 Make = Callable[..., MusicDataset]
 
@@ -94,8 +100,8 @@ def test_what_was_played_since_is_not_recommended(dataset: MusicDataset) -> None
 
 
 def test_names_say_whose_control_it_is() -> None:
-    assert control_name("hybrid", SHUFFLED) == "hybrid, shuffled audio"
-    assert subject_of("hybrid, shuffled audio") == ("hybrid", SHUFFLED)
-    assert subject_of("a, b, same for everybody") == ("a, b", SAME)
-    assert subject_of("popularity oracle") is None
-    assert subject_of("hybrid, something else") is None
+    assert control_name("hybrid", SHUFFLED_AUDIO) == "hybrid, shuffled audio"
+    assert parse_control_name("hybrid, shuffled audio") == ("hybrid", SHUFFLED_AUDIO)
+    assert parse_control_name("a, b, same for everybody") == ("a, b", SAME_FOR_EVERYBODY)
+    assert parse_control_name("popularity oracle") is None
+    assert parse_control_name("hybrid, something else") is None

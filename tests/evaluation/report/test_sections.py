@@ -11,7 +11,7 @@ from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import compare
 from evaluation.conclusions.evidence import paired_gaps
-from evaluation.conclusions.wording import p_value
+from evaluation.conclusions.wording import format_p_value
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.charts import embedding_map
 from evaluation.report.content import SECTIONS, controls, correction
@@ -144,7 +144,7 @@ def test_the_two_corrections_are_told_apart_and_true(tastes):
         tuple(("warm", "catalogue", name, "ndcg", 5) for name in ("popularity", control))
         for control in ("random", "other")
     ]
-    expected = [p_value(gap.p_corrected) for gap in paired_gaps(result, pairs)]
+    expected = [format_p_value(gap.p_corrected) for gap in paired_gaps(result, pairs)]
     assert [row["gap"]["p"] for row in table["rows"]] == expected
 
 

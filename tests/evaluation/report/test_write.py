@@ -8,7 +8,7 @@ import pytest
 
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.findings import number
+from evaluation.conclusions.wording import format_number
 from evaluation.genre.cross_validation import genre_cross_validation
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.write import write_report
@@ -109,7 +109,7 @@ def test_the_page_says_what_the_figures_say(page, comparison):
     ]
     for cell, value in zip(main[1:], values, strict=True):
         assert cell.replace("†", "") == (
-            f"{number(value.mean)}{number(value.low)}–{number(value.high)}"
+            f"{format_number(value.mean)}{format_number(value.low)}–{format_number(value.high)}"
         )
 
 

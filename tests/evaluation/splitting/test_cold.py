@@ -35,14 +35,14 @@ def test_cold_folds_by_artist_test_every_item_once_and_are_balanced(dataset):
 
 def test_cold_folds_withhold_the_rest_of_an_artist(dataset):
     folds = cold_folds(dataset, 2, among=[ITEMS[0], ITEMS[4], ITEMS[5]])
-    by_cold = {fold.cold_items: fold.withheld_items for fold in folds}
+    by_cold = {fold.cold_items: fold.excluded_items for fold in folds}
     assert by_cold == {(ITEMS[0],): tuple(ITEMS[1:4]), (ITEMS[4], ITEMS[5]): (ITEMS[6],)}
 
 
 def test_cold_folds_by_item(dataset):
     folds = cold_folds(dataset, 5, by="item", among=ITEMS)
     assert sorted(len(fold.cold_items) for fold in folds) == [2, 2, 2, 3, 3]
-    assert all(fold.withheld_items == () for fold in folds)
+    assert all(fold.excluded_items == () for fold in folds)
     assert sorted(item for fold in folds for item in fold.cold_items) == ITEMS
     again = cold_folds(dataset, 5, by="item", among=ITEMS)
     assert [fold.cold_items for fold in again] == [fold.cold_items for fold in folds]
@@ -57,23 +57,23 @@ def test_thin_items_keep_so_many_listeners(dataset):
     kept = {}
     for keep, split in splits.items():
         assert (split.kind, split.keep, split.name) == ("semi-cold", keep, f"semi-cold {keep}")
-        assert len(split.thin_items) == 4
-        assert items_of(dataset, split) == set(split.thin_items)
+        assert len(split.few_shot_items) == 4
+        assert items_of(dataset, split) == set(split.few_shot_items)
         train = dataset.interactions.iloc[split.train_rows]
-        thin = train[train["item_id"].isin(split.thin_items)]
+        thin = train[train["item_id"].isin(split.few_shot_items)]
         assert thin.groupby("item_id")["user_id"].nunique().tolist() == [keep] * 4
         assert (thin["weight"] > 0).all()
         kept[keep] = set(zip(thin["user_id"], thin["item_id"], strict=True))
         assert len(split.test_rows) == 4 * (7 - keep)
         assert len(split.training(dataset).items) == 13  # texts stay
-    assert splits[1].thin_items == splits[2].thin_items == splits[5].thin_items
+    assert splits[1].few_shot_items == splits[2].few_shot_items == splits[5].few_shot_items
     assert kept[1] < kept[2] < kept[5]
 
 
 def test_thin_items_have_enough_listeners_to_be_items_of():
     plays = [("u1", "a"), ("u1", "b"), ("u2", "b"), ("u3", "b"), ("u2", "a"), ("u3", "c")]
     split = semi_cold_split(bare(plays), 2, among=["a", "b", "c"])
-    assert split.thin_items == ("b",)
+    assert split.few_shot_items == ("b",)
     assert len(split.train_rows) == 5
     with pytest.raises(EvaluationError, match="no item in `among` has 4 listeners"):
         semi_cold_split(bare(plays), 3, among=["a", "b", "c"])

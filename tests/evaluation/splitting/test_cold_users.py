@@ -50,8 +50,8 @@ def test_cold_users_by_hand():
     split = next(s for s in found if users_of(dataset, s.test_rows) == {"cold"})
     assert split.kind == "cold users"
     assert split.train_rows.tolist() == list(range(6, 19))
-    assert len(split.given_rows) == 1
-    assert sorted([*split.given_rows, *split.test_rows]) == [0, 1, 2, 3]
+    assert len(split.fold_in_rows) == 1
+    assert sorted([*split.fold_in_rows, *split.test_rows]) == [0, 1, 2, 3]
 
 
 def test_the_given_plays_of_a_smaller_number_are_among_those_of_a_larger_one():
@@ -61,7 +61,7 @@ def test_the_given_plays_of_a_smaller_number_are_among_those_of_a_larger_one():
         split = cold_user_split(dataset, 0.3, n, seed=4)
         cold = users_of(dataset, split.test_rows)
         assert len(cold) == 6
-        given[n] = pairs_of(dataset, split.given_rows)
+        given[n] = pairs_of(dataset, split.fold_in_rows)
         assert len(given[n]) == 6 * n
         assert len(pairs_of(dataset, split.test_rows)) == 6 * (6 - n)
         assert not cold & users_of(dataset, split.train_rows)
@@ -73,7 +73,7 @@ def test_users_with_too_little_are_not_drawn():
     many = [(f"many{n}", item) for n in range(2) for item in "abc"]
     dataset = bare([*few, *many])
     split = cold_user_split(dataset, 0.9, given=2)
-    assert len(split.given_rows) == 2
+    assert len(split.fold_in_rows) == 2
     assert users_of(dataset, split.test_rows) < {"many0", "many1"}
     with pytest.raises(EvaluationError, match="two with more than 2 items; there are 0"):
         cold_user_split(bare(few), given=2)

@@ -56,11 +56,11 @@ def content(dataset, split: Split):
     return (
         pairs_of(dataset, split.train_rows),
         pairs_of(dataset, split.test_rows),
-        pairs_of(dataset, split.given_rows),
-        *map(len, (split.train_rows, split.test_rows, split.given_rows)),
+        pairs_of(dataset, split.fold_in_rows),
+        *map(len, (split.train_rows, split.test_rows, split.fold_in_rows)),
         split.cold_items,
-        split.withheld_items,
-        split.thin_items,
+        split.excluded_items,
+        split.few_shot_items,
     )
 
 
@@ -80,7 +80,7 @@ def test_invariants(maker, plays, seed):
         assert content(dataset, split) == content(shuffled, same)
         train, test, given = (
             pairs_of(dataset, rows)
-            for rows in (split.train_rows, split.test_rows, split.given_rows)
+            for rows in (split.train_rows, split.test_rows, split.fold_in_rows)
         )
         assert test
         assert not train & test
@@ -91,7 +91,7 @@ def test_invariants(maker, plays, seed):
         assert given <= heard
         if split.kind != "cold":
             assert test <= heard
-        for rows in (split.train_rows, split.test_rows, split.given_rows):
+        for rows in (split.train_rows, split.test_rows, split.fold_in_rows):
             assert (np.diff(rows) > 0).all()
         learned = split.training(dataset)
         assert len(learned.interactions) == len(split.train_rows)

@@ -39,7 +39,7 @@ def test_time(dataset):
         "held-out item 'i0' has interactions in training",
     )
     refused(
-        replace(split, withheld_items=("i0",)),
+        replace(split, excluded_items=("i0",)),
         dataset,
         "held-out item 'i0' has interactions in training",
     )
@@ -71,7 +71,7 @@ def test_first_seen(dataset):
     newer = replace(
         split,
         cold_items=("i5",),
-        withheld_items=("i6",),
+        excluded_items=("i6",),
         test_rows=rows["i5"],
         train_rows=np.concatenate([rows[item] for item in (*ITEMS[:5], "i7")]),
     )
@@ -82,7 +82,7 @@ def test_first_seen(dataset):
 def test_semi_cold(dataset):
     split = semi_cold_split(dataset, 2, 0.3, among=ITEMS)
     split.check(dataset)
-    thin = split.thin_items[0]
+    thin = split.few_shot_items[0]
     items = dataset.interactions["item_id"]
     one = split.train_rows[items.iloc[split.train_rows] == thin][0]
     less = replace(split, train_rows=split.train_rows[split.train_rows != one])
@@ -98,9 +98,9 @@ def test_semi_cold(dataset):
         f"thin item '{thin}' has 3 listeners",
     )
     refused(replace(split, keep=3), dataset, "has 2 listeners in training, not 3")
-    refused(replace(split, thin_items=()), dataset, "no thin items")
+    refused(replace(split, few_shot_items=()), dataset, "no thin items")
     refused(replace(split, keep=0), dataset, "no thin items")
-    full = split.train_rows[~items.iloc[split.train_rows].isin(split.thin_items)][0]
+    full = split.train_rows[~items.iloc[split.train_rows].isin(split.few_shot_items)][0]
     refused(
         replace(
             split,
@@ -115,8 +115,8 @@ def test_semi_cold(dataset):
 def test_cold_users(dataset):
     split = cold_user_split(dataset, 0.3, given=2)
     split.check(dataset)
-    one, two = split.test_rows[0], split.given_rows[0]
-    for side, row in (("test_rows", one), ("given_rows", two)):
+    one, two = split.test_rows[0], split.fold_in_rows[0]
+    for side, row in (("test_rows", one), ("fold_in_rows", two)):
         moved = replace(
             split,
             train_rows=np.sort(np.append(split.train_rows, row)),
@@ -124,17 +124,17 @@ def test_cold_users(dataset):
         )
         refused(moved, dataset, "the cold user .* has interactions in training")
     refused(
-        replace(split, given_rows=np.sort(np.append(split.given_rows, one))),
+        replace(split, fold_in_rows=np.sort(np.append(split.fold_in_rows, one))),
         dataset,
         "in the given plays and in the test",
     )
     refused(
-        replace(split, given_rows=split.train_rows[:1]),
+        replace(split, fold_in_rows=split.train_rows[:1]),
         dataset,
         "in training and in the given plays",
     )
-    refused(replace(split, given_rows=np.array([40])), dataset, "given rows that the 40")
-    refused(replace(split, given_rows=split.given_rows.repeat(2)), dataset, "a given row twice")
+    refused(replace(split, fold_in_rows=np.array([40])), dataset, "given rows that the 40")
+    refused(replace(split, fold_in_rows=split.fold_in_rows.repeat(2)), dataset, "a given row twice")
 
 
 def test_two_rows_of_a_pair_on_two_sides():
@@ -147,10 +147,10 @@ def test_two_rows_of_a_pair_on_two_sides():
     ("stray", "problem"),
     [
         ({"cold_items": ("i0",)}, "holds out whole items"),
-        ({"withheld_items": ("i0",)}, "holds out whole items"),
-        ({"thin_items": ("i0",)}, "has thin items"),
+        ({"excluded_items": ("i0",)}, "holds out whole items"),
+        ({"few_shot_items": ("i0",)}, "has thin items"),
         ({"keep": 1}, "has thin items"),
-        ({"given_rows": np.array([0])}, "has given rows"),
+        ({"fold_in_rows": np.array([0])}, "has given rows"),
     ],
 )
 def test_what_belongs_to_another_kind_is_refused(dataset, stray, problem):

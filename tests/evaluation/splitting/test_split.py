@@ -122,7 +122,7 @@ def test_cold_invariants(plays, fraction, seed, by):
         return
     train = split.training(dataset)
     assert set(split.cold_items) == set(dataset.interactions["item_id"].iloc[split.test_rows])
-    assert not set(train.items["item_id"]) & {*split.cold_items, *split.withheld_items}
+    assert not set(train.items["item_id"]) & {*split.cold_items, *split.excluded_items}
     artist = dataset.items.set_index("item_id")["artist"]
     if by == "artist":
         assert not set(train.items["artist"]) & set(artist[list(split.cold_items)])
@@ -146,7 +146,7 @@ def test_cold_by_artist_withholds_the_artist_s_other_items(catalogue):
     for split in of_a:
         # Case and spaces do not make another artist; a3 has no recording and is on neither side.
         assert set(split.cold_items) == {"a1", "a2"}
-        assert split.withheld_items == ("a3",)
+        assert split.excluded_items == ("a3",)
         rows = {*split.train_rows, *split.test_rows}
         assert "a3" not in set(catalogue.interactions["item_id"].iloc[list(rows)])
     assert not any("d1" in split.cold_items for split in splits)
@@ -162,7 +162,7 @@ def test_cold_by_item_and_among(catalogue):
     split = cold_split(catalogue, 0.5, by="item", among=["a3", "b1"])
     assert len(split.cold_items) == 1
     assert set(split.cold_items) < {"a3", "b1"}
-    assert split.withheld_items == ()
+    assert split.excluded_items == ()
 
 
 def test_cold_withholds_items_that_share_a_recording(make_dataset):
@@ -172,7 +172,7 @@ def test_cold_withholds_items_that_share_a_recording(make_dataset):
     for seed in range(10):
         split = cold_split(dataset, 0.25, seed)
         if {"a", "b"} & set(split.cold_items):
-            assert {"a", "b"} <= {*split.cold_items, *split.withheld_items}
+            assert {"a", "b"} <= {*split.cold_items, *split.excluded_items}
             assert not set(split.training(dataset).audio["path"]) & {"one.wav"}
             return
     pytest.fail("neither a nor b was ever drawn")
@@ -182,7 +182,7 @@ def test_unknown_artists_stay_apart(make_dataset):
     dataset = make_dataset([("u", "a"), ("u", "b"), ("u", "c")], dict.fromkeys("abc", ""))
     split = cold_split(dataset, 0.34)
     assert len(split.cold_items) == 1
-    assert split.withheld_items == ()
+    assert split.excluded_items == ()
 
 
 def test_cold_errors(catalogue, make_dataset):
@@ -208,7 +208,7 @@ def test_a_leaking_split_raises(catalogue):
     n = len(catalogue.interactions)
     rows = np.arange(n)
     cold = cold_split(catalogue, 0.3, seed=1)
-    by_item = dataclasses.replace(cold, cold_items=("a1",), withheld_items=(), by="item")
+    by_item = dataclasses.replace(cold, cold_items=("a1",), excluded_items=(), by="item")
     a1 = np.flatnonzero(catalogue.interactions["item_id"] == "a1")
     other = np.setdiff1d(rows, a1)
     leaks = {
@@ -218,7 +218,7 @@ def test_a_leaking_split_raises(catalogue):
         "row twice": Split("s", "warm", np.array([0, 0]), np.array([1])),
         "is warm and yet": Split("s", "warm", other, a1, cold_items=("a1",)),
         "held-out item 'b1' has interactions in training": dataclasses.replace(
-            by_item, train_rows=other, test_rows=a1, withheld_items=("b1",)
+            by_item, train_rows=other, test_rows=a1, excluded_items=("b1",)
         ),
         "not among its cold items": dataclasses.replace(
             by_item, train_rows=other[1:], test_rows=np.append(a1, other[0])

@@ -28,7 +28,7 @@ def test_time_by_hand():
     dataset = bare(HISTORY, items=["never"])
     for split in (time_split(dataset, at="2020-01-06"), time_split(dataset, 0.5)):
         assert sides(split) == ([0, 1, 2, 3], [5, 6])
-        assert (split.kind, split.cold_items, split.withheld_items) == ("time", ("d",), ())
+        assert (split.kind, split.cold_items, split.excluded_items) == ("time", ("d",), ())
         assert split.settings["at"] == "2020-01-06T00:00:00"
         assert split.training(dataset).items["item_id"].tolist() == ["a", "b", "c", "never"]
         assert split.onboarding(dataset).items["item_id"].tolist() == ["d"]
@@ -60,9 +60,9 @@ def test_windows_by_hand():
     first, second = time_windows(dataset, 2, fraction=0.5)
     # Four of eight plays are in the windows: days 5 and 6, and day 7.
     assert sides(first) == ([0, 1, 2, 3], [5])
-    assert (first.cold_items, first.withheld_items) == ((), ("d",))
+    assert (first.cold_items, first.excluded_items) == ((), ("d",))
     assert sides(second) == ([0, 1, 2, 3, 4, 5], [6])
-    assert (second.cold_items, second.withheld_items) == (("d",), ())
+    assert (second.cold_items, second.excluded_items) == (("d",), ())
     assert [(s.name, s.group, s.fold) for s in (first, second)] == [
         ("time 1", "time", 1),
         ("time 2", "time", 2),
@@ -123,10 +123,10 @@ def test_first_seen_takes_the_newest_items():
     among = [f"i{n}" for n in range(10)]
     split = cold_split(dataset, 0.2, by="first seen", among=among)
     assert split.cold_items == ("i8", "i9")
-    assert split.withheld_items == ()
+    assert split.excluded_items == ()
     assert 10 in split.train_rows  # what is not new keeps its later plays
     split = cold_split(dataset, 0.3, by="first seen", among=[*among[:8], "i9"])
-    assert (split.cold_items, split.withheld_items) == (("i6", "i7", "i9"), ("i8",))
+    assert (split.cold_items, split.excluded_items) == (("i6", "i7", "i9"), ("i8",))
     # Items of one day stay together.
     together = bare([("u", f"i{n}", 1, n // 4) for n in range(12)])
     split = cold_split(together, 0.2, by="first seen", among=together.items["item_id"])

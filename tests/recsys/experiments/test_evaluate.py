@@ -56,13 +56,13 @@ def test_a_number_behind_a_colon(heard: MusicDataset) -> None:
     (thin,) = made(heard, "semi-cold:3")
     assert thin.name == "semi-cold 3"
     kept = heard.interactions.iloc[thin.train_rows]["item_id"].value_counts()
-    assert set(kept[list(thin.thin_items)]) == {3}
+    assert set(kept[list(thin.few_shot_items)]) == {3}
     (last,) = made(heard, "last:2")
     assert heard.interactions.iloc[last.test_rows]["user_id"].value_counts().max() == 2
     (none,) = made(heard, "cold-users:0")
-    assert (none.name, len(none.given_rows)) == ("cold-users 0", 0)
+    assert (none.name, len(none.fold_in_rows)) == ("cold-users 0", 0)
     (given,) = made(heard, "cold-users:4")
-    assert set(heard.interactions.iloc[given.given_rows]["user_id"].value_counts()) == {4}
+    assert set(heard.interactions.iloc[given.fold_in_rows]["user_id"].value_counts()) == {4}
     assert [split.group for split in made(heard, "time:3")] == ["time 3"] * 3
 
 

@@ -6,9 +6,15 @@ import pytest
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
-from evaluation.conclusions.findings import summarise
+from evaluation.conclusions.summary import summarise
 from evaluation.models.baselines import PopularityOracle
-from evaluation.models.controls import GENRE, ORACLE, SAME, SHUFFLED, control_name
+from evaluation.models.controls import (
+    GENRE_FOR_AUDIO,
+    POPULARITY_ORACLE,
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    control_name,
+)
 from evaluation.models.external import PEERS
 from evaluation.splitting.cold import cold_split, cold_user_split
 from recsys.experiments.models import MODELS, OURS, lineup, meanings
@@ -16,7 +22,9 @@ from recsys.recommender import Recommender
 from tests.helpers.known_answers import world
 from tests.helpers.recommenders import QUICK
 
-HYBRID_CONTROLS = [control_name("hybrid", kind) for kind in (SHUFFLED, GENRE, SAME)]
+HYBRID_CONTROLS = [
+    control_name("hybrid", kind) for kind in (SHUFFLED_AUDIO, GENRE_FOR_AUDIO, SAME_FOR_EVERYBODY)
+]
 
 
 class Told:
@@ -39,10 +47,10 @@ def judged(kind: str, seed: int) -> list[str]:
         QUICK.replace(seed=seed),
         ears=lambda _: Told(embeddings),
     )
-    makers[ORACLE] = lambda: PopularityOracle(dataset)
+    makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset)
     split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
     controls = meanings(makers)
-    assert set(controls) == {*HYBRID_CONTROLS, ORACLE, "random"}
+    assert set(controls) == {*HYBRID_CONTROLS, POPULARITY_ORACLE, "random"}
     return summarise(compare(makers, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200))
 
 
@@ -82,7 +90,7 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
         makers = lineup(["hybrid"], QUICK, ears=lambda _: Told(embeddings))
         if when == "after":
             makers["hybrid"]().fit(training).onboard_many(new)
-        model = makers[control_name("hybrid", SAME)]()
+        model = makers[control_name("hybrid", SAME_FOR_EVERYBODY)]()
         assert model.config == QUICK
         model.fit(training)
         model.onboard_many(new)
@@ -94,7 +102,7 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
     assert first == second
     # Another training side is another fit.
     makers["hybrid"]().fit(training)
-    makers[control_name("hybrid", SAME)]().fit(dataset)
+    makers[control_name("hybrid", SAME_FOR_EVERYBODY)]().fit(dataset)
     assert len(fits) == 2
 
 
@@ -119,6 +127,7 @@ def test_names() -> None:
     ):
         lineup(["magic"], QUICK)
     assert list(lineup(["als", "content"], QUICK))[2:] == [
-        control_name("content", kind) for kind in (SHUFFLED, GENRE, SAME)
+        control_name("content", kind)
+        for kind in (SHUFFLED_AUDIO, GENRE_FOR_AUDIO, SAME_FOR_EVERYBODY)
     ]
     assert list(lineup(["als", "content"], QUICK, controls=False)) == ["als", "content"]

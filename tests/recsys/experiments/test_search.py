@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.comparison.bootstrap import Interval
-from evaluation.metrics.hits import Judge
+from evaluation.metrics.hits import HitEncoder
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
 from recsys.experiments import search_study
@@ -200,7 +200,7 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
         search(dataset, BASE, SHORT.replace(trials=3, pruning_after=9), embeddings=embeddings)
     assert len(judged) == 3 * 4
     assert before == [3 * (4 + 2)]  # four fits a trial, two of which take in cold items
-    held_out = {*cold.cold_items, *cold.withheld_items}
+    held_out = {*cold.cold_items, *cold.excluded_items}
     assert len(held_out) >= 10
     for data, vectors in seen:
         assert not pairs(data) & tested
@@ -457,7 +457,7 @@ def test_where_no_auc_is_defined_ndcg_stays_and_the_caution_says_what_it_is_wort
     # Everybody played the one cold item: there is nobody to be ranked below its listeners.
     test = pd.DataFrame({"user_id": ["u1", "u2"], "item_id": ["new", "new"]})
     music: Any = None
-    parts = [Stage("cold 1", "cold", music, music, Judge(["u1", "u2"], ["new"], test))]
+    parts = [Stage("cold 1", "cold", music, music, HitEncoder(["u1", "u2"], ["new"], test))]
     assert cold_metric(parts, 10) == "ndcg"
     (caution,) = cautions_of(parts, 10)
     assert caution.endswith("nDCG of cold items hardly depends on the settings there.")
@@ -485,7 +485,7 @@ def test_a_cold_stage_by_hand() -> None:
     # b is played by u3 and u4, who both rank it above u1 does: 1. All first places are hits.
     test = pd.DataFrame({"user_id": ["u1", "u3", "u3", "u4"], "item_id": ["a", "a", "b", "b"]})
     data: Any = None
-    judge = Judge(["u1", "u3", "u4"], ["a", "b"], test)
+    judge = HitEncoder(["u1", "u3", "u4"], ["a", "b"], test)
     stage = Stage("cold 1", "cold", data, SimpleNamespace(), judge)  # type: ignore[arg-type]
     assert stage.measure(Ranking, 1, "item_auc") == pytest.approx(7 / 8)  # type: ignore[arg-type]
     assert stage.measure(Ranking, 1, "ndcg") == 1.0  # type: ignore[arg-type]

@@ -16,20 +16,19 @@ import pandas as pd
 
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.trial import CATALOGUE, COLD
-from evaluation.conclusions.audio_controls import controls_in_words
+from evaluation.conclusions.audio_controls import controls_sentence
 from evaluation.conclusions.evidence import (
     best_model,
-    facts_of,
     first_split,
-    main_measure,
-    ranked_among_themselves,
+    n_new_items_ranked,
+    split_info,
     too_few_for_lists,
 )
 from evaluation.conclusions.headlines import cold_headline, headline, opening, semi_cold_headline
-from evaluation.conclusions.wording import called, listing, number
-from evaluation.metrics.slices import LISTENERS, POPULARITY
+from evaluation.conclusions.wording import format_number, join_names, quote_name
+from evaluation.metrics.slices import BY_ACTIVITY, BY_POPULARITY
 
-_KINDS: Final = (POPULARITY, LISTENERS)
+_KINDS: Final = (BY_POPULARITY, BY_ACTIVITY)
 """Slices that are spoken of, see :mod:`evaluation.metrics.slices`."""
 
 _SLICE_WORDS: Final = {
@@ -62,7 +61,7 @@ def findings(
 
 def _of_split(comparison: Comparison, split: str, noun: str) -> str:
     begin = opening(comparison, split, noun)
-    kind = facts_of(comparison, split)["kind"]
+    kind = split_info(comparison, split)["kind"]
     if kind == "cold":
         return cold_headline(comparison, split, begin)
     if kind == "semi-cold":
@@ -95,14 +94,15 @@ def _where(comparison: Comparison, split: str, by: str, noun: str) -> str:
         return ""
 
     def words(names: list[str]) -> str:
-        return listing([_SLICE_WORDS.get(name, name).format(noun=noun) for name in names])
+        return join_names([_SLICE_WORDS.get(name, name).format(noun=noun) for name in names])
 
     parts = []
     if ahead:
         everywhere = not behind and not rest
         only = "" if everywhere or len(ahead) > 1 else " only"
         gains = ", ".join(
-            f"{number(base['mean'][name])} to {number(own['mean'][name])}" for name in ahead
+            f"{format_number(base['mean'][name])} to {format_number(own['mean'][name])}"
+            for name in ahead
         )
         parts.append(f"is shown for {words(ahead)}{only} (nDCG@{k} {gains})")
     if rest:
@@ -120,13 +120,13 @@ def _more_plays(curve: pd.DataFrame, model: str) -> str:
     if len(rows) < 2:
         return ""
     before, last = rows.iloc[-2], rows.iloc[-1]
-    change = f"from {number(before['mean'])} to {number(last['mean'])}"
+    change = f"from {format_number(before['mean'])} to {format_number(last['mean'])}"
     plays = f"{int(before['interactions']):,} to {int(last['interactions']):,} plays"
     if last["low"] > before["high"]:
-        return f"{called(model)} still gains from more plays (nDCG {change} with {plays})."
+        return f"{quote_name(model)} still gains from more plays (nDCG {change} with {plays})."
     if last["high"] < before["low"]:
-        return f"{called(model)} loses with more plays (nDCG {change} with {plays})."
-    return f"{called(model)} is not shown to gain from more plays (nDCG {change} with {plays})."
+        return f"{quote_name(model)} loses with more plays (nDCG {change} with {plays})."
+    return f"{quote_name(model)} is not shown to gain from more plays (nDCG {change} with {plays})."
 
 
 _FEW_ITEMS = 50
@@ -145,7 +145,7 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
             thin = split["kind"] == "semi-cold"
             instead = "Ranking the whole catalogue" if thin else "The item-wise AUC"
             found.append(
-                f"Split “{split['name']}” has {ranked_among_themselves(split)} {split['kind']}"
+                f"Split “{split['name']}” has {n_new_items_ranked(split)} {split['kind']}"
                 f" {noun}{' in a fold' if split['folds'] else ''}: a list of {shortest} holds"
                 f" most of them, whoever makes it. {instead} takes the place of the lists."
             )
@@ -179,7 +179,7 @@ def _silent_models(comparison: Comparison, split: Mapping[str, Any]) -> list[str
     mute = [row.model for row in runs.itertuples() if row.recommends_cold is False]
     if mute:
         found.append(
-            f"Split “{split['name']}”: {listing(mute)} cannot recommend what nobody has played;"
+            f"Split “{split['name']}”: {join_names(mute)} cannot recommend what nobody has played;"
             f" {'it counts' if len(mute) == 1 else 'they count'} 0 there, and 0.5 in item-wise AUC."
         )
     for candidates, where in ((CATALOGUE, "whole catalogue"), (COLD, "cold items")):
@@ -195,18 +195,6 @@ def _silent_models(comparison: Comparison, split: Mapping[str, Any]) -> list[str
     return found
 
 
-__all__ = [
-    "best_model",
-    "cautions",
-    "findings",
-    "first_split",
-    "listing",
-    "main_measure",
-    "number",
-    "summarise",
-]
-
-
 def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
     """At most three sentences: new items, what the controls say about them, known items.
 
@@ -217,7 +205,7 @@ def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
     cold = first_split(comparison, "cold")
     if cold is not None:
         sentences.append(cold_headline(comparison, cold, opening(comparison, cold, noun)))
-        sentences.append(controls_in_words(comparison, cold))
+        sentences.append(controls_sentence(comparison, cold))
     warm = first_split(comparison, "warm")
     if warm is not None:
         sentences.append(headline(comparison, warm, CATALOGUE, opening(comparison, warm, noun)))
