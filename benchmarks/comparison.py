@@ -33,10 +33,8 @@ import pyarrow
 
 from datasets.music import MusicDataset
 from evaluation.comparison import comparison, trial
-from evaluation.comparison import comparison as gathered
 from evaluation.comparison import run as running
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.comparison.examples import ExampleMaker
 from evaluation.comparison.run import peak_memory_mb, reset_peak_memory
 from evaluation.comparison.trial import CandidateSet
 from evaluation.metrics.hits import HitEncoder
@@ -105,10 +103,10 @@ def watch(stages: Stages) -> None:
         (CandidateSet, "of_catalogue", "metrics"),
         (Slices, "__init__", "slices"),
         (Slices, "values", "slices"),
-        (ExampleMaker, "chosen", "examples"),
-        (gathered, "tabulate", "bootstrap and tables"),
-        (gathered, "tabulate_slices", "bootstrap and tables of slices"),
-        (gathered.Gathered, "add", "folds"),
+        (comparison, "choose_examples", "examples"),
+        (comparison, "tabulate", "bootstrap and tables"),
+        (comparison, "tabulate_slices", "bootstrap and tables of slices"),
+        (comparison.ResultCollector, "add", "folds"),
         (comparison, "Trial", "trial"),
     ):
         setattr(where, name, stages.within(stage, getattr(where, name)))

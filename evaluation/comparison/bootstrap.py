@@ -1,18 +1,12 @@
-"""Drawing users (or items) again with replacement, and the means of each draw.
+"""Bootstrap confidence intervals, paired differences and their p-values.
 
-What is drawn depends on the seed and the number of rows alone. So all that is measured on the same
-users can share the draws, and they are made once. A draw is kept as how often it has each row: the
-means of many columns are then one product of matrices.
-
-How sure a mean is: bootstrap intervals over users, paired differences and their p-values.
-
-Users (or items) are drawn again with replacement, and the statistic is computed for every draw;
-its percentiles are the interval (Efron 1979), taken further out where there are few users or
-items, as percentiles alone are then too narrow (Hesterberg, The American Statistician 2015). Models
-measured on the same users share the draws, so that a difference between two of them is paired.
+Users (or items) are resampled with replacement and the mean is computed for every resample; its
+percentiles are the interval (Efron 1979), expanded where there are few users or items, as
+percentiles alone are then too narrow (Hesterberg, The American Statistician 2015). Models measured
+on the same users share the resamples, so that a difference between two of them is paired.
 
 p-values come from the paired t-test. On millions of simulated comparisons of retrieval systems
-Urbano, Lima and Hanjalic (SIGIR 2019) found that its error rate is the one it promises for every
+Urbano, Lima and Hanjalic (SIGIR 2019) found that its error rate is the nominal one for every
 measure and sample size, where the bootstrap's is too high and the Wilcoxon and sign tests both err
 more and test something other than the mean; the permutation test does as well and costs more.
 """
@@ -27,22 +21,41 @@ from numpy.typing import NDArray
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 
-Counts = NDArray[np.uint8]
+_Counts = NDArray[np.uint8]
 
 _CELLS = 4_000_000
-"""Draws × rows multiplied at once."""
+"""Resamples × rows multiplied at once."""
 
-_AT_ONCE = 1 << 16
-"""Draws × rows drawn at once: few enough to be counted in the cache."""
+_DRAWN_AT_ONCE = 1 << 16
+"""Resamples × rows drawn at once: few enough to be counted in the processor's cache."""
 
-_KEPT = 250_000_000
-"""Bytes of counts kept, one for each draw and row."""
+_CACHE_BYTES = 250_000_000
+"""Bytes of counts kept, one for each resample and row."""
+
+_ROUNDING = 1e-12
+"""Differences smaller than this count as 0."""
 
 
-class Draws:
-    """``n_bootstrap`` draws of any number of rows.
+class Bootstrap:
+    """Resamples of any number of rows, and the means of values over them.
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` for fewer than 100.
+    The resamples depend on the seed and the number of rows alone, so that all that is measured on
+    the same users shares them. A resample is kept as how often it has each row: the means of many
+    columns are then one matrix product.
+
+    Args:
+        n_bootstrap: number of resamples, at least 100.
+        seed: seed of the random numbers.
+
+    Raises:
+        InvalidArgumentError: fewer than 100 resamples.
+
+    Example:
+        >>> means = Bootstrap(200, seed=0).means(np.arange(50.0)[:, None])
+        >>> means.shape
+        (200, 1)
+        >>> bool(abs(means.mean() - 24.5) < 1)
+        True
     """
 
     def __init__(self, n_bootstrap: int, seed: int) -> None:
@@ -50,13 +63,17 @@ class Draws:
             raise InvalidArgumentError(f"n_bootstrap must be at least 100, not {n_bootstrap}")
         self.n_bootstrap = n_bootstrap
         self.seed = seed
-        self._kept: OrderedDict[int, list[Counts]] = OrderedDict()
+        self._cache: OrderedDict[int, list[_Counts]] = OrderedDict()
 
     def means(self, values: Float64Array) -> Float64Array:
-        """Means of every column over rows drawn again: [n, m] → [n_bootstrap, m].
+        """Compute the mean of every column over resampled rows.
 
-        Row b of the result comes from the same draw for every column. NaN is a row that does not
-        take part in a column; a draw without any row that does gives NaN.
+        Args:
+            values: [n, m]; NaN is a row without a value in a column.
+
+        Returns:
+            [n_bootstrap, m]; a row comes from the same resample in every column. NaN where a
+            resample has no row with a value.
         """
         if values.ndim != 2 or len(values) == 0:
             raise InvalidArgumentError(
@@ -72,42 +89,48 @@ class Draws:
             part = means[block]
             part[:] = counts @ values / n
             if len(some_missing):
-                taking_part = counts @ present
-                share = np.where(taking_part > 0, taking_part / n, np.nan)
+                n_present = counts @ present
+                share = np.where(n_present > 0, n_present / n, np.nan)
                 part[:, some_missing] /= share[:, pattern]
         return means
 
     def part_means(
         self, parts: Sequence[tuple[IntArray, Float64Array]], n: int
     ) -> list[Float64Array]:
-        """Means over parts of the same ``n`` rows: a list of [n_bootstrap, m].
+        """Compute means over parts of the same ``n`` rows.
 
-        Each part has the distinct rows [r] that are in it and their values [r, m]. All rows are
-        drawn, so a part has now more and now fewer of its own; a draw without any gives NaN.
+        All rows are resampled, so that a resample has now more and now fewer rows of a part.
+
+        Args:
+            parts: for each part its distinct rows [r] and their values [r, m].
+            n: number of rows in all.
+
+        Returns:
+            For each part [n_bootstrap, m]; NaN where a resample has no row of the part.
         """
         means = [np.empty((self.n_bootstrap, values.shape[1])) for _, values in parts]
         inside = np.zeros((n, len(parts)))
-        told = []
+        nonzero = []
         for place, (rows, values) in enumerate(parts):
             inside[rows, place] = 1.0
-            # Rows of zeros add nothing but themselves; of the slices of lists most are that.
+            # Rows of zeros add nothing to the sums; of the slices of lists most are that.
             some = values.any(axis=1)
-            told.append((rows[some], values[some]))
+            nonzero.append((rows[some], values[some]))
         for block, counts in self._blocks(n):
             total = counts @ inside
             total[total == 0] = np.nan
-            for place, (rows, values) in enumerate(told):
+            for place, (rows, values) in enumerate(nonzero):
                 means[place][block] = counts.take(rows, axis=1) @ values / total[:, [place]]
         return means
 
     def _blocks(self, n: int) -> Iterator[tuple[slice, Float64Array]]:
-        """How often each of n rows is drawn, [draws, n], for some draws at a time.
+        """How often each of n rows is drawn, [resamples, n], for some resamples at a time.
 
-        What is handed out is written over when the next is asked for.
+        The array is overwritten when the next block is asked for.
         """
         start = 0
         room = np.empty((min(self.n_bootstrap, max(1, _CELLS // n)), n))
-        for counts in self._counts(n):
+        for counts in self._cached_counts(n):
             for first in range(0, len(counts), len(room)):
                 now = counts[first : first + len(room)]
                 block = room[: len(now)]
@@ -115,25 +138,25 @@ class Draws:
                 yield slice(start, start + len(now)), block
                 start += len(now)
 
-    def _counts(self, n: int) -> Iterator[Counts]:
-        if n in self._kept:
-            self._kept.move_to_end(n)
-            yield from self._kept[n]
+    def _cached_counts(self, n: int) -> Iterator[_Counts]:
+        if n in self._cache:
+            self._cache.move_to_end(n)
+            yield from self._cache[n]
             return
-        keep = self.n_bootstrap * n <= _KEPT
-        made: list[Counts] = []
-        for counts in self._made(n):
+        keep = self.n_bootstrap * n <= _CACHE_BYTES
+        kept: list[_Counts] = []
+        for counts in self._draw_counts(n):
             if keep:
-                made.append(counts)
+                kept.append(counts)
             yield counts
         if keep:
-            self._kept[n] = made
-            while sum(self._kept) * self.n_bootstrap > _KEPT:
-                self._kept.popitem(last=False)
+            self._cache[n] = kept
+            while sum(self._cache) * self.n_bootstrap > _CACHE_BYTES:
+                self._cache.popitem(last=False)
 
-    def _made(self, n: int) -> Iterator[Counts]:
+    def _draw_counts(self, n: int) -> Iterator[_Counts]:
         random = np.random.default_rng(self.seed)
-        step = max(1, _AT_ONCE // n)
+        step = max(1, _DRAWN_AT_ONCE // n)
         size = max(step, _CELLS // n // step * step)
         for start in range(0, self.n_bootstrap, size):
             # No row is drawn 256 times: of fewer rows there are not as many draws, and of more
@@ -148,7 +171,7 @@ class Draws:
 
 
 def _distinct_columns(columns: BoolArray) -> tuple[Float64Array, IntArray]:
-    """The columns that differ, as 0 and 1, and which of them each column is."""
+    """The distinct columns as 0 and 1, and which of them each column is."""
     numbers: dict[bytes, int] = {}
     distinct, pattern = [], []
     for column in columns.T:
@@ -161,12 +184,15 @@ def _distinct_columns(columns: BoolArray) -> tuple[Float64Array, IntArray]:
     return stacked.astype(np.float64), np.array(pattern, np.int64)
 
 
-_ROUNDING = 1e-12
-"""Differences smaller than this are none."""
-
-
 class Interval(NamedTuple):
-    """A mean, or a difference of means, and its confidence interval."""
+    """A mean, or a difference of means, and its confidence interval.
+
+    Example:
+        >>> Interval(0.2, low=0.1, high=0.3).shown
+        True
+        >>> Interval(0.1, low=-0.1, high=0.3).shown
+        False
+    """
 
     mean: float
     low: float
@@ -174,40 +200,61 @@ class Interval(NamedTuple):
 
     @property
     def shown(self) -> bool:
-        """Whether the interval leaves out 0, that is, whether a difference is shown."""
+        """Whether the interval excludes 0, that is, whether a difference is shown."""
         return self.low > 0 or self.high < 0
 
 
 class Difference(Interval):
-    """A difference of means that was tested: its interval, and what the p-value says of it."""
+    """A difference of means with its interval, and the p-value of a test.
+
+    Example:
+        >>> spread = Interval(0.2, low=0.1, high=0.3)
+        >>> gap = Difference.tested(spread, p=0.01, p_corrected=0.08, confidence=0.95)
+        >>> gap.shown  # the interval excludes 0, but the corrected p-value is above 0.05
+        False
+    """
 
     p: float
     """p-value of the paired t-test; NaN where there was nothing to test."""
     p_corrected: float
-    """The same after Holm's correction for the number of differences looked at together."""
+    """The same after Holm's correction for the number of differences tested together."""
     _level: float
 
     @classmethod
     def tested(cls, spread: Interval, p: float, p_corrected: float, confidence: float) -> Self:
-        """A difference held against the level 1 - ``confidence``."""
+        """Make a difference tested at the level 1 - ``confidence``."""
         found = cls(*spread)
         found.p, found.p_corrected, found._level = p, p_corrected, 1 - confidence
         return found
 
     @property
     def shown(self) -> bool:
-        """Whether the interval leaves out 0 and the corrected p-value is below the level."""
+        """Whether the interval excludes 0 and the corrected p-value is below the level."""
         return super().shown and self.p_corrected < self._level
 
 
 def mean_interval(
     values: Float64Array, *, n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Mean of ``values`` [n] with its bootstrap interval; NaN takes no part."""
-    means = Draws(n_bootstrap, seed).means(values[:, None])[:, 0]
+    """Compute the mean of values with its bootstrap interval.
+
+    Args:
+        values: [n]; NaN is left out.
+        n_bootstrap: number of resamples, at least 100.
+        confidence: level of the interval.
+        seed: seed of the resamples.
+
+    Example:
+        >>> found = mean_interval(np.arange(100.0))
+        >>> found.mean
+        49.5
+        >>> found.low < found.mean < found.high
+        True
+    """
+    means = Bootstrap(n_bootstrap, seed).means(values[:, None])[:, 0]
     present = values[np.isfinite(values)]
     mean = float(present.mean()) if len(present) else np.nan
-    return interval(mean, means, len(present), confidence)
+    return percentile_interval(mean, means, len(present), confidence)
 
 
 def paired_difference(
@@ -218,7 +265,23 @@ def paired_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Mean of ``values - baseline`` over the same users [n], with its bootstrap interval."""
+    """Compute the mean of ``values - baseline`` over the same users with its bootstrap interval.
+
+    Args:
+        values: [n], one value a user.
+        baseline: [n], of the same users in the same order.
+        n_bootstrap: number of resamples, at least 100.
+        confidence: level of the interval.
+        seed: seed of the resamples.
+
+    Raises:
+        InvalidArgumentError: the arrays have different shapes.
+
+    Example:
+        >>> noise = np.random.default_rng(0).random(200)
+        >>> paired_difference(noise + 0.1, noise).shown
+        True
+    """
     if values.shape != baseline.shape:
         raise InvalidArgumentError(
             f"paired values need the same users: {values.shape} against {baseline.shape}"
@@ -228,8 +291,20 @@ def paired_difference(
     )
 
 
-def interval(mean: float, resampled: Float64Array, n: int, confidence: float) -> Interval:
-    """Expanded percentile interval around the ``mean`` of n values from its resampled means."""
+def percentile_interval(
+    mean: float, resampled: Float64Array, n: int, confidence: float
+) -> Interval:
+    """Compute the expanded percentile interval around a mean.
+
+    Args:
+        mean: the mean of n values.
+        resampled: [n_bootstrap], the means of the resamples; NaN is left out.
+        n: number of values.
+        confidence: level of the interval.
+
+    Raises:
+        InvalidArgumentError: ``confidence`` is not between 0 and 1.
+    """
     if not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence}")
     from scipy.special import ndtr, stdtrit
@@ -246,14 +321,18 @@ def interval(mean: float, resampled: Float64Array, n: int, confidence: float) ->
 
 
 def paired_p_values(differences: Float64Array) -> Float64Array:
-    """Two-sided p-values of the paired t-test: differences of each user [n, m] → [m].
+    """Compute two-sided p-values of the paired t-test.
 
-    NaN is a user who does not take part. Fewer than two users show nothing: NaN. Differences that
-    are all 0 have p = 1, and all the same and not 0 have p = 0.
+    Args:
+        differences: [n users, m]; NaN is a user without a value.
+
+    Returns:
+        [m]; NaN for fewer than two users, 1 where all differences are 0, and 0 where all are the
+        same and not 0.
     """
     from scipy.special import stdtr
 
-    # What is only rounding must not be taken for a difference that all users agree on.
+    # Rounding errors must not look like a difference that all users agree on.
     small: BoolArray = np.abs(differences) < _ROUNDING
     differences = np.where(small, 0.0, differences)
     n = np.isfinite(differences).sum(axis=0)
@@ -269,11 +348,21 @@ def paired_p_values(differences: Float64Array) -> Float64Array:
 
 
 def holm(p_values: Sequence[float] | Float64Array) -> Float64Array:
-    """p-values corrected for their number, in the order given (Holm 1979).
+    """Correct p-values for their number (Holm 1979).
 
     The smallest of m is multiplied by m, the next by m - 1, and so on; none falls below one before
     it, and none exceeds 1. The chance of any false finding among them is then at most the level,
-    whatever depends on what. NaN is no test: it stays NaN and does not count.
+    whatever their dependence.
+
+    Args:
+        p_values: [m]; NaN is no test: it stays NaN and does not count.
+
+    Returns:
+        [m], in the order given.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(len(p), np.nan)
@@ -285,10 +374,17 @@ def holm(p_values: Sequence[float] | Float64Array) -> Float64Array:
 
 
 def t_interval(values: Float64Array, confidence: float) -> Interval:
-    """Mean of ``values`` [n], such as one of each fold, with Student's t interval.
+    """Compute the mean of values, such as one of each fold, with Student's t interval.
 
-    One value alone has no interval: NaN. Folds share training data, so that their spread says a
-    little less than it seems to (Bengio and Grandvalet, JMLR 2004).
+    Folds share training data, so that their spread is somewhat too small (Bengio and Grandvalet,
+    JMLR 2004).
+
+    Args:
+        values: [n]; the interval of a single value is NaN.
+        confidence: level of the interval.
+
+    Raises:
+        InvalidArgumentError: ``confidence`` is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence}")

@@ -1,7 +1,4 @@
-"""Models side by side on the same splits, the same users and the same definitions.
-
-The outcomes of a comparison put together, one experiment after the other.
-"""
+"""Compare models on the same splits, the same users and the same metrics."""
 
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -24,119 +21,62 @@ from evaluation.arguments import (
     check_sampled,
     list_lengths,
 )
-from evaluation.comparison.bootstrap import Difference, Draws, Interval, paired_difference
-from evaluation.comparison.examples import Example, ExampleMaker
+from evaluation.comparison.bootstrap import Bootstrap, Difference, Interval, paired_difference
+from evaluation.comparison.examples import Example, choose_examples
 from evaluation.comparison.folds import (
-    FOLDS,
-    Pool,
-    experiments,
+    FOLD_COLUMNS,
+    FoldPool,
     fold_rows,
-    pooled_facts,
-    pooled_run,
+    group_folds,
+    pooled_run_facts,
+    pooled_split_facts,
 )
-from evaluation.comparison.run import Outcome
-from evaluation.comparison.run_cache import KeptOutcomes, installed_versions
+from evaluation.comparison.run import RunResult, run_model
+from evaluation.comparison.run_cache import RunCache
 from evaluation.comparison.tables import (
-    Key,
-    SliceKey,
+    FigureKey,
+    SliceFigureKey,
     SliceName,
-    json_safe,
     tabulate,
     tabulate_slices,
 )
-from evaluation.comparison.trial import CATALOGUE, Trial, Units
+from evaluation.comparison.trial import CATALOGUE, Trial, TrialOptions, Units
 from evaluation.metrics.ranking import ACCURACY
 from evaluation.model import ModelFactory
+from evaluation.serialization import installed_versions, json_safe
 from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split
 
-
-class Gathered:
-    """Values behind all tables; folds are pooled as soon as an experiment is complete."""
-
-    def __init__(self, controls: Mapping[str, str]) -> None:
-        self._controls = set(controls)
-        self.values: dict[Key, Float64Array] = {}
-        self.units: dict[tuple[str, str], tuple[str, ...]] = {}
-        self.facts: list[dict[str, Any]] = []
-        self.runs: list[dict[str, Any]] = []
-        self.examples: list[Example] = []
-        self._catalogue: dict[Key, tuple[float, int]] = {}
-        self._slices: dict[SliceKey, Float64Array] = {}
-        self._slice_rows: dict[SliceName, IntArray] = {}
-        self._folds: list[tuple[Any, ...]] = []
-
-    def add(
-        self,
-        name: str,
-        outcomes: Mapping[str, Sequence[Outcome]],
-        facts: Sequence[Mapping[str, Any]],
-        units: Sequence[Units],
-        confidence: float,
-    ) -> None:
-        """An experiment: {model: its outcomes, one a fold}, and facts and units of every fold."""
-        pool = Pool(units)
-        self.facts.append(pooled_facts(name, facts, pool))
-        self.units[name, "users"], self.units[name, "items"] = pool.users, pool.auc_items
-        for model, found in outcomes.items():
-            run = pooled_run([outcome.facts for outcome in found])
-            is_control = model in self._controls
-            self.runs.append({"split": name, "model": model, "control": is_control, **run})
-            for (candidates, metric, k), per_unit in pool.values(found).items():
-                self.values[name, candidates, model, metric, k] = per_unit
-            for (candidates, metric, k), figure in pool.catalogue(found).items():
-                self._catalogue[name, candidates, model, metric, k] = figure
-            for (candidates, by, part, metric, at), (rows, own) in pool.slices(found).items():
-                self._slices[name, candidates, model, by, part, metric, at] = own
-                self._slice_rows[name, candidates, by, part] = rows
-        self._folds += fold_rows(name, outcomes, confidence)
-
-    def tables(
-        self, baseline: str, *, n_bootstrap: int, confidence: float, seed: int
-    ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Figures, differences, slices and folds."""
-        draws = Draws(n_bootstrap, seed)
-        table, differences = tabulate(
-            self.values,
-            self._catalogue,
-            self._controls,
-            baseline,
-            draws=draws,
-            confidence=confidence,
-        )
-        slices = tabulate_slices(
-            self._slices,
-            self._slice_rows,
-            {split: len(ids) for (split, unit), ids in self.units.items() if unit == "users"},
-            self._controls,
-            draws=draws,
-            confidence=confidence,
-        )
-        folds = pd.DataFrame(self._folds, columns=list(FOLDS))
-        return table, differences, slices, folds.astype({"k": "Int64", "folds": "Int64"})
-
-
-OnRun = Callable[[str, str, Outcome], None]
-"""Called with (model, split, outcome) after every run."""
-
-__all__ = ["Comparison", "OnRun", "compare", "installed_versions"]
+OnRun = Callable[[str, str, RunResult], None]
+"""Called with (model, split, result) after every run."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The result of :func:`compare`."""
+    """The result of :func:`compare`: tables of figures, differences, runs, slices and folds.
+
+    Example:
+        >>> comparison.models
+        ['popularity', 'random']
+        >>> row = comparison.table.query("model == 'popularity' and metric == 'ndcg'").iloc[0]
+        >>> row["split"], row["candidates"], int(row["k"]), int(row["n"])
+        ('warm', 'catalogue', 5, 60)
+        >>> gap = comparison.difference("popularity", "random", split="warm", k=5)
+        >>> gap.low <= gap.mean <= gap.high
+        True
+    """
 
     table: pd.DataFrame
     """A row a figure: split, candidates, model, control, metric, k, mean, low, high, n."""
     differences: pd.DataFrame
     """A row a paired difference ``model - against``, where ``role`` says what ``against`` is: the
-    ``baseline``, or the ``best`` model that is no control. ``p`` is the paired t-test's, and
-    ``p_corrected`` the same after Holm's correction over the models held against the same one in a
-    split, set of candidates, metric and k. ``shown`` is whether that is below 1 - confidence and
-    the interval leaves out 0."""
+    ``baseline``, or the ``best`` model that is not a control. ``p`` is the paired t-test's, and
+    ``p_corrected`` the same after Holm's correction over the models compared with the same one in
+    a split, set of candidates, metric and k. ``shown`` is whether that is below 1 - confidence and
+    the interval excludes 0."""
     runs: pd.DataFrame
     """A row a (split, model): seconds, peak memory in MiB, users without a list, settings."""
-    values: Mapping[Key, Float64Array]
+    values: Mapping[FigureKey, Float64Array]
     """One value a user (or item) behind every figure, in the order of ``units``."""
     units: Mapping[tuple[str, str], tuple[str, ...]]
     """{(split, "users" or "items"): ids that ``values`` belong to}."""
@@ -145,18 +85,18 @@ class Comparison:
     splits: tuple[Mapping[str, Any], ...]
     """Counts and settings of every split; ``folds`` has those of the folds pooled in it."""
     controls: Mapping[str, str]
-    """{model: what may be so if no model is shown to beat it}."""
+    """{model: what may be true if no model is shown to beat it}."""
     baseline: str
-    """The model that others are held against."""
+    """The model that others are compared with."""
     settings: Mapping[str, Any]
     """Arguments of :func:`compare`."""
     versions: Mapping[str, str]
-    """Versions of Python and of the packages that matter."""
+    """Versions of Python and of the packages that results depend on."""
     slices: pd.DataFrame
     """A row a figure of a slice: split, candidates, model, control, by, slice, metric, k, mean,
     low, high, n; see :mod:`evaluation.metrics.slices`."""
     folds: pd.DataFrame
-    """A row a figure of an experiment with folds: split, candidates, model, metric, k, folds, mean,
+    """A row a figure of a split with folds: split, candidates, model, metric, k, folds, mean,
     sd, and the t interval over folds; empty without folds."""
     examples: tuple[Example, ...]
     """Users shown in full."""
@@ -171,22 +111,22 @@ class Comparison:
         """The list lengths measured, ascending."""
         return tuple(self.settings["ks"])
 
-    def figures(self) -> dict[Key, Interval]:
-        """The table as a dictionary: {(split, candidates, model, metric, k): interval}."""
+    def figures(self) -> dict[FigureKey, Interval]:
+        """Return the table as {(split, candidates, model, metric, k): interval}."""
         return dict(self._figures)
 
-    def gaps(self, role: Literal["baseline", "best"]) -> dict[Key, tuple[str, Difference]]:
-        """Differences by the same keys: {…: (the model held against, difference)}."""
+    def gaps(self, role: Literal["baseline", "best"]) -> dict[FigureKey, tuple[str, Difference]]:
+        """Return the differences of a role as {key: (the model compared with, difference)}."""
         return dict(self._gaps[role])
 
-    # Conclusions and report ask for these hundreds of times.
+    # Cached: conclusions and report ask for these hundreds of times.
     @cached_property
-    def _figures(self) -> dict[Key, Interval]:
+    def _figures(self) -> dict[FigureKey, Interval]:
         return {_key(row): _interval(row) for row in self.table.to_dict("records")}
 
     @cached_property
-    def _gaps(self) -> dict[str, dict[Key, tuple[str, Difference]]]:
-        found: dict[str, dict[Key, tuple[str, Difference]]] = {"baseline": {}, "best": {}}
+    def _gaps(self) -> dict[str, dict[FigureKey, tuple[str, Difference]]]:
+        found: dict[str, dict[FigureKey, tuple[str, Difference]]] = {"baseline": {}, "best": {}}
         confidence = self.settings["confidence"]
         for row in self.differences.to_dict("records"):
             gap = Difference.tested(_interval(row), row["p"], row["p_corrected"], confidence)
@@ -203,9 +143,18 @@ class Comparison:
         metric: str = "ndcg",
         k: int | None = None,
     ) -> Interval:
-        """Paired difference ``model - against`` with its bootstrap interval.
+        """Compute the paired difference ``model - against`` with its bootstrap interval.
 
-        Raises :class:`~datasets.errors.InvalidArgumentError` for a figure that was not measured.
+        Args:
+            model: name of a model.
+            against: name of another.
+            split: name of the split.
+            candidates: name of the candidate set.
+            metric: name of the metric.
+            k: length of the lists; None for the AUCs.
+
+        Raises:
+            InvalidArgumentError: a figure that was not measured.
         """
         pair = []
         for name in (model, against):
@@ -221,7 +170,7 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the per-user values, fit for JSON: no NaN, no numpy types."""
+        """Return everything but the values per user as JSON values; NaN becomes None."""
         safe: dict[str, Any] = json_safe(
             {
                 "dataset": dict(self.dataset),
@@ -265,30 +214,50 @@ def compare(
 
     Where a split holds out whole items, the training side has neither their interactions nor their
     texts nor their recordings; they reach a model by ``onboard_many`` alone. A model without that
-    method has nothing to say about them, and counts 0. Cold items are ranked among themselves and
-    among the whole catalogue. The plays that cold users give reach a model by ``update`` alone,
-    where it has that method; a user it refuses counts 0. Folds of one group are put together under
-    the group's name: a user tested in several counts once, with the mean.
+    method cannot recommend them, and counts 0. Cold items are ranked among themselves and among
+    the whole catalogue. The fold-in interactions of cold users reach a model by ``update`` alone,
+    if it has that method; a user it refuses counts 0. Folds of one group are pooled under the
+    group's name: a user tested in several counts once, with the mean.
 
-    ``models``: name → factory of a fresh model. ``controls``: names of models that are there to
-    expose a figure that means little → what may be so if no model is shown to beat them, e.g.
-    ``{"shuffled embeddings": "the audio adds nothing"}``; a control is never the best model.
-    ``metrics``: names of :data:`evaluation.metrics.ranking.ACCURACY`, all by default; nDCG is always among
-    them, as it says which model is best. ``baseline``: the model that others are held against;
-    "popularity" where there is one, else the first. ``sampled``: besides the whole catalogue, rank
-    so many sampled items (:mod:`evaluation.metrics.sampling`). ``embeddings``: index item_id, a column a
-    dimension, for the diversity of lists. ``examples``: users to show in full. ``max_auc_users``:
-    the AUCs rank at most this many users, drawn by ``seed``. ``on_run`` is called with the name of
-    the model, that of the split (a fold's own) and the outcome, after each fit and for each outcome
-    that was kept. ``resume``: a folder where each outcome is kept as soon as it is there, and taken
-    from if it was kept before (:mod:`evaluation.comparison.run_cache`).
+    Args:
+        models: {name: factory of a new model}.
+        dataset: the whole data set.
+        splits: splits of it; folds of a group may be among them.
+        ks: lengths of the lists.
+        metrics: names of :data:`evaluation.metrics.ranking.ACCURACY`, all by default; nDCG is
+            always among them, as the best model is chosen by it.
+        controls: {model: what may be true if no model is shown to beat it}, for models that expose
+            figures that mean little, such as ``{"shuffled embeddings": "the audio adds nothing"}``.
+            A control is never the best model.
+        baseline: the model that others are compared with; "popularity" if there is one, else the
+            first.
+        sampled: also rank this many sampled items (:mod:`evaluation.metrics.sampling`).
+        embeddings: index item_id, one column a dimension, for the diversity of lists.
+        examples: number of users to show in full.
+        n_bootstrap: number of bootstrap resamples, at least 100.
+        confidence: level of the intervals and tests.
+        max_auc_users: the AUCs rank for at most this many users, drawn by ``seed``.
+        seed: seed of all random choices.
+        progress: show a progress bar.
+        on_run: called with the name of the model, that of the split (a fold's own) and the result,
+            after each run and for each stored result.
+        resume: folder where each result is stored as soon as it is there, and read from if it was
+            stored before (:mod:`evaluation.comparison.run_cache`).
 
-    Raises :class:`~datasets.errors.EvaluationError` for a leak or an invalid list, and
-    :class:`~datasets.errors.InvalidArgumentError` for arguments that do not fit together.
+    Raises:
+        EvaluationError: a split or a model leaks, or a list is invalid.
+        InvalidArgumentError: arguments that do not fit together.
+
+    Example:
+        >>> from evaluation import Popularity, Random, compare
+        >>> models = {"popularity": Popularity, "random": Random}
+        >>> result = compare(models, dataset, [split], ks=(5,), n_bootstrap=100)
+        >>> result.baseline, "ndcg" in set(result.table["metric"])
+        ('popularity', True)
     """
-    ks = list_lengths(ks)
+    # Check everything before anything is fitted.
     controls = dict(controls or {})
-    metrics = _with_ndcg(metrics)
+    options = TrialOptions(list_lengths(ks), _with_ndcg(metrics), sampled, max_auc_users, seed)
     if baseline is None:
         baseline = "popularity" if "popularity" in models else next(iter(models), "")
     if not models or not splits:
@@ -304,76 +273,139 @@ def compare(
         ("seed", seed, 0),
     ):
         check_whole(what, value, least)
-    groups = experiments(splits)
-    data = {**dataset.summary(), "digest": dataset.digest()}
-    measured = {
-        "ks": list(ks),
-        "metrics": list(metrics),
-        "sampled": sampled,
-        "max_auc_users": max_auc_users,
-        "seed": seed,
-    }
-    kept = None
+    groups = group_folds(splits)
+
+    # Run every model on every split; pool the folds of a group as soon as all are there.
+    summary = {**dataset.summary(), "digest": dataset.digest()}
+    run = run_model
     if resume is not None:
-        kept = KeptOutcomes(Path(resume), {**measured, "data": data["digest"]}, embeddings)
-    gathered, pairs = Gathered(controls), UserItemPairs.from_dataset(dataset)
+        identity = {**options.to_dict(), "data": summary["digest"]}
+        run = RunCache(Path(resume), identity, embeddings).run
+    collector, pairs = ResultCollector(controls, confidence), UserItemPairs.from_dataset(dataset)
     with progress_bar("evaluating", len(models) * len(splits), shown=progress) as advance:
         for number, (group, folds) in enumerate(groups.items()):
-            outcomes: dict[str, list[Outcome]] = {name: [] for name in models}
+            results: dict[str, list[RunResult]] = {name: [] for name in models}
             facts, units = [], []
             for split in folds:
-                trial = Trial(
-                    dataset,
-                    split,
-                    ks,
-                    metrics=metrics,
-                    sampled=sampled,
-                    embeddings=embeddings,
-                    max_auc_users=max_auc_users,
-                    seed=seed,
-                    pairs=pairs,
-                )
+                trial = Trial(dataset, split, options, embeddings=embeddings, pairs=pairs)
                 for name, factory in models.items():
-                    if kept is None:
-                        outcome = trial.run(name, factory)
-                    else:
-                        outcome = kept.outcome(trial, name, factory)
+                    result = run(trial, name, factory)
                     if on_run is not None:
-                        on_run(name, split.name, outcome)
-                    outcomes[name].append(outcome)
+                        on_run(name, split.name, result)
+                    results[name].append(result)
                     advance(1)
                 if split is folds[0]:
-                    wanted = examples // len(groups) + (number < examples % len(groups))
-                    first = {name: of[0] for name, of in outcomes.items() if name not in controls}
-                    gathered.examples += ExampleMaker(trial).chosen(first, wanted)
+                    n = examples // len(groups) + (number < examples % len(groups))
+                    first = {name: of[0] for name, of in results.items() if name not in controls}
+                    collector.examples += choose_examples(trial, first, n)
                 # Lists are for examples alone, and are not kept for every fold.
-                outcomes = {name: _without_lists(of) for name, of in outcomes.items()}
+                results = {name: _without_lists(of) for name, of in results.items()}
                 facts.append(trial.facts())
                 units.append(trial.units())
-            gathered.add(group, outcomes, facts, units, confidence)
-    table, differences, slices, over_folds = gathered.tables(
-        baseline, n_bootstrap=n_bootstrap, confidence=confidence, seed=seed
-    )
+            collector.add(group, results, facts, units)
+
+    # Means, intervals and tests.
+    bootstrap = Bootstrap(n_bootstrap, seed)
+    table, differences = collector.figures(baseline, bootstrap)
+    slices = collector.slices(bootstrap)
     return Comparison(
-        table,
-        differences,
-        pd.DataFrame(gathered.runs),
-        gathered.values,
-        gathered.units,
-        data,
-        tuple(gathered.facts),
-        controls,
-        baseline,
-        {**measured, "examples": examples, "n_bootstrap": n_bootstrap, "confidence": confidence},
-        installed_versions(),
-        slices,
-        over_folds,
-        tuple(gathered.examples),
+        table=table,
+        differences=differences,
+        runs=pd.DataFrame(collector.runs),
+        values=collector.values,
+        units=collector.units,
+        dataset=summary,
+        splits=tuple(collector.facts),
+        controls=controls,
+        baseline=baseline,
+        settings={
+            **options.to_dict(),
+            "examples": examples,
+            "n_bootstrap": n_bootstrap,
+            "confidence": confidence,
+        },
+        versions=installed_versions(),
+        slices=slices,
+        folds=collector.folds(),
+        examples=tuple(collector.examples),
     )
 
 
-def _without_lists(outcomes: list[Outcome]) -> list[Outcome]:
-    return [replace(outcome, shown=None) for outcome in outcomes]
+class ResultCollector:
+    """Collects the results of a comparison, group by group, and makes its tables.
+
+    Args:
+        controls: names of the models that are controls.
+        confidence: level of the intervals.
+    """
+
+    def __init__(self, controls: Mapping[str, str], confidence: float) -> None:
+        self._controls = set(controls)
+        self._confidence = confidence
+        self.values: dict[FigureKey, Float64Array] = {}
+        self.units: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.facts: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.examples: list[Example] = []
+        self._catalogue: dict[FigureKey, tuple[float, int]] = {}
+        self._slices: dict[SliceFigureKey, Float64Array] = {}
+        self._slice_rows: dict[SliceName, IntArray] = {}
+        self._fold_rows: list[tuple[Any, ...]] = []
+
+    def add(
+        self,
+        name: str,
+        results: Mapping[str, Sequence[RunResult]],
+        facts: Sequence[Mapping[str, Any]],
+        units: Sequence[Units],
+    ) -> None:
+        """Add a group of folds: {model: its results, one a fold}, facts and units of each fold."""
+        pool = FoldPool(units)
+        self.facts.append(pooled_split_facts(name, facts, pool))
+        self.units[name, "users"], self.units[name, "items"] = pool.users, pool.auc_items
+        for model, found in results.items():
+            run = pooled_run_facts([result.facts for result in found])
+            is_control = model in self._controls
+            self.runs.append({"split": name, "model": model, "control": is_control, **run})
+            for (candidates, metric, k), per_unit in pool.values(found).items():
+                self.values[name, candidates, model, metric, k] = per_unit
+            for (candidates, metric, k), figure in pool.catalogue(found).items():
+                self._catalogue[name, candidates, model, metric, k] = figure
+            for (candidates, by, part, metric, at), (rows, own) in pool.slices(found).items():
+                self._slices[name, candidates, model, by, part, metric, at] = own
+                self._slice_rows[name, candidates, by, part] = rows
+        self._fold_rows += fold_rows(name, results, self._confidence)
+
+    def figures(self, baseline: str, bootstrap: Bootstrap) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Make the tables of means and of differences."""
+        return tabulate(
+            self.values,
+            self._catalogue,
+            self._controls,
+            baseline,
+            bootstrap=bootstrap,
+            confidence=self._confidence,
+        )
+
+    def slices(self, bootstrap: Bootstrap) -> pd.DataFrame:
+        """Make the table of slices."""
+        return tabulate_slices(
+            self._slices,
+            self._slice_rows,
+            {split: len(ids) for (split, unit), ids in self.units.items() if unit == "users"},
+            self._controls,
+            bootstrap=bootstrap,
+            confidence=self._confidence,
+        )
+
+    def folds(self) -> pd.DataFrame:
+        """Make the table of means over folds."""
+        table = pd.DataFrame(self._fold_rows, columns=list(FOLD_COLUMNS))
+        return table.astype({"k": "Int64", "folds": "Int64"})
+
+
+def _without_lists(results: list[RunResult]) -> list[RunResult]:
+    return [replace(result, example_hits=None) for result in results]
 
 
 def _with_ndcg(metrics: Sequence[str] | None) -> tuple[str, ...]:
@@ -386,7 +418,7 @@ def _with_ndcg(metrics: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in ACCURACY if name in metrics or name == "ndcg")
 
 
-def _key(row: Mapping[Hashable, Any]) -> Key:
+def _key(row: Mapping[Hashable, Any]) -> FigureKey:
     k = None if pd.isna(row["k"]) else int(row["k"])
     return row["split"], row["candidates"], row["model"], row["metric"], k
 

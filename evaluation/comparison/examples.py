@@ -1,4 +1,4 @@
-"""Some users shown in full: what they played, what was held out, and what each model recommends."""
+"""Example users in full: their training items, held-out items, and each model's list."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from datasets.arrays import BoolArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE, USER_ID, WEIGHT
-from evaluation.comparison.run import Outcome
+from evaluation.comparison.folds import group_name
+from evaluation.comparison.run import RunResult
 from evaluation.comparison.trial import Trial
-from evaluation.metrics.hits import HitMatrix
 
-Song = dict[str, Any]
+_Item = dict[str, Any]
 """item_id, title, artist, genre, and in lists ``hit``."""
 
 _PLAYED = 8
@@ -23,95 +21,92 @@ _HELD_OUT = 20
 
 @dataclass(frozen=True)
 class Example:
-    """One test user."""
+    """One test user in full.
+
+    Example:
+        >>> example = comparison.examples[0]
+        >>> example.split, example.candidates, list(example.lists)
+        ('warm', 'catalogue', ['popularity', 'random'])
+        >>> sorted(example.lists["popularity"][0])
+        ['artist', 'genre', 'hit', 'item_id', 'title']
+    """
 
     split: str
+    """Name of the split, or of its group of folds."""
     candidates: str
-    """What the lists were made of."""
+    """Name of the candidate set that the lists are made of."""
     user_id: str
+    """Id of the user."""
     ndcg: float
-    """Mean over the models, at the shortest list: what the user was chosen by."""
-    played: list[Song]
-    """Of what models knew of the user, the most played, at most 8."""
-    held_out: list[Song]
-    """What they should have found among the candidates, the most played first, at most 20."""
-    lists: dict[str, list[Song]]
+    """Mean nDCG over the models at the shortest list length; users are chosen by it."""
+    played: list[_Item]
+    """The most played of the items that models know of the user, at most 8."""
+    held_out: list[_Item]
+    """Relevant items among the candidates, the most played first, at most 20."""
+    lists: dict[str, list[_Item]]
     """{model: the first 5 places of its list, each with ``hit``}."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a dictionary."""
+        """Return the example as a dictionary."""
         return asdict(self)
 
 
-class ExampleMaker:
-    """Makes the examples of one split from the lists that are there already."""
+def choose_examples(trial: Trial, results: Mapping[str, RunResult], n: int) -> list[Example]:
+    """Choose users at even steps from the worst served to the best, and describe them.
 
-    def __init__(self, trial: Trial) -> None:
-        self._trial = trial
-        self._texts = trial.dataset.items.set_index(ITEM_ID)
-        self._known = [trial.train.interactions, trial.given]
+    They are ordered by their mean nDCG over the models, so that users whom models fail are shown
+    in proportion.
 
-    def chosen(self, outcomes: Mapping[str, Outcome], n: int) -> list[Example]:
-        """At most ``n`` users at even steps from the worst served to the best.
-
-        They are ordered by their mean nDCG over the models, so that those whom models fail are
-        shown in proportion. ``outcomes``: {model: its outcome}, controls left out by the caller.
-        """
-        candidates = self._trial.shown
-        k = min(self._trial.ks)
-        ndcg = np.mean(
-            [outcome.values[candidates.name, "ndcg", k] for outcome in outcomes.values()], axis=0
-        )[candidates.rows]
-        order = np.argsort(ndcg, kind="stable")
-        steps = np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int)
-        lists = {name: outcome.shown for name, outcome in outcomes.items()}
-        users = set(candidates.judge.users[order[steps]])
-        known = pd.concat([_of_users(frame, users) for frame in self._known])
-        tested = _of_users(self._trial.tested, users)
-        return [
-            self._example(int(row), float(ndcg[row]), lists, known, tested) for row in order[steps]
-        ]
-
-    def _example(
-        self,
-        row: int,
-        ndcg: float,
-        lists: Mapping[str, HitMatrix | None],
-        known: pd.DataFrame,
-        tested: pd.DataFrame,
-    ) -> Example:
-        trial = self._trial
-        judge = trial.shown.judge
-        user = str(judge.users[row])
-        return Example(
-            trial.split.group or trial.split.name,
-            trial.shown.name,
-            user,
-            ndcg,
-            self._songs(_most_played(known, user)[:_PLAYED]),
-            self._songs(
-                [item for item in _most_played(tested, user) if item in judge.items][:_HELD_OUT]
-            ),
-            {
-                model: self._listed(hits.items[row], hits.matrix[row], judge.items)
-                for model, hits in lists.items()
-                if hits is not None
-            },
-        )
-
-    def _listed(self, places: NDArray[Any], hit: BoolArray, items: "pd.Index[str]") -> list[Song]:
-        there = places >= 0
-        songs = self._songs(list(items[places[there]]))
-        return [song | {"hit": bool(h)} for song, h in zip(songs, hit[there], strict=True)]
-
-    def _songs(self, items: Sequence[str]) -> list[Song]:
-        texts = self._texts.loc[list(items)]
-        return [
-            {ITEM_ID: item, TITLE: title, ARTIST: artist, GENRE: genre}
-            for item, title, artist, genre in zip(
-                items, texts[TITLE], texts[ARTIST], texts[GENRE], strict=True
+    Args:
+        trial: the split made ready.
+        results: {model: its result on the trial}, without controls.
+        n: number of users; fewer if the split has fewer.
+    """
+    candidates = trial.example_candidates
+    encoder = candidates.hit_encoder
+    k = min(trial.options.ks)
+    ndcg = np.mean(
+        [result.values[candidates.name, "ndcg", k] for result in results.values()], axis=0
+    )[candidates.rows]
+    order = np.argsort(ndcg, kind="stable")
+    steps = np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int)
+    users = set(encoder.users[order[steps]])
+    known = pd.concat([_of_users(f, users) for f in (trial.train.interactions, trial.fold_in)])
+    tested = _of_users(trial.test_interactions, users)
+    texts = trial.dataset.items.set_index(ITEM_ID)
+    examples = []
+    for row in order[steps]:
+        user = str(encoder.users[row])
+        held_out = [item for item in _most_played(tested, user) if item in encoder.items]
+        lists = {}
+        for model, result in results.items():
+            if (hits := result.example_hits) is not None:
+                listed = hits.items[row] >= 0
+                items = _describe(encoder.items[hits.items[row][listed]], texts)
+                hit = hits.matrix[row][listed]
+                lists[model] = [item | {"hit": bool(h)} for item, h in zip(items, hit, strict=True)]
+        examples.append(
+            Example(
+                group_name(trial.split),
+                candidates.name,
+                user,
+                float(ndcg[row]),
+                _describe(_most_played(known, user)[:_PLAYED], texts),
+                _describe(held_out[:_HELD_OUT], texts),
+                lists,
             )
-        ]
+        )
+    return examples
+
+
+def _describe(items: Sequence[str], texts: pd.DataFrame) -> list[_Item]:
+    found = texts.loc[list(items)]
+    return [
+        {ITEM_ID: item, TITLE: title, ARTIST: artist, GENRE: genre}
+        for item, title, artist, genre in zip(
+            items, found[TITLE], found[ARTIST], found[GENRE], strict=True
+        )
+    ]
 
 
 def _of_users(interactions: pd.DataFrame, users: Collection[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Folds of one experiment put together: one value a user, as if it had been one split."""
+"""Pool the folds of one experiment into one value a user, as if it had been one split."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,36 +10,41 @@ import pandas as pd
 from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import t_interval
-from evaluation.comparison.run import Figure, Outcome, SliceFigure
+from evaluation.comparison.run import MetricKey, RunResult, SliceMetricKey
 from evaluation.comparison.trial import Units
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.splitting.split import Split
 
-FOLDS: Final = (
+FOLD_COLUMNS: Final = (
     "split", "candidates", "model", "metric", "k", "folds", "mean", "sd", "low", "high",
 )  # fmt: skip
 """Columns of the table of means over folds."""
 
-_SUMS: Final = ("test_rows", "given_rows", "cold_items", "thin_items", "auc_items_left_out")
-_MEANS: Final = ("train_rows", "train_items", "withheld_items")
+_SUMMED: Final = ("test_rows", "given_rows", "cold_items", "thin_items", "auc_items_left_out")
+_AVERAGED: Final = ("train_rows", "train_items", "withheld_items")
 
 
-def experiment(split: Split) -> str:
-    """The name a split has in tables: that of its group, or its own."""
+def group_name(split: Split) -> str:
+    """Return the name of a split in tables: that of its group of folds, or its own."""
     return split.group or split.name
 
 
-def experiments(splits: Sequence[Split]) -> dict[str, list[Split]]:
-    """{name: its splits}, in the order given.
+def group_folds(splits: Sequence[Split]) -> dict[str, list[Split]]:
+    """Group splits by the name they have in tables, in the order given.
 
-    Raises InvalidArgumentError for a name that two splits share, or folds of different kinds.
+    Returns:
+        {name: its folds}; a split without folds is a group of one.
+
+    Raises:
+        InvalidArgumentError: two splits have the same name, or folds of a group are of different
+            kinds.
     """
     names = [split.name for split in splits]
     if len(set(names)) < len(names):
         raise InvalidArgumentError(f"two splits have the same name: {names}")
     found: dict[str, list[Split]] = {}
     for split in splits:
-        found.setdefault(experiment(split), []).append(split)
+        found.setdefault(group_name(split), []).append(split)
     for name, members in found.items():
         if len(members) > 1 and not all(split.group for split in members):
             raise InvalidArgumentError(f"a split has the name of a group of folds: {name!r}")
@@ -48,13 +53,15 @@ def experiments(splits: Sequence[Split]) -> dict[str, list[Split]]:
     return found
 
 
-class Pool:
-    """Puts the outcomes of one model on all folds together; one split is a pool of one.
+class FoldPool:
+    """Pools the results of one model on all folds; a single split is a pool of one.
 
-    A user tested in several folds counts once, with the mean over the folds where the figure has a
-    value for them; so do the items of the item-wise AUC. What is not measured in every fold has no
-    figure. Slices are those of each fold, so that a user can be a light listener in one and a heavy
-    one in another.
+    A user tested in several folds counts once, with the mean over the folds that have a value; so
+    do the items of the item-wise AUC. What is not measured in every fold has no figure. Slices are
+    those of each fold: a user can be a light listener in one and a heavy one in another.
+
+    Args:
+        folds: users and items of each fold.
     """
 
     def __init__(self, folds: Sequence[Units]) -> None:
@@ -67,58 +74,66 @@ class Pool:
             items.get_indexer(pd.Index(units.auc_items, dtype=object)) for units in folds
         ]
 
-    def values(self, outcomes: Sequence[Outcome]) -> dict[Figure, Float64Array]:
-        """{(candidates, metric, k): a value for each of ``users``, or of ``auc_items``}."""
+    def values(self, results: Sequence[RunResult]) -> dict[MetricKey, Float64Array]:
+        """Pool values: {(candidates, metric, k): one for each of ``users`` or ``auc_items``}."""
         found = {}
-        for figure in _in_all([outcome.values for outcome in outcomes]):
+        for figure in _in_all([result.values for result in results]):
             per_item = figure[1] == ITEM_AUC
             found[figure] = _pooled(
                 self._items if per_item else self._users,
-                [outcome.values[figure] for outcome in outcomes],
+                [result.values[figure] for result in results],
                 len(self.auc_items if per_item else self.users),
             )
         return found
 
-    def catalogue(self, outcomes: Sequence[Outcome]) -> dict[Figure, tuple[float, int]]:
-        """{(candidates, metric, k): (mean over folds, mean number of items)}."""
+    def catalogue(self, results: Sequence[RunResult]) -> dict[MetricKey, tuple[float, int]]:
+        """Pool coverage and Gini: {(candidates, metric, k): (mean, mean number of items)}."""
         found = {}
-        for figure in _in_all([outcome.catalogue for outcome in outcomes]):
-            parts = [outcome.catalogue[figure] for outcome in outcomes]
+        for figure in _in_all([result.catalogue for result in results]):
+            parts = [result.catalogue[figure] for result in results]
             mean = sum(value for value, _ in parts) / len(parts)
             found[figure] = mean, round(sum(n for _, n in parts) / len(parts))
         return found
 
     def slices(
-        self, outcomes: Sequence[Outcome]
-    ) -> dict[SliceFigure, tuple[IntArray, Float64Array]]:
-        """{(candidates, by, slice, metric, k): (positions in ``users`` of those who take part,
-        their values)}."""
-        figures = dict.fromkeys(figure for outcome in outcomes for figure in outcome.slices)
-        found: dict[SliceFigure, tuple[IntArray, Float64Array]] = {}
+        self, results: Sequence[RunResult]
+    ) -> dict[SliceMetricKey, tuple[IntArray, Float64Array]]:
+        """Pool slices: {(candidates, by, slice, metric, k): (positions in ``users``, values)}."""
+        figures = dict.fromkeys(figure for result in results for figure in result.slices)
+        found: dict[SliceMetricKey, tuple[IntArray, Float64Array]] = {}
         for figure in figures:
             places, values = [], []
-            for users, units, outcome in zip(self._users, self._folds, outcomes, strict=True):
-                if figure in outcome.slices:
+            for users, units, result in zip(self._users, self._folds, results, strict=True):
+                if figure in result.slices:
                     places.append(users[units.slice_rows[figure[:3]]])
-                    values.append(outcome.slices[figure])
+                    values.append(result.slices[figure])
             pooled = _pooled(places, values, len(self.users))
             rows = np.flatnonzero(np.isfinite(pooled))
             found[figure] = rows, pooled[rows]
         return found
 
 
-def pooled_facts(name: str, folds: Sequence[Mapping[str, Any]], pool: Pool) -> dict[str, Any]:
-    """Facts of a group of folds, as those of one split; ``folds`` has those of each.
+def pooled_split_facts(
+    name: str, folds: Sequence[Mapping[str, Any]], pool: FoldPool
+) -> dict[str, Any]:
+    """Pool the facts of the folds of a group into those of one split.
 
-    Counts of what is tested are added up, those of training are means; ``cold_items_ranked`` is
-    the fewest cold items that were ranked against each other. A single split keeps its own facts,
-    with no folds.
+    Counts of what is tested are summed, those of training are means; ``cold_items_ranked`` is the
+    fewest cold items ranked against each other. A single split keeps its own facts.
+
+    Args:
+        name: the name of the group.
+        folds: facts of each fold, see :meth:`Trial.facts`.
+        pool: the pooled users and items.
+
+    Returns:
+        The facts, and those of each fold as ``folds`` (empty for a single split).
     """
     if len(folds) == 1:
         return {**folds[0], "name": name, "folds": []}
     facts = {**folds[0], "name": name, "fold": None}
-    facts |= {count: sum(fold[count] for fold in folds) for count in _SUMS}
-    facts |= {count: round(sum(fold[count] for fold in folds) / len(folds)) for count in _MEANS}
+    facts |= {count: sum(fold[count] for fold in folds) for count in _SUMMED}
+    facts |= {count: round(sum(fold[count] for fold in folds) / len(folds)) for count in _AVERAGED}
     facts["cold_items_ranked"] = min(fold["cold_items"] for fold in folds)
     facts["test_users"] = len(pool.users)
     facts["auc_items"] = len(pool.auc_items)
@@ -130,11 +145,11 @@ def pooled_facts(name: str, folds: Sequence[Mapping[str, Any]], pool: Pool) -> d
     return facts
 
 
-def pooled_run(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One row for a model on all folds: mean seconds, peak memory, users without a list.
+def pooled_run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Pool the facts of a model's runs on all folds.
 
     Seconds and users without a list are means over the folds (the latter rounded up), memory is the
-    most of any.
+    maximum.
     """
     pooled = dict(runs[0])
     for name in dict.fromkeys(key for run in runs for key in run):
@@ -153,15 +168,21 @@ def pooled_run(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def fold_rows(
-    name: str, models: Mapping[str, Sequence[Outcome]], confidence: float
+    name: str, models: Mapping[str, Sequence[RunResult]], confidence: float
 ) -> list[tuple[Hashable, ...]]:
-    """A row a figure of an experiment: mean, deviation and t interval over its folds.
+    """Compute mean, standard deviation and t interval over the folds of a group.
 
-    ``models``: {model: its outcomes, one a fold}. The columns are ``FOLDS``; no rows for one fold.
+    Args:
+        name: the name of the group.
+        models: {model: its results, one a fold}.
+        confidence: level of the intervals.
+
+    Returns:
+        A row a figure (``FOLD_COLUMNS``); no rows for a single split.
     """
     rows: list[tuple[Hashable, ...]] = []
-    for model, outcomes in models.items():
-        means = [_means(outcome) for outcome in outcomes]
+    for model, results in models.items():
+        means = [_means(result) for result in results]
         for candidates, metric, k in _in_all(means) if len(means) > 1 else ():
             values = np.array([of_fold[candidates, metric, k] for of_fold in means])
             values = values[np.isfinite(values)]
@@ -173,22 +194,22 @@ def fold_rows(
     return rows
 
 
-def _means(outcome: Outcome) -> dict[Figure, float]:
-    """The figures of one fold."""
+def _means(result: RunResult) -> dict[MetricKey, float]:
+    """Means of one fold."""
     found = {}
-    for figure, values in outcome.values.items():
+    for figure, values in result.values.items():
         present = values[np.isfinite(values)]
         found[figure] = float(present.mean()) if len(present) else math.nan
-    return found | {figure: mean for figure, (mean, _) in outcome.catalogue.items()}
+    return found | {figure: mean for figure, (mean, _) in result.catalogue.items()}
 
 
-def _in_all(folds: Sequence[Mapping[Figure, Any]]) -> list[Figure]:
-    """What every fold has, in the order of the first."""
+def _in_all(folds: Sequence[Mapping[MetricKey, Any]]) -> list[MetricKey]:
+    """Figures that all folds have, in the order of the first."""
     return [figure for figure in folds[0] if all(figure in fold for fold in folds)]
 
 
 def _pooled(places: Sequence[IntArray], values: Sequence[Float64Array], n: int) -> Float64Array:
-    """Mean over the folds that have a value, [n]; NaN where none has."""
+    """Mean over the folds that have a value, [n]; NaN without any."""
     if len(values) == 1:
         alone = np.full(n, np.nan)
         alone[places[0]] = np.where(np.isfinite(values[0]), values[0], np.nan)

@@ -1,9 +1,4 @@
-"""Fitting a model on the training side of a trial, asking it, and measuring its answers.
-
-What one model did on one split.
-
-Seconds and peak memory of a stage of work.
-"""
+"""Fit one model on one split, ask it for lists, and measure them."""
 
 import sys
 import time
@@ -11,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,233 +15,221 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
-from evaluation.comparison.trial import CATALOGUE, COLD, CandidateSet
+from evaluation.comparison.trial import CATALOGUE, COLD, CandidateSet, Trial
 from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
+from evaluation.model import ModelFactory
 
-if TYPE_CHECKING:
-    from evaluation.comparison.trial import Trial
-
-
-Figure = tuple[str, str, int | None]
+MetricKey = tuple[str, str, int | None]
 """(candidates, metric, k); k is None for the AUCs."""
 
-SliceFigure = tuple[str, str, str, str, int]
-"""(candidates, what it is a slice by, slice, metric, k)."""
+SliceMetricKey = tuple[str, str, str, str, int]
+"""(candidates, by, slice, metric, k)."""
 
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one model did on one split."""
-
-    values: dict[Figure, Float64Array]
-    """One value a user, NaN for one who takes no part; an item for the item-wise AUC."""
-    facts: dict[str, Any]
-    """Seconds, peak memory, users without a list, and the model's own settings."""
-    catalogue: dict[Figure, tuple[float, int]] = field(default_factory=dict)
-    """Coverage and Gini, each with the number of items."""
-    slices: dict[SliceFigure, Float64Array] = field(default_factory=dict)
-    """A value for each user who takes part in the slice."""
-    shown: HitMatrix | None = None
-    """The first places of every user's list, for examples; of the trial's ``shown`` candidates."""
-
-
-@contextmanager
-def measured(facts: dict[str, Any], stage: str) -> Iterator[None]:
-    """Record the seconds of a stage and, on Linux, the most memory the process held in it.
-
-    They are added to ``facts`` as ``STAGE_seconds`` and ``STAGE_peak_mb`` (MiB, None elsewhere).
-    """
-    reset_peak_memory()
-    started = time.perf_counter()
-    yield
-    facts[f"{stage}_seconds"] = time.perf_counter() - started
-    facts[f"{stage}_peak_mb"] = peak_memory_mb()
-
-
-def reset_peak_memory() -> None:
-    """Let the peak begin again from what the process holds now, where the system can."""
-    if sys.platform == "linux":
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:  # not permitted in some containers: the peak is then the process's own
-            return
-
-
-def peak_memory_mb() -> float | None:
-    """Most resident memory of this process since it was reset, in MiB; None where unknown."""
-    if sys.platform != "linux":
-        return None
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
-
-
-SHOWN_PLACES: Final = 5
-"""Places of a list that examples show."""
+EXAMPLE_LENGTH: Final = 5
+"""Length of the lists shown in examples."""
 
 _ROWS_AT_ONCE = 1_000_000
 """Rows of a full ranking asked for in one call."""
 
 
-class Run:
-    """One model on one trial."""
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What one model did on one split."""
 
-    def __init__(self, trial: "Trial") -> None:
-        self._trial = trial
-        self._refuses: type[Exception] | tuple[type[Exception], ...] = ()
-        if trial.split.kind == "cold users":
-            # Ours say UnknownUserError, other libraries KeyError, when they do not know a user.
-            self._refuses = (UnknownUserError, KeyError)
-        self._model: Any = None
-        self._knows_cold = False
-        self._knows_given = False
-        self._facts: dict[str, Any] = {}
+    values: dict[MetricKey, Float64Array]
+    """One value a user of the split, NaN for users without a value; for the item-wise AUC one a
+    cold item."""
+    facts: dict[str, Any]
+    """Seconds, peak memory, users without a list, and the model's own settings."""
+    catalogue: dict[MetricKey, tuple[float, int]] = field(default_factory=dict)
+    """Coverage and Gini, each with the number of items."""
+    slices: dict[SliceMetricKey, Float64Array] = field(default_factory=dict)
+    """One value a user of the slice."""
+    example_hits: HitMatrix | None = None
+    """The first places of every user's list of :attr:`Trial.example_candidates`."""
 
-    def of(self, model: Any) -> Outcome:
-        """Fit ``model``, give it what it may know, ask it, and judge.
 
-        Raises :class:`~datasets.errors.EvaluationError` for a leak or an invalid list.
-        """
-        self._fit(model)
-        trial, k = self._trial, max(self._trial.ks)
-        values: dict[Figure, Float64Array] = {}
-        of_catalogue: dict[Figure, tuple[float, int]] = {}
-        slices: dict[SliceFigure, Float64Array] = {}
-        shown = None
-        for candidates in trial.sets:
-            name = candidates.name
-            answer = self._answer(candidates, k)
-            hits = self._judge(candidates).hits(answer, k)
-            self._refuse_unknown(answer)
-            self._facts[f"users_without_list_{name}"] = int((hits.n_listed == 0).sum())
-            per_user = candidates.accuracy(hits, trial.ks, trial.metrics)
-            per_user |= candidates.beyond_accuracy(hits, trial.ks)
-            for (metric, at), found in per_user.items():
-                values[name, metric, at] = self._of_all_users(found, candidates.rows)
-            for (metric, at), figure in candidates.of_catalogue(hits, trial.ks).items():
-                of_catalogue[name, metric, at] = figure
-            if candidates.slices is not None:
-                for part, found in candidates.slices.values(hits, trial.ks).items():
-                    slices[name, *part] = found
-            if candidates is trial.shown:
-                shown = _first_places(hits, SHOWN_PLACES)
-        values |= self._aucs()
-        silent = self._facts.get(f"users_without_list_{COLD}", 0)
-        self._facts["recommends_cold"] = (
-            self._knows_cold and silent < len(trial.shown.users) if trial.split.cold_items else None
+def run_model(trial: Trial, name: str, factory: ModelFactory) -> RunResult:
+    """Fit a new model on the training side of a trial, ask it for lists and measure them.
+
+    Args:
+        trial: the split made ready.
+        name: the model's name, for errors.
+        factory: makes the model.
+
+    Raises:
+        EvaluationError: the model leaks or returns an invalid list.
+    """
+    try:
+        return _run(trial, factory())
+    except EvaluationError as error:
+        where = f"model {name!r} on split {trial.split.name!r}"
+        raise EvaluationError(f"{where}: {error}") from None
+    except Exception as error:
+        error.add_note(f"while evaluating model {name!r} on split {trial.split.name!r}")
+        raise
+
+
+def _run(trial: Trial, model: Any) -> RunResult:
+    options, k = trial.options, max(trial.options.ks)
+    facts: dict[str, Any] = {"settings": model_settings(model)}
+    fitted = _FittedModel(trial, model, facts)
+    values: dict[MetricKey, Float64Array] = {}
+    of_catalogue: dict[MetricKey, tuple[float, int]] = {}
+    slices: dict[SliceMetricKey, Float64Array] = {}
+    example_hits = None
+    for candidates in trial.candidate_sets:
+        name = candidates.name
+        lists = fitted.recommend(candidates, k)
+        hits = fitted.hit_encoder(candidates).hits(lists, k)
+        fitted.check_no_unknown_item(lists)
+        facts[f"users_without_list_{name}"] = int((hits.n_listed == 0).sum())
+        per_user = candidates.accuracy(hits, options.ks, options.metrics)
+        per_user |= candidates.beyond_accuracy(hits, options.ks)
+        for (metric, at), found in per_user.items():
+            values[name, metric, at] = _for_all_users(trial, found, candidates.rows)
+        for (metric, at), figure in candidates.of_catalogue(hits, options.ks).items():
+            of_catalogue[name, metric, at] = figure
+        if candidates.slices is not None:
+            for part, found in candidates.slices.values(hits, options.ks).items():
+                slices[name, *part] = found
+        if candidates is trial.example_candidates:
+            example_hits = _first_places(hits, EXAMPLE_LENGTH)
+    if trial.auc_encoder is not None:
+        values |= _aucs(trial, trial.auc_encoder, fitted.all_scores(trial.auc_encoder))
+    facts["recommends_cold"] = None
+    if trial.split.cold_items:
+        silent = facts.get(f"users_without_list_{COLD}", 0)
+        facts["recommends_cold"] = fitted.knows_cold and silent < len(
+            trial.example_candidates.users
         )
-        return Outcome(values, self._facts, of_catalogue, slices, shown)
+    return RunResult(values, facts, of_catalogue, slices, example_hits)
 
-    def _fit(self, model: Any) -> None:
+
+class _FittedModel:
+    """A model fitted on a trial, given the new items and fold-in interactions it can take.
+
+    ``facts`` collects seconds and memory of each stage.
+    """
+
+    def __init__(self, trial: Trial, model: Any, facts: dict[str, Any]) -> None:
         for method in ("fit", "recommend_many"):
             if not callable(getattr(model, method, None)):
                 raise EvaluationError(f"{type(model).__name__} has no method {method}")
-        trial, self._model = self._trial, model
-        self._facts = {"settings": model_settings(model)}
-        with measured(self._facts, "fit"):
+        self._trial, self._model, self._facts = trial, model, facts
+        self._unknown_user: type[Exception] | tuple[type[Exception], ...] = ()
+        if trial.split.kind == "cold users":
+            # Raised for a user that a model does not know: by ours, and by other libraries.
+            self._unknown_user = (UnknownUserError, KeyError)
+        with measure_stage(facts, "fit"):
             model.fit(trial.train)
         onboard = getattr(model, "onboard_many", None)
-        self._knows_cold = onboard is not None
+        self.knows_cold = onboard is not None
         if trial.new_items is not None and onboard is not None:
-            with measured(self._facts, "onboard"):
+            with measure_stage(facts, "onboard"):
                 onboard(trial.new_items)
         update = getattr(model, "update", None)
-        if len(trial.given) and update is not None:
-            self._knows_given = True
-            with measured(self._facts, "update"):
-                update(trial.given)
+        self._knows_fold_in = False
+        if len(trial.fold_in) and update is not None:
+            self._knows_fold_in = True
+            with measure_stage(facts, "update"):
+                update(trial.fold_in)
 
-    def _judge(self, candidates: CandidateSet) -> HitEncoder:
-        if len(self._trial.given) and not self._knows_given:
-            return self._trial.judge_without_given
-        return candidates.judge
+    def hit_encoder(self, candidates: CandidateSet) -> HitEncoder:
+        """The encoder of the model's lists: it refuses items that the model knows were played."""
+        if len(self._trial.fold_in) and not self._knows_fold_in:
+            return self._trial.hit_encoder_without_fold_in
+        return candidates.hit_encoder
 
-    def _answer(self, candidates: CandidateSet, k: int) -> pd.DataFrame:
-        if candidates.name == COLD and not self._knows_cold:
-            return _nothing()
+    def recommend(self, candidates: CandidateSet, k: int) -> pd.DataFrame:
+        """The first ``k`` candidates of every user of the set."""
+        if candidates.name == COLD and not self.knows_cold:
+            return _no_lists()
         if candidates.sampled is not None:
-            return candidates.sampled.answer(self._ask, k)
+            return candidates.sampled.answer(self._recommend, k)
         if candidates.name != CATALOGUE:
-            return self._ask(candidates.users, k, candidates.only)
-        with measured(self._facts, "recommend"):
-            return self._ask(candidates.users, k)
+            return self._recommend(candidates.users, k, candidates.only)
+        with measure_stage(self._facts, "recommend"):
+            return self._recommend(candidates.users, k)
 
-    def _ask(self, users: Sequence[str], k: int, only: Sequence[str] | None = None) -> pd.DataFrame:
-        if only is not None and not self._knows_cold:
+    def _recommend(
+        self, users: Sequence[str], k: int, only: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        if only is not None and not self.knows_cold:
             # Sampled candidates may be cold, and the model need not know that there are such items.
             cold = set(self._trial.split.cold_items)
             only = [item for item in only if item not in cold]
             if not only:
-                return _nothing()
+                return _no_lists()
         options = {} if only is None else {"only": only}
         try:
-            answer = self._model.recommend_many(users, k, **options)
-        except self._refuses:
+            lists = self._model.recommend_many(users, k, **options)
+        except self._unknown_user:
             if len(users) == 1:
-                return _nothing()
-            # One user who is refused must not silence the others.
-            return pd.concat([self._ask([user], k, only) for user in users], ignore_index=True)
-        return _as_frame(answer)
+                return _no_lists()
+            # One unknown user must not leave the others without lists.
+            return pd.concat(
+                [self._recommend([user], k, only) for user in users], ignore_index=True
+            )
+        return _checked_frame(lists)
 
-    def _refuse_unknown(self, answer: pd.DataFrame) -> None:
-        """A cold item can only come from a model that was given it."""
-        if self._knows_cold:
+    def check_no_unknown_item(self, lists: pd.DataFrame) -> None:
+        """Raise EvaluationError for a cold item in the lists of a model that was not given it."""
+        if self.knows_cold:
             return
-        leaked = answer[ITEM_ID].isin(self._trial.split.cold_items)
+        leaked = lists[ITEM_ID].isin(self._trial.split.cold_items)
         if leaked.any():
-            item = answer[ITEM_ID][leaked].iloc[0]
+            item = lists[ITEM_ID][leaked].iloc[0]
             raise EvaluationError(
                 f"leak: recommends the held-out item {item!r}, which it was never given"
             )
 
-    def _aucs(self) -> dict[Figure, Float64Array]:
-        trial = self._trial
-        if trial.auc_judge is None:
-            return {}
-        scores, relevant = self._all_scores(trial.auc_judge), trial.auc_judge.relevance()
-        found: dict[Figure, Float64Array] = {}
-        if ITEM_AUC in trial.metrics:
-            found[COLD, ITEM_AUC, None] = item_auc(scores, relevant).values
-        if USER_AUC in trial.metrics:
-            rows = trial.sets[0].judge.users.get_indexer(trial.auc_judge.users)
-            found[COLD, USER_AUC, None] = self._of_all_users(user_auc(scores, relevant), rows)
-        return found
-
-    def _all_scores(self, judge: HitEncoder) -> Float64Array:
-        """Scores of every (user, cold item), asked for and judged a block of users at a time."""
-        cold, n_users = self._trial.split.cold_items, len(judge.users)
+    def all_scores(self, encoder: HitEncoder) -> Float64Array:
+        """Scores of every (user, cold item), asked for a block of users at a time."""
+        cold, n_users = self._trial.split.cold_items, len(encoder.users)
         scores = np.full((n_users, len(cold)), np.nan)
         step = max(1, _ROWS_AT_ONCE // len(cold))
-        for start in range(0, n_users if self._knows_cold else 0, step):
-            part = judge.part(start, min(start + step, n_users))
-            answer = self._model.recommend_many(
+        for start in range(0, n_users if self.knows_cold else 0, step):
+            part = encoder.part(start, min(start + step, n_users))
+            lists = self._model.recommend_many(
                 list(part.users), len(cold), only=cold, exclude_seen=False
             )
-            scores[start : start + step] = part.scores(_as_frame(answer))
+            scores[start : start + step] = part.scores(_checked_frame(lists))
         return scores
 
-    def _of_all_users(self, values: Float64Array, rows: IntArray) -> Float64Array:
-        """Values of some users among those of all; NaN for the others."""
-        spread = np.full(len(self._trial.users), np.nan)
-        spread[rows] = values
-        return spread
+
+def _aucs(trial: Trial, encoder: HitEncoder, scores: Float64Array) -> dict[MetricKey, Float64Array]:
+    relevant, metrics = encoder.relevance(), trial.options.metrics
+    found: dict[MetricKey, Float64Array] = {}
+    if ITEM_AUC in metrics:
+        found[COLD, ITEM_AUC, None] = item_auc(scores, relevant).values
+    if USER_AUC in metrics:
+        rows = trial.candidate_sets[0].hit_encoder.users.get_indexer(encoder.users)
+        found[COLD, USER_AUC, None] = _for_all_users(trial, user_auc(scores, relevant), rows)
+    return found
+
+
+def _for_all_users(trial: Trial, values: Float64Array, rows: IntArray) -> Float64Array:
+    """Values of the users at ``rows`` among those of all users of the trial; NaN for the others."""
+    spread = np.full(len(trial.users), np.nan)
+    spread[rows] = values
+    return spread
 
 
 def model_settings(model: Any) -> dict[str, Any]:
-    """The settings a model was made with, where it keeps them as ``config``."""
+    """Return the settings that a model keeps as ``config``; empty without."""
     config = getattr(model, "config", None)
     return config.model_dump(mode="json") if isinstance(config, Settings) else {}
 
 
-def _as_frame(answer: Any) -> pd.DataFrame:
-    if not isinstance(answer, pd.DataFrame):
+def _checked_frame(lists: Any) -> pd.DataFrame:
+    if not isinstance(lists, pd.DataFrame):
         raise EvaluationError(
             f"recommend_many must return a DataFrame of {USER_ID}, {RANK}, {ITEM_ID} and {SCORE},"
-            f" and returned a {type(answer).__name__}"
+            f" and returned a {type(lists).__name__}"
         )
-    return answer
+    return lists
 
 
 def _first_places(hits: HitMatrix, n: int) -> HitMatrix:
@@ -258,7 +241,7 @@ def _first_places(hits: HitMatrix, n: int) -> HitMatrix:
     )
 
 
-def _nothing() -> pd.DataFrame:
+def _no_lists() -> pd.DataFrame:
     return pd.DataFrame(
         {
             USER_ID: np.empty(0, dtype=object),
@@ -267,3 +250,39 @@ def _nothing() -> pd.DataFrame:
             SCORE: np.empty(0),
         }
     )
+
+
+@contextmanager
+def measure_stage(facts: dict[str, Any], stage: str) -> Iterator[None]:
+    """Measure the seconds and the peak memory of a ``with`` block.
+
+    They are added to ``facts`` as ``STAGE_seconds`` and ``STAGE_peak_mb`` (MiB of resident memory
+    of the process on Linux, None elsewhere).
+    """
+    reset_peak_memory()
+    started = time.perf_counter()
+    yield
+    facts[f"{stage}_seconds"] = time.perf_counter() - started
+    facts[f"{stage}_peak_mb"] = peak_memory_mb()
+
+
+def reset_peak_memory() -> None:
+    """Reset the peak memory of this process to what it holds now, where the system can."""
+    if sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:  # not permitted in some containers: the peak is then since the start
+            return
+
+
+def peak_memory_mb() -> float | None:
+    """Return the peak resident memory of this process since the last reset, in MiB.
+
+    None where the system does not tell.
+    """
+    if sys.platform != "linux":
+        return None
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None

@@ -1,17 +1,14 @@
-"""Outcomes kept on disk as soon as they are there, so that a long comparison can go on.
+"""Cache of run results on disk, so that an interrupted comparison goes on where it was.
 
-An outcome belongs to the data set, the split, what is measured, the versions of the packages, and
-the model: its name, its class, its settings where it keeps them as ``config``, and its own numbers
-and texts before it is fitted (such as a seed). What else makes a model what it is, such as files of
-embeddings it reads, cannot be known here: where that changes, give the model another name or take
-another folder. Recordings count by their paths and not by their bytes.
-
-Versions that results depend on.
+A result is identified by the data set, the split, what is measured, the versions of the packages,
+and the model: its name, class and settings (``config``), and the numbers and texts among its
+attributes before it is fitted (such as a seed). What else distinguishes a model, such as files of
+embeddings it reads, is not seen here: where that changes, give the model another name or use
+another folder. Recordings count by their paths, not by their content.
 """
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,96 +18,98 @@ import pandas as pd
 
 from datasets.errors import ArtifactError
 from datasets.files import atomic_write
-from datasets.versions import package_versions
-from evaluation.comparison.run import Outcome, model_settings
-from evaluation.comparison.tables import json_safe
+from evaluation.comparison.run import RunResult, model_settings, run_model
 from evaluation.comparison.trial import Trial
 from evaluation.metrics.hits import HitMatrix
+from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.model import ModelFactory
+from evaluation.serialization import installed_versions, json_safe
 from evaluation.splitting.split import Split
-
-_PACKAGES: Final = (
-    "coldtune", "numpy", "pandas", "scipy", "scikit-learn", "implicit", "rectools-lightfm",
-    "annoy", "torch", "librosa", "plotly",
-)  # fmt: skip
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on, where installed."""
-    return {"python": platform.python_version(), **package_versions(_PACKAGES)}
-
 
 _FORMAT: Final = 1
 
 
-class KeptOutcomes:
-    """A folder with one file an outcome; a damaged one is as good as none."""
+class RunCache:
+    """A folder with one file for each run; a damaged file counts as missing.
+
+    Args:
+        folder: where the files are; made when the first is written.
+        measured: what results depend on beside split and model: the data set and options.
+        embeddings: those that the diversity of lists is measured by.
+    """
 
     def __init__(
         self, folder: Path, measured: Mapping[str, Any], embeddings: pd.DataFrame | None
     ) -> None:
         self._folder = folder
-        sound = None if embeddings is None else _frame_digest(embeddings)
-        self._common = {**measured, "embeddings": sound, "versions": installed_versions()}
+        digest = None if embeddings is None else _frame_digest(embeddings)
+        self._common = {**measured, "embeddings": digest, "versions": installed_versions()}
 
-    def outcome(self, trial: Trial, name: str, factory: ModelFactory) -> Outcome:
-        """What was kept of this model on this trial; else the model is run, and that is kept.
+    def run(self, trial: Trial, name: str, factory: ModelFactory) -> RunResult:
+        """Return the stored result of a model on a trial; else run the model and store it.
 
-        Raises :class:`~datasets.errors.ArtifactError` where it cannot be written.
+        Args:
+            trial: the split made ready.
+            name: the model's name.
+            factory: makes the model.
+
+        Raises:
+            ArtifactError: the result cannot be written.
+            EvaluationError: see :func:`~evaluation.comparison.run.run_model`.
         """
         model: Any = factory()
         path = self._folder / f"{self._digest(trial.split, name, model)}.npz"
         found = _read(path, trial)
         if found is None:
-            found = trial.run(name, lambda: model)
+            found = run_model(trial, name, lambda: model)
             _write(path, found)
         return found
 
     def _digest(self, split: Split, name: str, model: Any) -> str:
-        own = {
+        attributes = {
             key: value
             for key, value in getattr(model, "__dict__", {}).items()
             if isinstance(value, str | int | float | None)
         }
-        what = {
+        identity = {
             "format": _FORMAT,
             **self._common,
             "split": _split_digest(split),
-            "model": [name, type(model).__module__, type(model).__qualname__, own],
+            "model": [name, type(model).__module__, type(model).__qualname__, attributes],
             "settings": model_settings(model),
         }
-        return hashlib.sha256(json.dumps(json_safe(what), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(json_safe(identity), sort_keys=True).encode()).hexdigest()
 
 
 def _split_digest(split: Split) -> str:
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for rows in (split.train_rows, split.test_rows, split.fold_in_rows):
-        total.update(f"{len(rows)}|".encode())
-        total.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
-    words = [split.name, split.kind, split.cold_items, split.few_shot_items, split.excluded_items]
-    total.update(json.dumps(words).encode())
-    return total.hexdigest()
+        digest.update(f"{len(rows)}|".encode())
+        digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+    texts = [split.name, split.kind, split.cold_items, split.few_shot_items, split.excluded_items]
+    digest.update(json.dumps(texts).encode())
+    return digest.hexdigest()
 
 
 def _frame_digest(frame: pd.DataFrame) -> str:
-    total = hashlib.sha256(json.dumps([str(item) for item in frame.index]).encode())
-    total.update(np.ascontiguousarray(frame.to_numpy(np.float64)).tobytes())
-    return total.hexdigest()
+    digest = hashlib.sha256(json.dumps([str(item) for item in frame.index]).encode())
+    digest.update(np.ascontiguousarray(frame.to_numpy(np.float64)).tobytes())
+    return digest.hexdigest()
 
 
-def _write(path: Path, outcome: Outcome) -> None:
+def _write(path: Path, result: RunResult) -> None:
     arrays: dict[str, Any] = {}
-    for part, figures in (("values", outcome.values), ("slices", outcome.slices)):
+    for part, figures in (("values", result.values), ("slices", result.slices)):
         arrays |= {f"{part}{n}": values for n, values in enumerate(figures.values())}
-    if outcome.shown is not None:
-        shown = outcome.shown
-        arrays |= {"hit": shown.matrix, "items": shown.items, "listed": shown.n_listed}
-        arrays |= {"relevant": shown.n_relevant}
+    if result.example_hits is not None:
+        hits = result.example_hits
+        arrays |= {"hit": hits.matrix, "items": hits.items, "listed": hits.n_listed}
+        arrays |= {"relevant": hits.n_relevant}
     header = {
-        "facts": json_safe(outcome.facts),
-        "values": list(outcome.values),
-        "slices": list(outcome.slices),
-        "catalogue": [[*figure, *found] for figure, found in outcome.catalogue.items()],
+        "facts": json_safe(result.facts),
+        "values": list(result.values),
+        "slices": list(result.slices),
+        "catalogue": [[*figure, *found] for figure, found in result.catalogue.items()],
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     try:
@@ -120,12 +119,12 @@ def _write(path: Path, outcome: Outcome) -> None:
         raise ArtifactError(f"{path}: the outcome cannot be kept there: {error}") from error
 
 
-def _read(path: Path, trial: Trial) -> Outcome | None:
+def _read(path: Path, trial: Trial) -> RunResult | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(arrays["header"].tobytes())
-        outcome = Outcome(
+        result = RunResult(
             {tuple(f): arrays[f"values{n}"] for n, f in enumerate(header["values"])},
             header["facts"],
             {
@@ -136,6 +135,22 @@ def _read(path: Path, trial: Trial) -> Outcome | None:
             HitMatrix(arrays["hit"], arrays["relevant"], arrays["listed"], arrays["items"]),
         )
     except Exception:
-        # Whatever is wrong with it: what cannot be read is computed again.
+        # Whatever is wrong with the file: what cannot be read is computed again.
         return None
-    return outcome if trial.fits(outcome) else None
+    return result if _fits(result, trial) else None
+
+
+def _fits(result: RunResult, trial: Trial) -> bool:
+    """Whether a stored result has as many values as the trial has users and items."""
+    units, hits = trial.units(), result.example_hits
+    return (
+        all(
+            len(values) == len(units.auc_items if metric == ITEM_AUC else units.users)
+            for (_, metric, _), values in result.values.items()
+        )
+        and all(
+            len(values) == len(units.slice_rows[key[:3]]) for key, values in result.slices.items()
+        )
+        and hits is not None
+        and len(hits.items) == len(trial.example_candidates.users)
+    )

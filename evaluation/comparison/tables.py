@@ -1,8 +1,7 @@
-"""From one value a user to tidy tables of means, intervals and paired differences."""
+"""Tables of means, bootstrap intervals and paired differences from one value a user."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,64 +9,74 @@ import pandas as pd
 
 from datasets.arrays import Float64Array, IntArray
 from evaluation.comparison.bootstrap import (
+    Bootstrap,
     Difference,
-    Draws,
     Interval,
     holm,
-    interval,
     paired_p_values,
+    percentile_interval,
 )
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC
 
-Key = tuple[str, str, str, str, int | None]
+FigureKey = tuple[str, str, str, str, int | None]
 """(split, candidates, model, metric, k); k is None for the AUCs."""
 
-FIGURES: Final = (
+FIGURE_COLUMNS: Final = (
     "split", "candidates", "model", "control", "metric", "k", "mean", "low", "high", "n",
 )  # fmt: skip
 """Columns of the table of means."""
-DIFFERENCES: Final = (
+DIFFERENCE_COLUMNS: Final = (
     "split", "candidates", "metric", "k", "model", "against", "role",
     "mean", "low", "high", "p", "p_corrected", "shown",
 )  # fmt: skip
 """Columns of the table of paired differences."""
-SLICES: Final = (
+SLICE_COLUMNS: Final = (
     "split", "candidates", "model", "control", "by", "slice", "metric", "k",
     "mean", "low", "high", "n",
 )  # fmt: skip
 """Columns of the table of slices."""
-SliceKey = tuple[str, str, str, str, str, str, int]
+SliceFigureKey = tuple[str, str, str, str, str, str, int]
 """(split, candidates, model, by, slice, metric, k)."""
 SliceName = tuple[str, str, str, str]
 """(split, candidates, by, slice)."""
-Gap = tuple[Interval, float]
+_Gap = tuple[Interval, float]
 """A paired difference and its p-value."""
 
-_PAIRS: Final = 32
-"""Pairs of figures whose differences are held at once."""
+_PAIRS_AT_ONCE: Final = 32
+"""Pairs of figures whose differences are held in memory at once."""
 
 
 def tabulate(
-    values: Mapping[Key, Float64Array],
-    of_catalogue: Mapping[Key, tuple[float, int]],
+    values: Mapping[FigureKey, Float64Array],
+    of_catalogue: Mapping[FigureKey, tuple[float, int]],
     controls: Collection[str],
     baseline: str,
     *,
-    draws: Draws,
+    bootstrap: Bootstrap,
     confidence: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Means with intervals, and differences from the baseline and from the best model.
+    """Compute means with intervals, and differences from the baseline and from the best model.
 
-    All models and metrics measured on the same users share one set of bootstrap draws, so every
-    difference is paired. The best model is the one with the highest mean that is no control; only
-    accuracy has one, as more novelty or popularity is not better. A value of NaN is a user (or
-    item) who does not take part in that figure, and in a difference nobody takes part who is
-    missing on either side. p-values are corrected over the models held against the same one in
-    one split, set of candidates, metric and k. A figure that no model has
-    for anybody has no row. Figures
-    ``of_catalogue``, (mean, number of items), have no interval: the items are not drawn.
+    All models and metrics measured on the same users share the bootstrap resamples, so that every
+    difference is paired. The best model is the one with the highest mean that is not a control;
+    only accuracy has one, as more novelty or popularity is not better. NaN is a user (or item)
+    without a value; a difference is over those with a value on both sides. p-values are corrected
+    (Holm) over the models compared with the same one in one split, set of candidates, metric and
+    k. What has no value at all has no row.
+
+    Args:
+        values: one value a user or item for each figure.
+        of_catalogue: coverage and Gini: (value, number of items); without an interval, as items
+            are not resampled.
+        controls: names of the models that are controls.
+        baseline: name of the model that others are compared with.
+        bootstrap: the resamples.
+        confidence: level of the intervals.
+
+    Returns:
+        The table of means (``FIGURE_COLUMNS``) and that of differences (``DIFFERENCE_COLUMNS``).
     """
-    samples: dict[tuple[str, str, bool], list[Key]] = {}
+    samples: dict[tuple[str, str, bool], list[FigureKey]] = {}
     for key in values:
         samples.setdefault((key[0], key[1], key[3] == ITEM_AUC), []).append(key)
     figures: list[tuple[Any, ...]] = []
@@ -77,37 +86,47 @@ def tabulate(
         keys = [key for key in keys if (key[3], key[4]) in measured]
         if not keys:
             continue
-        sample = _Sample(keys, values, draws, confidence)
+        sample = _PairedFigures(keys, values, bootstrap, confidence)
         for key in keys:
             split, candidates, model, metric, k = key
             n = sample.n[key]
-            spread = interval(sample.mean[key], sample.drawn[key], n, confidence)
+            spread = percentile_interval(sample.mean[key], sample.resampled[key], n, confidence)
             figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
         differences.extend(_differences(sample, controls, baseline))
     for (split, candidates, model, metric, k), (mean, n) in of_catalogue.items():
         spread = Interval(mean, math.nan, math.nan)
         figures.append((split, candidates, model, model in controls, metric, k, *spread, n))
     return (
-        pd.DataFrame(figures, columns=list(FIGURES)).astype({"k": "Int64"}),
-        pd.DataFrame(differences, columns=list(DIFFERENCES)).astype({"k": "Int64"}),
+        pd.DataFrame(figures, columns=list(FIGURE_COLUMNS)).astype({"k": "Int64"}),
+        pd.DataFrame(differences, columns=list(DIFFERENCE_COLUMNS)).astype({"k": "Int64"}),
     )
 
 
 def tabulate_slices(
-    values: Mapping[SliceKey, Float64Array],
+    values: Mapping[SliceFigureKey, Float64Array],
     rows: Mapping[SliceName, IntArray],
     n_users: Mapping[str, int],
     controls: Collection[str],
     *,
-    draws: Draws,
+    bootstrap: Bootstrap,
     confidence: float,
 ) -> pd.DataFrame:
-    """Means of the slices with intervals; a row a slice, model, metric and k.
+    """Compute the means of slices with their intervals.
 
-    ``rows`` are the positions of a slice's users among the ``n_users`` of its split. All slices of
-    a split share the draws of its users.
+    All slices of a split share the resamples of its users.
+
+    Args:
+        values: one value a user of the slice.
+        rows: positions of the slice's users among all users of its split.
+        n_users: number of users of each split.
+        controls: names of the models that are controls.
+        bootstrap: the resamples.
+        confidence: level of the intervals.
+
+    Returns:
+        A row for each slice, model, metric and k (``SLICE_COLUMNS``).
     """
-    slices: dict[str, dict[SliceName, list[SliceKey]]] = {}
+    slices: dict[str, dict[SliceName, list[SliceFigureKey]]] = {}
     for key in values:
         name = (*key[:2], *key[3:5])
         slices.setdefault(key[0], {}).setdefault(name, []).append(key)
@@ -117,72 +136,80 @@ def tabulate_slices(
             (rows[name], np.stack([values[key] for key in keys], axis=1))
             for name, keys in of_split.items()
         ]
-        drawn = draws.part_means(parts, n_users[split])
-        for keys, (_, stacked), means in zip(of_split.values(), parts, drawn, strict=True):
+        resampled = bootstrap.part_means(parts, n_users[split])
+        for keys, (_, stacked), means in zip(of_split.values(), parts, resampled, strict=True):
             n = len(stacked)
             for place, key in enumerate(keys):
                 mean = float(stacked[:, place].mean())
-                spread = interval(mean, means[:, place], n, confidence)
+                spread = percentile_interval(mean, means[:, place], n, confidence)
                 table.append((*key[:3], key[2] in controls, *key[3:], *spread, n))
-    return pd.DataFrame(table, columns=list(SLICES)).astype({"k": "Int64"})
+    return pd.DataFrame(table, columns=list(SLICE_COLUMNS)).astype({"k": "Int64"})
 
 
-class _Sample:
-    """Figures that belong to the same users: their means and their draws."""
+class _PairedFigures:
+    """Figures of the same users: their means and resampled means."""
 
     def __init__(
-        self, keys: list[Key], values: Mapping[Key, Float64Array], draws: Draws, confidence: float
+        self,
+        keys: list[FigureKey],
+        values: Mapping[FigureKey, Float64Array],
+        bootstrap: Bootstrap,
+        confidence: float,
     ) -> None:
         self.keys = keys
         self.values = values
         self.confidence = confidence
-        self._draws = draws
+        self._bootstrap = bootstrap
         self.n = {key: int(np.isfinite(values[key]).sum()) for key in keys}
         self.mean = {key: _mean(values[key]) for key in keys}
-        drawn = draws.means(np.stack([values[key] for key in keys], axis=1))
-        self.drawn = dict(zip(keys, drawn.T, strict=True))
+        resampled = bootstrap.means(np.stack([values[key] for key in keys], axis=1))
+        self.resampled = dict(zip(keys, resampled.T, strict=True))
 
-    def gaps(self, pairs: Iterable[tuple[Key, Key]]) -> dict[tuple[Key, Key], Gap]:
-        """Paired differences of the first of each pair from the second, and their p-values."""
+    def gaps(
+        self, pairs: Iterable[tuple[FigureKey, FigureKey]]
+    ) -> dict[tuple[FigureKey, FigureKey], _Gap]:
+        """Paired differences, first of each pair minus second, and their p-values."""
         distinct = list(dict.fromkeys(pairs))
-        found: dict[tuple[Key, Key], Gap] = {}
-        for start in range(0, len(distinct), _PAIRS):
-            found |= self._gaps(distinct[start : start + _PAIRS])
+        found: dict[tuple[FigureKey, FigureKey], _Gap] = {}
+        for start in range(0, len(distinct), _PAIRS_AT_ONCE):
+            found |= self._gaps(distinct[start : start + _PAIRS_AT_ONCE])
         return found
 
-    def _gaps(self, pairs: Sequence[tuple[Key, Key]]) -> dict[tuple[Key, Key], Gap]:
+    def _gaps(
+        self, pairs: Sequence[tuple[FigureKey, FigureKey]]
+    ) -> dict[tuple[FigureKey, FigureKey], _Gap]:
         apart = np.stack([self.values[key] - self.values[other] for key, other in pairs], axis=1)
         n = np.isfinite(apart).sum(axis=0)
-        # Where the same users take part on both sides, the draws are there already.
+        # Where the same users take part on both sides, the resampled means are there already.
         uneven = [
             place
             for place, (key, other) in enumerate(pairs)
             if not n[place] == self.n[key] == self.n[other]
         ]
-        drawn = {}
+        resampled = {}
         if uneven:
-            drawn = dict(zip(uneven, self._draws.means(apart[:, uneven]).T, strict=True))
+            resampled = dict(zip(uneven, self._bootstrap.means(apart[:, uneven]).T, strict=True))
         p_values = paired_p_values(apart).tolist()
         found = {}
         for place, (key, other) in enumerate(pairs):
-            if place in drawn:
-                mean, means = _mean(apart[:, place]), drawn[place]
+            if place in resampled:
+                mean, means = _mean(apart[:, place]), resampled[place]
             else:
                 mean = self.mean[key] - self.mean[other]
-                means = self.drawn[key] - self.drawn[other]
-            spread = interval(mean, means, int(n[place]), self.confidence)
+                means = self.resampled[key] - self.resampled[other]
+            spread = percentile_interval(mean, means, int(n[place]), self.confidence)
             found[key, other] = spread, p_values[place]
         return found
 
 
 def _differences(
-    sample: _Sample, controls: Collection[str], baseline: str
+    sample: _PairedFigures, controls: Collection[str], baseline: str
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table of differences, each family of p-values corrected together."""
-    families: dict[tuple[str, str, str, int | None], list[Key]] = {}
+    """Rows of the table of differences; each family of p-values is corrected together."""
+    families: dict[tuple[str, str, str, int | None], list[FigureKey]] = {}
     for key in sample.keys:
         families.setdefault((key[0], key[1], key[3], key[4]), []).append(key)
-    wanted: list[tuple[str, Key, list[Key]]] = []
+    wanted: list[tuple[str, FigureKey, list[FigureKey]]] = []
     for (split, candidates, metric, k), keys in families.items():
         against = {"baseline": (split, candidates, baseline, metric, k)}
         rivals = [key for key in keys if key[2] not in controls and sample.n[key]]
@@ -191,7 +218,7 @@ def _differences(
         for role, other in against.items():
             if other in sample.mean:
                 wanted.append((role, other, [key for key in keys if key != other]))
-    # The best is often the baseline: what is wanted twice is looked at once.
+    # The best is often the baseline: what is wanted twice is computed once.
     gaps = sample.gaps([(key, other) for _, other, keys in wanted for key in keys])
     for role, other, keys in wanted:
         corrected = holm([gaps[key, other][1] for key in keys]).tolist()
@@ -206,25 +233,6 @@ def _differences(
 
 
 def _mean(values: Float64Array) -> float:
-    """Mean of those who take part, NaN where there are none."""
+    """Mean without NaN; NaN where nothing is left."""
     present = values[np.isfinite(values)]
     return float(present.mean()) if len(present) else math.nan
-
-
-def json_safe(value: Any) -> Any:
-    """``value`` in types that JSON has; what is not a finite number becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): json_safe(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | np.ndarray):
-        return [json_safe(inner) for inner in value]
-    if isinstance(value, np.generic):
-        return json_safe(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"no JSON form for {type(value).__name__}")

@@ -1,12 +1,9 @@
-"""One model on one split: fitted on the training side, asked, and judged.
-
-One set of candidate items for some of a split's users, and all that is measured on it.
-"""
+"""A split made ready for models: training side, test users and the candidates to rank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,25 +22,8 @@ from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC, RANKING_METRICS, USER_AUC, items_with_auc
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.metrics.slices import Slices
-from evaluation.model import ModelFactory
 from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split, check_no_leak
-
-if TYPE_CHECKING:
-    from evaluation.comparison.run import Outcome
-
-
-@dataclass(frozen=True, eq=False)
-class Units:
-    """Whom the values of the outcomes of one split belong to."""
-
-    users: tuple[str, ...]
-    """The users asked for."""
-    auc_items: tuple[str, ...]
-    """The items that have an item-wise AUC."""
-    slice_rows: dict[tuple[str, str, str], IntArray]
-    """{(candidates, by, slice): positions in ``users`` of those who take part}."""
-
 
 CATALOGUE: Final = "catalogue"
 """Candidates: every item a model can recommend, those of training and the cold ones."""
@@ -55,39 +35,81 @@ THIN: Final = "thin"
 """Candidates: the items that keep few interactions in training, among themselves."""
 
 PLAYED: Final = "played"
-"""Candidates: the items with listeners in training, where the catalogue has others too."""
+"""Candidates: the items with training interactions, where the catalogue has others too."""
+
+
+@dataclass(frozen=True)
+class TrialOptions:
+    """What is measured on a split, the same for all models of a comparison."""
+
+    ks: tuple[int, ...]
+    """Lengths of the lists, ascending."""
+    metrics: tuple[str, ...] = ACCURACY
+    """Names of accuracy metrics, see :data:`evaluation.metrics.ranking.ACCURACY`."""
+    sampled: int | None = None
+    """Number of sampled candidates that are ranked in addition to the whole catalogue."""
+    max_auc_users: int = 5000
+    """The AUCs rank the cold items for at most this many users, drawn by ``seed``."""
+    seed: int = 0
+    """Seed of the sampled candidates and of the users of the AUCs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values."""
+        return {
+            "ks": list(self.ks),
+            "metrics": list(self.metrics),
+            "sampled": self.sampled,
+            "max_auc_users": self.max_auc_users,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The users and items that the values measured on one split belong to."""
+
+    users: tuple[str, ...]
+    """Ids of the test users."""
+    auc_items: tuple[str, ...]
+    """Ids of the items that have an item-wise AUC."""
+    slice_rows: dict[tuple[str, str, str], IntArray]
+    """{(candidates, by, slice): positions in ``users`` of the slice's users}."""
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateSet:
-    """Items ranked against each other."""
+    """Items ranked against each other, and the metrics computed on their ranking."""
 
     name: str
-    judge: HitEncoder
+    """``"catalogue"``, ``"cold"``, ``"thin"``, ``"played"`` or ``"sampled N"``."""
+    hit_encoder: HitEncoder
+    """Knows the users, the candidates and the relevant items; turns lists into hits."""
     rows: IntArray
-    """[n of the judge]: its users among those of the split; the others have nothing relevant."""
+    """[n users of the encoder]: their positions among the users of the split; the other users of
+    the split have no relevant item in this set."""
     only: Sequence[str] | None = None
-    """The items a model is asked for; None for all it has."""
+    """The items that a model is asked for; None for all it has."""
     sampled: SampledCandidates | None = None
-    """Each user's own candidates, where they were sampled."""
+    """The candidates of each user, where they are sampled."""
     facts: ItemFacts | None = None
-    """Of the judge's items and users, for coverage and Gini; None where only accuracy counts."""
+    """Of the encoder's items and users, for coverage and Gini; None to measure accuracy only."""
     catalogue_facts: ItemFacts | None = None
-    """Of the whole catalogue and the judge's users: what users have played is seldom all in
-    ``facts``."""
+    """Of the whole catalogue and the encoder's users: ``facts`` seldom has all that users
+    played."""
     in_catalogue: IntArray | None = None
-    """[n_items]: the judge's items among those of ``catalogue_facts``."""
+    """[n_items]: positions of the encoder's items among those of ``catalogue_facts``."""
     slices: Slices | None = None
+    """The slices by which accuracy is broken down."""
 
     @cached_property
     def users(self) -> list[str]:
-        """Ids of the users asked for."""
-        return list(self.judge.users)
+        """Ids of the users that a model is asked for."""
+        return list(self.hit_encoder.users)
 
     def accuracy(
         self, hits: HitMatrix, ks: Sequence[int], metrics: Sequence[str]
     ) -> dict[tuple[str, int], Float64Array]:
-        """{(metric, k): a value for each user of the judge}."""
+        """Compute accuracy per user: {(metric, k): [n users of the encoder]}."""
         return {
             (name, k): RANKING_METRICS[name](hits, k)
             for k in ks
@@ -98,7 +120,10 @@ class CandidateSet:
     def beyond_accuracy(
         self, hits: HitMatrix, ks: Sequence[int]
     ) -> dict[tuple[str, int], Float64Array]:
-        """{(metric, k): a value for each user of the judge}; empty without facts."""
+        """Compute novelty, diversity etc. per user: {(metric, k): [n users of the encoder]}.
+
+        Empty without ``catalogue_facts``.
+        """
         if self.catalogue_facts is None or self.in_catalogue is None:
             return {}
         items = np.append(self.in_catalogue, -1)[hits.items]
@@ -109,162 +134,189 @@ class CandidateSet:
     def of_catalogue(
         self, hits: HitMatrix, ks: Sequence[int]
     ) -> dict[tuple[str, int], tuple[float, int]]:
-        """{(metric, k): (the figure, number of items)}; empty without facts."""
+        """Compute coverage and Gini over all lists: {(metric, k): (value, number of items)}.
+
+        Empty without ``facts``.
+        """
         if self.facts is None:
             return {}
         return {
-            (name, k): (float(metric(hits, k, self.facts).mean()), len(self.judge.items))
+            (name, k): (float(metric(hits, k, self.facts).mean()), len(self.hit_encoder.items))
             for k in ks
             for name, metric in CATALOGUE_METRICS.items()
         }
 
 
-__all__ = ["CATALOGUE", "COLD", "PLAYED", "THIN", "Trial"]
-
-
 class Trial:
-    """A split made ready: training side, test users, and judges that know the right answers."""
+    """The data of one split made ready: what models learn from, and what they are asked.
+
+    Args:
+        dataset: the whole data set.
+        split: a split of it; checked here, leaks included.
+        options: what is measured.
+        embeddings: index item_id, one column a dimension, for the diversity of lists.
+        pairs: the (user, item) pairs of ``dataset``, if they are known already.
+
+    Raises:
+        EvaluationError: the split leaks, or has no test user.
+    """
 
     def __init__(
         self,
         dataset: MusicDataset,
         split: Split,
-        ks: tuple[int, ...],
+        options: TrialOptions,
         *,
-        max_auc_users: int,
-        seed: int,
-        metrics: Sequence[str] = ACCURACY,
-        sampled: int | None = None,
         embeddings: pd.DataFrame | None = None,
         pairs: UserItemPairs | None = None,
     ) -> None:
-        """``pairs``: those of ``dataset``, where they are at hand; else they are counted anew."""
         pairs = UserItemPairs.from_dataset(dataset) if pairs is None else pairs
         split.check(dataset, pairs)
         self.dataset = dataset
         self.split = split
-        self.ks = ks
-        self.metrics = tuple(metrics)
+        self.options = options
         self.train = split.training(dataset)
+        """What models are fitted on."""
         self.new_items = split.onboarding(dataset) if split.cold_items else None
-        self.given = dataset.take_interactions(split.fold_in_rows).interactions
-        self.tested = dataset.take_interactions(split.test_rows).interactions
-        check_no_leak(split, self.train, self.given, self.tested)
-        # A play count of 0 is no listening.
+        """The cold items and their recordings, for ``onboard_many``."""
+        self.fold_in = dataset.take_interactions(split.fold_in_rows).interactions
+        """Interactions that models get after the fit, by ``update``."""
+        self.test_interactions = dataset.take_interactions(split.test_rows).interactions
+        check_no_leak(split, self.train, self.fold_in, self.test_interactions)
+        # An interaction of weight 0 is no play.
         played = dataset.interactions[WEIGHT].to_numpy() > 0
-        trained, given, tested = (
+        in_train, in_fold_in, in_test = (
             pairs.mark_rows(rows[played[rows]])
             for rows in (split.train_rows, split.fold_in_rows, split.test_rows)
         )
-        seen, self.test = pairs.to_frame(trained), pairs.to_frame(tested)
-        self._seen = seen
-        self.users, self.users_without_training = self._test_users(seen)
+        self._train_pairs, self.test_pairs = pairs.to_frame(in_train), pairs.to_frame(in_test)
+        self.users, self.users_without_training = self._test_users()
         self._embeddings = embeddings
+
         catalogue = [*self.train.items[ITEM_ID], *split.cold_items]
-        # Who was given a user's plays must not recommend them; who was not cannot know of them.
-        judge = HitEncoder(self.users, catalogue, self.test, pairs.to_frame(trained | given))
-        self.judge_without_given = (
-            HitEncoder(self.users, catalogue, self.test) if given.any() else judge
+        # A model that got the plays of fold-in must not recommend them; one without ``update``
+        # does not know them.
+        encoder = HitEncoder(
+            self.users, catalogue, self.test_pairs, pairs.to_frame(in_train | in_fold_in)
         )
-        facts = self._facts(judge)
-        self._activity = np.diff(facts.history.indptr)
-        self.sets: list[CandidateSet] = []
-        self.sets.append(self._candidate_set(CATALOGUE, judge, facts, facts))
-        known = sorted(seen[ITEM_ID].unique())
-        if split.kind == "warm" and len(known) < len(catalogue):
-            self._add(PLAYED, known, seen)
+        self.hit_encoder_without_fold_in = encoder
+        """Encoder of the catalogue for models that did not get ``fold_in``."""
+        if in_fold_in.any():
+            self.hit_encoder_without_fold_in = HitEncoder(self.users, catalogue, self.test_pairs)
+        facts = self._item_facts(encoder)
+        self._n_played = np.diff(facts.history.indptr)
+        self.candidate_sets: list[CandidateSet] = []
+        """All sets that lists are made of, the catalogue first."""
+        self.candidate_sets.append(self._candidate_set(CATALOGUE, encoder, facts, facts))
+        trained_items = sorted(self._train_pairs[ITEM_ID].unique())
+        if split.kind == "warm" and len(trained_items) < len(catalogue):
+            self._add(PLAYED, trained_items, self._train_pairs)
         if split.few_shot_items:
-            self._add(THIN, split.few_shot_items, seen)
+            self._add(THIN, split.few_shot_items, self._train_pairs)
         if split.cold_items:
             self._add(COLD, split.cold_items, None)
-        self.n_sampled = sampled
-        if sampled is not None:
-            drawn = SampledCandidates(judge, sampled, seed)
-            everybody = np.arange(len(self.users))
-            self.sets.append(CandidateSet(f"sampled {sampled}", judge, everybody, sampled=drawn))
-        self.shown = next((s for s in self.sets if s.name in (COLD, THIN)), self.sets[0])
-        """The candidates whose lists examples show."""
-        self.auc_judge: HitEncoder | None = None
-        self.auc_items: tuple[str, ...] = ()
-        self.auc_left_out = 0
-        if self.shown.name == COLD and {ITEM_AUC, USER_AUC} & set(self.metrics):
-            self._prepare_auc(max_auc_users, seed)
+        if options.sampled is not None:
+            drawn = SampledCandidates(encoder, options.sampled, options.seed)
+            all_users = np.arange(len(self.users))
+            name = f"sampled {options.sampled}"
+            self.candidate_sets.append(CandidateSet(name, encoder, all_users, sampled=drawn))
+        self.example_candidates = next(
+            (s for s in self.candidate_sets if s.name in (COLD, THIN)), self.candidate_sets[0]
+        )
+        """The candidates whose lists are shown in examples."""
 
-    def _test_users(self, seen: pd.DataFrame) -> tuple[list[str], int]:
-        """The users asked for, and how many were left out as nothing can be known of them."""
-        users = set(self.test[USER_ID].unique())
-        wanted = users
+        self.auc_encoder: HitEncoder | None = None
+        """Cold items and users of the AUCs; None where they are not measured."""
+        self.auc_items: tuple[str, ...] = ()
+        self.auc_items_left_out = 0
+        """Cold items without an item-wise AUC: played by nobody or by everybody."""
+        wants_auc = {ITEM_AUC, USER_AUC} & set(options.metrics)
+        if self.example_candidates.name == COLD and wants_auc:
+            self._prepare_auc()
+
+    def _test_users(self) -> tuple[list[str], int]:
+        """The users to ask for, and how many test users are left out for want of training data."""
+        tested = set(self.test_pairs[USER_ID].unique())
+        users = tested
         if self.split.kind in ("cold", "semi-cold", "time"):
-            wanted = users & set(seen[USER_ID].unique())
-        if not wanted:
+            users = tested & set(self._train_pairs[USER_ID].unique())
+        if not users:
             raise EvaluationError(
                 f"split {self.split.name!r} has no test user: nobody has both a test item and"
                 " training"
             )
-        return sorted(wanted), len(users) - len(wanted)
+        return sorted(users), len(tested) - len(users)
 
-    def _facts(self, judge: HitEncoder, users: "pd.Index[str] | None" = None) -> ItemFacts:
+    def _item_facts(self, encoder: HitEncoder, users: "pd.Index[str] | None" = None) -> ItemFacts:
         return item_facts(
-            judge.items,
+            encoder.items,
             self.train,
-            judge.users if users is None else users,
-            played=self._seen,
+            encoder.users if users is None else users,
+            played=self._train_pairs,
             texts=self.dataset,
             embeddings=self._embeddings,
         )
 
     def _add(self, name: str, items: Sequence[str], seen: pd.DataFrame | None) -> None:
-        """A set of candidates for the users to whom one of them is relevant, if there are any."""
-        concerned = set(self.test[USER_ID][self.test[ITEM_ID].isin(items)].unique())
+        """Add candidates for the users to whom one of them is relevant, if there are any."""
+        relevant = self.test_pairs[ITEM_ID].isin(items)
+        concerned = set(self.test_pairs[USER_ID][relevant].unique())
         users = [user for user in self.users if user in concerned]
         if users:
-            judge = HitEncoder(users, items, self.test, seen)
-            of_all = self._facts(self.sets[0].judge, judge.users) if name == COLD else None
-            self.sets.append(self._candidate_set(name, judge, self._facts(judge), of_all))
+            encoder = HitEncoder(users, items, self.test_pairs, seen)
+            catalogue_facts = None
+            if name == COLD:
+                catalogue = self.candidate_sets[0].hit_encoder
+                catalogue_facts = self._item_facts(catalogue, encoder.users)
+            self.candidate_sets.append(
+                self._candidate_set(name, encoder, self._item_facts(encoder), catalogue_facts)
+            )
 
     def _candidate_set(
-        self, name: str, judge: HitEncoder, facts: ItemFacts, of_all: ItemFacts | None
+        self, name: str, encoder: HitEncoder, facts: ItemFacts, catalogue_facts: ItemFacts | None
     ) -> CandidateSet:
-        catalogue = self.sets[0].judge if self.sets else judge
-        rows = catalogue.users.get_indexer(judge.users)
+        catalogue = self.candidate_sets[0].hit_encoder if self.candidate_sets else encoder
+        rows = catalogue.users.get_indexer(encoder.users)
         return CandidateSet(
             name,
-            judge,
+            encoder,
             rows,
-            only=None if name == CATALOGUE else list(judge.items),
-            facts=None if of_all is None else facts,
-            catalogue_facts=of_all,
-            in_catalogue=catalogue.items.get_indexer(judge.items),
-            slices=Slices(judge.relevant, facts, self._activity[rows]),
+            only=None if name == CATALOGUE else list(encoder.items),
+            facts=None if catalogue_facts is None else facts,
+            catalogue_facts=catalogue_facts,
+            in_catalogue=catalogue.items.get_indexer(encoder.items),
+            slices=Slices(encoder.relevant, facts, self._n_played[rows]),
         )
 
-    def _prepare_auc(self, max_auc_users: int, seed: int) -> None:
-        ranked = self.shown.users
-        if len(ranked) > max_auc_users:
-            drawn = np.random.default_rng(seed).permutation(len(ranked))[:max_auc_users]
-            ranked = [ranked[row] for row in np.sort(drawn)]
-        self.auc_judge = HitEncoder(ranked, self.split.cold_items, self.test)
-        if ITEM_AUC in self.metrics:
-            defined = items_with_auc(self.auc_judge.relevance())
+    def _prepare_auc(self) -> None:
+        """Choose the users of the AUCs, and the items that have one."""
+        users, most = self.example_candidates.users, self.options.max_auc_users
+        if len(users) > most:
+            drawn = np.random.default_rng(self.options.seed).permutation(len(users))[:most]
+            users = [users[row] for row in np.sort(drawn)]
+        self.auc_encoder = HitEncoder(users, self.split.cold_items, self.test_pairs)
+        if ITEM_AUC in self.options.metrics:
+            defined = items_with_auc(self.auc_encoder.relevance())
             self.auc_items = tuple(self.split.cold_items[item] for item in defined)
-            self.auc_left_out = len(self.split.cold_items) - len(defined)
+            self.auc_items_left_out = len(self.split.cold_items) - len(defined)
 
     def units(self) -> Units:
-        """Whom the values belong to."""
+        """Return the users and items that the measured values belong to."""
         return Units(
             tuple(self.users),
             self.auc_items,
             {
                 (candidates.name, *name): candidates.rows[rows]
-                for candidates in self.sets
+                for candidates in self.candidate_sets
                 if candidates.slices is not None
                 for name, rows in candidates.slices.rows.items()
             },
         )
 
     def facts(self) -> dict[str, Any]:
-        """Counts and settings of the split, for the report."""
-        bounds = self.sets[0].slices.bounds if self.sets[0].slices is not None else {}
+        """Return counts and settings of the split, for the report."""
+        slices = self.candidate_sets[0].slices
+        bounds = slices.bounds if slices is not None else {}
         return {
             "name": self.split.name,
             "kind": self.split.kind,
@@ -280,36 +332,12 @@ class Trial:
             "withheld_items": len(self.split.excluded_items),
             "test_users": len(self.users),
             "users_without_training": self.users_without_training,
-            "sampled": self.n_sampled,
+            "sampled": self.options.sampled,
             "slices": [
                 {"by": by, "slice": name, "least": least, "most": most}
                 for (by, name), (least, most) in bounds.items()
             ],
-            "auc_users": len(self.auc_judge.users) if self.auc_judge else 0,
+            "auc_users": len(self.auc_encoder.users) if self.auc_encoder else 0,
             "auc_items": len(self.auc_items),
-            "auc_items_left_out": self.auc_left_out,
+            "auc_items_left_out": self.auc_items_left_out,
         }
-
-    def run(self, name: str, factory: ModelFactory) -> "Outcome":
-        """Fit a fresh model and measure it; errors say which model and split they belong to."""
-        try:
-            from evaluation.comparison.run import Run
-
-            return Run(self).of(factory())
-        except EvaluationError as error:
-            where = f"model {name!r} on split {self.split.name!r}"
-            raise EvaluationError(f"{where}: {error}") from None
-        except Exception as error:
-            error.add_note(f"while evaluating model {name!r} on split {self.split.name!r}")
-            raise
-
-    def fits(self, outcome: "Outcome") -> bool:
-        """Whether an outcome that was kept has as many values as this trial has users."""
-        rows = self.units().slice_rows
-        sizes = {True: len(self.auc_items), False: len(self.users)}
-        return (
-            all(len(of) == sizes[key[1] == ITEM_AUC] for key, of in outcome.values.items())
-            and all(len(of) == len(rows[key[:3]]) for key, of in outcome.slices.items())
-            and outcome.shown is not None
-            and len(outcome.shown.items) == len(self.shown.users)
-        )

@@ -4,7 +4,7 @@ from typing import Final
 
 from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.tables import Key
+from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import COLD
 from evaluation.conclusions.evidence import (
     CHANCE,
@@ -131,7 +131,9 @@ def _against(comparison: Comparison, split: str, model: str, controls: list[str]
     return "; ".join(verdicts + unbeaten)
 
 
-def _pair(comparison: Comparison, split: str, model: str, control: str) -> tuple[Key, Key]:
+def _pair(
+    comparison: Comparison, split: str, model: str, control: str
+) -> tuple[FigureKey, FigureKey]:
     """What a control is compared by: the item-wise AUC, which one lucky ranking does not fool.
 
     A ranking by the test side's popularity has none above chance and is not lucky; the question is
@@ -143,7 +145,7 @@ def _pair(comparison: Comparison, split: str, model: str, control: str) -> tuple
     return (split, COLD, model, metric, k), (split, COLD, control, metric, k)
 
 
-def _auc(split: str, model: str) -> Key:
+def _auc(split: str, model: str) -> FigureKey:
     return split, COLD, model, ITEM_AUC, None
 
 

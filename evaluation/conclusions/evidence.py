@@ -15,7 +15,7 @@ from datasets.arrays import Float64Array
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import Difference, holm, mean_interval, paired_p_values
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.tables import Key
+from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ITEM_AUC
 
@@ -106,7 +106,7 @@ def tied_by_item_auc(comparison: Comparison, split: str, than: str) -> list[str]
     others = [name for name in known if name != than]
     if than not in known:
         return []
-    pairs: list[tuple[Key, Key | None]] = [
+    pairs: list[tuple[FigureKey, FigureKey | None]] = [
         ((split, COLD, than, ITEM_AUC, None), (split, COLD, name, ITEM_AUC, None))
         for name in others
     ]
@@ -138,7 +138,10 @@ def shown_worse_than_baseline(
 
 
 def paired_gaps(
-    comparison: Comparison, pairs: Sequence[tuple[Key, Key | None]], *, corrected: bool = True
+    comparison: Comparison,
+    pairs: Sequence[tuple[FigureKey, FigureKey | None]],
+    *,
+    corrected: bool = True,
 ) -> list[Difference]:
     """Paired differences ``first - second``, or of the first from chance where there is no second.
 
@@ -161,7 +164,7 @@ def paired_gaps(
     return found
 
 
-def _apart(comparison: Comparison, first: Key, second: Key | None) -> Float64Array:
+def _apart(comparison: Comparison, first: FigureKey, second: FigureKey | None) -> Float64Array:
     for key in (first, second):
         if key is not None and key not in comparison.values:
             raise InvalidArgumentError(f"not measured: {key}")
@@ -175,7 +178,7 @@ def auc_above_chance(comparison: Comparison, split: str) -> dict[str, Difference
 
     Empty where no item has an item-wise AUC.
     """
-    keys: list[Key] = [
+    keys: list[FigureKey] = [
         (split, COLD, name, ITEM_AUC, None)
         for name in contenders(comparison)
         if (split, COLD, name, ITEM_AUC, None) in comparison.figures()

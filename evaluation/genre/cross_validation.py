@@ -22,7 +22,6 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arrays import IntArray
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.progress import progress_bar
-from evaluation.comparison.tables import json_safe
 from evaluation.genre.folds import Encoder, FoldJob, FoldScores, Images, data_digest, run_folds
 from evaluation.genre.scores import (
     MEASURES,
@@ -34,6 +33,7 @@ from evaluation.genre.scores import (
     true_ranks,
 )
 from evaluation.genre.splits import assign_folds, check_split
+from evaluation.serialization import json_safe
 
 __all__ = ["Encoder", "GenreResult", "genre_cross_validation"]
 

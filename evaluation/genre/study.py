@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from evaluation.comparison.tables import json_safe
 from evaluation.genre.baseline import DESCRIPTION, StatisticsSVM
 from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
 from evaluation.genre.data import GenreMaterial
 from evaluation.genre.folds import available_memory
 from evaluation.genre.scores import MEASURES, confusion_matrix, per_label
 from evaluation.genre.splits import check_split, labels_of_one_group
+from evaluation.serialization import json_safe
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write, check_writable, write_text
-from evaluation.comparison.comparison import installed_versions
 from evaluation.genre.study import GenreStudy
 from evaluation.genre_report.conclusions import cautions, summarise
 from evaluation.genre_report.page import markdown, page
+from evaluation.serialization import installed_versions
 
 
 def check_folder(out: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.tables import json_safe
 from evaluation.genre.cross_validation import GenreResult
+from evaluation.serialization import json_safe
 
 _DATASET_LABELS = {
     "n_users": "Users",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.tables import Key
+from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import CATALOGUE, COLD, PLAYED
 from evaluation.conclusions.evidence import deciding_candidates, first_split, main_measure
 from evaluation.conclusions.wording import format_number
@@ -64,7 +64,7 @@ class Column:
         """What the column is called."""
         return LABELS.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
 
-    def key(self, model: str) -> Key:
+    def key(self, model: str) -> FigureKey:
         """Where the figure of a model stands."""
         return self.split, self.candidates, model, self.metric, self.k
 

@@ -13,13 +13,13 @@ from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.files import write_text
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.tables import json_safe
 from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.report.content import charts_of, content
 from evaluation.report.facts import exact_configuration
 from evaluation.report.render import markdown, render
 from evaluation.report.static_plots import write_picture
+from evaluation.serialization import json_safe
 
 _CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
 _MAP = (ITEM_ID, TITLE, ARTIST, GENRE, "x", "y", "cold")

@@ -14,7 +14,7 @@ from datasets.files import check_writable
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.comparison.learning_curve import learning_curve
+from evaluation.comparison.learning_curves import learning_curve
 from evaluation.conclusions.summary import summarise
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle, Random

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.run import Outcome
+from evaluation.comparison.run import RunResult
 from evaluation.comparison.trial import CATALOGUE
 from evaluation.splitting.split import Split
 from recsys.tracking import runs as tracking
@@ -31,10 +31,10 @@ class ComparisonRuns:
         self._models: dict[str, tracking.Run] = {}
         self._costs: dict[str, Counter[str]] = {}
 
-    def add(self, model: str, split: str, outcome: Outcome) -> None:
+    def add(self, model: str, split: str, result: RunResult) -> None:
         """Log one fit; what ``compare`` takes as ``on_run``."""
         own = self._models.get(model)
-        facts = outcome.facts
+        facts = result.facts
         costs = {f"work/{name}": float(facts[name]) for name in SECONDS if name in facts}
         self._costs.setdefault(model, Counter()).update(costs)
         started = time.time() - sum(costs.values())
@@ -44,7 +44,7 @@ class ComparisonRuns:
         fit = own.child(f"{model}, {split}", started=started)
         group = self._groups.get(split, split)
         fit.params({"model": model, "split": group, "fold": split})
-        means = {figure: values[np.isfinite(values)] for figure, values in outcome.values.items()}
+        means = {figure: values[np.isfinite(values)] for figure, values in result.values.items()}
         fit.metrics(
             {
                 metric_name(group, *figure): float(values.mean())

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.folds import Pool, fold_rows, pooled_run
-from evaluation.comparison.run import Outcome
+from evaluation.comparison.folds import FoldPool, fold_rows, pooled_run_facts
+from evaluation.comparison.run import RunResult
 from evaluation.comparison.trial import Units
 from evaluation.conclusions.summary import cautions
 from evaluation.models.baselines import Popularity, Random
@@ -20,28 +20,28 @@ NDCG = ("catalogue", "ndcg", 10)
 
 def fold(users, values, items=()):
     units = Units(tuple(users), tuple(items), {("catalogue", "items", "warm"): np.array([0])})
-    outcome = Outcome(
+    result = RunResult(
         {NDCG: np.array(values, float), ("cold", "item_auc", None): np.full(len(items), 0.7)},
         {},
         {("catalogue", "coverage", 10): (values[0], 4)},
         {("catalogue", "items", "warm", "ndcg", 10): np.array(values[:1], float)},
     )
-    return units, outcome
+    return units, result
 
 
 def test_a_user_in_several_folds_counts_once_with_the_mean():
-    units, outcomes = zip(
+    units, results = zip(
         fold(["a", "b"], [0.2, 0.4], ["x"]), fold(["b", "c"], [0.8, np.nan], ["y"]), strict=True
     )
-    pool = Pool(units)
+    pool = FoldPool(units)
     assert pool.users == ("a", "b", "c")
     assert pool.auc_items == ("x", "y")
-    values = pool.values(outcomes)
+    values = pool.values(results)
     assert values[NDCG] == pytest.approx([0.2, 0.6, np.nan], nan_ok=True)
     assert values["cold", "item_auc", None].tolist() == [0.7, 0.7]
-    assert pool.catalogue(outcomes)["catalogue", "coverage", 10] == pytest.approx((0.5, 4))
+    assert pool.catalogue(results)["catalogue", "coverage", 10] == pytest.approx((0.5, 4))
     # In the slice are user a of the first fold and user b of the second.
-    rows, values = pool.slices(outcomes)["catalogue", "items", "warm", "ndcg", 10]
+    rows, values = pool.slices(results)["catalogue", "items", "warm", "ndcg", 10]
     assert rows.tolist() == [0, 1]
     assert values.tolist() == [0.2, 0.8]
 
@@ -49,7 +49,7 @@ def test_a_user_in_several_folds_counts_once_with_the_mean():
 def test_what_a_fold_does_not_have_has_no_pooled_figure():
     first, second = fold(["a"], [0.2]), fold(["a"], [0.4])
     first[1].values["played", "ndcg", 10] = np.array([0.3])
-    pool = Pool([first[0], second[0]])
+    pool = FoldPool([first[0], second[0]])
     assert ("played", "ndcg", 10) not in pool.values([first[1], second[1]])
 
 
@@ -61,21 +61,21 @@ def test_what_a_fold_does_not_have_has_no_pooled_figure():
     )
 )
 def test_the_pooled_mean_is_the_mean_of_users(folds):
-    units, outcomes = zip(*(fold(list(f), list(f.values())) for f in folds), strict=True)
-    pool = Pool(units)
-    pooled = pool.values(outcomes)[NDCG]
+    units, results = zip(*(fold(list(f), list(f.values())) for f in folds), strict=True)
+    pool = FoldPool(units)
+    pooled = pool.values(results)[NDCG]
     assert len(pooled) == len({user for f in folds for user in f})
     for user, value in zip(pool.users, pooled, strict=True):
         assert value == pytest.approx(np.mean([f[user] for f in folds if user in f]))
 
 
 def test_rows_over_folds_by_hand():
-    outcomes = [fold(["a", "b"], [value, value])[1] for value in (0.2, 0.3, 0.4)]
-    rows = fold_rows("warm", {"m": outcomes}, 0.95)
+    results = [fold(["a", "b"], [value, value])[1] for value in (0.2, 0.3, 0.4)]
+    rows = fold_rows("warm", {"m": results}, 0.95)
     ndcg = next(row for row in rows if row[3] == "ndcg")
     assert ndcg[:6] == ("warm", "catalogue", "m", "ndcg", 10, 3)
     assert ndcg[6:] == pytest.approx((0.3, 0.1, 0.3 - 0.2484, 0.3 + 0.2484), abs=1e-4)
-    assert fold_rows("warm", {"m": outcomes[:1]}, 0.95) == []
+    assert fold_rows("warm", {"m": results[:1]}, 0.95) == []
 
 
 def test_costs_of_folds():
@@ -83,7 +83,7 @@ def test_costs_of_folds():
         {"settings": {}, "fit_seconds": 1.0, "fit_peak_mb": 10, "users_without_list_catalogue": 1},
         {"settings": {}, "fit_seconds": 3.0, "fit_peak_mb": 30, "users_without_list_catalogue": 0},
     ]
-    assert pooled_run(runs) == {
+    assert pooled_run_facts(runs) == {
         "settings": {}, "fit_seconds": 2.0, "fit_peak_mb": 30,
         "users_without_list_catalogue": 1, "folds": 2,
     }  # fmt: skip

@@ -6,8 +6,8 @@ from scipy.stats import bootstrap, ttest_rel
 
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import (
+    Bootstrap,
     Difference,
-    Draws,
     Interval,
     holm,
     mean_interval,
@@ -45,7 +45,7 @@ def test_few_values_have_a_wider_interval_than_percentiles_alone_give():
     for seed, sample in enumerate(samples):
         found = mean_interval(sample, n_bootstrap=400, seed=seed)
         held.append(found.low <= 0.5 <= found.high)
-        draws = Draws(400, seed).means(sample[:, None])
+        draws = Bootstrap(400, seed).means(sample[:, None])
         low, high = np.quantile(draws, [0.025, 0.975])
         naive.append(low <= 0.5 <= high)
     assert 0.92 < np.mean(held) < 0.98
@@ -84,7 +84,7 @@ def test_a_difference_is_paired():
 
 def test_columns_share_their_draws():
     values = np.random.default_rng(0).random((30, 1))
-    means = Draws(200, 0).means(np.hstack([values, values, 1 - values]))
+    means = Bootstrap(200, 0).means(np.hstack([values, values, 1 - values]))
     np.testing.assert_array_equal(means[:, 0], means[:, 1])
     np.testing.assert_allclose(means[:, 0], 1 - means[:, 2])
 
@@ -152,15 +152,15 @@ def test_a_difference_is_shown_only_if_interval_and_p_value_agree():
 def test_rows_that_do_not_take_part_are_left_out_of_draws():
     values = np.random.default_rng(0).random((40, 2))
     values[::2, 1] = np.nan
-    found = Draws(500, 0).means(values)
-    alone = Draws(500, 0).means(np.where(np.isnan(values), 0, values))
+    found = Bootstrap(500, 0).means(values)
+    alone = Bootstrap(500, 0).means(np.where(np.isnan(values), 0, values))
     np.testing.assert_allclose(found[:, 0], alone[:, 0])
     assert found[:, 1].mean() == pytest.approx(np.nanmean(values[:, 1]), abs=0.02)
     assert mean_interval(values[:, 1]).mean == pytest.approx(np.nanmean(values[:, 1]))
     paired = paired_difference(values[:, 0], values[:, 1])
     assert paired.mean == pytest.approx(np.nanmean(values[:, 0] - values[:, 1]))
     assert paired.low < paired.mean < paired.high
-    one = Draws(200, 0).means(np.array([[1.0], [np.nan]]))[:, 0]
+    one = Bootstrap(200, 0).means(np.array([[1.0], [np.nan]]))[:, 0]
     # A draw of two rows misses the only one that counts in a quarter of cases.
     assert np.isnan(one).mean() == pytest.approx(0.25, abs=0.1)
     assert set(one[np.isfinite(one)]) == {1.0}
@@ -171,9 +171,11 @@ def test_means_of_parts_are_those_of_rows_that_take_part():
     rows = np.arange(5, 25, 2)
     alone = np.full_like(values, np.nan)
     alone[rows] = values[rows]
-    everything, part = Draws(200, 4).part_means([(np.arange(40), values), (rows, values[rows])], 40)
-    np.testing.assert_allclose(everything, Draws(200, 4).means(values))
-    np.testing.assert_allclose(part, Draws(200, 4).means(alone))
+    everything, part = Bootstrap(200, 4).part_means(
+        [(np.arange(40), values), (rows, values[rows])], 40
+    )
+    np.testing.assert_allclose(everything, Bootstrap(200, 4).means(values))
+    np.testing.assert_allclose(part, Bootstrap(200, 4).means(alone))
 
 
 def test_t_interval_by_hand():

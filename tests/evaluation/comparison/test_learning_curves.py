@@ -7,7 +7,7 @@ import pytest
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.learning_curve import CURVE, learning_curve, thinned_rows
+from evaluation.comparison.learning_curves import CURVE_COLUMNS, learning_curve, thinned_rows
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_split, semi_cold_split
 from evaluation.splitting.warm import warm_folds, warm_split
@@ -60,7 +60,7 @@ def test_the_last_point_is_the_comparison_and_the_first_is_short_of_it(dataset):
     curve = learning_curve(
         {"popularity": Popularity}, dataset, split, fractions=(1.0, 0.2), k=5, metrics=("recall",)
     )
-    assert tuple(curve.columns) == CURVE
+    assert tuple(curve.columns) == CURVE_COLUMNS
     assert curve["fraction"].tolist() == [0.2, 1.0]
     assert curve["interactions"].iloc[1] == len(split.train_rows)
     assert 0.1 < curve["interactions"].iloc[0] / len(split.train_rows) < 0.3

@@ -1,4 +1,4 @@
-"""How the figures of models grow with the number of interactions they learn from."""
+"""Learning curves: accuracy as a function of the number of training interactions."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from evaluation.model import ModelFactory
 from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split
 
-_MAIN: Final = {"cold": COLD, "semi-cold": THIN}
-"""Candidates of a kind of split where they are not the whole catalogue."""
+_DEFAULT_CANDIDATES: Final = {"cold": COLD, "semi-cold": THIN}
+"""Candidates measured by default, by kind of split; of others the whole catalogue."""
 
-CURVE: Final = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
+CURVE_COLUMNS: Final = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
 """Columns of the curve."""
 
-_PLAIN: Final = (str, int, float)
+_ATTRIBUTE_TYPES: Final = (str, int, float)
 
 
 def learning_curve(
@@ -43,38 +43,60 @@ def learning_curve(
     progress: bool = False,
     resume: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """Measure every model after learning from a part of the training interactions.
+    """Measure every model after learning from parts of the training interactions.
 
     The parts are nested: what a smaller one has, a larger one has too. They are drawn by ``seed``
-    from the (user, item) pairs, all rows of a pair together; items, texts and recordings stay.
-    The test side is the same throughout: the same users, relevant items and candidates. A user
-    with nothing left in training is still asked for, and counts 0 with a model that leaves users
-    out whom it does not know. Plays left out of training are not recommended either, as they would
-    take the places of what is tested, the more of them the smaller the part: a model is asked
-    for longer lists, and they are struck out.
+    from the (user, item) pairs, all rows of a pair together; items, texts and recordings stay. The
+    test side is the same throughout: the same users, relevant items and candidates. A user with
+    nothing left in training is still asked for, and counts 0 with a model that leaves out unknown
+    users. Items whose plays are left out of training are not recommended to their users either, as
+    they would take the places of test items, the more of them the smaller the part: a model is
+    asked for longer lists, and they are removed.
 
-    ``candidates``: the set that lists are made of, one of :mod:`evaluation.comparison.trial`; by
-    default the cold items of a cold split, the thin items of a semi-cold one, and otherwise the
-    whole catalogue. ``metrics``: those of :func:`~evaluation.comparison.comparison.compare` with an interval;
-    the AUCs have no k. ``resume``: a folder where every outcome is kept and taken from, as there.
+    Args:
+        models: {name: factory of a new model}.
+        dataset: the whole data set.
+        split: a split of it.
+        fractions: shares of the pairs to learn from, above 0 and at most 1.
+        k: length of the lists.
+        metrics: metrics of :func:`~evaluation.comparison.comparison.compare` that have an interval.
+        candidates: name of the candidate set (:mod:`evaluation.comparison.trial`); by default the
+            cold items of a cold split, the items with few interactions of a semi-cold one, and
+            otherwise the whole catalogue.
+        n_bootstrap: number of bootstrap resamples.
+        confidence: level of the intervals.
+        seed: seed of all random choices.
+        progress: show a progress bar.
+        resume: folder where results are stored and read from, as of ``compare``.
 
-    Returns a row for each (model, fraction, metric), in that order: model, fraction, interactions
-    (rows learned from), metric, k, mean, low, high (a bootstrap interval over users or items).
+    Returns:
+        A row for each (model, fraction, metric), in that order: model, fraction, interactions
+        (rows learned from), metric, k (none for AUCs), mean, low, high (a bootstrap interval over
+        users or items).
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` for a fraction outside 0 to 1 and for
-    metrics or candidates that the split does not have, and what
-    :func:`~evaluation.comparison.comparison.compare` raises.
+    Raises:
+        InvalidArgumentError: a fraction outside 0 to 1, or metrics or candidates that the split
+            does not have; and what ``compare`` raises.
+
+    Example:
+        >>> from evaluation import Popularity, learning_curve
+        >>> curve = learning_curve({"popularity": Popularity}, dataset, split, fractions=(0.5, 1.0),
+        ...                        metrics=("ndcg",), n_bootstrap=100)
+        >>> curve[["model", "fraction", "metric"]].values.tolist()
+        [['popularity', 0.5, 'ndcg'], ['popularity', 1.0, 'ndcg']]
     """
     parts = sorted(set(fractions))
     if not parts or not (parts[0] > 0 and parts[-1] <= 1):
         raise InvalidArgumentError(f"fractions must lie above 0 and at most at 1, not {fractions}")
     if candidates is None:
-        candidates = _MAIN.get(split.kind, CATALOGUE)
+        candidates = _DEFAULT_CANDIDATES.get(split.kind, CATALOGUE)
     training = split.training(dataset)
     found = []
     with progress_bar("learning curve", len(parts) * len(models), shown=progress) as advance:
         for fraction in parts:
-            thinned = {name: _thinning(make, fraction, seed) for name, make in models.items()}
+            thinned = {
+                name: _thinned_factory(make, fraction, seed) for name, make in models.items()
+            }
             table = compare(
                 thinned,
                 dataset,
@@ -103,32 +125,35 @@ def learning_curve(
             curve["model"].map(list(models).index),
         )
     )
-    return curve.iloc[order][list(CURVE)].reset_index(drop=True)
+    return curve.iloc[order][list(CURVE_COLUMNS)].reset_index(drop=True)
 
 
 def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> IntArray:
-    """Positions of the interactions of ``fraction`` of the (user, item) pairs, ascending.
+    """Draw the interactions of a fraction of the (user, item) pairs, at least of one.
 
-    At least one pair; with the same seed, those of a smaller fraction are among those of a larger
-    one, whatever the order of the rows.
+    With the same seed, those of a smaller fraction are among those of a larger one, whatever the
+    order of the rows.
+
+    Returns:
+        Positions of the rows of ``dataset.interactions``, ascending.
     """
     pairs = UserItemPairs.from_dataset(dataset)
-    return np.flatnonzero(_kept(pairs, fraction, seed)[pairs.row_pairs])
+    return np.flatnonzero(_kept_pairs(pairs, fraction, seed)[pairs.row_pairs])
 
 
-def _kept(pairs: UserItemPairs, fraction: float, seed: int) -> BoolArray:
+def _kept_pairs(pairs: UserItemPairs, fraction: float, seed: int) -> BoolArray:
     order = np.random.default_rng(seed).permutation(len(pairs))
     kept = np.zeros(len(pairs), dtype=bool)
     kept[order[: max(1, int(np.floor(len(pairs) * fraction + 0.5)))]] = True
     return kept
 
 
-def _thinning(make: ModelFactory, fraction: float, seed: int) -> ModelFactory:
-    return lambda: _Thinned(make(), fraction, seed)
+def _thinned_factory(make: ModelFactory, fraction: float, seed: int) -> ModelFactory:
+    return lambda: _ThinnedModel(make(), fraction, seed)
 
 
-class _Thinned:
-    """A model that gets a part of the interactions, and otherwise is the model it was made of."""
+class _ThinnedModel:
+    """Wraps a model so that it learns from a part of the interactions."""
 
     def __init__(self, model: Any, fraction: float, seed: int) -> None:
         self._model = model
@@ -137,21 +162,21 @@ class _Thinned:
         plain = {
             name: value
             for name, value in getattr(model, "__dict__", {}).items()
-            if isinstance(value, _PLAIN)
+            if isinstance(value, _ATTRIBUTE_TYPES)
         }
-        # Read where outcomes are kept: this class and name say too little of which model it is.
+        # Read by the cache of results: this class and name do not tell which model it is.
         self._identity = f"{type(model).__module__}.{type(model).__qualname__} {plain}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)  # onboard_many, update and config, where there are any
 
     def fit(self, dataset: MusicDataset) -> None:
-        """Fit on a part, and remember the plays that are not in it."""
+        """Fit on a part, and remember the pairs that are not in it."""
         pairs = UserItemPairs.from_dataset(dataset)
-        kept = _kept(pairs, self._fraction, self._seed)
-        struck = ~kept & pairs.played
+        kept = _kept_pairs(pairs, self._fraction, self._seed)
+        removed = ~kept & pairs.played
         self._users, self._items = pairs.user_ids, pairs.item_ids
-        self._struck = pairs.user[struck] * pairs.n_items + pairs.item[struck]  # ascending
+        self._removed = pairs.user[removed] * pairs.n_items + pairs.item[removed]  # ascending
         self._model.fit(dataset.take_interactions(np.flatnonzero(kept[pairs.row_pairs])))
 
     def recommend_many(
@@ -162,14 +187,14 @@ class _Thinned:
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Lists without what the user played in all of the training side."""
+        """Recommend items without those the user played in all of the training side."""
         users = np.array(list(user_ids), dtype=object)
-        extra = self._possible(users, only) if exclude_seen else np.zeros(len(users), np.int64)
-        # As many more as may have to go, by powers of two: a call for each number would be slow,
-        # and the most for everybody too.
+        extra = self._n_removable(users, only) if exclude_seen else np.zeros(len(users), np.int64)
+        # As many more as may have to be removed, rounded up to powers of two: a call for each
+        # number would be slow, and the largest number for all users too.
         longer = np.where(extra > 0, 2 ** np.ceil(np.log2(np.maximum(extra, 1))), 0).astype(int)
         lists = [
-            self._without_struck(
+            self._without_removed(
                 self._model.recommend_many(
                     users[longer == more].tolist(),
                     k + int(more),
@@ -186,26 +211,26 @@ class _Thinned:
         ]
         return pd.concat(lists, ignore_index=True)
 
-    def _possible(self, users: StrArray, only: Sequence[str] | None) -> IntArray:
-        """How many plays out of training could be in each user's list."""
-        user, item = np.divmod(self._struck, max(len(self._items), 1))
+    def _n_removable(self, users: StrArray, only: Sequence[str] | None) -> IntArray:
+        """How many items to remove could be in each user's list."""
+        user, item = np.divmod(self._removed, max(len(self._items), 1))
         if only is not None:
             user = user[self._items.isin(list(only))[item]]
         count = np.append(np.bincount(user, minlength=len(self._users)), 0)
         possible: IntArray = count[self._users.get_indexer(pd.Index(users, dtype=object))]
         return possible
 
-    def _without_struck(self, lists: pd.DataFrame, k: int) -> pd.DataFrame:
-        """Lists of at most ``k``; ranks move up by what is struck out above them, and no further.
+    def _without_removed(self, lists: pd.DataFrame, k: int) -> pd.DataFrame:
+        """Lists of at most ``k``; ranks move up by the number of items removed above them.
 
-        So a gap or a repetition that the model made is still there for the judge to find.
+        So a gap or a repetition that the model made is still there to be found.
         """
         if not {USER_ID, RANK, ITEM_ID} <= set(lists.columns):
-            return lists  # for the judge to refuse
+            return lists  # refused where it is measured
         user = self._users.get_indexer(pd.Index(lists[USER_ID], dtype=object))
         item = self._items.get_indexer(pd.Index(lists[ITEM_ID], dtype=object))
         gone = (user >= 0) & (item >= 0)
-        gone &= np.isin(user * len(self._items) + item, self._struck)
+        gone &= np.isin(user * len(self._items) + item, self._removed)
         order = np.lexsort((lists[RANK].to_numpy(), user))
         total = np.cumsum(gone[order])
         before: IntArray = (total - gone[order])[np.searchsorted(user[order], user[order])]

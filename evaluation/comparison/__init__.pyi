@@ -1,0 +1,10 @@
+from .bootstrap import Bootstrap as Bootstrap
+from .bootstrap import Difference as Difference
+from .bootstrap import Interval as Interval
+from .bootstrap import holm as holm
+from .bootstrap import mean_interval as mean_interval
+from .bootstrap import paired_difference as paired_difference
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .examples import Example as Example
+from .learning_curves import learning_curve as learning_curve
