@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("evaluation.comparison", "evaluation.genre", "evaluation.neighbours"),
         ("evaluation.models", "evaluation.metrics"),
         ("evaluation.splitting",),
-        ("evaluation", "evaluation.model", "evaluation.arguments"),
+        ("evaluation", "evaluation.model", "evaluation.arguments", "evaluation.serialization"),
     ),
     "embedding": (
         ("embedding.composition",),
