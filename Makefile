@@ -1,6 +1,8 @@
 # make demo   set up, then the main job end to end on the demo catalogue
 # make test   set up, then all tests
-# make check  lint, types, tests, and the wheel beside Hugging Face `datasets`
+# make test-fast  without the slow tests and those that start processes: under a minute
+# make docs   the documentation site, into site/
+# make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,7 +14,7 @@ READY  := $(VENV)/.ready
 export LIGHTFM_NO_CFLAGS = 1
 export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
 
-.PHONY: demo test lint types wheel check clean
+.PHONY: demo test test-fast lint types docs wheel check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
@@ -28,6 +30,9 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
+test-fast: $(READY)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,10 +40,13 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/mkdocs build --quiet
+
 wheel: $(READY)
 	$(BIN)/python tests/check_wheel.py
 
-check: lint types test wheel
+check: lint types test docs wheel
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.programs import is_missing_program
+
 pytest_plugins = (
     "tests.helpers.recordings",
     "tests.helpers.evaluations",
@@ -35,3 +37,14 @@ def _names_of_examples(
     for name, make in makers.items():
         if name in source:
             doctest_namespace[name] = make()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Any:
+    """Fail tests that lack a program where none may be missing (tests/helpers/programs.py)."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if is_missing_program(reason):
+            report.outcome, report.longrepr = "failed", reason

@@ -15,11 +15,20 @@ MODULES = ("datasets.folder", "datasets.music", "datasets.image_arrays", "datase
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages to the site."""
+    sections: dict[str, list[Any]] = {package: [] for package in PACKAGES}
     for name, text in pages().items():
-        path = "api/" + name.replace(".", "/") + (".md" if name in MODULES else "/index.md")
-        files.append(File.generated(config, path, content=text))
+        files.append(File.generated(config, address(name), content=text))
+        sections[name.split(".")[0]].append({name: address(name)})
     files.append(File.generated(config, "api/index.md", content=index()))
+    for entry in config.nav:
+        if "API" in entry:
+            entry["API"] = ["api/index.md", *({name: own} for name, own in sections.items())]
     return files
+
+
+def address(name: str) -> str:
+    """The page of a folder or module, from the folder of the documentation on."""
+    return f"api/{name}.md"
 
 
 def pages() -> dict[str, str]:
@@ -32,17 +41,14 @@ def pages() -> dict[str, str]:
             if names:
                 found[folder] = page(folder, [f"{names[name]}.{name}" for name in sorted(names)])
     for module in MODULES:
-        found[module] = f"# {module}\n\n::: {module}\n    options:\n      show_root_heading: false\n"
+        found[module] = f"# {module}\n\n::: {module}\n    options: {{show_root_heading: false}}\n"
     return found
 
 
 def page(folder: str, members: list[str]) -> str:
     """The page of a folder: its docstring, then each of its public names."""
-    lines = [f"# {folder}", "", f"::: {folder}", "    options:", "      members: false",
-             "      show_root_heading: false", ""]  # fmt: skip
-    for member in members:
-        lines += [f"::: {member}", ""]
-    return "\n".join(lines)
+    options = "    options: {members: false, show_root_heading: false}"
+    return "\n\n".join([f"# {folder}", f"::: {folder}\n{options}", *map("::: {}".format, members)])
 
 
 def declared(stub: Path, folder: str) -> dict[str, str]:
@@ -64,6 +70,5 @@ def index() -> str:
         path = ROOT.joinpath(*name.split("."))
         source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
-        target = name.replace(".", "/") + (".md" if name in MODULES else "/index.md")
-        lines.append(f"| [`{name}`]({target}) | {text.splitlines()[0]} |")
+        lines.append(f"| [`{name}`]({name}.md) | {text.splitlines()[0]} |")
     return "\n".join(lines) + "\n"

@@ -1,1 +1,1 @@
-"""What tests share: small data sets, models with a known answer, files and servers made on the spot."""
+"""What tests share: small data sets, models with a known answer, and servers."""

@@ -34,9 +34,9 @@ def example_data() -> tuple[MusicDataset, pd.DataFrame]:
     )
     plays = []
     for user in range(60):
-        liked = np.flatnonzero((jazz[:28] == user % 2))
-        for item in [*rng.choice(liked, 6, replace=False), *rng.choice(28, 2)]:
-            plays.append((f"u{user}", names[item], float(rng.integers(1, 9))))
+        liked = np.flatnonzero(jazz[:28] == user % 2)
+        chosen = [*rng.choice(liked, 6, replace=False), *rng.choice(28, 2)]
+        plays += [(f"u{user}", names[item], float(rng.integers(1, 9))) for item in chosen]
     frame = pd.DataFrame(plays, columns=["user_id", "item_id", "weight"])
     frame = frame.drop_duplicates(["user_id", "item_id"], ignore_index=True)
     vectors = np.eye(4)[jazz.astype(int)] + 0.1 * rng.standard_normal((30, 4))

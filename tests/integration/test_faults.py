@@ -77,7 +77,8 @@ class Template:
 
     def __init__(self) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        code = f"import sys; sys.path[:0] = {sys.path!r}; import tests.integration.test_faults as own; "
+        code = f"import sys; sys.path[:0] = {sys.path!r}; "
+        code += "import tests.integration.test_faults as own; "
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with other:
             self._process = subprocess.Popen(

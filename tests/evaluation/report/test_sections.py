@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from evaluation.report.tables import Tables
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.cold import cold_folds, cold_user_split, semi_cold_split
 from evaluation.splitting.warm import warm_split
-from tests.helpers.reports import CHROMIUM, Page, in_browser, printed
+from tests.helpers.programs import needs
+from tests.helpers.reports import Page, in_browser, printed
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ def test_a_curve_or_map_that_lacks_a_column_is_refused(comparison, curve, song_m
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs("chromium")
 def test_in_a_browser_every_section_is_drawn_on_a_telephone(written):
     seen = in_browser(written, "light", width=390)
     assert "rgb(11, 95, 165)" in seen.page
@@ -357,10 +357,7 @@ def test_in_a_browser_every_section_is_drawn_on_a_telephone(written):
     assert seen.requests == []
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None or shutil.which("pdftotext") is None,
-    reason="Chromium or pdftotext (poppler) is not installed",
-)
+@needs("chromium", "pdftotext")
 def test_on_paper_nothing_is_folded(comparison, written):
     text = " ".join(printed(written).split())
     for number in range(2, len(comparison.examples) + 1):

@@ -14,7 +14,8 @@ from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.write import write_report
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.warm import warm_split
-from tests.helpers.reports import CHROMIUM, Page, in_browser
+from tests.helpers.programs import needs
+from tests.helpers.reports import Page, in_browser
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_only_html(comparison, tmp_path):
         write_report(comparison, tmp_path / "report.pdf")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs("chromium")
 def test_in_a_browser_every_plot_is_drawn_and_no_error_logged(written):
     seen = in_browser(written[0], "dark")
     drawn = int(re.search(r'data-drawn="(\d+)"', seen.page)[1])
@@ -202,7 +203,7 @@ def test_in_a_browser_every_plot_is_drawn_and_no_error_logged(written):
     assert seen.requests == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs("chromium")
 def test_a_request_of_a_page_does_not_go_unseen(tmp_path):
     page = tmp_path / "page.html"
     page.write_text('<img src="http://127.0.0.1:9/x.png"><script>console.log("said")</script>')

@@ -15,7 +15,8 @@ from recsys.database.catalog import Catalog
 from recsys.database.published import Published, SongDatabase
 from recsys.database.queries import Choice, count_songs, list_scores, list_songs
 from recsys.database.song import Recording, Song
-from tests.helpers import postgres as postgres
+from tests.helpers import postgres
+from tests.helpers.programs import missing_reason
 
 HEARD = Song(
     "b", "Blue Émile", "Ana", "First", "jazz", {"mood": "dark"}, np.array([1, -2], np.float32),
@@ -33,8 +34,7 @@ SONGS = [
 def server() -> Iterator[str]:
     folder = postgres.programs()
     if folder is None:
-        pytest.skip("PostgreSQL is not installed here (no initdb)")
-    pytest.importorskip("psycopg")
+        pytest.skip(missing_reason("initdb (PostgreSQL)"))
     with postgres.server(folder) as url:
         yield url
 

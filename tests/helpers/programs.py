@@ -1,0 +1,25 @@
+"""Programs that some tests need: a test is skipped where one is missing, and fails in CI."""
+
+import os
+import shutil
+
+import pytest
+
+REQUIRED = "COLDTUNE_TEST_PROGRAMS"
+"""Environment variable: with the value ``required`` a test that lacks its program fails."""
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Mark a test that runs these programs, by the names that they have on the PATH."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=missing_reason(*missing))
+
+
+def missing_reason(*programs: str) -> str:
+    """Say that a test needs programs; :func:`is_missing_program` knows the sentence again."""
+    return f"needs a program that is not installed: {', '.join(programs)}"
+
+
+def is_missing_program(reason: str) -> bool:
+    """Return whether a test was skipped for want of a program where none may be missing."""
+    return os.environ.get(REQUIRED) == "required" and missing_reason().strip() in reason
