@@ -1,8 +1,8 @@
 """Do songs that sound alike have the same genre, and the same artist?
 
-    python benchmarks/similarity.py                                  # the demo catalogue
-    python benchmarks/similarity.py ../shared/data/real-mini
-    python benchmarks/similarity.py ../shared/data/gtzan-logmel --folds 2 --epochs 12
+    python -m benchmarks.quality.similarity                                  # the demo catalogue
+    python -m benchmarks.quality.similarity ../shared/data/real-mini
+    python -m benchmarks.quality.similarity ../shared/data/gtzan-logmel --folds 2 --epochs 12
 
 Of each recording the ten nearest by sound, as `similar(by="sound")` has it, by the cosine of the
 centred embeddings, out of the whole collection: the share of the same genre, where the recording's
@@ -12,13 +12,13 @@ means and deviations of 20 MFCCs, each standardised over the collection, and cha
 divides by ten, so that artists with fewer than eleven recordings have a ceiling below 1.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import argument_parser
 from datasets.demo.make import make_demo
 from datasets.files import cache_folder
 from datasets.folder import load_folder
@@ -35,9 +35,7 @@ COEFFICIENTS = 20
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path, nargs="?", help="data set or arrays; default: the demo")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)

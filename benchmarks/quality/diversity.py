@@ -1,6 +1,6 @@
 """What variety, a cap on artists and less popularity cost in accuracy, and what they bring.
 
-    python benchmarks/diversity.py ../shared/data/real-mini
+    python -m benchmarks.quality.diversity ../shared/data/real-mini
 
 A fifth of everybody's items is held out; lists of 20 are made at several values of one knob at a
 time. nDCG@10 with the change against no knob and its 95 % interval (paired, by user), recall@20;
@@ -17,13 +17,13 @@ The hybrid is ALS and the factorization machine, and content on the demo, equall
 no weights are searched for.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.common import argument_parser
 from datasets.demo.catalogue import draw_catalogue, items_table, truth_table
 from datasets.demo.genres import SOUND
 from datasets.demo.listeners import simulate_listening
@@ -49,7 +49,7 @@ SETTINGS = (
 
 def main() -> None:
     """Print a table for real listening and one for the demo catalogue."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,7 +1,7 @@
 """Fold-in of new users: one solve per source, or one in the fused space? Against trained users.
 
-    python benchmarks/fold_in.py ../shared/data/real-mini
-    python benchmarks/fold_in.py ../shared/data/real-mini --hybrid
+    python -m benchmarks.quality.fold_in ../shared/data/real-mini
+    python -m benchmarks.quality.fold_in ../shared/data/real-mini --hybrid
 
 A fifth of the interactions is held out as the test; a fifth of the users is then left out of
 training and folded in from what is left of their history. nDCG@10 over those users, all items.
@@ -12,13 +12,13 @@ the users left out, against `recommend_many` of a model that was trained on them
 left out, as 29 of 17,632 items have one.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from benchmarks.common import argument_parser
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from evaluation.comparison.bootstrap import paired_difference
@@ -40,7 +40,7 @@ RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 def main() -> None:
     """Print one line for each way to get the held-out users' vectors."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hybrid", action="store_true")

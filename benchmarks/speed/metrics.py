@@ -1,6 +1,6 @@
 """All ranking metrics of many users' lists: time beside RecTools and ranx, figures compared first.
 
-    python benchmarks/metrics.py
+    python -m benchmarks.speed.metrics
     ... --python-rectools ENV/bin/python --python-ranx ENV/bin/python
 
 Each library runs in an environment of its own; without the two options, environments are made by
@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = {"rectools": ["rectools", "pyarrow<24"], "ranx": ["ranx", "pyarrow"]}
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 RANKING = ("precision", "recall", "hit", "ndcg", "map", "mrr")

@@ -1,6 +1,6 @@
 """New plays taken in by an update, against learning everything again.
 
-    python benchmarks/update.py ../shared/data/real-mini
+    python -m benchmarks.quality.update ../shared/data/real-mini
 
 The last tenth of the plays is new (a random one where there are no times); another tenth before it
 is held out of everything, as the test. Compared are the model as it was, the model updated with
@@ -9,13 +9,13 @@ some, how many of ten items their lists share with those of the last, and second
 another seed shows how much two fits of the same plays share.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.common import argument_parser
 from datasets.folder import load_folder
 from recsys import Recommender, RecommenderConfig
 
@@ -24,7 +24,7 @@ K = 10
 
 def main() -> None:
     """Print one line for each of the three models."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--factors", type=int, default=64)

@@ -1,6 +1,6 @@
 """The hybrid against tuned peers on real listening: five folds over interactions.
 
-    python benchmarks/warm.py ../shared/data/real-mini --folds 5 --threads 2
+    python -m benchmarks.quality.warm ../shared/data/real-mini --folds 5 --threads 2
 
 Recordings are left out (29 of 17,632 items have one). Every model sees the same training side; the
 settings of peers, and ours that are left to the data, are chosen inside it. nDCG@10 and recall@20
@@ -8,13 +8,13 @@ are means over all users of all folds with bootstrap intervals over users, and t
 the best peer are paired by user.
 """
 
-import argparse
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.common import argument_parser
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, no_audio
 from evaluation.comparison.bootstrap import mean_interval, paired_difference
@@ -47,7 +47,7 @@ class Ours:
 
 def main() -> None:
     """Print a line a model, best first."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, default=None, help="so many of the folds")

@@ -1,7 +1,7 @@
 """Search in large catalogues: recall, time of one query, time to build, size, memory. One thread.
 
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-    python benchmarks/retrieval.py ../shared/data/real-mini
+    python -m benchmarks.scale.retrieval ../shared/data/real-mini
     ... --items 1000000 --methods pruned annoy
 
 The vectors are those of implicit ALS (128 factors, regularization 20, alpha 10) on real listening.
@@ -17,7 +17,6 @@ Exact search is the same call of the library on the same thread. Peak memory is 
 vectors included.
 """
 
-import argparse
 import resource
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from benchmarks.common import argument_parser
 from datasets.folder import load_folder
 from recsys.config import RetrievalConfig
 from recsys.index.base import Index
@@ -40,9 +40,7 @@ NONE = np.empty(0, np.intp)
 
 def main() -> None:
     """Print a line for each size of catalogue and method."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--methods", nargs="+", default=["pruned", "annoy"])

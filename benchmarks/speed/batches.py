@@ -1,6 +1,6 @@
 """Lists for everybody: users/s beside implicit's own `recommend`, and memory as users grow.
 
-    python benchmarks/batches.py --threads 1
+    python -m benchmarks.speed.batches --threads 1
 
 Both search the same random vectors exactly, leave out the same 30 plays of each user and return the
 10 best. Ours is `Recommender.recommend_batches`, which ends with frames of ids; implicit's is one
@@ -10,7 +10,6 @@ and NumPy allocate while all users' batches are read and thrown away, for 10 and
 of a small catalogue, beside all lists in one frame.
 """
 
-import argparse
 import statistics
 import time
 import tracemalloc
@@ -23,6 +22,7 @@ import pandas as pd
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import argument_parser
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
@@ -37,9 +37,7 @@ SMALL = (5_000, 32)
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--users", type=int, default=20_000, help="of the 20,000 items")

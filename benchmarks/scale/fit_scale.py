@@ -1,7 +1,7 @@
 """Time and peak memory of fitting a large service: 100k users, 100k items, 10M interactions.
 
-    python benchmarks/fit_scale.py --threads 2
-    python benchmarks/fit_scale.py --users 20000 --items 20000 --plays 1000000
+    python -m benchmarks.scale.fit_scale --threads 2
+    python -m benchmarks.scale.fit_scale --users 20000 --items 20000 --plays 1000000
 
 Listening is made by rule: items' popularity and users' activity follow Zipf's law, and two thirds
 of a user's plays are of one of 200 tastes, the user's own. implicit's ALS alone on the same matrix
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from benchmarks.common import argument_parser
 from datasets.music import MusicDataset
 from evaluation.comparison.run import peak_memory_mb
 from recsys import Recommender
@@ -116,7 +117,7 @@ def _report(name: str, arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Print the stages of both."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--plays", type=int, default=10_000_000)

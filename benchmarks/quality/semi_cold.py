@@ -1,18 +1,18 @@
 """Items with few listeners: learned, predicted from sound, or shrunk between the two?
 
-    python benchmarks/semi_cold.py ../shared/data --splits 5
-    python benchmarks/semi_cold.py demo/catalogue --demo --splits 3
+    python -m benchmarks.quality.semi_cold ../shared/data --splits 5
+    python -m benchmarks.quality.semi_cold demo/catalogue --demo --splits 3
 
 Of a fifth of the artists with a recording, others with every seed, each item with at least 30
 listeners keeps 1, 2, 5, 10 or 20 of them, taken at random; the network never hears these artists.
 nDCG@10 ranks these items among themselves for the users whose plays were taken away; the item-wise
 AUC ranks those users, for one item, before the ones who never played it.
 
-The first form needs real-mini and gtzan-logmel, as cold_start.py does; the second a demo catalogue
-(`coldtune demo`), whose listening is simulated. --cache keeps the embeddings for a next run.
+The first form needs real-mini and gtzan-logmel, as benchmarks.quality.cold_start does; the second a
+demo catalogue (`coldtune demo`), whose listening is simulated. --cache keeps the embeddings for a
+next run.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from cold_start import ImageHearing, _heard
 
+from benchmarks.common import ImageEmbeddings, RecordedListening, argument_parser
 from datasets.arrays import Float32Array
 from datasets.folder import load_folder
-from datasets.music import MusicDataset, no_audio
+from datasets.music import MusicDataset
 from evaluation.splitting.cold import cold_split
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
@@ -49,7 +49,7 @@ class Material:
 
 def main() -> None:
     """Print a line for each number of listeners."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--demo", action="store_true", help="DATA is a demo catalogue")
     parser.add_argument("--source", choices=("als", "fm"), default="als")
@@ -92,16 +92,13 @@ def _embeddings(
 
 
 def _real(folder: Path) -> Material:
-    dataset = load_folder(folder / "real-mini")
-    dataset = MusicDataset.from_checked(dataset.items, no_audio(), dataset.interactions, None)
-    clips = pd.read_csv(folder / "gtzan-logmel" / "clips.csv").fillna({"item_id": ""})
-    images = np.load(folder / "gtzan-logmel" / "logmel.npz")["logmel"]
+    data = RecordedListening(folder)
 
     def embed(held: set[str], config: RecommenderConfig) -> pd.DataFrame:
-        heard = _heard(clips, images, held, config.network, None)
-        return ImageHearing(clips, heard).embeddings(dataset)
+        frame = data.embeddings(held, config.network, None)
+        return ImageEmbeddings(data.clips, frame).embeddings(data.dataset)
 
-    return Material(dataset, sorted(set(clips.item_id) - {""}), embed)
+    return Material(data.dataset, data.recorded, embed)
 
 
 def _demo(folder: Path) -> Material:

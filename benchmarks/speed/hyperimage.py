@@ -1,6 +1,6 @@
 """Time of the stacked hyper-image against librosa, and of a folder of recordings.
 
-    python benchmarks/hyperimage.py [RECORDING ...]
+    python -m benchmarks.speed.hyperimage [RECORDING ...]
 
 Without recordings it uses made-up sound. First, for each 5 s snippet, on one thread and decoding
 apart, in one run, alternately:

@@ -1,6 +1,6 @@
 """How long `import recsys` and the first use of its names take, in fresh interpreters.
 
-python benchmarks/start_up.py
+python -m benchmarks.speed.start_up
 """
 
 import statistics

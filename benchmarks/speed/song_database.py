@@ -1,7 +1,7 @@
 """How fast the song database is, and which journal suits it.
 
-    python benchmarks/song_database.py --songs 100000
-    python benchmarks/song_database.py --songs 20000 --publish postgresql://me@/postgres?host=/tmp
+    python -m benchmarks.speed.song_database --songs 100000
+    python -m benchmarks.speed.song_database --songs 20000 --publish postgresql://me@/postgres?host=/tmp
 
 Songs have 192-d embeddings and ten scores. First the journals: a rollback journal synced at every
 step (what a model's own database has) against a write-ahead log. Then a large catalogue: filled,
@@ -9,18 +9,17 @@ copied, listed, searched and checked; then published to a database by URL (an SQ
 none is given), and published again with nothing changed.
 """
 
-import argparse
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.common import argument_parser, timed
 from recsys.database.catalog import Catalog
 from recsys.database.published import SongDatabase
 from recsys.database.queries import Choice, count_songs, list_scores, list_songs
@@ -33,9 +32,7 @@ COMMITS = 150
 
 def main() -> None:
     """Print all timings."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--songs", type=int, default=20_000)
     parser.add_argument("--publish", metavar="URL", help="where to publish to; it is filled")
     parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
@@ -108,14 +105,6 @@ def some_songs(count: int) -> Iterator[Song]:
             GENRES[n % 10], {"mood": "dark"}, rng.standard_normal(192).astype(np.float32),
             {"genre": dict(zip(GENRES, rng.dirichlet(np.ones(10)).tolist(), strict=True))},
         )  # fmt: skip
-
-
-def timed(what: str, action: Callable[[], Any]) -> Any:
-    """Do something and print how long it took."""
-    started = time.perf_counter()
-    result = action()
-    print(f"{what}: {time.perf_counter() - started:.3f} s")
-    return result
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Time of a 5 s snippet from the middle of a long recording against decoding all of it.
 
-    python benchmarks/decoding.py [MINUTES]
+    python -m benchmarks.speed.decoding [MINUTES]
 
 Makes a stereo recording of ten minutes (or MINUTES) at 44.1 kHz in each format, in a temporary
 folder, and reads it in one run, alternately, one thread:
 
-- snippet: :func:`embedding.audio.snippets.load_snippets` of 5 s from the middle at 22,050 Hz, all of it:
+- snippet: `embedding.audio.load_snippets` of 5 s from the middle at 22,050 Hz, all of it:
   opening, finding the place, decoding, mixing, resampling
 - end: the same from the end, the worst case of a format without an index
 - all: the same function for the whole recording as a sequence of windows of 5 s

@@ -1,7 +1,7 @@
 """How fast new recordings are recommendable: one file, with the share of each stage, and folders.
 
-    python benchmarks/onboarding.py --files 300
-    python benchmarks/onboarding.py --files 300 --folder recordings     # kept for the next time
+    python -m benchmarks.speed.onboarding --files 300
+    ... --files 300 --folder recordings     # kept for the next time
 
 The files are 3-minute mp3s (44.1 kHz, stereo, made for the purpose, each name a recording of its
 own). The model has the network of the patent at its size, trained for one epoch on a few short
@@ -11,7 +11,6 @@ before, on one thread here and one decoding process, which wait for each other. 
 process is stated apart.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ import pandas as pd
 import soundfile
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import argument_parser
 from datasets.files import file_digest
 from datasets.music import MusicDataset
 from embedding.audio.snippets import snippets_of
@@ -42,9 +42,7 @@ SINGLE = 40
 
 def main() -> None:
     """Print all figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--folder", type=Path, help="of the recordings; made where it is missing")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])

@@ -1,13 +1,12 @@
 """Hyper-images one by one in NumPy against batches in PyTorch, on every device that is here.
 
-    python benchmarks/hyperimage_batches.py [--batch 64] [--threads 1] [RECORDING ...]
+    python -m benchmarks.speed.hyperimage_batches [--batch 64] [--threads 1] [RECORDING ...]
 
 Without recordings it uses made-up sound. All make the same ``stacked`` pictures of 5 s snippets;
 the largest difference from NumPy's is printed beside the time. The time of a GPU includes bringing
 the sound there and the pictures back.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import argument_parser
 from datasets.arrays import Float32Array
 from embedding import HyperImageConfig, SnippetConfig
 from embedding.audio.snippets import load_snippets
@@ -27,7 +27,7 @@ CONFIG = HyperImageConfig()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argument_parser(__doc__)
     parser.add_argument("recordings", type=Path, nargs="*")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")

@@ -1,6 +1,6 @@
 """Converting public data sets of listening: lines a second, and memory as the lines grow.
 
-    python benchmarks/listening_sets.py
+    python -m benchmarks.scale.listening_sets
     ... --lines 500000,2000000 --only lastfm-1k
 
 Files in the published formats are made up, of each number of lines but with the same 1,000 users,
@@ -10,7 +10,6 @@ one thread, without the reading afterwards that `coldtune data get` does. Memory
 process above what it had once the modules were imported (Linux: VmHWM).
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,11 +22,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
-
 import numpy as np  # noqa: E402
 
+from benchmarks.common import argument_parser
 from datasets.public.registry import public_dataset  # noqa: E402
 
 USERS, ITEMS, PLAYED = 1_000, 20_000, 300
@@ -36,9 +33,7 @@ START = datetime(2009, 5, 4)
 
 def main() -> None:
     """Make the files, convert each, print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--lines", default="500000,2000000", help="numbers of lines, by commas")
     parser.add_argument("--only", help="one set")
     parser.add_argument("--convert", nargs=3, metavar=("SET", "SOURCE", "TARGET"))
@@ -68,7 +63,15 @@ def main() -> None:
 def in_a_process(name: str, source: Path, target: Path) -> dict[str, float]:
     """Seconds and peak memory of one conversion."""
     one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    command = [sys.executable, __file__, "--convert", name, str(source), str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale.listening_sets",
+        "--convert",
+        name,
+        str(source),
+        str(target),
+    ]
     done = subprocess.run(command, env=os.environ | one, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found

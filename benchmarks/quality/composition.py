@@ -1,8 +1,8 @@
 """How well compositions meet their label, over all labels of an encoder and several seeds.
 
-    python benchmarks/composition.py demo/catalogue [--seeds 0,1,2] [--sounds DIR]
-    python benchmarks/composition.py ../shared/data/gtzan-logmel [--seeds 0]
-    python benchmarks/composition.py ENCODER [--judge OTHER_ENCODER]
+    python -m benchmarks.quality.composition demo/catalogue [--seeds 0,1,2] [--sounds DIR]
+    python -m benchmarks.quality.composition ../shared/data/gtzan-logmel [--seeds 0]
+    python -m benchmarks.quality.composition ENCODER [--judge OTHER_ENCODER]
 
 The folder is a data set, whose recordings train the network and the judge; or one with log-mel
 images of real music (uint8, 128 mel bands, 12.9 columns a second, and their genres): both are then
@@ -18,7 +18,6 @@ label and seed, and both ways of composing:
 - s: seconds for composing
 """
 
-import argparse
 import time
 from pathlib import Path
 from statistics import mean
@@ -26,6 +25,7 @@ from statistics import mean
 import numpy as np
 import torch
 
+from benchmarks.common import argument_parser
 from datasets.arrays import Float32Array
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
@@ -44,7 +44,7 @@ WAYS = {"notes": compose, "patent": dream}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--judge", type=Path)
     parser.add_argument("--seeds", default="0,1,2")

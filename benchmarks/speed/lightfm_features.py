@@ -1,6 +1,6 @@
 """What embedding features cost LightFM: seconds an epoch by SGD and in closed form, side by side.
 
-    python benchmarks/lightfm_features.py ../shared/data/real-mini
+    python -m benchmarks.speed.lightfm_features ../shared/data/real-mini
 
 One thread, on the listening of a folder. The embeddings stand in for real ones: factors of ALS,
 rotated at random into as many columns as wanted, with as much noise again, so that every song has
@@ -9,7 +9,6 @@ each, so that whatever else the machine does meets all of them alike. The closed
 identity and metadata and adds one regression, cross-validated, to the whole training.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import argument_parser
 from datasets.folder import load_folder
 from recsys.config import ALSConfig, ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 def main() -> None:
     """Print one line for each way: median seconds an epoch, and how many times identity's."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=3, help="measured of each way, after one")
     parser.add_argument("--components", type=int, default=FMConfig().components)

@@ -1,7 +1,7 @@
 """What judging costs beside the models: seconds and memory of each stage of a comparison.
 
-    python benchmarks/comparison.py
-    python benchmarks/comparison.py --users 2000 --items 500 --plays 40000
+    python -m benchmarks.speed.comparison
+    python -m benchmarks.speed.comparison --users 2000 --items 500 --plays 40000
 
 The plays are made up: users and items drawn by a popularity that falls like a chart's
 (1 / (place + 50) ** 0.9), songs of artists, artists of genres. They are split by plays and by
@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 
+from benchmarks.common import argument_parser
 from datasets.music import MusicDataset
 from evaluation.comparison import comparison, trial
 from evaluation.comparison import run as running
@@ -216,9 +217,7 @@ def made_up(n_users: int, n_items: int, n_plays: int, seed: int) -> MusicDataset
 
 def main() -> None:
     """Compare, and print what each stage took."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--plays", type=int, default=3_000_000)

@@ -1,7 +1,7 @@
 """How long a saved model takes to open, in fresh processes, and where its bytes are.
 
-    python benchmarks/open_model.py --items 1000000 --cores 2
-    python benchmarks/open_model.py --items 100000 --folder /tmp/opened    # built once, then kept
+    python -m benchmarks.scale.open_model --items 1000000 --cores 2
+    ... --items 100000 --folder /tmp/opened    # built once, then kept
 
 The model is synthetic: items with texts, 32-d embeddings and rows in the song database, a tenth as
 many users, 50 plays a user, fused vectors of ALS and content. Its files are in the page cache when
@@ -19,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from benchmarks.common import argument_parser, timed
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
@@ -45,9 +45,7 @@ GENRES = ("blues", "country", "disco", "jazz", "metal", "pop", "reggae", "rock")
 
 def main() -> None:
     """Build where nothing is built, then print all timings."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--cores", type=int, default=2, help="that opening may use")
     parser.add_argument("--index", default="exact", help="RetrievalConfig.method")
@@ -137,7 +135,15 @@ def songs(state: FittedState) -> Iterator[Song]:
 
 def report(folder: Path, cores: int) -> None:
     """Open in fresh processes; print medians, the files, and the steps of format 1."""
-    command = [sys.executable, __file__, "--measure", str(folder), "--cores", str(cores)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale.open_model",
+        "--measure",
+        str(folder),
+        "--cores",
+        str(cores),
+    ]
     runs = []
     for _ in range(RUNS + 1):  # the first one brings the files into the page cache
         done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -196,14 +202,6 @@ def peak_memory() -> float:
     """MiB that this process has had in memory at most; a parent's do not count, as in ru_maxrss."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 2**10
-
-
-def timed(what: str, action: Callable[[], Any]) -> Any:
-    """Do something and print how long it took."""
-    started = time.perf_counter()
-    result = action()
-    print(f"{what}: {time.perf_counter() - started:.3f} s")
-    return result
 
 
 if __name__ == "__main__":
