@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.files import write_text
 from datasets.folder import load_folder
-from datasets.music import MusicDataset, no_audio
+from datasets.music import MusicDataset, empty_audio
 from embedding import EncoderConfig, SongEncoder
 from recsys import RecommenderConfig
 
@@ -64,7 +64,7 @@ class RecordedListening:
         dataset = load_folder(data / "real-mini")
         # The recordings are the images, so the data set's own are left out.
         self.dataset = MusicDataset.from_checked(
-            dataset.items, no_audio(), dataset.interactions, None
+            dataset.items, empty_audio(), dataset.interactions, None
         )
         self.clips = pd.read_csv(data / "gtzan-logmel" / "clips.csv").fillna({"item_id": ""})
         self.images = np.load(data / "gtzan-logmel" / "logmel.npz")["logmel"]

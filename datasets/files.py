@@ -15,7 +15,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     On any error, interruption included, the temporary file is removed and ``path`` is as before.
     """
-    with folder_of(path):
+    with parents_created(path):
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent
         )
@@ -33,7 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_of(path: Path) -> Iterator[None]:
+def parents_created(path: Path) -> Iterator[None]:
     """Make the folders above a file that are not there yet.
 
     On any error, interruption included, those of them that are empty are removed again.

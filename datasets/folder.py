@@ -19,12 +19,12 @@ from datasets.tables.checks import (
     INTERACTION_COLUMNS,
     ITEM_COLUMNS,
     Origin,
-    checked_tables,
-    no_audio,
+    check_tables,
+    empty_audio,
 )
 from datasets.tables.read_write import RawTable, read_table, write_table
-from datasets.tables.recordings import recordings_in
-from datasets.tables.values import show
+from datasets.tables.recordings import find_recordings
+from datasets.tables.values import format_value
 from datasets.tagged_files import tagged_folder
 
 Format = Literal["csv", "parquet"]
@@ -45,15 +45,15 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}")
-    if not any(_find(folder, name) for name in _TABLES) and recordings_in(folder):
+    if not any(_find(folder, name) for name in _TABLES) and find_recordings(folder):
         return tagged_folder(folder)
     items = _read(folder, "items", ITEM_COLUMNS)
     interactions = _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
     if _find(folder, "audio") is None:
-        audio = RawTable(no_audio(), Origin("audio"))
+        audio = RawTable(empty_audio(), Origin("audio"))
     else:
         audio = _read(folder, "audio", AUDIO_COLUMNS)
-    tables = checked_tables(
+    tables = check_tables(
         items.frame,
         audio.frame,
         interactions.frame,
@@ -78,7 +78,9 @@ def save_folder(
     """
     folder = Path(path)
     if format not in FORMATS:
-        raise InvalidArgumentError(f"format {show(format)}: {' or '.join(FORMATS)} is expected")
+        raise InvalidArgumentError(
+            f"format {format_value(format)}: {' or '.join(FORMATS)} is expected"
+        )
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     for name in _TABLES:

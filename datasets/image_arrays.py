@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.tables.read_write import read_table
-from datasets.tables.values import objects, show
+from datasets.tables.values import format_value, object_array
 
 Array = NDArray[Any]
 
@@ -112,7 +112,7 @@ def _texts(stream: IO[bytes], shape: tuple[int, ...], name: str) -> Array:
             f"array {name!r} holds Python objects, which are not loaded; save text as a text array"
             " (values.astype(str)) and numbers as numbers"
         )
-    return objects(found)
+    return object_array(found)
 
 
 LABEL_NAMES: Final = ("genre", "label", "labels", "class", "tag")
@@ -144,7 +144,7 @@ class ImageArrays:
     """What was taken for images, ids, labels and groups, in words."""
 
 
-def is_arrays(path: Path) -> bool:
+def is_image_arrays(path: Path) -> bool:
     """Whether ``path`` is an .npz file, or a folder with one that is no folder of tables."""
     if path.is_dir():
         no_tables = not any((path / f"items{end}").exists() for end in (".csv", ".parquet"))
@@ -184,7 +184,10 @@ def read_image_arrays(
     known = _columns(source, arrays, len(pictures), ids)
     columns, origin, key = known.columns, known.origin, known.key
     if key is None:
-        values, taken["ids"] = objects(f"row {n + 1}" for n in range(len(pictures))), "row numbers"
+        values, taken["ids"] = (
+            object_array(f"row {n + 1}" for n in range(len(pictures))),
+            "row numbers",
+        )
     else:
         values, taken["ids"] = columns[key], f"{key!r} {origin[key]}"
     # Any other tag is one column; taking genres for it would answer another question.
@@ -337,11 +340,13 @@ def _mismatch(
         for name, column in table.items()
     )
     if not shared:
-        return DataError(f"{file}: no column has the ids of {key!r}, such as {show(values[0])}")
+        return DataError(
+            f"{file}: no column has the ids of {key!r}, such as {format_value(values[0])}"
+        )
     missing = sorted(ids - set(tables[file][column]))
     return DataError(
         f"{file}: column {column!r} lacks {len(missing)} of the {len(ids)} ids of {key!r} in"
-        f" {source.name}, such as {show(missing[0])}"
+        f" {source.name}, such as {format_value(missing[0])}"
     )
 
 
@@ -356,7 +361,7 @@ def _rows(file: Path, column: str, values: StrArray, ids: StrArray) -> IntArray:
     index = pd.Index(values, dtype=object)
     if not index.is_unique:
         twice = index[index.duplicated()][0]
-        raise DataError(f"{file}: column {column!r} has {show(twice)} more than once")
+        raise DataError(f"{file}: column {column!r} has {format_value(twice)} more than once")
     rows: IntArray = index.get_indexer(pd.Index(ids, dtype=object))
     return rows
 
@@ -383,6 +388,6 @@ def _listed(columns: Mapping[str, StrArray]) -> str:
 
 def _text(values: Array) -> StrArray:
     """Values as text without surrounding blanks; "" where there is none."""
-    return objects(
+    return object_array(
         "" if v is None or v != v else str(v).strip() for v in np.asarray(values).tolist()
     )

@@ -13,8 +13,14 @@ from numpy.typing import ArrayLike
 
 from datasets import columns as c
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from datasets.tables.checks import ITEM_COLUMNS, Origin, checked_tables, no_audio, no_interactions
-from datasets.tables.values import show
+from datasets.tables.checks import (
+    ITEM_COLUMNS,
+    Origin,
+    check_tables,
+    empty_audio,
+    empty_interactions,
+)
+from datasets.tables.values import format_value
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -52,10 +58,10 @@ class MusicDataset:
         :class:`~datasets.errors.DataError` naming the table, the row (from 1) and the column.
         """
         folder = None if root is None else Path(root)
-        tables = checked_tables(
+        tables = check_tables(
             items,
-            no_audio() if audio is None else audio,
-            no_interactions() if interactions is None else interactions,
+            empty_audio() if audio is None else audio,
+            empty_interactions() if interactions is None else interactions,
             folder,
             (Origin("items"), Origin("audio"), Origin("interactions")),
         )
@@ -69,7 +75,7 @@ class MusicDataset:
         interactions: pd.DataFrame,
         root: Path | None,
     ) -> Self:
-        """A data set of tables that :func:`checked_tables` returned, or rows of such tables."""
+        """A data set of tables that :func:`check_tables` returned, or rows of such tables."""
         dataset = cls.__new__(cls)
         dataset._set(items, audio, interactions, root)
         return dataset
@@ -164,7 +170,7 @@ class MusicDataset:
         known = set(self.items[c.ITEM_ID])
         for item_id in wanted:
             if item_id not in known:
-                raise UnknownItemError(f"no item {show(item_id)} in the data set")
+                raise UnknownItemError(f"no item {format_value(item_id)} in the data set")
         return set(wanted)
 
     def _keep(self, item_ids: set[str], keep: bool) -> Self:

@@ -20,8 +20,8 @@ from datasets import columns as c
 from datasets.errors import DataError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
-from datasets.tables.recordings import RecordingFinder, recordings_in
-from datasets.tables.values import is_unicode, show
+from datasets.tables.recordings import RecordingChecker, find_recordings
+from datasets.tables.values import format_value, is_unicode
 
 YEAR: Final = "year"
 BPM: Final = "bpm"
@@ -64,9 +64,9 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
 
     Raises :class:`~datasets.errors.DataError` where no recording is left.
     """
-    paths = recordings_in(folder)
+    paths = find_recordings(folder)
     found, left_out = [], []
-    finder = RecordingFinder(folder)
+    finder = RecordingChecker(folder)
     with progress_bar("reading tags", len(paths), shown=progress) as advance:
         for path in paths:
             values, problem = _read(folder, path, finder)
@@ -91,7 +91,7 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
 
 def _warn(folder: Path, left_out: Sequence[tuple[str, str]]) -> None:
     for path, problem in left_out[:10]:
-        logger.warning("%s: left out: %s: %s", folder, show(path), problem)
+        logger.warning("%s: left out: %s: %s", folder, format_value(path), problem)
     if len(left_out) > 10:
         logger.warning("%s: left out: %d more recordings", folder, len(left_out) - 10)
 
@@ -103,7 +103,7 @@ def _item_ids(paths: Sequence[str]) -> list[str]:
     return [short if often[short] == 1 else path for short, path in zip(bare, paths, strict=True)]
 
 
-def _read(folder: Path, path: str, finder: RecordingFinder) -> tuple[dict[str, str], str]:
+def _read(folder: Path, path: str, finder: RecordingChecker) -> tuple[dict[str, str], str]:
     """(texts by column, "") of a recording, or ({}, why it is left out)."""
     from mutagen import File, MutagenError
 
@@ -123,7 +123,7 @@ def _read(folder: Path, path: str, finder: RecordingFinder) -> tuple[dict[str, s
     except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
         # Tags that break their format's rules in ways that mutagen does not expect either. The
         # sound may be fine.
-        logger.warning("%s: the tags of %s cannot be read: %s", folder, show(path), error)
+        logger.warning("%s: the tags of %s cannot be read: %s", folder, format_value(path), error)
     texts[c.TITLE] = texts.get(c.TITLE) or Path(path).stem
     return texts, ""
 

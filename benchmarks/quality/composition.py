@@ -28,7 +28,7 @@ import torch
 from benchmarks.common import argument_parser
 from datasets.arrays import Float32Array
 from datasets.folder import load_folder
-from datasets.image_arrays import ImageArrays, is_arrays, read_image_arrays
+from datasets.image_arrays import ImageArrays, is_image_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
 from embedding.composition.composer import CompositionConfig, compose, hear_again, write_sound
 from embedding.composition.goals import labels
@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = arguments.folder
     judge: SongEncoder | None
-    if is_arrays(folder):
+    if is_image_arrays(folder):
         encoder, judge = trained(folder, seed=0), trained(folder, seed=1)
         print_real(folder, encoder)
     elif not (folder / MANIFEST).is_file():

@@ -25,10 +25,10 @@ import pandas as pd
 
 from benchmarks.common import argument_parser
 from datasets.demo.catalogue import draw_catalogue, items_table, truth_table
-from datasets.demo.genres import SOUND
+from datasets.demo.genres import SOUND_PROPERTIES
 from datasets.demo.listeners import simulate_listening
 from datasets.folder import load_folder
-from datasets.music import MusicDataset, no_audio
+from datasets.music import MusicDataset, empty_audio
 from evaluation.comparison.bootstrap import paired_difference
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg, recall
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     real = load_folder(arguments.folder)
-    real = MusicDataset.from_checked(real.items, no_audio(), real.interactions, None)
+    real = MusicDataset.from_checked(real.items, empty_audio(), real.interactions, None)
     print(f"{arguments.folder.name}: {_size(real)}")
     print(_table(real, None, arguments.seed, arguments.threads))
     demo, embeddings = simulated(arguments.seed)
@@ -66,7 +66,7 @@ def main() -> None:
 def simulated(seed: int) -> tuple[MusicDataset, pd.DataFrame]:
     """The demo catalogue larger than life, without its recordings; and the sound of its songs."""
     songs = draw_catalogue(seed, n_songs=2000, n_artists=250)
-    sound = truth_table(songs).set_index("item_id")[list(SOUND)].astype(float)
+    sound = truth_table(songs).set_index("item_id")[list(SOUND_PROPERTIES)].astype(float)
     sound = (sound - sound.mean()) / sound.std()
     listening = simulate_listening(songs, seed, n_listeners=2000)
     return MusicDataset(items=items_table(songs), interactions=listening), sound

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from benchmarks.common import argument_parser
 from datasets.folder import load_folder
-from datasets.music import MusicDataset, no_audio
+from datasets.music import MusicDataset, empty_audio
 from evaluation.comparison.bootstrap import paired_difference
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
@@ -107,7 +107,7 @@ def main() -> None:
 
 def _hybrid(dataset: MusicDataset, split: Split, seed: int) -> None:
     train = split.training(dataset)
-    train = MusicDataset.from_checked(train.items, no_audio(), train.interactions, None)
+    train = MusicDataset.from_checked(train.items, empty_audio(), train.interactions, None)
     test = dataset.interactions.iloc[split.test_rows].groupby("user_id")["item_id"].agg(set)
     users = np.array(sorted(test.index))
     new = users[np.random.default_rng(seed).random(len(users)) < 0.2]

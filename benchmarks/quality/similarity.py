@@ -22,7 +22,7 @@ from benchmarks.common import argument_parser
 from datasets.demo.make import make_demo
 from datasets.files import cache_folder
 from datasets.folder import load_folder
-from datasets.image_arrays import is_arrays, read_image_arrays
+from datasets.image_arrays import is_image_arrays, read_image_arrays
 from embedding import EncoderConfig, SongEncoder
 from embedding.encoder import mean_by_recording
 from evaluation.comparison.bootstrap import mean_interval
@@ -55,7 +55,7 @@ def main() -> None:
 
 def load(data: Path | None, config: EncoderConfig, windows: int, threads: int) -> GenreMaterial:
     """The recordings with their labels, artists and statistics."""
-    if data is not None and is_arrays(data):
+    if data is not None and is_image_arrays(data):
         arrays = read_image_arrays(data)
         window = min(arrays.images.shape[-1], 65)  # five seconds of gtzan-logmel's columns
         return from_arrays(arrays, config, window=window, windows=windows)

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.common import argument_parser
 from datasets.folder import load_folder
-from datasets.music import MusicDataset, no_audio
+from datasets.music import MusicDataset, empty_audio
 from evaluation.comparison.bootstrap import mean_interval, paired_difference
 from evaluation.comparison.comparison import compare
 from evaluation.models.baselines import Popularity
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     dataset = load_folder(arguments.folder)
-    dataset = MusicDataset.from_checked(dataset.items, no_audio(), dataset.interactions, None)
+    dataset = MusicDataset.from_checked(dataset.items, empty_audio(), dataset.interactions, None)
     base = RecommenderConfig(seed=arguments.seed, threads=arguments.threads, tracking=False)
     makers = {"popularity": lambda: Popularity(arguments.seed)}
     for name, peer in PEERS.items():

@@ -12,8 +12,8 @@ import pandas as pd
 
 from datasets.arrays import IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, PATH, TITLE
-from datasets.demo.genres import GENRES, SOUND
-from datasets.demo.planning import Artist, Plan, draw_artist, draw_plan
+from datasets.demo.genres import GENRES, SOUND_PROPERTIES
+from datasets.demo.planning import ArtistStyle, SongPlan, draw_artist, draw_plan
 from datasets.errors import InvalidArgumentError
 
 _ADJECTIVES: Final = (
@@ -72,7 +72,7 @@ _ENSEMBLES: Final = {
 }
 
 
-class Names:
+class NameGenerator:
     """Draws names and never the same one twice."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -154,14 +154,14 @@ _FORMATS: Final = {"flac": 0.40, "wav": 0.30, "ogg": 0.22, "mp3": 0.08}
 
 
 @dataclass(frozen=True)
-class Song:
+class DemoSong:
     """One song of the catalogue."""
 
     item_id: str
     title: str
     album: str
     performer: str
-    plan: Plan
+    plan: SongPlan
     path: str
     released: np.datetime64
     popularity: float
@@ -171,12 +171,12 @@ class Song:
     played: bool
 
 
-def seed_of(seed: int, *key: int) -> int:
+def derive_seed(seed: int, *key: int) -> int:
     """A seed for one purpose, independent of every other key."""
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)[0])
 
 
-def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
+def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
     """The songs of the catalogue in the order of their ids, which tells nothing about them.
 
     Popularity follows Zipf's law over artists and over the songs of an artist.
@@ -189,7 +189,7 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
     if n_songs < n_artists:
         raise InvalidArgumentError(f"n_songs is {n_songs}; it must be at least n_artists")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    names = Names(rng)
+    names = NameGenerator(rng)
     # Every genre keeps an artist who is known.
     debuts = min(round(n_artists * _DEBUT_SHARE), n_artists - len(GENRES))
     counts = _songs_per_artist(n_songs, n_artists, debuts, rng)
@@ -197,10 +197,10 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
     unplayed = _unplayed_songs(counts, debuts, round(n_songs * _UNPLAYED_SHARE))
     ids = rng.permutation(n_songs)
     formats = rng.choice(list(_FORMATS), size=n_songs, p=list(_FORMATS.values()))
-    songs: list[Song] = []
+    songs: list[DemoSong] = []
     for index in range(n_artists):
         genre = list(GENRES)[index % len(GENRES)]
-        artist = draw_artist(genre, seed_of(seed, 1, index))
+        artist = draw_artist(genre, derive_seed(seed, 1, index))
         performer = names.artist(genre)
         scene = tuple(float(value) for value in rng.normal(0.0, 1.0, 2))
         albums = [names.title() for _ in range(-(-int(counts[index]) // 4))]
@@ -209,12 +209,12 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
             played = number < counts[index] - unplayed[index]
             item_id = f"demo-{ids[len(songs)] + 1:04d}"
             songs.append(
-                Song(
+                DemoSong(
                     item_id=item_id,
                     title=names.title(),
                     album=albums[number // 4],
                     performer=performer,
-                    plan=draw_plan(artist, seed_of(seed, 2, index, number)),
+                    plan=draw_plan(artist, derive_seed(seed, 2, index, number)),
                     path=f"audio/{item_id}.{formats[len(songs)]}",
                     released=_release(played, rng),
                     popularity=float(
@@ -230,29 +230,29 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[Song]:
 
 def draw_new_song(
     seed: int, n_songs: int, n_artists: int, number: int, genre: str, *, new_artist: bool
-) -> Song:
+) -> DemoSong:
     """A song that is not in the catalogue, by one of its artists or by a new one."""
     catalogue = draw_catalogue(seed, n_songs, n_artists)
     key = (3, number, list(GENRES).index(genre), int(new_artist))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-    names = Names(rng)
+    names = NameGenerator(rng)
     for song in catalogue:
         names.keep(song.performer)
         names.keep(song.title)
     known = [song for song in catalogue if song.plan.artist.genre == genre and song.played]
-    artist: Artist
+    artist: ArtistStyle
     if new_artist:
-        artist, performer = draw_artist(genre, seed_of(seed, *key)), names.artist(genre)
+        artist, performer = draw_artist(genre, derive_seed(seed, *key)), names.artist(genre)
     else:
         picked = known[int(rng.integers(len(known)))]
         artist, performer = picked.plan.artist, picked.performer
     title = names.title()
-    return Song(
-        item_id=f"new-{seed_of(seed, *key):08x}",
+    return DemoSong(
+        item_id=f"new-{derive_seed(seed, *key):08x}",
         title=title,
         album=names.title(),
         performer=performer,
-        plan=draw_plan(artist, seed_of(seed, *key, 1)),
+        plan=draw_plan(artist, derive_seed(seed, *key, 1)),
         path=f"new/{performer} - {title}.flac",
         released=LAST_DAY,
         popularity=0.0,
@@ -261,7 +261,7 @@ def draw_new_song(
     )
 
 
-def items_table(songs: list[Song]) -> pd.DataFrame:
+def items_table(songs: list[DemoSong]) -> pd.DataFrame:
     """The catalogue's items: id, texts, genre, and the tags ``emotion`` and ``instrument``."""
     return pd.DataFrame(
         {
@@ -276,19 +276,19 @@ def items_table(songs: list[Song]) -> pd.DataFrame:
     )
 
 
-def audio_table(songs: list[Song]) -> pd.DataFrame:
+def audio_table(songs: list[DemoSong]) -> pd.DataFrame:
     """One recording for every song."""
     return pd.DataFrame(
         {ITEM_ID: [song.item_id for song in songs], PATH: [song.path for song in songs]}
     )
 
 
-def truth_table(songs: list[Song]) -> pd.DataFrame:
+def truth_table(songs: list[DemoSong]) -> pd.DataFrame:
     """What only the simulation knows: true sound, release, and the seeds to make a song again."""
     frame = pd.DataFrame({ITEM_ID: [song.item_id for song in songs]})
     frame["released"] = [str(song.released.astype("datetime64[D]")) for song in songs]
     frame["bpm"] = [round(song.plan.sound.bpm, 2) for song in songs]
-    for name in SOUND:
+    for name in SOUND_PROPERTIES:
         frame[name] = [round(float(getattr(song.plan.sound, name)), 4) for song in songs]
     frame["neighbour"] = [song.plan.artist.neighbour for song in songs]
     frame["crossover"] = [round(song.plan.artist.crossover, 4) for song in songs]

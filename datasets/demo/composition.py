@@ -18,7 +18,7 @@ from datasets.demo.patterns import (
     Progression,
     parse_chords,
 )
-from datasets.demo.planning import Plan
+from datasets.demo.planning import SongPlan
 
 _SHORTEST = 9.2
 """Seconds the bars of a song fill at least."""
@@ -28,7 +28,7 @@ _TAIL = 1.0
 
 
 @dataclass(frozen=True)
-class Note:
+class NoteEvent:
     """One note of a pitched instrument."""
 
     start: float
@@ -39,7 +39,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Hit:
+class DrumHit:
     """One stroke on a drum."""
 
     start: float
@@ -47,23 +47,21 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Score:
+class Arrangement:
     """A song written out."""
 
     seconds: float
-    drums: Mapping[str, list[Hit]]
-    bass: list[Note]
-    chords: list[Note]
-    layer: list[Note]
-    lead: list[Note]
-    beats: list[float]
-    """Where each beat falls."""
+    drums: Mapping[str, list[DrumHit]]
+    bass: list[NoteEvent]
+    chords: list[NoteEvent]
+    layer: list[NoteEvent]
+    lead: list[NoteEvent]
 
 
 class _Timeline:
     """The bars of a song: where steps fall and which chord sounds."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SongPlan) -> None:
         groove = GROOVES[plan.groove]
         self.bar = groove.steps
         self.step = 60.0 / plan.sound.bpm / 4.0
@@ -90,40 +88,41 @@ class _Timeline:
         return self.chords[step // self.chord_steps % len(self.chords)]
 
 
-def compose(plan: Plan) -> Score:
+def arrange(plan: SongPlan) -> Arrangement:
     """Write a song out. The same plan gives the same score."""
     rng = np.random.default_rng([plan.artist.seed, plan.seed, 3])
     line = _Timeline(plan)
     loose = 0.009 * (1.0 - plan.sound.electronic)
 
-    def human(notes: list[Note]) -> list[Note]:
+    def human(notes: list[NoteEvent]) -> list[NoteEvent]:
         shifts = np.abs(rng.normal(0.0, loose, len(notes)))
         return [
-            Note(note.start + float(shift), note.seconds, note.midi, note.velocity, note.variant)
+            NoteEvent(
+                note.start + float(shift), note.seconds, note.midi, note.velocity, note.variant
+            )
             for note, shift in zip(notes, shifts, strict=True)
         ]
 
     layered = plan.sound.density > 0.3
-    return Score(
+    return Arrangement(
         seconds=line.end + _TAIL,
         drums=_drums(plan, line, loose, rng),
         bass=human(_bass(plan, line, rng)),
         chords=human(_chords(plan, *plan.chords, 58, line, rng)),
         layer=human(_chords(plan, *plan.layer, 65, line, rng)) if layered else [],
         lead=human(_melody(plan, line, rng)),
-        beats=[line.time(step) for step in range(0, line.steps, 4)],
     )
 
 
 def _drums(
-    plan: Plan, line: _Timeline, loose: float, rng: np.random.Generator
-) -> dict[str, list[Hit]]:
+    plan: SongPlan, line: _Timeline, loose: float, rng: np.random.Generator
+) -> dict[str, list[DrumHit]]:
     density = plan.sound.density
-    drums: dict[str, list[Hit]] = {}
+    drums: dict[str, list[DrumHit]] = {}
 
     def add(drum: str, step: float, velocity: float) -> None:
         start = max(0.0, line.time(step) + float(rng.normal(0.0, loose)))
-        drums.setdefault(drum, []).append(Hit(start, velocity * float(rng.uniform(0.88, 1.0))))
+        drums.setdefault(drum, []).append(DrumHit(start, velocity * float(rng.uniform(0.88, 1.0))))
 
     fills = density > 0.35 and "snare" in GROOVES[plan.groove].drums
     for drum, pattern in GROOVES[plan.groove].drums.items():
@@ -168,7 +167,7 @@ def _marks(
         yield step, mark, following - step
 
 
-def _bass(plan: Plan, line: _Timeline, rng: np.random.Generator) -> list[Note]:
+def _bass(plan: SongPlan, line: _Timeline, rng: np.random.Generator) -> list[NoteEvent]:
     name, pattern = plan.bass
     base = 28 + (plan.key + 8) % 12
     gate = 0.55 if name == "slap bass" else 0.92
@@ -191,9 +190,9 @@ def _bass(plan: Plan, line: _Timeline, rng: np.random.Generator) -> list[Note]:
         seconds = min(length * line.step * gate, 1.6)
         # Roots above the sixth degree go below the key, so that the line stays low.
         notes.append(
-            Note(line.time(step), seconds, base + pitch - 12 * (root > 7), velocity, step % 3)
+            NoteEvent(line.time(step), seconds, base + pitch - 12 * (root > 7), velocity, step % 3)
         )
-    notes.append(Note(line.end, _TAIL * 0.8, base + line.chords[0][0], 0.9))
+    notes.append(NoteEvent(line.end, _TAIL * 0.8, base + line.chords[0][0], 0.9))
     return notes
 
 
@@ -204,10 +203,10 @@ def _voicing(root: int, intervals: tuple[int, ...], centre: int) -> list[int]:
 
 
 def _chords(
-    plan: Plan, name: str, pattern: str, centre: int, line: _Timeline, rng: np.random.Generator
-) -> list[Note]:
+    plan: SongPlan, name: str, pattern: str, centre: int, line: _Timeline, rng: np.random.Generator
+) -> list[NoteEvent]:
     density = plan.sound.density
-    notes: list[Note] = []
+    notes: list[NoteEvent] = []
     strum = 0.011 if isinstance(INSTRUMENTS[name], Pluck) else 0.0
 
     def keep(mark: str) -> bool:
@@ -225,11 +224,11 @@ def _chords(
         if mark.isdigit():
             index = int(mark) - 1
             octave, index = divmod(index, len(pitches))
-            notes.append(Note(start, seconds * 1.8, pitches[index] + 12 * octave, 0.75, index))
+            notes.append(NoteEvent(start, seconds * 1.8, pitches[index] + 12 * octave, 0.75, index))
             return
         for index, pitch in enumerate(pitches):
             delay = strum * index
-            notes.append(Note(start + delay, seconds, pitch, 0.8 * LEVELS[mark], index))
+            notes.append(NoteEvent(start + delay, seconds, pitch, 0.8 * LEVELS[mark], index))
 
     for step, mark, length in _marks(CHORDS[pattern], line, keep):
         until = line.chord_steps - step % line.chord_steps
@@ -243,7 +242,7 @@ def _chords(
     return notes
 
 
-def _melody(plan: Plan, line: _Timeline, rng: np.random.Generator) -> list[Note]:
+def _melody(plan: SongPlan, line: _Timeline, rng: np.random.Generator) -> list[NoteEvent]:
     rapped = plan.lead == "rap voice"
     bar_seconds = line.bar * line.step
     density = plan.sound.density
@@ -255,7 +254,7 @@ def _melody(plan: Plan, line: _Timeline, rng: np.random.Generator) -> list[Note]
     )
     ladder = _ladder(plan, PROGRESSIONS[plan.progression], 52 if rapped else 70)
     place = len(ladder) // 2
-    notes: list[Note] = []
+    notes: list[NoteEvent] = []
     silent = 0 if line.bars <= 4 else 1
     for bar in range(silent, line.bars):
         signed = (bar - silent) % 2 == 0 and not rapped
@@ -278,11 +277,11 @@ def _melody(plan: Plan, line: _Timeline, rng: np.random.Generator) -> list[Note]
             seconds = float(np.clip((following - onset) * line.step * 0.93, 0.06, 1.1))
             velocity = 0.95 if onset % 4 == 0 else 0.8
             variant = (onset + bar) % 3
-            notes.append(Note(line.time(step), seconds, ladder[place], velocity, variant))
+            notes.append(NoteEvent(line.time(step), seconds, ladder[place], velocity, variant))
     return notes
 
 
-def _ladder(plan: Plan, progression: Progression, centre: int) -> list[int]:
+def _ladder(plan: SongPlan, progression: Progression, centre: int) -> list[int]:
     """The scale's pitches within a tenth of ``centre``."""
     span = 5 if plan.lead == "rap voice" else 10
     allowed = {(plan.key + degree) % 12 for degree in progression.scale}

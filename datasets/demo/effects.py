@@ -133,7 +133,7 @@ def echo(stereo: Float32Array, seconds: float, level: float, rate: int) -> Float
     return out
 
 
-def room(
+def reverb(
     stereo: Float32Array, seconds: float, damping: float, rng: np.random.Generator, rate: int
 ) -> Float32Array:
     """The reverberation alone: stereo noise that dies away by 60 dB in ``seconds``."""

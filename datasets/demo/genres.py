@@ -1,6 +1,7 @@
 """The demo's nine genres (those of US 2018/0276540 A1, [0102]) as descriptions to compose by.
 
-A genre gives ranges for the five properties of :class:`Sound`, and what its songs are made of.
+A genre gives ranges for the five properties of a `SoundProfile`, and lists of patterns and
+instruments to draw from.
 Instruments are listed from the most acoustic to the most electronic.
 """
 
@@ -12,14 +13,14 @@ import numpy as np
 
 from datasets.arrays import Float64Array
 
-SOUND: Final = ("tempo", "brightness", "drive", "electronic", "density")
+SOUND_PROPERTIES: Final = ("tempo", "brightness", "drive", "electronic", "density")
 
 SLOWEST: Final = 60.0
 FASTEST: Final = 200.0
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundProfile:
     """What a song sounds like beyond its notes, each 0 to 1 on a scale all genres share."""
 
     tempo: float
@@ -37,11 +38,11 @@ class Sound:
         return float(SLOWEST * (FASTEST / SLOWEST) ** self.tempo)
 
     def array(self) -> Float64Array:
-        """The five values in the order of :data:`SOUND`."""
+        """The five values in the order of :data:`SOUND_PROPERTIES`."""
         return np.array(astuple(self), dtype=np.float64)
 
 
-def tempo_of(bpm: float) -> float:
+def tempo_from_bpm(bpm: float) -> float:
     """The value of :attr:`Sound.tempo` for beats per minute."""
     return float(np.log(bpm / SLOWEST) / np.log(FASTEST / SLOWEST))
 
@@ -50,7 +51,7 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Genre:
+class GenreStyle:
     """What a genre's songs are made of."""
 
     name: str
@@ -82,13 +83,13 @@ class Genre:
 
     @property
     def ranges(self) -> Float64Array:
-        """[5, 2]: least and most of each property of :class:`Sound`."""
-        tempo = (tempo_of(self.bpm[0]), tempo_of(self.bpm[1]))
+        """[5, 2]: least and most of each property of :class:`SoundProfile`."""
+        tempo = (tempo_from_bpm(self.bpm[0]), tempo_from_bpm(self.bpm[1]))
         return np.array([tempo, self.brightness, self.drive, self.electronic, self.density])
 
 
 _ALL = (
-    Genre(
+    GenreStyle(
         "alternative", (98, 158), (0.30, 0.85), (0.10, 0.60), (0.10, 0.65), (0.20, 0.90),
         grooves=("motorik", "toms", "dance rock", "half time", "breakbeat"),
         progressions=("axis minor", "aeolian", "dorian rock", "lift", "power minor"),
@@ -103,7 +104,7 @@ _ALL = (
         noise="hiss", room=(1.4, 2.8), wet=(0.35, 0.75),
         neighbours=("rock", "pop", "electronic", "folk/country"),
     ),
-    Genre(
+    GenreStyle(
         "blues", (62, 128), (0.20, 0.70), (0.15, 0.75), (0.0, 0.40), (0.10, 0.80),
         grooves=("shuffle", "slow blues", "juke"),
         progressions=("twelve bars", "turnaround", "minor blues"),
@@ -118,7 +119,7 @@ _ALL = (
         noise="hiss", room=(0.4, 1.2), wet=(0.08, 0.25),
         neighbours=("rock", "jazz", "folk/country", "funk/soul/rnb"),
     ),
-    Genre(
+    GenreStyle(
         "electronic", (114, 146), (0.25, 1.0), (0.0, 0.70), (0.65, 1.0), (0.25, 1.0),
         grooves=("house", "techno", "electro", "breakbeat"),
         progressions=("trance", "drone", "minor vamp", "two chords", "dark loop"),
@@ -133,7 +134,7 @@ _ALL = (
         noise="none", room=(0.6, 3.0), wet=(0.12, 0.40),
         neighbours=("pop", "rap/hip-hop", "alternative", "funk/soul/rnb"),
     ),
-    Genre(
+    GenreStyle(
         "folk/country", (74, 138), (0.25, 0.80), (0.0, 0.45), (0.0, 0.50), (0.05, 0.80),
         grooves=("train", "two beat", "stomp", "waltz", "unaccompanied"),
         progressions=("three chords", "cadence", "fifties", "mixolydian"),
@@ -148,7 +149,7 @@ _ALL = (
         noise="hiss", room=(0.3, 1.2), wet=(0.06, 0.22),
         neighbours=("blues", "pop", "rock", "alternative"),
     ),
-    Genre(
+    GenreStyle(
         "funk/soul/rnb", (78, 122), (0.30, 0.85), (0.0, 0.60), (0.10, 0.80), (0.25, 1.0),
         grooves=("funk", "soul", "disco", "slow jam"),
         progressions=("one chord", "minor vamp", "soul", "slow jam"),
@@ -163,7 +164,7 @@ _ALL = (
         noise="hiss", room=(0.4, 1.4), wet=(0.08, 0.25),
         neighbours=("pop", "jazz", "rap/hip-hop", "electronic"),
     ),
-    Genre(
+    GenreStyle(
         "jazz", (88, 200), (0.12, 0.60), (0.0, 0.28), (0.0, 0.45), (0.10, 0.90),
         grooves=("swing", "brushes", "bossa", "jazz waltz"),
         progressions=("two five one", "minor two five", "rhythm changes", "modal", "descending"),
@@ -178,7 +179,7 @@ _ALL = (
         noise="crackle", room=(0.5, 1.6), wet=(0.10, 0.30),
         neighbours=("blues", "funk/soul/rnb", "rap/hip-hop"),
     ),
-    Genre(
+    GenreStyle(
         "pop", (88, 130), (0.40, 0.95), (0.0, 0.50), (0.20, 0.80), (0.15, 0.90),
         grooves=("pop four", "pop back", "dembow", "dance rock"),
         progressions=("axis", "axis minor", "fifties", "bright", "lift"),
@@ -193,7 +194,7 @@ _ALL = (
         noise="none", room=(0.7, 2.2), wet=(0.15, 0.35),
         neighbours=("funk/soul/rnb", "electronic", "alternative", "rock"),
     ),
-    Genre(
+    GenreStyle(
         "rap/hip-hop", (70, 106), (0.15, 0.75), (0.05, 0.75), (0.30, 1.0), (0.15, 0.95),
         grooves=("boom bap", "dusty loop", "trap"),
         progressions=("loop minor", "dark loop", "two chords", "minor vamp"),
@@ -208,7 +209,7 @@ _ALL = (
         noise="crackle", room=(0.3, 1.1), wet=(0.05, 0.20),
         neighbours=("funk/soul/rnb", "electronic", "jazz", "pop"),
     ),
-    Genre(
+    GenreStyle(
         "rock", (100, 172), (0.35, 0.90), (0.50, 1.0), (0.0, 0.45), (0.25, 1.0),
         grooves=("rock", "drive", "stadium", "half time"),
         progressions=("power", "power major", "power minor", "mixolydian"),
@@ -225,4 +226,4 @@ _ALL = (
     ),
 )  # fmt: skip
 
-GENRES: Mapping[str, Genre] = {genre.name: genre for genre in _ALL}
+GENRES: Mapping[str, GenreStyle] = {genre.name: genre for genre in _ALL}

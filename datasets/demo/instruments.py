@@ -325,7 +325,7 @@ _HATS: Final = {"acoustic": 0.045, "brush": 0.06, "machine": 0.030, "dusty": 0.0
 _METAL: Final = (2.0, 3.0, 4.16, 5.43, 6.79, 8.21)
 
 
-def strike(
+def play_drum(
     drum: str, kit: str, tuning: float, brightness: float, rng: np.random.Generator, rate: int
 ) -> Float32Array:
     """One stroke, mono, peak 1. ``tuning`` multiplies its pitches, ``brightness`` is 0 to 1."""

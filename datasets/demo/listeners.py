@@ -24,8 +24,8 @@ import pandas as pd
 
 from datasets.arrays import Float64Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
-from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song
-from datasets.demo.genres import GENRES, SOUND
+from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, DemoSong
+from datasets.demo.genres import GENRES, SOUND_PROPERTIES
 from datasets.errors import InvalidArgumentError
 
 # Standard deviations of the parts of a listener's liking, against chance of about 1.28.
@@ -60,7 +60,7 @@ class _Songs:
     opens: Float64Array  # share of the year before the song's release
 
 
-def simulate_listening(songs: list[Song], seed: int, n_listeners: int) -> pd.DataFrame:
+def simulate_listening(songs: list[DemoSong], seed: int, n_listeners: int) -> pd.DataFrame:
     """Interactions of ``n_listeners`` simulated listeners with the songs marked as played.
 
     One row for each listener and song: ``user_id``, ``item_id``, ``weight`` (number of plays) and
@@ -80,7 +80,7 @@ def simulate_listening(songs: list[Song], seed: int, n_listeners: int) -> pd.Dat
     return frame.sort_values([TIMESTAMP, USER_ID, ITEM_ID], ignore_index=True)
 
 
-def _arrays(played: list[Song]) -> _Songs:
+def _arrays(played: list[DemoSong]) -> _Songs:
     sound = np.array([song.plan.sound.array() for song in played])
     genres = list(GENRES)
     year = (LAST_DAY - FIRST_DAY) / np.timedelta64(1, "s")
@@ -134,8 +134,8 @@ def _listen(songs: _Songs, start: int, count: int, catalogue: int, seed: int) ->
 def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Float64Array:
     """[listeners, songs]: the part of the appeal that is taste."""
     genre = rng.normal(0.0, 1.0, (count, len(GENRES))) @ _kinship()
-    best = rng.normal(0.0, 1.0, (count, len(SOUND)))
-    care = _CARE * rng.gamma(2.0, 0.5, (count, len(SOUND)))
+    best = rng.normal(0.0, 1.0, (count, len(SOUND_PROPERTIES)))
+    care = _CARE * rng.gamma(2.0, 0.5, (count, len(SOUND_PROPERTIES)))
     # Distance to the best-liked sound, -(s - b)^2 / 2, less what is the same for all songs.
     fit = (care * best) @ songs.sound.T - 0.5 * care @ np.square(songs.sound).T
     scene = rng.normal(0.0, 1.0, (count, 2)) @ songs.scene.T

@@ -31,30 +31,13 @@ from datasets.demo.catalogue import (
 )
 from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
-from datasets.demo.rendering import (
-    SAMPLE_RATE,
-    SongTags,
-    compose_song,
-    read_tags,
-    record,
-    record_missing,
-)
+from datasets.demo.rendering import SAMPLE_RATE, record_missing, record_song
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.files import write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.settings import Settings
 from datasets.tables.read_write import write_table
-
-__all__ = [
-    "SAMPLE_RATE",
-    "DemoSettings",
-    "SongTags",
-    "compose_song",
-    "make_demo",
-    "read_tags",
-    "write_new_song",
-]
 
 _SETTINGS_FILE: Final = "demo.json"
 
@@ -185,7 +168,7 @@ def write_new_song(
         genre=genre,
         new_artist=new_artist,
     )
-    return record(song, target)
+    return record_song(song, target)
 
 
 def _claim(folder: Path, settings: DemoSettings) -> None:

@@ -12,12 +12,10 @@ from typing import Final
 import numpy as np
 
 from datasets.arrays import Float64Array
-from datasets.demo.genres import GENRES, Genre, Sound
+from datasets.demo.genres import GENRES, GenreStyle, SoundProfile
 from datasets.demo.instruments import INSTRUMENTS, KITS
 from datasets.demo.patterns import GROOVES, PROGRESSIONS
 from datasets.errors import InvalidArgumentError
-
-EMOTIONS: Final = ("happy", "relaxed", "sad", "tense")
 
 _SONG_SPREAD: Final = 0.09
 """Standard deviation of a song's sound around its artist's, as a share of the genre's range."""
@@ -27,7 +25,7 @@ _BUSY: Final = 0.48
 
 
 @dataclass(frozen=True)
-class Artist:
+class ArtistStyle:
     """What the songs of one artist have in common."""
 
     genre: str
@@ -60,12 +58,12 @@ class Artist:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SongPlan:
     """Everything that decides what a song is, before a note is written."""
 
-    artist: Artist
+    artist: ArtistStyle
     seed: int
-    sound: Sound
+    sound: SoundProfile
     key: int
     groove: str
     swing: float
@@ -80,7 +78,7 @@ class Plan:
 
     @property
     def emotion(self) -> str:
-        """One of :data:`EMOTIONS`, by mode (major, minor) and arousal, as in Russell's circle."""
+        """happy, relaxed, sad or tense, by mode and arousal (Russell's circumplex)."""
         busy = (self.sound.tempo + self.sound.drive + self.sound.density) / 3.0 > _BUSY
         if PROGRESSIONS[self.progression].minor:
             return "tense" if busy else "sad"
@@ -92,7 +90,7 @@ class Plan:
         return INSTRUMENTS[self.lead].family
 
 
-def draw_artist(genre: str, artist_seed: int) -> Artist:
+def draw_artist(genre: str, artist_seed: int) -> ArtistStyle:
     """The artist that ``artist_seed`` stands for in ``genre``.
 
     Raises:
@@ -107,7 +105,7 @@ def draw_artist(genre: str, artist_seed: int) -> Artist:
     neighbour = GENRES[str(rng.choice(own.neighbours))]
     crossover = float(0.35 * rng.beta(1.0, 3.0))
     mixed = own if rng.random() > crossover else neighbour
-    return Artist(
+    return ArtistStyle(
         genre=genre,
         seed=artist_seed,
         neighbour=neighbour.name,
@@ -133,13 +131,13 @@ def draw_artist(genre: str, artist_seed: int) -> Artist:
     )
 
 
-def draw_plan(artist: Artist, song_seed: int) -> Plan:
+def draw_plan(artist: ArtistStyle, song_seed: int) -> SongPlan:
     """The song that ``song_seed`` stands for among the songs of ``artist``."""
     own, other = GENRES[artist.genre], GENRES[artist.neighbour]
     rng = np.random.default_rng([artist.seed, song_seed, 2])
     place = _reflect(np.array(artist.place) + rng.normal(0.0, _SONG_SPREAD, 5))
     ranges = (1.0 - artist.crossover) * own.ranges + artist.crossover * other.ranges
-    sound = Sound(*(float(value) for value in ranges[:, 0] + place * np.ptp(ranges, axis=1)))
+    sound = SoundProfile(*(float(value) for value in ranges[:, 0] + place * np.ptp(ranges, axis=1)))
 
     def borrowed() -> bool:
         return bool(rng.random() < artist.crossover)
@@ -152,7 +150,7 @@ def draw_plan(artist: Artist, song_seed: int) -> Plan:
     layer = other if borrowed() else own
     steepness = place[3]
     low, high = GROOVES[groove].swing
-    return Plan(
+    return SongPlan(
         artist=artist,
         seed=song_seed,
         sound=sound,
@@ -192,7 +190,7 @@ def _by_place(choices: Sequence[str], place: float, rng: np.random.Generator) ->
     return choices[min(max(index, 0), len(choices) - 1)]
 
 
-def _kit(genre: Genre, sound: Sound, rng: np.random.Generator) -> str:
+def _kit(genre: GenreStyle, sound: SoundProfile, rng: np.random.Generator) -> str:
     electronic = sound.electronic + float(rng.normal(0.0, 0.06))
     acoustic, brush, machine, dusty = KITS
     if electronic > 0.55:

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
-from datasets.demo.catalogue import Song
-from datasets.demo.composition import Note, Score, compose
+from datasets.demo.catalogue import DemoSong
+from datasets.demo.composition import Arrangement, NoteEvent, arrange
 from datasets.demo.effects import (
     cabinet,
     chorus,
@@ -23,14 +23,14 @@ from datasets.demo.effects import (
     high_pass,
     master,
     overdrive,
-    room,
+    reverb,
     surface_noise,
     tremolo,
     wah,
 )
 from datasets.demo.genres import GENRES
-from datasets.demo.instruments import INSTRUMENTS, play_note, strike
-from datasets.demo.planning import Plan, draw_artist, draw_plan
+from datasets.demo.instruments import INSTRUMENTS, play_drum, play_note
+from datasets.demo.planning import SongPlan, draw_artist, draw_plan
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.progress import progress_bar
@@ -70,12 +70,12 @@ def compose_song(
         )
     if min(artist_seed, song_seed) < 0:
         raise InvalidArgumentError("artist_seed and song_seed must be 0 or more")
-    return render(draw_plan(draw_artist(genre, artist_seed), song_seed), sample_rate)
+    return render_song(draw_plan(draw_artist(genre, artist_seed), song_seed), sample_rate)
 
 
-def render(plan: Plan, rate: int = SAMPLE_RATE) -> Float32Array:
+def render_song(plan: SongPlan, rate: int = SAMPLE_RATE) -> Float32Array:
     """The sound of a plan: float32 [2, samples] at ``rate`` Hz."""
-    score = compose(plan)
+    score = arrange(plan)
     length = int(score.seconds * rate)
     rng = np.random.default_rng([plan.artist.seed, plan.seed, 4])
     sound, artist = plan.sound, plan.artist
@@ -100,12 +100,12 @@ def render(plan: Plan, rate: int = SAMPLE_RATE) -> Float32Array:
         front = echo(front, 45.0 / sound.bpm, artist.echo, rate)
     melodic = _level(chords, levels[2]) + _level(layer, 1.7 * sound.density * levels[3]) + front
     send = high_pass(0.35 * rhythm + melodic, 180.0, rate)
-    wet = room(send, artist.room, 1.0 - sound.brightness, rng, rate)
+    wet = reverb(send, artist.room, 1.0 - sound.brightness, rng, rate)
     mix = rhythm + melodic + np.float32(artist.wet * (1.5 - sound.density)) * wet
     return _finish(mix, plan, rng, rate)
 
 
-def _finish(mix: Float32Array, plan: Plan, rng: np.random.Generator, rate: int) -> Float32Array:
+def _finish(mix: Float32Array, plan: SongPlan, rng: np.random.Generator, rate: int) -> Float32Array:
     """Give the whole mix the plan's sound: what has no amplifier is driven by the tape."""
     sound = plan.sound
     mix = overdrive(mix, 0.62 * sound.drive)
@@ -114,7 +114,7 @@ def _finish(mix: Float32Array, plan: Plan, rng: np.random.Generator, rate: int) 
     return master(mix + noise, plan.artist.loudness, rate)
 
 
-def _record_tone(plan: Plan, hertz: Float64Array) -> Float64Array:
+def _record_tone(plan: SongPlan, hertz: Float64Array) -> Float64Array:
     """Decibels at each frequency: brightness, the reach of machines, and the artist's mastering."""
     sound, (bass, middle, treble) = plan.sound, plan.artist.tone
 
@@ -128,7 +128,7 @@ def _record_tone(plan: Plan, hertz: Float64Array) -> Float64Array:
     return np.asarray(decibels - 10.0 * np.log10(1.0 + (hertz / cutoff) ** 4))
 
 
-def _bass(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
+def _bass(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float32Array:
     """The bass, mono; a synthesizer doubles it the more, the more electronic the song is."""
     played = _play(score.bass, plan.bass[0], plan, length, rate)
     double = _play(score.bass, "square bass", plan, length, rate)
@@ -136,7 +136,7 @@ def _bass(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
     return overdrive(both, 0.6 * plan.sound.drive)
 
 
-def _chords(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
+def _chords(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float32Array:
     """The chords, stereo, doubled as the bass is, with the artist's effect."""
     name, artist = plan.chords[0], plan.artist
     played = _amplify(_play(score.chords, name, plan, length, rate), name, plan, rate)
@@ -149,7 +149,9 @@ def _chords(score: Score, plan: Plan, length: int, rate: int) -> Float32Array:
     return _spread(both, artist.pan)
 
 
-def _play(notes: list[Note], name: str, plan: Plan, length: int, rate: int) -> Float32Array:
+def _play(
+    notes: list[NoteEvent], name: str, plan: SongPlan, length: int, rate: int
+) -> Float32Array:
     """All notes of a part, mono; equal notes are made once."""
     out = np.zeros(length, dtype=np.float32)
     made: dict[tuple[int, float, int], Float32Array] = {}
@@ -167,7 +169,7 @@ def _add(out: Float32Array, sound: Float32Array, start: float, level: float, rat
     part += np.float32(level) * sound[: part.size]
 
 
-def _amplify(part: Float32Array, name: str, plan: Plan, rate: int) -> Float32Array:
+def _amplify(part: Float32Array, name: str, plan: SongPlan, rate: int) -> Float32Array:
     """Guitars with a pick-up go through an amplifier, organs and harmonicas a little."""
     sound = plan.sound
     if name in _AMPLIFIED:
@@ -181,7 +183,7 @@ def _amplify(part: Float32Array, name: str, plan: Plan, rate: int) -> Float32Arr
 
 
 def _drum_kit(
-    score: Score, plan: Plan, length: int, rng: np.random.Generator, rate: int
+    score: Arrangement, plan: SongPlan, length: int, rng: np.random.Generator, rate: int
 ) -> Float32Array:
     out = np.zeros((2, length), dtype=np.float32)
     tuning = 2.0 ** (plan.artist.swing * 0.5 - 0.25)
@@ -189,9 +191,9 @@ def _drum_kit(
         line = np.zeros(length, dtype=np.float32)
         takes = []
         for _ in range(2):
-            played = strike(drum, plan.kit, tuning, plan.sound.brightness, rng, rate)
+            played = play_drum(drum, plan.kit, tuning, plan.sound.brightness, rng, rate)
             if plan.kit != "machine":
-                machine = strike(drum, "machine", tuning, plan.sound.brightness, rng, rate)
+                machine = play_drum(drum, "machine", tuning, plan.sound.brightness, rng, rate)
                 played = _blend(played, machine, plan.sound.electronic)
             takes.append(played)
         for index, hit in enumerate(hits):
@@ -261,7 +263,7 @@ def read_tags(path: Path) -> SongTags:
         raise AudioError(f"{path} cannot be read: {error}") from None
 
 
-def record(song: Song, folder: Path) -> Path:
+def record_song(song: DemoSong, folder: Path) -> Path:
     """Render a song and write it under ``folder`` with its tags, 22,050 Hz stereo; its path.
 
     Raises:
@@ -269,7 +271,7 @@ def record(song: Song, folder: Path) -> Path:
     """
     import soundfile
 
-    samples = np.ascontiguousarray(render(song.plan, SAMPLE_RATE).T)
+    samples = np.ascontiguousarray(render_song(song.plan, SAMPLE_RATE).T)
     path = folder / song.path
     try:
         with (
@@ -286,7 +288,7 @@ def record(song: Song, folder: Path) -> Path:
 
 
 def record_missing(
-    songs: Sequence[Song], folder: Path, *, workers: int | None, progress: bool
+    songs: Sequence[DemoSong], folder: Path, *, workers: int | None, progress: bool
 ) -> int:
     """Record the songs that have no file under ``folder`` yet; how many that were.
 
@@ -307,7 +309,7 @@ def record_missing(
     return len(missing)
 
 
-def _in_batches(songs: Sequence[Song], folder: Path, workers: int | None) -> Iterator[int]:
+def _in_batches(songs: Sequence[DemoSong], folder: Path, workers: int | None) -> Iterator[int]:
     """Record all; yield how many each finished batch had."""
     from loky import ProcessPoolExecutor, cpu_count
 
@@ -329,7 +331,7 @@ def _in_batches(songs: Sequence[Song], folder: Path, workers: int | None) -> Ite
         executor.shutdown(wait=True, kill_workers=True)
 
 
-def _record_batch(songs: Sequence[Song], folder: Path) -> int:
+def _record_batch(songs: Sequence[DemoSong], folder: Path) -> int:
     for song in songs:
-        record(song, folder)
+        record_song(song, folder)
     return len(songs)

@@ -25,7 +25,7 @@ from datasets.progress import progress_bar
 from datasets.tables.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS
 from datasets.tables.read_write import write_table
 
-LEFT_OUT_FILE: Final = "left-out.csv"
+SKIPPED_FILE: Final = "left-out.csv"
 
 _LINES_A_STEP: Final = 4096
 
@@ -39,7 +39,7 @@ _shown: ContextVar[bool] = ContextVar("coldtune_conversion_progress", default=Fa
 
 @contextmanager
 def showing_progress(shown: bool) -> Iterator[None]:
-    """Whether :func:`tracked` and :func:`lines` show a bar within."""
+    """Whether :func:`conversion_progress` and :func:`read_lines` show a bar within."""
     token = _shown.set(shown)
     try:
         yield
@@ -48,13 +48,15 @@ def showing_progress(shown: bool) -> Iterator[None]:
 
 
 @contextmanager
-def tracked(title: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Advance]:
+def conversion_progress(
+    title: str, total: int | None, *, in_bytes: bool = False
+) -> Iterator[Advance]:
     """A progress bar, where ``fetch`` shows them: call what is yielded with what was done."""
     with progress_bar(title, total, shown=_shown.get(), in_bytes=in_bytes) as advance:
         yield advance
 
 
-def needed(source: Path, *names: str) -> Path:
+def find_input(source: Path, *names: str) -> Path:
     """The first of ``names`` that is in ``source``. Raises DataError if none is."""
     for name in names:
         if (source / name).exists():
@@ -62,7 +64,7 @@ def needed(source: Path, *names: str) -> Path:
     raise DataError(f"{source} has no {' and no '.join(names)}")
 
 
-def lines(
+def read_lines(
     path: Path,
     encoding: str = "utf-8-sig",
     *,
@@ -77,7 +79,7 @@ def lines(
     number = 0
     try:
         size = path.stat().st_size
-        with path.open("rb") as raw, tracked(path.name, size, in_bytes=True) as advance:
+        with path.open("rb") as raw, conversion_progress(path.name, size, in_bytes=True) as advance:
             done = 0
             for number, line in enumerate(raw if stream is None else stream(raw), start=1):
                 if number % _LINES_A_STEP == 0:  # telling the bar costs more than a line
@@ -95,7 +97,7 @@ def lines(
         raise DataError(f"{where} cannot be read: {problem}") from None
 
 
-def place(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Make ``target`` the file ``source``: a hard link where one can be made, else a copy."""
     if target.exists():
         return  # of a conversion that was interrupted; files appear whole
@@ -107,7 +109,7 @@ def place(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def report_left_out(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
+def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
     """Write (file or id, reason) of all that was left out, and say so in one warning."""
     if not left_out:
         return
@@ -115,9 +117,9 @@ def report_left_out(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("what", "why"))
     writer.writerows(left_out)
-    write_text(target / LEFT_OUT_FILE, text.getvalue())
+    write_text(target / SKIPPED_FILE, text.getvalue())
     name, reason = left_out[0]
-    more = f" and {len(left_out) - 1:,} more, all in {LEFT_OUT_FILE}" if len(left_out) > 1 else ""
+    more = f" and {len(left_out) - 1:,} more, all in {SKIPPED_FILE}" if len(left_out) > 1 else ""
     logger.warning("left out: %s (%s)%s", name, reason, more)
 
 
@@ -153,23 +155,23 @@ def _write(table: pd.DataFrame, path: Path, first: Sequence[str]) -> None:
     write_table(table[names].astype(object), path)
 
 
-TargetOf = Callable[[str], Path | None]
+ChooseTarget = Callable[[str], Path | None]
 """Name of a member, with ``/`` → where it goes; None where it is not wanted."""
 
 
-def take_files(origin: Path, target_of: TargetOf) -> dict[str, Path]:
+def extract_files(origin: Path, choose_target: ChooseTarget) -> dict[str, Path]:
     """Write the wanted files of ``origin``, a folder or a zip or tar archive; name → where.
 
     What is there already in its full size, from a conversion that was interrupted, is left alone.
-    Names are only ever handed to ``target_of``, so that a member cannot choose where it goes;
+    Names are only ever handed to ``choose_target``, so that a member cannot choose where it goes;
     links and directories are passed over. Raises DataError for a damaged archive.
     """
     if origin.is_dir():
-        return _from_folder(origin, target_of)
+        return _from_folder(origin, choose_target)
     with _readable(origin):
         if zipfile.is_zipfile(origin):
-            return _from_zip(origin, target_of)
-        return _from_tar(origin, target_of)
+            return _from_zip(origin, choose_target)
+        return _from_tar(origin, choose_target)
 
 
 @contextmanager
@@ -199,29 +201,29 @@ def _readable(origin: Path) -> Iterator[None]:
         raise DataError(f"{origin} is damaged or not an archive: {e}") from None
 
 
-def _from_folder(folder: Path, target_of: TargetOf) -> dict[str, Path]:
+def _from_folder(folder: Path, choose_target: ChooseTarget) -> dict[str, Path]:
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
     taken = {}
-    with tracked(folder.name, len(names)) as advance:
+    with conversion_progress(folder.name, len(names)) as advance:
         for name in names:
-            target = target_of(name)
+            target = choose_target(name)
             if target is not None:
-                place(folder / name, target)
+                link_or_copy(folder / name, target)
                 taken[name] = target
             advance(1)
     return taken
 
 
-def _from_zip(path: Path, target_of: TargetOf) -> dict[str, Path]:
+def _from_zip(path: Path, choose_target: ChooseTarget) -> dict[str, Path]:
     taken = {}
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         total = sum(member.file_size for member in members)
-        with tracked(path.name, total, in_bytes=True) as advance:
+        with conversion_progress(path.name, total, in_bytes=True) as advance:
             for member in members:
-                target = target_of(member.filename)
+                target = choose_target(member.filename)
                 if target is not None:
                     taken[member.filename] = target
                     if not _there(target, member.file_size):
@@ -231,17 +233,17 @@ def _from_zip(path: Path, target_of: TargetOf) -> dict[str, Path]:
     return taken
 
 
-def _from_tar(path: Path, target_of: TargetOf) -> dict[str, Path]:
+def _from_tar(path: Path, choose_target: ChooseTarget) -> dict[str, Path]:
     taken = {}
     size = path.stat().st_size
     with (
         path.open("rb") as raw,
         tarfile.open(fileobj=raw, mode="r:*") as archive,
-        tracked(path.name, size, in_bytes=True) as advance,
+        conversion_progress(path.name, size, in_bytes=True) as advance,
     ):
         done = 0
         for member in archive:  # in the order of the file: a compressed one has no index
-            target = target_of(member.name.removeprefix("./")) if member.isfile() else None
+            target = choose_target(member.name.removeprefix("./")) if member.isfile() else None
             if target is not None:
                 taken[member.name.removeprefix("./")] = target
                 stream = archive.extractfile(member)

@@ -17,12 +17,12 @@ EMBEDDINGS_FILE: Final = "embeddings.parquet"
 
 _ROWS: Final = 1 << 18
 
-Add = Callable[..., None]
+AddRow = Callable[..., None]
 """Takes one row, a value for each column in order."""
 
 
 @contextmanager
-def parquet_rows(path: Path, schema: Any) -> Iterator[Add]:
+def parquet_writer(path: Path, schema: Any) -> Iterator[AddRow]:
     """Yield a function that adds a row to a new Parquet file of a pyarrow ``schema``.
 
     The file appears, whole, when the block ends without an error. Memory: 262,144 rows at a time.
@@ -51,7 +51,7 @@ def parquet_rows(path: Path, schema: Any) -> Iterator[Add]:
 
 
 @contextmanager
-def interaction_rows(target: Path, *, times: bool) -> Iterator[Add]:
+def interaction_writer(target: Path, *, times: bool) -> Iterator[AddRow]:
     """Write ``interactions.parquet``: call with user_id, item_id, weight and, if ``times``, when.
 
     ``when`` is a datetime without a zone, in UTC.
@@ -61,17 +61,17 @@ def interaction_rows(target: Path, *, times: bool) -> Iterator[Add]:
     fields = [(c.USER_ID, pa.string()), (c.ITEM_ID, pa.string()), (c.WEIGHT, pa.float64())]
     if times:
         fields.append((c.TIMESTAMP, pa.timestamp("s")))
-    with parquet_rows(target / "interactions.parquet", pa.schema(fields)) as add:
+    with parquet_writer(target / "interactions.parquet", pa.schema(fields)) as add:
         yield add
 
 
 @contextmanager
-def embedding_rows(folder: Path, width: int) -> Iterator[Add]:
+def embedding_writer(folder: Path, width: int) -> Iterator[AddRow]:
     """Write ``embeddings.parquet``: call with item_id and ``width`` numbers."""
     import pyarrow as pa
 
     fields = [(c.ITEM_ID, pa.string()), ("embedding", pa.list_(pa.float32(), width))]
-    with parquet_rows(folder / EMBEDDINGS_FILE, pa.schema(fields)) as add:
+    with parquet_writer(folder / EMBEDDINGS_FILE, pa.schema(fields)) as add:
         yield add
 
 

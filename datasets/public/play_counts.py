@@ -15,7 +15,7 @@ _ITEM_BITS: Final = 32
 _Part = tuple[IntArray, Float64Array, IntArray]
 
 
-class PairSums:
+class PlayCounts:
     """Sum of the weights and earliest time of each pair of a user's and an item's number.
 
     Numbers are from 0 to 2³¹ − 1. It holds 24 bytes a pair, and up to five times that while blocks

@@ -6,35 +6,48 @@ from typing import Final
 from datasets.errors import InvalidArgumentError
 from datasets.public.base import PublicDataset
 
-_PLACES: Final[dict[str, tuple[str, str]]] = {
-    # name: (module in loaders/, what it calls the PublicDataset); in the order of the list shown
-    "homburg": ("homburg", "DATASET"),
-    "gtzan": ("gtzan", "DATASET"),
-    "fma-small": ("fma", "SMALL"),
-    "fma-medium": ("fma", "MEDIUM"),
-    "fma-large": ("fma", "LARGE"),
-    "music4all": ("music4all", "DATASET"),
-    "music4all-onion": ("music4all", "ONION"),
-    "hetrec-lastfm": ("hetrec_lastfm", "DATASET"),
-    "lastfm-1k": ("lastfm_1k", "DATASET"),
-    "lastfm-360k": ("lastfm_360k", "DATASET"),
-    "msd-taste-profile": ("msd_taste_profile", "DATASET"),
-    "yambda-50m": ("yambda", "SMALL"),
-    "yambda-500m": ("yambda", "MEDIUM"),
-    "movielens-100k": ("movielens", "ML_100K"),
-    "movielens-1m": ("movielens", "ML_1M"),
-    "movielens-20m": ("movielens", "ML_20M"),
-    "movielens-25m": ("movielens", "ML_25M"),
+_MODULES: Final[dict[str, str]] = {
+    # name: module in loaders/, which holds it as a constant (fma-small: FMA_SMALL);
+    # in the order of the list that `coldtune data list` shows
+    "homburg": "homburg",
+    "gtzan": "gtzan",
+    "fma-small": "fma",
+    "fma-medium": "fma",
+    "fma-large": "fma",
+    "music4all": "music4all",
+    "music4all-onion": "music4all",
+    "hetrec-lastfm": "hetrec_lastfm",
+    "lastfm-1k": "lastfm_1k",
+    "lastfm-360k": "lastfm_360k",
+    "msd-taste-profile": "msd_taste_profile",
+    "yambda-50m": "yambda",
+    "yambda-500m": "yambda",
+    "movielens-100k": "movielens",
+    "movielens-1m": "movielens",
+    "movielens-20m": "movielens",
+    "movielens-25m": "movielens",
 }
 
-NAMES: Final = tuple(_PLACES)
+NAMES: Final = tuple(_MODULES)
 """The names of all public data sets."""
 
 
 def public_dataset(name: str) -> PublicDataset:
-    """The public data set of this name. Raises InvalidArgumentError for one that is not there."""
-    if name not in _PLACES:
+    """Return the description of a public data set; its module is imported only now.
+
+    Args:
+        name: one of :data:`NAMES`.
+
+    Raises:
+        InvalidArgumentError: if there is no data set of this name.
+
+    >>> public_dataset("hetrec-lastfm").title
+    'HetRec 2011 Last.fm-2K'
+    >>> public_dataset("yambda-50m").licence
+    'Apache 2.0'
+    """
+    if name not in _MODULES:
         raise InvalidArgumentError(f"no data set {name!r}; there are: {', '.join(NAMES)}")
-    module, attribute = _PLACES[name]
-    found: PublicDataset = getattr(import_module(f"datasets.public.loaders.{module}"), attribute)
+    module = import_module(f"datasets.public.loaders.{_MODULES[name]}")
+    found: PublicDataset = getattr(module, name.replace("-", "_").upper())
     return found

@@ -8,27 +8,27 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, cast
 
 from datasets.errors import DataError
-from datasets.public.conversion import lines, needed, report_left_out
+from datasets.public.conversion import find_input, read_lines, report_skipped
 
 _ARCHIVES: Final = (".tar.gz", ".zip")
 _READ_AHEAD: Final = 1 << 20
 
 
-def published_lines(
+def read_archived_lines(
     source: Path, name: str, *archives: str, encoding: str = "utf-8-sig"
 ) -> Iterator[tuple[int, str]]:
     """(number from 1, text) of each line of the file ``name`` somewhere in ``source``.
 
     It is there itself, or in the folder that one of ``archives`` unpacks to, or in one of those,
     wherever in it; then it is read without being unpacked to the disk. Raises DataError where it is
-    nowhere, and as :func:`~datasets.public.conversion.lines` does.
+    nowhere, and as :func:`~datasets.public.conversion.read_lines` does.
     """
     folders = [source, *(source / _without_suffix(archive) for archive in archives)]
     for folder in folders:
         if (folder / name).is_file():
-            yield from lines(folder / name, encoding)
+            yield from read_lines(folder / name, encoding)
             return
-    origin = source / name if not archives else needed(source, *archives, name)
+    origin = source / name if not archives else find_input(source, *archives, name)
     if not origin.is_file():
         raise DataError(f"{source} has no {name}")
 
@@ -39,17 +39,17 @@ def published_lines(
         return found
 
     try:
-        yield from lines(origin, encoding, stream=member)
+        yield from read_lines(origin, encoding, stream=member)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise DataError(f"{origin} is damaged or not an archive: {error}") from None
 
 
-def tidy(text: str) -> str:
+def clean_text(text: str) -> str:
     """A name with single blanks between its words, without NUL characters."""
     return " ".join(text.replace("\0", " ").split())
 
 
-class LeftOut:
+class SkippedRows:
     """Lines that cannot be used: for each reason how many there are, and which is the first."""
 
     def __init__(self, name: str) -> None:
@@ -68,7 +68,7 @@ class LeftOut:
             for reason, (count, first) in self._seen.items()
         ]
 
-    def report(self, target: Path, kept: int, *others: "LeftOut") -> None:
+    def report(self, target: Path, kept: int, *others: "SkippedRows") -> None:
         """Write ``left-out.csv``, of this table and others, if there is anything to say.
 
         Raises DataError if nothing of this one is kept: then it is another format.
@@ -77,7 +77,7 @@ class LeftOut:
         if not kept:
             reason = rows[0][1] if rows else "there are none"
             raise DataError(f"{self._name}: no line can be used: {reason}")
-        report_left_out(target, [*rows, *(row for other in others for row in other.rows())])
+        report_skipped(target, [*rows, *(row for other in others for row in other.rows())])
 
 
 def _without_suffix(archive: str) -> str:

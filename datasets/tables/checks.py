@@ -15,9 +15,9 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.tables.recordings import RecordingFinder
+from datasets.tables.recordings import RecordingChecker
 from datasets.tables.times import as_timestamps
-from datasets.tables.values import BadValueError, as_text, as_weights, is_unicode, show
+from datasets.tables.values import BadValueError, as_text, as_weights, format_value, is_unicode
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT)
 AUDIO_COLUMNS = (c.ITEM_ID, c.PATH, c.TITLE, c.GENRE)
@@ -43,17 +43,17 @@ class Origin:
         return DataError(f"{self.name}, {self.place(row)}, column {column!r}: {problem}{more}")
 
 
-def no_audio() -> pd.DataFrame:
+def empty_audio() -> pd.DataFrame:
     """An audio table without recordings."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in AUDIO_COLUMNS})
 
 
-def no_interactions() -> pd.DataFrame:
+def empty_interactions() -> pd.DataFrame:
     """An interaction table in which nobody has played anything."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in INTERACTION_COLUMNS})
 
 
-def checked_tables(
+def check_tables(
     items: Any,
     audio: Any,
     interactions: Any,
@@ -88,7 +88,9 @@ def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
         repeated = series.duplicated().to_numpy()
         row = int(repeated.argmax())
         first = origin.place(int((series == ids[row]).to_numpy().argmax()))
-        problem = f"{show(ids[row])} is there already, in {first}; an item_id must be unique"
+        problem = (
+            f"{format_value(ids[row])} is there already, in {first}; an item_id must be unique"
+        )
         raise origin.error(row, c.ITEM_ID, problem, int(repeated.sum()))
     return _frame(texts)
 
@@ -105,7 +107,7 @@ def check_audio(
         for name in AUDIO_COLUMNS
     }
     _check_known(texts[c.ITEM_ID], item_ids, origin)
-    finder = RecordingFinder(root)
+    finder = RecordingChecker(root)
     problems = [(row, finder.problem(path)) for row, path in enumerate(texts[c.PATH])]
     wrong = [(row, problem) for row, problem in problems if problem is not None]
     if wrong:
@@ -150,7 +152,7 @@ def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.Dat
     if missing:
         plural = "s" if len(missing) > 1 else ""
         wanted = ", ".join(repr(name) for name in missing)
-        found = ", ".join(show(name) for name in names) or "none"
+        found = ", ".join(format_value(name) for name in names) or "none"
         raise DataError(f"{origin.name}: column{plural} {wanted} missing; there are: {found}")
     return raw.set_axis(names, axis="columns")
 
@@ -173,7 +175,7 @@ def _check_known(ids: Any, known: "pd.Series[Any]", origin: Origin) -> None:
     unknown = set(ids) - set(known)
     if unknown:
         rows = [row for row, item_id in enumerate(ids) if item_id in unknown]
-        problem = f"{show(ids[rows[0]])} is not among the items"
+        problem = f"{format_value(ids[rows[0]])} is not among the items"
         raise origin.error(rows[0], c.ITEM_ID, problem, len(rows))
 
 

@@ -19,7 +19,7 @@ from datasets.arrays import StrArray
 from datasets.errors import DataError
 from datasets.files import atomic_write
 from datasets.tables.checks import Origin
-from datasets.tables.values import objects
+from datasets.tables.values import object_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +83,7 @@ def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
     Records are taken many at a time and kept in arrays: with tens of millions of values in
     lists, Python's garbage collector would go through all of them again and again.
     """
-    parts: list[list[StrArray]] = [[objects(())] for _ in range(width)]
+    parts: list[list[StrArray]] = [[object_array(())] for _ in range(width)]
     seen: list[dict[str, str]] = [{} for _ in range(width)]
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True)
@@ -94,7 +94,7 @@ def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
                 raise _RaggedError
             for part, known, values in zip(parts, seen, zip(*batch, strict=True), strict=True):
                 # Equal texts become one object: a user's id is kept once, not once per play.
-                part.append(objects(map(known.setdefault, values, values)))
+                part.append(object_array(map(known.setdefault, values, values)))
     return [np.concatenate(part) for part in parts]
 
 

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from datasets.tables.values import show
+from datasets.tables.values import format_value
 
 SUFFIXES = frozenset(
     {
@@ -15,7 +15,7 @@ SUFFIXES = frozenset(
 """How the names of recordings end; case makes no difference. Some need ffmpeg."""
 
 
-def recordings_in(folder: Path) -> list[str]:
+def find_recordings(folder: Path) -> list[str]:
     """Paths from the folder on of all files that are named as recordings, hidden ones left out."""
     found = []
     for place, folders, names in os.walk(folder):
@@ -29,7 +29,7 @@ def recordings_in(folder: Path) -> list[str]:
     return sorted(found)
 
 
-class RecordingFinder:
+class RecordingChecker:
     """Finds recordings of one data set; it looks at directories once, and never opens a file."""
 
     def __init__(self, root: Path | None) -> None:
@@ -41,25 +41,25 @@ class RecordingFinder:
         """What is wrong with ``path`` as the audio table gives it; None if nothing is."""
         absolute = PurePosixPath(path).is_absolute()
         if self._root is None and not absolute:
-            return f"{show(path)} is relative, but the data set has no root folder"
+            return f"{format_value(path)} is relative, but the data set has no root folder"
         if self._root is not None and absolute:
-            return f"{show(path)} is absolute; give it relative to the data set's folder"
+            return f"{format_value(path)} is absolute; give it relative to the data set's folder"
         try:
             return self._missing(path) or self._outside(path)
         except OSError as error:
-            return f"{show(path)} cannot be reached: {error.strerror}"
+            return f"{format_value(path)} cannot be reached: {error.strerror}"
 
     def _missing(self, path: str) -> str | None:
         if self._root is not None and _climbs_out(path):
-            return f"{show(path)} leaves the data set's folder"
+            return f"{format_value(path)} leaves the data set's folder"
         try:
             mode = (self._root or Path("/")).joinpath(path).stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return f"{show(path)} does not exist"
+            return f"{format_value(path)} does not exist"
         if stat.S_ISDIR(mode):
-            return f"{show(path)} is a directory, not a recording"
+            return f"{format_value(path)} is a directory, not a recording"
         if not stat.S_ISREG(mode):
-            return f"{show(path)} is not a regular file"
+            return f"{format_value(path)} is not a regular file"
         return None
 
     def _outside(self, path: str) -> str | None:
@@ -73,7 +73,7 @@ class RecordingFinder:
         if os.path.islink(real):  # noqa: PTH114
             real = os.path.realpath(real)
         if os.path.commonpath([real, self._real_root]) != self._real_root:
-            return f"{show(path)} is a link that leaves the data set's folder"
+            return f"{format_value(path)} is a link that leaves the data set's folder"
         return None
 
 

@@ -13,11 +13,11 @@ from datasets.arrays import Float64Array, StrArray
 from datasets.tables.values import (
     PLAIN_NUMBER,
     BadValueError,
+    format_value,
     is_missing,
     is_number,
     is_real,
     map_distinct,
-    show,
     single_values,
 )
 
@@ -156,8 +156,9 @@ _MISSING = "is missing; leave the column out if times are unknown"
 
 
 def _out_of_range(value: Any) -> str:
-    return f"{show(value)} is outside the years 1678 to 2261"
+    return f"{format_value(value)} is outside the years 1678 to 2261"
 
 
 def _not_a_time(value: Any) -> str:
-    return f"{show(value)} is not a time; ISO 8601 (2024-01-31T18:30:00) or unix seconds expected"
+    expected = "ISO 8601 (2024-01-31T18:30:00) or unix seconds expected"
+    return f"{format_value(value)} is not a time; {expected}"

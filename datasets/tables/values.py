@@ -32,7 +32,7 @@ class BadValueError(ValueError):
         self.count = count
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """A value for a message: as Python writes it, on one line and not too long."""
     text = str(value) if isinstance(value, np.generic) else repr(value)
     if len(text) <= _LONGEST_SHOWN:
@@ -40,7 +40,7 @@ def show(value: object) -> str:
     return f"{text[: _LONGEST_SHOWN - 2]}…{text[-1]}"
 
 
-def objects(values: Iterable[Any]) -> StrArray:
+def object_array(values: Iterable[Any]) -> StrArray:
     """A one-dimensional object array of ``values`` (NumPy alone would look inside lists)."""
     listed = list(values)
     array = np.empty(len(listed), dtype=object)
@@ -63,13 +63,13 @@ def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = Fals
         return map_distinct(values, lambda value: _clean(value, required))
     # 1, 1.0 and True are equal as dictionary keys but not as text, hence the type.
     return map_distinct(
-        objects((type(value), value if _is_single(value) else None) for value in values),
+        object_array((type(value), value if _is_single(value) else None) for value in values),
         lambda key: _clean(_to_text(key[1], key[0], identifier), required),
     )
 
 
 def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> StrArray:
-    distinct = pd.Series(objects([*column.cat.categories, None]), dtype=object)
+    distinct = pd.Series(object_array([*column.cat.categories, None]), dtype=object)
     codes = column.cat.codes.to_numpy().astype(np.intp)
     codes[codes < 0] = len(distinct) - 1  # missing: the None at the end
     # A category that no row has may be anything.
@@ -107,7 +107,7 @@ def map_distinct(values: StrArray, convert: Callable[[Any], Any]) -> StrArray:
     if problems:
         rows = [row for row, value in enumerate(values) if value in problems]
         raise BadValueError(rows[0], problems[values[rows[0]]], len(rows))
-    return objects(map(table.__getitem__, values))
+    return object_array(map(table.__getitem__, values))
 
 
 def single_values(column: "pd.Series[Any]") -> StrArray:
@@ -167,9 +167,9 @@ def _clean(text: str, required: bool) -> str:
             raise ValueError("is blank")
         return ""
     if "\0" in text:
-        raise ValueError(f"{show(text)} holds a NUL character")
+        raise ValueError(f"{format_value(text)} holds a NUL character")
     if not is_unicode(text):
-        raise ValueError(f"{show(text)} is not valid Unicode text")
+        raise ValueError(f"{format_value(text)} is not valid Unicode text")
     return text
 
 
@@ -192,7 +192,7 @@ def _to_text(value: Any, kind: type, identifier: bool) -> str:
             return str(value).removesuffix(".0")
         if isinstance(value, datetime.date | datetime.time):
             return value.isoformat()
-    raise ValueError(f"{show(value)} is of type {kind.__name__}; {expected} is expected")
+    raise ValueError(f"{format_value(value)} is of type {kind.__name__}; {expected} is expected")
 
 
 def _weight(value: Any) -> float:
@@ -219,11 +219,11 @@ def _number(value: Any) -> float:
         if PLAIN_NUMBER.fullmatch(text) or text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             return float(text)
         hint = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(text) else ""
-        raise ValueError(f"{show(value)} is not a number{hint}")
+        raise ValueError(f"{format_value(value)} is not a number{hint}")
     if is_missing(value):
         return float("nan")
     if not is_real(value):
-        raise ValueError(f"{show(value)} is not a number")
+        raise ValueError(f"{format_value(value)} is not a number")
     try:
         return float(value)
     except OverflowError:

@@ -22,7 +22,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import GENRE, ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from datasets.tables.checks import no_audio, no_interactions
+from datasets.tables.checks import empty_audio, empty_interactions
 from evaluation.metrics.hits import HitMatrix
 from evaluation.splitting.split import artist_groups
 
@@ -147,7 +147,7 @@ def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _artists(table: pd.DataFrame, rows: IntArray) -> IntArray:
-    dataset = MusicDataset.from_checked(table, no_audio(), no_interactions(), None)
+    dataset = MusicDataset.from_checked(table, empty_audio(), empty_interactions(), None)
     codes = pd.factorize(artist_groups(dataset))[0].astype(np.int64)
     # An item of which nothing is known stands alone as well.
     alone = len(table) + np.arange(len(rows))

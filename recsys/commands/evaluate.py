@@ -325,11 +325,11 @@ def _material(
 ) -> "GenreMaterial":
     from datasets.files import cache_folder
     from datasets.folder import load_folder
-    from datasets.image_arrays import is_arrays, read_image_arrays
-    from datasets.tables.recordings import recordings_in
+    from datasets.image_arrays import is_image_arrays, read_image_arrays
+    from datasets.tables.recordings import find_recordings
     from evaluation.genre.data import from_arrays, from_dataset
 
-    if is_arrays(folder):
+    if is_image_arrays(folder):
         arrays = read_image_arrays(folder, tag=tag, **named)
         return from_arrays(arrays, config, tag=tag, baseline=baseline, **cut)
     given = [f"--{name}" for name, value in {**named, "window": cut["window"]}.items() if value]
@@ -337,7 +337,7 @@ def _material(
         raise InvalidArgumentError(
             f"{given[0]} is for arrays, and {folder} is no .npz file nor a folder with one"
         )
-    if folder.is_dir() and not any(folder.glob("items.*")) and not recordings_in(folder):
+    if folder.is_dir() and not any(folder.glob("items.*")) and not find_recordings(folder):
         raise DataError(
             f"{folder} has neither items.csv (a data set) nor an .npz file (arrays) nor recordings"
         )

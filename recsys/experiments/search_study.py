@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
-from datasets.files import check_writable, folder_of, locked
+from datasets.files import check_writable, locked, parents_created
 
 if TYPE_CHECKING:
     import optuna
@@ -138,7 +138,7 @@ def _held(path: Path) -> Iterator[None]:
     # Beside the file: SQLite has locks of its own on that.
     beside = path.with_name(f".{path.name}.lock")
     busy = InvalidArgumentError(f"{path}: another search is using it")
-    with folder_of(path), locked(beside, busy=busy):
+    with parents_created(path), locked(beside, busy=busy):
         try:
             yield
         finally:

@@ -12,8 +12,8 @@ from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import DataError
 from datasets.tables.checks import ITEM_COLUMNS, Origin, check_items
 from datasets.tables.read_write import read_table
-from datasets.tables.recordings import recordings_in
-from datasets.tables.values import BadValueError, as_text, show
+from datasets.tables.recordings import find_recordings
+from datasets.tables.values import BadValueError, as_text, format_value
 
 FILE_COLUMNS = (PATH, "file", "filename")
 """Columns of which a table has one: a file's path from the folder on, or its name alone."""
@@ -46,7 +46,7 @@ def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
-    files = recordings_in(folder)
+    files = find_recordings(folder)
     if not files:
         raise DataError(f"{folder} holds no recordings (files ending in .mp3, .wav, .flac, ...)")
     described = {} if metadata is None else _described(folder, files, metadata)
@@ -56,8 +56,8 @@ def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
     for entry in found:
         if (other := taken.setdefault(entry.item_id, entry.path)) != entry.path:
             raise DataError(
-                f"{folder}: {show(other)} and {show(entry.path)} would both be item "
-                f"{show(entry.item_id)}; give them item ids in a table"
+                f"{folder}: {format_value(other)} and {format_value(entry.path)} would both be item "
+                f"{format_value(entry.item_id)}; give them item ids in a table"
             )
     return found
 
@@ -123,14 +123,16 @@ def _resolved(
         if path not in known:
             candidates = named.get(path, [])
             if len(candidates) > 1:
-                text = f"{show(name)} could be {show(candidates[0])} or {show(candidates[1])}"
+                text = f"{format_value(name)} could be {format_value(candidates[0])} or {format_value(candidates[1])}"
                 raise origin.error(row, column, f"{text}; give the path from the folder on")
             if candidates:
                 path = candidates[0]
             else:
-                problem = f"{origin.name}, {origin.place(row)}: {show(name)} is not in the folder"
+                problem = (
+                    f"{origin.name}, {origin.place(row)}: {format_value(name)} is not in the folder"
+                )
         if path in first:
-            text = f"{show(name)} is there already, in {origin.place(first[path])}"
+            text = f"{format_value(name)} is there already, in {origin.place(first[path])}"
             raise origin.error(row, column, text)
         first[path] = row
         paths.append(path)

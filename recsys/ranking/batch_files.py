@@ -19,7 +19,7 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
-from datasets.files import atomic_write, file_digest, folder_of, locked, write_text
+from datasets.files import atomic_write, file_digest, locked, parents_created, write_text
 from datasets.progress import progress_bar
 from recsys.model.live import Library
 from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
@@ -72,7 +72,7 @@ def write_lists(
     batches = batches_of(library, None if users is None else _lines(users), batch_size)
     folder = out.parent / f".{out.name}.parts"
     try:
-        with folder_of(out), _held(folder):
+        with parents_created(out), _held(folder):
             done = _take_up(folder, plan)
             resumed = min(len(done) * batch_size, total)
             parts = list(done)

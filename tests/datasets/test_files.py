@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.files import atomic_write, check_writable, folder_of
+from datasets.files import atomic_write, check_writable, parents_created
 
 
 def test_folders_that_were_made_go_where_it_fails(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_folders_that_were_made_go_where_it_fails(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     def beside() -> None:
-        with folder_of(path):
+        with parents_created(path):
             (tmp_path / "a" / "other.txt").write_text("of somebody else")
             raise KeyError
 

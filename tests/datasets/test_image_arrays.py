@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from datasets.errors import DataError, InvalidArgumentError
-from datasets.image_arrays import is_arrays, read_image_arrays
+from datasets.image_arrays import is_image_arrays, read_image_arrays
 
 IMAGES = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
 IDS = np.array(["s3", "s1", "s0", "s2"])
@@ -39,10 +39,10 @@ def test_rows_are_joined_by_id(write):
         "labels": "'genre' of t.csv",
         "groups": "'artist' of t.csv",
     }
-    assert is_arrays(folder)
-    assert is_arrays(folder / "x.npz")
+    assert is_image_arrays(folder)
+    assert is_image_arrays(folder / "x.npz")
     (folder / "items.csv").touch()
-    assert not is_arrays(folder)
+    assert not is_image_arrays(folder)
 
 
 def test_names_given_override_what_is_found(write):

@@ -22,12 +22,12 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
-    needed,
+    conversion_progress,
+    extract_files,
+    find_input,
     open_member,
-    report_left_out,
-    take_files,
+    report_skipped,
     text_frame,
-    tracked,
     write_audio,
     write_items,
     write_no_interactions,
@@ -57,16 +57,16 @@ _WANTED: Final = {
 }
 
 
-def convert(source: Path, target: Path, *, size: str) -> None:
+def _convert(source: Path, target: Path, *, size: str) -> None:
     """Items and recordings of one size, from the two zips or the folders they unpack to."""
 
-    def target_of(name: str) -> Path | None:
+    def choose_target(name: str) -> Path | None:
         found = _CLIP.search(name)
         return None if found is None else target / "audio" / found[1][:3] / f"{found[1]}.mp3"
 
-    metadata = needed(source, "fma_metadata.zip", "fma_metadata")
+    metadata = find_input(source, "fma_metadata.zip", "fma_metadata")
     titles = _genre_titles(metadata)
-    clips = take_files(needed(source, f"fma_{size}.zip", f"fma_{size}"), target_of)
+    clips = extract_files(find_input(source, f"fma_{size}.zip", f"fma_{size}"), choose_target)
     places = {int(path.stem): path for path in clips.values()}
     subsets = SIZES[: SIZES.index(size) + 1]
     items, audio, left_out = [], [], []
@@ -84,7 +84,7 @@ def convert(source: Path, target: Path, *, size: str) -> None:
         audio.append((str(track), path.relative_to(target).as_posix()))
     for path in set(places.values()) - {target / row[1] for row in audio}:
         path.unlink()
-    report_left_out(target, left_out)
+    report_skipped(target, left_out)
     columns = ("item_id", *(name for name in _WANTED if name != "subset"))
     write_items(target, text_frame(items, columns))
     write_audio(target, text_frame(audio, ("item_id", "path")))
@@ -121,7 +121,7 @@ def _tracks(metadata: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with (
         open_member(metadata, _member(metadata, "tracks.csv")) as raw,
         _long_values(),
-        tracked("tracks.csv", None) as advance,
+        conversion_progress("tracks.csv", None) as advance,
     ):
         reader = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
         try:
@@ -162,7 +162,7 @@ def _long_values() -> Iterator[None]:
 
 def _dataset(size: str, description: str, sha1: str, length: int | None) -> PublicDataset:
     address = "https://os.unil.cloud.switch.ch/fma"
-    converter: Callable[[Path, Path], None] = partial(convert, size=size)
+    converter: Callable[[Path, Path], None] = partial(_convert, size=size)
     return PublicDataset(
         name=f"fma-{size}",
         title=f"FMA: a dataset for music analysis ({size})",
@@ -189,19 +189,19 @@ def _dataset(size: str, description: str, sha1: str, length: int | None) -> Publ
     )
 
 
-SMALL: Final = _dataset(
+FMA_SMALL: Final = _dataset(
     "small",
     "8,000 clips of 30 s, 8 genres of 1,000 (7.2 GiB); no listening.",
     "ade154f733639d52e35e32f5593efe5be76c6d70",
     7_679_594_875,
 )
-MEDIUM: Final = _dataset(
+FMA_MEDIUM: Final = _dataset(
     "medium",
     "25,000 clips of 30 s, 16 genres (22 GiB); no listening.",
     "c67b69ea232021025fca9231fc1c7c1a063ab50b",
     None,
 )
-LARGE: Final = _dataset(
+FMA_LARGE: Final = _dataset(
     "large",
     "106,574 clips of 30 s, 161 genres (93 GiB); no listening.",
     "497109f4dd721066b5ce5e5f250ec604dc78939e",

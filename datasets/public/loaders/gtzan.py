@@ -24,22 +24,22 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
-    lines,
-    needed,
-    report_left_out,
-    take_files,
+    extract_files,
+    find_input,
+    read_lines,
+    report_skipped,
     text_frame,
     write_audio,
     write_items,
     write_no_interactions,
 )
 
-NAME: Final = "gtzan"
+_NAME: Final = "gtzan"
 GENRES: Final = (
     "blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock",
 )  # fmt: skip
-SPLITS: Final = ("train", "valid", "test")
-INDEX_FILE: Final = "GTZANindex.txt"
+_SPLITS: Final = ("train", "valid", "test")
+_INDEX_FILE: Final = "GTZANindex.txt"
 BROKEN: Final = frozenset({"jazz.00054"})
 
 _CLIP: Final = re.compile(rf"(?:^|/)((?:{'|'.join(GENRES)})\.\d{{5}})\.(wav|au)$")
@@ -51,21 +51,21 @@ _LISTS: Final = (
 logger = logging.getLogger("coldtune")
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Items with artist, title and split, and recordings, from the archive or its folder."""
 
-    def target_of(name: str) -> Path | None:
+    def choose_target(name: str) -> Path | None:
         found = _CLIP.search(name)
         if found is None:
             return None
         clip, kind = found.groups()
         return target / "audio" / clip.partition(".")[0] / f"{clip}.{kind}"
 
-    archive = needed(source, "genres.tar.gz", "genres", "genres_original")
-    index = _read_index(source / INDEX_FILE)
+    archive = find_input(source, "genres.tar.gz", "genres", "genres_original")
+    index = _read_index(source / _INDEX_FILE)
     splits = _read_splits(source)
     items, audio, left_out = [], [], []
-    for path in sorted(set(take_files(archive, target_of).values())):
+    for path in sorted(set(extract_files(archive, choose_target).values())):
         clip = path.stem
         problem = _problem(path)
         if problem is not None:
@@ -76,7 +76,7 @@ def convert(source: Path, target: Path) -> None:
         genre = clip.partition(".")[0]
         items.append((clip, title or clip, artist, "", genre, splits.get(clip, "")))
         audio.append((clip, path.relative_to(target).as_posix()))
-    report_left_out(target, left_out)
+    report_skipped(target, left_out)
     columns = ("item_id", "title", "artist", "album", "genre", "split")
     write_items(target, text_frame(items, columns))
     write_audio(target, text_frame(audio, ("item_id", "path")))
@@ -98,12 +98,12 @@ def _read_index(path: Path) -> dict[str, tuple[str, str]]:
         logger.warning(
             "%s: no %s beside the archive, so artists are unknown and no split keeps an artist on"
             " one side",
-            NAME,
-            INDEX_FILE,
+            _NAME,
+            _INDEX_FILE,
         )
         return {}
     found = {}
-    for number, line in lines(path, _encoding(path)):
+    for number, line in read_lines(path, _encoding(path)):
         if not line.strip() or line.startswith("#"):
             continue
         parts = [part.strip() for part in line.split(":::", 2)]
@@ -125,13 +125,13 @@ def _encoding(path: Path) -> str:
 
 def _read_splits(source: Path) -> dict[str, str]:
     """Clip → train, valid or test; empty where none of the three lists is there."""
-    paths = [(split, source / f"{split}_filtered.txt") for split in SPLITS]
+    paths = [(split, source / f"{split}_filtered.txt") for split in _SPLITS]
     there = [path.exists() for _, path in paths]
     if not any(there):
         return {}
     found: dict[str, str] = {}
     for split, path in paths:
-        for number, line in lines(needed(source, path.name)):
+        for number, line in read_lines(find_input(source, path.name)):
             if not line.strip():
                 continue
             clip = _clip_of(line.strip())
@@ -152,8 +152,8 @@ def _clip_of(entry: str) -> str | None:
     return f"{GENRES[genre]}.{place:05d}"
 
 
-DATASET: Final = PublicDataset(
-    name=NAME,
+GTZAN: Final = PublicDataset(
+    name=_NAME,
     title="GTZAN genre collection",
     description=(
         "1,000 clips of 30 s published, 999 without the broken one, 10 genres; artists from Sturm's"
@@ -176,8 +176,8 @@ DATASET: Final = PublicDataset(
         ),
         *(
             RemoteFile(f"{split}_filtered.txt", f"{_LISTS}/{split}_filtered.txt", "", None)
-            for split in SPLITS
+            for split in _SPLITS
         ),
     ),
-    convert=convert,
+    convert=_convert,
 )

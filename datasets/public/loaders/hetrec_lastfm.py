@@ -23,8 +23,8 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
-from datasets.public.parquet import interaction_rows
-from datasets.public.text_tables import LeftOut, published_lines, tidy
+from datasets.public.parquet import interaction_writer
+from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
 ARCHIVE: Final = "hetrec2011-lastfm-2k.zip"
 COMMON: Final = 100
@@ -53,7 +53,7 @@ _HEADERS: Final = {
 }
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Artists with genre and tags, and plays, from the zip or the folder it unpacks to."""
     names = {row[0]: row[1] for _, row in _rows(source, "artists.dat")}
     ranked = _ranked_tags(source)
@@ -65,8 +65,8 @@ def convert(source: Path, target: Path) -> None:
         listed = "; ".join(tags[:LISTED])
         items.append((_item(artist), name, name, "", next(common, ""), listed))
     write_items(target, text_frame(items, ("item_id", "title", "artist", "album", "genre", "tags")))
-    left_out, kept = LeftOut("user_artists.dat"), 0
-    with interaction_rows(target, times=False) as add:
+    left_out, kept = SkippedRows("user_artists.dat"), 0
+    with interaction_writer(target, times=False) as add:
         for number, (user, artist, weight) in _rows(source, "user_artists.dat"):
             if artist not in names:
                 left_out.add("the artist is not listed", number)
@@ -84,7 +84,7 @@ def _item(artist: str) -> str:
 
 def _ranked_tags(source: Path) -> dict[str, list[str]]:
     """Artist → its tags, those that most users gave it first, then by the alphabet."""
-    values = {row[0]: tidy(row[1]).lower() for _, row in _rows(source, "tags.dat", "latin-1")}
+    values = {row[0]: clean_text(row[1]).lower() for _, row in _rows(source, "tags.dat", "latin-1")}
     given: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for _, (_, artist, tag, *_) in _rows(source, "user_taggedartists.dat"):
         if values.get(tag):
@@ -98,7 +98,7 @@ def _ranked_tags(source: Path) -> dict[str, list[str]]:
 def _rows(source: Path, name: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, list[str]]]:
     """(line, values) of each line below the header. Raises DataError for another format."""
     header = _HEADERS[name]
-    for number, line in published_lines(source, name, ARCHIVE, encoding=encoding):
+    for number, line in read_archived_lines(source, name, ARCHIVE, encoding=encoding):
         values = line.split("\t")
         if number == 1:
             if tuple(values) != header:
@@ -110,7 +110,7 @@ def _rows(source: Path, name: str, encoding: str = "utf-8-sig") -> Iterator[tupl
             raise DataError(f"{name}, line {number}: {problem}")
 
 
-DATASET: Final = PublicDataset(
+HETREC_LASTFM: Final = PublicDataset(
     name="hetrec-lastfm",
     title="HetRec 2011 Last.fm-2K",
     description="17,632 artists, 92,834 play counts of 1,892 users, tags; no audio, no times.",
@@ -129,5 +129,5 @@ DATASET: Final = PublicDataset(
             None,
         ),
     ),
-    convert=convert,
+    convert=_convert,
 )

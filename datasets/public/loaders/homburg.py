@@ -14,15 +14,15 @@ from typing import Final
 
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
-    needed,
-    take_files,
+    extract_files,
+    find_input,
     text_frame,
     write_audio,
     write_items,
     write_no_interactions,
 )
 
-NAME: Final = "homburg"
+_NAME: Final = "homburg"
 SONGS: Final = {
     "alternative": 145,
     "blues": 120,
@@ -41,16 +41,16 @@ _ADDRESS: Final = "https://www-ai.cs.tu-dortmund.de/AUDIO"
 logger = logging.getLogger("coldtune")
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Items and recordings from the nine zips, or from nine folders of mp3 files."""
     items, audio = [], []
     for genre, published in SONGS.items():
 
-        def target_of(name: str, genre: str = genre) -> Path | None:
+        def choose_target(name: str, genre: str = genre) -> Path | None:
             file = PurePosixPath(name)
             return target / "audio" / genre / file.name if file.suffix.lower() == ".mp3" else None
 
-        found = take_files(needed(source, f"{genre}.zip", genre), target_of)
+        found = extract_files(find_input(source, f"{genre}.zip", genre), choose_target)
         for path in sorted(set(found.values())):
             item_id = f"{genre}/{path.stem}"
             artist, _, title = path.stem.partition("-")
@@ -59,7 +59,7 @@ def convert(source: Path, target: Path) -> None:
             items.append((item_id, _words(title), _words(artist), "", genre))
             audio.append((item_id, path.relative_to(target).as_posix()))
         if len(found) != published:
-            logger.warning("%s: %d songs of %s, not %d", NAME, len(found), genre, published)
+            logger.warning("%s: %d songs of %s, not %d", _NAME, len(found), genre, published)
     write_items(target, text_frame(items, ("item_id", "title", "artist", "album", "genre")))
     write_audio(target, text_frame(audio, ("item_id", "path")))
     write_no_interactions(target)
@@ -69,8 +69,8 @@ def _words(text: str) -> str:
     return " ".join(text.replace("_", " ").split())
 
 
-DATASET: Final = PublicDataset(
-    name=NAME,
+HOMBURG: Final = PublicDataset(
+    name=_NAME,
     title="Music Audio Benchmark Data Set (Homburg, garageband.com)",
     description="1,886 songs of 9 genres, 10 s each as mp3; no listening.",
     citation=(
@@ -80,5 +80,5 @@ DATASET: Final = PublicDataset(
     licence="none stated; the paper calls it freely available, for research",
     homepage="https://www-ai.cs.tu-dortmund.de/audio.html",
     files=tuple(RemoteFile(f"{g}.zip", f"{_ADDRESS}/{g}.zip", "", None) for g in SONGS),
-    convert=convert,
+    convert=_convert,
 )

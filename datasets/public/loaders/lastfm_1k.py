@@ -21,21 +21,21 @@ from typing import Final
 
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
-from datasets.public.parquet import interaction_rows
-from datasets.public.play_counts import PairSums
-from datasets.public.text_tables import LeftOut, published_lines, tidy
+from datasets.public.parquet import interaction_writer
+from datasets.public.play_counts import PlayCounts
+from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
 ARCHIVE: Final = "lastfm-dataset-1K.tar.gz"
 PLAYS_FILE: Final = "userid-timestamp-artid-artname-traid-traname.tsv"
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Tracks and play counts with the time of the first play, from the archive or its folder."""
     users: dict[str, int] = {}
     tracks: dict[str, int] = {}
     items: list[tuple[str, str, str]] = []
-    plays, left_out = PairSums(), LeftOut(PLAYS_FILE)
-    for number, line in published_lines(source, PLAYS_FILE, ARCHIVE):
+    plays, left_out = PlayCounts(), SkippedRows(PLAYS_FILE)
+    for number, line in read_archived_lines(source, PLAYS_FILE, ARCHIVE):
         fields = line.split("\t")
         if len(fields) != 6:
             left_out.add(f"{len(fields)} values, not 6", number)
@@ -48,7 +48,7 @@ def convert(source: Path, target: Path) -> None:
             if not title.strip():
                 left_out.add("neither id nor name of a track", number)
                 continue
-            track = f"{tidy(artist)} - {tidy(title)}"
+            track = f"{clean_text(artist)} - {clean_text(title)}"
         try:
             when = _seconds(time)
         except ValueError:
@@ -56,12 +56,12 @@ def convert(source: Path, target: Path) -> None:
             continue
         item = tracks.setdefault(track, len(tracks))
         if item == len(items):
-            items.append((track, tidy(title), tidy(artist)))
+            items.append((track, clean_text(title), clean_text(artist)))
         plays.add(users.setdefault(user, len(users)), item, 1.0, when)
     left_out.report(target, len(items))
     write_items(target, text_frame(items, ("item_id", "title", "artist")))
     names, ids = list(users), list(tracks)
-    with interaction_rows(target, times=True) as add:
+    with interaction_writer(target, times=True) as add:
         plays.write(add, names.__getitem__, ids.__getitem__, times=True)
 
 
@@ -72,7 +72,7 @@ def _seconds(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp())
 
 
-DATASET: Final = PublicDataset(
+LASTFM_1K: Final = PublicDataset(
     name="lastfm-1k",
     title="Last.fm Dataset - 1K users",
     description=(
@@ -89,5 +89,5 @@ DATASET: Final = PublicDataset(
             None,
         ),
     ),
-    convert=convert,
+    convert=_convert,
 )

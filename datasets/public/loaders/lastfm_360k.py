@@ -18,8 +18,8 @@ from typing import Final
 
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
-from datasets.public.parquet import interaction_rows
-from datasets.public.text_tables import LeftOut, published_lines, tidy
+from datasets.public.parquet import interaction_writer
+from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
 ARCHIVE: Final = "lastfm-dataset-360K.tar.gz"
 PLAYS_FILE: Final = "usersha1-artmbid-artname-plays.tsv"
@@ -27,12 +27,12 @@ PLAYS_FILE: Final = "usersha1-artmbid-artname-plays.tsv"
 _SHA1: Final = re.compile(r"[0-9a-f]{40}")
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Artists and play counts, from the archive or the folder it unpacks to."""
     artists: dict[str, str] = {}
-    left_out, known = LeftOut(PLAYS_FILE), ""
-    with interaction_rows(target, times=False) as add:
-        for number, line in published_lines(source, PLAYS_FILE, ARCHIVE):
+    left_out, known = SkippedRows(PLAYS_FILE), ""
+    with interaction_writer(target, times=False) as add:
+        for number, line in read_archived_lines(source, PLAYS_FILE, ARCHIVE):
             fields = line.split("\t")
             if len(fields) != 4:
                 left_out.add(f"{len(fields)} values, not 4", number)
@@ -43,7 +43,7 @@ def convert(source: Path, target: Path) -> None:
                     left_out.add("the user is no SHA-1", number)
                     continue
                 known = user
-            artist = artist or tidy(name)
+            artist = artist or clean_text(name)
             if not artist:
                 left_out.add("neither id nor name of an artist", number)
             elif not plays.strip().isdecimal():
@@ -52,7 +52,7 @@ def convert(source: Path, target: Path) -> None:
                 left_out.add("no plays", number)
             else:
                 if artist not in artists:
-                    artists[artist] = tidy(name)
+                    artists[artist] = clean_text(name)
                 add(known, artist, float(plays))
         left_out.report(target, len(artists))
         items = [(artist, name, name) for artist, name in artists.items()]
@@ -60,7 +60,7 @@ def convert(source: Path, target: Path) -> None:
         write_items(target, text_frame(items, ("item_id", "title", "artist")))
 
 
-DATASET: Final = PublicDataset(
+LASTFM_360K: Final = PublicDataset(
     name="lastfm-360k",
     title="Last.fm Dataset - 360K users",
     description="17.5 million play counts of 359,347 users and 294,015 artists; no times.",
@@ -75,5 +75,5 @@ DATASET: Final = PublicDataset(
             569_202_935,
         ),
     ),
-    convert=convert,
+    convert=_convert,
 )

@@ -23,8 +23,8 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
-from datasets.public.parquet import interaction_rows
-from datasets.public.text_tables import LeftOut, published_lines, tidy
+from datasets.public.parquet import interaction_writer
+from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
 LIKED: Final = 4.0
 """Stars from which on a rating counts as liking."""
@@ -34,7 +34,7 @@ _NO_GENRE: Final = ("unknown", "(no genres listed)")
 _Rows = Iterator[tuple[int, list[str]]]
 
 
-def convert(source: Path, target: Path, *, size: str) -> None:
+def _convert(source: Path, target: Path, *, size: str) -> None:
     """Films and who liked them, from the zip of one size or the folder it unpacks to."""
     films = dict(_films(source, size))
     items = []
@@ -47,8 +47,8 @@ def convert(source: Path, target: Path, *, size: str) -> None:
     name, separator = {"100k": ("u.data", "\t"), "1m": ("ratings.dat", "::")}.get(
         size, ("ratings.csv", ",")
     )
-    left_out, kept = LeftOut(name), 0
-    with interaction_rows(target, times=True) as add:
+    left_out, kept = SkippedRows(name), 0
+    with interaction_writer(target, times=True) as add:
         for number, line in _lines(source, name, size):
             if number == 1 and name.endswith(".csv"):
                 if line != "userId,movieId,rating,timestamp":
@@ -80,7 +80,7 @@ def _films(source: Path, size: str) -> Iterator[tuple[str, tuple[str, list[str]]
             genres = [genre for genre, flag in flags if flag == "1"]
         else:
             genres = fields[2].split("|")
-        yield fields[0], (tidy(fields[1]), genres)
+        yield fields[0], (clean_text(fields[1]), genres)
 
 
 def _film_rows(source: Path, size: str) -> Iterator[tuple[str, int, list[str]]]:
@@ -105,11 +105,11 @@ def _genre_names(source: Path) -> list[str]:
 def _lines(
     source: Path, name: str, size: str, encoding: str = "utf-8-sig"
 ) -> Iterator[tuple[int, str]]:
-    return published_lines(source, name, f"ml-{size}.zip", encoding=encoding)
+    return read_archived_lines(source, name, f"ml-{size}.zip", encoding=encoding)
 
 
 def _dataset(size: str, description: str, md5: str) -> PublicDataset:
-    converter: Callable[[Path, Path], None] = partial(convert, size=size)
+    converter: Callable[[Path, Path], None] = partial(_convert, size=size)
     return PublicDataset(
         name=f"movielens-{size}",
         title=f"MovieLens {size}",
@@ -132,22 +132,22 @@ def _dataset(size: str, description: str, md5: str) -> PublicDataset:
     )
 
 
-ML_100K: Final = _dataset(
+MOVIELENS_100K: Final = _dataset(
     "100k",
     "100,000 ratings, 943 users, 1,682 films.",
     "0e33842e24a9c977be4e0107933c0723",
 )
-ML_1M: Final = _dataset(
+MOVIELENS_1M: Final = _dataset(
     "1m",
     "1,000,209 ratings, 6,040 users, 3,883 films.",
     "c4d9eecfca2ab87c1945afe126590906",
 )
-ML_20M: Final = _dataset(
+MOVIELENS_20M: Final = _dataset(
     "20m",
     "20,000,263 ratings, 138,493 users, 27,278 films.",
     "cd245b17a1ae2cc31bb14903e1204af3",
 )
-ML_25M: Final = _dataset(
+MOVIELENS_25M: Final = _dataset(
     "25m",
     "25,000,095 ratings, 162,541 users, 62,423 films.",
     "6b51fb2759a8657d3bfcbfc42b592ada",

@@ -19,8 +19,8 @@ from typing import Final
 
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
-from datasets.public.parquet import interaction_rows
-from datasets.public.text_tables import LeftOut, published_lines, tidy
+from datasets.public.parquet import interaction_writer
+from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
 TRIPLETS_FILE: Final = "train_triplets.txt"
 TRACKS_FILE: Final = "unique_tracks.txt"
@@ -30,13 +30,13 @@ _MISMATCH: Final = re.compile(r"<(SO[A-Z0-9]{16}) ")
 _SITE: Final = "http://millionsongdataset.com/sites/default/files"
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Songs that were played, with their names, and play counts."""
     wrong = _mismatches(source)
     songs: dict[str, None] = {}
-    left_out = LeftOut(TRIPLETS_FILE)
-    with interaction_rows(target, times=False) as add:
-        for number, line in published_lines(source, TRIPLETS_FILE, f"{TRIPLETS_FILE}.zip"):
+    left_out = SkippedRows(TRIPLETS_FILE)
+    with interaction_writer(target, times=False) as add:
+        for number, line in read_archived_lines(source, TRIPLETS_FILE, f"{TRIPLETS_FILE}.zip"):
             fields = line.split("\t")
             if len(fields) != 3 or not (fields[0] and fields[1]):
                 left_out.add("not user, song and plays", number)
@@ -58,17 +58,17 @@ def convert(source: Path, target: Path) -> None:
 
 def _mismatches(source: Path) -> set[str]:
     # Its names are in more than one encoding; the ids are ASCII.
-    found = published_lines(source, MISMATCHES_FILE, encoding="latin-1")
+    found = read_archived_lines(source, MISMATCHES_FILE, encoding="latin-1")
     return {match[1] for _, line in found if (match := _MISMATCH.search(line))}
 
 
 def _names(
     source: Path, wanted: dict[str, None]
-) -> tuple[dict[str, tuple[str, str, str]], LeftOut]:
+) -> tuple[dict[str, tuple[str, str, str]], SkippedRows]:
     """Song → (title, artist, track) of the wanted songs; what could not be used."""
     found: dict[str, tuple[str, str, str]] = {}
-    left_out = LeftOut(TRACKS_FILE)
-    for number, line in published_lines(source, TRACKS_FILE, encoding="latin-1"):
+    left_out = SkippedRows(TRACKS_FILE)
+    for number, line in read_archived_lines(source, TRACKS_FILE, encoding="latin-1"):
         fields = line.split("<SEP>")
         if len(fields) != 4:
             left_out.add(f"{len(fields)} values, not 4", number)
@@ -81,10 +81,10 @@ def _names(
 
 def _name(text: str) -> str:
     """What was read as latin-1, which never fails, as the UTF-8 that it is."""
-    return tidy(text.encode("latin-1").decode("utf-8", errors="replace"))
+    return clean_text(text.encode("latin-1").decode("utf-8", errors="replace"))
 
 
-DATASET: Final = PublicDataset(
+MSD_TASTE_PROFILE: Final = PublicDataset(
     name="msd-taste-profile",
     title="The Echo Nest Taste Profile Subset (Million Song Dataset)",
     description=(
@@ -103,5 +103,5 @@ DATASET: Final = PublicDataset(
         RemoteFile(MISMATCHES_FILE, f"{_SITE}/tasteprofile/{MISMATCHES_FILE}", "", None),
         RemoteFile(TRACKS_FILE, f"{_SITE}/AdditionalFiles/{TRACKS_FILE}", "", None),
     ),
-    convert=convert,
+    convert=_convert,
 )

@@ -21,15 +21,15 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
-    lines,
-    needed,
-    report_left_out,
-    take_files,
+    extract_files,
+    find_input,
+    read_lines,
+    report_skipped,
     text_frame,
     write_audio,
     write_items,
 )
-from datasets.public.parquet import embedding_rows, interaction_rows
+from datasets.public.parquet import embedding_writer, interaction_writer
 
 TAGS: Final = (
     "spotify_id", "popularity", "release", "danceability", "energy", "key", "mode", "valence",
@@ -42,7 +42,7 @@ FEATURES_FILE: Final = "id_musicnn.tsv.bz2"
 _ITEM: Final = ("item_id", "title", "artist", "album", "genre")
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Items, clips and plays of Music4All, from the folder that was sent."""
     items = _items(source)
     genres = _column(source / "id_genres.csv", "genres")
@@ -72,7 +72,7 @@ def convert(source: Path, target: Path) -> None:
         left_out = [(song, "has no clip") for song in items if song not in clips]
     unknown = 0
     path = source / "listening_history.csv"
-    with interaction_rows(target, times=True) as add:
+    with interaction_writer(target, times=True) as add:
         for number, (user, song, time) in _rows(path, ("user", "song", "timestamp")):
             try:
                 when = datetime.fromisoformat(time)
@@ -84,10 +84,10 @@ def convert(source: Path, target: Path) -> None:
                 unknown += 1
     if unknown:
         left_out.append((path.name, f"{unknown:,} plays of songs that are not listed"))
-    report_left_out(target, left_out)
+    report_skipped(target, left_out)
 
 
-def convert_onion(source: Path, target: Path) -> None:
+def _convert_onion(source: Path, target: Path) -> None:
     """Items, play counts and embeddings of Onion; names from Music4All where they are at hand."""
     named = _items(source) if (source / "id_information.csv").exists() else {}
     genres = _column(source / "id_genres.csv", "genres") if named else {}
@@ -97,7 +97,7 @@ def convert_onion(source: Path, target: Path) -> None:
     if len(header) < 2 or header[0] != "id":
         raise DataError(f"{path}, line 1: a header that begins with 'id' is expected")
     songs: dict[str, None] = {}
-    with embedding_rows(target, len(header) - 1) as add:
+    with embedding_writer(target, len(header) - 1) as add:
         for number, fields in features:
             if len(fields) != len(header):
                 raise DataError(f"{path}, line {number}: {len(fields)} values, not {len(header)}")
@@ -112,7 +112,7 @@ def convert_onion(source: Path, target: Path) -> None:
         rows.append((song, title, artist, album, _first(genres.get(song, ""))))
     write_items(target, text_frame(rows, _ITEM))
     path, unknown = source / COUNTS_FILE, 0
-    with interaction_rows(target, times=False) as add:
+    with interaction_writer(target, times=False) as add:
         for number, (user, song, count) in _rows(path, ("user_id", "track_id", "count")):
             if not count.isdecimal():
                 raise DataError(f"{path}, line {number}: {count!r} is not a number of plays")
@@ -121,7 +121,7 @@ def convert_onion(source: Path, target: Path) -> None:
             else:
                 unknown += 1
     if unknown:
-        report_left_out(target, [(path.name, f"{unknown:,} counts of songs without features")])
+        report_skipped(target, [(path.name, f"{unknown:,} counts of songs without features")])
 
 
 def _items(source: Path) -> dict[str, tuple[str, str, str]]:
@@ -158,10 +158,10 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line, fields) of a file separated by tabs, packed by bzip2 or not; no blank lines."""
     if path.suffix == ".bz2":
         plain = path.with_suffix("")
-        found = needed(path.parent, path.name, plain.name)
-        opened = lines(found, stream=bz2.open) if found == path else lines(found)
+        found = find_input(path.parent, path.name, plain.name)
+        opened = read_lines(found, stream=bz2.open) if found == path else read_lines(found)
     else:
-        opened = lines(needed(path.parent, path.name))
+        opened = read_lines(find_input(path.parent, path.name))
     for number, line in opened:
         if line:
             yield number, line.split("\t")
@@ -176,12 +176,12 @@ def _clips(source: Path, target: Path, songs: set[str]) -> dict[str, str]:
     if not (source / "audios").is_dir():
         return {}
 
-    def target_of(name: str) -> Path | None:
+    def choose_target(name: str) -> Path | None:
         file = Path(name)
         wanted = file.suffix.lower() == ".mp3" and file.stem in songs
         return target / "audio" / file.name if wanted else None
 
-    found = take_files(source / "audios", target_of)
+    found = extract_files(source / "audios", choose_target)
     return {path.stem: path.relative_to(target).as_posix() for path in found.values()}
 
 
@@ -191,7 +191,7 @@ _BY_HAND: Final = (
     " want them, id_tags.csv, id_lang.csv, id_metadata.csv and audios/."
 )
 
-DATASET: Final = PublicDataset(
+MUSIC4ALL: Final = PublicDataset(
     name="music4all",
     title="Music4All",
     description="109,269 songs with clips of 30 s, 5.1 million plays with times; on request.",
@@ -202,11 +202,11 @@ DATASET: Final = PublicDataset(
     licence="for research only, by agreement with its authors",
     homepage="https://sites.google.com/view/contact4music4all",
     files=(),
-    convert=convert,
+    convert=_convert,
     by_hand=_BY_HAND,
 )
 _ZENODO: Final = "https://zenodo.org/records/6609677/files"
-ONION: Final = PublicDataset(
+MUSIC4ALL_ONION: Final = PublicDataset(
     name="music4all-onion",
     title="Music4All-Onion",
     description=(
@@ -229,5 +229,5 @@ ONION: Final = PublicDataset(
         ),
         RemoteFile(FEATURES_FILE, f"{_ZENODO}/{FEATURES_FILE}?download=1", "", None),
     ),
-    convert=convert_onion,
+    convert=_convert_onion,
 )

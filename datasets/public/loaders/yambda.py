@@ -32,9 +32,15 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
-from datasets.public.conversion import needed, report_left_out, text_frame, tracked, write_items
-from datasets.public.parquet import embedding_rows, interaction_rows
-from datasets.public.play_counts import PairSums
+from datasets.public.conversion import (
+    conversion_progress,
+    find_input,
+    report_skipped,
+    text_frame,
+    write_items,
+)
+from datasets.public.parquet import embedding_writer, interaction_writer
+from datasets.public.play_counts import PlayCounts
 
 PLAYED: Final = 50
 """Percent of a track that must have been played for a listen to count."""
@@ -44,10 +50,10 @@ _EMBEDDING_ROWS: Final = 1 << 13
 _SITE: Final = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 
 
-def convert(source: Path, target: Path) -> None:
+def _convert(source: Path, target: Path) -> None:
     """Tracks, their embeddings and listens, from the four files."""
-    path = needed(source, "listens.parquet")
-    sums, too_short, no_ratio = PairSums(), 0, 0
+    path = find_input(source, "listens.parquet")
+    sums, too_short, no_ratio = PlayCounts(), 0, 0
     for users, items, times, ratios in _columns(
         path, ("uid", "item_id", "timestamp", "played_ratio_pct")
     ):
@@ -65,7 +71,7 @@ def convert(source: Path, target: Path) -> None:
     without = len(tracks) - _write_embeddings(source / "embeddings.parquet", target, tracks)
     if without:
         left_out.append(("embeddings.parquet", f"{without:,} tracks have no embedding"))
-    report_left_out(target, left_out)
+    report_skipped(target, left_out)
     artists = _first_of(source / "artist_item_mapping.parquet", "artist_id", tracks)
     albums = _first_of(source / "album_item_mapping.parquet", "album_id", tracks)
     rows = [
@@ -79,7 +85,7 @@ def convert(source: Path, target: Path) -> None:
         )
     ]
     write_items(target, text_frame(rows, ("item_id", "artist", "album")))
-    with interaction_rows(target, times=True) as add:
+    with interaction_writer(target, times=True) as add:
         sums.write(add, str, str, times=True)
 
 
@@ -100,7 +106,7 @@ def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
             missing = [name for name in names if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(f"{path}: no column {', '.join(missing)}")
-            with tracked(path.name, file.metadata.num_rows) as advance:
+            with conversion_progress(path.name, file.metadata.num_rows) as advance:
                 for batch in file.iter_batches(rows, columns=list(names), use_threads=False):
                     yield batch
                     advance(batch.num_rows)
@@ -128,7 +134,7 @@ def _write_embeddings(path: Path, target: Path, tracks: IntArray) -> int:
     if first is None:
         raise DataError(f"{path}: no embedding of any track that was listened to")
     count, width = 0, first[1].shape[1]
-    with embedding_rows(target, width) as add:
+    with embedding_writer(target, width) as add:
         while first is not None:
             for track, embedding in zip(first[0].tolist(), first[1], strict=True):
                 if len(embedding) != width:
@@ -172,9 +178,9 @@ def _dataset(size: str, users: str, listens: str) -> PublicDataset:
                 for name in ("embeddings", "artist_item_mapping", "album_item_mapping")
             ),
         ),
-        convert=convert,
+        convert=_convert,
     )
 
 
-SMALL: Final = _dataset("50m", "10,000", "46 million")
-MEDIUM: Final = _dataset("500m", "100,000", "466 million")
+YAMBDA_50M: Final = _dataset("50m", "10,000", "46 million")
+YAMBDA_500M: Final = _dataset("500m", "100,000", "466 million")

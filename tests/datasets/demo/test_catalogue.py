@@ -6,15 +6,15 @@ import pytest
 
 from datasets.demo.catalogue import (
     LAST_DAY,
-    Names,
+    NameGenerator,
     audio_table,
     draw_catalogue,
     draw_new_song,
     items_table,
     truth_table,
 )
-from datasets.demo.genres import GENRES, SOUND, Sound, tempo_of
-from datasets.demo.planning import EMOTIONS, draw_artist, draw_plan
+from datasets.demo.genres import GENRES, SOUND_PROPERTIES, SoundProfile, tempo_from_bpm
+from datasets.demo.planning import draw_artist, draw_plan
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ class TestCatalogue:
         assert (items[items["played"]]["released"] < LAST_DAY).all()
 
     def test_tags(self, items: pd.DataFrame) -> None:
-        assert set(items["emotion"]) == set(EMOTIONS)
+        assert set(items["emotion"]) == {"happy", "relaxed", "sad", "tense"}
         assert items["emotion"].value_counts().min() >= 15
         assert {"voice", "guitar", "synthesizer", "harmonica"} <= set(items["instrument"])
         assert set(items.query("genre == 'electronic'")["instrument"]) & {"synthesizer"}
@@ -108,9 +108,9 @@ class TestCatalogue:
 
 class TestPlanning:
     def test_tempo_scale(self) -> None:
-        assert Sound(0.0, 0, 0, 0, 0).bpm == 60.0
-        assert Sound(1.0, 0, 0, 0, 0).bpm == pytest.approx(200.0)
-        assert Sound(tempo_of(120.0), 0, 0, 0, 0).bpm == pytest.approx(120.0)
+        assert SoundProfile(0.0, 0, 0, 0, 0).bpm == 60.0
+        assert SoundProfile(1.0, 0, 0, 0, 0).bpm == pytest.approx(200.0)
+        assert SoundProfile(tempo_from_bpm(120.0), 0, 0, 0, 0).bpm == pytest.approx(120.0)
 
     def test_songs_of_an_artist_are_alike_and_not_the_same(self) -> None:
         rng = np.random.default_rng(0)
@@ -135,23 +135,23 @@ class TestPlanning:
             )
             for genre in GENRES
         }
-        drive, electronic = SOUND.index("drive"), SOUND.index("electronic")
+        drive, electronic = SOUND_PROPERTIES.index("drive"), SOUND_PROPERTIES.index("electronic")
         assert values["rock"][:, drive].mean() > values["jazz"][:, drive].mean() + 0.4
         assert values["electronic"][:, electronic].min() > values["blues"][:, electronic].max()
         assert values["alternative"][:, drive].max() > values["rock"][:, drive].min()
-        bpm = {genre: [Sound(*row).bpm for row in rows] for genre, rows in values.items()}
+        bpm = {genre: [SoundProfile(*row).bpm for row in rows] for genre, rows in values.items()}
         assert max(bpm["rap/hip-hop"]) < max(bpm["jazz"])
         assert min(bpm["electronic"]) > np.mean(bpm["blues"])
 
 
 class TestNames:
     def test_never_twice(self) -> None:
-        names = Names(np.random.default_rng(0))
+        names = NameGenerator(np.random.default_rng(0))
         drawn = [names.title() for _ in range(12_000)]
         assert len(set(drawn)) == 12_000
 
     def test_taken_names_are_not_drawn(self) -> None:
-        first = Names(np.random.default_rng(4)).artist("jazz")
-        names = Names(np.random.default_rng(4))
+        first = NameGenerator(np.random.default_rng(4)).artist("jazz")
+        names = NameGenerator(np.random.default_rng(4))
         names.keep(first)
         assert names.artist("jazz") != first

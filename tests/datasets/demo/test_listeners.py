@@ -5,24 +5,24 @@ import pandas as pd
 import pytest
 
 from datasets.arrays import BoolArray, Float64Array
-from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, Song, draw_catalogue
+from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, DemoSong, draw_catalogue
 from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
 from datasets.errors import InvalidArgumentError
 
 
 @pytest.fixture(scope="module")
-def songs() -> list[Song]:
+def songs() -> list[DemoSong]:
     return draw_catalogue(0, 198, 66)
 
 
 @pytest.fixture(scope="module")
-def listening(songs: list[Song]) -> pd.DataFrame:
+def listening(songs: list[DemoSong]) -> pd.DataFrame:
     return simulate_listening(songs, 0, 900)
 
 
 @pytest.fixture(scope="module")
-def played(songs: list[Song], listening: pd.DataFrame) -> Float64Array:
+def played(songs: list[DemoSong], listening: pd.DataFrame) -> Float64Array:
     """[listeners, songs]: 1 where played."""
     rows = {song.item_id: index for index, song in enumerate(songs)}
     users, _ = pd.factorize(listening["user_id"])
@@ -38,13 +38,13 @@ class TestTable:
         assert not listening.duplicated(["user_id", "item_id"]).any()
 
     def test_songs_marked_as_unplayed_are_not_played(
-        self, songs: list[Song], listening: pd.DataFrame
+        self, songs: list[DemoSong], listening: pd.DataFrame
     ) -> None:
         heard = set(listening["item_id"])
         assert heard == {song.item_id for song in songs if song.played}
 
     def test_times_lie_in_the_year_and_after_the_release(
-        self, songs: list[Song], listening: pd.DataFrame
+        self, songs: list[DemoSong], listening: pd.DataFrame
     ) -> None:
         released = {song.item_id: song.released for song in songs}
         times = listening["timestamp"]
@@ -72,19 +72,19 @@ class TestTable:
         assert counts.mean() > 1.1 * counts.median()
         assert abs(float(np.log(counts).skew())) < abs(float(counts.skew()))
 
-    def test_a_function_of_the_seed(self, songs: list[Song], listening: pd.DataFrame) -> None:
+    def test_a_function_of_the_seed(self, songs: list[DemoSong], listening: pd.DataFrame) -> None:
         pd.testing.assert_frame_equal(listening, simulate_listening(songs, 0, 900))
         other = simulate_listening(songs, 1, 900)
         assert not listening.equals(other)
 
     def test_the_first_listeners_do_not_depend_on_how_many_blocks_follow(
-        self, songs: list[Song]
+        self, songs: list[DemoSong]
     ) -> None:
         few, many = (simulate_listening(songs, 0, number) for number in (512, 900))
         first = many[many["user_id"].isin(set(few["user_id"]))].reset_index(drop=True)
         pd.testing.assert_frame_equal(few, first)
 
-    def test_refused(self, songs: list[Song]) -> None:
+    def test_refused(self, songs: list[DemoSong]) -> None:
         with pytest.raises(InvalidArgumentError, match="n_listeners"):
             simulate_listening(songs, 0, 0)
 
@@ -113,7 +113,7 @@ def predicted(features: Float64Array, played: Float64Array, warm: BoolArray) -> 
 
 
 @pytest.fixture(scope="module")
-def auc(songs: list[Song], played: Float64Array) -> dict[str, float]:
+def auc(songs: list[DemoSong], played: Float64Array) -> dict[str, float]:
     """Item-wise AUC on songs of held-out artists, by what the scores are made of."""
     genre = np.eye(len(GENRES))[[list(GENRES).index(s.plan.artist.genre) for s in songs]]
     sound = np.array([song.plan.sound.array() for song in songs])

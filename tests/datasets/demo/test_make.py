@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.demo import compose_song, make_demo, read_tags, write_new_song
 from datasets.demo.genres import GENRES
-from datasets.demo.make import compose_song, make_demo, read_tags, write_new_song
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset

@@ -8,17 +8,17 @@ from scipy import signal
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.demo import effects as effects
-from datasets.demo.composition import compose
-from datasets.demo.genres import GENRES, Sound, tempo_of
-from datasets.demo.instruments import DRUMS, INSTRUMENTS, KITS, play_note, strike
+from datasets.demo.composition import arrange
+from datasets.demo.genres import GENRES, SoundProfile, tempo_from_bpm
+from datasets.demo.instruments import DRUMS, INSTRUMENTS, KITS, play_drum, play_note
 from datasets.demo.patterns import BASS, CHORDS, GROOVES, LEVELS, PROGRESSIONS, parse_chords
-from datasets.demo.planning import Plan, draw_artist, draw_plan
-from datasets.demo.rendering import render
+from datasets.demo.planning import SongPlan, draw_artist, draw_plan
+from datasets.demo.rendering import render_song
 
 RATE = 22_050
 
 
-def plan(genre: str = "pop", artist: int = 3, song: int = 4) -> Plan:
+def plan(genre: str = "pop", artist: int = 3, song: int = 4) -> SongPlan:
     return draw_plan(draw_artist(genre, artist), song)
 
 
@@ -72,7 +72,7 @@ class TestComposition:
     @pytest.mark.parametrize("genre", GENRES)
     def test_everything_is_within_the_song(self, genre: str) -> None:
         for song in range(6):
-            score = compose(plan(genre, 11, song))
+            score = arrange(plan(genre, 11, song))
             notes = score.bass + score.chords + score.layer + score.lead
             assert score.bass
             assert score.chords
@@ -87,16 +87,18 @@ class TestComposition:
             assert max(note.midi for note in score.bass) < 66
 
     def test_beats_keep_the_tempo(self) -> None:
-        song = plan()
-        song = replace(song, sound=replace(song.sound, tempo=tempo_of(120.0)))
-        np.testing.assert_allclose(np.diff(compose(song).beats), 0.5)
+        song = replace(plan(), groove="house")
+        song = replace(song, sound=SoundProfile(tempo_from_bpm(120.0), 0.5, 0.1, 1.0, 1.0))
+        # A kick on every beat. Electronic 1 plays exactly.
+        kicks = [hit.start for hit in arrange(song).drums["kick"]]
+        np.testing.assert_allclose(np.diff(kicks), 0.5)
 
     def test_swing_moves_the_off_beat(self) -> None:
         song = replace(plan("jazz"), groove="swing", swing=2 / 3)
-        song = replace(song, sound=Sound(tempo_of(120.0), 0.5, 0.1, 1.0, 1.0))
+        song = replace(song, sound=SoundProfile(tempo_from_bpm(120.0), 0.5, 0.1, 1.0, 1.0))
         # At 120 a beat is 0.5 s. The ride's pattern x...x.x. plays the second beat and, two
         # thirds into it, its off-beat: 0.5 and 0.833 s. Electronic 1 plays exactly.
-        ride = [hit.start for hit in compose(song).drums["ride"]]
+        ride = [hit.start for hit in arrange(song).drums["ride"]]
         np.testing.assert_allclose(ride[:4], [0.0, 0.5, 0.5 + 0.5 * 2 / 3, 1.0], atol=1e-9)
 
     def test_dense_songs_have_more_notes(self) -> None:
@@ -105,7 +107,7 @@ class TestComposition:
             total = 0
             for seed in range(10):
                 song = plan("pop", seed, 1)
-                score = compose(replace(song, sound=replace(song.sound, density=density)))
+                score = arrange(replace(song, sound=replace(song.sound, density=density)))
                 total += sum(map(len, [*score.drums.values(), score.chords, score.lead]))
             counts.append(total)
         assert counts[0] < 0.75 * counts[1]
@@ -113,7 +115,7 @@ class TestComposition:
 
     def test_blues_goes_round_its_three_sevenths(self) -> None:
         song = replace(plan("blues"), progression="twelve bars", bass=("upright bass", "roots"))
-        score = compose(replace(song, key=0))
+        score = arrange(replace(song, key=0))
         # I, IV and V of the key of C, and the half steps that lead to them
         assert {note.midi % 12 for note in score.bass} & {0, 5, 7} == {0, 5, 7}
 
@@ -123,7 +125,9 @@ class TestComposition:
         for song in range(4):
             made = draw_plan(artist, song)
             made = replace(made, groove="two beat", swing=0.5)
-            score = compose(replace(made, sound=Sound(tempo_of(120.0), 0.5, 0.1, 1.0, 0.0)))
+            score = arrange(
+                replace(made, sound=SoundProfile(tempo_from_bpm(120.0), 0.5, 0.1, 1.0, 0.0))
+            )
             step = 0.125  # s, a sixteenth at 120
             onsets.append([round(note.start / step) % 16 for note in score.lead[:3]])
         assert all(first == onsets[0] for first in onsets)
@@ -163,7 +167,7 @@ class TestInstruments:
     @pytest.mark.parametrize("kit", KITS)
     @pytest.mark.parametrize("drum", DRUMS)
     def test_drums(self, drum: str, kit: str) -> None:
-        stroke = strike(drum, kit, 1.0, 0.5, np.random.default_rng(0), RATE)
+        stroke = play_drum(drum, kit, 1.0, 0.5, np.random.default_rng(0), RATE)
         assert np.isfinite(stroke).all()
         assert np.abs(stroke).max() == pytest.approx(1.0, abs=1e-3)
         # It dies away.
@@ -173,7 +177,7 @@ class TestInstruments:
     def test_a_kick_is_low_and_a_hat_is_high(self) -> None:
         rng = np.random.default_rng(0)
         kick, snare, hat = (
-            centroid(strike(drum, "acoustic", 1.0, 0.5, rng, RATE))
+            centroid(play_drum(drum, "acoustic", 1.0, 0.5, rng, RATE))
             for drum in ("kick", "snare", "hat")
         )
         assert kick < 300 < snare < 4000 < hat
@@ -225,7 +229,7 @@ class TestEffects:
     def test_room_dies_away(self) -> None:
         click = np.zeros((2, 2 * RATE), np.float32)
         click[:, 0] = 1.0
-        wet = effects.room(click, 0.5, 0.5, np.random.default_rng(0), RATE)
+        wet = effects.reverb(click, 0.5, 0.5, np.random.default_rng(0), RATE)
         early, late = wet[0, : RATE // 10], wet[0, RATE // 2 :]
         assert np.std(early) > 100 * np.std(late)
         assert abs(np.corrcoef(wet)[0, 1]) < 0.5
@@ -245,7 +249,7 @@ class TestSoundIsHeard:
         results = []
         for seed, genre in enumerate(genres):
             song = plan(genre, seed + 20, 1)
-            audio = render(replace(song, sound=replace(song.sound, **values)))
+            audio = render_song(replace(song, sound=replace(song.sound, **values)))
             if measure == "centroid":
                 results.append(centroid(audio))
             elif measure == "flatness":
@@ -278,7 +282,7 @@ class TestSoundIsHeard:
         features, labels = [], []
         for index, genre in enumerate(GENRES):
             for artist in range(4):
-                audio = render(plan(genre, 100 * index + artist, 0)).mean(axis=0)
+                audio = render_song(plan(genre, 100 * index + artist, 0)).mean(axis=0)
                 _, _, power = signal.spectrogram(audio, RATE, nperseg=1024, noverlap=512)
                 edges = np.unique(np.geomspace(1, power.shape[0] - 1, 24).astype(int))
                 bands = np.log(np.add.reduceat(power, edges, axis=0) + 1e-12)

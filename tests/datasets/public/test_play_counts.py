@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.public import play_counts as pair_sums
-from datasets.public.play_counts import PairSums
+from datasets.public.play_counts import PlayCounts
 
 PLAYS = st.lists(
     st.tuples(
@@ -22,7 +22,7 @@ PLAYS = st.lists(
 )
 
 
-def pairs(sums: PairSums) -> list[tuple[Any, ...]]:
+def pairs(sums: PlayCounts) -> list[tuple[Any, ...]]:
     columns = (map(np.ndarray.tolist, block) for block in sums.blocks())
     return [row for block in columns for row in zip(*block, strict=True)]
 
@@ -32,7 +32,7 @@ def test_as_pandas_adds_up(plays: list[tuple[int, int, int, int]], block: int) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_sums, "_BLOCK", block)
         patch.setattr(pair_sums, "_HANDED_OUT", block)
-        one, many = PairSums(), PairSums()
+        one, many = PlayCounts(), PlayCounts()
         for play in plays:
             one.add(*play)
         columns = np.array(plays, dtype=np.int64).reshape(-1, 4).T

@@ -26,9 +26,9 @@ from datasets.errors import DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.public.base import PublicDataset, RemoteFile, fetch
 from datasets.public.conversion import (
-    lines,
-    needed,
-    report_left_out,
+    find_input,
+    read_lines,
+    report_skipped,
     text_frame,
     write_items,
     write_no_interactions,
@@ -266,7 +266,7 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def convert(source: Path, target: Path) -> None:
     """A line of the one published file is an item; "broken" ones are left out."""
     rows, left_out = [], []
-    for number, line in lines(needed(source, "list.txt")):
+    for number, line in read_lines(find_input(source, "list.txt")):
         item_id, _, title = line.partition("\t")
         if not title:
             raise DataError(f"{source / 'list.txt'}, line {number}: no title")
@@ -274,7 +274,7 @@ def convert(source: Path, target: Path) -> None:
             left_out.append((item_id, "broken"))
         else:
             rows.append((item_id, title))
-    report_left_out(target, left_out)
+    report_skipped(target, left_out)
     write_items(target, text_frame(rows, ("item_id", "title")))
     write_no_interactions(target)
 
@@ -476,11 +476,11 @@ def test_a_folder_of_something_else_is_left_alone(dataset: PublicDataset, tmp_pa
 def test_lines(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\xc2\x85still\n\nl\xe9")
-    found = lines(path)
+    found = read_lines(path)
     assert [next(found), next(found), next(found)] == [(1, "one"), (2, "two\x85still"), (3, "")]
     with pytest.raises(DataError, match=r"text, line 4: byte 0xe9 is not utf-8"):
         next(found)
-    assert [text for _, text in lines(path, "latin-1")][3] == "lé"
+    assert [text for _, text in read_lines(path, "latin-1")][3] == "lé"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ import soundfile
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays
-from datasets.tables.values import objects
+from datasets.tables.values import object_array
 from embedding.network.config import EncoderConfig
 from evaluation.genre.baseline import StatisticsSVM, image_statistics, mfcc_statistics
 from evaluation.genre.data import cut_windows, from_arrays, from_dataset
@@ -20,9 +20,9 @@ def arrays(images, ids=None, labels=None, groups=None):
     n = len(images)
     return ImageArrays(
         images,
-        objects(ids or [f"s{number}" for number in range(n)]),
-        objects(labels or ["a", "b"] * (n // 2)),
-        None if groups is None else objects(groups),
+        object_array(ids or [f"s{number}" for number in range(n)]),
+        object_array(labels or ["a", "b"] * (n // 2)),
+        None if groups is None else object_array(groups),
         {},
     )
 

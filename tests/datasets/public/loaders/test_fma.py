@@ -10,7 +10,7 @@ import pytest
 from datasets.errors import DataError
 from datasets.music import MusicDataset
 from datasets.public.base import PublicDataset, fetch
-from datasets.public.loaders.fma import LARGE, MEDIUM, SMALL
+from datasets.public.loaders.fma import FMA_LARGE, FMA_MEDIUM, FMA_SMALL
 
 # The 52 columns of the published file.
 COLUMNS = {
@@ -85,7 +85,7 @@ def converted(dataset: PublicDataset, source: Path, target: Path) -> MusicDatase
 
 
 def test_small(tmp_path: Path) -> None:
-    music = converted(SMALL, publish(tmp_path / "published", "small"), tmp_path / "out")
+    music = converted(FMA_SMALL, publish(tmp_path / "published", "small"), tmp_path / "out")
     assert music.items.to_dict("records") == [
         {
             "item_id": "2", "title": "Food", "artist": "AWOL", "album": "AWOL - A Way Of Life",
@@ -105,7 +105,8 @@ def test_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "size", "ids"), [(MEDIUM, "medium", ["2", "3"]), (LARGE, "large", ["2", "3", "5"])]
+    ("dataset", "size", "ids"),
+    [(FMA_MEDIUM, "medium", ["2", "3"]), (FMA_LARGE, "large", ["2", "3", "5"])],
 )
 def test_larger_sizes_hold_the_smaller(
     tmp_path: Path, dataset: PublicDataset, size: str, ids: list[str]
@@ -124,12 +125,12 @@ def test_larger_sizes_hold_the_smaller(
 
 def test_unpacked_folders_give_the_same(tmp_path: Path) -> None:
     source = publish(tmp_path / "published", "small")
-    zipped = converted(SMALL, source, tmp_path / "one")
+    zipped = converted(FMA_SMALL, source, tmp_path / "one")
     for name in ("fma_metadata", "fma_small"):
         with zipfile.ZipFile(source / f"{name}.zip") as archive:
             archive.extractall(source)
         (source / f"{name}.zip").unlink()
-    assert converted(SMALL, source, tmp_path / "two").digest() == zipped.digest()
+    assert converted(FMA_SMALL, source, tmp_path / "two").digest() == zipped.digest()
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,6 @@ def test_errors(tmp_path: Path, change: object, problem: str) -> None:
     source = publish(tmp_path / "published", "small", change(tracks_csv()))  # type: ignore[operator]
     limit = csv.field_size_limit()
     with pytest.raises(DataError, match=problem) as caught:
-        converted(SMALL, source, tmp_path / "out")
+        converted(FMA_SMALL, source, tmp_path / "out")
     assert "tracks.csv" in str(caught.value)
     assert csv.field_size_limit() == limit

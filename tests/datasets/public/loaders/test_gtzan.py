@@ -9,7 +9,7 @@ import pytest
 from datasets.errors import DataError
 from datasets.music import MusicDataset
 from datasets.public.base import fetch
-from datasets.public.loaders.gtzan import DATASET, GENRES
+from datasets.public.loaders.gtzan import GENRES, GTZAN
 
 INDEX = (
     "\ufeff# an index of artists and titles\r\n"
@@ -45,7 +45,7 @@ def publish(folder: Path, kind: str = "wav", prefix: str = "./genres") -> Path:
 
 
 def converted(source: Path, target: Path) -> MusicDataset:
-    return fetch(DATASET, target, source=source, progress=False)
+    return fetch(GTZAN, target, source=source, progress=False)
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("wav", "./genres"), ("au", "genres")])

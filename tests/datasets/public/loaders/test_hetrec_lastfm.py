@@ -10,7 +10,7 @@ from datasets.errors import DataError
 from datasets.folder import load_folder
 from datasets.public.base import fetch
 from datasets.public.loaders import hetrec_lastfm as hetrec
-from datasets.public.loaders.hetrec_lastfm import ARCHIVE, DATASET
+from datasets.public.loaders.hetrec_lastfm import ARCHIVE, HETREC_LASTFM
 
 REAL = Path(__file__).resolve().parents[5] / "shared" / "data" / "real-mini"
 TABLES = {
@@ -59,7 +59,7 @@ def publish(folder: Path, *, packed: bool = True, **changed: str) -> Path:
 def test_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
     monkeypatch.setattr(hetrec, "COMMON", 2)
     source = publish(tmp_path / "published", packed=packed)
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(HETREC_LASTFM, tmp_path / "out", source=source, progress=False)
     rows = music.items.set_index("item_id")
     assert rows.index.tolist() == ["lastfm:51", "lastfm:1686", "lastfm:5", "lastfm:119"]
     assert rows["title"].tolist() == [
@@ -90,7 +90,7 @@ def test_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
 def test_another_format(tmp_path: Path, table: str, text: str, problem: str) -> None:
     source = publish(tmp_path / "published", **{table: text})
     with pytest.raises(DataError, match=problem):
-        fetch(DATASET, tmp_path / "out", source=source, progress=False)
+        fetch(HETREC_LASTFM, tmp_path / "out", source=source, progress=False)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
@@ -113,7 +113,7 @@ def test_the_real_set_comes_back(tmp_path: Path) -> None:
         artists="id\tname\turl\tpictureURL\r\n" + "".join(listed),
         user_artists="userID\tartistID\tweight\r\n" + "".join(played),
     )
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(HETREC_LASTFM, tmp_path / "out", source=source, progress=False)
     pd.testing.assert_frame_equal(music.interactions, plays)
     assert music.items["item_id"].tolist() == artists["item_id"].tolist()
     assert music.items["title"].tolist() == artists["title"].tolist()

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.public.base import fetch
-from datasets.public.loaders.homburg import DATASET, SONGS
+from datasets.public.loaders.homburg import HOMBURG, SONGS
 
 NAMES = {
     # Names of the published list.
@@ -28,7 +28,7 @@ def publish(folder: Path) -> Path:
 
 
 def test_converted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    music = fetch(DATASET, tmp_path / "out", source=publish(tmp_path / "published"), progress=False)
+    music = fetch(HOMBURG, tmp_path / "out", source=publish(tmp_path / "published"), progress=False)
     assert len(music.items) == len(music.audio) == 10
     assert music.interactions.empty
     rows = music.items.set_index("item_id")
@@ -47,12 +47,12 @@ def test_converted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_unpacked_folders_give_the_same(tmp_path: Path) -> None:
     source = publish(tmp_path / "published")
-    zipped = fetch(DATASET, tmp_path / "one", source=source, progress=False)
+    zipped = fetch(HOMBURG, tmp_path / "one", source=source, progress=False)
     for genre in SONGS:
         with zipfile.ZipFile(source / f"{genre}.zip") as archive:
             archive.extractall(source / genre)
         (source / f"{genre}.zip").unlink()
-    assert fetch(DATASET, tmp_path / "two", source=source, progress=False).digest() == (
+    assert fetch(HOMBURG, tmp_path / "two", source=source, progress=False).digest() == (
         zipped.digest()
     )
 
@@ -61,10 +61,10 @@ def test_errors(tmp_path: Path) -> None:
     source = publish(tmp_path / "published")
     (source / "jazz.zip").write_bytes((source / "jazz.zip").read_bytes()[:50])
     with pytest.raises(DataError, match=r"jazz\.zip is damaged"):
-        fetch(DATASET, tmp_path / "out", source=source, progress=False)
+        fetch(HOMBURG, tmp_path / "out", source=source, progress=False)
     (source / "jazz.zip").unlink()
     with pytest.raises(DataError, match=r"published has no jazz\.zip and no jazz"):
-        fetch(DATASET, tmp_path / "out", source=source, progress=False)
+        fetch(HOMBURG, tmp_path / "out", source=source, progress=False)
     assert not (tmp_path / "out").exists()
 
 

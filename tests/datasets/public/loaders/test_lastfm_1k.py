@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import DataError
 from datasets.public.base import fetch
-from datasets.public.loaders.lastfm_1k import ARCHIVE, DATASET, PLAYS_FILE
+from datasets.public.loaders.lastfm_1k import ARCHIVE, LASTFM_1K, PLAYS_FILE
 from tests.helpers.archives import tar
 
 ARTIST = "f1b1cf71-bd35-4e99-8624-24a6e15f133a"
@@ -44,7 +44,7 @@ def test_converted(tmp_path: Path, packed: bool, end: str) -> None:
         tar(source / ARCHIVE, {f"lastfm-dataset-1K/{PLAYS_FILE}": content})
     else:
         (source / PLAYS_FILE).write_bytes(content)
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(LASTFM_1K, tmp_path / "out", source=source, progress=False)
     famous, five = "Deep Dish - Fuck Me Im Famous (Ibiza)-2007", 'The "Five - "Intro'
     assert music.items[["item_id", "title", "artist"]].values.tolist() == [
         [famous, "Fuck Me Im Famous (Ibiza)-2007", "Deep Dish"],
@@ -69,10 +69,10 @@ def test_another_format(tmp_path: Path) -> None:
     (tmp_path / PLAYS_FILE).write_text("user,time,artist\nu,2009,a\n")
     problem = "no line can be used: 2 lines: 1 values, not 6; the first is line 1"
     with pytest.raises(DataError, match=problem):
-        fetch(DATASET, tmp_path / "out", source=tmp_path, progress=False)
+        fetch(LASTFM_1K, tmp_path / "out", source=tmp_path, progress=False)
     (tmp_path / PLAYS_FILE).write_bytes(b"user_000001\t2009-05-04T23:08:57Z\t\tBj\xf6rk\t\tHunter")
     with pytest.raises(DataError, match=r"line 1: byte 0xf6 is not utf-8"):
-        fetch(DATASET, tmp_path / "out", source=tmp_path, progress=False)
+        fetch(LASTFM_1K, tmp_path / "out", source=tmp_path, progress=False)
 
 
 NAME = st.text(st.sampled_from("aß \t\r\0\x85\u2028\"'-,"), max_size=4)
@@ -93,7 +93,7 @@ def test_every_line_is_a_play_or_is_reported(lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
         (source / PLAYS_FILE).write_bytes("\n".join(whole).encode())
-        music = fetch(DATASET, source / "out", source=source, progress=False)
+        music = fetch(LASTFM_1K, source / "out", source=source, progress=False)
         report = source / "out" / "left-out.csv"
         reasons = report.read_text() if report.exists() else ""
     counted = sum(int(count) for count in re.findall(r"(\d+) lines: ", reasons))

@@ -6,7 +6,7 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.public.base import fetch
-from datasets.public.loaders.lastfm_360k import ARCHIVE, DATASET, PLAYS_FILE
+from datasets.public.loaders.lastfm_360k import ARCHIVE, LASTFM_360K, PLAYS_FILE
 from tests.helpers.archives import tar
 
 ANN, BOB = "00000c289a1829a808ac09c00daf10bc3c4e223b", "00001411dc427966b17297bf4d69e7e193135d89"
@@ -38,7 +38,7 @@ def test_converted(tmp_path: Path, packed: bool) -> None:
         folder = source / "lastfm-dataset-360K"
         folder.mkdir(parents=True)
         (folder / PLAYS_FILE).write_bytes(content)
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(LASTFM_360K, tmp_path / "out", source=source, progress=False)
     black = 'the "black album'
     assert music.items[["item_id", "title", "artist"]].values.tolist() == [
         [BETTY, "betty blowtorch", "betty blowtorch"],
@@ -62,4 +62,4 @@ def test_converted(tmp_path: Path, packed: bool) -> None:
 def test_another_format(tmp_path: Path) -> None:
     (tmp_path / PLAYS_FILE).write_text("user,artist,plays\n")
     with pytest.raises(DataError, match="no line can be used: 1 lines: 1 values, not 4"):
-        fetch(DATASET, tmp_path / "out", source=tmp_path, progress=False)
+        fetch(LASTFM_360K, tmp_path / "out", source=tmp_path, progress=False)

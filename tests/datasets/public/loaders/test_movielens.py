@@ -8,7 +8,12 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, fetch
-from datasets.public.loaders.movielens import ML_1M, ML_20M, ML_25M, ML_100K
+from datasets.public.loaders.movielens import (
+    MOVIELENS_1M,
+    MOVIELENS_20M,
+    MOVIELENS_25M,
+    MOVIELENS_100K,
+)
 
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
@@ -66,7 +71,9 @@ def publish(folder: Path, size: str, *, packed: bool = True, **changed: str) -> 
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize(("size", "dataset"), [("100k", ML_100K), ("1m", ML_1M), ("20m", ML_20M)])
+@pytest.mark.parametrize(
+    ("size", "dataset"), [("100k", MOVIELENS_100K), ("1m", MOVIELENS_1M), ("20m", MOVIELENS_20M)]
+)
 def test_all_formats_give_the_same(
     tmp_path: Path, size: str, dataset: PublicDataset, packed: bool
 ) -> None:
@@ -87,13 +94,15 @@ def test_all_formats_give_the_same(
 def test_25m_is_read_as_20m_is(tmp_path: Path) -> None:
     publish(tmp_path / "published", "20m", packed=False)
     source = tmp_path / "published" / "ml-20m"
-    assert len(fetch(ML_25M, tmp_path / "out", source=source, progress=False).interactions) == 2
+    assert (
+        len(fetch(MOVIELENS_25M, tmp_path / "out", source=source, progress=False).interactions) == 2
+    )
 
 
 def test_left_out(tmp_path: Path) -> None:
     text = "196\t242\t4\t881250949\n1\t9\t5\t881250949\n1\t242\n1\t242\tfive\t1\n"
     source = publish(tmp_path / "published", "100k", u_data=text)
-    music = fetch(ML_100K, tmp_path / "out", source=source, progress=False)
+    music = fetch(MOVIELENS_100K, tmp_path / "out", source=source, progress=False)
     assert len(music.interactions) == 1
     assert (tmp_path / "out" / "left-out.csv").read_text().splitlines()[1:] == [
         "u.data,1 lines: the film is not listed; the first is line 2",
@@ -112,6 +121,6 @@ def test_left_out(tmp_path: Path) -> None:
 )
 def test_another_format(tmp_path: Path, size: str, changed: dict[str, str], problem: str) -> None:
     source = publish(tmp_path / "published", size, **changed)
-    dataset = {"100k": ML_100K, "1m": ML_1M, "20m": ML_20M}[size]
+    dataset = {"100k": MOVIELENS_100K, "1m": MOVIELENS_1M, "20m": MOVIELENS_20M}[size]
     with pytest.raises(DataError, match=problem):
         fetch(dataset, tmp_path / "out", source=source, progress=False)

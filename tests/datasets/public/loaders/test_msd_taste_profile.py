@@ -8,8 +8,8 @@ import pytest
 from datasets.errors import DataError
 from datasets.public.base import fetch
 from datasets.public.loaders.msd_taste_profile import (
-    DATASET,
     MISMATCHES_FILE,
+    MSD_TASTE_PROFILE,
     TRACKS_FILE,
     TRIPLETS_FILE,
 )
@@ -49,7 +49,7 @@ def test_converted(tmp_path: Path, packed: bool) -> None:
     not_utf8 = f"TRMMMXX128F93187D8<SEP>{BAD}<SEP>Bj\xf6rk<SEP>Hunter\n".encode("latin-1")
     (source / TRACKS_FILE).write_bytes(TRACKS.encode() + not_utf8)
     (source / MISMATCHES_FILE).write_bytes(MISMATCHES.encode("latin-1"))
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(MSD_TASTE_PROFILE, tmp_path / "out", source=source, progress=False)
     assert music.items[["item_id", "title", "artist", "track_id"]].values.tolist() == [
         [ONE, "The Cove", "Jack Johnson", "TRMMMKD128F425225D"],
         [TWO, "Silent Night", "Böhse Onkelz", "TRMMMYQ128F932D901"],
@@ -68,4 +68,4 @@ def test_converted(tmp_path: Path, packed: bool) -> None:
     ]
     (source / MISMATCHES_FILE).unlink()
     with pytest.raises(DataError, match=r"has no sid_mismatches\.txt"):
-        fetch(DATASET, tmp_path / "other", source=source, progress=False)
+        fetch(MSD_TASTE_PROFILE, tmp_path / "other", source=source, progress=False)

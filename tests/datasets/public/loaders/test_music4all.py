@@ -9,7 +9,7 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.public.base import fetch
-from datasets.public.loaders.music4all import COUNTS_FILE, DATASET, FEATURES_FILE, ONION
+from datasets.public.loaders.music4all import COUNTS_FILE, FEATURES_FILE, MUSIC4ALL, MUSIC4ALL_ONION
 from datasets.public.parquet import read_embeddings
 
 A, B, C = "0009fFIM1eYThaPg", "0010xmHR6UICBOYT", "002Jyd0vN4HyCpqL"
@@ -51,7 +51,7 @@ def publish(folder: Path, clips: tuple[str, ...] = (), **changed: str) -> Path:
 
 def test_music4all(tmp_path: Path) -> None:
     source = publish(tmp_path / "sent", clips=(A, B, "other"))
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(MUSIC4ALL, tmp_path / "out", source=source, progress=False)
     rows = music.items.set_index("item_id")
     assert rows.index.tolist() == [A, B, C]
     assert rows.loc[A].to_dict() == {
@@ -81,12 +81,12 @@ def test_only_what_is_needed(tmp_path: Path) -> None:
     source = publish(tmp_path / "sent")
     for name in ("id_tags.csv", "id_lang.csv", "id_metadata.csv"):
         (source / name).unlink()
-    music = fetch(DATASET, tmp_path / "out", source=source, progress=False)
+    music = fetch(MUSIC4ALL, tmp_path / "out", source=source, progress=False)
     assert music.tags == ["genres"]
     assert music.audio.empty
     (source / "listening_history.csv").unlink()
     with pytest.raises(DataError, match=r"has no listening_history\.csv"):
-        fetch(DATASET, tmp_path / "other", source=source, progress=False)
+        fetch(MUSIC4ALL, tmp_path / "other", source=source, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_errors(tmp_path: Path, table: str, text: str, problem: str | None) -> N
         (source / f"{table}.csv").write_bytes(text.encode("latin-1"))
         problem = "line 2: byte 0xff is not utf-8"
     with pytest.raises(DataError, match=problem):
-        fetch(DATASET, tmp_path / "out", source=source, progress=False)
+        fetch(MUSIC4ALL, tmp_path / "out", source=source, progress=False)
 
 
 FEATURES = f"id\t0\t1\t2\n{A}\t0.5\t-1e-3\t2\n{B}\t1\t1\t1\n"
@@ -132,7 +132,7 @@ def test_onion(tmp_path: Path, packed: bool) -> None:
             (source / name).write_bytes(b"".join(map(bz2.compress, parts)))
         else:
             (source / name.removesuffix(".bz2")).write_text(text)
-    music = fetch(ONION, tmp_path / "out", source=source, progress=False)
+    music = fetch(MUSIC4ALL_ONION, tmp_path / "out", source=source, progress=False)
     assert music.items["title"].tolist() == ["", ""]
     assert music.interactions.values.tolist() == [["1", B, 12.0], ["1", A, 1.0], ["2", A, 3.0]]
     assert "1 counts of songs without" in (tmp_path / "out" / "left-out.csv").read_text()
@@ -142,7 +142,7 @@ def test_onion(tmp_path: Path, packed: bool) -> None:
     np.testing.assert_array_equal(embeddings.to_numpy(), expected)
     for name in ("id_information.csv", "id_genres.csv"):
         (source / name).write_text(TABLES[name])
-    named = fetch(ONION, tmp_path / "named", source=source, progress=False)
+    named = fetch(MUSIC4ALL_ONION, tmp_path / "named", source=source, progress=False)
     assert named.items["artist"].tolist() == ["Cheryl", "Oasis"]
     assert named.items["genre"].tolist() == ["pop", "rock"]
 
@@ -161,14 +161,14 @@ def test_onion_errors(tmp_path: Path, file: str, text: str, problem: str) -> Non
         content = bz2.compress((text if name == file else right).encode())
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=problem):
-        fetch(ONION, tmp_path / "out", source=tmp_path, progress=False)
+        fetch(MUSIC4ALL_ONION, tmp_path / "out", source=tmp_path, progress=False)
 
 
 def test_a_packed_file_that_is_cut(tmp_path: Path) -> None:
     (tmp_path / FEATURES_FILE).write_bytes(bz2.compress(FEATURES.encode()))
     (tmp_path / COUNTS_FILE).write_bytes(bz2.compress(COUNTS.encode())[:-20])
     with pytest.raises(DataError, match=rf"{COUNTS_FILE}.* cannot be read"):
-        fetch(ONION, tmp_path / "out", source=tmp_path, progress=False)
+        fetch(MUSIC4ALL_ONION, tmp_path / "out", source=tmp_path, progress=False)
 
 
 def test_no_embeddings(tmp_path: Path) -> None:

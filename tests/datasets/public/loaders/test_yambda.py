@@ -11,7 +11,7 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.public.base import fetch
-from datasets.public.loaders.yambda import SMALL
+from datasets.public.loaders.yambda import YAMBDA_50M
 from datasets.public.parquet import read_embeddings
 from recsys import Recommender, RecommenderConfig
 
@@ -52,7 +52,7 @@ def publish(folder: Path, **changed: dict[str, Any]) -> Path:
 
 
 def test_converted(tmp_path: Path) -> None:
-    music = fetch(SMALL, tmp_path / "out", source=publish(tmp_path / "p"), progress=False)
+    music = fetch(YAMBDA_50M, tmp_path / "out", source=publish(tmp_path / "p"), progress=False)
     assert music.items.values.tolist() == [
         ["7", "", "artist 11", "", ""], ["9390000", "", "", "album 31", ""],
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_the_embeddings_serve_a_recommender(tmp_path: Path) -> None:
         "normalized_embed": pa.array(vectors[:-1].tolist(), pa.list_(pa.float64())),
     }
     source = publish(tmp_path / "p", listens=listens, embeddings=embeddings)
-    music = fetch(SMALL, tmp_path / "out", source=source, progress=False)
+    music = fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)
     config = RecommenderConfig(threads=1, tracking=False, sources=("als", "content"))
     assert music.root is not None
     recommender = Recommender(config).fit(music, embeddings=read_embeddings(music.root))
@@ -117,14 +117,14 @@ def test_the_embeddings_serve_a_recommender(tmp_path: Path) -> None:
 def test_another_format(tmp_path: Path, changed: dict[str, Any], problem: str) -> None:
     source = publish(tmp_path / "p", **changed)
     with pytest.raises(DataError, match=problem):
-        fetch(SMALL, tmp_path / "out", source=source, progress=False)
+        fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)
 
 
 def test_missing_or_damaged(tmp_path: Path) -> None:
     source = publish(tmp_path / "p")
     (source / "album_item_mapping.parquet").unlink()
     with pytest.raises(DataError, match=r"has no album_item_mapping\.parquet"):
-        fetch(SMALL, tmp_path / "out", source=source, progress=False)
+        fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)
     (source / "listens.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"listens\.parquet is not a Parquet file that can be"):
-        fetch(SMALL, tmp_path / "out", source=source, progress=False)
+        fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)

@@ -1,0 +1,14 @@
+from .base import PublicDataset as PublicDataset
+from .base import RemoteFile as RemoteFile
+from .base import fetch as fetch
+from .conversion import find_input as find_input
+from .conversion import read_lines as read_lines
+from .conversion import report_skipped as report_skipped
+from .conversion import text_frame as text_frame
+from .conversion import write_audio as write_audio
+from .conversion import write_items as write_items
+from .conversion import write_no_interactions as write_no_interactions
+from .parquet import interaction_writer as interaction_writer
+from .parquet import read_embeddings as read_embeddings
+from .registry import NAMES as NAMES
+from .registry import public_dataset as public_dataset
