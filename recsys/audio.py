@@ -26,7 +26,7 @@ from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.config import EncoderConfig
 from embedding.parallel import Crashed, KeptWorker
-from recsys.database.song import Recording, Scores
+from recsys.database.song import Scores, SongRecording
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class DatasetEmbeddings:
     """What was heard of a data set's recordings.
 
     embeddings: float32, index item_id, one column a dimension; items with a usable recording.
@@ -50,12 +50,12 @@ class Heard:
     used: IntArray
 
     @classmethod
-    def nothing(cls) -> "Heard":
+    def empty(cls) -> "DatasetEmbeddings":
         """What is heard where there are no recordings."""
         return cls(pd.DataFrame(), pd.DataFrame(), (), np.empty(0, np.int64))
 
 
-def fine_tune(
+def fine_tune_encoder(
     encoder: "SongEncoder",
     dataset: MusicDataset,
     *,
@@ -100,7 +100,9 @@ def train_encoder(
     )
 
 
-def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progress: bool) -> Heard:
+def embed_dataset(
+    dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progress: bool
+) -> DatasetEmbeddings:
     """Embeddings and scores of the items: means over the snippets of a recording, then over the
     recordings of an item."""
     from embedding.encoder import mean_by_recording
@@ -112,11 +114,11 @@ def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progres
         frame = pd.DataFrame(mean_by_recording(values, extraction.recording, n))
         return frame.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean().dropna()
 
-    embeddings, predicted = outputs(encoder, extraction.images)
+    embeddings, predicted = embed_and_score(encoder, extraction.images)
     parts = {tag: by_item(values) for tag, (_, values) in predicted.items()}
     for tag, (names, _) in predicted.items():
         parts[tag].columns = pd.Index(names)
-    return Heard(
+    return DatasetEmbeddings(
         by_item(embeddings),
         pd.concat(parts, axis=1),
         tuple(failure.message for failure in extraction.failures),
@@ -124,7 +126,7 @@ def hear(dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progres
     )
 
 
-def outputs(
+def embed_and_score(
     encoder: "SongEncoder", images: Float32Array
 ) -> tuple[Float32Array, dict[str, tuple[list[str], Float32Array]]]:
     """Embeddings [n, e] and, for each tag that a network tells, its values and their probabilities
@@ -134,16 +136,16 @@ def outputs(
     return embeddings, {tag: (names[tag], own) for tag, own in scores.items()}
 
 
-def recordings_of(
+def recordings_by_item(
     dataset: MusicDataset, used: IntArray, config: EncoderConfig
-) -> dict[str, tuple[Recording, ...]]:
+) -> dict[str, tuple[SongRecording, ...]]:
     """For each item its recordings, as the song database keeps them.
 
     used: positions in the data set's ``audio``. A recording that is gone since it was heard is
     left out.
     """
     paths = dataset.recording_paths()
-    found: dict[str, tuple[Recording, ...]] = {}
+    found: dict[str, tuple[SongRecording, ...]] = {}
     for position in used:
         item = str(dataset.audio[ITEM_ID].iat[position])
         recording = recording_of(
@@ -155,18 +157,18 @@ def recordings_of(
 
 def recording_of(
     path: Path, config: EncoderConfig, *, name: str | None = None
-) -> tuple[Recording, ...]:
+) -> tuple[SongRecording, ...]:
     """A recording as the song database keeps it, under its path or another name; none if gone."""
     try:
         digest = file_digest(path)
     except OSError:
         return ()
-    return (recording_with(digest, str(path.absolute()) if name is None else name, config),)
+    return (song_recording(digest, str(path.absolute()) if name is None else name, config),)
 
 
-def recording_with(digest: str, name: str, config: EncoderConfig) -> Recording:
+def song_recording(digest: str, name: str, config: EncoderConfig) -> SongRecording:
     """A recording whose content has this digest, as the song database keeps it."""
-    return Recording(
+    return SongRecording(
         path=os.fsencode(name).decode(errors="backslashreplace"),
         digest=digest,
         snippet=config.snippet.digest(),
@@ -210,7 +212,7 @@ def _extract(
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class EmbeddedRecording:
     """What a network said of one recording."""
 
     embedding: Float32Array
@@ -220,7 +222,7 @@ class Sound:
     """For each tag that the network tells, the probability of each of its values."""
 
 
-class Hearing:
+class RecordingEmbedder:
     """The ears of a model: an encoder, and a process that decodes for it.
 
     The process is started by the first recording and ends with :meth:`close`, or with this object.
@@ -232,7 +234,7 @@ class Hearing:
         self._decoder = KeptWorker()
         self._network = threading.Lock()  # it is moved to a GPU and back, and its threads are set
 
-    def hear(self, source: "Source") -> tuple[Float32Array, Scores, tuple[Recording, ...]]:
+    def embed(self, source: "Source") -> tuple[Float32Array, Scores, tuple[SongRecording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
 
         source: a path, the recording's bytes, or a binary file object such as an upload.
@@ -243,16 +245,16 @@ class Hearing:
         from embedding.hyperimage.extraction import crash_of, listen
 
         with on_disk([source]) as (file,):
-            heard = self._decoder.run(listen, self.task(file))
+            heard = self._decoder.run(listen, self.decoding_job(file))
         if isinstance(heard, Crashed):
             raise AudioError(crash_of(file))
         if isinstance(heard, str):
             raise AudioError(heard)
         assert heard.images is not None  # nothing was known of it
-        (sound,) = self.sounds([heard.images])
+        (sound,) = self.embed_images([heard.images])
         return sound.embedding, sound.scores, (self.recording(file, heard.digest),)
 
-    def task(self, file: "RecordingFile", known: Collection[str] = ()) -> "Listening":
+    def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "Listening":
         """What a decoding process is asked for; known: digests of contents not to be decoded."""
         from embedding.hyperimage.extraction import Listening
 
@@ -260,7 +262,7 @@ class Hearing:
             file, self.encoder.config.snippet, self.encoder.config.hyperimage, frozenset(known)
         )
 
-    def sounds(self, images: Sequence[Float32Array]) -> list[Sound]:
+    def embed_images(self, images: Sequence[Float32Array]) -> list[EmbeddedRecording]:
         """What the network says of recordings, all at once.
 
         images: of each recording the hyper-images, float32 [n, channels, height, width].
@@ -269,10 +271,10 @@ class Hearing:
             return []
         together = images[0] if len(images) == 1 else np.concatenate(images)
         with self._network:
-            embeddings, predicted = outputs(self.encoder, together)
+            embeddings, predicted = embed_and_score(self.encoder, together)
         ends = np.cumsum([len(own) for own in images])
         return [
-            Sound(
+            EmbeddedRecording(
                 embeddings[end - len(own) : end].mean(axis=0),
                 {
                     tag: dict(
@@ -288,10 +290,10 @@ class Hearing:
             for own, end in zip(images, ends, strict=True)
         ]
 
-    def recording(self, file: "RecordingFile", digest: str) -> Recording:
+    def recording(self, file: "RecordingFile", digest: str) -> SongRecording:
         """How the song database names a recording with this content."""
         name = file.name if file.temporary else str(file.path.absolute())
-        return recording_with(digest, name, self.encoder.config)
+        return song_recording(digest, name, self.encoder.config)
 
     def close(self) -> None:
         """End the decoding process; hearing another recording starts one again."""

@@ -19,7 +19,13 @@ from recsys.database.song import Song
 from recsys.model import storage
 from recsys.model.live import Library
 from recsys.model.updates import Updated, checked_plays
-from recsys.onboarding.recordings import Onboarded, fitted_songs, hear_dataset, report_on, song_of
+from recsys.onboarding.recordings import (
+    OnboardingResult,
+    build_song,
+    build_songs,
+    fitted_songs,
+    onboarding_report,
+)
 from recsys.ranking.arguments import History, texts_of
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, Wishes, filters_of, in_batches, many_lists
@@ -27,7 +33,7 @@ from recsys.ranking.explanation import Explanation, explain
 from recsys.ranking.filters import Where, make_filters
 from recsys.ranking.ranking import list_for, similar_to
 from recsys.ranking.similarity import Space
-from recsys.tracking import runs as tracking
+from recsys.tracking.runs import tracked_run
 from recsys.training.fit import learn
 
 if TYPE_CHECKING:
@@ -167,7 +173,7 @@ class Recommender(HeldModel):
 
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
-        with tracking.run("fit", enabled=self.config.tracking) as run:
+        with tracked_run("fit", enabled=self.config.tracking) as run:
             run.params(self.config.model_dump(mode="json"))
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
             run.dataset(dataset, "training")
@@ -350,7 +356,7 @@ class Recommender(HeldModel):
         genre: str = "",
         tags: Mapping[str, str] | None = None,
         embedding: ArrayLike | None = None,
-    ) -> Onboarded:
+    ) -> OnboardingResult:
         """Add one item that nobody has played; it is recommendable at once.
 
         recording: a path, the content as bytes, or a binary file object such as an upload; or
@@ -361,12 +367,12 @@ class Recommender(HeldModel):
         Raises AudioError for a recording that cannot be used and InvalidArgumentError for an id
         that is blank or has listeners, or an embedding that does not fit; nothing is added then.
         """
-        song = song_of(
+        song = build_song(
             self._fitted(), recording, embedding, item_id=item_id, title=title, artist=artist,
             album=album, genre=genre, tags=dict(tags or {}),
         )  # fmt: skip
         self._add([song])
-        return Onboarded.of(song)
+        return OnboardingResult.from_song(song)
 
     def onboard_many(
         self,
@@ -381,9 +387,9 @@ class Recommender(HeldModel):
         added by its metadata alone. Returns item_id and status ("heard" or "metadata only"), and
         the reasons why recordings were left out in ``attrs["recordings_left_out"]``.
         """
-        songs, heard = hear_dataset(self._fitted(), dataset, embeddings, progress=progress)
+        songs, heard = build_songs(self._fitted(), dataset, embeddings, progress=progress)
         self._add(songs)
-        return report_on(songs, heard)
+        return onboarding_report(songs, heard)
 
     def onboard_folder(
         self,

@@ -31,7 +31,7 @@ from embedding.audio.snippets import snippets_of
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.image import hyperimage
 from recsys import Recommender, RecommenderConfig
-from recsys.audio import Hearing
+from recsys.audio import RecordingEmbedder
 from recsys.database.catalog import Catalog
 from recsys.model.live import Library
 
@@ -120,8 +120,8 @@ def single(path: Path, folder: Path) -> None:
     times: list[float] = []
     stages: dict[str, list[float]] = {}
     with (
-        timed(Hearing, "hear", stages),
-        timed(Hearing, "sounds", stages),
+        timed(RecordingEmbedder, "embed", stages),
+        timed(RecordingEmbedder, "embed_images", stages),
         timed(Library, "_fuse", stages),
         timed(Library, "_take", stages),
         timed(Catalog, "put", stages),
@@ -134,17 +134,17 @@ def single(path: Path, folder: Path) -> None:
     whole_time = statistics.median(times)
     median = {name: statistics.median(values) for name, values in stages.items()}
     inside = by_hand(model, files)
-    there = median["hear"] - median["sounds"]
+    there = median["embed"] - median["embed_images"]
     shares = {
         "decoding the snippet": inside["decode"],
         "hyper-image": inside["picture"],
         "digest of the file": inside["digest"],
         "to the process and back": there - sum(inside.values()),
-        "network": median["sounds"],
+        "network": median["embed_images"],
         "vectors": median["_fuse"] + median["_take"],
         "SQLite": median["put"],
         "rest (checks, the folder's lock)": (
-            whole_time - sum(median[name] for name in ("hear", "_fuse", "_take", "put"))
+            whole_time - sum(median[name] for name in ("embed", "_fuse", "_take", "put"))
         ),
     }
     print(f"\none file, recommendable after {1000 * whole_time:.1f} ms (median of {len(times)})")

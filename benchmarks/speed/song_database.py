@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.common import argument_parser, timed
 from recsys.database.catalog import Catalog
 from recsys.database.published import SongDatabase
-from recsys.database.queries import Choice, count_songs, list_scores, list_songs
+from recsys.database.queries import SongFilter, count_songs, list_scores, list_songs
 from recsys.database.song import Song
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae",
@@ -74,13 +74,13 @@ def catalogue(folder: Path, count: int) -> None:
     memory.close()
     catalog = Catalog.open(path)
     with catalog.transaction() as connection:
-        jazz, rare = Choice("jazz"), Choice(search=f"number {count - 1}")
-        timed("list 20", lambda: list_songs(connection, Choice(), 20))
+        jazz, rare = SongFilter("jazz"), SongFilter(search=f"number {count - 1}")
+        timed("list 20", lambda: list_songs(connection, SongFilter(), 20))
         timed("list 20 of a genre", lambda: list_songs(connection, jazz, 20))
         timed("count a genre", lambda: count_songs(connection, jazz))
         timed("search, one found", lambda: list_songs(connection, rare, 20))
-        timed("search, none found", lambda: list_songs(connection, Choice(search="zzz"), 20))
-        timed("scores of 20", lambda: list_scores(connection, Choice(), 20))
+        timed("search, none found", lambda: list_songs(connection, SongFilter(search="zzz"), 20))
+        timed("scores of 20", lambda: list_scores(connection, SongFilter(), 20))
     timed("check every row", catalog.verify)
     catalog.close()
 

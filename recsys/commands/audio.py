@@ -163,7 +163,7 @@ def _encoder_and_goal(
 ) -> "tuple[SongEncoder, Goal]":
     from embedding.composition.goals import labels
     from embedding.network.storage import MANIFEST
-    from recsys.commands.composition_goals import song_likeness, taste
+    from recsys.commands.composition_goals import likeness_goal, taste_goal
     from recsys.model import storage
     from recsys.model.storage import load_encoder
 
@@ -179,7 +179,7 @@ def _encoder_and_goal(
     if known is None:
         raise InvalidArgumentError(f"{model}: this model has no network of its own to compose with")
     if like is not None:
-        return known, song_likeness(library, known, like)
+        return known, likeness_goal(library, known, like)
     if user is not None:
-        return known, taste(library, user)
+        return known, taste_goal(library, user)
     return known, labels(known, weights)

@@ -68,7 +68,7 @@ class TasteGoal:
         return _score(embeddings, self.direct, self.profile, self.center)
 
 
-def taste(library: Library, user_id: str) -> TasteGoal:
+def taste_goal(library: Library, user_id: str) -> TasteGoal:
     """The goal of suiting a listener.
 
     Raises:
@@ -107,7 +107,7 @@ def taste(library: Library, user_id: str) -> TasteGoal:
     return TasteGoal(direct, profile, center, scores)
 
 
-def song_likeness(library: Library, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
+def likeness_goal(library: Library, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
     """The goal of sounding like a song of the catalogue.
 
     Raises UnknownItemError, and InvalidArgumentError for an item without a recording.

@@ -39,7 +39,7 @@ PopularityCorrection = Annotated[
 ]
 
 
-def where_of(given: list[str] | None) -> dict[str, list[str]]:
+def parse_where(given: list[str] | None) -> dict[str, list[str]]:
     """Columns and their values from texts such as ``genre=jazz``.
 
     Raises InvalidArgumentError for a text that has no column or no "=".

@@ -19,7 +19,7 @@ from recsys.commands.options import (
     PerArtist,
     PopularityCorrection,
     WhereFlag,
-    where_of,
+    parse_where,
 )
 from recsys.commands.printing import print_frame, records
 
@@ -50,7 +50,7 @@ def recommend(
         exclude_seen=not seen,
         exclude=exclude or (),
         only=only,
-        where=where_of(where),
+        where=parse_where(where),
         per_artist=per_artist,
         diversity=diversity,
         popularity_correction=popularity_correction,
@@ -124,7 +124,7 @@ def recommend_all(
 
     report = Recommender.load(model).write_recommendations(
         out, users, k, exclude_seen=not seen, exclude=exclude or (), only=only,
-        where=where_of(where), per_artist=per_artist, diversity=diversity,
+        where=parse_where(where), per_artist=per_artist, diversity=diversity,
         popularity_correction=popularity_correction, batch_size=batch, progress=True,
     )  # fmt: skip
     if as_json:

@@ -18,7 +18,7 @@ from recsys.commands.printing import print_frame, records
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from recsys.database.queries import Choice
+    from recsys.database.queries import SongFilter
 
 _ROWS = 20
 """Songs listed where no limit is given."""
@@ -49,7 +49,7 @@ def songs(
 ) -> None:
     """List songs with the tags they came with and those that the network predicts."""
     from recsys.database.queries import (
-        Choice,
+        SongFilter,
         check_export,
         check_genre,
         count_songs,
@@ -69,7 +69,7 @@ def songs(
     with _opened(model, whole=export is not None) as connection:
         if genre is not None:
             check_genre(connection, genre)
-        choice = Choice(genre, search, heard=scores)
+        choice = SongFilter(genre, search, scored=scores)
         count = count_songs(connection, choice)
         if export is not None:
             _export(connection, export, choice, count, scores, as_json)
@@ -100,16 +100,16 @@ def _wanted(genre: str | None, search: str | None, *, heard: bool) -> str:
 def _export(
     connection: "Connection",
     path: Path,
-    choice: "Choice",
+    choice: "SongFilter",
     count: int,
     scores: bool,
     as_json: bool,
 ) -> None:
     from datasets.progress import progress_bar
-    from recsys.database.queries import export
+    from recsys.database.queries import export_songs
 
     with progress_bar("writing songs", count, shown=not as_json) as advance:
-        rows = export(connection, path, choice, scores=scores, advance=advance)
+        rows = export_songs(connection, path, choice, scores=scores, advance=advance)
     if as_json:
         typer.echo(json.dumps({"file": str(path), "songs": count, "rows": rows}))
     else:
@@ -180,8 +180,8 @@ def map(
 ) -> None:
     """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
     from recsys.model.storage import load
-    from recsys.songmap.page import write_html, write_png
-    from recsys.songmap.song_map import song_map
+    from recsys.songmap.drawing import write_html, write_png
+    from recsys.songmap.layout import song_map
 
     for path, ending in ((out, ".html"), (png, ".png")):
         if path is not None and path.suffix.lower() != ending:

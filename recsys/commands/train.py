@@ -91,7 +91,7 @@ def fine_tune(
 
     network = storage.load_encoder(encoder)
     before = {tag: names.tolist() for tag, names in network.heads_.items()}
-    audio_side.fine_tune(
+    audio_side.fine_tune_encoder(
         network,
         load_folder(folder),
         epochs=epochs,

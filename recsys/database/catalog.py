@@ -19,18 +19,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError
-from recsys.database import schema as schema
+from recsys.database import schema
 from recsys.database.changes import (
     Changes,
     Play,
-    make_tables,
+    create_change_tables,
+    forget_removals,
     read_changes,
-    take_back,
     write_plays,
     write_removal,
 )
+from recsys.database.read_write import SongWriter, check_songs, read_songs, transaction
 from recsys.database.song import Song
-from recsys.database.songs import Writer, check_songs, read_songs, transaction
 from recsys.database.sqlite import connect_sqlite, sqlite_engine
 
 
@@ -41,7 +41,7 @@ class Catalog:
         self._engine = engine
         self._path = path
         self._check: Callable[[], None] | None = None
-        self._turn = threading.RLock()  # all threads share the connection of one in memory
+        self._lock = threading.RLock()  # all threads share the connection of one in memory
         self._name = str(path or "the song database in memory")
 
     @classmethod
@@ -80,33 +80,33 @@ class Catalog:
     def fill(self, songs: Iterable[Song]) -> None:
         """Add the songs of the fit."""
         with self.transaction() as connection:
-            Writer(connection).insert(songs)
+            SongWriter(connection).insert(songs)
 
     def put(self, songs: Iterable[Song]) -> None:
         """Add or replace onboarded songs: all of them, on the disk, or none."""
         with self._transaction() as connection:
-            self._count(connection)
+            self._bump_revision(connection)
             songs = list(songs)
-            take_back(connection, [song.item_id for song in songs])
+            forget_removals(connection, [song.item_id for song in songs])
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
-            Writer(connection).replace(
+            SongWriter(connection).replace(
                 replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
             )
 
     def add_plays(self, plays: Iterable[Play]) -> None:
         """Add plays of songs: all of them, on the disk, or none."""
         with self._transaction() as connection:
-            self._count(connection)
-            make_tables(connection)
+            self._bump_revision(connection)
+            create_change_tables(connection)
             write_plays(connection, plays)
 
     def remove(self, item_id: str) -> None:
         """Take a song out with its plays, and note that it is gone."""
         with self._transaction() as connection:
-            self._count(connection)
-            make_tables(connection)
+            self._bump_revision(connection)
+            create_change_tables(connection)
             write_removal(connection, item_id)
-            Writer(connection).remove([item_id])
+            SongWriter(connection).remove([item_id])
 
     def changes(self) -> Changes:
         """Everything since the fit, as of one moment.
@@ -184,7 +184,7 @@ class Catalog:
         return ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
 
     def _check_all(self) -> None:
-        with self._turn:
+        with self._lock:
             if self._check is not None:
                 self._check()
                 self._check = None
@@ -214,7 +214,7 @@ class Catalog:
                 copy.close()
 
     @staticmethod
-    def _count(connection: Connection) -> None:
+    def _bump_revision(connection: Connection) -> None:
         # Before all else in a transaction, since it locks the database: nobody else takes the same
         # number.
         connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
@@ -235,7 +235,7 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._turn, transaction(self._engine, self._name) as connection:
+        with self._lock, transaction(self._engine, self._name) as connection:
             yield connection
 
 
@@ -265,5 +265,5 @@ def _is_expected(found: set[str]) -> bool:
     with catalog.transaction() as connection:
         if found == _schema(connection):
             return True
-        make_tables(connection)
+        create_change_tables(connection)
         return found == _schema(connection)

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from datasets.errors import ArtifactError
+from recsys.database.read_write import batched
 from recsys.database.song import Song
-from recsys.database.songs import pages
 
 metadata = MetaData()
 
@@ -73,7 +73,7 @@ class Changes:
     """Which fit they are of, and how many transactions there were since."""
 
 
-def make_tables(connection: Connection) -> None:
+def create_change_tables(connection: Connection) -> None:
     """Make the tables where they are not there yet."""
     metadata.create_all(connection)
 
@@ -81,7 +81,7 @@ def make_tables(connection: Connection) -> None:
 def write_plays(connection: Connection, new: Iterable[Play]) -> None:
     """Add plays behind those that are there."""
     last = connection.execute(select(func.max(plays.c.number))).scalar() or 0
-    for page in pages(enumerate(new, start=last + 1)):
+    for page in batched(enumerate(new, start=last + 1)):
         rows = [{"number": number, **play._asdict()} for number, play in page]
         connection.execute(plays.insert(), [{**row, "checksum": _checksum(row)} for row in rows])
 
@@ -94,10 +94,10 @@ def write_removal(connection: Connection, item_id: str) -> None:
     connection.execute(removals.insert(), {**row, "checksum": _checksum(row)})
 
 
-def take_back(connection: Connection, item_ids: Iterable[str]) -> None:
+def forget_removals(connection: Connection, item_ids: Iterable[str]) -> None:
     """Items that were removed are there again."""
-    if has_tables(connection):
-        for page in pages(item_ids):
+    if has_change_tables(connection):
+        for page in batched(item_ids):
             connection.execute(removals.delete().where(removals.c.item_id.in_(page)))
 
 
@@ -106,7 +106,7 @@ def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
 
     Raises ArtifactError for a row that is not as it was written.
     """
-    if not has_tables(connection):
+    if not has_change_tables(connection):
         return [], []
     played = [
         Play(row["user_id"], row["item_id"], row["weight"], row["timestamp"])
@@ -115,7 +115,7 @@ def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
     return played, [row["item_id"] for row in _rows(connection, removals, removals.c.item_id)]
 
 
-def has_tables(connection: Connection) -> bool:
+def has_change_tables(connection: Connection) -> bool:
     """Whether something was ever written into these tables."""
     return bool(inspect(connection).has_table(plays.name))
 

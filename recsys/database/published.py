@@ -28,10 +28,17 @@ from sqlalchemy.pool import QueuePool
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.progress import progress_bar
-from recsys.database import schema as schema
+from recsys.database import schema
 from recsys.database.catalog import Catalog
+from recsys.database.read_write import (
+    SongWriter,
+    batched,
+    check_songs,
+    genre_ids,
+    read_songs,
+    transaction,
+)
 from recsys.database.song import Song
-from recsys.database.songs import Writer, check_songs, genre_ids, pages, read_songs, transaction
 from recsys.database.sqlite import WRITES, connect_sqlite, sqlite_engine
 
 _SECONDS_TO_CONNECT = 10
@@ -40,7 +47,7 @@ _LOCK = 0x636F6C6474756E65
 
 
 @dataclass
-class Published:
+class PublishReport:
     """What a publication did: numbers of songs."""
 
     added: int = 0
@@ -83,14 +90,14 @@ class SongDatabase:
             raise
         return database
 
-    def publish(self, catalog: Catalog, *, progress: bool = False) -> Published:
+    def publish(self, catalog: Catalog, *, progress: bool = False) -> PublishReport:
         """Make the songs here those of a model, in one transaction; write only what differs.
 
         Readers see the old songs until the end, then the new ones. Raises ArtifactError where the
         database refuses, and InvalidArgumentError for a text that PostgreSQL cannot hold; nothing
         is changed then.
         """
-        done = Published()
+        done = PublishReport()
         fit, number = catalog.revision()
         with (
             catalog.snapshot() as snapshot,
@@ -101,10 +108,10 @@ class SongDatabase:
             if genre_ids(write) != numbers:
                 _empty(write, numbers)
             there: dict[str, str] = {row.item_id: row.checksum for row in write.execute(_CHECKSUMS)}
-            writer = Writer(write)
+            writer = SongWriter(write)
             n_songs = read.execute(select(func.count()).select_from(schema.songs)).scalar_one()
             with progress_bar("publishing songs", n_songs, shown=progress) as advance:
-                for page in pages(read_songs(read)):
+                for page in batched(read_songs(read)):
                     self._publish(page, writer, there, done)
                     advance(len(page))
             writer.remove(there)
@@ -145,7 +152,7 @@ class SongDatabase:
             yield write
 
     def _publish(
-        self, songs: list[Song], writer: Writer, there: dict[str, str], done: Published
+        self, songs: list[Song], writer: SongWriter, there: dict[str, str], done: PublishReport
     ) -> None:
         new: list[Song] = []
         changed: list[Song] = []

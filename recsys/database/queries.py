@@ -28,14 +28,14 @@ _GENRES_NAMED = 12
 
 
 @dataclass(frozen=True)
-class Choice:
+class SongFilter:
     """Which songs are meant."""
 
     genre: str | None = None
     """The genre that came with the data."""
     search: str | None = None
     """A part of title, artist, album or item id; case and the way accents are written are free."""
-    heard: bool = False
+    scored: bool = False
     """Only songs of which the network has said something."""
 
     def __post_init__(self) -> None:
@@ -44,20 +44,20 @@ class Choice:
                 f"search: has {len(self.search):,} characters, not at most {LONGEST_SEARCH:,}"
             )
 
-    def of(self, query: Select[Any]) -> Select[Any]:
+    def apply(self, query: Select[Any]) -> Select[Any]:
         """A query on ``songs`` with only these."""
         if self.genre is not None:
             query = query.where(songs.c.genre == self.genre)
-        if self.heard:
+        if self.scored:
             query = query.where(exists().where(scores.c.item_id == songs.c.item_id))
         if self.search is not None:
             query = query.where(songs.c.search.contains(search_key(self.search), autoescape=True))
         return query
 
 
-def count_songs(connection: Connection, choice: Choice) -> int:
+def count_songs(connection: Connection, choice: SongFilter) -> int:
     """How many songs are meant."""
-    query = choice.of(select(func.count()).select_from(songs))
+    query = choice.apply(select(func.count()).select_from(songs))
     return int(connection.execute(query).scalar_one())
 
 
@@ -74,7 +74,7 @@ def check_genre(connection: Connection, genre: str) -> None:
 
 def list_songs(
     connection: Connection,
-    choice: Choice,
+    choice: SongFilter,
     limit: int | None = None,
     *,
     after: str | None = None,
@@ -118,7 +118,11 @@ def list_songs(
 
 
 def list_scores(
-    connection: Connection, choice: Choice, limit: int | None = None, *, after: str | None = None
+    connection: Connection,
+    choice: SongFilter,
+    limit: int | None = None,
+    *,
+    after: str | None = None,
 ) -> pd.DataFrame:
     """Scores of songs by item id, as in the patent's Fig. 7B: one row a song and value.
 
@@ -126,7 +130,7 @@ def list_scores(
     several rows.
     Returns item_id, genre_id, tag, genre (the value) and score (its probability).
     """
-    page = _page(replace(choice, heard=True), limit, after)
+    page = _page(replace(choice, scored=True), limit, after)
     ids = page.with_only_columns(songs.c.item_id).subquery()
     query = (
         select(scores.c.item_id, scores.c.genre_id, genres.c.tag, genres.c.name, scores.c.score)
@@ -146,7 +150,7 @@ def predicted_tags(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def page_starts(connection: Connection, choice: Choice, size: int) -> Iterator[str | None]:
+def page_starts(connection: Connection, choice: SongFilter, size: int) -> Iterator[str | None]:
     """For each page of ``size`` songs the id to give as ``after``, None for the first page."""
     before: str | None = None
     while True:
@@ -158,11 +162,11 @@ def page_starts(connection: Connection, choice: Choice, size: int) -> Iterator[s
         before = last
 
 
-def _page(choice: Choice, limit: int | None, after: str | None) -> Select[Any]:
+def _page(choice: SongFilter, limit: int | None, after: str | None) -> Select[Any]:
     # With a search, the order is given so that SQLite finds it in the small index of searches and
     # does not go through all the songs by id.
     order = songs.c.item_id if choice.search is None else songs.c.item_id + ""
-    query = choice.of(select(songs)).order_by(order)
+    query = choice.apply(select(songs)).order_by(order)
     if after is not None:
         query = query.where(songs.c.item_id > after)
     return query if limit is None else query.limit(limit)
@@ -174,10 +178,10 @@ _PAGE = 5000
 _EMBEDDING = "embedding"
 
 
-def export(
+def export_songs(
     connection: Connection,
     path: Path,
-    choice: Choice | None = None,
+    choice: SongFilter | None = None,
     *,
     scores: bool = False,
     advance: Callable[[int], object] = lambda rows: None,
@@ -192,7 +196,7 @@ def export(
     where the file cannot be written; what was there is left then.
     """
     ending = check_export(path)
-    wanted = replace(choice or Choice(), heard=True) if scores else choice or Choice()
+    wanted = replace(choice or SongFilter(), scored=True) if scores else choice or SongFilter()
     frames = _frames(connection, wanted, scores, ending == ".parquet")
     try:
         with atomic_write(path) as temporary:
@@ -211,7 +215,7 @@ def check_export(path: Path) -> str:
 
 
 def _frames(
-    connection: Connection, choice: Choice, scores: bool, with_embeddings: bool
+    connection: Connection, choice: SongFilter, scores: bool, with_embeddings: bool
 ) -> Iterator[pd.DataFrame]:
     """All rows; at least one frame, as a file without rows has columns too."""
     starts = list(page_starts(connection, choice, _PAGE))

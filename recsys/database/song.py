@@ -23,7 +23,7 @@ _OF_RECORDING = [column.name for column in _recordings.columns if column.name !=
 
 
 @dataclass(frozen=True)
-class Recording:
+class SongRecording:
     """A recording of a song, and where its hyper-images are kept."""
 
     path: str
@@ -54,7 +54,7 @@ class Song:
     embedding: Float32Array | None = None
     scores: Scores | None = None
     onboarded: int | None = None
-    recordings: tuple[Recording, ...] = ()
+    recordings: tuple[SongRecording, ...] = ()
 
     def to_row(self) -> dict[str, Any]:
         """The song as a row of the table ``songs``; its checksum covers the recordings too.
@@ -112,7 +112,7 @@ class Song:
             scores=None if scores is None else json.loads(scores),
             onboarded=row["onboarded"],
             recordings=tuple(
-                Recording(**{name: one[name] for name in _OF_RECORDING if name != "number"})
+                SongRecording(**{name: one[name] for name in _OF_RECORDING if name != "number"})
                 for one in recordings
             ),
         )

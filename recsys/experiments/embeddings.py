@@ -17,7 +17,7 @@ from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
-from recsys.audio import hear, train_encoder
+from recsys.audio import embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class NetworkHearing:
     def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
         key = _recordings_digest(dataset)
         if key not in self._heard:
-            self._heard[key] = hear(
+            self._heard[key] = embed_dataset(
                 dataset, self.encoder, workers=self.config.n_threads, progress=self.progress
             ).embeddings
         return self._heard[key]

@@ -31,8 +31,8 @@ from recsys.experiments.embeddings import (
 )
 from recsys.experiments.models import HEARING, lineup, meanings, model_names
 from recsys.experiments.splits import check_split_names, named_splits
-from recsys.tracking import runs as tracking
 from recsys.tracking.comparison import comparison_runs
+from recsys.tracking.runs import tracked_run
 
 if TYPE_CHECKING:
     from evaluation.genre.cross_validation import GenreResult
@@ -112,7 +112,7 @@ def evaluate_dataset(
         makers.setdefault(RANDOM, lambda: Random(config.seed))
     unfinished = path.with_name(f".{path.stem}.unfinished")
     with (
-        tracking.run("evaluation", enabled=config.tracking) as run,
+        tracked_run("evaluation", enabled=config.tracking) as run,
         comparison_runs(run, parts) as runs,
     ):
         run.params(config.model_dump(mode="json"))

@@ -47,7 +47,7 @@ from recsys.experiments.search_objective import (
 )
 from recsys.experiments.search_space import Space, changes
 from recsys.experiments.search_study import ask, finished, study
-from recsys.tracking import runs as tracking
+from recsys.tracking.runs import TrackedRun, tracked_run, untracked
 
 if TYPE_CHECKING:
     import optuna
@@ -233,7 +233,7 @@ def search(
     space = Space(
         config, network=settings.network and embeddings is None and len(dataset.audio) > 0
     )
-    with tracking.run("search", enabled=config.tracking) as run:
+    with tracked_run("search", enabled=config.tracking) as run:
         run.params({"search": settings.model_dump(mode="json"), **config.model_dump(mode="json")})
         run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
         run.dataset(dataset, "search")
@@ -243,7 +243,7 @@ def search(
             searching.run(trials)
             best = searching.best(trials)
             table = trial_table(trials)
-        with tracking.quiet():
+        with untracked():
             makers = {
                 name: searching.factory(found)
                 for name, found in {DEFAULTS: config, BEST: best}.items()
@@ -299,7 +299,7 @@ class _Search:
             advance(min(done, settings.trials))
             while done < settings.trials and (not done or time.monotonic() < ends):
                 trial = ask(trials, self._space.params(), base.seed, settings.startup)
-                with tracking.run(f"trial {done + 1}", enabled=base.tracking) as run:
+                with tracked_run(f"trial {done + 1}", enabled=base.tracking) as run:
                     self._try(trials, trial, run)
                 done += 1
                 advance(1)
@@ -312,7 +312,7 @@ class _Search:
         best = max(whole, key=lambda trial: (trial.value or 0.0, -trial.number))
         return self._space.suggest(FixedTrial(best.params))  # type: ignore[arg-type]
 
-    def _try(self, trials: "optuna.Study", trial: "optuna.Trial", run: tracking.Run) -> None:
+    def _try(self, trials: "optuna.Study", trial: "optuna.Trial", run: TrackedRun) -> None:
         from optuna.trial import TrialState
 
         first = not finished(trials)
@@ -338,14 +338,14 @@ class _Search:
             trials.tell(trial, state=TrialState.PRUNED)
 
     def _measure(
-        self, trial: "optuna.Trial", config: RecommenderConfig, run: tracking.Run
+        self, trial: "optuna.Trial", config: RecommenderConfig, run: TrackedRun
     ) -> tuple[float, bool]:
         """The objective over the stages, and whether all of them were run."""
         make = self.factory(config)
         found: dict[Kind, list[float]] = {kind: [] for kind in self._settings.kinds}
         value = 0.0
         for step, part in enumerate(self._parts, 1):
-            with tracking.quiet():
+            with untracked():
                 value = part.measure(make, self._settings.k, self.metrics[part.kind])
                 found[part.kind].append(value)
             value = self._objective(found)

@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
-from recsys.audio import Hearing
+from recsys.audio import RecordingEmbedder
 from recsys.content.shrinkage import has_content
 from recsys.data import PLAY_BOUNDS
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
-from recsys.database.song import Recording, Scores, Song
+from recsys.database.song import Scores, Song, SongRecording
 from recsys.fusion import fuse_items
 from recsys.index.build import build_index, needs_index_files, open_index
 from recsys.index.growing import GrowingIndex
@@ -62,7 +62,7 @@ class Library(Listeners):
         index, self.index_info = open_index(
             state.item_vectors, self.index_file, state.config.n_threads
         )
-        self._hearing = None if state.encoder is None else Hearing(state.encoder)
+        self._hearing = None if state.encoder is None else RecordingEmbedder(state.encoder)
         super().__init__(state, GrowingIndex(index, state.item_vectors))
         self._open()
 
@@ -87,7 +87,7 @@ class Library(Listeners):
 
     # ------------------------------------------------------------------ new items
 
-    def hear(self, source: "Source") -> tuple[Float32Array, Scores, tuple[Recording, ...]]:
+    def hear(self, source: "Source") -> tuple[Float32Array, Scores, tuple[SongRecording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
 
         source: a path, the recording's bytes, or a binary file object such as an upload.
@@ -95,10 +95,10 @@ class Library(Listeners):
         Raises AudioError for one that cannot be used, InvalidArgumentError when the model has no
         network to hear with.
         """
-        return self.hearing.hear(source)
+        return self.hearing.embed(source)
 
     @property
-    def hearing(self) -> Hearing:
+    def hearing(self) -> RecordingEmbedder:
         """The network and its decoding process; the process is there from the first recording on.
 
         Raises InvalidArgumentError when the model has no network to hear with.

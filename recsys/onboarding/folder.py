@@ -21,12 +21,12 @@ from datasets.progress import progress_bar
 from datasets.tables.values import is_unicode
 from embedding.audio.source import RecordingFile, printable
 from embedding.parallel import Crashed, in_processes
-from recsys.database import schema as schema
+from recsys.database import schema
 from recsys.database.catalog import Catalog
-from recsys.database.song import Recording, Song
-from recsys.database.songs import pages
+from recsys.database.read_write import batched
+from recsys.database.song import Song, SongRecording
 from recsys.model.live import Library
-from recsys.onboarding.folder_metadata import Entry, entries
+from recsys.onboarding.folder_entries import FolderEntry, folder_entries
 
 if TYPE_CHECKING:
     from embedding.hyperimage.extraction import Heard, Listening
@@ -59,7 +59,7 @@ def onboard_folder(
     if workers < 1:
         raise InvalidArgumentError(f"threads must be at least 1, not {workers}")
     run = _Run(library, add)
-    wanted = entries(folder, metadata)
+    wanted = folder_entries(folder, metadata)
     stored = _stored(library.catalog, [entry.item_id for entry in wanted])
     with progress_bar("onboarding", len(wanted), shown=progress) as advance:
         jobs, waiting = [], {}
@@ -86,8 +86,8 @@ def onboard_folder(
 class _Arrived:
     """A recording that was decoded, and is not in the model yet."""
 
-    entry: Entry
-    recording: Recording
+    entry: FolderEntry
+    recording: SongRecording
     images: Float32Array
 
 
@@ -96,20 +96,22 @@ class _Run:
 
     def __init__(self, library: Library, add: Callable[[Sequence[Song]], None]) -> None:
         self._library = library
-        self._hearing = library.hearing
+        self._embedder = library.hearing
         self._add = add
         self._arrived: list[_Arrived] = []
-        self._heard: list[tuple[Entry, Song]] = []
+        self._heard: list[tuple[FolderEntry, Song]] = []
         self.reports: dict[str, tuple[str, str, str, str]] = {}
         """By path."""
 
-    def job(self, entry: Entry, folder: Path, stored: "_Stored | None") -> "Listening":
+    def job(self, entry: FolderEntry, folder: Path, stored: "_Stored | None") -> "Listening":
         """What to ask of a process; what the model holds unchanged is not decoded again."""
         file = RecordingFile(folder / entry.path, printable(entry.path))
         same = stored is not None and stored.says(entry.texts)
-        return self._hearing.task(file, stored.digests if stored is not None and same else set())
+        return self._embedder.decoding_job(
+            file, stored.digests if stored is not None and same else set()
+        )
 
-    def take(self, entry: Entry, job: "Listening", result: "Heard | str | Crashed") -> None:
+    def take(self, entry: FolderEntry, job: "Listening", result: "Heard | str | Crashed") -> None:
         """A recording came back from a process."""
         from embedding.hyperimage.extraction import crash_of
 
@@ -120,7 +122,7 @@ class _Run:
         elif result.images is None:
             self.report(entry, UNCHANGED)
         else:
-            recording = self._hearing.recording(job.file, result.digest)
+            recording = self._embedder.recording(job.file, result.digest)
             try:
                 self._library.check_new([_song(entry, recording)])
             except InvalidArgumentError as error:
@@ -142,12 +144,12 @@ class _Run:
 
     def _hear(self) -> None:
         arrived, self._arrived = self._arrived, []
-        sounds = self._hearing.sounds([one.images for one in arrived])
+        sounds = self._embedder.embed_images([one.images for one in arrived])
         for one, sound in zip(arrived, sounds, strict=True):
             song = replace(_song(one.entry, one.recording), **vars(sound))
             self._heard.append((one.entry, song))
 
-    def report(self, entry: Entry, status: str, reason: str = "") -> None:
+    def report(self, entry: FolderEntry, status: str, reason: str = "") -> None:
         """What has become of an entry."""
         self.reports[entry.path] = (entry.item_id, entry.path, status, reason)
 
@@ -171,7 +173,7 @@ def _stored(catalog: Catalog, item_ids: Iterable[str]) -> dict[str, _Stored]:
     found: dict[str, _Stored] = {}
     columns = [songs.c[name] for name in (ITEM_ID, *ITEM_TEXT, "tags")]
     with catalog.transaction() as connection:
-        for page in pages(item for item in item_ids if is_unicode(item)):
+        for page in batched(item for item in item_ids if is_unicode(item)):
             query = select(*columns).where(songs.c.item_id.in_(page))
             for item_id, *texts, tags in connection.execute(query):
                 own = dict(zip(ITEM_TEXT, texts, strict=True))
@@ -182,7 +184,7 @@ def _stored(catalog: Catalog, item_ids: Iterable[str]) -> dict[str, _Stored]:
     return found
 
 
-def _song(entry: Entry, recording: Recording) -> Song:
+def _song(entry: FolderEntry, recording: SongRecording) -> Song:
     texts = entry.texts
     return Song(
         item_id=entry.item_id,

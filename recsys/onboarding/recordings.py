@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from recsys.audio import Heard, hear, recordings_of
+from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
 from recsys.content.features import align_embeddings
-from recsys.database.song import Recording, Scores, Song
+from recsys.database.song import Scores, Song, SongRecording
 from recsys.model.live import Library
 from recsys.model.state import FittedState
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from embedding.audio.source import Source
 
 
-def fitted_songs(state: FittedState, dataset: MusicDataset, heard: Heard) -> Iterator[Song]:
+def fitted_songs(
+    state: FittedState, dataset: MusicDataset, heard: DatasetEmbeddings
+) -> Iterator[Song]:
     """A song for each item of a fit, with what was heard of the data set's recordings."""
     probabilities = _by_item(heard.scores)
     recordings = _recordings(state, dataset, heard)
@@ -33,7 +35,7 @@ def fitted_songs(state: FittedState, dataset: MusicDataset, heard: Heard) -> Ite
 
 
 def new_songs(
-    library: Library, dataset: MusicDataset, embeddings: pd.DataFrame, heard: Heard
+    library: Library, dataset: MusicDataset, embeddings: pd.DataFrame, heard: DatasetEmbeddings
 ) -> list[Song]:
     """A song for each item of a data set, with its embedding and what was heard where it has them.
 
@@ -53,18 +55,18 @@ def new_songs(
 
 
 def _recordings(
-    state: FittedState, dataset: MusicDataset, heard: Heard
-) -> dict[str, tuple[Recording, ...]]:
+    state: FittedState, dataset: MusicDataset, heard: DatasetEmbeddings
+) -> dict[str, tuple[SongRecording, ...]]:
     if state.encoder is None:
         return {}
-    return recordings_of(dataset, heard.used, state.encoder.config)
+    return recordings_by_item(dataset, heard.used, state.encoder.config)
 
 
 def _song(
     row: Mapping[Hashable, Any],
     embedding: Any,
     scores: Scores | None,
-    recordings: tuple[Recording, ...],
+    recordings: tuple[SongRecording, ...],
 ) -> Song:
     return Song(
         **{name: row[name] for name in (ITEM_ID, *ITEM_TEXT)},
@@ -89,7 +91,7 @@ def _by_item(scores: pd.DataFrame) -> dict[str, Scores]:
     return found
 
 
-class Onboarded(NamedTuple):
+class OnboardingResult(NamedTuple):
     """A newly onboarded item and, where it was heard, the network's best guess of its first tag."""
 
     item_id: str
@@ -97,7 +99,7 @@ class Onboarded(NamedTuple):
     probability: float | None
 
     @classmethod
-    def of(cls, song: Song) -> Self:
+    def from_song(cls, song: Song) -> Self:
         """What is said of a song that has just been added."""
         if song.scores is None:
             return cls(song.item_id, None, None)
@@ -106,7 +108,7 @@ class Onboarded(NamedTuple):
         return cls(song.item_id, best, first[best])
 
 
-def song_of(
+def build_song(
     library: Library,
     recording: "Source | None",
     embedding: ArrayLike | None,
@@ -126,7 +128,7 @@ def song_of(
     if (recording is None) == (embedding is None):
         raise InvalidArgumentError("give a recording or an embedding, one of them")
     scores: Scores | None = None
-    recordings: tuple[Recording, ...] = ()
+    recordings: tuple[SongRecording, ...] = ()
     if recording is not None:
         vector, scores, recordings = library.hear(recording)
     else:
@@ -137,24 +139,26 @@ def song_of(
     )  # fmt: skip
 
 
-def hear_dataset(
+def build_songs(
     library: Library,
     dataset: MusicDataset,
     embeddings: pd.DataFrame | None,
     *,
     progress: bool,
-) -> tuple[list[Song], Heard]:
+) -> tuple[list[Song], DatasetEmbeddings]:
     """A song for each item of a data set, and what was heard: see ``Recommender.onboard_many``."""
-    state, heard = library.state, Heard.nothing()
+    state, heard = library.state, DatasetEmbeddings.empty()
     if embeddings is None and state.encoder is not None and len(dataset.audio):
-        heard = hear(dataset, state.encoder, workers=state.config.n_threads, progress=progress)
+        heard = embed_dataset(
+            dataset, state.encoder, workers=state.config.n_threads, progress=progress
+        )
         embeddings = heard.embeddings
     if embeddings is None:
         embeddings = pd.DataFrame()
     return new_songs(library, dataset, embeddings, heard), heard
 
 
-def report_on(songs: Sequence[Song], heard: Heard) -> pd.DataFrame:
+def onboarding_report(songs: Sequence[Song], heard: DatasetEmbeddings) -> pd.DataFrame:
     """item_id and status of songs that were added; recordings left out are in its ``attrs``."""
     status = ["metadata only" if song.embedding is None else "heard" for song in songs]
     report = pd.DataFrame({ITEM_ID: [song.item_id for song in songs], "status": status})

@@ -17,7 +17,7 @@ from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.run import RunResult
 from evaluation.comparison.trial import CATALOGUE
 from evaluation.splitting.split import Split
-from recsys.tracking import runs as tracking
+from recsys.tracking.runs import TrackedRun, untracked
 
 SECONDS = ("fit_seconds", "onboard_seconds", "recommend_seconds")
 
@@ -25,10 +25,10 @@ SECONDS = ("fit_seconds", "onboard_seconds", "recommend_seconds")
 class ComparisonRuns:
     """The runs of one comparison, below the run of an evaluation."""
 
-    def __init__(self, run: tracking.Run, splits: Sequence[Split]) -> None:
+    def __init__(self, run: TrackedRun, splits: Sequence[Split]) -> None:
         self._run = run
         self._groups = {split.name: split.group or split.name for split in splits}
-        self._models: dict[str, tracking.Run] = {}
+        self._models: dict[str, TrackedRun] = {}
         self._costs: dict[str, Counter[str]] = {}
 
     def add(self, model: str, split: str, result: RunResult) -> None:
@@ -73,12 +73,12 @@ class ComparisonRuns:
 
 
 @contextmanager
-def comparison_runs(run: tracking.Run, splits: Sequence[Split]) -> Iterator[ComparisonRuns]:
+def comparison_runs(run: TrackedRun, splits: Sequence[Split]) -> Iterator[ComparisonRuns]:
     """Yield what a comparison is logged with; the fits inside it start no runs of their own."""
     runs = ComparisonRuns(run, splits)
     status = "FAILED"
     try:
-        with tracking.quiet():
+        with untracked():
             yield runs
         status = "FINISHED"
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import pandas as pd
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
 from recsys.model.storage import load
-from recsys.tracking import runs as tracking
+from recsys.tracking.runs import tracked_run, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -50,7 +50,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     """
     folder = Path(folder).absolute()
     state = load(folder).state
-    with tracking.run("model" if register is None else f"model {register}", enabled=True) as run:
+    with tracked_run("model" if register is None else f"model {register}", enabled=True) as run:
         run.params(state.config.model_dump(mode="json"))
         run.params({"dataset": state.info["dataset"]})
         if not run.run_id:
@@ -61,7 +61,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
             import mlflow
 
             with (
-                _default_store(tracking.tracking_uri()),
+                _default_store(tracking_uri()),
                 mlflow.start_run(run.run_id, nested=True, log_system_metrics=False),
             ):
                 logged = mlflow.pyfunc.log_model(

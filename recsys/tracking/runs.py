@@ -28,7 +28,7 @@ _LONGEST_VALUE = 500
 _MOST_PARAMS, _MOST_METRICS = 100, 1000
 """In one call to a server."""
 
-_PATIENCE = {
+_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -41,7 +41,7 @@ _DATABASE_PATIENCE = 10
 """Seconds to wait for an SQLite store that somebody else is writing to."""
 
 
-class Run:
+class TrackedRun:
     """What is logged of one run. Every method is safe to call whatever the tracker does."""
 
     def __init__(self, client: Any | None = None, run_id: str = "", experiment: str = "") -> None:
@@ -51,7 +51,7 @@ class Run:
         self.experiment = experiment
         self.failed = False
         """Whether the tracker failed: then nothing more is logged, and no run is started below."""
-        self._above: Run | None = None
+        self._above: TrackedRun | None = None
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested mappings become dotted names."""
@@ -106,12 +106,12 @@ class Run:
 
         self._safely(log)
 
-    def child(self, name: str, *, started: float | None = None) -> "Run":
+    def child(self, name: str, *, started: float | None = None) -> "TrackedRun":
         """Start a run below this one; :meth:`end` ends it.
 
         started: when it began, in seconds since 1970; now where it is not given.
         """
-        below = _nothing() if self._client is None else _start(name, self, started)
+        below = _untracked_run() if self._client is None else _start(name, self, started)
         below._above = self
         return below
 
@@ -138,27 +138,27 @@ class Run:
         if self._client is None or self.failed:
             return
         try:
-            with _impatience():
+            with _short_timeouts():
                 log(self._client)
         except Exception as error:  # the tracker's problem, whatever it is, is not the model's
-            failed: Run | None = self
+            failed: TrackedRun | None = self
             while failed is not None:
                 failed.failed, failed = True, failed._above
-            _give_up(error)
+            _warn(error)
 
 
-_outer: ContextVar[Run | None] = ContextVar("outer", default=None)
+_outer: ContextVar[TrackedRun | None] = ContextVar("outer", default=None)
 
 
 @contextmanager
-def run(name: str, *, enabled: bool) -> Iterator[Run]:
+def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
     """Track the body as an MLflow run, below the run that is active where there is one.
 
     An exception of the body marks the run as failed and goes on; one of the tracker is logged as
     a warning and the body runs untracked, with all that it starts.
     """
     outer = _outer.get()
-    this = Run()
+    this = TrackedRun()
     if enabled and os.environ.get("COLDTUNE_TRACKING") != "0":
         this = _start(name, outer)
     token = _outer.set(this)
@@ -175,40 +175,40 @@ def run(name: str, *, enabled: bool) -> Iterator[Run]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def untracked() -> Iterator[None]:
     """Track nothing that is done in the body, which the run around it speaks of as a whole."""
-    token = _outer.set(_nothing())
+    token = _outer.set(_untracked_run())
     try:
         yield
     finally:
         _outer.reset(token)
 
 
-def _nothing() -> Run:
-    untracked = Run()
+def _untracked_run() -> TrackedRun:
+    untracked = TrackedRun()
     untracked.failed = True
     return untracked
 
 
-def _start(name: str, outer: Run | None, started: float | None = None) -> Run:
+def _start(name: str, outer: TrackedRun | None, started: float | None = None) -> TrackedRun:
     if outer is not None and outer.failed:
-        return _nothing()
+        return _untracked_run()
     try:
         import mlflow
 
         uri = tracking_uri()
         _check_writable(uri)
-        with _impatience():
+        with _short_timeouts():
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment, tags = _place(client, outer)
             begun = None if started is None else int(1000 * started)
             info = client.create_run(experiment, begun, tags, name).info
-        return Run(client, info.run_id, info.experiment_id)
+        return TrackedRun(client, info.run_id, info.experiment_id)
     except Exception as error:
-        _give_up(error)
+        _warn(error)
         if outer is not None:
             outer.failed = True
-        return _nothing()
+        return _untracked_run()
 
 
 def tracking_uri() -> str:
@@ -219,7 +219,7 @@ def tracking_uri() -> str:
     return mlflow.get_tracking_uri() if chosen else f"sqlite:///{Path('mlflow.db').absolute()}"
 
 
-def _place(client: Any, outer: Run | None) -> tuple[str, dict[str, str]]:
+def _place(client: Any, outer: TrackedRun | None) -> tuple[str, dict[str, str]]:
     """The experiment of a new run, and its tags: who started it, and the run above it."""
     import mlflow
     from mlflow.tracking.context.registry import resolve_tags
@@ -258,9 +258,9 @@ def _check_writable(uri: str) -> None:
 
 
 @contextmanager
-def _impatience() -> Iterator[None]:
+def _short_timeouts() -> Iterator[None]:
     """Let MLflow wait less for a server that does not answer, where the user has not said how."""
-    ours = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    ours = {name: value for name, value in _TIMEOUTS.items() if name not in os.environ}
     os.environ.update(ours)
     try:
         yield
@@ -269,7 +269,7 @@ def _impatience() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _give_up(error: Exception) -> None:
+def _warn(error: Exception) -> None:
     reason = (str(error) or type(error).__name__).splitlines()[0][:200]
     logger.warning("going on without MLflow: %s", reason)
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import DataError
 from datasets.music import MusicDataset
-from recsys.audio import Heard, hear, train_encoder
+from recsys.audio import DatasetEmbeddings, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors
@@ -60,7 +60,7 @@ def learn(
     embeddings: pd.DataFrame | None,
     encoder: "SongEncoder | None",
     progress: bool,
-) -> tuple[FittedState, Heard]:
+) -> tuple[FittedState, DatasetEmbeddings]:
     """Fit everything; also return what was heard of the recordings.
 
     embeddings: own ones in place of the network's (index item_id, one column a dimension).
@@ -72,7 +72,7 @@ def learn(
     if played.empty:
         raise DataError("interactions: nobody has played anything, so there is nothing to learn")
 
-    heard = Heard.nothing()
+    heard = DatasetEmbeddings.empty()
     if embeddings is None and len(dataset.audio):
         # These two show their own progress bars.
         audio_timer = StageTimer(progress=False, seconds=timer.seconds)
@@ -82,7 +82,7 @@ def learn(
                     dataset, config.network, workers=config.n_threads, progress=progress
                 )
         with audio_timer.stage("embeddings"):
-            heard = hear(dataset, encoder, workers=config.n_threads, progress=progress)
+            heard = embed_dataset(dataset, encoder, workers=config.n_threads, progress=progress)
         for failure in heard.failures:
             logger.warning("recording left out: %s", failure)
         embeddings = heard.embeddings

@@ -15,8 +15,8 @@ from datasets.music import MusicDataset
 from evaluation.models.controls import MODEL_CONTROLS, control_name
 from recsys import Recommender
 from recsys.audio import train_encoder
-from recsys.database.queries import Choice, list_songs, predicted_tags
-from recsys.database.songs import read_songs
+from recsys.database.queries import SongFilter, list_songs, predicted_tags
+from recsys.database.read_write import read_songs
 from recsys.experiments.models import OURS, lineup
 from tests.helpers.recommenders import CONFIG
 
@@ -357,7 +357,7 @@ def test_predicted_tags_stand_apart_from_given_ones(songs):
     assert told.predicted == max(heard.scores["genre"], key=heard.scores["genre"].get)
     assert heard.recordings[0].digest == song.recordings[0].digest
     with both._library.catalog.transaction() as connection:
-        row = list_songs(connection, Choice(search="new")).iloc[0]
+        row = list_songs(connection, SongFilter(search="new")).iloc[0]
         assert predicted_tags(connection) == ["genre", "mood"]
     assert row["predicted_genre"] == told.predicted
     assert row["probability_genre"] == pytest.approx(told.probability)

@@ -14,7 +14,7 @@ from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserE
 from datasets.folder import load_folder
 from embedding import EncoderConfig, SongEncoder
 from recsys import Recommender, cli
-from recsys.commands.composition_goals import song_likeness, taste
+from recsys.commands.composition_goals import likeness_goal, taste_goal
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Song
 from recsys.model.live import Library
@@ -94,7 +94,7 @@ def test_taste_scores_songs_as_the_recommender_does(fitted: Recommender) -> None
     for user in ("user-0", "user-7"):
         vector = library.state.user_vectors[library.user_row(user)]
         expected = library._fuse(songs) @ vector
-        scores = taste(library, user).score(embeddings)
+        scores = taste_goal(library, user).score(embeddings)
         np.testing.assert_allclose(scores - scores[0], expected - expected[0], atol=1e-4)
 
 
@@ -109,7 +109,7 @@ class Echo:
 
 
 def test_going_down_the_loss_of_taste_goes_up_the_listeners_scores(fitted: Recommender) -> None:
-    goal = taste(library_of(fitted), "user-1")
+    goal = taste_goal(library_of(fitted), "user-1")
     images = torch.zeros(1, 1, 1, 8, requires_grad=True)
     assert 0 < goal.match(Echo(), images.detach().numpy()) < 1
     for _ in range(300):
@@ -127,20 +127,20 @@ def test_going_down_the_loss_of_taste_goes_up_the_listeners_scores(fitted: Recom
 
 def test_users_of_whom_nothing_is_known(fitted: Recommender) -> None:
     with pytest.raises(UnknownUserError, match="no user 'nobody'"):
-        taste(library_of(fitted), "nobody")
+        taste_goal(library_of(fitted), "nobody")
 
 
 def test_a_song_to_sound_like(model: Path) -> None:
     library = library_of(Recommender.load(model))
     encoder = SongEncoder(EncoderConfig.from_json(ENCODER))
-    goal = song_likeness(library, encoder, "song-3")
+    goal = likeness_goal(library, encoder, "song-3")
     np.testing.assert_array_equal(goal.wanted, library.state.embeddings[3])
     np.testing.assert_allclose(goal.center, library.state.embeddings.mean(axis=0), atol=1e-6)
     with pytest.raises(UnknownItemError):
-        song_likeness(library, encoder, "song-99")
+        likeness_goal(library, encoder, "song-99")
     library = library.add([Song(item_id="unheard")])
     with pytest.raises(InvalidArgumentError, match="'unheard' has no recording"):
-        song_likeness(library, encoder, "unheard")
+        likeness_goal(library, encoder, "unheard")
 
 
 def test_compose_towards_a_genre(

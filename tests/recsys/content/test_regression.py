@@ -3,17 +3,17 @@
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.composition_goals import taste
+from recsys.commands.composition_goals import taste_goal
 
 
 @pytest.mark.parametrize("kind", ["low-rank", "cosine"])
 def test_affine_maps_give_a_goal(fit_quickly, kind):
     recommender = fit_quickly(content_map={"kind": kind})
-    goal = taste(recommender._fitted(), "user-0")
+    goal = taste_goal(recommender._fitted(), "user-0")
     assert goal.catalogue.std() > 0
 
 
 def test_a_network_does_not(fit_quickly):
     recommender = fit_quickly(content_map={"kind": "mlp"})
     with pytest.raises(InvalidArgumentError, match=r"source 'als' .*affine.*content_map\.kind"):
-        taste(recommender._fitted(), "user-0")
+        taste_goal(recommender._fitted(), "user-0")

@@ -18,7 +18,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
-from recsys.database.song import Recording, Song
+from recsys.database.song import Song, SongRecording
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -74,7 +74,9 @@ def test_nasty_text_comes_back_as_it_was(catalog: Catalog) -> None:
         Song(
             item_id=f"{value}|{number}", title=value, artist=value, album=value, genre=value,
             tags={value: value, "other": value[::-1]}, scores={value: {value: 0.25, "rest": 0.75}},
-            recordings=(Recording(value, "d", "s", "h", "k"), Recording("2", "", "", "", "")),
+            recordings=(
+                SongRecording(value, "d", "s", "h", "k"), SongRecording("2", "", "", "", "")
+            ),
         )
         for number, value in enumerate(NASTY)
     ]  # fmt: skip

@@ -12,16 +12,16 @@ from sqlalchemy import create_engine, text
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys.database.catalog import Catalog
-from recsys.database.published import Published, SongDatabase
-from recsys.database.queries import Choice, count_songs, list_scores, list_songs
-from recsys.database.song import Recording, Song
+from recsys.database.published import PublishReport, SongDatabase
+from recsys.database.queries import SongFilter, count_songs, list_scores, list_songs
+from recsys.database.song import Song, SongRecording
 from tests.helpers import postgres
 from tests.helpers.programs import missing_reason
 
 HEARD = Song(
     "b", "Blue Émile", "Ana", "First", "jazz", {"mood": "dark"}, np.array([1, -2], np.float32),
     {"genre": {"jazz": 0.75, "rock": 0.25}, "mood": {"dark": 0.5}},
-    recordings=(Recording("b.mp3", "digest", "snippet", "image", "key"),),
+    recordings=(SongRecording("b.mp3", "digest", "snippet", "image", "key"),),
 )  # fmt: skip
 SONGS = [
     Song("a", "100% _sure_", "Bo", "", "rock"),
@@ -71,7 +71,7 @@ def test_what_is_published_comes_back(url: str) -> None:
     catalog = catalog_of(*SONGS)
     database = SongDatabase.open(url, create=True)
     assert database.revision() is None
-    assert database.publish(catalog) == Published(added=3)
+    assert database.publish(catalog) == PublishReport(added=3)
     assert [plain(song) for song in database.songs()] == [plain(song) for song in SONGS]
     assert database.revision() == catalog.revision()
     database.verify()
@@ -86,9 +86,9 @@ def test_only_what_differs_is_written(url: str) -> None:
     database = SongDatabase.open(url, create=True)
     catalog = catalog_of(*SONGS)
     database.publish(catalog)
-    assert database.publish(catalog) == Published(unchanged=3)
+    assert database.publish(catalog) == PublishReport(unchanged=3)
     catalog.put([Song("c", "Now heard", scores={"genre": {"rock": 1.0}}), Song("d")])
-    assert database.publish(catalog) == Published(added=1, changed=1, unchanged=2)
+    assert database.publish(catalog) == PublishReport(added=1, changed=1, unchanged=2)
     assert [song.title for song in database.songs()] == [
         "100% _sure_",
         "Blue Émile",
@@ -107,10 +107,10 @@ def test_another_model_takes_the_place_of_the_first(url: str) -> None:
     assert [song.item_id for song in database.songs()] == ["a", "z"]
     assert database.revision() == other.revision()
     with database.transaction() as connection:
-        assert list_scores(connection, Choice())["genre"].tolist() == ["polka"]
+        assert list_scores(connection, SongFilter())["genre"].tolist() == ["polka"]
     # The same genres, other songs: those that are gone are removed.
     assert database.publish(catalog_of(Song("a", "E", scores={"genre": {"polka": 0.5}}))) == (
-        Published(changed=1, removed=1)
+        PublishReport(changed=1, removed=1)
     )
     database.verify()
     database.close()
@@ -122,12 +122,12 @@ def test_a_publication_that_fails_changes_nothing(
     database = SongDatabase.open(url, create=True)
     database.publish(catalog_of(*SONGS))
     revision = database.revision()
-    from recsys.database.songs import Writer
+    from recsys.database.read_write import SongWriter
 
     def fails(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Writer, "remove", fails)
+    monkeypatch.setattr(SongWriter, "remove", fails)
     with pytest.raises(KeyboardInterrupt):
         database.publish(catalog_of(Song("new", scores={"genre": {"polka": 1.0}})))
     assert [song.item_id for song in database.songs()] == ["a", "b", "c"]
@@ -148,9 +148,9 @@ def test_readers_see_the_old_songs_until_the_end(url: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(SongDatabase, "_publish", look_meanwhile)
     with reader.transaction() as early:
-        assert count_songs(early, Choice()) == 3
+        assert count_songs(early, SongFilter()) == 3
         writer.publish(catalog_of(Song("only")))
-        assert count_songs(early, Choice()) == 3  # one transaction sees one state
+        assert count_songs(early, SongFilter()) == 3  # one transaction sees one state
     assert seen == [["a", "b", "c"]]
     assert [song.item_id for song in reader.songs()] == ["only"]
     for database in (writer, reader):
@@ -187,7 +187,7 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
     database = SongDatabase.open(url, create=True)
     database.publish(catalog_of(*SONGS))
     with database.transaction() as connection:
-        frame = list_songs(connection, Choice())
+        frame = list_songs(connection, SongFilter())
         assert frame.columns.tolist() == [
             "title", "artist", "album", "genre", "item_id",
             "predicted_genre", "probability_genre", "predicted_mood", "probability_mood",
@@ -195,7 +195,7 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
         assert frame["predicted_genre"].tolist() == [None, "jazz", "rock"]
         assert frame["probability_genre"].tolist()[1:] == [0.75, 0.6]
         assert frame["genre"].tolist() == ["rock", "jazz", "jazz"]  # as it came, not as predicted
-        scores = list_scores(connection, Choice(genre="jazz"), 1)
+        scores = list_scores(connection, SongFilter(genre="jazz"), 1)
         assert scores.values.tolist() == [
             ["b", 1, "genre", "jazz", 0.75],
             ["b", 2, "genre", "rock", 0.25],
@@ -203,15 +203,15 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
         ]
 
         def found(search: str) -> list[str]:
-            return list_songs(connection, Choice(search=search))["item_id"].tolist()
+            return list_songs(connection, SongFilter(search=search))["item_id"].tolist()
 
         assert found("éMILE") == found("E\N{COMBINING ACUTE ACCENT}mile") == ["b"]
         assert found("%") == found("_s") == found("_sure_") == ["a"]
         assert found("ana") == ["b", "c"]
         assert found("ana\nfirst") == ["b", "c"]
         assert found("\\") == []
-        assert list_songs(connection, Choice(), 1, after="a")["item_id"].tolist() == ["b"]
-        assert list_songs(connection, Choice(genre="rock", search="ana")).empty
+        assert list_songs(connection, SongFilter(), 1, after="a")["item_id"].tolist() == ["b"]
+        assert list_songs(connection, SongFilter(genre="rock", search="ana")).empty
     database.close()
 
 
@@ -259,7 +259,7 @@ def test_long_and_nasty_texts(url: str) -> None:
     assert [plain(song) for song in database.songs()] == [plain(song) for song in songs]
     with database.transaction() as connection:
         for text in nasty:
-            assert count_songs(connection, Choice(genre=text)) == 1
+            assert count_songs(connection, SongFilter(genre=text)) == 1
     database.close()
 
 

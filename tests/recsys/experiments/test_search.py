@@ -248,7 +248,7 @@ def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
         return SimpleNamespace(embeddings=embeddings.loc[data.audio["item_id"]])
 
     monkeypatch.setattr("recsys.experiments.embeddings.train_encoder", train_encoder)
-    monkeypatch.setattr("recsys.experiments.embeddings.hear", hear)
+    monkeypatch.setattr("recsys.experiments.embeddings.embed_dataset", hear)
     settings = SHORT.replace(trials=3, pruning_after=9, network=network)
     result = search(dataset, BASE, settings)
     # Warm splits have all recordings of the side they are in, cold ones only those of training;

@@ -18,7 +18,7 @@ from embedding.hyperimage import extraction
 from embedding.parallel import Crashed, KeptWorker
 from recsys import Recommender, cli
 from recsys.onboarding import folder as folder_onboarding
-from recsys.onboarding.folder_metadata import entries
+from recsys.onboarding.folder_entries import folder_entries
 from tests.helpers.recommenders import QUICK
 
 EARS = {
@@ -208,7 +208,7 @@ def test_texts_and_ids_come_from_the_table(place: Path, folder: Path, tmp_path: 
 def test_a_table_may_be_parquet(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "items.parquet"
     pd.DataFrame({"file": ["1.wav"], "item_id": [17], "artist": ["X"]}).to_parquet(table)
-    (entry,) = (entry for entry in entries(folder, table) if entry.path == "1.wav")
+    (entry,) = (entry for entry in folder_entries(folder, table) if entry.path == "1.wav")
     assert (entry.item_id, entry.texts) == ("17", {"artist": "X"})
 
 
@@ -234,20 +234,20 @@ def test_what_is_wrong_with_a_table_is_named_by_its_row(
     table = tmp_path / "items.csv"
     table.write_text(text)
     with pytest.raises(DataError) as raised:
-        entries(folder, table)
+        folder_entries(folder, table)
     assert message in str(raised.value)
     assert str(table if "would both" not in message else folder) in str(raised.value)
 
 
 def test_what_is_no_folder_of_recordings(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none does not exist"):
-        entries(tmp_path / "none", None)
+        folder_entries(tmp_path / "none", None)
     with pytest.raises(DataError, match="holds no recordings"):
-        entries(tmp_path, None)
+        folder_entries(tmp_path, None)
     for suffix in (".wav", ".mp3"):
         (tmp_path / f"a{suffix}").touch()
     with pytest.raises(DataError, match=r"'a\.mp3' and 'a\.wav' would both be item 'a'"):
-        entries(tmp_path, None)
+        folder_entries(tmp_path, None)
 
 
 # ------------------------------------------------------------------ crashes and threads

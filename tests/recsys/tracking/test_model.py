@@ -190,7 +190,8 @@ def test_a_model_logged_with_the_script_of_an_older_version_still_loads(
     recommender: Recommender, saved: Path, place: Path
 ) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
-    with mlflow.start_run():
+    experiment = mlflow.create_experiment("older", artifact_location=(place / "kept").as_uri())
+    with mlflow.start_run(experiment_id=experiment):
         logged = mlflow.pyfunc.log_model(
             name="recommender",
             python_model=str(Path(__file__).parent / "logged_before" / "tracking_pyfunc.py"),

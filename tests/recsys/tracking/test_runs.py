@@ -27,6 +27,7 @@ from recsys.experiments.evaluate import evaluate_dataset
 from recsys.experiments.search import SearchConfig, search
 from recsys.tracking import runs as tracking
 from recsys.tracking.comparison import comparison_runs
+from recsys.tracking.runs import tracked_run
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -121,7 +122,7 @@ def test_settings_of_mlflow_are_left_as_they_are(tastes: Tastes) -> None:
 
 def test_a_training_is_logged_epoch_by_epoch_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_calls(monkeypatch, "log_batch")
-    with tracking.run("fit", enabled=True) as run:
+    with tracked_run("fit", enabled=True) as run:
         run.history(
             [
                 {"epoch": 1.0, "loss": 0.7, "accuracy": 0.5, "validation_loss": 0.9},
@@ -214,7 +215,7 @@ def test_controls_say_so_and_what_they_mean(tastes: Tastes, place: Path) -> None
     split = warm_split(dataset)
     models = {"popularity": Popularity, "random": Random}
     with (
-        tracking.run("mine", enabled=True) as run,
+        tracked_run("mine", enabled=True) as run,
         comparison_runs(run, [split]) as below,
     ):
         comparison = compare(
@@ -245,7 +246,7 @@ def test_a_comparison_that_stops_leaves_no_run_going(
     models = {"random": Random, "broken": Broken}
     with (
         pytest.raises(type(error)),
-        tracking.run("mine", enabled=True) as run,
+        tracked_run("mine", enabled=True) as run,
         comparison_runs(run, [split]) as below,
     ):
         compare(models, dataset, [split], on_run=below.add)
@@ -267,7 +268,7 @@ def test_a_tracker_that_goes_in_a_comparison_is_waited_for_once_or_twice(
 
     with monkeypatch.context() as patch:
         with (
-            tracking.run("mine", enabled=True) as run,
+            tracked_run("mine", enabled=True) as run,
             comparison_runs(run, splits) as below,
         ):
             for name in ("create_run", "log_batch", "set_terminated"):
@@ -285,7 +286,7 @@ def test_a_tracker_that_goes_in_a_comparison_is_waited_for_once_or_twice(
 def test_the_data_set_is_one_of_mlflows(tastes: Tastes, tmp_path: Path) -> None:
     dataset, _ = tastes
     folder = save_folder(dataset, tmp_path / "my music")
-    with tracking.run("fit", enabled=True) as run:
+    with tracked_run("fit", enabled=True) as run:
         run.dataset(load_folder(folder), "training")
         run.dataset(dataset, "search")
     (stored,) = runs()
@@ -331,7 +332,7 @@ def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPat
     calls = count_calls(monkeypatch, "log_batch")
     values = {f"cold.among cold.hybrid, shuffled audio+{n}": float(n) for n in range(900)}
     values |= {"nothing": float("nan"), "much": float("inf"), "음악 (score)": 1.0}
-    with tracking.run("evaluation", enabled=True) as run:
+    with tracked_run("evaluation", enabled=True) as run:
         started = time.perf_counter()
         run.metrics(values)
         assert time.perf_counter() - started < 5
@@ -343,7 +344,7 @@ def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPat
 
 
 def test_parameters_may_be_long_and_nested() -> None:
-    with tracking.run("fit", enabled=True) as run:
+    with tracked_run("fit", enabled=True) as run:
         run.params({"a": {"b": {"c": 1}, "empty": {}}, "long": "x" * 10_000, "none": None})
     (stored,) = runs()
     assert stored.data.params == {
@@ -474,7 +475,7 @@ def test_a_server_that_is_not_there_costs_seconds(
     assert str(closed_port) in warning
     assert len(warning) < 300
     # An evaluation asks once, and not once for every fit in it.
-    monkeypatch.setattr(tracking, "_PATIENCE", {**tracking._PATIENCE, **NO_RETRY})
+    monkeypatch.setattr(tracking, "_TIMEOUTS", {**tracking._TIMEOUTS, **NO_RETRY})
     caplog.clear()
     evaluation = evaluate_dataset(
         tastes[0], place / "report", SMALL, models=["als", "popularity"], genre_folds=0
@@ -504,11 +505,11 @@ def test_a_server_that_never_answers_is_not_waited_for(
     set_by: str,
 ) -> None:
     # By default three times ten seconds; here one, set in either way.
-    assert float(tracking._PATIENCE["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= 10
-    assert int(tracking._PATIENCE["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) <= 2
+    assert float(tracking._TIMEOUTS["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= 10
+    assert int(tracking._TIMEOUTS["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) <= 2
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent_port}")
     if set_by == "us":
-        monkeypatch.setattr(tracking, "_PATIENCE", NO_RETRY)
+        monkeypatch.setattr(tracking, "_TIMEOUTS", NO_RETRY)
     else:
         for name, value in NO_RETRY.items():
             monkeypatch.setenv(name, value)
@@ -668,5 +669,5 @@ def test_without_mlflow(
 
 
 def test_a_failure_is_a_warning_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    tracking._give_up(RuntimeError("why"))
+    tracking._warn(RuntimeError("why"))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

@@ -10,7 +10,7 @@ import numpy as np
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import ArtifactError
 from datasets.files import atomic_write, write_text
-from recsys.songmap.song_map import UNKNOWN, SongMap
+from recsys.songmap.layout import UNKNOWN, SongMap
 
 # Those of plotly's shapes in space that are drawn well; it writes "x" as a letter.
 _SYMBOLS = ("circle", "square", "diamond", "circle-open", "cross", "square-open", "diamond-open")

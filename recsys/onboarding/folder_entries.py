@@ -20,7 +20,7 @@ FILE_COLUMNS = (PATH, "file", "filename")
 
 
 @dataclass(frozen=True)
-class Entry:
+class FolderEntry:
     """One item to be: a recording, and the text that belongs to it."""
 
     path: str
@@ -34,7 +34,7 @@ class Entry:
     """Why there is nothing to hear; ``""`` where there is a file."""
 
 
-def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
+def folder_entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[FolderEntry]:
     """Every recording in a folder and below, by path, and rows of the table that have no file.
 
     metadata: a CSV or Parquet file or a table, with one of FILE_COLUMNS, and any of item_id, title,
@@ -50,7 +50,7 @@ def entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[Entry]:
     if not files:
         raise DataError(f"{folder} holds no recordings (files ending in .mp3, .wav, .flac, ...)")
     described = {} if metadata is None else _described(folder, files, metadata)
-    own = {path: Entry(path, _default_id(path), {}) for path in files}
+    own = {path: FolderEntry(path, _default_id(path), {}) for path in files}
     found = list({**own, **described}.values())  # files first, then rows without one
     taken: dict[str, str] = {}
     for entry in found:
@@ -68,7 +68,7 @@ def _default_id(path: str) -> str:
 
 def _described(
     folder: Path, files: Sequence[str], metadata: Path | pd.DataFrame
-) -> dict[str, Entry]:
+) -> dict[str, FolderEntry]:
     """Entries by path. Raises DataError."""
     if isinstance(metadata, pd.DataFrame):
         raw, origin = metadata, Origin("metadata")
@@ -97,7 +97,7 @@ def _described(
     items = check_items(raw.assign(**missing).reset_index(drop=True), origin)
     rows = items.to_dict("records")
     return {
-        path: Entry(path, row[ITEM_ID], {name: row[name] for name in given}, problem)
+        path: FolderEntry(path, row[ITEM_ID], {name: row[name] for name in given}, problem)
         for path, row, problem in zip(paths, rows, problems, strict=True)
     }
 

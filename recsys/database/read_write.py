@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from datasets.errors import ArtifactError
-from recsys.database import schema as schema
+from recsys.database import schema
 from recsys.database.song import Scores, Song
 
 _PAGE = 500
@@ -33,7 +33,7 @@ def transaction(engine: Engine, name: str) -> Iterator[Connection]:
         raise ArtifactError(f"{name}: {reason}") from error
 
 
-class Writer:
+class SongWriter:
     """Writes songs in one transaction; knows the genres that the database has."""
 
     def __init__(self, connection: Connection) -> None:
@@ -42,12 +42,12 @@ class Writer:
 
     def insert(self, songs: Iterable[Song]) -> None:
         """Add songs that are not there."""
-        for page in pages(songs):
+        for page in batched(songs):
             self._insert(page, [song.to_row() for song in page])
 
     def replace(self, songs: Iterable[Song]) -> None:
         """Add songs, in place of those that are there with the same ids."""
-        for page in pages(songs):
+        for page in batched(songs):
             latest = {song.item_id: song for song in page}
             rows = [song.to_row() for song in latest.values()]  # refuses texts that cannot be
             self.remove(latest)
@@ -55,7 +55,7 @@ class Writer:
 
     def remove(self, item_ids: Iterable[str]) -> None:
         """Remove songs with all that belongs to them."""
-        for ids in pages(item_ids):
+        for ids in batched(item_ids):
             for table in (schema.scores, schema.recordings, schema.songs):
                 self._connection.execute(table.delete().where(table.c.item_id.in_(ids)))
 
@@ -70,7 +70,7 @@ class Writer:
                 self._connection.execute(table.insert(), content)
 
     def _score_rows(self, song: Song) -> Iterator[dict[str, Any]]:
-        for (tag, name), score in flat(song.scores).items():
+        for (tag, name), score in flatten_scores(song.scores).items():
             if (tag, name) not in self._ids:
                 number = max(self._ids.values(), default=0) + 1
                 self._connection.execute(
@@ -107,10 +107,10 @@ def check_songs(connection: Connection) -> None:
     """Check every row. Raises ArtifactError for the first that is not as it was written."""
     names = {number: pair for pair, number in genre_ids(connection).items()}
     n_scores = n_recordings = 0
-    for page in pages(read_songs(connection)):
+    for page in batched(read_songs(connection)):
         stored = _scores_of(connection, [song.item_id for song in page], names)
         for song in page:
-            if stored[song.item_id] != flat(song.scores):
+            if stored[song.item_id] != flatten_scores(song.scores):
                 raise ArtifactError(
                     f"the song database is damaged: scores of item {song.item_id!r}"
                 )
@@ -130,7 +130,7 @@ def genre_ids(connection: Connection) -> dict[tuple[str, str], int]:
     return {(row.tag, row.name): row.genre_id for row in rows}
 
 
-def flat(scores: Scores | None) -> dict[tuple[str, str], float]:
+def flatten_scores(scores: Scores | None) -> dict[tuple[str, str], float]:
     """Scores by (tag, value)."""
     return {
         (tag, name): score
@@ -139,7 +139,7 @@ def flat(scores: Scores | None) -> dict[tuple[str, str], float]:
     }
 
 
-def pages(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
+def batched(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
     """What is given, a list of some at a time."""
     rest = iter(things)
     while page := list(islice(rest, _PAGE)):

@@ -12,7 +12,7 @@ from embedding.projection import FEWEST, Method, Projection, project
 from recsys.model.live import Library
 from recsys.ranking.similarity import unit_vectors
 
-Embeddings = Literal["sound", "fused"]
+MapSpace = Literal["sound", "fused"]
 
 NAMED = 16
 """Values that get a colour and a shape of their own, the most frequent ones."""
@@ -29,7 +29,7 @@ _GREY = "#8A8F98"
 
 
 @dataclass(frozen=True)
-class Group:
+class SongGroup:
     """Songs that are drawn alike. ``shape`` is a number from 0 to 6; the drawing knows which."""
 
     name: str
@@ -48,10 +48,10 @@ class SongMap:
     songs: pd.DataFrame
     """item_id, title, artist, album, genre; one row a point."""
     projection: Projection
-    groups: tuple[Group, ...]
+    groups: tuple[SongGroup, ...]
     method: Method
     by: str
-    embeddings: Embeddings
+    embeddings: MapSpace
     total: int
     """Songs that could have been drawn."""
 
@@ -88,7 +88,7 @@ def song_map(
     *,
     method: Method = "pca",
     by: str = "genre",
-    embeddings: Embeddings = "sound",
+    embeddings: MapSpace = "sound",
     limit: int = 10_000,
     seed: int = 0,
 ) -> SongMap:
@@ -101,7 +101,7 @@ def song_map(
 
     Raises InvalidArgumentError for a choice that is not there, or fewer than four such songs.
     """
-    if embeddings not in get_args(Embeddings):
+    if embeddings not in get_args(MapSpace):
         raise InvalidArgumentError(f"embeddings must be sound or fused, not {embeddings!r}")
     if limit < FEWEST:
         raise InvalidArgumentError(f"limit must be at least {FEWEST}, not {limit}")
@@ -131,7 +131,7 @@ def song_map(
     )
 
 
-def _groups(labels: StrArray) -> tuple[Group, ...]:
+def _groups(labels: StrArray) -> tuple[SongGroup, ...]:
     """One group a value, by name; the rarer values and the blank ones last, in grey."""
     counts = pd.Series(labels[labels != ""], dtype=object).value_counts(sort=False)
     # Most frequent first, by name among equals.
@@ -139,7 +139,7 @@ def _groups(labels: StrArray) -> tuple[Group, ...]:
     named = sorted(ranked[:NAMED])
     # Both change from name to name; the same pair of ten and seven comes again after 70.
     groups = [
-        Group(
+        SongGroup(
             name,
             _COLOURS[number % len(_COLOURS)],
             number % SHAPES,
@@ -151,5 +151,5 @@ def _groups(labels: StrArray) -> tuple[Group, ...]:
     blank = np.flatnonzero(labels == "")
     for name, rows in ((f"{len(ranked) - len(named)} others", rest), (UNKNOWN, blank)):
         if len(rows):
-            groups.append(Group(name, _GREY, 0, rows, named=False))
+            groups.append(SongGroup(name, _GREY, 0, rows, named=False))
     return tuple(groups)

@@ -8,8 +8,8 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys import Recommender
-from recsys.songmap.page import write_html, write_png
-from recsys.songmap.song_map import NAMED, _groups, song_map
+from recsys.songmap.drawing import write_html, write_png
+from recsys.songmap.layout import NAMED, _groups, song_map
 from tests.helpers.recommenders import CONFIG
 
 
