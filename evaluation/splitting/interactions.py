@@ -1,4 +1,4 @@
-"""Who played what, as whole numbers that do not depend on the order of the rows."""
+"""Interactions as distinct (user, item) pairs of integers, with their counts, ranks and times."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,31 +12,42 @@ from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 
+NEVER = np.iinfo(np.int64).max
+"""The time of an event that did not happen: later than any timestamp (nanoseconds)."""
+
 
 @dataclass(frozen=True, eq=False)
 class UserItemPairs:
-    """The distinct (user, item) pairs of a data set's interactions, and which rows are theirs.
+    """The distinct (user, item) pairs of a data set's interactions, encoded as integers.
 
-    Users, items and pairs are numbered in sorted order, so the same seed draws the same pairs
-    however the rows are ordered. Only users and items that have a row are numbered.
+    Users, items and pairs are numbered in sorted order of their ids, so that a seed selects the
+    same pairs whatever the order of the rows. Only users and items with at least one row have a
+    number.
+
+    Example:
+        >>> pairs = UserItemPairs.from_dataset(dataset)
+        >>> pairs.n_users, pairs.n_items
+        (60, 28)
+        >>> int(pairs.items_per_user(pairs.played).max())  # items of the most active user
+        8
     """
 
     row_pairs: IntArray
-    """[n_rows]: the pair of every row of ``dataset.interactions``."""
+    """[n_rows]: the pair that each row of ``dataset.interactions`` belongs to."""
     user: IntArray
     """[n_pairs]: the user's number, ascending."""
     item: IntArray
     """[n_pairs]: the item's number, ascending within a user."""
     weight: Float64Array
-    """[n_pairs]: sum of the weights of the pair's rows. 0 is no listening."""
+    """[n_pairs]: sum of the weights of the pair's rows; 0 means that the item was not played."""
     user_ids: "pd.Index[str]"
-    """[n_users]: ids by number."""
+    """[n_users]: user ids by number."""
     item_ids: "pd.Index[str]"
-    """[n_items]: ids by number."""
+    """[n_items]: item ids by number."""
 
     @classmethod
     def from_dataset(cls, dataset: MusicDataset) -> "UserItemPairs":
-        """The pairs of all interactions of ``dataset``."""
+        """Encode all interactions of ``dataset``."""
         frame = dataset.interactions
         users, user_ids = pd.factorize(frame[USER_ID], sort=True)
         items, item_ids = pd.factorize(frame[ITEM_ID], sort=True)
@@ -58,27 +69,43 @@ class UserItemPairs:
 
     @property
     def n_users(self) -> int:
-        """Number of users with a row."""
+        """Number of users with at least one row."""
         return len(self.user_ids)
 
     @property
     def n_items(self) -> int:
-        """Number of items with a row."""
+        """Number of items with at least one row."""
         return len(self.item_ids)
 
     @property
     def played(self) -> BoolArray:
-        """[n_pairs]: whether the user has listened to the item at all."""
+        """[n_pairs]: whether the pair's total weight is above 0."""
         return self.weight > 0
 
     def mark_rows(self, rows: IntArray) -> BoolArray:
-        """[n_pairs]: whether any of these rows is the pair's."""
-        found = np.zeros(len(self), dtype=bool)
-        found[self.row_pairs[rows]] = True
-        return found
+        """Mark the pairs that any of these rows of the interactions belong to, [n_pairs]."""
+        marked = np.zeros(len(self), dtype=bool)
+        marked[self.row_pairs[rows]] = True
+        return marked
+
+    def mark_items(self, item_ids: Iterable[str]) -> BoolArray:
+        """Mark the items with these ids, [n_items]; ids without a row are ignored."""
+        return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)
+
+    def users_per_item(self, pairs: BoolArray) -> IntArray:
+        """Count each item's users, [n_items], over the pairs marked in ``pairs`` [n_pairs]."""
+        return np.bincount(self.item[pairs], minlength=self.n_items)
+
+    def items_per_user(self, pairs: BoolArray) -> IntArray:
+        """Count each user's items, [n_users], over the pairs marked in ``pairs`` [n_pairs]."""
+        return np.bincount(self.user[pairs], minlength=self.n_users)
 
     def to_frame(self, pairs: BoolArray) -> pd.DataFrame:
-        """The pairs marked in ``pairs`` [n_pairs] as user_id and item_id, categories of all ids."""
+        """Return the pairs marked in ``pairs`` [n_pairs] as a table.
+
+        Returns:
+            Columns user_id and item_id, both categorical with all ids as categories.
+        """
         marked = np.flatnonzero(pairs)
         columns = {
             USER_ID: (self.user[marked], self.user_ids),
@@ -91,36 +118,55 @@ class UserItemPairs:
             }
         )
 
-    def mark_items(self, item_ids: Iterable[str]) -> BoolArray:
-        """[n_items]: whether the item is one of these; ids without a row are passed over."""
-        return np.asarray(self.item_ids.isin(list(item_ids)), dtype=bool)
 
-    def users_per_item(self, pairs: BoolArray) -> IntArray:
-        """[n_items]: how many of the pairs marked in ``pairs`` [n_pairs] are of the item."""
-        return np.bincount(self.item[pairs], minlength=self.n_items)
+def played_pairs(interactions: pd.DataFrame) -> pd.DataFrame:
+    """Return the distinct (user, item) pairs that have a row with a weight above 0.
 
-    def items_per_user(self, pairs: BoolArray) -> IntArray:
-        """[n_users]: how many of the pairs marked in ``pairs`` [n_pairs] are of the user."""
-        return np.bincount(self.user[pairs], minlength=self.n_users)
+    Args:
+        interactions: columns user_id, item_id, weight.
+
+    Returns:
+        Columns user_id and item_id, in the order of first appearance. A play count of 0 is no
+        interaction.
+
+    Example:
+        >>> rows = {"user_id": ["u", "u", "v"], "item_id": ["a", "a", "a"], "weight": [1, 2, 0]}
+        >>> played_pairs(pd.DataFrame(rows)).to_numpy().tolist()
+        [['u', 'a']]
+    """
+    played = interactions[WEIGHT] > 0
+    return interactions.loc[played, [USER_ID, ITEM_ID]].drop_duplicates()
 
 
 def rank_within_group(group: IntArray, n_groups: int, *keys: NDArray[np.generic]) -> IntArray:
-    """Place of every element within its group, from 0, in the order of ``keys``.
+    """Rank every element within its group by ``keys``, ascending.
 
-    The first key counts most. Elements that no key tells apart stand as they were.
+    Args:
+        group: [n], the group of each element, 0 to ``n_groups`` - 1.
+        n_groups: number of groups.
+        keys: [n] each; the first counts most. Elements with equal keys keep their order.
+
+    Returns:
+        [n], ranks from 0.
+
+    Example:
+        >>> group, key = np.array([0, 1, 0, 1]), np.array([5.0, 1.0, 2.0, 3.0])
+        >>> rank_within_group(group, 2, key).tolist()
+        [1, 0, 0, 1]
     """
     order = np.lexsort((*keys[::-1], group))
     first = np.searchsorted(group[order], np.arange(n_groups))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - first[group[order]]
-    return place
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - first[group[order]]
+    return rank
 
 
 def play_times(dataset: MusicDataset) -> IntArray:
-    """Time of every interaction [n_rows].
+    """Return the time of every interaction in nanoseconds since 1970, int64 [n_rows].
 
-    Raises :class:`~datasets.errors.EvaluationError` where a row has none: a row that could have
-    been before or after the moment of a split belongs to neither side.
+    Raises:
+        EvaluationError: a row has no timestamp. A split by time could put such a row on neither
+            side.
     """
     frame = dataset.interactions
     if TIMESTAMP not in frame:
@@ -139,9 +185,15 @@ def play_times(dataset: MusicDataset) -> IntArray:
 def first_plays(
     pairs: UserItemPairs, times: IntArray, weight: Float64Array
 ) -> tuple[IntArray, IntArray]:
-    """When every pair [n_pairs] and every item [n_items] was first played; NEVER where not.
+    """Return when every pair and every item was first played.
 
-    ``weight`` [n_rows]: rows of weight 0 are no plays.
+    Args:
+        pairs: the pairs of the interactions.
+        times: [n_rows], nanoseconds, as :func:`play_times` gives them.
+        weight: [n_rows]; rows of weight 0 do not count.
+
+    Returns:
+        Times of the pairs [n_pairs] and of the items [n_items]; ``NEVER`` where there is none.
     """
     of_pair = np.full(len(pairs), NEVER, np.int64)
     rows = np.flatnonzero(weight > 0)
@@ -149,7 +201,3 @@ def first_plays(
     of_item = np.full(pairs.n_items, NEVER, np.int64)
     np.minimum.at(of_item, pairs.item, of_pair)
     return of_pair, of_item
-
-
-NEVER = np.iinfo(np.int64).max
-"""Later than any time."""

@@ -1,11 +1,10 @@
-"""Dividing a data set into what is learned from and what is tested on.
+"""Training rows and test rows of a data set, and checks that nothing leaks between them.
 
-Splits are row positions into ``dataset.interactions``, so that any model of any library can be
-given exactly the same sides. Each is checked when it is made and again before it is used: a leak
-raises :class:`~datasets.errors.EvaluationError`. They are made by the functions of
-``splits_warm``, ``splits_time``, ``splits_cold`` and ``splits_users``.
-
-The training side as models get it, checked against the test side once more.
+A :class:`Split` holds positions in ``dataset.interactions``, so any model of any library can be
+given exactly the same two sides. :meth:`Split.check` verifies these positions: it runs when a split
+is made and again before it is used. :func:`check_no_leak` verifies the tables that models are given
+in the end; it repeats part of the checks on purpose, so that a mistake in :meth:`Split.training` or
+in the data set that it returns cannot leak either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,64 +18,85 @@ from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ARTIST, ITEM_ID, PATH, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
-from evaluation.splitting.interactions import NEVER, UserItemPairs, first_plays, play_times
-
-Kind = Literal["warm", "cold", "semi-cold", "time", "cold users"]
+from evaluation.splitting.interactions import (
+    NEVER,
+    UserItemPairs,
+    first_plays,
+    play_times,
+    played_pairs,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Training rows and test rows of one data set.
 
-    "warm" tests interactions with items that have listeners in training, by users who have others
-    there. "cold" tests whole items: none of their rows, texts or recordings is in training.
-    "semi-cold" tests the items that keep ``keep`` listeners in training, and no others. "time"
-    tests what is played from a moment on; items first played then are cold. "cold users" tests
-    users who have nothing in training.
+    What is tested depends on ``kind``:
+
+    - "warm": interactions of known users with known items.
+    - "cold": whole items; none of their interactions, texts or recordings is in training.
+    - "semi-cold": items that keep only a few (``keep``) users in training.
+    - "time": interactions from a moment on; items first played then are cold.
+    - "cold users": users without any training interaction.
+
+    Example:
+        >>> split.kind, len(split.train_rows), len(split.test_rows)
+        ('warm', 359, 103)
+        >>> len(split.training(dataset).interactions)
+        359
     """
 
     name: str
-    kind: Kind
+    kind: Literal["warm", "cold", "semi-cold", "time", "cold users"]
     train_rows: IntArray
-    """Positions in ``dataset.interactions`` to learn from, ascending."""
+    """Training rows: positions in ``dataset.interactions``, ascending."""
     test_rows: IntArray
-    """Positions in ``dataset.interactions`` to predict, ascending."""
+    """Test rows: positions in ``dataset.interactions``, ascending."""
     cold_items: tuple[str, ...] = ()
-    """Cold and time: the new items; taken out of training and given to ``onboard_many``."""
+    """Cold and time: ids of the new items, which models get by ``onboard_many`` after ``fit``."""
     excluded_items: tuple[str, ...] = ()
-    """Cold and time: items on neither side, as they share an artist or a recording with a cold one,
-    or are new too and not tested."""
+    """Cold and time: ids of items on neither side, as they share an artist or a recording with a
+    cold item, or are new too but not tested."""
     by: Literal["artist", "item", "first seen"] = "item"
-    """Cold: whether whole artists, single items, or all that is new from a day on is held out."""
+    """Cold: what was drawn: whole artists, single items, or everything new from a day on."""
     few_shot_items: tuple[str, ...] = ()
-    """Semi-cold: the items under test, which keep ``keep`` listeners in training."""
+    """Semi-cold: ids of the items under test, which keep ``keep`` users each in training."""
     keep: int = 0
-    """Semi-cold: (user, item) pairs that every thin item has in training."""
+    """Semi-cold: number of training users that each few-shot item keeps."""
     fold_in_rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
-    """Cold users: positions of the plays a model is shown after ``fit``, ascending."""
+    """Cold users: positions of the interactions shown to models after ``fit``, ascending."""
     user_order: bool = False
-    """Warm: whether nothing a user has in training is later than what is tested of that user."""
+    """Warm: whether each user's training rows are no later than any of the user's test rows."""
     group: str = ""
-    """Name that the folds of one experiment share; "" where the split stands alone."""
+    """Name shared by the folds of one experiment; "" for a single split."""
     fold: int | None = None
-    """Number of the fold in its group, from 1."""
+    """Number of the fold within its group, from 1."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the split was made, for the report."""
 
     def training(self, dataset: MusicDataset) -> MusicDataset:
-        """The training side: its interactions, without the items, texts and audio held out."""
-        kept = dataset.take_interactions(self.train_rows)
-        left_out = (*self.cold_items, *self.excluded_items)
-        return kept.drop_items(left_out) if left_out else kept
+        """Return the training side of ``dataset``.
+
+        It has the training rows, and neither texts nor recordings of cold and excluded items.
+        """
+        train = dataset.take_interactions(self.train_rows)
+        held_out = (*self.cold_items, *self.excluded_items)
+        return train.drop_items(held_out) if held_out else train
 
     def onboarding(self, dataset: MusicDataset) -> MusicDataset:
-        """The items under test with their recordings and no interactions."""
+        """Return the cold items with their texts and recordings, and no interactions."""
         return dataset.take_interactions(np.empty(0, np.int64)).take_items(self.cold_items)
 
     def check(self, dataset: MusicDataset, pairs: UserItemPairs | None = None) -> None:
-        """Raise :class:`~datasets.errors.EvaluationError` if anything is on both sides.
+        """Check that nothing is on both sides, by the rules of the split's kind.
 
-        ``pairs``: those of ``dataset``, where they are at hand; else they are counted anew.
+        Args:
+            dataset: the data set that the split was made from.
+            pairs: its pairs, if already computed.
+
+        Raises:
+            EvaluationError: a leak, an empty side, rows that do not exist or come twice, or fields
+                that belong to another kind of split.
         """
         n_rows = len(dataset.interactions)
         for side, rows in (("training", self.train_rows), ("test", self.test_rows)):
@@ -114,7 +134,7 @@ class Split:
             raise self._error(f"has a {side} row twice")
 
     def _check_fields(self) -> None:
-        """What only another kind of split has would not be looked at, and so not be checked."""
+        """Refuse fields of another kind of split: nothing would check them."""
         stray = {
             "holds out whole items": (self.cold_items or self.excluded_items, ("cold", "time")),
             "has thin items": (self.few_shot_items or self.keep, ("semi-cold",)),
@@ -146,7 +166,7 @@ class Split:
                 )
 
     def _check_held_out(self, pairs: UserItemPairs) -> None:
-        """Cold items are on the test side alone, and what is tested is cold or was played."""
+        """Cold items are in no training row; tested items are cold or, by time, were trained on."""
         trained = pairs.users_per_item(pairs.mark_rows(self.train_rows)) > 0
         leaked = trained & pairs.mark_items([*self.cold_items, *self.excluded_items])
         if leaked.any():
@@ -236,9 +256,23 @@ class Split:
 def check_folds(
     folds: Sequence[Split], dataset: MusicDataset, pairs: UserItemPairs | None = None
 ) -> list[Split]:
-    """The folds, each checked, and all together: no (user, item) pair is tested twice.
+    """Check every fold, and that no (user, item) pair is tested by two of them.
 
-    Raises :class:`~datasets.errors.EvaluationError`.
+    Args:
+        folds: splits of one data set.
+        dataset: the data set.
+        pairs: its pairs, if already computed.
+
+    Returns:
+        The folds as a list.
+
+    Raises:
+        EvaluationError: a fold leaks, or two folds test the same pair.
+
+    Example:
+        >>> from evaluation.splitting import warm_folds
+        >>> [fold.name for fold in check_folds(warm_folds(dataset, folds=2), dataset)]
+        ['warm 1', 'warm 2']
     """
     pairs = UserItemPairs.from_dataset(dataset) if pairs is None else pairs
     tested: BoolArray = np.zeros(len(pairs), dtype=bool)
@@ -256,27 +290,46 @@ def check_folds(
 
 
 def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
-    """Artist of each item, case and outer spaces aside; the item's id where it is unknown.
+    """Return a key for each item's artist, [n_items], in the order of ``dataset.items``.
 
-    The ids are marked, so that an item called like an artist is not taken for that artist's.
+    Names are compared without case and outer spaces. An item without artist is a group of its own:
+    its key is ``item:`` and its id, which is no artist's name.
+
+    Example:
+        >>> artist_groups(dataset).head(2).tolist()
+        ['artist 0', 'artist 1']
     """
     artist = dataset.items[ARTIST].str.strip().str.casefold()
     return artist.where(artist != "", "item:" + dataset.items[ITEM_ID])
 
 
-def played_pairs(interactions: pd.DataFrame) -> pd.DataFrame:
-    """Distinct (user, item) pairs with a weight above 0: a play count of 0 is no listening."""
-    played = interactions[WEIGHT] > 0
-    return interactions.loc[played, [USER_ID, ITEM_ID]].drop_duplicates()
-
-
 def check_no_leak(
     split: Split, train: MusicDataset, given: pd.DataFrame, tested: pd.DataFrame
 ) -> None:
-    """Raise :class:`~datasets.errors.EvaluationError` if anything tested reaches a model.
+    """Check the tables that models are given: nothing under test may be among them.
 
-    ``train`` is what models are fitted on, ``given`` the interactions they are shown afterwards,
-    ``tested`` the interactions under test.
+    :meth:`Split.check` proves the same of the row numbers; this one also covers the code that
+    turns row numbers into tables.
+
+    Args:
+        split: the split that the tables were made by.
+        train: what models are fitted on.
+        given: interactions that models are shown after ``fit`` (cold users); user_id, item_id.
+        tested: interactions under test; user_id, item_id and, where known, timestamp.
+
+    Raises:
+        EvaluationError: a tested pair, a held-out item, a cold user, too many users of a few-shot
+            item, or something later than the test is in what models are given.
+
+    Example:
+        >>> train, test = (dataset.take_interactions(rows) for rows in
+        ...                (split.train_rows, split.test_rows))
+        >>> none = dataset.interactions.head(0)
+        >>> check_no_leak(split, train, none, test.interactions)
+        >>> check_no_leak(split, dataset, none, test.interactions)  # all rows, test included
+        Traceback (most recent call last):
+        ...
+        datasets.errors.EvaluationError: split 'warm' leaks: 's...' reaches the training side
     """
     shown = pd.concat([train.interactions[[USER_ID, ITEM_ID]], given[[USER_ID, ITEM_ID]]])
     both = shown.merge(tested[[USER_ID, ITEM_ID]], on=[USER_ID, ITEM_ID])

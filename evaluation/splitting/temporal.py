@@ -1,11 +1,12 @@
-"""Splits by when something was played: nothing is predicted from what came later.
+"""Splits by time: nothing is predicted from what came later.
 
-They need a time for every interaction. No luck is in them but where several of a user's items were
-first played at the same moment.
+They need a timestamp for every interaction. Nothing in them is random, except the order of items
+that a user first played at the same moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,38 +29,50 @@ from evaluation.splitting.interactions import (
 )
 from evaluation.splitting.split import Split, check_folds
 
-Moment = str | pd.Timestamp | np.datetime64
-
 
 def leave_last_split(
     dataset: MusicDataset, n: int = 1, seed: int = 0, *, name: str = "last"
 ) -> Split:
-    """Hold out the last ``n`` items that each user came to.
+    """Hold out the last ``n`` items of each user, by the time of their first play.
 
-    A user's items are in the order in which they were first played; one item always stays in
-    training. Those first played at the same moment are ordered by ``seed``. What the user played
-    again after the first of the items held out is on neither side, so that no training row of a
-    user is later than any test row of theirs. So is an item held out that nobody has in training:
-    it would be cold. Rows of weight 0 are no listening; they are never tested. Other users' rows
-    may be later: for a split at one moment for all see :func:`time_split`.
+    One item of each user always stays in training. Whatever the user played after the first of the
+    held-out items is on neither side, so that no training row of a user is later than a test row
+    of the same user. A held-out item that nobody has in training is on neither side as well: it
+    would be cold. Rows of weight 0 are never tested. Other users' training rows may be later: for
+    one moment for everybody see :func:`time_split`.
 
-    Raises InvalidArgumentError for n < 1, and :class:`~datasets.errors.EvaluationError` where
-    interactions have no time or nothing can be held out.
+    Args:
+        dataset: the data set to split; every interaction needs a timestamp.
+        n: number of items of each user to hold out.
+        seed: orders the items that a user first played at the same moment.
+        name: name of the split in tables and reports.
+
+    Raises:
+        InvalidArgumentError: ``n`` < 1, or ``seed`` is not a whole number >= 0.
+        EvaluationError: interactions without timestamps, or nothing can be held out.
+
+    Example:
+        >>> plays = dataset.interactions.assign(
+        ...     timestamp=pd.date_range("2024-01-01", periods=len(dataset.interactions), freq="h")
+        ... )
+        >>> split = leave_last_split(MusicDataset(items=dataset.items, interactions=plays), n=1)
+        >>> len(split.test_rows)  # the last item of each of the 60 users
+        60
     """
     check_whole("n", n, 1)
-    plays = _Plays.of(dataset)
+    plays = _Plays.from_dataset(dataset)
     pairs = plays.pairs
-    luck = generator(seed).random(len(pairs))
-    place = rank_within_group(pairs.user, pairs.n_users, plays.first_of_pair, luck)
+    tie_order = generator(seed).random(len(pairs))
+    rank = rank_within_group(pairs.user, pairs.n_users, plays.first_of_pair, tie_order)
     n_played = pairs.items_per_user(pairs.played)
     n_test = np.minimum(n, np.maximum(n_played - 1, 0))
-    test = pairs.played & (place >= (n_played - n_test)[pairs.user])
+    test = pairs.played & (rank >= (n_played - n_test)[pairs.user])
 
     tested_from = np.full(pairs.n_users, NEVER, np.int64)
     np.minimum.at(tested_from, pairs.user[test], plays.first_of_pair[test])
     train = ~test[pairs.row_pairs] & (plays.times <= tested_from[pairs.user][pairs.row_pairs])
-    known = pairs.users_per_item(pairs.mark_rows(np.flatnonzero(train & plays.heard))) > 0
-    test_rows = plays.heard & (test & known[pairs.item])[pairs.row_pairs]
+    known = pairs.users_per_item(pairs.mark_rows(np.flatnonzero(train & plays.counts))) > 0
+    test_rows = plays.counts & (test & known[pairs.item])[pairs.row_pairs]
     if not test_rows.any():
         raise EvaluationError(
             "no interaction can be held out: no user has two items of which the last has others"
@@ -80,33 +93,47 @@ def time_split(
     dataset: MusicDataset,
     fraction: float | None = None,
     *,
-    at: Moment | None = None,
+    at: str | pd.Timestamp | np.datetime64 | None = None,
     name: str = "time",
 ) -> Split:
     """Train on what was played before a moment, and test what was played from it on.
 
-    The moment is ``at`` (UTC, or ISO 8601 text with a zone), or else the time that comes closest
-    to leaving ``fraction`` of the plays after it, by default 0.2. Items first played after it are
-    the split's cold items: they are not in training and reach a model by ``onboard_many``. Tested
-    are the users who have played something before, and their plays of items that they had not
-    played before; what they play again is on neither side. Rows of weight 0 are no listening;
-    they are never tested. An item is new by its own plays, even if its artist or its recording
-    was known before.
+    Items first played from the moment on are the split's cold items: they are not in training and
+    reach a model by ``onboard_many``. Tested are users with plays before the moment, on their plays
+    of items that are new to them; what they play again is on neither side. Rows of weight 0 are
+    never tested. An item is new by its own plays, even if its artist or recording was known before.
 
-    Raises InvalidArgumentError for a fraction or a moment that is none, and
-    :class:`~datasets.errors.EvaluationError` where interactions have no time or a side is empty.
+    Args:
+        dataset: the data set to split; every interaction needs a timestamp.
+        fraction: share of the plays to leave after the moment, between 0 and 1, as nearly as the
+            timestamps allow; by default 0.2. Not together with ``at``.
+        at: the moment, in UTC or as ISO 8601 text with a time zone.
+        name: name of the split in tables and reports.
+
+    Raises:
+        InvalidArgumentError: ``fraction`` is not in (0, 1), ``at`` is no time, or both are given.
+        EvaluationError: interactions without timestamps, or a side without rows.
+
+    Example:
+        >>> plays = dataset.interactions.assign(
+        ...     timestamp=pd.date_range("2024-01-01", periods=len(dataset.interactions), freq="h")
+        ... )
+        >>> dated = MusicDataset(items=dataset.items, interactions=plays)
+        >>> split = time_split(dated, at="2024-01-19T20:00Z")  # 20 hours before the last play
+        >>> len(split.train_rows)
+        452
     """
     if fraction is not None and at is not None:
         raise InvalidArgumentError("a split by time is made by fraction or at a moment, not both")
-    plays = _Plays.of(dataset)
-    how: dict[str, Any] = {"kind": "everything from a moment on"}
+    plays = _Plays.from_dataset(dataset)
+    settings: dict[str, Any] = {"kind": "everything from a moment on"}
     if at is not None:
         moment = _nanoseconds(at)
     else:
-        how["fraction"] = 0.2 if fraction is None else fraction
-        check_fraction(how["fraction"])
-        moment = _moments(plays, how["fraction"], 1)[0]
-    split = _window(plays, moment, NEVER, name, how)
+        settings["fraction"] = 0.2 if fraction is None else fraction
+        check_fraction(settings["fraction"])
+        moment = _moments(plays, settings["fraction"], 1)[0]
+    split = _window(plays, moment, NEVER, name, settings)
     split.check(dataset, plays.pairs)
     return split
 
@@ -114,65 +141,74 @@ def time_split(
 def time_windows(
     dataset: MusicDataset, windows: int = 4, *, fraction: float = 0.5, name: str = "time"
 ) -> list[Split]:
-    """Several splits by time: each window is tested after training on all that came before it.
+    """Split by time several times: test each window after training on everything before it.
 
-    The last ``fraction`` of the plays is divided into windows of as equal numbers of plays as the
-    times allow. Each is a :func:`time_split` that ends with its window; items first played later
-    are on neither side.
+    The last ``fraction`` of the plays is divided into windows with as equal numbers of plays as the
+    timestamps allow. Each split is a :func:`time_split` that ends with its window; items first
+    played later are on neither side.
 
-    Raises InvalidArgumentError for fewer than two windows or a fraction that is none, and
-    :class:`~datasets.errors.EvaluationError` where interactions have no time or a window has
-    nothing to test.
+    Args:
+        dataset: the data set to split; every interaction needs a timestamp.
+        windows: number of windows, at least 2.
+        fraction: share of the plays, from the end, that the windows cover, between 0 and 1.
+        name: common name of the splits, which are called "NAME 1", "NAME 2" and so on.
+
+    Raises:
+        InvalidArgumentError: ``windows`` < 2, or ``fraction`` is not in (0, 1).
+        EvaluationError: interactions without timestamps, or a window has nothing to test.
+
+    Example:
+        >>> plays = dataset.interactions.sample(frac=1, random_state=0)
+        >>> plays["timestamp"] = pd.date_range("2024-01-01", periods=len(plays), freq="h")
+        >>> dated = MusicDataset(items=dataset.items, interactions=plays)
+        >>> [len(window.train_rows) for window in time_windows(dated, windows=2)]
+        [231, 346]
     """
     check_whole("windows", windows, 2)
     check_fraction(fraction)
-    plays = _Plays.of(dataset)
+    plays = _Plays.from_dataset(dataset)
     moments = [*_moments(plays, fraction, windows), NEVER]
-    how = {"kind": "windows of time", "of": windows, "fraction": fraction}
-    splits = [
-        _window(plays, moments[at], moments[at + 1], f"{name} {at + 1}", how, name, at + 1)
-        for at in range(windows)
-    ]
+    settings = {"kind": "windows of time", "of": windows, "fraction": fraction}
+    splits = []
+    for number, (start, end) in enumerate(pairwise(moments), 1):
+        window = _window(plays, start, end, f"{name} {number}", settings)
+        splits.append(replace(window, group=name, fold=number))
     return check_folds(splits, dataset, plays.pairs)
 
 
 @dataclass(frozen=True, eq=False)
 class _Plays:
+    """The interactions with their times."""
+
     pairs: UserItemPairs
     times: IntArray
-    """[n_rows]"""
-    heard: BoolArray
+    """[n_rows]: nanoseconds since 1970."""
+    counts: BoolArray
     """[n_rows]: whether the row's weight is above 0."""
     first_of_pair: IntArray
+    """[n_pairs]: time of the pair's first play, NEVER without one."""
     first_of_item: IntArray
+    """[n_items]: time of the item's first play, NEVER without one."""
 
     @classmethod
-    def of(cls, dataset: MusicDataset) -> "_Plays":
+    def from_dataset(cls, dataset: MusicDataset) -> "_Plays":
         times = play_times(dataset)
         pairs = UserItemPairs.from_dataset(dataset)
         weight = dataset.interactions[WEIGHT].to_numpy()
         return cls(pairs, times, weight > 0, *first_plays(pairs, times, weight))
 
 
-def _window(
-    plays: _Plays,
-    start: int,
-    end: int,
-    name: str,
-    how: Mapping[str, Any],
-    group: str = "",
-    fold: int | None = None,
-) -> Split:
-    """Training before ``start``, test from there to before ``end``."""
+def _window(plays: _Plays, start: int, end: int, name: str, settings: Mapping[str, Any]) -> Split:
+    """Train on the plays before ``start``, and test those from there to before ``end``."""
     pairs = plays.pairs
     ever = plays.first_of_item != NEVER
     cold = ever & (plays.first_of_item >= start) & (plays.first_of_item < end)
     later = ever & (plays.first_of_item >= end)
     new = (cold | later)[pairs.item][pairs.row_pairs]
     train = np.flatnonzero((plays.times < start) & ~new)
-    known = pairs.items_per_user(pairs.mark_rows(train[plays.heard[train]])) > 0
+    known = pairs.items_per_user(pairs.mark_rows(train[plays.counts[train]])) > 0
     fresh = known[pairs.user] & ~pairs.mark_rows(train)
-    test = plays.heard & (plays.times >= start) & (plays.times < end) & fresh[pairs.row_pairs]
+    test = plays.counts & (plays.times >= start) & (plays.times < end) & fresh[pairs.row_pairs]
     moment = str(np.datetime64(start, "ns").astype("datetime64[s]"))
     if not len(train) or not test.any():
         problem = "is played before it" if not len(train) else "can be tested after it"
@@ -184,15 +220,13 @@ def _window(
         np.flatnonzero(test),
         cold_items=tuple(pairs.item_ids[cold]),
         excluded_items=tuple(pairs.item_ids[later]),
-        group=group,
-        fold=fold,
-        settings={**how, "at": moment},
+        settings={**settings, "at": moment},
     )
 
 
 def _moments(plays: _Plays, fraction: float, windows: int) -> list[int]:
-    """Times that divide the last ``fraction`` of the plays into ``windows`` parts, ascending."""
-    times = np.sort(plays.times[plays.heard])
+    """Find the times that divide the last ``fraction`` of the plays into ``windows`` parts."""
+    times = np.sort(plays.times[plays.counts])
     distinct, first = np.unique(times, return_index=True)
     if len(distinct) <= windows:
         raise EvaluationError(
@@ -200,7 +234,7 @@ def _moments(plays: _Plays, fraction: float, windows: int) -> list[int]:
         )
     wanted = len(times) * (1 - fraction * (1 - np.arange(windows) / windows))
     moments: list[int] = []
-    lowest = 1  # something must be left before the first moment, and between any two
+    lowest = 1  # at least one time is left before the first moment and between any two
     for number, target in enumerate(wanted):
         highest = len(distinct) - (windows - number)
         after = int(np.searchsorted(first, target))
@@ -212,7 +246,7 @@ def _moments(plays: _Plays, fraction: float, windows: int) -> list[int]:
     return moments
 
 
-def _nanoseconds(at: Moment) -> int:
+def _nanoseconds(at: str | pd.Timestamp | np.datetime64) -> int:
     try:
         return int(as_timestamps(pd.Series([at])).astype(np.int64)[0])
     except BadValueError as error:

@@ -1,9 +1,12 @@
-"""Splits of what known users play among known items."""
+"""Warm splits and folds: known users, known items, some of their interactions held out."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from datasets.arguments import check_whole
-from datasets.arrays import BoolArray, Float64Array, IntArray
+from datasets.arrays import BoolArray, Float64Array
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.arguments import check_fraction, generator
@@ -16,24 +19,36 @@ def warm_split(
 ) -> Split:
     """Hold out a fraction of every user's items.
 
-    Of a user's n items, round(n · fraction) go to the test, at least one and never all; a user
-    with one item keeps it in training. All rows of a (user, item) pair go to the same side. An
-    item never loses its last training interaction, as it would then be cold: one of its pairs
-    stays in training. Pairs whose weights add up to 0 are no listening and stay in training.
+    Of a user's n items, round(n * fraction) go to the test, at least one and never all; a user with
+    one item keeps it in training. All rows of a (user, item) pair go to the same side. An item
+    never loses its last training interaction, as it would then be cold: one of its pairs stays in
+    training. Pairs whose weights sum to 0 are not tested and stay in training.
 
-    Raises :class:`~datasets.errors.EvaluationError` where no pair can be held out.
+    Args:
+        dataset: the data set to split.
+        fraction: share of each user's items to test, between 0 and 1.
+        seed: decides which items are held out.
+        name: name of the split in tables and reports.
+
+    Raises:
+        InvalidArgumentError: ``fraction`` is not in (0, 1), or ``seed`` is not a whole number >= 0.
+        EvaluationError: no pair can be held out.
+
+    Example:
+        >>> split = warm_split(dataset, fraction=0.2, seed=0)
+        >>> round(len(split.test_rows) / len(dataset.interactions), 2)
+        0.22
     """
     check_fraction(fraction)
     pairs = UserItemPairs.from_dataset(dataset)
-    luck = generator(seed).random(len(pairs))
-    test = _with_listeners(pairs, _share_of_users(pairs, fraction, luck), luck)
+    order = generator(seed).random(len(pairs))
+    test = _keep_items_warm(pairs, _share_of_each_user(pairs, fraction, order), order)
     if not test.any():
         raise EvaluationError(
             "no interaction can be held out: no user has two items of which one has other listeners"
         )
-    train_rows, test_rows = _sides(pairs, test)
     settings = {"kind": "interactions of each user", "fraction": fraction, "seed": seed}
-    split = Split(name, "warm", train_rows, test_rows, settings=settings)
+    split = replace(_split_pairs(pairs, test), name=name, settings=settings)
     split.check(dataset, pairs)
     return split
 
@@ -41,27 +56,40 @@ def warm_split(
 def warm_folds(
     dataset: MusicDataset, folds: int = 5, seed: int = 0, *, name: str = "warm"
 ) -> list[Split]:
-    """Splits that between them test (user, item) pairs once each: k-fold over interactions.
+    """Make k-fold splits over interactions: every (user, item) pair is tested at most once.
 
-    A user's pairs are dealt out evenly. A pair stays in training where its user or its item would
-    otherwise have nothing left there, and so does one whose weights add up to 0.
+    A user's pairs are distributed evenly over the folds. A pair stays in training where its user or
+    its item would otherwise have nothing left there, and so does one whose weights sum to 0.
 
-    Raises InvalidArgumentError for fewer than two folds and
-    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    Args:
+        dataset: the data set to split.
+        folds: number of folds, at least 2.
+        seed: decides which pairs go to which fold.
+        name: common name of the folds, which are called "NAME 1", "NAME 2" and so on.
+
+    Raises:
+        InvalidArgumentError: ``folds`` < 2, or ``seed`` is not a whole number >= 0.
+        EvaluationError: a fold has nothing to test.
+
+    Example:
+        >>> folds = warm_folds(dataset, folds=3)
+        >>> [(fold.name, len(fold.test_rows)) for fold in folds]
+        [('warm 1', 149), ('warm 2', 156), ('warm 3', 157)]
     """
     check_whole("folds", folds, 2)
     pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
-    place = rank_within_group(pairs.user, pairs.n_users, random.random(len(pairs)))
-    # Each user starts with another fold, or the first would get all the single pairs.
-    fold = (place + random.integers(0, folds, pairs.n_users)[pairs.user]) % folds
-    splits = []
+    rank = rank_within_group(pairs.user, pairs.n_users, random.random(len(pairs)))
+    # Each user starts with another fold; else the first fold would get all users' first pairs.
+    fold = (rank + random.integers(0, folds, pairs.n_users)[pairs.user]) % folds
+    tests = []
     for number in range(folds):
         test = pairs.played & (fold == number)
         test &= pairs.items_per_user(pairs.played & ~test)[pairs.user] > 0
         test &= pairs.users_per_item(pairs.played & ~test)[pairs.item] > 0
-        splits.append(_fold(pairs, test, name, number, folds, seed, "folds of interactions", {}))
-    return check_folds(splits, dataset, pairs)
+        tests.append(test)
+    made = _make_folds(pairs, tests, name, "folds of interactions", {"seed": seed})
+    return check_folds(made, dataset, pairs)
 
 
 def user_folds(
@@ -72,75 +100,79 @@ def user_folds(
     fraction: float = 0.2,
     name: str = "users",
 ) -> list[Split]:
-    """Splits that between them test every user once: k-fold over users.
+    """Make k-fold splits over users: every user is tested in one fold.
 
-    Users are dealt out evenly. A fold tests ``fraction`` of the items of its users, held out as
-    :func:`warm_split` does; the rest of their items and all of the other users' are trained on.
+    Users are distributed evenly over the folds. A fold tests ``fraction`` of the items of its
+    users, held out as by :func:`warm_split`; the rest of their items and all items of the other
+    users are in training.
 
-    Raises InvalidArgumentError for fewer than two folds or a fraction that is none, and
-    :class:`~datasets.errors.EvaluationError` where a fold would have nothing to test.
+    Args:
+        dataset: the data set to split.
+        folds: number of folds, at least 2.
+        seed: decides which users go to which fold, and which of their items are held out.
+        fraction: share of each test user's items to test, between 0 and 1.
+        name: common name of the folds, which are called "NAME 1", "NAME 2" and so on.
+
+    Raises:
+        InvalidArgumentError: ``folds`` < 2, ``fraction`` is not in (0, 1), or ``seed`` is not a
+            whole number >= 0.
+        EvaluationError: a fold has nothing to test.
+
+    Example:
+        >>> folds = user_folds(dataset, folds=3)
+        >>> [dataset.interactions["user_id"].iloc[fold.test_rows].nunique() for fold in folds]
+        [20, 20, 20]
     """
     check_whole("folds", folds, 2)
     check_fraction(fraction)
     pairs = UserItemPairs.from_dataset(dataset)
     random = generator(seed)
-    luck = random.random(len(pairs))
+    order = random.random(len(pairs))
     fold = random.permutation(pairs.n_users) % folds
-    share = _share_of_users(pairs, fraction, luck)
-    splits = []
-    for number in range(folds):
-        test = _with_listeners(pairs, share & (fold[pairs.user] == number), luck)
-        how = {"fraction": fraction}
-        splits.append(_fold(pairs, test, name, number, folds, seed, "folds of users", how))
-    return check_folds(splits, dataset, pairs)
+    share = _share_of_each_user(pairs, fraction, order)
+    tests = [
+        _keep_items_warm(pairs, share & (fold[pairs.user] == number), order)
+        for number in range(folds)
+    ]
+    settings = {"seed": seed, "fraction": fraction}
+    return check_folds(_make_folds(pairs, tests, name, "folds of users", settings), dataset, pairs)
 
 
-def _share_of_users(pairs: UserItemPairs, fraction: float, luck: Float64Array) -> BoolArray:
-    """[n_pairs]: a share of every user's played pairs, never all of them."""
+def _share_of_each_user(pairs: UserItemPairs, fraction: float, order: Float64Array) -> BoolArray:
+    """Mark a share of every user's played pairs, the first by ``order``, never all: [n_pairs]."""
     played = pairs.played
     n_played = pairs.items_per_user(played)
     n_test = np.clip(np.floor(n_played * fraction + 0.5), 1, np.maximum(n_played - 1, 0))
-    share: BoolArray = played & (
-        rank_within_group(pairs.user, pairs.n_users, ~played, luck) < n_test[pairs.user]
-    )
+    rank = rank_within_group(pairs.user, pairs.n_users, ~played, order)
+    share: BoolArray = played & (rank < n_test[pairs.user])
     return share
 
 
-def _with_listeners(pairs: UserItemPairs, test: BoolArray, luck: Float64Array) -> BoolArray:
-    """``test`` less one pair, the first by ``luck``, of each item it would leave without any."""
-    kept = pairs.users_per_item(pairs.played & ~test)
-    lonely = np.flatnonzero(test & (kept[pairs.item] == 0))
-    lonely = lonely[np.argsort(luck[lonely], kind="stable")]
+def _keep_items_warm(pairs: UserItemPairs, test: BoolArray, order: Float64Array) -> BoolArray:
+    """Take back, of each item without a pair left in training, the first test pair by ``order``."""
+    n_train = pairs.users_per_item(pairs.played & ~test)
+    lonely = np.flatnonzero(test & (n_train[pairs.item] == 0))
+    lonely = lonely[np.argsort(order[lonely], kind="stable")]
     held_out = test.copy()
     held_out[lonely[np.unique(pairs.item[lonely], return_index=True)[1]]] = False
     return held_out
 
 
-def _sides(pairs: UserItemPairs, test: BoolArray) -> tuple[IntArray, IntArray]:
+def _split_pairs(pairs: UserItemPairs, test: BoolArray) -> Split:
+    """Put all rows of the pairs marked in ``test`` on the test side; the name is still missing."""
     is_test = test[pairs.row_pairs]
-    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    return Split("", "warm", np.flatnonzero(~is_test), np.flatnonzero(is_test))
 
 
-def _fold(
-    pairs: UserItemPairs,
-    test: BoolArray,
-    name: str,
-    number: int,
-    folds: int,
-    seed: int,
-    kind: str,
-    how: dict[str, float],
-) -> Split:
-    if not test.any():
-        raise EvaluationError(f"fold {number + 1} of {folds} has no interaction to test")
-    train_rows, test_rows = _sides(pairs, test)
-    settings = {"kind": kind, "fold": number + 1, "of": folds, "seed": seed, **how}
-    return Split(
-        f"{name} {number + 1}",
-        "warm",
-        train_rows,
-        test_rows,
-        group=name,
-        fold=number + 1,
-        settings=settings,
-    )
+def _make_folds(
+    pairs: UserItemPairs, tests: list[BoolArray], name: str, kind: str, settings: dict[str, Any]
+) -> list[Split]:
+    """Make one split for the test pairs of each fold."""
+    folds, splits = len(tests), []
+    for number, test in enumerate(tests, 1):
+        if not test.any():
+            raise EvaluationError(f"fold {number} of {folds} has no interaction to test")
+        fold = replace(_split_pairs(pairs, test), name=f"{name} {number}", group=name, fold=number)
+        own = {"kind": kind, "fold": number, "of": folds, **settings}
+        splits.append(replace(fold, settings=own))
+    return splits

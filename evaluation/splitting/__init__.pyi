@@ -1,0 +1,14 @@
+from .cold import cold_folds as cold_folds
+from .cold import cold_split as cold_split
+from .cold import cold_user_split as cold_user_split
+from .cold import semi_cold_split as semi_cold_split
+from .split import Split as Split
+from .split import artist_groups as artist_groups
+from .split import check_folds as check_folds
+from .split import check_no_leak as check_no_leak
+from .temporal import leave_last_split as leave_last_split
+from .temporal import time_split as time_split
+from .temporal import time_windows as time_windows
+from .warm import user_folds as user_folds
+from .warm import warm_folds as warm_folds
+from .warm import warm_split as warm_split
