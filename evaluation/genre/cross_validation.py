@@ -1,4 +1,4 @@
-"""Genre accuracy by cross-validation in which, by default, no artist is on both sides.
+"""Cross-validation of genre classifiers, by default with no artist in both training and test.
 
 The same classifier on the same clips gains twenty points where an artist is in training and in
 the test, by recognising the artist; hence the groups (Pampalk, Flexer and Widmer, ISMIR 2005).
@@ -19,42 +19,40 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arrays import IntArray
+from datasets.arrays import IntArray, StrArray
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.progress import progress_bar
-from evaluation.genre.folds import Encoder, FoldJob, FoldScores, Images, data_digest, run_folds
+from evaluation.genre.folds import FoldJob, FoldScores, GenreClassifier, data_digest, run_folds
 from evaluation.genre.scores import (
     MEASURES,
-    averaged,
+    average_windows,
     confusion_matrix,
-    fold_row,
-    per_label,
-    predictions,
+    fold_measures,
+    label_measures,
+    prediction_table,
     true_ranks,
 )
-from evaluation.genre.splits import assign_folds, check_split
+from evaluation.genre.splits import assign_folds, genre_split
 from evaluation.serialization import json_safe
-
-__all__ = ["Encoder", "GenreResult", "genre_cross_validation"]
 
 
 @dataclass(frozen=True, eq=False)
 class GenreResult:
-    """The result of :func:`genre_cross_validation`."""
+    """Result of :func:`genre_cross_validation`, which has an example."""
 
     table: pd.DataFrame
-    """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, those of
+    """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, the same of
     single windows (window@1, window@3; NaN where recordings have one each), seconds."""
     confusion: pd.DataFrame
-    """Recordings by true label (rows) and label ranked first (columns), all folds together."""
+    """Recordings by true label (rows) and predicted label (columns), all folds together."""
     predictions: pd.DataFrame
     """A row a recording (under the snippet split, a window): recording (position), fold, label,
     predicted, rank and probability of the true label."""
     scores: pd.DataFrame
-    """The probability of every label (columns), row by row of ``predictions``; NaN where the
-    training folds lack the label."""
+    """Probability of every label (columns), row by row of ``predictions``; NaN where the training
+    folds lack the label."""
     facts: Mapping[str, Any]
-    """Recordings, groups, labels, folds, seed, split, and what was left out for want of a label."""
+    """Numbers of recordings, groups and labels; folds, seed, split; what was left out."""
 
     @property
     def mean(self) -> dict[str, float]:
@@ -69,10 +67,10 @@ class GenreResult:
     @property
     def per_label(self) -> pd.DataFrame:
         """A row a label: label, n, precision, recall, F1."""
-        return per_label(self.confusion)
+        return label_measures(self.confusion)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result fit for JSON, without the single predictions."""
+        """Convert to JSON types, without the single predictions."""
         safe: dict[str, Any] = json_safe(
             {
                 "folds": self.table.to_dict("records"),
@@ -90,10 +88,10 @@ class GenreResult:
 
 
 def genre_cross_validation(
-    images: Images,
+    images: NDArray[Any],
     labels: ArrayLike,
     groups: ArrayLike,
-    encoder_factory: Callable[[], Encoder],
+    encoder_factory: Callable[[], GenreClassifier],
     folds: int = 5,
     seed: int = 0,
     *,
@@ -106,157 +104,211 @@ def genre_cross_validation(
     progress: bool = False,
     on_fold: Callable[[dict[str, float]], None] | None = None,
 ) -> GenreResult:
-    """Train on all folds but one, test on that one, for each fold in turn.
+    """Cross-validate a genre classifier: train on all folds but one, test on that one, in turn.
 
-    ``images`` [n_images, channels, height, width] (or whatever else the encoder takes, a row an
-    image). ``labels`` and ``groups`` (artists) are one a recording, [n_recordings];
-    ``image_recording`` [n_images] is the position of the recording an image is a window of, by
-    default each image is a recording. The probabilities of one recording's windows are averaged.
-    Recordings with a blank label are left out. Folds are stratified by label as far as whole
-    groups allow.
+    Folds are stratified by label as far as whole groups allow. The probabilities of a recording's
+    windows are averaged. The loss is the mean cross-entropy, in nats, of the averaged
+    probabilities. A recording whose label is missing from its training folds counts as wrong and
+    is left out of the loss; recordings with a blank label are left out altogether.
 
-    ``split`` is what stays on one side: ``"artist"`` the groups; ``"song"`` the ``songs``
-    [n_recordings], by default every recording; ``"snippet"`` nothing but the window, each of
-    which is then tested for itself. See :data:`~evaluation.genre.splits.SPLITS` for the leaks.
+    Args:
+        images: [n_images, channels, height, width], or whatever else the classifier takes, a row
+            an image.
+        labels: label of each recording, [n_recordings].
+        groups: artist of each recording, [n_recordings].
+        encoder_factory: makes an untrained classifier.
+        folds: number of folds.
+        seed: seed of the division into folds.
+        image_recording: position of the recording that each image is a window of, [n_images]; by
+            default each image is a recording.
+        split: what is kept on one side: ``"artist"`` the groups; ``"song"`` the songs;
+            ``"snippet"`` only the window, and each window is then tested for itself. See
+            :data:`~evaluation.genre.splits.SPLITS` for what leaks.
+        songs: song of each recording, [n_recordings]; by default each recording is a song.
+        store: folder that keeps the result of each finished fold: the same call continues after the
+            last finished fold, and within a fold if the classifier's ``fit`` takes ``checkpoint``.
+        key: complete description of what ``encoder_factory`` makes, needed with ``store``: kept
+            results are used again only under the same key, data, split, folds and seed.
+        jobs: folds run at once, each in its own process.
+        progress: show progress bars.
+        on_fold: called with each row of the table when it is ready, with one more entry, ``kept``:
+            whether the result was read from the store.
 
-    With ``store``, a folder, each finished fold is kept there, and the same call goes on after the
-    last that was finished; an encoder whose ``fit`` takes ``checkpoint`` goes on within a fold.
-    ``key`` must then say in full what ``encoder_factory`` makes, as a change of settings is told
-    by it alone; data, split, folds and seed are looked at. ``jobs`` folds run at once, each in a
-    process of its own. ``on_fold`` is told every row of the table as it is
-    ready, and with it whether it was ``kept`` from before.
+    Returns:
+        Tables by fold, by label and by recording.
 
-    Loss is the mean cross-entropy, in nats, of the averaged probabilities. A recording whose label
-    the training folds lack cannot be right: it counts as wrong, and is left out of the loss.
+    Raises:
+        InvalidArgumentError: lengths that do not match, an unknown split, or ``jobs`` < 1.
+        EvaluationError: fewer than two labels, fewer groups than folds, or predictions that are
+            not probabilities.
+        ArtifactError: the store cannot be written.
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` for lengths that do not fit, and
-    :class:`~datasets.errors.EvaluationError` for fewer than two labels, fewer groups than folds, or
-    probabilities that are none.
+    Examples:
+        >>> from functools import partial
+        >>> from embedding import EncoderConfig, SongEncoder
+        >>> from evaluation import genre_cross_validation
+        >>> artists = [f"artist {n // 2}" for n in range(24)]
+        >>> network = partial(SongEncoder, EncoderConfig(architecture="IC(2,5,4)O", epochs=1))
+        >>> result = genre_cross_validation(images, labels, artists, network, folds=2)
+        >>> list(result.table["n"]), sorted(result.mean)
+        ([12, 12], ['loss', 'precision@1', 'precision@3'])
     """
-    label = np.asarray(labels, dtype=object)
-    group = np.asarray(groups, dtype=object)
-    song = np.arange(len(label)) if songs is None else np.asarray(songs, dtype=object)
-    owner = np.arange(len(images)) if image_recording is None else np.asarray(image_recording)
-    check_split(split)
+    genre_split(split)
     if jobs < 1:
         raise InvalidArgumentError(f"jobs must be at least 1, not {jobs}")
     if store is not None and not key:
         raise InvalidArgumentError("folds are kept under a key that says what the encoder is")
-    _check_lengths(images, label, group, song, owner)
-    fold = _folds_of_images(label, group, song, owner, split, folds, seed)
-    # A window that is tested for itself is a recording of its own.
-    unit = np.arange(len(images)) if split == "snippet" else owner
+    label = np.asarray(labels, dtype=object)
+    n = len(label)
+    recordings = _Recordings(
+        label,
+        np.asarray(groups, dtype=object),
+        np.arange(n).astype(object) if songs is None else np.asarray(songs, dtype=object),
+        np.arange(len(images)) if image_recording is None else np.asarray(image_recording),
+    )
+    recordings.check(len(images))
+    owner = recordings.of_image
+    fold = recordings.folds_of_images(split, folds, seed)
+    # Under the snippet split each window is tested like a recording.
+    tested = np.arange(len(images)) if split == "snippet" else owner
 
-    entries: list[Path | None] = [None] * folds
+    files: list[Path | None] = [None] * folds
     if store is not None:
-        data = data_digest(images, label, group, owner, fold)
-        entries = [_entry(store, data, key, number) for number in range(folds)]
+        data = data_digest(images, label, recordings.groups, owner, fold)
+        files = [_file(store, data, key, number) for number in range(folds)]
     work = [
         FoldJob(
-            number + 1,
-            images,
-            label[owner],
-            group[owner],
-            np.flatnonzero((fold >= 0) & (fold != number)),
-            np.flatnonzero(fold == number),
-            encoder_factory,
-            entries[number],
-            progress and jobs == 1,
+            number=number + 1,
+            images=images,
+            labels=label[owner],
+            groups=recordings.groups[owner],
+            training=np.flatnonzero((fold >= 0) & (fold != number)),
+            test=np.flatnonzero(fold == number),
+            factory=encoder_factory,
+            file=files[number],
+            progress=progress and jobs == 1,
         )
         for number in range(folds)
     ]
-    rows: dict[int, dict[str, float]] = {}
-    parts: dict[int, list[pd.DataFrame]] = {}
+    scored: dict[int, _ScoredFold] = {}
     with (
-        _shared(images, store) as images_file,
+        _images_writer(images, store) as images_file,
         progress_bar("genre cross-validation", folds, shown=progress and jobs > 1) as advance,
     ):
         for job, result in run_folds(work, jobs, images_file):
-            rows[job.number], *tables = _judge(job, result, owner, unit, label)
-            parts[job.number] = tables
+            scored[job.number] = _score(job, result, recordings, tested)
             if on_fold is not None:
-                on_fold(rows[job.number] | {"kept": result.kept})
+                on_fold(scored[job.number].row | {"kept": result.kept})
             advance(1)
-    numbers = range(1, folds + 1)
-    everything = pd.concat([parts[n][0] for n in numbers], ignore_index=True)
-    scores = pd.concat([parts[n][1] for n in numbers], ignore_index=True)
+    in_order = [scored[number] for number in range(1, folds + 1)]
+    predictions = pd.concat([part.predictions for part in in_order], ignore_index=True)
+    scores = pd.concat([part.scores for part in in_order], ignore_index=True)
     used = np.unique(owner[fold >= 0])
     facts = {
         "recordings": len(used),
         "images": int((fold >= 0).sum()),
-        "groups": len(set(group[used])),
+        "groups": len(set(recordings.groups[used])),
         "labels": len(set(label[used])),
         "folds": folds,
         "seed": seed,
         "split": split,
-        "left_out": len(label) - len(used),
-        "label_not_in_training": int((everything["probability"].isna()).sum()),
+        "left_out": n - len(used),
+        "label_not_in_training": int((predictions["probability"].isna()).sum()),
         "most_common_share": float(pd.Series(label[used]).value_counts(normalize=True).iloc[0]),
     }
     return GenreResult(
-        pd.DataFrame([rows[n] for n in numbers]),
-        confusion_matrix(everything),
-        everything,
-        scores[sorted(scores.columns)],
-        facts,
+        table=pd.DataFrame([part.row for part in in_order]),
+        confusion=confusion_matrix(predictions),
+        predictions=predictions,
+        scores=scores[sorted(scores.columns)],
+        facts=facts,
     )
 
 
-def _check_lengths(
-    images: Images,
-    label: NDArray[Any],
-    group: NDArray[Any],
-    song: NDArray[Any],
-    owner: NDArray[Any],
-) -> None:
-    for name, values in (("groups", group), ("songs", song)):
-        if len(label) != len(values):
+@dataclass(frozen=True, eq=False)
+class _Recordings:
+    """Labels, artists and songs of recordings, and which recording each image is a window of."""
+
+    labels: StrArray
+    groups: StrArray
+    songs: StrArray
+    of_image: IntArray
+
+    def check(self, n_images: int) -> None:
+        """Raise InvalidArgumentError where lengths do not match or positions do not exist."""
+        n = len(self.labels)
+        for name, values in (("groups", self.groups), ("songs", self.songs)):
+            if n != len(values):
+                raise InvalidArgumentError(f"{n} labels and {len(values)} {name} must be as many")
+        owner = self.of_image
+        if len(owner) != n_images:
             raise InvalidArgumentError(
-                f"{len(label)} labels and {len(values)} {name} must be as many"
+                f"{n_images} images need as many entries of image_recording, not {len(owner)}"
             )
-    if len(owner) != len(images):
-        raise InvalidArgumentError(
-            f"{len(images)} images need as many entries of image_recording, not {len(owner)}"
-        )
-    if owner.dtype.kind not in "iu" or (len(owner) and owner.min() < 0):
-        raise InvalidArgumentError("image_recording must hold positions of recordings, from 0")
-    if len(owner) and owner.max() >= len(label):
-        raise InvalidArgumentError(
-            f"an image belongs to recording {owner.max()}, and there are {len(label)} labels"
-        )
+        if owner.dtype.kind not in "iu" or (len(owner) and owner.min() < 0):
+            raise InvalidArgumentError("image_recording must hold positions of recordings, from 0")
+        if len(owner) and owner.max() >= n:
+            raise InvalidArgumentError(
+                f"an image belongs to recording {owner.max()}, and there are {n} labels"
+            )
+
+    def folds_of_images(self, split: str, folds: int, seed: int) -> IntArray:
+        """Fold of each image; -1 where its recording has no label."""
+        labels, owner = self.labels, self.of_image
+        if split == "snippet":
+            rows = np.flatnonzero(labels[owner] != "")
+            of_image = np.full(len(owner), -1, dtype=np.int64)
+            of_image[rows] = assign_folds(labels[owner][rows], rows, folds, seed, noun="windows")
+            return of_image
+        has_images = np.bincount(owner, minlength=len(labels)) > 0
+        used = np.flatnonzero((labels != "") & has_images)
+        apart, noun = (self.groups, "artists") if split == "artist" else (self.songs, "songs")
+        of_recording = np.full(len(labels), -1, dtype=np.int64)
+        of_recording[used] = assign_folds(labels[used], apart[used], folds, seed, noun=noun)
+        return of_recording[owner]
 
 
-def _folds_of_images(
-    label: NDArray[Any],
-    group: NDArray[Any],
-    song: NDArray[Any],
-    owner: NDArray[Any],
-    split: str,
-    folds: int,
-    seed: int,
-) -> IntArray:
-    """Fold of each image, -1 where its recording has no label."""
-    if split == "snippet":
-        rows = np.flatnonzero(label[owner] != "")
-        fold = np.full(len(owner), -1, dtype=np.int64)
-        fold[rows] = assign_folds(label[owner][rows], rows, folds, seed, noun="windows")
-        return fold
-    used = np.flatnonzero((label != "") & (np.bincount(owner, minlength=len(label)) > 0))
-    apart, noun = (group, "artists") if split == "artist" else (song, "songs")
-    of_recording = np.full(len(label), -1, dtype=np.int64)
-    of_recording[used] = assign_folds(label[used], apart[used], folds, seed, noun=noun)
-    return of_recording[owner]
+@dataclass(frozen=True, eq=False)
+class _ScoredFold:
+    """A fold's row of the table, its predictions, and the probabilities behind them."""
+
+    row: dict[str, float]
+    predictions: pd.DataFrame
+    scores: pd.DataFrame
 
 
-def _entry(store: Path, data: str, key: str, number: int) -> Path:
-    """Where a fold is kept; its data includes which fold every image is in."""
+def _score(
+    job: FoldJob, result: FoldScores, recordings: _Recordings, tested: IntArray
+) -> _ScoredFold:
+    """Average the windows of each tested recording and compute the measures of the fold.
+
+    ``tested``: what each image is averaged into, [n_images]: its recording, or only itself.
+    """
+    of_window = recordings.of_image[job.test]
+    _, first, position = np.unique(tested[job.test], return_index=True, return_inverse=True)
+    recording = of_window[first]
+    probability = average_windows(result.probability, position, len(first), len(result.classes))
+    predicted = prediction_table(probability, result.classes, recordings.labels[recording])
+    predicted.insert(0, "recording", recording)
+    predicted.insert(1, "fold", job.number)
+    window_labels = recordings.labels[of_window]
+    window_rank, _ = true_ranks(result.probability, result.classes, window_labels)
+    row = fold_measures(job.number, predicted, with_loss=result.calibrated)
+    several = len(np.unique(of_window)) < len(of_window)
+    row |= {f"window@{k}": float((window_rank <= k).mean()) if several else np.nan for k in (1, 3)}
+    row["seconds"] = result.seconds
+    return _ScoredFold(row, predicted, pd.DataFrame(probability, columns=result.classes))
+
+
+def _file(store: Path, data: str, key: str, number: int) -> Path:
+    """File of a fold's result; ``data`` is a digest that includes the fold of every image."""
     digest = hashlib.sha256(json.dumps([data, key, number]).encode()).hexdigest()
     return store / f"fold-{digest[:24]}.npz"
 
 
 @contextmanager
-def _shared(images: Images, store: Path | None) -> Iterator[Callable[[], Path]]:
-    """What writes the images to a file for other processes; it is gone afterwards."""
+def _images_writer(images: NDArray[Any], store: Path | None) -> Iterator[Callable[[], Path]]:
+    """Yield a function that writes the images to a file, which is removed at the end."""
     try:
         if store is not None:
             store.mkdir(parents=True, exist_ok=True)
@@ -274,26 +326,3 @@ def _shared(images: Images, store: Path | None) -> Iterator[Callable[[], Path]]:
             return path
 
         yield write
-
-
-def _judge(
-    job: FoldJob,
-    result: FoldScores,
-    owner: NDArray[Any],
-    unit: NDArray[Any],
-    label: NDArray[Any],
-) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
-    """A fold's row of the table, its predictions, and the scores behind them."""
-    of_window = owner[job.test]
-    _, first, position = np.unique(unit[job.test], return_index=True, return_inverse=True)
-    recording = of_window[first]
-    probability = averaged(result.probability, position, len(first), len(result.classes))
-    predicted = predictions(probability, result.classes, label[recording])
-    predicted.insert(0, "recording", recording)
-    predicted.insert(1, "fold", job.number)
-    window_rank, _ = true_ranks(result.probability, result.classes, label[of_window])
-    row = fold_row(job.number, predicted, with_loss=result.calibrated)
-    several = len(np.unique(of_window)) < len(of_window)
-    row |= {f"window@{k}": float((window_rank <= k).mean()) if several else np.nan for k in (1, 3)}
-    row["seconds"] = result.seconds
-    return row, predicted, pd.DataFrame(probability, columns=result.classes)

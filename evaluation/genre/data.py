@@ -1,4 +1,4 @@
-"""What a genre cross-validation is made of: pictures of recordings, labels, songs and artists."""
+"""Labelled images of recordings for a genre cross-validation, from arrays or from a data set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.arrays import Float32Array, IntArray
+from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.image_arrays import ImageArrays
@@ -20,54 +20,66 @@ from evaluation.genre.baseline import image_statistics, mfcc_statistics
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
 
-WIDE = 1.5
-"""A picture so many times wider than high is cut where the network takes fixed pictures."""
+_WIDE = 1.5
+"""Images more than this many times wider than high are cut for networks of fixed input width."""
 
 
 @dataclass(frozen=True, eq=False)
 class GenreMaterial:
-    """Pictures of recordings and what is known of them."""
+    """Labelled images of recordings; made by :func:`from_arrays` and :func:`from_dataset`.
+
+    Examples:
+        >>> from datasets.image_arrays import read_image_arrays
+        >>> from embedding import EncoderConfig
+        >>> from evaluation.genre import from_arrays
+        >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
+        >>> config = EncoderConfig(architecture="IC(2,5,4)O")
+        >>> material = from_arrays(read_image_arrays(folder / "logmel.npz"), config)
+        >>> material.images.shape, material.sources["labels"]
+        ((24, 1, 24, 24), "'genre'")
+    """
 
     images: Float32Array
     """float32 [n_images, channels, height, width]."""
 
     recording: IntArray
-    """The recording that an image is a window of, [n_images]."""
+    """Recording that each image is a window of, [n_images]."""
 
-    names: NDArray[Any]
-    """What a reader knows a recording by, [n_recordings]."""
+    names: StrArray
+    """Name of each recording for readers, [n_recordings]."""
 
-    labels: NDArray[Any]
-    """Its label, "" where there is none."""
+    labels: StrArray
+    """Label of each recording, ``""`` where there is none, [n_recordings]."""
 
-    songs: NDArray[Any]
-    """The song that it is a recording of."""
+    songs: StrArray
+    """Song of each recording, [n_recordings]."""
 
-    artists: NDArray[Any] | None
-    """Its artist; one that is unknown stands for itself. None: no artist is known of any."""
+    artists: StrArray | None
+    """Artist of each recording, [n_recordings]; an unknown artist is replaced by the song. None
+    where no artist at all is known."""
 
     statistics: Float32Array | None
-    """The baseline's features of a recording, [n_recordings, d]; NaN where it has no image. None:
-    there is to be no baseline."""
+    """Features of each recording for the baseline, [n_recordings, d]; NaN where a recording has no
+    image. None: no baseline."""
 
     window_statistics: Float32Array | None
-    """The same of an image, [n_images, d]."""
+    """The same features of each image, [n_images, d]."""
 
     baseline: str
-    """What these statistics are of."""
+    """What these features are computed from, in words."""
 
-    taken: Mapping[str, str]
-    """What was taken for what, in words."""
+    sources: Mapping[str, str]
+    """Where images, ids, labels and artists were found, in words."""
 
     tag: str = "genre"
-    """What the labels are."""
+    """The tag that the labels are values of."""
 
     notes: tuple[str, ...] = ()
-    """What a reader should know, such as recordings that were left out."""
+    """Remarks for readers of the report, such as recordings that were left out."""
 
     @property
-    def kinds(self) -> str:
-        """What the different labels are called: genres, or values of another tag."""
+    def label_plural(self) -> str:
+        """What the labels are called in a sentence: genres, or values of another tag."""
         return "genres" if self.tag == "genre" else f"values of “{self.tag}”"
 
 
@@ -80,40 +92,69 @@ def from_arrays(
     windows: int | None = None,
     baseline: bool = True,
 ) -> GenreMaterial:
-    """Material of pictures, cut to windows where the network takes pictures of one width.
+    """Prepare images given as arrays, cut to windows where the network takes one width only.
 
-    Whole numbers are taken for shares of their type's largest (uint8: 0 … 255 becomes 0 … 1).
-    Without ``window``, pictures stay whole where ``config.window`` is set (the encoder then takes
-    its windows itself) or where they are no wider than 1.5 times their height; else they are cut
-    to squares. Without ``windows`` there are as many as half overlapping ones need.
+    Integer images are divided by the largest value of their type (uint8: 0 … 255 becomes 0 … 1).
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` for a window wider than the pictures, and
-    :class:`~datasets.errors.DataError` where one recording has two labels or artists.
+    Args:
+        arrays: images, ids, labels and artists, from
+            :func:`datasets.image_arrays.read_image_arrays`.
+        config: the network. With ``config.window`` it cuts windows itself, and images stay whole.
+        tag: name of the tag that the labels are values of.
+        window: width of the windows in columns. By default images stay whole if the network takes
+            windows itself or if they are no wider than 1.5 times their height; else windows are
+            squares.
+        windows: number of windows of each image, evenly spaced; by default as many as half
+            overlapping ones need.
+        baseline: compute the features of the baseline.
+
+    Returns:
+        The images with what is known of them.
+
+    Raises:
+        InvalidArgumentError: a window is wider than the images, or ``windows`` is given without
+            ``window``.
+        DataError: images of one recording have different labels or artists.
+
+    Examples:
+        >>> from datasets.image_arrays import read_image_arrays
+        >>> from embedding import EncoderConfig
+        >>> from evaluation.genre import from_arrays
+        >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
+        >>> config = EncoderConfig(architecture="IC(2,5,4)O")
+        >>> arrays = read_image_arrays(folder / "logmel.npz")
+        >>> from_arrays(arrays, config, window=8, windows=2).images.shape
+        (48, 1, 24, 8)
     """
     whole = arrays.images if arrays.images.ndim == 4 else arrays.images[:, None]
     height, width = whole.shape[2:]
-    if window is None and config.window is None and width > WIDE * height:
+    if window is None and config.window is None and width > _WIDE * height:
         window = height
     if window is None and windows is not None:
         raise InvalidArgumentError("--windows needs --window: how wide each of them is")
     ids, first, owner = np.unique(arrays.ids.astype(str), return_index=True, return_inverse=True)
-    labels = _one_each("label", arrays.labels, owner, first, ids)
+    labels = _value_of_each("label", arrays.labels, owner, first, ids)
     artists = None
     if arrays.groups is not None:
-        artists = _one_each("artist", arrays.groups, owner, first, ids)
+        artists = _value_of_each("artist", arrays.groups, owner, first, ids)
         artists = np.where(artists == "", ids.astype(object), artists)
     cut, of_row = cut_windows(whole, window, windows)
     images = _unit_range(cut)
-    taken = dict(arrays.taken)
-    per = len(cut) // len(whole)
-    taken["windows"] = (
-        f"{per} of {window} columns from each image of {width}"
-        if per > 1 or window
+    sources = dict(arrays.taken)
+    per_image = len(cut) // len(whole)
+    sources["windows"] = (
+        f"{per_image} of {window} columns from each image of {width}"
+        if per_image > 1 or window
         else f"whole images of {width} columns"
         + (f", {config.window} at a time" if config.window else "")
     )
-    of_whole = image_statistics(_unit_range(whole)) if baseline else None
-    of_windows = of_whole if cut is whole or of_whole is None else image_statistics(images)
+    of_images = of_windows = of_recordings = None
+    if baseline:
+        from embedding.encoder import mean_by_recording
+
+        of_images = image_statistics(_unit_range(whole))
+        of_windows = of_images if cut is whole else image_statistics(images)
+        of_recordings = mean_by_recording(of_images, owner, len(ids))
     return GenreMaterial(
         images=images,
         recording=owner[of_row].astype(np.int64),
@@ -121,10 +162,10 @@ def from_arrays(
         labels=labels,
         songs=ids.astype(object),
         artists=artists,
-        statistics=None if of_whole is None else _means(of_whole, owner, len(ids)),
+        statistics=of_recordings,
         window_statistics=of_windows,
         baseline="rows and cepstrum of the image",
-        taken=taken,
+        sources=sources,
         tag=tag,
     )
 
@@ -140,12 +181,40 @@ def from_dataset(
     baseline: bool = True,
     progress: bool = False,
 ) -> GenreMaterial:
-    """Material of a data set's recordings: their hyper-images, and MFCCs for the baseline.
+    """Compute hyper-images of a data set's recordings, and MFCC statistics for the baseline.
 
-    ``windows``: snippets of a recording, evenly spaced, in place of ``config.snippet``'s number.
-    Recordings that cannot be used are left out, and the notes name them. Raises
-    :class:`~datasets.errors.DataError` where there is none.
+    Args:
+        dataset: a data set with recordings.
+        config: the network; its ``snippet`` and ``hyperimage`` say what is extracted.
+        tag: column of the items that holds the labels.
+        windows: snippets of each recording, evenly spaced; by default ``config.snippet.count``.
+        workers: processes that extract; None for one per core.
+        cache: folder that keeps hyper-images.
+        baseline: compute the features of the baseline.
+        progress: show progress bars.
+
+    Returns:
+        The images with what is known of them. Recordings that cannot be used are left out, and
+        ``notes`` names them.
+
+    Raises:
+        DataError: the data set has no recordings, or none of them can be used.
+
+    Examples:
+        >>> import shutil
+        >>> from datasets.folder import load_folder
+        >>> from embedding import EncoderConfig
+        >>> from evaluation.genre import from_dataset
+        >>> _ = shutil.copy(recording, folder / "a.wav"), shutil.copy(recording, folder / "b.wav")
+        >>> pd.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], "genre": ["jazz", "rock"],
+        ...               "artist": ["X", "Y"]}).to_csv(folder / "items.csv", index=False)
+        >>> pd.DataFrame({"item_id": ["a", "b"], "path": ["a.wav", "b.wav"]}).to_csv(
+        ...     folder / "audio.csv", index=False)
+        >>> material = from_dataset(load_folder(folder), EncoderConfig(), windows=2, workers=0)
+        >>> len(material.images), material.labels.tolist()
+        (4, ['jazz', 'rock'])
     """
+    from embedding.encoder import mean_by_recording
     from embedding.hyperimage.extraction import extract
 
     labels = dataset.recording_labels(tag).to_numpy(dtype=object)
@@ -158,9 +227,11 @@ def from_dataset(
     )
     if not len(extraction.images):
         raise DataError(f"no recording can be used: {extraction.failures[0].message}")
-    statistics = None
+    of_windows = of_recordings = None
     if baseline:
-        statistics = _mfcc(paths, snippet, config.hyperimage.sample_rate, extraction, progress)
+        rate = config.hyperimage.sample_rate
+        of_windows = _snippet_mfccs(paths, snippet, rate, extraction.recording, progress=progress)
+        of_recordings = mean_by_recording(of_windows, extraction.recording, len(paths))
     items = dataset.items.set_index(ITEM_ID)
     known = (dataset.items[ARTIST] != "").any()
     ids = dataset.audio[ITEM_ID]
@@ -168,12 +239,6 @@ def from_dataset(
         str(items[TITLE][i] or i) + (f" ({path.name})" if n > 1 else "")
         for i, n, path in zip(ids, ids.map(ids.value_counts()), paths, strict=True)
     ]
-    taken = {
-        "images": f"hyper-images of {len(paths)} recordings, {snippet.count} of"
-        f" {snippet.seconds:g} s each",
-        "labels": f"{tag!r} of the items",
-        "groups": "'artist' of the items" if known else "none found",
-    }
     return GenreMaterial(
         images=extraction.images,
         recording=extraction.recording,
@@ -181,12 +246,15 @@ def from_dataset(
         labels=labels,
         songs=ids.to_numpy(dtype=object),
         artists=dataset.recording_artists().to_numpy(dtype=object) if known else None,
-        statistics=None
-        if statistics is None
-        else _means(statistics, extraction.recording, len(paths)),
-        window_statistics=statistics,
+        statistics=of_recordings,
+        window_statistics=of_windows,
         baseline="MFCCs",
-        taken=taken,
+        sources={
+            "images": f"hyper-images of {len(paths)} recordings, {snippet.count} of"
+            f" {snippet.seconds:g} s each",
+            "labels": f"{tag!r} of the items",
+            "groups": "'artist' of the items" if known else "none found",
+        },
         tag=tag,
         notes=tuple(f"Left out: {failure.message}" for failure in extraction.failures),
     )
@@ -195,11 +263,22 @@ def from_dataset(
 def cut_windows(
     images: NDArray[Any], window: int | None, windows: int | None
 ) -> tuple[NDArray[Any], IntArray]:
-    """Evenly spaced windows of wide images, and the image each is of.
+    """Cut wide images to evenly spaced windows.
 
-    ``images`` [n, channels, height, width]; returns [n · windows, channels, height, window] in the
-    order of the images, and [n · windows]. The first window begins at the first column, the last
-    ends at the last; a single one is in the middle. Without ``window`` images stay whole.
+    The first window begins at the first column and the last ends at the last column; a single
+    window is in the middle.
+
+    Args:
+        images: [n, channels, height, width].
+        window: width of a window in columns; None leaves images whole.
+        windows: number of windows of each image; None for half overlapping ones.
+
+    Returns:
+        Windows in the order of the images [n · windows, channels, height, window], and the image
+        each is cut from [n · windows].
+
+    Raises:
+        InvalidArgumentError: ``window`` or ``windows`` is out of range.
     """
     width = images.shape[3]
     if window is None:
@@ -221,10 +300,10 @@ def _unit_range(images: NDArray[Any]) -> Float32Array:
     return images.astype(np.float32, copy=False)
 
 
-def _one_each(
-    what: str, values: NDArray[Any], owner: NDArray[Any], first: NDArray[Any], ids: NDArray[Any]
-) -> NDArray[Any]:
-    """The value of each recording; its windows must agree."""
+def _value_of_each(
+    what: str, values: StrArray, owner: IntArray, first: IntArray, ids: NDArray[np.str_]
+) -> StrArray:
+    """The label or artist of each recording; all of its images must have the same one."""
     own = values[first]
     other = np.flatnonzero(own[owner] != values)
     if len(other):
@@ -236,20 +315,14 @@ def _one_each(
     return own
 
 
-def _means(values: Float32Array, owner: IntArray, n: int) -> Float32Array:
-    from embedding.encoder import mean_by_recording
-
-    return mean_by_recording(values, owner, n)
-
-
-def _mfcc(
-    paths: list[Path], snippet: Any, sample_rate: int, extraction: Any, progress: bool
+def _snippet_mfccs(
+    paths: list[Path], snippet: Any, sample_rate: int, recording: IntArray, *, progress: bool
 ) -> Float32Array:
-    """MFCC statistics of the very snippets that the images are of, [n_images, 60]."""
+    """MFCC statistics of the same snippets that the images are computed from, [n_images, 60]."""
     from embedding.audio.snippets import load_snippets
 
     rows: list[Float32Array] = []
-    used = pd.unique(extraction.recording)
+    used = pd.unique(recording)
     with progress_bar("baseline's features", len(used), shown=progress) as advance:
         for number in used:
             snippets = load_snippets(paths[number], snippet, sample_rate)

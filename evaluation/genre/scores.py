@@ -1,4 +1,7 @@
-"""From probabilities of windows to ranks, losses and counts: the arithmetic of Fig. 9A and 9B."""
+"""Ranks, loss, precision and confusion matrices from class probabilities.
+
+The measures are those of US 2018/0276540 A1, Fig. 9A (tables by fold) and 9B (predictions).
+"""
 
 from typing import Any, Final
 
@@ -10,14 +13,25 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.errors import EvaluationError
 
 MEASURES: Final = ("loss", "precision@1", "precision@3")
+"""Columns of measures in the table of folds."""
 
 
-def averaged(
+def average_windows(
     probability: Float64Array, owner: NDArray[Any], n: int, n_classes: int
 ) -> Float64Array:
-    """Mean over the windows of each recording: [windows, classes] to [n, classes].
+    """Average the class probabilities of each recording's windows.
 
-    Raises :class:`~datasets.errors.EvaluationError` for what are no probabilities.
+    Args:
+        probability: [n_windows, n_classes].
+        owner: recording of each window, 0 … n - 1, [n_windows].
+        n: number of recordings.
+        n_classes: number of classes.
+
+    Returns:
+        Mean probabilities, [n, n_classes].
+
+    Raises:
+        EvaluationError: wrong shape, or rows that are not probabilities.
     """
     if probability.shape != (len(owner), n_classes) or not np.isfinite(probability).all():
         raise EvaluationError(
@@ -33,25 +47,35 @@ def averaged(
 
 
 def true_ranks(
-    probability: Float64Array, classes: list[str], label: NDArray[Any]
+    probability: Float64Array, classes: list[str], labels: NDArray[Any]
 ) -> tuple[IntArray, Float64Array]:
-    """Rank (from 1) and probability of the true label of each row.
+    """Compute the rank and probability of each row's true label.
 
-    A label that is no class ranks behind all of them, and its probability is NaN. Ties count
-    against the model: among equals the true label is last.
+    Ties count against the classifier: among equal probabilities the true label is ranked last.
+
+    Args:
+        probability: [n, n_classes].
+        classes: name of each column.
+        labels: true label of each row, [n].
+
+    Returns:
+        Ranks from 1 [n], and probabilities [n]. A label that is not among the classes has rank
+        n_classes + 1 and probability NaN.
     """
-    truth = pd.Index(classes).get_indexer(pd.Index(label.astype(str)))
-    own = np.where(truth >= 0, probability[np.arange(len(label)), truth], np.nan)
+    truth = pd.Index(classes).get_indexer(pd.Index(labels.astype(str)))
+    own = np.where(truth >= 0, probability[np.arange(len(labels)), truth], np.nan)
     rank = np.where(truth >= 0, (probability >= own[:, None]).sum(axis=1), len(classes) + 1)
     return rank.astype(np.int64), own
 
 
-def predictions(probability: Float64Array, classes: list[str], label: NDArray[Any]) -> pd.DataFrame:
-    """A row a recording: label, predicted, rank and probability of the true label."""
-    rank, own = true_ranks(probability, classes, label)
+def prediction_table(
+    probability: Float64Array, classes: list[str], labels: NDArray[Any]
+) -> pd.DataFrame:
+    """Tabulate label, predicted label, and rank and probability of the true label, row by row."""
+    rank, own = true_ranks(probability, classes, labels)
     return pd.DataFrame(
         {
-            "label": label.astype(str).astype(object),
+            "label": labels.astype(str).astype(object),
             "predicted": np.array(classes, dtype=object)[probability.argmax(axis=1)],
             "rank": rank,
             "probability": own,
@@ -59,10 +83,19 @@ def predictions(probability: Float64Array, classes: list[str], label: NDArray[An
     )
 
 
-def fold_row(number: int, predicted: pd.DataFrame, *, with_loss: bool) -> dict[str, float]:
-    """Recordings, loss and precision at rank 1 and 3 of one fold's predictions."""
+def fold_measures(number: int, predicted: pd.DataFrame, *, with_loss: bool) -> dict[str, float]:
+    """Compute the measures of one fold from its :func:`prediction_table`.
+
+    Args:
+        number: fold, from 1.
+        predicted: a row a recording.
+        with_loss: whether ``probability`` holds probabilities; otherwise the loss is NaN.
+
+    Returns:
+        fold, n (recordings), loss (mean cross-entropy in nats), precision@1 and precision@3.
+    """
     known = predicted["probability"].dropna().to_numpy() if with_loss else np.empty(0)
-    # float32 softmax can give exactly 0; its smallest step bounds the loss of such a miss.
+    # A float32 softmax can give exactly 0; its smallest step bounds the loss of such a miss.
     loss = -np.log(np.maximum(known, np.finfo(np.float32).eps))
     return {
         "fold": number,
@@ -74,27 +107,28 @@ def fold_row(number: int, predicted: pd.DataFrame, *, with_loss: bool) -> dict[s
 
 
 def confusion_matrix(predicted: pd.DataFrame) -> pd.DataFrame:
-    """Recordings by true label (rows) and label ranked first (columns)."""
+    """Count recordings by true label (rows) and predicted label (columns)."""
     names = sorted({*predicted["label"], *predicted["predicted"]})
     return pd.crosstab(predicted["label"], predicted["predicted"]).reindex(
         index=names, columns=names, fill_value=0
     )
 
 
-def per_label(confusion: pd.DataFrame) -> pd.DataFrame:
-    """A row a label: label, n, precision, recall, F1; precision is NaN where it is never said.
+def label_measures(confusion: pd.DataFrame) -> pd.DataFrame:
+    """Compute n, precision, recall and F1 of each label from a confusion matrix.
 
-    F1 = 2 · hits / (said + n), and so 0 where a label of recordings is never said rightly.
+    Precision is NaN for labels that are never predicted. F1 = 2 · hits / (predicted + n), and so 0
+    for labels with recordings of which none is recognised.
     """
     counts = confusion.to_numpy()
-    hits, n, said = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    hits, n, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     with np.errstate(invalid="ignore"):
         return pd.DataFrame(
             {
                 "label": list(confusion.index),
                 "n": n,
-                "precision": hits / said,
+                "precision": hits / predicted,
                 "recall": hits / n,
-                "F1": 2 * hits / (said + n),
+                "F1": 2 * hits / (predicted + n),
             }
         )

@@ -1,4 +1,4 @@
-"""Which recordings are tested together: by artist, by song, or window by window.
+"""Cross-validation folds that keep artists, songs or only windows apart.
 
 The less is kept apart, the more of what a classifier scores is recognition: of the artist (the
 "album effect": Pampalk, Flexer and Widmer, ISMIR 2005), or of the very recording.
@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 from datasets.arrays import IntArray
 from datasets.errors import EvaluationError, InvalidArgumentError
 
-Labels = NDArray[Any]
-
 
 @dataclass(frozen=True)
 class GenreSplit:
-    """What a split keeps on one side, and what it lets through."""
+    """A way to divide recordings into folds."""
 
     name: str
+    """``"artist"``, ``"song"`` or ``"snippet"``."""
     apart: str
-    """What is never on both sides."""
+    """What never appears in both training and test."""
     leak: str
-    """What is on both sides, in words for a reader of the figures."""
+    """What may appear in both, explained for readers of the report."""
 
 
 SPLITS: Final = {
@@ -54,54 +53,80 @@ SPLITS: Final = {
         ),
     )
 }
-"""The splits by name, the most honest first."""
+"""All splits by name, strictest first."""
 
 
-def check_split(name: str) -> GenreSplit:
-    """The split of that name; raises InvalidArgumentError where there is none."""
+def genre_split(name: str) -> GenreSplit:
+    """Look up a split by name.
+
+    Args:
+        name: ``"artist"``, ``"song"`` or ``"snippet"``.
+
+    Returns:
+        The split.
+
+    Raises:
+        InvalidArgumentError: there is no split of that name.
+
+    Examples:
+        >>> genre_split("song").leak[:17]
+        'The artist leaks:'
+    """
     if name not in SPLITS:
         raise InvalidArgumentError(f"split must be one of {', '.join(SPLITS)}, not {name!r}")
     return SPLITS[name]
 
 
-def assign_folds(label: Labels, group: Labels, folds: int, seed: int, *, noun: str) -> IntArray:
-    """Fold of each row, 0 … folds - 1; all of a group in one, labels spread evenly.
+def assign_folds(
+    labels: NDArray[Any], groups: NDArray[Any], folds: int, seed: int, *, noun: str
+) -> IntArray:
+    """Assign rows to folds, keeping each group in one fold and balancing labels.
 
-    ``label`` and ``group`` are [n]; ``noun`` is what a group is called in a message. Raises
-    :class:`~datasets.errors.EvaluationError` where the rows do not make that many folds.
+    Args:
+        labels: label of each row, [n].
+        groups: group of each row, [n].
+        folds: number of folds, at least 2.
+        seed: seed of the shuffling.
+        noun: what groups are called in error messages, such as ``"artists"``.
+
+    Returns:
+        Fold of each row, 0 … folds - 1, [n].
+
+    Raises:
+        EvaluationError: there are too few groups, labels or rows of a label for that many folds.
     """
     if folds < 2:
         raise EvaluationError(f"cross-validation takes at least 2 folds, not {folds}")
-    n_groups = len(set(group))
+    n_groups = len(set(groups))
     if n_groups < folds:
         raise EvaluationError(f"{folds} folds need as many {noun}; there are {n_groups}")
-    if len(set(label)) < 2:
+    if len(set(labels)) < 2:
         raise EvaluationError("genre accuracy needs recordings of at least two genres")
-    most = int(pd.Series(label).value_counts().iloc[0])
+    most = int(pd.Series(labels).value_counts().iloc[0])
     if most < folds:
         raise EvaluationError(
             f"{folds} folds need {folds} recordings of some genre; the most there are is {most}"
         )
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    text = label.astype(str)
-    # Where every row is a group of its own, the general search would only be slower.
-    if n_groups == len(group):
+    text = labels.astype(str)
+    # Where every row is its own group both give valid folds, and StratifiedKFold is faster.
+    if n_groups == len(groups):
         splitter: Any = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     else:
         splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    fold = np.full(len(label), -1, dtype=np.int64)
+    fold = np.full(len(labels), -1, dtype=np.int64)
     with warnings.catch_warnings():
-        # A label of fewer recordings than folds is no reason to stop, and the result says so.
+        # scikit-learn warns about labels with fewer rows than folds; the results report them.
         warnings.simplefilter("ignore", UserWarning)
-        for number, (_, test) in enumerate(splitter.split(text, text, group.astype(str))):
+        for number, (_, test) in enumerate(splitter.split(text, text, groups.astype(str))):
             fold[test] = number
     if len(np.unique(fold)) < folds:
         raise EvaluationError(f"the {n_groups} {noun} do not fill {folds} folds; use fewer folds")
     return fold
 
 
-def labels_of_one_group(label: Labels, group: Labels) -> list[str]:
-    """Labels that a single group has: under test they are never in training."""
-    owners = pd.DataFrame({"label": label, "group": group}).groupby("label")["group"].nunique()
+def single_group_labels(labels: NDArray[Any], groups: NDArray[Any]) -> list[str]:
+    """List labels that occur in one group only: when tested, they are missing from training."""
+    owners = pd.DataFrame({"label": labels, "group": groups}).groupby("label")["group"].nunique()
     return sorted(str(name) for name in owners.index[owners == 1])

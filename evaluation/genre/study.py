@@ -1,12 +1,7 @@
-"""The tables of a genre cross-validation: splits, seeds, network and baseline side by side.
-
-:func:`evaluation.genre.study.run_study` makes them.
-
-Running a genre cross-validation: every split and seed, the network and the baseline.
-"""
+"""Genre studies: splits, seeds, network and baseline cross-validated side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,21 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from datasets.arrays import Float32Array, IntArray
 from datasets.errors import EvaluationError, InvalidArgumentError
 from evaluation.genre.baseline import DESCRIPTION, StatisticsSVM
 from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
 from evaluation.genre.data import GenreMaterial
 from evaluation.genre.folds import available_memory
-from evaluation.genre.scores import MEASURES, confusion_matrix, per_label
-from evaluation.genre.splits import check_split, labels_of_one_group
+from evaluation.genre.scores import MEASURES, confusion_matrix, label_measures
+from evaluation.genre.splits import genre_split, single_group_labels
 from evaluation.serialization import json_safe
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
 
 NETWORK: Final = "network"
+"""Name of the network among the classifiers of a study."""
 
 BASELINE: Final = "SVM"
+"""Name of the baseline among the classifiers of a study."""
 
 PUBLISHED: Final[Mapping[str, Any]] = {
     "source": "US 2018/0276540 A1, Fig. 9A: 1,886 songs of 9 genres, 10 folds by title; other data",
@@ -38,13 +36,44 @@ PUBLISHED: Final[Mapping[str, Any]] = {
     "precision@3": 0.829,
     "precision@3 range": (0.805, 0.854),
 }
-"""The patent's own figures. They are of other music, under a split by song: no target to pass, but
-the order of size."""
+"""Figures published in the patent. They are of other music, under a split by song: they give the
+order of magnitude, not a target."""
+
+FOLD_BYTES: Final = 2**30
+"""Memory that training takes beside its images: the library, weights, activations of a batch."""
+
+OnFold = Callable[[str, str, int, dict[str, float]], None]
+"""Called with split, classifier, seed and the row of the table when a fold is done."""
+
+
+@dataclass(frozen=True)
+class GenreStudyConfig:
+    """What :func:`run_study` cross-validates.
+
+    Examples:
+        >>> from evaluation.genre import GenreStudyConfig
+        >>> GenreStudyConfig(splits=("artist", "song"), seeds=3).folds
+        10
+    """
+
+    splits: Sequence[str] = ("artist",)
+    """What is kept apart, in one or several ways: ``"artist"``, ``"song"``, ``"snippet"``; see
+    :data:`~evaluation.genre.splits.SPLITS`."""
+    folds: int = 10
+    """Number of folds."""
+    seeds: int = 1
+    """Repetitions, with seeds ``seed``, ``seed + 1``, … of both folds and network."""
+    seed: int = 0
+    """The first seed."""
+    jobs: int = 1
+    """Folds run at once, each in its own process; fewer where memory does not suffice."""
+    baseline: bool = True
+    """Also cross-validate the SVM, on the same folds."""
 
 
 @dataclass(frozen=True, eq=False)
 class GenreRun:
-    """One classifier under one split and seed."""
+    """One classifier cross-validated under one split and seed."""
 
     split: str
     classifier: str
@@ -55,25 +84,40 @@ class GenreRun:
 
 @dataclass(frozen=True, eq=False)
 class GenreStudy:
-    """Every run, and tables over them."""
+    """All runs of a study and tables over them; made by :func:`run_study`.
+
+    Examples:
+        >>> from embedding import EncoderConfig
+        >>> from evaluation import run_study
+        >>> from evaluation.genre import GenreMaterial
+        >>> names = np.array([f"song {n}" for n in range(24)], dtype=object)
+        >>> features = images.mean(axis=(1, 3))
+        >>> material = GenreMaterial(
+        ...     images, np.arange(24), names, np.array(labels, dtype=object), names, None,
+        ...     features, features, "rows", {})
+        >>> config = EncoderConfig(architecture="IC(2,5,4)O", epochs=1, threads=1)
+        >>> study = run_study(material, config, splits=["song"], folds=2)
+        >>> study.summary()[["split", "classifier", "n"]].to_numpy().tolist()
+        [['song', 'network', 24], ['song', 'SVM', 24]]
+    """
 
     runs: tuple[GenreRun, ...]
     material: GenreMaterial
     configuration: Mapping[str, Any]
-    """Settings of the network."""
+    """Settings of the network, as JSON types."""
     notes: tuple[str, ...]
-    """What a reader must know of the data and the protocol."""
+    """Remarks on data and protocol for readers of the report."""
 
     def groups(self) -> list[tuple[str, str]]:
-        """The pairs of split and classifier, in the order they ran."""
+        """List the pairs of split and classifier in the order they ran."""
         return list(dict.fromkeys((run.split, run.classifier) for run in self.runs))
 
     def of(self, split: str, classifier: str) -> list[GenreRun]:
-        """The runs of one split and classifier, one a seed."""
+        """Select the runs of one split and classifier, one a seed."""
         return [r for r in self.runs if (r.split, r.classifier) == (split, classifier)]
 
     def folds(self) -> pd.DataFrame:
-        """Fig. 9A: a row a fold, with split, classifier, seed and architecture."""
+        """Tabulate all folds as in Fig. 9A, with split, classifier, seed and architecture."""
         parts = []
         for run in self.runs:
             part = run.result.table.copy()
@@ -85,7 +129,7 @@ class GenreStudy:
         return pd.concat(parts, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
-        """A row a split and classifier: means over folds and seeds, and how far they vary.
+        """Tabulate means and standard deviations over folds and seeds, by split and classifier.
 
         ``… sd`` is the standard deviation between the folds of one seed (root mean square over
         seeds), ``… sd of seeds`` that between the seeds' means (NaN for a single seed).
@@ -107,7 +151,7 @@ class GenreStudy:
         return pd.DataFrame(rows)
 
     def predictions(self) -> pd.DataFrame:
-        """Fig. 9B: a row a song, split, classifier and seed, with the score of every label."""
+        """Tabulate the scores of every label as in Fig. 9B, by song, split, classifier and seed."""
         parts = []
         for run in self.runs:
             predicted = run.result.predictions
@@ -127,13 +171,13 @@ class GenreStudy:
         return pd.concat(parts, ignore_index=True)
 
     def confusion(self, split: str, classifier: str) -> pd.DataFrame:
-        """Counts by true label (rows) and predicted one (columns), over all folds and seeds."""
+        """Count recordings by true (rows) and predicted label (columns), over folds and seeds."""
         return confusion_matrix(
             pd.concat([run.result.predictions for run in self.of(split, classifier)])
         )
 
     def confusions(self) -> pd.DataFrame:
-        """All confusion matrices in long form: split, classifier, true, predicted, count."""
+        """List all confusion matrices in long form: split, classifier, true, predicted, count."""
         parts = []
         for split, classifier in self.groups():
             counts = self.confusion(split, classifier)
@@ -145,17 +189,17 @@ class GenreStudy:
         ]
 
     def labels(self) -> pd.DataFrame:
-        """A row a split, classifier and label: n, precision, recall, F1 over folds and seeds."""
+        """Tabulate n, precision, recall and F1 by split, classifier and label, over all runs."""
         parts = []
         for split, classifier in self.groups():
-            part = per_label(self.confusion(split, classifier))
+            part = label_measures(self.confusion(split, classifier))
             part.insert(0, "split", split)
             part.insert(1, "classifier", classifier)
             parts.append(part)
         return pd.concat(parts, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it fit for JSON, without the single predictions."""
+        """Convert to JSON types, without the single predictions."""
         runs = [
             {
                 "split": run.split,
@@ -170,10 +214,10 @@ class GenreStudy:
             {
                 "summary": self.summary().to_dict("records"),
                 "published": PUBLISHED,
-                "leaks": {split: check_split(split).leak for split, _ in self.groups()},
+                "leaks": {split: genre_split(split).leak for split, _ in self.groups()},
                 "runs": runs,
                 "labels": self.labels().to_dict("records"),
-                "taken": dict(self.material.taken),
+                "taken": dict(self.material.sources),
                 "notes": list(self.notes),
                 "configuration": dict(self.configuration),
             }
@@ -181,78 +225,84 @@ class GenreStudy:
         return safe
 
 
-FOLD_BYTES: Final = 2**30
-"""Memory that a training takes beside its images: the library, weights, a batch's activations."""
-
-OnFold = Callable[[str, str, int, dict[str, float]], None]
-"""Told of split, classifier, seed and the row of the table, when a fold is done."""
-
-
 def run_study(
     material: GenreMaterial,
     config: "EncoderConfig",
+    options: GenreStudyConfig | None = None,
     *,
-    splits: Sequence[str] = ("artist",),
-    folds: int = 10,
-    seeds: int = 1,
-    seed: int = 0,
-    jobs: int = 1,
-    baseline: bool = True,
     store: Path | None = None,
     progress: bool = False,
     on_fold: OnFold | None = None,
+    **changes: Any,
 ) -> GenreStudy:
-    """Cross-validate a SongEncoder of these settings, and beside it the baseline.
+    """Cross-validate a :class:`~embedding.SongEncoder` of these settings, and the baseline.
 
     Args:
-        material: pictures and labels.
-        config: the network; its ``threads`` are divided among the jobs.
-        splits: what is kept apart, see :data:`~evaluation.genre.splits.SPLITS`.
-        folds: how many.
-        seeds: repetitions, with seeds ``seed``, ``seed + 1``, … for folds and network alike.
-        seed: the first seed.
-        jobs: folds at once, each in a process; fewer where memory does not suffice.
-        baseline: also the SVM, on the same folds.
-        store: folder that keeps finished folds, so that the same study goes on where it was.
+        material: images and labels.
+        config: settings of the network; ``config.threads`` are divided among the jobs.
+        options: splits, folds, seeds, jobs, and whether the baseline runs.
+        store: folder that keeps finished folds, so that the same study continues after them.
         progress: show progress bars.
-        on_fold: told of every fold that is done.
+        on_fold: called when a fold is done.
+        **changes: fields of :class:`GenreStudyConfig` that replace those of ``options``, such as
+            ``splits=("artist", "song"), folds=5``.
+
+    Returns:
+        All runs with their tables.
 
     Raises:
-        InvalidArgumentError: an unknown split, or a number that cannot be.
-        EvaluationError: the material does not allow it.
+        InvalidArgumentError: an unknown split, or ``seeds`` or ``jobs`` below 1.
+        EvaluationError: the material has no artists, windows, features or labels where needed.
+
+    Examples:
+        See :class:`GenreStudy`.
     """
-    for name, number in (("seeds", seeds), ("jobs", jobs)):
+    options = replace(options or GenreStudyConfig(), **changes)
+    for name, number in (("seeds", options.seeds), ("jobs", options.jobs)):
         if number < 1:
             raise InvalidArgumentError(f"{name} must be at least 1, not {number}")
-    for split in splits:
-        check_split(split)
+    for split in options.splits:
+        genre_split(split)
         _check_material(material, split)
-    jobs, note = affordable_jobs(min(jobs, folds), material.images.nbytes)
+    jobs, note = affordable_jobs(min(options.jobs, options.folds), material.images.nbytes)
     runs: list[GenreRun] = []
-    for split in dict.fromkeys(splits):
-        for number in range(seed, seed + seeds):
-            cross_validate = partial(
-                _cross_validate, material, split, folds=folds, seed=number, store=store
-            )
-            network = config.replace(seed=number, threads=_threads(config.threads, jobs))
-            result = cross_validate(
-                network,
-                jobs=jobs,
-                progress=progress,
-                on_fold=_told(on_fold, split, NETWORK, number),
-            )
-            runs.append(GenreRun(split, NETWORK, config.architecture, number, result))
-            if baseline:
-                result = cross_validate(None, on_fold=_told(on_fold, split, BASELINE, number))
-                runs.append(GenreRun(split, BASELINE, DESCRIPTION, number, result))
-    notes = [*material.notes, *_notes(material, splits), *([note] if note else [])]
+    for split in dict.fromkeys(options.splits):
+        for seed in range(options.seed, options.seed + options.seeds):
+            network = config.replace(seed=seed, threads=_threads_of_job(config.threads, jobs))
+            classifiers = [_network(material, network, jobs)]
+            if options.baseline:
+                classifiers.append(_baseline(material, split))
+            for classifier in classifiers:
+                result = genre_cross_validation(
+                    classifier.inputs,
+                    material.labels,
+                    material.songs if material.artists is None else material.artists,
+                    classifier.factory,
+                    options.folds,
+                    seed,
+                    image_recording=classifier.recording,
+                    split=split,
+                    songs=material.songs,
+                    store=store,
+                    key=classifier.key,
+                    jobs=classifier.jobs,
+                    progress=progress and classifier.name == NETWORK,
+                    on_fold=on_fold and partial(on_fold, split, classifier.name, seed),
+                )
+                runs.append(GenreRun(split, classifier.name, classifier.description, seed, result))
+    notes = [*material.notes, *_notes(material, options.splits), *([note] if note else [])]
     return GenreStudy(tuple(runs), material, config.model_dump(mode="json"), tuple(notes))
 
 
 def affordable_jobs(jobs: int, image_bytes: int) -> tuple[int, str]:
-    """As many of the jobs as memory allows (at least one), and a remark where these are fewer.
+    """Limit the number of folds run at once to what memory allows.
 
-    A fold needs its training images (at most ``image_bytes``) and what training takes beside.
+    Args:
+        jobs: folds wanted at once.
+        image_bytes: size of all images; a fold needs at most that, and ``FOLD_BYTES`` beside it.
+
+    Returns:
+        The number of jobs, at least 1, and a sentence if it was reduced (else ``""``).
     """
     available = available_memory()
     if available is None or jobs == 1:
@@ -264,68 +314,58 @@ def affordable_jobs(jobs: int, image_bytes: int) -> tuple[int, str]:
     return fit, f"{fit} of {jobs} jobs at once: {gib:.1f} GiB of memory do not hold more."
 
 
-def _cross_validate(
-    material: GenreMaterial,
-    split: str,
-    network: "EncoderConfig | None",
-    *,
-    folds: int,
-    seed: int,
-    store: Path | None,
-    jobs: int = 1,
-    progress: bool = False,
-    on_fold: Callable[[dict[str, float]], None] | None,
-) -> GenreResult:
-    """One run of a network of these settings, or of the baseline (None)."""
-    images, recording = material.images, material.recording
-    factory: Any = StatisticsSVM
-    key = f"SVM {DESCRIPTION}"
-    if network is not None:
-        from embedding import SongEncoder
+@dataclass(frozen=True, eq=False)
+class _Classifier:
+    """A classifier of the study and what it is given."""
 
-        factory = partial(SongEncoder, network)
-        # The number of threads changes the time and not the result.
-        key = f"SongEncoder {network.replace(threads=0).digest()}"
-    elif material.statistics is None or material.window_statistics is None:
-        raise EvaluationError("the material was made without the baseline's features")
-    elif split == "snippet":
-        images = material.window_statistics
-    else:
-        known = np.flatnonzero(np.isfinite(material.statistics).all(axis=1))
-        images, recording = material.statistics[known], known
-    artists = material.songs if material.artists is None else material.artists
-    return genre_cross_validation(
-        images,
-        material.labels,
-        artists,
-        factory,
-        folds,
-        seed,
-        image_recording=recording,
-        split=split,
-        songs=material.songs,
-        store=store,
-        key=key,
-        jobs=jobs,
-        progress=progress,
-        on_fold=on_fold,
+    name: str
+    description: str
+    key: str
+    """Complete description of its settings, under which finished folds are stored."""
+    factory: Callable[[], Any]
+    inputs: Float32Array
+    """Images, or features, with a row each."""
+    recording: IntArray
+    """Recording of each row of ``inputs``."""
+    jobs: int
+
+
+def _network(material: GenreMaterial, config: "EncoderConfig", jobs: int) -> _Classifier:
+    from embedding import SongEncoder
+
+    return _Classifier(
+        NETWORK,
+        config.architecture,
+        # The number of threads changes the time but not the result.
+        f"SongEncoder {config.replace(threads=0).digest()}",
+        partial(SongEncoder, config),
+        material.images,
+        material.recording,
+        jobs,
     )
 
 
-def _told(
-    on_fold: OnFold | None, split: str, classifier: str, seed: int
-) -> Callable[[dict[str, float]], None] | None:
-    return None if on_fold is None else partial(on_fold, split, classifier, seed)
+def _baseline(material: GenreMaterial, split: str) -> _Classifier:
+    if material.statistics is None or material.window_statistics is None:
+        raise EvaluationError("the material was made without the baseline's features")
+    if split == "snippet":
+        features, recording = material.window_statistics, material.recording
+    else:
+        recording = np.flatnonzero(np.isfinite(material.statistics).all(axis=1))
+        features = material.statistics[recording]
+    key = f"SVM {DESCRIPTION}"
+    return _Classifier(BASELINE, DESCRIPTION, key, StatisticsSVM, features, recording, jobs=1)
 
 
-def _threads(threads: int, jobs: int) -> int:
-    """Threads of each job, out of those of all; 0 (as PyTorch likes) only where it is alone."""
+def _threads_of_job(threads: int, jobs: int) -> int:
+    """Threads of each of several jobs; 0 (PyTorch's own choice) is kept for a single job only."""
     from embedding.parallel import available_cores
 
     return threads if jobs == 1 else max(1, (threads or available_cores()) // jobs)
 
 
 def _check_material(material: GenreMaterial, split: str) -> None:
+    """Raise EvaluationError where the split cannot be made."""
     if split == "artist" and material.artists is None:
         raise EvaluationError(
             "no artists are known, so none can be kept apart: name their column with --groups, or"
@@ -339,12 +379,13 @@ def _check_material(material: GenreMaterial, split: str) -> None:
 
 
 def _notes(material: GenreMaterial, splits: Sequence[str]) -> list[str]:
+    """Remarks on labels that are missing or that only one artist has."""
     notes = []
     labelled = material.labels != ""
     if not labelled.all():
         notes.append(f"{int((~labelled).sum())} recordings without a label are left out.")
     if "artist" in splits and material.artists is not None:
-        alone = labels_of_one_group(material.labels[labelled], material.artists[labelled])
+        alone = single_group_labels(material.labels[labelled], material.artists[labelled])
         if alone:
             notes.append(
                 f"One artist only has {', '.join(alone)}: under the artist split a recording of"

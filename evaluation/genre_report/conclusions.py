@@ -1,24 +1,33 @@
-"""What a genre cross-validation says, in sentences."""
+"""Sentences that state the results of a genre study and what to know before reading them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
-from evaluation.genre.splits import check_split
+from evaluation.genre.splits import genre_split
 from evaluation.genre.study import BASELINE, NETWORK, PUBLISHED, GenreStudy
 
-_OF_WHAT = {
+_TESTED: Final = {
     "artist": "by artists that training never had",
     "song": "that training never had, by artists that it may have had",
     "snippet": "of songs that are in training by other windows",
 }
-MOST_NAMED = 6
-"""Labels or notes that a sentence lists."""
+"""What the tested recordings are, by split."""
+
+_MAX_NOTES: Final = 6
+"""Most notes that are listed; genre.json has them all."""
 
 
-def summarise(study: GenreStudy) -> list[str]:
-    """A sentence or two on every split: the network, the baseline, and guessing."""
+def summarise_study(study: GenreStudy) -> list[str]:
+    """Write a sentence or two on each split: the network, the baseline, and guessing.
+
+    Args:
+        study: a study with runs of the network.
+
+    Returns:
+        The sentences, in the order of the splits.
+    """
     rows = {(row["split"], row["classifier"]): row for row in study.summary().to_dict("records")}
     sentences: list[str] = []
     for split in dict.fromkeys(split for split, _ in study.groups()):
@@ -26,12 +35,13 @@ def summarise(study: GenreStudy) -> list[str]:
         facts = study.of(split, NETWORK)[0].result.facts
         noun = "windows" if split == "snippet" else "recordings"
         text = (
-            f"Of {noun} {_OF_WHAT[split]}, the network puts {with_spread(network, 'precision@1')}"
-            f" in the right one of {facts['labels']} {study.material.kinds}, and has the right one"
-            f" among its first three for {with_spread(network, 'precision@3')}."
+            f"Of {noun} {_TESTED[split]}, the network puts"
+            f" {mean_with_spread(network, 'precision@1')}"
+            f" in the right one of {facts['labels']} {study.material.label_plural}, and has the"
+            f" right one among its first three for {mean_with_spread(network, 'precision@3')}."
         )
         if (split, BASELINE) in rows:
-            text += f" The SVM has {with_spread(rows[split, BASELINE], 'precision@1')}."
+            text += f" The SVM has {mean_with_spread(rows[split, BASELINE], 'precision@1')}."
         if not sentences:
             share = facts["most_common_share"]
             text += f" Always guessing the commonest {study.material.tag} is right for {share:.1%}."
@@ -39,11 +49,19 @@ def summarise(study: GenreStudy) -> list[str]:
     return sentences
 
 
-def cautions(study: GenreStudy) -> list[str]:
-    """What a reader must know first: the leaks, the patent's other data, and notes on the data."""
+def study_cautions(study: GenreStudy) -> list[str]:
+    """List what to know before reading the figures.
+
+    Args:
+        study: any study.
+
+    Returns:
+        Sentences on the leaks of its splits, on the patent's other data, and the study's notes (at
+        most six of them).
+    """
     splits = dict.fromkeys(split for split, _ in study.groups())
     leaks = [
-        f"{split.capitalize()} split. {check_split(split).leak}"
+        f"{split.capitalize()} split. {genre_split(split).leak}"
         for split in splits
         if split != "artist"
     ]
@@ -53,25 +71,33 @@ def cautions(study: GenreStudy) -> list[str]:
         " compare with."
     )
     notes = list(study.notes)
-    if len(notes) > MOST_NAMED:
-        notes = [*notes[:MOST_NAMED], f"And {len(notes) - MOST_NAMED} more, see genre.json."]
+    if len(notes) > _MAX_NOTES:
+        notes = [*notes[:_MAX_NOTES], f"And {len(notes) - _MAX_NOTES} more, see genre.json."]
     return [*leaks, published, *notes]
 
 
-def with_spread(row: Mapping[Any, Any], name: str) -> str:
-    """A mean share and, as ±, its deviation: between seeds where there are several, else folds."""
+def mean_with_spread(row: Mapping[Any, Any], name: str) -> str:
+    """Format a mean share and its :func:`spread_of_measure`, as in ``56.7% ± 1.2``.
+
+    Args:
+        row: a row of :meth:`GenreStudy.summary <evaluation.genre.study.GenreStudy.summary>`.
+        name: a measure that is a share, such as ``precision@1``.
+
+    Returns:
+        The text; ``–`` where the measure is missing.
+    """
     if pd.isna(row[name]):
         return "–"
-    return f"{row[name]:.1%} ± {100 * spread(row, name):.1f}"
+    return f"{row[name]:.1%} ± {100 * spread_of_measure(row, name):.1f}"
 
 
-def spread(row: Mapping[Any, Any], name: str) -> float:
-    """The standard deviation between seeds, or of a single seed's folds."""
+def spread_of_measure(row: Mapping[Any, Any], name: str) -> float:
+    """Return the standard deviation between seeds, or between folds where there is one seed."""
     return float(row[f"{name} sd of seeds"] if row["seeds"] > 1 else row[f"{name} sd"])
 
 
 def spread_meaning(study: GenreStudy) -> str:
-    """What ± stands for."""
+    """Explain what ± stands for in the figures of a study."""
     seeds = len({run.seed for run in study.runs})
     if seeds > 1:
         return f"± standard deviation between the means of {seeds} seeds"

@@ -1,48 +1,50 @@
-"""The HTML page of a genre cross-validation: rows of text for its template.
-
-A genre cross-validation as Markdown, to be put beside code or into a message.
-"""
+"""A genre study as an HTML page and as Markdown."""
 
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from evaluation.genre.scores import MEASURES
 from evaluation.genre.splits import SPLITS
 from evaluation.genre.study import BASELINE, NETWORK, PUBLISHED, GenreStudy
-from evaluation.genre_report.conclusions import cautions, spread, spread_meaning, summarise
+from evaluation.genre_report.conclusions import (
+    spread_meaning,
+    spread_of_measure,
+    study_cautions,
+    summarise_study,
+)
 from evaluation.genre_report.plots import folds_plot, labels_plot
-from evaluation.report.facts import confusion_rows
-from evaluation.report.render import render, table
+from evaluation.report.facts import confusion_rows, format_genre_measure
+from evaluation.report.render import markdown_table, render_page
 
-SONGS = 2000
-"""The most songs that the page lists; the file has them all."""
+MAX_LABELS: Final = 30
+"""Most labels in a table with a column for each; the CSV files have them all."""
 
-LABELS = 30
-"""The most labels in a table that has a column for each; the file has them all."""
+_MAX_SONGS: Final = 2000
+"""Most songs that the page lists; predictions.csv has them all."""
 
-MEASURED = (*MEASURES, "window@1")
-"""Columns of the tables."""
+_COLUMNS: Final = (*MEASURES, "window@1")
+"""Measures that have a column in the tables."""
 
 
-def page(study: GenreStudy, facts: dict[str, Any]) -> str:
-    """The page as text; ``facts`` are what is written as JSON beside it."""
+def study_page(study: GenreStudy, facts: dict[str, Any]) -> str:
+    """Render a study as a self-contained HTML page; ``facts`` are those of genre.json."""
     split = study.groups()[0][0]
     figures = {"folds": folds_plot(study), "labels": labels_plot(study, split)}
     context = {
-        "byline": byline(study, facts["created"]),
-        "summary": summarise(study),
-        "cautions": cautions(study),
+        "byline": _byline(study, facts["created"]),
+        "summary": summarise_study(study),
+        "cautions": study_cautions(study),
         "spread": spread_meaning(study),
-        "results": result_rows(study),
-        "published": published_row(),
-        "published_layers": breakable(PUBLISHED["architecture"]),
-        "title": title(study),
+        "results": _result_rows(study),
+        "published": _published_row(),
+        "published_layers": _layers(PUBLISHED["architecture"]),
+        "title": _title(study),
         "tag": study.material.tag,
-        "kinds": study.material.kinds,
+        "kinds": study.material.label_plural,
         "source": PUBLISHED["source"],
         "leaks": [SPLITS[name] for name in dict.fromkeys(s for s, _ in study.groups())],
         "baseline": BASELINE in {run.classifier for run in study.runs},
@@ -50,37 +52,36 @@ def page(study: GenreStudy, facts: dict[str, Any]) -> str:
         "runs": [_run(study, *pair) for pair in study.groups()],
         "split": split,
         "songs": _songs(study, split),
-        "most_labels": LABELS,
+        "most_labels": MAX_LABELS,
         "n_labels": study.runs[0].result.facts["labels"],
         "n_songs": len(study.of(split, NETWORK)[0].result.predictions),
         "noun": "windows" if split == "snippet" else "songs",
-        "taken": study.material.taken,
+        "taken": study.material.sources,
         "command": facts["command"],
         "versions": facts["versions"],
         "configuration": json.dumps(facts["configuration"], indent=2, ensure_ascii=False),
     }
-    return render("genre.html", context, figures, ("report.css", "genre.css"))
+    return render_page("genre.html", context, figures, ("report.css", "genre.css"))
 
 
-def title(study: GenreStudy) -> str:
-    """The question that the page answers."""
+def _title(study: GenreStudy) -> str:
     tag = study.material.tag
     return "How well are genres heard?" if tag == "genre" else f"How well is “{tag}” heard?"
 
 
-def breakable(architecture: str) -> list[str]:
-    """The layers of an architecture, between which a line may end."""
+def _layers(architecture: str) -> list[str]:
+    """Split an architecture into its layers, between which a line may break."""
     return re.findall(r"[^)]*\)?", architecture)[:-1]
 
 
-def byline(study: GenreStudy, created: str) -> str:
-    """What was measured, in one line."""
+def _byline(study: GenreStudy, created: str) -> str:
+    """Summarise data and protocol in one line."""
     facts = study.runs[0].result.facts
     seeds = len({run.seed for run in study.runs})
     return " · ".join(
         [
             f"{facts['recordings']:,} recordings",
-            f"{facts['labels']} {study.material.kinds}",
+            f"{facts['labels']} {study.material.label_plural}",
             f"{facts['groups']:,} artists" if study.material.artists is not None else "no artists",
             f"{facts['folds']} folds",
             *([f"{seeds} seeds"] if seeds > 1 else []),
@@ -89,16 +90,20 @@ def byline(study: GenreStudy, created: str) -> str:
     )
 
 
-def result_rows(study: GenreStudy) -> list[dict[str, Any]]:
-    """A row a split and classifier: means and deviations as text, seconds a fold."""
+def _result_rows(study: GenreStudy) -> list[dict[str, Any]]:
+    """Means and deviations as text and seconds a fold, for each split and classifier."""
     return [
         {
             "split": row["split"],
             "classifier": row["classifier"],
             "architecture": row["architecture"],
-            "layers": breakable(row["architecture"]),
+            "layers": _layers(row["architecture"]),
             "cells": [
-                (figure(row[name], name), deviation(spread(row, name), name)) for name in MEASURED
+                (
+                    format_genre_measure(row[name], name),
+                    _deviation(spread_of_measure(row, name), name),
+                )
+                for name in _COLUMNS
             ],
             "seconds": _seconds(row["seconds"]),
         }
@@ -106,8 +111,8 @@ def result_rows(study: GenreStudy) -> list[dict[str, Any]]:
     ]
 
 
-def published_row() -> list[tuple[str, str]]:
-    """The patent's figures in the columns of :func:`result_rows`, with their range over folds."""
+def _published_row() -> list[tuple[str, str]]:
+    """The patent's figures and their range over folds, in the columns of the results."""
     cells = [("–", "")]
     for name in ("precision@1", "precision@3"):
         low, high = PUBLISHED[f"{name} range"]
@@ -115,23 +120,16 @@ def published_row() -> list[tuple[str, str]]:
     return [*cells, ("–", "")]
 
 
-def figure(value: float, name: str) -> str:
-    """A loss in nats with three digits, a share in percent with one; – where there is none."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:.3f}" if name == "loss" else f"{value:.1%}"
-
-
-def deviation(value: float, name: str) -> str:
-    """A deviation beside its :func:`figure`: in percentage points for a share."""
+def _deviation(value: float, name: str) -> str:
+    """A standard deviation as text, in percentage points for a share."""
     if pd.isna(value):
         return ""
     return f"± {value:.3f}" if name == "loss" else f"± {100 * value:.1f}"
 
 
-def commonest(confusion: pd.DataFrame) -> pd.DataFrame:
-    """The part of a confusion matrix that is of its commonest labels."""
-    names = confusion.sum(axis=1).nlargest(LABELS).index
+def _commonest(confusion: pd.DataFrame) -> pd.DataFrame:
+    """The rows and columns of the commonest labels of a confusion matrix."""
+    names = confusion.sum(axis=1).nlargest(MAX_LABELS).index
     return confusion.loc[confusion.index.isin(names), confusion.columns.isin(names)]
 
 
@@ -140,9 +138,9 @@ def _seconds(value: float) -> str:
 
 
 def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
-    """Fig. 9A of one split and classifier, with its confusion matrix and figures per label."""
+    """Fold table (Fig. 9A), confusion matrix and label table of one split and classifier."""
     runs = study.of(split, classifier)
-    confusion = commonest(study.confusion(split, classifier))
+    confusion = _commonest(study.confusion(split, classifier))
     total = next(
         row
         for row in study.summary().to_dict("records")
@@ -158,16 +156,16 @@ def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
                 "seed": run.seed,
                 "fold": row["fold"],
                 "n": row["n"],
-                "cells": [figure(row[name], name) for name in MEASURED],
+                "cells": [format_genre_measure(row[name], name) for name in _COLUMNS],
                 "seconds": _seconds(row["seconds"]),
             }
             for run in runs
             for row in run.result.table.to_dict("records")
         ],
-        "mean": [figure(total[name], name) for name in MEASURED],
-        "sd": [deviation(total[f"{name} sd"], name).removeprefix("± ") for name in MEASURED],
+        "mean": [format_genre_measure(total[name], name) for name in _COLUMNS],
+        "sd": [_deviation(total[f"{name} sd"], name).removeprefix("± ") for name in _COLUMNS],
         "sd_of_seeds": [
-            deviation(total[f"{name} sd of seeds"], name).removeprefix("± ") for name in MEASURED
+            _deviation(total[f"{name} sd of seeds"], name).removeprefix("± ") for name in _COLUMNS
         ],
         "names": [str(name) for name in confusion.index],
         "confusion": confusion_rows(confusion),
@@ -175,7 +173,9 @@ def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
             {
                 "label": row["label"],
                 "n": row["n"],
-                "cells": [figure(row[name], name) for name in ("precision", "recall", "F1")],
+                "cells": [
+                    format_genre_measure(row[name], name) for name in ("precision", "recall", "F1")
+                ],
             }
             for row in labels.to_dict("records")
         ],
@@ -183,10 +183,10 @@ def _run(study: GenreStudy, split: str, classifier: str) -> dict[str, Any]:
 
 
 def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
-    """Fig. 9B: the scores of every song, the surest mistakes first."""
+    """The scores of every song (Fig. 9B), the most confident mistakes first."""
     run = study.of(split, NETWORK)[0]
     predicted = run.result.predictions
-    shown = commonest(run.result.confusion).index
+    shown = _commonest(run.result.confusion).index
     scores = run.result.scores
     top = scores.max(axis=1)
     wrong = predicted["predicted"] != predicted["label"]
@@ -208,7 +208,7 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
                 if name in shown
             ],
         }
-        for place in order.index[:SONGS]
+        for place in order.index[:_MAX_SONGS]
     ]
     mistakes = int(wrong.sum())
     return {
@@ -219,42 +219,52 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
     }
 
 
-def markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
-    """Summary, cautions, and the tables of Fig. 9A; the single predictions are in the CSV."""
-    lines = [f"# {title(study)}", "", byline(study, facts["created"]), ""]
-    for sentence in summarise(study):
+def study_markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
+    """Render summary, cautions and tables of a study as Markdown, without single predictions."""
+    lines = [f"# {_title(study)}", "", _byline(study, facts["created"]), ""]
+    for sentence in summarise_study(study):
         lines += [sentence, ""]
-    lines += ["Read this first:", "", *(f"- {note}" for note in cautions(study)), ""]
-    lines += ["## Results", "", *_results(study), ""]
+    lines += ["Read this first:", "", *(f"- {note}" for note in study_cautions(study)), ""]
+    lines += ["## Results", "", *_results_table(study), ""]
     lines += [f"{spread_meaning(study)}. The patent: {PUBLISHED['source']}.", ""]
     for split, classifier in study.groups():
-        lines += [f"## {classifier}, split by {split}", "", *_folds(study, split, classifier), ""]
-        lines += [*_labels(study, split, classifier), "", *_confusion(study, split, classifier), ""]
+        lines += [
+            f"## {classifier}, split by {split}",
+            "",
+            *_folds_table(study, split, classifier),
+            "",
+        ]
+        lines += [
+            *_labels_table(study, split, classifier),
+            "",
+            *_confusion_table(study, split, classifier),
+            "",
+        ]
     if facts["command"]:
         lines += ["## Repeat it", "", "```", facts["command"], "```", ""]
     return "\n".join(lines)
 
 
-def _results(study: GenreStudy) -> Iterable[str]:
+def _results_table(study: GenreStudy) -> Iterable[str]:
     rows = [
         [row["split"], row["classifier"], f"`{row['architecture']}`"]
         + [" ".join(cell).strip() for cell in row["cells"]]
-        for row in result_rows(study)
+        for row in _result_rows(study)
     ]
-    patent = [" ".join(cell).strip() for cell in published_row()]
+    patent = [" ".join(cell).strip() for cell in _published_row()]
     rows.append(["song", "patent (other data)", f"`{PUBLISHED['architecture']}`", *patent])
     names = ("split by", "classifier", "architecture", "loss", "precision@1", "precision@3")
-    return table((*names, "single window@1"), rows, text=3)
+    return markdown_table((*names, "single window@1"), rows, text=3)
 
 
-def _folds(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
+def _folds_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     rows = [
         [str(row["fold"]), str(run.seed), f"`{run.architecture}`", str(row["n"])]
-        + [figure(row[name], name) for name in MEASURED]
+        + [format_genre_measure(row[name], name) for name in _COLUMNS]
         for run in study.of(split, classifier)
         for row in run.result.table.to_dict("records")
     ]
-    return table(
+    return markdown_table(
         ("fold", "seed", "architecture", "tested", "loss", "precision@1", "precision@3",
          "single window@1"),
         rows,
@@ -262,20 +272,24 @@ def _folds(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     )  # fmt: skip
 
 
-def _labels(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
+def _labels_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     frame = study.labels().query("split == @split and classifier == @classifier")
     names = ("precision", "recall", "F1")
     rows = [
-        [str(row["label"]), str(row["n"]), *(figure(row[name], name) for name in names)]
+        [
+            str(row["label"]),
+            str(row["n"]),
+            *(format_genre_measure(row[name], name) for name in names),
+        ]
         for row in frame.to_dict("records")
     ]
-    return table((study.material.tag, "tested", *names), rows, text=1)
+    return markdown_table((study.material.tag, "tested", *names), rows, text=1)
 
 
-def _confusion(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
-    counts = commonest(study.confusion(split, classifier))
+def _confusion_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
+    counts = _commonest(study.confusion(split, classifier))
     names = [str(name) for name in counts.index]
     rows = [
         [name, *map(str, row)] for name, row in zip(names, counts.to_numpy().tolist(), strict=True)
     ]
-    return table(("true \\ first", *names), rows, text=1)
+    return markdown_table(("true \\ first", *names), rows, text=1)

@@ -1,4 +1,4 @@
-"""Tables and pages of a genre cross-validation on disk."""
+"""Write a genre study to a folder: page, Markdown, JSON and tables."""
 
 import datetime
 import json
@@ -7,13 +7,20 @@ from pathlib import Path
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write, check_writable, write_text
 from evaluation.genre.study import GenreStudy
-from evaluation.genre_report.conclusions import cautions, summarise
-from evaluation.genre_report.page import markdown, page
+from evaluation.genre_report.conclusions import study_cautions, summarise_study
+from evaluation.genre_report.page import study_markdown, study_page
 from evaluation.serialization import installed_versions
 
 
-def check_folder(out: Path) -> None:
-    """Raise InvalidArgumentError where nothing can be written to a folder of that name."""
+def check_study_folder(out: Path) -> None:
+    """Check that a study can be written to a folder, before it is computed.
+
+    Args:
+        out: the folder.
+
+    Raises:
+        InvalidArgumentError: nothing can be written there.
+    """
     try:
         check_writable(out / "genre.html")
     except OSError as error:
@@ -21,20 +28,42 @@ def check_folder(out: Path) -> None:
 
 
 def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
-    """Write the study to a folder; returns the path of the page.
+    """Write a study to a folder.
 
-    ``genre.html`` (one self-contained page), ``genre.md``, ``genre.json`` (all but the single
-    predictions), and the tables ``folds.csv`` (Fig. 9A), ``summary.csv``, ``labels.csv``,
-    ``confusion.csv`` and ``predictions.csv`` (Fig. 9B). ``command`` repeats it.
+    The files are ``genre.html`` (one self-contained page), ``genre.md``, ``genre.json`` (all but
+    the single predictions), and the tables ``folds.csv`` (Fig. 9A), ``summary.csv``,
+    ``labels.csv``, ``confusion.csv`` and ``predictions.csv`` (Fig. 9B).
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` where they cannot be written.
+    Args:
+        study: what :func:`~evaluation.genre.study.run_study` returns.
+        out: the folder; it is made if it is missing.
+        command: command line that repeats the study.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InvalidArgumentError: the folder cannot be written to.
+
+    Examples:
+        >>> from embedding import EncoderConfig
+        >>> from evaluation import run_study, write_study
+        >>> from evaluation.genre import GenreMaterial
+        >>> names = np.array([f"song {n}" for n in range(24)], dtype=object)
+        >>> material = GenreMaterial(
+        ...     images, np.arange(24), names, np.array(labels, dtype=object), names, None, None,
+        ...     None, "", {})
+        >>> config = EncoderConfig(architecture="IC(2,5,4)O", epochs=1, threads=1)
+        >>> study = run_study(material, config, splits=["song"], folds=2, baseline=False)
+        >>> write_study(study, folder / "report").name
+        'genre.html'
     """
     created = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     facts = {
         "format": 1,
         "created": created.isoformat(),
-        "text": summarise(study),
-        "cautions": cautions(study),
+        "text": summarise_study(study),
+        "cautions": study_cautions(study),
         **study.to_dict(),
         "versions": installed_versions(),
         "command": command,
@@ -53,8 +82,8 @@ def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
         for name, table in tables.items():
             with atomic_write(out / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False)
-        write_text(out / "genre.md", markdown(study, facts))
-        write_text(target, page(study, facts))
+        write_text(out / "genre.md", study_markdown(study, facts))
+        write_text(target, study_page(study, facts))
     except OSError as error:
         raise InvalidArgumentError(f"{out}: cannot be written to: {error.strerror}") from error
     return target

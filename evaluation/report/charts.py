@@ -11,17 +11,17 @@ from evaluation.comparison.trial import CATALOGUE, COLD
 from evaluation.conclusions.wording import format_number, join_names
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.plots import (
-    Figure,
-    Pair,
+    PlotlyFigure,
     Point,
-    best_compromises,
+    PointPair,
     curve_plot,
     interval_plot,
     map_plot,
-    map_sample,
-    plane_plot,
+    pareto_front,
+    sample_songs,
+    scatter_plot,
 )
-from evaluation.report.tables import LABELS, Column, Tables
+from evaluation.report.tables import METRIC_NAMES, Column, ReportTables
 
 _TRADE_OFFS: Final = (
     ("popularity_lift", "Further left is less popular.", True),
@@ -43,14 +43,14 @@ class Chart:
     title: str
     description: str
     """The figures in words, for who cannot see the plot."""
-    figure: Figure
+    figure: PlotlyFigure
     whole: bool = False
     """Whether it is as wide as the page."""
     note: str = ""
     """What to see in it."""
 
 
-def glance(tables: Tables) -> list[Chart]:
+def overview_charts(tables: ReportTables) -> list[Chart]:
     """A dot and an interval a model for the figures that matter most."""
     columns: list[Column] = []
     if tables.cold is not None:
@@ -58,52 +58,55 @@ def glance(tables: Tables) -> list[Chart]:
         columns.append(Column(tables.cold, CATALOGUE, "ndcg", tables.shortest))
         columns.append(Column(tables.cold, COLD, ITEM_AUC, None))
     columns += [
-        tables.main_column(split, tables.deciding(split))
-        for split in dict.fromkeys(split for split, _ in tables.places())
+        tables.main_column(split, tables.deciding_candidates(split))
+        for split in dict.fromkeys(split for split, _ in tables.places_measured())
         if split != tables.cold
     ]
-    return [_intervals(tables, column) for column in tables.measured(columns)]
+    return [_intervals(tables, column) for column in tables.with_figures(columns)]
 
 
-def known_against_new(tables: Tables) -> list[Chart]:
+def warm_cold_charts(tables: ReportTables) -> list[Chart]:
     """Every model as a point: how good on known items, how good on new ones."""
     if tables.cold is None or tables.warm is None:
         return []
-    known, new = tables.main_column(tables.warm, tables.widest(tables.warm)), tables.leading()
+    known, new = (
+        tables.main_column(tables.warm, tables.widest_candidates(tables.warm)),
+        tables.leading_column(),
+    )
     pairs = _pairs(tables, known, new)
-    front = best_compromises(pairs)
+    front = pareto_front(pairs)
     labels = (f"known {tables.noun}, {known.label}", f"new {tables.noun}, {_inner(new)}")
     return [
         Chart(
             "known-against-new",
             f"Every model on known and on new {tables.noun}",
             _described(pairs, *labels),
-            plane_plot(pairs, *labels, front=front),
+            scatter_plot(pairs, *labels, front=front),
             whole=True,
             note=_front_note(front),
         )
     ]
 
 
-def trade_offs(tables: Tables) -> list[Chart]:
+def trade_off_charts(tables: ReportTables) -> list[Chart]:
     """Accuracy against popularity and diversity, where known items were ranked, else the first."""
     split = tables.warm or tables.comparison.splits[0]["name"]
-    place = (split, tables.widest(split))
+    place = (split, tables.widest_candidates(split))
     accuracy = tables.main_column(*place)
     charts: list[Chart] = []
     for metric, reading, lower in _TRADE_OFFS:
         column = Column(*place, metric, tables.shortest)
-        pairs = _pairs(tables, column, accuracy) if tables.measured([column]) else []
+        pairs = _pairs(tables, column, accuracy) if tables.with_figures([column]) else []
         if not pairs or len(charts) == _MOST_TRADE_OFFS:
             continue
-        front = best_compromises(pairs, lower=lower)
+        front = pareto_front(pairs, lower=lower)
         labels = (column.label, accuracy.label)
         charts.append(
             Chart(
                 f"{accuracy.metric}-against-{metric.replace('_', '-')}",
-                f"{accuracy.label} against {LABELS[metric].lower()}",
+                f"{accuracy.label} against {METRIC_NAMES[metric].lower()}",
                 _described(pairs, *labels),
-                plane_plot(
+                scatter_plot(
                     pairs, *labels, front=front, size="half", zero=metric not in ("novelty",)
                 ),
                 note=f"{reading} {_front_note(front)}".strip(),
@@ -112,10 +115,10 @@ def trade_offs(tables: Tables) -> list[Chart]:
     return charts
 
 
-def learning(curve: pd.DataFrame) -> Chart:
+def learning_curve_chart(curve: pd.DataFrame) -> Chart:
     """The learning curve of one metric."""
     metric, k = str(curve["metric"].iloc[0]), curve["k"].iloc[0]
-    label = LABELS.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
+    label = METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
     ends = curve.sort_values("interactions").groupby("model", sort=False)["mean"]
     said = ", ".join(
         f"{model} from {format_number(first)} to {format_number(last)}"
@@ -125,9 +128,9 @@ def learning(curve: pd.DataFrame) -> Chart:
     return Chart("learning-curve", title, said, curve_plot(curve, label), whole=True)
 
 
-def embedding_map(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
+def song_map_chart(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
     """Where the embeddings lie, at most as many as a page can draw."""
-    drawn = map_sample(songs, seed)
+    drawn = sample_songs(songs, seed)
     cold = int(drawn["cold"].sum())
     note = "Near is alike; axes and large distances mean nothing."
     if cold:
@@ -141,7 +144,7 @@ def embedding_map(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
     return Chart("embedding-map", title, said, map_plot(drawn), whole=True, note=note)
 
 
-def _intervals(tables: Tables, column: Column) -> Chart:
+def _intervals(tables: ReportTables, column: Column) -> Chart:
     points = _points(tables, column)
     reference: tuple[str, float] | None = None
     if column.metric == ITEM_AUC:
@@ -157,15 +160,15 @@ def _intervals(tables: Tables, column: Column) -> Chart:
     return Chart(name, title, f"{label}: {said}", interval_plot(points, label, reference))
 
 
-def _points(tables: Tables, column: Column) -> list[Point]:
+def _points(tables: ReportTables, column: Column) -> list[Point]:
     return [
         Point(model, model in tables.comparison.controls, value)
-        for model in tables.models()
+        for model in tables.ranked_models()
         if (value := tables.figures.get(column.key(model))) is not None and value.mean == value.mean
     ]
 
 
-def _pairs(tables: Tables, x: Column, y: Column) -> list[Pair]:
+def _pairs(tables: ReportTables, x: Column, y: Column) -> list[PointPair]:
     """Models that have both figures."""
     vertical = {point.model: point.value for point in _points(tables, y)}
     return [
@@ -179,7 +182,7 @@ def _front_note(front: list[str]) -> str:
     return f"Best compromises (dotted line, bold): {join_names(front)}."
 
 
-def _described(pairs: Iterable[Pair], x_label: str, y_label: str) -> str:
+def _described(pairs: Iterable[PointPair], x_label: str, y_label: str) -> str:
     values = ", ".join(
         f"{point.model} {point.value.mean:.3f} and {y.mean:.3f}" for point, y in pairs
     )

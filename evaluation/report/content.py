@@ -22,28 +22,28 @@ from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.models.controls import parse_control_name
 from evaluation.report.charts import (
     Chart,
-    embedding_map,
-    glance,
-    known_against_new,
-    learning,
-    trade_offs,
+    learning_curve_chart,
+    overview_charts,
+    song_map_chart,
+    trade_off_charts,
+    warm_cold_charts,
 )
 from evaluation.report.facts import (
-    DEFINITIONS,
-    costs,
-    dataset_facts,
-    facts_line,
-    genre_facts,
-    provenance,
-    split_facts,
+    METRIC_DEFINITIONS,
+    cost_rows,
+    dataset_rows,
+    genre_section,
+    provenance_rows,
+    report_byline,
+    split_row,
 )
-from evaluation.report.slices import curve_table, folds, slices
-from evaluation.report.tables import Column, Tables, cell
+from evaluation.report.slices import fold_tables, learning_curve_table, slice_sections
+from evaluation.report.tables import Column, ReportTables, format_cell
 
 
-def examples(tables: Tables, users: Sequence[Example]) -> list[dict[str, Any]]:
+def example_users(tables: ReportTables, users: Sequence[Example]) -> list[dict[str, Any]]:
     """An entry a user, with the lists of every model in the order of the other tables."""
-    order = tables.models()
+    order = tables.ranked_models()
     found = []
     for number, user in enumerate(users, 1):
         rows: list[dict[str, Any]] = [
@@ -82,10 +82,10 @@ def _described(item: Mapping[str, Any]) -> dict[str, str]:
     return {"name": name, "by": by, "genre": str(item.get("genre") or "")}
 
 
-NOT_SHOWN = "no difference shown"
+_NOT_SHOWN = "no difference shown"
 
 
-def differences(tables: Tables) -> list[dict[str, Any]]:
+def difference_tables(tables: ReportTables) -> list[dict[str, Any]]:
     """Paired differences from the baseline and from the best, a table for each place measured."""
     found = []
     for column in _deciding(tables):
@@ -96,7 +96,7 @@ def differences(tables: Tables) -> list[dict[str, Any]]:
                 "baseline": _gap_cell(tables.from_baseline.get(column.key(model))),
                 "best": _gap_cell(tables.from_best.get(column.key(model))),
             }
-            for model in tables.models()
+            for model in tables.ranked_models()
         ]
         found.append(
             {
@@ -109,7 +109,7 @@ def differences(tables: Tables) -> list[dict[str, Any]]:
     return found
 
 
-def controls(tables: Tables) -> list[dict[str, Any]]:
+def control_tables(tables: ReportTables) -> list[dict[str, Any]]:
     """Every control against the model it was made of, or else the best, and what follows.
 
     p-values are corrected for the number of controls in one table.
@@ -121,7 +121,7 @@ def controls(tables: Tables) -> list[dict[str, Any]]:
     ]
 
 
-def correction(tables: Tables) -> str:
+def correction_note(tables: ReportTables) -> str:
     """For how many comparisons the p-values of a table of controls are corrected, in a sentence."""
     n = len(tables.comparison.controls)
     comparisons = "1 comparison" if n == 1 else f"{n} comparisons"
@@ -131,7 +131,7 @@ def correction(tables: Tables) -> str:
     )
 
 
-def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
+def _controlled(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
     comparison = tables.comparison
     exposed = []
     for control in comparison.controls:
@@ -146,9 +146,9 @@ def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
     return [
         {
             "control": control,
-            "own": cell(tables.figures[column.key(control)]),
+            "own": format_cell(tables.figures[column.key(control)]),
             "model": model,
-            "of_model": cell(tables.figures[column.key(model)]),
+            "of_model": format_cell(tables.figures[column.key(model)]),
             "gap": _gap_cell((control, gap)),
             **_verdict(gap, meaning),
         }
@@ -158,26 +158,26 @@ def _controlled(tables: Tables, column: Column) -> list[dict[str, Any]]:
     ]
 
 
-def _deciding(tables: Tables) -> list[Column]:
+def _deciding(tables: ReportTables) -> list[Column]:
     """The figures that decide in every split.
 
     Among cold items the item-wise AUC is one in any case, as its units are the items.
     """
     columns = []
-    for split in dict.fromkeys(split for split, _ in tables.places()):
-        wanted = tables.deciding(split)
+    for split in dict.fromkeys(split for split, _ in tables.places_measured()):
+        wanted = tables.deciding_candidates(split)
         columns.append(tables.main_column(split, wanted))
-        columns += tables.measured([Column(split, wanted, ITEM_AUC, None)])
+        columns += tables.with_figures([Column(split, wanted, ITEM_AUC, None)])
     # New items first, as in the main table.
     ordered = sorted(columns, key=lambda column: column.split != tables.cold)
     return list(dict.fromkeys(ordered))
 
 
-def _title(tables: Tables, column: Column) -> str:
+def _title(tables: ReportTables, column: Column) -> str:
     return f"{tables.group_label(column.split, column.candidates)}: {column.label}"
 
 
-def _best(tables: Tables, column: Column) -> str:
+def _best(tables: ReportTables, column: Column) -> str:
     """The model that is no control with the highest mean."""
     contenders = [m for m in tables.comparison.models if m not in tables.comparison.controls]
     return max(contenders, key=lambda model: tables.figures[column.key(model)].mean)
@@ -202,7 +202,7 @@ def _gap_cell(gap: tuple[str, Difference] | None, *, turned: bool = False) -> di
     return {
         "mean": _plus_minus(mean),
         "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
-        "verdict": verdict if gap[1].shown else NOT_SHOWN,
+        "verdict": verdict if gap[1].shown else _NOT_SHOWN,
         "p": "" if isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
     }
 
@@ -244,7 +244,7 @@ _ALWAYS: Final = (
 )
 
 
-def content(
+def report_content(
     comparison: Comparison,
     facts: Mapping[str, Any],
     *,
@@ -254,26 +254,29 @@ def content(
     song_map: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """What the templates need; ``facts`` are those that are written as JSON."""
-    tables = Tables(comparison, noun)
+    tables = ReportTables(comparison, noun)
     parts: dict[str, Any] = {
-        "warm_cold": _with_charts(known_against_new(tables), table=tables.warm_and_cold()),
-        "controls": controls(tables),
-        "controls_correction": correction(tables),
-        "slices": slices(tables, comparison.slices),
-        "beyond": _with_charts(trade_offs(tables), tables=tables.beyond()),
+        "warm_cold": _with_charts(warm_cold_charts(tables), table=tables.warm_cold_table()),
+        "controls": control_tables(tables),
+        "controls_correction": correction_note(tables),
+        "slices": slice_sections(tables, comparison.slices),
+        "beyond": _with_charts(trade_off_charts(tables), tables=tables.beyond_accuracy_tables()),
         "curve": None,
-        "folds": folds(tables, comparison.folds),
-        "genre": None if genre is None else genre_facts(genre),
-        "examples": examples(tables, comparison.examples),
+        "folds": fold_tables(tables, comparison.folds),
+        "genre": None if genre is None else genre_section(genre),
+        "examples": example_users(tables, comparison.examples),
         "map": None,
     }
     if curve is not None and len(curve):
         first = curve[curve["metric"] == curve["metric"].iloc[0]]
         first = first[first["k"].isna() | (first["k"] == first["k"].iloc[0])]
-        parts["curve"] = {"charts": [learning(first)], "table": curve_table(tables, first)}
+        parts["curve"] = {
+            "charts": [learning_curve_chart(first)],
+            "table": learning_curve_table(tables, first),
+        }
     if song_map is not None and len(song_map):
         seed = int(comparison.settings["seed"])
-        parts["map"] = {"charts": [embedding_map(song_map, noun, seed)]}
+        parts["map"] = {"charts": [song_map_chart(song_map, noun, seed)]}
     titles = SECTIONS | {"examples": _examples_title(len(parts["examples"]))}
     return {
         "title": facts["title"],
@@ -282,7 +285,7 @@ def content(
         "cautions": [*facts["notes"], *facts["cautions"]],
         "command": facts["command"],
         "noun": noun,
-        "byline": facts_line(comparison, facts["created"]),
+        "byline": report_byline(comparison, facts["created"]),
         "sections": {
             name: title
             for name, title in titles.items()
@@ -296,21 +299,23 @@ def content(
         "k": tables.shortest,
         "kinds": {split["kind"] for split in comparison.splits},
         "sampled": tables.sampled,
-        "definitions": dict(DEFINITIONS[name] for name in DEFINITIONS if name in tables.metrics),
-        "main": tables.main(),
-        "glance": {"charts": glance(tables)},
-        "detailed": tables.detailed(),
-        "differences": differences(tables),
-        "costs": costs(comparison),
-        "dataset": dataset_facts(comparison),
-        "splits": [split_facts(split) for split in comparison.splits],
-        "provenance": provenance(comparison),
+        "definitions": dict(
+            METRIC_DEFINITIONS[name] for name in METRIC_DEFINITIONS if name in tables.metrics
+        ),
+        "main": tables.main_tables(),
+        "glance": {"charts": overview_charts(tables)},
+        "detailed": tables.detailed_tables(),
+        "differences": difference_tables(tables),
+        "costs": cost_rows(comparison),
+        "dataset": dataset_rows(comparison),
+        "splits": [split_row(split) for split in comparison.splits],
+        "provenance": provenance_rows(comparison),
         "configuration": json.dumps(facts["configuration"], indent=2, ensure_ascii=False),
         **parts,
     }
 
 
-def charts_of(shown: Mapping[str, Any]) -> list[Chart]:
+def all_charts(shown: Mapping[str, Any]) -> list[Chart]:
     """Every plot in the order of the page."""
     return [
         chart

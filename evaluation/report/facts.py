@@ -1,6 +1,5 @@
 """The parts of the report that are facts and not figures: data, splits, genre, provenance."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +7,10 @@ import pandas as pd
 
 from evaluation.comparison.comparison import Comparison
 from evaluation.genre.cross_validation import GenreResult
+from evaluation.genre.scores import MEASURES
 from evaluation.serialization import json_safe
 
-_DATASET_LABELS = {
+_DATASET_NAMES = {
     "n_users": "Users",
     "n_items": "Items",
     "n_interactions": "Interactions",
@@ -22,7 +22,7 @@ _DATASET_LABELS = {
     "n_genres": "Genres",
 }
 
-DEFINITIONS = {
+METRIC_DEFINITIONS = {
     "user_auc": (
         "User-wise AUC",
         "the chance that a held-out item of a user ranks above one that is not theirs",
@@ -63,7 +63,7 @@ DEFINITIONS = {
 """What metrics mean that need not be there, by their names: name in print, meaning."""
 
 
-def facts_line(comparison: Comparison, created: str) -> str:
+def report_byline(comparison: Comparison, created: str) -> str:
     """One line under the title: how much data, how many models, when."""
     data = comparison.dataset
     return (
@@ -72,11 +72,11 @@ def facts_line(comparison: Comparison, created: str) -> str:
     )
 
 
-def dataset_facts(comparison: Comparison) -> list[tuple[str, str]]:
+def dataset_rows(comparison: Comparison) -> list[tuple[str, str]]:
     """Counts of the data set with their names."""
     return [
         (label, _figure(comparison.dataset[name]))
-        for name, label in _DATASET_LABELS.items()
+        for name, label in _DATASET_NAMES.items()
         if name in comparison.dataset
     ]
 
@@ -85,7 +85,7 @@ def _figure(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{100 * value:.3g}%"
 
 
-def split_facts(split: Mapping[str, Any]) -> dict[str, str]:
+def split_row(split: Mapping[str, Any]) -> dict[str, str]:
     """How a split was made and how large its sides are."""
     settings = dict(split["settings"])
     how = str(settings.pop("kind", split["kind"]))
@@ -101,7 +101,7 @@ def split_facts(split: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def genre_facts(genre: GenreResult) -> dict[str, Any]:
+def genre_section(genre: GenreResult) -> dict[str, Any]:
     """The genre section: a sentence, the folds, and the confusion matrix with shares of rows."""
     facts = genre.facts
     first, third = ((genre.predictions["rank"] <= k).mean() for k in (1, 3))
@@ -125,12 +125,12 @@ def genre_facts(genre: GenreResult) -> dict[str, Any]:
             {
                 "fold": int(row["fold"]),
                 "n": int(row["n"]),
-                "values": _genre_row(row),
+                "values": _genre_cells(row),
             }
             for row in genre.table.to_dict("records")
         ],
-        "mean": _genre_row(genre.mean),
-        "sd": _genre_row(genre.sd),
+        "mean": _genre_cells(genre.mean),
+        "sd": _genre_cells(genre.sd),
         "names": names,
         "confusion": confusion_rows(genre.confusion),
     }
@@ -156,17 +156,18 @@ def confusion_rows(confusion: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _genre_row(values: Mapping[Any, float]) -> list[str]:
-    """Loss and the two precisions; the loss is missing where training knew no label of a fold."""
-    loss = values["loss"]
-    return [
-        "–" if math.isnan(loss) else f"{loss:.3f}",
-        f"{values['precision@1']:.1%}",
-        f"{values['precision@3']:.1%}",
-    ]
+def _genre_cells(values: Mapping[Any, float]) -> list[str]:
+    return [format_genre_measure(values[name], name) for name in MEASURES]
 
 
-def exact_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[str, Any]:
+def format_genre_measure(value: float, name: str) -> str:
+    """Format a loss in nats with three decimals, a share in percent; – where it is missing."""
+    if pd.isna(value):
+        return "–"
+    return f"{value:.3f}" if name == "loss" else f"{value:.1%}"
+
+
+def full_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[str, Any]:
     """Every known setting: what was given, the comparison's, the splits' and the models'."""
     models = {
         run["model"]: run["settings"]
@@ -187,7 +188,7 @@ def exact_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[s
     return safe
 
 
-def provenance(comparison: Comparison) -> list[tuple[str, str]]:
+def provenance_rows(comparison: Comparison) -> list[tuple[str, str]]:
     """What the figures depend on besides the settings: seed, data, versions."""
     return [
         ("Seed", str(comparison.settings["seed"])),
@@ -196,7 +197,7 @@ def provenance(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def costs(comparison: Comparison) -> list[dict[str, str]]:
+def cost_rows(comparison: Comparison) -> list[dict[str, str]]:
     """Time and memory of every run."""
     users = {split["name"]: split["test_users"] for split in comparison.splits}
     return [

@@ -2,7 +2,7 @@
 
 The report as Markdown with static pictures, to be put beside code or into a message.
 
-Tables in Markdown.
+ReportTables in Markdown.
 """
 
 import json
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from evaluation.report.charts import Chart
 
 
-def render(
+def render_page(
     template: str, context: dict[str, Any], figures: dict[str, Any], styles: tuple[str, ...]
 ) -> str:
     """A page as text, with its styles, scripts and the plotting library within.
@@ -52,13 +52,13 @@ def render(
     )
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text: int) -> list[str]:
-    """Lines of a table whose first ``text`` columns stand left, the others right."""
+def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text: int) -> list[str]:
+    """list[str] of a table whose first ``text`` columns stand left, the others right."""
     rule = [":--" if place < text else "--:" for place in range(len(names))]
     return [_line(names), _line(rule), *map(_line, rows)]
 
 
-def escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A name as it is, wherever it stands: no emphasis, link or HTML of its own."""
     for mark in "\\`*_[]<>#|":
         text = text.replace(mark, "\\" + mark)
@@ -70,20 +70,22 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text within a table: no line ends, and no bar that is not escaped."""
+    """A text within a table: no line ends, and no bar that is not escape_markdown."""
     return re.sub(r"(?<!\\)\|", r"\\|", text.replace("\n", " "))
 
 
-Lines = list[str]
-
-
-def markdown(shown: Mapping[str, Any], pictures: str) -> str:
+def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
     """The text; ``shown`` is what the page shows, ``pictures`` the folder of its plots."""
-    lines = [f"# {escaped(shown['title'])}", "", shown["byline"], ""]
+    lines = [f"# {escape_markdown(shown['title'])}", "", shown["byline"], ""]
     for sentence in shown["summary"]:
-        lines += [escaped(sentence), ""]
+        lines += [escape_markdown(sentence), ""]
     if shown["cautions"]:
-        lines += ["**Read this first**", "", *(f"- {escaped(n)}" for n in shown["cautions"]), ""]
+        lines += [
+            "**Read this first**",
+            "",
+            *(f"- {escape_markdown(n)}" for n in shown["cautions"]),
+            "",
+        ]
     parts = {
         "results": _results(shown),
         "glance": _plots(shown["glance"], pictures),
@@ -108,8 +110,8 @@ def markdown(shown: Mapping[str, Any], pictures: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _results(shown: Mapping[str, Any]) -> Lines:
-    lines: Lines = [f"- {escaped(sentence)}" for sentence in shown["findings"]]
+def _results(shown: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = [f"- {escape_markdown(sentence)}" for sentence in shown["findings"]]
     lines += [""] if lines else []
     for main in shown["main"]:
         lines += [*_models(main), ""]
@@ -126,16 +128,16 @@ def _results(shown: Mapping[str, Any]) -> Lines:
     return [*lines, note, ""]
 
 
-def _models(shown: Mapping[str, Any]) -> Lines:
+def _models(shown: Mapping[str, Any]) -> list[str]:
     """A table of models, groups of columns named within the headings."""
     names = ["model"]
     labels = iter(shown["columns"])
     for group, span in shown["groups"]:
         for _ in range(span):
             label = next(labels)[0]
-            names.append(f"{escaped(group)}: {label}" if group else label)
+            names.append(f"{escape_markdown(group)}: {label}" if group else label)
     rows = [[_name(row), *(_figure(cell) for cell in row["cells"])] for row in shown["rows"]]
-    return table(names, rows, text=1)
+    return markdown_table(names, rows, text=1)
 
 
 def _figure(cell: Mapping[str, Any]) -> str:
@@ -144,24 +146,24 @@ def _figure(cell: Mapping[str, Any]) -> str:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    name = escaped(row["model"])
+    name = escape_markdown(row["model"])
     return f"*{name}*" if row["control"] else name
 
 
-def _plots(part: Mapping[str, Any], pictures: str) -> Lines:
-    lines: Lines = []
+def _plots(part: Mapping[str, Any], pictures: str) -> list[str]:
+    lines: list[str] = []
     for chart in part["charts"]:
         lines += _plot(chart, pictures)
     return lines
 
 
-def _plot(chart: Chart, pictures: str) -> Lines:
-    lines = [f"**{escaped(chart.title)}** {escaped(chart.note)}".rstrip(), ""]
+def _plot(chart: Chart, pictures: str) -> list[str]:
+    lines = [f"**{escape_markdown(chart.title)}** {escape_markdown(chart.note)}".rstrip(), ""]
     address = quote(f"{pictures}/{chart.name}.png")
-    return [*lines, f"![{escaped(chart.description)}]({address})", ""]
+    return [*lines, f"![{escape_markdown(chart.description)}]({address})", ""]
 
 
-def _with_plots(part: Mapping[str, Any] | None, pictures: str) -> Lines:
+def _with_plots(part: Mapping[str, Any] | None, pictures: str) -> list[str]:
     if part is None:
         return []
     lines = _plots(part, pictures)
@@ -170,34 +172,39 @@ def _with_plots(part: Mapping[str, Any] | None, pictures: str) -> Lines:
     return lines + _titled(part.get("tables", ()))
 
 
-def _titled(tables: Iterable[Mapping[str, Any]]) -> Lines:
-    lines: Lines = []
+def _titled(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
     for shown in tables:
         users = f" ({shown['n']:,} users)" if "n" in shown else ""
-        lines += [f"### {escaped(shown['title'])}{users}", "", *_models(shown), ""]
+        lines += [f"### {escape_markdown(shown['title'])}{users}", "", *_models(shown), ""]
     return lines
 
 
-def _controls(shown: Mapping[str, Any]) -> Lines:
-    lines: Lines = [shown["controls_correction"], ""]
+def _controls(shown: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = [shown["controls_correction"], ""]
     names = ("control", "its figure", "exposes", "model less control", "corrected", "so")
     for part in shown["controls"]:
         rows = [
             [
-                escaped(row["control"]),
+                escape_markdown(row["control"]),
                 row["own"]["mean"],
-                f"{escaped(row['model'])} {row['of_model']['mean']}",
+                f"{escape_markdown(row['model'])} {row['of_model']['mean']}",
                 f"{row['gap']['mean']} ({row['gap']['spread']})",
                 row["gap"]["p"],
-                escaped(row["sentence"]),
+                escape_markdown(row["sentence"]),
             ]
             for row in part["rows"]
         ]
-        lines += [f"### {escaped(part['title'])}", "", *table(names, rows, text=1), ""]
+        lines += [
+            f"### {escape_markdown(part['title'])}",
+            "",
+            *markdown_table(names, rows, text=1),
+            "",
+        ]
     return lines
 
 
-def _differences(shown: Mapping[str, Any]) -> Lines:
+def _differences(shown: Mapping[str, Any]) -> list[str]:
     lines = [
         "p is corrected for the number of models compared (Holm): shown is what is below"
         f" {shown['alpha']} with an interval that leaves out 0.",
@@ -211,11 +218,16 @@ def _differences(shown: Mapping[str, Any]) -> Lines:
         )
     for part in shown["differences"]:
         rows = [[_name(row), *_gap(row["baseline"]), *_gap(row["best"])] for row in part["rows"]]
-        against = (escaped(part["baseline"]), f"the best, {escaped(part['best'])}")
+        against = (escape_markdown(part["baseline"]), f"the best, {escape_markdown(part['best'])}")
         names = ["model"]
         for other in against:
             names += [f"against {other}", "verdict"]
-        lines += [f"### {escaped(part['title'])}", "", *table(names, rows, text=1), ""]
+        lines += [
+            f"### {escape_markdown(part['title'])}",
+            "",
+            *markdown_table(names, rows, text=1),
+            "",
+        ]
     return lines
 
 
@@ -226,91 +238,96 @@ def _gap(cell: Mapping[str, str] | None) -> list[str]:
     return [f"{cell['mean']} ({cell['spread']})", verdict]
 
 
-def _slices(sections: Sequence[Mapping[str, Any]]) -> Lines:
-    lines: Lines = []
+def _slices(sections: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
     for section in sections:
         lines += [section["bounds"], ""] if section["bounds"] else []
         for part in section["tables"]:
             title = f"{section['title']}. {part['title']}, {part['metric']}"
-            lines += [f"### {escaped(title)}", ""]
+            lines += [f"### {escape_markdown(title)}", ""]
             lines += [*(_matrix(part["matrix"]) if part["matrix"] else _models(part["table"])), ""]
     return lines
 
 
-def _matrix(shown: Mapping[str, Any]) -> Lines:
+def _matrix(shown: Mapping[str, Any]) -> list[str]:
     rows = [
         [
-            escaped(row["name"]),
+            escape_markdown(row["name"]),
             row["n"],
             *(f"**{cell['text']}**" if cell["best"] else cell["text"] for cell in row["cells"]),
         ]
         for row in shown["rows"]
     ]
-    return table(["", "users", *map(escaped, shown["models"])], rows, text=1)
+    return markdown_table(["", "users", *map(escape_markdown, shown["models"])], rows, text=1)
 
 
-def _genre(shown: Mapping[str, Any] | None) -> Lines:
+def _genre(shown: Mapping[str, Any] | None) -> list[str]:
     if shown is None:
         return []
     folds = [[str(row["fold"]), str(row["n"]), *row["values"]] for row in shown["rows"]]
     folds += [["mean", "", *shown["mean"]], ["SD", "", *shown["sd"]]]
     names = ("fold", "recordings", "loss", "precision@1", "precision@3")
     counts = [
-        [escaped(row["name"]), *(str(cell["count"]) for cell in row["cells"])]
+        [escape_markdown(row["name"]), *(str(cell["count"]) for cell in row["cells"])]
         for row in shown["confusion"]
     ]
-    confusion = table(["true \\ first", *map(escaped, shown["names"])], counts, text=1)
-    return [shown["sentence"], "", *table(names, folds, text=1), "", *confusion, ""]
+    confusion = markdown_table(
+        ["true \\ first", *map(escape_markdown, shown["names"])], counts, text=1
+    )
+    return [shown["sentence"], "", *markdown_table(names, folds, text=1), "", *confusion, ""]
 
 
-def _examples(users: Sequence[Mapping[str, Any]]) -> Lines:
-    lines: Lines = []
+def _examples(users: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
     for user in users:
         rows = [[_name(row), *(_item(item) for item in row["items"])] for row in user["rows"]]
         places = [str(place) for place in user["places"]]
         rows = [[*row, *[""] * (len(places) + 1 - len(row))] for row in rows]
         lines += [
-            f"### {escaped(user['name'])} ({escaped(user['id'])}, {escaped(user['split'])})",
+            f"### {escape_markdown(user['name'])} ({escape_markdown(user['id'])},"
+            f" {escape_markdown(user['split'])})",
             "",
             f"Played most: {'; '.join(map(_item, user['played']))}  ",
             f"Held out: {'; '.join(map(_item, user['held_out']))}  ",
             f"{user['facts']}.",
             "",
-            *table(["model", *places], rows, text=1 + len(places)),
+            *markdown_table(["model", *places], rows, text=1 + len(places)),
             "",
         ]
     return lines
 
 
 def _item(item: Mapping[str, Any]) -> str:
-    name = escaped(item["name"]) + (f" ({escaped(item['by'])})" if item["by"] else "")
+    name = escape_markdown(item["name"]) + (
+        f" ({escape_markdown(item['by'])})" if item["by"] else ""
+    )
     return f"**✓ {name}**" if item.get("hit") else name
 
 
-def _data(shown: Mapping[str, Any]) -> Lines:
+def _data(shown: Mapping[str, Any]) -> list[str]:
     rows = [
         [split[name] for name in ("name", "how", "train", "test", "users", "cold", "withheld")]
         for split in shown["splits"]
     ]
     names = ("split", "how", "training rows", "test rows", "test users", "new", "withheld")
     facts = ", ".join(f"{name.lower()} {value}" for name, value in shown["dataset"])
-    return [f"{facts[:1].upper()}{facts[1:]}.", "", *table(names, rows, text=2), ""]
+    return [f"{facts[:1].upper()}{facts[1:]}.", "", *markdown_table(names, rows, text=2), ""]
 
 
-def _costs(rows: Sequence[Mapping[str, str]]) -> Lines:
+def _costs(rows: Sequence[Mapping[str, str]]) -> list[str]:
     names = ("split", "model", "fit, s", "onboarding, s", "users a second", "peak memory, MiB")
     cells = [
         [
-            escaped(row["split"]),
-            escaped(row["model"]),
+            escape_markdown(row["split"]),
+            escape_markdown(row["model"]),
             *(row[name] for name in ("fit", "onboard", "recommend", "memory")),
         ]
         for row in rows
     ]
-    return [*table(names, cells, text=2), ""]
+    return [*markdown_table(names, cells, text=2), ""]
 
 
-def _repeat(shown: Mapping[str, Any]) -> Lines:
+def _repeat(shown: Mapping[str, Any]) -> list[str]:
     lines = ["```sh", shown["command"], "```", ""] if shown["command"] else []
     lines += [f"- {name}: {value}" for name, value in shown["provenance"]]
     return [*lines, "", "```json", shown["configuration"], "```", ""]

@@ -7,20 +7,20 @@ import pandas as pd
 
 from evaluation.comparison.bootstrap import Interval
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.report.tables import LABELS, Tables, cell
+from evaluation.report.tables import METRIC_NAMES, ReportTables, format_cell
 
-SLICES: Final = {
+_SLICES: Final = {
     "items": "Items by listeners",
     "popularity": "Items by popularity",
     "listeners": "Users by how much they play",
     "genre": "By genre",
 }
 """Titles of the kinds of slices."""
-WIDE = 7
+_MAX_SLICES = 7
 """Slices in one table; where there are more they become its rows, and models its columns."""
 
 
-def slices(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def slice_sections(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A section for each split and its candidates, with tables of each metric.
 
     ``frame``: a row a figure: split, candidates, model, control, by, slice, metric, k, mean, low,
@@ -32,21 +32,21 @@ def slices(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
         found = []
         for (metric,), rows in _grouped(part, "metric"):
             entry = {
-                "metric": f"{LABELS.get(metric, metric)}@{tables.shortest}",
+                "metric": f"{METRIC_NAMES.get(metric, metric)}@{tables.shortest}",
                 # What is read first stands first; the other metric of the same slices is folded.
                 "first": metric == part["metric"].iloc[0],
             }
             kinds = {by: of_kind for (by,), of_kind in _grouped(rows, "by")}
             # One slice alone, such as "cold" of new items, says what the main table says.
             kinds = {by: of_kind for by, of_kind in kinds.items() if of_kind["slice"].nunique() > 1}
-            narrow = [by for by in kinds if kinds[by]["slice"].nunique() <= WIDE]
+            narrow = [by for by in kinds if kinds[by]["slice"].nunique() <= _MAX_SLICES]
             if narrow:
                 title = "By listeners, popularity and users" if len(narrow) > 1 else ""
                 table = _sliced(tables, [kinds[by] for by in narrow])
                 found.append({**entry, "title": title, "matrix": None, "table": table})
             for by in (by for by in kinds if by not in narrow):
                 matrix = _matrix(tables, kinds[by])
-                title = SLICES.get(by, f"By {by}")
+                title = _SLICES.get(by, f"By {by}")
                 found.append({**entry, "title": title, "matrix": matrix, "table": None})
         if found:
             title = tables.group_label(split, candidates)
@@ -55,7 +55,7 @@ def slices(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     return sections
 
 
-def _bounds(tables: Tables, split: str, kinds: set[str]) -> str:
+def _bounds(tables: ReportTables, split: str, kinds: set[str]) -> str:
     """What the slices of a split hold, in numbers, where it says so."""
     facts = next(facts for facts in tables.comparison.splits if facts["name"] == split)
     counted = {"popularity": "Listeners of an item", "listeners": "Items of a user"}
@@ -68,14 +68,14 @@ def _bounds(tables: Tables, split: str, kinds: set[str]) -> str:
     return " ".join(sentences)
 
 
-def _sliced(tables: Tables, kinds: list[pd.DataFrame]) -> dict[str, Any]:
+def _sliced(tables: ReportTables, kinds: list[pd.DataFrame]) -> dict[str, Any]:
     """A table with a group of columns for each kind of slice."""
     columns, groups, figures = [], [], {}
     for rows in kinds:
         by = rows["by"].iloc[0]
         n = rows.groupby("slice")["n"].max()
         names = rows["slice"].drop_duplicates().tolist()
-        groups.append((SLICES.get(by, f"By {by}"), len(names)))
+        groups.append((_SLICES.get(by, f"By {by}"), len(names)))
         columns += [(f"{name} ({int(n[name]):,})", (by, name)) for name in names]
         for row in rows.to_dict("records"):
             figures[row["model"], (by, row["slice"])] = Interval(
@@ -84,9 +84,9 @@ def _sliced(tables: Tables, kinds: list[pd.DataFrame]) -> dict[str, Any]:
     return _by_model(tables, columns, figures, groups)
 
 
-def _matrix(tables: Tables, rows: pd.DataFrame) -> dict[str, Any]:
+def _matrix(tables: ReportTables, rows: pd.DataFrame) -> dict[str, Any]:
     """Slices as rows and models as columns, the most users on top; shade: share of the best."""
-    models = [model for model in tables.models() if model in set(rows["model"])]
+    models = [model for model in tables.ranked_models() if model in set(rows["model"])]
     wide = rows.pivot_table(index="slice", columns="model", values="mean")[models]
     n = rows.groupby("slice")["n"].max().sort_values(ascending=False, kind="stable")
     contenders = [model for model in models if model not in tables.comparison.controls]
@@ -112,7 +112,7 @@ def _matrix(tables: Tables, rows: pd.DataFrame) -> dict[str, Any]:
     return {"models": models, "rows": found}
 
 
-def folds(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Means over folds with their standard deviation and interval, a table a split.
 
     ``frame``: a row a figure: split, candidates, model, metric, k, folds, mean, sd, low, high.
@@ -125,7 +125,7 @@ def folds(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     for (split, candidates), part in _grouped(chosen, "split", "candidates"):
         columns, figures = [], {}
         for (metric, k), rows in _grouped(part, "metric", "k"):
-            label = LABELS.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
+            label = METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
             columns.append((label, metric))
             for row in rows.to_dict("records"):
                 value = Interval(row["mean"], row["low"], row["high"])
@@ -140,7 +140,7 @@ def folds(tables: Tables, frame: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def curve_table(tables: Tables, curve: pd.DataFrame) -> dict[str, Any]:
+def learning_curve_table(tables: ReportTables, curve: pd.DataFrame) -> dict[str, Any]:
     """A row a model, a column a number of interactions, from the rows of one metric."""
     points = sorted(set(curve["interactions"].astype(int)))
     figures = {
@@ -156,7 +156,7 @@ def _grouped(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ..
 
 
 def _by_model(
-    tables: Tables,
+    tables: ReportTables,
     columns: list[tuple[str, Any]],
     figures: dict[Any, Interval],
     groups: Sequence[tuple[str, int]] = (),
@@ -166,7 +166,7 @@ def _by_model(
     ``columns``: (heading, key in ``figures`` beside the model). ``groups``: (heading, columns).
     """
     named = dict.fromkeys(model for model, _ in figures)
-    order = [model for model in tables.models() if model in named]
+    order = [model for model in tables.ranked_models() if model in named]
     order += [model for model in named if model not in order]
     controls = tables.comparison.controls
 
@@ -189,7 +189,7 @@ def _by_model(
                 "model": model,
                 "control": model in controls,
                 "cells": [
-                    cell(
+                    format_cell(
                         value := figures.get((model, column)),
                         best=value is not None
                         and model not in controls

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
-from evaluation.report.plots import Figure
+from evaluation.report.plots import PlotlyFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,13 +29,13 @@ _MARKERS: Final = {
 _DASHES: Final = {"solid": "-", "dash": "--", "dot": ":"}
 
 
-def write_picture(figure: Figure, path: Path, *, whole: bool) -> None:
+def write_png(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
     """Write one plot as a .png on white. Raises InvalidArgumentError where it cannot be written."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Sheet
 
-    painted = paint(figure, light_colours())
+    painted = apply_colours(figure, light_colours())
     size = (_WIDTH[whole] / _PIXELS, painted["layout"]["height"] / _PIXELS)
     with matplotlib.rc_context({"font.size": 9, "text.parse_math": False}):
         sheet = Sheet(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
@@ -60,14 +60,14 @@ def light_colours() -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", first))
 
 
-def paint(node: Any, colours: Mapping[str, str]) -> Any:
+def apply_colours(node: Any, colours: Mapping[str, str]) -> Any:
     """A figure with ``$name`` replaced by its colour, as the page's script does."""
     if isinstance(node, str):
         return colours.get(node.removeprefix("$"), node) if node.startswith("$") else node
     if isinstance(node, list):
-        return [paint(inner, colours) for inner in node]
+        return [apply_colours(inner, colours) for inner in node]
     if isinstance(node, dict):
-        return {key: paint(value, colours) for key, value in node.items()}
+        return {key: apply_colours(value, colours) for key, value in node.items()}
     return node
 
 
@@ -157,7 +157,7 @@ def _names(axes: "Axes", x: Sequence[float], y: Sequence[float], trace: Mapping[
         )
 
 
-def _finish(axes: "Axes", figure: Figure) -> None:
+def _finish(axes: "Axes", figure: PlotlyFigure) -> None:
     layout = figure["layout"]
     for shape in layout.get("shapes", []):
         line = shape["line"]
@@ -181,5 +181,5 @@ def _finish(axes: "Axes", figure: Figure) -> None:
         )
 
 
-def _negative(figure: Figure, axis: str) -> bool:
+def _negative(figure: PlotlyFigure, axis: str) -> bool:
     return any(value is not None and value < 0 for trace in figure["data"] for value in trace[axis])

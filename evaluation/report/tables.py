@@ -13,7 +13,7 @@ from evaluation.conclusions.evidence import deciding_candidates, first_split, ma
 from evaluation.conclusions.wording import format_number
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC
 
-ACCURACY: Final = {
+ACCURACY_NAMES: Final = {
     "precision": "Precision",
     "recall": "Recall",
     "hit": "Hit rate",
@@ -24,7 +24,7 @@ ACCURACY: Final = {
     USER_AUC: "User-wise AUC",
 }
 """Names in print of the metrics that have a best."""
-BEYOND: Final = {
+BEYOND_ACCURACY_NAMES: Final = {
     "novelty": "Novelty",
     "popularity_lift": "Popularity lift",
     "artist_diversity": "Artist diversity",
@@ -35,8 +35,8 @@ BEYOND: Final = {
     "gini": "Gini",
 }
 """Names in print of the metrics that are no accuracy: nothing of theirs is best."""
-LABELS: Final = ACCURACY | BEYOND
-SAMPLED: Final = "sampled "
+METRIC_NAMES: Final = ACCURACY_NAMES | BEYOND_ACCURACY_NAMES
+_SAMPLED: Final = "sampled "
 """What the name of sampled candidates begins with; their number follows."""
 
 _KINDS: Final = {
@@ -62,7 +62,7 @@ class Column:
     @property
     def label(self) -> str:
         """What the column is called."""
-        return LABELS.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
+        return METRIC_NAMES.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
 
     def key(self, model: str) -> FigureKey:
         """Where the figure of a model stands."""
@@ -72,7 +72,7 @@ class Column:
 Group = tuple[str, list[Column]]
 
 
-class Tables:
+class ReportTables:
     """Rows of text for one comparison; computes nothing but what is best or tied with it."""
 
     def __init__(self, comparison: Comparison, noun: str) -> None:
@@ -91,15 +91,15 @@ class Tables:
     @property
     def sampled(self) -> bool:
         """Whether any figure was measured against a sample of the items."""
-        return any(candidates.startswith(SAMPLED) for _, candidates in self.places())
+        return any(candidates.startswith(_SAMPLED) for _, candidates in self.places_measured())
 
-    def places(self) -> list[tuple[str, str]]:
+    def places_measured(self) -> list[tuple[str, str]]:
         """Every (split, candidates) that was measured, in order."""
         return list(dict.fromkeys((key[0], key[1]) for key in self.figures))
 
-    def models(self) -> list[str]:
+    def ranked_models(self) -> list[str]:
         """Models from best to worst by the leading figure, then the controls."""
-        leading = self.leading()
+        leading = self.leading_column()
 
         def value(model: str) -> float:
             return self.figures[leading.key(model)].mean
@@ -108,38 +108,39 @@ class Tables:
         ranked = sorted(self.comparison.models, key=value, reverse=True)
         return [m for m in ranked if m not in controls] + [m for m in ranked if m in controls]
 
-    def leading(self) -> Column:
+    def leading_column(self) -> Column:
         """The figure that models are ordered by."""
         split = self.cold or self.comparison.splits[0]["name"]
-        return self.main_column(split, self.deciding(split))
+        return self.main_column(split, self.deciding_candidates(split))
 
     def main_column(self, split: str, candidates: str) -> Column:
         """The figure that decides: that of the conclusions, else the first accuracy measured."""
         column = Column(split, candidates, *main_measure(self.comparison, split, candidates))
-        if self.measured([column]):
+        if self.with_figures([column]):
             return column
         return next(
             Column(split, candidates, metric, k)
             for (_, _, _, metric, k) in self.figures
-            if metric in ACCURACY and self.measured([Column(split, candidates, metric, k)])
+            if metric in ACCURACY_NAMES
+            and self.with_figures([Column(split, candidates, metric, k)])
         )
 
-    def widest(self, split: str) -> str:
+    def widest_candidates(self, split: str) -> str:
         """The whole catalogue where it was ranked, else the first candidates that were."""
-        found = [candidates for name, candidates in self.places() if name == split]
+        found = [candidates for name, candidates in self.places_measured() if name == split]
         return CATALOGUE if CATALOGUE in found else found[0]
 
-    def deciding(self, split: str) -> str:
+    def deciding_candidates(self, split: str) -> str:
         """The candidates that decide: new, or barely known, items among themselves, else all."""
-        found = [candidates for name, candidates in self.places() if name == split]
+        found = [candidates for name, candidates in self.places_measured() if name == split]
         own = deciding_candidates(self.comparison, split)
-        return own if own in found else self.widest(split)
+        return own if own in found else self.widest_candidates(split)
 
-    def measured(self, columns: Iterable[Column]) -> list[Column]:
+    def with_figures(self, columns: Iterable[Column]) -> list[Column]:
         """Those of the columns that have figures."""
         return [c for c in columns if (c.split, c.candidates, c.metric, c.k) in self._measured]
 
-    def main(self) -> list[dict[str, Any]]:
+    def main_tables(self) -> list[dict[str, Any]]:
         """The main tables: new items, then known items, then whatever else was split."""
         tables: list[list[Group]] = []
         for group in self._main_groups():
@@ -149,42 +150,44 @@ class Tables:
             tables[-1].append(group)
         return [self.table(groups) for groups in tables]
 
-    def detailed(self) -> list[dict[str, Any]]:
+    def detailed_tables(self) -> list[dict[str, Any]]:
         """A table of every accuracy for each split, set of candidates and k."""
         tables = []
-        for split, candidates in self.places():
+        for split, candidates in self.places_measured():
             for k in self.comparison.ks:
-                wanted = [Column(split, candidates, name, k) for name in ACCURACY]
+                wanted = [Column(split, candidates, name, k) for name in ACCURACY_NAMES]
                 if k == self.shortest:
                     wanted += [Column(split, candidates, m, None) for m in (ITEM_AUC, USER_AUC)]
-                if columns := self.measured(wanted):
+                if columns := self.with_figures(wanted):
                     title = f"{self.group_label(split, candidates)}, lists of {k}"
                     table = self.table([("", columns)])
-                    tables.append({"title": title, "n": self.n_users(split), **table})
+                    tables.append({"title": title, "n": self.n_test_users(split), **table})
         return tables
 
-    def beyond(self) -> list[dict[str, Any]]:
+    def beyond_accuracy_tables(self) -> list[dict[str, Any]]:
         """Accuracy beside what is not accuracy: a table for each place that has such figures."""
         tables = []
-        for split, candidates in self.places():
-            others = self.measured(Column(split, candidates, m, self.shortest) for m in BEYOND)
+        for split, candidates in self.places_measured():
+            others = self.with_figures(
+                Column(split, candidates, m, self.shortest) for m in BEYOND_ACCURACY_NAMES
+            )
             if others:
                 columns = [self.main_column(split, candidates), *others]
                 title = f"{self.group_label(split, candidates)}, lists of {self.shortest}"
                 table = self.table([("", columns)])
                 # The length of the lists is in the title; nine columns have no room for it.
-                table["columns"] = [(LABELS[c.metric], c is columns[0]) for c in columns]
+                table["columns"] = [(METRIC_NAMES[c.metric], c is columns[0]) for c in columns]
                 tables.append({"title": title, **table})
         return tables
 
-    def warm_and_cold(self) -> dict[str, Any] | None:
+    def warm_cold_table(self) -> dict[str, Any] | None:
         """The figure that decides and the place it gives, for known and for new items."""
         if self.warm is None or self.cold is None:
             return None
         columns = [
-            self.main_column(self.warm, self.widest(self.warm)),
+            self.main_column(self.warm, self.widest_candidates(self.warm)),
             self.main_column(self.cold, COLD),
-            *self.measured([self.main_column(self.cold, self.widest(self.cold))]),
+            *self.with_figures([self.main_column(self.cold, self.widest_candidates(self.cold))]),
         ]
         groups = [(self.group_label(c.split, c.candidates), [c]) for c in columns]
         table = self.table(groups)
@@ -204,7 +207,7 @@ class Tables:
     def table(self, groups: Sequence[Group]) -> dict[str, Any]:
         """Rows of cells; the best model of a column is marked, and those not shown to differ."""
         rows = []
-        for model in self.models():
+        for model in self.ranked_models():
             cells = [
                 self._cell(column, model, number_in_group == 0)
                 for _, columns in groups
@@ -227,8 +230,8 @@ class Tables:
         """A split and its candidates in words."""
         kind = self._kind(split)
         label = _KINDS[kind].format(noun=self.noun)
-        if candidates.startswith(SAMPLED):
-            among = f"sampled: against {candidates.removeprefix(SAMPLED)} drawn"
+        if candidates.startswith(_SAMPLED):
+            among = f"sampled: against {candidates.removeprefix(_SAMPLED)} drawn"
         elif candidates == CATALOGUE:
             among = "whole catalogue"
         elif candidates == COLD and kind != "cold":
@@ -240,7 +243,7 @@ class Tables:
         alone = sum(s["kind"] == kind for s in self.comparison.splits) == 1
         return f"{label}, {among}" if alone else f"{label}, {among} ({split})"
 
-    def n_users(self, split: str) -> int:
+    def n_test_users(self, split: str) -> int:
         """Test users of a split."""
         return int(next(s["test_users"] for s in self.comparison.splits if s["name"] == split))
 
@@ -253,23 +256,27 @@ class Tables:
         if self.cold is not None:
             among: list[tuple[str, int | None]] = [("ndcg", k), ("recall", k), (ITEM_AUC, None)]
             wanted.append((self.cold, COLD, among))
-            wanted.append((self.cold, self.widest(self.cold), [("ndcg", k), ("recall", k)]))
+            wanted.append(
+                (self.cold, self.widest_candidates(self.cold), [("ndcg", k), ("recall", k)])
+            )
         if self.warm is not None:
-            played = bool(self.measured([Column(self.warm, PLAYED, "ndcg", k)]))
+            played = bool(self.with_figures([Column(self.warm, PLAYED, "ndcg", k)]))
             if played:
                 wanted.append((self.warm, PLAYED, [("ndcg", k)]))
             # Two groups of known items with two columns each do not fit the page.
             names = [("ndcg", k)] if played else [("ndcg", k), ("recall", k)]
-            wanted.append((self.warm, self.widest(self.warm), [*names]))
+            wanted.append((self.warm, self.widest_candidates(self.warm), [*names]))
         shown = [place[:2] for place in wanted]
         # What was measured against a sample comes last: it is the easiest to be fooled by.
-        for split, candidates in sorted(self.places(), key=lambda place: place[1][:8] == SAMPLED):
-            other = split not in (self.cold, self.warm) or candidates.startswith(SAMPLED)
+        for split, candidates in sorted(
+            self.places_measured(), key=lambda place: place[1][:8] == _SAMPLED
+        ):
+            other = split not in (self.cold, self.warm) or candidates.startswith(_SAMPLED)
             if other and (split, candidates) not in shown:
                 wanted.append((split, candidates, [("ndcg", k), ("recall", k)]))
         groups = []
         for split, candidates, metrics in wanted:
-            columns = self.measured(Column(split, candidates, *metric) for metric in metrics)
+            columns = self.with_figures(Column(split, candidates, *metric) for metric in metrics)
             columns = columns or [self.main_column(split, candidates)]
             groups.append((self.group_label(split, candidates), columns))
         return groups
@@ -277,41 +284,41 @@ class Tables:
     def _cell(self, column: Column, model: str, starts_group: bool) -> dict[str, Any]:
         key = column.key(model)
         if key not in self.figures:
-            return cell(None, starts_group=starts_group)
+            return format_cell(None, starts_group=starts_group)
         value = self.figures[key]
-        ranked = column.metric in ACCURACY
+        ranked = column.metric in ACCURACY_NAMES
         gap = self.from_best.get(key)
         first = value if gap is None else self.figures[(*key[:2], gap[0], *key[3:])]
         # Where nobody scores, nobody is best; where several have the best figure, all of them are.
         ranked = ranked and first.mean > 0 and model not in self.comparison.controls
         best = ranked and value.mean == first.mean
         tied = ranked and not best and gap is not None and not gap[1].shown
-        return cell(value, best=best, tied=tied, starts_group=starts_group)
+        return format_cell(value, best=best, tied=tied, starts_group=starts_group)
 
 
-def cell(
+def format_cell(
     value: Interval | None, *, best: bool = False, tied: bool = False, starts_group: bool = False
 ) -> dict[str, Any]:
     """A figure and its interval as text; – for one that was not measured."""
     missing = value is None or math.isnan(value.mean)
     bare = missing or value is None or math.isnan(value.low) or math.isnan(value.high)
     return {
-        "mean": "–" if missing or value is None else signed(value.mean),
-        "spread": "" if bare or value is None else spread(value),
+        "mean": "–" if missing or value is None else _signed(value.mean),
+        "spread": "" if bare or value is None else _interval(value),
         "best": best and not missing,
         "tied": tied and not missing,
         "starts_group": starts_group,
     }
 
 
-def spread(value: Interval) -> str:
+def _interval(value: Interval) -> str:
     """An interval as text."""
     if value.low < 0:
-        return f"{signed(value.low)} to {signed(value.high)}"
+        return f"{_signed(value.low)} to {_signed(value.high)}"
     low, high = format_number(value.low), format_number(value.high)
     return low if low == high == "<0.001" else f"{low}–{high}"
 
 
-def signed(value: float) -> str:
+def _signed(value: float) -> str:
     """A figure to three decimals; a minus where it is below 0."""
     return format_number(value) if value >= 0 else "−" + format_number(-value)

@@ -15,10 +15,10 @@ from datasets.files import write_text
 from evaluation.comparison.comparison import Comparison
 from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.genre.cross_validation import GenreResult
-from evaluation.report.content import charts_of, content
-from evaluation.report.facts import exact_configuration
-from evaluation.report.render import markdown, render
-from evaluation.report.static_plots import write_picture
+from evaluation.report.content import all_charts, report_content
+from evaluation.report.facts import full_configuration
+from evaluation.report.render import render_page, report_markdown
+from evaluation.report.static_plots import write_png
 from evaluation.serialization import json_safe
 
 _CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
@@ -73,19 +73,21 @@ def write_report(
         "curve": None if curve is None else json_safe(curve.to_dict("records")),
         "song_map": None if song_map is None else json_safe(song_map.to_dict("list")),
         "genre": None if genre is None else genre.to_dict(),
-        "configuration": exact_configuration(comparison, configuration or {}),
+        "configuration": full_configuration(comparison, configuration or {}),
         "command": command,
     }
-    shown = content(comparison, facts, noun=noun, genre=genre, curve=curve, song_map=song_map)
-    charts = charts_of(shown)
+    shown = report_content(
+        comparison, facts, noun=noun, genre=genre, curve=curve, song_map=song_map
+    )
+    charts = all_charts(shown)
     pictures = _pictures(target)
     for chart in charts:
-        write_picture(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
-    write_text(target.with_suffix(".md"), markdown(shown, pictures.name))
+        write_png(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
+    write_text(target.with_suffix(".md"), report_markdown(shown, pictures.name))
     as_json = target.with_suffix(".json")
     write_text(as_json, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     figures = {chart.name: chart.figure for chart in charts}
-    write_text(target, render("report.html", shown, figures, ("report.css",)))
+    write_text(target, render_page("report.html", shown, figures, ("report.css",)))
     return target, as_json
 
 

@@ -246,18 +246,18 @@ def genre_cv(
 ) -> None:
     """Tell how well genres are heard, by cross-validation."""
     from datasets.files import cache_folder
-    from evaluation.genre.splits import check_split
+    from evaluation.genre.splits import genre_split
     from evaluation.genre.study import affordable_jobs, run_study
-    from evaluation.genre_report.write import check_folder, write_study
+    from evaluation.genre_report.write import check_study_folder, write_study
 
     settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
-    splits = [check_split(name.strip()).name for name in split.split(",")]
+    splits = [genre_split(name.strip()).name for name in split.split(",")]
     if out is not None:
-        check_folder(out)  # now, and not when everything is measured
+        check_study_folder(out)  # now, and not when everything is measured
     named = {"images": images, "ids": ids, "labels": labels, "groups": groups}
     cut = {"window": window, "windows": windows}
     material = _material(folder, settings, tag, named, cut, baseline=baseline, progress=not as_json)
-    for what, found in material.taken.items():
+    for what, found in material.sources.items():
         typer.echo(f"{what}: {found}", err=True)
     _, fewer = affordable_jobs(min(jobs, folds), material.images.nbytes)
     if fewer:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evaluation.genre.splits import check_split
+from evaluation.genre.splits import genre_split
 from evaluation.genre.study import PUBLISHED
-from evaluation.genre_report.conclusions import summarise, with_spread
-from evaluation.genre_report.page import LABELS
+from evaluation.genre_report.conclusions import mean_with_spread, summarise_study
+from evaluation.genre_report.page import MAX_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,7 @@ def print_study(study: "GenreStudy") -> None:
         typer.echo(f"\n{classifier}, split by {split}: {architecture}")
         console.print(_folds(study, split, classifier))
     split, classifier = study.groups()[0]
-    if study.runs[0].result.facts["labels"] <= LABELS:
+    if study.runs[0].result.facts["labels"] <= MAX_LABELS:
         typer.echo(f"\nTrue (rows) and ranked first (columns): {classifier}, split by {split}")
         console.print(_confusion(study, split, classifier))
     typer.echo(f"\nBy label: {classifier}, split by {split}")
@@ -124,11 +124,11 @@ def print_study(study: "GenreStudy") -> None:
     typer.echo("\nSummary")
     console.print(_summary(study))
     for split in dict.fromkeys(split for split, _ in study.groups()):
-        typer.echo(f"{split} split: {check_split(split).leak}")
+        typer.echo(f"{split} split: {genre_split(split).leak}")
     typer.echo(f"patent: {PUBLISHED['source']}")
     for note in study.notes:
         typer.echo(note)
-    for sentence in summarise(study):
+    for sentence in summarise_study(study):
         typer.echo(sentence)
 
 
@@ -196,7 +196,7 @@ def _summary(study: "GenreStudy") -> "Table":
     table = _table("split", "classifier", "precision@1", "precision@3", "single window@1", text=2)
     for row in study.summary().to_dict("records"):
         names = ("precision@1", "precision@3", "window@1")
-        cells = [with_spread(row, name) for name in names]
+        cells = [mean_with_spread(row, name) for name in names]
         table.add_row(row["split"], row["classifier"], *cells)
     table.add_row(
         "song", "patent", *(f"{PUBLISHED[n]:.1%}" for n in ("precision@1", "precision@3"))

@@ -49,6 +49,6 @@ def material(
         "statistics": images[::windows].mean(axis=(1, 2)).astype(np.float32),
         "window_statistics": images.mean(axis=(1, 2)).astype(np.float32),
         "baseline": "columns",
-        "taken": {"images": "made by rule"},
+        "sources": {"images": "made by rule"},
     }
     return GenreMaterial(**{**parts, **changes})

@@ -10,7 +10,7 @@ from datasets.music import MusicDataset
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.models.baselines import Popularity, Random
-from evaluation.report.tables import Tables
+from evaluation.report.tables import ReportTables
 from evaluation.splitting.cold import cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.temporal import time_split
 from evaluation.splitting.warm import warm_split
@@ -92,9 +92,9 @@ def test_few_semi_cold_songs_are_ranked_in_the_whole_catalogue() -> None:
         assert (", ranked in the whole catalogue, content" in text) == few
         lists = f"has {n_thin} semi-cold songs: a list of {k} holds most of them, whoever makes it."
         assert any(lists in caution for caution in cautions(result)) == few
-        tables = Tables(result, "songs")
-        assert tables.deciding(split.name) == ranked
-        assert tables.leading().candidates == ranked
+        tables = ReportTables(result, "songs")
+        assert tables.deciding_candidates(split.name) == ranked
+        assert tables.leading_column().candidates == ranked
 
 
 class Either:

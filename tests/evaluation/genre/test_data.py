@@ -58,7 +58,7 @@ def test_wide_images_are_cut_unless_the_network_takes_windows_itself():
     cut = from_arrays(arrays(wide), PATENT)
     assert cut.images.shape == (4 * 6, 1, 12, 12)
     assert cut.recording.tolist() == np.repeat(range(4), 6).tolist()
-    assert cut.taken["windows"] == "6 of 12 columns from each image of 40"
+    assert cut.sources["windows"] == "6 of 12 columns from each image of 40"
     assert from_arrays(arrays(wide), PATENT, window=20, windows=2).images.shape[0] == 8
     wide[:, :, 0] = 1
     middle = from_arrays(arrays(wide), PATENT, window=8, windows=1)
@@ -66,7 +66,7 @@ def test_wide_images_are_cut_unless_the_network_takes_windows_itself():
     np.testing.assert_allclose(middle.statistics[:, 0], 1 / 40)
     whole = from_arrays(arrays(wide), MODERN)
     assert whole.images.shape == (4, 1, 12, 40)
-    assert whole.taken["windows"] == "whole images of 40 columns, 8 at a time"
+    assert whole.sources["windows"] == "whole images of 40 columns, 8 at a time"
     with pytest.raises(InvalidArgumentError, match="--windows needs --window"):
         from_arrays(arrays(wide), MODERN, windows=3)
 
@@ -148,7 +148,7 @@ def test_recordings_of_a_data_set(folder):
     assert "3.wav" in material.notes[0]
     mood = from_dataset(load_folder(folder), config, tag="mood", workers=0)
     assert set(mood.labels) == {"calm"}
-    assert mood.kinds == "values of “mood”"
+    assert mood.label_plural == "values of “mood”"
 
 
 def test_a_data_set_without_sound(folder):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError, InvalidArgumentError
 from evaluation.genre.cross_validation import genre_cross_validation
-from evaluation.genre.splits import SPLITS, assign_folds, check_split, labels_of_one_group
+from evaluation.genre.splits import SPLITS, assign_folds, genre_split, single_group_labels
 from tests.helpers.genre import Nearest, material
 
 
@@ -64,7 +64,7 @@ def test_what_is_kept_apart_and_what_leaks(split):
 
 def test_unknown_split():
     with pytest.raises(InvalidArgumentError, match="artist, song, snippet, not 'title'"):
-        check_split("title")
+        genre_split("title")
     made = material()
     with pytest.raises(InvalidArgumentError, match="not 'title'"):
         genre_cross_validation(made.images, made.labels, made.labels, Nearest, split="title")
@@ -93,4 +93,4 @@ def test_labels_are_spread_evenly_over_rows_of_their_own():
 
 def test_labels_of_one_group():
     label = np.array(["a", "a", "b", "b", "c"])
-    assert labels_of_one_group(label, np.array([1, 2, 3, 3, 1])) == ["b", "c"]
+    assert single_group_labels(label, np.array([1, 2, 3, 3, 1])) == ["b", "c"]

@@ -9,7 +9,7 @@ import pytest
 from datasets.errors import EvaluationError, InvalidArgumentError
 from embedding.network.config import EncoderConfig
 from evaluation import run_study, write_study
-from evaluation.genre import study as genre_running
+from evaluation.genre import study as study_module
 from evaluation.genre.study import PUBLISHED, affordable_jobs
 from tests.helpers.genre import material
 
@@ -165,12 +165,12 @@ def test_a_kept_study_is_not_computed_again_with_other_threads(tmp_path, monkeyp
 
 
 def test_no_more_jobs_than_memory_holds(monkeypatch):
-    monkeypatch.setattr(genre_running, "available_memory", lambda: 5 * 2**30)
+    monkeypatch.setattr(study_module, "available_memory", lambda: 5 * 2**30)
     assert affordable_jobs(2, 2**30) == (2, "")
     fit, note = affordable_jobs(8, 2**30)
     assert (fit, note) == (2, "2 of 8 jobs at once: 5.0 GiB of memory do not hold more.")
     assert affordable_jobs(8, 2**40)[0] == 1
-    monkeypatch.setattr(genre_running, "available_memory", lambda: None)
+    monkeypatch.setattr(study_module, "available_memory", lambda: None)
     assert affordable_jobs(8, 2**40) == (8, "")
 
 

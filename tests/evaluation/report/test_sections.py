@@ -12,10 +12,10 @@ from evaluation.comparison.comparison import compare
 from evaluation.conclusions.evidence import paired_gaps
 from evaluation.conclusions.wording import format_p_value
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
-from evaluation.report.charts import embedding_map
-from evaluation.report.content import SECTIONS, controls, correction
-from evaluation.report.plots import Point, best_compromises, plane_plot
-from evaluation.report.tables import Tables
+from evaluation.report.charts import song_map_chart
+from evaluation.report.content import SECTIONS, control_tables, correction_note
+from evaluation.report.plots import Point, pareto_front, scatter_plot
+from evaluation.report.tables import ReportTables
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.cold import cold_folds, cold_user_split, semi_cold_split
 from evaluation.splitting.warm import warm_split
@@ -137,9 +137,11 @@ def test_the_two_corrections_are_told_apart_and_true(tastes):
         controls={"random": "", "other": ""},
         n_bootstrap=200,
     )
-    tables = Tables(result, "songs")
-    assert correction(tables).startswith("p is corrected for the 2 comparisons of a table (Holm)")
-    (table,) = controls(tables)
+    tables = ReportTables(result, "songs")
+    assert correction_note(tables).startswith(
+        "p is corrected for the 2 comparisons of a table (Holm)"
+    )
+    (table,) = control_tables(tables)
     pairs = [
         tuple(("warm", "catalogue", name, "ndcg", 5) for name in ("popularity", control))
         for control in ("random", "other")
@@ -158,7 +160,7 @@ def test_a_control_made_of_a_model_is_held_against_it(tastes):
         controls={"random, shuffled audio": "the audio adds nothing"},
         n_bootstrap=200,
     )
-    (table,) = controls(Tables(result, "songs"))
+    (table,) = control_tables(ReportTables(result, "songs"))
     (row,) = table["rows"]
     assert row["model"] == "random"
     assert row["gap"]["mean"] == "+0.000"
@@ -225,15 +227,15 @@ POINTS = [
 
 
 def test_a_compromise_is_what_no_other_model_beats_in_both():
-    assert best_compromises(POINTS) == ["right", "between", "far"]
+    assert pareto_front(POINTS) == ["right", "between", "far"]
     # Where less is better, the rightmost is beaten by whatever is as good.
-    assert best_compromises(POINTS, lower=True) == ["right"]
-    assert best_compromises([*POINTS, point("less", 0.5, 1)], lower=True) == ["less", "right"]
-    assert best_compromises([point("a", 1, 1), point("b", 1, 1)]) == ["a", "b"]
+    assert pareto_front(POINTS, lower=True) == ["right"]
+    assert pareto_front([*POINTS, point("less", 0.5, 1)], lower=True) == ["less", "right"]
+    assert pareto_front([point("a", 1, 1), point("b", 1, 1)]) == ["a", "b"]
 
 
 def test_best_compromises_are_joined_by_a_line_and_bold():
-    data = plane_plot(POINTS, "x", "y", front=["right", "between", "far"], size="half")["data"]
+    data = scatter_plot(POINTS, "x", "y", front=["right", "between", "far"], size="half")["data"]
     assert [data[0]["x"], data[0]["y"]] == [[1, 3, 7], [9, 6, 2]]
     assert data[1]["textfont"]["weight"] == [700, 700, 400, 700, 400]
     assert "text" in data[1]["mode"]
@@ -279,13 +281,13 @@ def test_a_large_map_is_a_sample_that_says_so():
             "x": np.arange(n), "y": 0.0, "cold": np.arange(n) % 100 == 0,
         }
     )  # fmt: skip
-    chart = embedding_map(songs, "songs", 0)
+    chart = song_map_chart(songs, "songs", 0)
     traces = chart.figure["data"]
     points = [x for trace in traces[:-1] for x in trace["x"]]
     assert len(points) == len(set(points)) == 4000
     assert set(np.arange(0, n, 100)) <= set(points)
     assert "4,000 of 4,500 are drawn: all of these, others at random." in chart.note
-    none_cold = embedding_map(songs.assign(cold=False), "songs", 0)
+    none_cold = song_map_chart(songs.assign(cold=False), "songs", 0)
     assert "4,000 of 4,500 are drawn, at random." in none_cold.note
     names = [trace["name"] for trace in traces]
     assert len({name for name in names if name.startswith("genre ")}) == 16
@@ -377,8 +379,8 @@ def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
     result = compare(
         {"popularity": Popularity, "random": Random}, dataset, [split], ks=(5,), n_bootstrap=200
     )
-    tables = Tables(result, "songs")
-    assert tables.leading().candidates == "thin"
+    tables = ReportTables(result, "songs")
+    assert tables.leading_column().candidates == "thin"
     path, _ = write_report(result, tmp_path / "r.html")
     text = " ".join(" ".join(Page(path.read_text(encoding="utf-8")).text).split())
     assert "Barely known songs, among themselves: nDCG@5" in text
@@ -400,7 +402,7 @@ def test_models_with_the_best_figure_are_all_best(tastes):
         ks=(5,),
         n_bootstrap=200,
     )
-    table = Tables(result, "songs").warm_and_cold()
+    table = ReportTables(result, "songs").warm_cold_table()
     cells = {row["model"]: row["cells"][0] for row in table["rows"]}
     assert [cells[model]["best"] for model in ("random", "oracle", "the same")] == [0, 1, 1]
     assert not cells["oracle"]["tied"]
