@@ -17,8 +17,9 @@ from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model import storage
-from recsys.model.live import Library
-from recsys.model.updates import Updated, checked_plays
+from recsys.model.items import Where
+from recsys.model.live import LiveModel
+from recsys.model.updates import UpdateReport, checked_plays
 from recsys.onboarding.recordings import (
     OnboardingResult,
     build_song,
@@ -30,7 +31,7 @@ from recsys.ranking.arguments import History, texts_of
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, Wishes, filters_of, in_batches, many_lists
 from recsys.ranking.explanation import Explanation, explain
-from recsys.ranking.filters import Where, make_filters
+from recsys.ranking.filters import make_filters
 from recsys.ranking.ranking import list_for, similar_to
 from recsys.ranking.similarity import Space
 from recsys.tracking.runs import tracked_run
@@ -49,7 +50,7 @@ class HeldModel:
 
     def __init__(self, config: RecommenderConfig | None = None) -> None:
         self.config = config or RecommenderConfig()
-        self._library: Library | None = None
+        self._model: LiveModel | None = None
         self._folder: Path | None = None
         self._turn = threading.RLock()  # items are numbered in order of arrival
 
@@ -73,7 +74,7 @@ class HeldModel:
         place = Path(folder).absolute()
         library = storage.load(place)
         recommender = cls(library.state.config)
-        recommender._library = library
+        recommender._model = library
         recommender._folder = place
         return recommender
 
@@ -90,7 +91,7 @@ class HeldModel:
         return {
             **library.state.info,
             "now": library.counts(),
-            "onboarded": library.n_onboarded,
+            "onboarded": library.items.n_onboarded,
             "index": dict(library.index_info),
         }
 
@@ -105,8 +106,8 @@ class HeldModel:
             library = self._fitted()
             if self._folder is None:
                 return False
-            self._library = storage.refreshed(self._folder, library)
-            return self._library is not library
+            self._model = storage.refreshed(self._folder, library)
+            return self._model is not library
 
     def rebuild(self) -> None:
         """Make all that happened since the fit part of it; lists stay the same.
@@ -121,24 +122,24 @@ class HeldModel:
         with self._turn:
             library = self._fitted()
             if self._folder is None:
-                self._library = rebuilt(library)
+                self._model = rebuilt(library)
             else:
-                self._library = storage.replace(self._folder, library, rebuilt)
+                self._model = storage.replace(self._folder, library, rebuilt)
 
-    def _change(self, change: Callable[[Library], Library]) -> None:
+    def _change(self, change: Callable[[LiveModel], LiveModel]) -> None:
         """Put a changed library in place of this one."""
         with self._turn:
             library = self._fitted()
             if self._folder is None:
-                self._library = change(library)
+                self._model = change(library)
                 return
             with storage.current(self._folder, library):
-                self._library = change(library.reopened())
+                self._model = change(library.reopened())
 
-    def _fitted(self) -> Library:
-        if self._library is None:
+    def _fitted(self) -> LiveModel:
+        if self._model is None:
             raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
-        return self._library
+        return self._model
 
 
 class Recommender(HeldModel):
@@ -183,9 +184,9 @@ class Recommender(HeldModel):
                 )
             catalog = Catalog.in_memory()
             catalog.fill(fitted_songs(state, dataset, heard))
-            library = Library(state, catalog)
+            library = LiveModel(state, catalog)
             with self._turn:
-                self._library, self._folder = library, None
+                self._model, self._folder = library, None
             if state.encoder is not None and encoder is None:
                 run.history(state.encoder.history_)
             run.metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
@@ -427,13 +428,13 @@ class Recommender(HeldModel):
         )
 
     def _add(self, songs: Sequence[Song]) -> None:
-        def add(library: Library) -> Library:
-            library.check_new(songs)
-            return library.add(songs)
+        def add(library: LiveModel) -> LiveModel:
+            library.items.check_new(songs)
+            return library.with_songs(songs)
 
         self._change(add)
 
-    def update(self, interactions: pd.DataFrame) -> Updated:
+    def update(self, interactions: pd.DataFrame) -> UpdateReport:
         """Take in new plays, in time proportional to what they touch; lists know them at once.
 
         interactions: user_id, item_id, weight and, where known, timestamp, as in a data set; of
@@ -446,11 +447,11 @@ class Recommender(HeldModel):
         item that is not in the catalogue; nothing is taken in then.
         """
         plays = checked_plays(interactions)
-        counts = Updated(0, 0, 0, 0, 0)
+        counts = UpdateReport(0, 0, 0, 0, 0)
 
-        def update(library: Library) -> Library:
+        def update(library: LiveModel) -> LiveModel:
             nonlocal counts
-            changed, counts = library.update(plays)
+            changed, counts = library.with_plays(plays)
             return changed
 
         self._change(update)
@@ -462,4 +463,4 @@ class Recommender(HeldModel):
         It is in no list and no history any more; to onboard it again brings it back as an item
         that nobody has played. Raises UnknownItemError.
         """
-        self._change(lambda library: library.remove(item_id))
+        self._change(lambda library: library.without_item(item_id))

@@ -86,9 +86,9 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
     print(f"fitted in {time.perf_counter() - start:.0f} s")
     users = test["user_id"].unique()
     judge = HitEncoder(users, dataset.items["item_id"], test, train.interactions)
-    library = model._library
+    library = model._model
     vectors = unit_vectors(library, "fused" if embeddings is None else "sound")
-    artists = pd.factorize(library.texts("artist", np.arange(len(dataset.items))))[0]
+    artists = pd.factorize(library.items.texts("artist", np.arange(len(dataset.items))))[0]
     plain, rows = None, []
     for setting in SETTINGS:
         start = time.perf_counter()
@@ -98,7 +98,7 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
         gain = ndcg(hits, FIRST)
         plain = gain if plain is None else plain
         change = paired_difference(gain, plain, seed=seed)
-        first = library.rows(lists["item_id"][lists["rank"] <= FIRST]).reshape(-1, FIRST)
+        first = library.items.rows(lists["item_id"][lists["rank"] <= FIRST]).reshape(-1, FIRST)
         cosine = np.einsum("uid,ujd->uij", vectors[first], vectors[first])
         other = artists[first][:, :, None] != artists[first][:, None, :]
         rows.append(
@@ -112,7 +112,7 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
                 "other artist": other[:, *PAIRS].mean(),
                 "1 - cosine": 1 - cosine[:, *PAIRS].mean(),
                 "coverage %": 100 * len(np.unique(first)) / len(dataset.items),
-                "listeners": library.state.listeners[first].mean(),
+                "listeners": library.state.user_counts[first].mean(),
                 "users/s": len(users) / seconds,
             }
         )

@@ -33,9 +33,9 @@ from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model import artifact
 from recsys.model.artifact import digest_files
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
-from recsys.model.tables import read_texts
+from recsys.model.tables import read_string_table
 
 RUNS = 5
 PLAYS = 50
@@ -69,7 +69,7 @@ def build(folder: Path, n_items: int, index: str) -> None:
     catalog = Catalog.in_memory()
     catalog.fill(songs(state))
     recommender = Recommender(state.config)
-    recommender._library = Library(state, catalog)
+    recommender._model = LiveModel(state, catalog)
     recommender.save(folder)
     print(f"built in {time.perf_counter() - started:.0f} s", flush=True)
 
@@ -170,7 +170,7 @@ def format_1(generation: Path, names: list[str]) -> None:
         tables = {}
         for name in ("items", "users"):
             path = Path(folder) / f"{name}.parquet"
-            read_texts(generation / f"{name}.arrow").astype(object).to_parquet(path)
+            read_string_table(generation / f"{name}.arrow").astype(object).to_parquet(path)
             read = timed(f"read {name}.parquet", lambda: pd.read_parquet(path).astype(object))  # noqa: B023
             tables[name] = pd.Index(read.iloc[:, 0], dtype=object)
         for name, ids in tables.items():

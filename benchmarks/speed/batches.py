@@ -26,7 +26,7 @@ from benchmarks.common import argument_parser
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.ranking.batches import BATCH
 
 K = 10
@@ -113,7 +113,7 @@ def random_recommender(
         blocks=(block,),
         item_lookup=None,
     )
-    recommender._library = Library(large, Catalog.in_memory())
+    recommender._model = LiveModel(large, Catalog.in_memory())
     return recommender
 
 

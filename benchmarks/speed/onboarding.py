@@ -33,7 +33,8 @@ from embedding.hyperimage.image import hyperimage
 from recsys import Recommender, RecommenderConfig
 from recsys.audio import RecordingEmbedder
 from recsys.database.catalog import Catalog
-from recsys.model.live import Library
+from recsys.model.items import ItemTable
+from recsys.model.state import FittedState
 
 RATE = 44_100
 SINGLE = 40
@@ -122,8 +123,8 @@ def single(path: Path, folder: Path) -> None:
     with (
         timed(RecordingEmbedder, "embed", stages),
         timed(RecordingEmbedder, "embed_images", stages),
-        timed(Library, "_fuse", stages),
-        timed(Library, "_take", stages),
+        timed(FittedState, "fuse_content", stages),
+        timed(ItemTable, "with_onboarded", stages),
         timed(Catalog, "put", stages),
     ):
         for number, file in enumerate(files[1:], start=1):

@@ -8,7 +8,7 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.data import ItemContent
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.sources.base import Source
 from recsys.sources.content import ContentSource
 
@@ -68,7 +68,7 @@ class TasteGoal:
         return _score(embeddings, self.direct, self.profile, self.center)
 
 
-def taste_goal(library: Library, user_id: str) -> TasteGoal:
+def taste_goal(library: LiveModel, user_id: str) -> TasteGoal:
     """The goal of suiting a listener.
 
     Raises:
@@ -76,11 +76,11 @@ def taste_goal(library: Library, user_id: str) -> TasteGoal:
         InvalidArgumentError: nothing is known of the user, no two songs were heard, or a source's
             content map is not affine.
     """
-    row = library.user_row(user_id)
+    row = library.users.row(user_id)
     if row is None:
         raise UnknownUserError(f"no user {user_id!r} in the training data")
     state = library.state
-    user = library.user_vectors(np.array([row]))[0]
+    user = library.users.vectors(np.array([row]))[0]
     embeddings = np.asarray(state.embeddings[state.has_embedding])
     dimension = embeddings.shape[1]
     direct = np.zeros(dimension, np.float32)
@@ -107,14 +107,14 @@ def taste_goal(library: Library, user_id: str) -> TasteGoal:
     return TasteGoal(direct, profile, center, scores)
 
 
-def likeness_goal(library: Library, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
+def likeness_goal(library: LiveModel, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
     """The goal of sounding like a song of the catalogue.
 
     Raises UnknownItemError, and InvalidArgumentError for an item without a recording.
     """
     from embedding.composition.goals import likeness
 
-    vectors, known = library.embeddings(library.rows([item_id]))
+    vectors, known = library.items.embeddings(library.items.rows([item_id]))
     if not known[0]:
         raise InvalidArgumentError(f"item {item_id!r} has no recording to sound like")
     state = library.state
@@ -123,7 +123,7 @@ def likeness_goal(library: Library, encoder: "SongEncoder", item_id: str) -> "Li
     return likeness(encoder, vectors[0], center)
 
 
-def _by_sound_alone(embeddings: Float32Array, library: Library) -> ItemContent:
+def _by_sound_alone(embeddings: Float32Array, library: LiveModel) -> ItemContent:
     """Items of which nothing is known but these embeddings."""
     import scipy.sparse as sp
 
@@ -137,7 +137,7 @@ def _is_affine(
     slopes: Float32Array,
     level: Float32Array,
     embeddings: Float32Array,
-    library: Library,
+    library: LiveModel,
 ) -> bool:
     """Whether a source maps these embeddings [n, e] as an affine map would."""
     vectors = source.item_vectors(_by_sound_alone(embeddings, library))

@@ -42,10 +42,10 @@ def train(
     """Learn from a data set and save the model."""
     from datasets.folder import load_folder
     from recsys import Recommender
-    from recsys.model.storage import check_place, load_encoder
+    from recsys.model.storage import check_overwrite, load_encoder
 
     settings = recommender_config(config, seed, threads, tracking, recipe)
-    goes = check_place(out, replace=replace)  # now, and not when everything is learned
+    goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         typer.echo(goes, err=True)
     network = None if encoder is None else load_encoder(encoder)

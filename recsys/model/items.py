@@ -1,160 +1,235 @@
-"""The rows of a catalogue: the items of the fit first, then those that came or changed since.
+"""The items of a live model: those of the fit and those added since, by id and by row number.
 
-An item onboarded again, or played since the fit, gets a new row and its old one is retired.
-
-New items before they are in a catalogue: whether they can be, and what sources see of them.
+Row numbers count through: the items of the fit first, then the added ones in order of arrival. An
+item that is onboarded again, or played since the fit, is added as a new row and its old row is
+retired. Row numbers never leave the library; users and files only see item ids.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
-from datasets.columns import ITEM_ID, ITEM_TEXT
+from datasets.columns import ARTIST, ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.tables.values import is_unicode
 from recsys.data import ItemContent
 from recsys.database.song import Song
-from recsys.index.growing import GrowingIndex
 from recsys.model.state import FittedState
 
+Where = Mapping[str, str | int | Iterable[str | int]]
+"""From a column of the items to a value, or several of which an item has one."""
 
-class ItemRows:
-    """Where each item stands, and what is known of it there. What it has answered stays true: rows
-    are added to a fork."""
+NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
 
-    def __init__(self, state: FittedState, searcher: GrowingIndex) -> None:
-        """searcher: over the items of the fit alone."""
-        self.state = state
-        self._of_the_fit = copy.copy(searcher)
-        self._clear()
+T = TypeVar("T")
 
-    def _clear(self) -> None:
-        """Only the items of the fit."""
-        self.searcher = copy.copy(self._of_the_fit)
-        self.kept: dict[str, Any] = {}
-        """What others derive from these items and keep as long as them."""
-        self._late: list[Song] = []
-        """One for each late row. Only ever longer, and shared with the libraries before and after;
-        so is the next one."""
-        self._late_listeners: list[int] = []
-        self._late_row: dict[str, int] = {}
-        """The row of each item that is no more in that of the fit; -1 where it was removed."""
-        self._late_tags: set[str] = set()
-        """Tags of songs that came since the fit; items of the fit may know none of them."""
+
+class ItemTable:
+    """Texts, embeddings and user counts of all items, by row. Immutable: changes return a new table.
+
+    A changed table shares everything with the one before but what differs.
+    """
+
+    def __init__(self, state: FittedState) -> None:
+        self._state = state
+        self._n_fitted = len(state.items)
+        self._n_added = 0
+        self._added: list[Song] = []
+        """The songs of the added rows. Only ever grows, and is shared with the tables before and
+        after this one, of which each knows how many rows are its own; so is the next one."""
+        self._added_user_counts: list[int] = []
+        self._moved: dict[str, int] = {}
+        """The row of each item that is no longer in its row of the fit; -1 for a removed item."""
+        self._added_tags: set[str] = set()
+        """Tags of added songs; the items of the fit may have none of them."""
         self._onboarded: set[str] = set()
         self._retired: list[int] = []
+        self._cache: dict[str, Any] = {}
 
-    def _fork(self) -> Self:
-        """Another one to be changed, which shares all that is the same."""
-        other = copy.copy(self)
-        other.searcher = copy.copy(self.searcher)
-        other._late_row = dict(self._late_row)
-        other._late_tags = set(self._late_tags)
-        other._onboarded = set(self._onboarded)
-        other._retired = list(self._retired)
-        other.__dict__.pop("listeners", None)
-        return other
+    def __len__(self) -> int:
+        """Number of rows, retired ones included."""
+        return self._n_fitted + self._n_added
+
+    # ------------------------------------------------------------------ rows
 
     def row(self, item_id: str) -> int:
-        """The row of an item. Raises UnknownItemError."""
+        """Return the row of an item.
+
+        Raises:
+            UnknownItemError: no such item in the catalogue.
+        """
         return int(self.rows([item_id])[0])
 
     def rows(self, item_ids: Iterable[str]) -> IntArray:
-        """Rows of items, in their order. Raises UnknownItemError naming the first unknown one."""
+        """Return the rows of items, in the order given.
+
+        Raises:
+            UnknownItemError: names the first id that is not in the catalogue.
+        """
         ids = list(item_ids)
-        fitted = self.state.item_ids.get_indexer(pd.Index(ids, dtype=object))
-        rows = [self._late_row.get(name, row) for name, row in zip(ids, fitted, strict=True)]
+        rows = self._find(ids)
         for name, row in zip(ids, rows, strict=True):
             if row < 0:
                 raise UnknownItemError(f"no item {name!r} in the catalogue")
         return np.array(rows, np.intp)
 
+    def fitted_rows(self, item_ids: Iterable[str]) -> list[int | None]:
+        """Return each item's row of the fit, None for an item that was onboarded since."""
+        ids = list(item_ids)
+        found = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        return [
+            None if name in self._onboarded else row for name, row in zip(ids, found, strict=True)
+        ]
+
+    @cached_property
+    def retired(self) -> IntArray:
+        """Rows that were replaced or removed and must not be recommended."""
+        return np.array(self._retired, np.intp)
+
+    @cached_property
+    def active(self) -> IntArray:
+        """Rows of the items that are in the catalogue, ascending: all but the retired ones."""
+        return np.setdiff1d(np.arange(len(self)), self.retired)
+
+    @cached_property
+    def current_rows(self) -> IntArray:
+        """Where the item of each row of the fit is now, int [n fitted]; -1 where it is gone."""
+        rows = np.arange(self._n_fitted)
+        left = self.retired[self.retired < self._n_fitted]
+        rows[left] = [
+            -1 if name in self._onboarded else self._moved[name] for name in self.ids(left)
+        ]
+        return rows
+
+    @property
+    def n_onboarded(self) -> int:
+        """Number of items onboarded since the fit."""
+        return len(self._onboarded)
+
+    # ------------------------------------------------------------------ texts and embeddings
+
     def ids(self, rows: IntArray) -> StrArray:
-        """Item ids of rows."""
+        """Return the item ids of rows."""
         return self.texts(ITEM_ID, rows)
 
     def describe(self, rows: IntArray) -> pd.DataFrame:
-        """item_id, title, artist, album and genre of rows."""
+        """Return item_id, title, artist, album and genre of rows."""
         return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
 
     @property
     def columns(self) -> list[str]:
-        """Columns of the items: those of the fit, then tags that only later ones have."""
-        fitted = [str(name) for name in self.state.items.columns]
-        return fitted + sorted(self._late_tags.difference(fitted))
+        """Text columns of the items: those of the fit, then tags that only added items have."""
+        fitted = [str(name) for name in self._state.items.columns]
+        return fitted + sorted(self._added_tags.difference(fitted))
 
     def texts(self, name: str, rows: IntArray) -> StrArray:
-        """A column of the items, tags included, for rows: ``""`` where it is unknown.
+        """Return one column of the items, tags included, for rows; ``""`` where it is unknown.
 
-        Raises InvalidArgumentError for a column that no item has.
+        Raises:
+            InvalidArgumentError: no item has such a column.
         """
         if name not in self.columns:
             choices = ", ".join(self.columns)
             raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
-        n = len(self.state.items)
-        late = rows >= n
+        n = self._n_fitted
+        is_added = rows >= n
         texts: StrArray = np.full(len(rows), "", object)
-        if name in self.state.items:
-            fitted = self.state.items[name].iloc[np.where(late, 0, rows)]  # only these are read
+        if name in self._state.items:
+            fitted = self._state.items[name].iloc[np.where(is_added, 0, rows)]  # reads these alone
             texts = fitted.to_numpy(dtype=object, copy=True)
-        if late.any():
+        if is_added.any():
             own = name in (ITEM_ID, *ITEM_TEXT)
-            songs = [self._late[row - n] for row in rows[late].tolist()]
-            arrived = [getattr(one, name) if own else one.tags.get(name, "") for one in songs]
-            texts[late] = np.array(arrived, object)
+            songs = [self._added[row - n] for row in rows[is_added].tolist()]
+            added = [getattr(one, name) if own else one.tags.get(name, "") for one in songs]
+            texts[is_added] = np.array(added, object)
         return texts
 
-    def is_cold(self, rows: IntArray) -> BoolArray:
-        """Whether nobody has played the items of these rows, at the fit or since."""
-        n = len(self.state.items)
-        if not self._late_listeners:
-            return np.asarray(self.state.listeners[rows] == 0)
-        cold = self.state.listeners[np.where(rows < n, rows, 0)] == 0
-        for position in np.flatnonzero(rows >= n).tolist():
-            cold[position] = self._late_listeners[rows[position] - n] == 0
-        return np.asarray(cold)
+    def codes(self, column: str) -> tuple[NDArray[np.int32], Mapping[str, int]]:
+        """Encode a text column as integers, ignoring case and outer spaces.
 
-    @cached_property
-    def listeners(self) -> IntArray:
-        """How many people have played the item of each row, int [rows]."""
-        late = self._late_listeners[: len(self.searcher) - len(self.state.items)]
-        return np.concatenate([self.state.listeners, np.array(late, np.intp)])
+        Returns:
+            The code of each row, int32 [rows], and the code of each value. Rows that were retired
+            have theirs, too.
 
-    @property
-    def retired(self) -> IntArray:
-        """Rows that were replaced and must not be found any more."""
-        return np.array(self._retired, np.intp)
+        Raises:
+            InvalidArgumentError: no item has such a column.
+        """
 
-    @property
-    def n_onboarded(self) -> int:
-        """Items onboarded since the fit."""
-        return len(self._onboarded)
+        def make() -> _ColumnCodes:
+            self.texts(column, np.empty(0, np.intp))  # raises for a column that does not exist
+            return _ColumnCodes(column)
+
+        return self.cached(f"codes of {column}", make).up_to(self)
+
+    def artist_codes(self, rows: IntArray) -> IntArray:
+        """Return numbers [len(rows)], equal for items of one artist; -1 where it is unknown."""
+        codes, numbers = self.codes(ARTIST)
+        own = codes[rows].astype(np.intp)
+        own[own == numbers.get("", -1)] = -1
+        return own
+
+    def rows_where(self, where: Where) -> IntArray:
+        """Return the rows of items that have one of the wanted values in every column, ascending.
+
+        Case and outer spaces are ignored; ``""`` matches an unknown value. Retired rows may be
+        among them.
+
+        Raises:
+            InvalidArgumentError: an unknown column, or a value that is no text or whole number.
+        """
+        if not isinstance(where, Mapping):
+            raise InvalidArgumentError(f"where must be columns with their values, not {where!r}")
+        chosen = np.ones(len(self), bool)
+        for column, given in where.items():
+            several = [given] if isinstance(given, str | int) else given
+            if not isinstance(several, Iterable):
+                raise InvalidArgumentError(
+                    f"where: values of {column!r} must be texts, not {given!r}"
+                )
+            values = list(several)
+            for value in values:
+                if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+                    raise InvalidArgumentError(
+                        f"where: values of {column!r} must be texts, not {value!r}"
+                    )
+            codes, numbers = self.codes(column)
+            wanted_texts = (_folded(str(value)) for value in values)
+            matching = [numbers[text] for text in wanted_texts if text in numbers]
+            wanted = np.zeros(len(numbers), bool)  # made last: other threads may add numbers
+            wanted[matching] = True
+            chosen &= wanted[codes]
+        return np.flatnonzero(chosen)
 
     def embeddings(self, rows: IntArray) -> tuple[Float32Array, BoolArray]:
-        """Embeddings [len(rows), e], and which of them are there."""
-        n = len(self.state.items)
-        vectors = np.array(self.state.embeddings[np.where(rows < n, rows, 0)])
+        """Return embeddings float32 [len(rows), e], and which of the rows have one."""
+        n = self._n_fitted
+        vectors = np.array(self._state.embeddings[np.where(rows < n, rows, 0)])
         for position in np.flatnonzero(rows >= n):
-            embedding = self._late[rows[position] - n].embedding
+            embedding = self._added[rows[position] - n].embedding
             vectors[position] = 0 if embedding is None else embedding
         return vectors, self.has_embedding(rows)
 
     def has_embedding(self, rows: IntArray) -> BoolArray:
-        """Which of these rows have an embedding, [len(rows)]."""
-        n = len(self.state.items)
-        known = np.array(self.state.has_embedding[np.where(rows < n, rows, 0)])
+        """Return which of the rows have an embedding, bool [len(rows)]."""
+        n = self._n_fitted
+        known = np.array(self._state.has_embedding[np.where(rows < n, rows, 0)])
         for position in np.flatnonzero(rows >= n):
-            known[position] = self._late[rows[position] - n].embedding is not None
+            known[position] = self._added[rows[position] - n].embedding is not None
         return known
 
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
-        """Items by their texts and embeddings. Raises UnknownItemError."""
+        """Return items with their texts and embeddings, as the song database stores them.
+
+        Raises:
+            UnknownItemError: names the first id that is not in the catalogue.
+        """
         rows = self.rows(item_ids)
         texts = {name: self.texts(name, rows) for name in self.columns}
         embeddings, known = self.embeddings(rows)
@@ -168,43 +243,158 @@ class ItemRows:
             for number in range(len(rows))
         ]
 
-    def _append(
-        self, songs: Sequence[Song], vectors: Float32Array, listeners: Sequence[int]
-    ) -> None:
-        first = len(self.searcher)
-        number = first - len(self.state.items)
-        # What is behind is of a change that could not be stored.
-        self._late[number:] = songs
-        self._late_listeners[number:] = listeners
-        self._late_tags.update(*(song.tags for song in songs))
-        self.searcher.append(vectors)
-        for row, song in enumerate(songs, start=first):
-            self._retire(song.item_id, row)
+    # ------------------------------------------------------------------ users of the items
 
-    def _retire(self, item_id: str, row: int) -> None:
+    def is_cold(self, rows: IntArray) -> BoolArray:
+        """Return which of the rows nobody has played, at the fit or since, bool [len(rows)]."""
+        n = self._n_fitted
+        if not self._n_added:
+            return np.asarray(self._state.user_counts[rows] == 0)
+        cold = self._state.user_counts[np.where(rows < n, rows, 0)] == 0
+        for position in np.flatnonzero(rows >= n).tolist():
+            cold[position] = self._added_user_counts[rows[position] - n] == 0
+        return np.asarray(cold)
+
+    @cached_property
+    def user_counts(self) -> IntArray:
+        """How many users have played the item of each row, int [rows]."""
+        added = np.array(self._added_user_counts[: self._n_added], np.intp)
+        return np.concatenate([self._state.user_counts, added])
+
+    @cached_property
+    def by_popularity(self) -> IntArray:
+        """Rows of the items that somebody has played, most users first; retired rows included."""
+        if not any(self._added_user_counts[: self._n_added]):
+            return self._state.by_popularity
+        warm = np.concatenate([self._state.by_popularity, np.arange(self._n_fitted, len(self))])
+        warm = warm[self.user_counts[warm] > 0]
+        return np.asarray(warm[np.argsort(-self.user_counts[warm], kind="stable")])
+
+    # ------------------------------------------------------------------ changes
+
+    def check_new(self, songs: Sequence[Song]) -> None:
+        """Check that songs can be onboarded.
+
+        Raises:
+            InvalidArgumentError: an unusable id or text, an id given twice, or an item that
+                somebody has played already.
+        """
+        check_texts(songs)
+        ids = [song.item_id for song in songs]
+        known = [name for name, row in zip(ids, self._find(ids), strict=True) if row >= 0]
+        played = np.flatnonzero(~self.is_cold(self.rows(known)))
+        if len(played):
+            raise InvalidArgumentError(
+                f"item {known[played[0]]!r} has listeners already; "
+                "fit again to change what the model knows of it"
+            )
+
+    def with_onboarded(self, songs: Sequence[Song]) -> "ItemTable":
+        """Return a table in which these songs, played by nobody, replace those of the same ids."""
+        other = self._fork()
+        other._append_new(songs, [0] * len(songs))
+        other._onboarded.update(song.item_id for song in songs)
+        return other
+
+    def with_played(self, songs: Sequence[Song], user_counts: Sequence[int]) -> "ItemTable":
+        """Return a table with new rows for items that were played since the fit.
+
+        user_counts: how many users have played each of the songs.
+        """
+        other = self._fork()
+        other._append_new(songs, user_counts)
+        return other
+
+    def without(self, item_ids: Iterable[str]) -> "ItemTable":
+        """Return a table without these items."""
+        other = self._fork()
+        ids = list(item_ids)
+        for item_id, row in zip(ids, other._find(ids), strict=True):
+            other._retire(item_id, row, -1)
+            other._onboarded.discard(item_id)
+        return other
+
+    def cached(self, name: str, make: Callable[[], T]) -> T:
+        """Return the object kept under a name, made on first use.
+
+        Shared by all tables that come from one another. A row never changes, so that whatever is
+        derived from single rows stays right when rows are added.
+        """
+        found: T | None = self._cache.get(name)
+        if found is None:
+            # Of two threads that come here at once, both go on with the first one's object.
+            found = self._cache.setdefault(name, make())
+        return found
+
+    def _fork(self) -> Self:
+        """A copy to be changed, which shares all that stays the same."""
+        other = copy.copy(self)
+        for name, value in vars(type(self)).items():
+            if isinstance(value, cached_property):
+                other.__dict__.pop(name, None)
+        other._moved = dict(self._moved)
+        other._added_tags = set(self._added_tags)
+        other._onboarded = set(self._onboarded)
+        other._retired = list(self._retired)
+        return other
+
+    def _find(self, item_ids: Sequence[str]) -> list[int]:
+        """The row of each item, -1 for an unknown one."""
+        fitted = self._state.item_ids.get_indexer(pd.Index(item_ids, dtype=object)).tolist()
+        return [self._moved.get(name, row) for name, row in zip(item_ids, fitted, strict=True)]
+
+    def _append_new(self, songs: Sequence[Song], user_counts: Sequence[int]) -> None:
+        first = len(self)
+        # Whatever lies beyond our own rows is of a change that could not be stored.
+        self._added[self._n_added :] = songs
+        self._added_user_counts[self._n_added :] = user_counts
+        self._n_added += len(songs)
+        self._added_tags.update(*(song.tags for song in songs))
+        rows = self._find([song.item_id for song in songs])
+        for row, (song, old) in enumerate(zip(songs, rows, strict=True), start=first):
+            self._retire(song.item_id, old, row)
+
+    def _retire(self, item_id: str, old: int, new: int) -> None:
         """From now on an item is in another row; -1: it is gone."""
-        old = self._row(item_id)
         if old >= 0:
             self._retired.append(old)
-        self._late_row[item_id] = row
-        if row < 0:
-            self._onboarded.discard(item_id)
-
-    def _row(self, item_id: str) -> int:
-        found = self._late_row.get(item_id)
-        return self._fitted_row(item_id) if found is None else found
-
-    def _fitted_row(self, item_id: str) -> int:
-        return int(self.state.item_ids.get_indexer(pd.Index([item_id], dtype=object))[0])
+        self._moved[item_id] = new
 
 
-NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
+class _ColumnCodes:
+    """The integer codes of a text column, 4 bytes a row, extended as rows are added."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._lock = threading.Lock()
+        self._codes = np.empty(0, np.int32)
+        self._numbers: dict[str, int] = {}
+
+    def up_to(self, items: ItemTable) -> tuple[NDArray[np.int32], dict[str, int]]:
+        """The codes of a table's rows, and the code of each value."""
+        count = len(items)
+        with self._lock:
+            old = len(self._codes)
+            if count > old:
+                texts = items.texts(self._column, np.arange(old, count))
+                numbers = self._numbers
+                new = [numbers.setdefault(_folded(str(text)), len(numbers)) for text in texts]
+                self._codes = np.append(self._codes, np.array(new, np.int32))
+            return self._codes[:count], self._numbers
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
 
 
 def checked_embedding(
     state: FittedState, embedding: ArrayLike | None, item_id: str
 ) -> Float32Array:
-    """An embedding as float32 [e]. Raises InvalidArgumentError where it does not fit."""
+    """Return an embedding as float32 [e].
+
+    Raises:
+        InvalidArgumentError: not numeric, of another length than the model's, or not finite.
+    """
     try:
         with np.errstate(over="ignore"):
             vector = np.asarray(embedding, np.float32)
@@ -225,7 +415,11 @@ def checked_embedding(
 
 
 def check_texts(songs: Sequence[Song]) -> None:
-    """Raises InvalidArgumentError for an id or a text that no item can have, or an id twice."""
+    """Check ids and texts of songs.
+
+    Raises:
+        InvalidArgumentError: an id or a text that no item can have, or an id given twice.
+    """
     seen: set[str] = set()
     for song in songs:
         if not isinstance(song.item_id, str) or not song.item_id.strip():
@@ -250,8 +444,8 @@ def check_texts(songs: Sequence[Song]) -> None:
             )
 
 
-def content_of(state: FittedState, songs: Sequence[Song]) -> ItemContent:
-    """What the sources of a fit see of songs."""
+def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
+    """Encode songs as the sources of a fit see them: embeddings and metadata values."""
     embeddings = np.zeros((len(songs), state.embeddings.shape[1]), np.float32)
     known = np.array([song.embedding is not None for song in songs], bool)
     for row, song in enumerate(songs):

@@ -10,14 +10,21 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from datasets.arrays import BoolArray, Float32Array, IntArray
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import ArtifactError
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary
-from recsys.fusion import Block
+from recsys.data import ItemContent
+from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
-from recsys.model.tables import Ids, MappedIds, read_texts, sorted_hashes, write_texts
+from recsys.model.tables import (
+    Ids,
+    HashedIdIndex,
+    read_string_table,
+    sorted_hashes,
+    write_string_table,
+)
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 
@@ -62,7 +69,7 @@ class FittedState:
     item_lookup: Ids | None = None
 
     @cached_property
-    def listeners(self) -> IntArray:
+    def user_counts(self) -> IntArray:
         """How many users played each item in training, int [n_items]."""
         return np.bincount(self.plays.indices, minlength=len(self.items))
 
@@ -77,17 +84,27 @@ class FittedState:
 
     @cached_property
     def by_popularity(self) -> IntArray:
-        """Rows of the warm items, most listeners first; more plays first among equals."""
+        """Rows of the warm items, most users first; more plays first among equals."""
         plays = np.asarray(self.plays.sum(axis=0)).ravel()
-        order = np.lexsort((-plays, -self.listeners))
-        warm: IntArray = order[self.listeners[order] > 0]
+        order = np.lexsort((-plays, -self.user_counts))
+        warm: IntArray = order[self.user_counts[order] > 0]
         return warm
+
+    @cached_property
+    def item_grams(self) -> dict[str, Float64Array]:
+        """VᵀV of the warm items' vectors, [d, d], for each source."""
+        return {block.name: block.gram for block in self.blocks}
+
+    def fuse_content(self, content: ItemContent) -> Float32Array:
+        """Compute fused vectors [n, D] of items that nobody has played, from their content."""
+        vectors = {name: source.item_vectors(content) for name, source in self.sources.items()}
+        return fuse_items(self.blocks, vectors, np.ones(len(content), bool))
 
     def write(self, folder: Path) -> None:
         """Write everything but the index and the song database into an empty folder."""
         users = pd.DataFrame({USER_ID: list(self.user_ids)}, dtype=object)
         for name, table in (("items", self.items), ("users", users)):
-            write_texts(folder / f"{name}.arrow", table)
+            write_string_table(folder / f"{name}.arrow", table)
             hashes, rows = sorted_hashes(table[_ID_OF[name]])
             save_array(folder, f"{name}_hashes", hashes)
             save_array(folder, f"{name}_rows", rows)
@@ -196,6 +213,6 @@ def _read_table(folder: Path, name: str, version: int) -> tuple[pd.DataFrame, Id
     if version < 2:
         table = pd.read_parquet(folder / f"{name}.parquet").astype(object)
         return table, pd.Index(table[_ID_OF[name]], dtype=object)
-    table = read_texts(folder / f"{name}.arrow")
+    table = read_string_table(folder / f"{name}.arrow")
     hashes, rows = load_array(folder, f"{name}_hashes"), load_array(folder, f"{name}_rows")
-    return table, MappedIds(table[_ID_OF[name]], hashes, rows)
+    return table, HashedIdIndex(table[_ID_OF[name]], hashes, rows)

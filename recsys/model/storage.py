@@ -20,7 +20,7 @@ from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.index.build import SIDECAR, build_index, index_files
 from recsys.model import artifact
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ _files_open = threading.Lock()
 drops the locks that SQLite holds on it anywhere in the same process."""
 
 
-def save(folder: Path, library: Library) -> None:
-    """Write a model; from then on the library's catalog is the one in the folder.
+def save(folder: Path, model: LiveModel) -> None:
+    """Write a model; from then on the model's catalog is the one in the folder.
 
     Raises ArtifactError where it cannot be written; a model that was there is left as it was.
     """
     with artifact.writing(folder):
-        _write(folder, library)
+        _write(folder, model)
 
 
-def replace(folder: Path, library: Library, make: Callable[[Library], Library]) -> Library:
+def replace(folder: Path, model: LiveModel, make: Callable[[LiveModel], LiveModel]) -> LiveModel:
     """Put what is made of a model, all that other processes did to it included, in its place.
 
     Raises ArtifactError where it cannot be written, or another model was saved there meanwhile;
     the model that was there is left as it was.
     """
-    with current(folder, library):  # so that nothing can be stored that would not be in it
-        new = make(library.reopened())
+    with current(folder, model):  # so that nothing can be stored that would not be in it
+        new = make(model.reopened())
         _write(folder, new)
         return new
 
 
-def load(folder: Path) -> Library:
+def load(folder: Path) -> LiveModel:
     """Open a model. Raises ArtifactError: none there, damaged, incomplete, or of a newer format."""
     while True:
         manifest = artifact.read_manifest(folder)
@@ -73,17 +73,17 @@ def load(folder: Path) -> Library:
                 raise
 
 
-def refreshed(folder: Path, library: Library) -> Library:
-    """The model in a folder as it is now; the library itself where nothing has changed.
+def refreshed(folder: Path, model: LiveModel) -> LiveModel:
+    """The model in a folder as it is now; the model itself where nothing has changed.
 
     Raises ArtifactError where it cannot be read.
     """
     while True:
         generation = artifact.read_manifest(folder)["generation"]
-        if generation != library.generation:
+        if generation != model.generation:
             return load(folder)
         try:
-            return library.reopened()
+            return model.reopened()
         except ArtifactError:  # another process may just have put a new model there
             if artifact.read_manifest(folder)["generation"] == generation:
                 raise
@@ -121,9 +121,9 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
                 raise
 
 
-def _write(folder: Path, library: Library) -> None:
-    state = library.state
-    fit, revision = library.catalog.revision()
+def _write(folder: Path, model: LiveModel) -> None:
+    state = model.state
+    fit, revision = model.catalog.revision()
     document = {
         "config": state.config.model_dump(mode="json"),
         "info": state.info,
@@ -131,29 +131,30 @@ def _write(folder: Path, library: Library) -> None:
     }
     with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
         state.write(generation)
-        library.catalog.copy_to(generation / _CATALOG)
-        if library.index_file is not None:
-            _write_index(library.index_file, generation, state)
-    library.catalog.close()
-    library.catalog = Catalog.open(generation / _CATALOG)
-    library.generation = generation.name
-    if library.index_file is not None:
-        library.index_file = generation / SIDECAR
+        model.catalog.copy_to(generation / _CATALOG)
+        if model.index_file is not None:
+            _write_index(model.index_file, generation, state)
+    model.catalog.close()
+    model.saved_as(
+        Catalog.open(generation / _CATALOG),
+        generation.name,
+        None if model.index_file is None else generation / SIDECAR,
+    )
 
 
 @contextmanager
-def current(folder: Path, library: Library) -> Iterator[None]:
+def current(folder: Path, model: LiveModel) -> Iterator[None]:
     """Hold the folder for a change to the model in it.
 
     Raises ArtifactError when another process has saved a new model there meanwhile.
     """
-    _check_current(folder, library)  # before the lock, whose file would make a folder anew
+    _check_current(folder, model)  # before the lock, whose file would make a folder anew
     with artifact.writing(folder), _files_open:
-        _check_current(folder, library)
+        _check_current(folder, model)
         yield
 
 
-def _open(folder: Path, manifest: dict[str, Any]) -> Library:
+def _open(folder: Path, manifest: dict[str, Any]) -> LiveModel:
     generation = artifact.verify_files(folder, manifest)
     try:
         config = RecommenderConfig.from_json(manifest["config"])
@@ -166,12 +167,12 @@ def _open(folder: Path, manifest: dict[str, Any]) -> Library:
     catalog = _open_catalog(folder, manifest, "by size")
     try:
         index = generation / SIDECAR if SIDECAR in manifest["files"] else None
-        library = Library(state, catalog, index)
+        model = LiveModel(state, catalog, index)
     except BaseException:
         catalog.close()
         raise
-    library.generation = manifest["generation"]
-    return library
+    model.generation = manifest["generation"]
+    return model
 
 
 def _open_catalog(
@@ -215,8 +216,8 @@ def _write_index(sidecar: Path, folder: Path, state: FittedState) -> None:
         build_index(items, users, folder, state.config.retrieval, state.config.seed)
 
 
-def _check_current(folder: Path, library: Library) -> None:
-    if artifact.read_manifest(folder)["generation"] != library.generation:
+def _check_current(folder: Path, model: LiveModel) -> None:
+    if artifact.read_manifest(folder)["generation"] != model.generation:
         raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
 
 
@@ -247,7 +248,7 @@ def _check_catalog(
     raise ArtifactError(f"{path}: has been changed or damaged")
 
 
-def check_place(folder: Path, *, replace: bool) -> str:
+def check_overwrite(folder: Path, *, replace: bool) -> str:
     """Make sure that a model can be saved to a folder; what goes with the model there, in words.
 
     The words are "" where no model is there. replace: also where something goes that came after
@@ -264,7 +265,7 @@ def check_place(folder: Path, *, replace: bool) -> str:
     if not (folder / artifact.MANIFEST).exists():
         return ""
     try:
-        later = _later(folder)
+        later = _changes_since_fit(folder)
     except ArtifactError as error:
         if not replace:
             raise InvalidArgumentError(
@@ -280,7 +281,7 @@ def check_place(folder: Path, *, replace: bool) -> str:
     return f"{replaced}, with what came to it after its fit ({later})" if later else replaced
 
 
-def _later(folder: Path) -> str:
+def _changes_since_fit(folder: Path) -> str:
     """What the model of a folder took in after its fit, in words; "" for nothing."""
     info = artifact.read_manifest(folder).get("info")
     catalog = open_catalog(folder, whole=False)

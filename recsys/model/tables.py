@@ -29,7 +29,7 @@ class Ids(Protocol):
         """The row of each wanted id, int [n], -1 for one that is not there."""
 
 
-class MappedIds:
+class HashedIdIndex:
     """Ids whose texts and hashes may be memory-mapped: a lookup touches only what it needs.
 
     texts: the ids by row, a Series of texts. hashes: uint64 [n], of the ids, ascending. rows: int
@@ -95,13 +95,13 @@ def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
-    """The ids' hashes, ascending, and the row of each: what :class:`MappedIds` looks up in."""
+    """The ids' hashes, ascending, and the row of each: what :class:`HashedIdIndex` looks up in."""
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")
     return hashes[order], order.astype(np.int64)
 
 
-def write_texts(path: Path, table: pd.DataFrame) -> None:
+def write_string_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table whose columns are all texts."""
     import pyarrow as pa
 
@@ -115,8 +115,8 @@ def write_texts(path: Path, table: pd.DataFrame) -> None:
         writer.write_batch(batch)
 
 
-def read_texts(path: Path) -> pd.DataFrame:
-    """A table that :func:`write_texts` wrote, memory-mapped.
+def read_string_table(path: Path) -> pd.DataFrame:
+    """A table that :func:`write_string_table` wrote, memory-mapped.
 
     To read some rows of a column write ``table[name].iloc[rows]``; whatever makes an array of a
     column first reads all of it. Raises ArtifactError where it cannot be read.

@@ -1,8 +1,12 @@
-"""Who has played the items of a catalogue, at the fit and since."""
+"""The users of a live model: what each has played, their vectors, and fold-in of new users.
 
-from collections.abc import Iterable, Sequence
+A user of the fit who has played nothing since keeps the vector of the fit. The vector of any other
+user is folded in from the whole history and the items as they are now.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,170 +14,217 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from recsys.data import PLAY_BOUNDS
+from recsys.database.changes import Play
+from recsys.fusion import fuse_users
 from recsys.index.growing import GrowingIndex
-from recsys.model.items import ItemRows
+from recsys.model.items import ItemTable
 from recsys.model.state import FittedState
-from recsys.model.updates import Learner, Since, fused_user
 
 
-class Listeners(ItemRows):
-    """The rows of a catalogue and the people who have played them: what each has played, and the
-    vector that it gives them."""
+class PlaysSinceFit:
+    """Summed plays since the fit, by item and by user. Immutable."""
 
-    def __init__(self, state: FittedState, searcher: GrowingIndex) -> None:
-        """searcher: over the items of the fit alone."""
-        self._learner = Learner(state)
-        super().__init__(state, searcher)
+    def __init__(
+        self,
+        by_item: Mapping[str, Mapping[str, float]] | None = None,
+        by_user: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self.by_item = dict(by_item or {})
+        """Item id to user id to plays."""
+        self.by_user = dict(by_user or {})
+        """User id to item id to plays."""
 
-    def _clear(self) -> None:
-        super()._clear()
-        self._since = Since()
+    def plus(self, plays: Iterable[Play]) -> "PlaysSinceFit":
+        """Return the sums with further plays."""
+        since = PlaysSinceFit(self.by_item, self.by_user)
+        own: set[tuple[int, str]] = set()  # tables copied already, which may be written to
+        for play in plays:
+            for kind, (table, key, other) in enumerate(
+                (
+                    (since.by_item, play.item_id, play.user_id),
+                    (since.by_user, play.user_id, play.item_id),
+                )
+            ):
+                if (kind, key) not in own:
+                    table[key] = dict(table.get(key, {}))
+                    own.add((kind, key))
+                sums: Any = table[key]
+                sums[other] = sums.get(other, 0.0) + play.weight
+        return since
 
-    def _fork(self) -> Self:
-        other = super()._fork()
-        for name in ("by_popularity", "current", "_users", "_user_vectors"):
-            other.__dict__.pop(name, None)
-        return other
+    def without(self, item_id: str) -> "PlaysSinceFit":
+        """Return the sums without the plays of one item."""
+        by_item = {item: users for item, users in self.by_item.items() if item != item_id}
+        by_user = dict(self.by_user)
+        for user in self.by_item.get(item_id, {}):
+            rest = {item: plays for item, plays in by_user[user].items() if item != item_id}
+            if rest:
+                by_user[user] = rest
+            else:
+                del by_user[user]
+        return PlaysSinceFit(by_item, by_user)
 
-    def user_row(self, user_id: object) -> int | None:
-        """The row of a user who has played something, None for anybody else."""
-        row = int(self.user_rows([user_id])[0])
+
+class Profiles(NamedTuple):
+    """What is known of the users whom lists are made for."""
+
+    vectors: Float32Array
+    """Fused vectors [q, D]; zero where nothing is known of a user."""
+    seen: sp.csr_matrix | None
+    """Which rows each has played, CSR [q, rows]; None where it was not asked for."""
+
+
+class UserTable:
+    """Histories and fused vectors of all users, by row. Immutable.
+
+    Rows count through: the users of the fit first, then those who have played since.
+    """
+
+    def __init__(
+        self, state: FittedState, items: ItemTable, index: GrowingIndex, plays: PlaysSinceFit
+    ) -> None:
+        self._state = state
+        self._items = items
+        self._index = index
+        self._plays = plays
+        self._folded_in: dict[int, Float32Array] = {}
+        """Vectors of users who have played since the fit, as far as they were asked for."""
+
+    @property
+    def ids(self) -> Any:
+        """Ids of all users who have played something: those of the fit, then new ones."""
+        if not self._plays.by_user:
+            return self._state.user_ids
+        return np.array([*self._state.user_ids, *self._new_rows], object)
+
+    def row(self, user_id: object) -> int | None:
+        """Return the row of a user, None for one who has played nothing."""
+        row = int(self.rows([user_id])[0])
         return row if row >= 0 else None
 
-    def user_rows(self, user_ids: Sequence[object]) -> IntArray:
-        """Rows of users, -1 for those who have played nothing: those of the fit, then others."""
+    def rows(self, user_ids: Sequence[object]) -> IntArray:
+        """Return rows of users, int [n]; -1 for those who have played nothing."""
         ids = pd.Index(list(user_ids), dtype=object)
-        rows = np.array(self.state.user_ids.get_indexer(ids), np.intp)
-        if self._since.by_user:
-            newcomers, _ = self._users
+        rows = np.array(self._state.user_ids.get_indexer(ids), np.intp)
+        if self._plays.by_user:
             for position in np.flatnonzero(rows < 0).tolist():
-                rows[position] = newcomers.get(ids[position], -1)
+                rows[position] = self._new_rows.get(ids[position], -1)
         return rows
 
-    def user_vectors(self, rows: IntArray) -> Float32Array:
-        """Fused vectors [len(rows), D] of users; zero for row -1."""
-        n = len(self.state.user_vectors)
+    def not_in_fit(self, user_ids: Iterable[str]) -> list[str]:
+        """Return those of the users whom the fit does not know."""
+        ids = list(user_ids)
+        rows = self._state.user_ids.get_indexer(pd.Index(ids, dtype=object))
+        return [user for user, row in zip(ids, rows, strict=True) if row < 0]
+
+    def profiles(self, user_ids: Sequence[object], *, with_seen: bool) -> Profiles:
+        """Look up users: their vectors and, if wanted, what they have played."""
+        rows = self.rows(user_ids)
+        return Profiles(self.vectors(rows), self.seen_by(rows) if with_seen else None)
+
+    def profile_from_plays(
+        self, item_rows: IntArray, weights: Float32Array, *, with_seen: bool
+    ) -> Profiles:
+        """Fold in somebody who has played these rows so often: a profile of one user."""
+        seen = _csr([item_rows], len(self._items)) if with_seen else None
+        return Profiles(self.fold_in(item_rows, weights)[None], seen)
+
+    def vectors(self, rows: IntArray) -> Float32Array:
+        """Return fused vectors [len(rows), D] of users; zero for row -1."""
+        n = len(self._state.user_vectors)
         fitted = (rows >= 0) & (rows < n)
-        vectors = np.array(self.state.user_vectors[np.where(fitted, rows, 0)])
+        vectors = np.array(self._state.user_vectors[np.where(fitted, rows, 0)])
         vectors[~fitted] = 0
-        if self._since.by_user:
-            touched = self._users[1]
+        if self._plays.by_user:
             for position, row in enumerate(rows.tolist()):
-                if row in touched:
-                    if row not in self._user_vectors:
-                        self._user_vectors[row] = self.fold_in(*self.history(row))
-                    vectors[position] = self._user_vectors[row]
+                if row in self.active:
+                    if row not in self._folded_in:
+                        self._folded_in[row] = self.fold_in(*self.history(row))
+                    vectors[position] = self._folded_in[row]
         return vectors
 
-    @property
-    def user_ids(self) -> Any:
-        """Ids of all users who have played something: those of the fit, then others."""
-        if not self._since.by_user:
-            return self.state.user_ids
-        return np.array([*self.state.user_ids, *self._users[0]], object)
-
-    def counts(self) -> dict[str, int]:
-        """How many users and items there are by now, what came since the fit included: ``users``
-        who have played something, ``items``, of them ``with_listeners`` and ``with_embedding``."""
-        rows = np.setdiff1d(np.arange(len(self.searcher)), self.retired)
-        return {
-            "users": len(self.user_ids),
-            "items": len(rows),
-            "with_listeners": int((self.listeners[rows] > 0).sum()),
-            "with_embedding": int(self.has_embedding(rows).sum()),
-        }
-
-    def seen(self, user_row: int) -> IntArray:
-        """Rows of the items that a user has played."""
-        return self.history(user_row)[0]
-
-    def seen_by(self, user_rows: IntArray) -> sp.csr_matrix:
-        """What users have played, CSR [len(user_rows), rows]; nothing for row -1."""
-        shape = (len(user_rows), len(self.searcher))
-        if not self._retired and not self._since.by_user and (user_rows >= 0).all():
-            plays = self.state.plays[user_rows]  # nothing has moved: no step for each user
-            return sp.csr_matrix((plays.data, plays.indices, plays.indptr), shape=shape)
-        nothing = np.empty(0, np.intp)
-        own = [self.seen(row) if row >= 0 else nothing for row in user_rows.tolist()]
-        indptr = np.cumsum([0, *map(len, own)], dtype=np.int32)
-        indices = np.concatenate([nothing, *own]).astype(np.int32)
-        return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
-
-    def fold_in(self, rows: IntArray, weights: Float32Array) -> Float32Array:
-        """The fused vector [D] of somebody who played these rows so often."""
-        return fused_user(self.state, self.fold_in_sources(rows, weights))
-
-    def fold_in_sources(self, rows: IntArray, weights: Float32Array) -> dict[str, Float32Array]:
-        """The same as vectors [d] of each source."""
-        fused, is_cold = self.searcher.vectors(rows), self.is_cold(rows)
-        vectors = {block.name: block.unfuse_items(fused, is_cold) for block in self.state.blocks}
-        return self._learner.fold_in(vectors, weights)
-
-    def history(self, user_row: int) -> tuple[IntArray, Float32Array]:
-        """Rows of what a user has played, and how often."""
+    def history(self, row: int) -> tuple[IntArray, Float32Array]:
+        """Return the item rows that a user has played, and the plays of each."""
         rows: IntArray = np.empty(0, np.intp)
         weights = np.empty(0, np.float32)
-        if user_row < len(self.state.user_vectors):
-            start, stop = self.state.plays.indptr[user_row : user_row + 2]
-            rows = np.asarray(self.state.plays.indices[start:stop], np.intp)
-            weights = np.asarray(self.state.plays.data[start:stop], np.float32)
-        if self._retired:
-            rows = self.current[rows]
+        if row < len(self._state.user_vectors):
+            start, stop = self._state.plays.indptr[row : row + 2]
+            rows = np.asarray(self._state.plays.indices[start:stop], np.intp)
+            weights = np.asarray(self._state.plays.data[start:stop], np.float32)
+        if len(self._items.retired):
+            rows = self._items.current_rows[rows]
             rows, weights = rows[rows >= 0], weights[rows >= 0]
-        if not self._since.by_user or user_row not in self._users[1]:
+        if not self._plays.by_user or row not in self.active:
             return rows, weights
         plays = dict(zip(rows.tolist(), weights.tolist(), strict=True))
-        since = self._since.by_user[self._users[1][user_row]]
-        for row, weight in zip(self.rows(since).tolist(), since.values(), strict=True):
-            plays[row] = plays.get(row, 0.0) + weight
+        since = self._plays.by_user[self.active[row]]
+        for item, weight in zip(self._items.rows(since).tolist(), since.values(), strict=True):
+            plays[item] = plays.get(item, 0.0) + weight
         rows = np.sort(np.fromiter(plays, np.intp, len(plays)))
-        total = np.array([plays[row] for row in rows.tolist()])
+        total = np.array([plays[item] for item in rows.tolist()])
         return rows, np.clip(total, *PLAY_BOUNDS).astype(np.float32)
 
-    @property
-    def touched_users(self) -> dict[int, str]:
-        """By row, the ids of those who have played something since the fit."""
-        return self._users[1]
+    def seen(self, row: int) -> IntArray:
+        """Return the rows of the items that a user has played."""
+        return self.history(row)[0]
+
+    def seen_by(self, rows: IntArray) -> sp.csr_matrix:
+        """Return what users have played, CSR [len(rows), item rows]; nothing for row -1."""
+        n_items = len(self._items)
+        if not len(self._items.retired) and not self._plays.by_user and (rows >= 0).all():
+            plays = self._state.plays[rows]  # nothing has moved: no step for each user
+            shape = (len(rows), n_items)
+            return sp.csr_matrix((plays.data, plays.indices, plays.indptr), shape=shape)
+        nothing = np.empty(0, np.intp)
+        return _csr([self.seen(row) if row >= 0 else nothing for row in rows.tolist()], n_items)
+
+    def fold_in(self, item_rows: IntArray, weights: Float32Array) -> Float32Array:
+        """Return the fused vector [D] of somebody who has played these rows so often."""
+        vectors = self.fold_in_sources(item_rows, weights)
+        blocks = self._state.blocks
+        return fuse_users(blocks, {name: vector[None] for name, vector in vectors.items()})[0]
+
+    def fold_in_sources(
+        self, item_rows: IntArray, weights: Float32Array
+    ) -> dict[str, Float32Array]:
+        """Return the same as one vector [d] for each source."""
+        is_cold = self._items.is_cold(item_rows)
+        fused = self._index.vectors(item_rows)
+        vectors = {one.name: one.unfuse_items(fused, is_cold) for one in self._state.blocks}
+        return fold_in_by_source(self._state, vectors, weights)
 
     @cached_property
-    def _users(self) -> tuple[dict[str, int], dict[int, str]]:
-        """Rows of the users who are new since the fit, and who has played since by row."""
-        ids = list(self._since.by_user)
-        rows = np.array(self.state.user_ids.get_indexer(pd.Index(ids, dtype=object)), np.intp)
-        new = rows < 0
-        rows[new] = len(self.state.user_vectors) + np.arange(new.sum())
-        of_row = dict(zip(rows.tolist(), ids, strict=True))
-        return {ids[position]: int(rows[position]) for position in np.flatnonzero(new)}, of_row
+    def active(self) -> dict[int, str]:
+        """The users who have played something since the fit: their ids by row."""
+        ids = list(self._plays.by_user)
+        rows = np.array(self._state.user_ids.get_indexer(pd.Index(ids, dtype=object)), np.intp)
+        is_new = rows < 0
+        rows[is_new] = len(self._state.user_vectors) + np.arange(is_new.sum())
+        return dict(zip(rows.tolist(), ids, strict=True))
 
     @cached_property
-    def _user_vectors(self) -> dict[int, Float32Array]:
-        return {}
+    def _new_rows(self) -> dict[str, int]:
+        """Rows of the users whom the fit does not know, in order."""
+        n = len(self._state.user_vectors)
+        return {user: row for row, user in self.active.items() if row >= n}
 
-    @cached_property
-    def current(self) -> IntArray:
-        """Where the item of each row of the fit is now; -1 where it is gone."""
-        n = len(self.state.items)
-        rows = np.arange(n)
-        rows[[row for row in self._retired if row < n]] = -1
-        moved = [item_id for item_id in self._since.by_item if item_id not in self._onboarded]
-        rows[self.state.item_ids.get_indexer(pd.Index(moved, dtype=object))] = [
-            self._late_row[item_id] for item_id in moved
-        ]
-        return rows
 
-    @cached_property
-    def by_popularity(self) -> IntArray:
-        """Rows of the items that somebody has played, most listeners first."""
-        if not self._since.by_item:
-            return self.state.by_popularity
-        warm = np.concatenate(
-            [self.state.by_popularity, np.arange(len(self.state.items), len(self.searcher))]
-        )
-        warm = warm[self.listeners[warm] > 0]
-        return np.asarray(warm[np.argsort(-self.listeners[warm], kind="stable")])
+def fold_in_by_source(
+    state: FittedState, item_vectors: Mapping[str, Float32Array], weights: Float32Array
+) -> dict[str, Float32Array]:
+    """Fold in a user: each source's vector [d] from its vectors [h, d] of the played items.
 
-    def _newcomers(self, users: Iterable[str]) -> list[str]:
-        """Those of the users whom the fit does not know."""
-        ids = list(users)
-        rows = self.state.user_ids.get_indexer(pd.Index(ids, dtype=object))
-        return [user for user, row in zip(ids, rows, strict=True) if row < 0]
+    weights: [h], plays of each item.
+    """
+    return {
+        name: state.sources[name].fold_in(item_vectors[name], weights, gram)
+        for name, gram in state.item_grams.items()
+    }
+
+
+def _csr(rows: Sequence[IntArray], n_columns: int) -> sp.csr_matrix:
+    """A matrix float32 [len(rows), n_columns] of ones at these columns of each row."""
+    indptr = np.cumsum([0, *map(len, rows)], dtype=np.int32)
+    indices = np.concatenate([np.empty(0, np.intp), *rows]).astype(np.int32)
+    ones = np.ones(len(indices), np.float32)
+    return sp.csr_matrix((ones, indices, indptr), shape=(len(rows), n_columns))

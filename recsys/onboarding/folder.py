@@ -25,7 +25,7 @@ from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.read_write import batched
 from recsys.database.song import Song, SongRecording
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.onboarding.folder_entries import FolderEntry, folder_entries
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ ADDED, UNCHANGED, FAILED = "added", "unchanged", "failed"
 
 
 def onboard_folder(
-    library: Library,
+    library: LiveModel,
     add: Callable[[Sequence[Song]], None],
     folder: Path,
     metadata: Path | pd.DataFrame | None,
@@ -94,9 +94,9 @@ class _Arrived:
 class _Run:
     """One folder on its way into a model."""
 
-    def __init__(self, library: Library, add: Callable[[Sequence[Song]], None]) -> None:
-        self._library = library
-        self._embedder = library.hearing
+    def __init__(self, library: LiveModel, add: Callable[[Sequence[Song]], None]) -> None:
+        self._model = library
+        self._embedder = library.audio
         self._add = add
         self._arrived: list[_Arrived] = []
         self._heard: list[tuple[FolderEntry, Song]] = []
@@ -124,7 +124,7 @@ class _Run:
         else:
             recording = self._embedder.recording(job.file, result.digest)
             try:
-                self._library.check_new([_song(entry, recording)])
+                self._model.items.check_new([_song(entry, recording)])
             except InvalidArgumentError as error:
                 self.report(entry, FAILED, str(error))
                 return

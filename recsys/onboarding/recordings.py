@@ -15,7 +15,8 @@ from datasets.music import MusicDataset
 from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
 from recsys.content.features import align_embeddings
 from recsys.database.song import Scores, Song, SongRecording
-from recsys.model.live import Library
+from recsys.model.items import checked_embedding
+from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def fitted_songs(
 
 
 def new_songs(
-    library: Library, dataset: MusicDataset, embeddings: pd.DataFrame, heard: DatasetEmbeddings
+    library: LiveModel, dataset: MusicDataset, embeddings: pd.DataFrame, heard: DatasetEmbeddings
 ) -> list[Song]:
     """A song for each item of a data set, with its embedding and what was heard where it has them.
 
@@ -49,7 +50,7 @@ def new_songs(
     songs = []
     for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
-        embedding = library.check_embedding(vectors[number], item_id) if known[number] else None
+        embedding = checked_embedding(library.state, vectors[number], item_id) if known[number] else None
         songs.append(_song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ())))
     return songs
 
@@ -109,7 +110,7 @@ class OnboardingResult(NamedTuple):
 
 
 def build_song(
-    library: Library,
+    library: LiveModel,
     recording: "Source | None",
     embedding: ArrayLike | None,
     *,
@@ -130,9 +131,9 @@ def build_song(
     scores: Scores | None = None
     recordings: tuple[SongRecording, ...] = ()
     if recording is not None:
-        vector, scores, recordings = library.hear(recording)
+        vector, scores, recordings = library.audio.embed(recording)
     else:
-        vector = library.check_embedding(embedding, item_id)
+        vector = checked_embedding(library.state, embedding, item_id)
     return Song(
         item_id=item_id, title=title, artist=artist, album=album, genre=genre, tags=tags,
         embedding=vector, scores=scores, recordings=recordings,
@@ -140,7 +141,7 @@ def build_song(
 
 
 def build_songs(
-    library: Library,
+    library: LiveModel,
     dataset: MusicDataset,
     embeddings: pd.DataFrame | None,
     *,

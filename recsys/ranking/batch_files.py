@@ -21,7 +21,7 @@ from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
 from datasets.files import atomic_write, file_digest, locked, parents_created, write_text
 from datasets.progress import progress_bar
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
 from recsys.ranking.filters import Filters
 
@@ -48,7 +48,7 @@ class BatchReport:
 
 
 def write_lists(
-    library: Library,
+    library: LiveModel,
     out: Path,
     users: Path | None,
     filters: Filters,
@@ -66,8 +66,8 @@ def write_lists(
     users that cannot be read, and ArtifactError where another run writes the same file or the disk
     is full. The file is then what it was before.
     """
-    _check_place(out)
-    total = len(library.user_ids) if users is None else _count(users)
+    _check_out(out)
+    total = len(library.users.ids) if users is None else _count(users)
     plan = _plan(library, users, filters, batch_size)
     batches = batches_of(library, None if users is None else _lines(users), batch_size)
     folder = out.parent / f".{out.name}.parts"
@@ -89,7 +89,7 @@ def write_lists(
     return BatchReport(total, rows, fallback, resumed)
 
 
-def _check_place(out: Path) -> None:
+def _check_out(out: Path) -> None:
     if out.is_dir():
         raise InvalidArgumentError(f"{out}: is a folder; name a file")
     if out.suffix != ".parquet":
@@ -97,7 +97,7 @@ def _check_place(out: Path) -> None:
 
 
 def _plan(
-    library: Library, users: Path | None, filters: Filters, batch_size: int
+    library: LiveModel, users: Path | None, filters: Filters, batch_size: int
 ) -> dict[str, Any]:
     """What the parts are of, as JSON: two runs with the same plan write the same parts."""
     options = {

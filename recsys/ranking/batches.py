@@ -10,10 +10,11 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
-from recsys.model.live import Library
+from recsys.model.items import Where
+from recsys.model.live import LiveModel
 from recsys.model.tables import Ids
 from recsys.ranking.arguments import texts_of
-from recsys.ranking.filters import Filters, Where, make_filters
+from recsys.ranking.filters import Filters, make_filters
 from recsys.ranking.ranking import rank_users
 
 BATCH = 4096
@@ -41,14 +42,14 @@ _DEFAULTS: Wishes = {
 }  # fmt: skip
 
 
-def filters_of(library: Library, k: int, **wishes: Unpack[Wishes]) -> Filters:
+def filters_of(library: LiveModel, k: int, **wishes: Unpack[Wishes]) -> Filters:
     """The wishes, checked; errors as :func:`recsys.ranking.filters.make_filters`."""
     whole: Wishes = {**_DEFAULTS, **wishes}
     return make_filters(library, k, **whole)
 
 
 def in_batches(
-    library: Library, user_ids: Iterable[str] | None, filters: Filters, batch_size: int
+    library: LiveModel, user_ids: Iterable[str] | None, filters: Filters, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Lists as :func:`lists_of`, one frame for every ``batch_size`` users; None: all users.
 
@@ -61,30 +62,30 @@ def in_batches(
 
 
 def batches_of(
-    library: Library, user_ids: Iterable[str] | None, batch_size: int
+    library: LiveModel, user_ids: Iterable[str] | None, batch_size: int
 ) -> Iterator[StrArray]:
     """The ids, ``batch_size`` at a time; errors as :func:`in_batches`."""
     check_whole("batch_size", batch_size)
     if user_ids is None:
-        return _slices(library.user_ids, batch_size)
+        return _slices(library.users.ids, batch_size)
     if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
         texts_of("user_ids", user_ids)  # says what is wrong
     return _taken(iter(user_ids), batch_size)
 
 
-def lists_of(library: Library, users: StrArray, filters: Filters) -> pd.DataFrame:
+def lists_of(library: LiveModel, users: StrArray, filters: Filters) -> pd.DataFrame:
     """user_id, rank, item_id and score of the lists of some users, in their order.
 
     Users of whom nothing is known are named in ``attrs["fallback_users"]``.
     """
-    hits, personal = rank_users(library, library.user_rows(users.tolist()), filters)
+    hits, personal = rank_users(library, library.users.rows(users.tolist()), filters)
     lengths = np.bincount(hits.query, minlength=len(users))
     first = np.cumsum(lengths) - lengths
     frame = pd.DataFrame(
         {
             USER_ID: users[hits.query],
             RANK: np.arange(1, len(hits.query) + 1) - first[hits.query],
-            ITEM_ID: library.ids(hits.item),
+            ITEM_ID: library.items.ids(hits.item),
             SCORE: hits.score,
         }
     )
@@ -94,7 +95,7 @@ def lists_of(library: Library, users: StrArray, filters: Filters) -> pd.DataFram
 
 
 def many_lists(
-    library: Library, user_ids: Iterable[str], filters: Filters, batch_size: int
+    library: LiveModel, user_ids: Iterable[str], filters: Filters, batch_size: int
 ) -> pd.DataFrame:
     """The batches of :func:`in_batches` as one frame."""
     parts = list(in_batches(library, user_ids, filters, batch_size))

@@ -15,9 +15,9 @@ from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, RANK, SCORE, SHARE_PR
 from datasets.errors import InvalidArgumentError
 from recsys.fusion import shares
 from recsys.index.base import Hits
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.ranking.arguments import History, check_k, plays_of
-from recsys.ranking.filters import Filters, artist_of
+from recsys.ranking.filters import Filters
 from recsys.ranking.reranking import rerank, within_cap
 from recsys.ranking.similarity import Space, similar_rows
 
@@ -32,7 +32,7 @@ Search = Callable[[IntArray, int], Hits]
 
 
 def rank(
-    library: Library, vectors: Float32Array, filters: Filters, seen: Sequence[IntArray]
+    library: LiveModel, vectors: Float32Array, filters: Filters, seen: Sequence[IntArray]
 ) -> Hits:
     """The best rows for users with these fused vectors [q, D]; ``seen`` holds each one's plays."""
     played = None
@@ -45,39 +45,41 @@ def rank(
                 np.concatenate(seen).astype(np.int32),
                 indptr.astype(np.int32),
             ),
-            shape=(len(seen), len(library.searcher)),
+            shape=(len(seen), len(library.items)),
         )
     return _rank(library, vectors, filters, played)
 
 
 def _rank(
-    library: Library, vectors: Float32Array, filters: Filters, played: sp.csr_matrix | None
+    library: LiveModel, vectors: Float32Array, filters: Filters, played: sp.csr_matrix | None
 ) -> Hits:
-    banned = np.union1d(filters.exclude, library.retired)
+    banned = np.union1d(filters.exclude, library.items.retired)
 
     def search(queries: IntArray, size: int) -> Hits:
         # All of them is how it begins, and mostly ends: then nothing is copied.
         every = len(queries) == len(vectors)
         own = played if played is None or every else played[queries]
-        return library.searcher.search(
+        return library.index.search(
             vectors if every else vectors[queries], size, seen=own, banned=banned, only=filters.only
         )
 
     return _choose(library, search, len(vectors), filters)
 
 
-def popular(library: Library, filters: Filters, seen: Sequence[IntArray]) -> Hits:
+def popular(library: LiveModel, filters: Filters, seen: Sequence[IntArray]) -> Hits:
     """The items with the most listeners, for users of whom nothing is known.
 
     Items that nobody has played come last, so that lists are not short while items are left. There
     is nothing that popularity could be taken off from.
     """
-    order = np.concatenate([library.by_popularity, np.flatnonzero(library.listeners == 0)])
-    allowed = np.full(len(library.searcher), filters.only is None)
+    order = np.concatenate(
+        [library.items.by_popularity, np.flatnonzero(library.items.user_counts == 0)]
+    )
+    allowed = np.full(len(library.items), filters.only is None)
     if filters.only is not None:
         allowed[filters.only] = True
     allowed[filters.exclude] = False
-    allowed[library.retired] = False
+    allowed[library.items.retired] = False
     order = order[allowed[order]]
 
     def search(queries: IntArray, size: int) -> Hits:
@@ -89,17 +91,17 @@ def popular(library: Library, filters: Filters, seen: Sequence[IntArray]) -> Hit
             lists.append(best[:size])
         query = np.repeat(np.arange(len(queries)), [len(best) for best in lists[1:]])
         rows = np.concatenate(lists)
-        return Hits(query, rows, library.listeners[rows].astype(np.float32))
+        return Hits(query, rows, library.items.user_counts[rows].astype(np.float32))
 
     return _choose(library, search, len(seen), replace(filters, popularity_correction=0.0))
 
 
-def _choose(library: Library, search: Search, n_queries: int, filters: Filters) -> Hits:
+def _choose(library: LiveModel, search: Search, n_queries: int, filters: Filters) -> Hits:
     """The lists of all queries, from as many candidates as they need."""
     waiting = np.arange(n_queries)
     if filters.by_score_alone:
         return search(waiting, filters.k)
-    everything = len(library.searcher)
+    everything = len(library.items)
     size, parts = min(filters.pool_size, everything), []
     while len(waiting):
         short = []
@@ -120,27 +122,27 @@ def _choose(library: Library, search: Search, n_queries: int, filters: Filters) 
 
 
 def _suffices(
-    library: Library, pool: Hits, n_queries: int, size: int, filters: Filters
+    library: LiveModel, pool: Hits, n_queries: int, size: int, filters: Filters
 ) -> BoolArray:
     """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
-    if filters.per_artist is None or size >= len(library.searcher):
+    if filters.per_artist is None or size >= len(library.items):
         return np.ones(n_queries, bool)
-    allowed = within_cap(pool, artist_of(library, pool.item), filters.per_artist, filters.k)
+    allowed = within_cap(pool, library.items.artist_codes(pool.item), filters.per_artist, filters.k)
     found = np.bincount(pool.query, minlength=n_queries)
     return (np.bincount(allowed.query, minlength=n_queries) >= filters.k) | (found < size)
 
 
-def rank_users(library: Library, user_rows: IntArray, filters: Filters) -> tuple[Hits, BoolArray]:
+def rank_users(library: LiveModel, user_rows: IntArray, filters: Filters) -> tuple[Hits, BoolArray]:
     """Lists for users by row, -1 for an unknown one; also who got a personal list, bool [q].
 
     Users of whom nothing is known get the popular items.
     """
-    vectors = library.user_vectors(user_rows)
+    vectors = library.users.vectors(user_rows)
     personal = (user_rows >= 0) & vectors.any(axis=1)
     if personal.all() and len(personal):
-        own = library.seen_by(user_rows) if filters.exclude_seen else None
+        own = library.users.seen_by(user_rows) if filters.exclude_seen else None
         return _rank(library, vectors, filters, own), personal
-    seen = [library.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
+    seen = [library.users.seen(row) if row >= 0 else np.empty(0, np.intp) for row in user_rows]
     parts = []
     for group, known in ((np.flatnonzero(personal), True), (np.flatnonzero(~personal), False)):
         own = [seen[member] for member in group]
@@ -156,13 +158,8 @@ def rank_users(library: Library, user_rows: IntArray, filters: Filters) -> tuple
     return Hits(merged.query[order], merged.item[order], merged.score[order]), personal
 
 
-def fold_in_user(library: Library, rows: IntArray, weights: Float32Array) -> Float32Array:
-    """The fused vector [D] of somebody who played these rows so often."""
-    return library.fold_in(rows, weights)
-
-
 def list_for(
-    library: Library, user_id: str | None, history: History | None, filters: Filters
+    library: LiveModel, user_id: str | None, history: History | None, filters: Filters
 ) -> pd.DataFrame:
     """The list of a user, or of somebody with a history: see ``Recommender.recommend``.
 
@@ -178,10 +175,10 @@ def list_for(
     seen: IntArray = np.empty(0, np.intp)
     if history is not None:
         plays = plays_of(history)
-        seen = library.rows(plays)
-        vector = fold_in_user(library, seen, np.array(list(plays.values()), np.float32))
-    elif (row := library.user_row(str(user_id))) is not None:
-        vector, seen = library.user_vectors(np.array([row]))[0], library.seen(row)
+        seen = library.items.rows(plays)
+        vector = library.users.fold_in(seen, np.array(list(plays.values()), np.float32))
+    elif (row := library.users.row(str(user_id))) is not None:
+        vector, seen = library.users.vectors(np.array([row]))[0], library.users.seen(row)
     if vector is not None and not vector.any():
         vector = None
     if vector is None:
@@ -189,7 +186,7 @@ def list_for(
         parts = np.full((len(hits.item), len(blocks)), np.nan)
     else:
         hits = rank(library, vector[None], filters, [seen])
-        parts = shares(blocks, vector, library.searcher.vectors(hits.item))
+        parts = shares(blocks, vector, library.index.vectors(hits.item))
     frame = _described(library, hits.item, hits.score)
     for column, block in enumerate(blocks):
         frame[SHARE_PREFIX + block.name] = parts[:, column]
@@ -198,14 +195,14 @@ def list_for(
     return frame
 
 
-def similar_to(library: Library, item_id: str, k: int, by: Space) -> pd.DataFrame:
+def similar_to(library: LiveModel, item_id: str, k: int, by: Space) -> pd.DataFrame:
     """The items most like one: see ``Recommender.similar``."""
     check_k(k)
-    return _described(library, *similar_rows(library, library.row(item_id), k, by))
+    return _described(library, *similar_rows(library, library.items.row(item_id), k, by))
 
 
-def _described(library: Library, rows: IntArray, scores: Float32Array) -> pd.DataFrame:
-    described = library.describe(rows)
+def _described(library: LiveModel, rows: IntArray, scores: Float32Array) -> pd.DataFrame:
+    described = library.items.describe(rows)
     return pd.DataFrame(
         {
             RANK: np.arange(1, len(rows) + 1),
@@ -214,6 +211,6 @@ def _described(library: Library, rows: IntArray, scores: Float32Array) -> pd.Dat
             TITLE: described[TITLE].to_numpy(),
             ARTIST: described[ARTIST].to_numpy(),
             GENRE: described[GENRE].to_numpy(),
-            COLD: library.is_cold(rows),
+            COLD: library.items.is_cold(rows),
         }
     )

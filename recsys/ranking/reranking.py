@@ -11,24 +11,24 @@ import numpy as np
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.index.base import Hits
-from recsys.model.live import Library
-from recsys.ranking.filters import Filters, artist_of
+from recsys.model.live import LiveModel
+from recsys.ranking.filters import Filters
 from recsys.ranking.similarity import unit_vectors_of
 
 
-def rerank(library: Library, pool: Hits, filters: Filters) -> Hits:
+def rerank(library: LiveModel, pool: Hits, filters: Filters) -> Hits:
     """The k candidates of each query that a list is made of, in its order.
 
     pool: candidates of every query, best score first.
     """
     relevance = pool.score.astype(np.float64)
     if filters.popularity_correction:
-        listeners = listeners_of(library, pool.item)
+        listeners = library.items.user_counts[pool.item]
         relevance = correct(pool, listeners, filters.popularity_correction)
         order = np.lexsort((-relevance, pool.query))  # stable: the score decides among equals
         pool = Hits(pool.query[order], pool.item[order], pool.score[order])
         relevance = relevance[order]
-    artist = None if filters.per_artist is None else artist_of(library, pool.item)
+    artist = None if filters.per_artist is None else library.items.artist_codes(pool.item)
     if not filters.diversity:
         return within_cap(pool, artist, filters.per_artist, filters.k)
     chosen = []
@@ -46,11 +46,6 @@ def rerank(library: Library, pool: Hits, filters: Filters) -> Hits:
         chosen.append(start + picked)
     order = np.concatenate(chosen) if chosen else np.empty(0, np.intp)
     return Hits(pool.query[order], pool.item[order], pool.score[order])
-
-
-def listeners_of(library: Library, rows: IntArray) -> IntArray:
-    """How many users have played the items of these rows."""
-    return library.listeners[rows]
 
 
 def correct(pool: Hits, listeners: IntArray, share: float) -> Float64Array:
@@ -94,7 +89,7 @@ class Likeness:
     """Unit vectors [candidates, D], None where all candidates have an embedding."""
 
     @classmethod
-    def of(cls, library: Library, rows: IntArray) -> "Likeness":
+    def of(cls, library: LiveModel, rows: IntArray) -> "Likeness":
         """The likeness of the items of these rows."""
         sound = unit_vectors_of(library, "sound", rows)
         heard = bool(sound.any(axis=1).all())

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 
 Space = Literal["sound", "taste", "fused"]
 
@@ -16,20 +16,20 @@ _ROOM = 1.25
 """How much larger than needed the array is made when onboarded rows no longer fit."""
 
 
-def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
+def similar_rows(library: LiveModel, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
     """The k rows most like one row, and their cosine similarity; equal ones in order of rows.
 
     Raises InvalidArgumentError for another space, or where the row has nothing to compare.
     """
     vectors, known = _kept(library, by)
     if not known[row]:
-        name = library.ids(np.array([row]))[0]
+        name = library.items.ids(np.array([row]))[0]
         lacks = "recording or embedding" if by == "sound" else "listeners or content"
         raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
     scores = vectors @ vectors[row]
     eligible = known.copy()
     eligible[row] = False
-    eligible[library.retired] = False
+    eligible[library.items.retired] = False
     candidates = np.flatnonzero(eligible)
     if len(candidates) > k:
         kth = np.partition(scores[candidates], len(candidates) - k)[len(candidates) - k]
@@ -38,7 +38,7 @@ def similar_rows(library: Library, row: int, k: int, by: Space) -> tuple[IntArra
     return best, scores[best]
 
 
-def unit_vectors(library: Library, by: Space) -> Float32Array:
+def unit_vectors(library: LiveModel, by: Space) -> Float32Array:
     """Unit vectors [rows, d] of all rows; zero where there is nothing to compare. Do not write.
 
     They are made once and kept with the library: 4 bytes times d for each row and space asked for.
@@ -46,31 +46,30 @@ def unit_vectors(library: Library, by: Space) -> Float32Array:
     return _kept(library, by)[0]
 
 
-def unit_vectors_of(library: Library, by: Space, rows: IntArray) -> Float32Array:
+def unit_vectors_of(library: LiveModel, by: Space, rows: IntArray) -> Float32Array:
     """Unit vectors [len(rows), d] of these rows alone, as :func:`unit_vectors`; none are kept."""
     return _keeper(library, by).make(library, rows)
 
 
-def knows_likeness(library: Library) -> bool:
+def knows_likeness(library: LiveModel) -> bool:
     """Whether anything tells items apart: an embedding, or a source that knows taste."""
     heard = bool(library.state.has_embedding.any())
     return heard or any(block.name != "popularity" for block in library.state.blocks)
 
 
-def _kept(library: Library, by: Space) -> tuple[Float32Array, BoolArray]:
+def _kept(library: LiveModel, by: Space) -> tuple[Float32Array, BoolArray]:
     """Unit vectors [rows, d], and which of them are not zero [rows]."""
     return _keeper(library, by).up_to(library)
 
 
-def _keeper(library: Library, by: Space) -> "_Kept":
+def _keeper(library: LiveModel, by: Space) -> "_Kept":
     if by not in get_args(Space):
         raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
-    found: _Kept | None = library.kept.get(by)
-    if found is None:
-        # Of two threads that come here at once, both go on with the one that was first.
-        make = _sound(library) if by == "sound" else _fused(library, by)
-        found = library.kept.setdefault(by, _Kept(make))
-    return found
+
+    def make() -> _Kept:
+        return _Kept(_sound(library) if by == "sound" else _fused(library, by))
+
+    return library.items.cached(f"unit vectors {by}", make)
 
 
 class _Kept:
@@ -80,16 +79,16 @@ class _Kept:
     wrong: it only adds rows.
     """
 
-    def __init__(self, make: Callable[[Library, IntArray], Float32Array]) -> None:
+    def __init__(self, make: Callable[[LiveModel, IntArray], Float32Array]) -> None:
         self.make = make
         self._turn = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
         self._known = np.empty(0, bool)
 
-    def up_to(self, library: Library) -> tuple[Float32Array, BoolArray]:
+    def up_to(self, library: LiveModel) -> tuple[Float32Array, BoolArray]:
         """The vectors of a library's rows, and which of them are not zero."""
-        count = len(library.searcher)
+        count = len(library.items)
         with self._turn:
             if count > self._count:
                 new = self.make(library, np.arange(self._count, count))
@@ -105,21 +104,21 @@ class _Kept:
             return self._array[:count], self._known[:count]
 
 
-def _sound(library: Library) -> Callable[[Library, IntArray], Float32Array]:
+def _sound(library: LiveModel) -> Callable[[LiveModel, IntArray], Float32Array]:
     """Unit embeddings, centred on the mean of the fitted ones."""
     state = library.state
     fitted = np.asarray(state.embeddings)[state.has_embedding]
     # In double precision, or embeddings that are all alike would differ by what rounding left.
     centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32) if len(fitted) else 0
 
-    def make(library: Library, rows: IntArray) -> Float32Array:
-        embeddings, known = library.embeddings(rows)
+    def make(library: LiveModel, rows: IntArray) -> Float32Array:
+        embeddings, known = library.items.embeddings(rows)
         return _unit(np.where(known[:, None], embeddings - centre, 0).astype(np.float32))
 
     return make
 
 
-def _fused(library: Library, by: Space) -> Callable[[Library, IntArray], Float32Array]:
+def _fused(library: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], Float32Array]:
     """Vectors in the spaces of several sources, side by side.
 
     Each source's part is brought to length one first, so that its weight is what the blend says.
@@ -129,8 +128,8 @@ def _fused(library: Library, by: Space) -> Callable[[Library, IntArray], Float32
     if not blocks:
         raise InvalidArgumentError("this model has no source that knows taste")
 
-    def make(library: Library, rows: IntArray) -> Float32Array:
-        fused = library.searcher.vectors(rows)
+    def make(library: LiveModel, rows: IntArray) -> Float32Array:
+        fused = library.index.vectors(rows)
         parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
         return _unit(np.hstack(parts))
 

@@ -9,7 +9,7 @@ import pandas as pd
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import InvalidArgumentError
 from embedding.projection import FEWEST, Method, Projection, project
-from recsys.model.live import Library
+from recsys.model.live import LiveModel
 from recsys.ranking.similarity import unit_vectors
 
 MapSpace = Literal["sound", "fused"]
@@ -84,7 +84,7 @@ class SongMap:
 
 
 def song_map(
-    library: Library,
+    library: LiveModel,
     *,
     method: Method = "pca",
     by: str = "genre",
@@ -105,10 +105,10 @@ def song_map(
         raise InvalidArgumentError(f"embeddings must be sound or fused, not {embeddings!r}")
     if limit < FEWEST:
         raise InvalidArgumentError(f"limit must be at least {FEWEST}, not {limit}")
-    rows = np.setdiff1d(np.arange(len(library.searcher)), library.retired)
-    labels = library.texts(by, rows)
+    rows = np.setdiff1d(np.arange(len(library.items)), library.items.retired)
+    labels = library.items.texts(by, rows)
     if embeddings == "sound":
-        vectors, known = library.embeddings(rows)
+        vectors, known = library.items.embeddings(rows)
     else:
         vectors = unit_vectors(library, "fused")[rows]
         known = np.asarray(vectors.any(axis=1))
@@ -121,7 +121,7 @@ def song_map(
     if total > limit:
         place = np.sort(np.random.default_rng(seed).choice(place, limit, replace=False))
     return SongMap(
-        songs=library.describe(rows[place]),
+        songs=library.items.describe(rows[place]),
         projection=project(vectors[place], method, seed=seed),
         groups=_groups(labels[place]),
         method=method,

@@ -315,7 +315,7 @@ def test_real_recordings(real_mini, tmp_path):
 
 def database(recommender):
     """All songs of the song database, by item id."""
-    with recommender._library.catalog.transaction() as connection:
+    with recommender._model.catalog.transaction() as connection:
         return {song.item_id: song for song in read_songs(connection)}
 
 
@@ -356,7 +356,7 @@ def test_predicted_tags_stand_apart_from_given_ones(songs):
     assert heard.scores is not None
     assert told.predicted == max(heard.scores["genre"], key=heard.scores["genre"].get)
     assert heard.recordings[0].digest == song.recordings[0].digest
-    with both._library.catalog.transaction() as connection:
+    with both._model.catalog.transaction() as connection:
         row = list_songs(connection, SongFilter(search="new")).iloc[0]
         assert predicted_tags(connection) == ["genre", "mood"]
     assert row["predicted_genre"] == told.predicted

@@ -374,7 +374,7 @@ def test_killed_while_onboarding(
             victim.kill()
             acknowledged += said(hear)
     recommender = Recommender.load(folder)
-    names = [song.item_id for song in recommender._library.catalog.onboarded()]  # type: ignore
+    names = [song.item_id for song in recommender._model.catalog.onboarded()]  # type: ignore
     # All that was acknowledged, in order; of each life at most one that was not yet.
     assert [name for name in names if name in set(acknowledged)] == acknowledged
     assert len(names) - len(acknowledged) in (0, 1, 2)
@@ -565,7 +565,7 @@ def test_killed_while_fitting(
     assert images.stat().st_size == 24 * 32 * 32 * 4
     loaded = Recommender.load(folder)
     assert answers(loaded) == wanted
-    assert isinstance(loaded._library.state.encoder, SongEncoder)  # type: ignore[union-attr]
+    assert isinstance(loaded._model.state.encoder, SongEncoder)  # type: ignore[union-attr]
     assert loaded.info["encoder"]["history"][-1]["epoch"] == 60
 
 
@@ -641,8 +641,8 @@ def change_once(folder: Path) -> None:
 def late_items(recommender: Recommender) -> set[str]:
     """Items that were onboarded, each of them whole: in its row, in the database, in searches."""
     library = recommender._fitted()
-    rows = np.setdiff1d(np.arange(len(library.searcher)), library.retired)
-    ids = {str(name): int(row) for name, row in zip(library.ids(rows), rows, strict=True)}
+    rows = np.setdiff1d(np.arange(len(library.items)), library.items.retired)
+    ids = {str(name): int(row) for name, row in zip(library.items.ids(rows), rows, strict=True)}
     assert len(ids) == len(rows)
     late = {name: row for name, row in ids.items() if name.startswith("late-")}
     stored = {song.item_id: song for song in library.catalog.songs()}
@@ -650,10 +650,10 @@ def late_items(recommender: Recommender) -> set[str]:
     names, at = list(late), np.array(list(late.values()), np.intp)
     songs = [late_song(name) for name in names]
     wanted = np.array([song["embedding"] for song in songs]).reshape(len(names), 8)
-    embeddings, known = library.embeddings(at)
+    embeddings, known = library.items.embeddings(at)
     assert known.all()
     np.testing.assert_array_equal(embeddings, wanted)
-    assert library.texts("title", at).tolist() == [song["title"] for song in songs]
+    assert library.items.texts("title", at).tolist() == [song["title"] for song in songs]
     for name, song in zip(names, songs, strict=True):
         assert stored[name].title == song["title"]
         assert stored[name].tags == song["tags"]
@@ -666,7 +666,7 @@ def late_items(recommender: Recommender) -> set[str]:
     )
     parts = {name: source.item_vectors(content) for name, source in library.state.sources.items()}
     fused = fuse_items(library.state.blocks, parts, np.ones(len(names), bool))
-    np.testing.assert_allclose(library.searcher.vectors(at), fused, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(library.index.vectors(at), fused, rtol=1e-4, atol=1e-5)
     if names:
         found = recommender.recommend("user-1", len(names), only=names)
         assert set(found["item_id"]) == set(names)
@@ -677,13 +677,13 @@ def late_items(recommender: Recommender) -> set[str]:
 def late_users(recommender: Recommender) -> set[str]:
     """Users who came by an update, each with all of its plays."""
     library = recommender._fitted()
-    users = [str(user) for user in library.user_ids if str(user).startswith("new-")]
+    users = [str(user) for user in library.users.ids if str(user).startswith("new-")]
     assert len(set(users)) == len(users)
-    played = set(library.rows(PLAYED).tolist())
-    rows = library.user_rows(users)
+    played = set(library.items.rows(PLAYED).tolist())
+    rows = library.users.rows(users)
     for row in rows.tolist():
-        assert set(library.seen(row).tolist()) == played
-    assert library.user_vectors(rows).any(axis=1).all()
+        assert set(library.users.seen(row).tolist()) == played
+    assert library.users.vectors(rows).any(axis=1).all()
     return set(users)
 
 
@@ -792,10 +792,10 @@ def test_two_processes_updating_at_once_and_a_reader(
         for hear in (hear_one, hear_two):
             assert until_the_end(hear) == ["ready", "done"]
     assert reader.refresh()
-    library = reader._library
+    library = reader._model
     assert library is not None
     users = [f"{name}-{number}" for name in ("one", "two") for number in range(count)]
-    assert (library.user_rows(users) >= 0).all()
-    (row,) = library.user_rows(["shared"])
-    assert len(library.seen(int(row))) == count
+    assert (library.users.rows(users) >= 0).all()
+    (row,) = library.users.rows(["shared"])
+    assert len(library.users.seen(int(row))) == count
     assert answers(reader) == answers(Recommender.load(folder))

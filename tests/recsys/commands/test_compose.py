@@ -17,7 +17,8 @@ from recsys import Recommender, cli
 from recsys.commands.composition_goals import likeness_goal, taste_goal
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Song
-from recsys.model.live import Library
+from recsys.model.items import song_content
+from recsys.model.live import LiveModel
 
 GENRES = ("low", "high")
 ENCODER = {
@@ -80,8 +81,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return int(stop.value.code or 0), printed.out, printed.err
 
 
-def library_of(recommender: Recommender) -> Library:
-    library = recommender._library
+def library_of(recommender: Recommender) -> LiveModel:
+    library = recommender._model
     assert library is not None
     return library
 
@@ -92,8 +93,8 @@ def test_taste_scores_songs_as_the_recommender_does(fitted: Recommender) -> None
     embeddings = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     songs = [Song(item_id=f"new-{n}", embedding=e) for n, e in enumerate(embeddings)]
     for user in ("user-0", "user-7"):
-        vector = library.state.user_vectors[library.user_row(user)]
-        expected = library._fuse(songs) @ vector
+        vector = library.state.user_vectors[library.users.row(user)]
+        expected = library.state.fuse_content(song_content(library.state, songs)) @ vector
         scores = taste_goal(library, user).score(embeddings)
         np.testing.assert_allclose(scores - scores[0], expected - expected[0], atol=1e-4)
 
@@ -138,7 +139,7 @@ def test_a_song_to_sound_like(model: Path) -> None:
     np.testing.assert_allclose(goal.center, library.state.embeddings.mean(axis=0), atol=1e-6)
     with pytest.raises(UnknownItemError):
         likeness_goal(library, encoder, "song-99")
-    library = library.add([Song(item_id="unheard")])
+    library = library.with_songs([Song(item_id="unheard")])
     with pytest.raises(InvalidArgumentError, match="'unheard' has no recording"):
         likeness_goal(library, encoder, "unheard")
 

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from datasets.errors import ArtifactError
 from recsys.model import tables as ids
 from recsys.model.artifact import load_array, save_array
-from recsys.model.tables import MappedIds, hash_ids, read_texts, sorted_hashes, write_texts
+from recsys.model.tables import (
+    HashedIdIndex,
+    hash_ids,
+    read_string_table,
+    sorted_hashes,
+    write_string_table,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -21,7 +27,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 def test_the_rows_are_those_of_a_pandas_index(known: list[str], wanted: list[str]) -> None:
     wanted += known[::-2]
     expected = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
-    found = MappedIds.of(known).get_indexer(pd.Index(wanted, dtype=object))
+    found = HashedIdIndex.of(known).get_indexer(pd.Index(wanted, dtype=object))
     assert found.tolist() == expected.tolist()
     assert found.dtype == np.intp
 
@@ -32,15 +38,15 @@ def test_ids_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(ids, "hash_ids", three_hashes)
     known = ["", "a", "b", "cc", "dd", "ee", "fff", "gggg"]
-    lookup = MappedIds.of(known)
+    lookup = HashedIdIndex.of(known)
     assert lookup.get_indexer([*known, "x", "xx", "xxx"]).tolist() == [*range(8), -1, -1, -1]
 
 
 def test_what_is_no_text_is_not_there() -> None:
-    lookup = MappedIds.of(["1", "nan", "None"])
+    lookup = HashedIdIndex.of(["1", "nan", "None"])
     assert lookup.get_indexer([1, None, float("nan"), "1", b"1"]).tolist() == [-1, -1, -1, 0, -1]
     assert lookup.get_indexer([]).tolist() == []
-    assert MappedIds.of([]).get_indexer(["a"]).tolist() == [-1]
+    assert HashedIdIndex.of([]).get_indexer(["a"]).tolist() == [-1]
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
@@ -53,14 +59,14 @@ def test_hashes_are_the_same_on_every_machine() -> None:
 
 def test_mapped_from_files(tmp_path: Path) -> None:
     known = ["a", "", "음악", "x" * 1000, "A"]
-    write_texts(tmp_path / "t.arrow", pd.DataFrame({"item_id": known, "title": known[::-1]}))
+    write_string_table(tmp_path / "t.arrow", pd.DataFrame({"item_id": known, "title": known[::-1]}))
     for name, array in zip(("hashes", "rows"), sorted_hashes(known), strict=True):
         save_array(tmp_path, name, array)
-    table = read_texts(tmp_path / "t.arrow")
+    table = read_string_table(tmp_path / "t.arrow")
     assert table["title"].iloc[[2, 0]].to_numpy(dtype=object).tolist() == ["음악", "A"]
     parts = [load_array(tmp_path, name) for name in ("hashes", "rows")]
     assert all(isinstance(part, np.memmap) for part in parts)
-    lookup = MappedIds(table["item_id"], *parts)
+    lookup = HashedIdIndex(table["item_id"], *parts)
     assert lookup.get_indexer(["A", "b", "음악", ""]).tolist() == [4, -1, 2, 1]
     assert [*lookup] == known
     assert (len(lookup), lookup[3]) == (5, "x" * 1000)
@@ -71,16 +77,16 @@ def test_mapped_from_files(tmp_path: Path) -> None:
 def test_parts_that_do_not_fit_are_refused() -> None:
     hashes, rows = sorted_hashes(["a", "b"])
     with pytest.raises(ValueError, match="does not fit"):
-        MappedIds(pd.Series(["a"], dtype=object), hashes, rows)
+        HashedIdIndex(pd.Series(["a"], dtype=object), hashes, rows)
 
 
 def test_no_columns_and_no_rows(tmp_path: Path) -> None:
-    write_texts(tmp_path / "t.arrow", pd.DataFrame({"item_id": []}, dtype=object))
-    assert read_texts(tmp_path / "t.arrow")["item_id"].tolist() == []
+    write_string_table(tmp_path / "t.arrow", pd.DataFrame({"item_id": []}, dtype=object))
+    assert read_string_table(tmp_path / "t.arrow")["item_id"].tolist() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"ARROW1\0\0", b"nonsense" * 100])
 def test_a_file_that_is_no_table_of_texts(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.arrow").write_bytes(content)
     with pytest.raises(ArtifactError, match=r"t\.arrow: cannot be read"):
-        read_texts(tmp_path / "t.arrow")
+        read_string_table(tmp_path / "t.arrow")

@@ -1,6 +1,5 @@
 """Plays since the fit: seen at once, durable, and the same whatever batches they come in."""
 
-import copy
 import json
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from recsys import Recommender
 from recsys.cli import app
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
-from recsys.model.updates import Since, checked_plays
+from recsys.model.live import LiveModel
+from recsys.model.updates import checked_plays
+from recsys.model.users import PlaysSinceFit
 from recsys.sources.fold_in import item_vector, least_squares
 from tests.helpers.recommenders import COLD, IDS, item_content
 
@@ -48,11 +49,9 @@ def base(fit_quickly):
 def own(base):
     """A recommender with a song database of its own, of the one fit."""
     catalog = Catalog.in_memory()
-    catalog.fill(base._library.catalog.songs())
+    catalog.fill(base._model.catalog.songs())
     model = Recommender(base.config)
-    model._library = copy.copy(base._library)
-    model._library.catalog = catalog
-    model._library._open()
+    model._model = LiveModel(base._model.state, catalog)
     return model
 
 
@@ -89,7 +88,7 @@ def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
     model.onboard(item_id="heard", embedding=np.eye(8)[0])
     users = ["user-3", "user-6"]
     model.update(table(*((user, item, 1) for user in users for item in ("bare", "heard"))))
-    library = model._library
+    library = model._model
     (block,) = library.state.blocks
     rows = library.state.user_ids.get_indexer(pd.Index(users))
     listeners = library.state.user_vectors[rows] * library.state.user_scales[rows]
@@ -100,7 +99,7 @@ def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
     predicted = library.state.sources[source].item_vectors(
         item_content(np.eye(8)[:1], metadata=np.zeros((1, len(library.state.vocabulary.values))))
     )[0]
-    fused = library.searcher.vectors(library.rows(["bare", "heard"]))
+    fused = library.index.vectors(library.items.rows(["bare", "heard"]))
     found = block.unfuse_items(fused, np.zeros(2, bool))
     np.testing.assert_allclose(found[0], learned, rtol=1e-3, atol=1e-4)
     mixed = (2 * learned + 2.85 * predicted) / 4.85  # 3 (1 - 2/40)
@@ -109,7 +108,7 @@ def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
 
 
 def test_sums_of_plays():
-    since = Since().plus([Play("u", "i", 1.0), Play("v", "i", 2.0)])
+    since = PlaysSinceFit().plus([Play("u", "i", 1.0), Play("v", "i", 2.0)])
     more = since.plus([Play("u", "i", 3.0), Play("u", "j", 5.0)])
     assert since.by_item == {"i": {"u": 1.0, "v": 2.0}}
     assert more.by_item == {"i": {"u": 4.0, "v": 2.0}, "j": {"u": 5.0}}
@@ -120,7 +119,7 @@ def test_sums_of_plays():
 def test_scales_give_the_sources_own_vectors(base):
     # A source's own vector of a user, in the covariance of the source's items, has the deviation
     # that fusion divided it by.
-    state = base._library.state
+    state = base._model.state
     for number, block in enumerate(state.blocks):
         scale = state.user_scales[:, number]
         own = state.user_vectors[:, block.columns] * scale[:, None]
@@ -207,7 +206,7 @@ def test_refused_and_nothing_is_taken_in(model, frame, error, message):
         model.update(frame)
     assert "\n" not in str(raised.value)
     pd.testing.assert_frame_equal(lists(model), before)
-    assert model._library.catalog.changes().plays == []
+    assert model._model.catalog.changes().plays == []
 
 
 def test_plays_of_no_weight_say_nothing(model):
@@ -335,17 +334,17 @@ def test_refresh_takes_in_what_another_has_done(model, tmp_path: Path):
 
 
 def test_an_answer_goes_on_with_the_state_it_began_with(model):
-    library = model._library
-    rows = library.rows(IDS)
-    vectors, cold = library.searcher.vectors(rows).copy(), library.is_cold(rows)
+    library = model._model
+    rows = library.items.rows(IDS)
+    vectors, cold = library.index.vectors(rows).copy(), library.items.is_cold(rows)
     model.update(table(("new-a", COLD[0], 1), ("new-a", "item-1", 1)))
     model.onboard(item_id="late", embedding=np.eye(8)[1])
     model.remove("item-2")
-    assert len(library.searcher) == len(IDS)
-    assert library.rows(IDS).tolist() == rows.tolist()
-    np.testing.assert_array_equal(library.searcher.vectors(rows), vectors)
-    np.testing.assert_array_equal(library.is_cold(rows), cold)
-    assert library.user_row("new-a") is None
+    assert len(library.items) == len(IDS)
+    assert library.items.rows(IDS).tolist() == rows.tolist()
+    np.testing.assert_array_equal(library.index.vectors(rows), vectors)
+    np.testing.assert_array_equal(library.items.is_cold(rows), cold)
+    assert library.users.row("new-a") is None
 
 
 # ------------------------------------------------------------------ rebuilding
@@ -362,12 +361,12 @@ def test_a_rebuilt_model_gives_the_same_lists(model, tmp_path: Path, saved: bool
     model.rebuild()
     same(lists(model, KNOWN), before)
     same(model.similar("late", k=9), similar)
-    state = model._library.state
+    state = model._model.state
     assert len(state.items) == len(IDS)
     assert state.plays[state.user_ids.get_loc("new-a")].sum() == 1
     assert model.info["onboarded"] == 0
     assert model.info["items"]["cold"] == len(COLD) - 1
-    again = model._library.catalog.changes()
+    again = model._model.catalog.changes()
     assert (again.songs, again.plays, again.removed) == ([], [], [])
     if saved:
         same(lists(Recommender.load(tmp_path / "model"), KNOWN), before)
@@ -403,7 +402,7 @@ def test_commands(model, tmp_path: Path):
     assert first_line() == f"{now} since)"
     after = Recommender.load(folder)
     same(lists(before, ["user-1", "new-a"]), lists(after, ["user-1", "new-a"]))
-    assert "new-a" in after._library.state.user_ids
+    assert "new-a" in after._model.state.user_ids
     plays.write_text("user_id,item_id,weight\nnew-a,item-1,x\n")
     failed = runner.invoke(app, ["update", folder, str(plays)])
     assert isinstance(failed.exception, DataError)

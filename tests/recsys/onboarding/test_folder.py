@@ -104,7 +104,9 @@ def test_a_folder_gives_what_its_files_give_one_by_one(place: Path, folder: Path
         model.onboard(folder / f"{number}.wav", item_id=f"twin-{number}")
     library = model._fitted()
     for number in range(4):
-        (one, two), known = library.embeddings(library.rows([str(number), f"twin-{number}"]))
+        (one, two), known = library.items.embeddings(
+            library.items.rows([str(number), f"twin-{number}"])
+        )
         assert known.all()
         np.testing.assert_allclose(one, two, atol=1e-5)
     songs = {song.item_id: song for song in library.catalog.onboarded()}
@@ -332,8 +334,8 @@ def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None
     assert model.info["onboarded"] == 20
     library = model._fitted()
     ids = [f"late-{number}" for number in range(20)]
-    assert library.ids(library.rows(ids)).tolist() == ids
-    vectors, _ = library.embeddings(library.rows(ids))
+    assert library.items.ids(library.items.rows(ids)).tolist() == ids
+    vectors, _ = library.items.embeddings(library.items.rows(ids))
     for number in range(4, 20):
         np.testing.assert_allclose(vectors[number], vectors[number % 4], atol=1e-5)
     assert Recommender.load(place).info["onboarded"] == 20

@@ -46,12 +46,12 @@ class Brute:
     """What a list should be, one item at a time, from the scores of a list without filters."""
 
     def __init__(self, model, dataset):
-        library = model._library
+        library = model._model
         self.model = model
         frame = model.recommend("user-0", k=1000, exclude_seen=False)
         ids = frame["item_id"].tolist()
-        rows = library.rows(ids)
-        texts = {name: library.texts(name, rows) for name in ("artist", "genre", "mood")}
+        rows = library.items.rows(ids)
+        texts = {name: library.items.texts(name, rows) for name in ("artist", "genre", "mood")}
         self.texts = {
             item: {name: str(texts[name][n]).strip().lower() for name in texts}
             for n, item in enumerate(ids)
@@ -254,9 +254,9 @@ def test_a_number_in_place_of_a_text_means_its_digits(model, tastes):
 def test_the_knobs_do_what_they_say(model):
     plain = model.recommend("user-1", k=10)
     corrected = model.recommend("user-1", k=10, popularity_correction=1.0)
-    listeners = model._library.state.listeners
+    listeners = model._model.state.user_counts
     mean = [
-        listeners[model._library.state.item_ids.get_indexer(frame["item_id"])].mean()
+        listeners[model._model.state.item_ids.get_indexer(frame["item_id"])].mean()
         for frame in (plain[~plain["cold"]], corrected[~corrected["cold"]])
     ]
     assert corrected["cold"].sum() >= plain["cold"].sum()

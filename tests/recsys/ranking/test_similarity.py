@@ -14,16 +14,16 @@ SPACES = ["sound", "taste", "fused"]
 
 def fresh(library, by):
     """What the vectors would be if nothing were kept."""
-    kept, library.kept = library.kept, {}
+    kept, library.items._cache = library.items._cache, {}
     try:
         return np.array(unit_vectors(library, by))
     finally:
-        library.kept = kept
+        library.items._cache = kept
 
 
 @pytest.mark.parametrize("by", SPACES)
 def test_vectors_are_made_once(fitted, by, monkeypatch):
-    library = fitted._library
+    library = fitted._model
     first = unit_vectors(library, by)
     monkeypatch.setattr(similarity, "_unit", None)  # nothing is made again, or this would fail
     assert np.shares_memory(unit_vectors(library, by), first)
@@ -32,13 +32,13 @@ def test_vectors_are_made_once(fitted, by, monkeypatch):
 @pytest.mark.parametrize("by", SPACES)
 def test_onboarding_adds_rows_and_changes_none(fit_quickly, by):
     recommender = fit_quickly()
-    before = np.array(unit_vectors(recommender._library, by))
+    before = np.array(unit_vectors(recommender._model, by))
     for number in range(30):  # more than there is room for at first
         recommender.onboard(embedding=np.eye(8)[number % 3], item_id=f"new-{number}")
-        assert len(unit_vectors(recommender._library, by)) == len(before) + number + 1
-    after = unit_vectors(recommender._library, by)
+        assert len(unit_vectors(recommender._model, by)) == len(before) + number + 1
+    after = unit_vectors(recommender._model, by)
     assert (after[: len(before)] == before).all()
-    assert after == pytest.approx(fresh(recommender._library, by), abs=1e-6)
+    assert after == pytest.approx(fresh(recommender._model, by), abs=1e-6)
     found = recommender.similar("new-0", k=9, by=by)["item_id"]
     assert set(found) == {f"new-{n}" for n in range(3, 30, 3)}
 
@@ -55,7 +55,7 @@ def test_an_item_onboarded_again_is_compared_as_it_is_now(fit_quickly):
 
 
 def test_the_best_are_those_of_a_full_sort_and_ties_go_by_row(fitted):
-    library = fitted._library
+    library = fitted._model
     vectors = unit_vectors(library, "fused")
     for k in (1, 7, 89, 500):
         rows, scores = similar_rows(library, 5, k, "fused")
@@ -89,4 +89,4 @@ def test_threads_may_ask_while_others_onboard(fit_quickly):
     for thread in threads:
         thread.join()
     assert not errors
-    assert len(unit_vectors(recommender._library, "sound")) == 130
+    assert len(unit_vectors(recommender._model, "sound")) == 130

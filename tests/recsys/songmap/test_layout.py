@@ -18,7 +18,7 @@ def test_every_song_with_an_embedding_is_on_the_map_once(fit_quickly):
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="polka", tags={})
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="polka")
     recommender.onboard(embedding=np.eye(8)[0], item_id="cold-80", title="replaced")
-    drawn = song_map(recommender._library)
+    drawn = song_map(recommender._model)
     assert len(drawn.songs) == 91
     assert drawn.songs["item_id"].is_unique
     assert drawn.songs.set_index("item_id").loc["cold-80", "title"] == "replaced"
@@ -34,7 +34,7 @@ def test_every_song_with_an_embedding_is_on_the_map_once(fit_quickly):
 
 @pytest.mark.parametrize("embeddings", ["sound", "fused"])
 def test_songs_of_a_taste_lie_together(fitted, embeddings):
-    drawn = song_map(fitted._library, embeddings=embeddings)
+    drawn = song_map(fitted._model, embeddings=embeddings)
     centres = [drawn.projection.points[group.rows].mean(axis=0) for group in drawn.groups]
     for number, group in enumerate(drawn.groups):
         distances = [
@@ -62,11 +62,11 @@ def test_the_rare_and_the_unknown_are_grey_and_last():
 
 
 def test_of_many_songs_a_sample_is_drawn(fitted):
-    one, same = (song_map(fitted._library, limit=20, seed=1) for _ in range(2))
+    one, same = (song_map(fitted._model, limit=20, seed=1) for _ in range(2))
     assert one.songs["item_id"].tolist() == same.songs["item_id"].tolist()
     assert len(one.songs) == 20
     assert "a random sample of 90 songs" in one.facts
-    other = song_map(fitted._library, limit=20, seed=2)
+    other = song_map(fitted._model, limit=20, seed=2)
     assert one.songs["item_id"].tolist() != other.songs["item_id"].tolist()
 
 
@@ -81,21 +81,21 @@ def test_of_many_songs_a_sample_is_drawn(fitted):
 )
 def test_what_cannot_be_drawn(fitted, arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
-        song_map(fitted._library, **arguments)
+        song_map(fitted._model, **arguments)
 
 
 def test_a_model_without_sound_has_no_map(tastes):
     recommender = Recommender(CONFIG.replace(sources=("als", "fm"))).fit(tastes[0])
     with pytest.raises(InvalidArgumentError, match="0 songs have sound embeddings"):
-        song_map(recommender._library)
-    assert len(song_map(recommender._library, embeddings="fused").songs) == 90  # by metadata too
+        song_map(recommender._model)
+    assert len(song_map(recommender._model, embeddings="fused").songs) == 90  # by metadata too
 
 
 def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(fit_quickly, tmp_path):
     recommender = fit_quickly()
     evil = "</script><script>alert(1)</script> <b>bold</b>"
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", title=evil, genre=evil)
-    drawn = song_map(recommender._library)
+    drawn = song_map(recommender._model)
     write_html(drawn, tmp_path / "map.html")
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
     assert page.count("</script>") == 2  # plotly's and ours
@@ -116,7 +116,7 @@ def test_the_picture(fit_quickly, tmp_path):
 
     recommender = fit_quickly()
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="$x_{")  # no formula
-    write_png(song_map(recommender._library), tmp_path / "map.png")
+    write_png(song_map(recommender._model), tmp_path / "map.png")
     image = imread(tmp_path / "map.png")
     assert image.shape[:2] == (1200, 1950)
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 100
@@ -126,4 +126,4 @@ def test_the_picture(fit_quickly, tmp_path):
 def test_a_place_that_cannot_be_written(fitted, tmp_path, write):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
-        write(song_map(fitted._library), tmp_path / "file" / "map.html")
+        write(song_map(fitted._model), tmp_path / "file" / "map.html")
