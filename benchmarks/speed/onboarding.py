@@ -142,10 +142,10 @@ def single(path: Path, folder: Path) -> None:
         "digest of the file": inside["digest"],
         "to the process and back": there - sum(inside.values()),
         "network": median["embed_images"],
-        "vectors": median["_fuse"] + median["_take"],
+        "vectors": median["fuse_content"] + median["with_onboarded"],
         "SQLite": median["put"],
         "rest (checks, the folder's lock)": (
-            whole_time - sum(median[name] for name in ("embed", "_fuse", "_take", "put"))
+            whole_time - sum(median[name] for name in ("embed", "fuse_content", "with_onboarded", "put"))
         ),
     }
     print(f"\none file, recommendable after {1000 * whole_time:.1f} ms (median of {len(times)})")

@@ -19,8 +19,8 @@ from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
 from recsys.model.tables import (
-    Ids,
     HashedIdIndex,
+    Ids,
     read_string_table,
     sorted_hashes,
     write_string_table,

@@ -50,7 +50,9 @@ def new_songs(
     songs = []
     for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
-        embedding = checked_embedding(library.state, vectors[number], item_id) if known[number] else None
+        embedding = (
+            checked_embedding(library.state, vectors[number], item_id) if known[number] else None
+        )
         songs.append(_song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ())))
     return songs
 
