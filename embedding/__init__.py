@@ -1,37 +1,15 @@
-"""From recordings to embeddings: snippet, hyper-image, convolutional network."""
+"""From recordings to embeddings: snippet, hyper-image, convolutional network.
 
-import importlib
-from typing import TYPE_CHECKING, Any
+- `audio`: files and microphones to waveforms
+- `transforms`: spectrograms, chromagrams, tempograms and other features of a waveform
+- `hyperimage`: several transforms stacked into one image; extraction and cache on disk; plots
+- `network`: convolutional network, its settings, training and storage
+- `encoder`: `SongEncoder`, hyper-images or recordings to embeddings and class probabilities
+- `composition`: music composed by gradient descent towards a label or a song
+- `projection`: embeddings in two or three dimensions (PCA, t-SNE, UMAP)
+- `parallel`: work in other processes that survives native crashes
+"""
 
-if TYPE_CHECKING:
-    from embedding.audio.config import SnippetConfig
-    from embedding.encoder import SongEncoder
-    from embedding.hyperimage.config import HyperImageConfig
-    from embedding.network.config import AugmentationConfig, EncoderConfig
+import lazy_loader as lazy
 
-__all__ = [
-    "AugmentationConfig",
-    "EncoderConfig",
-    "HyperImageConfig",
-    "SnippetConfig",
-    "SongEncoder",
-]
-
-_MODULES = {
-    "AugmentationConfig": "embedding.network.config",
-    "EncoderConfig": "embedding.network.config",
-    "HyperImageConfig": "embedding.network.config",
-    "SnippetConfig": "embedding.network.config",
-    "SongEncoder": "embedding.encoder",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use (PEP 562), so that importing the package costs next to nothing.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

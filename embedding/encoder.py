@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
 from embedding.network.architecture import parse
-from embedding.network.augmentation import windows
-from embedding.network.checkpoints import Knowledge
+from embedding.network.augmentation import covering_windows
+from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
-from embedding.network.targets import Target, choose_validation, make_targets, vector
+from embedding.network.targets import Target, as_column, make_targets, validation_split
 
 if TYPE_CHECKING:
-    from embedding.audio.source import Source
+    from embedding.audio.source import AudioSource
     from embedding.network.layers import SongNetwork
 
 BATCH = 256
@@ -117,7 +117,7 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             InvalidArgumentError: as :meth:`fit`, or images of another size.
         """
-        from embedding.network.layers import with_more_outputs
+        from embedding.network.layers import extend_outputs
 
         network = self._fitted()
         self._check_shape(images)
@@ -133,9 +133,9 @@ class SongEncoder:
             learning_rate=learning_rate or self.config.learning_rate / 10,
             window=None if self.image_shape_ is None else self.image_shape_[2],
         )
-        start = with_more_outputs(network.state_dict(), [len(t.classes) for t in targets])
+        start = extend_outputs(network.state_dict(), [len(t.classes) for t in targets])
         old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
-        before = Knowledge(start, old, keep)
+        before = Pretrained(start, old, keep)
         return self._learn(images, targets, groups, settings, checkpoint, progress, before)
 
     def embed(self, images: Float32Array) -> Float32Array:
@@ -190,7 +190,7 @@ class SongEncoder:
 
     def embed_files(
         self,
-        paths: Sequence[Source],
+        paths: Sequence[AudioSource],
         *,
         cache: Path | None = None,
         workers: int | None = None,
@@ -241,9 +241,9 @@ class SongEncoder:
             NotFittedError: before ``fit`` or ``load``.
             ArtifactError: the folder cannot be written.
         """
-        from embedding.network.storage import save
+        from embedding.network.storage import save_encoder
 
-        save(Path(folder), self._document(), self._weights())
+        save_encoder(Path(folder), self._document(), self._weights())
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -252,9 +252,9 @@ class SongEncoder:
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
         """
-        from embedding.network.storage import load, restore_network
+        from embedding.network.storage import load_encoder, restore_network
 
-        document, weights = load(Path(folder))
+        document, weights = load_encoder(Path(folder))
         encoder = cls(EncoderConfig.from_json(document["config"]))
         encoder.heads_ = {
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
@@ -298,23 +298,25 @@ class SongEncoder:
         config: EncoderConfig,
         checkpoint: Path | None,
         progress: bool,
-        before: Knowledge | None = None,
+        before: Pretrained | None = None,
     ) -> Self:
-        from embedding.network.training import Training, train
+        from embedding.network.training import TrainingJob, train_network
 
-        width, _ = windows(images, config.window)
+        width, _ = covering_windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
         parse(config.architecture).shapes(*shape)
-        names = vector(np.arange(len(images)) if groups is None else groups, len(images), "groups")
+        names = as_column(
+            np.arange(len(images)) if groups is None else groups, len(images), "groups"
+        )
         known = np.flatnonzero(np.logical_or.reduce([target.known for target in targets]))
         if len(known) < len(images):
             images, names = images[known], names[known]
             targets = [target.take(known) for target in targets]
-        validation = choose_validation(
+        validation = validation_split(
             targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
         )
-        training = Training(images, targets, config, validation, before)
-        network, history = train(training, checkpoint=checkpoint, progress=progress)
+        training = TrainingJob(images, targets, config, validation, before)
+        network, history = train_network(training, checkpoint=checkpoint, progress=progress)
         past = self.history_ if before is not None else []
         history = [{**record, "epoch": len(past) + record["epoch"]} for record in history]
         self._network, self.image_shape_ = network, shape
@@ -332,7 +334,7 @@ class SongEncoder:
         network = self._fitted()
         self._check_shape(images)
         assert self.image_shape_ is not None
-        width, starts = windows(images, self.image_shape_[2])
+        width, starts = covering_windows(images, self.image_shape_[2])
         tags = self.config.tags
         sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
         results = [np.empty((len(images), size), dtype=np.float32) for size in sizes]

@@ -37,7 +37,7 @@ class Crashed:
     """In place of a result: the process died over this job."""
 
 
-class KeptWorker:
+class PersistentWorker:
     """A process that stays for the next job: starting one takes longer than most jobs.
 
     It is started by the first job, again by the first after a crash, and ends with

@@ -25,13 +25,13 @@ from datasets.music import MusicDataset
 from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.config import EncoderConfig
-from embedding.parallel import Crashed, KeptWorker
+from embedding.parallel import Crashed, PersistentWorker
 from recsys.database.song import Scores, SongRecording
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.audio.source import RecordingFile, Source
-    from embedding.hyperimage.extraction import Extraction, Listening
+    from embedding.audio.source import AudioSource, RecordingFile
+    from embedding.hyperimage.extraction import DecodingJob, Extraction
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ def image_key(digest: str, snippet: SnippetConfig, hyperimage: HyperImageConfig)
     """Where an :class:`embedding.hyperimage.store.ImageStore` keeps the hyper-images of a recording with this
     digest: ``folder of the kind/digest``, which the store's index leads to its rows."""
     from embedding.hyperimage.extraction import image_kind
-    from embedding.hyperimage.store import folder_of
+    from embedding.hyperimage.store import store_folder_name
 
-    return f"{folder_of(image_kind(snippet, hyperimage))}/{digest}"
+    return f"{store_folder_name(image_kind(snippet, hyperimage))}/{digest}"
 
 
 def _material(
@@ -231,10 +231,12 @@ class RecordingEmbedder:
 
     def __init__(self, encoder: "SongEncoder") -> None:
         self.encoder = encoder
-        self._decoder = KeptWorker()
+        self._decoder = PersistentWorker()
         self._network = threading.Lock()  # it is moved to a GPU and back, and its threads are set
 
-    def embed(self, source: "Source") -> tuple[Float32Array, Scores, tuple[SongRecording, ...]]:
+    def embed(
+        self, source: "AudioSource"
+    ) -> tuple[Float32Array, Scores, tuple[SongRecording, ...]]:
         """Embedding and tag probabilities of a recording, and how the song database names it.
 
         source: a path, the recording's bytes, or a binary file object such as an upload.
@@ -242,23 +244,23 @@ class RecordingEmbedder:
         Raises AudioError for one that cannot be used, InvalidArgumentError for what is no source.
         """
         from embedding.audio.source import on_disk
-        from embedding.hyperimage.extraction import crash_of, listen
+        from embedding.hyperimage.extraction import crash_message, decode_recording
 
         with on_disk([source]) as (file,):
-            heard = self._decoder.run(listen, self.decoding_job(file))
+            heard = self._decoder.run(decode_recording, self.decoding_job(file))
         if isinstance(heard, Crashed):
-            raise AudioError(crash_of(file))
+            raise AudioError(crash_message(file))
         if isinstance(heard, str):
             raise AudioError(heard)
         assert heard.images is not None  # nothing was known of it
         (sound,) = self.embed_images([heard.images])
         return sound.embedding, sound.scores, (self.recording(file, heard.digest),)
 
-    def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "Listening":
+    def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "DecodingJob":
         """What a decoding process is asked for; known: digests of contents not to be decoded."""
-        from embedding.hyperimage.extraction import Listening
+        from embedding.hyperimage.extraction import DecodingJob
 
-        return Listening(
+        return DecodingJob(
             file, self.encoder.config.snippet, self.encoder.config.hyperimage, frozenset(known)
         )
 

@@ -39,7 +39,7 @@ from recsys.training.fit import learn
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.audio.source import Source
+    from embedding.audio.source import AudioSource
 
 
 class HeldModel:
@@ -348,7 +348,7 @@ class Recommender(HeldModel):
 
     def onboard(
         self,
-        recording: "Source | None" = None,
+        recording: "AudioSource | None" = None,
         *,
         item_id: str,
         title: str = "",

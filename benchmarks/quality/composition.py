@@ -30,7 +30,7 @@ from datasets.arrays import Float32Array
 from datasets.folder import load_folder
 from datasets.image_arrays import ImageArrays, is_image_arrays, read_image_arrays
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
-from embedding.composition.composer import CompositionConfig, compose, hear_again, write_sound
+from embedding.composition.composer import CompositionConfig, compose, roundtrip_images, write_sound
 from embedding.composition.goals import labels
 from embedding.composition.image_inversion import dream
 from embedding.hyperimage.config import Band
@@ -79,7 +79,7 @@ def main() -> None:
                 started = time.perf_counter()
                 composition = make(encoder, goal, CompositionConfig(seed=seed))
                 row = {"s": time.perf_counter() - started}
-                heard = hear_again(encoder, composition)
+                heard = roundtrip_images(encoder, composition)
                 row["picture"] = goal.match(encoder, composition.image[None])
                 row["sound"] = goal.match(encoder, heard)
                 if judge:

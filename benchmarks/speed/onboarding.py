@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.common import argument_parser
 from datasets.files import file_digest
 from datasets.music import MusicDataset
-from embedding.audio.snippets import snippets_of
+from embedding.audio.snippets import read_snippets
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.image import hyperimage
 from recsys import Recommender, RecommenderConfig
@@ -162,7 +162,7 @@ def by_hand(model: Recommender, files: list[Path]) -> dict[str, float]:
     for path in files:
         file = RecordingFile(path, path.name)
         times = [time.perf_counter()]
-        (snippet,) = snippets_of(
+        (snippet,) = read_snippets(
             file, config.snippet, wanted.sample_rate, channels=wanted.sound_channels
         )
         times.append(time.perf_counter())

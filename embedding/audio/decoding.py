@@ -48,7 +48,7 @@ _original: int
 
 
 @contextmanager
-def silenced_decoders() -> Iterator[None]:
+def silence_decoder() -> Iterator[None]:
     """Hold the error stream back inside the block, and pass on all but decoders' remarks after it.
 
     Threads may be inside at the same time; the last one out passes on.
@@ -110,20 +110,20 @@ LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Recording]:
+def open_recording(path: Path) -> Iterator[AudioReader]:
     """A recording that can be read from, for as long as the block lasts.
 
     Raises:
         AudioError: no usable recording; the message gives the reason and not the file.
     """
     _check_file(path)
-    recording = _known_to_libsndfile(path)
+    recording = _try_libsndfile(path)
     if recording is not None:
-        with silenced_decoders():
+        with silence_decoder():
             yield recording
         return
-    with _converted(path) as converted:
-        recording = _known_to_libsndfile(converted)
+    with _convert_with_ffmpeg(path) as converted:
+        recording = _try_libsndfile(converted)
         if recording is None:
             raise AudioError("cannot be decoded, not by ffmpeg either")
         yield recording
@@ -133,7 +133,7 @@ class ShorterError(Exception):
     """A recording turned out to be shorter than was thought; never leaves this package."""
 
 
-class Recording:
+class AudioReader:
     """The samples of a file.
 
     Attributes:
@@ -153,12 +153,12 @@ class Recording:
             raise AudioError(
                 f"has {self.rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used"
             )
-        self._nothing: Float32Array = np.empty((0, self.channels), dtype=np.float32)
-        self._trusted = 0 < self.frames < MAX_FRAMES
-        if not self._trusted:
-            self._count()
+        self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)
+        self._length_is_exact = 0 < self.frames < MAX_FRAMES
+        if not self._length_is_exact:
+            self._measure_length()
 
-    def parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
+    def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         """Parts of ``length`` frames (less at the end), in order: float32 [frames, channels] each.
 
         Args:
@@ -169,9 +169,9 @@ class Recording:
             ShorterError: the file is shorter than was thought (cut in the middle, or its length was
                 an estimate): ``frames`` is now right, and other starts may be wanted.
         """
-        return (self._by_seeking if self._trusted else self._from_beginning)(starts, length)
+        return (self._by_seeking if self._length_is_exact else self._from_beginning)(starts, length)
 
-    def blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
+    def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
         """All that can be decoded, ``frames`` at a time; an error in the middle ends it."""
         size = frames or max(1, BLOCK_SAMPLES // self.channels)
         try:
@@ -182,7 +182,7 @@ class Recording:
             return
 
     def _by_seeking(self, starts: list[int], length: int) -> Iterator[Float32Array]:
-        held, at = self._nothing, 0  # the last part, and its first frame
+        held, at = self._no_samples, 0  # the last part, and its first frame
         with self._open() as stream:
             for start in starts:
                 wanted = min(length, self.frames - start)
@@ -192,16 +192,16 @@ class Recording:
                         stream.seek(start)
                     fresh = self._read(stream, wanted - len(known))
                 except soundfile.LibsndfileError:
-                    fresh = self._nothing
+                    fresh = self._no_samples
                 held, at = np.concatenate([known, fresh]) if len(known) else fresh, start
                 if len(held) < wanted:
-                    self._count()
+                    self._measure_length()
                     raise ShorterError
                 yield held
 
     def _from_beginning(self, starts: list[int], length: int) -> Iterator[Float32Array]:
-        blocks = self.blocks()
-        held, at, read = self._nothing, 0, 0
+        blocks = self.read_blocks()
+        held, at, read = self._no_samples, 0, 0
         for start in starts:
             pieces = [held[start - at :]]
             while read < start + length and (block := next(blocks, None)) is not None:
@@ -215,23 +215,23 @@ class Recording:
         try:
             part: Float32Array = stream.read(frames, dtype="float32", always_2d=True)
         except ValueError:  # of a decoder that stands behind the end that the header gives
-            return self._nothing
+            return self._no_samples
         return part
 
-    def _count(self) -> None:
+    def _measure_length(self) -> None:
         """Learn the real length by decoding everything once, without keeping it."""
-        self._trusted = False
-        self.frames = sum(len(block) for block in self.blocks())
+        self._length_is_exact = False
+        self.frames = sum(len(block) for block in self.read_blocks())
 
     def _open(self) -> soundfile.SoundFile:
         # As bytes, since a name on disk need not be valid text.
         return soundfile.SoundFile(os.fsencode(self._path) if os.name == "posix" else self._path)
 
 
-def _known_to_libsndfile(path: Path) -> Recording | None:
-    with silenced_decoders():
+def _try_libsndfile(path: Path) -> AudioReader | None:
+    with silence_decoder():
         try:
-            return Recording(path)
+            return AudioReader(path)
         except soundfile.LibsndfileError:
             return None
 
@@ -257,7 +257,7 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _converted(path: Path) -> Iterator[Path]:
+def _convert_with_ffmpeg(path: Path) -> Iterator[Path]:
     """A wav file that ffmpeg made of ``path``, for as long as the block lasts."""
     program = shutil.which("ffmpeg")
     if program is None:

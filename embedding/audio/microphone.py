@@ -57,7 +57,7 @@ def record(config: MicrophoneConfig, *, progress: bool = False) -> Float32Array:
         AudioError: no package sounddevice, no PortAudio library, or no such device; one line says
             which and what helps.
     """
-    return np.concatenate(list(_heard(config, progress)))
+    return np.concatenate(list(_record_blocks(config, progress)))
 
 
 def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False) -> None:
@@ -79,14 +79,14 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
                 temporary, "w", config.sample_rate, config.channels, format=kind
             ) as target,
         ):
-            for block in _heard(config, progress):
+            for block in _record_blocks(config, progress):
                 target.write(block)
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidArgumentError(f"{path}: cannot be written: {reason}") from error
 
 
-def _heard(config: MicrophoneConfig, progress: bool) -> Iterator[Float32Array]:
+def _record_blocks(config: MicrophoneConfig, progress: bool) -> Iterator[Float32Array]:
     """The sound, block after block; what is odd about it is a warning."""
     sounddevice = _sounddevice()
     frames = round(config.seconds * config.sample_rate)

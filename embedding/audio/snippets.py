@@ -14,8 +14,8 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from embedding.audio.config import SnippetConfig
-from embedding.audio.decoding import Recording, ShorterError, opened
-from embedding.audio.source import RecordingFile, Source, on_disk
+from embedding.audio.decoding import AudioReader, ShorterError, open_recording
+from embedding.audio.source import AudioSource, RecordingFile, on_disk
 
 MAX_WINDOWS = 20_000
 """Most windows that a whole recording is cut into: more than a day of 5 s."""
@@ -65,7 +65,7 @@ def snippet_starts(
     return [int(start) for start in np.unique(np.clip(starts, 0, room))]
 
 
-def fingerprint(path: Path) -> bytes:
+def content_fingerprint(path: Path) -> bytes:
     """What tells a recording from others, whatever its file is called: 32 bytes.
 
     Made from the length and three places of the content, as reading all of a long file would take
@@ -113,7 +113,7 @@ class Snippet:
     start: float
     """Seconds from the beginning of the recording."""
 
-    heard: float
+    recorded_seconds: float
     """Seconds of the recording in it; fewer than it has where a short recording was repeated, or
     silence follows it."""
 
@@ -121,7 +121,9 @@ class Snippet:
     """float32 [samples] (mono), or [2, samples] (left and right)."""
 
 
-def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> list[Float32Array]:
+def load_snippets(
+    source: AudioSource, snippet: SnippetConfig, sample_rate: int
+) -> list[Float32Array]:
     """The snippets of a recording (paragraphs 35 and 36), decoding no more than needed.
 
     Args:
@@ -142,10 +144,10 @@ def load_snippets(source: Source, snippet: SnippetConfig, sample_rate: int) -> l
         InvalidArgumentError: ``source`` is none.
     """
     with on_disk([source]) as (file,):
-        return [found.samples for found in snippets_of(file, snippet, sample_rate)]
+        return [found.samples for found in read_snippets(file, snippet, sample_rate)]
 
 
-def snippets_of(
+def read_snippets(
     file: RecordingFile,
     snippet: SnippetConfig,
     sample_rate: int,
@@ -165,8 +167,10 @@ def snippets_of(
         AudioError: no usable sound; the message names the file and says why.
     """
     try:
-        with opened(file.path) as recording:
-            return _sounding(recording, _Wanted(file, snippet, sample_rate, channels))
+        with open_recording(file.path) as recording:
+            return _audible_snippets(
+                recording, _SnippetRequest(file, snippet, sample_rate, channels)
+            )
     except AudioError as error:
         raise AudioError(f"{file.name}: {error}") from error.__cause__
 
@@ -238,7 +242,7 @@ def _check_finite(samples: Float32Array) -> None:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _SnippetRequest:
     """What is asked of a recording."""
 
     file: RecordingFile
@@ -246,13 +250,13 @@ class _Wanted:
     rate: int
     channels: Literal[1, 2] | None
 
-    def starts(self, recording: Recording) -> list[int]:
+    def starts(self, recording: AudioReader) -> list[int]:
         """First frames of the snippets."""
         seconds = recording.frames / recording.rate
         if seconds < MIN_SECONDS:
             raise AudioError(f"has {seconds:.3g} s of sound; at least {MIN_SECONDS} s are needed")
         # Only random places depend on the content, so only then it is looked at.
-        content = fingerprint(self.file.path) if self.snippet.position == "random" else b""
+        content = content_fingerprint(self.file.path) if self.snippet.position == "random" else b""
         return snippet_starts(recording.frames, recording.rate, self.snippet, content)
 
     def mixed(self, part: Float32Array) -> Float32Array:
@@ -269,24 +273,24 @@ class _Wanted:
             if self.snippet.short == "pad":
                 repeated[len(y) :] = 0
             y = repeated
-        heard = min(len(clip) / rate, self.snippet.seconds)
-        return Snippet(start / rate, heard, np.ascontiguousarray(y[:samples].T))
+        recorded = min(len(clip) / rate, self.snippet.seconds)
+        return Snippet(start / rate, recorded, np.ascontiguousarray(y[:samples].T))
 
 
-def _sounding(recording: Recording, wanted: _Wanted) -> list[Snippet]:
+def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[Snippet]:
     """The wanted snippets that sound."""
     length = round(wanted.snippet.seconds * recording.rate)
     try:
         found = []
         starts = wanted.starts(recording)
-        for start, part in zip(starts, recording.parts(starts, length), strict=True):
+        for start, part in zip(starts, recording.read_parts(starts, length), strict=True):
             clip = wanted.mixed(part)
             if not is_silent(clip):
                 # Finished at once, so that of a long recording no more is held than is returned.
                 found.append(wanted.finished(start, recording.rate, clip))
     except ShorterError:
         # Once more, now that its real length is known.
-        return _sounding(recording, wanted)
+        return _audible_snippets(recording, wanted)
     if found:
         return found
     if wanted.snippet.at is not None:
@@ -296,11 +300,11 @@ def _sounding(recording: Recording, wanted: _Wanted) -> list[Snippet]:
 
 
 def _loudest(
-    recording: Recording, length: int, mixed: Callable[[Float32Array], Float32Array]
+    recording: AudioReader, length: int, mixed: Callable[[Float32Array], Float32Array]
 ) -> tuple[int, Float32Array]:
     """First frame and samples of the loudest of the snippets that follow one another."""
     best, energy, at = None, 0.0, 0
-    for part in recording.blocks(length):
+    for part in recording.read_blocks(length):
         clip = mixed(part)
         if not is_silent(clip) and float(np.vdot(clip, clip)) > energy:
             best, energy = (at, clip), float(np.vdot(clip, clip))

@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeAlias
 
 from datasets.errors import AudioError, InvalidArgumentError
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A recording: the path of a file, its content, or a binary file object read from where it stands
 to its end."""
 
@@ -49,7 +49,7 @@ class RecordingFile:
 
 
 @contextmanager
-def on_disk(sources: Sequence[Source]) -> Iterator[list[RecordingFile]]:
+def on_disk(sources: Sequence[AudioSource]) -> Iterator[list[RecordingFile]]:
     """The recordings as files, for as long as the block lasts; paths are not looked at.
 
     Raises:

@@ -8,12 +8,12 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import Snippet, snippets_of
-from embedding.audio.source import Source, on_disk
+from embedding.audio.snippets import Snippet, read_snippets
+from embedding.audio.source import AudioSource, on_disk
 
 
 def load_waveforms(
-    source: Source,
+    source: AudioSource,
     snippet: SnippetConfig,
     sample_rate: int = 22050,
     *,
@@ -38,7 +38,7 @@ def load_waveforms(
     with on_disk([source]) as (file,):
         return [
             replace(found, samples=np.atleast_2d(found.samples))
-            for found in snippets_of(file, snippet, sample_rate, channels=channels)
+            for found in read_snippets(file, snippet, sample_rate, channels=channels)
         ]
 
 

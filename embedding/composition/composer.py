@@ -22,10 +22,10 @@ from datasets.files import atomic_write
 from datasets.progress import progress_bar
 from datasets.settings import Settings
 from embedding.audio.microphone import FORMATS
-from embedding.composition.goals import Goal, Listener
-from embedding.composition.initial_loop import opening
-from embedding.composition.instruments import ensemble
-from embedding.composition.loop import Score, descend, snippet_of
+from embedding.composition.goals import DifferentiableEncoder, Goal
+from embedding.composition.initial_loop import make_initial_loop
+from embedding.composition.instruments import make_instruments
+from embedding.composition.loop import NoteGrid, cut_snippet, minimise
 from embedding.encoder import SongEncoder
 from embedding.hyperimage.differentiable import hyperimages
 from embedding.hyperimage.extraction import extract
@@ -85,7 +85,7 @@ class Composition:
     sound: Float32Array
     sample_rate: int
     image: Float32Array
-    score: Score | None = None
+    score: NoteGrid | None = None
 
 
 def compose(
@@ -107,7 +107,7 @@ def compose(
         InvalidArgumentError: its hyper-images have no differentiable version.
     """
     config = config or CompositionConfig()
-    listener = Listener(encoder)
+    listener = DifferentiableEncoder(encoder)
     picture = encoder.config.hyperimage
     rate = picture.sample_rate
     samples = round(config.seconds * rate)
@@ -115,25 +115,27 @@ def compose(
     repeat = encoder.config.snippet.short == "repeat"
     random = torch.Generator().manual_seed(config.seed)
 
-    def loss(score: Score) -> torch.Tensor:
+    def loss(score: NoteGrid) -> torch.Tensor:
         latest = max(0, samples - wanted)
         start = int(torch.randint(latest + 1, (1,), generator=random))
-        y = snippet_of(score.render(), start, samples, wanted, repeat=repeat)
+        y = cut_snippet(score.render(), start, samples, wanted, repeat=repeat)
         y = y.roll(int(torch.randint(picture.n_fft, (1,), generator=random)))
         noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
         images = hyperimages((y + noise)[None], picture)
         # One window of a wide picture at a time: the steps see them all, each for a fraction.
         return goal.loss(listener, listener.random_window(images, random)).mean()
 
-    def start(number: int) -> Score:
+    def start(number: int) -> NoteGrid:
         rng = np.random.default_rng([config.seed, number])
-        return Score(ensemble(rate), opening(ensemble(rate), rate, rng))
+        return NoteGrid(
+            make_instruments(rate), make_initial_loop(make_instruments(rate), rate, rng)
+        )
 
-    def image_of(score: Score) -> Float32Array:
+    def image_of(score: NoteGrid) -> Float32Array:
         """The hyper-image of the middle of the finished piece."""
         middle = max(0, samples - wanted) // 2
         with torch.no_grad():
-            y = snippet_of(score.render(), middle, samples, wanted, repeat=repeat)
+            y = cut_snippet(score.render(), middle, samples, wanted, repeat=repeat)
             return hyperimages(y[None], picture)[0].numpy()
 
     total = config.openings + config.attempts * config.steps
@@ -158,13 +160,13 @@ def compose(
                 break
         advance(left * config.steps)
         with torch.no_grad():
-            sound = snippet_of(best.render(), 0, samples, samples).numpy()
-        return Composition(finished(sound, rate), rate, image_of(best), best)
+            sound = cut_snippet(best.render(), 0, samples, samples).numpy()
+        return Composition(normalise_sound(sound, rate), rate, image_of(best), best)
 
 
 def _work_out(
-    score: Score,
-    loss: Callable[[Score], torch.Tensor],
+    score: NoteGrid,
+    loss: Callable[[NoteGrid], torch.Tensor],
     steps: int,
     advance: Callable[[int], None],
 ) -> None:
@@ -173,10 +175,10 @@ def _work_out(
 
     def after(step: int) -> None:
         if step == steps // 2:
-            score.leave_out_the_inaudible()
+            score.drop_inaudible_notes()
         advance(1)
 
-    descend(
+    minimise(
         [score.levels],
         lambda _step: loss(score) + SPARSITY / first * score.loudness().sum(),
         steps=steps,
@@ -185,7 +187,7 @@ def _work_out(
     )
 
 
-def finished(sound: Float32Array, sample_rate: int) -> Float32Array:
+def normalise_sound(sound: Float32Array, sample_rate: int) -> Float32Array:
     """A sound with a peak of :data:`PEAK` and ends that do not click: float32 [samples]."""
     fade = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
     ramp = np.minimum(1, np.arange(len(sound)) / max(fade, 1))
@@ -193,7 +195,7 @@ def finished(sound: Float32Array, sample_rate: int) -> Float32Array:
     return (PEAK * faded / np.abs(faded).max()).astype(np.float32)
 
 
-def hear_again(encoder: SongEncoder, composition: Composition) -> Float32Array:
+def roundtrip_images(encoder: SongEncoder, composition: Composition) -> Float32Array:
     """Hyper-images of a composition by the whole path: written to a file and read from it.
 
     Returns:

@@ -19,10 +19,10 @@ from torch.nn.functional import logsigmoid
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.encoder import SongEncoder
-from embedding.network.augmentation import windows
+from embedding.network.augmentation import covering_windows
 
 
-class Listener:
+class DifferentiableEncoder:
     """What an encoder makes of hyper-images, with gradients with respect to them.
 
     The same as :meth:`SongEncoder.predict_proba` for the encoder's first tag, and as
@@ -60,14 +60,14 @@ class Listener:
 
     def _parts(self, images: Tensor) -> Tensor:
         """The windows of the images, one after the other: [windows * n, ...]."""
-        width, starts = windows(images.detach().numpy(), self._window)
+        width, starts = covering_windows(images.detach().numpy(), self._window)
         return torch.cat([images[..., start : start + width] for start in starts])
 
 
 class Goal(Protocol):
     """Something to compose towards."""
 
-    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
         """How far hyper-images [n, channels, height, width] are from it, of the order of 1: [n]."""
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
@@ -83,7 +83,7 @@ class LabelGoal:
 
     shares: Float32Array
 
-    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the network's probabilities from the shares: [n]."""
         wanted = _like(images, self.shares)
         surprise = -(wanted * listener.log_probabilities(images)).sum(dim=1)
@@ -130,7 +130,7 @@ class LikenessGoal:
     wanted: Float32Array
     center: Float32Array
 
-    def loss(self, listener: Listener, images: Tensor) -> Tensor:
+    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
         """1 less the cosine of each image's embedding: [n]."""
         center = _like(images, self.center)
         own = listener.embeddings(images) - center

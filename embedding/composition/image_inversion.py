@@ -11,14 +11,14 @@ import torch
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
-from embedding.composition.composer import Composition, CompositionConfig, finished
-from embedding.composition.goals import Goal, Listener
-from embedding.composition.loop import descend
+from embedding.composition.composer import Composition, CompositionConfig, normalise_sound
+from embedding.composition.goals import DifferentiableEncoder, Goal
+from embedding.composition.loop import minimise
 from embedding.encoder import SongEncoder
-from embedding.hyperimage.bands import TOP_DB
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.devices import limited_threads
 from embedding.transforms import filters
+from embedding.transforms.snippet import TOP_DB
 
 STEP_SIZE = 0.02
 ROUGHNESS = 2.0
@@ -48,7 +48,7 @@ def dream(
         InvalidArgumentError: its hyper-images have no mel band.
     """
     config = config or CompositionConfig()
-    listener = Listener(encoder)
+    listener = DifferentiableEncoder(encoder)
     picture = encoder.config.hyperimage
     mel_rows(picture)
     random = torch.Generator().manual_seed(config.seed)
@@ -70,15 +70,15 @@ def dream(
                 image.clamp_(0, 1)
             advance(1)
 
-        descend([image], loss, steps=config.steps, step_size=STEP_SIZE, after=after)
+        minimise([image], loss, steps=config.steps, step_size=STEP_SIZE, after=after)
     composed = image.detach().numpy()
-    sound = sound_of(composed, picture, encoder.config.snippet.seconds, config.seed)
+    sound = invert_mel_band(composed, picture, encoder.config.snippet.seconds, config.seed)
     wanted = round(config.seconds * picture.sample_rate)
-    sound = finished(np.resize(sound, wanted), picture.sample_rate)
+    sound = normalise_sound(np.resize(sound, wanted), picture.sample_rate)
     return Composition(sound, picture.sample_rate, composed)
 
 
-def sound_of(
+def invert_mel_band(
     image: Float32Array, config: HyperImageConfig, seconds: float, seed: int
 ) -> Float32Array:
     """A sound whose mel-spectrogram is the mel band of a hyper-image, as nearly as there is one.

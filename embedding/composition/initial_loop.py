@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from datasets.arrays import Float64Array, IntArray
-from embedding.composition.instruments import DRUMS, RANGES, Ensemble
+from embedding.composition.instruments import DRUMS, RANGES, InstrumentSet
 
 STEPS = 32
 """Sixteenth notes in a loop: two bars of four beats."""
@@ -27,7 +27,7 @@ LOWEST, HIGHEST = 28, 96
 
 
 @dataclass(frozen=True, eq=False)
-class Opening:
+class InitialLoop:
     """A loop to start composing from.
 
     hop: samples in a step. chosen: rows of the ensemble's sounds that are in key, int [k].
@@ -43,7 +43,9 @@ class _Play(Protocol):
     def __call__(self, step: int, name: str, pitch: int = 0) -> None: ...
 
 
-def opening(members: Ensemble, sample_rate: int, rng: np.random.Generator) -> Opening:
+def make_initial_loop(
+    members: InstrumentSet, sample_rate: int, rng: np.random.Generator
+) -> InitialLoop:
     """A loop with a tempo, a key, four chords, a bass, figures above it, and drums."""
     hop = round(sample_rate * 60 / rng.uniform(*BPM) / 4)
     key, scale = int(rng.integers(12)), SCALES[rng.integers(len(SCALES))]
@@ -64,7 +66,7 @@ def opening(members: Ensemble, sample_rate: int, rng: np.random.Generator) -> Op
     for start in range(0, STEPS, 8):
         _half_bar(start, int(rng.integers(7)), ladder, density, rng, play)
     _drums(density, rng, play)
-    return Opening(hop, chosen, levels)
+    return InitialLoop(hop, chosen, levels)
 
 
 def _half_bar(

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from datasets.arrays import Float32Array, IntArray
-
-Doubles = NDArray[np.floating]
+from datasets.arrays import Float32Array, Float64Array, IntArray
 
 NOTE_SECONDS = 1.6
 """A note has died away by then."""
@@ -29,7 +26,7 @@ LEVEL = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
+class InstrumentSet:
     """All sounds at one sample rate.
 
     sounds: float32 [n, samples]. names: the instrument of each. pitches: MIDI pitch, int [n], 0
@@ -42,7 +39,7 @@ class Ensemble:
 
 
 @cache
-def ensemble(sample_rate: int) -> Ensemble:
+def make_instruments(sample_rate: int) -> InstrumentSet:
     """The ensemble at a sample rate; notes above 0.4 of it are left out.
 
     It draws its noises from a seed of its own, so it is the same for every composition.
@@ -65,10 +62,10 @@ def ensemble(sample_rate: int) -> Ensemble:
     wet = _in_a_room(np.stack(sounds), time, rng)
     wet *= np.minimum(1, (time[-1] - time) / 0.05)
     size = np.sqrt(np.square(wet).sum(axis=1, keepdims=True) / (0.2 * sample_rate))
-    return Ensemble((LEVEL * wet / size).astype(np.float32), tuple(names), np.array(pitches))
+    return InstrumentSet((LEVEL * wet / size).astype(np.float32), tuple(names), np.array(pitches))
 
 
-def _envelopes(name: str, time: Doubles) -> Doubles:
+def _envelopes(name: str, time: Float64Array) -> Float64Array:
     """How loud each partial of an instrument is as time goes by: [PARTIALS, samples]."""
     number = np.arange(1.0, PARTIALS + 1)
     levels, decays = {
@@ -80,7 +77,7 @@ def _envelopes(name: str, time: Doubles) -> Doubles:
     return levels[:, None] * np.exp(-time / decays[:, None])
 
 
-def _note(name: str, frequency: float, time: Doubles, envelopes: Doubles) -> Doubles:
+def _note(name: str, frequency: float, time: Float64Array, envelopes: Float64Array) -> Float64Array:
     match name:
         case "bass":
             return _partials(frequency, envelopes, time) * _attack(time, 0.005)
@@ -96,7 +93,7 @@ def _note(name: str, frequency: float, time: Doubles, envelopes: Doubles) -> Dou
             return buzz * _attack(time, 0.005) * _until(time, 0.45)
 
 
-def _partials(frequency: float, envelopes: Doubles, time: Doubles) -> Doubles:
+def _partials(frequency: float, envelopes: Float64Array, time: Float64Array) -> Float64Array:
     """A tone of partials with these envelopes, as far as the sample rate has room for them."""
     sample_rate = 1 / (time[1] - time[0])
     turn = np.exp(2j * np.pi * frequency * time)
@@ -111,7 +108,9 @@ def _partials(frequency: float, envelopes: Doubles, time: Doubles) -> Doubles:
     return total
 
 
-def _drum(name: str, time: Doubles, sample_rate: int, rng: np.random.Generator) -> Doubles:
+def _drum(
+    name: str, time: Float64Array, sample_rate: int, rng: np.random.Generator
+) -> Float64Array:
     match name:
         case "kick":
             # The pitch falls from 170 to 50 Hz.
@@ -131,7 +130,7 @@ def _drum(name: str, time: Doubles, sample_rate: int, rng: np.random.Generator) 
 
 def _noise(
     low: float, high: float, samples: int, sample_rate: int, rng: np.random.Generator
-) -> Doubles:
+) -> Float64Array:
     """Noise between two frequencies; at a low sample rate, what is left of it at the top."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequency = np.fft.rfftfreq(samples, 1 / sample_rate)
@@ -139,19 +138,19 @@ def _noise(
     return np.fft.irfft(spectrum, samples)
 
 
-def _in_a_room(sounds: Doubles, time: Doubles, rng: np.random.Generator) -> Doubles:
+def _in_a_room(sounds: Float64Array, time: Float64Array, rng: np.random.Generator) -> Float64Array:
     """The sounds with a little reverberation."""
     echoes = rng.standard_normal(len(time)) * np.exp(-time / 0.12) * _attack(time, 0.01)
     echoes *= 0.2 / np.linalg.norm(echoes)
     echoes[0] = 1.0
-    wet: Doubles = fftconvolve(sounds, echoes[None], axes=1)[:, : len(time)]
+    wet: Float64Array = fftconvolve(sounds, echoes[None], axes=1)[:, : len(time)]
     return wet
 
 
-def _attack(time: Doubles, seconds: float) -> Doubles:
+def _attack(time: Float64Array, seconds: float) -> Float64Array:
     return np.minimum(1, time / seconds)
 
 
-def _until(time: Doubles, end: float) -> Doubles:
+def _until(time: Float64Array, end: float) -> Float64Array:
     """1, then down to 0 within a tenth of a second before ``end``."""
     return np.clip((end - time) / 0.1, 0, 1)

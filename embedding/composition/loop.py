@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from datasets.arrays import Float32Array
-from embedding.composition.initial_loop import STEPS, Opening
-from embedding.composition.instruments import Ensemble
+from embedding.composition.initial_loop import STEPS, InitialLoop
+from embedding.composition.instruments import InstrumentSet
 
 INAUDIBLE = 45.0
 """Decibels below the loudest note at which a note is left out of the finished score."""
 
 
-class Score:
+class NoteGrid:
     """What each sound of the ensemble plays at each of the sixteenth notes of two bars.
 
     hop: samples in a step. names, pitches: instrument and MIDI pitch (0: a drum) of the k sounds.
     levels: natural logarithm of how loud each is at each step, float32 [STEPS, k], with gradient.
     """
 
-    def __init__(self, members: Ensemble, opening: Opening) -> None:
+    def __init__(self, members: InstrumentSet, opening: InitialLoop) -> None:
         self.hop = opening.hop
         self.names = tuple(members.names[row] for row in opening.chosen)
         self.pitches = members.pitches[opening.chosen]
@@ -46,7 +46,7 @@ class Score:
         late = [notes[:, step].roll(step, 0) for step in range(notes.shape[1])]
         return torch.stack(late).sum(dim=0).flatten()
 
-    def leave_out_the_inaudible(self) -> None:
+    def drop_inaudible_notes(self) -> None:
         """From now on, notes far below the loudest one do not play."""
         with torch.no_grad():
             loudness = self.loudness()
@@ -58,7 +58,7 @@ class Score:
         return self.loudness().detach().numpy()
 
 
-def snippet_of(
+def cut_snippet(
     loop: Tensor, start: int, samples: int, wanted: int, *, repeat: bool = True
 ) -> Tensor:
     """A snippet of ``wanted`` samples, from ``start`` on, of a loop played for ``samples``.
@@ -73,7 +73,7 @@ def snippet_of(
     return whole.repeat(-(-wanted // played))[:wanted]
 
 
-def descend(
+def minimise(
     parameters: list[Tensor],
     loss: Callable[[int], Tensor],
     *,

@@ -11,7 +11,7 @@ from datasets.files import atomic_write
 from embedding.composition.composer import Composition
 from embedding.composition.initial_loop import STEPS
 from embedding.composition.instruments import DRUMS, RANGES
-from embedding.composition.loop import INAUDIBLE, Score
+from embedding.composition.loop import INAUDIBLE, NoteGrid
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.panels import draw_hyperimage
 
@@ -61,7 +61,7 @@ def check_picture(out: Path) -> None:
         raise InvalidArgumentError(f"{out}: is a folder")
 
 
-def _draw_notes(axes: Axes, score: Score, sample_rate: int) -> None:
+def _draw_notes(axes: Axes, score: NoteGrid, sample_rate: int) -> None:
     """Each note of the loop as a bar: wider at its step, darker the louder it is."""
     loudness = score.notes()
     level = 20 * np.log10(np.maximum(loudness, 1e-9) / loudness.max())

@@ -23,13 +23,10 @@ from embedding.audio.waveform import envelope
 from embedding.hyperimage.config import WAVEFORMS, Band
 from embedding.transforms import filters
 from embedding.transforms.melody import PITCH_FMAX, PITCH_FMIN
-from embedding.transforms.snippet import TOP_DB, Sound
+from embedding.transforms.snippet import TOP_DB, SnippetFeatures
 from embedding.transforms.spectrum import decibels
 from embedding.transforms.table import N_MFCC, TRANSFORMS
 from embedding.transforms.timbre import contrast, mfcc
-
-__all__ = ["MFCC_SCALE", "N_MFCC", "TOP_DB", "band_picture", "drawn_waveform"]
-
 
 MFCC_SCALE = 200.0
 """Usual size of the first coefficient in dB, times two."""
@@ -42,7 +39,7 @@ ONSET_SCALE = 10.0
 """A large onset strength in dB."""
 
 
-def band_picture(sound: Sound, band: Band, rows: int, columns: int) -> Float32Array:
+def band_image(sound: SnippetFeatures, band: Band, rows: int, columns: int) -> Float32Array:
     """One band of the picture.
 
     Args:
@@ -55,13 +52,13 @@ def band_picture(sound: Sound, band: Band, rows: int, columns: int) -> Float32Ar
         [rows, frames], or [rows, columns] of a waveform; its lowest row is the first.
     """
     if band.transform in WAVEFORMS:
-        return drawn_waveform(TRANSFORMS[band.transform].compute(sound), rows, columns)
+        return rasterize_waveform(TRANSFORMS[band.transform].compute(sound), rows, columns)
     values = _NORMALISED[band.normalise](sound, band.transform)
     picture = values if values.ndim == 2 else values[None]
     return picture if len(picture) == rows else filters.resize_bank(len(picture), rows) @ picture
 
 
-def drawn_waveform(y: Float32Array, rows: int, columns: int) -> Float32Array:
+def rasterize_waveform(y: Float32Array, rows: int, columns: int) -> Float32Array:
     """The picture of a waveform (Fig. 4A): [rows, columns], 1 where the line is, else 0.
 
     A column is filled from the lowest to the highest sample of its time, and on to where the column
@@ -86,17 +83,17 @@ LINE = 0.5
 """Thinnest line of a waveform, in rows."""
 
 
-def _scaled(sound: Sound, name: str) -> Float32Array:
+def _scaled(sound: SnippetFeatures, name: str) -> Float32Array:
     return _SCALES[name](sound) if name in _SCALES else _levels(sound, name)
 
 
-def _levels(sound: Sound, name: str) -> Float32Array:
+def _levels(sound: SnippetFeatures, name: str) -> Float32Array:
     """Power in dB: the loudest point is 1, ``TOP_DB`` below it 0."""
     power = np.maximum(TRANSFORMS[name].compute(sound), _faintest(sound))
     return _below_loudest(decibels(power, top_db=TOP_DB))
 
 
-def _faintest(sound: Sound) -> np.float32:
+def _faintest(sound: SnippetFeatures) -> np.float32:
     """The least power that counts."""
     return np.float32(FAINTEST) * sound.power.max()
 
@@ -105,31 +102,31 @@ def _below_loudest(levels: Float32Array) -> Float32Array:
     return (levels - levels.max()) / np.float32(TOP_DB) + np.float32(1)
 
 
-def _values(sound: Sound, name: str) -> Float32Array:
+def _values(sound: SnippetFeatures, name: str) -> Float32Array:
     return np.nan_to_num(TRANSFORMS[name].compute(sound), nan=0.0)
 
 
-def _over_peak(sound: Sound, name: str) -> Float32Array:
+def _over_peak(sound: SnippetFeatures, name: str) -> Float32Array:
     values = _values(sound, name)
     largest = np.abs(values).max()
     return values / largest if largest > 0 else values
 
 
-def _to_unit(sound: Sound, name: str) -> Float32Array:
+def _to_unit(sound: SnippetFeatures, name: str) -> Float32Array:
     values = _values(sound, name)
     lowest, highest = values.min(), values.max()
     return (values - lowest) / (highest - lowest) if highest > lowest else np.zeros_like(values)
 
 
-def _mel(sound: Sound) -> Float32Array:
+def _mel(sound: SnippetFeatures) -> Float32Array:
     return _below_loudest(sound.log_mel)
 
 
-def _tonnetz(sound: Sound) -> Float32Array:
+def _tonnetz(sound: SnippetFeatures) -> Float32Array:
     return TRANSFORMS["tonnetz"].compute(sound) * np.float32(0.5) + np.float32(0.5)
 
 
-def _mfcc(sound: Sound) -> Float32Array:
+def _mfcc(sound: SnippetFeatures) -> Float32Array:
     """Coefficient 0 as the mean level of the frame, the others around one half.
 
     Coefficients shrink as their number grows, so each is divided by its usual size; the hyperbolic
@@ -143,31 +140,31 @@ def _mfcc(sound: Sound) -> Float32Array:
     return np.concatenate([mean_level, around_half])
 
 
-def _contrast(sound: Sound) -> Float32Array:
+def _contrast(sound: SnippetFeatures) -> Float32Array:
     values = contrast(
         S=sound.power, sr=sound.sr, n_bands=sound.octaves, floor=float(_faintest(sound))
     )
     return np.clip(values / np.float32(TOP_DB), 0, 1)
 
 
-def _centroid(sound: Sound) -> Float32Array:
+def _centroid(sound: SnippetFeatures) -> Float32Array:
     return TRANSFORMS["centroid"].compute(sound) / np.float32(sound.sr / 2)
 
 
-def _onsets(sound: Sound) -> Float32Array:
+def _onsets(sound: SnippetFeatures) -> Float32Array:
     return np.tanh(sound.onsets / np.float32(ONSET_SCALE))
 
 
-def _pitch(sound: Sound) -> Float32Array:
+def _pitch(sound: SnippetFeatures) -> Float32Array:
     octaves = np.log2(sound.pitch / PITCH_FMIN) / np.log2(PITCH_FMAX / PITCH_FMIN)
     return np.clip(np.nan_to_num(octaves, nan=0.0), 0, 1)
 
 
-def _notes(sound: Sound) -> Float32Array:
+def _notes(sound: SnippetFeatures) -> Float32Array:
     return _over_peak(sound, "notes")
 
 
-_SCALES: dict[str, Callable[[Sound], Float32Array]] = {
+_SCALES: dict[str, Callable[[SnippetFeatures], Float32Array]] = {
     "chroma": lambda sound: sound.chromagram,
     "tempogram": TRANSFORMS["tempogram"].compute,
     "cyclic_tempogram": TRANSFORMS["cyclic_tempogram"].compute,
@@ -182,7 +179,7 @@ _SCALES: dict[str, Callable[[Sound], Float32Array]] = {
 }
 """Scales of the transforms that are no power."""
 
-_NORMALISED: dict[str, Callable[[Sound, str], Float32Array]] = {
+_NORMALISED: dict[str, Callable[[SnippetFeatures, str], Float32Array]] = {
     "scale": _scaled,
     "db": _levels,
     "peak": _over_peak,

@@ -28,7 +28,7 @@ def colour_table(name: str) -> Float32Array:
     return table
 
 
-def coloured(brightness: Float32Array, name: str) -> Float32Array:
+def apply_colour_map(brightness: Float32Array, name: str) -> Float32Array:
     """Each value, 0 .. 1 (beyond: the nearest end), by its colour: [h, w] to [3, h, w]."""
     steps = np.rint(np.clip(brightness, 0, 1) * (COLOURS - 1)).astype(np.intp)
     return np.ascontiguousarray(colour_table(name)[steps].transpose(2, 0, 1))

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from datasets.settings import Settings
 
-Transform = Literal[
+TransformName = Literal[
     "waveform_left",
     "waveform_right",
     "linear",
@@ -48,7 +48,7 @@ POWERS = frozenset(
 class Band(Settings):
     """A horizontal band of the hyper-image: one transform and its share of the rows."""
 
-    transform: Transform
+    transform: TransformName
     """Which picture of the sound fills the band."""
 
     rows: int = Field(ge=1)
@@ -182,7 +182,7 @@ class HyperImageConfig(Settings):
         """Channels of the sound that it wants: 2 where both sides of the waveform are drawn."""
         return 2 if any(band.transform in WAVEFORMS for band in self.layout) else 1
 
-    def uses(self, transform: Transform) -> bool:
+    def uses(self, transform: TransformName) -> bool:
         """Whether a band shows this transform."""
         return any(band.transform == transform for band in self.layout)
 

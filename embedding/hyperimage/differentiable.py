@@ -17,11 +17,12 @@ from torch.nn.functional import pad
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
-from embedding.hyperimage.bands import FAINTEST, MFCC_SCALE, N_MFCC, TOP_DB
+from embedding.hyperimage.bands import FAINTEST, MFCC_SCALE
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms import filters
-from embedding.transforms.snippet import RHYTHM_FLOOR
+from embedding.transforms.snippet import RHYTHM_FLOOR, TOP_DB
 from embedding.transforms.spectrum import AMIN, TINY
+from embedding.transforms.table import N_MFCC
 
 LEAST_POWER = 1e-30
 """Power below which the root's slope, infinite at zero, is not followed; far below ``AMIN``."""
@@ -50,7 +51,7 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
     """
     _check_config(config)
     _check_sound(y)
-    sound = _Sound(y / y.abs().amax(dim=1, keepdim=True), config)
+    sound = _BatchFeatures(y / y.abs().amax(dim=1, keepdim=True), config)
     bands = []
     for band, rows in zip(config.layout, config.band_rows(), strict=True):
         picture = _BANDS[band.transform](sound)
@@ -64,7 +65,7 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Sound:
+class _BatchFeatures:
     """Snippets [n, samples] of peak 1, and what several transforms share."""
 
     y: Tensor
@@ -101,21 +102,21 @@ class _Sound:
         return _divided(raw, raw.amax(dim=1, keepdim=True))
 
 
-def _chroma(sound: _Sound) -> Tensor:
+def _chroma(sound: _BatchFeatures) -> Tensor:
     return sound.chromagram
 
 
-def _tonnetz(sound: _Sound) -> Tensor:
+def _tonnetz(sound: _BatchFeatures) -> Tensor:
     totals = sound.chromagram.sum(dim=1, keepdim=True)
     shares = _divided(sound.chromagram, totals)
     return _bank(shares, filters.tonnetz_bank) @ shares * 0.5 + 0.5
 
 
-def _mel(sound: _Sound) -> Tensor:
+def _mel(sound: _BatchFeatures) -> Tensor:
     return (sound.log_mel - _peak(sound.log_mel)) / TOP_DB + 1
 
 
-def _mfcc(sound: _Sound) -> Tensor:
+def _mfcc(sound: _BatchFeatures) -> Tensor:
     n_mels = sound.config.n_mels
     levels = sound.log_mel - _peak(sound.log_mel)
     coefficients = _bank(levels, filters.dct_bank, N_MFCC, n_mels) @ levels
@@ -130,7 +131,7 @@ def _mfcc_sizes(n_mels: int) -> NDArray[np.floating]:
     return np.asarray(MFCC_SCALE * np.sqrt(n_mels / 128) / numbers**0.75)
 
 
-def _contrast(sound: _Sound) -> Tensor:
+def _contrast(sound: _BatchFeatures) -> Tensor:
     sr, n_fft = sound.config.sample_rate, sound.config.n_fft
     n_bands = min(6, int(np.ceil(np.log2(sr / 2 / 200.0))))
     audible = torch.maximum(sound.power, FAINTEST * _peak(sound.power))
@@ -147,7 +148,7 @@ def _contrast(sound: _Sound) -> Tensor:
     return (contrast / TOP_DB).clamp(0, 1)
 
 
-def _tempogram(sound: _Sound) -> Tensor:
+def _tempogram(sound: _BatchFeatures) -> Tensor:
     config = sound.config
     length = config.tempogram_frames
     rises = (sound.log_mel[:, :, 1:] - sound.log_mel[:, :, :-1]).clamp_min(0).mean(dim=1)
@@ -168,7 +169,7 @@ def _tempogram(sound: _Sound) -> Tensor:
     return shares[:, :, : length // 2].mT
 
 
-_BANDS: dict[str, Callable[[_Sound], Tensor]] = {
+_BANDS: dict[str, Callable[[_BatchFeatures], Tensor]] = {
     "chroma": _chroma,
     "tempogram": _tempogram,
     "mel": _mel,

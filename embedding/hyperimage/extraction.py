@@ -17,8 +17,8 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import file_digest
 from datasets.progress import progress_bar
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import snippets_of
-from embedding.audio.source import RecordingFile, Source, on_disk
+from embedding.audio.snippets import read_snippets
+from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
 from embedding.hyperimage.store import ImageStore
@@ -28,7 +28,7 @@ WAITING = 64
 """Recordings whose images wait in memory for those before them."""
 
 
-class Collected:
+class OrderedResults:
     """Results by recording, which may come in any order."""
 
     def __init__(self, store: ImageStore | None, digests: Sequence[str | None]) -> None:
@@ -141,7 +141,7 @@ class Extraction:
 
 
 def extract(
-    recordings: Sequence[Source],
+    recordings: Sequence[AudioSource],
     snippet: SnippetConfig,
     hyperimage: HyperImageConfig,
     *,
@@ -180,9 +180,9 @@ def extract(
         if cache is not None:
             store = stack.enter_context(ImageStore(cache, image_kind(snippet, hyperimage), shape))
             digests = _digests(files)
-        collected = Collected(store, digests)
+        collected = OrderedResults(store, digests)
         jobs = [
-            _Job(number, file, snippet, hyperimage)
+            _ExtractionJob(number, file, snippet, hyperimage)
             for number, file in enumerate(files)
             if number not in collected
         ]
@@ -207,7 +207,7 @@ def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
 
 
 @dataclass(frozen=True)
-class Listening:
+class DecodingJob:
     """One recording to be read in another process."""
 
     file: RecordingFile
@@ -218,7 +218,7 @@ class Listening:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class DecodedRecording:
     """What :func:`listen` found in a recording."""
 
     digest: str
@@ -228,25 +228,25 @@ class Heard:
     """float32 [n, channels, height, width]; None where the content was known."""
 
 
-def listen(job: Listening) -> Heard | str:
+def decode_recording(job: DecodingJob) -> DecodedRecording | str:
     """Digest and hyper-images of a recording, or one line that says why there are none."""
     try:
         digest = file_digest(job.file.path)
     except (OSError, ValueError):
         digest = ""  # decoding says what is wrong with the file
     if digest in job.known:
-        return Heard(digest, None)
-    images = _images_or_reason(_Job(0, job.file, job.snippet, job.hyperimage))
-    return images if isinstance(images, str) else Heard(digest, images)
+        return DecodedRecording(digest, None)
+    images = _images_or_reason(_ExtractionJob(0, job.file, job.snippet, job.hyperimage))
+    return images if isinstance(images, str) else DecodedRecording(digest, images)
 
 
-def crash_of(file: RecordingFile) -> str:
+def crash_message(file: RecordingFile) -> str:
     """What is said of a recording over which the process died."""
     return f"{file.name}: the decoder crashed on it"
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ExtractionJob:
     """One recording to be decoded."""
 
     number: int
@@ -269,7 +269,9 @@ def _digests(files: list[RecordingFile]) -> list[str | None]:
         return list(threads.map(digest, files))
 
 
-def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Float32Array | str]]:
+def _run(
+    jobs: list[_ExtractionJob], workers: int | None
+) -> Iterator[tuple[_ExtractionJob, Float32Array | str]]:
     if not jobs:
         return
     if workers == 0 or (workers is None and len(jobs) <= FEW_FILES):
@@ -280,16 +282,16 @@ def _run(jobs: list[_Job], workers: int | None) -> Iterator[tuple[_Job, Float32A
     workers = min(workers or available_cores(), len(jobs))
     for job, result in in_processes(_images_or_reason, jobs, workers):
         if isinstance(result, Crashed):
-            yield job, crash_of(job.file)
+            yield job, crash_message(job.file)
         else:
             yield job, result
 
 
-def _images_or_reason(job: _Job) -> Float32Array | str:
+def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
     """Images [n, channels, height, width] of a recording, or why there are none."""
     try:
         wanted = job.hyperimage
-        snippets = snippets_of(
+        snippets = read_snippets(
             job.file, job.snippet, wanted.sample_rate, channels=wanted.sound_channels
         )
         try:

@@ -10,11 +10,11 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
-from embedding.hyperimage.bands import band_picture
-from embedding.hyperimage.colours import coloured
+from embedding.hyperimage.bands import band_image
+from embedding.hyperimage.colours import apply_colour_map
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms import filters
-from embedding.transforms.snippet import Sound
+from embedding.transforms.snippet import SnippetFeatures
 
 BRIGHTNESS = frozenset({"scale", "db", "unit"})
 """Normalisations that give 0 .. 1."""
@@ -38,12 +38,12 @@ def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
         InvalidArgumentError: ``y`` is not samples in one row, or a row for each channel.
         AudioError: NaN or infinite samples, or silence.
     """
-    stacked = _stacked(sound_of(y, config), config)
+    stacked = _stacked(prepare_snippet(y, config), config)
     image = _clipped(_fitted(stacked, config), config)
-    return image[None] if config.colour_map is None else coloured(image, config.colour_map)
+    return image[None] if config.colour_map is None else apply_colour_map(image, config.colour_map)
 
 
-def sound_of(y: Float32Array, config: HyperImageConfig) -> Sound:
+def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeatures:
     """A snippet at full level (largest sample 1) with the settings of its transforms.
 
     Raises: as :func:`hyperimage`.
@@ -61,7 +61,7 @@ def sound_of(y: Float32Array, config: HyperImageConfig) -> Sound:
         raise AudioError("contains NaN or infinite samples")
     if (highest - lowest).max() <= SILENCE:
         raise AudioError("is silent")
-    return Sound(
+    return SnippetFeatures(
         (channels / peak).astype(np.float32, copy=False),
         sr=config.sample_rate,
         n_fft=config.n_fft,
@@ -71,12 +71,12 @@ def sound_of(y: Float32Array, config: HyperImageConfig) -> Sound:
     )
 
 
-def _stacked(sound: Sound, config: HyperImageConfig) -> list[Float32Array]:
+def _stacked(sound: SnippetFeatures, config: HyperImageConfig) -> list[Float32Array]:
     """The bands of the layout: [rows, frames] each, or [rows, columns] of a waveform."""
     frames = 1 + sound.channels.shape[1] // config.hop_length
     columns = config.width if config.fit == "stretch" else frames
     return [
-        band_picture(sound, band, rows, columns)
+        band_image(sound, band, rows, columns)
         for band, rows in zip(config.layout, config.band_rows(), strict=True)
     ]
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from datasets.arrays import Float32Array, Float64Array
 from embedding.audio.waveform import envelope
 from embedding.hyperimage.config import HyperImageConfig
-from embedding.transforms.snippet import TOP_DB, Sound
+from embedding.transforms.snippet import TOP_DB, SnippetFeatures
 from embedding.transforms.table import TRANSFORMS, Axis, Transform
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ CURVE_LABELS = {"Hz": "frequency (Hz)", "dB": "rise of the level (dB)"}
 """By the value of a transform."""
 
 
-def draw_transform(axes: Axes, transform: Transform, sound: Sound, start: float) -> None:
+def draw_transform(axes: Axes, transform: Transform, sound: SnippetFeatures, start: float) -> None:
     """A transform over time, with its unit on the axis or on a colour bar.
 
     Args:
@@ -119,7 +119,7 @@ def draw_waveform(axes: Axes, y: Float32Array, sr: int, start: float, title: str
 
 
 def _curve(
-    axes: Axes, transform: Transform, values: Float32Array, sound: Sound, start: float
+    axes: Axes, transform: Transform, values: Float32Array, sound: SnippetFeatures, start: float
 ) -> None:
     seconds = start + np.arange(len(values)) * sound.hop_length / sound.sr
     # A line between two pitches would claim all those between them.
@@ -133,7 +133,7 @@ def _curve(
 
 
 def _picture(
-    axes: Axes, transform: Transform, values: Float32Array, sound: Sound, start: float
+    axes: Axes, transform: Transform, values: Float32Array, sound: SnippetFeatures, start: float
 ) -> None:
     scale = OWN_COLOUR_SCALES.get(transform.name) or COLOUR_SCALES[transform.value]
     if scale.top_db is not None:

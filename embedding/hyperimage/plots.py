@@ -19,18 +19,18 @@ from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import to_mono
-from embedding.audio.source import Source, on_disk
+from embedding.audio.source import AudioSource, on_disk
 from embedding.audio.waveform import load_waveforms
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
-from embedding.transforms.snippet import Sound
+from embedding.transforms.snippet import SnippetFeatures
 from embedding.transforms.table import TRANSFORMS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 
-WAVEFORM = "waveform"
+WAVEFORM_PART = "waveform"
 HYPERIMAGES = {
     "hyperimage_stacked": HyperImageConfig(preset="stacked"),
     "hyperimage_waveform": HyperImageConfig(preset="waveform"),
@@ -40,7 +40,7 @@ HYPERIMAGES = {
 PICTURED = tuple(t.name for t in TRANSFORMS.values() if t.kind != "waveform")
 """Transforms that have a panel of their own."""
 
-PARTS = (WAVEFORM, *PICTURED, *HYPERIMAGES)
+PARTS = (WAVEFORM_PART, *PICTURED, *HYPERIMAGES)
 """What can be drawn, in the order of the sheet."""
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -64,7 +64,7 @@ STYLE = {
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class PlotInput:
     """A snippet that is to be drawn."""
 
     name: str
@@ -73,13 +73,13 @@ class Heard:
     start: float
     """Seconds from the beginning of the recording."""
 
-    heard: float
+    recorded_seconds: float
     """Seconds of the recording in it; the snippet is longer where a short one was repeated."""
 
     channels: Float32Array
     """Waveform as recorded, float32 [1 or 2, samples]."""
 
-    sound: Sound
+    sound: SnippetFeatures
     """The same in one channel, for the transforms."""
 
     @property
@@ -88,7 +88,9 @@ class Heard:
         return self.channels.shape[1] / self.sound.sr
 
 
-def hear(source: Source, snippet: SnippetConfig, sample_rate: int = 22050) -> Heard:
+def load_plot_input(
+    source: AudioSource, snippet: SnippetConfig, sample_rate: int = 22050
+) -> PlotInput:
     """The first snippet of a recording, ready to be drawn.
 
     Raises:
@@ -97,17 +99,17 @@ def hear(source: Source, snippet: SnippetConfig, sample_rate: int = 22050) -> He
     with on_disk([source]) as (file,):
         waveform = load_waveforms(file, snippet, sample_rate)[0]
         mono = to_mono(waveform.samples.T)
-        return Heard(
+        return PlotInput(
             name=Path(file.name).name,
             start=waveform.start,
-            heard=waveform.heard,
+            recorded_seconds=waveform.recorded_seconds,
             channels=waveform.samples,
-            sound=Sound(mono[None], sr=sample_rate),
+            sound=SnippetFeatures(mono[None], sr=sample_rate),
         )
 
 
 def draw(
-    source: Source,
+    source: AudioSource,
     out: Path | str,
     snippet: SnippetConfig | None = None,
     *,
@@ -131,7 +133,7 @@ def draw(
     if out.is_dir():
         raise InvalidArgumentError(f"{out}: is a folder")
     _check_parts(only)
-    figure = sheet(hear(source, snippet or SnippetConfig()), only=only)
+    figure = draw_sheet(load_plot_input(source, snippet or SnippetConfig()), only=only)
     try:
         with atomic_write(out) as temporary, _styled():
             figure.savefig(temporary, format=out.suffix[1:].lower())
@@ -139,7 +141,7 @@ def draw(
         raise InvalidArgumentError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def sheet(heard: Heard, *, only: Sequence[str] = ()) -> Figure:
+def draw_sheet(plotted: PlotInput, *, only: Sequence[str] = ()) -> Figure:
     """All parts, or some, on one sheet: waveform above, then transforms, then hyper-images.
 
     Raises:
@@ -152,67 +154,67 @@ def sheet(heard: Heard, *, only: Sequence[str] = ()) -> Figure:
     parts = [part for part in PARTS if not only or part in only]
     transforms = [part for part in parts if part in PICTURED]
     images = [part for part in parts if part in HYPERIMAGES]
-    lanes = len(heard.channels) if WAVEFORM in parts else 0
+    lanes = len(plotted.channels) if WAVEFORM_PART in parts else 0
     columns = min(COLUMNS, len(transforms)) or 1
     rows = -(-len(transforms) // columns)
     # Blocks of their own, so that long labels in one do not narrow the panels of the others.
     blocks: list[tuple[float, Callable[[SubFigure], None]]] = []
     if lanes:
-        blocks.append((0.7 * lanes, lambda block: _draw_waveforms(block, heard)))
+        blocks.append((0.7 * lanes, lambda block: _draw_waveforms(block, plotted)))
     if transforms:
-        blocks.append((rows, lambda block: _draw_transforms(block, heard, transforms, columns)))
+        blocks.append((rows, lambda block: _draw_transforms(block, plotted, transforms, columns)))
     if images:
-        blocks.append((1.7, lambda block: _draw_hyperimages(block, heard, images)))
+        blocks.append((1.7, lambda block: _draw_hyperimages(block, plotted, images)))
     heights = [height for height, _ in blocks]
     width = PANEL[0] * (columns if columns > 1 else 1.5)
     with _styled():
         figure = Figure((width, PANEL[1] * sum(heights) + 0.6), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(_title(heard), fontsize=13, parse_math=False)
+        figure.suptitle(_title(plotted), fontsize=13, parse_math=False)
         places = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)
         for place, (_, drawn) in zip(places[:, 0], blocks, strict=True):
             drawn(place)
     return figure
 
 
-def _draw_waveforms(block: SubFigure, heard: Heard) -> None:
+def _draw_waveforms(block: SubFigure, plotted: PlotInput) -> None:
     from embedding.hyperimage.panels import draw_waveform
 
-    lanes = block.subplots(len(heard.channels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+    lanes = block.subplots(len(plotted.channels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     sides = ("left", "right") if len(lanes) == 2 else ("one channel",)
-    for axes, y, side in zip(lanes, heard.channels, sides, strict=True):
-        draw_waveform(axes, y, heard.sound.sr, heard.start, f"Waveform, {side}")
+    for axes, y, side in zip(lanes, plotted.channels, sides, strict=True):
+        draw_waveform(axes, y, plotted.sound.sr, plotted.start, f"Waveform, {side}")
         axes.label_outer()
-    limit = 1.05 * float(np.abs(heard.channels).max())
+    limit = 1.05 * float(np.abs(plotted.channels).max())
     lanes[0].set_ylim(-limit, limit)
 
 
 def _draw_transforms(
-    block: SubFigure, heard: Heard, transforms: Sequence[str], columns: int
+    block: SubFigure, plotted: PlotInput, transforms: Sequence[str], columns: int
 ) -> None:
     from embedding.hyperimage.panels import draw_transform
 
     rows = -(-len(transforms) // columns)
     panels = block.subplots(rows, columns, squeeze=False).ravel()
     for axes, part in zip(panels, transforms, strict=False):
-        draw_transform(axes, TRANSFORMS[part], heard.sound, heard.start)
+        draw_transform(axes, TRANSFORMS[part], plotted.sound, plotted.start)
     for axes in panels[len(transforms) :]:
         axes.set_axis_off()
     if len(panels) > len(transforms):
-        panels[-1].text(0, 0.95, _facts(heard.sound), va="top", fontsize=9, linespacing=1.7)
+        panels[-1].text(0, 0.95, _facts(plotted.sound), va="top", fontsize=9, linespacing=1.7)
 
 
-def _draw_hyperimages(block: SubFigure, heard: Heard, images: Sequence[str]) -> None:
+def _draw_hyperimages(block: SubFigure, plotted: PlotInput, images: Sequence[str]) -> None:
     from embedding.hyperimage.panels import draw_hyperimage
 
     panels = block.subplots(1, len(images), squeeze=False)[0]
     for axes, part in zip(panels, images, strict=True):
-        config = HYPERIMAGES[part].replace(sample_rate=heard.sound.sr)
-        y = heard.channels if config.sound_channels == 2 else heard.sound.y
-        draw_hyperimage(axes, hyperimage(y, config), config, heard.start, heard.seconds)
+        config = HYPERIMAGES[part].replace(sample_rate=plotted.sound.sr)
+        y = plotted.channels if config.sound_channels == 2 else plotted.sound.y
+        draw_hyperimage(axes, hyperimage(y, config), config, plotted.start, plotted.seconds)
 
 
-def _facts(sound: Sound) -> str:
+def _facts(sound: SnippetFeatures) -> str:
     """How to read the panels."""
     window, hop = sound.n_fft, sound.hop_length
     return (
@@ -225,11 +227,11 @@ def _facts(sound: Sound) -> str:
     )
 
 
-def _title(heard: Heard) -> str:
-    part = f"{heard.heard:.3g} s from {heard.start:.4g} s"
-    if heard.heard < heard.seconds:
-        part += f", repeated to {heard.seconds:.3g} s"
-    return f"{heard.name}   ({part}; {heard.sound.sr:,} samples a second)"
+def _title(plotted: PlotInput) -> str:
+    part = f"{plotted.recorded_seconds:.3g} s from {plotted.start:.4g} s"
+    if plotted.recorded_seconds < plotted.seconds:
+        part += f", repeated to {plotted.seconds:.3g} s"
+    return f"{plotted.name}   ({part}; {plotted.sound.sr:,} samples a second)"
 
 
 def _check_parts(only: Sequence[str]) -> None:

@@ -59,7 +59,7 @@ class ImageStore:
         Raises:
             ArtifactError: the folder cannot be written.
         """
-        self.folder = Path(folder) / folder_of(kind)
+        self.folder = Path(folder) / store_folder_name(kind)
         self.shape = shape
         self._row_bytes = 4 * int(np.prod(shape))
         try:
@@ -215,7 +215,7 @@ class ImageStore:
             (self.folder / name).unlink(missing_ok=True)
 
 
-def folder_of(kind: str) -> str:
+def store_folder_name(kind: str) -> str:
     """Name of the folder that holds the store of a kind."""
     return hashlib.sha256(kind.encode()).hexdigest()[:32]
 

@@ -38,7 +38,7 @@ from datasets.errors import InvalidArgumentError
 
 Shape = tuple[int, ...]
 
-Pair = tuple[int, int]
+IntPair = tuple[int, int]
 
 PoolingKind = Literal["P", "A", "N"]
 
@@ -46,9 +46,9 @@ PoolingKind = Literal["P", "A", "N"]
 class Window(NamedTuple):
     """What a layer looks at at a time, in (rows, columns)."""
 
-    span: Pair
-    stride: Pair
-    padding: Pair
+    span: IntPair
+    stride: IntPair
+    padding: IntPair
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int]:
             return 0, 0
 
 
-def _check_fits(layer: Spatial, number: int, shape: Shape, image: Pair) -> None:
+def _check_fits(layer: Spatial, number: int, shape: Shape, image: IntPair) -> None:
     # With the padding any map gives an output; one that is no larger than the padding on one
     # side would be mostly made of zeros.
     span, _, padding = layer.window

@@ -43,7 +43,9 @@ def training_batch(
     return np.stack(batch)
 
 
-def mixing(size: int, config: EncoderConfig, epoch: int, step: int) -> tuple[float, IntArray]:
+def mixup_partners(
+    size: int, config: EncoderConfig, epoch: int, step: int
+) -> tuple[float, IntArray]:
     """Share that each image of a batch keeps, and which image the rest comes from (mixup)."""
     rng = np.random.default_rng([config.seed, epoch, step, 1])
     alpha = config.augmentation.mixup
@@ -51,7 +53,7 @@ def mixing(size: int, config: EncoderConfig, epoch: int, step: int) -> tuple[flo
     return share, rng.permutation(size)
 
 
-def windows(images: Float32Array, window: int | None) -> tuple[int, list[int]]:
+def covering_windows(images: Float32Array, window: int | None) -> tuple[int, list[int]]:
     """Width of the windows that cover images, and their first columns.
 
     The windows are evenly spaced and overlap by half or a little more; an image that is no wider

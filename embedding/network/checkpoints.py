@@ -36,7 +36,7 @@ _PARTS = ("weights", "optimiser", "average", "best")
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
+class Pretrained:
     """A network to go on from, and how much of what it knows is to be kept."""
 
     weights: State
@@ -50,7 +50,7 @@ class Knowledge:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a training stands after some epochs."""
 
     weights: State = field(default_factory=dict)
@@ -67,12 +67,12 @@ class Progress:
     history: list[Epoch] = field(default_factory=list)
 
 
-def fingerprint(
+def training_fingerprint(
     images: Float32Array,
     targets: Sequence[Target],
     validation: IntArray,
     config: EncoderConfig,
-    before: Knowledge | None = None,
+    before: Pretrained | None = None,
 ) -> str:
     """Hex SHA-256 of everything that decides how a training goes."""
     digest = hashlib.sha256()
@@ -90,7 +90,7 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def write(folder: Path, name: str, state: Progress) -> None:
+def write_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
     """Write the state atomically; the one before stays until the new one is complete.
 
     States of other trainings beyond the latest few are removed.
@@ -109,14 +109,14 @@ def write(folder: Path, name: str, state: Progress) -> None:
         old.unlink(missing_ok=True)
 
 
-def read(folder: Path, name: str) -> Progress | None:
+def read_checkpoint(folder: Path, name: str) -> TrainingState | None:
     """The state written under this name; None where there is none that can be read."""
     from safetensors import SafetensorError, safe_open
 
     path = _path(folder, name)
     if not path.is_file():
         return None
-    state = Progress()
+    state = TrainingState()
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata()

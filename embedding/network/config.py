@@ -10,8 +10,6 @@ from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.architecture import parse
 
-__all__ = ["AugmentationConfig", "EncoderConfig", "HyperImageConfig", "Recipe", "SnippetConfig"]
-
 Recipe = Literal["patent", "modern"]
 
 PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"

@@ -15,9 +15,9 @@ from embedding.network.architecture import (
     Dropout,
     FullyConnected,
     GlobalPooling,
+    IntPair,
     Layer,
     Normalisation,
-    Pair,
     Pooling,
     Shape,
 )
@@ -103,7 +103,7 @@ class _LocalResponseNorm(torch.autograd.Function):
 class L2Pool(nn.Module):
     """Root of the sum of squares of each field, zeros around the image."""
 
-    def __init__(self, field: Pair, stride: Pair, padding: Pair) -> None:
+    def __init__(self, field: IntPair, stride: IntPair, padding: IntPair) -> None:
         super().__init__()
         self.mean = nn.AvgPool2d(field, stride, padding, count_include_pad=True)
         self.count = math.prod(field)
@@ -167,7 +167,7 @@ class SongNetwork(nn.Module):
         return scores
 
 
-def initialise(network: SongNetwork, seed: int) -> None:
+def initialise_weights(network: SongNetwork, seed: int) -> None:
     """Random weights that keep the variance through ReLU layers (He et al. 2015); small outputs.
 
     Hidden biases start a little above zero, so that few units are dead from the start.
@@ -184,7 +184,7 @@ def initialise(network: SongNetwork, seed: int) -> None:
         nn.init.zeros_(head.bias)
 
 
-def with_more_outputs(weights: Mapping[str, Tensor], n_classes: Sequence[int]) -> dict[str, Tensor]:
+def extend_outputs(weights: Mapping[str, Tensor], n_classes: Sequence[int]) -> dict[str, Tensor]:
     """A copy of a network's weights whose heads have ``n_classes`` outputs, the new ones last.
 
     What is new starts at zero, that is as likely as what is at the mean of the old ones.

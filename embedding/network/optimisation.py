@@ -42,7 +42,7 @@ def set_learning_rate(optimiser: Optimizer, config: EncoderConfig, done: float) 
         group["lr"] = config.learning_rate * share
 
 
-def remember(optimiser: Optimizer, network: nn.Module) -> State:
+def optimiser_state(optimiser: Optimizer, network: nn.Module) -> State:
     """What the optimiser knows of each parameter, under ``parameter/quantity``."""
     return {
         f"{name}/{quantity}": torch.as_tensor(value)
@@ -52,7 +52,7 @@ def remember(optimiser: Optimizer, network: nn.Module) -> State:
     }
 
 
-def restore(optimiser: Optimizer, network: nn.Module, state: State) -> None:
+def restore_optimiser(optimiser: Optimizer, network: nn.Module, state: State) -> None:
     """Give an optimiser back what :func:`remember` found."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
@@ -63,7 +63,7 @@ def restore(optimiser: Optimizer, network: nn.Module, state: State) -> None:
         optimiser.state[parameter][quantity] = kept
 
 
-class Average:
+class WeightAverage:
     """The exponential running mean of a network's weights (Polyak and Juditsky 1992).
 
     The first steps weigh less than ``decay`` says, so that the random start is soon forgotten.

@@ -28,7 +28,7 @@ MANIFEST = "encoder.json"
 Weights = dict[str, NDArray[Any]]
 
 
-def save(folder: Path, document: dict[str, Any], weights: Weights) -> None:
+def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> None:
     """Write ``document`` and ``weights``, then remove the weights of an encoder that was there.
 
     Raises:
@@ -58,7 +58,7 @@ def save(folder: Path, document: dict[str, Any], weights: Weights) -> None:
         raise ArtifactError(f"{folder}: the encoder cannot be written: {error}") from error
 
 
-def load(folder: Path) -> tuple[dict[str, Any], Weights]:
+def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
     """The manifest and the weights, both checked against their digests.
 
     Raises:

@@ -72,13 +72,13 @@ def make_targets(
 
 def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
     """Labels as text without surrounding blanks; "" where there is none (None, NaN, blank)."""
-    values = vector(labels, n, "labels")
+    values = as_column(labels, n, "labels")
     return np.array(
         ["" if v is None or v != v else str(v).strip() for v in values.tolist()], dtype=np.str_
     )
 
 
-def vector(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+def as_column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     """``values`` as an array of n objects. Raises InvalidArgumentError where they are not n."""
     array = np.asarray(values, dtype=object)
     if array.shape != (n,):
@@ -115,7 +115,7 @@ def _is_vector(labels: Any) -> bool:
     return not isinstance(labels, Mapping) and getattr(labels, "ndim", 1) == 1
 
 
-def choose_validation(
+def validation_split(
     targets: IntArray, groups: NDArray[Any], fraction: float, seed: int
 ) -> IntArray:
     """Positions of about ``fraction`` of each class, in whole groups, in ascending order.

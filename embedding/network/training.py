@@ -25,11 +25,11 @@ from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
 from embedding.network import checkpoints, optimisation
 from embedding.network.architecture import parse
-from embedding.network.augmentation import mixing, training_batch, windows
-from embedding.network.checkpoints import Epoch, Knowledge, Progress, State
+from embedding.network.augmentation import covering_windows, mixup_partners, training_batch
+from embedding.network.checkpoints import Epoch, Pretrained, State, TrainingState
 from embedding.network.config import EncoderConfig
 from embedding.network.devices import limited_threads, make_fabric, to_tensor
-from embedding.network.layers import SongNetwork, initialise
+from embedding.network.layers import SongNetwork, initialise_weights
 from embedding.network.optimisation import losses, probabilities
 from embedding.network.targets import Target
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class TrainingJob:
     """Everything that decides a training."""
 
     images: Float32Array
@@ -53,18 +53,18 @@ class Training:
     """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
     taken."""
 
-    before: Knowledge | None = None
+    before: Pretrained | None = None
     """What to go on from; None: random weights."""
 
     def fingerprint(self) -> str:
         """Hex SHA-256 of all of this."""
-        return checkpoints.fingerprint(
+        return checkpoints.training_fingerprint(
             self.images, self.targets, self.validation, self.config, self.before
         )
 
     def network(self) -> SongNetwork:
         """The network before the first step."""
-        width, _ = windows(self.images, self.config.window)
+        width, _ = covering_windows(self.images, self.config.window)
         shape = (*self.images.shape[1:3], width)
         network = SongNetwork(
             parse(self.config.architecture),
@@ -73,7 +73,7 @@ class Training:
             self.config.standardise,
         )
         if self.before is None:
-            initialise(network, self.config.seed)
+            initialise_weights(network, self.config.seed)
             if self.config.standardise == "training":
                 network.standardise.learn(*self._level())
         else:
@@ -104,8 +104,8 @@ MAX_NORM = 5.0
 """Longer gradients are cut to this length."""
 
 
-def train(
-    training: Training, *, checkpoint: Path | None = None, progress: bool = False
+def train_network(
+    training: TrainingJob, *, checkpoint: Path | None = None, progress: bool = False
 ) -> tuple[SongNetwork, list[Epoch]]:
     """Train a network.
 
@@ -132,12 +132,14 @@ def train(
 
 
 def _train(
-    fabric: "Fabric", training: Training, checkpoint: Path | None, progress: bool
+    fabric: "Fabric", training: TrainingJob, checkpoint: Path | None, progress: bool
 ) -> tuple[dict[str, NDArray[Any]], list[Epoch]]:
     """The training as one of the processes that share it does it."""
     config = training.config
     name = training.fingerprint()
-    state = (checkpoints.read(checkpoint, name) if checkpoint else None) or Progress()
+    state = (
+        checkpoints.read_checkpoint(checkpoint, name) if checkpoint else None
+    ) or TrainingState()
     with limited_threads(config.threads):
         run = _Run(fabric, training, state)
         saved = time.monotonic()
@@ -152,11 +154,13 @@ def _train(
                 if checkpoint and ((epoch + 1) % CHECKPOINT_EPOCHS == 0 or late):
                     saved = time.monotonic()
                     if fabric.is_global_zero:
-                        checkpoints.write(checkpoint, name, run.progress())
+                        checkpoints.write_checkpoint(checkpoint, name, run.progress())
                 advance(1)
     if checkpoint and fabric.is_global_zero:
-        finished = Progress(best=state.best, best_epoch=state.best_epoch, history=state.history)
-        checkpoints.write(checkpoint, name, finished)
+        finished = TrainingState(
+            best=state.best, best_epoch=state.best_epoch, history=state.history
+        )
+        checkpoints.write_checkpoint(checkpoint, name, finished)
     # As arrays: a tensor from a process that has ended cannot be read.
     return {name: tensor.numpy() for name, tensor in state.best.items()}, state.history
 
@@ -164,7 +168,7 @@ def _train(
 class _Run:
     """A training under way in one process."""
 
-    def __init__(self, fabric: "Fabric", training: Training, state: Progress) -> None:
+    def __init__(self, fabric: "Fabric", training: TrainingJob, state: TrainingState) -> None:
         self.fabric = fabric
         self.training = training
         self.config = training.config
@@ -178,20 +182,20 @@ class _Run:
         self.model, self.optimiser = fabric.setup(self.network, optimiser)
         self.model.mark_forward_method("scores")
         if state.weights:
-            optimisation.restore(self.optimiser, self.network, state.optimiser)
+            optimisation.restore_optimiser(self.optimiser, self.network, state.optimiser)
         self.teacher = None
         if training.before is not None and training.before.keep:
             self.teacher = training.network().to(fabric.device).eval()
         self.average = None
         if self.config.averaging:
-            self.average = optimisation.Average(self.network, self.config.averaging)
+            self.average = optimisation.WeightAverage(self.network, self.config.averaging)
             steps = math.ceil(len(self.rows) / self.config.batch_size)
             self.average.restore(state.average, steps * len(state.history))
 
-    def progress(self) -> Progress:
+    def progress(self) -> TrainingState:
         """The state as it is now, for a checkpoint."""
         self.state.weights = self.network.state_dict()
-        self.state.optimiser = optimisation.remember(self.optimiser, self.network)
+        self.state.optimiser = optimisation.optimiser_state(self.optimiser, self.network)
         self.state.average = self.average.weights if self.average else {}
         return self.state
 
@@ -245,7 +249,7 @@ class _Run:
         device = self.fabric.device
         images = to_tensor(training_batch(self.training.images, rows, self.config, epoch))
         images = images.to(device)
-        share, others = mixing(len(rows), self.config, epoch, step)
+        share, others = mixup_partners(len(rows), self.config, epoch, step)
         if share < 1:
             images = share * images + (1 - share) * images[torch.from_numpy(others).to(device)]
         scores = self.model.scores(images)
@@ -288,7 +292,7 @@ class _Run:
         network.load_state_dict(weights)
         network.to(self.fabric.device).eval()
         config, rows = self.config, self.training.validation
-        width, starts = windows(self.training.images, config.window)
+        width, starts = covering_windows(self.training.images, config.window)
         total, correct = 0.0, 0.0
         with torch.inference_mode():
             for first in range(0, len(rows), EVALUATION_BATCH):

@@ -9,46 +9,6 @@ where librosa has the function.
 :mod:`embedding.transforms.table` lists them all with their axes and units.
 """
 
-from embedding.transforms.harmony import chroma, constant_q, constant_q_bins, tonnetz
-from embedding.transforms.melody import cepstral_pitch, cepstrum, melodic_frequencies, melodic_range
-from embedding.transforms.rhythm import cyclic_tempogram, onset_strength, tempogram
-from embedding.transforms.spectrum import (
-    HOP,
-    N_FFT,
-    decibels,
-    linear_frequencies,
-    linear_spectrum,
-    log_frequencies,
-    log_spectrum,
-    power_spectrogram,
-)
-from embedding.transforms.timbre import centroid, contrast, mel, mfcc
-from embedding.transforms.transcription import note_salience, transcribe
+import lazy_loader as lazy
 
-__all__ = [
-    "HOP",
-    "N_FFT",
-    "centroid",
-    "cepstral_pitch",
-    "cepstrum",
-    "chroma",
-    "constant_q",
-    "constant_q_bins",
-    "contrast",
-    "cyclic_tempogram",
-    "decibels",
-    "linear_frequencies",
-    "linear_spectrum",
-    "log_frequencies",
-    "log_spectrum",
-    "mel",
-    "melodic_frequencies",
-    "melodic_range",
-    "mfcc",
-    "note_salience",
-    "onset_strength",
-    "power_spectrogram",
-    "tempogram",
-    "tonnetz",
-    "transcribe",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

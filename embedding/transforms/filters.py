@@ -131,7 +131,7 @@ def log_bank(
     A triangle reaches from one neighbouring frequency to the other, or over one FFT bin to each
     side where that is more: then it is linear interpolation.
     """
-    centres = log_frequencies(sr, fmin, fmax, bins_per_octave)[:, None]
+    centres = log_spaced_frequencies(sr, fmin, fmax, bins_per_octave)[:, None]
     step = 2 ** (1 / bins_per_octave)
     bins = fft_frequencies(sr, n_fft)[None, :]
     below = np.maximum(centres - centres / step, sr / n_fft)
@@ -197,7 +197,9 @@ def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int
     return start, stop
 
 
-def log_frequencies(sr: int, fmin: float, fmax: float | None, bins_per_octave: int) -> Float64Array:
+def log_spaced_frequencies(
+    sr: int, fmin: float, fmax: float | None, bins_per_octave: int
+) -> Float64Array:
     """``fmin * 2 ** (k / bins_per_octave)`` Hz for all k up to ``fmax`` and sr/2.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
-from embedding.transforms.spectrum import HOP, N_FFT, divided, spectrogram, window_size
+from embedding.transforms.spectrum import HOP, N_FFT, resolve_spectrogram, safe_divide, window_size
 
 
 def chroma(
@@ -23,10 +23,10 @@ def chroma(
 
     Returns [n_chroma, frames]; all zeros in a silent frame.
     """
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     raw = S.T @ filters.chroma_bank(sr, window_size(S), n_chroma).T
     peaks = raw.max(axis=1, keepdims=True)
-    return divided(raw, peaks).T
+    return safe_divide(raw, peaks).T
 
 
 def tonnetz(
@@ -45,7 +45,7 @@ def tonnetz(
     if chromagram is None:
         chromagram = chroma(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length)
     totals = np.abs(chromagram).sum(axis=0)
-    shares = divided(chromagram, totals)
+    shares = safe_divide(chromagram, totals)
     return (shares.T @ filters.tonnetz_bank().T).T
 
 

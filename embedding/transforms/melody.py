@@ -15,7 +15,7 @@ from embedding.transforms.spectrum import (
     linear_spectrum,
     log_frequencies,
     log_spectrum,
-    spectrogram,
+    resolve_spectrogram,
     window_size,
 )
 
@@ -50,7 +50,7 @@ def cepstrum(
         [1 + n_fft/2, frames] in nepers of power: row q is a quefrency of q / sr seconds. Power
         more than 60 dB below the frame's maximum counts as that; a silent frame is zero.
     """
-    power = spectrogram(y, S, n_fft, hop_length).T
+    power = resolve_spectrogram(y, S, n_fft, hop_length).T
     peaks = power.max(axis=1, keepdims=True)
     levels = np.log(np.maximum(power / np.maximum(peaks, TINY), FLOOR))
     levels[peaks[:, 0] < TINY] = 0
@@ -78,7 +78,7 @@ def cepstral_pitch(
     Raises:
         InvalidArgumentError: ``fmin`` or ``fmax`` cannot be told apart with this window and rate.
     """
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     shortest, longest = int(np.ceil(sr / fmax)), int(sr / fmin)
     if not 2 <= shortest < longest < len(S) - 1:
         raise InvalidArgumentError(
@@ -117,7 +117,7 @@ def melodic_range(
         [bins, frames]: ``"linear"`` rows k * sr / n_fft Hz, ``"log"`` rows
         ``40 * 2 ** (k / bins_per_octave)`` Hz; :func:`melodic_frequencies` names them.
     """
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     low, high = MELODY_HZ
     if scale == "linear":
         return linear_spectrum(S=S, sr=sr, fmin=low, fmax=high)

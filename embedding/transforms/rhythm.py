@@ -6,7 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from datasets.arrays import Float32Array
 from embedding.transforms import filters
-from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided
+from embedding.transforms.spectrum import HOP, N_FFT, decibels, safe_divide
 from embedding.transforms.timbre import mel
 
 
@@ -70,7 +70,7 @@ def tempogram(
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     lags = scipy.fft.irfft(power, n=size, axis=1, overwrite_x=True)[:, :n_lags]
     least = np.float32(floor**2 * np.square(window).sum())
-    return divided(lags, np.maximum(lags[:, :1], least)).T
+    return safe_divide(lags, np.maximum(lags[:, :1], least)).T
 
 
 def cyclic_tempogram(

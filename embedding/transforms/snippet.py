@@ -16,7 +16,7 @@ RHYTHM_FLOOR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class SnippetFeatures:
     """A snippet, and what several transforms share, each made once when first asked for."""
 
     channels: Float32Array

@@ -67,7 +67,7 @@ def linear_spectrum(
     Raises:
         InvalidArgumentError: no row lies in the range.
     """
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     start, stop = filters.bin_range(sr, window_size(S), fmin, fmax)
     return S[start:stop]
 
@@ -104,7 +104,7 @@ def log_spectrum(
     Raises:
         InvalidArgumentError: ``fmin`` is not positive, or not below ``fmax`` and sr/2.
     """
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     return (S.T @ filters.log_bank(sr, window_size(S), fmin, fmax, bins_per_octave).T).T
 
 
@@ -112,7 +112,7 @@ def log_frequencies(
     sr: int, *, fmin: float = filters.C1, fmax: float | None = None, bins_per_octave: int = 12
 ) -> Float64Array:
     """Frequency in Hz of each row of :func:`log_spectrum`."""
-    return filters.log_frequencies(sr, fmin, fmax, bins_per_octave)
+    return filters.log_spaced_frequencies(sr, fmin, fmax, bins_per_octave)
 
 
 def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
@@ -123,7 +123,7 @@ def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
     return np.maximum(levels, levels.max() - np.float32(top_db), out=levels)
 
 
-def spectrogram(
+def resolve_spectrogram(
     y: Float32Array | None, S: Float32Array | None, n_fft: int, hop_length: int
 ) -> Float32Array:
     """``S`` where it is at hand, else the power spectrogram of ``y``.
@@ -143,7 +143,7 @@ def window_size(S: Float32Array) -> int:
     return 2 * (len(S) - 1)
 
 
-def divided(values: Float32Array, sizes: Float32Array) -> Float32Array:
+def safe_divide(values: Float32Array, sizes: Float32Array) -> Float32Array:
     """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
     safe = sizes.copy()
     safe[safe < TINY] = 1

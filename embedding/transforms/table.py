@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
 from embedding.transforms import filters, harmony, melody, rhythm, spectrum, timbre, transcription
-from embedding.transforms.snippet import Sound
+from embedding.transforms.snippet import SnippetFeatures
 
 N_MFCC = 20
 
@@ -57,10 +57,10 @@ class Transform:
     source: str
     """Paragraphs and figures of US 2018/0276540 A1."""
 
-    compute: Callable[[Sound], Float32Array]
+    compute: Callable[[SnippetFeatures], Float32Array]
     """The values."""
 
-    positions: Callable[[Sound], Float64Array] | None = None
+    positions: Callable[[SnippetFeatures], Float64Array] | None = None
     """Place of each row on the axis, in its unit; None where rows count from 0."""
 
     @property
@@ -77,19 +77,19 @@ _NOTE = Axis("note", "MIDI note")
 _CURVE = Axis("", "")
 
 
-def _mel_centres(sound: Sound) -> Float64Array:
+def _mel_centres(sound: SnippetFeatures) -> Float64Array:
     return filters.mel_centres(sound.sr, sound.n_mels)
 
 
-def _contrast_edges(sound: Sound) -> Float64Array:
+def _contrast_edges(sound: SnippetFeatures) -> Float64Array:
     return np.array([0.0, *(200.0 * 2.0**octave for octave in range(sound.octaves))], np.float64)
 
 
-def _constant_q_notes(sound: Sound) -> Float64Array:
+def _constant_q_notes(sound: SnippetFeatures) -> Float64Array:
     return np.arange(24.0, 24 + len(sound.constant_q), dtype=np.float64)
 
 
-def _side(number: int) -> Callable[[Sound], Float32Array]:
+def _side(number: int) -> Callable[[SnippetFeatures], Float32Array]:
     # A recording of one channel sounds the same on both sides.
     return lambda sound: sound.channels[min(number, len(sound.channels) - 1)]
 

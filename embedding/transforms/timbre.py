@@ -5,7 +5,14 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
-from embedding.transforms.spectrum import HOP, N_FFT, decibels, divided, spectrogram, window_size
+from embedding.transforms.spectrum import (
+    HOP,
+    N_FFT,
+    decibels,
+    resolve_spectrogram,
+    safe_divide,
+    window_size,
+)
 
 
 def mel(
@@ -18,7 +25,7 @@ def mel(
     n_mels: int = 128,
 ) -> Float32Array:
     """Mel-spectrogram: power in bands even to the ear (paragraph 40): [n_mels, frames]."""
-    S = spectrogram(y, S, n_fft, hop_length)
+    S = resolve_spectrogram(y, S, n_fft, hop_length)
     power = S.T
     bands = np.empty((len(power), n_mels), dtype=np.float32)
     for mels, bins, block in filters.mel_blocks(sr, window_size(S), n_mels):
@@ -75,7 +82,7 @@ def contrast(
         raise InvalidArgumentError(
             f"{n_bands} octaves from {fmin} Hz do not fit below half of {sr} Hz"
         )
-    power = spectrogram(y, S, n_fft, hop_length).T
+    power = resolve_spectrogram(y, S, n_fft, hop_length).T
     bands = filters.contrast_bands(sr, 2 * (power.shape[1] - 1), n_bands, fmin)
     valleys = np.empty((n_bands + 1, len(power)), dtype=np.float32)
     peaks = np.empty_like(valleys)
@@ -100,9 +107,9 @@ def centroid(
 
     Paragraph 52. Equals ``librosa.feature.spectral_centroid``; 0 in a silent frame.
     """
-    magnitude = np.sqrt(spectrogram(y, S, n_fft, hop_length).T)
+    magnitude = np.sqrt(resolve_spectrogram(y, S, n_fft, hop_length).T)
     frequencies = filters.fft_frequencies(sr, 2 * (magnitude.shape[1] - 1)).astype(np.float32)
-    return divided(magnitude @ frequencies, magnitude.sum(axis=1))
+    return safe_divide(magnitude @ frequencies, magnitude.sum(axis=1))
 
 
 def _extremes(band: Float32Array, n: int, floor: float) -> tuple[Float32Array, Float32Array]:

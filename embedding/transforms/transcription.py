@@ -47,7 +47,7 @@ SPARSITY = 1.1
 
 
 @dataclass(frozen=True, order=True)
-class Note:
+class TranscribedNote:
     """One played note."""
 
     start: float
@@ -99,7 +99,7 @@ def transcribe(
     hop_length: int = HOP,
     threshold: float = 0.15,
     min_seconds: float = 0.1,
-) -> list[Note]:
+) -> list[TranscribedNote]:
     """The notes that are played, in the order of their beginnings (paragraphs 48 to 52).
 
     Args:
@@ -132,7 +132,9 @@ def transcribe(
         for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             if stop - start >= shortest:
                 strength = float(line[start:stop].max())
-                found.append(Note(start * seconds, stop * seconds, LOWEST + row, strength))
+                found.append(
+                    TranscribedNote(start * seconds, stop * seconds, LOWEST + row, strength)
+                )
     return sorted(found)
 
 

@@ -92,7 +92,7 @@ def compose(
     from embedding.composition.composer import (
         CompositionConfig,
         check_sound_file,
-        hear_again,
+        roundtrip_images,
         write_sound,
     )
     from embedding.composition.composer import compose as compose_notes
@@ -111,7 +111,7 @@ def compose(
 
     make = compose_notes if method == "notes" else dream
     composition = make(encoder, goal, config, progress=True)
-    heard = hear_again(encoder, composition)
+    heard = roundtrip_images(encoder, composition)
     scores = dict(
         zip(encoder.classes_.tolist(), encoder.predict_proba(heard).mean(axis=0), strict=True)
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding import SongEncoder
-    from embedding.composition.goals import LikenessGoal, Listener
+    from embedding.composition.goals import DifferentiableEncoder, LikenessGoal
 
 MARGIN = 0.1
 """How far above the best song of the catalogue to aim, in standard deviations of its scores."""
@@ -39,7 +39,7 @@ class TasteGoal:
     center: Float32Array
     catalogue: Float32Array
 
-    def loss(self, listener: "Listener", images: "Tensor") -> "Tensor":
+    def loss(self, listener: "DifferentiableEncoder", images: "Tensor") -> "Tensor":
         """How far each image's score is below the best of the catalogue: [n].
 
         In standard deviations of the catalogue's scores, and nothing once it is above: further out,

@@ -29,7 +29,7 @@ from recsys.model.live import LiveModel
 from recsys.onboarding.folder_entries import FolderEntry, folder_entries
 
 if TYPE_CHECKING:
-    from embedding.hyperimage.extraction import Heard, Listening
+    from embedding.hyperimage.extraction import DecodedRecording, DecodingJob
 
 BATCH = 32
 """Recordings that are stored at once; fewer make the disk slow, more are lost in a kill."""
@@ -54,7 +54,7 @@ def onboard_folder(
     add: stores songs durably and makes them recommendable, all of them or none. workers: processes
     that decode.
     """
-    from embedding.hyperimage.extraction import listen
+    from embedding.hyperimage.extraction import decode_recording
 
     if workers < 1:
         raise InvalidArgumentError(f"threads must be at least 1, not {workers}")
@@ -72,7 +72,7 @@ def onboard_folder(
                 waiting[job.file] = entry
                 jobs.append(job)
         # Ended at once, and not some time later, when this is interrupted.
-        with closing(in_processes(listen, jobs, min(workers, len(jobs) or 1))) as results:
+        with closing(in_processes(decode_recording, jobs, min(workers, len(jobs) or 1))) as results:
             for job, result in results:
                 run.take(waiting[job.file], job, result)
                 advance(1)
@@ -103,7 +103,7 @@ class _Run:
         self.reports: dict[str, tuple[str, str, str, str]] = {}
         """By path."""
 
-    def job(self, entry: FolderEntry, folder: Path, stored: "_Stored | None") -> "Listening":
+    def job(self, entry: FolderEntry, folder: Path, stored: "_Stored | None") -> "DecodingJob":
         """What to ask of a process; what the model holds unchanged is not decoded again."""
         file = RecordingFile(folder / entry.path, printable(entry.path))
         same = stored is not None and stored.says(entry.texts)
@@ -111,12 +111,14 @@ class _Run:
             file, stored.digests if stored is not None and same else set()
         )
 
-    def take(self, entry: FolderEntry, job: "Listening", result: "Heard | str | Crashed") -> None:
+    def take(
+        self, entry: FolderEntry, job: "DecodingJob", result: "DecodedRecording | str | Crashed"
+    ) -> None:
         """A recording came back from a process."""
-        from embedding.hyperimage.extraction import crash_of
+        from embedding.hyperimage.extraction import crash_message
 
         if isinstance(result, Crashed):
-            result = crash_of(job.file)
+            result = crash_message(job.file)
         if isinstance(result, str):
             self.report(entry, FAILED, result.removeprefix(f"{job.file.name}: "))
         elif result.images is None:

@@ -20,7 +20,7 @@ from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
-    from embedding.audio.source import Source
+    from embedding.audio.source import AudioSource
 
 
 def fitted_songs(
@@ -113,7 +113,7 @@ class OnboardingResult(NamedTuple):
 
 def build_song(
     library: LiveModel,
-    recording: "Source | None",
+    recording: "AudioSource | None",
     embedding: ArrayLike | None,
     *,
     item_id: str,

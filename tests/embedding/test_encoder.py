@@ -21,7 +21,7 @@ from embedding import (
 )
 from embedding.encoder import mean_by_recording
 from embedding.network import checkpoints, storage, training
-from embedding.network.targets import choose_validation, clean_labels
+from embedding.network.targets import clean_labels, validation_split
 
 CONFIG = EncoderConfig(
     architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",
@@ -94,7 +94,7 @@ def test_the_epoch_with_the_best_validation_accuracy_is_kept() -> None:
     config = CONFIG.replace(epochs=12, learning_rate=0.05, patience=3)
     encoder = SongEncoder(config).fit(images, labels, groups)
     accuracies = [record["validation_accuracy"] for record in encoder.history_]
-    held_out = choose_validation(
+    held_out = validation_split(
         np.unique(labels, return_inverse=True)[1], groups, config.validation_fraction, config.seed
     )
     found = encoder.classes_[encoder.predict_proba(images[held_out]).argmax(axis=1)]
@@ -281,7 +281,7 @@ class TestCheckpoint:
         process.kill()
         process.wait()
         (path,) = tmp_path.glob("training-*.safetensors")
-        state = checkpoints.read(tmp_path, path.stem.removeprefix("training-"))
+        state = checkpoints.read_checkpoint(tmp_path, path.stem.removeprefix("training-"))
         assert state is not None
         assert 5 <= len(state.history) < 150
         resumed = SongEncoder(config).fit(images, labels, checkpoint=tmp_path)
@@ -303,9 +303,13 @@ class TestCheckpoint:
     def test_a_folder_keeps_the_latest_trainings(self, tmp_path: Path, monkeypatch) -> None:
         monkeypatch.setattr(checkpoints, "KEPT", 3)
         for number in range(5):
-            checkpoints.write(tmp_path, f"training {number}", checkpoints.Progress())
+            checkpoints.write_checkpoint(
+                tmp_path, f"training {number}", checkpoints.TrainingState()
+            )
             os.utime(checkpoints._path(tmp_path, f"training {number}"), (number, number))
-        kept = [checkpoints.read(tmp_path, f"training {n}") is not None for n in range(5)]
+        kept = [
+            checkpoints.read_checkpoint(tmp_path, f"training {n}") is not None for n in range(5)
+        ]
         assert kept == [False, False, True, True, True]
 
     def test_other_data_or_settings_do_not_resume(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import SILENCE, resample, snippets_of
+from embedding.audio.snippets import SILENCE, read_snippets, resample
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
@@ -80,7 +80,7 @@ def test_any_recording(
     soundfile.write(path, y, rate, subtype="FLOAT")
     file = RecordingFile(path, path.name)
     for config in CONFIGS:
-        (found,) = snippets_of(
+        (found,) = read_snippets(
             file, SnippetConfig(), config.sample_rate, channels=config.sound_channels
         )
         image = hyperimage(found.samples, config)
@@ -104,7 +104,7 @@ def test_the_corners(tmp_path: Path, seconds: float, rate: int, channels: int) -
         for _ in range(round(frames / len(second))):
             target.write(0.5 * second)
     for config in CONFIGS:
-        (found,) = snippets_of(
+        (found,) = read_snippets(
             RecordingFile(path, path.name),
             SnippetConfig(),
             config.sample_rate,
@@ -132,7 +132,7 @@ def test_gain_makes_no_difference_where_rounding_is_all_there_is(
 @pytest.mark.parametrize("gain", [1e-4, 0.5, 8.0])
 def test_gain_makes_no_difference_to_music(real_recordings, gain: float) -> None:
     for path in real_recordings[::33]:
-        (found,) = snippets_of(RecordingFile(path, path.name), SnippetConfig(), 22050)
+        (found,) = read_snippets(RecordingFile(path, path.name), SnippetConfig(), 22050)
         for config in CONFIGS:
             image = hyperimage(found.samples, config)
             louder = hyperimage(np.float32(gain) * found.samples, config)

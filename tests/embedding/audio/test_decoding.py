@@ -1,11 +1,11 @@
 import os
 import threading
 
-from embedding.audio.decoding import silenced_decoders
+from embedding.audio.decoding import silence_decoder
 
 
 def test_remarks_are_dropped_and_the_rest_is_passed_on(capfd) -> None:
-    with silenced_decoders():
+    with silence_decoder():
         os.write(2, b"[src/libmpg123/layer3.c:1774] error: part2_3_length too large\n")
         os.write(2, b"Note: Illegal Audio-MPEG-Header\n")
         os.write(2, b"something else\n")
@@ -15,7 +15,7 @@ def test_remarks_are_dropped_and_the_rest_is_passed_on(capfd) -> None:
 
 def test_the_error_stream_is_back_after_an_error_and_after_nesting(capfd) -> None:
     try:
-        with silenced_decoders(), silenced_decoders():
+        with silence_decoder(), silence_decoder():
             os.write(2, b"inside\n")
             raise KeyError
     except KeyError:
@@ -27,7 +27,7 @@ def test_the_error_stream_is_back_after_an_error_and_after_nesting(capfd) -> Non
 def test_threads_may_share_it(capfd) -> None:
     def speak() -> None:
         for _ in range(50):
-            with silenced_decoders():
+            with silence_decoder():
                 os.write(2, b"word\n")
 
     threads = [threading.Thread(target=speak) for _ in range(4)]

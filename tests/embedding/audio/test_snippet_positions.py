@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import MAX_WINDOWS, fingerprint, snippet_starts
+from embedding.audio.snippets import MAX_WINDOWS, content_fingerprint, snippet_starts
 
 RATE = 100
 
@@ -126,13 +126,13 @@ class TestFingerprint:
             (tmp_path / name).write_bytes(content)
         (tmp_path / "c").write_bytes(content[:-1] + b"x")
         (tmp_path / "d").write_bytes(content + b"\0")
-        digests = [fingerprint(tmp_path / name) for name in "abcd"]
+        digests = [content_fingerprint(tmp_path / name) for name in "abcd"]
         assert digests[0] == digests[1]
         assert len(set(digests)) == 3
 
     def test_of_a_few_bytes(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"1")
-        assert len(fingerprint(tmp_path / "a")) == 32
+        assert len(content_fingerprint(tmp_path / "a")) == 32
 
 
 @pytest.mark.parametrize(

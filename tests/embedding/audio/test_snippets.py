@@ -110,7 +110,7 @@ class TestStereo:
         path = recording(samples=np.stack([left, right], axis=1), subtype="FLOAT")
         file = RecordingFile(path, "song.wav")
         snippet = SnippetConfig(seconds=2, position="at", at=3.0)
-        (found,) = audio.snippets_of(file, snippet, RATE, channels=2)
+        (found,) = audio.read_snippets(file, snippet, RATE, channels=2)
         assert found.start == 3.0
         assert found.samples.dtype == np.float32
         np.testing.assert_allclose(
@@ -120,7 +120,7 @@ class TestStereo:
     def test_a_short_one_is_repeated(self, recording) -> None:
         samples = np.stack([ramp(1), -ramp(1)], axis=1)
         file = RecordingFile(recording(samples=samples, subtype="FLOAT"), "song.wav")
-        (found,) = audio.snippets_of(file, SnippetConfig(seconds=2), RATE, channels=2)
+        (found,) = audio.read_snippets(file, SnippetConfig(seconds=2), RATE, channels=2)
         np.testing.assert_allclose(found.samples, np.tile(samples.T, 2), atol=1e-6)
 
 

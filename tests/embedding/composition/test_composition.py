@@ -14,15 +14,15 @@ from embedding.composition.composer import (
     CompositionConfig,
     check_sound_file,
     compose,
-    finished,
-    hear_again,
+    normalise_sound,
+    roundtrip_images,
     write_sound,
 )
-from embedding.composition.goals import Listener, labels, likeness
-from embedding.composition.image_inversion import dream, mel_rows, sound_of
-from embedding.composition.initial_loop import STEPS, opening
-from embedding.composition.instruments import ensemble
-from embedding.composition.loop import Score, descend, snippet_of
+from embedding.composition.goals import DifferentiableEncoder, labels, likeness
+from embedding.composition.image_inversion import dream, invert_mel_band, mel_rows
+from embedding.composition.initial_loop import STEPS, make_initial_loop
+from embedding.composition.instruments import make_instruments
+from embedding.composition.loop import NoteGrid, cut_snippet, minimise
 from embedding.composition.plot import draw_composition
 from embedding.hyperimage.config import Band
 from embedding.hyperimage.image import hyperimage
@@ -71,7 +71,7 @@ def test_a_label_is_reached_by_picture_and_by_sound(encoder: SongEncoder) -> Non
         assert np.abs(composition.sound).max() == pytest.approx(0.9, abs=1e-6)
         assert composition.image.shape == (1, 32, 24)
         assert goal.match(encoder, composition.image[None]) > 0.9, label
-        assert goal.match(encoder, hear_again(encoder, composition)) > 0.9, label
+        assert goal.match(encoder, roundtrip_images(encoder, composition)) > 0.9, label
 
 
 def test_the_patents_way_reaches_the_label_by_picture(encoder: SongEncoder) -> None:
@@ -81,7 +81,7 @@ def test_the_patents_way_reaches_the_label_by_picture(encoder: SongEncoder) -> N
     assert 0 <= composition.image.min() <= composition.image.max() <= 1
     assert composition.sound.shape == (12000,)
     assert np.isfinite(composition.sound).all()
-    assert hear_again(encoder, composition).shape == (1, 1, 32, 24)
+    assert roundtrip_images(encoder, composition).shape == (1, 1, 32, 24)
 
 
 def test_a_mix_of_labels(encoder: SongEncoder) -> None:
@@ -154,7 +154,7 @@ def test_the_loss_of_labels_is_zero_when_they_are_reached(encoder: SongEncoder) 
     images = np.random.default_rng(0).random((1, 1, 32, 24)).astype(np.float32)
     shares = dict(zip(encoder.classes_, encoder.predict_proba(images)[0].tolist(), strict=True))
     goal = labels(encoder, shares)
-    loss = goal.loss(Listener(encoder), torch.from_numpy(images))
+    loss = goal.loss(DifferentiableEncoder(encoder), torch.from_numpy(images))
     assert loss.item() == pytest.approx(0, abs=1e-5)
     assert goal.match(encoder, images) == pytest.approx(1, abs=1e-5)
 
@@ -166,7 +166,7 @@ def test_a_listener_hears_what_the_encoder_hears(width: int) -> None:
     images = rng.random((12, 1, 32, 40)).astype(np.float32)
     wide = SongEncoder(CONFIG.replace(window=24, epochs=1)).fit(images, ["a", "b"] * 6)
     batch = images[:3, ..., :width]
-    listener = Listener(wide)
+    listener = DifferentiableEncoder(wide)
     with torch.no_grad():
         logs = listener.log_probabilities(torch.from_numpy(batch))
         embeddings = listener.embeddings(torch.from_numpy(batch))
@@ -185,13 +185,13 @@ def test_several_values_at_once() -> None:
     config = CONFIG.replace(loss="binary_cross_entropy", epochs=1)
     several = SongEncoder(config).fit(images, ["a;b", "b"] * 6)
     with torch.no_grad():
-        logs = Listener(several).log_probabilities(torch.from_numpy(images))
+        logs = DifferentiableEncoder(several).log_probabilities(torch.from_numpy(images))
     np.testing.assert_allclose(logs.exp(), several.predict_proba(images), atol=1e-6)
 
 
 def test_one_note_sounds_as_it_is_and_rings_on_over_the_end_of_the_loop() -> None:
-    members = ensemble(RATE)
-    score = Score(members, opening(members, RATE, np.random.default_rng(0)))
+    members = make_instruments(RATE)
+    score = NoteGrid(members, make_initial_loop(members, RATE, np.random.default_rng(0)))
     number = score.names.index("pluck")
     sound = members.sounds[np.flatnonzero(np.array(members.names) == "pluck")]
     sound = sound[members.pitches[np.array(members.names) == "pluck"] == score.pitches[number]][0]
@@ -207,18 +207,18 @@ def test_one_note_sounds_as_it_is_and_rings_on_over_the_end_of_the_loop() -> Non
 
 
 def test_the_inaudible_is_left_out() -> None:
-    members = ensemble(RATE)
-    score = Score(members, opening(members, RATE, np.random.default_rng(0)))
+    members = make_instruments(RATE)
+    score = NoteGrid(members, make_initial_loop(members, RATE, np.random.default_rng(0)))
     with torch.no_grad():
         score.levels.fill_(-7)
         score.levels[3, 2] = 0.0
-    score.leave_out_the_inaudible()
+    score.drop_inaudible_notes()
     assert np.argwhere(score.notes()).tolist() == [[3, 2]]
 
 
 def test_all_sounds_are_there_and_alike_in_size() -> None:
     for rate in (4000, 22050):
-        members = ensemble(rate)
+        members = make_instruments(rate)
         assert np.isfinite(members.sounds).all()
         energy = np.square(members.sounds.astype(np.float64)).sum(axis=1)
         np.testing.assert_allclose(energy, 0.25**2 * 0.2 * rate, rtol=1e-4)
@@ -226,9 +226,9 @@ def test_all_sounds_are_there_and_alike_in_size() -> None:
 
 
 def test_openings_are_in_one_key() -> None:
-    members = ensemble(22050)
+    members = make_instruments(22050)
     for seed in range(20):
-        start = opening(members, 22050, np.random.default_rng(seed))
+        start = make_initial_loop(members, 22050, np.random.default_rng(seed))
         pitches = members.pitches[start.chosen]
         assert len({pitch % 12 for pitch in pitches[pitches > 0].tolist()}) == 7
         assert 75 <= 60 * 22050 / start.hop / 4 <= 150.1
@@ -237,22 +237,22 @@ def test_openings_are_in_one_key() -> None:
 
 def test_a_snippet_of_a_loop() -> None:
     loop = torch.arange(4.0)
-    assert snippet_of(loop, 1, 100, 6).tolist() == [1, 2, 3, 0, 1, 2]
+    assert cut_snippet(loop, 1, 100, 6).tolist() == [1, 2, 3, 0, 1, 2]
     # Five samples in all, repeated as a recording that is too short.
-    assert snippet_of(loop, 0, 5, 8).tolist() == [0, 1, 2, 3, 0, 0, 1, 2]
-    assert snippet_of(loop, 1, 3, 5, repeat=False).tolist() == [1, 2, 3, 0, 0]
+    assert cut_snippet(loop, 0, 5, 8).tolist() == [0, 1, 2, 3, 0, 0, 1, 2]
+    assert cut_snippet(loop, 1, 3, 5, repeat=False).tolist() == [1, 2, 3, 0, 0]
 
 
 def test_descent_finds_the_lowest_point() -> None:
     x = torch.tensor([5.0], requires_grad=True)
     done: list[int] = []
-    descend([x], lambda _: (x - 2).square().sum(), steps=200, step_size=0.2, after=done.append)
+    minimise([x], lambda _: (x - 2).square().sum(), steps=200, step_size=0.2, after=done.append)
     assert x.item() == pytest.approx(2, abs=0.01)
     assert done == list(range(200))
 
 
 def test_ends_do_not_click_and_the_peak_is_nine_tenths() -> None:
-    sound = finished(np.full(1000, -3.0, dtype=np.float32), 1000)
+    sound = normalise_sound(np.full(1000, -3.0, dtype=np.float32), 1000)
     assert sound[0] == sound[-1] == 0
     np.testing.assert_allclose(sound[5:-5], -0.9)
 
@@ -261,7 +261,7 @@ def test_the_sound_of_a_picture_has_its_pitch() -> None:
     """A picture of a tone of 1 kHz becomes a tone of 1 kHz."""
     time = np.arange(RATE) / RATE
     image = hyperimage(np.sin(2 * np.pi * 1000 * time), PICTURE.replace(height=96, n_mels=64))
-    sound = sound_of(image, PICTURE.replace(height=96, n_mels=64), 1.0, seed=0)
+    sound = invert_mel_band(image, PICTURE.replace(height=96, n_mels=64), 1.0, seed=0)
     assert sound.shape == (RATE,)
     strongest = np.abs(np.fft.rfft(sound)).argmax()
     assert 900 < strongest < 1100
@@ -276,7 +276,7 @@ def test_without_a_mel_band_there_is_no_sound() -> None:
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
 def test_written_and_read(tmp_path: Path, kind: str) -> None:
-    sound = finished(np.sin(np.arange(200_000) / 9).astype(np.float32), RATE)
+    sound = normalise_sound(np.sin(np.arange(200_000) / 9).astype(np.float32), RATE)
     write_sound(tmp_path / f"song.{kind}", sound, RATE)
     samples, rate = soundfile.read(tmp_path / f"song.{kind}")
     assert (len(samples), rate) == (200_000, RATE)
@@ -295,8 +295,8 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_a_composition(tmp_path: Path) -> None:
-    members = ensemble(RATE)
-    score = Score(members, opening(members, RATE, np.random.default_rng(0)))
+    members = make_instruments(RATE)
+    score = NoteGrid(members, make_initial_loop(members, RATE, np.random.default_rng(0)))
     image = np.zeros((1, 32, 24), dtype=np.float32)
     sound = np.zeros(RATE, dtype=np.float32)
     draw_composition(

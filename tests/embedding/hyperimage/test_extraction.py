@@ -11,7 +11,7 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import load_snippets, snippets_of
+from embedding.audio.snippets import load_snippets, read_snippets
 from embedding.hyperimage import extraction
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.extraction import extract
@@ -84,9 +84,9 @@ def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch)
     def failing(file, snippet, rate, *, channels):
         if file.path == songs[1]:
             raise MemoryError("too large")
-        return snippets_of(file, snippet, rate, channels=channels)
+        return read_snippets(file, snippet, rate, channels=channels)
 
-    monkeypatch.setattr(extraction, "snippets_of", failing)
+    monkeypatch.setattr(extraction, "read_snippets", failing)
     found = extract(songs, SNIPPET, IMAGE)
     assert found.recording.tolist() == [0, 2, 3, 4]
     assert found.failures[0].message == f"{songs[1]}: cannot be used (MemoryError: too large)"

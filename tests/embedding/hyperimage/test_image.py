@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
-from embedding.hyperimage.bands import drawn_waveform
-from embedding.hyperimage.colours import coloured
+from embedding.hyperimage.bands import rasterize_waveform
+from embedding.hyperimage.colours import apply_colour_map
 from embedding.hyperimage.config import STACKED, WAVEFORM, Band, HyperImageConfig
 from embedding.hyperimage.image import hyperimage
 from embedding.transforms.table import TRANSFORMS
@@ -215,10 +215,10 @@ class TestWaveform:
             [0, 0, 1, 0],  # 0 .. .5
             [0, 0, 0, 1],  # .5 .. 1
         ]
-        np.testing.assert_allclose(drawn_waveform(y, 4, 4), np.transpose(wanted))
+        np.testing.assert_allclose(rasterize_waveform(y, 4, 4), np.transpose(wanted))
 
     def test_a_still_line_is_half_a_row_thick_and_columns_may_be_many(self) -> None:
-        still = drawn_waveform(np.zeros(3, dtype=np.float32), 6, 20)
+        still = rasterize_waveform(np.zeros(3, dtype=np.float32), 6, 20)
         np.testing.assert_allclose(still[2:4], 0.25)
         assert not still[[0, 1, 4, 5]].any()
 
@@ -228,7 +228,7 @@ class TestWaveform:
         self, samples: int, rows: int, columns: int, seed: int
     ) -> None:
         y = np.random.default_rng(seed).uniform(-1, 1, samples).astype(np.float32)
-        picture = drawn_waveform(y, rows, columns)
+        picture = rasterize_waveform(y, rows, columns)
         assert picture.shape == (rows, columns)
         assert 0 <= picture.min() <= picture.max() <= 1
         touched = picture > 0
@@ -346,7 +346,7 @@ class TestColours:
 
     def test_black_and_white(self) -> None:
         values = np.array([[0, 0.5, 1, 7, -3]], dtype=np.float32)
-        grey = coloured(values, "gray")
+        grey = apply_colour_map(values, "gray")
         np.testing.assert_allclose(grey[:, 0], [[0, 128 / 255, 1, 1, 0]] * 3, atol=1e-6)
 
     def test_an_unknown_map_is_an_error(self) -> None:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.panels import CLOSEST, row_ticks
-from embedding.hyperimage.plots import PARTS, PICTURED, draw, hear, sheet
+from embedding.hyperimage.plots import PARTS, PICTURED, draw, draw_sheet, load_plot_input
 from embedding.transforms.table import PITCH_CLASSES, TRANSFORMS, Axis
 from recsys import cli
 
@@ -36,7 +36,7 @@ def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(stereo: Path) -> Figure:
     """The sheet of everything."""
-    figure = sheet(hear(stereo, SnippetConfig(seconds=2, position="at", at=0.5)))
+    figure = draw_sheet(load_plot_input(stereo, SnippetConfig(seconds=2, position="at", at=0.5)))
     figure.canvas.draw()
     return figure
 
@@ -167,7 +167,7 @@ class TestTicks:
 class TestParts:
     @pytest.mark.parametrize("part", PARTS)
     def test_each_alone(self, stereo: Path, part: str) -> None:
-        figure = sheet(hear(stereo, SnippetConfig(seconds=1)), only=[part])
+        figure = draw_sheet(load_plot_input(stereo, SnippetConfig(seconds=1)), only=[part])
         titles = list(panels(figure))
         assert len(titles) == (2 if part == "waveform" else 1)
         if part in TRANSFORMS:
@@ -178,12 +178,14 @@ class TestParts:
             draw(stereo, tmp_path / "a.png", only=["melody"])
 
     def test_a_recording_of_one_channel(self, recording) -> None:
-        assert list(panels(sheet(hear(recording(), SnippetConfig()), only=["waveform"]))) == [
-            "Waveform, one channel"
-        ]
+        assert list(
+            panels(draw_sheet(load_plot_input(recording(), SnippetConfig()), only=["waveform"]))
+        ) == ["Waveform, one channel"]
 
     def test_a_recording_that_was_repeated_says_so(self, recording) -> None:
-        figure = sheet(hear(recording(seconds=0.5), SnippetConfig(seconds=2)), only=["waveform"])
+        figure = draw_sheet(
+            load_plot_input(recording(seconds=0.5), SnippetConfig(seconds=2)), only=["waveform"]
+        )
         assert "(0.5 s from 0 s, repeated to 2 s;" in figure.get_suptitle()
 
 
@@ -191,8 +193,8 @@ class TestParts:
 def test_any_level_and_rate(recording, level: float, rate: int) -> None:
     t = np.arange(rate) / rate
     path = recording(samples=level * np.sin(2 * np.pi * 300 * t), rate=rate, subtype="FLOAT")
-    heard = hear(path, SnippetConfig(seconds=0.5), rate)
-    assert len(panels(sheet(heard))) == len(PARTS)
+    heard = load_plot_input(path, SnippetConfig(seconds=0.5), rate)
+    assert len(panels(draw_sheet(heard))) == len(PARTS)
 
 
 class TestFiles:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding.network.augmentation import mixing, training_batch, windows
+from embedding.network.augmentation import covering_windows, mixup_partners, training_batch
 from embedding.network.config import AugmentationConfig, EncoderConfig
 
 ROWS = np.array([1, 3])
@@ -91,26 +91,26 @@ def test_the_equaliser_shifts_rows_and_leaves_columns_alike() -> None:
 
 
 def test_mixup_shares_and_partners() -> None:
-    share, others = mixing(8, config(mixup=0.4), 3, 2)
+    share, others = mixup_partners(8, config(mixup=0.4), 3, 2)
     assert 0 <= share <= 1
     assert sorted(others) == list(range(8))
-    assert mixing(8, config(mixup=0.4), 3, 2)[0] == share
-    assert mixing(8, config(mixup=0.4), 3, 3)[0] != share
-    assert mixing(8, config(), 3, 2)[0] == 1
+    assert mixup_partners(8, config(mixup=0.4), 3, 2)[0] == share
+    assert mixup_partners(8, config(mixup=0.4), 3, 3)[0] != share
+    assert mixup_partners(8, config(), 3, 2)[0] == 1
 
 
 def test_windows_by_hand() -> None:
     # 387 columns by 65: (387 - 65) / 32.5 = 9.9, so eleven windows 32.2 columns apart.
-    width, starts = windows(np.zeros((1, 1, 2, 387)), 65)
+    width, starts = covering_windows(np.zeros((1, 1, 2, 387)), 65)
     assert width == 65
     assert starts == [0, 32, 64, 97, 129, 161, 193, 225, 258, 290, 322]
-    assert windows(np.zeros((1, 1, 2, 50)), 65) == (50, [0])
-    assert windows(np.zeros((1, 1, 2, 50)), None) == (50, [0])
+    assert covering_windows(np.zeros((1, 1, 2, 50)), 65) == (50, [0])
+    assert covering_windows(np.zeros((1, 1, 2, 50)), None) == (50, [0])
 
 
 @given(st.integers(8, 300), st.integers(8, 300))
 def test_windows_cover_every_column_and_overlap_by_half(total: int, window: int) -> None:
-    width, starts = windows(np.zeros((1, 1, 1, total)), window)
+    width, starts = covering_windows(np.zeros((1, 1, 1, total)), window)
     assert starts[0] == 0
     assert starts[-1] + width == total
     assert all(0 < step <= width / 2 + 1 for step in np.diff(starts))

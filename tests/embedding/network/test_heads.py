@@ -6,7 +6,7 @@ import pytest
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from embedding import AugmentationConfig, EncoderConfig, SongEncoder
 from embedding.network.devices import inference_device
-from embedding.network.targets import choose_validation
+from embedding.network.targets import validation_split
 
 CONFIG = EncoderConfig(architecture="IC(2,5,8)PF(24)F(12)O", epochs=10, batch_size=16, threads=1)
 GENRES = np.array(["blues", "jazz", "rock"])
@@ -113,7 +113,7 @@ def test_standardising_by_training_leaves_out_what_validates(tmp_path) -> None:
     images, genre, _ = pictures(60)
     config = CONFIG.replace(standardise="training", validation_fraction=0.3, epochs=1)
     encoder = SongEncoder(config).fit(images, GENRES[genre])
-    held_out = choose_validation(genre, np.arange(60), 0.3, 0)
+    held_out = validation_split(genre, np.arange(60), 0.3, 0)
     rest = np.setdiff1d(np.arange(60), held_out)
     learned = encoder.torch_module().standardise
     assert learned.mean.item() == pytest.approx(images[rest].mean(), abs=1e-4)

@@ -9,8 +9,8 @@ from embedding.network.layers import (
     LocalResponseNorm,
     SongNetwork,
     Standardise,
-    initialise,
-    with_more_outputs,
+    extend_outputs,
+    initialise_weights,
 )
 
 PATENT = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
@@ -54,7 +54,7 @@ def test_the_number_of_weights() -> None:
 def test_initial_weights_come_from_the_seed_and_leave_torchs_generator_alone() -> None:
     def weights(seed: int) -> np.ndarray:
         network = SongNetwork(parse("IC(1,3,4)PF(8)O"), (1, 16, 16), [3])
-        initialise(network, seed)
+        initialise_weights(network, seed)
         return torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
 
     np.testing.assert_array_equal(weights(1), weights(1))
@@ -101,7 +101,7 @@ def test_a_batch_normalisation_stands_before_the_relu_of_its_layer() -> None:
 def test_more_outputs_leave_the_old_ones_alone() -> None:
     small = SongNetwork(parse("IF(4)O"), (1, 8, 8), [2, 3])
     large = SongNetwork(parse("IF(4)O"), (1, 8, 8), [4, 3])
-    large.load_state_dict(with_more_outputs(small.state_dict(), [4, 3]))
+    large.load_state_dict(extend_outputs(small.state_dict(), [4, 3]))
     x = torch.rand(5, 1, 8, 8)
     torch.testing.assert_close(large.scores(x)[0][:, :2], small.scores(x)[0])
     torch.testing.assert_close(large.scores(x)[1], small.scores(x)[1])

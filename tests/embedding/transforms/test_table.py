@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedding.hyperimage import config as hyperimage_config
-from embedding.transforms.snippet import Sound
+from embedding.transforms.snippet import SnippetFeatures
 from embedding.transforms.table import TRANSFORMS
 
 
@@ -16,7 +16,7 @@ def noise(rate: int, seconds: float, channels: int = 1) -> np.ndarray:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("rate", "seconds"), [(22050, 1), (4000, 0.05), (192_000, 0.1)])
 def test_every_transform_of_any_sound(rate: int, seconds: float) -> None:
-    sound = Sound(noise(rate, seconds, channels=2), rate)
+    sound = SnippetFeatures(noise(rate, seconds, channels=2), rate)
     frames = sound.power.shape[1]
     for name, transform in TRANSFORMS.items():
         assert name == transform.name
@@ -36,7 +36,7 @@ def test_every_transform_of_any_sound(rate: int, seconds: float) -> None:
 
 
 def test_the_settings_know_the_table() -> None:
-    assert set(get_args(hyperimage_config.Transform)) == set(TRANSFORMS)
+    assert set(get_args(hyperimage_config.TransformName)) == set(TRANSFORMS)
     powers = {name for name, transform in TRANSFORMS.items() if transform.is_power}
     assert powers == hyperimage_config.POWERS
     waveforms = {name for name, transform in TRANSFORMS.items() if transform.kind == "waveform"}
@@ -45,7 +45,7 @@ def test_the_settings_know_the_table() -> None:
 
 def test_axes_say_where_a_tone_is() -> None:
     y = np.sin(2 * np.pi * 880 * np.arange(22050) / 22050).astype(np.float32)[None]
-    sound = Sound(y)
+    sound = SnippetFeatures(y)
     for name in ("linear", "log", "constant_q_hz", "mel", "melodic_range", "melodic_range_linear"):
         transform = TRANSFORMS[name]
         assert transform.axis.unit == "Hz"
@@ -59,10 +59,10 @@ def test_axes_say_where_a_tone_is() -> None:
 
 def test_one_channel_is_both_sides_and_opposite_channels_do_not_cancel() -> None:
     left, right = TRANSFORMS["waveform_left"], TRANSFORMS["waveform_right"]
-    mono = Sound(noise(8000, 0.1), 8000)
+    mono = SnippetFeatures(noise(8000, 0.1), 8000)
     np.testing.assert_array_equal(left.compute(mono), right.compute(mono))
     both = np.concatenate([mono.channels, -mono.channels])
-    np.testing.assert_array_equal(Sound(both, 8000).y, mono.y)
-    stereo = Sound(noise(8000, 0.1, channels=2), 8000)
+    np.testing.assert_array_equal(SnippetFeatures(both, 8000).y, mono.y)
+    stereo = SnippetFeatures(noise(8000, 0.1, channels=2), 8000)
     np.testing.assert_array_equal(right.compute(stereo), stereo.channels[1])
     np.testing.assert_allclose(stereo.y, stereo.channels.mean(axis=0), rtol=1e-5, atol=1e-7)

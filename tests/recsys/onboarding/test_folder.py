@@ -15,7 +15,7 @@ import soundfile
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.hyperimage import extraction
-from embedding.parallel import Crashed, KeptWorker
+from embedding.parallel import Crashed, PersistentWorker
 from recsys import Recommender, cli
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
@@ -258,14 +258,14 @@ def test_what_is_no_folder_of_recordings(tmp_path: Path) -> None:
 @pytest.fixture
 def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that dies over files named bad."""
-    original = extraction.listen
+    original = extraction.decode_recording
 
-    def listen(job):
+    def decode_recording(job):
         if job.file.path.stem == "bad":
             os.kill(os.getpid(), signal.SIGSEGV)
         return original(job)
 
-    monkeypatch.setattr(extraction, "listen", listen)
+    monkeypatch.setattr(extraction, "decode_recording", decode_recording)
 
 
 @pytest.mark.usefixtures("crashing")
@@ -284,7 +284,7 @@ def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
 
 
 def test_a_kept_process_stays_until_it_is_closed_or_killed() -> None:
-    worker = KeptWorker()
+    worker = PersistentWorker()
     first = worker.run(_pid, 0)
     assert isinstance(first, int)
     assert worker.run(_pid, 0) == first != os.getpid()
@@ -299,7 +299,7 @@ def test_a_kept_process_stays_until_it_is_closed_or_killed() -> None:
     with pytest.raises(ValueError, match="own error"):
         worker.run(_raise, 0)
     worker.close()
-    short_lived = KeptWorker()
+    short_lived = PersistentWorker()
     fourth = int(str(short_lived.run(_pid, 0)))
     del short_lived
     with pytest.raises(ProcessLookupError):

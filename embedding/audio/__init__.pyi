@@ -1,0 +1,12 @@
+from .config import SnippetConfig as SnippetConfig
+from .microphone import MicrophoneConfig as MicrophoneConfig
+from .microphone import record as record
+from .microphone import record_file as record_file
+from .snippets import Snippet as Snippet
+from .snippets import is_silent as is_silent
+from .snippets import load_snippets as load_snippets
+from .snippets import resample as resample
+from .snippets import to_mono as to_mono
+from .snippets import to_stereo as to_stereo
+from .waveform import envelope as envelope
+from .waveform import load_waveforms as load_waveforms

@@ -1,0 +1,13 @@
+from .composer import Composition as Composition
+from .composer import CompositionConfig as CompositionConfig
+from .composer import compose as compose
+from .composer import roundtrip_images as roundtrip_images
+from .composer import write_sound as write_sound
+from .goals import DifferentiableEncoder as DifferentiableEncoder
+from .goals import Goal as Goal
+from .goals import LabelGoal as LabelGoal
+from .goals import LikenessGoal as LikenessGoal
+from .goals import labels as labels
+from .goals import likeness as likeness
+from .image_inversion import dream as dream
+from .plot import draw_composition as draw_composition

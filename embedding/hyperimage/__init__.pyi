@@ -1,0 +1,10 @@
+from .config import Band as Band
+from .config import HyperImageConfig as HyperImageConfig
+from .differentiable import hyperimages as hyperimages
+from .extraction import Extraction as Extraction
+from .extraction import Failure as Failure
+from .extraction import extract as extract
+from .image import hyperimage as hyperimage
+from .plots import draw as draw
+from .store import ImageStore as ImageStore
+from .store import prune as prune
