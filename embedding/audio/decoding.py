@@ -109,6 +109,10 @@ LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"
 """Names under which libsndfile should know the content; for others ffmpeg is worth installing."""
 
 
+DAMAGED = "cannot be decoded: it is damaged, or not audio at all"
+"""Message for a file whose format libsndfile should know by its name, with ffmpeg and without."""
+
+
 @contextmanager
 def open_recording(path: Path) -> Iterator[AudioReader]:
     """A recording that can be read from, for as long as the block lasts.
@@ -125,7 +129,7 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
     with _convert_with_ffmpeg(path) as converted:
         recording = _try_libsndfile(converted)
         if recording is None:
-            raise AudioError("cannot be decoded, not by ffmpeg either")
+            raise AudioError("cannot be decoded, not by ffmpeg either: no sound in its output")
         yield recording
 
 
@@ -260,25 +264,29 @@ def _check_file(path: Path) -> None:
 def _convert_with_ffmpeg(path: Path) -> Iterator[Path]:
     """A wav file that ffmpeg made of ``path``, for as long as the block lasts."""
     program = shutil.which("ffmpeg")
-    if program is None:
-        if path.suffix.lower() in LIBSNDFILE_SUFFIXES:
-            raise AudioError("cannot be decoded: it is damaged, or not audio at all")
+    if program is None and path.suffix.lower() not in LIBSNDFILE_SUFFIXES:
         raise AudioError(
             "cannot be decoded: libsndfile does not know the format, and ffmpeg, which reads "
             "m4a, aac and many others, is not installed"
         )
+    if program is None:
+        raise AudioError(DAMAGED)
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "converted.wav"
+        source, target = f"file:{path.absolute()}", Path(folder) / "converted.wav"
         # Files only: a playlist that poses as a recording must not reach the network.
         command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-        command += ["-i", f"file:{path.absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
+        command += ["-i", source, "-map", "0:a:0", "-c:a", "pcm_f32le"]
         command += ["-rf64", "auto", str(target)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=FFMPEG_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             raise AudioError(f"ffmpeg did not decode it within {FFMPEG_SECONDS} s") from None
-        # Of a damaged file ffmpeg writes what it could decode.
+        # ffmpeg writes what it could decode of a damaged file.
         if not target.is_file() or target.stat().st_size == 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise AudioError(f"cannot be decoded, not by ffmpeg either: {(said or ['?'])[-1]}")
+            if path.suffix.lower() in LIBSNDFILE_SUFFIXES:
+                # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
+                raise AudioError(DAMAGED)
+            said = done.stderr.decode(errors="replace").replace(source, "").strip().splitlines()
+            reason = said[-1].removeprefix(":").strip() if said else "?"
+            raise AudioError(f"cannot be decoded, not by ffmpeg either: {reason}")
         yield target

@@ -292,11 +292,26 @@ class TestBadInput:
         snippet = SnippetConfig(position="whole", seconds=0.1)
         assert 17 <= len(audio.load_snippets(path, snippet, RATE)) <= 20
 
-    @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
-    def test_a_recording_cut_after_its_header_is_an_error(self, recording, extension: str) -> None:
+    @pytest.mark.parametrize("ffmpeg", [True, False], ids=["with ffmpeg", "without ffmpeg"])
+    @pytest.mark.parametrize(
+        ("extension", "reason"),
+        [
+            ("mp3", "cannot be decoded: it is damaged, or not audio at all"),
+            ("ogg", "cannot be decoded: it is damaged, or not audio at all"),
+            ("wav", "has 0.0029 s of sound; at least"),
+            ("flac", "has 0 s of sound; at least"),
+        ],
+    )
+    def test_a_recording_cut_after_its_header_is_an_error(
+        self, recording, monkeypatch, extension: str, reason: str, ffmpeg: bool
+    ) -> None:
+        if not ffmpeg:
+            monkeypatch.setenv("PATH", "")
+        elif shutil.which("ffmpeg") is None:
+            pytest.skip("ffmpeg is not installed")
         path = recording(f"stump.{extension}", seconds=20, rate=44100)
         path.write_bytes(path.read_bytes()[:300])
-        self.error(path, "at least|damaged")
+        self.error(path, rf"stump\.{extension}: {reason}")
 
     def test_an_mp3_without_its_header_of_lengths(self, recording) -> None:
         path = recording("headless.mp3", seconds=30)
@@ -389,6 +404,30 @@ class TestFfmpeg:
         path = tmp_path / "broken.m4a"
         path.write_bytes(b"\0\0\0 ftypM4A ")
         with pytest.raises(AudioError, match=r"broken\.m4a: .*moov atom not found"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+    def test_its_reason_does_not_repeat_the_path(self, tmp_path: Path, monkeypatch) -> None:
+        script = 'while [ "$1" != -i ]; do shift; done; echo "$2: End of file" >&2; exit 1'
+        self.install(tmp_path, monkeypatch, script)
+        path = tmp_path / "broken.m4a"
+        path.write_bytes(b"\0\0\0 ftypM4A ")
+        with pytest.raises(AudioError) as caught:
+            audio.load_snippets(path, SnippetConfig(), RATE)
+        reason = "cannot be decoded, not by ffmpeg either: End of file"
+        assert str(caught.value) == f"{path}: {reason}"
+
+    def test_a_damaged_file_of_a_format_of_libsndfile(self, tmp_path: Path, monkeypatch) -> None:
+        self.install(tmp_path, monkeypatch, "echo nonsense >&2; exit 1")
+        path = tmp_path / "broken.mp3"
+        path.write_bytes(b"la la la" * 100)
+        with pytest.raises(AudioError, match=r"broken\.mp3: cannot be decoded: it is damaged"):
+            audio.load_snippets(path, SnippetConfig(), RATE)
+
+    @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+    def test_the_program_itself_on_something_that_is_not_audio(self, tmp_path: Path) -> None:
+        path = tmp_path / "broken.m4a"
+        path.write_bytes(b"x" * 1000)
+        with pytest.raises(AudioError, match=r"broken\.m4a: .*ffmpeg either: [^/]+$"):
             audio.load_snippets(path, SnippetConfig(), RATE)
 
 
