@@ -1,12 +1,11 @@
-"""Files to samples: any part of a recording, whatever its header says about its length.
+"""Decode audio files: any part of a recording, even if its header gives a wrong length.
 
-wav, flac, ogg, mp3 and the other formats of libsndfile are read directly; everything else (m4a,
-aac, …) through the ``ffmpeg`` program where it is installed.
+wav, flac, ogg, mp3 and the other formats of libsndfile are read directly; all others (m4a, aac, …)
+are converted by the ``ffmpeg`` program if it is installed.
 
-Keeping a decoder's own remarks off the terminal.
-
-libmpg123, which libsndfile decodes mp3 with, writes remarks straight to the process's error stream
-(harmless ones at nearly every seek), where they would run through progress bars and logs.
+libmpg123, with which libsndfile decodes mp3, writes messages straight to the error stream of the
+process, harmless ones at nearly every seek. `silence_decoder` keeps them out of progress bars and
+logs.
 """
 
 from __future__ import annotations
@@ -36,22 +35,20 @@ REMARKS = (
     b"Warning: Big change ",
     b"Warning: Encountered more data ",
 )
-"""How the lines begin that are dropped; whatever else was written is passed on."""
+"""Beginnings of the lines that are dropped; everything else is passed on."""
 
+# State of `silence_decoder`, shared by all threads: the error stream belongs to the process.
 _lock = threading.Lock()
-
 _users = 0
-
-_kept: IO[bytes]
-
+_captured: IO[bytes]
 _original: int
 
 
 @contextmanager
 def silence_decoder() -> Iterator[None]:
-    """Hold the error stream back inside the block, and pass on all but decoders' remarks after it.
+    """Capture the error stream inside the block; afterwards pass on all but decoder messages.
 
-    Threads may be inside at the same time; the last one out passes on.
+    Several threads may be inside at the same time; the last one to leave passes the rest on.
     """
     _enter()
     try:
@@ -61,16 +58,16 @@ def silence_decoder() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _users, _kept, _original
+    global _users, _captured, _original
     with _lock:
         if _users == 0:
             try:
                 _original = os.dup(ERROR_STREAM)
             except OSError:
-                # There is no error stream (a daemon), so there is nothing to protect.
+                # A daemon may have no error stream: nothing to protect.
                 return
-            _kept = tempfile.TemporaryFile()  # noqa: SIM115  (closed in _leave)
-            os.dup2(_kept.fileno(), ERROR_STREAM)
+            _captured = tempfile.TemporaryFile()  # noqa: SIM115  (closed in _leave)
+            os.dup2(_captured.fileno(), ERROR_STREAM)
         _users += 1
 
 
@@ -84,41 +81,41 @@ def _leave() -> None:
             return
         os.dup2(_original, ERROR_STREAM)
         os.close(_original)
-        with _kept:
-            _kept.seek(0)
-            lines = _kept.read().splitlines(keepends=True)
+        with _captured:
+            _captured.seek(0)
+            lines = _captured.read().splitlines(keepends=True)
         rest = b"".join(line for line in lines if line.strip() and not line.startswith(REMARKS))
         if rest:
             os.write(ERROR_STREAM, rest)
 
 
 MIN_RATE, MAX_RATE = 1000, 768_000
-"""Sample rates in Hz that a recording can have."""
+"""Range of sample rates, in Hz, that are accepted."""
 
 MAX_FRAMES = 2**40
-"""Lengths from here on are a format's way of saying that it does not know."""
+"""Lengths in frames from here on mean that the format does not know the length."""
 
 BLOCK_SAMPLES = 1 << 12
-"""Samples (of all channels) read at a time where a file is read from its beginning. Few, since the
-block in which a damaged file ends is lost."""
+"""Samples (of all channels) read at a time when a file is read from its beginning. Small, because
+the block in which a damaged file ends is lost."""
 
 FFMPEG_SECONDS = 600
-"""Longest time that ffmpeg is given for a file."""
+"""Timeout of ffmpeg for one file."""
 
 LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
-"""Names under which libsndfile should know the content; for others ffmpeg is worth installing."""
+"""Suffixes of formats that libsndfile reads; for other files the error message suggests ffmpeg."""
 
 
 DAMAGED = "cannot be decoded: it is damaged, or not audio at all"
-"""Message for a file whose format libsndfile should know by its name, with ffmpeg and without."""
+"""Message for an unreadable file with one of these suffixes, whether ffmpeg is installed or not."""
 
 
 @contextmanager
 def open_recording(path: Path) -> Iterator[AudioReader]:
-    """A recording that can be read from, for as long as the block lasts.
+    """Open a recording for reading, for the duration of the block.
 
     Raises:
-        AudioError: no usable recording; the message gives the reason and not the file.
+        AudioError: the file cannot be decoded; the message gives the reason but not the file.
     """
     _check_file(path)
     recording = _try_libsndfile(path)
@@ -134,16 +131,16 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
 
 
 class ShorterError(Exception):
-    """A recording turned out to be shorter than was thought; never leaves this package."""
+    """A recording is shorter than its header says; never leaves this package."""
 
 
 class AudioReader:
-    """The samples of a file.
+    """Reader of the samples of one file.
 
     Attributes:
-        rate: samples a second.
-        frames: length in samples of one channel: as the header says, until a part turns out to
-            be missing; then as it really is.
+        rate: sample rate in Hz.
+        frames: length in frames (samples of one channel): what the header says, or the measured
+            length once a part turned out to be missing.
         channels: number of channels.
     """
 
@@ -163,20 +160,24 @@ class AudioReader:
             self._measure_length()
 
     def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
-        """Parts of ``length`` frames (less at the end), in order: float32 [frames, channels] each.
+        """Read several parts of the recording.
 
         Args:
-            starts: first frames, ascending; parts may overlap, and nothing is decoded twice.
-            length: frames of a part.
+            starts: first frame of each part, ascending; parts may overlap, no frame is decoded
+                twice.
+            length: frames in a part.
+
+        Yields:
+            float32 [length, channels] for each start; shorter at the end of the recording.
 
         Raises:
-            ShorterError: the file is shorter than was thought (cut in the middle, or its length was
-                an estimate): ``frames`` is now right, and other starts may be wanted.
+            ShorterError: the file is shorter than its header says (truncated, or the length was an
+                estimate). ``frames`` is corrected; the caller may want other starts.
         """
         return (self._by_seeking if self._length_is_exact else self._from_beginning)(starts, length)
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
-        """All that can be decoded, ``frames`` at a time; an error in the middle ends it."""
+        """Read the whole recording, ``frames`` at a time, up to the first decoding error."""
         size = frames or max(1, BLOCK_SAMPLES // self.channels)
         try:
             with self._open() as stream:
@@ -186,7 +187,7 @@ class AudioReader:
             return
 
     def _by_seeking(self, starts: list[int], length: int) -> Iterator[Float32Array]:
-        held, at = self._no_samples, 0  # the last part, and its first frame
+        held, at = self._no_samples, 0  # the previous part, and its first frame
         with self._open() as stream:
             for start in starts:
                 wanted = min(length, self.frames - start)
@@ -218,21 +219,22 @@ class AudioReader:
     def _read(self, stream: soundfile.SoundFile, frames: int) -> Float32Array:
         try:
             part: Float32Array = stream.read(frames, dtype="float32", always_2d=True)
-        except ValueError:  # of a decoder that stands behind the end that the header gives
+        except ValueError:  # the decoder is already past the end given by the header
             return self._no_samples
         return part
 
     def _measure_length(self) -> None:
-        """Learn the real length by decoding everything once, without keeping it."""
+        """Measure the real length by decoding everything once."""
         self._length_is_exact = False
         self.frames = sum(len(block) for block in self.read_blocks())
 
     def _open(self) -> soundfile.SoundFile:
-        # As bytes, since a name on disk need not be valid text.
+        # As bytes: a file name need not be valid text.
         return soundfile.SoundFile(os.fsencode(self._path) if os.name == "posix" else self._path)
 
 
 def _try_libsndfile(path: Path) -> AudioReader | None:
+    """Return a reader, or None if libsndfile cannot read the file."""
     with silence_decoder():
         try:
             return AudioReader(path)
@@ -241,6 +243,7 @@ def _try_libsndfile(path: Path) -> AudioReader | None:
 
 
 def _check_file(path: Path) -> None:
+    """Raise AudioError unless `path` is a readable, non-empty regular file."""
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -262,7 +265,7 @@ def _check_file(path: Path) -> None:
 
 @contextmanager
 def _convert_with_ffmpeg(path: Path) -> Iterator[Path]:
-    """A wav file that ffmpeg made of ``path``, for as long as the block lasts."""
+    """Convert `path` to a temporary wav file by ffmpeg, for the duration of the block."""
     program = shutil.which("ffmpeg")
     if program is None and path.suffix.lower() not in LIBSNDFILE_SUFFIXES:
         raise AudioError(
@@ -273,7 +276,7 @@ def _convert_with_ffmpeg(path: Path) -> Iterator[Path]:
         raise AudioError(DAMAGED)
     with tempfile.TemporaryDirectory() as folder:
         source, target = f"file:{path.absolute()}", Path(folder) / "converted.wav"
-        # Files only: a playlist that poses as a recording must not reach the network.
+        # Files only: a playlist disguised as a recording must not reach the network.
         command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
         command += ["-i", source, "-map", "0:a:0", "-c:a", "pcm_f32le"]
         command += ["-rf64", "auto", str(target)]

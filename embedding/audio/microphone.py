@@ -1,4 +1,4 @@
-"""Recording from a microphone, with the package sounddevice (the extra ``microphone``)."""
+"""Record from a microphone by the package sounddevice (extra ``microphone``)."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ from embedding.audio.snippets import is_silent
 logger = logging.getLogger("coldtune")
 
 BLOCK_SECONDS = 0.5
-"""Sound is taken from the device and written in blocks of this length."""
+"""Length of the blocks in which sound is read from the device."""
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
-"""Formats that a recording is written in, by the end of the file's name."""
+"""Formats of sound files by suffix."""
 
 
 class MicrophoneConfig(Settings):
-    """How sound is recorded."""
+    """Length, device and format of a recording.
+
+    Examples:
+        >>> from embedding.audio import MicrophoneConfig
+        >>> MicrophoneConfig(seconds=10, channels=2).sample_rate
+        44100
+    """
 
     seconds: float = Field(default=5.0, ge=0.05, le=86_400.0)
     """Length of the recording."""
 
     device: int | str | None = None
-    """The input device: its number, or a part of its name; None for the system's own choice."""
+    """Number or part of the name of the input device; None for the default of the system."""
 
     sample_rate: int = Field(default=44_100, ge=4000, le=192_000)
-    """Samples a second."""
+    """Sample rate in Hz."""
 
     channels: int = Field(default=1, ge=1, le=2)
     """1 for mono, 2 for stereo."""
@@ -47,25 +53,41 @@ def record(config: MicrophoneConfig, *, progress: bool = False) -> Float32Array:
     """Record from a microphone (paragraph 33).
 
     Args:
-        config: length, device and form of the recording.
+        config: length, device and format of the recording.
         progress: show a progress bar.
 
     Returns:
-        float32 [frames, channels], -1 to 1, ``config.sample_rate`` frames a second.
+        float32 [frames, channels], -1 to 1, at ``config.sample_rate`` Hz.
 
     Raises:
-        AudioError: no package sounddevice, no PortAudio library, or no such device; one line says
-            which and what helps.
+        AudioError: the package sounddevice, the PortAudio library or the device is missing; the
+            message says which one and how to fix it.
+
+    Examples:
+        >>> from embedding.audio import MicrophoneConfig, record
+        >>> y = record(MicrophoneConfig(seconds=3))  # doctest: +SKIP
     """
     return np.concatenate(list(_record_blocks(config, progress)))
 
 
 def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False) -> None:
-    """Record from a microphone to a wav, flac or ogg file, all of it or, if interrupted, nothing.
+    """Record from a microphone to a wav, flac or ogg file; if interrupted, no file is written.
+
+    Args:
+        path: the file; its suffix decides the format.
+        config: length, device and format of the recording.
+        progress: show a progress bar.
 
     Raises:
         AudioError: as :func:`record`.
-        InvalidArgumentError: the name ends in no known format, or the folder cannot be written to.
+        InvalidArgumentError: unknown suffix, or the file cannot be written.
+
+    Examples:
+        >>> from embedding.audio import MicrophoneConfig, record_file
+        >>> record_file(folder / "song.ogg", MicrophoneConfig())  # doctest: +SKIP
+        >>> record_file(folder / "song.txt", MicrophoneConfig())
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: ...song.txt: a recording is written as .wav, .flac, .ogg
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -87,7 +109,7 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
 
 
 def _record_blocks(config: MicrophoneConfig, progress: bool) -> Iterator[Float32Array]:
-    """The sound, block after block; what is odd about it is a warning."""
+    """Record block by block; log a warning about silence and about lost sound."""
     sounddevice = _sounddevice()
     frames = round(config.seconds * config.sample_rate)
     size = round(BLOCK_SECONDS * config.sample_rate)
@@ -107,9 +129,9 @@ def _record_blocks(config: MicrophoneConfig, progress: bool) -> Iterator[Float32
                 silent, lost = silent and is_silent(block), lost or overflowed
                 advance(len(block))
                 yield np.array(block, dtype=np.float32)
-    # ValueError is what sounddevice says of a name that no device or more than one has.
+    # sounddevice raises ValueError if no device, or more than one, has that name.
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise AudioError(_no_device(sounddevice, config, error)) from error
+        raise AudioError(_device_message(sounddevice, config, error)) from error
     if silent:
         logger.warning("only silence was recorded: the microphone may be muted")
     if lost:
@@ -123,7 +145,7 @@ def _sounddevice() -> Any:
         raise AudioError(
             "recording needs the package sounddevice: pip install 'coldtune[microphone]'"
         ) from None
-    except OSError:  # what it raises without the library
+    except OSError:  # raised if the PortAudio library is missing
         raise AudioError(
             "recording needs the PortAudio library "
             "(Debian and Ubuntu: apt install libportaudio2; macOS: brew install portaudio)"
@@ -131,8 +153,8 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-def _no_device(sounddevice: Any, config: MicrophoneConfig, error: Exception) -> str:
-    """Why there is no recording, and which devices there are."""
+def _device_message(sounddevice: Any, config: MicrophoneConfig, error: Exception) -> str:
+    """Error message: the reason, and the available input devices."""
     reason = " ".join(str(error.args[0] if error.args else error).split())
     wanted = "no microphone can be used" if config.device is None else f"device {config.device!r}"
     try:

@@ -1,7 +1,4 @@
-"""Recordings to snippets: the wanted parts of a recording at one sample rate.
-
-Where in a recording its snippets lie.
-"""
+"""Read snippets: parts of a recording, mono or stereo, at one sample rate."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,10 +15,10 @@ from embedding.audio.decoding import AudioReader, ShorterError, open_recording
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 
 MAX_WINDOWS = 20_000
-"""Most windows that a whole recording is cut into: more than a day of 5 s."""
+"""Maximum number of windows of a whole recording: more than a day of 5 s windows."""
 
 SAMPLED_BYTES = 1 << 16
-"""Bytes of the beginning, the middle and the end by which a recording is told from others."""
+"""Bytes at the beginning, middle and end of a file that enter its fingerprint."""
 
 _SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
@@ -29,20 +26,20 @@ _SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
 def snippet_starts(
     frames: int, rate: int, snippet: SnippetConfig, recording: bytes = b""
 ) -> list[int]:
-    """First frame of each snippet, ascending and each once.
+    """Return the first frame of each snippet, ascending and without duplicates.
 
     Args:
         frames: length of the recording in frames.
-        rate: frames a second.
-        snippet: length, place and number of snippets.
-        recording: what tells this recording from others (:func:`fingerprint`); it decides random
-            places.
+        rate: sample rate in Hz.
+        snippet: length, position and number of snippets.
+        recording: fingerprint of the content (:func:`content_fingerprint`), which seeds random
+            positions.
 
     Returns:
-        Frames from which on there is room for a snippet; 0 alone in a recording shorter than one.
+        Start frames that leave room for a whole snippet; [0] if the recording is shorter than one.
 
     Raises:
-        AudioError: the recording ends before the wanted time, or has too many windows.
+        AudioError: the recording ends before ``snippet.at``, or has too many windows.
     """
     length = round(snippet.seconds * rate)
     room = max(0, frames - length)
@@ -66,10 +63,10 @@ def snippet_starts(
 
 
 def content_fingerprint(path: Path) -> bytes:
-    """What tells a recording from others, whatever its file is called: 32 bytes.
+    """Return a SHA-256 digest (32 bytes) that identifies a recording by its content.
 
-    Made from the length and three places of the content, as reading all of a long file would take
-    longer than decoding a snippet of it.
+    Made from the length and three parts of the content, because reading a long file completely
+    takes longer than decoding a snippet of it.
 
     Raises:
         OSError: the file cannot be read.
@@ -96,52 +93,67 @@ def _generator(seed: int, recording: bytes) -> np.random.Generator:
 
 
 MIN_SECONDS = 0.05
-"""The shortest recording that is used; it is repeated until it fills the snippet."""
+"""Minimum length of a recording."""
 
 SILENCE = 1e-7
-"""Difference between the highest and the lowest sample up to which sound counts as silent:
--140 dB of full scale, a hundredth of a step of 16 bit."""
+"""Largest difference between the highest and the lowest sample of a silent part: -140 dB of full
+scale, a hundredth of a 16-bit step."""
 
 CANCELLED = 1e-4
-"""Where the mean of the channels moves this much less than they do, they are opposites."""
+"""Channels count as opposite in phase if the range of their mean is at most this share of the
+range of all samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snippet:
-    """A part of a recording."""
+    """Part of a recording.
+
+    Examples:
+        >>> from embedding.audio import SnippetConfig, load_waveforms
+        >>> (snippet,) = load_waveforms(recording, SnippetConfig(seconds=2))
+        >>> snippet.start, snippet.recorded_seconds, snippet.samples.shape
+        (2.0, 2.0, (1, 44100))
+    """
 
     start: float
-    """Seconds from the beginning of the recording."""
+    """Start time in the recording, in seconds."""
 
     recorded_seconds: float
-    """Seconds of the recording in it; fewer than it has where a short recording was repeated, or
-    silence follows it."""
+    """Seconds that come from the recording; less than the length of the snippet if a short
+    recording was repeated or padded."""
 
     samples: Float32Array
-    """float32 [samples] (mono), or [2, samples] (left and right)."""
+    """float32 [samples] (mono), or [channels, samples]."""
 
 
 def load_snippets(
     source: AudioSource, snippet: SnippetConfig, sample_rate: int
 ) -> list[Float32Array]:
-    """The snippets of a recording (paragraphs 35 and 36), decoding no more than needed.
+    """Load the snippets of a recording as mono waveforms (paragraphs 35 and 36).
+
+    No more is decoded than needed. Silent snippets are left out; if all are silent, the loudest
+    part of the recording is returned instead, unless ``snippet.at`` is given. A truncated file is
+    used as far as it goes.
 
     Args:
-        source: a recording in any format that libsndfile (or ffmpeg, if installed) reads: a path,
-            the content as bytes, or a binary file object.
-        snippet: length, place and number of snippets.
-        sample_rate: wanted samples a second.
+        source: path, bytes or binary file object of a recording in any format that libsndfile (or
+            ffmpeg, if installed) reads.
+        snippet: length, position and number of snippets.
+        sample_rate: sample rate of the result in Hz.
 
     Returns:
-        One float32 array of ``round(seconds * sample_rate)`` samples for each snippet, in order,
-        mono. A recording that is shorter than a snippet gives one, repeated until it fills it. A
-        silent snippet is left out while others sound; where none sounds, the loudest part of the
-        recording is taken, unless a time was given. Of a file that was cut, what is left of it is
-        the recording.
+        For each snippet float32 [round(seconds * sample_rate)], in order of time. A recording
+        shorter than a snippet gives one snippet, repeated or padded to the full length.
 
     Raises:
-        AudioError: no usable sound; the message names the file and says why.
-        InvalidArgumentError: ``source`` is none.
+        AudioError: no usable sound; the message names the file and the reason.
+        InvalidArgumentError: ``source`` is not a path, bytes or binary file object.
+
+    Examples:
+        >>> from embedding.audio import SnippetConfig, load_snippets
+        >>> first, second = load_snippets(recording, SnippetConfig(seconds=1, count=2), 22050)
+        >>> first.shape
+        (22050,)
     """
     with on_disk([source]) as (file,):
         return [found.samples for found in read_snippets(file, snippet, sample_rate)]
@@ -154,17 +166,17 @@ def read_snippets(
     *,
     channels: Literal[1, 2] | None = 1,
 ) -> list[Snippet]:
-    """The snippets of a file and when they begin; see :func:`load_snippets`.
+    """Read the snippets of a file, with their start times; see :func:`load_snippets`.
 
     Args:
         file: the recording.
-        snippet: length, place and number of snippets.
-        sample_rate: wanted samples a second.
-        channels: 1 for mono, 2 for left and right (Fig. 4C; of a mono recording both are the same),
-            None for mono where the recording is, and else for left and right.
+        snippet: length, position and number of snippets.
+        sample_rate: sample rate of the result in Hz.
+        channels: 1 for mono, 2 for stereo (Fig. 4C; a mono recording is doubled), None for mono
+            or stereo as recorded.
 
     Raises:
-        AudioError: no usable sound; the message names the file and says why.
+        AudioError: no usable sound; the message names the file and the reason.
     """
     try:
         with open_recording(file.path) as recording:
@@ -176,12 +188,18 @@ def read_snippets(
 
 
 def to_mono(samples: Float32Array) -> Float32Array:
-    """Mean of the channels: [frames, channels] to [frames].
+    """Mix channels to mono by their mean: [frames, channels] to [frames].
 
-    Where the channels cancel each other out (one is the other upside down), the loudest alone.
+    If the channels cancel each other out (opposite phase), the loudest channel is used alone.
 
     Raises:
         AudioError: NaN or infinite samples.
+
+    Examples:
+        >>> from embedding.audio import to_mono
+        >>> stereo = np.array([[0.0, 0.2], [0.4, 0.6]], dtype=np.float32)
+        >>> to_mono(stereo).round(3).tolist()
+        [0.10000000149011612, 0.5]
     """
     _check_finite(samples)
     channels = samples.shape[1]
@@ -195,13 +213,18 @@ def to_mono(samples: Float32Array) -> Float32Array:
 
 
 def to_stereo(samples: Float32Array) -> Float32Array:
-    """Left and right: [frames, channels] to [frames, 2]; of one channel twice the same.
+    """Convert to left and right: [frames, channels] to [frames, 2].
 
-    Of more than two channels the first two, which every layout has in front at the left and at
-    the right; where those are silent, twice the mean of all.
+    A single channel is doubled. Of more than two channels the first two are used, which are front
+    left and front right in every layout; if they are silent, the mean of all, doubled.
 
     Raises:
         AudioError: NaN or infinite samples.
+
+    Examples:
+        >>> from embedding.audio import to_stereo
+        >>> to_stereo(np.array([[0.25], [0.5]], dtype=np.float32)).tolist()
+        [[0.25, 0.25], [0.5, 0.5]]
     """
     _check_finite(samples)
     front = samples[:, :2]
@@ -211,9 +234,14 @@ def to_stereo(samples: Float32Array) -> Float32Array:
 
 
 def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
-    """Bring samples [frames] or [frames, channels] to another rate.
+    """Resample [frames] or [frames, channels] from ``rate`` to ``wanted`` Hz.
 
-    What would alias ends up at least 120 dB down (soxr HQ).
+    By soxr's HQ filter, which suppresses aliasing by at least 120 dB.
+
+    Examples:
+        >>> from embedding.audio import resample
+        >>> resample(np.zeros(44100, dtype=np.float32), 44100, 22050).shape
+        (22050,)
     """
     if rate == wanted:
         return y
@@ -224,15 +252,20 @@ def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
 
 
 def is_silent(y: Float32Array) -> bool:
-    """Whether nothing can be heard in [frames] or [frames, channels]: in every channel all samples
-    are the same, or nearly."""
-    # In double precision, where no difference of two samples overflows.
+    """Return whether [frames] or [frames, channels] is silent: (nearly) constant in every channel.
+
+    Examples:
+        >>> from embedding.audio import is_silent
+        >>> is_silent(np.full(100, 0.5, dtype=np.float32))
+        True
+    """
+    # In double precision, where no difference of two float32 samples overflows.
     return bool(np.max(y.max(axis=0).astype(float) - y.min(axis=0)) <= SILENCE)
 
 
 def _range(y: Float32Array) -> float:
-    """From the lowest to the highest sample; a constant offset makes no difference to it."""
-    # As Python's floats, where no difference of two samples overflows.
+    """Difference of the highest and the lowest sample, which ignores a constant offset."""
+    # In double precision, where no difference of two float32 samples overflows.
     return float(y.max()) - float(y.min())
 
 
@@ -243,7 +276,7 @@ def _check_finite(samples: Float32Array) -> None:
 
 @dataclass(frozen=True)
 class _SnippetRequest:
-    """What is asked of a recording."""
+    """Which snippets of which file, at which rate, with which channels."""
 
     file: RecordingFile
     snippet: SnippetConfig
@@ -255,17 +288,17 @@ class _SnippetRequest:
         seconds = recording.frames / recording.rate
         if seconds < MIN_SECONDS:
             raise AudioError(f"has {seconds:.3g} s of sound; at least {MIN_SECONDS} s are needed")
-        # Only random places depend on the content, so only then it is looked at.
+        # Only random positions depend on the content.
         content = content_fingerprint(self.file.path) if self.snippet.position == "random" else b""
         return snippet_starts(recording.frames, recording.rate, self.snippet, content)
 
     def mixed(self, part: Float32Array) -> Float32Array:
-        """The wanted channels of a part: [frames] or [frames, 2]."""
+        """Mix a part to the wanted channels: [frames] or [frames, 2]."""
         mono = part.shape[1] == 1 if self.channels is None else self.channels == 1
         return to_mono(part) if mono else to_stereo(part)
 
     def finished(self, start: int, rate: int, clip: Float32Array) -> Snippet:
-        """A snippet of the wanted rate and of exactly the wanted length."""
+        """Resample a clip and repeat or pad it to exactly the wanted length."""
         y = resample(clip, rate, self.rate)
         samples = round(self.snippet.seconds * self.rate)
         if len(y) < samples:
@@ -278,7 +311,7 @@ class _SnippetRequest:
 
 
 def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[Snippet]:
-    """The wanted snippets that sound."""
+    """Read the wanted snippets that are not silent; if all are, the loudest part."""
     length = round(wanted.snippet.seconds * recording.rate)
     try:
         found = []
@@ -286,10 +319,10 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
         for start, part in zip(starts, recording.read_parts(starts, length), strict=True):
             clip = wanted.mixed(part)
             if not is_silent(clip):
-                # Finished at once, so that of a long recording no more is held than is returned.
+                # Resampled at once, so that no more of a long recording is held than is returned.
                 found.append(wanted.finished(start, recording.rate, clip))
     except ShorterError:
-        # Once more, now that its real length is known.
+        # The real length is known now, so that this cannot happen again.
         return _audible_snippets(recording, wanted)
     if found:
         return found
@@ -302,7 +335,7 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
 def _loudest(
     recording: AudioReader, length: int, mixed: Callable[[Float32Array], Float32Array]
 ) -> tuple[int, Float32Array]:
-    """First frame and samples of the loudest of the snippets that follow one another."""
+    """Start frame and samples of the loudest of the consecutive parts of ``length`` frames."""
     best, energy, at = None, 0.0, 0
     for part in recording.read_blocks(length):
         clip = mixed(part)

@@ -1,8 +1,7 @@
-"""Where a recording comes from: a path, bytes, or a binary file object such as an upload.
+"""Recordings given as a path, as bytes, or as a binary file object such as an upload.
 
-Decoders want a file on disk (ffmpeg has to seek in it, and decoding in another process has to find
-it), so bytes and file objects are written to a temporary one first. Everything that holds for a
-file, the checks and the safety of its decoding, then holds for them too.
+Decoders need a file on disk (ffmpeg seeks in it, and other processes have to open it), so bytes and
+file objects are first written to a temporary file. All checks of files then apply to them too.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ from typing import BinaryIO, TypeAlias
 from datasets.errors import AudioError, InvalidArgumentError
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""A recording: the path of a file, its content, or a binary file object read from where it stands
-to its end."""
+"""A recording: the path of a file, its content, or a binary file object, which is read from its
+current position to its end."""
 
 MAX_BYTES = 4 << 30
-"""Longest content taken from a file object, so that one without an end does not fill the disk."""
+"""Maximum size of a file object, so that an endless one does not fill the disk."""
 
 BLOCK_BYTES = 1 << 20
 """Bytes read from a file object at a time."""
 
 MAX_NAME = 200
-"""Characters of an upload's name that a message repeats."""
+"""Maximum length of an upload's name in messages; the end of the name is kept."""
 
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """A recording on disk; itself a path and so a :data:`Source`, that keeps its name."""
+    """A recording on disk together with its name in messages; usable as a path."""
 
     path: Path
-    """Where it can be read from."""
+    """Where the file is."""
 
     name: str
-    """What messages call it; one line of valid text."""
+    """Name of the recording in messages; one line of valid text."""
 
     temporary: bool = False
-    """Whether the file is gone when the block of :func:`on_disk` ends."""
+    """Whether the file is deleted at the end of the :func:`on_disk` block."""
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -50,11 +49,13 @@ class RecordingFile:
 
 @contextmanager
 def on_disk(sources: Sequence[AudioSource]) -> Iterator[list[RecordingFile]]:
-    """The recordings as files, for as long as the block lasts; paths are not looked at.
+    """Provide recordings as files for the duration of the block.
+
+    Bytes and file objects are written to a temporary folder. Paths are passed on unchecked.
 
     Raises:
-        AudioError: a file object cannot be read, or has no end; the message names it.
-        InvalidArgumentError: something else than a path, bytes or a binary file object.
+        AudioError: a file object cannot be read or is too large; the message names it.
+        InvalidArgumentError: a source is not a path, bytes or a binary file object.
     """
     with ExitStack() as stack:
         folder: Path | None = None
@@ -68,19 +69,19 @@ def on_disk(sources: Sequence[AudioSource]) -> Iterator[list[RecordingFile]]:
                 if folder is None:
                     made = stack.enter_context(tempfile.TemporaryDirectory(prefix="coldtune-"))
                     folder = Path(made)
-                files.append(_written(source, folder, number))
+                files.append(_write_temporary(source, folder, number))
         yield files
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A name as one line of valid text, for messages."""
+    """Return a file name as one line of valid text, for messages."""
     text = os.fsencode(name).decode("utf-8", errors="replace")
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
-def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFile:
+def _write_temporary(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFile:
     if isinstance(source, bytes | bytearray | memoryview):
         path = folder / str(number)
         path.write_bytes(source)
@@ -90,7 +91,7 @@ def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFi
             f"a recording is a path, bytes or a binary file object, not {type(source).__name__}"
         )
     name = _name(source)
-    # Some formats are known by the end of the name alone.
+    # Some formats are recognised by the suffix alone.
     suffix = Path(name).suffix
     path = folder / (str(number) + (suffix if suffix[1:].isalnum() and suffix.isascii() else ""))
     _copy(source, path, name)
@@ -98,7 +99,7 @@ def _written(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFi
 
 
 def _name(stream: BinaryIO) -> str:
-    """The name that a file object has for itself; web frameworks call it ``filename``."""
+    """Name of a file object; web frameworks call the attribute ``filename``."""
     for attribute in ("filename", "name"):
         name = getattr(stream, attribute, None)
         if isinstance(name, str) and name:
@@ -124,7 +125,7 @@ def _read(stream: BinaryIO, name: str) -> bytes:
         raise AudioError(f"{name}: cannot be read: {reason}") from error
     if isinstance(block, bytes | bytearray | memoryview):
         return bytes(block)
-    if hasattr(block, "close"):  # a coroutine that nobody will wait for
+    if hasattr(block, "close"):  # a coroutine, which would warn that it was never awaited
         block.close()
     raise InvalidArgumentError(
         f"{name}: reading it gives {type(block).__name__}, not bytes; "

@@ -1,4 +1,4 @@
-"""The waveform of a recording as data: one or two channels, whole or as its outline."""
+"""Waveforms of recordings, mono or stereo, and their outlines for drawing."""
 
 from dataclasses import replace
 from typing import Literal
@@ -19,21 +19,27 @@ def load_waveforms(
     *,
     channels: Literal[1, 2] | None = None,
 ) -> list[Snippet]:
-    """Waveforms of the snippets of a recording (paragraph 37; Fig. 4A one channel, 4C two).
+    """Load the waveforms of the snippets of a recording (paragraph 37; Fig. 4A and 4C).
 
     Args:
-        source: a path, bytes or a binary file object.
-        snippet: length, place and number of snippets.
-        sample_rate: wanted samples a second.
-        channels: 1 or 2; None: as recorded, and of more than two channels two.
+        source: path, bytes or binary file object.
+        snippet: length, position and number of snippets.
+        sample_rate: sample rate of the result in Hz.
+        channels: 1 for mono, 2 for stereo; None for mono or stereo as recorded.
 
     Returns:
-        For each snippet when it begins and its samples, float32 [channels, samples], -1 to 1 in
-        most recordings.
+        Snippets with their start times; samples are float32 [channels, samples], in most
+        recordings between -1 and 1.
 
     Raises:
-        AudioError: no usable sound; the message names the recording and says why.
-        InvalidArgumentError: ``source`` is none.
+        AudioError: no usable sound; the message names the recording and the reason.
+        InvalidArgumentError: ``source`` is not a path, bytes or binary file object.
+
+    Examples:
+        >>> from embedding.audio import SnippetConfig, load_waveforms
+        >>> (snippet,) = load_waveforms(recording, SnippetConfig(seconds=2), channels=2)
+        >>> snippet.start, snippet.samples.shape
+        (2.0, (2, 44100))
     """
     with on_disk([source]) as (file,):
         return [
@@ -43,17 +49,22 @@ def load_waveforms(
 
 
 def envelope(samples: Float32Array, columns: int) -> Float32Array:
-    """Outline of a waveform: the lowest and highest sample of each of many equal parts.
+    """Compute the outline of a waveform: minimum and maximum of each of many equal parts.
 
     Args:
         samples: float [channels, samples] or [samples].
-        columns: number of parts, at most as many as there are samples.
+        columns: number of parts, at most the number of samples.
 
     Returns:
-        float32 [channels, 2, columns]: lowest, highest. Their extremes are those of the waveform.
+        float32 [channels, 2, columns]: minimum and maximum of each part.
 
     Raises:
-        InvalidArgumentError: fewer samples than columns, or no column.
+        InvalidArgumentError: ``columns`` < 1 or greater than the number of samples.
+
+    Examples:
+        >>> from embedding.audio import envelope
+        >>> envelope(np.array([0, 1, -1, 0.5], dtype=np.float32), 2).tolist()
+        [[[0.0, -1.0], [1.0, 0.5]]]
     """
     samples = np.atleast_2d(np.asarray(samples, dtype=np.float32))
     if not 1 <= columns <= samples.shape[1]:

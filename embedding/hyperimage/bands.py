@@ -1,15 +1,15 @@
-"""The bands of a hyper-image: transforms as brightness, on scales that are the same for every song.
+"""Bands of a hyper-image: transforms scaled to brightness, in the same way for every song.
 
-A scale takes nothing from the snippet but its loudness, so that songs stay comparable:
+Scales depend on the snippet by its loudness only, so that songs stay comparable:
 
 - power spectra: the loudest point is 1, 80 dB below it 0
-- ``chroma``, ``tempogram``, ``cyclic_tempogram``: as they are, the strongest of a frame 1
+- ``chroma``, ``tempogram``, ``cyclic_tempogram``: unchanged, the strongest of a frame 1
 - ``tonnetz``: -1 is 0, +1 is 1
 - ``mfcc``: coefficient 0 as the mean level of the frame, the others around one half
 - ``contrast``: 0 dB is 0, 80 dB is 1
 - ``centroid``: 0 Hz is 0, half the sample rate 1
-- ``onset_strength``: no rise is 0, 10 dB .76, ever nearer to 1
-- ``cepstral_pitch``: 60 Hz is 0, 800 Hz is 1, by octaves; 0 where there is none
+- ``onset_strength``: no rise is 0, 10 dB is .76, approaching 1
+- ``cepstral_pitch``: 60 Hz is 0, 800 Hz is 1, by octaves; 0 where no pitch is found
 - ``notes``: the strongest note is 1
 - waveforms: drawn between the lowest and the highest row
 """
@@ -29,27 +29,27 @@ from embedding.transforms.table import N_MFCC, TRANSFORMS
 from embedding.transforms.timbre import contrast, mfcc
 
 MFCC_SCALE = 200.0
-"""Usual size of the first coefficient in dB, times two."""
+"""Twice the typical size of MFCC 1, in dB."""
 
 FAINTEST = 1e-11
-"""The least power that counts, of the loudest point of the spectrum: -110 dB. What is fainter is
-the rounding of the samples, and another gain would round them in another way."""
+"""Smallest power that counts, relative to the loudest point of the spectrum: -110 dB. Below it lie
+rounding errors of the samples, which depend on the gain."""
 
 ONSET_SCALE = 10.0
-"""A large onset strength in dB."""
+"""A large onset strength, in dB."""
 
 
 def band_image(sound: SnippetFeatures, band: Band, rows: int, columns: int) -> Float32Array:
-    """One band of the picture.
+    """Compute one band of a hyper-image.
 
     Args:
-        sound: the snippet, its largest sample 1.
-        band: which transform, and how its values become brightness.
+        sound: the snippet, with a largest sample of 1.
+        band: transform and scale.
         rows: height of the band.
-        columns: columns to draw a waveform with; a transform has one a frame.
+        columns: width of a waveform; other transforms have one column a frame.
 
     Returns:
-        [rows, frames], or [rows, columns] of a waveform; its lowest row is the first.
+        [rows, frames], or [rows, columns] for a waveform; the lowest row comes first.
     """
     if band.transform in WAVEFORMS:
         return rasterize_waveform(TRANSFORMS[band.transform].compute(sound), rows, columns)
@@ -59,11 +59,11 @@ def band_image(sound: SnippetFeatures, band: Band, rows: int, columns: int) -> F
 
 
 def rasterize_waveform(y: Float32Array, rows: int, columns: int) -> Float32Array:
-    """The picture of a waveform (Fig. 4A): [rows, columns], 1 where the line is, else 0.
+    """Draw a waveform as an image (Fig. 4A): [rows, columns], 1 on the line, else 0.
 
-    A column is filled from the lowest to the highest sample of its time, and on to where the column
-    before ends, so that the line is never broken; -1 is the lower edge and +1 the upper. Pixels
-    that are covered in part have that part.
+    A column is filled from the lowest to the highest sample of its time, and joined to the column
+    before, so that the line is never broken. -1 is the lower edge, +1 the upper edge. A partly
+    covered pixel has the covered share as its value.
     """
     outline = envelope(y, min(columns, len(y)))[0]
     lowest, highest = outline[:, np.arange(columns) * outline.shape[1] // columns]
@@ -80,10 +80,11 @@ def rasterize_waveform(y: Float32Array, rows: int, columns: int) -> Float32Array
 
 
 LINE = 0.5
-"""Thinnest line of a waveform, in rows."""
+"""Minimum thickness of the line of a waveform, in rows."""
 
 
 def _scaled(sound: SnippetFeatures, name: str) -> Float32Array:
+    """Values on the scale of the transform itself."""
     return _SCALES[name](sound) if name in _SCALES else _levels(sound, name)
 
 
@@ -94,7 +95,7 @@ def _levels(sound: SnippetFeatures, name: str) -> Float32Array:
 
 
 def _faintest(sound: SnippetFeatures) -> np.float32:
-    """The least power that counts."""
+    """Smallest power that counts in this snippet."""
     return np.float32(FAINTEST) * sound.power.max()
 
 
@@ -129,8 +130,8 @@ def _tonnetz(sound: SnippetFeatures) -> Float32Array:
 def _mfcc(sound: SnippetFeatures) -> Float32Array:
     """Coefficient 0 as the mean level of the frame, the others around one half.
 
-    Coefficients shrink as their number grows, so each is divided by its usual size; the hyperbolic
-    tangent keeps rare large ones in range.
+    Coefficients shrink as their number grows, so each is divided by its typical size; the
+    hyperbolic tangent keeps rare large values in range.
     """
     levels = sound.log_mel - sound.log_mel.max()
     coefficients = mfcc(log_mel=levels, n_mfcc=N_MFCC)
@@ -177,7 +178,7 @@ _SCALES: dict[str, Callable[[SnippetFeatures], Float32Array]] = {
     "cepstral_pitch": _pitch,
     "notes": _notes,
 }
-"""Scales of the transforms that are no power."""
+"""Scales of the transforms whose values are not power."""
 
 _NORMALISED: dict[str, Callable[[SnippetFeatures, str], Float32Array]] = {
     "scale": _scaled,

@@ -1,4 +1,4 @@
-"""Brightness to red, green and blue by one of matplotlib's colour maps."""
+"""Brightness to red, green and blue by a matplotlib colour map."""
 
 from functools import cache
 
@@ -7,17 +7,17 @@ import numpy as np
 from datasets.arrays import Float32Array
 
 COLOURS = 256
-"""Steps of brightness that are told apart."""
+"""Number of brightness steps."""
 
 
 @cache
 def colour_table(name: str) -> Float32Array:
-    """Red, green and blue, 0 .. 1, of each step of brightness: float32 [256, 3].
+    """Return red, green and blue, 0 .. 1, of each step of brightness: float32 [256, 3].
 
     Raises:
         ValueError: matplotlib has no colour map of that name.
     """
-    import matplotlib  # here, as few pictures have colours
+    import matplotlib  # slow to import, and most images have no colours
 
     try:
         colours = matplotlib.colormaps[name]
@@ -29,6 +29,6 @@ def colour_table(name: str) -> Float32Array:
 
 
 def apply_colour_map(brightness: Float32Array, name: str) -> Float32Array:
-    """Each value, 0 .. 1 (beyond: the nearest end), by its colour: [h, w] to [3, h, w]."""
+    """Map values, clipped to 0 .. 1, to colours: [height, width] to [3, height, width]."""
     steps = np.rint(np.clip(brightness, 0, 1) * (COLOURS - 1)).astype(np.intp)
     return np.ascontiguousarray(colour_table(name)[steps].transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""Settings of how a snippet becomes a picture."""
+"""Settings of hyper-images: size, bands, presets."""
 
 from typing import Any, Literal, Self
 
@@ -27,7 +27,7 @@ TransformName = Literal[
     "melodic_range_linear",
     "notes",
 ]
-"""The names of :data:`embedding.transforms.table.TRANSFORMS`."""
+"""Keys of :data:`embedding.transforms.table.TRANSFORMS`."""
 
 WAVEFORMS = frozenset({"waveform_left", "waveform_right"})
 
@@ -42,28 +42,36 @@ POWERS = frozenset(
         "melodic_range_linear",
     }
 )
-"""Transforms whose values are power, which can be looked at in dB."""
+"""Transforms whose values are power, which can be converted to dB."""
 
 
 class Band(Settings):
-    """A horizontal band of the hyper-image: one transform and its share of the rows."""
+    """Horizontal band of a hyper-image: one transform, its rows and its scale.
+
+    Examples:
+        >>> from embedding.hyperimage import Band, HyperImageConfig
+        >>> mel, chroma = Band(transform="mel", rows=3), Band(transform="chroma", rows=1)
+        >>> HyperImageConfig(layout=(mel, chroma)).band_rows()
+        (96, 32)
+    """
 
     transform: TransformName
-    """Which picture of the sound fills the band."""
+    """Transform that fills the band."""
 
     rows: int = Field(ge=1)
-    """Rows of the band; when all bands do not add up to the height, its share of it."""
+    """Rows of the band. If the rows of all bands do not add up to the height of the image, the
+    height is divided in proportion."""
 
     normalise: Literal["scale", "db", "peak", "unit", "none"] = "scale"
-    """How values become brightness.
+    """How values are scaled to brightness.
 
     - ``scale``: 0 .. 1 on the transform's own scale, the same for every song, see
       :mod:`embedding.hyperimage.bands`.
-    - ``db``: power in dB, the loudest point 1, 80 dB below it 0; only of power spectra, and there
-      the same as ``scale``.
-    - ``peak``: divided by the largest absolute value, so -1 .. 1, or 0 .. 1 without negative ones.
+    - ``db``: power in dB, the loudest point 1, 80 dB below it 0; for power spectra only, where it
+      equals ``scale``.
+    - ``peak``: divided by the largest absolute value: -1 .. 1, or 0 .. 1 without negative values.
     - ``unit``: the lowest value of the snippet 0, the highest 1.
-    - ``none``: as they are, in the transform's unit.
+    - ``none``: unchanged, in the unit of the transform.
 
     Frames without a pitch count as 0 Hz.
     """
@@ -99,55 +107,58 @@ PRESETS: dict[str, tuple[Band, ...]] = {"stacked": STACKED, "waveform": WAVEFORM
 
 
 class HyperImageConfig(Settings):
-    """How a snippet becomes a picture.
+    """Size and content of hyper-images; by default the stacked preset, 128 x 128.
 
-    >>> HyperImageConfig()                                          # the stacked one, 128 x 128
-    >>> HyperImageConfig(preset="waveform", width=256)
-    >>> HyperImageConfig(layout=(Band(transform="mel", rows=1),), fit="pad", width=216)
-    >>> HyperImageConfig(colour_map="magma")                        # three channels
+    Examples:
+        >>> from embedding.hyperimage import Band, HyperImageConfig
+        >>> wide = HyperImageConfig(preset="waveform", width=256)
+        >>> [band.transform for band in wide.layout]
+        ['waveform_left', 'waveform_right', 'linear', 'melodic_range']
+        >>> mel = HyperImageConfig(layout=(Band(transform="mel", rows=1),), fit="pad", width=216)
+        >>> HyperImageConfig(colour_map="magma").channels
+        3
     """
 
     preset: Literal["stacked", "waveform"] = "stacked"
-    """Which ``layout`` is used where none of one's own is given: ``stacked`` (Fig. 5A) or
-    ``waveform`` (Fig. 5B)."""
+    """``layout`` if none is given: ``stacked`` (Fig. 5A) or ``waveform`` (Fig. 5B)."""
 
     sample_rate: int = Field(default=22050, ge=4000, le=192_000)
-    """Samples a second that the sound is brought to first."""
+    """Sample rate in Hz to which recordings are resampled."""
 
     height: int = Field(default=128, ge=8, le=2048)
-    """Rows of the picture."""
+    """Rows of the image."""
 
     width: int = Field(default=128, ge=8, le=8192)
-    """Columns of the picture."""
+    """Columns of the image."""
 
     fit: Literal["stretch", "pad"] = "stretch"
     """``stretch``: the whole snippet over the whole width. ``pad``: one column a frame, so that
-    time has the same scale in every picture; columns that are left over at the end are 0, and
-    frames beyond the width are left out."""
+    time has the same scale in every image; missing columns at the end are 0, frames beyond the
+    width are left out."""
 
     colour_map: str | None = None
-    """Name of a matplotlib colour map that turns brightness into red, green and blue, 0 .. 1; None
-    gives one channel."""
+    """Name of a matplotlib colour map that maps brightness to red, green and blue, 0 .. 1; None:
+    one channel."""
 
     n_fft: int = Field(default=2048, ge=256, le=16384)
-    """Samples in a window of the short-time Fourier transform that all transforms share."""
+    """Window length in samples of the short-time Fourier transform that all transforms share."""
 
     hop_length: int = Field(default=512, ge=64, le=8192)
-    """Samples between two windows."""
+    """Samples between frames."""
 
     n_mels: int = Field(default=128, ge=16, le=512)
-    """Mel bands computed for the mel spectrogram, the MFCC and the onsets."""
+    """Mel bands of the mel spectrogram, the MFCC and the onset strength."""
 
     tempogram_frames: int = Field(default=192, ge=16, le=1024)
-    """Frames in a window of the tempogram: 192 of 512 samples are 4.5 s at 22,050 Hz."""
+    """Window length of the tempogram in frames: 192 frames of 512 samples are 4.5 s at 22,050 Hz."""
 
     layout: tuple[Band, ...] = Field(default=STACKED, min_length=1)
-    """The bands, first at row 0."""
+    """The bands, the first at row 0."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        # The layout of another preset is no layout of one's own: `replace(preset=...)` works.
+        # The layout of another preset is replaced, so that `replace(preset=...)` works.
         if isinstance(values, dict) and values.get("preset") in PRESETS:
             layout = values.get("layout")
             if layout is None or any(_same(layout, known) for known in PRESETS.values()):
@@ -160,7 +171,7 @@ class HyperImageConfig(Settings):
             raise ValueError(f"height {self.height} is less than the {len(self.layout)} bands")
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length {self.hop_length} exceeds n_fft {self.n_fft}")
-        # Half the window is kept, and the slowest tempo of the fastest octave must be in it.
+        # Half the window is kept, and must hold the slowest tempo of the fastest octave.
         needed = 60 * self.sample_rate / (240 * self.hop_length) + 1
         if self.uses("cyclic_tempogram") and self.tempogram_frames // 2 < needed:
             raise ValueError(
@@ -174,20 +185,20 @@ class HyperImageConfig(Settings):
 
     @property
     def channels(self) -> int:
-        """Channels of the picture: 1, or 3 with a colour map."""
+        """Channels of the image: 1, or 3 with a colour map."""
         return 1 if self.colour_map is None else 3
 
     @property
     def sound_channels(self) -> Literal[1, 2]:
-        """Channels of the sound that it wants: 2 where both sides of the waveform are drawn."""
+        """Channels of the waveform that are needed: 2 if a band draws a waveform, else 1."""
         return 2 if any(band.transform in WAVEFORMS for band in self.layout) else 1
 
     def uses(self, transform: TransformName) -> bool:
-        """Whether a band shows this transform."""
+        """Return whether a band shows this transform."""
         return any(band.transform == transform for band in self.layout)
 
     def band_rows(self) -> tuple[int, ...]:
-        """Rows of each band of ``layout``; they add up to ``height``, each at least 1."""
+        """Return the rows of each band of ``layout``; at least 1 each, ``height`` in total."""
         wanted = [band.rows for band in self.layout]
         spare = self.height - len(wanted)
         exact = [spare * rows / sum(wanted) for rows in wanted]
@@ -201,7 +212,7 @@ class HyperImageConfig(Settings):
 
 
 def _same(layout: Any, known: tuple[Band, ...]) -> bool:
-    """Whether a layout, of bands or of their JSON, is this one."""
+    """Return whether a layout, of bands or of their JSON, equals a known one."""
     if not isinstance(layout, list | tuple):
         return False
     bands = [band.model_dump() if isinstance(band, Band) else band for band in layout]

@@ -1,8 +1,8 @@
-"""The stacked hyper-image in PyTorch: many snippets at a time, on any device, with gradients.
+"""The stacked hyper-image in PyTorch: batches of snippets, on any device, with gradients.
 
-The same values as :func:`embedding.hyperimage.image.hyperimage`, from the same filter banks and with the
-same scales. What it is for: making pictures in batches on a GPU, and composing (US 2018/0276540 A1,
-paragraph 62), where the gradient of a network's answer goes back through the picture to the sound.
+The same values as :func:`embedding.hyperimage.hyperimage`, with the same filter banks and scales.
+Used to compute images in batches on a GPU, and to compose (US 2018/0276540 A1, paragraph 62), where
+gradients pass from the network through the image to the waveform.
 """
 
 from collections.abc import Callable
@@ -25,29 +25,41 @@ from embedding.transforms.spectrum import AMIN, TINY
 from embedding.transforms.table import N_MFCC
 
 LEAST_POWER = 1e-30
-"""Power below which the root's slope, infinite at zero, is not followed; far below ``AMIN``."""
+"""Smallest power under a square root, whose gradient is infinite at zero; far below ``AMIN``."""
 
 
 def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
-    """The stacked hyper-images of a batch of snippets.
+    """Compute the stacked hyper-images of a batch of snippets.
 
     The Fourier transform is computed in double precision, as in
-    :func:`embedding.transforms.power_spectrogram`, except on Apple's ``mps``, which has none: there
-    the valleys between loud pure tones differ.
+    :func:`embedding.transforms.power_spectrogram`, except on Apple's ``mps`` devices, which have
+    none; there the valleys between loud pure tones differ.
 
     Args:
-        y: waveforms at ``config.sample_rate``, mono, float [n, samples], on any device; any level.
-        config: size and bands of the pictures: the six transforms of the preset ``stacked``, in any
-            number and order, each on its own scale.
+        y: mono waveforms at ``config.sample_rate``, float [n, samples], on any device, at any
+            level.
+        config: size and bands: the six transforms of the preset ``stacked``, in any number and
+            order, with ``normalise="scale"``.
 
     Returns:
-        [n, 1, height, width], on the device and with the precision of ``y``, 0 .. 1. The gradient
+        [n, 1, height, width], 0 .. 1, on the device and with the precision of ``y``. The gradient
         with respect to ``y`` is finite everywhere.
 
     Raises:
-        InvalidArgumentError: ``y`` is not rows of samples, or a setting that only
-            :func:`embedding.hyperimage.image.hyperimage` knows.
+        InvalidArgumentError: ``y`` is not a float tensor [n, samples], or a setting has no PyTorch
+            version.
         AudioError: NaN or infinite samples, or silence; the message names the row.
+
+    Examples:
+        >>> import torch
+        >>> from embedding.hyperimage import HyperImageConfig, hyperimages
+        >>> y = torch.randn(2, 22050, requires_grad=True)
+        >>> images = hyperimages(y, HyperImageConfig(width=64))
+        >>> images.shape
+        torch.Size([2, 1, 128, 64])
+        >>> images.sum().backward()
+        >>> y.grad.shape
+        torch.Size([2, 22050])
     """
     _check_config(config)
     _check_sound(y)
@@ -66,14 +78,14 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
 
 @dataclass(frozen=True)
 class _BatchFeatures:
-    """Snippets [n, samples] of peak 1, and what several transforms share."""
+    """Snippets [n, samples] of peak 1, with the intermediate results that transforms share."""
 
     y: Tensor
     config: HyperImageConfig
 
     @cached_property
     def power(self) -> Tensor:
-        """[n, 1 + n_fft/2, frames]."""
+        """Power spectrograms [n, 1 + n_fft/2, frames]."""
         n_fft = self.config.n_fft
         precision = torch.float32 if self.y.device.type == "mps" else torch.float64
         padded = pad(self.y.to(precision), (n_fft // 2, n_fft // 2))
@@ -154,7 +166,7 @@ def _tempogram(sound: _BatchFeatures) -> Tensor:
     rises = (sound.log_mel[:, :, 1:] - sound.log_mel[:, :, :-1]).clamp_min(0).mean(dim=1)
     late = 1 + config.n_fft // (2 * config.hop_length)
     onsets = pad(rises, (late, 0))[:, : sound.log_mel.shape[2]]
-    # The first onset strength is always zero, so that the ramp up to it is too.
+    # The first onset strength is always zero, and so is the ramp before it.
     fall = torch.arange(length // 2, dtype=onsets.dtype, device=onsets.device).flip(0)
     padded = torch.cat(
         [pad(onsets, (length // 2, 0)), onsets[:, -1:] * fall / (length // 2)], dim=1
@@ -180,23 +192,23 @@ _BANDS: dict[str, Callable[[_BatchFeatures], Tensor]] = {
 
 
 def _decibels(values: Tensor) -> Tensor:
-    """Decibels, nothing of a snippet more than ``TOP_DB`` below its maximum: [n, rows, frames]."""
+    """Power [n, rows, frames] to dB, at most ``TOP_DB`` below the maximum of each snippet."""
     levels = values.clamp_min(AMIN).log10() * 10
     return torch.maximum(levels, _peak(levels) - TOP_DB)
 
 
 def _peak(values: Tensor) -> Tensor:
-    """The largest value of each snippet, [n, 1, 1]."""
+    """Largest value of each snippet, [n, 1, 1]."""
     return values.amax(dim=(1, 2), keepdim=True)
 
 
 def _divided(values: Tensor, sizes: Tensor) -> Tensor:
-    """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
+    """``values / sizes``; ``values`` where the size is (nearly) zero, as in silence."""
     return values / torch.where(sizes < TINY, torch.ones_like(sizes), sizes)
 
 
 def _bank(like: Tensor, make: Callable[..., NDArray[np.floating]], *arguments: int) -> Tensor:
-    """A filter bank with the precision and on the device of ``like``."""
+    """Return a filter bank with the precision and on the device of ``like``."""
     return _bank_on(make, arguments, like.dtype, like.device)
 
 
@@ -207,7 +219,7 @@ def _bank_on(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensor:
-    # Made for all callers, and so not in the inference mode that the first one may be in.
+    # Cached for all callers, so not an inference tensor even if the first one is in that mode.
     with torch.inference_mode(False):
         return torch.tensor(make(*arguments), dtype=dtype, device=device)
 
@@ -219,7 +231,7 @@ def _check_config(config: HyperImageConfig) -> None:
                 f"the transform {band.transform!r} has no PyTorch version; those that have are "
                 f"{', '.join(_BANDS)}"
             )
-        if band.normalise not in ("scale", "db"):  # of these transforms, mel has db: its scale
+        if band.normalise not in ("scale", "db"):  # only mel can have db, which equals its scale
             raise InvalidArgumentError(
                 f"the normalisation {band.normalise!r} of {band.transform!r} has no PyTorch "
                 "version; 'scale' has"

@@ -1,7 +1,4 @@
-"""Recordings to hyper-images on all cores, with a cache on disk.
-
-The images of many recordings, as they come: kept in the store, or in memory without one.
-"""
+"""Extract hyper-images from many recordings, on all cores and with a cache on disk."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,18 +22,21 @@ from embedding.hyperimage.store import ImageStore
 from embedding.parallel import Crashed, available_cores, in_processes
 
 WAITING = 64
-"""Recordings whose images wait in memory for those before them."""
+"""Maximum number of recordings that wait in memory for an earlier one."""
 
 
 class OrderedResults:
-    """Results by recording, which may come in any order."""
+    """Collects images that arrive in any order, and keeps them in the order of the recordings.
+
+    Images are kept in the store, or in memory without one.
+    """
 
     def __init__(self, store: ImageStore | None, digests: Sequence[str | None]) -> None:
-        """Begin with what the store has.
+        """Look up which recordings the store already has.
 
         Args:
             store: where images are kept; None keeps them in memory.
-            digests: of each recording's content; None of one that cannot be read.
+            digests: digest of the content of each recording; None if it cannot be read.
         """
         self.failures: dict[int, str] = {}
         self._store = store
@@ -53,12 +53,12 @@ class OrderedResults:
         return number in self._rows
 
     def take(self, number: int, result: Float32Array | str) -> None:
-        """The images of a recording, or why it has none."""
+        """Add the images of a recording, or the reason why it has none."""
         if isinstance(result, str):
             self.failures[number] = result
         else:
             self._waiting[number] = result
-        # In the order of the recordings: what is read together then lies together.
+        # Written in the order of the recordings, so that a later run reads consecutive rows.
         while self._is_done(self._next):
             self._write(self._next)
             self._next += 1
@@ -66,7 +66,7 @@ class OrderedResults:
             self.finish()
 
     def finish(self) -> None:
-        """Keep what still waits, although something before it is missing."""
+        """Write all waiting images, although an earlier recording is missing."""
         for number in sorted(self._waiting):
             self._write(number)
 
@@ -80,14 +80,14 @@ class OrderedResults:
             return
         digest = self._digests[number]
         if self._store is not None and digest:
-            # A full disk costs the cache, not the images.
+            # If the disk is full the images are kept in memory.
             with suppress(OSError):
                 self._rows[number] = self._store.add(digest, images)
                 return
         self._arrays[number] = images
 
     def images(self, shape: tuple[int, int, int]) -> tuple[Float32Array, IntArray]:
-        """All images as one array [n, *shape], and the recording of each."""
+        """Return all images as one array [n, *shape], and the recording number of each."""
         numbers = sorted(self._rows.keys() | self._arrays.keys())
         counts = [len(self._rows[n] if n in self._rows else self._arrays[n]) for n in numbers]
         recording = np.repeat(np.array(numbers, dtype=np.int64), counts)
@@ -105,39 +105,54 @@ class OrderedResults:
 
 
 CODE_VERSION = 2
-"""Raised whenever the same settings give other values, so that old cache entries are not used."""
+"""Increased whenever the same settings give other values, to invalidate old cache entries."""
 
 FEW_FILES = 8
-"""Up to so many files are read in this process: starting others would take longer."""
+"""Up to this many files are read in this process; starting others would take longer."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording that could not be used."""
+    """A recording that could not be used; see :class:`Extraction`.
+
+    Examples:
+        >>> from embedding.hyperimage import HyperImageConfig, extract
+        >>> from embedding.audio import SnippetConfig
+        >>> extract(["none.mp3"], SnippetConfig(), HyperImageConfig()).failures[0].message
+        'none.mp3: no such file'
+    """
 
     path: Path
-    """The file; for bytes and file objects a temporary one, which is gone."""
+    """The file; for bytes and file objects a temporary file that no longer exists."""
 
     message: str
-    """One line that names the recording and says why."""
+    """One line with the name of the recording and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """Hyper-images of recordings."""
+    """Result of :func:`extract`.
+
+    Examples:
+        >>> from embedding.audio import SnippetConfig
+        >>> from embedding.hyperimage import HyperImageConfig, extract
+        >>> found = extract([recording], SnippetConfig(count=2), HyperImageConfig())
+        >>> found.images.shape, found.recording.tolist()
+        ((2, 1, 128, 128), [0, 0])
+    """
 
     images: Float32Array
-    """float32 [n_images, channels, height, width], in the order of the recordings; with a cache it
-    is mapped from the store's file where it can be, so it may be larger than the memory."""
+    """float32 [n_images, channels, height, width], in the order of the recordings. With a cache it
+    is memory-mapped if possible, so it may be larger than the memory."""
 
     recording: IntArray
-    """For each image the position of its recording among those that were given."""
+    """Position of the recording of each image in the list given to :func:`extract`."""
 
     failures: tuple[Failure, ...]
     """Recordings without images."""
 
     extracted: int
-    """Recordings that were decoded, as opposed to read from the cache."""
+    """Number of recordings that were decoded and not read from the cache."""
 
 
 def extract(
@@ -149,23 +164,36 @@ def extract(
     cache: Path | None = None,
     progress: bool = False,
 ) -> Extraction:
-    """Hyper-images of recordings; one that cannot be used is reported, not raised.
+    """Compute the hyper-images of recordings.
+
+    A recording that cannot be used is reported in the result instead of raising.
 
     Args:
-        recordings: paths, contents as bytes, or binary file objects.
-        snippet: which parts of them.
-        hyperimage: which picture.
-        workers: processes that decode, so that not even a crash in a decoder costs more than its
-            file. None: one for each core, or this process alone for a few files. 0: this process.
-        cache: folder of the :class:`~embedding.hyperimage.store.ImageStore` that keeps the images, keyed by
-            the content of the file and the settings; a second run decodes nothing, an interrupted
-            one goes on where it was. :func:`embedding.hyperimage.store.prune` makes it smaller.
+        recordings: paths, bytes, or binary file objects.
+        snippet: which parts of each recording.
+        hyperimage: size and bands of the images.
+        workers: number of decoding processes; even a crash in a decoder then affects only one
+            file. None: one a core, or this process alone for a few files. 0: this process.
+        cache: folder of an :class:`~embedding.hyperimage.ImageStore` that keeps the images, keyed
+            by the content of the file and the settings. A second run decodes nothing, and an
+            interrupted run is continued. :func:`~embedding.hyperimage.prune` limits its size.
         progress: show a progress bar.
 
     Raises:
         AudioError: a file object cannot be read to its end.
-        InvalidArgumentError: ``workers`` is negative, or something is no recording.
-        ArtifactError: the cache's folder cannot be made.
+        InvalidArgumentError: ``workers`` is negative, or a source is not a path, bytes or file
+            object.
+        ArtifactError: the cache folder cannot be created.
+
+    Examples:
+        >>> from embedding.audio import SnippetConfig
+        >>> from embedding.hyperimage import HyperImageConfig, extract
+        >>> cache = folder / "cache"
+        >>> for _ in range(2):
+        ...     found = extract([recording], SnippetConfig(), HyperImageConfig(), cache=cache)
+        ...     print(found.images.shape, found.extracted)
+        (1, 1, 128, 128) 1
+        (1, 1, 128, 128) 0
     """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
@@ -202,38 +230,38 @@ def extract(
 
 
 def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
-    """All that decides the images of a recording: which :class:`ImageStore` has them."""
+    """Return a text of everything that the values of images depend on: the key of their store."""
     return f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
 
 
 @dataclass(frozen=True)
 class DecodingJob:
-    """One recording to be read in another process."""
+    """One recording to be decoded by :func:`decode_recording` in another process."""
 
     file: RecordingFile
     snippet: SnippetConfig
     hyperimage: HyperImageConfig
     known: frozenset[str] = frozenset()
-    """Digests of contents of which no images are wanted."""
+    """Digests of contents whose images are not needed."""
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedRecording:
-    """What :func:`listen` found in a recording."""
+    """Result of :func:`decode_recording`."""
 
     digest: str
-    """Hex SHA-256 of its content."""
+    """Hex SHA-256 of the content."""
 
     images: Float32Array | None
-    """float32 [n, channels, height, width]; None where the content was known."""
+    """float32 [n, channels, height, width]; None if the content is in ``known``."""
 
 
 def decode_recording(job: DecodingJob) -> DecodedRecording | str:
-    """Digest and hyper-images of a recording, or one line that says why there are none."""
+    """Return digest and hyper-images of a recording, or an error message naming it."""
     try:
         digest = file_digest(job.file.path)
     except (OSError, ValueError):
-        digest = ""  # decoding says what is wrong with the file
+        digest = ""  # decoding will report what is wrong with the file
     if digest in job.known:
         return DecodedRecording(digest, None)
     images = _images_or_reason(_ExtractionJob(0, job.file, job.snippet, job.hyperimage))
@@ -241,13 +269,13 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
 
 
 def crash_message(file: RecordingFile) -> str:
-    """What is said of a recording over which the process died."""
+    """Return the error message for a recording whose decoding crashed the process."""
     return f"{file.name}: the decoder crashed on it"
 
 
 @dataclass(frozen=True)
 class _ExtractionJob:
-    """One recording to be decoded."""
+    """One recording of an extraction."""
 
     number: int
     file: RecordingFile
@@ -256,7 +284,7 @@ class _ExtractionJob:
 
 
 def _digests(files: list[RecordingFile]) -> list[str | None]:
-    """What each file contains; None where it cannot be read, which decoding it will report."""
+    """Digest of each file; None if it cannot be read, which decoding will report."""
 
     def digest(file: RecordingFile) -> str | None:
         try:
@@ -264,7 +292,7 @@ def _digests(files: list[RecordingFile]) -> list[str | None]:
         except (OSError, ValueError):
             return None
 
-    # Threads are enough: hashing and reading release Python's lock.
+    # Threads are enough: hashing and reading release the GIL.
     with ThreadPoolExecutor(available_cores()) as threads:
         return list(threads.map(digest, files))
 
@@ -288,7 +316,7 @@ def _run(
 
 
 def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
-    """Images [n, channels, height, width] of a recording, or why there are none."""
+    """Return the images [n, channels, height, width] of a recording, or an error message."""
     try:
         wanted = job.hyperimage
         snippets = read_snippets(
@@ -301,6 +329,6 @@ def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
     except AudioError as error:
         return str(error)
     except Exception as error:
-        # Whatever else an odd file brings about, it must not cost the other thousand.
+        # One odd file must not end the extraction of all others.
         return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
     return images

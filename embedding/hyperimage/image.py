@@ -1,8 +1,8 @@
-"""Hyper-images: several transforms of one snippet stacked into one picture.
+"""Hyper-images: several transforms of one snippet stacked into one image.
 
-US 2018/0276540 A1, paragraphs 42, 52 and 56, Fig. 5A and 5B. Every transform is resized to the rows
-of its band and to the width of the picture and brought to 0 .. 1 on a scale that is the same for
-every song, so that songs stay comparable; only the loudness of the whole snippet is taken out.
+US 2018/0276540 A1, paragraphs 42, 52 and 56, Fig. 5A and 5B. Each transform is resized to the rows
+of its band and the width of the image, and scaled to 0 .. 1 in the same way for every song, so that
+songs stay comparable; only the loudness of the whole snippet is normalised.
 """
 
 import numpy as np
@@ -17,26 +17,32 @@ from embedding.transforms import filters
 from embedding.transforms.snippet import SnippetFeatures
 
 BRIGHTNESS = frozenset({"scale", "db", "unit"})
-"""Normalisations that give 0 .. 1."""
+"""Normalisations with values in 0 .. 1."""
 
 
 def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
-    """The hyper-image of one snippet.
+    """Compute the hyper-image of one snippet.
 
     Args:
-        y: waveform at ``config.sample_rate``, float [samples] or [channels, samples]; any level.
-            The two channels are drawn where the layout has waveforms, everything else is of their
-            mean.
-        config: size and bands of the picture.
+        y: waveform at ``config.sample_rate``, float [samples] or [channels, samples], at any level.
+            Waveform bands show single channels, all other bands the mean of the channels.
+        config: size and bands of the image.
 
     Returns:
         float32 [channels, height, width], finite, each band with its lowest row first; 0 .. 1
-        unless a band is normalised otherwise. A constant gain leaves it unchanged, except under
-        the normalisation ``none``.
+        unless a band is normalised otherwise. A constant gain makes no difference, except with
+        ``normalise="none"``.
 
     Raises:
-        InvalidArgumentError: ``y`` is not samples in one row, or a row for each channel.
+        InvalidArgumentError: ``y`` is not [samples] or [channels, samples].
         AudioError: NaN or infinite samples, or silence.
+
+    Examples:
+        >>> from embedding.hyperimage import HyperImageConfig, hyperimage
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> image = hyperimage(y, HyperImageConfig(width=64))
+        >>> image.shape, float(image.min()), float(image.max())
+        ((1, 128, 64), 0.0, 1.0)
     """
     stacked = _stacked(prepare_snippet(y, config), config)
     image = _clipped(_fitted(stacked, config), config)
@@ -44,9 +50,10 @@ def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
 
 
 def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeatures:
-    """A snippet at full level (largest sample 1) with the settings of its transforms.
+    """Scale a snippet to a largest sample of 1, and set up its transforms.
 
-    Raises: as :func:`hyperimage`.
+    Raises:
+        InvalidArgumentError, AudioError: as :func:`hyperimage`.
     """
     y = np.asarray(y)
     channels = y[None] if y.ndim == 1 else y
@@ -54,7 +61,7 @@ def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeature
         raise InvalidArgumentError(
             f"a snippet is one row of samples, or a row for each channel; got shape {y.shape}"
         )
-    # In double precision, where no difference of two samples overflows.
+    # In double precision, where no difference of two float32 samples overflows.
     lowest, highest = channels.min(axis=1).astype(float), channels.max(axis=1).astype(float)
     peak = float(max(highest.max(), -lowest.min()))
     if not np.isfinite(peak):
@@ -72,7 +79,7 @@ def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeature
 
 
 def _stacked(sound: SnippetFeatures, config: HyperImageConfig) -> list[Float32Array]:
-    """The bands of the layout: [rows, frames] each, or [rows, columns] of a waveform."""
+    """Bands of the layout: [rows, frames] each, or [rows, columns] for a waveform."""
     frames = 1 + sound.channels.shape[1] // config.hop_length
     columns = config.width if config.fit == "stretch" else frames
     return [
@@ -82,7 +89,7 @@ def _stacked(sound: SnippetFeatures, config: HyperImageConfig) -> list[Float32Ar
 
 
 def _fitted(bands: list[Float32Array], config: HyperImageConfig) -> Float32Array:
-    """The bands under one another, as wide as the picture: [height, width]."""
+    """Stack the bands at the width of the image: [height, width]."""
     if config.fit == "pad":
         whole = np.concatenate(bands)[:, : config.width]
         return np.pad(whole, ((0, 0), (0, config.width - whole.shape[1])))
@@ -97,7 +104,7 @@ def _to_width(picture: Float32Array, width: int) -> Float32Array:
 
 
 def _clipped(image: Float32Array, config: HyperImageConfig) -> Float32Array:
-    """Rounding may leave brightness a millionth outside."""
+    """Clip brightness to 0 .. 1, which rounding may exceed by a millionth; in place."""
     if all(band.normalise in BRIGHTNESS for band in config.layout):
         return np.clip(image, 0, 1, out=image)
     start = 0

@@ -1,7 +1,7 @@
-"""Drawing one transform, one waveform or one hyper-image into one set of axes.
+"""Draw one transform, waveform or hyper-image into one set of matplotlib axes.
 
-What is drawn comes from the table of all transforms; here is only how: a colour scale for each kind
-of value, and ticks for each kind of axis.
+Titles, axes and units come from the table of transforms; here are the colour scales for each kind of
+value and the ticks for each kind of axis.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ if TYPE_CHECKING:
 BLUE = "#24527a"
 TIME = "time in the recording (s)"
 OUTLINE_COLUMNS = 1500
-"""Parts of a waveform's outline: more than a picture has columns."""
+"""Columns of the outline of a waveform; more than a figure has pixels."""
 
 CLOSEST = 0.07
-"""Least distance of two ticks, of the height of the panel."""
+"""Minimum distance of two ticks, as a share of the height of the panel."""
 
 FEW_ROWS = 12
-"""Up to so many rows each one has its own tick."""
+"""Up to this many rows, every row has a tick."""
 
 TINY = 1e-30
 
 
 @dataclass(frozen=True)
 class ColourScale:
-    """How values become colours."""
+    """Mapping of values to colours."""
 
     label: str
-    """What the colour bar measures, with its unit."""
+    """Label of the colour bar, with unit."""
 
     colours: str
-    """Name of a colour map."""
+    """Name of a matplotlib colour map."""
 
     limits: Callable[[Float32Array], tuple[float, float]]
-    """Values of the first and the last colour."""
+    """Values of the first and the last colour, from the values drawn."""
 
     top_db: float | None = None
-    """Values are power, drawn in dB: so many below the largest are the first colour."""
+    """Range in dB below the largest value, if power is drawn in dB; None: values are drawn as they
+    are."""
 
 
 def _symmetric(values: Float32Array) -> tuple[float, float]:
@@ -65,7 +66,7 @@ def _from_zero(values: Float32Array) -> tuple[float, float]:
 
 
 def _shapes(values: Float32Array) -> tuple[float, float]:
-    # The first coefficient is the level, far larger than the shape that the others tell.
+    # The first coefficient is the level, far larger than the others.
     largest = float(np.percentile(np.abs(values[1:]), 99.5)) or 1.0
     return -largest, largest
 
@@ -78,23 +79,23 @@ COLOUR_SCALES = {
     "salience": ColourScale("dB (highest = 0)", "magma", lambda _: (-25.0, 0.0), 25.0),
     "dB": ColourScale("dB", "magma", _from_zero),
 }
-"""By the value of a transform."""
+"""Colour scale of each kind of value."""
 
 OWN_COLOUR_SCALES = {"mfcc": ColourScale("dB (coefficient 0 beyond)", "RdBu_r", _shapes)}
-"""By name, where values of the same unit call for other colours."""
+"""Colour scales of single transforms, by name; they take precedence over `COLOUR_SCALES`."""
 
 CURVE_LABELS = {"Hz": "frequency (Hz)", "dB": "rise of the level (dB)"}
-"""By the value of a transform."""
+"""Axis label of each kind of value."""
 
 
 def draw_transform(axes: Axes, transform: Transform, sound: SnippetFeatures, start: float) -> None:
-    """A transform over time, with its unit on the axis or on a colour bar.
+    """Draw a transform over time, with its unit on the axis or on a colour bar.
 
     Args:
-        axes: where.
-        transform: one of :data:`~embedding.transforms.table.TRANSFORMS` that is no waveform.
+        axes: matplotlib axes.
+        transform: entry of :data:`~embedding.transforms.table.TRANSFORMS`, not a waveform.
         sound: the snippet.
-        start: seconds from the beginning of the recording to that of the snippet.
+        start: start time of the snippet in the recording, in seconds.
     """
     values = transform.compute(sound)
     axes.set_title(transform.title)
@@ -107,7 +108,7 @@ def draw_transform(axes: Axes, transform: Transform, sound: SnippetFeatures, sta
 
 
 def draw_waveform(axes: Axes, y: Float32Array, sr: int, start: float, title: str) -> None:
-    """One channel as its outline (Fig. 4A)."""
+    """Draw one channel as its outline (Fig. 4A)."""
     lowest, highest = envelope(y, min(OUTLINE_COLUMNS, len(y)))[0]
     seconds = start + np.arange(len(lowest)) * (len(y) / sr / len(lowest))
     axes.fill_between(seconds, lowest, highest, color=BLUE, linewidth=0.4)
@@ -122,7 +123,7 @@ def _curve(
     axes: Axes, transform: Transform, values: Float32Array, sound: SnippetFeatures, start: float
 ) -> None:
     seconds = start + np.arange(len(values)) * sound.hop_length / sound.sr
-    # A line between two pitches would claim all those between them.
+    # Pitches are not joined by lines, which would show pitches that do not occur.
     line = 0 if transform.name == "cepstral_pitch" else 1
     axes.plot(seconds, values, color=BLUE, linewidth=line, marker=".", markersize=3)
     axes.set_ylabel(CURVE_LABELS.get(transform.value, transform.value))
@@ -149,12 +150,12 @@ def _picture(
         cmap=scale.colours,
         vmin=low,
         vmax=high,
-        # A frame is centred at its time.
+        # Frames are centred at their times.
         extent=(start - frame / 2, start + (columns - 0.5) * frame, -0.5, rows - 0.5),
     )
     _colour_bar(axes, image, scale.label)
     axis = transform.axis
-    # Notes are named rather than numbered.
+    # Notes have names instead of numbers.
     unit = "" if axis.unit == "MIDI note" else axis.unit
     axes.set_ylabel(f"{axis.quantity} ({unit})" if unit else axis.quantity)
     positions = transform.positions(sound) if transform.positions else np.arange(float(rows))
@@ -165,11 +166,11 @@ def _picture(
 
 
 def row_ticks(axis: Axis, positions: Float64Array) -> tuple[list[float], list[str]]:
-    """Rows to be marked, and their names.
+    """Return the rows of the ticks, and their labels.
 
     Args:
-        axis: what rows are.
-        positions: place of each row on the axis, ascending.
+        axis: what the rows stand for.
+        positions: value of each row on the axis, ascending.
     """
     rows = np.arange(float(len(positions)))
     if axis.names:
@@ -180,7 +181,7 @@ def row_ticks(axis: Axis, positions: Float64Array) -> tuple[list[float], list[st
     named = _note_name if axis.unit == "MIDI note" else _number
     ticks: list[float] = []
     names = []
-    # From above, where scales that are closer than the logarithm below stay readable.
+    # From above: on scales denser than logarithmic at the bottom, labels stay readable.
     for place in reversed(_round_places(axis, low, high)):
         row = float(np.interp(place, positions, rows))
         if low <= place <= high and (not ticks or ticks[-1] - row >= CLOSEST * len(rows)):
@@ -208,7 +209,7 @@ def _note_name(note: float) -> str:
 
 
 def _tempo_lines(axes: Axes, lags: Float64Array) -> None:
-    """Where common tempi lie among lags."""
+    """Mark common tempi on an axis of lags."""
     for tempo in (30, 60, 120, 240):
         if lags[0] < 60 / tempo < lags[-1]:
             row = float(np.interp(60 / tempo, lags, np.arange(len(lags))))
@@ -236,7 +237,7 @@ def _colour_bar(axes: Axes, image: Any, label: str) -> None:
 def draw_hyperimage(
     axes: Axes, image: Float32Array, config: HyperImageConfig, start: float, seconds: float
 ) -> None:
-    """A hyper-image as the network gets it, its bands named (Fig. 5A, 5B)."""
+    """Draw a hyper-image with the names of its bands (Fig. 5A, 5B)."""
     drawn = axes.imshow(
         image[0],
         origin="lower",

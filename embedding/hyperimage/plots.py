@@ -1,6 +1,6 @@
-"""Pictures of a recording: its waveform, all transforms on one sheet, its hyper-images.
+"""Figures of a recording: waveform, all transforms and hyper-images, together or alone.
 
-US 2018/0276540 A1, Fig. 4A to 4G, 5A, 5B. Every part can also be drawn alone.
+US 2018/0276540 A1, Fig. 4A to 4G, 5A, 5B.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ HYPERIMAGES = {
     "hyperimage_stacked": HyperImageConfig(preset="stacked"),
     "hyperimage_waveform": HyperImageConfig(preset="waveform"),
 }
-"""Hyper-images that are drawn, by the name of the part (Fig. 5A, 5B)."""
+"""Settings of the hyper-images, by the name of the part (Fig. 5A, 5B)."""
 
 PICTURED = tuple(t.name for t in TRANSFORMS.values() if t.kind != "waveform")
-"""Transforms that have a panel of their own."""
+"""Transforms with a panel of their own."""
 
 PARTS = (WAVEFORM_PART, *PICTURED, *HYPERIMAGES)
-"""What can be drawn, in the order of the sheet."""
+"""Parts of the figure, in order."""
 
 FORMATS = (".png", ".pdf", ".svg")
-"""Formats of a picture, by the end of the file's name."""
+"""Formats of figures, by suffix."""
 
 COLUMNS = 3
-"""Panels beside one another on the sheet."""
+"""Panels in a row."""
 
 PANEL = (6.6, 3.1)
 """Width and height of a panel in inches."""
@@ -65,36 +65,36 @@ STYLE = {
 
 @dataclass(frozen=True, eq=False)
 class PlotInput:
-    """A snippet that is to be drawn."""
+    """A snippet with everything that its figure shows."""
 
     name: str
-    """What the recording is called."""
+    """Name of the recording."""
 
     start: float
-    """Seconds from the beginning of the recording."""
+    """Start time of the snippet in the recording, in seconds."""
 
     recorded_seconds: float
-    """Seconds of the recording in it; the snippet is longer where a short one was repeated."""
+    """Seconds that come from the recording; less than the snippet if a short one was repeated."""
 
     channels: Float32Array
     """Waveform as recorded, float32 [1 or 2, samples]."""
 
     sound: SnippetFeatures
-    """The same in one channel, for the transforms."""
+    """The mono snippet and its transforms."""
 
     @property
     def seconds(self) -> float:
-        """Length of the snippet."""
+        """Length of the snippet in seconds."""
         return self.channels.shape[1] / self.sound.sr
 
 
 def load_plot_input(
     source: AudioSource, snippet: SnippetConfig, sample_rate: int = 22050
 ) -> PlotInput:
-    """The first snippet of a recording, ready to be drawn.
+    """Load the first snippet of a recording for drawing.
 
     Raises:
-        AudioError: no usable sound; the message names the recording and says why.
+        AudioError: no usable sound; the message names the recording and the reason.
     """
     with on_disk([source]) as (file,):
         waveform = load_waveforms(file, snippet, sample_rate)[0]
@@ -118,14 +118,21 @@ def draw(
     """Draw a snippet of a recording to a file.
 
     Args:
-        source: a path, bytes or a binary file object.
-        out: a file that ends in .png, .pdf or .svg; one that is there is replaced.
-        snippet: which part; of several the first.
-        only: names of :data:`PARTS`; all of them where none is given.
+        source: path, bytes or binary file object.
+        out: file with suffix .png, .pdf or .svg; an existing file is replaced.
+        snippet: which part of the recording; by default 5 s from the middle. If it has several
+            snippets, the first is drawn.
+        only: parts to draw, from :data:`PARTS`; by default all.
 
     Raises:
-        AudioError: no usable sound; the message names the recording and says why.
-        InvalidArgumentError: an unknown part, or a file that cannot be written.
+        AudioError: no usable sound; the message names the recording and the reason.
+        InvalidArgumentError: an unknown part, or the file cannot be written.
+
+    Examples:
+        >>> from embedding.hyperimage import draw
+        >>> draw(recording, folder / "mel.svg", only=["mel"])
+        >>> (folder / "mel.svg").is_file()
+        True
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
@@ -142,7 +149,7 @@ def draw(
 
 
 def draw_sheet(plotted: PlotInput, *, only: Sequence[str] = ()) -> Figure:
-    """All parts, or some, on one sheet: waveform above, then transforms, then hyper-images.
+    """Draw all parts, or some, into one figure: waveform, then transforms, then hyper-images.
 
     Raises:
         InvalidArgumentError: an unknown part.
@@ -157,7 +164,7 @@ def draw_sheet(plotted: PlotInput, *, only: Sequence[str] = ()) -> Figure:
     lanes = len(plotted.channels) if WAVEFORM_PART in parts else 0
     columns = min(COLUMNS, len(transforms)) or 1
     rows = -(-len(transforms) // columns)
-    # Blocks of their own, so that long labels in one do not narrow the panels of the others.
+    # Separate subfigures, so that long labels in one do not narrow the panels of the others.
     blocks: list[tuple[float, Callable[[SubFigure], None]]] = []
     if lanes:
         blocks.append((0.7 * lanes, lambda block: _draw_waveforms(block, plotted)))
@@ -215,7 +222,7 @@ def _draw_hyperimages(block: SubFigure, plotted: PlotInput, images: Sequence[str
 
 
 def _facts(sound: SnippetFeatures) -> str:
-    """How to read the panels."""
+    """Text on how to read the panels."""
     window, hop = sound.n_fft, sound.hop_length
     return (
         f"Window {window:,} samples ({1000 * window / sound.sr:.0f} ms), "
@@ -242,7 +249,7 @@ def _check_parts(only: Sequence[str]) -> None:
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    """Our style, and no remark on a letter of a title that the font does not have."""
+    """Apply the style, and hide warnings about letters that the font lacks."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]

@@ -1,14 +1,14 @@
-"""The hyper-image store: pictures on disk, written once and read as one array in memory-map.
+"""Store of hyper-images on disk, written once and read as one memory-mapped array.
 
-A folder for each kind of picture (settings of snippet and hyper-image, version of the code):
+One folder for each kind of image (settings of snippet and hyper-image, version of the code):
 
     <kind>/images.f32      float32 rows of [channels, height, width], one after another
     <kind>/index.sqlite    recording (digest of its content): first row, number of rows, checksum
 
-A recording's snippets are consecutive rows. A row is written first and entered into the index
-then, under the index's lock: a writer that is killed leaves rows that no index knows, which the
-next one writes over; two writers wait for one another; what the index knows is never written again.
-Rows damaged on disk are found by their checksum and made anew.
+The snippets of a recording are consecutive rows. Rows are written first and then entered into the
+index, under the lock of the index: rows of a killed writer are not in the index and are overwritten
+by the next writer; two writers wait for each other; rows in the index are never overwritten. Rows
+damaged on disk are detected by their checksum, and their images are computed again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from datasets.errors import ArtifactError
 IMAGES, INDEX = "images.f32", "index.sqlite"
 
 PATIENCE = 60
-"""Seconds to wait for another process that is writing."""
+"""Timeout in seconds for the lock of another writing process."""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS recordings (
@@ -43,18 +43,25 @@ CREATE TABLE IF NOT EXISTS recordings (
 
 
 class ImageStore:
-    """Hyper-images of one kind.
+    """Store of the hyper-images of one kind.
 
     Use it as a context manager, from one thread; any number of processes may have it open.
+
+    Examples:
+        >>> from embedding.hyperimage import ImageStore
+        >>> with ImageStore(folder, "tiny", (1, 2, 2)) as store:
+        ...     rows = store.add("digest of a file", np.ones((3, 1, 2, 2)))
+        ...     print(rows, store.find(["digest of a file"]), store.images(rows).shape)
+        [0 1 2] {'digest of a file': array([0, 1, 2])} (3, 1, 2, 2)
     """
 
     def __init__(self, folder: Path | str, kind: str, shape: tuple[int, int, int]) -> None:
-        """Open the store, and make it where there is none.
+        """Open the store; create it if it does not exist.
 
         Args:
-            folder: folder of the stores of all kinds.
-            kind: all that decides the values of a recording's pictures.
-            shape: channels, height, width.
+            folder: folder with the stores of all kinds.
+            kind: text of everything that the values of images depend on.
+            shape: (channels, height, width).
 
         Raises:
             ArtifactError: the folder cannot be written.
@@ -64,7 +71,7 @@ class ImageStore:
         self._row_bytes = 4 * int(np.prod(shape))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            os.utime(self.folder)  # for `prune`: it is in use
+            os.utime(self.folder)  # `prune` removes the least recently used stores
             self._index = self._opened()
         except OSError as error:
             raise ArtifactError(
@@ -80,14 +87,20 @@ class ImageStore:
         self._index.close()
 
     def __len__(self) -> int:
-        """Rows in use and before them."""
+        """Number of rows up to the last one in the index."""
         (rows,) = self._asked("SELECT COALESCE(MAX(first + count), 0) FROM recordings")[0]
         return int(rows)
 
     def find(self, recordings: Iterable[str]) -> dict[str, IntArray]:
-        """Rows of the recordings, by digest, that are there and undamaged.
+        """Look up recordings by digest.
 
-        A damaged recording is taken out of the index.
+        Damaged images are removed from the index.
+
+        Args:
+            recordings: digests.
+
+        Returns:
+            Rows of each recording that is stored and undamaged.
 
         Raises:
             ArtifactError: the index cannot be used.
@@ -98,7 +111,7 @@ class ImageStore:
                 "SELECT first, count, checksum FROM recordings WHERE digest = ?", digest
             ):
                 entries[digest] = entry
-        # After the index, as another process may be writing: what the index knows is in the file.
+        # Read after the index: all rows in the index are in the file, even if others are writing.
         whole = self.array()
         found: dict[str, IntArray] = {}
         damaged = []
@@ -108,17 +121,24 @@ class ImageStore:
                 found[digest] = np.arange(first, first + count)
             else:
                 damaged.append((digest, first, checksum))
-        # Unless another process has made it again meanwhile.
+        # Unless another process has replaced it meanwhile.
         forget = "DELETE FROM recordings WHERE digest = ? AND first = ? AND checksum = ?"
         for values in damaged:
             self._asked(forget, *values)
         return found
 
     def add(self, recording: str, images: Float32Array) -> IntArray:
-        """Write a recording's pictures [n, *shape]; its rows, or those that it already has.
+        """Write the images of a recording, unless it is already stored.
+
+        Args:
+            recording: digest of the recording.
+            images: float32 [n, channels, height, width].
+
+        Returns:
+            Rows of the recording.
 
         Raises:
-            OSError: they cannot be written, as on a full disk; the store is as before.
+            OSError: the images cannot be written, e.g. the disk is full; the store is unchanged.
         """
         content = np.ascontiguousarray(images, dtype=np.float32)
         if content.shape[1:] != self.shape:
@@ -130,8 +150,10 @@ class ImageStore:
         return np.arange(first, first + count)
 
     def array(self) -> Float32Array:
-        """All rows as one array [rows, *shape], mapped from the file; writing to it changes
-        nothing on disk. Rows that the index does not know may be anything."""
+        """Return all rows as one memory-mapped array [rows, *shape].
+
+        Writing to it does not change the file. Rows that are not in the index may hold anything.
+        """
         path = self.folder / IMAGES
         rows = path.stat().st_size // self._row_bytes if path.exists() else 0
         if not rows:
@@ -139,8 +161,10 @@ class ImageStore:
         return np.memmap(path, dtype=np.float32, mode="c", shape=(rows, *self.shape))
 
     def images(self, rows: IntArray) -> Float32Array:
-        """Some rows as one array [n, *shape]: mapped from the file where they follow one another,
-        as those of a folder that was extracted in one run do; else copied."""
+        """Return some rows as one array [n, *shape].
+
+        Consecutive rows, as written by one extraction, are memory-mapped; others are copied.
+        """
         whole = self.array()
         if len(rows) and (np.diff(rows) == 1).all():
             return whole[rows[0] : rows[-1] + 1]
@@ -179,16 +203,16 @@ class ImageStore:
         try:
             return self._connected()
         except sqlite3.OperationalError:
-            raise  # no place, no permission, or in use
+            raise  # disk full, no permission, or locked
         except sqlite3.DatabaseError:
             self._remove_files()
             return self._connected()
 
     def _connected(self) -> sqlite3.Connection:
-        # Transactions begin where this module says so.
+        # isolation_level None: transactions are begun explicitly.
         index = sqlite3.connect(self.folder / INDEX, timeout=PATIENCE, isolation_level=None)
         try:
-            # A kill loses nothing; after a power cut the last rows may have to be made again.
+            # Survives a kill; after a power failure the last images may have to be computed again.
             index.execute("PRAGMA journal_mode = WAL")
             index.execute("PRAGMA synchronous = NORMAL")
             index.execute(TABLE)
@@ -198,7 +222,7 @@ class ImageStore:
         return index
 
     def _asked(self, query: str, *values: str | int) -> list[tuple[int, ...]]:
-        """All rows of a statement; a damaged index is made anew, and knows nothing."""
+        """Execute a statement and return all rows; a damaged index is replaced by an empty one."""
         try:
             return self._index.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
@@ -210,28 +234,37 @@ class ImageStore:
             return self._index.execute(query, values).fetchall()
 
     def _remove_files(self) -> None:
-        # Not written over: another process may still have the old files mapped.
+        # Deleted and not overwritten: another process may still have the old files mapped.
         for name in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm", IMAGES):
             (self.folder / name).unlink(missing_ok=True)
 
 
 def store_folder_name(kind: str) -> str:
-    """Name of the folder that holds the store of a kind."""
+    """Return the folder name of the store of a kind."""
     return hashlib.sha256(kind.encode()).hexdigest()[:32]
 
 
 def prune(folder: Path | str, max_bytes: int) -> int:
-    """Make a folder of stores smaller: those used least recently go, until it fits.
+    """Shrink a cache folder: delete the least recently used stores until it fits.
 
-    A store is one kind of picture, so it goes as a whole. A process that has one open keeps what
-    it has mapped.
+    A store (one kind of image) is deleted as a whole. A process that has it open keeps its mapped
+    images.
 
     Args:
-        folder: what was given as ``cache`` to :func:`embedding.hyperimage.extraction.extract`.
-        max_bytes: how large it may be.
+        folder: the ``cache`` given to :func:`~embedding.hyperimage.extract`.
+        max_bytes: maximum size of the folder in bytes.
 
     Returns:
-        Bytes that were freed.
+        Number of bytes freed.
+
+    Examples:
+        >>> from embedding.hyperimage import ImageStore, prune
+        >>> with ImageStore(folder, "tiny", (1, 2, 2)) as store:
+        ...     rows = store.add("digest of a file", np.ones((3, 1, 2, 2)))
+        >>> prune(folder, max_bytes=1_000_000)
+        0
+        >>> prune(folder, max_bytes=0) > 0
+        True
     """
     stores = [path.parent for path in Path(folder).glob(f"*/{INDEX}")]
     sizes = {store: sum(file.stat().st_size for file in store.iterdir()) for store in stores}
