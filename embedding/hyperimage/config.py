@@ -150,7 +150,7 @@ class HyperImageConfig(Settings):
     """Mel bands of the mel spectrogram, the MFCC and the onset strength."""
 
     tempogram_frames: int = Field(default=192, ge=16, le=1024)
-    """Window length of the tempogram in frames: 192 frames of 512 samples are 4.5 s at 22,050 Hz."""
+    """Window length of the tempogram in frames: 192 of 512 samples are 4.5 s at 22,050 Hz."""
 
     layout: tuple[Band, ...] = Field(default=STACKED, min_length=1)
     """The bands, the first at row 0."""

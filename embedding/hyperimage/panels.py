@@ -1,7 +1,7 @@
 """Draw one transform, waveform or hyper-image into one set of matplotlib axes.
 
-Titles, axes and units come from the table of transforms; here are the colour scales for each kind of
-value and the ticks for each kind of axis.
+Titles, axes and units come from the table of transforms; this module adds the colour scales for
+each kind of value and the ticks for each kind of axis.
 """
 
 from __future__ import annotations

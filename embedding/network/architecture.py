@@ -1,11 +1,8 @@
-"""Convolutional networks as a list of layers: their shapes, sizes and costs.
+"""Notation of convolutional networks, and shapes, parameters and costs of their layers.
 
-US 2018/0276540 A1, paragraphs 53 to 56, 67 and 70 (Fig. 8). :mod:`embedding.network.architecture` reads and
-explains the notation that ``str`` of an architecture gives.
-
-The patent's notation of a network, e.g. ``IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O``, and more.
-
-US 2018/0276540 A1, paragraphs 54, 67 and 70 (Fig. 8); layers in any order and number:
+The notation of US 2018/0276540 A1, paragraphs 53 to 56, 67 and 70 (Fig. 8), for example
+``IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O``, extended by batch normalisation, global pooling, dropout,
+dilation and padding. Layers may come in any order and number:
 
 ==================  ====================================================================
 ``I``               the input image; first
@@ -24,9 +21,9 @@ US 2018/0276540 A1, paragraphs 54, 67 and 70 (Fig. 8); layers in any order and n
 ``D(n)``            dropout of n per cent (not in the patent)
 ==================  ====================================================================
 
-The activation of the last ``F`` is the embedding. Where no padding is given a convolution is padded
-by (f - 1) · x // 2 and a pooling by (f - 1) // 2, so that a map of N rows becomes
-(N - F + 2P) / S + 1, as in the TensorFlow CIFAR-10 tutorial whose shape the patent takes.
+The activation of the last ``F`` is the embedding. By default a convolution is padded by
+(f - 1) · x // 2 and a pooling by (f - 1) // 2. N rows become (N - F + 2P) / S + 1 rows, as in the
+TensorFlow CIFAR-10 tutorial on whose network that of the patent is based.
 """
 
 import math
@@ -44,7 +41,7 @@ PoolingKind = Literal["P", "A", "N"]
 
 
 class Window(NamedTuple):
-    """What a layer looks at at a time, in (rows, columns)."""
+    """Receptive field of a layer, each value in (rows, columns)."""
 
     span: IntPair
     stride: IntPair
@@ -63,9 +60,8 @@ class Convolution:
 
     @property
     def window(self) -> Window:
-        """Size, step and padding in both directions; the receptive field spans
-        dilation · (field - 1) + 1, and (span - 1) // 2 zeros are added where nothing else is asked
-        for."""
+        """Size, stride and padding; the size is dilation · (field - 1) + 1 and the default padding
+        (size - 1) // 2."""
         span = self.dilation * (self.field - 1) + 1
         padding = (span - 1) // 2 if self.given_padding is None else self.given_padding
         return Window((span, span), (self.stride, self.stride), (padding, padding))
@@ -78,20 +74,20 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Pooling:
-    """``P`` maximum, ``A`` average, ``N`` L2 norm of a field; by itself 3 x 3, stride 2."""
+    """``P`` maximum, ``A`` average or ``N`` L2-norm pooling; by default 3 x 3, stride 2."""
 
     kind: PoolingKind = "P"
     stride: int = 2
     field: int = 3
     given_padding: int | None = None
     stride_columns: int | None = None
-    """Step along the columns where it is another than along the rows."""
+    """Stride along the columns, if different from the rows."""
     field_columns: int | None = None
-    """Columns of the field where they are not as many as its rows."""
+    """Columns of the field, if different from the rows."""
 
     @property
     def window(self) -> Window:
-        """Size, step and padding, (field - 1) // 2 by itself; no pooling counts what is added."""
+        """Size, stride and padding, by default (field - 1) // 2; padding does not enter averages."""
         span = (self.field, self.field_columns or self.field)
         stride = (self.stride, self.stride_columns or self.stride)
         given = self.given_padding
@@ -132,7 +128,7 @@ class GlobalPooling:
 
 @dataclass(frozen=True)
 class Dropout:
-    """``D(percent)``: that share of the values is zero in each step of a training."""
+    """``D(percent)``: this share of the values is set to zero in each training step."""
 
     percent: int
 
@@ -157,20 +153,35 @@ Layer = Spatial | Normalisation | BatchNormalisation | GlobalPooling | Dropout |
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a layer makes of one image, and what it costs."""
+    """Output shape and costs of one layer; see :meth:`Architecture.report`.
+
+    Examples:
+        >>> from embedding.network import parse
+        >>> parse("IC(2,5,4)PF(8)O").report(1, 24, 24)[0]
+        LayerReport(layer='C(2,5,4)', shape=(4, 12, 12), parameters=104, multiply_adds=14400)
+    """
 
     layer: str
     shape: Shape
-    """(channels, height, width) or (units,) that come out."""
+    """Output shape: (channels, height, width) or (units,)."""
     parameters: int
-    """Numbers that are learned."""
+    """Number of learned parameters."""
     multiply_adds: int
-    """Multiplications with additions for one image, of convolutions and full connections."""
+    """Multiply-add operations for one image, of convolutions and fully connected layers."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The layers between input and output; ``str`` of it is the notation again."""
+    """Layers between input and output; ``str`` gives the notation.
+
+    Examples:
+        >>> from embedding.network import parse
+        >>> architecture = parse("IC(2,5,4)PF(8)O")
+        >>> architecture.dimension, architecture.shapes(1, 24, 24)
+        (8, [(4, 12, 12), (4, 6, 6), (8,)])
+        >>> str(architecture)
+        'IC(2,5,4)PF(8)O'
+    """
 
     layers: tuple[Layer, ...]
 
@@ -183,10 +194,13 @@ class Architecture:
         return [layer.units for layer in self.layers if isinstance(layer, FullyConnected)][-1]
 
     def shapes(self, channels: int, height: int, width: int) -> list[Shape]:
-        """Output shape of every layer for an image: (channels, height, width), or (units,).
+        """Return the output shape of every layer: (channels, height, width), or (units,).
+
+        Args:
+            channels, height, width: shape of the image.
 
         Raises:
-            InvalidArgumentError: the image is too small for a layer, which is named.
+            InvalidArgumentError: the image is too small for a layer; the message names it.
         """
         shape: Shape = (channels, height, width)
         shapes = []
@@ -200,9 +214,14 @@ class Architecture:
     def report(
         self, channels: int, height: int, width: int, outputs: int = 0
     ) -> tuple[LayerReport, ...]:
-        """Shape, parameters and multiply-adds of every layer, the output of ``outputs`` last.
+        """Return output shape, parameters and multiply-adds of every layer.
 
-        Raises: as :meth:`shapes`.
+        Args:
+            channels, height, width: shape of the image.
+            outputs: number of classes of the output layer; 0 leaves it out.
+
+        Raises:
+            InvalidArgumentError: as :meth:`shapes`.
         """
         before: list[Shape] = [(channels, height, width), *self.shapes(channels, height, width)]
         rows = [
@@ -216,12 +235,12 @@ class Architecture:
 
 
 def output_size(size: int, span: int, stride: int, padding: int) -> int:
-    """(N - F + 2P) / S + 1, rounded down: rows that are left of ``size`` rows (paragraph 55)."""
+    """Return the output size (N - F + 2P) / S + 1, rounded down (paragraph 55)."""
     return (size - span + 2 * padding) // stride + 1
 
 
 def output_shape(layer: Layer, shape: Shape) -> Shape:
-    """Shape that a layer makes of (channels, height, width) or (units,)."""
+    """Return the output shape for an input (channels, height, width) or (units,)."""
     match layer:
         case FullyConnected(units):
             return (units,)
@@ -250,8 +269,8 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int]:
 
 
 def _check_fits(layer: Spatial, number: int, shape: Shape, image: IntPair) -> None:
-    # With the padding any map gives an output; one that is no larger than the padding on one
-    # side would be mostly made of zeros.
+    # Padding makes any input large enough, but the input should exceed the padding on one side:
+    # otherwise the output would mostly come from zeros.
     span, _, padding = layer.window
     needed = [max(p + 1, f - 2 * p) for f, p in zip(span, padding, strict=True)]
     if shape[1] < needed[0] or shape[2] < needed[1]:
@@ -274,17 +293,25 @@ _NEED_IMAGE = "CLPANG"
 
 
 def parse(text: str) -> Architecture:
-    """Read the notation.
+    """Parse the notation of a network.
 
     Raises:
-        InvalidArgumentError: the text is not an architecture; the message points at the
-            character (counted from 1) where it goes wrong and says what was expected.
+        InvalidArgumentError: invalid notation; the message gives the position (counted from 1) of
+            the error and what was expected there.
+
+    Examples:
+        >>> from embedding.network import parse
+        >>> parse("IC(5,15,64)LPF(384)F(192)O").dimension
+        192
+        >>> parse("IC(5,15)O")
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: architecture 'IC(5,15)O', character 8: ...
     """
     return Architecture(tuple(_Reader(text).layers()))
 
 
 class _Reader:
-    """Reads one character after the other and knows where it is."""
+    """Recursive-descent parser: reads character by character from position ``at``."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -349,7 +376,7 @@ class _Reader:
         return Pooling(kind, stride, field, padding, stride_columns, field_columns)  # type: ignore[arg-type]
 
     def numbers(self, names: tuple[str, ...]) -> list[int]:
-        """Numbers after '(' and between commas; what follows the last is left to the caller."""
+        """Parse '(' and numbers separated by commas, up to but not including what follows."""
         self.expect("(", f"'(' and {', '.join(names)}")
         values = []
         for position, name in enumerate(names):
@@ -359,7 +386,7 @@ class _Reader:
         return values
 
     def pair(self, name: str) -> tuple[int, int | None]:
-        """``2``, or ``2x1`` for rows and columns."""
+        """Parse ``2``, or ``2x1`` for rows and columns."""
         rows = self.number(name)
         if self.peek() != "x":
             return rows, None
@@ -367,7 +394,7 @@ class _Reader:
         return rows, self.number(f"columns of the {name}")
 
     def optional(self, letter: str, name: str, least: int) -> int | None:
-        """The number of ``,<letter><number>`` if that comes next."""
+        """Parse ``,<letter><number>`` if it comes next."""
         if self.text[self.at : self.at + 2] != f",{letter}":
             return None
         self.at += 2

@@ -1,8 +1,7 @@
-"""Random changes of training images, so that the network cannot learn them by heart.
+"""Data augmentation: random changes of training images, against overfitting.
 
-Every choice is drawn from the seed, the epoch and the image's position, never from a running
-generator: so it does not depend on where a training was interrupted, or on how many devices
-share a batch.
+Every random choice is seeded by the seed, the epoch and the position of the image, so that it does
+not depend on interruptions or on the number of devices that share a batch.
 """
 
 import numpy as np
@@ -16,10 +15,10 @@ EQUALISER_POINTS = 5
 def training_batch(
     images: Float32Array, rows: IntArray, config: EncoderConfig, epoch: int
 ) -> Float32Array:
-    """Images for a step of a training: a random window of each, changed at random.
+    """Augment the images of a batch: a random window of each, changed at random.
 
     Args:
-        images: float32 [n, channels, height, width].
+        images: float32 [n, channels, height, width], all training images.
         rows: positions of the images of the batch.
         config: window, augmentation and seed.
         epoch: number of the epoch.
@@ -46,7 +45,7 @@ def training_batch(
 def mixup_partners(
     size: int, config: EncoderConfig, epoch: int, step: int
 ) -> tuple[float, IntArray]:
-    """Share that each image of a batch keeps, and which image the rest comes from (mixup)."""
+    """Draw the mixup of a batch: the share each image keeps, and the image it is mixed with."""
     rng = np.random.default_rng([config.seed, epoch, step, 1])
     alpha = config.augmentation.mixup
     share = float(rng.beta(alpha, alpha)) if alpha else 1.0
@@ -54,10 +53,14 @@ def mixup_partners(
 
 
 def covering_windows(images: Float32Array, window: int | None) -> tuple[int, list[int]]:
-    """Width of the windows that cover images, and their first columns.
+    """Return the width and the first columns of windows that cover an image.
 
-    The windows are evenly spaced and overlap by half or a little more; an image that is no wider
-    than the window is one.
+    Windows are evenly spaced and overlap by half or a little more. An image that is not wider than
+    the window is a single window.
+
+    Args:
+        images: [..., width].
+        window: width of a window; None: the whole image.
     """
     width = images.shape[-1]
     if window is None or width <= window:
@@ -69,7 +72,7 @@ def covering_windows(images: Float32Array, window: int | None) -> tuple[int, lis
 def _random_window(
     image: Float32Array, window: int | None, stretch: float, rng: np.random.Generator
 ) -> Float32Array:
-    """A random part of ``window`` columns, of somewhat more or less time."""
+    """Random part of ``window`` columns, stretched in time by a random factor."""
     total = image.shape[-1]
     if window is None or total <= window:
         return image
@@ -82,21 +85,21 @@ def _random_window(
 
 
 def _shifted(image: Float32Array, farthest: int, rng: np.random.Generator) -> Float32Array:
-    """[channels, height, width] with every row some rows up or down."""
+    """Shift [channels, height, width] up or down by a random number of rows."""
     height = image.shape[1]
     shift = int(rng.integers(-farthest, farthest + 1))
     return image[:, np.clip(np.arange(height) - shift, 0, height - 1)]
 
 
 def _random_curve(rows: int, size: float, rng: np.random.Generator) -> Float32Array:
-    """A smooth curve over the rows, of values up to ``size`` either way."""
+    """Smooth random curve over the rows, with values in -size .. size."""
     points = rng.uniform(-size, size, EQUALISER_POINTS)
     places = np.linspace(0, rows - 1, EQUALISER_POINTS)
     return np.interp(np.arange(rows), places, points).astype(np.float32)
 
 
 def _mask(image: Float32Array, changes: AugmentationConfig, rng: np.random.Generator) -> None:
-    """Blank blocks of columns and rows of [channels, height, width] with its mean, in place."""
+    """Set random blocks of columns and rows to the mean of the image, in place."""
     blank = image.mean()
     _, height, width = image.shape
     for _ in range(changes.masks):

@@ -1,8 +1,8 @@
-"""The state of a training on disk, so that one that was killed can go on.
+"""Checkpoints: the state of a training on disk, from which an interrupted one is resumed.
 
-One safetensors file a training, named after a fingerprint of its data and settings: trainings
-that share a folder never mix, and a checkpoint of other data is never resumed. A training that is
-finished leaves its best weights alone, so that the same one asked for again is there at once.
+One safetensors file for each training, named after a fingerprint of its data and settings, so that
+trainings can share a folder and a checkpoint of other data is never resumed. A finished training
+leaves its best weights, so that repeating it returns at once.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ Epoch = dict[str, float]
 FORMAT = 4
 
 KEPT = 20
-"""Trainings that a folder keeps: the latest ones."""
+"""Number of trainings that a folder keeps, the latest ones."""
 
 _PARTS = ("weights", "optimiser", "average", "best")
 
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A network to go on from, and how much of what it knows is to be kept."""
+    """A trained network from which fine-tuning starts."""
 
     weights: State
 
     classes: tuple[int, ...]
-    """How many classes of each tag, the first ones, it knows."""
+    """Number of known classes of each tag; they come first in the outputs."""
 
     keep: float
-    """Weight of the loss against what it says of images (Learning without Forgetting, Li and
-    Hoiem 2016)."""
+    """Weight of the distillation loss against the outputs of this network (Learning without
+    Forgetting, Li and Hoiem 2016)."""
 
 
 @dataclass
 class TrainingState:
-    """Where a training stands after some epochs."""
+    """State of a training after some epochs."""
 
     weights: State = field(default_factory=dict)
-    """Weights after the last epoch; none once the training is finished."""
+    """Weights after the last epoch; empty when the training is finished."""
 
     optimiser: State = field(default_factory=dict)
-    """What the optimiser remembers of each parameter, as ``parameter/quantity``."""
+    """State of the optimiser, as ``parameter/quantity``."""
 
     average: State = field(default_factory=dict)
-    """Running mean of the weights, where one is kept."""
+    """Exponential moving average of the weights, if used."""
 
     best: State = field(default_factory=dict)
     best_epoch: int = 0
@@ -74,7 +74,7 @@ def training_fingerprint(
     config: EncoderConfig,
     before: Pretrained | None = None,
 ) -> str:
-    """Hex SHA-256 of everything that decides how a training goes."""
+    """Return the hex SHA-256 of everything that the result of a training depends on."""
     digest = hashlib.sha256()
     digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
     for first in range(0, len(images), 256):
@@ -91,9 +91,12 @@ def training_fingerprint(
 
 
 def write_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
-    """Write the state atomically; the one before stays until the new one is complete.
+    """Write a checkpoint atomically, and remove all but the latest few checkpoints.
 
-    States of other trainings beyond the latest few are removed.
+    Args:
+        folder: folder of the checkpoints.
+        name: fingerprint of the training.
+        state: state to save.
     """
     from safetensors.torch import save_file
 
@@ -110,7 +113,7 @@ def write_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
 
 
 def read_checkpoint(folder: Path, name: str) -> TrainingState | None:
-    """The state written under this name; None where there is none that can be read."""
+    """Read a checkpoint; None if there is none or it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     path = _path(folder, name)
@@ -120,7 +123,7 @@ def read_checkpoint(folder: Path, name: str) -> TrainingState | None:
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata()
-            for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
+            for key in stored.keys():  # noqa: SIM118  (safe_open is not a mapping)
                 part, _, tensor = key.partition(".")
                 if part not in _PARTS:
                     return None
@@ -128,13 +131,13 @@ def read_checkpoint(folder: Path, name: str) -> TrainingState | None:
         state.best_epoch = int(metadata["best_epoch"])
         state.history = json.loads(metadata["history"])
     except (SafetensorError, KeyError, TypeError, ValueError):
-        # A damaged checkpoint costs time, not the training: start again.
+        # After a damaged checkpoint the training starts again.
         return None
     return state
 
 
 def _age(path: Path) -> float:
-    """Larger for older files; one that another process has just removed is oldest."""
+    """Age for sorting; infinite if another process has just removed the file."""
     try:
         return -path.stat().st_mtime
     except OSError:

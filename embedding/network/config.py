@@ -1,4 +1,4 @@
-"""Settings of the audio side: which snippet, which hyper-image, which network and training."""
+"""Settings of the network and its training, with the snippets and hyper-images it is fed."""
 
 from typing import Any, Literal, Self
 
@@ -13,146 +13,163 @@ from embedding.network.architecture import parse
 Recipe = Literal["patent", "modern"]
 
 PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
-"""The patent's best network (US 2018/0276540 A1, paragraph 67, Fig. 9A)."""
+"""Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
 
 MODERN_ARCHITECTURE = (
     "IA(2x1,2x1)C(1,3,32)BP(2,2)C(1,3,64)BP(2,2)C(1,3,128)BP(2,2)C(1,3,256)BP(2,2)"
     "GD(20)F(192)D(20)O"
 )
-"""Four 3 x 3 convolutions with batch normalisation, pooled over the whole picture: small, so that
-it can see the images many times."""
+"""Four 3 x 3 convolutions with batch normalisation and global pooling; small, so that many epochs
+are affordable."""
 
 
 class AugmentationConfig(Settings):
-    """How training images are changed at random, anew in every epoch; nothing by itself."""
+    """Random changes of training images, drawn again in every epoch; none by default.
+
+    Examples:
+        >>> from embedding import AugmentationConfig, EncoderConfig
+        >>> augmentation = AugmentationConfig(time_mask=0.2, row_mask=0.2, mixup=0.2)
+        >>> EncoderConfig(augmentation=augmentation).augmentation.masks
+        1
+    """
 
     stretch: float = Field(default=0.0, ge=0, le=0.5)
-    """Largest change of tempo: 0.1 makes an image up to 10 % longer or shorter. It needs images
-    wider than the window."""
+    """Maximum change of tempo: 0.1 makes an image up to 10 % longer or shorter. Needs images wider
+    than the window."""
 
     row_shift: float = Field(default=0.0, ge=0, lt=0.5)
-    """Farthest that the whole image moves up or down (in a spectrogram, a change of pitch), as a
-    share of its height; rows at the edge are repeated."""
+    """Maximum vertical shift of the image (in a spectrogram, a change of pitch), as a share of its
+    height; rows at the edge are repeated."""
 
     equaliser: float = Field(default=0.0, ge=0, le=1)
-    """Largest rise or fall of a row's level, along a smooth random curve over the rows (in a
-    spectrogram, the gain of each frequency), as a share of the range of values 0 .. 1."""
+    """Maximum change of the level of a row, along a smooth random curve over the rows (in a
+    spectrogram, a gain for each frequency), as a share of the value range 0 .. 1."""
 
     time_mask: float = Field(default=0.0, ge=0, lt=1)
-    """Widest block of columns that is blanked, as a share of the width (SpecAugment, Park et al.
+    """Maximum width of a masked block of columns, as a share of the width (SpecAugment, Park et al.
     2019)."""
 
     row_mask: float = Field(default=0.0, ge=0, lt=1)
-    """Widest block of rows that is blanked, as a share of the height (SpecAugment)."""
+    """Maximum height of a masked block of rows, as a share of the height (SpecAugment)."""
 
     masks: int = Field(default=1, ge=1, le=16)
-    """Blocks of columns, and blocks of rows, blanked in an image."""
+    """Number of masked blocks of columns, and of rows, in an image."""
 
     mixup: float = Field(default=0.0, ge=0, le=10)
-    """Images and labels are mixed with those of another image by shares from Beta(mixup, mixup)
-    (Zhang et al. 2018); 0 mixes none."""
+    """Images and labels are mixed with those of another image in proportions drawn from
+    Beta(mixup, mixup) (Zhang et al. 2018); 0 turns it off."""
 
 
 class EncoderConfig(Settings):
-    """The network that turns hyper-images into embeddings, and how it is trained.
+    """Network that maps hyper-images to embeddings, its training and its input.
 
-    The defaults are the patent's recipe; :meth:`recipe` has another of today's making.
+    The defaults are the recipe of US 2018/0276540 A1; :meth:`recipe` has a modern one.
+
+    Examples:
+        >>> from embedding import EncoderConfig
+        >>> config = EncoderConfig(tags=("genre", "mood"), epochs=5)
+        >>> config.architecture
+        'IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O'
+        >>> EncoderConfig.recipe("modern", seed=3).optimiser
+        'adamw'
     """
 
     architecture: str = PATENT_ARCHITECTURE
-    """The network, in the notation of :mod:`embedding.network.architecture`."""
+    """Network in the notation of :mod:`embedding.network.architecture`."""
 
     tags: tuple[str, ...] = Field(default=("genre",), min_length=1)
-    """The tags that the network learns to tell: columns of the items table, one head each on one
-    shared trunk."""
+    """Tags to predict: columns of the items table, with one output head each on a shared trunk."""
 
     loss: Literal["cross_entropy", "half_squared", "binary_cross_entropy"] = "cross_entropy"
-    """``cross_entropy`` of the softmax; ``half_squared``: half the squared error of the softmax's
-    probabilities (US 2018/0276540 A1, paragraph 74); ``binary_cross_entropy``: any number of values
-    at once, written with ``;`` between them."""
+    """``cross_entropy`` of the softmax; ``half_squared``: half the squared error of the softmax
+    probabilities (US 2018/0276540 A1, paragraph 74); ``binary_cross_entropy``: several values may
+    hold at once, written with ``;`` between them."""
 
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
 
     batch_size: int = Field(default=32, ge=1)
-    """Images in a step of the descent, over all devices."""
+    """Images in a training step, over all devices."""
 
     optimiser: Literal["sgd", "adamw"] = "sgd"
     """``sgd``: stochastic gradient descent with momentum; ``adamw``: Loshchilov and Hutter 2019."""
 
     learning_rate: float = Field(default=0.01, gt=0)
-    """Largest step size; it falls to zero along half a cosine."""
+    """Maximum learning rate; it falls to zero along half a cosine."""
 
     warmup: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the steps in which the step size rises from zero first."""
+    """Share of the steps in which the learning rate first rises from zero."""
 
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of the descent; for ``adamw`` that of the mean gradient."""
+    """Momentum of ``sgd``; beta 1 of ``adamw``."""
 
     weight_decay: float = Field(default=2e-2, ge=0)
-    """Penalty on weights (not on biases): L2 for ``sgd``, decoupled for ``adamw``."""
+    """Weight decay, not applied to biases: L2 for ``sgd``, decoupled for ``adamw``."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
+    """Share of each label that is spread over all classes (label smoothing, Szegedy et al. 2016)."""
 
     averaging: float = Field(default=0.99, ge=0, lt=1)
-    """The network kept is the running mean of the weights, of which each step replaces this much
-    less than all: 0.995 averages over about 200 steps. 0 keeps the last weights."""
+    """Decay of the exponential moving average of the weights, which is the network that is kept:
+    0.995 averages over about 200 steps. 0 keeps the last weights."""
 
     augmentation: AugmentationConfig = AugmentationConfig()
-    """How training images are changed at random."""
+    """Random changes of training images."""
 
     standardise: Literal["image", "training"] = "image"
-    """What is taken off each image first, and divided by: its own mean and deviation, so that
-    loudness and contrast say nothing, or those of all training images."""
+    """Standardisation of images: by the mean and standard deviation of each ``image``, which
+    ignores loudness and contrast, or of all ``training`` images."""
 
     window: int | None = Field(default=None, ge=8)
-    """Columns that the network sees at a time. Wider images give a random window in every epoch of
-    the training, and the mean over evenly spaced, half overlapping windows afterwards. None: the
-    whole image."""
+    """Columns of the input of the network. Training takes a random window of wider images in every
+    epoch; embeddings are means over evenly spaced, half overlapping windows. None: the whole
+    image."""
 
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the images (whole groups, where groups are given) held out to choose the epoch.
-    With 0 all of them train and the last epoch counts."""
+    """Share of the images (whole groups, if groups are given) held out to choose the best epoch.
+    0: all images are trained on, and the last epoch is kept."""
 
     patience: int = Field(default=15, ge=1)
-    """Epochs without a better validation accuracy after which training stops."""
+    """Epochs without improvement of the validation accuracy after which training stops."""
 
     seed: int = Field(default=0, ge=0)
-    """Seed of initial weights, order and split; same seed, same machine: same result."""
+    """Seed of initial weights, order and validation split. On one machine, the same seed gives the
+    same result."""
 
     threads: int = Field(default=0, ge=0)
-    """Processor threads for the network; 0 leaves PyTorch's own choice."""
+    """CPU threads for the network; 0: PyTorch's default."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    """What computes, as Lightning Fabric names it; ``auto`` takes a GPU where there is one."""
+    """Accelerator, as named by Lightning Fabric; ``auto`` uses a GPU if there is one."""
 
     devices: int = Field(default=1, ge=1)
-    """Devices (or processes, on the CPU) that share each batch in training."""
+    """Devices (on the CPU: processes) that share each batch in training."""
 
     nodes: int = Field(default=1, ge=1)
-    """Machines with that many devices each; start the same command on all, as by torchrun."""
+    """Machines with this many devices each; start the same command on all, e.g. by torchrun."""
 
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Numbers that training computes with; weights are kept in 32 bits."""
+    """Numerical precision of training; weights are kept in 32 bits."""
 
     snippet: SnippetConfig = SnippetConfig()
-    """Which parts of a recording are listened to."""
+    """Which parts of a recording are embedded."""
 
     hyperimage: HyperImageConfig = HyperImageConfig()
-    """How they become pictures."""
+    """Hyper-images of these parts."""
 
     @classmethod
     def recipe(cls, name: Recipe, **settings: Any) -> Self:
-        """The settings of a recipe, some of them replaced.
+        """Return the settings of a recipe, with some of them replaced.
 
-        ``patent``: the network, stochastic gradient descent and loss of US 2018/0276540 A1.
-        ``modern``: a deeper network with batch normalisation on random 5 s windows of 15 s
-        snippets, with other tempi and pitches, SpecAugment, mixup, label smoothing and AdamW; it
-        tells more (docs/results.md) and takes several times as long.
+        Args:
+            name: ``patent``: network, stochastic gradient descent and loss of US 2018/0276540 A1.
+                ``modern``: a deeper network with batch normalisation on random 5 s windows of 15 s
+                snippets, with tempo and pitch changes, SpecAugment, mixup, label smoothing and
+                AdamW; more accurate (docs/results.md), and several times slower to train.
+            **settings: fields to replace.
 
         Raises:
-            InvalidArgumentError: there is no such recipe, or a setting is wrong.
+            InvalidArgumentError: unknown recipe, or an invalid setting.
         """
         if name not in _RECIPES:
             raise InvalidArgumentError(f"recipe must be one of {', '.join(_RECIPES)}, not {name!r}")
@@ -164,7 +181,7 @@ class EncoderConfig(Settings):
         try:
             parse(text)
         except InvalidArgumentError as error:
-            # An error of ours would be taken for one of settings within these.
+            # An InvalidArgumentError would be taken for one of nested settings.
             raise ValueError(str(error)) from None
         return text
 

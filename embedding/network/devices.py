@@ -1,4 +1,4 @@
-"""What computes: processors, one or several devices, one or several machines (Lightning Fabric)."""
+"""Devices and threads: CPU or GPU, distributed training by Lightning Fabric, thread limits."""
 
 import logging
 import os
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def make_fabric(config: EncoderConfig) -> "Fabric":
-    """Lightning Fabric for the settings' accelerator, devices, nodes and precision.
+    """Create a Lightning Fabric for the accelerator, devices, nodes and precision of the settings.
 
     Raises:
-        InvalidArgumentError: there is no such device here.
+        InvalidArgumentError: no such device is available.
     """
     from lightning_fabric import Fabric
 
-    # The news of processes that find each other is nobody's concern.
+    # Its messages about processes that connect to each other are of no interest to users.
     for name in ("lightning_fabric", "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     alone = config.devices == config.nodes == 1
-    # A launcher such as torchrun has started one process a device; without one, we start them.
+    # A launcher such as torchrun has already started one process a device; else Fabric does.
     launched = "LOCAL_RANK" in os.environ
     strategy = "auto" if alone else "ddp" if launched or config.nodes > 1 else "ddp_spawn"
     try:
@@ -42,7 +42,7 @@ def make_fabric(config: EncoderConfig) -> "Fabric":
             precision=config.precision,
             strategy=strategy,
         )
-    except Exception as error:  # Fabric has no class of its own for a device that is not there
+    except Exception as error:  # Fabric has no specific class for a missing device
         raise InvalidArgumentError(
             f"accelerator {config.accelerator!r} with {config.devices} devices cannot be used "
             f"here: {str(error).splitlines()[0]}"
@@ -51,7 +51,7 @@ def make_fabric(config: EncoderConfig) -> "Fabric":
 
 
 def inference_device(config: EncoderConfig) -> torch.device:
-    """Where a trained network computes: the GPU, where the settings allow one and one is there."""
+    """Return the device for inference: a GPU if allowed and available, else the CPU."""
     if config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.device("cuda")
     if config.accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
@@ -60,7 +60,7 @@ def inference_device(config: EncoderConfig) -> torch.device:
 
 
 def to_tensor(images: NDArray[Any]) -> Tensor:
-    """A batch as float32, in the memory layout that convolutions are fastest in."""
+    """Convert a batch to float32 in channels-last layout, the fastest for convolutions."""
     batch = np.ascontiguousarray(images, dtype=np.float32)
     if not batch.flags.writeable:
         batch = batch.copy()
@@ -69,10 +69,10 @@ def to_tensor(images: NDArray[Any]) -> Tensor:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use ``threads`` threads inside the block.
+    """Limit PyTorch to ``threads`` threads inside the block.
 
-    0: as many as it does already, and no more than there are cores: PyTorch does not know of a
-    container's quota.
+    0 keeps the current number, but at most the available cores: PyTorch ignores the CPU quota of a
+    container.
     """
     before = torch.get_num_threads()
     try:

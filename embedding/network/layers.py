@@ -1,4 +1,4 @@
-"""The convolutional network in PyTorch, built from its notation."""
+"""The convolutional network as PyTorch modules."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +24,11 @@ from embedding.network.architecture import (
 
 
 class Standardise(nn.Module):
-    """Images less a mean, divided by a deviation: each image's own, or those of all that trained.
+    """Subtract a mean and divide by a standard deviation.
 
-    Its own, as in the TensorFlow CIFAR-10 tutorial: then loudness and contrast say nothing.
+    Args:
+        of: ``image``: statistics of each image, as in the TensorFlow CIFAR-10 tutorial, which
+            ignores loudness and contrast. ``training``: statistics of all training images.
     """
 
     mean: Tensor
@@ -40,17 +42,17 @@ class Standardise(nn.Module):
             self.register_buffer("deviation", torch.ones(()))
 
     def learn(self, mean: float, deviation: float) -> None:
-        """Take the mean and the deviation of the training images."""
+        """Set the mean and the standard deviation of the training images."""
         self.mean.fill_(mean)
         self.deviation.fill_(max(deviation, 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, channels, height, width]; an image without contrast becomes constant."""
+        """Standardise [n, channels, height, width]; a constant image stays constant."""
         if self.of == "training":
             return (x - self.mean) / self.deviation
         centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        # A constant image leaves rounding errors, which must not be blown up.
+        # Rounding errors of a constant image must not be amplified.
         return centred / deviation.clamp_min(1e-6)
 
 
@@ -58,8 +60,8 @@ class LocalResponseNorm(nn.Module):
     """x / (1 + alpha · sum of squares over 9 neighbouring channels) ^ 0.75, alpha = 0.001 / 9.
 
     Krizhevsky, Sutskever, Hinton 2012, section 3.3, with the constants of the TensorFlow CIFAR-10
-    tutorial. Equal to ``torch.nn.LocalResponseNorm(9, 0.001)`` and ten times faster on a CPU, where
-    PyTorch's own takes more time than the convolutions.
+    tutorial. Equals ``torch.nn.LocalResponseNorm(9, 0.001)`` but is ten times faster on a CPU,
+    where PyTorch's version takes more time than the convolutions.
     """
 
     band: Tensor
@@ -79,9 +81,9 @@ class LocalResponseNorm(nn.Module):
 
 
 class _LocalResponseNorm(torch.autograd.Function):
-    """With its derivative written out: s = 1 + B x², y = x s^-¾, dx = dy s^-¾ - 1½ x B(dy x s^-1¾).
+    """Explicit gradient: s = 1 + B x², y = x s^-¾, dx = dy s^-¾ - 1½ x B(dy x s^-1¾).
 
-    B, the band matrix of neighbouring channels, is symmetric.
+    B is the (symmetric) band matrix of neighbouring channels.
     """
 
     @staticmethod
@@ -101,7 +103,7 @@ class _LocalResponseNorm(torch.autograd.Function):
 
 
 class L2Pool(nn.Module):
-    """Root of the sum of squares of each field, zeros around the image."""
+    """L2-norm pooling: root of the sum of squares of each field, with zero padding."""
 
     def __init__(self, field: IntPair, stride: IntPair, padding: IntPair) -> None:
         super().__init__()
@@ -110,14 +112,14 @@ class L2Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [n, channels, height, width]."""
-        # Without the small number the slope of the root at zero would be infinite.
+        # The small constant keeps the gradient of the root finite at zero.
         return torch.sqrt(self.count * self.mean(x * x) + 1e-12)
 
 
 class GlobalPool(nn.Module):
     """Mean over rows, then mean and maximum over columns: [n, c, h, w] to [n, 2c].
 
-    The mean over time says what a snippet is like throughout, the maximum what occurs in it.
+    The mean over time describes the whole snippet, the maximum events within it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,15 +129,24 @@ class GlobalPool(nn.Module):
 
 
 class SongNetwork(nn.Module):
-    """Images to embeddings (``embed``) and scores of the classes of each tag (``scores``).
+    """Network from images to embeddings (``embed``) and class scores of each tag (``scores``).
 
-    One trunk, whose last fully connected layer is the embedding, and a head a tag on it.
+    A shared trunk, whose last fully connected layer is the embedding, and one linear output head
+    for each tag.
 
     Args:
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
         n_classes: number of outputs of each head.
-        standardise: by the mean and deviation of each image, or of the training images.
+        standardise: standardisation of the images; see :class:`Standardise`.
+
+    Examples:
+        >>> import torch
+        >>> from embedding.network import SongNetwork, parse
+        >>> network = SongNetwork(parse("IC(2,5,4)PF(8)O"), (1, 24, 24), n_classes=[3])
+        >>> images = torch.zeros(2, 1, 24, 24)
+        >>> network.embed(images).shape, network(images).shape
+        (torch.Size([2, 8]), torch.Size([2, 3]))
     """
 
     def __init__(
@@ -152,25 +163,25 @@ class SongNetwork(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(architecture.dimension, n) for n in n_classes)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Float [n, channels, height, width] to embeddings [n, dimension]."""
+        """Map images, float [n, channels, height, width], to embeddings [n, dimension]."""
         embeddings: Tensor = self.trunk(self.standardise(images))
         return embeddings
 
     def scores(self, images: Tensor) -> list[Tensor]:
-        """Float [n, channels, height, width] to class scores (logits) [n, classes] of each tag."""
+        """Map images [n, channels, height, width] to logits [n, classes] of each tag."""
         embeddings = self.embed(images)
         return [head(embeddings) for head in self.heads]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float [n, channels, height, width] to class scores (logits) [n, classes], first tag."""
+        """Map images [n, channels, height, width] to logits [n, classes] of the first tag."""
         scores: Tensor = self.heads[0](self.embed(images))
         return scores
 
 
 def initialise_weights(network: SongNetwork, seed: int) -> None:
-    """Random weights that keep the variance through ReLU layers (He et al. 2015); small outputs.
+    """Initialise weights at random (He et al. 2015), output heads close to zero.
 
-    Hidden biases start a little above zero, so that few units are dead from the start.
+    Hidden biases start slightly above zero, so that few units are dead from the start.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in network.trunk:
@@ -185,9 +196,9 @@ def initialise_weights(network: SongNetwork, seed: int) -> None:
 
 
 def extend_outputs(weights: Mapping[str, Tensor], n_classes: Sequence[int]) -> dict[str, Tensor]:
-    """A copy of a network's weights whose heads have ``n_classes`` outputs, the new ones last.
+    """Copy the weights of a network, with heads extended to ``n_classes`` outputs.
 
-    What is new starts at zero, that is as likely as what is at the mean of the old ones.
+    New outputs come last and have zero weights, and so an average score at first.
     """
     more = {name: tensor.detach().clone() for name, tensor in weights.items()}
     for number, n in enumerate(n_classes):
@@ -198,11 +209,11 @@ def extend_outputs(weights: Mapping[str, Tensor], n_classes: Sequence[int]) -> d
 
 
 def _modules(layers: Sequence[Layer], shapes: Sequence[Shape]) -> Iterator[nn.Module]:
-    """PyTorch's modules for the layers; ``shapes`` are those of their inputs."""
+    """Build the PyTorch modules of the layers, given their input shapes."""
     for number, (layer, shape) in enumerate(zip(layers, shapes, strict=False)):
         after = layers[number + 1] if number + 1 < len(layers) else None
         yield from _module(layer, shape)
-        # A batch normalisation that follows stands before the ReLU.
+        # Batch normalisation comes before the ReLU.
         if isinstance(layer, Convolution | FullyConnected) and not _is_batch(after):
             yield nn.ReLU()
         before = layers[number - 1] if number else None

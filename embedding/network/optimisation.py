@@ -1,7 +1,4 @@
-"""Optimisers, the course of the step size, and the running mean of the weights.
-
-What training makes small, and the probabilities that belong to it.
-"""
+"""Losses, optimisers, learning-rate schedule and averaged weights."""
 
 import math
 from typing import Literal
@@ -17,7 +14,7 @@ Options = dict[str, "list[nn.Parameter] | float"]
 
 
 def make_optimiser(network: nn.Module, config: EncoderConfig) -> Optimizer:
-    """The settings' optimiser; biases and normalisations are not drawn to zero."""
+    """Create the optimiser of the settings; no weight decay on biases and normalisations."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
     groups: list[Options] = [
@@ -30,9 +27,12 @@ def make_optimiser(network: nn.Module, config: EncoderConfig) -> Optimizer:
 
 
 def set_learning_rate(optimiser: Optimizer, config: EncoderConfig, done: float) -> None:
-    """The step size when the share ``done`` of all steps is done: up linearly, then half a cosine.
+    """Set the learning rate: linear warm-up (Smith 2017), then cosine (Loshchilov, Hutter 2017).
 
-    Smith 2017 (warm-up); Loshchilov and Hutter 2017 (cosine).
+    Args:
+        optimiser: optimiser to change.
+        config: maximum learning rate and warm-up.
+        done: share of all training steps done so far, 0 .. 1.
     """
     if done < config.warmup:
         share = done / config.warmup
@@ -43,7 +43,7 @@ def set_learning_rate(optimiser: Optimizer, config: EncoderConfig, done: float) 
 
 
 def optimiser_state(optimiser: Optimizer, network: nn.Module) -> State:
-    """What the optimiser knows of each parameter, under ``parameter/quantity``."""
+    """Return the state of the optimiser, as ``parameter/quantity``."""
     return {
         f"{name}/{quantity}": torch.as_tensor(value)
         for name, parameter in network.named_parameters()
@@ -53,7 +53,7 @@ def optimiser_state(optimiser: Optimizer, network: nn.Module) -> State:
 
 
 def restore_optimiser(optimiser: Optimizer, network: nn.Module, state: State) -> None:
-    """Give an optimiser back what :func:`remember` found."""
+    """Restore the state returned by :func:`optimiser_state`."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
         name, _, quantity = key.rpartition("/")
@@ -64,9 +64,9 @@ def restore_optimiser(optimiser: Optimizer, network: nn.Module, state: State) ->
 
 
 class WeightAverage:
-    """The exponential running mean of a network's weights (Polyak and Juditsky 1992).
+    """Exponential moving average of the weights of a network (Polyak and Juditsky 1992).
 
-    The first steps weigh less than ``decay`` says, so that the random start is soon forgotten.
+    The decay is smaller in the first steps, so that the random start is soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -76,11 +76,11 @@ class WeightAverage:
 
     @property
     def weights(self) -> State:
-        """The mean so far."""
+        """The current average."""
         return self._mean
 
     def update(self, network: nn.Module) -> None:
-        """Take the weights after a step in."""
+        """Add the weights after a training step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
@@ -92,7 +92,7 @@ class WeightAverage:
                     mean.copy_(tensor)
 
     def restore(self, weights: State, steps: int) -> None:
-        """Go on from a mean that was kept after some steps."""
+        """Continue from the average after some steps."""
         self.steps = steps
         for name, tensor in weights.items():
             self._mean[name].copy_(tensor)
@@ -102,15 +102,15 @@ Loss = Literal["cross_entropy", "half_squared", "binary_cross_entropy"]
 
 
 def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The loss of each image: [n].
+    """Compute the loss of each image: [n].
 
     Args:
         kind: ``cross_entropy`` of the softmax (US 2018/0276540 A1, paragraph 58); ``half_squared``:
             half the sum of squared errors of the softmax (paragraph 74); ``binary_cross_entropy``:
-            the sum over the classes, each on its own.
+            sum over the classes.
         scores: logits [n, classes].
-        wanted: 0 .. 1, [n, classes].
-        smoothing: share of ``wanted`` that is spread evenly over what each class could be.
+        wanted: targets 0 .. 1, [n, classes].
+        smoothing: label smoothing, the share of ``wanted`` that is spread evenly.
     """
     if kind == "binary_cross_entropy":
         soft = wanted * (1 - smoothing) + smoothing / 2
@@ -123,5 +123,5 @@ def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -
 
 
 def probabilities(kind: Loss, scores: Tensor) -> Tensor:
-    """Logits [n, classes] to probabilities; they sum to 1 unless several classes may be right."""
+    """Convert logits [n, classes] to probabilities: sigmoid for binary losses, else softmax."""
     return torch.sigmoid(scores) if kind == "binary_cross_entropy" else scores.softmax(dim=1)

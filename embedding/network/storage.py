@@ -1,8 +1,8 @@
-"""A saved encoder on disk: a JSON manifest and a safetensors file of weights.
+"""Save and load encoders: a JSON manifest and a safetensors file of weights.
 
-The weights' file is named after its content and written first; the manifest, which names it and
-its digest, is renamed into place last. So a folder holds the old encoder or the new one at every
-moment, and a change of a byte is noticed.
+The file of weights is named after its content and written first; the manifest, with its name and
+digest, is renamed into place last. So a folder holds a complete encoder, the old or the new one, at
+any time, and every changed byte is detected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ Weights = dict[str, NDArray[Any]]
 
 
 def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> None:
-    """Write ``document`` and ``weights``, then remove the weights of an encoder that was there.
+    """Write an encoder, then remove the weights of the encoder that it replaces.
+
+    Args:
+        folder: folder of the encoder; created if necessary.
+        document: content of the manifest, as JSON values.
+        weights: arrays by parameter name.
 
     Raises:
         ArtifactError: the folder cannot be written.
@@ -59,7 +64,7 @@ def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> No
 
 
 def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
-    """The manifest and the weights, both checked against their digests.
+    """Read the manifest and the weights of an encoder, checked against their digests.
 
     Raises:
         ArtifactError: a file is missing or changed, or the format is newer than this library.
@@ -105,7 +110,7 @@ def restore_network(
     n_classes: list[int],
     weights: Weights,
 ) -> SongNetwork:
-    """The network with saved weights, ready to embed."""
+    """Build the network with saved weights, in evaluation mode."""
     import torch
 
     from embedding.network.architecture import parse

@@ -1,7 +1,4 @@
-"""What a network is to tell of each image: the classes of a tag, and which of them are right.
-
-Which images are held out to choose the epoch.
-"""
+"""Training targets from labels, and the validation split."""
 
 from __future__ import annotations
 
@@ -16,25 +13,25 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 
 SEPARATOR = ";"
-"""Between several values of a tag, where an image may have several."""
+"""Separator of several values of a tag in one label."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One tag of n images."""
+    """Classes of n images for one tag."""
 
     tag: str
     classes: NDArray[np.str_]
     values: Float32Array
-    """[n, classes]: 1 where the class is right; rows of unknown images are zero."""
+    """float32 [n, classes]: 1 for the classes of an image; all 0 if they are unknown."""
 
     @property
     def known(self) -> BoolArray:
-        """[n]: images whose value is known."""
+        """bool [n]: images with a known class."""
         return np.asarray(self.values.any(axis=1))
 
     def take(self, rows: IntArray) -> Target:
-        """The target of some images."""
+        """Return the target of some images."""
         return Target(self.tag, self.classes, self.values[rows])
 
 
@@ -46,18 +43,19 @@ def make_targets(
     several: bool = False,
     classes: Mapping[str, NDArray[np.str_]] | None = None,
 ) -> list[Target]:
-    """One target a tag from the labels of n images.
+    """Convert the labels of n images to one target for each tag.
 
     Args:
-        labels: n values of the only tag, or a mapping (or table) from each tag to its n values; a
-            blank one ("", None, NaN) is unknown.
+        labels: n values of the only tag, or a mapping (or table) from each tag to its n values;
+            blank values ("", None, NaN) are unknown.
         n: number of images.
-        tags: the tags wanted.
-        several: a value may hold several classes, with ``;`` between them.
-        classes: classes of each tag that come first whether they occur or not.
+        tags: names of the tags.
+        several: whether a value may hold several classes, separated by ``;``.
+        classes: known classes of each tag, which come first even if they do not occur.
 
     Raises:
-        InvalidArgumentError: a tag or a value is missing, or a tag has fewer than two classes.
+        InvalidArgumentError: a tag is missing, it does not have n values, or it has fewer than two
+            classes.
     """
     given: Any = {tags[0]: labels} if _is_vector(labels) else labels
     missing = [tag for tag in tags if tag not in given]
@@ -71,7 +69,7 @@ def make_targets(
 
 
 def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
-    """Labels as text without surrounding blanks; "" where there is none (None, NaN, blank)."""
+    """Convert labels to stripped text; "" for missing ones (None, NaN, blank)."""
     values = as_column(labels, n, "labels")
     return np.array(
         ["" if v is None or v != v else str(v).strip() for v in values.tolist()], dtype=np.str_
@@ -79,7 +77,7 @@ def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
 
 
 def as_column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
-    """``values`` as an array of n objects. Raises InvalidArgumentError where they are not n."""
+    """Convert `values` to an array of n objects; raise InvalidArgumentError if there are not n."""
     array = np.asarray(values, dtype=object)
     if array.shape != (n,):
         raise InvalidArgumentError(f"{name}: expected {n} values, one an image; got {array.shape}")
@@ -111,24 +109,27 @@ def _parts(name: str, several: bool) -> list[str]:
 
 
 def _is_vector(labels: Any) -> bool:
-    """Whether these are the values of one tag, and not a mapping or a table of several."""
+    """Return whether labels are the values of one tag, not a mapping or table of several."""
     return not isinstance(labels, Mapping) and getattr(labels, "ndim", 1) == 1
 
 
 def validation_split(
     targets: IntArray, groups: NDArray[Any], fraction: float, seed: int
 ) -> IntArray:
-    """Positions of about ``fraction`` of each class, in whole groups, in ascending order.
+    """Choose whole groups for validation, about ``fraction`` of each class.
 
-    A group goes in whole, and only while every class it holds keeps another group for training;
-    so a class of one group (or one image) is trained on and not validated. With one group an
-    image this is a stratified split.
+    A group is held out only if each of its classes keeps another group for training; so a class
+    with a single group (or image) is trained on and not validated. If each image is its own group,
+    this is a stratified split.
 
     Args:
-        targets: class of each image, [n].
-        groups: group of each image, [n].
-        fraction: wanted share, 0 for none.
-        seed: seed of the choice.
+        targets: int [n], class of each image.
+        groups: [n], group of each image.
+        fraction: share of the images to hold out; 0 for none.
+        seed: random seed.
+
+    Returns:
+        Positions of the held-out images, ascending.
     """
     _, group_of = np.unique(groups.astype(str), return_inverse=True)
     counts = np.zeros((group_of.max(initial=-1) + 1, targets.max(initial=-1) + 1), dtype=np.int64)
@@ -138,8 +139,8 @@ def validation_split(
     held_out = []
     for group in np.random.default_rng([seed, 1]).permutation(len(counts)):
         present = counts[group] > 0
-        # A group a little larger than the room that is left is taken: with few artists a genre
-        # nothing would ever fit.
+        # A group may exceed the remaining room by a factor of two: otherwise nothing would fit for
+        # genres with few artists.
         fits = (counts[group] <= np.maximum(2 * room, 0))[present].all()
         if fits and (groups_left[present] > 1).all():
             held_out.append(group)

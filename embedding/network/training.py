@@ -1,10 +1,8 @@
-"""Training the network: descent by gradients, on one device or many, resumable.
+"""Train the network by gradient descent, on one or several devices, with checkpoints.
 
-US 2018/0276540 A1, paragraphs 57 to 59, 73 and 74. Every random choice is drawn from the seed and
-the epoch's number, never from a running generator, so that a training that was killed and resumed
-goes on exactly as if it had not been. Devices, processes and precision are Lightning Fabric's.
-
-What decides a training: images, targets, settings, and what to go on from.
+US 2018/0276540 A1, paragraphs 57 to 59, 73 and 74. Every random choice is seeded by the seed and
+the number of the epoch, so that a training that was killed and resumed continues exactly as if it
+had not been interrupted. Lightning Fabric handles devices, processes and precision.
 """
 
 import math
@@ -39,31 +37,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """Everything that decides a training."""
+    """Everything that the result of a training depends on."""
 
     images: Float32Array
     """float32 [n, channels, height, width]."""
 
     targets: Sequence[Target]
-    """One a tag."""
+    """One for each tag."""
 
     config: EncoderConfig
 
     validation: IntArray
-    """Positions of the images held out to choose the epoch; may be empty, then the last epoch is
-    taken."""
+    """Positions of the images held out to choose the best epoch; if empty, the last epoch is
+    kept."""
 
     before: Pretrained | None = None
-    """What to go on from; None: random weights."""
+    """Network to start from; None: random weights."""
 
     def fingerprint(self) -> str:
-        """Hex SHA-256 of all of this."""
+        """Return the hex SHA-256 of all of this."""
         return checkpoints.training_fingerprint(
             self.images, self.targets, self.validation, self.config, self.before
         )
 
     def network(self) -> SongNetwork:
-        """The network before the first step."""
+        """Build the network before the first step."""
         width, _ = covering_windows(self.images, self.config.window)
         shape = (*self.images.shape[1:3], width)
         network = SongNetwork(
@@ -81,7 +79,7 @@ class TrainingJob:
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _level(self) -> tuple[float, float]:
-        """Mean and deviation of the images that train; those held out have no part in it."""
+        """Mean and standard deviation of the training images, without those held out."""
         total = squares = 0.0
         rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
         for row in rows:
@@ -92,16 +90,16 @@ class TrainingJob:
 
 
 CHECKPOINT_EPOCHS = 5
-"""Epochs between two checkpoints, unless they take long."""
+"""Epochs between checkpoints."""
 
 CHECKPOINT_SECONDS = 20.0
-"""Seconds after which a checkpoint is written in any case."""
+"""Seconds after which a checkpoint is written at the end of any epoch."""
 
 EVALUATION_BATCH = 256
-"""Images in a batch without gradients."""
+"""Batch size without gradients."""
 
 MAX_NORM = 5.0
-"""Longer gradients are cut to this length."""
+"""Norm to which gradients are clipped."""
 
 
 def train_network(
@@ -111,16 +109,16 @@ def train_network(
 
     Args:
         training: data and settings.
-        checkpoint: folder for the state after every few epochs; where it already holds that of
-            the same training (same images, targets and settings), training goes on from it.
+        checkpoint: folder for checkpoints; a checkpoint of the same training (same images, targets
+            and settings) is resumed.
         progress: show a progress bar.
 
     Returns:
-        The network with the weights of the best epoch, on the CPU, and the history: one dict an
-        epoch.
+        The network with the weights of the best epoch, on the CPU, and the history: one dict for
+        each epoch.
 
     Raises:
-        InvalidArgumentError: the loss is not finite, or there is no such device.
+        InvalidArgumentError: the loss is not finite, or the device is not available.
     """
     fabric = make_fabric(training.config)
     best, history = fabric.launch(
@@ -134,14 +132,14 @@ def train_network(
 def _train(
     fabric: "Fabric", training: TrainingJob, checkpoint: Path | None, progress: bool
 ) -> tuple[dict[str, NDArray[Any]], list[Epoch]]:
-    """The training as one of the processes that share it does it."""
+    """Run the training in one of the processes that share it."""
     config = training.config
     name = training.fingerprint()
     state = (
         checkpoints.read_checkpoint(checkpoint, name) if checkpoint else None
     ) or TrainingState()
     with limited_threads(config.threads):
-        run = _Run(fabric, training, state)
+        run = _TrainingRun(fabric, training, state)
         saved = time.monotonic()
         shown = progress and fabric.is_global_zero
         with progress_bar("training the network", config.epochs, shown=shown) as advance:
@@ -161,12 +159,12 @@ def _train(
             best=state.best, best_epoch=state.best_epoch, history=state.history
         )
         checkpoints.write_checkpoint(checkpoint, name, finished)
-    # As arrays: a tensor from a process that has ended cannot be read.
+    # As arrays: tensors cannot be read after the process that made them has ended.
     return {name: tensor.numpy() for name, tensor in state.best.items()}, state.history
 
 
-class _Run:
-    """A training under way in one process."""
+class _TrainingRun:
+    """A running training in one process."""
 
     def __init__(self, fabric: "Fabric", training: TrainingJob, state: TrainingState) -> None:
         self.fabric = fabric
@@ -193,14 +191,14 @@ class _Run:
             self.average.restore(state.average, steps * len(state.history))
 
     def progress(self) -> TrainingState:
-        """The state as it is now, for a checkpoint."""
+        """Return the current state, for a checkpoint."""
         self.state.weights = self.network.state_dict()
         self.state.optimiser = optimisation.optimiser_state(self.optimiser, self.network)
         self.state.average = self.average.weights if self.average else {}
         return self.state
 
     def epoch(self, epoch: int) -> None:
-        """One pass over the training images, and what it came to, noted in the history."""
+        """Train one epoch, validate, and append to the history."""
         started = time.perf_counter()
         record = {"epoch": epoch + 1.0, **self._descend(epoch)}
         kept = self.average.weights if self.average else self.network.state_dict()
@@ -237,14 +235,14 @@ class _Run:
         return {"loss": loss / n, "accuracy": correct / n}
 
     def _share(self, batch: IntArray) -> IntArray:
-        """This process's part of a batch; every process takes at least one image of each."""
+        """Part of a batch for this process; at least one image for each process."""
         size = self.fabric.world_size
         return batch[self.fabric.global_rank :: size] if len(batch) >= size else batch
 
     def _step(self, rows: IntArray, epoch: int, step: int) -> Tensor:
-        """One step of the descent; loss, right answers and images, summed."""
+        """Do one training step; return sums of loss, correct predictions and images."""
         if len(rows) == 1 and "B" in self.config.architecture:
-            # One image has no variance; with batch normalisation it stands twice.
+            # Batch normalisation needs two images, so a single one is repeated.
             rows = np.repeat(rows, 2)
         device = self.fabric.device
         images = to_tensor(training_batch(self.training.images, rows, self.config, epoch))
@@ -258,7 +256,7 @@ class _Run:
             wanted = torch.from_numpy(target.values[rows])
             known = torch.from_numpy(target.known[rows])
             if share < 1:
-                # What is mixed with an image of unknown value has no known value itself.
+                # An image mixed with one of unknown class has no known class itself.
                 wanted = share * wanted + (1 - share) * wanted[others]
                 known = known & known[torch.from_numpy(others)]
             each = losses(
@@ -276,7 +274,7 @@ class _Run:
                 total = total + before.keep * each.mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
-        # A norm that is not finite shows in the loss, of which the epoch says more.
+        # A norm that is not finite shows in the loss, which the end of the epoch checks.
         self.fabric.clip_gradients(
             self.model, self.optimiser, max_norm=MAX_NORM, error_if_nonfinite=False
         )
@@ -287,7 +285,7 @@ class _Run:
         return torch.tensor([total.item() * len(rows), correct, len(rows)], dtype=torch.float64)
 
     def _validate(self, weights: State) -> Epoch:
-        """Loss and accuracy of some weights on the images held out; of the first tag's accuracy."""
+        """Loss over all tags, and accuracy of the first tag, on the validation images."""
         network = self.training.network()
         network.load_state_dict(weights)
         network.to(self.fabric.device).eval()
@@ -316,16 +314,16 @@ class _Run:
 
 
 def _correct(scores: Tensor, wanted: Float32Array) -> float:
-    """How many images have a right class ranked first."""
+    """Count the images whose top class is correct."""
     first = scores.argmax(dim=1).numpy()
     return float(wanted[np.arange(len(wanted)), first].sum())
 
 
 def _is_best(history: list[Epoch], validated: bool) -> bool:
-    """Whether the last epoch is the one to keep so far.
+    """Return whether the last epoch is the best so far.
 
-    By accuracy, and among equals by loss: the loss alone turns up within a few epochs, when the
-    network starts to be too sure of itself, long before it stops to learn.
+    By accuracy, then by loss: the loss alone rises after a few epochs, when the network becomes
+    overconfident, long before it stops improving.
     """
     if not validated:
         return True
