@@ -87,7 +87,7 @@ class Pooling:
 
     @property
     def window(self) -> Window:
-        """Size, stride and padding, by default (field - 1) // 2; padding does not enter averages."""
+        """Size, stride and padding (default (field - 1) // 2), which averages leave out."""
         span = (self.field, self.field_columns or self.field)
         stride = (self.stride, self.stride_columns or self.stride)
         given = self.given_padding

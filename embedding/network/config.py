@@ -107,7 +107,7 @@ class EncoderConfig(Settings):
     """Weight decay, not applied to biases: L2 for ``sgd``, decoupled for ``adamw``."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each label that is spread over all classes (label smoothing, Szegedy et al. 2016)."""
+    """Share of each label that is spread evenly over all classes (Szegedy et al. 2016)."""
 
     averaging: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the exponential moving average of the weights, which is the network that is kept:

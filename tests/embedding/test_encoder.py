@@ -236,19 +236,21 @@ class TestCheckpoint:
         class PowerCut(Exception):  # noqa: N818
             pass
 
-        one_epoch = training._Run.epoch
+        one_epoch = training._TrainingRun.epoch
 
         def failing(run, epoch):
             if epoch == 6:
                 raise PowerCut
             one_epoch(run, epoch)
 
-        monkeypatch.setattr(training._Run, "epoch", failing)
+        monkeypatch.setattr(training._TrainingRun, "epoch", failing)
         with pytest.raises(PowerCut):
             SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         epochs = []
         monkeypatch.setattr(
-            training._Run, "epoch", lambda run, epoch: epochs.append(epoch) or one_epoch(run, epoch)
+            training._TrainingRun,
+            "epoch",
+            lambda run, epoch: epochs.append(epoch) or one_epoch(run, epoch),
         )
         resumed = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         assert epochs == [5, 6]  # a checkpoint after five epochs
@@ -295,7 +297,7 @@ class TestCheckpoint:
         images, labels, groups = pictures(60)
         config = CONFIG.replace(epochs=7)
         first = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
-        monkeypatch.setattr(training._Run, "epoch", None)
+        monkeypatch.setattr(training._TrainingRun, "epoch", None)
         again = SongEncoder(config).fit(images, labels, groups, checkpoint=tmp_path)
         assert again.digest() == first.digest()
         assert again.history_ == first.history_
