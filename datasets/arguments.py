@@ -13,12 +13,20 @@ def is_whole(value: Any, least: int) -> bool:
 
 
 def check_whole(name: str, value: Any, least: int = 1) -> None:
-    """Raise InvalidArgumentError, with the argument's name, unless ``value`` is a whole number.
+    """Check that an argument is a whole number.
 
     Args:
         name: the argument's name, for the message.
-        value: what was given; NumPy's integers are taken, bools are not.
-        least: the smallest allowed value.
+        value: the argument; NumPy integers are accepted, bools are not.
+        least: smallest allowed value.
+
+    Raises:
+        InvalidArgumentError: if it is not.
+
+    >>> check_whole("k", 10)
+    >>> check_whole("k", 2.5)
+    Traceback (most recent call last):
+    datasets.errors.InvalidArgumentError: k must be a whole number of at least 1, not 2.5
     """
     if not is_whole(value, least):
         raise InvalidArgumentError(

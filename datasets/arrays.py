@@ -1,4 +1,4 @@
-"""The array types of the whole library; shapes and units stand in the docstrings."""
+"""Array types of the whole library; shapes and units are given in docstrings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.integer[Any]]
-"""Rows, counts and codes, of any width."""
+"""Row numbers, counts and codes, of any width."""
 BoolArray = NDArray[np.bool_]
 StrArray = NDArray[np.object_]
-"""Texts as Python strings, as pandas keeps them."""
+"""Text as Python strings, as pandas keeps it in columns of dtype object."""

@@ -1,4 +1,4 @@
-"""The vocabulary: every column name the library reads or writes, in one place."""
+"""Names of all columns that the library reads or writes."""
 
 from typing import Final
 
@@ -19,4 +19,4 @@ COLD: Final = "cold"
 SHARE_PREFIX: Final = "share_"
 
 ITEM_TEXT: Final = (TITLE, ARTIST, ALBUM, GENRE)
-"""Text columns every item has; a missing value is the empty string."""
+"""Text columns of every item; a missing value is the empty string."""

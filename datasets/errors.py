@@ -1,8 +1,16 @@
-"""The errors this library raises on purpose. Every one derives from ColdtuneError."""
+"""Exceptions of this library; all derive from `ColdtuneError`.
+
+>>> from datasets.errors import ColdtuneError, DataError
+>>> try:
+...     raise DataError("items.csv, line 3, column 'item_id': is blank")
+... except ColdtuneError as error:
+...     print(error)
+items.csv, line 3, column 'item_id': is blank
+"""
 
 
 class ColdtuneError(Exception):
-    """Base of all errors of this library; its text is one line fit to show a user."""
+    """Base of all exceptions of this library; the message is one line for users."""
 
 
 class DataError(ColdtuneError, ValueError):
@@ -10,23 +18,23 @@ class DataError(ColdtuneError, ValueError):
 
 
 class AudioError(ColdtuneError, ValueError):
-    """A recording cannot be used; the message names the file and says why."""
+    """A recording cannot be used; the message names the file and the reason."""
 
 
 class InvalidArgumentError(ColdtuneError, ValueError):
-    """An argument or a setting has a value that cannot work."""
+    """An argument or a setting has an invalid value."""
 
 
 class UnknownItemError(ColdtuneError, LookupError):
-    """An item id that the model or data set does not know."""
+    """An item id that the model or data set does not have."""
 
 
 class UnknownUserError(ColdtuneError, LookupError):
-    """A user id that the model or data set does not know."""
+    """A user id that the model or data set does not have."""
 
 
 class NotFittedError(ColdtuneError, RuntimeError):
-    """Something was asked of a model before ``fit`` or ``load``."""
+    """A model was used before `fit` or `load`."""
 
 
 class ArtifactError(ColdtuneError):
@@ -34,4 +42,4 @@ class ArtifactError(ColdtuneError):
 
 
 class EvaluationError(ColdtuneError):
-    """An evaluation that would not mean anything: a leak, or an invalid ranking."""
+    """An evaluation that would be meaningless: a leak, or an invalid ranking."""

@@ -11,9 +11,16 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
+    """Write a file so that readers see the old content or the new one, never a part.
 
-    On any error, interruption included, the temporary file is removed and ``path`` is as before.
+    Yields a temporary path beside `path`. At the end of the block it is synced to disk and
+    renamed to `path`; on any error, including an interruption, it is removed and `path` is
+    unchanged. Missing parent folders are created.
+
+    >>> with atomic_write(folder / "new" / "notes.txt") as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> (folder / "new" / "notes.txt").read_text()
+    'whole'
     """
     with parents_created(path):
         handle, name = tempfile.mkstemp(
@@ -34,9 +41,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def parents_created(path: Path) -> Iterator[None]:
-    """Make the folders above a file that are not there yet.
+    """Create the missing parent folders of a file.
 
-    On any error, interruption included, those of them that are empty are removed again.
+    On any error in the block, including an interruption, those that are empty are removed.
+
+    >>> with parents_created(folder / "a" / "b.txt"):
+    ...     _ = (folder / "a" / "b.txt").write_text("text")
     """
     missing = _missing_above(path)
     try:
@@ -48,7 +58,15 @@ def parents_created(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise OSError where no file can be written at ``path``; nothing is left behind."""
+    """Check that a file can be written at `path`, without leaving anything behind.
+
+    Raises:
+        OSError: if it cannot.
+
+    >>> check_writable(folder / "new" / "report.html")
+    >>> (folder / "new").exists()
+    False
+    """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder")
     missing = _missing_above(path)
@@ -71,16 +89,20 @@ def _remove_empty(folders: list[Path]) -> None:
 
 @contextmanager
 def locked(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on a file inside the block; the file and its folder are made.
+    """Hold an exclusive lock on a file inside the block.
 
-    The block may remove the file: whoever waited for it then takes a new one.
+    The file and its folder are created if missing. The file stays, unless the block removes it.
 
     Args:
-        path: the lock file; it stays, with its content.
-        busy: raised at once where somebody else holds the lock; None waits for it.
+        path: the lock file.
+        busy: error to raise if another process or thread holds the lock; None waits for it.
 
     Raises:
-        OSError: if the file cannot be made.
+        OSError: if the file cannot be created.
+
+    >>> with locked(folder / "lock", busy=RuntimeError("in use")):
+    ...     print("alone")
+    alone
     """
     import fcntl  # not on Windows, where the rest of this module works
 
@@ -100,7 +122,7 @@ def locked(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
 
 
 def _is_open(path: Path, descriptor: int) -> bool:
-    """Return whether the file at ``path`` is the one that the descriptor has open."""
+    """Return whether `path` is still the file that the descriptor has open."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -108,19 +130,22 @@ def _is_open(path: Path, descriptor: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically.
+
+    >>> write_text(folder / "a.txt", "text")
+    """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def sync_file(path: Path) -> None:
-    """Force a file's content to the disk."""
+    """Flush a file's content to the disk."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
 def sync_directory(path: Path) -> None:
-    """Force a directory's entries to the disk, so that a rename survives a power cut."""
+    """Flush a directory's entries to the disk, so that a rename survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -129,13 +154,18 @@ def sync_directory(path: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Hex SHA-256 of a file's content."""
+    """Return the hex SHA-256 of a file's content.
+
+    >>> _ = (folder / "a").write_bytes(b"")
+    >>> file_digest(folder / "a")[:16]
+    'e3b0c44298fc1c14'
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:
-    """The folder for things that can be made again: ``COLDTUNE_CACHE`` or ``~/.cache/coldtune``."""
+    """Return the folder for caches and downloads: `COLDTUNE_CACHE` or `~/.cache/coldtune`."""
     configured = os.environ.get("COLDTUNE_CACHE")
     return Path(configured) if configured else Path.home() / ".cache" / "coldtune"
 

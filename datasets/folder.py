@@ -1,4 +1,4 @@
-"""A data set as a folder of three tables, CSV or Parquet; docs/data-format.md describes it."""
+"""Load and save a data set as a folder of CSV or Parquet tables (docs/data-format.md)."""
 
 import filecmp
 import os
@@ -33,13 +33,19 @@ _TABLES = ("items", "audio", "interactions")
 
 
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
-    """The data set in a folder: ``items``, ``interactions`` and, if there is one, ``audio``.
+    """Load a data set from a folder.
 
-    Each is a ``.csv`` or a ``.parquet`` file. Recordings are looked for, never decoded. A folder
-    with recordings and none of the three is read by their tags, see
-    :func:`~datasets.tagged_files.tagged_folder`.
-    Raises :class:`~datasets.errors.DataError` naming the file, the line (CSV, from 1, counting
-    the header) or row (Parquet, from 1) and the column of what is wrong.
+    The folder holds `items`, `interactions` and optionally `audio`, each as `.csv` or
+    `.parquet`. Recordings must exist; they are not decoded. A folder of recordings without any
+    table is read by their tags (:func:`~datasets.tagged_files.tagged_folder`).
+
+    Raises:
+        DataError: if a table is missing or wrong; the message names the file, the line (CSV,
+            from 1, counting the header) or row (Parquet, from 1) and the column.
+
+    >>> _ = save_folder(dataset, folder / "music")
+    >>> load_folder(folder / "music").summary()["n_items"]
+    30
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -66,15 +72,27 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
 def save_folder(
     dataset: MusicDataset, path: str | os.PathLike[str], format: Format = "csv"
 ) -> Path:
-    """Write a data set as a folder that :func:`load_folder` reads back the same; its path.
+    """Save a data set as a folder that `load_folder` reads back unchanged.
 
-    Recordings that are not in the folder yet are copied there, those of a data set without a
-    root into ``audio/``. The folder may exist (a folder of recordings becomes a data set this
-    way) but must not hold a data set already. If anything fails, what was written is removed;
-    ``interactions`` comes last, so that not even a power cut leaves half a data set that loads.
+    Recordings outside the folder are copied into it, those of a data set without a root into
+    `audio/`. The folder may exist (a folder of recordings becomes a data set this way) but must
+    not hold a data set. If anything fails, what was written is removed; `interactions` is
+    written last, so that after a power cut no half data set loads.
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` for an unknown format and
-    :class:`~datasets.errors.DataError` for a folder that cannot be written or is taken.
+    Args:
+        dataset: what to save.
+        path: the folder.
+        format: "csv" or "parquet".
+
+    Returns:
+        The folder.
+
+    Raises:
+        InvalidArgumentError: if the format is unknown.
+        DataError: if the folder cannot be written, or holds a data set.
+
+    >>> sorted(path.name for path in save_folder(dataset, folder / "music").iterdir())
+    ['audio.csv', 'interactions.csv', 'items.csv']
     """
     folder = Path(path)
     if format not in FORMATS:
@@ -106,7 +124,7 @@ def save_folder(
 
 
 def _recordings_in(folder: Path, dataset: MusicDataset) -> list[str]:
-    """Path of every recording relative to the folder it is saved in."""
+    """Return the path of each recording relative to the folder it is saved in."""
     if dataset.root is not None:
         return [str(path) for path in dataset.audio[c.PATH]]
     home = folder.absolute()
@@ -123,6 +141,7 @@ def _recordings_in(folder: Path, dataset: MusicDataset) -> list[str]:
 
 
 def _copy(source: Path, target: Path, undo: ExitStack) -> None:
+    """Copy a recording unless it is there; register its removal with `undo`."""
     if target.exists():
         if source.samefile(target) or filecmp.cmp(source, target, shallow=False):
             return
@@ -140,6 +159,7 @@ def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:
 
 
 def _find(folder: Path, name: str) -> Path | None:
+    """Return the path of a table, None if there is none."""
     found = [path for kind in FORMATS if (path := folder / f"{name}.{kind}").exists()]
     if len(found) > 1:
         raise DataError(f"{folder} has both {name}.csv and {name}.parquet; keep one of them")

@@ -1,13 +1,10 @@
-"""Pictures of recordings as arrays, with their labels: what stands in for audio files.
+"""Read images of recordings with their labels from an .npz file, in place of audio files.
 
-A folder with one ``.npz`` file and, beside it, tables (CSV) of what is known of its rows, or the
-``.npz`` file alone. What is taken for what is found by shape and name, and said; see
-docs/genre.md.
+The file stands alone, or in a folder with CSV tables that describe its rows (docs/genre.md). The
+arrays of images, ids, labels and artists are found by shape and name; the result says which.
 
-Arrays out of an .npz file, without ever unpickling: text saved as objects is still read.
-
-``numpy.savez`` pickles an array of Python strings. Its stream holds the strings one after another,
-so they are taken from there, and nothing in the file is executed.
+Nothing is unpickled: `numpy.savez` pickles arrays of Python strings, and these are taken from the
+pickle's opcodes without executing it.
 """
 
 import pickletools
@@ -27,30 +24,32 @@ from datasets.errors import DataError, InvalidArgumentError
 from datasets.tables.read_write import read_table
 from datasets.tables.values import format_value, object_array
 
-Array = NDArray[Any]
+_STRING_OPCODES = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
 
-_STRINGS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+_GET_OPCODES = ("BINGET", "LONG_BINGET", "GET")
 
-_MEMORY = ("BINGET", "LONG_BINGET", "GET")
+_PUT_OPCODES = ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT")
 
-_REMEMBERING = ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT")
-
-_BETWEEN = ("FRAME", "MARK", "APPENDS", "APPEND")
+_OTHER_OPCODES = ("FRAME", "MARK", "APPENDS", "APPEND")
 
 
-def read_npz(path: Path) -> dict[str, Array]:
-    """Every array of an .npz file by name.
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file, by name.
 
-    Raises :class:`~datasets.errors.DataError` for a file that is none, is damaged, or holds
-    objects that are not text (the array is named).
+    Raises:
+        DataError: if the file is not an .npz file, is damaged, or holds objects other than text.
+
+    >>> np.savez(folder / "a.npz", genre=np.array(["jazz", "rock"], dtype=object))
+    >>> read_npz(folder / "a.npz")["genre"].tolist()
+    ['jazz', 'rock']
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {name.removesuffix(".npy"): _read(archive, name) for name in names}
+            return {name.removesuffix(".npy"): _read_npy(archive, name) for name in names}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except _ObjectsError as error:
+    except _NotTextError as error:
         raise DataError(f"{path}: {error}") from None
     except (
         zipfile.BadZipFile,
@@ -64,11 +63,11 @@ def read_npz(path: Path) -> dict[str, Array]:
         raise DataError(f"{path} is not an .npz file that can be read: {reason}") from None
 
 
-class _ObjectsError(Exception):
+class _NotTextError(Exception):
     """An array of objects that are not all text."""
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> Array:
+def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with archive.open(name) as stream:
         version = np.lib.format.read_magic(stream)
         header = (
@@ -78,37 +77,37 @@ def _read(archive: zipfile.ZipFile, name: str) -> Array:
         )
         shape, _, kind = header(stream)
         if kind.hasobject:
-            return _texts(stream, shape, name.removesuffix(".npy"))
+            return _text_of_pickle(stream, shape, name.removesuffix(".npy"))
     with archive.open(name) as stream:
-        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array
 
 
-def _texts(stream: IO[bytes], shape: tuple[int, ...], name: str) -> Array:
-    """The strings that a pickled one-dimensional array of objects consists of."""
+def _text_of_pickle(stream: IO[bytes], shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Return the strings of a pickled one-dimensional array of objects."""
     found: list[Any] | None = None
     memory: list[Any] = []
     last: Any = None
     if len(shape) == 1:
         for code, value, _ in pickletools.genops(stream.read()):
             argument: Any = value
-            if code.name in _REMEMBERING:
-                # NumPy writes protocol 2 or later, where what is remembered is numbered in order.
+            if code.name in _PUT_OPCODES:
+                # NumPy writes protocol 2 or later, which numbers memo entries in order.
                 memory.append(last)
             elif code.name == "EMPTY_LIST":
                 last, found = None, []
-            elif code.name in _STRINGS:
+            elif code.name in _STRING_OPCODES:
                 last = argument
                 if found is not None:
                     found.append(argument)
-            elif found is not None and code.name in _MEMORY:
+            elif found is not None and code.name in _GET_OPCODES:
                 found.append(memory[argument])
-            elif found is not None and code.name not in _BETWEEN:
+            elif found is not None and code.name not in _OTHER_OPCODES:
                 break
             else:
                 last = None
     if found is None or len(found) != shape[0] or not all(isinstance(v, str) for v in found):
-        raise _ObjectsError(
+        raise _NotTextError(
             f"array {name!r} holds Python objects, which are not loaded; save text as a text array"
             " (values.astype(str)) and numbers as numbers"
         )
@@ -126,26 +125,37 @@ ID_NAMES: Final = ("id", "ids", "clip", "song", "item_id", "name", "file")
 
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
-    """Pictures and what is known of each; rows of equal id are windows of one recording."""
+    """Images and what is known of each, as `read_image_arrays` returns them.
 
-    images: Array
-    """[n, height, width] or [n, channels, height, width], numbers as stored."""
+    Rows of equal id are windows of one recording.
+
+    >>> np.savez(folder / "a.npz", images=images, genre=labels)
+    >>> read_image_arrays(folder / "a.npz").images.shape
+    (24, 1, 24, 24)
+    """
+
+    images: NDArray[Any]
+    """[n, height, width] or [n, channels, height, width], dtype as stored."""
 
     ids: StrArray
-    """The recording that a picture belongs to, [n]."""
+    """Recording of each image, [n]."""
 
     labels: StrArray
-    """Its label, [n]; "" where there is none."""
+    """Label of each image, [n]; "" if unknown."""
 
     groups: StrArray | None
-    """Its artist, [n]; "" where unknown. None: nothing was found that names artists."""
+    """Artist of each image, [n]; "" if unknown. None: no artists were found."""
 
     taken: Mapping[str, str]
-    """What was taken for images, ids, labels and groups, in words."""
+    """Description of what was used as images, ids, labels and groups."""
 
 
 def is_image_arrays(path: Path) -> bool:
-    """Whether ``path`` is an .npz file, or a folder with one that is no folder of tables."""
+    """Return whether `path` is an .npz file, or a folder with one and without data set tables.
+
+    >>> is_image_arrays(folder)
+    False
+    """
     if path.is_dir():
         no_tables = not any((path / f"items{end}").exists() for end in (".csv", ".parquet"))
         return no_tables and any(path.glob("*.npz"))
@@ -161,19 +171,24 @@ def read_image_arrays(
     groups: str | None = None,
     tag: str = "genre",
 ) -> ImageArrays:
-    """Read pictures and their labels; names that are given override what would be found.
+    """Read images and their labels; names that are given override what would be found.
 
     Args:
         path: an .npz file, or a folder with exactly one.
-        images: name of the array of pictures; by default the only one of 3 or 4 dimensions.
-        ids: name of the array (or column) that names the recording of each picture.
-        labels: column (or array) of labels; by default the one named like ``tag`` (for genres also
-            ``label`` or ``class``).
-        groups: column (or array) of artists; by default ``artist_group``, ``artist`` or alike.
+        images: name of the array of images; None: the only array of 3 or 4 dimensions.
+        ids: name of the array (or column) with the recording of each image.
+        labels: column (or array) of labels; None: the one named like `tag` (for genres also
+            `label` or `class`).
+        groups: column (or array) of artists; None: `artist_group`, `artist` or similar.
         tag: what the labels are.
 
-    Raises :class:`~datasets.errors.DataError` for files that cannot be read, do not match or hold
-    NaN, and :class:`~datasets.errors.InvalidArgumentError` for a name that is not there.
+    Raises:
+        DataError: if a file cannot be read, tables and images do not match, or an image has NaN.
+        InvalidArgumentError: if a name is not there.
+
+    >>> np.savez(folder / "a.npz", images=images, genre=labels)
+    >>> read_image_arrays(folder / "a.npz").taken["labels"]
+    "'genre' of a.npz"
     """
     source = _npz_file(path)
     arrays = read_npz(source)
@@ -190,15 +205,15 @@ def read_image_arrays(
         )
     else:
         values, taken["ids"] = columns[key], f"{key!r} {origin[key]}"
-    # Any other tag is one column; taking genres for it would answer another question.
+    # Only genres have other usual names; another tag must be named exactly.
     names = LABEL_NAMES if tag == "genre" else (tag,)
-    label = _choose("labels", labels, names, columns, source)
+    label = _choose_column("labels", labels, names, columns, source)
     if label is None:
         raise DataError(
             f"{source}: no column {tag!r}; name that of the labels with --labels, out of:"
-            f" {_listed(columns)}"
+            f" {_names(columns)}"
         )
-    group = _choose("groups", groups, GROUP_NAMES, columns, source)
+    group = _choose_column("groups", groups, GROUP_NAMES, columns, source)
     taken["labels"] = f"{label!r} {origin[label]}"
     taken["groups"] = "none found" if group is None else f"{group!r} {origin[group]}"
     return ImageArrays(
@@ -216,7 +231,7 @@ def _npz_file(path: Path) -> Path:
     return files[0]
 
 
-def _images_name(arrays: Mapping[str, Array], wanted: str | None, source: Path) -> str:
+def _images_name(arrays: Mapping[str, NDArray[Any]], wanted: str | None, source: Path) -> str:
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items()) or "none"
     if wanted is not None:
         if wanted not in arrays:
@@ -231,7 +246,7 @@ def _images_name(arrays: Mapping[str, Array], wanted: str | None, source: Path) 
     return found[0]
 
 
-def _check_pictures(pictures: Array, name: str, source: Path) -> None:
+def _check_pictures(pictures: NDArray[Any], name: str, source: Path) -> None:
     if pictures.ndim not in (3, 4) or 0 in pictures.shape or pictures.dtype.kind not in "fiu":
         raise DataError(
             f"{source}: {name!r} must be numbers [n, height, width] or [n, channels, height,"
@@ -245,25 +260,27 @@ def _check_pictures(pictures: Array, name: str, source: Path) -> None:
 
 
 @dataclass
-class _Known:
-    """What is known of the pictures: columns of n values, and where each is from."""
+class _Columns:
+    """Columns of n values that describe the images, and where each is from."""
 
     columns: dict[str, StrArray]
     origin: dict[str, str]
     key: str | None = None
-    """The column that names the recordings; None where row numbers have to do."""
+    """The column of recording ids; None: row numbers are used."""
 
     def add(self, table: Mapping[str, StrArray], rows: IntArray, origin: str) -> None:
-        """Further columns out of a table; a name that is there already stays as it is."""
+        """Add columns of a table, by row; existing names are kept."""
         for name, values in table.items():
             if name not in self.columns:
                 self.columns[name], self.origin[name] = values[rows], origin
 
 
-def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | None) -> _Known:
-    """Arrays of n values, joined by id, or row by row, with the table beside the file."""
-    known = _Known(
-        {name: _text(array) for name, array in arrays.items() if array.shape == (n,)}, {}
+def _columns(
+    source: Path, arrays: Mapping[str, NDArray[Any]], n: int, wanted: str | None
+) -> _Columns:
+    """Collect arrays of n values, joined by id or by row with the tables beside the file."""
+    known = _Columns(
+        {name: _stripped_text(array) for name, array in arrays.items() if array.shape == (n,)}, {}
     )
     known.origin = dict.fromkeys(known.columns, f"of {source.name}")
     tables = {file: _table(file) for file in sorted(source.parent.glob("*.csv"))}
@@ -290,7 +307,7 @@ def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | No
         known.key = next((name for name in ID_NAMES if name in known.columns), None)
     if wanted is not None:
         if wanted not in known.columns:
-            found = _listed(known.columns)
+            found = _names(known.columns)
             raise InvalidArgumentError(
                 f"{source}: no array or column {wanted!r}; there are: {found}"
             )
@@ -299,7 +316,7 @@ def _columns(source: Path, arrays: Mapping[str, Array], n: int, wanted: str | No
 
 
 def _in_order(file: Path, table: Mapping[str, StrArray], source: Path, n: int) -> IntArray:
-    """All rows of a table; there must be one a picture, as nothing says which is which."""
+    """Return all rows of a table, which must be as many as images."""
     length = len(next(iter(table.values())))
     if length != n:
         raise DataError(
@@ -314,15 +331,15 @@ def _match(
     columns: Mapping[str, StrArray],
     tables: Mapping[Path, Mapping[str, StrArray]],
 ) -> tuple[str, Path, str] | None:
-    """An array, a table and its column that holds all of the array's values; most ids first."""
+    """Find an array, and a table's column that has all of its values; most ids first."""
     found = [
         (len(ids), key == column, key, file, column)
         for key in keys
         if (ids := set(columns[key])) and "" not in ids
         for file, table in tables.items()
         for column, values in table.items()
-        # A column of labels holds the same labels, but says nothing of which row is which; an id
-        # that comes twice is an error that is told of later.
+        # A column of labels has the same labels but does not identify rows; a repeated id is an
+        # error that is raised later.
         if ids <= set(values) and (key in ID_NAMES or len(set(values)) == len(values))
     ]
     best = max(found, key=lambda match: match[:2], default=None)
@@ -332,7 +349,7 @@ def _match(
 def _mismatch(
     values: StrArray, key: str, tables: Mapping[Path, Mapping[str, StrArray]], source: Path
 ) -> DataError:
-    """The error that names an id which the nearest table lacks."""
+    """Return the error that names an id missing from the best table."""
     ids = set(values)
     shared, file, column = max(
         (len(ids & set(column)), file, name)
@@ -354,7 +371,7 @@ def _table(file: Path) -> dict[str, StrArray]:
     frame = read_table(file, (*ID_NAMES, *LABEL_NAMES, *GROUP_NAMES)).frame
     if not len(frame.columns):
         raise DataError(f"{file} has no columns")
-    return {str(name).strip(): _text(frame[name].to_numpy()) for name in frame.columns}
+    return {str(name).strip(): _stripped_text(frame[name].to_numpy()) for name in frame.columns}
 
 
 def _rows(file: Path, column: str, values: StrArray, ids: StrArray) -> IntArray:
@@ -366,7 +383,7 @@ def _rows(file: Path, column: str, values: StrArray, ids: StrArray) -> IntArray:
     return rows
 
 
-def _choose(
+def _choose_column(
     what: str,
     wanted: str | None,
     names: Sequence[str],
@@ -376,18 +393,18 @@ def _choose(
     if wanted is not None:
         if wanted not in columns:
             raise InvalidArgumentError(
-                f"{source}: no column {wanted!r} for {what}; there are: {_listed(columns)}"
+                f"{source}: no column {wanted!r} for {what}; there are: {_names(columns)}"
             )
         return wanted
     return next((name for name in names if name in columns), None)
 
 
-def _listed(columns: Mapping[str, StrArray]) -> str:
+def _names(columns: Mapping[str, StrArray]) -> str:
     return ", ".join(columns) or "none"
 
 
-def _text(values: Array) -> StrArray:
-    """Values as text without surrounding blanks; "" where there is none."""
+def _stripped_text(values: NDArray[Any]) -> StrArray:
+    """Convert values to text without surrounding blanks; missing becomes an empty string."""
     return object_array(
         "" if v is None or v != v else str(v).strip() for v in np.asarray(values).tolist()
     )

@@ -1,4 +1,4 @@
-"""MusicDataset: what a music service knows before any model, as three checked tables."""
+"""`MusicDataset`: items, their recordings and who played what, as three checked tables."""
 
 import hashlib
 import os
@@ -25,23 +25,29 @@ from datasets.tables.values import format_value
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class MusicDataset:
-    """Items, their recordings, and who played what.
+    """Items, their recordings, and interactions of users with items.
 
-    Text is Python ``str`` in columns of dtype object on every version of pandas; a missing text
-    is ``""``. Ids are kept exactly; whole numbers become their decimal digits. Every table has a
-    RangeIndex. Treat the tables as read-only: what is derived from a data set shares them.
+    Text is Python `str` in columns of dtype object, on every version of pandas; missing text
+    is `""`. Ids are kept exactly; whole numbers become their decimal digits. Every table has a
+    RangeIndex. Treat the tables as read-only: derived data sets share them.
+
+    >>> items = pd.DataFrame({"item_id": ["a", "b"], "title": ["One", "Two"], "artist": "Band",
+    ...                       "album": "", "genre": "jazz"})
+    >>> plays = pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "weight": [3]})
+    >>> MusicDataset(items, interactions=plays)
+    <MusicDataset: 2 items, 0 recordings of 0 of them, 1 interactions of 1 users>
     """
 
     items: pd.DataFrame
-    """``item_id`` (unique), ``title``, ``artist``, ``album``, ``genre``, then tag columns."""
+    """`item_id` (unique), `title`, `artist`, `album`, `genre`, then tag columns."""
     audio: pd.DataFrame
-    """``item_id``, ``path``, ``title``, ``genre``: zero, one or several recordings per item.
-    ``path`` is relative to ``root`` and stays inside it; without a root it is absolute."""
+    """`item_id`, `path`, `title`, `genre`: zero, one or several recordings per item. `path` is
+    relative to `root` and stays inside it; without a root it is absolute."""
     interactions: pd.DataFrame
-    """``user_id``, ``item_id``, ``weight`` (float64, finite, zero or more) and, where known,
-    ``timestamp`` (datetime64[ns], UTC). A (user, item) pair may occur several times."""
+    """`user_id`, `item_id`, `weight` (float64, finite, zero or more) and, where known,
+    `timestamp` (datetime64[ns], UTC). A (user, item) pair may occur several times."""
     root: Path | None
-    """The folder that relative paths start from."""
+    """The folder that relative paths start from; None if all are absolute."""
 
     def __init__(
         self,
@@ -50,12 +56,18 @@ class MusicDataset:
         interactions: pd.DataFrame | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Copy, check and normalise the tables; ``audio`` and ``interactions`` may be None.
+        """Copy, check and normalise the tables.
 
-        Items need all standard columns, audio ``item_id`` and ``path``, interactions
-        ``user_id``, ``item_id`` and ``weight``. Further columns of items are kept as tags, of
-        the others left out. Recordings must exist; they are not opened. Raises
-        :class:`~datasets.errors.DataError` naming the table, the row (from 1) and the column.
+        Args:
+            items: columns `item_id`, `title`, `artist`, `album`, `genre`; more are kept as tags.
+            audio: columns `item_id`, `path`, optionally `title` and `genre`; the recordings must
+                exist, they are not opened. None: no recordings.
+            interactions: columns `user_id`, `item_id`, `weight`, optionally `timestamp`. None:
+                no interactions.
+            root: folder that relative recording paths start from.
+
+        Raises:
+            DataError: if a table is wrong; the message names the table, row (from 1) and column.
         """
         folder = None if root is None else Path(root)
         tables = check_tables(
@@ -75,7 +87,7 @@ class MusicDataset:
         interactions: pd.DataFrame,
         root: Path | None,
     ) -> Self:
-        """A data set of tables that :func:`check_tables` returned, or rows of such tables."""
+        """Create a data set from tables that `check_tables` returned, or rows of such tables."""
         dataset = cls.__new__(cls)
         dataset._set(items, audio, interactions, root)
         return dataset
@@ -98,15 +110,19 @@ class MusicDataset:
         return [name for name in self.items.columns if name not in ITEM_COLUMNS]
 
     def recording_paths(self) -> list[Path]:
-        """Absolute path of every recording, in the order of ``audio``."""
+        """Return the absolute path of every recording, in the order of `audio`."""
         start = Path("/") if self.root is None else self.root.absolute()
         return [start / path for path in self.audio[c.PATH]]
 
     def recording_labels(self, tag: str = c.GENRE) -> "pd.Series[str]":
-        """A label for every recording, in the order of ``audio``; ``""`` where unknown.
+        """Return a label for every recording, in the order of `audio`; `""` where unknown.
 
-        For ``genre`` the recording's own where it has one, else its item's; for another text or
-        tag column its item's. Raises :class:`InvalidArgumentError` for a column that is not there.
+        Args:
+            tag: "genre": the recording's own genre, else its item's; any other text or tag column:
+                that of its item.
+
+        Raises:
+            InvalidArgumentError: if there is no such column.
         """
         choices = [name for name in self.items.columns if name != c.ITEM_ID]
         if tag not in choices:
@@ -118,9 +134,9 @@ class MusicDataset:
         return labels
 
     def recording_artists(self) -> "pd.Series[str]":
-        """Artist of every recording's item, in the order of ``audio``: a group to split by.
+        """Return the artist of every recording's item, in the order of `audio`, to group splits by.
 
-        Where the artist is unknown the item id stands in, so unknown artists stay apart.
+        Where the artist is unknown the item id takes its place, so that each such item is a group.
         """
         artists = self._of_recordings(c.ARTIST)
         return artists.where(artists != "", self.audio[c.ITEM_ID]).rename(c.ARTIST)
@@ -132,10 +148,16 @@ class MusicDataset:
         return pd.Series(self.items[column].to_numpy()[rows], dtype=object, name=column)
 
     def take_interactions(self, rows: ArrayLike) -> Self:
-        """The same items and recordings with only the interactions at these positions.
+        """Return a data set with the same items and recordings and some of the interactions.
 
-        ``rows``: whole numbers, [n], in any order. Raises :class:`InvalidArgumentError` for
-        anything else, and for a position that is not there.
+        Args:
+            rows: positions of the interactions to keep, whole numbers [n], in any order.
+
+        Raises:
+            InvalidArgumentError: if `rows` is not one-dimensional, or a position is out of range.
+
+        >>> len(dataset.take_interactions([0, 5]).interactions)
+        2
         """
         positions = np.asarray(rows)
         if positions.size == 0:
@@ -150,16 +172,24 @@ class MusicDataset:
         )
 
     def take_items(self, item_ids: Iterable[str]) -> Self:
-        """Only these items, in the order they have here, with their recordings and interactions.
+        """Return a data set of these items, in their order here, with recordings and interactions.
 
-        Raises :class:`UnknownItemError` for an id that is not among the items.
+        Raises:
+            UnknownItemError: if an id is not among the items.
+
+        >>> dataset.take_items(["s1", "s0"]).items["item_id"].tolist()
+        ['s0', 's1']
         """
         return self._keep(self._known(item_ids), True)
 
     def drop_items(self, item_ids: Iterable[str]) -> Self:
-        """All but these items, and neither their recordings nor their interactions.
+        """Return a data set without these items, their recordings and their interactions.
 
-        Raises :class:`UnknownItemError` for an id that is not among the items.
+        Raises:
+            UnknownItemError: if an id is not among the items.
+
+        >>> len(dataset.drop_items(["s0"]).items)
+        29
         """
         return self._keep(self._known(item_ids), False)
 
@@ -182,9 +212,9 @@ class MusicDataset:
         )
 
     def digest(self) -> str:
-        """Hex SHA-256 of the content of the three tables, whatever format they came from.
+        """Return the hex SHA-256 of the content of the three tables, independent of file format.
 
-        Depends on the order of rows and tags, not on ``root`` nor on the recordings' bytes.
+        It depends on the order of rows and tags, but not on `root` or the recordings' content.
         """
         total = hashlib.sha256()
         for table in (self.items, self.audio, self.interactions):
@@ -196,7 +226,14 @@ class MusicDataset:
         return total.hexdigest()
 
     def summary(self) -> dict[str, int | float]:
-        """Counts of what is there; ``density`` is the share of (user, item) pairs seen."""
+        """Return counts of items, users, interactions, recordings, artists and genres.
+
+        `density` is the share of all (user, item) pairs that occur.
+
+        >>> counts = dataset.summary()
+        >>> counts["n_users"], counts["n_items_with_listeners"], counts["n_genres"]
+        (60, 28, 2)
+        """
         users, user_names = pd.factorize(self.interactions[c.USER_ID])
         played, played_names = pd.factorize(self.interactions[c.ITEM_ID])
         pairs = len(pd.unique(users * np.int64(len(self.items)) + played))
@@ -238,7 +275,7 @@ def _framed(text: str) -> bytes:
 
 
 def _column_bytes(column: "pd.Series[Any]") -> Iterable[bytes]:
-    """A column's content: distinct texts once each, then which one every row has."""
+    """Yield a column's content: each distinct text once, then which one each row has."""
     if column.dtype != object:
         kind = "<f8" if column.dtype == np.float64 else "<i8"
         values = column.to_numpy() if kind == "<f8" else column.to_numpy().astype("datetime64[ns]")

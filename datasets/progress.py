@@ -12,14 +12,18 @@ def progress_bar(
     """Show a progress bar on the error stream inside the block.
 
     Args:
-        title: what is counted, at the left of the bar.
-        total: how many steps or bytes there are; None if unknown.
+        title: what is counted, shown left of the bar.
+        total: number of steps or bytes; None if unknown.
         shown: whether to show anything.
-        done: how many were done before.
-        in_bytes: count bytes, with the speed, in place of steps.
+        done: number already done.
+        in_bytes: count bytes, and show the speed.
 
     Yields:
         A function to call with the number of steps or bytes done since its last call.
+
+    >>> with progress_bar("files", 2, shown=False) as advance:
+    ...     for _ in range(2):
+    ...         advance(1)
     """
     if not shown:
         yield lambda _amount: None

@@ -1,7 +1,7 @@
-"""The rules of the three tables: raw frames in, normalised frames out, or one clear error.
+"""Check and normalise the three tables of a data set.
 
-A raw frame may hold any types; a normalised frame has exactly the documented columns, text as
-Python ``str`` (dtype object on every version of pandas), weights as float64, times as
+A raw frame may have columns of any type. A normalised frame has exactly the documented columns,
+text as Python `str` (dtype object on every version of pandas), weights as float64, times as
 datetime64[ns], and a RangeIndex.
 """
 
@@ -30,26 +30,26 @@ def _row(row: int) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a table came from, for messages."""
+    """Where a table came from, for error messages."""
 
     name: str
-    """The file, or for a frame in memory the table's name."""
+    """The file, or the table's name if it is in memory."""
     place: Callable[[int], str] = _row
-    """Position of a row → how the reader finds it: ``line 12`` (CSV) or ``row 11``, from 1."""
+    """Maps a row's position to text: `line 12` (CSV) or `row 11`, counted from 1."""
 
     def error(self, row: int, column: str, problem: str, count: int = 1) -> DataError:
-        """The error for a value; ``count`` rows have the same kind of problem."""
+        """Return the error for a value; `count` rows have the same kind of problem."""
         more = "" if count == 1 else f" ({count - 1:,} more such row{'s' if count > 2 else ''})"
         return DataError(f"{self.name}, {self.place(row)}, column {column!r}: {problem}{more}")
 
 
 def empty_audio() -> pd.DataFrame:
-    """An audio table without recordings."""
+    """Return an audio table without recordings."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in AUDIO_COLUMNS})
 
 
 def empty_interactions() -> pd.DataFrame:
-    """An interaction table in which nobody has played anything."""
+    """Return an interaction table without interactions."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in INTERACTION_COLUMNS})
 
 
@@ -60,7 +60,21 @@ def check_tables(
     root: Path | None,
     origins: tuple[Origin, Origin, Origin],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The three tables checked and normalised; ``origins`` name them in errors."""
+    """Check and normalise the three tables.
+
+    Args:
+        items: raw items.
+        audio: raw recordings.
+        interactions: raw interactions.
+        root: folder of relative recording paths; None if paths are absolute.
+        origins: names of the three tables in error messages.
+
+    Returns:
+        Normalised items, audio and interactions.
+
+    Raises:
+        DataError: at the first problem.
+    """
     for table, origin in zip((items, audio, interactions), origins, strict=True):
         if not isinstance(table, pd.DataFrame):
             raise DataError(f"{origin.name}: a DataFrame is expected, not {type(table).__name__}")
@@ -74,7 +88,11 @@ def check_tables(
 
 
 def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
-    """Items: unique non-blank ids, four text columns, then every further column as a tag."""
+    """Check items: unique non-blank ids, four text columns; further columns become tags.
+
+    Raises:
+        DataError: at the first problem.
+    """
     raw = _named(raw, ITEM_COLUMNS, origin)
     if raw.empty:
         raise DataError(f"{origin.name} has no items")
@@ -98,7 +116,11 @@ def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
 def check_audio(
     raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any]", root: Path | None
 ) -> pd.DataFrame:
-    """Recordings: of known items, inside ``root``, and there; blank title and genre are fine."""
+    """Check recordings: known items, existing files inside `root`; title and genre may be blank.
+
+    Raises:
+        DataError: at the first problem.
+    """
     raw = _named(raw, (c.ITEM_ID, c.PATH), origin)
     texts = {
         name: _text(raw, name, origin, required=name in (c.ITEM_ID, c.PATH))
@@ -118,9 +140,15 @@ def check_audio(
 def check_interactions(
     raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any] | None"
 ) -> pd.DataFrame:
-    """Interactions: non-blank users, known items, finite weights of zero or more, valid times.
+    """Check interactions: non-blank users, known items, weights >= 0, valid times.
 
-    item_ids: the known items; None where whoever asks looks them up.
+    Args:
+        raw: the table.
+        origin: its name in error messages.
+        item_ids: the known items; None to skip that check.
+
+    Raises:
+        DataError: at the first problem.
     """
     raw = _named(raw, INTERACTION_COLUMNS, origin)
     users = _text(raw, c.USER_ID, origin, required=True)
@@ -135,7 +163,7 @@ def check_interactions(
 
 
 def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.DataFrame:
-    """The frame with its column names stripped and checked."""
+    """Return the frame with its column names stripped and checked."""
     names: list[str] = []
     for position, name in enumerate(raw.columns, start=1):
         if not isinstance(name, str):
@@ -180,5 +208,5 @@ def _check_known(ids: Any, known: "pd.Series[Any]", origin: Origin) -> None:
 
 
 def _frame(texts: dict[str, Any]) -> pd.DataFrame:
-    # Given as series of dtype object: pandas 3 would make strings of its own of bare arrays.
+    # As series of dtype object, because pandas 3 converts bare arrays to its own string type.
     return pd.DataFrame({name: pd.Series(text, dtype=object) for name, text in texts.items()})

@@ -1,7 +1,4 @@
-"""Reading one table, CSV or Parquet, exactly as it is written: text stays text.
-
-Writing one table, CSV or Parquet, so that reading.py gives back the very same values.
-"""
+"""Read and write one table as CSV or Parquet; values come back exactly as written."""
 
 import codecs
 import csv
@@ -31,16 +28,28 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as its file has it, and how to name its rows in a message."""
+    """A table as read from a file, and how error messages name its rows."""
 
     frame: pd.DataFrame
     origin: Origin
 
 
 def read_table(path: Path, expected: Sequence[str]) -> RawTable:
-    """The table at ``path``; its name decides the format, ``expected`` columns the separator.
+    r"""Read a table, CSV or Parquet by suffix; text stays text.
 
-    Raises :class:`~datasets.errors.DataError` for a file that is no such table.
+    Args:
+        path: the file.
+        expected: usual column names, by which the separator of a CSV file is chosen.
+
+    Returns:
+        The frame, and its origin for error messages.
+
+    Raises:
+        DataError: if the file is not such a table.
+
+    >>> _ = (folder / "items.csv").write_text("item_id;year\n007;1962\n")
+    >>> read_table(folder / "items.csv", ["item_id"]).frame.values.tolist()
+    [['007', '1962']]
     """
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, expected)
@@ -57,7 +66,7 @@ def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
     try:
         columns = _read_columns(path, separator, len(names))
     except (csv.Error, UnicodeDecodeError, _RaggedError):
-        # Slower, one record at a time, to say which line it is.
+        # Slower, one record at a time, to find the line.
         for line, fields in _records(path, separator):
             if len(fields) != len(names):
                 problem = f"{len(fields)} values, but the header names {len(names)} columns"
@@ -78,10 +87,10 @@ class _RaggedError(Exception):
 
 
 def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
-    """Every column below the header.
+    """Read every column below the header.
 
-    Records are taken many at a time and kept in arrays: with tens of millions of values in
-    lists, Python's garbage collector would go through all of them again and again.
+    Records are read in batches into arrays: with tens of millions of values in lists, Python's
+    garbage collector would traverse all of them again and again.
     """
     parts: list[list[StrArray]] = [[object_array(())] for _ in range(width)]
     seen: list[dict[str, str]] = [{} for _ in range(width)]
@@ -93,13 +102,13 @@ def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
             if set(map(len, batch)) != {width}:
                 raise _RaggedError
             for part, known, values in zip(parts, seen, zip(*batch, strict=True), strict=True):
-                # Equal texts become one object: a user's id is kept once, not once per play.
+                # Equal texts share one object: a user's id is kept once, not once per play.
                 part.append(object_array(map(known.setdefault, values, values)))
     return [np.concatenate(part) for part in parts]
 
 
 def _separator(path: Path, expected: Sequence[str]) -> str:
-    """The separator under which the header names most of the expected columns, then most."""
+    """Return the separator under which the header has most expected columns, then most columns."""
 
     def score(separator: str) -> tuple[int, int]:
         try:
@@ -112,7 +121,7 @@ def _separator(path: Path, expected: Sequence[str]) -> str:
 
 
 def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """(line it begins on, fields) of every record, the header first, without blank lines."""
+    """Yield (first line, fields) of every record, header included, blank lines skipped."""
     line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -158,7 +167,7 @@ def _read_parquet(path: Path) -> RawTable:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-        # A dictionary holds an id once, not once per play.
+        # Dictionary columns store each id once instead of once per play.
         texts = [field.name for field in schema if _is_text(field.type)]
         with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
             table = file.read()
@@ -167,7 +176,7 @@ def _read_parquet(path: Path) -> RawTable:
             for name, column in zip(schema.names, table.columns, strict=True)
             if not _is_pandas_index(name, schema)
         ]
-    # In a damaged file the library meets sizes and text that cannot be.
+    # Damaged files have invalid sizes and text.
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
@@ -182,7 +191,7 @@ def _is_text(kind: "pa.DataType") -> bool:
 
 
 def _is_pandas_index(name: str, schema: "pa.Schema") -> bool:
-    """Row numbers that pandas saved beside the columns, which are no tag."""
+    """Return whether a column is a row index that pandas saved with the table."""
     metadata = schema.pandas_metadata or {}
     return name.startswith("__index_level_") and name in metadata.get("index_columns", ())
 
@@ -205,7 +214,13 @@ _LARGEST_EXACT = 2.0**53
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a normalised table atomically; the name of ``path`` decides the format."""
+    r"""Write a normalised table atomically, CSV or Parquet by suffix.
+
+    >>> table = pd.DataFrame({"item_id": pd.Series(["a"], dtype=object), "weight": [2.0]})
+    >>> write_table(table, folder / "t.csv")
+    >>> (folder / "t.csv").read_text()
+    'item_id,weight\na,2\n'
+    """
     with atomic_write(path) as temporary:
         if path.suffix == ".parquet":
             _write_parquet(table, temporary)

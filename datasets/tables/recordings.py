@@ -1,4 +1,4 @@
-"""Where recordings are: found in a folder by their names, or named by a table and there."""
+"""Find the audio files in a folder, and check the recording paths of a table."""
 
 import os
 import stat
@@ -12,11 +12,17 @@ SUFFIXES = frozenset(
         ".mp4", ".aac", ".wma", ".webm", ".mka", ".ape", ".wv",
     }
 )  # fmt: skip
-"""How the names of recordings end; case makes no difference. Some need ffmpeg."""
+"""Suffixes of audio files, case-insensitive. Some need ffmpeg to be decoded."""
 
 
 def find_recordings(folder: Path) -> list[str]:
-    """Paths from the folder on of all files that are named as recordings, hidden ones left out."""
+    """Return the sorted paths of all audio files in a folder and below, except hidden ones.
+
+    Files are recognised by suffix (`SUFFIXES`); paths are relative to the folder.
+
+    >>> find_recordings(recording.parent)
+    ['song.wav']
+    """
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -30,7 +36,7 @@ def find_recordings(folder: Path) -> list[str]:
 
 
 class RecordingChecker:
-    """Finds recordings of one data set; it looks at directories once, and never opens a file."""
+    """Checks paths of one data set's recordings; looks at each directory once, opens no file."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
@@ -38,7 +44,7 @@ class RecordingChecker:
         self._real_folders: dict[str, str] = {}
 
     def problem(self, path: str) -> str | None:
-        """What is wrong with ``path`` as the audio table gives it; None if nothing is."""
+        """Return what is wrong with a path of the audio table; None if nothing is."""
         absolute = PurePosixPath(path).is_absolute()
         if self._root is None and not absolute:
             return f"{format_value(path)} is relative, but the data set has no root folder"
@@ -63,7 +69,7 @@ class RecordingChecker:
         return None
 
     def _outside(self, path: str) -> str | None:
-        """Symbolic links may point to other places in the folder, not out of it."""
+        """Check that symbolic links do not lead out of the data set's folder."""
         if self._root is None or self._real_root is None:
             return None
         folder, name = os.path.split(os.path.join(self._root, path))  # noqa: PTH118

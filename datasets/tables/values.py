@@ -1,8 +1,7 @@
-"""One column of raw values → text or weights; what cannot be read is named by its row.
+"""Convert a raw column to text or weights.
 
-Every function returns an array as long as the column, or raises :class:`BadValueError` with the
-position of the first value that is wrong; the caller knows which file and line that is.
-Times are in times.py.
+Every function returns an array as long as the column, or raises `BadValueError` with the position
+of the first bad value; checks.py adds the file and line. Times are in times.py.
 """
 
 import datetime
@@ -23,7 +22,7 @@ _LONGEST_SHOWN = 60
 
 
 class BadValueError(ValueError):
-    """A value that cannot be read. It stays inside this package: checks.py adds file and line."""
+    """A value that cannot be read; checks.py turns it into a DataError with file and line."""
 
     def __init__(self, row: int, problem: str, count: int) -> None:
         super().__init__(problem)
@@ -33,7 +32,7 @@ class BadValueError(ValueError):
 
 
 def format_value(value: object) -> str:
-    """A value for a message: as Python writes it, on one line and not too long."""
+    """Format a value for a message: its repr on one line, shortened if long."""
     text = str(value) if isinstance(value, np.generic) else repr(value)
     if len(text) <= _LONGEST_SHOWN:
         return text
@@ -41,7 +40,7 @@ def format_value(value: object) -> str:
 
 
 def object_array(values: Iterable[Any]) -> StrArray:
-    """A one-dimensional object array of ``values`` (NumPy alone would look inside lists)."""
+    """Return a one-dimensional object array of `values` (NumPy would unpack nested lists)."""
     listed = list(values)
     array = np.empty(len(listed), dtype=object)
     array[:] = listed
@@ -49,12 +48,18 @@ def object_array(values: Iterable[Any]) -> StrArray:
 
 
 def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = False) -> StrArray:
-    """Each value as ``str``; equal strings are one object, so a long column stays small.
+    """Convert each value to `str`; equal strings share one object, to save memory.
 
-    Missing and blank become ``""``. Whole numbers become their decimal digits, other numbers
-    their shortest form, dates ISO 8601. Raises :class:`BadValueError` for a blank value where
-    one is ``required``, for a fraction or a truth value as ``identifier`` (nobody wrote ``1.0``
-    as an id), for nested values, NUL characters and text that is not valid Unicode.
+    Missing and blank values become `""`, whole numbers their decimal digits, other numbers
+    their shortest form, dates ISO 8601.
+
+    Args:
+        column: the values.
+        required: whether blank values are an error.
+        identifier: whether fractions and bools are an error.
+
+    Raises:
+        BadValueError: also for nested values, NUL characters and invalid Unicode.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         return _categories_as_text(column, required, identifier)
@@ -71,8 +76,8 @@ def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = Fals
 def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> StrArray:
     distinct = pd.Series(object_array([*column.cat.categories, None]), dtype=object)
     codes = column.cat.codes.to_numpy().astype(np.intp)
-    codes[codes < 0] = len(distinct) - 1  # missing: the None at the end
-    # A category that no row has may be anything.
+    codes[codes < 0] = len(distinct) - 1  # missing values use the None at the end
+    # Unused categories are not checked.
     used = np.flatnonzero(np.bincount(codes, minlength=len(distinct)))
     texts = np.full(len(distinct), "", dtype=object)
     try:
@@ -84,7 +89,11 @@ def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bo
 
 
 def as_weights(column: "pd.Series[Any]") -> Float64Array:
-    """Each value as a finite number of zero or more; raises :class:`BadValueError` otherwise."""
+    """Convert each value to a finite number >= 0, float64.
+
+    Raises:
+        BadValueError: if a value is not one.
+    """
     if not is_number(column):
         return map_distinct(single_values(column), _weight).astype(np.float64)
     weights: Float64Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -96,7 +105,7 @@ def as_weights(column: "pd.Series[Any]") -> Float64Array:
 
 
 def map_distinct(values: StrArray, convert: Callable[[Any], Any]) -> StrArray:
-    """``convert`` once per distinct value; its ValueError becomes a :class:`BadValueError`."""
+    """Apply `convert` once per distinct value; its ValueError becomes a BadValueError."""
     table = dict.fromkeys(values)
     problems: dict[Any, str] = {}
     for value in table:
@@ -111,9 +120,9 @@ def map_distinct(values: StrArray, convert: Callable[[Any], Any]) -> StrArray:
 
 
 def single_values(column: "pd.Series[Any]") -> StrArray:
-    """The column's values, after a check that each is single, and none a truth value.
+    """Return the column's values after checking that none is nested or a bool.
 
-    (As dictionary keys True and 1 are equal, so :func:`map_distinct` could not tell them apart.)
+    (True and 1 are equal as dictionary keys, so `map_distinct` could not distinguish them.)
     """
     values = column.to_numpy(dtype=object)
     for row, value in enumerate(values):
@@ -128,7 +137,7 @@ def single_values(column: "pd.Series[Any]") -> StrArray:
 
 
 def is_number(column: "pd.Series[Any]") -> bool:
-    """Whether the column's type is a real number (truth values are none)."""
+    """Return whether the column has a real numeric dtype (not bool)."""
     kind = column.dtype
     return (
         pd.api.types.is_numeric_dtype(kind)
@@ -138,12 +147,12 @@ def is_number(column: "pd.Series[Any]") -> bool:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a single value is None, NaN, NaT or NA."""
+    """Return whether a single value is None, NaN, NaT or NA."""
     return value is None or value is pd.NA or value is pd.NaT or bool(value != value)
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be written to a file; a lone surrogate cannot."""
+    """Return whether the text can be encoded as UTF-8; lone surrogates cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -152,7 +161,7 @@ def is_unicode(text: str) -> bool:
 
 
 def is_real(value: Any) -> bool:
-    """Whether a single value is a real number (truth values are none)."""
+    """Return whether a single value is a real number (not a bool)."""
     numbers = int | float | np.integer | np.floating | decimal.Decimal
     return isinstance(value, numbers) and not isinstance(value, bool)
 
@@ -211,7 +220,7 @@ def _weight_problem(weight: float) -> str:
 
 
 def _number(value: Any) -> float:
-    """A number in any of the forms a table holds it in; text only in plain decimal notation."""
+    """Convert a single value to a float; text only in plain decimal notation."""
     if isinstance(value, str):
         text = value.strip()
         if not text:
