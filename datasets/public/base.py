@@ -1,7 +1,4 @@
-"""Public data sets: where they are, what one may do with them, and how they become a folder.
-
-Each set is a module with a ``DATASET`` of the class below; ``public_list`` names them all.
-"""
+"""Describe public data sets (`PublicDataset`), and download, convert and load them (`fetch`)."""
 
 import hashlib
 import json
@@ -23,55 +20,64 @@ from datasets.public.conversion import showing_progress
 from datasets.public.download import download
 
 ABOUT_FILE: Final = "about.json"
-"""Written into a converted folder last of all: what it is, its licence, how to cite it."""
+"""File in a converted folder, written last: what it is, its licence, how to cite it."""
 
 logger = logging.getLogger("coldtune")
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file as its publisher offers it."""
+    """One published file: its name, address, checksum and size.
+
+    >>> RemoteFile("songs.zip", "https://example.org/songs.zip", "md5:9e107d9d", None).name
+    'songs.zip'
+    """
 
     name: str
-    """What it is called in the folder of downloads, which is what ``convert`` reads."""
+    """File name in the folder that `convert` reads."""
     url: str
     checksum: str
-    """``sha256:…``, ``sha1:…`` or ``md5:…``; "" where none is published: then that of the first
-    download is kept and counts from then on."""
+    """`sha256:…`, `sha1:…` or `md5:…`; "" if none is published: then later downloads are checked
+    against the first."""
     size: int | None
-    """Bytes, where known."""
+    """Bytes; None if unknown."""
 
 
 @dataclass(frozen=True)
 class PublicDataset:
-    """A public data set: what it is, how to cite it, how to get it, how to convert it."""
+    """A public data set: what it is, how to cite it, and how to get and convert it.
+
+    >>> from datasets.public import public_dataset
+    >>> public_dataset("lastfm-360k").size
+    569202935
+    """
 
     name: str
-    """Short, lower case; what ``coldtune data get`` takes."""
+    """Short, lower case; the argument of `coldtune data get`."""
     title: str
     description: str
     citation: str
     licence: str
-    """In words: what its publisher allows, or that no licence is stated."""
+    """What its publisher allows, in words, or that no licence is stated."""
     homepage: str
     files: tuple[RemoteFile, ...]
-    """All that is downloaded; none where the files must be asked for."""
+    """Files to download; none if they are given on request."""
     convert: Callable[[Path, Path], None]
-    """(folder of the published files, empty or half-filled folder) → items, audio and
-    interactions in the second, ``interactions`` last."""
+    """Called with the folder of published files and the folder to write items, audio and
+    interactions to, `interactions` last. The second may hold files of an interrupted call."""
     by_hand: str = ""
-    """Where the files must be asked for: whom, and which files go into the folder."""
+    """For files given on request: whom to ask, and which files to put into the folder."""
     version: int = 1
-    """Raised when ``convert`` would give another folder; what older ones made is made again."""
+    """Increased when `convert` writes something else; older folders are converted again."""
 
     @property
     def size(self) -> int | None:
-        """Bytes to download; None where a file's size is not known, or nothing is downloaded."""
+        """Bytes to download; None if a file's size is unknown or nothing is downloaded."""
         sizes = [file.size for file in self.files]
         return None if not sizes or None in sizes else sum(size or 0 for size in sizes)
 
     def terms(self) -> str:
-        """Title, licence, citation and homepage, a line each: what is shown before a download."""
+        """Return title, licence, citation and homepage, one per line."""
         return (
             f"{self.title}\n{self.description}\nLicence: {self.licence}\n"
             f"Please cite: {self.citation}\nHomepage: {self.homepage}\n"
@@ -89,27 +95,39 @@ def fetch(
     accept_licence: Consent = False,
     progress: bool = True,
 ) -> MusicDataset:
-    """A public data set: downloaded, checked and converted the first time, then read.
+    """Load a public data set; the first call downloads, checks and converts it.
+
+    An interrupted download or conversion is continued by the next call. Recordings that were
+    skipped are listed in `left-out.csv` in the folder, each with the reason.
 
     Args:
-        dataset: which one; ``public_list.public_dataset(name)`` finds it by its name.
-        folder: where the converted set goes: a new or empty folder, or one that holds this set;
-            None is ``public/NAME`` in the cache (``COLDTUNE_CACHE``).
-        source: a folder that holds the published files already, packed or unpacked; nothing is
-            downloaded then. Needed where the files must be asked for. A file that is not the
-            published one, by its checksum, is used with a warning.
-        accept_licence: whether you accept the terms, which are shown before the first download;
-            a function is given the data set and answers. What was accepted once is remembered
-            for as long as the terms stay the same.
+        dataset: the data set; `public_dataset(name)` finds it by name.
+        folder: where the converted data set is kept: a new or empty folder, or one that holds
+            this data set; None: `public/NAME` in the cache (`COLDTUNE_CACHE`).
+        source: a folder with the published files, packed or unpacked; nothing is downloaded.
+            Needed for data sets that are given on request. A file whose checksum differs from
+            the published one is used with a warning.
+        accept_licence: whether you accept the terms, which are shown before the first download,
+            or a function that is called with the data set. The answer is remembered as long as
+            the terms stay the same.
         progress: show progress bars.
 
-    An interrupted download or conversion is taken up again by the next call. Recordings that a
-    conversion left out are listed in ``left-out.csv`` in the folder, each with the reason.
+    Returns:
+        The data set.
 
     Raises:
         InvalidArgumentError: if the terms are not accepted.
-        DataError: if a file cannot be had, is not the one that was published, is not in the
-            format its publisher describes, or the folder holds something else.
+        DataError: if a file cannot be downloaded, has another checksum or is not in the
+            published format, or if the folder holds something else.
+
+    >>> from datasets.public import text_frame, write_items, write_no_interactions
+    >>> def convert(source, target):
+    ...     write_items(target, text_frame([("s1", "So What")], ("item_id", "title")))
+    ...     write_no_interactions(target)
+    >>> toy = PublicDataset("toy", "Toy", "One song.", "A. Author, 2001.", "CC BY 4.0",
+    ...                     "https://example.org", files=(), convert=convert)
+    >>> len(fetch(toy, folder / "toy", source=folder, progress=False).items)
+    1
     """
     target = cache_folder() / "public" / dataset.name if folder is None else Path(folder)
     try:
@@ -124,16 +142,16 @@ def fetch(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until nobody else makes ``folder``: two at once would write into each other's files."""
+    """Hold `folder` against other processes, which would write into the same files."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
-    path = cache_folder() / "locks" / f"{name}.lock"  # nothing of it beside a user's own folders
+    path = cache_folder() / "locks" / f"{name}.lock"  # not beside a user's folders
     with locked(path):
         yield
 
 
 def _converted(dataset: PublicDataset, target: Path) -> bool:
-    """Whether ``target`` holds this data set; raises if it holds anything else."""
+    """Return whether `target` holds this data set; raise if it holds anything else."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     about: Any = {}
@@ -153,7 +171,7 @@ def _files(
     accept_licence: Consent,
     progress: bool,
 ) -> Path:
-    """The folder with the published files, every one of them checked."""
+    """Return the folder with the published files, after checking them."""
     if source is not None:
         found = Path(source)
         if not found.is_dir():
@@ -174,8 +192,10 @@ def _files(
 
 
 def _compare(dataset: PublicDataset, source: Path) -> None:
-    """Say which of a user's own files are not those that were published; they are used all the
-    same, as a collection that was packed again has the same content."""
+    """Warn about files in a user's folder that differ from the published ones.
+
+    They are used all the same: a collection that was packed again has the same content.
+    """
     for file in dataset.files:
         kind, _, digest = file.checksum.partition(":")
         path = source / file.name
@@ -187,6 +207,7 @@ def _compare(dataset: PublicDataset, source: Path) -> None:
 
 
 def _ask(dataset: PublicDataset, record: Path, accept_licence: Consent) -> None:
+    """Show the terms and ask for consent, unless it was given before."""
     terms = dataset.terms()
     if record.exists() and record.read_text(encoding="utf-8") == terms:
         return
@@ -201,7 +222,7 @@ def _ask(dataset: PublicDataset, record: Path, accept_licence: Consent) -> None:
 
 
 def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) -> MusicDataset:
-    """Convert in a folder beside ``target``, which is kept if interrupted, and rename that."""
+    """Convert into a folder beside `target`, kept if interrupted, and rename it at the end."""
     partial = target.with_name(f".{target.name}.{dataset.name}-{dataset.version}.partial")
     partial.mkdir(exist_ok=True)
     try:

@@ -1,6 +1,7 @@
-"""What converters of public data sets share: progress, placing recordings, what was left out.
+"""Helpers of the converters of public data sets.
 
-Taking files out of an archive, or out of the folder that somebody unpacked it to.
+Read lines of large files, take files out of archives or unpacked folders, write items and
+recordings, and report what was skipped; all with progress bars where `fetch` shows them.
 """
 
 import csv
@@ -33,13 +34,13 @@ Advance = Callable[[int], None]
 
 logger = logging.getLogger("coldtune")
 
-# Set by `fetch` around a conversion, so that converters need not hand it down to every loop.
+# Set by `fetch` around a conversion, so that converters need not pass it to every loop.
 _shown: ContextVar[bool] = ContextVar("coldtune_conversion_progress", default=False)
 
 
 @contextmanager
 def showing_progress(shown: bool) -> Iterator[None]:
-    """Whether :func:`conversion_progress` and :func:`read_lines` show a bar within."""
+    """Set whether :func:`conversion_progress` and :func:`read_lines` show a bar in the block."""
     token = _shown.set(shown)
     try:
         yield
@@ -51,13 +52,21 @@ def showing_progress(shown: bool) -> Iterator[None]:
 def conversion_progress(
     title: str, total: int | None, *, in_bytes: bool = False
 ) -> Iterator[Advance]:
-    """A progress bar, where ``fetch`` shows them: call what is yielded with what was done."""
+    """Show a progress bar if `fetch` does; yield a function to call with the amount done."""
     with progress_bar(title, total, shown=_shown.get(), in_bytes=in_bytes) as advance:
         yield advance
 
 
 def find_input(source: Path, *names: str) -> Path:
-    """The first of ``names`` that is in ``source``. Raises DataError if none is."""
+    """Return the first of these names that exists in `source`.
+
+    Raises:
+        DataError: if none exists.
+
+    >>> (folder / "songs").mkdir()
+    >>> find_input(folder, "songs.zip", "songs").name
+    'songs'
+    """
     for name in names:
         if (source / name).exists():
             return source / name
@@ -70,11 +79,21 @@ def read_lines(
     *,
     stream: Callable[[IO[bytes]], IO[bytes]] | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """(number from 1, text without its line end) of each line, with progress by bytes.
+    r"""Yield (number from 1, text without line end) of each line, with progress by bytes.
 
-    Lines end with LF or CR LF. Nothing but a line is in memory. stream: unpacks the file, as
-    ``bz2.open`` and ``gzip.open`` do. Raises DataError naming the line for bytes that are not text
-    in this encoding, and for a packed file that is damaged.
+    Lines end with LF or CR LF. Only one line is in memory at a time.
+
+    Args:
+        path: the file.
+        encoding: of the text.
+        stream: function that unpacks the file, such as `bz2.open` or `gzip.open`.
+
+    Raises:
+        DataError: if bytes cannot be decoded (the line is named), or a packed file is damaged.
+
+    >>> _ = (folder / "songs.tsv").write_bytes(b"id\ttitle\r\n1\tSo What\r\n")
+    >>> list(read_lines(folder / "songs.tsv"))
+    [(1, 'id\ttitle'), (2, '1\tSo What')]
     """
     number = 0
     try:
@@ -82,7 +101,7 @@ def read_lines(
         with path.open("rb") as raw, conversion_progress(path.name, size, in_bytes=True) as advance:
             done = 0
             for number, line in enumerate(raw if stream is None else stream(raw), start=1):
-                if number % _LINES_A_STEP == 0:  # telling the bar costs more than a line
+                if number % _LINES_A_STEP == 0:  # updating the bar costs more than reading a line
                     advance(raw.tell() - done)
                     done = raw.tell()
                 # Only a file begins with a byte-order mark.
@@ -98,9 +117,9 @@ def read_lines(
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make ``target`` the file ``source``: a hard link where one can be made, else a copy."""
+    """Make `target` a hard link to `source`, or a copy where that is impossible."""
     if target.exists():
-        return  # of a conversion that was interrupted; files appear whole
+        return  # from an interrupted conversion; files are written atomically
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source.resolve())
@@ -110,7 +129,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
-    """Write (file or id, reason) of all that was left out, and say so in one warning."""
+    r"""Write (file or id, reason) of everything that was skipped, and log one warning.
+
+    >>> report_skipped(folder, [("000123", "has no clip in the archive")])
+    >>> (folder / "left-out.csv").read_text()
+    'what,why\n000123,has no clip in the archive\n'
+    """
     if not left_out:
         return
     text = io.StringIO()
@@ -124,7 +148,11 @@ def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
 
 
 def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.DataFrame:
-    """Rows of text as a table with columns of dtype object, as ``write_table`` wants them."""
+    """Return rows of text as a table with columns of dtype object, as `write_table` expects.
+
+    >>> text_frame([("s1", "So What")], ("item_id", "title")).to_dict("list")
+    {'item_id': ['s1'], 'title': ['So What']}
+    """
     parts = zip(*rows, strict=True) if rows else ([] for _ in columns)
     return pd.DataFrame(
         {name: pd.Series(part, dtype=object) for name, part in zip(columns, parts, strict=True)}
@@ -132,19 +160,36 @@ def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.Data
 
 
 def write_items(target: Path, items: pd.DataFrame) -> None:
-    """Write ``items.csv``; standard columns that are missing are blank."""
+    r"""Write `items.csv`; missing standard columns are blank.
+
+    Raises:
+        DataError: if there are no items.
+
+    >>> write_items(folder, text_frame([("s1", "So What")], ("item_id", "title")))
+    >>> (folder / "items.csv").read_text()
+    'item_id,title,artist,album,genre\ns1,So What,,,\n'
+    """
     blank = [name for name in ITEM_COLUMNS if name not in items.columns]
     _write(items.assign(**dict.fromkeys(blank, "")), target / "items.csv", ITEM_COLUMNS)
 
 
 def write_audio(target: Path, audio: pd.DataFrame) -> None:
-    """Write ``audio.csv``; a missing title or genre is blank."""
+    """Write `audio.csv`; a missing title or genre is blank.
+
+    Raises:
+        DataError: if there are no recordings.
+
+    >>> write_audio(folder, text_frame([("s1", "audio/s1.mp3")], ("item_id", "path")))
+    """
     blank = [name for name in AUDIO_COLUMNS if name not in audio.columns]
     _write(audio.assign(**dict.fromkeys(blank, "")), target / "audio.csv", AUDIO_COLUMNS)
 
 
 def write_no_interactions(target: Path) -> None:
-    """Write an ``interactions.csv`` in which nobody has played anything."""
+    """Write an `interactions.csv` without rows.
+
+    >>> write_no_interactions(folder)
+    """
     write_text(target / "interactions.csv", ",".join(INTERACTION_COLUMNS) + "\n")
 
 
@@ -156,15 +201,25 @@ def _write(table: pd.DataFrame, path: Path, first: Sequence[str]) -> None:
 
 
 ChooseTarget = Callable[[str], Path | None]
-"""Name of a member, with ``/`` → where it goes; None where it is not wanted."""
+"""Maps a member's name, with `/`, to the path to write; None if it is not wanted."""
 
 
 def extract_files(origin: Path, choose_target: ChooseTarget) -> dict[str, Path]:
-    """Write the wanted files of ``origin``, a folder or a zip or tar archive; name → where.
+    """Write the wanted files of a folder or a zip or tar archive.
 
-    What is there already in its full size, from a conversion that was interrupted, is left alone.
-    Names are only ever handed to ``choose_target``, so that a member cannot choose where it goes;
-    links and directories are passed over. Raises DataError for a damaged archive.
+    Files that exist in full size, from an interrupted conversion, are kept. Names are only passed
+    to `choose_target`, so that an archive cannot choose where its members go; links and
+    directories are skipped.
+
+    Args:
+        origin: the folder or archive.
+        choose_target: maps a member's name to the path to write, or None.
+
+    Returns:
+        The path of each member that was wanted.
+
+    Raises:
+        DataError: if the archive is damaged.
     """
     if origin.is_dir():
         return _from_folder(origin, choose_target)
@@ -176,9 +231,10 @@ def extract_files(origin: Path, choose_target: ChooseTarget) -> dict[str, Path]:
 
 @contextmanager
 def open_member(origin: Path, name: str) -> Iterator[IO[bytes]]:
-    """A file within a zip archive, or within the folder that it was unpacked to.
+    """Open a file in a zip archive, or in the folder it was unpacked to.
 
-    Raises DataError where it is not there.
+    Raises:
+        DataError: if there is no such file.
     """
     if origin.is_dir():
         if not (origin / name).is_file():

@@ -1,7 +1,7 @@
-"""Downloading large files: with progress, checked, and going on where it stopped.
+"""Download large files: checked, with progress, resumed after an interruption.
 
-Pooch keeps the files and checks them; how the bytes come is ours, as pooch begins every download
-from the start.
+Pooch keeps and checks the files; the transfer is ours, because pooch restarts every download from
+the beginning.
 """
 
 import os
@@ -18,23 +18,27 @@ _CHUNK: Final = 1 << 16  # what came of the last one is lost when a transfer bre
 _TIMEOUT: Final = (15.0, 60.0)
 _ATTEMPTS: Final = 5
 PAUSE = 2.0
-"""Seconds before the second attempt that brought nothing, and again as long before each later."""
+"""Seconds added to the wait before each further attempt that brought nothing."""
 
 
 def download(
     url: str, path: Path, checksum: str, *, size: int | None = None, progress: bool = True
 ) -> None:
-    """Make ``path`` the file at ``url``; what is there already and right is left alone.
+    """Download a file to `path`, unless it is there and correct.
 
-    checksum: ``sha256:…``, ``sha1:…`` or ``md5:…`` in hex. Where it is "" (nobody publishes one)
-    the SHA-256 of the first download is kept beside the file and counts from then on.
-    size: bytes, for the progress bar where the server does not say.
+    An interrupted transfer leaves `.NAME.part`; the next call requests only the rest (RFC 9110,
+    Range with If-Range) and starts again where the server does not support that.
 
-    A transfer that stops leaves ``.NAME.part``; the next call asks the server for the rest only
-    (RFC 9110, Range with If-Range) and begins anew where it cannot give that.
+    Args:
+        url: the address.
+        path: where the file goes.
+        checksum: `sha256:…`, `sha1:…` or `md5:…` in hex; "" if none is published: then the
+            SHA-256 of the first download is kept beside the file and later ones must match.
+        size: bytes, for the progress bar if the server does not say.
+        progress: show a progress bar.
 
     Raises:
-        DataError: if the file cannot be had, or has another checksum.
+        DataError: if the file cannot be downloaded, or its checksum differs.
     """
     import pooch
 
@@ -60,7 +64,7 @@ def download(
 
 
 class _Resuming:
-    """A downloader as pooch calls it: fetches into ``part``, then moves that to its place."""
+    """A downloader as pooch calls it: downloads to `part`, then moves that to its place."""
 
     def __init__(self, part: Path, size: int | None, progress: bool) -> None:
         self._part = part
@@ -69,7 +73,7 @@ class _Resuming:
         self._progress = progress
 
     def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
-        """Called by pooch with the name of the temporary file that it wants filled."""
+        """Download to the temporary file that pooch names."""
         import requests
 
         failures = 0
@@ -94,8 +98,7 @@ class _Resuming:
         import requests
 
         have = self._have()
-        # Without something to tell one version of the file from the next, parts of two could be
-        # joined; then it is better to begin anew.
+        # Without a version identifier, parts of two versions could be joined: start again.
         version = self._version.read_text() if self._version.exists() else ""
         headers = {"Accept-Encoding": "identity"}
         if have and version:
@@ -139,11 +142,11 @@ class _Resuming:
 
 
 class _ShortError(Exception):
-    """Less came than was promised, or something else than was asked for."""
+    """The server sent less than announced, or another part than requested."""
 
 
 def _version_of(headers: Any) -> str:
-    """What If-Range may name: a strong entity tag, else the date of the last change, else ""."""
+    """Return a value for If-Range: a strong entity tag, else the modification date, else ""."""
     tag = str(headers.get("ETag", ""))
     return tag if tag and not tag.startswith("W/") else str(headers.get("Last-Modified", ""))
 

@@ -1,4 +1,4 @@
-"""Parquet files written row by row, so that what is converted need never be in memory whole."""
+"""Write interactions and embeddings to Parquet row by row, in bounded memory; read embeddings."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,19 +13,22 @@ from datasets.errors import DataError
 from datasets.files import atomic_write
 
 EMBEDDINGS_FILE: Final = "embeddings.parquet"
-"""Item embeddings that came with a data set: ``item_id`` and ``embedding``, float32 [d]."""
+"""File of a data set's item embeddings: `item_id` and `embedding`, float32 [dimensions]."""
 
 _ROWS: Final = 1 << 18
 
 AddRow = Callable[..., None]
-"""Takes one row, a value for each column in order."""
+"""Adds one row: a value for each column, in order."""
 
 
 @contextmanager
 def parquet_writer(path: Path, schema: Any) -> Iterator[AddRow]:
-    """Yield a function that adds a row to a new Parquet file of a pyarrow ``schema``.
+    """Write a Parquet file of a pyarrow schema row by row, at most 262,144 rows in memory.
 
-    The file appears, whole, when the block ends without an error. Memory: 262,144 rows at a time.
+    The file is there, whole, when the block ends without an error.
+
+    Yields:
+        A function that adds a row, one argument for each column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,9 +55,20 @@ def parquet_writer(path: Path, schema: Any) -> Iterator[AddRow]:
 
 @contextmanager
 def interaction_writer(target: Path, *, times: bool) -> Iterator[AddRow]:
-    """Write ``interactions.parquet``: call with user_id, item_id, weight and, if ``times``, when.
+    """Write `interactions.parquet` row by row.
 
-    ``when`` is a datetime without a zone, in UTC.
+    Args:
+        target: the folder.
+        times: whether rows have a time.
+
+    Yields:
+        A function to call with user_id, item_id, weight and, if `times`, the time: a datetime
+        without zone in UTC, or seconds since 1970.
+
+    >>> with interaction_writer(folder, times=False) as add:
+    ...     add("u1", "s1", 3.0)
+    >>> pd.read_parquet(folder / "interactions.parquet").values.tolist()
+    [['u1', 's1', 3.0]]
     """
     import pyarrow as pa
 
@@ -67,7 +81,7 @@ def interaction_writer(target: Path, *, times: bool) -> Iterator[AddRow]:
 
 @contextmanager
 def embedding_writer(folder: Path, width: int) -> Iterator[AddRow]:
-    """Write ``embeddings.parquet``: call with item_id and ``width`` numbers."""
+    """Write `embeddings.parquet`; call the yielded function with item_id and `width` numbers."""
     import pyarrow as pa
 
     fields = [(c.ITEM_ID, pa.string()), ("embedding", pa.list_(pa.float32(), width))]
@@ -76,9 +90,21 @@ def embedding_writer(folder: Path, width: int) -> Iterator[AddRow]:
 
 
 def read_embeddings(folder: Path) -> pd.DataFrame:
-    """The item embeddings that came with a data set: index item_id, float32 [n_items, d].
+    """Read the item embeddings that came with a public data set.
 
-    As :meth:`recsys.Recommender.fit` takes them. Raises DataError where the folder has none.
+    Args:
+        folder: the data set's folder, `dataset.root`.
+
+    Returns:
+        Index item_id, float32 [n_items, dimensions], as :meth:`recsys.Recommender.fit` takes it.
+
+    Raises:
+        DataError: if the folder has no embeddings.
+
+    >>> with embedding_writer(folder, width=2) as add:
+    ...     add("s1", [0.5, -0.5])
+    >>> read_embeddings(folder).loc["s1"].tolist()
+    [0.5, -0.5]
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

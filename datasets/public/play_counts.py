@@ -1,4 +1,4 @@
-"""Plays added up for each user and item, in blocks: memory grows with the pairs, not the plays."""
+"""Sum plays by user and item in blocks; memory grows with the pairs, not with the plays."""
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 from datasets.arrays import Float64Array, IntArray
 
 _BLOCK: Final = 1 << 20
-_HANDED_OUT: Final = 1 << 16  # as Python's own numbers these take five times the memory
+_HANDED_OUT: Final = 1 << 16  # as Python numbers these take five times the memory
 _ITEM_BITS: Final = 32
 _Part = tuple[IntArray, Float64Array, IntArray]
 
 
 class PlayCounts:
-    """Sum of the weights and earliest time of each pair of a user's and an item's number.
+    """Sum of the weights and earliest time of each (user, item) pair, by number.
 
-    Numbers are from 0 to 2³¹ − 1. It holds 24 bytes a pair, and up to five times that while blocks
-    are put together.
+    Numbers are from 0 to 2³¹ - 1. It holds 24 bytes a pair, and up to five times that while
+    blocks are merged.
+
+    >>> counts = PlayCounts()
+    >>> for item in (7, 3, 7):
+    ...     counts.add(user=0, item=item, weight=1.0)
+    >>> users, items, weights, times = next(counts.blocks())
+    >>> items.tolist(), weights.tolist()
+    ([3, 7], [1.0, 2.0])
     """
 
     def __init__(self) -> None:
@@ -27,7 +34,7 @@ class PlayCounts:
         self._parts: list[_Part] = []
 
     def add(self, user: int, item: int, weight: float, time: int = 0) -> None:
-        """Count one play, or several at once."""
+        """Add one play, or several at once."""
         self._keys.append(user << _ITEM_BITS | item)
         self._weights.append(weight)
         self._times.append(time)
@@ -37,14 +44,14 @@ class PlayCounts:
     def add_block(
         self, users: NDArray[Any], items: NDArray[Any], weights: NDArray[Any], times: NDArray[Any]
     ) -> None:
-        """Count many plays, arrays [n] each."""
+        """Add many plays, arrays [n] each."""
         keys = users.astype(np.int64) << _ITEM_BITS | items.astype(np.int64)
         self._take(keys, weights.astype(np.float64), times.astype(np.int64))
 
     def blocks(
         self,
     ) -> Iterator[tuple[IntArray, IntArray, Float64Array, IntArray]]:
-        """(users, items, weights, times) of all pairs, by user and item, block by block."""
+        """Yield (users, items, weights, times) of all pairs in blocks, by user and item."""
         keys, weights, times = self._all()
         for start in range(0, len(keys), _HANDED_OUT):
             block = slice(start, start + _HANDED_OUT)
@@ -52,7 +59,7 @@ class PlayCounts:
             yield users, items, weights[block], times[block]
 
     def items(self) -> IntArray:
-        """The numbers of all items, ascending, [n_items]."""
+        """Return the numbers of all items, ascending, [n_items]."""
         found = [np.unique(items) for _, items, _, _ in self.blocks()]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
@@ -64,7 +71,7 @@ class PlayCounts:
         *,
         times: bool,
     ) -> int:
-        """Hand every pair to ``add``, of ``interaction_rows``; how many there were."""
+        """Pass every pair to `add` (of `interaction_writer`); return how many there were."""
         count = 0
         for users, items, weights, first in self.blocks():
             names = map(user_id, users.tolist()), map(item_id, items.tolist())
@@ -81,11 +88,11 @@ class PlayCounts:
             self._take(*columns)
 
     def _take(self, keys: IntArray, weights: Float64Array, times: IntArray) -> None:
+        """Keep a block; merge blocks when they hold as much as the first."""
         if not len(keys):
             return
         self._parts.append(_summed([(keys, weights, times)]))
-        # Putting everything together only once as much has come as is there keeps the work
-        # proportional to what comes.
+        # Merging only when as much is new as was merged before keeps the work linear.
         if sum(len(part[0]) for part in self._parts[1:]) >= len(self._parts[0][0]):
             self._parts = [_summed(self._parts)]
 

@@ -1,4 +1,4 @@
-"""The public data sets by name; the module of each is imported when it is asked for."""
+"""All public data sets by name; the module of each is imported only when it is needed."""
 
 from importlib import import_module
 from typing import Final

@@ -1,4 +1,4 @@
-"""Lines of published tables, packed or not, and an account of those that cannot be used."""
+"""Read lines of text tables, packed or not, and count the lines that cannot be used."""
 
 import io
 import tarfile
@@ -17,11 +17,19 @@ _READ_AHEAD: Final = 1 << 20
 def read_archived_lines(
     source: Path, name: str, *archives: str, encoding: str = "utf-8-sig"
 ) -> Iterator[tuple[int, str]]:
-    """(number from 1, text) of each line of the file ``name`` somewhere in ``source``.
+    """Yield (number from 1, text) of each line of a file that may be in an archive.
 
-    It is there itself, or in the folder that one of ``archives`` unpacks to, or in one of those,
-    wherever in it; then it is read without being unpacked to the disk. Raises DataError where it is
-    nowhere, and as :func:`~datasets.public.conversion.read_lines` does.
+    Looks for the file itself, then in the folders that the archives unpack to, then anywhere in
+    one of the archives, which is read without unpacking it to disk.
+
+    Args:
+        source: the folder with the published files.
+        name: name of the table.
+        archives: names of archives that may hold it.
+        encoding: of the text.
+
+    Raises:
+        DataError: if the file is nowhere, or as :func:`~datasets.public.conversion.read_lines`.
     """
     folders = [source, *(source / _without_suffix(archive) for archive in archives)]
     for folder in folders:
@@ -45,33 +53,39 @@ def read_archived_lines(
 
 
 def clean_text(text: str) -> str:
-    """A name with single blanks between its words, without NUL characters."""
+    """Return text with single blanks between words, without NUL characters."""
     return " ".join(text.replace("\0", " ").split())
 
 
 class SkippedRows:
-    """Lines that cannot be used: for each reason how many there are, and which is the first."""
+    """Counts lines that cannot be used, by reason, with the first line of each."""
 
     def __init__(self, name: str) -> None:
-        """name: of the table, for the messages."""
+        """Start counting for the table `name`."""
         self._name = name
         self._seen: dict[str, list[int]] = {}
 
     def add(self, reason: str, line: int) -> None:
-        """Count a line, by its number, that is left out for this reason."""
+        """Count a line, by its number, as skipped for this reason."""
         self._seen.setdefault(reason, [0, line])[0] += 1
 
     def rows(self) -> list[tuple[str, str]]:
-        """(table, reason with count and first line), as ``report_left_out`` takes them."""
+        """Return (table, reason with count and first line), as `report_skipped` takes them."""
         return [
             (self._name, f"{count:,} lines: {reason}; the first is line {first}")
             for reason, (count, first) in self._seen.items()
         ]
 
     def report(self, target: Path, kept: int, *others: "SkippedRows") -> None:
-        """Write ``left-out.csv``, of this table and others, if there is anything to say.
+        """Write `left-out.csv` of this table and others, if any line was skipped.
 
-        Raises DataError if nothing of this one is kept: then it is another format.
+        Args:
+            target: the folder.
+            kept: number of lines used.
+            others: further tables to report.
+
+        Raises:
+            DataError: if no line of this table was used, which means another format.
         """
         rows = self.rows()
         if not kept:
@@ -97,6 +111,6 @@ def _in_tar(raw: IO[bytes], name: str) -> IO[bytes] | None:
     for member in archive:
         if member.isfile() and PurePosixPath(member.name).name == name:
             found = archive.extractfile(member)
-            # By itself it asks for 8 KiB at a time, which takes longer than to unpack them.
+            # Unbuffered it reads 8 KiB at a time, which takes longer than unpacking.
             return None if found is None else io.BufferedReader(cast(Any, found), _READ_AHEAD)
     return None

@@ -1,13 +1,13 @@
 """FMA, the Free Music Archive: mp3 clips of 30 s with genres, in three sizes.
 
-``fma_metadata.zip`` holds ``fma_metadata/tracks.csv``, whose header has three rows (a group such as
-``album``, a name such as ``title``, then ``track_id`` and blanks), and ``genres.csv``; quoted
-values hold line ends. ``fma_small.zip`` holds ``fma_small/000/000002.mp3`` and so on: the track's
-number in six digits, its first three the folder. Each size holds the smaller ones.
+`fma_metadata.zip` holds `fma_metadata/tracks.csv`, with a header of three rows (a group such as
+`album`, a name such as `title`, then `track_id` and blanks) and line ends within quoted values, and
+`genres.csv`. `fma_small.zip` holds `fma_small/000/000002.mp3` and so on: the track's number in six
+digits, in a folder of its first three. Each size includes the smaller ones.
 
-Some clips were cut behind the end of their song and have no sound, or almost none (github.com
-mdeff/fma, issues 4 and 8 and the wiki): they are left out and reported, those of the small and the
-medium set by the published list, those of the large set that are too small to hold sound.
+Some clips were cut after the end of their song and have no sound, or almost none (github.com
+mdeff/fma, issues 4 and 8 and the wiki). They are skipped and reported: those of the small and the
+medium set by the published list, those of the large set by their size.
 """
 
 import csv
@@ -33,12 +33,22 @@ from datasets.public.conversion import (
     write_no_interactions,
 )
 
+_CITATION: Final = (
+    "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson: FMA: a dataset for music"
+    " analysis. ISMIR 2017. arXiv:1612.01840."
+)
+_LICENCE: Final = (
+    "metadata CC BY 4.0; each clip under the Creative Commons licence its artist chose"
+    " (tag 'licence'); for research"
+)
+_HOMEPAGE: Final = "https://github.com/mdeff/fma"
+
 SIZES: Final = ("small", "medium", "large")
 SHORT: Final = frozenset({
     1486, 5574, 65753, 80391, 98558, 98559, 98560, 98565, 98566, 98567, 98568, 98569, 98571,
     99134, 105247, 108924, 108925, 126981, 127336, 133297, 143992,
 })  # fmt: skip
-"""Tracks of the medium set, the small one included, whose clip is shorter than 30 s."""
+"""Tracks of the small and medium sets whose clip is shorter than 30 s."""
 LEAST_BYTES: Final = 4096
 """A clip without sound has about 1,800 bytes; one of 30 s has hundreds of thousands."""
 
@@ -58,7 +68,7 @@ _WANTED: Final = {
 
 
 def _convert(source: Path, target: Path, *, size: str) -> None:
-    """Items and recordings of one size, from the two zips or the folders they unpack to."""
+    """Write items and recordings of one size, from the zips or the folders they unpack to."""
 
     def choose_target(name: str) -> Path | None:
         found = _CLIP.search(name)
@@ -92,6 +102,7 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
 
 
 def _problem(track: int, path: Path | None) -> str | None:
+    """Return why a track is skipped, None if it is not."""
     if path is None:
         return "has no clip in the archive"
     if track in SHORT:
@@ -106,7 +117,7 @@ def _member(metadata: Path, name: str) -> str:
 
 
 def _genre_titles(metadata: Path) -> dict[str, str]:
-    """Number of a genre, as text → its title."""
+    """Return the title of each genre by its number, as text."""
     where = metadata / "genres.csv"
     with open_member(metadata, _member(metadata, "genres.csv")) as raw:
         reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
@@ -116,7 +127,7 @@ def _genre_titles(metadata: Path) -> dict[str, str]:
 
 
 def _tracks(metadata: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(number of the track, its wanted values) one after the other."""
+    """Yield (track number, wanted values) of each track."""
     where = metadata / "tracks.csv"
     with (
         open_member(metadata, _member(metadata, "tracks.csv")) as raw,
@@ -139,7 +150,7 @@ def _tracks(metadata: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _places(where: Path, reader: Iterator[list[str]]) -> dict[str, int]:
-    """Column of every wanted value, by the header's three rows."""
+    """Return the column of each wanted value, by the three header rows."""
     groups, names, last = next(reader, []), next(reader, []), next(reader, [])
     if not last or last[0] != "track_id" or len(groups) != len(names):
         raise DataError(f"{where}: a header of three rows that ends in 'track_id' is expected")
@@ -152,7 +163,7 @@ def _places(where: Path, reader: Iterator[list[str]]) -> dict[str, int]:
 
 @contextmanager
 def _long_values() -> Iterator[None]:
-    """Some artists' lives are longer than the csv module reads by default."""
+    """Raise the csv module's field limit: some artists' biographies are longer."""
     before = csv.field_size_limit(1 << 26)
     try:
         yield
@@ -167,15 +178,9 @@ def _dataset(size: str, description: str, sha1: str, length: int | None) -> Publ
         name=f"fma-{size}",
         title=f"FMA: a dataset for music analysis ({size})",
         description=description,
-        citation=(
-            "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson: FMA: a dataset for music"
-            " analysis. ISMIR 2017. arXiv:1612.01840."
-        ),
-        licence=(
-            "metadata CC BY 4.0; each clip under the Creative Commons licence its artist chose"
-            " (tag 'licence'); for research"
-        ),
-        homepage="https://github.com/mdeff/fma",
+        citation=_CITATION,
+        licence=_LICENCE,
+        homepage=_HOMEPAGE,
         files=(
             RemoteFile(
                 "fma_metadata.zip",

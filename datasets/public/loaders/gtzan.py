@@ -1,20 +1,19 @@
 """GTZAN: 1,000 clips of 30 s, ten genres of 100, with artists and the fault-filtered split.
 
-``genres.tar.gz`` holds ``genres/blues/blues.00000.wav`` and so on (``.au`` in the oldest copies).
-``jazz.00054`` cannot be decoded in the copies that go round: it is left out and reported, and so
-is any clip that does not begin as a sound file does.
+`genres.tar.gz` holds `genres/blues/blues.00000.wav` and so on (`.au` in the oldest copies).
+`jazz.00054` cannot be decoded in the current copies: it is skipped and reported, like any clip that
+does not start as a sound file does.
 
 The collection repeats recordings and artists and has wrong labels (Sturm 2013). Therefore:
 
-- Artists and titles are read from Sturm's index, ``GTZANindex.txt``, with lines such as
-  ``blues.00002.wav ::: John Lee Hooker ::: Think Twice Before You Go``. No address of it that
-  could be relied on was found, nor a licence: put the file beside the archive yourself. Without it
-  the artists are blank, and a split by artist is none.
-- The tag ``split`` says where a clip is in the fault-filtered partition (train, valid, test: 443,
-  197 and 290 clips, no artist on two sides; Kereliuk, Sturm and Larsen 2015); blank for what was
-  left out of it. The lists name clips (``blues/blues.00029.wav``) or number them from 1 to 1,000 in
-  the order of the genres; both are read.
-"""
+- Artists and titles are read from Sturm's index, `GTZANindex.txt`, with lines such as
+  `blues.00002.wav ::: John Lee Hooker ::: Think Twice Before You Go`. No reliable address or
+  licence of it was found: put the file beside the archive yourself. Without it artists are blank
+  and splits by artist are impossible.
+- The tag `split` is the part of the fault-filtered partition (train, valid, test: 443, 197 and 290
+  clips, no artist in two parts; Kereliuk, Sturm and Larsen 2015); blank for clips left out of it.
+  The lists name clips (`blues/blues.00029.wav`) or number them from 1 to 1,000 in the order of
+  genres; both are read."""
 
 import logging
 import re
@@ -34,6 +33,15 @@ from datasets.public.conversion import (
     write_no_interactions,
 )
 
+_CITATION: Final = (
+    "G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech"
+    " and Audio Processing 10(5), 2002. Faults and artists: B. L. Sturm, arXiv:1306.1461, 2013."
+    " Split: C. Kereliuk, B. L. Sturm, J. Larsen: Deep learning and music adversaries. IEEE"
+    " Trans. Multimedia 17(11), 2015."
+)
+_LICENCE: Final = "none stated; excerpts of commercial recordings, used for research"
+_HOMEPAGE: Final = "http://marsyas.info/downloads/datasets.html"
+
 _NAME: Final = "gtzan"
 GENRES: Final = (
     "blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock",
@@ -50,9 +58,22 @@ _LISTS: Final = (
 
 logger = logging.getLogger("coldtune")
 
+_FILES: Final = (
+    RemoteFile(
+        "genres.tar.gz",
+        "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz",
+        "",
+        None,
+    ),
+    *(
+        RemoteFile(f"{split}_filtered.txt", f"{_LISTS}/{split}_filtered.txt", "", None)
+        for split in _SPLITS
+    ),
+)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Items with artist, title and split, and recordings, from the archive or its folder."""
+    """Write items with artist, title and split, and recordings."""
 
     def choose_target(name: str) -> Path | None:
         found = _CLIP.search(name)
@@ -84,6 +105,7 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _problem(path: Path) -> str | None:
+    """Return why a clip is skipped, None if it is not."""
     if path.stem in BROKEN:
         return "known to be damaged"
     with path.open("rb") as stream:
@@ -93,7 +115,7 @@ def _problem(path: Path) -> str | None:
 
 
 def _read_index(path: Path) -> dict[str, tuple[str, str]]:
-    """Clip → (artist, title), from Sturm's index; empty where it is not there."""
+    """Return (artist, title) by clip from Sturm's index; empty if it is not there."""
     if not path.exists():
         logger.warning(
             "%s: no %s beside the archive, so artists are unknown and no split keeps an artist on"
@@ -115,7 +137,7 @@ def _read_index(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _encoding(path: Path) -> str:
-    """Copies of the index go round in more than one; a small file, so it is just tried."""
+    """Return the encoding of a copy of the index; copies differ."""
     try:
         path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -124,7 +146,7 @@ def _encoding(path: Path) -> str:
 
 
 def _read_splits(source: Path) -> dict[str, str]:
-    """Clip → train, valid or test; empty where none of the three lists is there."""
+    """Return train, valid or test by clip; empty if none of the three lists is there."""
     paths = [(split, source / f"{split}_filtered.txt") for split in _SPLITS]
     there = [path.exists() for _, path in paths]
     if not any(there):
@@ -143,6 +165,7 @@ def _read_splits(source: Path) -> dict[str, str]:
 
 
 def _clip_of(entry: str) -> str | None:
+    """Return the clip of an entry of a list, None if it is neither a clip nor a number."""
     named = _CLIP.search(entry)
     if named is not None:
         return named[1]
@@ -159,25 +182,9 @@ GTZAN: Final = PublicDataset(
         "1,000 clips of 30 s published, 999 without the broken one, 10 genres; artists from Sturm's"
         " index; no listening."
     ),
-    citation=(
-        "G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech"
-        " and Audio Processing 10(5), 2002. Faults and artists: B. L. Sturm, arXiv:1306.1461, 2013."
-        " Split: C. Kereliuk, B. L. Sturm, J. Larsen: Deep learning and music adversaries. IEEE"
-        " Trans. Multimedia 17(11), 2015."
-    ),
-    licence="none stated; excerpts of commercial recordings, used for research",
-    homepage="http://marsyas.info/downloads/datasets.html",
-    files=(
-        RemoteFile(
-            "genres.tar.gz",
-            "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz",
-            "",
-            None,
-        ),
-        *(
-            RemoteFile(f"{split}_filtered.txt", f"{_LISTS}/{split}_filtered.txt", "", None)
-            for split in _SPLITS
-        ),
-    ),
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
+    files=_FILES,
     convert=_convert,
 )

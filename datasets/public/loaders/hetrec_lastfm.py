@@ -1,18 +1,17 @@
-"""HetRec 2011 Last.fm-2K: which artists 1,892 users of Last.fm played, how often, and tags.
+"""HetRec 2011 Last.fm-2K: artists played by 1,892 users of Last.fm, play counts and tags.
 
-``hetrec2011-lastfm-2k.zip`` holds tables separated by tabs with a header each and line ends CR LF
-or LF: ``artists.dat`` (id, name, url, pictureURL; the last is blank for some), ``user_artists.dat``
-(userID, artistID, weight: plays), ``tags.dat`` (tagID, tagValue; in latin-1) and
-``user_taggedartists.dat`` (userID, artistID, tagID, day, month, year). Quotes are signs like any
-other: ``"Weird Al" Yankovic``. An artist is an item, ``lastfm:ID``; a user is ``uID``. Plays have
-no times: those of ``user_taggedartists-timestamps.dat`` are when a tag was given.
+`hetrec2011-lastfm-2k.zip` holds tab-separated tables with headers and line ends CR LF or LF:
+`artists.dat` (id, name, url, pictureURL; the last is sometimes blank), `user_artists.dat` (userID,
+artistID, weight: plays), `tags.dat` (tagID, tagValue; latin-1) and `user_taggedartists.dat`
+(userID, artistID, tagID, day, month, year). Quotes are ordinary characters: `"Weird Al" Yankovic`.
+An artist is an item, `lastfm:ID`; a user is `uID`. Plays have no times; those of
+`user_taggedartists-timestamps.dat` are times of tagging.
 
-Tags are free text, thousands of them given once. The tag ``tags`` lists the five that most users
-gave an artist. ``genre`` is the first of an artist's tags, by the same order, that at least 100
-artists have and that is no judgement, voice, country or decade (``NO_GENRES``); blank without one.
-That list was made by hand and is a choice of ours, as is the number; neither could be tried on all
-of the published tags. Formats are those of the published readme and of copies of the tables; the
-checksum is the one that several users of the file name.
+Tags are free text, and thousands occur once. The tag `tags` lists the five that most users gave an
+artist. `genre` is the first of an artist's tags, in that order, that at least 100 artists have and
+that is not a judgement, voice, country or decade (`NO_GENRES`); blank if there is none. That list
+and the limit are our choice. Formats are those of the published readme and of copies of the tables;
+the checksum is the one that several users of the file give.
 """
 
 from collections import Counter, defaultdict
@@ -26,11 +25,19 @@ from datasets.public.conversion import text_frame, write_items
 from datasets.public.parquet import interaction_writer
 from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
+_CITATION: Final = (
+    "I. Cantador, P. Brusilovsky, T. Kuflik: 2nd Workshop on Information Heterogeneity and"
+    " Fusion in Recommender Systems (HetRec 2011). RecSys 2011; and Last.fm,"
+    " http://www.lastfm.com."
+)
+_LICENCE: Final = "non-commercial use; Last.fm's consent for any other"
+_HOMEPAGE: Final = "https://grouplens.org/datasets/hetrec-2011/"
+
 ARCHIVE: Final = "hetrec2011-lastfm-2k.zip"
 COMMON: Final = 100
-"""Artists that must have a tag before it can be a genre."""
+"""Number of artists that must have a tag before it can be a genre."""
 LISTED: Final = 5
-"""How many of an artist's tags are listed."""
+"""Number of an artist's tags listed in `tags`."""
 NO_GENRES: Final = frozenset({
     "seen live", "favorites", "favourites", "favorite", "favourite", "favorite artists",
     "favourite artists", "favorite bands", "awesome", "beautiful", "love", "loved", "amazing",
@@ -43,7 +50,7 @@ NO_GENRES: Final = frozenset({
     "norwegian", "irish", "scottish", "icelandic", "danish", "dutch", "belgian", "korean",
     "seattle", "50s", "60s", "70s", "80s", "90s", "00s", "10s", "2000s", "oldies", "old school",
 })  # fmt: skip
-"""Common tags that say something else than a genre."""
+"""Common tags that are not genres."""
 
 _HEADERS: Final = {
     "artists.dat": ("id", "name", "url", "pictureURL"),
@@ -52,9 +59,18 @@ _HEADERS: Final = {
     "user_taggedartists.dat": ("userID", "artistID", "tagID", "day", "month", "year"),
 }
 
+_FILES: Final = (
+    RemoteFile(
+        ARCHIVE,
+        f"https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}",
+        "sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
+        None,
+    ),
+)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Artists with genre and tags, and plays, from the zip or the folder it unpacks to."""
+    """Write artists with genre and tags, and play counts."""
     names = {row[0]: row[1] for _, row in _rows(source, "artists.dat")}
     ranked = _ranked_tags(source)
     artists_of = Counter(tag for tags in ranked.values() for tag in tags)
@@ -83,7 +99,7 @@ def _item(artist: str) -> str:
 
 
 def _ranked_tags(source: Path) -> dict[str, list[str]]:
-    """Artist → its tags, those that most users gave it first, then by the alphabet."""
+    """Return the tags of each artist, most given first, then alphabetically."""
     values = {row[0]: clean_text(row[1]).lower() for _, row in _rows(source, "tags.dat", "latin-1")}
     given: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for _, (_, artist, tag, *_) in _rows(source, "user_taggedartists.dat"):
@@ -96,7 +112,7 @@ def _ranked_tags(source: Path) -> dict[str, list[str]]:
 
 
 def _rows(source: Path, name: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, list[str]]]:
-    """(line, values) of each line below the header. Raises DataError for another format."""
+    """Yield (line, values) of each line below the header; DataError for another format."""
     header = _HEADERS[name]
     for number, line in read_archived_lines(source, name, ARCHIVE, encoding=encoding):
         values = line.split("\t")
@@ -114,20 +130,9 @@ HETREC_LASTFM: Final = PublicDataset(
     name="hetrec-lastfm",
     title="HetRec 2011 Last.fm-2K",
     description="17,632 artists, 92,834 play counts of 1,892 users, tags; no audio, no times.",
-    citation=(
-        "I. Cantador, P. Brusilovsky, T. Kuflik: 2nd Workshop on Information Heterogeneity and"
-        " Fusion in Recommender Systems (HetRec 2011). RecSys 2011; and Last.fm,"
-        " http://www.lastfm.com."
-    ),
-    licence="non-commercial use; Last.fm's consent for any other",
-    homepage="https://grouplens.org/datasets/hetrec-2011/",
-    files=(
-        RemoteFile(
-            ARCHIVE,
-            f"https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}",
-            "sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
-            None,
-        ),
-    ),
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
+    files=_FILES,
     convert=_convert,
 )

@@ -1,11 +1,11 @@
-"""The Homburg set of garageband.com: 1,886 songs of nine genres, 10 s each; the patent's.
+"""Homburg (garageband.com): 1,886 songs of nine genres, 10 s each; the data set of the patent.
 
-Published as one zip of mp3 files for each genre. A file is named ``Artist-Title.mp3``, where every
-character that is neither letter nor digit became ``_``, so the one hyphen parts the two and names
-come back only roughly ("Don_t_Say" is "Don t Say"). Nothing else is said of a song.
+One zip of mp3 files for each genre. A file is named `Artist-Title.mp3`; every character other than
+letters and digits became `_`, so the only hyphen separates the two and names are restored roughly
+("Don_t_Say" becomes "Don t Say"). Nothing else is known of a song.
 
-Checked against a published list of all 1,886 names; that the zips hold the files at their top and
-that the addresses still answer could not be checked.
+Checked against a published list of all 1,886 names. Not checked: that the zips hold the files at
+top level, and that the addresses still answer.
 """
 
 import logging
@@ -22,6 +22,13 @@ from datasets.public.conversion import (
     write_no_interactions,
 )
 
+_CITATION: Final = (
+    "H. Homburg, I. Mierswa, B. Möller, K. Morik, M. Wurst: A benchmark dataset for audio"
+    " classification and clustering. ISMIR 2005, 528-531."
+)
+_LICENCE: Final = "none stated; the paper calls it freely available, for research"
+_HOMEPAGE: Final = "https://www-ai.cs.tu-dortmund.de/audio.html"
+
 _NAME: Final = "homburg"
 SONGS: Final = {
     "alternative": 145,
@@ -34,15 +41,17 @@ SONGS: Final = {
     "raphiphop": 300,
     "rock": 504,
 }
-"""Published songs of each genre."""
+"""Number of published songs of each genre."""
 
 _ADDRESS: Final = "https://www-ai.cs.tu-dortmund.de/AUDIO"
 
 logger = logging.getLogger("coldtune")
 
+_FILES: Final = tuple(RemoteFile(f"{g}.zip", f"{_ADDRESS}/{g}.zip", "", None) for g in SONGS)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Items and recordings from the nine zips, or from nine folders of mp3 files."""
+    """Write items and recordings, from the nine zips or nine folders of mp3 files."""
     items, audio = [], []
     for genre, published in SONGS.items():
 
@@ -73,12 +82,9 @@ HOMBURG: Final = PublicDataset(
     name=_NAME,
     title="Music Audio Benchmark Data Set (Homburg, garageband.com)",
     description="1,886 songs of 9 genres, 10 s each as mp3; no listening.",
-    citation=(
-        "H. Homburg, I. Mierswa, B. Möller, K. Morik, M. Wurst: A benchmark dataset for audio"
-        " classification and clustering. ISMIR 2005, 528-531."
-    ),
-    licence="none stated; the paper calls it freely available, for research",
-    homepage="https://www-ai.cs.tu-dortmund.de/audio.html",
-    files=tuple(RemoteFile(f"{g}.zip", f"{_ADDRESS}/{g}.zip", "", None) for g in SONGS),
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
+    files=_FILES,
     convert=_convert,
 )

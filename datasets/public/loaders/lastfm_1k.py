@@ -1,18 +1,18 @@
-"""Last.fm-1K: every track that 992 users of Last.fm played until May 2009, and when.
+"""Last.fm-1K: every track played by 992 users of Last.fm until May 2009, with times.
 
-``lastfm-dataset-1K.tar.gz`` holds ``userid-timestamp-artid-artname-traid-traname.tsv``: 19,150,868
-lines without a header, of six values separated by tabs, ``user_000001``, ``2009-05-04T23:08:57Z``,
-MusicBrainz id and name of the artist, MusicBrainz id and name of the track. Ids are blank for many
-artists and tracks. Quotes in names are signs like any other; tools that take them for quotes lose
-lines. Lines that are not of this form are left out, counted and reported.
+`lastfm-dataset-1K.tar.gz` holds `userid-timestamp-artid-artname-traid-traname.tsv`: 19,150,868
+lines without header, six tab-separated values: `user_000001`, `2009-05-04T23:08:57Z`, MusicBrainz
+id and name of the artist, MusicBrainz id and name of the track. Many ids are blank. Quotes in names
+are ordinary characters; tools that parse them lose lines. Lines of another form are skipped,
+counted and reported.
 
-An item is a track: its MusicBrainz id, or ``ARTIST - TRACK`` where there is none (so a track that
-was played with and without an id is two items). The plays of a user and a track are one
-interaction: ``weight`` is how many there are and ``timestamp`` when the first was, which is what
-splits by time go by. The weight counts later plays too; they cannot be told from it.
+An item is a track: its MusicBrainz id, or `ARTIST - TRACK` if it has none (so a track played with
+and without an id is two items). All plays of a user and a track are one interaction: `weight` is
+their number and `timestamp` the time of the first, by which time splits are made; the weight
+includes later plays.
 
-The format is that of the published README. Not known: whether any line is in fact malformed, and
-whether plays are dated later than the collection was made; they would be kept.
+The format is that of the published README. Unknown: whether any line is malformed, and whether
+plays are dated after the collection was made; these would be kept.
 """
 
 from datetime import datetime
@@ -25,12 +25,25 @@ from datasets.public.parquet import interaction_writer
 from datasets.public.play_counts import PlayCounts
 from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
+_CITATION: Final = "Ò. Celma: Music Recommendation and Discovery in the Long Tail. Springer, 2010."
+_LICENCE: Final = "non-commercial use, with permission of Last.fm"
+_HOMEPAGE: Final = "http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html"
+
 ARCHIVE: Final = "lastfm-dataset-1K.tar.gz"
 PLAYS_FILE: Final = "userid-timestamp-artid-artname-traid-traname.tsv"
 
+_FILES: Final = (
+    RemoteFile(
+        ARCHIVE,
+        f"https://zenodo.org/records/6090214/files/{ARCHIVE}?download=1",
+        "md5:a79a6808f54f73354789a9fb02cb1e41",
+        None,
+    ),
+)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Tracks and play counts with the time of the first play, from the archive or its folder."""
+    """Write tracks, and play counts with the time of the first play."""
     users: dict[str, int] = {}
     tracks: dict[str, int] = {}
     items: list[tuple[str, str, str]] = []
@@ -66,8 +79,8 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _seconds(time: str) -> int:
-    """Since 1970, of a time such as ``2009-05-04T23:08:57Z``."""
-    if not time.endswith("Z"):  # without a zone it would be taken as that of this machine
+    """Return seconds since 1970 of a time such as `2009-05-04T23:08:57Z`."""
+    if not time.endswith("Z"):  # without a zone it would be read as local time
         raise ValueError(time)
     return int(datetime.fromisoformat(time).timestamp())
 
@@ -78,16 +91,9 @@ LASTFM_1K: Final = PublicDataset(
     description=(
         "19 million plays with times of 992 users, added up for each track (about 1.5 million)."
     ),
-    citation="Ò. Celma: Music Recommendation and Discovery in the Long Tail. Springer, 2010.",
-    licence="non-commercial use, with permission of Last.fm",
-    homepage="http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html",
-    files=(
-        RemoteFile(
-            ARCHIVE,
-            f"https://zenodo.org/records/6090214/files/{ARCHIVE}?download=1",
-            "md5:a79a6808f54f73354789a9fb02cb1e41",
-            None,
-        ),
-    ),
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
+    files=_FILES,
     convert=_convert,
 )

@@ -1,15 +1,15 @@
-"""MovieLens: ratings of films, to compare collaborative methods with what others report on it.
+"""MovieLens: ratings of films, to compare collaborative methods with published results.
 
-No music: films stand for items. A rating of 4 stars or more is one interaction of weight 1, at the
-time it was given; lower ones are left out (He et al. 2017 count every rating, Liang et al. 2018
-those of 4 or more; figures are comparable only under the same rule). Formats:
+There is no music: films are the items. A rating of 4 stars or more is one interaction of weight 1
+at its time; lower ones are dropped (He et al. 2017 use every rating, Liang et al. 2018 those of 4
+or more; results are comparable only under the same rule). Formats:
 
-- 100k: ``u.data`` (user, film, rating, seconds since 1970, by tabs), ``u.item`` (latin-1, by ``|``:
-  id, title, two dates, an address, then a 0 or 1 for each genre) and ``u.genre`` (``Action|1``).
-- 1m: ``ratings.dat`` and ``movies.dat`` (latin-1), by ``::``; several genres by ``|``.
-- 20m, 25m: ``ratings.csv`` and ``movies.csv`` with a header; titles with a comma are in quotes.
+- 100k: `u.data` (user, film, rating, seconds since 1970, tab-separated), `u.item` (latin-1, by `|`:
+  id, title, two dates, an address, then 0 or 1 for each genre) and `u.genre` (`Action|1`).
+- 1m: `ratings.dat` and `movies.dat` (latin-1), by `::`; several genres by `|`.
+- 20m, 25m: `ratings.csv` and `movies.csv` with headers; titles with a comma are quoted.
 
-``genre`` is the first of the tag ``genres``, ``year`` comes from the end of a title; ``artist`` is
+`genre` is the first of the tag `genres`, `year` is taken from the end of the title; `artist` is
 blank. The checksums are those that GroupLens publishes beside the files, as others cite them.
 """
 
@@ -26,8 +26,14 @@ from datasets.public.conversion import text_frame, write_items
 from datasets.public.parquet import interaction_writer
 from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
+_CITATION: Final = (
+    "F. M. Harper, J. A. Konstan: The MovieLens Datasets: History and Context. ACM TiiS"
+    " 5(4), 2015. doi:10.1145/2827872."
+)
+_LICENCE: Final = "research use, no redistribution, by the README of the set"
+
 LIKED: Final = 4.0
-"""Stars from which on a rating counts as liking."""
+"""Fewest stars of a rating that counts as an interaction."""
 
 _YEAR: Final = re.compile(r"\((\d{4})\)$")
 _NO_GENRE: Final = ("unknown", "(no genres listed)")
@@ -35,7 +41,7 @@ _Rows = Iterator[tuple[int, list[str]]]
 
 
 def _convert(source: Path, target: Path, *, size: str) -> None:
-    """Films and who liked them, from the zip of one size or the folder it unpacks to."""
+    """Write films, and who liked them, from the zip of one size or its folder."""
     films = dict(_films(source, size))
     items = []
     for film, (title, genres) in films.items():
@@ -70,7 +76,7 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
 
 
 def _films(source: Path, size: str) -> Iterator[tuple[str, tuple[str, list[str]]]]:
-    """(film, (title, genres)) in the order of the file."""
+    """Yield (film, (title, genres)) in the order of the file."""
     names = _genre_names(source) if size == "100k" else []
     for name, number, fields in _film_rows(source, size):
         if len(fields) != (5 + len(names) if names else 3):
@@ -114,11 +120,8 @@ def _dataset(size: str, description: str, md5: str) -> PublicDataset:
         name=f"movielens-{size}",
         title=f"MovieLens {size}",
         description=f"{description} Films, not music: for comparing collaborative methods.",
-        citation=(
-            "F. M. Harper, J. A. Konstan: The MovieLens Datasets: History and Context. ACM TiiS"
-            " 5(4), 2015. doi:10.1145/2827872."
-        ),
-        licence="research use, no redistribution, by the README of the set",
+        citation=_CITATION,
+        licence=_LICENCE,
         homepage=f"https://grouplens.org/datasets/movielens/{size}/",
         files=(
             RemoteFile(

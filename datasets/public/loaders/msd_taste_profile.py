@@ -1,16 +1,16 @@
-"""The Echo Nest Taste Profile: how often a million users played songs of the Million Song Dataset.
+"""Echo Nest Taste Profile: play counts of a million users for songs of the Million Song Dataset.
 
-- ``train_triplets.txt``, in ``train_triplets.txt.zip``: 48,373,586 lines of user (40 hexadecimal
-  digits), song (``SOAKIMP12A8C130995``) and plays, separated by tabs, no header.
-- ``unique_tracks.txt``: ``TRACK<SEP>SONG<SEP>ARTIST<SEP>TITLE`` for each of a million tracks. A
-  song may have several; the first gives its names and the tag ``track_id``, under which the Million
-  Song Dataset has its features.
-- ``sid_mismatches.txt``: ``ERROR: <SONG TRACK> ARTIST - TITLE != ARTIST - TITLE``, the songs whose
-  track is another song than was played (about 19,000). What sound or names say of them is wrong, so
-  they are left out, and their plays counted and reported.
+- `train_triplets.txt`, in `train_triplets.txt.zip`: 48,373,586 lines of user (40 hexadecimal
+  digits), song (`SOAKIMP12A8C130995`) and plays, tab-separated, no header.
+- `unique_tracks.txt`: `TRACK<SEP>SONG<SEP>ARTIST<SEP>TITLE` for each of a million tracks. A song
+  may have several; the first gives its names and the tag `track_id`, the key of its features in the
+  Million Song Dataset.
+- `sid_mismatches.txt`: `ERROR: <SONG TRACK> ARTIST - TITLE != ARTIST - TITLE`, songs matched to a
+  wrong track (about 19,000). Their names and features are wrong, so they are skipped, and their
+  plays counted and reported.
 
 Plays have no times, songs no genre. No checksums are published. Formats are known from programs
-that read these files. Names are taken for UTF-8; a sign that is not becomes U+FFFD.
+that read these files. Names are read as UTF-8; invalid bytes become U+FFFD.
 """
 
 import re
@@ -22,6 +22,14 @@ from datasets.public.conversion import text_frame, write_items
 from datasets.public.parquet import interaction_writer
 from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
+_CITATION: Final = (
+    "T. Bertin-Mahieux, D. P. W. Ellis, B. Whitman, P. Lamere: The Million Song Dataset. ISMIR"
+    " 2011; B. McFee, T. Bertin-Mahieux, D. P. W. Ellis, G. R. G. Lanckriet: The Million Song"
+    " Dataset Challenge. WWW 2012 Companion."
+)
+_LICENCE: Final = "for research, non-commercial; see the homepage"
+_HOMEPAGE: Final = "http://millionsongdataset.com/tasteprofile"
+
 TRIPLETS_FILE: Final = "train_triplets.txt"
 TRACKS_FILE: Final = "unique_tracks.txt"
 MISMATCHES_FILE: Final = "sid_mismatches.txt"
@@ -29,9 +37,15 @@ MISMATCHES_FILE: Final = "sid_mismatches.txt"
 _MISMATCH: Final = re.compile(r"<(SO[A-Z0-9]{16}) ")
 _SITE: Final = "http://millionsongdataset.com/sites/default/files"
 
+_FILES: Final = (
+    RemoteFile(f"{TRIPLETS_FILE}.zip", f"{_SITE}/challenge/{TRIPLETS_FILE}.zip", "", None),
+    RemoteFile(MISMATCHES_FILE, f"{_SITE}/tasteprofile/{MISMATCHES_FILE}", "", None),
+    RemoteFile(TRACKS_FILE, f"{_SITE}/AdditionalFiles/{TRACKS_FILE}", "", None),
+)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Songs that were played, with their names, and play counts."""
+    """Write the songs that were played, with their names, and play counts."""
     wrong = _mismatches(source)
     songs: dict[str, None] = {}
     left_out = SkippedRows(TRIPLETS_FILE)
@@ -52,7 +66,7 @@ def _convert(source: Path, target: Path) -> None:
         names, no_names = _names(source, songs)
         left_out.report(target, len(songs), no_names)
         items = [(song, *names.get(song, ("", "", ""))) for song in songs]
-        # Within, so that the interactions appear after the items they need.
+        # Inside the block, so that the interactions file appears after the items.
         write_items(target, text_frame(items, ("item_id", "title", "artist", "track_id")))
 
 
@@ -65,7 +79,7 @@ def _mismatches(source: Path) -> set[str]:
 def _names(
     source: Path, wanted: dict[str, None]
 ) -> tuple[dict[str, tuple[str, str, str]], SkippedRows]:
-    """Song → (title, artist, track) of the wanted songs; what could not be used."""
+    """Return (title, artist, track) by song for the wanted songs, and the lines skipped."""
     found: dict[str, tuple[str, str, str]] = {}
     left_out = SkippedRows(TRACKS_FILE)
     for number, line in read_archived_lines(source, TRACKS_FILE, encoding="latin-1"):
@@ -80,7 +94,7 @@ def _names(
 
 
 def _name(text: str) -> str:
-    """What was read as latin-1, which never fails, as the UTF-8 that it is."""
+    """Decode as UTF-8 a name that was read as latin-1, which never fails."""
     return clean_text(text.encode("latin-1").decode("utf-8", errors="replace"))
 
 
@@ -91,17 +105,9 @@ MSD_TASTE_PROFILE: Final = PublicDataset(
         "48 million play counts of 1,019,318 users and 384,546 songs, less those matched to a"
         " wrong track; no times."
     ),
-    citation=(
-        "T. Bertin-Mahieux, D. P. W. Ellis, B. Whitman, P. Lamere: The Million Song Dataset. ISMIR"
-        " 2011; B. McFee, T. Bertin-Mahieux, D. P. W. Ellis, G. R. G. Lanckriet: The Million Song"
-        " Dataset Challenge. WWW 2012 Companion."
-    ),
-    licence="for research, non-commercial; see the homepage",
-    homepage="http://millionsongdataset.com/tasteprofile",
-    files=(
-        RemoteFile(f"{TRIPLETS_FILE}.zip", f"{_SITE}/challenge/{TRIPLETS_FILE}.zip", "", None),
-        RemoteFile(MISMATCHES_FILE, f"{_SITE}/tasteprofile/{MISMATCHES_FILE}", "", None),
-        RemoteFile(TRACKS_FILE, f"{_SITE}/AdditionalFiles/{TRACKS_FILE}", "", None),
-    ),
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
+    files=_FILES,
     convert=_convert,
 )

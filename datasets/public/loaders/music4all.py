@@ -1,15 +1,15 @@
-"""Music4All and Music4All-Onion: songs, who played them and when, clips, and computed features.
+"""Music4All and Music4All-Onion: songs, plays with times, clips, and computed features.
 
-Music4All is given on request. Its tables are called ``.csv`` and separated by tabs, with a header:
-``id_information`` (id, artist, song, album_name), ``id_genres`` (id, genres: several, by commas),
-``id_tags``, ``id_lang``, ``id_metadata`` (spotify_id, release year, valence, tempo and so on) and
-``listening_history`` (user, song, timestamp as ``2019-02-20 12:28``). Clips of 30 s are
-``audios/ID.mp3``.
+Music4All is given on request. Its tables are named `.csv` and tab-separated, with headers:
+`id_information` (id, artist, song, album_name), `id_genres` (id, genres: several, by commas),
+`id_tags`, `id_lang`, `id_metadata` (spotify_id, release year, valence, tempo and so on) and
+`listening_history` (user, song, timestamp as `2019-02-20 12:28`). Clips of 30 s are
+`audios/ID.mp3`.
 
-Onion is public: a larger listening history of the same songs, as counts (user_id, track_id,
-count), and features of their sound, lyrics and videos, all ``.tsv.bz2`` with a header. It has no
-names; where ``id_information.csv`` is beside its files, they are taken from there. Its musicnn
-features (50 numbers a song) become the item embeddings, ``embeddings.parquet``.
+Onion is public: a larger listening history of the same songs, as counts (user_id, track_id, count),
+and features of audio, lyrics and videos, all `.tsv.bz2` with headers. It has no names; they are
+taken from `id_information.csv` if that is beside its files. Its musicnn features (50 numbers a
+song) become the item embeddings, `embeddings.parquet`.
 """
 
 import bz2
@@ -31,19 +31,51 @@ from datasets.public.conversion import (
 )
 from datasets.public.parquet import embedding_writer, interaction_writer
 
+_CITATION: Final = (
+    "I. A. Pegoraro Santana et al.: Music4All: a new music database and its applications."
+    " IWSSIP 2020, 399-404."
+)
+_LICENCE: Final = "for research only, by agreement with its authors"
+_HOMEPAGE: Final = "https://sites.google.com/view/contact4music4all"
+_ONION_CITATION: Final = (
+    "M. Moscati, E. Parada-Cabaleiro, Y. Deldjoo, E. Zangerle, M. Schedl: Music4All-Onion."
+    " CIKM 2022. doi:10.1145/3511808.3557656."
+)
+_ONION_LICENCE: Final = (
+    "Creative Commons; its record at Zenodo says which (CC BY 4.0 for the second version)"
+)
+_ONION_HOMEPAGE: Final = "https://zenodo.org/records/6609677"
+
+_ZENODO: Final = "https://zenodo.org/records/6609677/files"
+_BY_HAND: Final = (
+    "Ask its authors, https://sites.google.com/view/contact4music4all; the"
+    " folder holds id_information.csv, id_genres.csv and listening_history.csv and, where you"
+    " want them, id_tags.csv, id_lang.csv, id_metadata.csv and audios/."
+)
+
 TAGS: Final = (
     "spotify_id", "popularity", "release", "danceability", "energy", "key", "mode", "valence",
     "tempo", "duration_ms",
 )  # fmt: skip
-"""Columns of ``id_metadata.csv`` that become tags."""
+"""Columns of `id_metadata.csv` that become tags."""
 COUNTS_FILE: Final = "userid_trackid_count.tsv.bz2"
 FEATURES_FILE: Final = "id_musicnn.tsv.bz2"
 
 _ITEM: Final = ("item_id", "title", "artist", "album", "genre")
 
+_ONION_FILES: Final = (
+    RemoteFile(
+        COUNTS_FILE,
+        f"{_ZENODO}/{COUNTS_FILE}?download=1",
+        "md5:314b51196a9c8f333c7fefc0711760a1",
+        None,
+    ),
+    RemoteFile(FEATURES_FILE, f"{_ZENODO}/{FEATURES_FILE}?download=1", "", None),
+)
+
 
 def _convert(source: Path, target: Path) -> None:
-    """Items, clips and plays of Music4All, from the folder that was sent."""
+    """Write items, clips and plays of Music4All."""
     items = _items(source)
     genres = _column(source / "id_genres.csv", "genres")
     tables = {"genres": genres}
@@ -88,7 +120,7 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _convert_onion(source: Path, target: Path) -> None:
-    """Items, play counts and embeddings of Onion; names from Music4All where they are at hand."""
+    """Write items, play counts and embeddings of Onion; names from Music4All if available."""
     named = _items(source) if (source / "id_information.csv").exists() else {}
     genres = _column(source / "id_genres.csv", "genres") if named else {}
     path = source / FEATURES_FILE
@@ -125,7 +157,7 @@ def _convert_onion(source: Path, target: Path) -> None:
 
 
 def _items(source: Path) -> dict[str, tuple[str, str, str]]:
-    """Song → (title, artist, album), in the order of the file."""
+    """Return (title, artist, album) by song, in the order of the file."""
     path = source / "id_information.csv"
     found: dict[str, tuple[str, str, str]] = {}
     for number, (song, artist, title, album) in _rows(path, ("id", "artist", "song", "album_name")):
@@ -140,7 +172,7 @@ def _column(path: Path, name: str) -> dict[str, str]:
 
 
 def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """(line, the values of these columns) of every line; quotes are signs like any other."""
+    """Yield (line, values of these columns) of every line; quotes are ordinary characters."""
     records = _records(path)
     _, header = next(records, (1, []))
     missing = [name for name in names if name not in header]
@@ -155,7 +187,7 @@ def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, fields) of a file separated by tabs, packed by bzip2 or not; no blank lines."""
+    """Yield (line, fields) of a tab-separated file, packed by bzip2 or not; no blank lines."""
     if path.suffix == ".bz2":
         plain = path.with_suffix("")
         found = find_input(path.parent, path.name, plain.name)
@@ -172,7 +204,7 @@ def _first(genres: str) -> str:
 
 
 def _clips(source: Path, target: Path, songs: set[str]) -> dict[str, str]:
-    """Song → path of its clip in ``target``; empty where the clips were not given."""
+    """Return the path in `target` of each song's clip; empty if no clips were given."""
     if not (source / "audios").is_dir():
         return {}
 
@@ -185,27 +217,17 @@ def _clips(source: Path, target: Path, songs: set[str]) -> dict[str, str]:
     return {path.stem: path.relative_to(target).as_posix() for path in found.values()}
 
 
-_BY_HAND: Final = (
-    "Ask its authors, https://sites.google.com/view/contact4music4all; the"
-    " folder holds id_information.csv, id_genres.csv and listening_history.csv and, where you"
-    " want them, id_tags.csv, id_lang.csv, id_metadata.csv and audios/."
-)
-
 MUSIC4ALL: Final = PublicDataset(
     name="music4all",
     title="Music4All",
     description="109,269 songs with clips of 30 s, 5.1 million plays with times; on request.",
-    citation=(
-        "I. A. Pegoraro Santana et al.: Music4All: a new music database and its applications."
-        " IWSSIP 2020, 399-404."
-    ),
-    licence="for research only, by agreement with its authors",
-    homepage="https://sites.google.com/view/contact4music4all",
+    citation=_CITATION,
+    licence=_LICENCE,
+    homepage=_HOMEPAGE,
     files=(),
     convert=_convert,
     by_hand=_BY_HAND,
 )
-_ZENODO: Final = "https://zenodo.org/records/6609677/files"
 MUSIC4ALL_ONION: Final = PublicDataset(
     name="music4all-onion",
     title="Music4All-Onion",
@@ -214,20 +236,9 @@ MUSIC4ALL_ONION: Final = PublicDataset(
         " users (50 million counts); names only beside Music4All's id_information.csv and"
         " id_genres.csv."
     ),
-    citation=(
-        "M. Moscati, E. Parada-Cabaleiro, Y. Deldjoo, E. Zangerle, M. Schedl: Music4All-Onion."
-        " CIKM 2022. doi:10.1145/3511808.3557656."
-    ),
-    licence="Creative Commons; its record at Zenodo says which (CC BY 4.0 for the second version)",
-    homepage="https://zenodo.org/records/6609677",
-    files=(
-        RemoteFile(
-            COUNTS_FILE,
-            f"{_ZENODO}/{COUNTS_FILE}?download=1",
-            "md5:314b51196a9c8f333c7fefc0711760a1",
-            None,
-        ),
-        RemoteFile(FEATURES_FILE, f"{_ZENODO}/{FEATURES_FILE}?download=1", "", None),
-    ),
+    citation=_ONION_CITATION,
+    licence=_ONION_LICENCE,
+    homepage=_ONION_HOMEPAGE,
+    files=_ONION_FILES,
     convert=_convert_onion,
 )

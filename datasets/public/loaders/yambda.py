@@ -1,25 +1,25 @@
-"""Yambda: what users of Yandex.Music listened to, with embeddings of how the tracks sound.
+"""Yambda: listens of users of Yandex.Music, with embeddings of the audio.
 
-Parquet files, as the data card describes them: ``flat/SIZE/listens.parquet`` (uid, item_id,
-timestamp, is_organic, played_ratio_pct, track_length_seconds; a row for each time a track was
-started), ``embeddings.parquet`` (item_id, embed, normalized_embed: lists of numbers from a
-convolutional network that heard the spectrogram; 7.7 of 9.4 million tracks have one),
-``artist_item_mapping.parquet`` (artist_id, item_id) and ``album_item_mapping.parquet`` (album_id,
-item_id). The embeddings are one file of 13.8 GB for all sizes.
+Parquet files, as in the data card: `flat/SIZE/listens.parquet` (uid, item_id, timestamp,
+is_organic, played_ratio_pct, track_length_seconds; one row for each start of a track),
+`embeddings.parquet` (item_id, embed, normalized_embed: embeddings from a convolutional network over
+the spectrogram, for 7.7 of 9.4 million tracks), `artist_item_mapping.parquet` (artist_id, item_id)
+and `album_item_mapping.parquet` (album_id, item_id). The embeddings are one file of 13.8 GB for all
+sizes.
 
-An item is a track. A listen counts if at least half of the track was played, as in the
-benchmark of its authors; the listens of a user and a track are one interaction, ``weight`` is how
-many there are and ``timestamp`` when the first was. Timestamps are seconds, rounded to 5, from a
-start that is not published: they become times from 1970-01-01 on, and only what lies between them
-means something. Organic listens and recommended ones (``is_organic``) both count.
+An item is a track. A listen counts if at least half of the track was played, as in the authors'
+benchmark; all listens of a user and a track are one interaction, with their number as `weight` and
+the time of the first as `timestamp`. Timestamps are seconds, rounded to 5, from an unpublished
+start: they become times from 1970-01-01, and only differences are meaningful. Organic and
+recommended listens (`is_organic`) both count.
 
-Tracks have no names. ``artist`` is ``artist NUMBER``, the first of several, so that splits can keep
-an artist on one side; ``album`` likewise. There is no genre. ``embeddings.parquet`` of the
-converted folder holds the normalized embeddings of the tracks that were listened to:
-``fit(music, embeddings=read_embeddings(music.root))`` needs no recordings.
+Tracks have no names. `artist` is `artist NUMBER`, the lowest of several, so that splits can keep an
+artist together; `album` likewise. There is no genre. `embeddings.parquet` of the converted folder
+holds the normalized embeddings of the tracks with listens: `fit(music,
+embeddings=read_embeddings(music.root))` needs no recordings.
 
-Columns are those of the data card; checksums of these files were not found, nor could the files
-themselves be tried.
+Columns are those of the data card. Checksums of these files were not found, and the files
+themselves could not be tried.
 """
 
 from collections.abc import Iterator
@@ -42,6 +42,13 @@ from datasets.public.conversion import (
 from datasets.public.parquet import embedding_writer, interaction_writer
 from datasets.public.play_counts import PlayCounts
 
+_CITATION: Final = (
+    "A. Ploshkin et al.: Yambda-5B: a large-scale multi-modal dataset for ranking and"
+    " retrieval. arXiv:2505.22238, 2025."
+)
+_LICENCE: Final = "Apache 2.0"
+_HOMEPAGE: Final = "https://huggingface.co/datasets/yandex/yambda"
+
 PLAYED: Final = 50
 """Percent of a track that must have been played for a listen to count."""
 
@@ -51,7 +58,7 @@ _SITE: Final = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 
 
 def _convert(source: Path, target: Path) -> None:
-    """Tracks, their embeddings and listens, from the four files."""
+    """Write tracks, their embeddings and listens, from the four files."""
     path = find_input(source, "listens.parquet")
     sums, too_short, no_ratio = PlayCounts(), 0, 0
     for users, items, times, ratios in _columns(
@@ -90,7 +97,7 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[NDArray[Any]]]:
-    """These columns, [n] each, of one block of rows after the other; a null is NaN."""
+    """Yield these columns, [n] each, block by block; null is NaN."""
     for batch in _batches(path, names, _ROWS):
         yield [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
 
@@ -116,7 +123,7 @@ def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
 
 
 def _first_of(path: Path, name: str, tracks: IntArray) -> IntArray:
-    """The lowest number that each track has in a mapping, -1 where it has none."""
+    """Return the lowest number of each track in a mapping, -1 if it has none."""
     found = np.full(len(tracks), np.iinfo(np.int64).max)
     for numbers, items in _columns(path, (name, "item_id")):
         place = np.searchsorted(tracks, items)
@@ -128,7 +135,7 @@ def _first_of(path: Path, name: str, tracks: IntArray) -> IntArray:
 
 
 def _write_embeddings(path: Path, target: Path, tracks: IntArray) -> int:
-    """Write the embeddings of these tracks; how many there are."""
+    """Write the embeddings of these tracks; return how many there are."""
     blocks = _embeddings(path, tracks)
     first = next(blocks, None)
     if first is None:
@@ -146,7 +153,7 @@ def _write_embeddings(path: Path, target: Path, tracks: IntArray) -> int:
 
 
 def _embeddings(path: Path, tracks: IntArray) -> Iterator[tuple[IntArray, Float32Array]]:
-    """(tracks [n], embeddings [n, d]) of the wanted tracks, block by block, without empty ones."""
+    """Yield (tracks [n], embeddings [n, d]) of the wanted tracks in non-empty blocks."""
     for batch in _batches(path, ("item_id", "normalized_embed"), _EMBEDDING_ROWS):
         items = batch.column("item_id").to_numpy(zero_copy_only=False).astype(np.int64)
         lists = batch.column("normalized_embed")
@@ -165,12 +172,9 @@ def _dataset(size: str, users: str, listens: str) -> PublicDataset:
         name=f"yambda-{size}",
         title=f"Yambda-5B ({size})",
         description=f"{listens} listens with times of {users} users, and embeddings of the sound.",
-        citation=(
-            "A. Ploshkin et al.: Yambda-5B: a large-scale multi-modal dataset for ranking and"
-            " retrieval. arXiv:2505.22238, 2025."
-        ),
-        licence="Apache 2.0",
-        homepage="https://huggingface.co/datasets/yandex/yambda",
+        citation=_CITATION,
+        licence=_LICENCE,
+        homepage=_HOMEPAGE,
         files=(
             RemoteFile("listens.parquet", f"{_SITE}/flat/{size}/listens.parquet", "", None),
             *(
