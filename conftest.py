@@ -20,11 +20,15 @@ pytest_plugins = (
 
 @pytest.fixture(autouse=True)
 def _names_of_examples(
-    request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], tmp_path: Path
+    request: pytest.FixtureRequest,
+    doctest_namespace: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Give an example the names that it mentions; see tests/helpers/doctests.py for all of them."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
+    monkeypatch.setenv("COLDTUNE_CACHE", str(tmp_path / "cache"))
     makers: dict[str, Callable[[], Any]] = {
         "np": lambda: np,
         "pd": lambda: pd,

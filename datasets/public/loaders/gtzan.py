@@ -13,7 +13,8 @@ The collection repeats recordings and artists and has wrong labels (Sturm 2013).
 - The tag `split` is the part of the fault-filtered partition (train, valid, test: 443, 197 and 290
   clips, no artist in two parts; Kereliuk, Sturm and Larsen 2015); blank for clips left out of it.
   The lists name clips (`blues/blues.00029.wav`) or number them from 1 to 1,000 in the order of
-  genres; both are read."""
+  genres; both are read.
+"""
 
 import logging
 import re
