@@ -1,4 +1,4 @@
-"""What a play count says: one rule for every source."""
+"""Training data of the sources: play counts, item content, and the vectors sources return."""
 
 from dataclasses import dataclass
 
@@ -9,25 +9,28 @@ from numpy.typing import ArrayLike
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from recsys.config import PlayWeighting
 
+PLAY_BOUNDS = (1e-30, 1e30)
+"""Bounds of a play weight: beyond them, float32 would round it to zero or overflow in a sum."""
+
 
 @dataclass(frozen=True)
 class ItemContent:
-    """What is known of items without anybody having played them.
-
-    embeddings: float32 [n, e]; rows without one are zero.
-    has_embedding: bool [n].
-    metadata: CSR [n, m], one for each metadata value (artist, genre, ...) an item has.
-    """
+    """What is known about items apart from who plays them: embeddings and metadata."""
 
     embeddings: Float32Array
+    """Audio embeddings, float32 [n_items, e]; zero rows for items without one."""
+
     has_embedding: BoolArray
+    """Which items have an embedding, bool [n_items]."""
+
     metadata: sp.csr_matrix
+    """Metadata values (artist, genre, ...) as one-hot columns, CSR [n_items, m]."""
 
     def __len__(self) -> int:
         return len(self.has_embedding)
 
     def take(self, rows: IntArray) -> "ItemContent":
-        """The content of some items, in the order of ``rows``."""
+        """Return the content of some items, in the order of `rows`."""
         return ItemContent(
             self.embeddings[rows], self.has_embedding[rows], self.metadata[rows].tocsr()
         )
@@ -35,42 +38,53 @@ class ItemContent:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What sources learn from.
-
-    plays: CSR float32 [n_users, n_items], summed play weights.
-    content: content of the same n_items.
-    artists: int [n_items], equal numbers for items of one artist.
-    """
+    """What the sources learn from."""
 
     plays: sp.csr_matrix
+    """Summed play weights, CSR float32 [n_users, n_items]."""
+
     content: ItemContent
+    """Content of the n_items items."""
+
     artists: IntArray
+    """Artist code of each item, int [n_items]; items of one artist share a code."""
+
     seed: int
+    """Seed of all random choices."""
+
     threads: int
+    """Threads for training."""
 
     @property
-    def listeners(self) -> IntArray:
-        """How many users have played each item, int [n_items]. Zero: the item is cold."""
+    def user_counts(self) -> IntArray:
+        """Number of users who have played each item, int [n_items]; 0 for cold items."""
         return np.bincount(self.plays.indices, minlength=self.plays.shape[1])
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """users: float32 [n_users, d]; items: float32 [n_items, d].
+    """A source's vectors of all users and items; a score is their inner product.
 
-    The zero vector says that the source knows nothing of that user or item.
+    A zero vector means that the source knows nothing about that user or item.
     """
 
     users: Float32Array
+    """float32 [n_users, d]."""
+
     items: Float32Array
+    """float32 [n_items, d]."""
 
 
-PLAY_BOUNDS = (1e-30, 1e30)
-"""Bounds of a play weight: as float32, one outside would be nothing, or infinite in a sum."""
+def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
+    """Convert play counts to training weights.
 
+    Args:
+        plays: Play counts of any shape.
+        weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves.
 
-def weigh(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
-    """Play counts as 1, as log(1 + plays), or as they are; float32 of the same shape."""
+    Returns:
+        float32 array of the same shape.
+    """
     counts = np.asarray(plays, np.float32)
     if weighting == "binary":
         return np.ones_like(counts)
@@ -78,5 +92,6 @@ def weigh(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
 
 
 def weigh_matrix(plays: sp.csr_matrix, weighting: PlayWeighting) -> sp.csr_matrix:
-    """The same for a matrix; its sparsity stays."""
-    return sp.csr_matrix((weigh(plays.data, weighting), plays.indices, plays.indptr), plays.shape)
+    """Convert a CSR matrix of play counts to training weights; see `weigh_plays`."""
+    weights = weigh_plays(plays.data, weighting)
+    return sp.csr_matrix((weights, plays.indices, plays.indptr), plays.shape)

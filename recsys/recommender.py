@@ -35,7 +35,7 @@ from recsys.ranking.filters import make_filters
 from recsys.ranking.ranking import list_for, similar_to
 from recsys.ranking.similarity import Space
 from recsys.tracking.runs import tracked_run
-from recsys.training.fit import learn
+from recsys.training.fit import fit_state
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -179,7 +179,7 @@ class Recommender(HeldModel):
             run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
             run.dataset(dataset, "training")
             with threadpool_limits(self.config.n_threads, user_api="blas"):
-                state, heard = learn(
+                state, heard = fit_state(
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
                 )
             catalog = Catalog.in_memory()

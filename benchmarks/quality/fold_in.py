@@ -76,7 +76,7 @@ def main() -> None:
             plays, content, np.arange(shape[1]), config.seed, threads=config.n_threads
         )
         vectors = {name: make_source(name, config).fit(data) for name in SOURCES}
-        cold = data.listeners == 0
+        cold = data.user_counts == 0
         parts = {name: pair.items for name, pair in vectors.items()}
         blocks = make_blocks(parts, cold, WEIGHTS, WEIGHTS)
         return vectors, blocks, fuse_items(blocks, parts, cold)

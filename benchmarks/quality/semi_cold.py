@@ -28,7 +28,7 @@ from datasets.music import MusicDataset
 from evaluation.splitting.cold import cold_split
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
-from recsys.content.shrinkage import SIZES, settle
+from recsys.content.shrinkage import SIZES, apply_shrinkage
 from recsys.data import ItemContent, TrainingData
 from recsys.experiments.embeddings import network_ears
 from recsys.sources.registry import make_source
@@ -148,7 +148,9 @@ def _try_sizes(
         )
         source = make_source(name, own)
         learned = source.fit(data)
-        found, shrunk = settle(source.map, data, learned, config.content_map, source.fold_in)
+        found, shrunk = apply_shrinkage(
+            source.map, data, learned, config.content_map, source.learn_items
+        )
         predicted = source.item_vectors(data.content.take(judged))
         row = {"seed": config.seed, "listeners": size, "items": len(judged), "k": found.shrinkage}
         ways = {"learned": learned.items[judged], "predicted": predicted, "shrunk": shrunk[judged]}

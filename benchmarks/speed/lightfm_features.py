@@ -25,13 +25,13 @@ from recsys.content.mapping import ContentMap
 from recsys.data import ItemContent, TrainingData
 from recsys.sources.als import ALSSource
 from recsys.sources.lightfm_model import (
-    DenseFeatures,
-    dense_matrix,
-    epochs_of,
+    EmbeddingFeatures,
+    binary_interactions,
+    feature_matrix,
     identity_matrix,
+    n_epochs,
     new_model,
-    positives,
-    train,
+    train_model,
 )
 
 WIDE, NARROW, COMPONENTS = 192, 64, 16
@@ -83,13 +83,13 @@ def listening(folder: Path, seed: int) -> TrainingData:
 def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
     content = data.content
     everything = np.arange(len(content))
-    played = positives(data, everything)
+    played = binary_interactions(data, everything)
     narrow = ItemContent(content.embeddings[:, :NARROW], content.has_embedding, content.metadata)
     pca = config.replace(embedding_features="pca", pca_components=COMPONENTS)
     dense = config.replace(embedding_features="dense")
 
     def by_descent(content: ItemContent, scheme: FMConfig) -> sp.csr_matrix:
-        return dense_matrix(content, DenseFeatures.learn(content, scheme))
+        return feature_matrix(content, EmbeddingFeatures.fit(content, scheme))
 
     features: dict[str, sp.csr_matrix] = {
         "identity": sp.identity(len(content), dtype=np.float32, format="csr"),
@@ -103,7 +103,7 @@ def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
     for turn in range(epochs + 1):
         for name, matrix in features.items():
             took, vectors = _timed(
-                lambda name=name, matrix=matrix: train(
+                lambda name=name, matrix=matrix: train_model(
                     models[name], played, matrix, epochs=1, threads=1
                 )
             )
@@ -115,11 +115,11 @@ def _report(data: TrainingData, config: FMConfig, epochs: int) -> None:
     for width, part in ((NARROW, narrow), (WIDE, content)):
         maps[width], _ = _timed(
             lambda part=part: ContentMap.fit(
-                part, targets, data.listeners, data.artists, ContentMapConfig()
+                part, targets, data.user_counts, data.artists, ContentMapConfig()
             )
         )
 
-    passes = epochs_of(config, played.nnz)
+    passes = n_epochs(config, played.nnz)
     median = {name: float(np.median(times)) for name, times in seconds.items()}
     print(
         f"{played.nnz} plays of {played.shape[1]} songs, {config.components} components, one "

@@ -1,4 +1,4 @@
-"""From content to the vectors of a source: how an item nobody has played gets its vector."""
+"""The content map: predict a source's item vectors from embeddings and metadata."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,93 +11,147 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
-from recsys.content.regression import EmbeddingMap, choose, mean, solve
+from recsys.content.regression import EmbeddingMap, choose_map, fit_maps, weighted_mean
 from recsys.data import ItemContent
 
 
 @dataclass(frozen=True)
 class ContentMap:
-    """A map from an item's content to a vector.
+    """A map from an item's content to a vector of length d.
 
     An item with an embedding e and metadata values m gets
     ``intercept + e·weights + relu(e·hidden + bias)·out + Σ effects[m]``; one without an embedding
-    ``bare_intercept + Σ bare_effects[m]``. The effects of metadata are what it says *beyond* the
-    embedding, so they are learned from the residuals. A map without hidden units is affine.
+    ``bare_intercept + Σ bare_effects[m]``. The effects of metadata are learned from the residuals
+    of the embedding's part: what metadata adds to it. A map without hidden units is affine.
 
-    intercept [d], weights [e, d], effects [m, d], bare_intercept [d], bare_effects [m, d],
-    hidden [e, h], bias [h], out [h, d], float32.
-    strength: the ridge penalty that cross-validation chose; infinite where no ridge was fitted.
-    shrinkage: how many listeners the prediction is worth beside what they taught (k of
-    :func:`recsys.content.shrinkage.shrink`).
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> from recsys.data import ItemContent
+        >>> import scipy.sparse as sp
+        >>> e = np.float32([[0], [1], [2], [3]])
+        >>> content = ItemContent(e, np.ones(4, bool), sp.csr_matrix((4, 0), dtype=np.float32))
+        >>> config = RecommenderConfig().content_map
+        >>> map_ = ContentMap.fit(content, 2 * e + 1, np.full(4, 50), np.arange(4), config)
+        >>> map_.predict(content).round(1).ravel().tolist()
+        [1.0, 3.0, 5.0, 7.0]
     """
 
     intercept: Float32Array
+    """float32 [d]."""
+
     weights: Float32Array
+    """float32 [e, d]."""
+
     effects: Float32Array
+    """One row per metadata value, float32 [m, d]."""
+
     bare_intercept: Float32Array
+    """Intercept of items without an embedding, float32 [d]."""
+
     bare_effects: Float32Array
+    """Effects for items without an embedding, float32 [m, d]."""
+
     hidden: Float32Array
+    """float32 [e, h]; h is 0 for an affine map."""
+
     bias: Float32Array
+    """float32 [h]."""
+
     out: Float32Array
+    """float32 [h, d]."""
+
     strength: float
+    """The ridge penalty that cross-validation chose; infinite if no ridge was fitted."""
+
     shrinkage: float = 0.0
+    """How many users the prediction is worth beside what users taught: k of
+    `recsys.content.shrinkage.shrink`."""
 
     @classmethod
     def fit(
         cls,
         content: ItemContent,
         targets: Float32Array,
-        listeners: IntArray,
+        user_counts: IntArray,
         artists: IntArray,
         config: ContentMapConfig,
     ) -> Self:
-        """Learn from the warm items (``listeners > 0``) only.
+        """Learn the map from warm items.
 
-        Items weigh n / (n + evidence). The strength, and whatever else ``config.kind`` leaves
-        open, is chosen by cross-validation that keeps each artist in one fold
-        (:mod:`recsys.content.regression`). All-zero weights where no warm item has an embedding.
+        An item with n users weighs n / (n + evidence). The ridge penalty, and the kind of map if
+        ``config.kind`` leaves it open, are chosen by cross-validation with each artist in one fold
+        (`recsys.content.regression`). The weights are zero if fewer than two warm items have an
+        embedding.
 
-        targets: float32 [n, d], the vectors to predict. artists: int [n].
+        Args:
+            content: Content of n_items items.
+            targets: The vectors to predict, float32 [n_items, d].
+            user_counts: Number of users of each item, int [n_items]; items with 0 are not used.
+            artists: Artist code of each item, int [n_items].
+            config: Settings of the map.
         """
-        warm = np.flatnonzero(listeners > 0)
-        evidence = listeners[warm] / (listeners[warm] + config.evidence)
+        warm = np.flatnonzero(user_counts > 0)
+        evidence = user_counts[warm] / (user_counts[warm] + config.evidence)
         known = content.take(warm)
         wanted = targets[warm].astype(np.float64)
-        heard = np.flatnonzero(known.has_embedding)
+        embedded = np.flatnonzero(known.has_embedding)
 
-        bare_intercept = mean(wanted, evidence)
+        bare_intercept = weighted_mean(wanted, evidence)
         bare_effects = _group_effects(
             known.metadata, wanted - bare_intercept, evidence, config.group_prior
         )
         width = content.embeddings.shape[1]
         map_ = EmbeddingMap(bare_intercept, np.zeros((width, targets.shape[1])))
         effects, strength = bare_effects, np.inf
-        if len(heard) >= 2:
-            E = known.embeddings[heard].astype(np.float64)
-            Y, w = wanted[heard], evidence[heard]
-            choice = choose(E, Y, w, artists[warm][heard], config)
-            map_, strength = solve(E, Y, w, [choice.candidate])[0], choice.candidate.strength
-            effects = _group_effects(known.metadata[heard], choice.residuals, w, config.group_prior)
+        if len(embedded) >= 2:
+            E = known.embeddings[embedded].astype(np.float64)
+            Y, w = wanted[embedded], evidence[embedded]
+            choice = choose_map(E, Y, w, artists[warm][embedded], config)
+            map_, strength = fit_maps(E, Y, w, [choice.candidate])[0], choice.candidate.strength
+            effects = _group_effects(
+                known.metadata[embedded], choice.residuals, w, config.group_prior
+            )
         units = len(map_.bias)
         return cls(
-            _single(map_.intercept),
-            _single(map_.weights),
-            _single(effects),
-            _single(bare_intercept),
-            _single(bare_effects),
-            _single(map_.hidden.reshape(width, units)),
-            _single(map_.bias),
-            _single(map_.out.reshape(units, targets.shape[1])),
+            _float32(map_.intercept),
+            _float32(map_.weights),
+            _float32(effects),
+            _float32(bare_intercept),
+            _float32(bare_effects),
+            _float32(map_.hidden.reshape(width, units)),
+            _float32(map_.bias),
+            _float32(map_.out.reshape(units, targets.shape[1])),
+            strength,
+        )
+
+    @classmethod
+    def affine(
+        cls,
+        intercept: Float64Array,
+        weights: Float64Array,
+        effects: Float64Array,
+        bare_intercept: Float64Array,
+        bare_effects: Float64Array,
+        strength: float = np.inf,
+    ) -> Self:
+        """Build an affine map from its parts; shapes are those of the fields."""
+        return cls(
+            _float32(intercept),
+            _float32(weights),
+            _float32(effects),
+            _float32(bare_intercept),
+            _float32(bare_effects),
+            *_no_hidden_units(*weights.shape),
             strength,
         )
 
     @property
     def is_affine(self) -> bool:
-        """Whether a vector is a sum of what each part of the content adds."""
+        """Whether the map has no hidden units."""
         return not len(self.bias)
 
     def require_affine(self, purpose: str) -> None:
-        """Raise InvalidArgumentError, naming the purpose, where the map is not affine."""
+        """Raise InvalidArgumentError, naming the purpose, if the map is not affine."""
         if not self.is_affine:
             raise InvalidArgumentError(
                 f"{purpose} needs a content map that is affine in the embedding, and this one is a "
@@ -105,29 +159,30 @@ class ContentMap:
             )
 
     def predict(self, content: ItemContent) -> Float32Array:
-        """Vectors float32 [n, d] of items with that content."""
-        heard = content.has_embedding[:, None]
-        by_ear = (
+        """Predict the vectors of items, float32 [n_items, d]."""
+        embedded = content.has_embedding[:, None]
+        from_embedding = (
             self.intercept + content.embeddings @ self.weights + content.metadata @ self.effects
         )
         if not self.is_affine:
-            by_ear += np.maximum(content.embeddings @ self.hidden + self.bias, 0) @ self.out
-        by_label = self.bare_intercept + content.metadata @ self.bare_effects
-        return np.where(heard, by_ear, by_label).astype(np.float32)
+            hidden = np.maximum(content.embeddings @ self.hidden + self.bias, 0)
+            from_embedding += hidden @ self.out
+        from_metadata = self.bare_intercept + content.metadata @ self.bare_effects
+        return np.where(embedded, from_embedding, from_metadata).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The map as arrays to save."""
+        """Return the map as arrays to save."""
         scalars = {name: np.array(getattr(self, name)) for name in ("strength", "shrinkage")}
         return {**vars(self), **scalars}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The inverse of :meth:`arrays`; a map of a model's first format was affine, unshrunk."""
-        dimensions, width = arrays["weights"].shape
+        """Rebuild a map from `arrays`; those of the first model format are affine, unshrunk."""
+        hidden, bias, out = _no_hidden_units(*arrays["weights"].shape)
         parts: dict[str, Any] = {
-            "hidden": np.zeros((dimensions, 0), np.float32),
-            "bias": np.zeros(0, np.float32),
-            "out": np.zeros((0, width), np.float32),
+            "hidden": hidden,
+            "bias": bias,
+            "out": out,
             **arrays,
             "strength": float(arrays["strength"]),
             "shrinkage": float(arrays.get("shrinkage", 0.0)),
@@ -135,13 +190,22 @@ class ContentMap:
         return cls(**parts)
 
 
+def _no_hidden_units(width: int, d: int) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return `hidden`, `bias` and `out` of an affine map."""
+    return (
+        np.zeros((width, 0), np.float32),
+        np.zeros(0, np.float32),
+        np.zeros((0, d), np.float32),
+    )
+
+
 def _group_effects(
     metadata: sp.csr_matrix, residuals: Float64Array, w: Float64Array, prior: float
 ) -> Float64Array:
-    """Shrunken weighted mean residual of the items that have each metadata value, [m, d].
+    """Return the shrunken weighted mean residual of the items with each metadata value, [m, d].
 
-    An item's residual is shared among its values in proportion to their evidence, by backfitting:
-    broad values (a genre) first, then what they leave to narrow ones (an artist).
+    Backfitting divides an item's residual among its values: frequent values (a genre) are fitted
+    first, then rarer ones (an artist) to what remains.
     """
     members = metadata.tocsc()
     effects = np.zeros((metadata.shape[1], residuals.shape[1]))
@@ -154,5 +218,5 @@ def _group_effects(
     return effects
 
 
-def _single(values: Float64Array) -> Float32Array:
+def _float32(values: Float64Array) -> Float32Array:
     return np.ascontiguousarray(values, dtype=np.float32)

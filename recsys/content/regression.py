@@ -1,13 +1,13 @@
-"""Ways to learn a map from embeddings to vectors, and the cross-validation that chooses among them.
+"""Regressions from embeddings to item vectors, and the cross-validation that chooses among them.
 
 ridge     weighted ridge regression
-low-rank  reduced-rank ridge regression: the ridge solution's fitted values, kept in the few
-          directions they vary most in (Mukherjee and Zhu 2011)
-cosine    ridge regression on the vectors' directions, made as long as the vectors again by one
-          factor: a popular item's long vector counts no more than another's
+low-rank  reduced-rank ridge regression: the ridge solution's fitted values, projected to the few
+          directions in which they vary most (Mukherjee and Zhu 2011)
+cosine    ridge regression on the vectors' directions, rescaled by one factor to their mean length:
+          a popular item's long vector counts no more than any other
 mlp       a network with one hidden layer
 
-A content map that is no straight line: a network with one hidden layer.
+E are embeddings [n, e], Y vectors to predict [n, d], w weights of the items [n].
 """
 
 from collections.abc import Sequence
@@ -22,39 +22,47 @@ from recsys.config import ContentMapConfig
 Kind = Literal["ridge", "low-rank", "cosine", "mlp"]
 
 KINDS: tuple[Kind, ...] = ("ridge", "low-rank", "cosine", "mlp")
+"""Kinds of regression, in the order in which ``auto`` prefers them."""
 
 STEPS = (25, 50, 100, 200, 400)
-"""Steps of training a network that cross-validation chooses from."""
+"""Numbers of training steps of a network that cross-validation chooses from."""
 
 MARGIN = 0.01
-"""Share of the ridge's error that another kind must save to be preferred to it by ``auto``."""
+"""Share by which another kind must reduce the error for ``auto`` to prefer it to ridge."""
 
 
 class Candidate(NamedTuple):
-    """One way to learn a map, all but the data.
-
-    strength: ridge penalty, infinite for a network. size: rank of the map, or a network's steps.
-    """
+    """One regression to try."""
 
     kind: Kind
     strength: float
+    """Ridge penalty; infinite for a network."""
+
     size: int
+    """Rank of the map, or training steps of a network."""
 
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """``intercept + e·weights + relu(e·hidden + bias)·out`` of an embedding e.
-
-    intercept [d], weights [e, d], hidden [e, h], bias [h], out [h, d]; h is 0 for an affine map.
-    """
+    """``intercept + e·weights + relu(e·hidden + bias)·out`` of an embedding e."""
 
     intercept: Float64Array
+    """float64 [d]."""
+
     weights: Float64Array
+    """float64 [e, d]."""
+
     hidden: Float64Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """float64 [e, h]; empty for an affine map."""
+
     bias: Float64Array = field(default_factory=lambda: np.zeros(0))
+    """float64 [h]."""
+
     out: Float64Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """float64 [h, d]."""
 
     def __call__(self, E: Float64Array) -> Float64Array:
+        """Predict vectors [n, d] from embeddings [n, e]."""
         vectors = self.intercept + E @ self.weights
         if len(self.bias):
             vectors = vectors + np.maximum(E @ self.hidden + self.bias, 0) @ self.out
@@ -63,68 +71,70 @@ class EmbeddingMap:
 
 @dataclass(frozen=True)
 class Choice:
-    """What cross-validation prefers, and each item's residual under a map learned without it."""
+    """The regression that cross-validation prefers."""
 
     candidate: Candidate
+
     residuals: Float64Array
+    """Residual of each item under a map fitted without its fold, float64 [n, d]."""
 
 
-def choose(
+def choose_map(
     E: Float64Array, Y: Float64Array, w: Float64Array, artists: IntArray, config: ContentMapConfig
 ) -> Choice:
-    """The best way to predict Y [n, d] from E [n, e], items weighing w [n].
+    """Choose a regression by cross-validation with each artist in one fold.
 
-    Each artist is in one fold, since two songs of one artist are too alike to test on each other.
+    Two songs of one artist are too similar to validate on each other.
     """
     kinds = KINDS if config.kind == "auto" else (config.kind,)
     fold = artist_folds(artists, config.folds)
     best: tuple[float, Choice] | None = None
     for kind in kinds:
-        error, choice = _cross_validate(E, Y, w, fold, candidates(kind, config, Y.shape[1]))
-        # Ridge comes first: what is no better than chance would have it does not replace it.
+        error, choice = _cross_validate(E, Y, w, fold, _candidates(kind, config, Y.shape[1]))
+        # Ridge comes first; a gain within chance does not replace it.
         if best is None or error < best[0] * (1 - MARGIN):
             best = error, choice
     assert best is not None
     return best[1]
 
 
-def candidates(kind: Kind, config: ContentMapConfig, width: int) -> list[Candidate]:
-    """All that cross-validation tries of one kind, for vectors of that length."""
+def _candidates(kind: Kind, config: ContentMapConfig, d: int) -> list[Candidate]:
+    """Return the regressions of one kind to try for vectors of length d."""
     if kind == "mlp":
         return [Candidate(kind, np.inf, steps) for steps in STEPS]
-    ranks = [width]
+    ranks = [d]
     if kind == "low-rank":
-        ranks = [2**power for power in range(width.bit_length()) if 2**power < width] or [width]
+        ranks = [2**power for power in range(d.bit_length()) if 2**power < d] or [d]
     return [Candidate(kind, strength, rank) for rank in ranks for strength in config.strengths]
 
 
-def solve(
-    E: Float64Array, Y: Float64Array, w: Float64Array, wanted: Sequence[Candidate]
+def fit_maps(
+    E: Float64Array, Y: Float64Array, w: Float64Array, candidates: Sequence[Candidate]
 ) -> list[EmbeddingMap]:
-    """A map for each candidate, all of one kind."""
-    kind = wanted[0].kind
-    strengths = [candidate.strength for candidate in wanted]
+    """Fit a map for each candidate; all candidates are of one kind."""
+    kind = candidates[0].kind
+    strengths = [candidate.strength for candidate in candidates]
     if kind == "mlp":
-        return train(E, Y, w, [candidate.size for candidate in wanted])
+        return _train_networks(E, Y, w, [candidate.size for candidate in candidates])
     if kind == "cosine":
         lengths = np.linalg.norm(Y, axis=1, keepdims=True)
         units = np.divide(Y, lengths, out=np.zeros_like(Y), where=lengths > 0)
-        return [_as_long(map_, E, Y, w) for map_ in ridge(E, units, w, strengths)]
+        return [_rescale(map_, E, Y, w) for map_ in ridge(E, units, w, strengths)]
     distinct = list(dict.fromkeys(strengths))
     by_strength = dict(zip(distinct, ridge(E, Y, w, distinct), strict=True))
     if kind == "ridge":
         return [by_strength[strength] for strength in strengths]
-    center = mean(E, w)
+    center = weighted_mean(E, w)
     X = (E - center) * np.sqrt(w)[:, None]
     bases = {
         strength: np.linalg.svd(X @ map_.weights, full_matrices=False)[2].T
         for strength, map_ in by_strength.items()
     }
     maps = []
-    for _, strength, rank in wanted:
+    for _, strength, rank in candidates:
         full = by_strength[strength]
-        kept = bases[strength][:, :rank]
-        weights = full.weights @ kept @ kept.T
+        basis = bases[strength][:, :rank]
+        weights = full.weights @ basis @ basis.T
         maps.append(EmbeddingMap(full.intercept + center @ (full.weights - weights), weights))
     return maps
 
@@ -132,19 +142,19 @@ def solve(
 def ridge(
     E: Float64Array, Y: Float64Array, w: Float64Array, strengths: Sequence[float]
 ) -> list[EmbeddingMap]:
-    """Weighted ridge with a free intercept for several strengths from one eigendecomposition.
+    """Fit weighted ridge regressions with a free intercept by one eigendecomposition.
 
-    A strength is relative: 1 is the mean eigenvalue of the weighted scatter of E. With more
-    dimensions than items the smaller, dual problem is solved, which has the same solution.
+    Strengths are relative: 1 is the mean eigenvalue of the weighted scatter of E. With more
+    dimensions than items the smaller dual problem is solved, which has the same solution.
     """
-    center, level = mean(E, w), mean(Y, w)
+    center, level = weighted_mean(E, w), weighted_mean(Y, w)
     X = (E - center) * np.sqrt(w)[:, None]
     Z = (Y - level) * np.sqrt(w)[:, None]
     n, width = X.shape
     values, basis = np.linalg.eigh(X @ X.T if n < width else X.T @ X)
     values = np.maximum(values, 0)
     rotated = basis.T @ (Z if n < width else X.T @ Z)
-    # What varies less than this beside the embeddings' size is the rounding of their mean.
+    # A variance below this share of the embeddings' size is rounding error of their mean.
     least = 1e-10 * (w @ E**2).sum() + np.finfo(np.float64).tiny
     unit = max(values.sum(), least) / max(width, 1)
     maps = []
@@ -157,7 +167,15 @@ def ridge(
 
 
 def artist_folds(artists: IntArray, folds: int) -> IntArray:
-    """A fold for each item: artists, largest first, go to the fold with the fewest items."""
+    """Assign items to folds, whole artists at a time, largest first, to the smallest fold.
+
+    Args:
+        artists: Artist code of each item, int [n].
+        folds: Number of folds.
+
+    Returns:
+        Fold of each item, int [n].
+    """
     names, codes, counts = np.unique(artists, return_inverse=True, return_counts=True)
     fold_of = np.empty(len(names), np.intp)
     sizes = np.zeros(folds, np.intp)
@@ -167,65 +185,68 @@ def artist_folds(artists: IntArray, folds: int) -> IntArray:
     return fold_of[codes]
 
 
-def mean(values: Float64Array, w: Float64Array) -> Float64Array:
-    """Weighted mean of the rows; zero where nothing weighs anything."""
+def weighted_mean(values: Float64Array, w: Float64Array) -> Float64Array:
+    """Return the weighted mean of the rows; zeros if all weights are zero."""
     return w @ values / w.sum() if w.sum() > 0 else np.zeros(values.shape[1])
 
 
 def _cross_validate(
-    E: Float64Array, Y: Float64Array, w: Float64Array, fold: IntArray, tried: Sequence[Candidate]
+    E: Float64Array,
+    Y: Float64Array,
+    w: Float64Array,
+    fold: IntArray,
+    candidates: Sequence[Candidate],
 ) -> tuple[float, Choice]:
-    """The least weighted squared error of the candidates, and whose it is."""
-    errors = np.zeros(len(tried))
+    """Return the smallest weighted squared error, and the candidate that has it."""
+    errors = np.zeros(len(candidates))
     learned: list[tuple[BoolArray, list[EmbeddingMap]]] = []
     for number in np.unique(fold):
-        held = fold == number
-        if held.all():  # a single artist: nothing can be learned without it
-            level = EmbeddingMap(mean(Y, w), np.zeros((E.shape[1], Y.shape[1])))
-            maps = [level] * len(tried)
+        held_out = fold == number
+        if held_out.all():  # one artist only: no training data is left
+            level = EmbeddingMap(weighted_mean(Y, w), np.zeros((E.shape[1], Y.shape[1])))
+            maps = [level] * len(candidates)
         else:
-            maps = solve(E[~held], Y[~held], w[~held], tried)
-        errors += [w[held] @ ((Y[held] - map_(E[held])) ** 2).sum(axis=1) for map_ in maps]
-        learned.append((held, maps))
+            maps = fit_maps(E[~held_out], Y[~held_out], w[~held_out], candidates)
+        errors += [
+            w[held_out] @ ((Y[held_out] - map_(E[held_out])) ** 2).sum(axis=1) for map_ in maps
+        ]
+        learned.append((held_out, maps))
     best = int(np.argmin(errors))
     residuals = np.empty_like(Y)
-    for held, maps in learned:
-        residuals[held] = Y[held] - maps[best](E[held])
-    return float(errors[best]), Choice(tried[best], residuals)
+    for held_out, maps in learned:
+        residuals[held_out] = Y[held_out] - maps[best](E[held_out])
+    return float(errors[best]), Choice(candidates[best], residuals)
 
 
-def _as_long(map_: EmbeddingMap, E: Float64Array, Y: Float64Array, w: Float64Array) -> EmbeddingMap:
-    """The map times the factor that brings what it predicts closest to Y."""
+def _rescale(map_: EmbeddingMap, E: Float64Array, Y: Float64Array, w: Float64Array) -> EmbeddingMap:
+    """Scale the map by the factor that brings its predictions closest to Y."""
     predicted = map_(E)
     energy = w @ (predicted**2).sum(axis=1)
     factor = float(w @ (predicted * Y).sum(axis=1) / energy) if energy > 0 else 1.0
     return EmbeddingMap(factor * map_.intercept, factor * map_.weights)
 
 
-HIDDEN = 64
-"""Units of the hidden layer."""
-
-LEARNING_RATE = 0.01
-
-WEIGHT_DECAY = 1e-3
+_HIDDEN_UNITS = 64
+_LEARNING_RATE = 0.01
+_WEIGHT_DECAY = 1e-3
 
 
-def train(
+def _train_networks(
     E: Float64Array, Y: Float64Array, w: Float64Array, steps: Sequence[int]
 ) -> list[EmbeddingMap]:
-    """The network after each number of ``steps`` (rising) of Adam over all items at once.
+    """Train one network by full-batch AdamW; return its state after each number of `steps`.
 
-    E [n, e], Y [n, d], w [n] the items' weights. One fixed seed: the same data, the same network.
+    `steps` ascend. The seed is fixed: the same data give the same network.
     """
     import torch
 
-    center, level = mean(E, w), mean(Y, w)
+    center, level = weighted_mean(E, w), weighted_mean(Y, w)
     total = max(float(w.sum()), np.finfo(np.float64).tiny)
     scales = [
         float(np.sqrt((w @ (table - middle) ** 2).sum() / (total * max(table.shape[1], 1))))
         for table, middle in ((E, center), (Y, level))
     ]
-    # What varies less than this beside its size is the rounding of the mean.
+    # A deviation below this share of the size is rounding error of the mean.
     size = float(np.sqrt((w @ E**2).sum() / (total * max(E.shape[1], 1))))
     spread = scales[0] if scales[0] > 1e-5 * size else np.inf
     X = torch.tensor((E - center) / spread, dtype=torch.float32)
@@ -234,14 +255,14 @@ def train(
 
     random = torch.Generator().manual_seed(0)
     parts = [
-        torch.randn(E.shape[1], HIDDEN, generator=random) * np.sqrt(2 / max(E.shape[1], 1)),
-        torch.zeros(HIDDEN),
-        torch.zeros(HIDDEN, Y.shape[1]),
+        torch.randn(E.shape[1], _HIDDEN_UNITS, generator=random) * np.sqrt(2 / max(E.shape[1], 1)),
+        torch.zeros(_HIDDEN_UNITS),
+        torch.zeros(_HIDDEN_UNITS, Y.shape[1]),
         torch.zeros(Y.shape[1]),
     ]
     for part in parts:
         part.requires_grad_()
-    optimizer = torch.optim.AdamW(parts, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(parts, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     maps = []
     for step in range(1, max(steps) + 1):
         predicted = torch.relu(X @ parts[0] + parts[1]) @ parts[2] + parts[3]

@@ -1,59 +1,61 @@
-"""Implicit ALS: what people who play alike play (Hu, Koren and Volinsky, 2008)."""
-
-from collections.abc import Mapping
-from typing import Any, Self
+"""Implicit-feedback matrix factorization by alternating least squares (Hu et al., 2008)."""
 
 import numpy as np
-from numpy.typing import NDArray
+import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
-from recsys.content.shrinkage import settle
-from recsys.data import ItemContent, TrainingData, Vectors, weigh, weigh_matrix
-from recsys.sources.fold_in import item_vector, least_squares
+from recsys.data import TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.sources.base import FactorSource
+from recsys.sources.fold_in import least_squares, least_squares_batch
 
-USUAL_RATIO = 2.0
+DEFAULT_RATIO = 2.0
 """L2 penalty in units of alpha where the data did not choose it."""
 
 
-class ALSSource:
-    """ALS factors for warm items, shrunk towards the content map's prediction of them; for cold
-    items, that prediction."""
+class ALSSource(FactorSource):
+    """Implicit ALS by the library implicit, with item factors predicted from content.
+
+    Example:
+        >>> recommender._library.state.sources["als"].config.factors
+        16
+    """
 
     def __init__(self, config: ALSConfig, content_map: ContentMapConfig) -> None:
+        """Create an unfitted source with these settings."""
+        super().__init__(content_map)
         self.config = config
-        self.map_config = content_map
-        self.map: ContentMap | None = None
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Factors of length ``config.factors``.
+        """Learn factors of length ``config.factors``; see `Source.fit`.
 
-        Raises ColdtuneError where the solve fails.
+        Raises:
+            ColdtuneError: A linear system cannot be solved.
         """
         factors = self.factors(data)
-        learned = ContentMap.fit(
-            data.content, factors.items, data.listeners, data.artists, self.map_config
+        content_map = ContentMap.fit(
+            data.content, factors.items, data.user_counts, data.artists, self.map_config
         )
-        self.map, items = settle(learned, data, factors, self.map_config, self.fold_in)
-        return Vectors(factors.users, items)
+        return self._combine_with_content(content_map, data, factors, self.map_config)
 
     def factors(self, data: TrainingData) -> Vectors:
-        """What plays alone teach: :meth:`fit` without content.
+        """Learn factors from plays alone, without content.
 
-        Raises ColdtuneError where the solve fails.
+        Raises:
+            ColdtuneError: A linear system cannot be solved.
         """
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits
 
         penalty = self.config.regularization
-        # implicit runs its own threads; BLAS threads inside them only get in their way.
+        # implicit runs its own threads; BLAS threads inside them slow it down.
         with threadpool_limits(1, user_api="blas"):
             model = AlternatingLeastSquares(
                 factors=self.config.factors,
-                regularization=USUAL_RATIO * self.config.alpha if penalty is None else penalty,
+                regularization=DEFAULT_RATIO * self.config.alpha if penalty is None else penalty,
                 alpha=self.config.alpha,
                 iterations=self.config.iterations,
                 random_state=data.seed,
@@ -71,30 +73,14 @@ class ALSSource:
             np.ascontiguousarray(model.item_factors, np.float32),
         )
 
-    def item_vectors(self, content: ItemContent) -> Float32Array:
-        assert self.map is not None
-        return self.map.predict(content)
-
     def fold_in(
         self, history: Float32Array, weights: Float32Array, gram: Float64Array
     ) -> Float32Array:
-        return least_squares(history, weigh(weights, self.config.weighting), gram)
+        """Compute a new user's factors by one least-squares solve; see `Source.fold_in`."""
+        return least_squares(history, weigh_plays(weights, self.config.weighting), gram)
 
-    def item_from_plays(
-        self,
-        predicted: Float32Array | None,
-        listeners: Float32Array,
-        weights: Float32Array,
-        gram: Float64Array,
+    def learn_items(
+        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
     ) -> Float32Array:
-        assert self.map is not None
-        plays = weigh(weights, self.config.weighting)
-        return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        assert self.map is not None
-        return self.map.arrays()
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        self.map = ContentMap.from_arrays(arrays)
-        return self
+        """Compute item factors by one least-squares solve each; see `FactorSource.learn_items`."""
+        return least_squares_batch(users, weigh_matrix(plays, self.config.weighting), gram)

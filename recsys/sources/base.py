@@ -1,54 +1,166 @@
-"""What a source of evidence is: something that gives users and items vectors.
+"""The `Source` protocol, and the base class of sources that learn factors from plays.
 
-A source's score of an item for a user is the inner product of their vectors. A new source is one
-file with a class that follows :class:`Source`, and one line in ``recsys/sources/registry.py``.
+A source of evidence gives users and items vectors; its score of an item for a user is their inner
+product. To add a source, write a class that follows `Source` in a module of its own, and name it in
+recsys/config.py and recsys/sources/registry.py.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
+from recsys.config import ContentMapConfig
+from recsys.content.mapping import ContentMap
+from recsys.content.shrinkage import apply_shrinkage, shrink
 from recsys.data import ItemContent, TrainingData, Vectors
 
 
 class Source(Protocol):
-    """One source of evidence."""
+    """One source of evidence.
+
+    Example:
+        >>> from recsys.sources import make_source
+        >>> source: Source = make_source("content", recommender.config)
+        >>> source.restore({"center": np.zeros(4, np.float32)}).arrays()["center"].tolist()
+        [0.0, 0.0, 0.0, 0.0]
+    """
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Learn; return vectors of all users and items of ``data``, cold items included."""
+        """Learn from training data; return vectors of all its users and items, cold ones too."""
 
     def item_vectors(self, content: ItemContent) -> Float32Array:
-        """Vectors float32 [n, d] of items nobody has played, from their content alone."""
+        """Predict vectors of items from their content alone, float32 [n_items, d]."""
 
     def fold_in(
         self, history: Float32Array, weights: Float32Array, gram: Float64Array
     ) -> Float32Array:
-        """A vector float32 [d] for a new user.
+        """Compute the vector of a user who was not part of the fit.
 
-        history: [h, d] vectors of the items they played; weights: [h], plays;
-        gram: [d, d], the warm items' VᵀV.
+        Args:
+            history: This source's vectors of the items that the user played, float32 [h, d].
+            weights: Play weights of these items, float32 [h].
+            gram: VᵀV of the warm items' vectors, float64 [d, d].
+
+        Returns:
+            float32 [d].
         """
 
     def item_from_plays(
         self,
         predicted: Float32Array | None,
-        listeners: Float32Array,
+        users: Float32Array,
         weights: Float32Array,
         gram: Float64Array,
     ) -> Float32Array:
-        """A vector float32 [d] for an item from who plays it.
+        """Compute the vector of an item from the users who play it.
 
-        predicted: [d], what :meth:`item_vectors` says, None where the item has no content that it
-        could be predicted from; listeners: [n, d], this source's vectors of the users who play it;
-        weights: [n], plays; gram: [d, d], all users' PᵀP. Without listeners it is ``predicted``,
-        or zero.
+        Args:
+            predicted: The vector that `item_vectors` gives the item, float32 [d]; None if the item
+                has no content to predict from.
+            users: This source's vectors of the users who play the item, float32 [n, d].
+            weights: Play weights of these users, float32 [n].
+            gram: PᵀP of all users' vectors P, float64 [d, d].
+
+        Returns:
+            float32 [d]; without users `predicted`, or zeros.
         """
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """The state that :meth:`item_vectors` needs, as arrays to save."""
+        """Return the fitted state as arrays to save."""
 
     def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
-        """Take up a state that :meth:`arrays` gave."""
+        """Set the fitted state that `arrays` returned; return the source."""
+
+
+class FactorSource(ABC):
+    """Base class of sources that learn item factors from plays and predict those of cold items.
+
+    A content map predicts item factors from content; warm items are shrunk towards the prediction,
+    cold items get it. Subclasses implement `fit`, `fold_in` and `learn_items`.
+
+    Example:
+        >>> source = recommender._library.state.sources["als"]
+        >>> isinstance(source, FactorSource), sorted(source.arrays())[:3]
+        (True, ['bare_effects', 'bare_intercept', 'bias'])
+    """
+
+    def __init__(self, content_map: ContentMapConfig) -> None:
+        """Create an unfitted source whose content map has these settings."""
+        self.map_config = content_map
+        self.map: ContentMap | None = None
+
+    @abstractmethod
+    def fit(self, data: TrainingData) -> Vectors:
+        """Learn from training data; see `Source.fit`."""
+
+    @abstractmethod
+    def fold_in(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a new user; see `Source.fold_in`."""
+
+    @abstractmethod
+    def learn_items(
+        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
+    ) -> Float32Array:
+        """Learn items' vectors from their plays alone, with the user vectors fixed.
+
+        Args:
+            users: User vectors, float32 [n_users, d].
+            plays: Play weights of each item's users, CSR float32 [n_items, n_users].
+            gram: PᵀP of all users' vectors P, float64 [d, d].
+
+        Returns:
+            float32 [n_items, d].
+        """
+
+    def item_vectors(self, content: ItemContent) -> Float32Array:
+        """Predict vectors of items from their content alone, float32 [n_items, d]."""
+        return self._fitted_map().predict(content)
+
+    def item_from_plays(
+        self,
+        predicted: Float32Array | None,
+        users: Float32Array,
+        weights: Float32Array,
+        gram: Float64Array,
+    ) -> Float32Array:
+        """Compute an item's vector from its users, shrunk as in the fit; see `Source`."""
+        n = len(users)
+        if predicted is not None and not n:
+            return predicted
+        plays = sp.csr_matrix((weights, np.arange(n), [0, n]), shape=(1, n))
+        learned = self.learn_items(users, plays, gram)
+        if predicted is None:
+            # What the map predicts without content is the mean item; the fit ignores it as well.
+            return learned[0]
+        return shrink(learned, predicted[None], np.array([n]), self._fitted_map().shrinkage)[0]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the content map as arrays to save."""
+        return self._fitted_map().arrays()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Set the content map that `arrays` returned; return the source."""
+        self.map = ContentMap.from_arrays(arrays)
+        return self
+
+    def _combine_with_content(
+        self,
+        content_map: ContentMap,
+        data: TrainingData,
+        factors: Vectors,
+        config: ContentMapConfig,
+    ) -> Vectors:
+        """Keep the map, shrink warm items towards its predictions and give them to cold items."""
+        self.map, items = apply_shrinkage(content_map, data, factors, config, self.learn_items)
+        return Vectors(factors.users, items)
+
+    def _fitted_map(self) -> ContentMap:
+        assert self.map is not None
+        return self.map

@@ -1,4 +1,4 @@
-"""Content: what sounds like what a user plays."""
+"""Content-based source: items similar in sound to those a user plays."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -7,22 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.data import ItemContent, TrainingData, Vectors, weigh, weigh_matrix
+from recsys.data import ItemContent, TrainingData, Vectors, weigh_matrix, weigh_plays
 
 
 class ContentSource:
-    """An item's vector is its centred unit embedding; a user's, the mean over their history.
+    """An item's vector is its centred embedding of length 1; a user's is the mean of their items'.
 
-    Centring (by the mean of the warm items) makes the inner product a cosine similarity that is
-    zero, not close to one, for unrelated songs: activations of a rectified layer all point into
-    one orthant. An item without an embedding has the zero vector.
+    Embeddings are centred by the mean of the warm items. Activations of a rectified layer all point
+    into one orthant; centring makes the inner product a cosine similarity that is about zero, not
+    close to one, for unrelated songs. Items without an embedding have the zero vector.
+
+    Example:
+        >>> source = ContentSource().restore({"center": np.float32([1, 1])})
+        >>> plays = np.float32([[0.6, 0.8], [1, 0]])  # vectors of two played items
+        >>> source.fold_in(plays, np.ones(2, np.float32), np.eye(2)).round(2).tolist()
+        [0.8, 0.4]
     """
 
     center: Float32Array
+    """Mean embedding of the warm items, float32 [e]."""
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Vectors of the length of the embeddings; plays weigh log(1 + plays)."""
-        warm = data.content.has_embedding & (data.listeners > 0)
+        """Learn the centre; plays weigh log(1 + plays); see `Source.fit`."""
+        warm = data.content.has_embedding & (data.user_counts > 0)
         embeddings = data.content.embeddings
         self.center = (
             embeddings[warm].mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -31,11 +38,12 @@ class ContentSource:
         )
         items = self.item_vectors(data.content)
         weights = weigh_matrix(data.plays, "log")
-        heard = np.asarray(weights @ data.content.has_embedding.astype(np.float32))
-        users = (weights @ items) / np.maximum(heard, np.finfo(np.float32).tiny)[:, None]
+        total = np.asarray(weights @ data.content.has_embedding.astype(np.float32))
+        users = (weights @ items) / np.maximum(total, np.finfo(np.float32).tiny)[:, None]
         return Vectors(users.astype(np.float32), items)
 
     def item_vectors(self, content: ItemContent) -> Float32Array:
+        """Centre embeddings and scale them to length 1, float32 [n_items, e]."""
         centred = np.where(content.has_embedding[:, None], content.embeddings - self.center, 0)
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
@@ -43,21 +51,25 @@ class ContentSource:
     def fold_in(
         self, history: Float32Array, weights: Float32Array, gram: Float64Array
     ) -> Float32Array:
-        heard = weigh(weights, "log") * history.any(axis=1)
-        return (heard @ history / max(heard.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
+        """Return the weighted mean of the played items' vectors; see `Source.fold_in`."""
+        known = weigh_plays(weights, "log") * history.any(axis=1)
+        return (known @ history / max(known.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
 
     def item_from_plays(
         self,
         predicted: Float32Array | None,
-        listeners: Float32Array,
+        users: Float32Array,
         weights: Float32Array,
         gram: Float64Array,
     ) -> Float32Array:
-        return np.zeros(listeners.shape[1], np.float32) if predicted is None else predicted
+        """Return `predicted`: plays do not change how an item sounds."""
+        return np.zeros(users.shape[1], np.float32) if predicted is None else predicted
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the centre as an array to save."""
         return {"center": self.center}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Set the centre that `arrays` returned; return the source."""
         self.center = np.asarray(arrays["center"])
         return self

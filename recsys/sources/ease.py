@@ -1,14 +1,14 @@
-"""EASE in low rank: what an item's neighbours say, each neighbour with its own weight.
+"""Low-rank EASE: item-item ridge regression without a self-weight (Steck, WWW 2019).
 
-EASE (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019) predicts a user's
-plays x by x·B, where B has no diagonal and solves a ridge regression in closed form:
-``B = I - P diag(1 / diag P)`` with ``P = (XᵀX + λI)⁻¹``. With ``X = U S Vᵀ`` and
-``D = S² / (S² + λ)``, P is ``(I - V D Vᵀ) / λ``, and for an item j that the user has not played
+EASE ("Embarrassingly shallow autoencoders for sparse data") predicts a user's plays x by x·B, where
+B has a zero diagonal and solves a ridge regression in closed form: ``B = I - P diag(1 / diag P)``
+with ``P = (XᵀX + λI)⁻¹``. With ``X = U S Vᵀ`` and ``D = S² / (S² + λ)``, P is ``(I - V D Vᵀ) / λ``,
+and for an item j that the user has not played
 
     (x·B)_j = (x V) D v_jᵀ / (1 - v_j D v_jᵀ),
 
-an inner product. Cut to the largest singular values, users and items have short vectors, and the
-memory of the n × n matrix is never needed; with all of them the score is that of EASE itself.
+an inner product. Keeping only the largest singular values gives short vectors without ever building
+the n × n matrix; keeping all of them gives exactly the scores of EASE.
 """
 
 from collections.abc import Mapping
@@ -21,91 +21,80 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
-from recsys.content.shrinkage import settle, shrink
-from recsys.data import ItemContent, TrainingData, Vectors
+from recsys.data import TrainingData, Vectors, weigh_matrix
+from recsys.sources.base import FactorSource
 
-_SELF = 1 - 1e-6
-"""Most of an item that its own plays can explain: at 1 its vector would be infinite."""
+_MAX_SELF = 1 - 1e-6
+"""Upper bound of ``v D vᵀ``, an item's weight on itself: at 1 its vector would be infinite."""
 
 
-class EASESource:
-    """Users ``x V √D`` and items ``√D v / (1 - v D vᵀ)``; cold items by the content map."""
+class EASESource(FactorSource):
+    """Users ``x V √D`` and items ``√D v / (1 - v D vᵀ)``; cold items by the content map.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> config = RecommenderConfig(ease={"rank": 8})
+        >>> EASESource(config.ease, config.content_map).config.rank
+        8
+    """
 
     def __init__(self, config: EASEConfig, content_map: ContentMapConfig) -> None:
+        """Create an unfitted source with these settings."""
+        super().__init__(content_map)
         self.config = config
-        self.map_config = content_map
-        self.map: ContentMap | None = None
         self._squares: Float64Array = np.empty(0)
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Vectors of length ``config.rank``, or less where the plays have no such rank."""
+        """Learn vectors of length ``config.rank``, or the rank of the plays if that is less."""
         plays = data.plays.astype(np.float64)
         plays.data[:] = 1
-        values, right = _singular(plays, self.config.rank, data.seed)
+        values, right = _truncated_svd(plays, self.config.rank, data.seed)
         self._squares = values**2
         shrunk = self._squares / (self._squares + self.config.regularization)
         half = right * np.sqrt(shrunk)
-        own = np.minimum((half**2).sum(axis=1), _SELF)
+        own = np.minimum((half**2).sum(axis=1), _MAX_SELF)
         items = (half / (1 - own)[:, None]).astype(np.float32)
         users = np.asarray(plays @ half, np.float32)
-        listeners = data.listeners
-        learned = ContentMap.fit(data.content, items, listeners, data.artists, self.map_config)
-        self.map, items = settle(
-            learned, data, Vectors(users, items), self.map_config, self._from_listeners
+        content_map = ContentMap.fit(
+            data.content, items, data.user_counts, data.artists, self.map_config
         )
-        return Vectors(users, items)
-
-    def item_vectors(self, content: ItemContent) -> Float32Array:
-        assert self.map is not None
-        return self.map.predict(content)
+        return self._combine_with_content(content_map, data, Vectors(users, items), self.map_config)
 
     def fold_in(
         self, history: Float32Array, weights: Float32Array, gram: Float64Array
     ) -> Float32Array:
-        """The sum of what each played item adds, ``√D v``: exactly the vector of a trained user."""
+        """Sum ``√D v`` over the played items, as for a user of the fit; see `Source.fold_in`."""
         vectors = history.astype(np.float64)
-        # Of an item's vector q = h / (1 - |h|²) only the length is lost: t = |q|² gives |h|².
+        # Of an item's vector q = h / (1 - |h|²) only the length is unknown: t = |q|² gives |h|².
         t = (vectors**2).sum(axis=1)
         own = 2 * t / (2 * t + 1 + np.sqrt(4 * t + 1))
         return ((1 - own) @ vectors).astype(np.float32)
 
-    def item_from_plays(
-        self,
-        predicted: Float32Array | None,
-        listeners: Float32Array,
-        weights: Float32Array,
-        gram: Float64Array,
+    def learn_items(
+        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
     ) -> Float32Array:
-        assert self.map is not None
-        learned = self._from_listeners(listeners, weights, gram)
-        if predicted is None:
-            return learned
-        n = np.array([len(listeners)])
-        return shrink(learned[None], predicted[None], n, self.map.shrinkage)[0]
+        """Compute ``v = Σ u / S`` over the left singular vectors u of each item's users.
 
-    def _from_listeners(
-        self, listeners: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """The vector [d] of an item that these users [n, d] play.
-
-        ``v = Σ u / S`` over their left singular vectors u, which is exact for an item of the fit.
+        Exact for an item of the fit; see `FactorSource.learn_items`.
         """
-        half = listeners.astype(np.float64).sum(axis=0) / self._squares
-        return (half / (1 - min(float(half @ half), _SELF))).astype(np.float32)
+        sums = weigh_matrix(plays, "binary") @ users.astype(np.float64)
+        half = np.asarray(sums) / self._squares
+        own = np.minimum((half[:, None, :] @ half[:, :, None]).ravel(), _MAX_SELF)
+        return (half / (1 - own)[:, None]).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        assert self.map is not None
-        return {**self.map.arrays(), "squares": self._squares}
+        """Return the content map and the squared singular values as arrays to save."""
+        return {**super().arrays(), "squares": self._squares}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Set the state that `arrays` returned; return the source."""
         parts = dict(arrays)
         self._squares = np.asarray(parts.pop("squares"))
-        self.map = ContentMap.from_arrays(parts)
-        return self
+        return super().restore(parts)
 
 
-def _singular(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64Array, Float64Array]:
-    """The largest singular values [r] and their right vectors [n_items, r], none of them zero."""
+def _truncated_svd(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64Array, Float64Array]:
+    """Return the largest nonzero singular values [r] and their right vectors [n_items, r]."""
     n = min(plays.shape)
     if rank < n // 2:
         from scipy.sparse.linalg import svds

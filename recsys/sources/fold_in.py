@@ -1,60 +1,76 @@
-"""Fold-in: a vector for a user the model was not trained on, from the items they played.
+"""Fold-in by weighted least squares: vectors of new users from their items, or items from users.
 
-One weighted least-squares solve per source against fixed item vectors, as implicit ALS folds a
-user in (Hu, Koren and Volinsky, 2008): every item is wanted 0 with confidence 1, a played one is
-wanted 1 with confidence ALPHA. It serves sources that were not trained by least squares as well,
-and cold items in the history, since they have vectors like any other.
-
-Fold-in of items: a vector for an item from the users who play it, as one of users from items.
-
-The same weighted least-squares solve as for a user (:mod:`recsys.sources.fold_in`), with the sides
-exchanged, then shrunk towards what the item's content predicts (:mod:`recsys.content.shrinkage`).
+As implicit ALS folds a user in (Hu, Koren and Volinsky, 2008): with the item vectors fixed, the
+user vector minimises the squared error of target 0 with confidence 1 for every item, and of target
+1 with confidence ALPHA times its weight for each played item. This also works for sources that are
+not trained by least squares, and for cold items in a history, whose vectors are predicted. With
+users and items exchanged, it gives the vector of an item from the users who play it.
 """
 
 import numpy as np
+import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.content.shrinkage import shrink
 
 ALPHA = 10.0
-"""Confidence of a played item, in units of an unplayed one."""
+"""Confidence of a play of weight 1; an item that was not played has confidence 1."""
 
 RIDGE = 0.3
-"""L2 penalty on the new vector, in units of the items' mean energy per dimension."""
+"""L2 penalty on the new vector, as a multiple of the fixed vectors' mean energy per dimension."""
+
+_BATCH = 64
+"""Linear systems solved together; bounds the memory to that many [d, d] matrices."""
 
 
 def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Array) -> Float32Array:
-    """A user vector float32 [d].
+    """Solve for one user's vector.
 
-    history: [h, d] vectors of the played items; weights: [h], 1 for a usual play;
-    gram: [d, d], VᵀV over the catalogue.
+    Args:
+        history: Vectors of the played items, float32 [h, d].
+        weights: Their play weights, float32 [h]; 1 for a usual play.
+        gram: VᵀV of all item vectors V, float64 [d, d].
+
+    Returns:
+        float32 [d].
     """
+    return np.linalg.solve(*_normal_equations(history, weights, gram)).astype(np.float32)
+
+
+def least_squares_batch(
+    vectors: Float32Array, histories: sp.csr_matrix, gram: Float64Array
+) -> Float32Array:
+    """Solve for the vectors of many users at once, in batches of bounded memory.
+
+    Args:
+        vectors: Item vectors, float32 [n_items, d].
+        histories: Play weights of each user's items, CSR float32 [n_users, n_items].
+        gram: VᵀV of all item vectors V, float64 [d, d].
+
+    Returns:
+        float32 [n_users, d], rows as `least_squares` would give them.
+    """
+    n, d = histories.shape[0], len(gram)
+    solutions = np.empty((n, d), np.float32)
+    for start in range(0, n, _BATCH):
+        bounds = histories.indptr[start : start + _BATCH + 1]
+        left, right = np.empty((len(bounds) - 1, d, d)), np.empty((len(bounds) - 1, d, 1))
+        for row in range(len(bounds) - 1):
+            own = slice(bounds[row], bounds[row + 1])
+            left[row], right[row, :, 0] = _normal_equations(
+                vectors[histories.indices[own]], histories.data[own], gram
+            )
+        solutions[start : start + len(left)] = np.linalg.solve(left, right)[:, :, 0]
+    return solutions
+
+
+def _normal_equations(
+    history: Float32Array, weights: Float32Array, gram: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return the matrix [d, d] and the right-hand side [d] of the least-squares problem."""
     X = history.astype(np.float64)
     confidence = ALPHA * weights.astype(np.float64)
-    # A catalogue of one item sets nobody apart: its vectors are zero, and any unit gives zero.
+    # The vectors of a catalogue of one item are zero; then any unit gives the zero vector.
     unit = float(np.trace(gram)) / len(gram) or float((X**2).sum()) or 1.0
-    left = gram + (X.T * (confidence - 1)) @ X + RIDGE * unit * np.eye(len(gram))
-    return np.linalg.solve(left, X.T @ confidence).astype(np.float32)
-
-
-def item_vector(
-    predicted: Float32Array | None,
-    listeners: Float32Array,
-    weights: Float32Array,
-    gram: Float64Array,
-    k: float,
-) -> Float32Array:
-    """The vector float32 [d] of an item; ``predicted``, or zero, where nobody has played it.
-
-    predicted: [d], None for an item without content: what a map says of those is the mean of all
-    items, which knows nothing of this one, and the fit does not shrink towards it either;
-    listeners: [n, d], the users' vectors; weights: [n], 1 for a usual play;
-    gram: [d, d], the users' PᵀP; k: listeners that what is predicted counts as.
-    """
-    n = len(listeners)
-    if predicted is None:
-        return least_squares(listeners, weights, gram)
-    if not n:
-        return predicted
-    learned = least_squares(listeners, weights, gram)
-    return shrink(learned[None], predicted[None], np.array([n]), k)[0]
+    left = gram + (X.T * (confidence - 1)) @ X
+    left[np.diag_indices(len(gram))] += RIDGE * unit
+    return left, X.T @ confidence

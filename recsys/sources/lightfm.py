@@ -1,140 +1,127 @@
-"""LightFM factorization machine over identity, metadata and embedding (Kula, 2015; DESIGN).
+"""LightFM factorization machine over identity, metadata and embedding features (Kula, 2015).
 
-How embeddings take part is a choice, ``FMConfig.embedding_features``:
+`FMConfig.embedding_features` says how embeddings take part:
 
 ``closed-form``
     Train on [identity | metadata]; regress the resulting item vectors on the content. The result
-    is an ordinary LightFM model with embedding features (:mod:`recsys.sources.lightfm_model`),
-    at the cost of a training without: dense features cost 80 times as much an epoch.
+    is an ordinary LightFM model with embedding features (`recsys.sources.lightfm_model`) at the
+    cost of a training without them: an epoch with dense features costs 80 times as much.
 ``closed-form+tuning``
     A few epochs of SGD over all features from there.
 ``dense``, ``pca``
     SGD over [identity | metadata | embedding, or its principal components] from random vectors.
 
-Whatever the choice, what the features other than identity say of an item is affine in its content
-(unless the regression is a network), so one content map keeps it, and gives cold items their
-vectors.
+In all cases, what the features other than identity add to an item is affine in its content (unless
+the regression is a network); one content map stores it and gives cold items their vectors.
 """
-
-from collections.abc import Mapping
-from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
-from recsys.content.shrinkage import settle
-from recsys.data import ItemContent, TrainingData, Vectors, weigh
-from recsys.sources.fold_in import item_vector, least_squares
+from recsys.data import TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.sources.base import FactorSource
+from recsys.sources.fold_in import least_squares, least_squares_batch
 from recsys.sources.lightfm_model import (
-    DenseFeatures,
-    dense_map,
-    dense_matrix,
-    epochs_of,
+    EmbeddingFeatures,
+    binary_interactions,
+    content_map_of_features,
+    feature_matrix,
     feature_vectors,
     identity_matrix,
+    n_epochs,
     new_model,
-    positives,
-    train,
-    tune,
+    train_model,
+    tune_model,
 )
 
 
-class FMSource:
-    """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product."""
+class FMSource(FactorSource):
+    """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> config = RecommenderConfig(fm={"components": 8})
+        >>> FMSource(config.fm, config.content_map).config.components
+        8
+    """
 
     def __init__(self, config: FMConfig, content_map: ContentMapConfig) -> None:
+        """Create an unfitted source with these settings."""
+        super().__init__(content_map)
         self.config = config
-        self.map_config = content_map
-        self.map: ContentMap | None = None
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Vectors of length ``config.components + 1``.
+        """Learn vectors of length ``config.components + 1``; see `Source.fit`.
 
-        Raises ColdtuneError where training diverges, and InvalidArgumentError where a content map
-        is to be tuned that is not affine.
+        Raises:
+            ColdtuneError: Training diverged.
+            InvalidArgumentError: A content map that is not affine would have to be tuned.
         """
-        listeners = data.listeners
-        warm = np.flatnonzero(listeners > 0)
-        # Cold items stay out: WARP would sample them as negatives and teach the model, and every
-        # artist and genre of theirs, that nobody wants what nobody has been offered.
-        played = positives(data, warm)
-        by_descent = self.config.embedding_features in ("dense", "pca")
-        if by_descent:
-            learned, self.map = self._by_descent(data, warm, played)
-        else:
-            learned, self.map = self._in_closed_form(data, warm, played)
-        items = np.zeros((len(listeners), self.config.components + 1), np.float32)
+        user_counts = data.user_counts
+        warm = np.flatnonzero(user_counts > 0)
+        # Cold items stay out: WARP would sample them as negatives and teach the model, and all
+        # their artists and genres, that nobody wants what nobody was offered.
+        played = binary_interactions(data, warm)
+        by_sgd = self.config.embedding_features in ("dense", "pca")
+        fit = self._fit_by_sgd if by_sgd else self._fit_closed_form
+        learned, content_map = fit(data, warm, played)
+        items = np.zeros((len(user_counts), self.config.components + 1), np.float32)
         items[warm] = learned.items
-        vectors = Vectors(learned.users, items)
-        # What SGD learns of features is in every warm item already.
-        mapping = self.map_config.replace(shrinkage=0.0) if by_descent else self.map_config
-        self.map, items = settle(self.map, data, vectors, mapping, self.fold_in)
-        return Vectors(learned.users, items)
+        # With SGD, warm items contain what their features taught; they are not shrunk again.
+        map_config = self.map_config.replace(shrinkage=0.0) if by_sgd else self.map_config
+        return self._combine_with_content(
+            content_map, data, Vectors(learned.users, items), map_config
+        )
 
-    def _by_descent(
+    def _fit_by_sgd(
         self, data: TrainingData, warm: IntArray, played: sp.coo_matrix
     ) -> tuple[Vectors, ContentMap]:
+        """Train on all features; return warm items' vectors and the content's part of them."""
         known = data.content.take(warm)
-        dense = DenseFeatures.learn(known, self.config)
+        scaler = EmbeddingFeatures.fit(known, self.config)
         model = new_model(self.config, data.seed)
-        vectors = train(
+        vectors = train_model(
             model,
             played,
-            dense_matrix(known, dense),
-            epochs=epochs_of(self.config, played.nnz),
+            feature_matrix(known, scaler),
+            epochs=n_epochs(self.config, played.nnz),
             threads=data.threads,
         )
         rows = feature_vectors(model)[len(warm) :]
-        return vectors, dense_map(rows, known.metadata.shape[1], dense)
+        return vectors, content_map_of_features(rows, known.metadata.shape[1], scaler)
 
-    def _in_closed_form(
+    def _fit_closed_form(
         self, data: TrainingData, warm: IntArray, played: sp.coo_matrix
     ) -> tuple[Vectors, ContentMap]:
+        """Train on identity and metadata; return warm items' vectors and their regression."""
         known = data.content.take(warm)
-        vectors = train(
+        vectors = train_model(
             new_model(self.config, data.seed),
             played,
             identity_matrix(known),
-            epochs=epochs_of(self.config, played.nnz),
+            epochs=n_epochs(self.config, played.nnz),
             threads=data.threads,
         )
-        found = ContentMap.fit(
-            known, vectors.items, data.listeners[warm], data.artists[warm], self.map_config
+        content_map = ContentMap.fit(
+            known, vectors.items, data.user_counts[warm], data.artists[warm], self.map_config
         )
         if self.config.embedding_features == "closed-form":
-            return vectors, found
-        return tune(
-            vectors, known, found, played, self.config, seed=data.seed, threads=data.threads
+            return vectors, content_map
+        return tune_model(
+            vectors, known, content_map, played, self.config, seed=data.seed, threads=data.threads
         )
-
-    def item_vectors(self, content: ItemContent) -> Float32Array:
-        assert self.map is not None
-        return self.map.predict(content)
 
     def fold_in(
         self, history: Float32Array, weights: Float32Array, gram: Float64Array
     ) -> Float32Array:
-        return least_squares(history, weigh(weights, "binary"), gram)
+        """Compute a new user's vector by least squares; see `Source.fold_in`."""
+        return least_squares(history, weigh_plays(weights, "binary"), gram)
 
-    def item_from_plays(
-        self,
-        predicted: Float32Array | None,
-        listeners: Float32Array,
-        weights: Float32Array,
-        gram: Float64Array,
+    def learn_items(
+        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
     ) -> Float32Array:
-        assert self.map is not None
-        plays = weigh(weights, "binary")
-        return item_vector(predicted, listeners, plays, gram, self.map.shrinkage)
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        assert self.map is not None
-        return self.map.arrays()
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        self.map = ContentMap.from_arrays(arrays)
-        return self
+        """Compute item vectors by least squares; see `FactorSource.learn_items`."""
+        return least_squares_batch(users, weigh_matrix(plays, "binary"), gram)

@@ -1,21 +1,19 @@
-"""LightFM's own training, and what it does not notice: vectors that have grown out of bounds.
+"""A LightFM model with content features: training, embedding features, and the closed form.
 
-Embeddings as dense item features of LightFM, of a size that its training bears.
+Training checks what LightFM does not: that vectors stay bounded.
 
-Its SGD takes one step size for all features, and embeddings grow without bound where features are
-ten times too large. An item's dense features here have a mean square sum of 1 over the items that
-they are learned from: together they are as large as the item's identity feature.
+Embeddings as dense features: LightFM's SGD takes one step size for all features, and embeddings
+diverge where features are ten times too large. `EmbeddingFeatures` scales them to a mean square sum
+of 1 over the items: together they are as large as an item's identity feature.
 
-A factorization machine with embedding features in closed form, as an ordinary LightFM model.
+Closed form (`as_lightfm`): a trained factorization machine is expressed over the features
 
-The model is *re-expressed* over the features
+    [ identity | has embedding | embedding | metadata of items with an embedding
+               | has none                  | metadata of items without one       ]
 
-    [ identity | has embedding | embedding | metadata beside an embedding
-               | has none      |             metadata alone               ]
-
-by setting the content rows to the coefficients of a regression of the item vectors on the content,
-and subtracting what they contribute from the identity rows. A warm item keeps exactly the
-representation it had, a cold one (it has no identity row) gets the regression's prediction.
+by setting the rows of the content features to the coefficients of a regression of the item vectors
+on the content, and subtracting what they contribute from the identity rows. A warm item keeps
+exactly its vector; a cold one, which has no identity row, gets the regression's prediction.
 """
 
 from dataclasses import dataclass, replace
@@ -33,14 +31,17 @@ from recsys.data import ItemContent, TrainingData, Vectors
 if TYPE_CHECKING:
     from lightfm import LightFM
 
-_MOST_EPOCHS, _LEAST_EPOCHS, _STEPS = 100, 10, 30_000_000
+_MIN_EPOCHS, _MAX_EPOCHS, _STEPS = 10, 100, 30_000_000
 
-_LARGEST_NORM = 1e3
-"""LightFM catches only NaN and infinity; a vector longer than this has diverged as surely."""
+_MAX_NORM = 1e3
+"""LightFM catches only NaN and infinity; a longer vector has diverged as well."""
+
+_MIN_VARIATION = 1e-6
+"""A column with a deviation below this share of its largest value holds only rounding error."""
 
 
 def new_model(config: FMConfig, seed: int) -> "LightFM":
-    """An untrained LightFM model with these settings."""
+    """Create an untrained LightFM model with these settings."""
     from lightfm import LightFM
 
     return LightFM(
@@ -53,21 +54,21 @@ def new_model(config: FMConfig, seed: int) -> "LightFM":
     )
 
 
-def positives(data: TrainingData, items: IntArray) -> sp.coo_matrix:
-    """Who has played which of the items, as ones: COO float32 [n_users, len(items)]."""
+def binary_interactions(data: TrainingData, items: IntArray) -> sp.coo_matrix:
+    """Return which users played which of the items, as ones: COO float32 [n_users, len(items)]."""
     played = data.plays[:, items].tocoo()
     ones = np.ones(played.nnz, np.float32)
     return sp.coo_matrix((ones, (played.row, played.col)), shape=played.shape)
 
 
-def epochs_of(config: FMConfig, n_plays: int) -> int:
-    """Passes over ``n_plays`` interactions: as configured, or by their number."""
+def n_epochs(config: FMConfig, n_plays: int) -> int:
+    """Return the number of epochs for `n_plays` interactions: as configured, or by their number."""
     if config.epochs is not None:
         return config.epochs
-    return min(_MOST_EPOCHS, max(_LEAST_EPOCHS, _STEPS // max(n_plays, 1)))
+    return min(_MAX_EPOCHS, max(_MIN_EPOCHS, _STEPS // max(n_plays, 1)))
 
 
-def train(
+def train_model(
     model: "LightFM",
     played: sp.coo_matrix,
     features: sp.csr_matrix,
@@ -75,18 +76,25 @@ def train(
     epochs: int,
     threads: int,
 ) -> Vectors:
-    """Train for some epochs, from where the model stands; the vectors of users and items then.
+    """Continue training; return the vectors of users and items.
 
-    played: COO [n_users, n_items]; features: CSR float32 [n_items, n_features].
-    Raises ColdtuneError where training diverges.
+    Args:
+        model: Trained in place.
+        played: Interactions, COO float32 [n_users, n_items].
+        features: Item features, CSR float32 [n_items, n_features].
+        epochs: Passes over the interactions.
+        threads: More than one makes results differ from run to run.
+
+    Raises:
+        ColdtuneError: Training diverged.
     """
     try:
         model.fit_partial(played, item_features=features, epochs=epochs, num_threads=threads)
     except ValueError as error:
         raise ColdtuneError(f"the factorization machine could not be trained: {error}") from None
-    vectors = vectors_of(model, features)
+    vectors = model_vectors(model, features)
     longest = float(np.linalg.norm(vectors.items[:, :-1].astype(np.float64), axis=1).max())
-    if not longest <= _LARGEST_NORM:  # nor NaN, of infinite features that cancel
+    if not longest <= _MAX_NORM:  # also catches NaN
         raise ColdtuneError(
             f"the factorization machine diverged (item vectors of length {longest:.3g}): "
             f"lower fm.learning_rate, now {model.learning_rate}"
@@ -94,10 +102,10 @@ def train(
     return vectors
 
 
-def vectors_of(model: "LightFM", features: sp.csr_matrix) -> Vectors:
-    """A model's scores as inner products: users [p, 1], items [q, bias], float32.
+def model_vectors(model: "LightFM", features: sp.csr_matrix) -> Vectors:
+    """Return users [p, 1] and items [q, bias], float32, whose inner products are the scores.
 
-    A user's own bias moves all their items alike and is dropped.
+    A user's bias shifts all their scores alike and is dropped.
     """
     users = np.ones((len(model.user_embeddings), model.no_components + 1), np.float32)
     users[:, :-1] = model.user_embeddings
@@ -108,49 +116,44 @@ def vectors_of(model: "LightFM", features: sp.csr_matrix) -> Vectors:
 
 
 def feature_vectors(model: "LightFM") -> Float64Array:
-    """What each item feature adds to an item's vector [q, bias]: [n_features, components + 1]."""
+    """Return each item feature's part of item vectors [q, bias]: [n_features, components + 1]."""
     return np.hstack([model.item_embeddings, model.item_biases[:, None]]).astype(np.float64)
 
 
-_STILL = 1e-6
-"""A column that varies less than this beside its size says nothing but rounding."""
-
-
 @dataclass(frozen=True)
-class DenseFeatures:
-    """Dense features ``(e - center) · projection`` of an embedding e; none where there is none.
-
-    center [e], projection [e, c].
-    """
+class EmbeddingFeatures:
+    """Features ``(e - center) · projection`` of an embedding e, scaled for SGD."""
 
     center: Float64Array
+    """float64 [e]."""
+
     projection: Float64Array
+    """float64 [e, c]."""
 
     @classmethod
-    def learn(cls, content: ItemContent, config: FMConfig) -> Self:
-        """Principal components for the scheme ``pca``, else every column standardised.
+    def fit(cls, content: ItemContent, config: FMConfig) -> Self:
+        """Learn principal components (``pca``) or standardised columns (``dense``) of embeddings.
 
-        Learned from the items of ``content`` that have an embedding; no features where fewer than
-        two have one.
+        Items without an embedding are ignored; with fewer than two others there are no features.
         """
         E = content.embeddings[content.has_embedding].astype(np.float64)
         if len(E) < 2:
             return cls(np.zeros(E.shape[1]), np.zeros((E.shape[1], 0)))
         if config.embedding_features == "pca":
-            return cls._principal(E, config.pca_components)
+            return cls._principal_components(E, config.pca_components)
         return cls.standardised(E)
 
     @classmethod
     def standardised(cls, E: Float64Array) -> Self:
-        """Each column by its own deviation; one that stands still becomes zero. E: [n, e]."""
+        """Divide each column of E [n, e] by its deviation; constant columns become zero."""
         center, deviation = E.mean(axis=0), E.std(axis=0)
-        moves = deviation > _STILL * np.abs(E).max(axis=0, initial=0)
-        size = np.sqrt(max(int(moves.sum()), 1))
-        factors = np.divide(1, deviation * size, out=np.zeros_like(deviation), where=moves)
+        varies = deviation > _MIN_VARIATION * np.abs(E).max(axis=0, initial=0)
+        size = np.sqrt(max(int(varies.sum()), 1))
+        factors = np.divide(1, deviation * size, out=np.zeros_like(deviation), where=varies)
         return cls(center, np.diag(factors))
 
     @classmethod
-    def _principal(cls, E: Float64Array, components: int) -> Self:
+    def _principal_components(cls, E: Float64Array, components: int) -> Self:
         from sklearn.decomposition import PCA
 
         pca = PCA(min(components, *E.shape), svd_solver="full").fit(E)
@@ -158,91 +161,93 @@ class DenseFeatures:
         size = np.sqrt(energy) if energy > 0 else np.inf
         return cls(pca.mean_, pca.components_.T / size)
 
-    def of(self, content: ItemContent) -> Float32Array:
-        """float32 [n, c]; zero rows, which are the mean, for items without an embedding."""
+    def transform(self, content: ItemContent) -> Float32Array:
+        """Return features, float32 [n_items, c]; zeros (the mean) for items without embedding."""
         features = (content.embeddings - self.center) @ self.projection
         return np.where(content.has_embedding[:, None], features, 0).astype(np.float32)
 
-    def unfold(
+    def map_to_embeddings(
         self, intercept: Float64Array, rows: Float64Array
     ) -> tuple[Float64Array, Float64Array]:
-        """Intercept [d] and weights [e, d] for the embeddings themselves, from those for the
-        features: [d] and [c, d]."""
+        """Convert an affine map of the features to one of the embeddings.
+
+        Args:
+            intercept: float64 [d].
+            rows: Weights of the features, float64 [c, d].
+
+        Returns:
+            Intercept [d] and weights [e, d].
+        """
         weights = self.projection @ rows
         return intercept - self.center @ weights, weights
 
 
-def dense_matrix(content: ItemContent, features: DenseFeatures) -> sp.csr_matrix:
-    """[identity | metadata | dense features], CSR float32 [n, n + m + c]."""
-    return sp.hstack(
-        [identity_matrix(content), sp.csr_matrix(features.of(content))], format="csr"
-    ).astype(np.float32)
+def feature_matrix(content: ItemContent, scaler: EmbeddingFeatures) -> sp.csr_matrix:
+    """Return [identity | metadata | embedding features], CSR float32 [n, n + m + c]."""
+    dense = sp.csr_matrix(scaler.transform(content))
+    return sp.hstack([identity_matrix(content), dense], format="csr").astype(np.float32)
 
 
 def identity_matrix(content: ItemContent) -> sp.csr_matrix:
-    """[identity | metadata], CSR float32 [n, n + m]."""
+    """Return [identity | metadata], CSR float32 [n, n + m]."""
     identity = sp.identity(len(content), dtype=np.float32, format="csr")
     return sp.hstack([identity, content.metadata], format="csr")
 
 
-def dense_map(rows: Float64Array, n_metadata: int, features: DenseFeatures) -> ContentMap:
-    """What the features other than identity say of an item, as a map from its content.
-
-    rows: [m + c, d], the vectors of the metadata values and of the dense features.
-    """
-    d = rows.shape[1]
-    intercept, weights = features.unfold(np.zeros(d), rows[n_metadata:])
-    return affine_map(intercept, weights, rows[:n_metadata], np.zeros(d), rows[:n_metadata])
-
-
-def affine_map(
-    intercept: Float64Array,
-    weights: Float64Array,
-    effects: Float64Array,
-    bare_intercept: Float64Array,
-    bare_effects: Float64Array,
-    strength: float = np.inf,
+def content_map_of_features(
+    rows: Float64Array, n_metadata: int, scaler: EmbeddingFeatures
 ) -> ContentMap:
-    """Build an affine content map from its parts (shapes as in `ContentMap`)."""
-    return ContentMap.from_arrays(
-        {
-            "intercept": np.ascontiguousarray(intercept, np.float32),
-            "weights": np.ascontiguousarray(weights, np.float32),
-            "effects": np.ascontiguousarray(effects, np.float32),
-            "bare_intercept": np.ascontiguousarray(bare_intercept, np.float32),
-            "bare_effects": np.ascontiguousarray(bare_effects, np.float32),
-            "strength": np.array(strength),
-        }
-    )
+    """Express what features other than identity add to an item as a map from its content.
+
+    Args:
+        rows: Vectors of the metadata values and of the embedding features, float64 [m + c, d].
+        n_metadata: m.
+        scaler: How embeddings became features.
+    """
+    effects, d = rows[:n_metadata], rows.shape[1]
+    intercept, weights = scaler.map_to_embeddings(np.zeros(d), rows[n_metadata:])
+    return ContentMap.affine(intercept, weights, effects, np.zeros(d), effects)
 
 
 def as_lightfm(
     vectors: Vectors,
     content: ItemContent,
     content_map: ContentMap,
-    listeners: IntArray,
+    user_counts: IntArray,
     *,
     config: FMConfig | None = None,
     seed: int = 0,
 ) -> tuple["LightFM", sp.csr_matrix]:
-    """The source as an ordinary LightFM model, and the item features to call ``predict`` with.
+    """Express a fitted factorization machine as an ordinary LightFM model with content features.
 
-    The feature matrix is CSR float32 [n_items, n_items + 2 + e + 2m]. Identity entries stand only
-    in the rows of warm items (``listeners > 0``). ``fit_partial`` goes on training it, by the
-    settings of ``config``, with Adagrad's sums as at the start of a training.
+    ``predict`` gives the scores of `vectors`; ``fit_partial`` continues the training with the
+    settings of `config`, with Adagrad's sums as at the start of a training.
 
-    Raises InvalidArgumentError where the content map is not affine.
+    Args:
+        vectors: Vectors of users and items, as `FMSource.fit` returned them.
+        content: Content of the items.
+        content_map: The source's map from content to item vectors.
+        user_counts: Number of users of each item; only warm items get an identity feature.
+        config: Settings of LightFM. The default has the right number of components.
+        seed: Seed of LightFM.
+
+    Returns:
+        The model, and the item features to call ``predict`` with, CSR float32
+        [n_items, n_items + 2 + e + 2m].
+
+    Raises:
+        InvalidArgumentError: The content map is not affine.
     """
     content_map.require_affine("a factorization machine as a LightFM model")
-    heard = content.has_embedding.astype(np.float32)
-    identity = sp.diags((listeners > 0).astype(np.float32), format="csr")
+    embedded = content.has_embedding.astype(np.float32)
+    identity = sp.diags((user_counts > 0).astype(np.float32), format="csr")
     shared = sp.hstack(
         [
-            sp.csr_matrix(heard[:, None]),
-            sp.csr_matrix(content.embeddings * heard[:, None]),
-            sp.diags(heard) @ content.metadata,
-            sp.csr_matrix(1 - heard[:, None]),
-            sp.diags(1 - heard) @ content.metadata,
+            sp.csr_matrix(embedded[:, None]),
+            sp.csr_matrix(content.embeddings * embedded[:, None]),
+            sp.diags(embedded) @ content.metadata,
+            sp.csr_matrix(1 - embedded[:, None]),
+            sp.diags(1 - embedded) @ content.metadata,
         ],
         format="csr",
     )
@@ -255,7 +260,7 @@ def as_lightfm(
             content_map.bare_effects,
         ]
     )
-    own = np.where((listeners > 0)[:, None], vectors.items - shared @ rows, 0)
+    own = np.where((user_counts > 0)[:, None], vectors.items - shared @ rows, 0)
     everything = np.vstack([own, rows]).astype(np.float32)
 
     model = new_model(config or FMConfig(components=vectors.items.shape[1] - 1), seed)
@@ -271,7 +276,7 @@ def as_lightfm(
     return model, sp.hstack([identity, shared], format="csr").astype(np.float32)
 
 
-def tune(
+def tune_model(
     vectors: Vectors,
     content: ItemContent,
     content_map: ContentMap,
@@ -281,21 +286,34 @@ def tune(
     seed: int,
     threads: int,
 ) -> tuple[Vectors, ContentMap]:
-    """Train the re-expressed model ``config.tuning_epochs`` further; its vectors and content map.
+    """Train the model that `as_lightfm` builds for ``config.tuning_epochs`` further epochs.
 
-    All items are warm. Embeddings become features of a size that SGD bears
-    (:mod:`recsys.sources.lightfm_model`) and the map that comes back is for the embeddings again.
-    Raises ColdtuneError where training diverges, InvalidArgumentError where the map is not affine.
+    Args:
+        vectors: Vectors of users and items; all items are warm.
+        content: Content of the items.
+        content_map: Map from content to item vectors.
+        played: Interactions, COO float32 [n_users, n_items].
+        config: Settings of LightFM.
+        seed: Seed of LightFM.
+        threads: Threads for training.
+
+    Returns:
+        The tuned vectors, and the tuned map from content to item vectors.
+
+    Raises:
+        ColdtuneError: Training diverged.
+        InvalidArgumentError: The content map is not affine.
     """
     content_map.require_affine("fm.embedding_features 'closed-form+tuning'")
-    heard = content.embeddings[content.has_embedding].astype(np.float64)
-    if not len(heard):
-        heard = np.zeros((1, content.embeddings.shape[1]))
-    scaled = DenseFeatures.standardised(heard)
-    factors = np.diag(scaled.projection)[:, None]
+    embeddings = content.embeddings[content.has_embedding].astype(np.float64)
+    if not len(embeddings):
+        embeddings = np.zeros((1, content.embeddings.shape[1]))
+    # Embeddings become features of a size that SGD can train; the result is converted back.
+    scaler = EmbeddingFeatures.standardised(embeddings)
+    factors = np.diag(scaler.projection)[:, None]
     weights = content_map.weights.astype(np.float64)
-    start = affine_map(
-        content_map.intercept + scaled.center @ weights,
+    start = ContentMap.affine(
+        content_map.intercept + scaler.center @ weights,
         np.divide(weights, factors, out=np.zeros_like(weights), where=factors > 0),
         content_map.effects.astype(np.float64),
         content_map.bare_intercept.astype(np.float64),
@@ -304,18 +322,18 @@ def tune(
     n, m = content.metadata.shape
     model, features = as_lightfm(
         vectors,
-        replace(content, embeddings=scaled.of(content)),
+        replace(content, embeddings=scaler.transform(content)),
         start,
         np.ones(n, np.intp),
         config=config,
         seed=seed,
     )
-    tuned = train(model, played, features, epochs=config.tuning_epochs, threads=threads)
+    tuned = train_model(model, played, features, epochs=config.tuning_epochs, threads=threads)
 
     rows = feature_vectors(model)[n:]
-    by_ear, by_label = rows[: len(rows) - 1 - m], rows[len(rows) - 1 - m :]
+    embedded, bare = rows[: len(rows) - 1 - m], rows[len(rows) - 1 - m :]
     e = len(weights)
-    intercept, weights = scaled.unfold(by_ear[0], by_ear[1 : 1 + e])
-    return tuned, affine_map(
-        intercept, weights, by_ear[1 + e :], by_label[0], by_label[1:], content_map.strength
+    intercept, weights = scaler.map_to_embeddings(embedded[0], embedded[1 : 1 + e])
+    return tuned, ContentMap.affine(
+        intercept, weights, embedded[1 + e :], bare[0], bare[1:], content_map.strength
     )

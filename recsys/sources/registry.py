@@ -1,4 +1,4 @@
-"""Which sources there are, by name."""
+"""The sources by name."""
 
 from recsys.config import RecommenderConfig, SourceName
 from recsys.sources.als import ALSSource
@@ -10,7 +10,13 @@ from recsys.sources.popularity import PopularitySource
 
 
 def make_source(name: SourceName, config: RecommenderConfig) -> Source:
-    """An unfitted source by name."""
+    """Create an unfitted source with the settings of `config`.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> make_source("als", RecommenderConfig(als={"factors": 32})).config.factors
+        32
+    """
     match name:
         case "als":
             return ALSSource(config.als, config.content_map)

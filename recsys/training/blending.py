@@ -1,16 +1,15 @@
-"""Choosing the blend: how much each source counts for warm and for cold items.
+"""Choose the blend: the weight of each source, for warm and for cold items.
 
-A split inside the training data holds out a share of the interactions and, of the items with an
-embedding, whole artists. All sources are learned without them, and every blend on a grid is scored
-by nDCG@10: on the held-out interactions of warm items among all items, and on the held-out items
-among themselves. Then the cold weights are scaled as a whole so that the list of both kinds
-together, out of the whole catalogue, loses no more than the share ``discovery`` of the best nDCG@10
-to be had, where new items get the same share of their plays as others: predicted vectors are
-guesses, and how far they may push learned ones aside is a thing to measure. Test data has no part
-in it. The search is deterministic.
+All sources are fitted on the training part of a validation split
+(`recsys.training.validation`), and every blend on a grid is scored by nDCG@10: on held-out
+interactions of warm items among all items, and on held-out items among themselves. Cold weights are
+then scaled together, as far up as lists of both kinds of items lose no more than the share
+`FusionConfig.discovery` of the best nDCG@10: cold items' vectors are guesses, and how far they may
+displace learned ones has to be measured, on a split where new items get the same share of their
+plays as others. The search is deterministic.
 
-An embedding given here may come from a network that saw the held-out items' labels. All sources
-see a held-out item through that same embedding, so it does not favour one of them.
+Given embeddings may come from a network that saw the held-out items' labels. All sources see a
+held-out item through the same embedding, so that favours none of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,56 +24,77 @@ from recsys.config import RecommenderConfig, SourceName
 from recsys.data import Vectors
 from recsys.fusion import make_blocks
 from recsys.sources.registry import make_source
-from recsys.training.validation import LEAST_COLD_ITEMS, K, ValidationSplit, judges, ndcg
+from recsys.training.validation import (
+    MIN_COLD_ITEMS,
+    K,
+    ValidationSplit,
+    mean_ndcg,
+    validation_users,
+)
 
 STEP = 0.05
-"""Grid of the weights, and the least that any source gets: a source that should say nothing at all
-is left out of ``sources``, so that its vectors stay comparable between warm and cold items."""
+"""Step of the grid of weights, and the smallest weight: a source that should not count at all is
+left out of ``sources``, so that its vectors stay comparable between warm and cold items."""
 
-BEST_OF = 20
-"""The weights are the mean of the best point in so many of the grid's."""
+BEST_SHARE = 20
+"""One in this many points of the grid is averaged: the best ones."""
 
 PRIOR = 50
 """How many held-out items (cold) or users (warm) the default weights are worth."""
 
-USUAL_SCALE = 0.5
-"""How much a cold item counts beside a warm one where there is too little data to measure it: what
-is measured on the demo catalogue."""
+DEFAULT_SCALE = 0.5
+"""How much a cold item counts beside a warm one if there is too little data to measure it; the
+value measured on the demo catalogue."""
 
-_SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """How much a cold item may count beside a warm one."""
 
 POPULARITY: SourceName = "popularity"
 """The source whose weight may be negative."""
 
-_POPULARITY = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
-"""Weights of popularity beside the others, which sum to 1."""
+_POPULARITY_WEIGHTS = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
+"""Weights of popularity to try beside the others, which sum to 1."""
 
-_POOL = 100
-"""Candidates that each source proposes for a user: the best of a blend are the best of a part."""
+_POOL_SIZE = 100
+"""Candidates per source and user: the best of a blend are among the best of a source."""
 
-_DEFAULT: dict[SourceName, float] = {"als": 0.4, "fm": 0.4, "content": 0.2, "ease": 0.3}
-"""Where there is too little data to choose: mapping content into the space of what people play
-matters more than its nearest neighbours (FACTS: Music4All, Last.fm)."""
+_DEFAULT_WEIGHTS: dict[SourceName, float] = {"als": 0.4, "fm": 0.4, "content": 0.2, "ease": 0.3}
+"""Weights if there is too little data to choose: on Music4All and Last.fm, content mapped to the
+factors of plays matters more than nearest neighbours by content."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights of the sources, and how they were found, in words.
+    """Weights of the sources, and how they were chosen.
 
-    The warm weights sum to 1; the cold ones to how much a cold item counts beside a warm one.
+    Example:
+        >>> blend = choose_blend(None, recommender.config)
+        >>> blend.warm["als"], blend.warm_reason
+        (0.4, 'configured')
     """
 
     warm: dict[str, float]
+    """Weights for warm items; they sum to 1."""
+
     cold: dict[str, float]
+    """Weights for cold items; they sum to how much a cold item counts beside a warm one."""
+
     warm_reason: str
+    """How the weights for warm items were chosen, for people to read."""
+
     cold_reason: str
+    """How the weights for cold items were chosen, for people to read."""
 
 
 def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Blend:
-    """Weights as configured, or chosen on a validation split; defaults where there is none."""
+    """Return the configured weights, or choose them on a validation split.
+
+    Args:
+        split: The validation split; None uses the default weights.
+        config: Sources, their settings, and weights that are not to be chosen.
+    """
     fixed = config.fusion
-    default = _default(config.sources)
+    default = _default_weights(config.sources)
     if len(config.sources) == 1:
         return Blend(default, default, "a single source", "a single source")
     if fixed.warm is not None and fixed.cold is not None:
@@ -82,46 +102,42 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
 
     if split is None:
         warm = (default, "default: too few interactions to choose")
-        cold = _usually_scaled(default, "default: too few items with an embedding to choose")
+        cold = _scale_by_default(default, "default: too few items with an embedding to choose")
     else:
-        standing = _Standing.learn(split, config)
+        vectors = _SourceVectors.fit(split, config)
         limit = fixed.validation_users
-        warm = _search(standing, split, cold=False, limit=limit, default=default)
-        cold = _search(standing, split, cold=True, limit=limit, default=default)
+        warm = _choose_weights(vectors, split, cold=False, limit=limit, default=default)
+        cold = _choose_weights(vectors, split, cold=True, limit=limit, default=default)
     if fixed.warm is not None:
         warm = (_normalised(fixed.warm), "configured")
     if fixed.cold is not None:
         cold = (_normalised(fixed.cold), "configured")
     elif split is not None:
-        cold = _scale(
-            standing,
-            split,
-            warm[0],
-            cold,
-            limit=fixed.validation_users,
-            discovery=fixed.discovery,
+        cold = _scale_cold_weights(
+            vectors, split, warm[0], cold, limit=limit, discovery=fixed.discovery
         )
     return Blend(warm[0], cold[0], warm[1], cold[1])
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """Each source as it scores: user vectors scaled, item vectors centred, [n, d] each."""
+class _SourceVectors:
+    """Each source's vectors ready to blend: users scaled, items centred, float32 [n, d]."""
 
     users: dict[str, Float32Array]
     items: dict[str, Float32Array]
 
     @property
-    def silent(self) -> list[str]:
-        """Sources that tell no items apart."""
+    def uninformative(self) -> list[str]:
+        """Sources that give all items the same score."""
         return [name for name, items in self.items.items() if not items.any()]
 
     @classmethod
-    def learn(cls, split: ValidationSplit, config: RecommenderConfig) -> "_Standing":
+    def fit(cls, split: ValidationSplit, config: RecommenderConfig) -> "_SourceVectors":
+        """Fit all sources on the training part of a split."""
         vectors: dict[str, Vectors] = {
-            name: make_source(name, config).fit(split.learn) for name in config.sources
+            name: make_source(name, config).fit(split.training) for name in config.sources
         }
-        is_cold = split.learn.listeners == 0
+        is_cold = split.training.user_counts == 0
         items = {name: pair.items for name, pair in vectors.items()}
         ones = dict.fromkeys(vectors, 1.0)
         blocks = make_blocks(items, is_cold, ones, ones)
@@ -131,66 +147,64 @@ class _Standing:
         )
 
 
-def _search(
-    standing: _Standing,
+def _choose_weights(
+    vectors: _SourceVectors,
     split: ValidationSplit,
     *,
     cold: bool,
     limit: int,
     default: dict[str, float],
 ) -> tuple[dict[str, float], str]:
-    """The best blend on the grid for held-out interactions of one kind of items."""
+    """Return the best blend for held-out interactions of warm or of cold items, and the reason."""
     kind = "cold" if cold else "warm"
-    held = split.held_cold if cold else split.held_warm
-    users = judges(split, held, limit)
-    if not len(users) or (cold and len(split.cold_items) < LEAST_COLD_ITEMS):
+    held_out = split.held_cold if cold else split.held_warm
+    users = validation_users(split, held_out, limit)
+    if not len(users) or (cold and len(split.cold_items) < MIN_COLD_ITEMS):
         return default, f"default: too little held-out {kind} data to choose"
-    names = list(standing.users)
-    scores, relevant = _candidates(standing, split, users, held, cold=cold)
-    wanted = np.diff(held[users].indptr)
-
-    def judge(weights: Float64Array) -> float:
-        return ndcg(np.tensordot(weights, scores, axes=1), relevant, wanted)
-
-    # What a few items tell of the cold blend is mostly which items they were.
+    names = list(vectors.users)
+    scores, relevant = _candidates(vectors, split, users, held_out, cold=cold)
+    n_relevant = np.diff(held_out[users].indptr)
+    # What a few items say about the cold blend depends mostly on which items they are.
     evidence = len(split.cold_items) if cold else len(users)
-    usual = np.array([default[name] for name in names])
 
-    def settle(points: Float64Array) -> Float64Array:
-        found = np.array([judge(point) for point in points])
-        # The surface is flat and a split is noisy: the middle of the best points, not the first.
-        best = np.argsort(-found, kind="stable")[: max(1, len(points) // BEST_OF)]
-        middle: Float64Array = points[best].mean(axis=0)
-        return (evidence * middle + PRIOR * usual) / (evidence + PRIOR)
+    def ndcg(weights: Float64Array) -> float:
+        return mean_ndcg(np.tensordot(weights, scores, axes=1), relevant, n_relevant)
 
-    place = {name: number for number, name in enumerate(names)}
-    # A source that says the same of every item, as content does without recordings, takes no part:
-    # its weight would change nothing, and a grid of fewer sources is finer.
-    silent = [place[name] for name in standing.silent]
-    others = [place[name] for name in names if name != POPULARITY and place[name] not in silent]
+    def best_weights(points: Float64Array, prior: Float64Array) -> Float64Array:
+        found = np.array([ndcg(point) for point in points])
+        # The surface is flat and the split is noisy: take the mean of the best points.
+        best = np.argsort(-found, kind="stable")[: max(1, len(points) // BEST_SHARE)]
+        center: Float64Array = points[best].mean(axis=0)
+        return (evidence * center + PRIOR * prior) / (evidence + PRIOR)
+
+    column = {name: number for number, name in enumerate(names)}
+    # A source that scores all items alike, as content does without recordings, takes no part: its
+    # weight would change nothing, and a grid of fewer sources is finer.
+    silent = [column[name] for name in vectors.uninformative]
+    others = [column[name] for name in names if name != POPULARITY and column[name] not in silent]
     if not others:
         return default, f"default: no source tells {kind} items apart"
-    if usual[others].sum() > 0:
-        usual[silent] = 0
-        usual = usual / usual.sum()
+    prior = np.array([default[name] for name in names])
+    if prior[others].sum() > 0:
+        prior[silent] = 0
+        prior = prior / prior.sum()
     points = _grid(len(others))
     grid = np.zeros((len(points), len(names)))
     grid[:, others] = points
-    weights = settle(grid)
-    if POPULARITY in place and not cold:  # of a cold item it knows nothing
-        along = np.tile(weights, (len(_POPULARITY), 1))
-        along[:, place[POPULARITY]] = _POPULARITY
-        usual = weights
-        weights = settle(along)
+    weights = best_weights(grid, prior)
+    if POPULARITY in column and not cold:  # cold items have no popularity
+        line = np.tile(weights, (len(_POPULARITY_WEIGHTS), 1))
+        line[:, column[POPULARITY]] = _POPULARITY_WEIGHTS
+        weights = best_weights(line, weights)
     items = "held-out items" if cold else "held-out interactions"
     return (
         dict(zip(names, weights.tolist(), strict=True)),
-        f"nDCG@{K} {judge(weights):.3f} on {items} of {len(users)} users inside training",
+        f"nDCG@{K} {ndcg(weights):.3f} on {items} of {len(users)} users inside training",
     )
 
 
-def _scale(
-    standing: _Standing,
+def _scale_cold_weights(
+    vectors: _SourceVectors,
     split: ValidationSplit,
     warm: dict[str, float],
     cold: tuple[dict[str, float], str],
@@ -198,65 +212,72 @@ def _scale(
     limit: int,
     discovery: float,
 ) -> tuple[dict[str, float], str]:
-    """Cold weights scaled as far up as lists of both kinds lose no more than ``discovery``."""
+    """Scale cold weights up until lists of all items would lose more than `discovery` of nDCG."""
     weights, reason = cold
-    held = split.held_later
-    users = judges(split, held, limit)
-    if not len(users) or len(split.cold_items) < LEAST_COLD_ITEMS:
-        return _usually_scaled(weights, reason)
-    sides = []
+    held_out = split.held_mixed
+    users = validation_users(split, held_out, limit)
+    if not len(users) or len(split.cold_items) < MIN_COLD_ITEMS:
+        return _scale_by_default(weights, reason)
+    blended = []
     for blend, is_cold in ((warm, False), (weights, True)):
-        scores, relevant = _candidates(standing, split, users, held, cold=is_cold)
-        point = [blend[name] for name in standing.users]
-        sides.append((np.tensordot(point, scores, axes=1), relevant))
-    relevant = np.hstack([side[1] for side in sides])
-    wanted = np.diff(held[users].indptr)
+        scores, relevant = _candidates(vectors, split, users, held_out, cold=is_cold)
+        point = [blend[name] for name in vectors.users]
+        blended.append((np.tensordot(point, scores, axes=1), relevant))
+    (warm_scores, warm_relevant), (cold_scores, cold_relevant) = blended
+    relevant = np.hstack([warm_relevant, cold_relevant])
+    n_relevant = np.diff(held_out[users].indptr)
     found = {
-        scale: ndcg(np.hstack([sides[0][0], scale * sides[1][0]]), relevant, wanted)
-        for scale in _SCALES
+        scale: mean_ndcg(np.hstack([warm_scores, scale * cold_scores]), relevant, n_relevant)
+        for scale in SCALES
     }
     enough = (1 - discovery) * max(found.values())
-    best = max(scale for scale in _SCALES if found[scale] >= enough)
+    best = max(scale for scale in SCALES if found[scale] >= enough)
     scaled = {name: best * weight for name, weight in weights.items()}
     return scaled, f"{reason}; times {best:g} beside warm items: nDCG@{K} {found[best]:.3f}"
 
 
-def _usually_scaled(weights: dict[str, float], reason: str) -> tuple[dict[str, float], str]:
-    scaled = {name: USUAL_SCALE * weight for name, weight in weights.items()}
-    return scaled, f"{reason}; times {USUAL_SCALE:g} beside warm items, a default as well"
+def _scale_by_default(weights: dict[str, float], reason: str) -> tuple[dict[str, float], str]:
+    """Scale cold weights by `DEFAULT_SCALE`."""
+    scaled = {name: DEFAULT_SCALE * weight for name, weight in weights.items()}
+    return scaled, f"{reason}; times {DEFAULT_SCALE:g} beside warm items, a default as well"
 
 
 def _candidates(
-    standing: _Standing,
+    vectors: _SourceVectors,
     split: ValidationSplit,
     users: IntArray,
-    held: sp.csr_matrix,
+    held_out: sp.csr_matrix,
     *,
     cold: bool,
 ) -> tuple[Float32Array, BoolArray]:
-    """Scores [n_sources, n_users, n_candidates] and whether each candidate was played."""
-    pool = split.cold_items if cold else np.flatnonzero(split.learn.listeners > 0)
-    seen = split.learn.plays
-    size = min(_POOL, len(pool))
+    """Return the union of each source's best items per user.
+
+    Scores are float32 [n_sources, n_users, n_candidates], and relevance (held out or not) bool
+    [n_users, n_candidates].
+    """
+    pool = split.cold_items if cold else np.flatnonzero(split.training.user_counts > 0)
+    seen = split.training.plays
+    size = min(_POOL_SIZE, len(pool))
     all_scores, all_relevant = [], []
     for start in range(0, len(users), 256):
         rows = users[start : start + 256]
         scores = np.stack(
-            [standing.users[n][rows] @ standing.items[n][pool].T for n in standing.users]
+            [vectors.users[n][rows] @ vectors.items[n][pool].T for n in vectors.users]
         )
-        relevant = held[rows][:, pool].toarray() > 0
+        relevant = held_out[rows][:, pool].toarray() > 0
         scores[:, seen[rows][:, pool].toarray() > 0] = -np.inf
         proposed = np.argpartition(-scores, size - 1, axis=2)[:, :, :size]
         proposed = np.concatenate(list(proposed), axis=1)
-        # One item proposed by several sources stands once, so that it fills one place of a list.
+        # An item that several sources propose counts once, so that it takes one place in a list.
         order = np.sort(proposed, axis=1)
         repeated = np.zeros_like(order, bool)
         repeated[:, 1:] = order[:, 1:] == order[:, :-1]
         chosen = np.take_along_axis(scores, order[None], axis=2)
         chosen[:, repeated] = -np.inf
-        for own, name in enumerate(standing.users):
-            # Their weights may be zero or negative; the others keep such an item out.
-            if name == POPULARITY or name in standing.silent:
+        for own, name in enumerate(vectors.users):
+            # Their weights may be zero or negative: infinity would become NaN or attract. The other
+            # sources keep excluded items out.
+            if name == POPULARITY or name in vectors.uninformative:
                 chosen[own] = np.where(np.isfinite(chosen[own]), chosen[own], 0)
         all_scores.append(chosen)
         all_relevant.append(np.take_along_axis(relevant, order, axis=1) & ~repeated)
@@ -264,8 +285,10 @@ def _candidates(
 
 
 def _grid(n: int) -> Float64Array:
-    """All weights in multiples of STEP, or of twice that for more than three sources, none zero,
-    that sum to 1: [points, n], the most even ones first."""
+    """Return all positive weights of n sources that sum to 1, [n_points, n], most even ones first.
+
+    They are multiples of STEP, or of 2 STEP for more than three sources.
+    """
     steps = round(1 / STEP) if n <= 3 else round(0.5 / STEP)
     points = [
         [*head, steps - sum(head)]
@@ -275,11 +298,12 @@ def _grid(n: int) -> Float64Array:
     return np.array(sorted(points, key=lambda point: sum(part**2 for part in point))) / steps
 
 
-def _default(sources: Sequence[SourceName]) -> dict[str, float]:
-    return _normalised({name: _DEFAULT.get(name, 0.0) for name in sources})
+def _default_weights(sources: Sequence[SourceName]) -> dict[str, float]:
+    """Return the default weights of these sources."""
+    return _normalised({name: _DEFAULT_WEIGHTS.get(name, 0.0) for name in sources})
 
 
 def _normalised(weights: Mapping[SourceName, float]) -> dict[str, float]:
-    """In proportion, so that all but that of popularity sum to 1."""
+    """Scale weights so that all but that of popularity sum to 1."""
     total = sum(weight for name, weight in weights.items() if name != POPULARITY)
     return {str(name): weight / (total or 1) for name, weight in weights.items()}

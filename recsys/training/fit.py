@@ -1,8 +1,8 @@
-"""The fit: from a data set to everything a recommender knows."""
+"""The fit of a recommender: from a data set to the fitted state of the whole model."""
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from recsys.model.state import FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
-from recsys.training.validation import hold_out, leaves_open, settle
+from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -34,10 +34,20 @@ logger = logging.getLogger("coldtune")
 
 @dataclass
 class StageTimer:
-    """Seconds of each stage of the fit, in order; says which one runs where progress is shown."""
+    """Time the stages of a fit; with `progress`, show which one is running.
+
+    Example:
+        >>> timer = StageTimer(progress=False)
+        >>> with timer.stage("fusion"):
+        ...     pass
+        >>> timer.seconds
+        {'fusion': 0.0}
+    """
 
     progress: bool
+
     seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of each stage, in order."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -53,7 +63,7 @@ class StageTimer:
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
-def learn(
+def fit_state(
     dataset: MusicDataset,
     config: RecommenderConfig,
     *,
@@ -61,11 +71,30 @@ def learn(
     encoder: "SongEncoder | None",
     progress: bool,
 ) -> tuple[FittedState, DatasetEmbeddings]:
-    """Fit everything; also return what was heard of the recordings.
+    """Fit the whole model.
 
-    embeddings: own ones in place of the network's (index item_id, one column a dimension).
-    encoder: a trained network to use in place of training one.
-    Raises DataError where there is nothing to learn from.
+    Args:
+        dataset: What to learn from.
+        config: All settings; what they leave open is chosen on a validation split.
+        embeddings: Embeddings to use instead of the network's: index item_id, one column per
+            dimension. None computes them from the recordings.
+        encoder: A trained network to use instead of training one.
+        progress: Show progress on stderr.
+
+    Returns:
+        The fitted state, and the embeddings computed from the recordings.
+
+    Raises:
+        DataError: The data set has no plays, or the embeddings do not fit it.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> config = RecommenderConfig(threads=1, sources=("als", "content"))
+        >>> state, _ = fit_state(
+        ...     dataset, config, embeddings=embeddings, encoder=None, progress=False
+        ... )
+        >>> state.user_vectors.shape, state.item_vectors.shape  # ALS 64-d + content 4-d
+        ((60, 68), (30, 68))
     """
     timer = StageTimer(progress)
     played = dataset.interactions[dataset.interactions[WEIGHT] > 0]
@@ -74,47 +103,37 @@ def learn(
 
     heard = DatasetEmbeddings.empty()
     if embeddings is None and len(dataset.audio):
-        # These two show their own progress bars.
-        audio_timer = StageTimer(progress=False, seconds=timer.seconds)
-        if encoder is None:
-            with audio_timer.stage("hyper-images and network"):
-                encoder = train_encoder(
-                    dataset, config.network, workers=config.n_threads, progress=progress
-                )
-        with audio_timer.stage("embeddings"):
-            heard = embed_dataset(dataset, encoder, workers=config.n_threads, progress=progress)
-        for failure in heard.failures:
-            logger.warning("recording left out: %s", failure)
+        encoder, heard = _embed_recordings(dataset, config, encoder, timer)
         embeddings = heard.embeddings
-    if embeddings is None:
-        embeddings = pd.DataFrame()
-
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
-    needs_split = (
-        len(config.sources) > 1 and None in (config.fusion.warm, config.fusion.cold)
-    ) or leaves_open(config)
-    split = hold_out(data, config) if needs_split else None
-    settled = config
-    if leaves_open(config):
+
+    chosen = config
+    needs_blend = len(config.sources) > 1 and None in (config.fusion.warm, config.fusion.cold)
+    needs_regularization = leaves_regularization_open(config)
+    split = hold_out(data, config) if needs_blend or needs_regularization else None
+    if needs_regularization:
         with timer.stage("settings"):
-            settled = settle(split, config)
+            chosen = choose_regularization(split, config)
     with timer.stage("blend weights"):
-        blend = choose_blend(split, settled)
-    vectors: dict[str, Vectors] = {}
+        blend = choose_blend(split, chosen)
+
     sources: dict[str, Source] = {}
+    vectors: dict[str, Vectors] = {}
     for name in config.sources:
         with timer.stage(f"source {name}"):
-            sources[name] = make_source(name, settled)
+            sources[name] = make_source(name, chosen)
             vectors[name] = sources[name].fit(data)
-    with timer.stage("fusion"):
-        is_cold = data.listeners == 0
-        item_parts = {name: pair.items for name, pair in vectors.items()}
-        blocks = make_blocks(item_parts, is_cold, blend.warm, blend.cold)
-        user_parts = {name: pair.users for name, pair in vectors.items()}
-        user_vectors = fuse_users(blocks, user_parts)
-        item_vectors = fuse_items(blocks, item_parts, is_cold)
 
+    with timer.stage("fusion"):
+        is_cold = data.user_counts == 0
+        source_users = {name: pair.users for name, pair in vectors.items()}
+        source_items = {name: pair.items for name, pair in vectors.items()}
+        blocks = make_blocks(source_items, is_cold, blend.warm, blend.cold)
+        user_vectors = fuse_users(blocks, source_users)
+        item_vectors = fuse_items(blocks, source_items, is_cold)
+
+    fitted = {name: source.arrays() for name, source in sources.items()}
     info: dict[str, Any] = {
         "dataset": {**dataset.summary(), "digest": dataset.digest()},
         "items": {
@@ -123,19 +142,11 @@ def learn(
             "with_embedding": int(data.content.has_embedding.sum()),
         },
         "blend": vars(blend),
-        "settings": {"als.regularization": settled.als.regularization}
-        if "als" in config.sources
-        else {},
-        "ridge_strengths": {
-            name: float(array["strength"])
-            for name, array in ((name, source.arrays()) for name, source in sources.items())
-            if "strength" in array and np.isfinite(float(array["strength"]))
-        },
-        "shrinkage": {
-            name: float(arrays["shrinkage"])
-            for name, arrays in ((name, source.arrays()) for name, source in sources.items())
-            if "shrinkage" in arrays
-        },
+        "settings": (
+            {"als.regularization": chosen.als.regularization} if "als" in config.sources else {}
+        ),
+        "ridge_strengths": _finite_values(fitted, "strength"),
+        "shrinkage": _finite_values(fitted, "shrinkage"),
         "encoder": None if encoder is None else _encoder_info(encoder),
         "recordings_left_out": list(heard.failures),
         "seconds": timer.seconds,
@@ -147,7 +158,7 @@ def learn(
         user_ids=user_ids,
         plays=data.plays,
         user_vectors=user_vectors,
-        user_scales=user_scales(blocks, user_parts),
+        user_scales=user_scales(blocks, source_users),
         item_vectors=item_vectors,
         embeddings=data.content.embeddings,
         has_embedding=data.content.has_embedding,
@@ -160,12 +171,34 @@ def learn(
     return state, heard
 
 
+def _embed_recordings(
+    dataset: MusicDataset,
+    config: RecommenderConfig,
+    encoder: "SongEncoder | None",
+    timer: StageTimer,
+) -> tuple["SongEncoder", DatasetEmbeddings]:
+    """Train an encoder unless there is one, and embed all recordings of the data set."""
+    # Both functions show progress bars of their own.
+    audio_timer = StageTimer(progress=False, seconds=timer.seconds)
+    if encoder is None:
+        with audio_timer.stage("hyper-images and network"):
+            encoder = train_encoder(
+                dataset, config.network, workers=config.n_threads, progress=timer.progress
+            )
+    with audio_timer.stage("embeddings"):
+        heard = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
+    for failure in heard.failures:
+        logger.warning("recording left out: %s", failure)
+    return encoder, heard
+
+
 def _training_data(
     dataset: MusicDataset,
     played: pd.DataFrame,
-    embeddings: pd.DataFrame,
+    embeddings: pd.DataFrame | None,
     config: RecommenderConfig,
 ) -> tuple[TrainingData, pd.Index, MetadataVocabulary]:
+    """Return training data, the user ids in row order, and the metadata values known."""
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     user_rows, user_ids = pd.factorize(played[USER_ID])
     item_rows = item_ids.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
@@ -175,7 +208,9 @@ def _training_data(
     )
     plays.sum_duplicates()
     plays.data = np.clip(plays.data, *PLAY_BOUNDS).astype(np.float32)
-    vectors, known = align_embeddings(embeddings, item_ids)
+    vectors, known = align_embeddings(
+        pd.DataFrame() if embeddings is None else embeddings, item_ids
+    )
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(
@@ -186,6 +221,14 @@ def _training_data(
         threads=config.n_threads,
     )
     return data, pd.Index(user_ids, dtype=object), vocabulary
+
+
+def _finite_values(
+    arrays: Mapping[str, Mapping[str, "np.ndarray[Any, Any]"]], key: str
+) -> dict[str, float]:
+    """Return the sources' scalars of this name, those that are finite."""
+    found = {name: float(of_source[key]) for name, of_source in arrays.items() if key in of_source}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _encoder_info(encoder: "SongEncoder") -> dict[str, Any]:

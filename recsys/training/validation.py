@@ -1,13 +1,11 @@
-"""A split inside the training data, on which settings and blend weights are chosen.
+"""The validation split inside the training data, and the choice of ALS regularization on it.
 
-It holds out a share of the interactions and, of the items with an embedding, whole artists. Test
-data has no part in it, and it is the same for the same data and seed.
+The split holds out a share of the interactions and, of the items with an embedding, whole artists.
+Test data has no part in it, and it is the same for the same data and seed.
 
-Settings that are left to the data: chosen on the validation split inside the training data.
-
-The best L2 penalty of ALS depends on how many people play an item and how many items a user plays:
-on Last.fm's listeners (HetRec) nDCG@10 is .169 at 2 times alpha, .184 at 5 and .164 at 7.5. So it
-is found for every data set, by fits without the held-out plays.
+The best L2 penalty of ALS depends on how many users play an item and how many items a user plays:
+on Last.fm listeners (HetRec) nDCG@10 is .169 with 2 times alpha, .184 with 5 and .164 with 7.5. So
+it is chosen for each data set, by fits without the held-out plays.
 """
 
 from dataclasses import dataclass, replace
@@ -18,40 +16,67 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from recsys.config import RecommenderConfig
 from recsys.data import TrainingData, Vectors
-from recsys.sources.als import USUAL_RATIO, ALSSource
+from recsys.sources.als import DEFAULT_RATIO, ALSSource
 
 K = 10
-"""Length of the lists that nDCG judges."""
+"""Length of the lists that nDCG evaluates."""
 
-LEAST_USERS = 50
+MIN_USERS = 50
+"""Fewest validation users, and fewest interactions to hold out."""
 
-LEAST_COLD_ITEMS = 20
+MIN_COLD_ITEMS = 20
+"""Fewest held-out items."""
+
+RATIOS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0)
+"""L2 penalties of ALS to try, in units of alpha."""
+
+MAX_PLAYS = 1_000_000
+"""With more (user, item) pairs the L2 penalty is not tuned: fits would take too long."""
 
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Data to learn from, and what was held out of it: CSR plays [n_users, n_items].
+    """Training data, and what was held out of it: play matrices CSR [n_users, n_items].
 
-    held_later: of both kinds of items the same share, as in a time to come.
+    Example:
+        >>> from tests.helpers.recommenders import training_data
+        >>> data = training_data(dataset, embeddings)
+        >>> split = hold_out(data, recommender.config.replace(fusion={"validation_fraction": 0.2}))
+        >>> split.training.plays.nnz + split.held_warm.nnz + split.held_cold.nnz == data.plays.nnz
+        True
     """
 
-    learn: TrainingData
+    training: TrainingData
+    """The data to learn from."""
+
     held_warm: sp.csr_matrix
+    """Held-out plays of items that also have plays to learn from."""
+
     held_cold: sp.csr_matrix
-    held_later: sp.csr_matrix
+    """All plays of the held-out items."""
+
+    held_mixed: sp.csr_matrix
+    """Held-out plays, the same share of all items', as in a later period of time."""
+
     cold_items: IntArray
+    """Rows of the held-out items."""
 
 
 def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit | None:
-    """The split for this seed; None where there are too few interactions to hold any out."""
+    """Split training data for validation; return None if there are too few interactions.
+
+    Args:
+        data: The training data.
+        config: Its ``seed`` and ``fusion.validation_fraction`` determine the split.
+    """
     rng = np.random.default_rng(config.seed)
     fraction = config.fusion.validation_fraction
     plays = data.plays.tocoo()
-    if plays.nnz * fraction < LEAST_USERS:
+    if plays.nnz * fraction < MIN_USERS:
         return None
-    held_items = _hold_out_artists(data, fraction, rng)
+    cold_items = _hold_out_artists(data, fraction, rng)
     is_cold = np.zeros(data.plays.shape[1], bool)
-    is_cold[held_items] = True
+    is_cold[cold_items] = True
     of_cold = is_cold[plays.col]
     sampled = rng.random(plays.nnz) < fraction
     of_warm = ~of_cold & sampled
@@ -60,44 +85,59 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         entries = (plays.data[mask], (plays.row[mask], plays.col[mask]))
         return sp.csr_matrix(entries, shape=plays.shape)
 
-    learn = replace(data, plays=part(~(of_cold | of_warm)))
-    return ValidationSplit(learn, part(of_warm), part(of_cold), part(sampled), held_items)
+    training = replace(data, plays=part(~(of_cold | of_warm)))
+    return ValidationSplit(training, part(of_warm), part(of_cold), part(sampled), cold_items)
 
 
 def _hold_out_artists(data: TrainingData, fraction: float, rng: np.random.Generator) -> IntArray:
-    """Warm items with an embedding, whole artists at a time; none where too few would be left."""
-    candidates = np.flatnonzero(data.content.has_embedding & (data.listeners > 0))
-    wanted = max(int(fraction * len(candidates)), LEAST_COLD_ITEMS)
+    """Return warm items with an embedding, whole artists; none if too few items would remain."""
+    candidates = np.flatnonzero(data.content.has_embedding & (data.user_counts > 0))
+    wanted = max(int(fraction * len(candidates)), MIN_COLD_ITEMS)
     most = len(candidates) // 3
     artists, codes, sizes = np.unique(
         data.artists[candidates], return_inverse=True, return_counts=True
     )
-    held = np.zeros(len(artists), bool)
-    n_held = 0
+    held_out = np.zeros(len(artists), bool)
+    n_held_out = 0
     for artist in rng.permutation(len(artists)):
-        # An artist too large for what may go would take along what there is to learn from.
-        if n_held + sizes[artist] <= most:
-            held[artist] = True
-            n_held += sizes[artist]
-        if n_held >= wanted:
+        # Skip artists so large that too little would remain to learn from.
+        if n_held_out + sizes[artist] <= most:
+            held_out[artist] = True
+            n_held_out += sizes[artist]
+        if n_held_out >= wanted:
             break
-    return candidates[held[codes]] if n_held >= LEAST_COLD_ITEMS else candidates[:0]
+    return candidates[held_out[codes]] if n_held_out >= MIN_COLD_ITEMS else candidates[:0]
 
 
-def judges(split: ValidationSplit, held: sp.csr_matrix, limit: int) -> IntArray:
-    """At most ``limit`` users with something held out, of whom something is left to learn from.
+def validation_users(split: ValidationSplit, held_out: sp.csr_matrix, limit: int) -> IntArray:
+    """Select users who have both training and held-out interactions.
 
-    None where there are too few of them to judge by.
+    Args:
+        split: The validation split.
+        held_out: Held-out interactions, CSR [n_users, n_items].
+        limit: Maximum number of users, spread evenly over all that qualify.
+
+    Returns:
+        User rows, ascending; empty if fewer than `MIN_USERS` qualify.
     """
-    known = np.diff(split.learn.plays.indptr) > 0
-    users = np.flatnonzero((np.diff(held.indptr) > 0) & known)
-    if len(users) < LEAST_USERS:
+    known = np.diff(split.training.plays.indptr) > 0
+    users = np.flatnonzero((np.diff(held_out.indptr) > 0) & known)
+    if len(users) < MIN_USERS:
         return users[:0]
     return users[np.linspace(0, len(users) - 1, min(limit, len(users))).astype(np.intp)]
 
 
-def ndcg(scores: Float64Array, relevant: BoolArray, wanted: IntArray) -> float:
-    """Mean nDCG@K of users whose candidates have these scores [n, c]; ``wanted`` [n] held out."""
+def mean_ndcg(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -> float:
+    """Compute the mean nDCG@10 of users from the scores of their candidates.
+
+    This is not the nDCG of `evaluation`, which takes lists of ids: the fit works on score matrices,
+    and training may not import evaluation.
+
+    Args:
+        scores: Scores of each user's candidates, float64 [n_users, n_candidates].
+        relevant: Which candidates were held out, bool [n_users, n_candidates].
+        n_relevant: Held-out items of each user, candidates or not, int [n_users].
+    """
     k = min(K, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     top_scores = np.take_along_axis(scores, top, axis=1)
@@ -105,56 +145,58 @@ def ndcg(scores: Float64Array, relevant: BoolArray, wanted: IntArray) -> float:
     top = np.take_along_axis(top, order, axis=1)
     discount = 1 / np.log2(np.arange(2, K + 2))
     gain = np.take_along_axis(relevant, top, axis=1) @ discount[:k]
-    ideal = np.cumsum(discount)[np.minimum(wanted, K) - 1]
+    ideal = np.cumsum(discount)[np.minimum(n_relevant, K) - 1]
     return float((gain / ideal).mean())
 
 
-def top_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> float:
-    """Mean nDCG@K of these users' lists of warm items, for their held-out plays of warm items."""
+def warm_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> float:
+    """Compute the mean nDCG@10 of these users' lists of warm items."""
     from implicit.cpu.topk import topk
 
-    warm = np.flatnonzero(split.learn.listeners > 0)
-    held, seen = (plays[users][:, warm].tocsr() for plays in (split.held_warm, split.learn.plays))
-    wanted = np.diff(split.held_warm[users].indptr)
+    warm = np.flatnonzero(split.training.user_counts > 0)
+    held_out, seen = (
+        plays[users][:, warm].tocsr() for plays in (split.held_warm, split.training.plays)
+    )
+    n_relevant = np.diff(split.held_warm[users].indptr)
     rows, _ = topk(
         np.ascontiguousarray(vectors.items[warm]),
         np.ascontiguousarray(vectors.users[users]),
         min(K, len(warm)),
         filter_query_items=seen,
-        num_threads=split.learn.threads,
+        num_threads=split.training.threads,
     )
-    relevant = np.asarray(held[np.arange(len(users))[:, None], rows].todense()) > 0
+    relevant = np.asarray(held_out[np.arange(len(users))[:, None], rows].todense()) > 0
     order = -np.arange(rows.shape[1], dtype=np.float64)
-    return ndcg(np.tile(order, (len(users), 1)), relevant, wanted)
+    return mean_ndcg(np.tile(order, (len(users), 1)), relevant, n_relevant)
 
 
-RATIOS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0)
-"""Penalties of ALS, in units of alpha, that are tried."""
-
-MOST_PLAYS = 1_000_000
-"""With more (user, item) pairs than these nothing is tried: fits take long then."""
-
-
-def leaves_open(config: RecommenderConfig) -> bool:
-    """Whether a configuration leaves something to the data that :func:`settle` chooses."""
+def leaves_regularization_open(config: RecommenderConfig) -> bool:
+    """Return whether the L2 penalty of ALS is to be chosen on the data."""
     return config.als.regularization is None and "als" in config.sources
 
 
-def settle(split: ValidationSplit | None, config: RecommenderConfig) -> RecommenderConfig:
-    """The configuration with everything that it left open chosen."""
-    if not leaves_open(config):
+def choose_regularization(
+    split: ValidationSplit | None, config: RecommenderConfig
+) -> RecommenderConfig:
+    """Return `config` with ALS regularization chosen by nDCG@10 on the validation split.
+
+    A configured penalty is kept. Without a split, with too few users or too many plays, the penalty
+    is `DEFAULT_RATIO` times alpha.
+    """
+    if not leaves_regularization_open(config):
         return config
-    ratio = USUAL_RATIO if split is None else _als_ratio(split, config)
+    ratio = DEFAULT_RATIO if split is None else _best_ratio(split, config)
     return config.replace(als=config.als.replace(regularization=ratio * config.als.alpha))
 
 
-def _als_ratio(split: ValidationSplit, config: RecommenderConfig) -> float:
-    users = judges(split, split.held_warm, config.fusion.validation_users)
-    if not len(users) or split.learn.plays.nnz > MOST_PLAYS:
-        return USUAL_RATIO
-    found = []
+def _best_ratio(split: ValidationSplit, config: RecommenderConfig) -> float:
+    """Return the ratio of penalty and alpha with the best nDCG@10."""
+    users = validation_users(split, split.held_warm, config.fusion.validation_users)
+    if not len(users) or split.training.plays.nnz > MAX_PLAYS:
+        return DEFAULT_RATIO
+    scores = []
     for ratio in RATIOS:
         als = config.als.replace(regularization=ratio * config.als.alpha)
-        vectors = ALSSource(als, config.content_map).factors(split.learn)
-        found.append(top_ndcg(vectors, split, users))
-    return RATIOS[int(np.argmax(found))]
+        vectors = ALSSource(als, config.content_map).factors(split.training)
+        scores.append(warm_ndcg(vectors, split, users))
+    return RATIOS[int(np.argmax(scores))]

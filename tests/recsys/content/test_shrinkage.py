@@ -99,7 +99,7 @@ def test_warm_items_are_shrunk_and_those_without_content_keep_what_they_learned(
     source = als(shrinkage=7.0)
     items = source.fit(data).items
     np.testing.assert_array_equal(items[:5], learned[:5])
-    n = data.listeners[5:, None]
+    n = data.user_counts[5:, None]
     assert (n > 0).sum() > 200
     k = 7 * np.maximum(0, 1 - n / 40)
     expected = (n * learned[5:] + k * source.item_vectors(data.content)[5:]) / (n + k)

@@ -1,6 +1,7 @@
 """Plays since the fit: seen at once, durable, and the same whatever batches they come in."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.cli import app
+from recsys.config import ALSConfig, ContentMapConfig
+from recsys.content.mapping import ContentMap
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.model.live import LiveModel
 from recsys.model.updates import checked_plays
 from recsys.model.users import PlaysSinceFit
-from recsys.sources.fold_in import item_vector, least_squares
+from recsys.sources.als import ALSSource
+from recsys.sources.fold_in import least_squares
 from tests.helpers.recommenders import COLD, IDS, item_content
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
@@ -69,13 +73,18 @@ def test_an_item_from_its_listeners():
     predicted, gram = np.array([0.5], np.float32), np.array([[2.0]])
     listener, weight = np.array([[1.0]], np.float32), np.array([1.0], np.float32)
     assert least_squares(listener, weight, gram) == pytest.approx([10 / 11.6])
-    made = item_vector(predicted, listener, weight, gram, k=3.0)
+    nothing = np.zeros((0, 1))
+    source = ALSSource(ALSConfig(), ContentMapConfig())
+    source.map = replace(
+        ContentMap.affine(np.zeros(1), nothing, nothing, np.zeros(1), nothing), shrinkage=3.0
+    )
+    made = source.item_from_plays(predicted, listener, weight, gram)
     assert made == pytest.approx([(10 / 11.6 + 2.925 * 0.5) / 3.925])  # 3 (1 - 1/40)
-    nobody = item_vector(predicted, listener[:0], weight[:0], gram, k=3.0)
+    nobody = source.item_from_plays(predicted, listener[:0], weight[:0], gram)
     assert nobody.tolist() == [0.5]
-    bare = item_vector(None, listener, weight, gram, k=3.0)  # nothing to shrink towards
+    bare = source.item_from_plays(None, listener, weight, gram)  # nothing to shrink towards
     assert bare == pytest.approx([10 / 11.6])
-    assert item_vector(None, listener[:0], weight[:0], gram, k=3.0).tolist() == [0]
+    assert source.item_from_plays(None, listener[:0], weight[:0], gram).tolist() == [0]
 
 
 @pytest.mark.parametrize("source", ["als", "fm", "ease"])

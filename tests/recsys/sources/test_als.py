@@ -35,21 +35,21 @@ def test_warm_vectors_are_implicits(tastes_data, weighting):
     with threadpool_limits(1):
         peer.fit(plays, show_progress=False)
     np.testing.assert_allclose(vectors.users, peer.user_factors, rtol=1e-4, atol=1e-6)
-    warm = tastes_data.listeners > 0
+    warm = tastes_data.user_counts > 0
     np.testing.assert_allclose(vectors.items[warm], peer.item_factors[warm], rtol=1e-4, atol=1e-6)
 
 
 def test_cold_vectors_are_the_content_maps(tastes_data):
     als = source()
     vectors = als.fit(tastes_data)
-    cold = np.flatnonzero(tastes_data.listeners == 0)
+    cold = np.flatnonzero(tastes_data.user_counts == 0)
     assert len(cold) == 10
     expected = als.item_vectors(tastes_data.content.take(cold))
     np.testing.assert_array_equal(vectors.items[cold], expected)
     assert vectors.items.dtype == vectors.users.dtype == np.float32
     # They point where the warm items of their taste point.
     taste = np.arange(90) % 3
-    warm = tastes_data.listeners > 0
+    warm = tastes_data.user_counts > 0
     centres = np.stack([vectors.items[warm & (taste == t)].mean(axis=0) for t in range(3)])
     centres -= centres.mean(axis=0)
     assert (np.argmax(vectors.items[cold] @ centres.T, axis=1) == taste[cold]).all()

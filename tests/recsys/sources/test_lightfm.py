@@ -10,7 +10,7 @@ from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.shrinkage import GRID
 from recsys.data import ItemContent, TrainingData
 from recsys.sources.lightfm import FMSource
-from recsys.sources.lightfm_model import as_lightfm, epochs_of
+from recsys.sources.lightfm_model import as_lightfm, n_epochs
 from tests.helpers.recommenders import item_content, training_data
 
 SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
@@ -29,7 +29,7 @@ def trained(tastes_data):
 @pytest.fixture(scope="module")
 def peer(tastes_data):
     """LightFM as it comes, on identity and metadata of the warm items."""
-    warm = np.flatnonzero(tastes_data.listeners > 0)
+    warm = np.flatnonzero(tastes_data.user_counts > 0)
     metadata = tastes_data.content.metadata[warm]
     features = sp.hstack([sp.identity(len(warm)), metadata]).tocsr().astype(np.float32)
     model = LightFM(no_components=8, loss="warp", learning_rate=0.05, random_state=0)
@@ -53,7 +53,7 @@ def test_warm_items_score_as_lightfm_scores_them(trained, peer):
 
 def test_the_closed_form_is_an_ordinary_lightfm_model(tastes_data, trained):
     fm, vectors = trained
-    listeners = tastes_data.listeners
+    listeners = tastes_data.user_counts
     model, features = as_lightfm(vectors, tastes_data.content, fm.map, listeners)
     assert sp.issparse(features)
     n, m = tastes_data.content.metadata.shape
@@ -71,7 +71,7 @@ def test_the_closed_form_is_an_ordinary_lightfm_model(tastes_data, trained):
 def test_the_closed_form_leaves_warm_items_as_they_were(tastes_data, trained, peer):
     fm, vectors = trained
     lightfm, identity_features, warm = peer
-    model, features = as_lightfm(vectors, tastes_data.content, fm.map, tastes_data.listeners)
+    model, features = as_lightfm(vectors, tastes_data.content, fm.map, tastes_data.user_counts)
     before = identity_features @ lightfm.item_embeddings
     after = (features @ model.item_embeddings)[warm]
     scale = float(np.abs(before).max())
@@ -88,14 +88,14 @@ def test_the_closed_form_where_few_or_none_are_heard(tastes, heard):
     data = training_data(dataset, embeddings.iloc[:heard])
     fm = source(epochs=2)
     vectors = fm.fit(data)
-    model, features = as_lightfm(vectors, data.content, fm.map, data.listeners)
+    model, features = as_lightfm(vectors, data.content, fm.map, data.user_counts)
     found = features @ model.item_embeddings
     assert found == pytest.approx(vectors.items[:, :-1], abs=1e-5)
 
 
 def test_cold_items_get_the_content_maps_vectors(tastes_data, trained):
     fm, vectors = trained
-    cold = np.flatnonzero(tastes_data.listeners == 0)
+    cold = np.flatnonzero(tastes_data.user_counts == 0)
     expected = fm.item_vectors(tastes_data.content.take(cold))
     np.testing.assert_array_equal(vectors.items[cold], expected)
     assert vectors.items.shape == (90, 9)
@@ -118,7 +118,7 @@ def test_cold_items_take_no_part_in_training(tastes_data, trained):
     )
     artists = np.append(tastes_data.artists, 1000 + np.arange(more))
     vectors = source().fit(TrainingData(plays, wider, artists, seed=0, threads=1))
-    warm = np.flatnonzero(tastes_data.listeners > 0)
+    warm = np.flatnonzero(tastes_data.user_counts > 0)
     np.testing.assert_array_equal(vectors.users, trained[1].users)
     np.testing.assert_array_equal(vectors.items[warm], trained[1].items[warm])
 
@@ -174,7 +174,7 @@ def test_warm_items_are_shrunk_towards_the_content_maps_prediction(tastes_data, 
     _, learned = trained
     shrunk = source(shrinkage=5.0)
     items = shrunk.fit(tastes_data).items
-    n = tastes_data.listeners[:, None]
+    n = tastes_data.user_counts[:, None]
     predicted = shrunk.item_vectors(tastes_data.content)
     k = 5 * np.maximum(0, 1 - n / 40)
     expected = (n * learned.items + k * predicted) / (n + k)
@@ -191,5 +191,5 @@ def test_how_much_is_chosen_on_data(tastes_data):
     ("plays", "epochs"), [(0, 100), (300_000, 100), (600_000, 50), (3_000_000, 10), (10**8, 10)]
 )
 def test_passes_go_by_the_number_of_plays_unless_they_are_given(plays, epochs):
-    assert epochs_of(FMConfig(), plays) == epochs
-    assert epochs_of(FMConfig(epochs=7), plays) == 7
+    assert n_epochs(FMConfig(), plays) == epochs
+    assert n_epochs(FMConfig(epochs=7), plays) == 7

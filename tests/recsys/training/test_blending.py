@@ -11,8 +11,15 @@ from datasets.errors import InvalidArgumentError
 from recsys.config import FusionConfig
 from recsys.data import TrainingData
 from recsys.training import blending
-from recsys.training.blending import _SCALES, STEP, _candidates, _grid, _scale, _Standing
-from recsys.training.validation import ValidationSplit, _hold_out_artists, hold_out, ndcg
+from recsys.training.blending import (
+    SCALES,
+    STEP,
+    _candidates,
+    _grid,
+    _scale_cold_weights,
+    _SourceVectors,
+)
+from recsys.training.validation import ValidationSplit, _hold_out_artists, hold_out, mean_ndcg
 from tests.helpers.recommenders import CONFIG, item_content, training_data
 
 
@@ -35,7 +42,7 @@ def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
     blend = choose_blend(tastes_data, SMALL)
     # The cold weights add to how much a cold item counts beside a warm one.
     cold = sum(blend.cold.values())
-    assert cold == pytest.approx(min(_SCALES, key=lambda scale: abs(scale - cold)))
+    assert cold == pytest.approx(min(SCALES, key=lambda scale: abs(scale - cold)))
     assert f"times {cold:.1f}".removesuffix(".0") in blend.cold_reason
     for weights, total in ((blend.warm, 1), (blend.cold, cold)):
         assert list(weights) == ["als", "fm", "content"]
@@ -140,8 +147,8 @@ def test_whole_artists_are_held_out_at_most_a_third(tastes_data, fraction):
     held = _hold_out_artists(data, fraction, rng)
     assert 20 <= len(held) <= 80 // 3
     assert len(set(held)) == len(held)
-    assert (tastes_data.listeners[held] > 0).all()
-    kept = np.setdiff1d(np.flatnonzero(tastes_data.listeners > 0), held)
+    assert (tastes_data.user_counts[held] > 0).all()
+    kept = np.setdiff1d(np.flatnonzero(tastes_data.user_counts > 0), held)
     assert not set(artists[held]) & set(artists[kept])
 
 
@@ -166,7 +173,9 @@ def test_popularity_is_weighed_beside_the_others_and_may_count_against(tastes_da
     assert -0.5 <= blend.warm["popularity"] <= 0.2
     assert blend.cold["popularity"] == 0
     # Held out are plays of what few people play: popularity is turned against.
-    rare = split.learn.listeners <= np.median(split.learn.listeners[split.learn.listeners > 0])
+    rare = split.training.user_counts <= np.median(
+        split.training.user_counts[split.training.user_counts > 0]
+    )
     held = split.held_warm.multiply(rare[None]).tocsr()
     held.eliminate_zeros()
     against = blending.choose_blend(replace(split, held_warm=held), config)
@@ -180,14 +189,14 @@ def test_ndcg_by_hand():
     relevant = np.array([[True, True, False, False], [False] * 4])
     wanted = np.array([3, 1])
     first = 1.5 / (1.5 + 1 / np.log2(3))
-    assert ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
+    assert mean_ndcg(scores, relevant, wanted) == pytest.approx(first / 2)
 
 
 def test_ndcg_looks_at_ten_places():
     scores = -np.arange(12.0)[None]
     relevant = np.zeros((1, 12), bool)
     relevant[0, [9, 10]] = True
-    assert ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
+    assert mean_ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
 
 
 @pytest.mark.parametrize("limit", [1, 49, 60])
@@ -198,28 +207,28 @@ def test_as_many_users_are_scored_as_configured(tastes_data, limit):
     assert f" of {limit} users inside training" in blend.cold_reason
 
 
-def vectors(rows):
+def array(rows):
     return np.array(rows, np.float32)
 
 
 @pytest.fixture
-def judged():
+def scored():
     """One user and five items: 0 was learned from, 1 and 2 held out (2 was played), 3 and 4 held
     out whole (4 was played). Scores by source: a 5 4 3 2 1, b 1 2 3 4 5."""
     # A second user makes items 1 and 2 warm.
-    plays = sp.csr_matrix(vectors([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]))
+    plays = sp.csr_matrix(array([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]))
     data = TrainingData(plays, item_content(np.zeros((5, 1))), np.arange(5), seed=0, threads=1)
-    user = vectors([[1.0]])
+    user = array([[1.0]])
     return (
-        _Standing(
+        _SourceVectors(
             {"a": user, "b": user},
-            {"a": vectors([[5], [4], [3], [2], [1]]), "b": vectors([[1], [2], [3], [4], [5]])},
+            {"a": array([[5], [4], [3], [2], [1]]), "b": array([[1], [2], [3], [4], [5]])},
         ),
         ValidationSplit(
             data,
-            held_warm=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
-            held_cold=sp.csr_matrix(vectors([[0, 0, 0, 0, 1]])),
-            held_later=sp.csr_matrix(vectors([[0, 0, 1, 0, 0]])),
+            held_warm=sp.csr_matrix(array([[0, 0, 1, 0, 0]])),
+            held_cold=sp.csr_matrix(array([[0, 0, 0, 0, 1]])),
+            held_mixed=sp.csr_matrix(array([[0, 0, 1, 0, 0]])),
             cold_items=np.array([3, 4]),
         ),
     )
@@ -229,10 +238,10 @@ def judged():
     ("cold", "candidates", "relevant"),
     [(False, [(4, 2), (3, 3)], [3]), (True, [(2, 4), (1, 5)], [1])],
 )
-def test_candidates_are_new_to_the_user_and_of_one_kind(judged, cold, candidates, relevant):
-    standing, split = judged
+def test_candidates_are_new_to_the_user_and_of_one_kind(scored, cold, candidates, relevant):
+    vectors, split = scored
     held = split.held_cold if cold else split.held_warm
-    scores, hits = _candidates(standing, split, np.array([0]), held, cold=cold)
+    scores, hits = _candidates(vectors, split, np.array([0]), held, cold=cold)
     stands = np.isfinite(scores[0, 0])
     # Each once, though both sources propose it.
     assert sorted(zip(*scores[:, 0, stands].tolist(), strict=True)) == sorted(candidates)
@@ -248,7 +257,7 @@ def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, col
     # of the cold ones, of which there are enough to fill a list. Where cold items are in the way,
     # the largest scale is taken that leaves them behind; where they are not, the largest.
     n = 60
-    items = vectors([[-9], [1], *[[cold_score]] * 25])
+    items = array([[-9], [1], *[[cold_score]] * 25])
     learned = np.zeros((n + 1, 27), np.float32)
     learned[:n, 0] = 1
     learned[n, 1] = 1
@@ -259,11 +268,11 @@ def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, col
     data = TrainingData(sp.csr_matrix(learned), content, np.arange(27), seed=0, threads=1)
     warm, cold = sp.csr_matrix(held_warm), sp.csr_matrix(held_cold)
     split = ValidationSplit(
-        data, warm, cold, held_later=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
+        data, warm, cold, held_mixed=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
     )
-    standing = _Standing({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
-    weights, reason = _scale(
-        standing, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000, discovery=0.0
+    vectors = _SourceVectors({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
+    weights, reason = _scale_cold_weights(
+        vectors, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000, discovery=0.0
     )
     assert weights == {"a": pytest.approx(scale)}
     assert reason.startswith(f"why; times {scale:g} beside warm items: nDCG@10 ")
