@@ -31,7 +31,7 @@ MARGIN = 0.01
 """Share by which another kind must reduce the error for ``auto`` to prefer it to ridge."""
 
 
-class Candidate(NamedTuple):
+class MapCandidate(NamedTuple):
     """One regression to try."""
 
     kind: Kind
@@ -70,10 +70,10 @@ class EmbeddingMap:
 
 
 @dataclass(frozen=True)
-class Choice:
+class MapChoice:
     """The regression that cross-validation prefers."""
 
-    candidate: Candidate
+    candidate: MapCandidate
 
     residuals: Float64Array
     """Residual of each item under a map fitted without its fold, float64 [n, d]."""
@@ -81,14 +81,14 @@ class Choice:
 
 def choose_map(
     E: Float64Array, Y: Float64Array, w: Float64Array, artists: IntArray, config: ContentMapConfig
-) -> Choice:
+) -> MapChoice:
     """Choose a regression by cross-validation with each artist in one fold.
 
     Two songs of one artist are too similar to validate on each other.
     """
     kinds = KINDS if config.kind == "auto" else (config.kind,)
     fold = artist_folds(artists, config.folds)
-    best: tuple[float, Choice] | None = None
+    best: tuple[float, MapChoice] | None = None
     for kind in kinds:
         error, choice = _cross_validate(E, Y, w, fold, _candidates(kind, config, Y.shape[1]))
         # Ridge comes first; a gain within chance does not replace it.
@@ -98,18 +98,18 @@ def choose_map(
     return best[1]
 
 
-def _candidates(kind: Kind, config: ContentMapConfig, d: int) -> list[Candidate]:
+def _candidates(kind: Kind, config: ContentMapConfig, d: int) -> list[MapCandidate]:
     """Return the regressions of one kind to try for vectors of length d."""
     if kind == "mlp":
-        return [Candidate(kind, np.inf, steps) for steps in STEPS]
+        return [MapCandidate(kind, np.inf, steps) for steps in STEPS]
     ranks = [d]
     if kind == "low-rank":
         ranks = [2**power for power in range(d.bit_length()) if 2**power < d] or [d]
-    return [Candidate(kind, strength, rank) for rank in ranks for strength in config.strengths]
+    return [MapCandidate(kind, strength, rank) for rank in ranks for strength in config.strengths]
 
 
 def fit_maps(
-    E: Float64Array, Y: Float64Array, w: Float64Array, candidates: Sequence[Candidate]
+    E: Float64Array, Y: Float64Array, w: Float64Array, candidates: Sequence[MapCandidate]
 ) -> list[EmbeddingMap]:
     """Fit a map for each candidate; all candidates are of one kind."""
     kind = candidates[0].kind
@@ -195,8 +195,8 @@ def _cross_validate(
     Y: Float64Array,
     w: Float64Array,
     fold: IntArray,
-    candidates: Sequence[Candidate],
-) -> tuple[float, Choice]:
+    candidates: Sequence[MapCandidate],
+) -> tuple[float, MapChoice]:
     """Return the smallest weighted squared error, and the candidate that has it."""
     errors = np.zeros(len(candidates))
     learned: list[tuple[BoolArray, list[EmbeddingMap]]] = []
@@ -215,7 +215,7 @@ def _cross_validate(
     residuals = np.empty_like(Y)
     for held_out, maps in learned:
         residuals[held_out] = Y[held_out] - maps[best](E[held_out])
-    return float(errors[best]), Choice(candidates[best], residuals)
+    return float(errors[best]), MapChoice(candidates[best], residuals)
 
 
 def _rescale(map_: EmbeddingMap, E: Float64Array, Y: Float64Array, w: Float64Array) -> EmbeddingMap:

@@ -19,8 +19,9 @@ class ALSSource(FactorSource):
     """Implicit ALS by the library implicit, with item factors predicted from content.
 
     Example:
-        >>> recommender._library.state.sources["als"].config.factors
-        16
+        >>> source = ALSSource(ALSConfig(factors=8), ContentMapConfig())
+        >>> source.fit(training_data).items.shape
+        (30, 8)
     """
 
     def __init__(self, config: ALSConfig, content_map: ContentMapConfig) -> None:

@@ -25,9 +25,10 @@ class Source(Protocol):
 
     Example:
         >>> from recsys.sources import make_source
-        >>> source: Source = make_source("content", recommender.config)
-        >>> source.restore({"center": np.zeros(4, np.float32)}).arrays()["center"].tolist()
-        [0.0, 0.0, 0.0, 0.0]
+        >>> source: Source = make_source("popularity", recommender.config)
+        >>> vectors = source.fit(training_data)
+        >>> vectors.users.shape, vectors.items.shape
+        ((60, 1), (30, 1))
     """
 
     def fit(self, data: TrainingData) -> Vectors:
@@ -84,9 +85,12 @@ class FactorSource(ABC):
     cold items get it. Subclasses implement `fit`, `fold_in` and `learn_items`.
 
     Example:
-        >>> source = recommender._library.state.sources["als"]
-        >>> isinstance(source, FactorSource), sorted(source.arrays())[:3]
-        (True, ['bare_effects', 'bare_intercept', 'bias'])
+        >>> from recsys.sources import ALSSource
+        >>> source: FactorSource = ALSSource(recommender.config.als, recommender.config.content_map)
+        >>> vectors = source.fit(training_data)
+        >>> predicted = source.item_vectors(training_data.content)
+        >>> bool((vectors.items[-1] == predicted[-1]).all())  # the last item has no plays
+        True
     """
 
     def __init__(self, content_map: ContentMapConfig) -> None:

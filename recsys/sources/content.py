@@ -19,9 +19,9 @@ class ContentSource:
 
     Example:
         >>> source = ContentSource().restore({"center": np.float32([1, 1])})
-        >>> plays = np.float32([[0.6, 0.8], [1, 0]])  # vectors of two played items
-        >>> source.fold_in(plays, np.ones(2, np.float32), np.eye(2)).round(2).tolist()
-        [0.8, 0.4]
+        >>> played = np.float32([[0, 1], [1, 0]])  # vectors of two items
+        >>> source.fold_in(played, np.ones(2, np.float32), np.eye(2)).tolist()
+        [0.5, 0.5]
     """
 
     center: Float32Array

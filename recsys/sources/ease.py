@@ -32,10 +32,9 @@ class EASESource(FactorSource):
     """Users ``x V √D`` and items ``√D v / (1 - v D vᵀ)``; cold items by the content map.
 
     Example:
-        >>> from recsys import RecommenderConfig
-        >>> config = RecommenderConfig(ease={"rank": 8})
-        >>> EASESource(config.ease, config.content_map).config.rank
-        8
+        >>> source = EASESource(EASEConfig(rank=8), ContentMapConfig())
+        >>> source.fit(training_data).items.shape
+        (30, 8)
     """
 
     def __init__(self, config: EASEConfig, content_map: ContentMapConfig) -> None:

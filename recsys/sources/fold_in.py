@@ -32,6 +32,13 @@ def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Arr
 
     Returns:
         float32 [d].
+
+    Example:
+        >>> items = np.float32([[1, 0], [0, 1], [1, 1]])
+        >>> gram = (items.T @ items).astype(float)
+        >>> user = least_squares(items[:1], np.ones(1, np.float32), gram)  # played the first item
+        >>> (items @ user).argsort()[::-1].tolist()  # which now scores best, the second worst
+        [0, 2, 1]
     """
     return np.linalg.solve(*_normal_equations(history, weights, gram)).astype(np.float32)
 

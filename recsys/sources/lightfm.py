@@ -42,10 +42,9 @@ class FMSource(FactorSource):
     """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product.
 
     Example:
-        >>> from recsys import RecommenderConfig
-        >>> config = RecommenderConfig(fm={"components": 8})
-        >>> FMSource(config.fm, config.content_map).config.components
-        8
+        >>> source = FMSource(FMConfig(components=8, epochs=5), ContentMapConfig())
+        >>> source.fit(training_data).items.shape
+        (30, 9)
     """
 
     def __init__(self, config: FMConfig, content_map: ContentMapConfig) -> None:

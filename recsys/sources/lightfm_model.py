@@ -237,6 +237,17 @@ def as_lightfm(
 
     Raises:
         InvalidArgumentError: The content map is not affine.
+
+    Example:
+        >>> from recsys.config import ContentMapConfig
+        >>> from recsys.sources import FMSource
+        >>> source = FMSource(FMConfig(components=8, epochs=5), ContentMapConfig())
+        >>> vectors = source.fit(training_data)
+        >>> counts = training_data.user_counts
+        >>> model, features = as_lightfm(vectors, training_data.content, source.map, counts)
+        >>> scores = model.predict(0, np.arange(30), item_features=features)
+        >>> bool(np.allclose(scores, vectors.items @ vectors.users[0], atol=1e-4))
+        True
     """
     content_map.require_affine("a factorization machine as a LightFM model")
     embedded = content.has_embedding.astype(np.float32)

@@ -22,8 +22,8 @@ class PopularitySource:
     Example:
         >>> source = PopularitySource().restore({"center": np.array(1.0), "scale": np.array(0.5)})
         >>> users = np.ones((10, 1), np.float32)
-        >>> source.item_from_plays(None, users, users[:, 0], np.eye(1)).round(2).tolist()
-        [2.8]
+        >>> round(float(source.item_from_plays(None, users, users[:, 0], np.eye(1))[0]), 2)
+        2.8
     """
 
     _center: float

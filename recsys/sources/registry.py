@@ -14,8 +14,9 @@ def make_source(name: SourceName, config: RecommenderConfig) -> Source:
 
     Example:
         >>> from recsys import RecommenderConfig
-        >>> make_source("als", RecommenderConfig(als={"factors": 32})).config.factors
-        32
+        >>> source = make_source("als", RecommenderConfig(als={"factors": 32}))
+        >>> source.fit(training_data).users.shape
+        (60, 32)
     """
     match name:
         case "als":

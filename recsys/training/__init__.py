@@ -1,1 +1,10 @@
-"""TODO."""
+"""Fitting a recommender: from a data set to the fitted state.
+
+fit: the fit itself, top to bottom.
+validation: the split inside the training data, and the regularization chosen on it.
+blending: the weights of the sources, chosen on the same split.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -68,9 +68,8 @@ class Blend:
     """Weights of the sources, and how they were chosen.
 
     Example:
-        >>> blend = choose_blend(None, recommender.config)
-        >>> blend.warm["als"], blend.warm_reason
-        (0.4, 'configured')
+        >>> Blend({"als": 1.0}, {"als": 0.5}, "configured", "configured").cold["als"]
+        0.5
     """
 
     warm: dict[str, float]
@@ -92,6 +91,11 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
     Args:
         split: The validation split; None uses the default weights.
         config: Sources, their settings, and weights that are not to be chosen.
+
+    Example:
+        >>> blend = choose_blend(None, RecommenderConfig(sources=("als", "fm")))
+        >>> blend.warm, blend.warm_reason
+        ({'als': 0.5, 'fm': 0.5}, 'default: too few interactions to choose')
     """
     fixed = config.fusion
     default = _default_weights(config.sources)

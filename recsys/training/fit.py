@@ -101,10 +101,10 @@ def fit_state(
     if played.empty:
         raise DataError("interactions: nobody has played anything, so there is nothing to learn")
 
-    heard = DatasetEmbeddings.empty()
+    audio = DatasetEmbeddings.empty()
     if embeddings is None and len(dataset.audio):
-        encoder, heard = _embed_recordings(dataset, config, encoder, timer)
-        embeddings = heard.embeddings
+        encoder, audio = _embed_recordings(dataset, config, encoder, timer)
+        embeddings = audio.embeddings
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
@@ -148,7 +148,7 @@ def fit_state(
         "ridge_strengths": _finite_values(fitted, "strength"),
         "shrinkage": _finite_values(fitted, "shrinkage"),
         "encoder": None if encoder is None else _encoder_info(encoder),
-        "recordings_left_out": list(heard.failures),
+        "recordings_left_out": list(audio.failures),
         "seconds": timer.seconds,
         "libraries": library_versions(),
     }
@@ -168,7 +168,7 @@ def fit_state(
         encoder=encoder,
         info=info,
     )
-    return state, heard
+    return state, audio
 
 
 def _embed_recordings(
@@ -186,10 +186,10 @@ def _embed_recordings(
                 dataset, config.network, workers=config.n_threads, progress=timer.progress
             )
     with audio_timer.stage("embeddings"):
-        heard = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
-    for failure in heard.failures:
+        audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
+    for failure in audio.failures:
         logger.warning("recording left out: %s", failure)
-    return encoder, heard
+    return encoder, audio
 
 
 def _training_data(

@@ -39,10 +39,9 @@ class ValidationSplit:
     """Training data, and what was held out of it: play matrices CSR [n_users, n_items].
 
     Example:
-        >>> from tests.helpers.recommenders import training_data
-        >>> data = training_data(dataset, embeddings)
-        >>> split = hold_out(data, recommender.config.replace(fusion={"validation_fraction": 0.2}))
-        >>> split.training.plays.nnz + split.held_warm.nnz + split.held_cold.nnz == data.plays.nnz
+        >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
+        >>> n_held_out = split.held_warm.nnz + split.held_cold.nnz
+        >>> split.training.plays.nnz + n_held_out == training_data.plays.nnz
         True
     """
 
@@ -68,6 +67,13 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
     Args:
         data: The training data.
         config: Its ``seed`` and ``fusion.validation_fraction`` determine the split.
+
+    Example:
+        >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
+        >>> 0.1 < split.held_warm.nnz / training_data.plays.nnz < 0.3
+        True
+        >>> hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.01})) is None
+        True
     """
     rng = np.random.default_rng(config.seed)
     fraction = config.fusion.validation_fraction
@@ -182,6 +188,10 @@ def choose_regularization(
 
     A configured penalty is kept. Without a split, with too few users or too many plays, the penalty
     is `DEFAULT_RATIO` times alpha.
+
+    Example:
+        >>> choose_regularization(None, RecommenderConfig(als={"alpha": 10.0})).als.regularization
+        20.0
     """
     if not leaves_regularization_open(config):
         return config

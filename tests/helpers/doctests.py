@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
     from evaluation import Comparison, Split
     from recsys import Recommender
+    from recsys.data import TrainingData
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,14 @@ def example_dataset(example_data: tuple[MusicDataset, pd.DataFrame]) -> MusicDat
 def example_embeddings(example_data: tuple[MusicDataset, pd.DataFrame]) -> pd.DataFrame:
     """Embeddings [30, 4] of the songs, index item_id."""
     return example_data[1]
+
+
+@pytest.fixture(scope="session")
+def example_training_data(example_data: tuple[MusicDataset, pd.DataFrame]) -> "TrainingData":
+    """What sources learn from: the plays and embeddings of the data set."""
+    from tests.helpers.recommenders import training_data
+
+    return training_data(*example_data)
 
 
 @pytest.fixture(scope="session")

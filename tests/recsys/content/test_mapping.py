@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
-from recsys.content.regression import KINDS, Candidate, artist_folds, fit_maps
+from recsys.content.regression import KINDS, MapCandidate, artist_folds, fit_maps
 from tests.helpers.recommenders import item_content
 
 ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
@@ -260,7 +260,7 @@ def test_low_rank_by_hand():
     # Whitened embeddings: the ridge's fit is E·diag(2, 1)/(1 + 0), and rank 1 keeps the first.
     E = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     Y = E @ np.diag([2.0, 1.0]) + [5, 7]
-    candidate = Candidate("low-rank", 1e-9, 1)
+    candidate = MapCandidate("low-rank", 1e-9, 1)
     map_ = fit_maps(E.astype(float), Y, np.ones(4), [candidate])[0]
     assert map_.weights == pytest.approx(np.diag([2.0, 0.0]), abs=1e-6)
     assert map_.intercept == pytest.approx([5, 7])
@@ -269,9 +269,9 @@ def test_low_rank_by_hand():
 def test_low_rank_has_that_rank_and_full_rank_is_ridge():
     E, Y = material()
     w = np.ones(len(E))
-    low, full = fit_maps(E, Y, w, [Candidate("low-rank", 0.1, 2), Candidate("low-rank", 0.1, 6)])
+    low, full = fit_maps(E, Y, w, [MapCandidate("low-rank", 0.1, 2), MapCandidate("low-rank", 0.1, 6)])
     assert np.linalg.matrix_rank(low.weights, tol=1e-8) == 2
-    peer = fit_maps(E, Y, w, [Candidate("ridge", 0.1, 6)])[0]
+    peer = fit_maps(E, Y, w, [MapCandidate("ridge", 0.1, 6)])[0]
     assert full(E) == pytest.approx(peer(E))
     # Of all projections of the ridge's fit onto two directions, none is closer to it.
     fitted = peer(E) - peer(E).mean(axis=0)
@@ -283,7 +283,7 @@ def test_cosine_learns_directions_and_gives_their_length_back():
     # Both tastes' directions count alike although one taste's vectors are ten times as long.
     E = np.array([[1.0], [1.0], [-1.0], [-1.0]])
     Y = np.array([[10.0, 0.0], [10.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    map_ = fit_maps(E, Y, np.ones(4), [Candidate("cosine", 1e-9, 2)])[0]
+    map_ = fit_maps(E, Y, np.ones(4), [MapCandidate("cosine", 1e-9, 2)])[0]
     # The units are met exactly, so the factor is the mean length: (10 + 10 + 1 + 1) / 4.
     assert map_(E) == pytest.approx(np.array([[5.5, 0], [5.5, 0], [0, 5.5], [0, 5.5]]), abs=1e-6)
 

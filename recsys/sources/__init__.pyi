@@ -1,0 +1,10 @@
+from .als import ALSSource as ALSSource
+from .base import FactorSource as FactorSource
+from .base import Source as Source
+from .content import ContentSource as ContentSource
+from .ease import EASESource as EASESource
+from .fold_in import least_squares as least_squares
+from .lightfm import FMSource as FMSource
+from .lightfm_model import as_lightfm as as_lightfm
+from .popularity import PopularitySource as PopularitySource
+from .registry import make_source as make_source
