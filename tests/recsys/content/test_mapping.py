@@ -269,7 +269,9 @@ def test_low_rank_by_hand():
 def test_low_rank_has_that_rank_and_full_rank_is_ridge():
     E, Y = material()
     w = np.ones(len(E))
-    low, full = fit_maps(E, Y, w, [MapCandidate("low-rank", 0.1, 2), MapCandidate("low-rank", 0.1, 6)])
+    low, full = fit_maps(
+        E, Y, w, [MapCandidate("low-rank", 0.1, 2), MapCandidate("low-rank", 0.1, 6)]
+    )
     assert np.linalg.matrix_rank(low.weights, tol=1e-8) == 2
     peer = fit_maps(E, Y, w, [MapCandidate("ridge", 0.1, 6)])[0]
     assert full(E) == pytest.approx(peer(E))
