@@ -1,7 +1,7 @@
 """The song database of a model (US 2018/0276540 A1, paragraphs 43 and 65), in memory or SQLite.
 
-Songs onboarded after the fit live here first: a song is recommended only after the transaction
-that stores it was committed, so what was acknowledged is still there after a crash.
+Songs onboarded after the fit are stored here first. They are recommended only after the transaction
+that stores them was committed, so that what was acknowledged is still there after a crash.
 """
 
 import secrets
@@ -35,7 +35,17 @@ from recsys.database.sqlite import connect_sqlite, sqlite_engine
 
 
 class Catalog:
-    """The songs of one model, in memory or in an SQLite file."""
+    """The songs of one model, and the changes since its fit, in memory or in an SQLite file.
+
+    >>> catalog = Catalog.in_memory()
+    >>> catalog.fill([Song("s1", title="Blue")])
+    >>> catalog.put([Song("new-1", title="Red")])
+    >>> [song.title for song in catalog.onboarded()]
+    ['Red']
+    >>> catalog.copy_to(folder / "catalog.sqlite")
+    >>> [song.item_id for song in Catalog.open(folder / "catalog.sqlite").songs()]
+    ['new-1', 's1']
+    """
 
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self._engine = engine
@@ -46,7 +56,7 @@ class Catalog:
 
     @classmethod
     def in_memory(cls) -> "Catalog":
-        """An empty catalog that lives as long as this object."""
+        """Create an empty catalog that lives as long as this object."""
         catalog = cls(
             sqlite_engine(lambda: sqlite3.connect(":memory:", check_same_thread=False), StaticPool)
         )
@@ -61,16 +71,19 @@ class Catalog:
 
     @classmethod
     def open(cls, path: Path) -> "Catalog":
-        """A catalog that :meth:`copy_to` wrote. Raises ArtifactError when there is none.
+        """Open a catalog that :meth:`copy_to` wrote.
 
-        Opening and reading change nothing in the file, except that what a killed writer left half
-        done is undone.
+        Opening and reading do not change the file, except that SQLite rolls back an unfinished
+        transaction of a killed process.
+
+        Raises:
+            ArtifactError: there is no file, or it is of an older version.
         """
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
         catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
         with catalog._transaction() as connection:
-            # Opened now, it can still be read after another process has saved over the model.
+            # This opens the file, which then stays readable after another process saved over it.
             if "revision" in _tables(connection) and "genres" not in _tables(connection):
                 raise ArtifactError(
                     f"{path}: the song database is of an older version of coldtune; train again"
@@ -78,12 +91,12 @@ class Catalog:
         return catalog
 
     def fill(self, songs: Iterable[Song]) -> None:
-        """Add the songs of the fit."""
+        """Insert the songs of the fit."""
         with self.transaction() as connection:
             SongWriter(connection).insert(songs)
 
     def put(self, songs: Iterable[Song]) -> None:
-        """Add or replace onboarded songs: all of them, on the disk, or none."""
+        """Insert or replace onboarded songs in one transaction, durably."""
         with self._transaction() as connection:
             self._bump_revision(connection)
             songs = list(songs)
@@ -94,14 +107,14 @@ class Catalog:
             )
 
     def add_plays(self, plays: Iterable[Play]) -> None:
-        """Add plays of songs: all of them, on the disk, or none."""
+        """Append plays in one transaction, durably."""
         with self._transaction() as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
             write_plays(connection, plays)
 
     def remove(self, item_id: str) -> None:
-        """Take a song out with its plays, and note that it is gone."""
+        """Delete a song and its plays, and record the removal."""
         with self._transaction() as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
@@ -109,9 +122,10 @@ class Catalog:
             SongWriter(connection).remove([item_id])
 
     def changes(self) -> Changes:
-        """Everything since the fit, as of one moment.
+        """Read all changes since the fit in one transaction.
 
-        Raises ArtifactError for a row that is not as it was written.
+        Raises:
+            ArtifactError: the checksum of a row does not match.
         """
         with self._transaction() as connection:
             songs = list(read_songs(connection, onboarded=True))
@@ -122,17 +136,17 @@ class Catalog:
             return Changes(songs, plays, removed, (str(fit), int(number)))
 
     def songs(self) -> Iterator[Song]:
-        """All songs, by item id."""
+        """Iterate over all songs by item id."""
         with self.transaction() as connection:
             yield from read_songs(connection)
 
     def onboarded(self) -> list[Song]:
-        """Songs that came after the fit, in order of arrival."""
+        """Return the songs onboarded since the fit, in order of arrival."""
         with self._transaction() as connection:
             return list(read_songs(connection, onboarded=True))
 
     def revision(self) -> tuple[str, int]:
-        """Which fit the songs are of, and how many times songs were put since."""
+        """Return the id of the fit, and the number of changes since."""
         with self._transaction() as connection:
             fit, number = connection.execute(
                 select(schema.revision.c.fit, schema.revision.c.number)
@@ -140,9 +154,12 @@ class Catalog:
             return str(fit), int(number)
 
     def verify(self) -> None:
-        """Check the structure, every page and every row. Raises ArtifactError where one is damaged.
+        """Check the structure, every page and every row.
 
-        What is not noticed is in places that hold no data.
+        Changes in unused parts of the file go unnoticed.
+
+        Raises:
+            ArtifactError: something is damaged.
         """
         with self._transaction() as connection:
             problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
@@ -153,19 +170,27 @@ class Catalog:
             read_changes(connection)
 
     def check_structure(self) -> None:
-        """Check the tables and the size, however many songs. Raises ArtifactError."""
+        """Check tables and file size, in constant time.
+
+        Raises:
+            ArtifactError: the tables or the size are wrong.
+        """
         with self._transaction() as connection:
             self._check_structure(connection)
 
     def check_later(self, check: Callable[[], None]) -> None:
-        """Call ``check``, once, before songs of the fit are read, copied or asked for.
+        """Run `check` once, before songs of the fit are first read, copied or queried.
 
-        Until it has returned, only what carries its own checksum is read: the songs onboarded.
+        Until then, only rows with their own checksum are read: those of onboarded songs.
         """
         self._check = check
 
     def size(self) -> int:
-        """Bytes of the file, 0 in memory. Raises ArtifactError where the file is gone."""
+        """Return the size of the file in bytes, 0 in memory.
+
+        Raises:
+            ArtifactError: the file is gone.
+        """
         try:
             return 0 if self._path is None else self._path.stat().st_size
         except OSError as error:  # another process has just saved a new model
@@ -190,12 +215,16 @@ class Catalog:
                 self._check = None
 
     def copy_to(self, path: Path) -> None:
-        """Write a compact copy to a new file. Raises ArtifactError where it cannot be written."""
+        """Write a compact copy to a new file.
+
+        Raises:
+            ArtifactError: it cannot be written.
+        """
         self._check_all()
         try:
             with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
                 source: Any = connection.connection.driver_connection
-                copy.execute("PRAGMA synchronous = OFF")  # whoever saves syncs the file once
+                copy.execute("PRAGMA synchronous = OFF")  # the caller syncs the file once
                 source.backup(copy)
                 copy.execute("VACUUM")
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -203,7 +232,7 @@ class Catalog:
 
     @contextmanager
     def snapshot(self) -> Iterator["Catalog"]:
-        """A copy as of now, for what takes long: a long reader would keep writers waiting."""
+        """Open a temporary copy for long reads, which would keep writers waiting."""
         with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
             path = Path(folder) / "catalog.sqlite"
             self.copy_to(path)
@@ -215,19 +244,19 @@ class Catalog:
 
     @staticmethod
     def _bump_revision(connection: Connection) -> None:
-        # Before all else in a transaction, since it locks the database: nobody else takes the same
-        # number.
+        # First in each transaction, as it locks the database: no other process takes this number.
         connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connections to the file."""
         self._engine.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection whose changes are all made at the end, or none of them.
+        """Open a transaction: its changes are committed at the end, all of them or none.
 
-        Raises ArtifactError, one line, for whatever goes wrong in the database.
+        Raises:
+            ArtifactError: the database reports an error.
         """
         self._check_all()
         with self._transaction() as connection:
@@ -241,8 +270,8 @@ class Catalog:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = connect_sqlite(path, "rw")
-    # A transaction is on the disk, power cut or not, before its commit returns. The journal is a
-    # rollback journal (the default) and no write-ahead log: so the file alone is the database.
+    # A commit returns only when the transaction is on the disk, even through a power cut. The
+    # journal is a rollback journal (the default), not a write-ahead log: the file alone is enough.
     connection.execute("PRAGMA synchronous = EXTRA")
     return connection
 
@@ -260,7 +289,7 @@ def _schema(connection: Any) -> set[str]:
 
 
 def _is_expected(found: set[str]) -> bool:
-    """Whether these are the tables of a song database, before or after its first change."""
+    """Return whether these are the tables of a catalog, before or after its first change."""
     catalog = Catalog.in_memory()
     with catalog.transaction() as connection:
         if found == _schema(connection):

@@ -1,7 +1,7 @@
-"""What happened to a model since its fit, in tables beside its songs: plays and removals.
+"""Tables of what happened to a model since its fit: plays and removed items.
 
-Each row is whole by itself and carries a checksum, as a song's does. The tables are made by the
-first change, so that a database of a version that did not know them can be opened and written.
+Each row carries a checksum, as those of songs do. The tables are created by the first change, so
+that databases of versions without them can be opened and written.
 """
 
 import hashlib
@@ -51,35 +51,37 @@ removals = Table(
 
 
 class Play(NamedTuple):
-    """Somebody played an item; timestamp: nanoseconds since 1970, UTC, where it is known."""
+    """One interaction since the fit."""
 
     user_id: str
     item_id: str
     weight: float
+    """Play count."""
     timestamp: int | None = None
+    """Nanoseconds since 1970, UTC; None where unknown."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Everything since the fit, as of one moment."""
+    """All changes to a model since its fit, read in one transaction."""
 
     songs: list[Song]
-    """Onboarded ones, in order of arrival."""
+    """Onboarded songs, in order of arrival."""
     plays: list[Play]
-    """Of items that are there, in order of arrival."""
+    """Plays of items still in the catalogue, in order of arrival."""
     removed: list[str]
-    """Items that were removed and did not come again."""
+    """Ids of removed items that were not onboarded again."""
     revision: tuple[str, int]
-    """Which fit they are of, and how many transactions there were since."""
+    """Id of the fit, and number of transactions since."""
 
 
 def create_change_tables(connection: Connection) -> None:
-    """Make the tables where they are not there yet."""
+    """Create the tables if they do not exist."""
     metadata.create_all(connection)
 
 
 def write_plays(connection: Connection, new: Iterable[Play]) -> None:
-    """Add plays behind those that are there."""
+    """Append plays."""
     last = connection.execute(select(func.max(plays.c.number))).scalar() or 0
     for page in batched(enumerate(new, start=last + 1)):
         rows = [{"number": number, **play._asdict()} for number, play in page]
@@ -87,7 +89,7 @@ def write_plays(connection: Connection, new: Iterable[Play]) -> None:
 
 
 def write_removal(connection: Connection, item_id: str) -> None:
-    """Note that an item is gone, and forget its plays: it would come again as a new one."""
+    """Record that an item was removed, and delete its plays: onboarded again, it is a new item."""
     connection.execute(plays.delete().where(plays.c.item_id == item_id))
     connection.execute(removals.delete().where(removals.c.item_id == item_id))
     row = {"item_id": item_id}
@@ -95,16 +97,17 @@ def write_removal(connection: Connection, item_id: str) -> None:
 
 
 def forget_removals(connection: Connection, item_ids: Iterable[str]) -> None:
-    """Items that were removed are there again."""
+    """Delete the records of removals of items that are onboarded again."""
     if has_change_tables(connection):
         for page in batched(item_ids):
             connection.execute(removals.delete().where(removals.c.item_id.in_(page)))
 
 
 def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
-    """Plays in order of arrival, and removed items.
+    """Return the plays in order of arrival, and the ids of removed items.
 
-    Raises ArtifactError for a row that is not as it was written.
+    Raises:
+        ArtifactError: the checksum of a row does not match.
     """
     if not has_change_tables(connection):
         return [], []
@@ -116,7 +119,7 @@ def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
 
 
 def has_change_tables(connection: Connection) -> bool:
-    """Whether something was ever written into these tables."""
+    """Return whether the tables exist, which the first change creates."""
     return bool(inspect(connection).has_table(plays.name))
 
 

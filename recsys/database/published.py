@@ -1,7 +1,7 @@
-"""The song database outside a model: on a PostgreSQL server or in an SQLite file, by URL.
+"""A song database by URL, on a PostgreSQL server or in an SQLite file, for others to query.
 
-A model's own songs live in its folder (:mod:`recsys.database.catalog`). Here they are published for others
-to query, in the same tables and by the same code.
+A model keeps its songs in its own folder (:mod:`recsys.database.catalog`). They are published here
+into the same tables.
 """
 
 import sqlite3
@@ -43,12 +43,16 @@ from recsys.database.sqlite import WRITES, connect_sqlite, sqlite_engine
 
 _SECONDS_TO_CONNECT = 10
 _LOCK = 0x636F6C6474756E65
-"""Number of the lock that processes hold on a server while they make the tables."""
+"""Number of the advisory lock that processes hold on a server while they create the tables."""
 
 
 @dataclass
 class PublishReport:
-    """What a publication did: numbers of songs."""
+    """How many songs a publication added, changed, removed and left unchanged.
+
+    >>> PublishReport(added=2)
+    PublishReport(added=2, changed=0, removed=0, unchanged=0)
+    """
 
     added: int = 0
     changed: int = 0
@@ -57,7 +61,17 @@ class PublishReport:
 
 
 class SongDatabase:
-    """The songs of one model in a database that others read while it is written."""
+    """The songs of one model in a database that others may read while it is written.
+
+    >>> catalog = Catalog.in_memory()
+    >>> catalog.fill([Song("s1", title="Blue", genre="jazz")])
+    >>> database = SongDatabase.open(f"sqlite:///{folder}/songs.sqlite", create=True)
+    >>> database.publish(catalog)
+    PublishReport(added=1, changed=0, removed=0, unchanged=0)
+    >>> [song.title for song in database.songs()]
+    ['Blue']
+    >>> database.close()
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
@@ -65,11 +79,15 @@ class SongDatabase:
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> "SongDatabase":
-        """Open ``postgresql://user@host/database`` or ``sqlite:///path``.
+        """Open a database.
 
-        create: make the tables, and the file, where there are none; else they must be there.
-        Raises InvalidArgumentError for a URL that is none of these, and ArtifactError where the
-        database does not answer or holds something else.
+        Args:
+            url: `postgresql://user@host/database` or `sqlite:///path`.
+            create: create the file and the tables if they do not exist.
+
+        Raises:
+            InvalidArgumentError: another kind of URL.
+            ArtifactError: the database does not answer, has no song database, or other tables.
         """
         try:
             parsed = make_url(url)
@@ -91,13 +109,22 @@ class SongDatabase:
         return database
 
     def publish(self, catalog: Catalog, *, progress: bool = False) -> PublishReport:
-        """Make the songs here those of a model, in one transaction; write only what differs.
+        """Replace the songs here by those of a model, writing only differences, in one transaction.
 
-        Readers see the old songs until the end, then the new ones. Raises ArtifactError where the
-        database refuses, and InvalidArgumentError for a text that PostgreSQL cannot hold; nothing
-        is changed then.
+        Readers see the old songs until the end, then the new ones. On errors nothing is changed.
+
+        Args:
+            catalog: the songs of the model.
+            progress: show a progress bar.
+
+        Returns:
+            Numbers of songs.
+
+        Raises:
+            ArtifactError: the database reports an error.
+            InvalidArgumentError: PostgreSQL cannot store a text (it has a NUL character).
         """
-        done = PublishReport()
+        report = PublishReport()
         fit, number = catalog.revision()
         with (
             catalog.snapshot() as snapshot,
@@ -112,47 +139,55 @@ class SongDatabase:
             n_songs = read.execute(select(func.count()).select_from(schema.songs)).scalar_one()
             with progress_bar("publishing songs", n_songs, shown=progress) as advance:
                 for page in batched(read_songs(read)):
-                    self._publish(page, writer, there, done)
+                    self._publish(page, writer, there, report)
                     advance(len(page))
             writer.remove(there)
-            done.removed = len(there)
+            report.removed = len(there)
             write.execute(schema.revision.update().values(fit=fit, number=number))
-        return done
+        return report
 
     def songs(self) -> list[Song]:
-        """All songs, by item id. Raises ArtifactError for a row that was changed by others."""
+        """Return all songs by item id.
+
+        Raises:
+            ArtifactError: the checksum of a row does not match.
+        """
         with self.transaction() as connection:
             return list(read_songs(connection))
 
     def revision(self) -> tuple[str, int] | None:
-        """Fit and revision of the model that was published last; None if none was."""
+        """Return fit and revision of the model published last; None before the first."""
         with self.transaction() as connection:
             row = connection.execute(select(schema.revision.c.fit, schema.revision.c.number)).one()
             return (row.fit, row.number) if row.fit else None
 
     def verify(self) -> None:
-        """Check every row. Raises ArtifactError for one that is not as it was published."""
+        """Check every row.
+
+        Raises:
+            ArtifactError: the checksum of a row does not match.
+        """
         with self.transaction() as connection:
             check_songs(connection)
 
     def transaction(self) -> Any:
-        """A connection that sees one state of the database, as a context manager."""
+        """Open a transaction that sees one state of the database, as a context manager."""
         return transaction(self._engine, self._name)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction beside which there is no other that writes."""
+        """Open a transaction that excludes other writers."""
         with transaction(self._engine.execution_options(**{WRITES: True}), self._name) as write:
             if write.dialect.name == "postgresql":
                 write.execute(text("LOCK TABLE revision IN EXCLUSIVE MODE"))
             yield write
 
     def _publish(
-        self, songs: list[Song], writer: SongWriter, there: dict[str, str], done: PublishReport
+        self, songs: list[Song], writer: SongWriter, there: dict[str, str], report: PublishReport
     ) -> None:
         new: list[Song] = []
         changed: list[Song] = []
@@ -160,20 +195,20 @@ class SongDatabase:
             row = song.to_row()
             found = there.pop(song.item_id, None)
             if found == row["checksum"]:
-                done.unchanged += 1
+                report.unchanged += 1
                 continue
             if self._engine.dialect.name == "postgresql":
                 _check_text(song, row)
             (new if found is None else changed).append(song)
         writer.insert(new)
         writer.replace(changed)
-        done.added += len(new)
-        done.changed += len(changed)
+        report.added += len(new)
+        report.changed += len(changed)
 
     def _prepare(self, create: bool) -> None:
         options: dict[str, Any] = {WRITES: create}
         if self._engine.dialect.name == "postgresql":
-            # To see the tables that another process made while this one waited for its turn.
+            # Sees the tables that another process created while this one waited for the lock.
             options["isolation_level"] = "READ COMMITTED"
         with transaction(self._engine.execution_options(**options), self._name) as change:
             if create and change.dialect.name == "postgresql":
@@ -220,7 +255,7 @@ def _file(url: URL, name: str, create: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = connect_sqlite(path, "rwc" if create else "rw")
         if create:
-            # A write-ahead log: readers go on while a publication writes, and it waits for none.
+            # A write-ahead log: readers and a publication do not wait for each other.
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
@@ -244,7 +279,7 @@ def _server(url: URL) -> Engine:
 
 
 def _empty(connection: Connection, numbers: dict[tuple[str, str], int]) -> None:
-    """Remove all songs, and number the genres anew."""
+    """Delete all songs, and assign these ids to the predicted tag values."""
     for table in (schema.scores, schema.recordings, schema.songs, schema.genres):
         connection.execute(table.delete())
     rows = [{"genre_id": n, "tag": tag, "name": name} for (tag, name), n in numbers.items()]

@@ -1,7 +1,4 @@
-"""Questions to a song database, answered by the database: lists of songs and of scores.
-
-Songs or scores of a song database as a CSV or Parquet file, page by page.
-"""
+"""Query a song database for songs and predicted scores, and export them to CSV or Parquet."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,24 +16,28 @@ from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 
 LONGEST_SEARCH = 1000
-"""Characters; SQLite searches for no more than 50,000 bytes."""
+"""Characters of a search at most; SQLite takes up to 50,000 bytes."""
 
 _SHOWN = (songs.c.title, songs.c.artist, songs.c.album, songs.c.genre, songs.c.item_id)
 
 _GENRES_NAMED = 12
-"""Genres that an error names."""
+"""Genres named in an error message."""
 
 
 @dataclass(frozen=True)
 class SongFilter:
-    """Which songs are meant."""
+    """Selects songs of a database; the default selects all.
+
+    >>> SongFilter(genre="jazz", search="blue")
+    SongFilter(genre='jazz', search='blue', scored=False)
+    """
 
     genre: str | None = None
-    """The genre that came with the data."""
+    """Genre given with the data."""
     search: str | None = None
-    """A part of title, artist, album or item id; case and the way accents are written are free."""
+    """Part of title, artist, album or item id; ignores case and Unicode form of accents."""
     scored: bool = False
-    """Only songs of which the network has said something."""
+    """Only songs with predicted tags."""
 
     def __post_init__(self) -> None:
         if self.search is not None and len(self.search) > LONGEST_SEARCH:
@@ -45,7 +46,7 @@ class SongFilter:
             )
 
     def apply(self, query: Select[Any]) -> Select[Any]:
-        """A query on ``songs`` with only these."""
+        """Restrict a query on the table `songs` to the selected ones."""
         if self.genre is not None:
             query = query.where(songs.c.genre == self.genre)
         if self.scored:
@@ -55,14 +56,26 @@ class SongFilter:
         return query
 
 
-def count_songs(connection: Connection, choice: SongFilter) -> int:
-    """How many songs are meant."""
-    query = choice.apply(select(func.count()).select_from(songs))
+def count_songs(connection: Connection, where: SongFilter) -> int:
+    """Count the selected songs.
+
+    >>> from recsys.database import Catalog, Song
+    >>> catalog = Catalog.in_memory()
+    >>> catalog.fill([Song("s1", genre="jazz"), Song("s2", genre="rock")])
+    >>> with catalog.transaction() as connection:
+    ...     count_songs(connection, SongFilter(genre="jazz"))
+    1
+    """
+    query = where.apply(select(func.count()).select_from(songs))
     return int(connection.execute(query).scalar_one())
 
 
 def check_genre(connection: Connection, genre: str) -> None:
-    """Raises InvalidArgumentError, naming some that are there, for a genre that no song has."""
+    """Check that some song has this genre.
+
+    Raises:
+        InvalidArgumentError: no song has it; the message names some genres.
+    """
     if connection.execute(select(songs.c.genre).where(songs.c.genre == genre).limit(1)).first():
         return
     query = select(songs.c.genre).distinct().where(songs.c.genre != "").order_by(songs.c.genre)
@@ -74,20 +87,36 @@ def check_genre(connection: Connection, genre: str) -> None:
 
 def list_songs(
     connection: Connection,
-    choice: SongFilter,
+    where: SongFilter,
     limit: int | None = None,
     *,
     after: str | None = None,
     further: Sequence[Column[Any]] = (),
 ) -> pd.DataFrame:
-    """Songs by item id, as in the patent's Fig. 7A.
+    """List songs by item id, as in Fig. 7A of the patent.
 
-    limit: at most so many. after: only those whose id comes after this one, to turn pages.
-    Returns title, artist, album, genre, item_id, for each tag that a network tells
-    ``predicted_TAG``, its most probable value (None for a song that was not heard), and
-    ``probability_TAG``, then the ``further`` columns of the table.
+    >>> from recsys.database import Catalog, Song
+    >>> catalog = Catalog.in_memory()
+    >>> scores = {"genre": {"jazz": 0.8, "rock": 0.2}}
+    >>> catalog.fill([Song("s1", title="Blue", genre="jazz", scores=scores)])
+    >>> with catalog.transaction() as connection:
+    ...     songs = list_songs(connection, SongFilter())
+    >>> songs[["title", "predicted_genre", "probability_genre"]].to_dict("records")
+    [{'title': 'Blue', 'predicted_genre': 'jazz', 'probability_genre': 0.8}]
+
+    Args:
+        connection: an open transaction of a catalog or a SongDatabase.
+        where: which songs.
+        limit: number of songs at most; None for all.
+        after: only songs whose id sorts after this one, for paging.
+        further: further columns of the table `songs`, such as `embedding`.
+
+    Returns:
+        title, artist, album, genre, item_id; for each predicted tag `predicted_TAG`, its most
+        probable value (None for a song without recording), and `probability_TAG`; then the
+        `further` columns.
     """
-    page = _page(choice, limit, after)
+    page = _page(where, limit, after)
     columns = (*_SHOWN, *further)
     frame = pd.DataFrame(
         connection.execute(page.with_only_columns(*columns)).all(),
@@ -119,18 +148,31 @@ def list_songs(
 
 def list_scores(
     connection: Connection,
-    choice: SongFilter,
+    where: SongFilter,
     limit: int | None = None,
     *,
     after: str | None = None,
 ) -> pd.DataFrame:
-    """Scores of songs by item id, as in the patent's Fig. 7B: one row a song and value.
+    """List predicted probabilities by item id, as in Fig. 7B of the patent.
 
-    limit, after: as in :func:`list_songs`; they count songs that were heard, each of which has
-    several rows.
-    Returns item_id, genre_id, tag, genre (the value) and score (its probability).
+    >>> from recsys.database import Catalog, Song
+    >>> catalog = Catalog.in_memory()
+    >>> catalog.fill([Song("s1", scores={"genre": {"jazz": 0.8, "rock": 0.2}})])
+    >>> with catalog.transaction() as connection:
+    ...     list_scores(connection, SongFilter())[["item_id", "genre", "score"]].values.tolist()
+    [['s1', 'jazz', 0.8], ['s1', 'rock', 0.2]]
+
+    Args:
+        connection: an open transaction of a catalog or a SongDatabase.
+        where: which songs; those without predictions have no rows.
+        limit: number of songs at most, each of which has several rows; None for all.
+        after: only songs whose id sorts after this one, for paging.
+
+    Returns:
+        One row per song and value: item_id, genre_id, tag, genre (the value), score (its
+        probability).
     """
-    page = _page(replace(choice, scored=True), limit, after)
+    page = _page(replace(where, scored=True), limit, after)
     ids = page.with_only_columns(songs.c.item_id).subquery()
     query = (
         select(scores.c.item_id, scores.c.genre_id, genres.c.tag, genres.c.name, scores.c.score)
@@ -145,16 +187,16 @@ def list_scores(
 
 
 def predicted_tags(connection: Connection) -> list[str]:
-    """Tags that a network tells, the first one first."""
+    """Return the predicted tags, the network's first tag first."""
     query = select(genres.c.tag).group_by(genres.c.tag).order_by(func.min(genres.c.genre_id))
     return list(connection.execute(query).scalars())
 
 
-def page_starts(connection: Connection, choice: SongFilter, size: int) -> Iterator[str | None]:
-    """For each page of ``size`` songs the id to give as ``after``, None for the first page."""
+def page_starts(connection: Connection, where: SongFilter, size: int) -> Iterator[str | None]:
+    """Iterate over pages of `size` songs: the id to pass as `after` (None for the first page)."""
     before: str | None = None
     while True:
-        page = _page(choice, size, before).with_only_columns(songs.c.item_id).subquery()
+        page = _page(where, size, before).with_only_columns(songs.c.item_id).subquery()
         last = connection.execute(select(func.max(page.c.item_id))).scalar()
         if last is None:
             return
@@ -162,18 +204,18 @@ def page_starts(connection: Connection, choice: SongFilter, size: int) -> Iterat
         before = last
 
 
-def _page(choice: SongFilter, limit: int | None, after: str | None) -> Select[Any]:
-    # With a search, the order is given so that SQLite finds it in the small index of searches and
-    # does not go through all the songs by id.
-    order = songs.c.item_id if choice.search is None else songs.c.item_id + ""
-    query = choice.apply(select(songs)).order_by(order)
+def _page(where: SongFilter, limit: int | None, after: str | None) -> Select[Any]:
+    # With a search, this form of the order makes SQLite use the small index for searches instead
+    # of going through all songs by id.
+    order = songs.c.item_id if where.search is None else songs.c.item_id + ""
+    query = where.apply(select(songs)).order_by(order)
     if after is not None:
         query = query.where(songs.c.item_id > after)
     return query if limit is None else query.limit(limit)
 
 
 _PAGE = 5000
-"""Songs that are written at once."""
+"""Songs written at once."""
 
 _EMBEDDING = "embedding"
 
@@ -181,23 +223,44 @@ _EMBEDDING = "embedding"
 def export_songs(
     connection: Connection,
     path: Path,
-    choice: SongFilter | None = None,
+    where: SongFilter | None = None,
     *,
     scores: bool = False,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> int:
-    """Write songs to a file that ends in .csv or .parquet, or with ``scores`` one row a score.
+    """Write songs, or their predicted scores, to a CSV or Parquet file.
 
-    Songs have the columns of :func:`~recsys.database.queries.list_songs`, ``tags`` (a JSON object of
-    those that came with the data) and ``onboarded`` (order of arrival); in Parquet also
-    ``embedding`` (a list of float32). ``advance`` hears of every page's number of rows.
+    Songs have the columns of :func:`list_songs`, `tags` (JSON object of tags given with the data)
+    and `onboarded` (order of arrival), in Parquet also `embedding` (list of float32).
 
-    Returns the number of rows. Raises InvalidArgumentError for another ending and ArtifactError
-    where the file cannot be written; what was there is left then.
+    >>> from recsys.database import Catalog, Song
+    >>> catalog = Catalog.in_memory()
+    >>> catalog.fill([Song("s1", title="Blue"), Song("s2", title="Red")])
+    >>> with catalog.transaction() as connection:
+    ...     export_songs(connection, folder / "songs.csv")
+    2
+    >>> pd.read_csv(folder / "songs.csv")["title"].tolist()
+    ['Blue', 'Red']
+
+    Args:
+        connection: an open transaction of a catalog or a SongDatabase.
+        path: file to write, ending in .csv or .parquet.
+        where: which songs; None for all.
+        scores: write the rows of :func:`list_scores` instead.
+        advance: called with the number of rows of each page written, for progress bars.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        InvalidArgumentError: another file ending.
+        ArtifactError: the file cannot be written; an existing file is left as it was.
     """
     ending = check_export(path)
-    wanted = replace(choice or SongFilter(), scored=True) if scores else choice or SongFilter()
-    frames = _frames(connection, wanted, scores, ending == ".parquet")
+    where = where or SongFilter()
+    if scores:
+        where = replace(where, scored=True)
+    frames = _frames(connection, where, scores, ending == ".parquet")
     try:
         with atomic_write(path) as temporary:
             write = _write_parquet if ending == ".parquet" else _write_csv
@@ -207,7 +270,11 @@ def export_songs(
 
 
 def check_export(path: Path) -> str:
-    """The ending of a file. Raises InvalidArgumentError where it is neither .csv nor .parquet."""
+    """Return the ending of an export file.
+
+    Raises:
+        InvalidArgumentError: it is neither .csv nor .parquet.
+    """
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
         raise InvalidArgumentError(f"{path}: must end in .csv or .parquet")
@@ -215,18 +282,18 @@ def check_export(path: Path) -> str:
 
 
 def _frames(
-    connection: Connection, choice: SongFilter, scores: bool, with_embeddings: bool
+    connection: Connection, where: SongFilter, scores: bool, with_embeddings: bool
 ) -> Iterator[pd.DataFrame]:
-    """All rows; at least one frame, as a file without rows has columns too."""
-    starts = list(page_starts(connection, choice, _PAGE))
+    """Iterate over pages of rows; at least one frame, as an empty file has columns too."""
+    starts = list(page_starts(connection, where, _PAGE))
     for after in starts or [None]:
         if scores:
-            yield list_scores(connection, choice, _PAGE, after=after)
+            yield list_scores(connection, where, _PAGE, after=after)
             continue
         further = [songs.c.tags, songs.c.onboarded]
         if with_embeddings:
             further.append(songs.c.embedding)
-        frame = list_songs(connection, choice, _PAGE, after=after, further=further)
+        frame = list_songs(connection, where, _PAGE, after=after, further=further)
         frame["onboarded"] = frame["onboarded"].astype("Int64")
         if with_embeddings:
             frame[_EMBEDDING] = frame[_EMBEDDING].map(
@@ -252,7 +319,7 @@ def _write_parquet(
     import pyarrow.parquet as pq
 
     first = next(frames)
-    # Said beforehand: a page whose songs have no value in a column does not show its type.
+    # Fixed beforehand: a page without any value in a column does not show its type.
     kinds = {"Int64": pa.int64(), "int64": pa.int64(), "float64": pa.float64()}
     fields = {name: kinds.get(str(kind), pa.string()) for name, kind in first.dtypes.items()}
     if _EMBEDDING in fields:

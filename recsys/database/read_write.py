@@ -1,4 +1,4 @@
-"""Songs in and out of the tables of a song database, whichever server or file they are in."""
+"""Read, write and check songs in the tables of a song database, SQLite or PostgreSQL."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,16 +14,21 @@ from recsys.database import schema
 from recsys.database.song import Scores, Song
 
 _PAGE = 500
-"""Songs that are read or written at once; below the number of values a statement may have."""
+"""Songs read or written at once; below the number of values that a statement may have."""
 
-_Thing = TypeVar("_Thing")
+_Row = TypeVar("_Row")
 
 
 @contextmanager
 def transaction(engine: Engine, name: str) -> Iterator[Connection]:
-    """A connection whose changes are all made at the end, or none of them.
+    """Open a transaction: its changes are committed at the end, all of them or none.
 
-    Raises ArtifactError, one line that begins with ``name``, for what goes wrong in the database.
+    Args:
+        engine: engine of the database.
+        name: name of the database, with which error messages begin.
+
+    Raises:
+        ArtifactError: the database reports an error.
     """
     try:
         with engine.begin() as connection:
@@ -34,27 +39,27 @@ def transaction(engine: Engine, name: str) -> Iterator[Connection]:
 
 
 class SongWriter:
-    """Writes songs in one transaction; knows the genres that the database has."""
+    """Writes songs within a transaction; remembers the ids of predicted tag values."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ids = genre_ids(connection)
 
     def insert(self, songs: Iterable[Song]) -> None:
-        """Add songs that are not there."""
+        """Insert new songs."""
         for page in batched(songs):
             self._insert(page, [song.to_row() for song in page])
 
     def replace(self, songs: Iterable[Song]) -> None:
-        """Add songs, in place of those that are there with the same ids."""
+        """Insert songs, replacing those with the same ids."""
         for page in batched(songs):
             latest = {song.item_id: song for song in page}
-            rows = [song.to_row() for song in latest.values()]  # refuses texts that cannot be
+            rows = [song.to_row() for song in latest.values()]  # raises for invalid texts
             self.remove(latest)
             self._insert(list(latest.values()), rows)
 
     def remove(self, item_ids: Iterable[str]) -> None:
-        """Remove songs with all that belongs to them."""
+        """Delete songs with their recordings and scores."""
         for ids in batched(item_ids):
             for table in (schema.scores, schema.recordings, schema.songs):
                 self._connection.execute(table.delete().where(table.c.item_id.in_(ids)))
@@ -85,13 +90,14 @@ class SongWriter:
 
 
 def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[Song]:
-    """All songs by item id, or the onboarded ones in order of arrival.
+    """Iterate over all songs by item id, or the onboarded ones in order of arrival.
 
-    Raises ArtifactError for a row that is not as it was written.
+    Raises:
+        ArtifactError: the checksum of a row does not match.
     """
     key: ColumnElement[Any] = schema.songs.c.onboarded if onboarded else schema.songs.c.item_id
     last = None
-    while True:  # page by page, so that a large catalogue need not fit in memory
+    while True:  # page by page: a large catalogue need not fit in memory
         query = select(schema.songs).order_by(key).limit(_PAGE)
         query = query.where(key.is_not(None) if last is None else key > last)
         rows = [row._asdict() for row in connection.execute(query)]
@@ -104,7 +110,11 @@ def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[S
 
 
 def check_songs(connection: Connection) -> None:
-    """Check every row. Raises ArtifactError for the first that is not as it was written."""
+    """Check the checksums of all songs, and the rows of scores and recordings against them.
+
+    Raises:
+        ArtifactError: a row was changed or is missing.
+    """
     names = {number: pair for pair, number in genre_ids(connection).items()}
     n_scores = n_recordings = 0
     for page in batched(read_songs(connection)):
@@ -125,13 +135,13 @@ def check_songs(connection: Connection) -> None:
 
 
 def genre_ids(connection: Connection) -> dict[tuple[str, str], int]:
-    """The number of every (tag, value) that a network tells."""
+    """Return the id of every predicted (tag, value)."""
     rows = connection.execute(select(schema.genres).order_by(schema.genres.c.genre_id))
     return {(row.tag, row.name): row.genre_id for row in rows}
 
 
 def flatten_scores(scores: Scores | None) -> dict[tuple[str, str], float]:
-    """Scores by (tag, value)."""
+    """Return scores as {(tag, value): probability}."""
     return {
         (tag, name): score
         for tag, values in (scores or {}).items()
@@ -139,9 +149,9 @@ def flatten_scores(scores: Scores | None) -> dict[tuple[str, str], float]:
     }
 
 
-def batched(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
-    """What is given, a list of some at a time."""
-    rest = iter(things)
+def batched(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Iterate in lists of a size that one statement may read or write."""
+    rest = iter(rows)
     while page := list(islice(rest, _PAGE)):
         yield page
 

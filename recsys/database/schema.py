@@ -1,7 +1,7 @@
 """Tables of the song database (US 2018/0276540 A1, paragraphs 43, 65 and 66; Fig. 7A, 7B).
 
-The same tables stand in SQLite and in PostgreSQL. A song's row is whole by itself and carries a
-checksum; ``scores`` says the same as the rows' score vectors, so that a database can query it.
+SQLite and PostgreSQL have the same tables. A row of `songs` is complete by itself and carries a
+checksum; `scores` repeats the score vectors of `songs` in a form that SQL can query.
 """
 
 from sqlalchemy import (
@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 FORMAT = 2
-"""Raised whenever the tables change."""
+"""Format version; increased whenever the tables change."""
 
 metadata = MetaData()
 
@@ -32,29 +32,29 @@ songs = Table(
     Column("artist", String, nullable=False),
     Column("album", String, nullable=False),
     Column("genre", String, nullable=False),
-    Column("tags", String, nullable=False),  # JSON object: tags that came with the data
+    Column("tags", String, nullable=False),  # JSON object: tags given with the data
     Column("embedding", LargeBinary),  # little-endian float32
-    # JSON object of a tag: {"genre": {"blues": .8, ...}}: probabilities that the network gives.
+    # JSON object: predicted probabilities, {"genre": {"blues": 0.8, ...}}
     Column("score_vector", String),
     Column("onboarded", BigInteger),  # order of arrival; NULL for songs of the fit
-    Column("search", String, nullable=False),  # what a search looks at, without case
+    Column("search", String, nullable=False),  # normalised text that searches look at
     Column("checksum", String, nullable=False),
     # A hash index takes texts of any length in PostgreSQL; SQLite has one kind of index.
     Index("ix_songs_artist", "artist", postgresql_using="hash"),
     Index("ix_songs_genre", "genre", postgresql_using="hash"),
 )
-_late = songs.c.onboarded.is_not(None)
-Index("ix_songs_onboarded", songs.c.onboarded, sqlite_where=_late, postgresql_where=_late)
+_since_fit = songs.c.onboarded.is_not(None)
+Index("ix_songs_onboarded", songs.c.onboarded, sqlite_where=_since_fit, postgresql_where=_since_fit)
 
-# SQLite reads all columns of a row to look at one of them; an index it reads is far smaller.
-# PostgreSQL's would refuse long texts.
+# SQLite reads whole rows to look at one column, and this index is far smaller.
+# PostgreSQL's index would refuse long texts.
 Index("ix_songs_search", songs.c.search, songs.c.item_id).ddl_if(dialect="sqlite")
 
 genres = Table(
     "genres",
     metadata,
     Column("genre_id", Integer, primary_key=True, autoincrement=False),
-    Column("tag", String, nullable=False),  # "genre", or another tag that a network tells
+    Column("tag", String, nullable=False),  # "genre" or another predicted tag
     Column("name", String, nullable=False),
     UniqueConstraint("tag", "name", name="uq_genres"),
 )
@@ -77,7 +77,7 @@ recordings = Table(
     Column("digest", String, nullable=False),  # SHA-256 of the file's content
     Column("snippet", String, nullable=False),  # digest of the snippets' configuration
     Column("hyperimage", String, nullable=False),  # digest of the hyper-images' configuration
-    Column("image_key", String, nullable=False),  # where the hyper-images are kept
+    Column("image_key", String, nullable=False),  # key of the hyper-images in their cache
     sqlite_with_rowid=False,
 )
 
@@ -87,5 +87,5 @@ revision = Table(
     Column("only", Boolean, primary_key=True),
     Column("format", Integer, nullable=False),
     Column("number", Integer, nullable=False),  # transactions since the fit
-    Column("fit", String, nullable=False),  # drawn for each fit: no two models share a catalog
+    Column("fit", String, nullable=False),  # random id of the fit: no two models share a catalog
 )

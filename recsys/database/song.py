@@ -1,4 +1,4 @@
-"""A song, its recordings, and both as rows of the song database."""
+"""A song with its recordings, and its conversion to and from rows of the song database."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from recsys.database.schema import recordings as _recordings
 from recsys.database.schema import songs as _songs
 
 Scores = dict[str, dict[str, float]]
-"""For each tag that a network tells, the probability of each of its values."""
+"""Predicted probabilities: {tag: {value: probability}}, as {"genre": {"jazz": 0.8, ...}}."""
 
 _PLAIN = [column.name for column in _songs.columns if column.name not in ("embedding", "checksum")]
 _OF_RECORDING = [column.name for column in _recordings.columns if column.name != "item_id"]
@@ -24,25 +24,31 @@ _OF_RECORDING = [column.name for column in _recordings.columns if column.name !=
 
 @dataclass(frozen=True)
 class SongRecording:
-    """A recording of a song, and where its hyper-images are kept."""
+    """An audio file of a song, and the key of its hyper-images in their cache.
+
+    >>> SongRecording("jazz.wav", "9f86d0", "a1", "b2", image_key="b2/9f86d0").path
+    'jazz.wav'
+    """
 
     path: str
-    """Where the file was; as text, however its name is written on the disk."""
+    """Path or name of the file when it was embedded; undecodable bytes are escaped."""
     digest: str
-    """Hex SHA-256 of its content."""
+    """Hex SHA-256 of the file's content."""
     snippet: str
     """Digest of the SnippetConfig."""
     hyperimage: str
     """Digest of the HyperImageConfig."""
     image_key: str
-    """Key of its hyper-images in their cache."""
+    """Key of the hyper-images in their cache."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """One song: its text, what the audio side said of it, and when it came (None: at the fit).
+    """An item of the catalogue with all that the song database stores of it.
 
-    ``genre`` and ``tags`` came with the data; what a network predicts is in ``scores`` alone.
+    >>> song = Song("s1", title="Blue", artist="Ana", genre="jazz", tags={"mood": "calm"})
+    >>> Song.from_rows(song.to_row(), song.recording_rows()) == song
+    True
     """
 
     item_id: str
@@ -50,16 +56,23 @@ class Song:
     artist: str = ""
     album: str = ""
     genre: str = ""
+    """The genre given with the data; predicted ones are in `scores`."""
     tags: dict[str, str] = field(default_factory=dict)
+    """Further tags given with the data: {column: value}."""
     embedding: Float32Array | None = None
+    """Embedding of its audio, float32 [e]; None without a recording."""
     scores: Scores | None = None
+    """Predicted probabilities of tags; None without a recording."""
     onboarded: int | None = None
+    """Position in order of arrival, from 1; None for songs of the fit."""
     recordings: tuple[SongRecording, ...] = ()
+    """The audio files that the embedding was computed from."""
 
     def to_row(self) -> dict[str, Any]:
-        """The song as a row of the table ``songs``; its checksum covers the recordings too.
+        """Convert to a row of the table `songs`; its checksum covers the recordings too.
 
-        Raises InvalidArgumentError for text that no database can hold.
+        Raises:
+            InvalidArgumentError: a text is not valid Unicode, which no database can store.
         """
         row: dict[str, Any] = {
             "item_id": self.item_id,
@@ -86,7 +99,7 @@ class Song:
         return {**row, "checksum": _checksum(row, self.recording_rows())}
 
     def recording_rows(self) -> list[dict[str, Any]]:
-        """The song's rows of the table ``recordings``."""
+        """Convert the recordings to rows of the table `recordings`."""
         return [
             {"item_id": self.item_id, "number": number, **vars(recording)}
             for number, recording in enumerate(self.recordings)
@@ -94,13 +107,14 @@ class Song:
 
     @classmethod
     def from_rows(cls, row: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]) -> "Song":
-        """The inverse of :meth:`to_row` and :meth:`recording_rows`.
+        """Build a song from its rows; the inverse of `to_row` and `recording_rows`.
 
-        Raises ArtifactError when the checksum does not match.
+        Raises:
+            ArtifactError: the checksum does not match.
         """
         try:
             whole = _checksum(row, recordings) == row["checksum"]
-        except TypeError:  # a value of a kind that is never stored there
+        except TypeError:  # a value of a type that is never stored there
             whole = False
         if not whole:
             raise ArtifactError(f"the song database is damaged: row of item {row['item_id']!r}")
@@ -119,7 +133,7 @@ class Song:
 
 
 def search_key(text: str) -> str:
-    """A text as searches compare it: without case, and in one of the ways to write accents."""
+    """Normalise a text for search: without case, and with accents in one Unicode form."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

@@ -1,4 +1,4 @@
-"""SQLite by SQLAlchemy, with transactions that begin where SQLAlchemy begins them."""
+"""SQLite connections for SQLAlchemy whose transactions see one state of the database."""
 
 import os
 import sqlite3
@@ -10,15 +10,15 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
 
 _PATIENCE = 60
-"""Seconds to wait for another process that is using the database."""
+"""Seconds to wait for another process that uses the database."""
 
 WRITES = "coldtune_writes"
-"""Execution option of an engine for transactions that read before they write."""
+"""Execution option of an engine: transactions lock the database for writing when they begin."""
 
 
 def connect_sqlite(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
-    """Open a file; ``rw`` never makes an empty database where there is none."""
-    # As a URI: for the mode, and for any name that a file can have.
+    """Open a database file; `rw` never creates one, `rwc` does."""
+    # As a URI: it takes the mode, and any file name.
     name = urllib.parse.quote(os.fsencode(path.absolute()))
     return sqlite3.connect(
         f"file:{name}?mode={mode}", uri=True, timeout=_PATIENCE, check_same_thread=False
@@ -26,11 +26,15 @@ def connect_sqlite(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection
 
 
 def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -> Engine:
-    """An engine whose transactions see one state of the database from beginning to end.
+    """Create an engine whose transactions see one state of the database from beginning to end.
 
-    Python's driver would begin one only before a change, and let queries before it see another
-    writer's changes in between. With the execution option :data:`WRITES` a transaction waits its
-    turn to write before it reads.
+    Python's driver would begin a transaction only before its first change, so that earlier queries
+    could see changes of other writers in between. With the execution option :data:`WRITES` a
+    transaction takes the write lock before it reads.
+
+    Args:
+        connect: opens a connection.
+        pool: connection pool, `StaticPool` for a database in memory.
     """
     engine = create_engine("sqlite://", creator=connect, poolclass=pool)
 

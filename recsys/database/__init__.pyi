@@ -1,0 +1,10 @@
+from .catalog import Catalog as Catalog
+from .published import PublishReport as PublishReport
+from .published import SongDatabase as SongDatabase
+from .queries import SongFilter as SongFilter
+from .queries import count_songs as count_songs
+from .queries import export_songs as export_songs
+from .queries import list_scores as list_scores
+from .queries import list_songs as list_songs
+from .song import Song as Song
+from .song import SongRecording as SongRecording
