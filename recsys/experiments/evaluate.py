@@ -134,7 +134,7 @@ def evaluate_dataset(
             on_run=runs.add,
             resume=unfinished,
         )
-        runs.measured(comparison)
+        runs.log_results(comparison)
         if embeddings is not None:
             places = song_map(dataset, parts, embeddings, config.seed)
         plays = None

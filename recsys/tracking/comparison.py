@@ -1,8 +1,8 @@
-"""A comparison as MLflow runs: one below the evaluation for each model, below it one for each fit.
+"""MLflow runs of a comparison: a run for each model, with a child run for each of its fits.
 
-Figures have the same name in every run, ``warm/ndcg_at_10``, so that MLflow's own views put models
-beside each other, with a section a split; the ends of an interval, ``warm_low/ndcg_at_10`` and
-``warm_high/ndcg_at_10``, and the time it took, ``work/fit_seconds``, come after them.
+Metrics have the same names in all runs, such as `warm/ndcg_at_10`, so that MLflow's views compare
+models, with a section for each split. The ends of confidence intervals (`warm_low/ndcg_at_10`,
+`warm_high/ndcg_at_10`) and times (`work/fit_seconds`) follow.
 """
 
 import time
@@ -23,7 +23,7 @@ SECONDS = ("fit_seconds", "onboard_seconds", "recommend_seconds")
 
 
 class ComparisonRuns:
-    """The runs of one comparison, below the run of an evaluation."""
+    """Logs the runs of one comparison below the run of an evaluation."""
 
     def __init__(self, run: TrackedRun, splits: Sequence[Split]) -> None:
         self._run = run
@@ -32,7 +32,7 @@ class ComparisonRuns:
         self._costs: dict[str, Counter[str]] = {}
 
     def add(self, model: str, split: str, result: RunResult) -> None:
-        """Log one fit; what ``compare`` takes as ``on_run``."""
+        """Log one fit of a model; the `on_run` argument of `compare`."""
         own = self._models.get(model)
         facts = result.facts
         costs = {f"work/{name}": float(facts[name]) for name in SECONDS if name in facts}
@@ -55,11 +55,11 @@ class ComparisonRuns:
         fit.metrics(costs)
         fit.end("FINISHED")
 
-    def measured(self, comparison: Comparison) -> None:
-        """Log every figure of every model with its interval, and above them what counts most."""
-        self._run.metrics(headlines(comparison))
+    def log_results(self, comparison: Comparison) -> None:
+        """Log all metrics of every model with their intervals, and the headline metrics of all."""
+        self._run.metrics(headline_metrics(comparison))
         for model, own in self._models.items():
-            own.metrics(figures(comparison.table, model))
+            own.metrics(model_metrics(comparison.table, model))
             own.metrics(dict(self._costs[model]))
             control = comparison.controls.get(model)
             own.params({"control": control is not None})
@@ -67,14 +67,23 @@ class ComparisonRuns:
                 own.note(f"A control. Where no model is shown to beat it: {control}.")
 
     def end(self, status: str) -> None:
-        """Say of every model's run how it ended."""
+        """End the runs of all models with an MLflow status."""
         for own in self._models.values():
             own.end(status)
 
 
 @contextmanager
 def comparison_runs(run: TrackedRun, splits: Sequence[Split]) -> Iterator[ComparisonRuns]:
-    """Yield what a comparison is logged with; the fits inside it start no runs of their own."""
+    """Log the comparison in the block; fits inside it start no runs of their own.
+
+    >>> from recsys.tracking import tracked_run
+    >>> with tracked_run("evaluation", enabled=False) as run, comparison_runs(run, [split]) as runs:
+    ...     runs.log_results(comparison)  # and pass on_run=runs.add to `compare`
+
+    Args:
+        run: run of the evaluation.
+        splits: the splits that models are compared on.
+    """
     runs = ComparisonRuns(run, splits)
     status = "FAILED"
     try:
@@ -88,11 +97,11 @@ def comparison_runs(run: TrackedRun, splits: Sequence[Split]) -> Iterator[Compar
         runs.end(status)
 
 
-def figures(table: pd.DataFrame, model: str) -> dict[str, float]:
-    """{name: value} of a model's rows: means, and the ends of intervals where there are any."""
+def model_metrics(table: pd.DataFrame, model: str) -> dict[str, float]:
+    """Return {name: value} of a model: means, and the ends of intervals where known."""
     found: dict[str, float] = {}
-    # What is logged first is what MLflow draws first.
-    own = table[table["model"] == model].sort_values("metric", key=_later, kind="stable")
+    # MLflow draws metrics in the order they are logged.
+    own = table[table["model"] == model].sort_values("metric", key=_not_ndcg, kind="stable")
     for row in own.to_dict("records"):
         k = None if pd.isna(row["k"]) else int(row["k"])
         for what, end in (("mean", ""), ("low", "_low"), ("high", "_high")):
@@ -102,8 +111,8 @@ def figures(table: pd.DataFrame, model: str) -> dict[str, float]:
     return found
 
 
-def headlines(comparison: Comparison) -> dict[str, float]:
-    """{name: nDCG at the shortest lists}, one of each model and set of candidates."""
+def headline_metrics(comparison: Comparison) -> dict[str, float]:
+    """Return {name: nDCG of the shortest lists} for each model and candidate set."""
     k = comparison.ks[0]
     return {
         f"{metric_name(split, candidates, metric, k)}/{model}": interval.mean
@@ -113,14 +122,22 @@ def headlines(comparison: Comparison) -> dict[str, float]:
 
 
 def metric_name(split: str, candidates: str, metric: str, k: int | None, end: str = "") -> str:
-    """``warm/ndcg_at_10`` of the whole catalogue, ``cold_among_cold/ndcg_at_10`` of a part.
+    """Return the name of a metric in MLflow.
 
-    end: ``_low`` or ``_high`` of an interval.
+    It is `warm/ndcg_at_10` for the whole catalogue as candidates, and
+    `cold_among_cold/ndcg_at_10` for a part of it.
+
+    Args:
+        split: name of the split, or of its group of folds.
+        candidates: name of the candidate set.
+        metric: name of the metric.
+        k: length of lists; None for metrics without one.
+        end: "_low" or "_high" for the ends of an interval.
     """
     section = split if candidates == CATALOGUE else f"{split}_among_{candidates}"
     at = "" if k is None else f"_at_{k}"
     return f"{section}{end}/{metric}{at}"
 
 
-def _later(metrics: "pd.Series[str]") -> "pd.Series[bool]":
+def _not_ndcg(metrics: "pd.Series[str]") -> "pd.Series[bool]":
     return metrics != "ndcg"

@@ -18,7 +18,7 @@ from recsys.tracking.runs import tracked_run, tracking_uri
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-# As in the script, which must not import them.
+# Also spelt in model_script.py, which must not import them.
 _ARTIFACT, _FALLBACK = "recommender", "fallback"
 
 _EXAMPLE_USERS = 3
@@ -37,6 +37,9 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     MLflow keeps a copy of the folder and the script that opens it
     (:mod:`recsys.tracking.model_script`); the library has to be installed where the model is
     loaded. :mod:`recsys.tracking.runs` says which tracking store is used.
+
+    >>> log_model("model", register="songs")  # doctest: +SKIP
+    'models:/songs/1'
 
     Args:
         folder: a saved model; left as it is.

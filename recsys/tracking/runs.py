@@ -1,10 +1,10 @@
-"""MLflow: every fit and every evaluation is a run. A failing tracker never costs a result.
+"""MLflow runs of fits and evaluations; a failing tracker never costs a result.
 
-Runs go where ``MLFLOW_TRACKING_URI`` or ``mlflow.set_tracking_uri`` says, by default to
-``mlflow.db`` in the working directory, where ``mlflow ui`` looks for them; to the experiment of
-``MLFLOW_EXPERIMENT_NAME`` or ``mlflow.set_experiment``, by default ``coldtune``; and below the
-active run where there is one. None of these settings of MLflow's is changed.
-``RecommenderConfig(tracking=False)``, ``--no-tracking`` or ``COLDTUNE_TRACKING=0`` switch it off.
+Runs are logged to `MLFLOW_TRACKING_URI` or `mlflow.set_tracking_uri`, by default to `mlflow.db` in
+the working directory, where `mlflow ui` looks for them; to the experiment of
+`MLFLOW_EXPERIMENT_NAME` or `mlflow.set_experiment`, by default `coldtune`; and below the active
+run, if any. These settings of MLflow are not changed. `RecommenderConfig(tracking=False)`,
+`--no-tracking` or `COLDTUNE_TRACKING=0` switch tracking off.
 """
 
 import logging
@@ -24,9 +24,9 @@ T = TypeVar("T")
 logger = logging.getLogger("coldtune.tracking")
 
 EXPERIMENT = "coldtune"
-_LONGEST_VALUE = 500
-_MOST_PARAMS, _MOST_METRICS = 100, 1000
-"""In one call to a server."""
+_MAX_VALUE_LENGTH = 500
+_MAX_PARAMS, _MAX_METRICS = 100, 1000
+"""At most in one call to a server."""
 
 _TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -34,44 +34,58 @@ _TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Unless the user says otherwise: MLflow's own defaults wait up to 16 minutes for one call, and
-print addresses between our results."""
+"""Used unless the user set them: by default MLflow waits up to 16 minutes for one call, and prints
+URLs among the results."""
 
 _DATABASE_PATIENCE = 10
-"""Seconds to wait for an SQLite store that somebody else is writing to."""
+"""Seconds to wait for an SQLite store that another process writes to."""
 
 
 class TrackedRun:
-    """What is logged of one run. Every method is safe to call whatever the tracker does."""
+    """An MLflow run. No method raises, whatever the tracker does.
+
+    Made by :func:`tracked_run` and :meth:`child`; without a client, it logs nothing:
+
+    >>> run = TrackedRun()
+    >>> run.metrics({"ndcg": 0.3})
+    >>> run.run_id
+    ''
+
+    Args:
+        client: MLflow client; None logs nothing.
+        run_id: id of the run.
+        experiment: id of its experiment.
+    """
 
     def __init__(self, client: Any | None = None, run_id: str = "", experiment: str = "") -> None:
-        """client: MLflow's; None logs nothing. experiment: id of the experiment of the run."""
         self._client = client
         self.run_id = run_id
         self.experiment = experiment
         self.failed = False
-        """Whether the tracker failed: then nothing more is logged, and no run is started below."""
-        self._above: TrackedRun | None = None
+        """Whether the tracker failed; then nothing more is logged and no child runs are started."""
+        self._parent: TrackedRun | None = None
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings become dotted names."""
+        """Log parameters; nested mappings get dotted names."""
 
         def log(client: Any) -> None:
             from mlflow.entities import Param
 
             flat = _flatten(values)
-            params = [Param(_name(name), str(value)[:_LONGEST_VALUE]) for name, value in flat]
-            for some in _batched(params, _MOST_PARAMS):
+            params = [
+                Param(_valid_name(name), str(value)[:_MAX_VALUE_LENGTH]) for name, value in flat
+            ]
+            for some in _batched(params, _MAX_PARAMS):
                 client.log_batch(self.run_id, params=some)
 
         self._safely(log)
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        """Log numbers, all of them in one call."""
+        """Log metrics in one call."""
         self._log([(name, value, 0) for name, value in values.items()])
 
     def history(self, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Log a network's training: one dict an epoch, with the number under "epoch"."""
+        """Log the training of a network: one dict per epoch, with its number under "epoch"."""
         self._log(
             [
                 (f"encoder_{name}", value, int(epoch["epoch"]))
@@ -82,7 +96,7 @@ class TrackedRun:
         )
 
     def artifact(self, path: Path) -> None:
-        """Log a file, or a folder with all that is in it."""
+        """Log a file or a folder."""
 
         def log(client: Any) -> None:
             if path.is_dir():
@@ -93,11 +107,11 @@ class TrackedRun:
         self._safely(log)
 
     def note(self, text: str) -> None:
-        """Log a description, in Markdown, that MLflow shows on top of the run."""
+        """Set the description of the run, in Markdown."""
         self._safely(lambda client: client.set_tag(self.run_id, "mlflow.note.content", text))
 
     def dataset(self, dataset: MusicDataset, context: str) -> None:
-        """Log which data a run is about, as an MLflow data set, and what it was used for."""
+        """Log a data set as an input of the run; `context` says what it was used for."""
 
         def log(client: Any) -> None:
             from recsys.tracking.datasets import dataset_input
@@ -107,18 +121,22 @@ class TrackedRun:
         self._safely(log)
 
     def child(self, name: str, *, started: float | None = None) -> "TrackedRun":
-        """Start a run below this one; :meth:`end` ends it.
+        """Start a child run, to be ended by :meth:`end`.
 
-        started: when it began, in seconds since 1970; now where it is not given.
+        Args:
+            name: name of the child run.
+            started: start time in seconds since 1970; None for now.
         """
-        below = _untracked_run() if self._client is None else _start(name, self, started)
-        below._above = self
-        return below
+        child = _untracked_run() if self._client is None else _start(name, self, started)
+        child._parent = self
+        return child
 
     def end(self, status: str) -> None:
-        """Say how the run ended, also where logging failed before; not where the run above it
-        failed too, as a tracker that is gone is waited for once, and not for every run."""
-        if self._above is not None and self._above.failed:
+        """End the run with an MLflow status, even if logging failed before.
+
+        If the parent failed too, nothing is sent: a dead tracker is waited for only once.
+        """
+        if self._parent is not None and self._parent.failed:
             return
         self.failed = False
         self._safely(lambda client: client.set_terminated(self.run_id, status))
@@ -128,8 +146,8 @@ class TrackedRun:
             from mlflow.entities import Metric
 
             now = int(1000 * time.time())
-            metrics = [Metric(_name(name), float(v), now, step) for name, v, step in values]
-            for some in _batched(metrics, _MOST_METRICS):
+            metrics = [Metric(_valid_name(name), float(v), now, step) for name, v, step in values]
+            for some in _batched(metrics, _MAX_METRICS):
                 client.log_batch(self.run_id, metrics=some)
 
         self._safely(log)
@@ -140,10 +158,10 @@ class TrackedRun:
         try:
             with _short_timeouts():
                 log(self._client)
-        except Exception as error:  # the tracker's problem, whatever it is, is not the model's
+        except Exception as error:  # problems of the tracker must not stop the work
             failed: TrackedRun | None = self
             while failed is not None:
-                failed.failed, failed = True, failed._above
+                failed.failed, failed = True, failed._parent
             _warn(error)
 
 
@@ -152,10 +170,21 @@ _outer: ContextVar[TrackedRun | None] = ContextVar("outer", default=None)
 
 @contextmanager
 def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
-    """Track the body as an MLflow run, below the run that is active where there is one.
+    """Track the block as an MLflow run, below the active run if there is one.
 
-    An exception of the body marks the run as failed and goes on; one of the tracker is logged as
-    a warning and the body runs untracked, with all that it starts.
+    An exception of the block marks the run as failed and propagates. If the tracker fails, a
+    warning is logged, and the block and the runs it starts are not tracked.
+
+    >>> with tracked_run("fit", enabled=False) as run:  # enabled: see RecommenderConfig.tracking
+    ...     run.params({"als": {"factors": 64}})
+    ...     run.metrics({"seconds_als": 0.5})
+
+    Args:
+        name: name of the run.
+        enabled: False tracks nothing.
+
+    Yields:
+        The run to log to.
     """
     outer = _outer.get()
     this = TrackedRun()
@@ -176,7 +205,13 @@ def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
 
 @contextmanager
 def untracked() -> Iterator[None]:
-    """Track nothing that is done in the body, which the run around it speaks of as a whole."""
+    """Start no runs inside the block, whose work is logged by the run around it.
+
+    >>> with tracked_run("search", enabled=False), untracked():
+    ...     with tracked_run("fit", enabled=True) as run:  # not tracked either
+    ...         print(run.failed)
+    True
+    """
     token = _outer.set(_untracked_run())
     try:
         yield
@@ -185,9 +220,9 @@ def untracked() -> Iterator[None]:
 
 
 def _untracked_run() -> TrackedRun:
-    untracked = TrackedRun()
-    untracked.failed = True
-    return untracked
+    run = TrackedRun()
+    run.failed = True
+    return run
 
 
 def _start(name: str, outer: TrackedRun | None, started: float | None = None) -> TrackedRun:
@@ -197,7 +232,7 @@ def _start(name: str, outer: TrackedRun | None, started: float | None = None) ->
         import mlflow
 
         uri = tracking_uri()
-        _check_writable(uri)
+        _check_store_writable(uri)
         with _short_timeouts():
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment, tags = _place(client, outer)
@@ -212,7 +247,7 @@ def _start(name: str, outer: TrackedRun | None, started: float | None = None) ->
 
 
 def tracking_uri() -> str:
-    """Where runs go."""
+    """Return the URI of the tracking store that runs are logged to."""
     import mlflow
 
     chosen = mlflow.is_tracking_uri_set() or mlflow.active_run() is not None  # type: ignore[no-untyped-call]
@@ -220,7 +255,7 @@ def tracking_uri() -> str:
 
 
 def _place(client: Any, outer: TrackedRun | None) -> tuple[str, dict[str, str]]:
-    """The experiment of a new run, and its tags: who started it, and the run above it."""
+    """Return the experiment id of a new run and its tags, the parent run among them."""
     import mlflow
     from mlflow.tracking.context.registry import resolve_tags
 
@@ -230,7 +265,7 @@ def _place(client: Any, outer: TrackedRun | None) -> tuple[str, dict[str, str]]:
     if active is not None:
         tags = resolve_tags({"mlflow.parentRunId": active.info.run_id})
         return active.info.experiment_id, tags
-    # `mlflow.set_experiment` sets this variable too.
+    # Also set by `mlflow.set_experiment`.
     if experiment := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return experiment, resolve_tags()
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
@@ -239,15 +274,15 @@ def _place(client: Any, outer: TrackedRun | None) -> tuple[str, dict[str, str]]:
         try:
             return client.create_experiment(name), resolve_tags()
         except mlflow.exceptions.MlflowException:
-            # Another process was quicker.
+            # Another process may have created it meanwhile.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     return found.experiment_id, resolve_tags()
 
 
-def _check_writable(uri: str) -> None:
-    """Fail at once on an SQLite store that cannot be written: MLflow would try for two minutes."""
+def _check_store_writable(uri: str) -> None:
+    """Raise at once if an SQLite store cannot be written; MLflow would retry for two minutes."""
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///"))
@@ -259,7 +294,7 @@ def _check_writable(uri: str) -> None:
 
 @contextmanager
 def _short_timeouts() -> Iterator[None]:
-    """Let MLflow wait less for a server that does not answer, where the user has not said how."""
+    """Shorten MLflow's timeouts and retries, unless the user set them."""
     ours = {name: value for name, value in _TIMEOUTS.items() if name not in os.environ}
     os.environ.update(ours)
     try:
@@ -275,7 +310,7 @@ def _warn(error: Exception) -> None:
 
 
 def _batched(values: Sequence[T], n: int) -> Iterator[Sequence[T]]:
-    """The values in order, at most ``n`` at a time."""
+    """Iterate over slices of at most `n` values."""
     return (values[start : start + n] for start in range(0, len(values), n))
 
 
@@ -287,6 +322,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, value
 
 
-def _name(text: str) -> str:
-    """MLflow takes letters, digits, and a few signs."""
-    return "".join(sign if sign.isalnum() or sign in "_-./ " else "_" for sign in text)
+def _valid_name(text: str) -> str:
+    """Replace characters that MLflow does not accept in names."""
+    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in text)

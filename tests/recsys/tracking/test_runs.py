@@ -221,7 +221,7 @@ def test_controls_say_so_and_what_they_mean(tastes: Tastes, place: Path) -> None
         comparison = compare(
             models, dataset, [split], controls={"random": "luck would do"}, on_run=below.add
         )
-        below.measured(comparison)
+        below.log_results(comparison)
     found = {run.info.run_name: run for run in runs()}
     assert found["random"].data.params["control"] == "True"
     assert found["popularity"].data.params["control"] == "False"
@@ -276,7 +276,7 @@ def test_a_tracker_that_goes_in_a_comparison_is_waited_for_once_or_twice(
                     patch.setattr(mlflow.MlflowClient, name, gone)
             models = {f"random {seed}": (lambda seed=seed: Random(seed)) for seed in range(4)}
             comparison = compare(models, dataset, splits, on_run=below.add)
-            below.measured(comparison)
+            below.log_results(comparison)
         # And once more where the run of the whole is ended.
         assert 1 <= len(calls) <= 3
     assert len(warnings_in(caplog)) == len(calls)
