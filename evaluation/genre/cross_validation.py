@@ -148,7 +148,7 @@ def genre_cross_validation(
         >>> from embedding import EncoderConfig, SongEncoder
         >>> from evaluation import genre_cross_validation
         >>> artists = [f"artist {n // 2}" for n in range(24)]
-        >>> network = partial(SongEncoder, EncoderConfig(architecture="IC(2,5,4)O", epochs=1))
+        >>> network = partial(SongEncoder, EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=1))
         >>> result = genre_cross_validation(images, labels, artists, network, folds=2)
         >>> list(result.table["n"]), sorted(result.mean)
         ([12, 12], ['loss', 'precision@1', 'precision@3'])

@@ -33,10 +33,10 @@ class GenreMaterial:
         >>> from embedding import EncoderConfig
         >>> from evaluation.genre import from_arrays
         >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
-        >>> config = EncoderConfig(architecture="IC(2,5,4)O")
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O")
         >>> material = from_arrays(read_image_arrays(folder / "logmel.npz"), config)
         >>> material.images.shape, material.sources["labels"]
-        ((24, 1, 24, 24), "'genre'")
+        ((24, 1, 24, 24), "'genre' of logmel.npz")
     """
 
     images: Float32Array
@@ -121,7 +121,7 @@ def from_arrays(
         >>> from embedding import EncoderConfig
         >>> from evaluation.genre import from_arrays
         >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
-        >>> config = EncoderConfig(architecture="IC(2,5,4)O")
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O")
         >>> arrays = read_image_arrays(folder / "logmel.npz")
         >>> from_arrays(arrays, config, window=8, windows=2).images.shape
         (48, 1, 24, 8)
@@ -201,16 +201,15 @@ def from_dataset(
         DataError: the data set has no recordings, or none of them can be used.
 
     Examples:
-        >>> import shutil
-        >>> from datasets.folder import load_folder
+        >>> from datasets.music import MusicDataset
         >>> from embedding import EncoderConfig
         >>> from evaluation.genre import from_dataset
-        >>> _ = shutil.copy(recording, folder / "a.wav"), shutil.copy(recording, folder / "b.wav")
-        >>> pd.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], "genre": ["jazz", "rock"],
-        ...               "artist": ["X", "Y"]}).to_csv(folder / "items.csv", index=False)
-        >>> pd.DataFrame({"item_id": ["a", "b"], "path": ["a.wav", "b.wav"]}).to_csv(
-        ...     folder / "audio.csv", index=False)
-        >>> material = from_dataset(load_folder(folder), EncoderConfig(), windows=2, workers=0)
+        >>> items = pd.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], "artist": ["X", "Y"],
+        ...                       "album": "", "genre": ["jazz", "rock"]})
+        >>> audio = pd.DataFrame({"item_id": ["a", "b"], "path": recording.name})
+        >>> plays = pd.DataFrame(columns=["user_id", "item_id", "weight"])
+        >>> data = MusicDataset(items, audio, plays, recording.parent)
+        >>> material = from_dataset(data, EncoderConfig(), windows=2, workers=0, baseline=False)
         >>> len(material.images), material.labels.tolist()
         (4, ['jazz', 'rock'])
     """

@@ -87,18 +87,15 @@ class GenreStudy:
     """All runs of a study and tables over them; made by :func:`run_study`.
 
     Examples:
+        >>> from datasets.image_arrays import read_image_arrays
         >>> from embedding import EncoderConfig
-        >>> from evaluation import run_study
-        >>> from evaluation.genre import GenreMaterial
-        >>> names = np.array([f"song {n}" for n in range(24)], dtype=object)
-        >>> features = images.mean(axis=(1, 3))
-        >>> material = GenreMaterial(
-        ...     images, np.arange(24), names, np.array(labels, dtype=object), names, None,
-        ...     features, features, "rows", {})
-        >>> config = EncoderConfig(architecture="IC(2,5,4)O", epochs=1, threads=1)
+        >>> from evaluation.genre import from_arrays, run_study
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=1, threads=1)
+        >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
+        >>> material = from_arrays(read_image_arrays(folder / "logmel.npz"), config)
         >>> study = run_study(material, config, splits=["song"], folds=2)
-        >>> study.summary()[["split", "classifier", "n"]].to_numpy().tolist()
-        [['song', 'network', 24], ['song', 'SVM', 24]]
+        >>> study.groups()
+        [('song', 'network'), ('song', 'SVM')]
     """
 
     runs: tuple[GenreRun, ...]
@@ -255,7 +252,15 @@ def run_study(
         EvaluationError: the material has no artists, windows, features or labels where needed.
 
     Examples:
-        See :class:`GenreStudy`.
+        >>> from datasets.image_arrays import read_image_arrays
+        >>> from embedding import EncoderConfig
+        >>> from evaluation.genre import from_arrays, run_study
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=1, threads=1)
+        >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
+        >>> material = from_arrays(read_image_arrays(folder / "logmel.npz"), config)
+        >>> study = run_study(material, config, splits=["song"], folds=2)
+        >>> study.summary()[["split", "classifier", "n"]].to_numpy().tolist()
+        [['song', 'network', 24], ['song', 'SVM', 24]]
     """
     options = replace(options or GenreStudyConfig(), **changes)
     for name, number in (("seeds", options.seeds), ("jobs", options.jobs)):

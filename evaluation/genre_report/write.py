@@ -46,14 +46,13 @@ def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
         InvalidArgumentError: the folder cannot be written to.
 
     Examples:
+        >>> from datasets.image_arrays import read_image_arrays
         >>> from embedding import EncoderConfig
-        >>> from evaluation import run_study, write_study
-        >>> from evaluation.genre import GenreMaterial
-        >>> names = np.array([f"song {n}" for n in range(24)], dtype=object)
-        >>> material = GenreMaterial(
-        ...     images, np.arange(24), names, np.array(labels, dtype=object), names, None, None,
-        ...     None, "", {})
-        >>> config = EncoderConfig(architecture="IC(2,5,4)O", epochs=1, threads=1)
+        >>> from evaluation.genre import from_arrays, run_study
+        >>> from evaluation.genre_report import write_study
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=1, threads=1)
+        >>> np.savez(folder / "logmel.npz", images=images, genre=labels)
+        >>> material = from_arrays(read_image_arrays(folder / "logmel.npz"), config)
         >>> study = run_study(material, config, splits=["song"], folds=2, baseline=False)
         >>> write_study(study, folder / "report").name
         'genre.html'

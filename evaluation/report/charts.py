@@ -1,4 +1,4 @@
-"""The plots of a report: which ones the comparison allows, and what each says in words."""
+"""Which plots a report has, with their titles, notes and descriptions in words."""
 
 import re
 from collections.abc import Iterable
@@ -30,28 +30,29 @@ _TRADE_OFFS: Final = (
     ("artist_diversity", "Further right are more artists in a list.", False),
     ("embedding_diversity", "Further right is more different sound in a list.", False),
 )
-"""What accuracy is held against: metric, how to read it, whether less of it is better."""
-_MOST_TRADE_OFFS = 4
+"""Metrics plotted against accuracy: metric, how to read it, whether lower is better."""
+
+_MAX_TRADE_OFFS: Final = 4
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot with its words."""
+    """A plot with its title and description."""
 
     name: str
-    """Letters, digits and dashes: its place on the page, and the name of its picture."""
+    """Id on the page and name of the .png file: letters, digits and dashes."""
     title: str
     description: str
-    """The figures in words, for who cannot see the plot."""
+    """The figures in words, for readers who cannot see the plot."""
     figure: PlotlyFigure
     whole: bool = False
-    """Whether it is as wide as the page."""
+    """Whether the plot is as wide as the page."""
     note: str = ""
-    """What to see in it."""
+    """How to read the plot."""
 
 
 def overview_charts(tables: ReportTables) -> list[Chart]:
-    """A dot and an interval a model for the figures that matter most."""
+    """Plot the intervals of all models for the main metric of each split."""
     columns: list[Column] = []
     if tables.cold is not None:
         columns.append(Column(tables.cold, COLD, "ndcg", tables.shortest))
@@ -66,7 +67,7 @@ def overview_charts(tables: ReportTables) -> list[Chart]:
 
 
 def warm_cold_charts(tables: ReportTables) -> list[Chart]:
-    """Every model as a point: how good on known items, how good on new ones."""
+    """Plot all models by their accuracy on known and on new items; [] without both splits."""
     if tables.cold is None or tables.warm is None:
         return []
     known, new = (
@@ -75,7 +76,7 @@ def warm_cold_charts(tables: ReportTables) -> list[Chart]:
     )
     pairs = _pairs(tables, known, new)
     front = pareto_front(pairs)
-    labels = (f"known {tables.noun}, {known.label}", f"new {tables.noun}, {_inner(new)}")
+    labels = (f"known {tables.noun}, {known.label}", f"new {tables.noun}, {_name_in_sentence(new)}")
     return [
         Chart(
             "known-against-new",
@@ -89,7 +90,7 @@ def warm_cold_charts(tables: ReportTables) -> list[Chart]:
 
 
 def trade_off_charts(tables: ReportTables) -> list[Chart]:
-    """Accuracy against popularity and diversity, where known items were ranked, else the first."""
+    """Plot accuracy against popularity and diversity, on known items where they were ranked."""
     split = tables.warm or tables.comparison.splits[0]["name"]
     place = (split, tables.widest_candidates(split))
     accuracy = tables.main_column(*place)
@@ -97,7 +98,7 @@ def trade_off_charts(tables: ReportTables) -> list[Chart]:
     for metric, reading, lower in _TRADE_OFFS:
         column = Column(*place, metric, tables.shortest)
         pairs = _pairs(tables, column, accuracy) if tables.with_figures([column]) else []
-        if not pairs or len(charts) == _MOST_TRADE_OFFS:
+        if not pairs or len(charts) == _MAX_TRADE_OFFS:
             continue
         front = pareto_front(pairs, lower=lower)
         labels = (column.label, accuracy.label)
@@ -116,7 +117,7 @@ def trade_off_charts(tables: ReportTables) -> list[Chart]:
 
 
 def learning_curve_chart(curve: pd.DataFrame) -> Chart:
-    """The learning curve of one metric."""
+    """Plot the learning curve of one metric."""
     metric, k = str(curve["metric"].iloc[0]), curve["k"].iloc[0]
     label = METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
     ends = curve.sort_values("interactions").groupby("model", sort=False)["mean"]
@@ -129,7 +130,7 @@ def learning_curve_chart(curve: pd.DataFrame) -> Chart:
 
 
 def song_map_chart(songs: pd.DataFrame, noun: str, seed: int) -> Chart:
-    """Where the embeddings lie, at most as many as a page can draw."""
+    """Plot a map of the songs' embeddings, at most as many as a page can draw."""
     drawn = sample_songs(songs, seed)
     cold = int(drawn["cold"].sum())
     note = "Near is alike; axes and large distances mean nothing."
@@ -155,7 +156,7 @@ def _intervals(tables: ReportTables, column: Column) -> Chart:
         reference = (base, means[base]) if base in means else None
         title = tables.group_label(column.split, column.candidates)
     said = ", ".join(f"{point.model} {format_number(point.value.mean)}" for point in points)
-    label = _inner(column)
+    label = _name_in_sentence(column)
     name = f"{_slug(column.split)}-{_slug(column.candidates)}-{_slug(column.metric)}"
     return Chart(name, title, f"{label}: {said}", interval_plot(points, label, reference))
 
@@ -169,7 +170,7 @@ def _points(tables: ReportTables, column: Column) -> list[Point]:
 
 
 def _pairs(tables: ReportTables, x: Column, y: Column) -> list[PointPair]:
-    """Models that have both figures."""
+    """The models that have both figures."""
     vertical = {point.model: point.value for point in _points(tables, y)}
     return [
         (point, vertical[point.model]) for point in _points(tables, x) if point.model in vertical
@@ -189,8 +190,8 @@ def _described(pairs: Iterable[PointPair], x_label: str, y_label: str) -> str:
     return f"{x_label}, and {y_label}: {values}"
 
 
-def _inner(column: Column) -> str:
-    """The name of a figure within a sentence."""
+def _name_in_sentence(column: Column) -> str:
+    """The name of a metric within a sentence."""
     return column.label.replace("Item", "item").replace("User", "user")
 
 

@@ -1,9 +1,4 @@
-"""Everything a report shows, as plain text and plots: the page and the Markdown are made of it.
-
-Example users as plain rows of text: what they played, what was held out, what they are told.
-
-Which differences are shown, and what the controls make of the best model, as rows of text.
-"""
+"""Everything that a report shows, as rows of text and plots; page and Markdown render it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +10,7 @@ import pandas as pd
 from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.examples import Example
-from evaluation.conclusions.evidence import paired_gaps
+from evaluation.conclusions.evidence import contenders, paired_gaps
 from evaluation.conclusions.wording import format_p_value
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.metrics.ranking import ITEM_AUC
@@ -40,177 +35,6 @@ from evaluation.report.facts import (
 from evaluation.report.slices import fold_tables, learning_curve_table, slice_sections
 from evaluation.report.tables import Column, ReportTables, format_cell
 
-
-def example_users(tables: ReportTables, users: Sequence[Example]) -> list[dict[str, Any]]:
-    """An entry a user, with the lists of every model in the order of the other tables."""
-    order = tables.ranked_models()
-    found = []
-    for number, user in enumerate(users, 1):
-        rows: list[dict[str, Any]] = [
-            {
-                "model": model,
-                "control": model in tables.comparison.controls,
-                "hits": sum(bool(item["hit"]) for item in user.lists[model]),
-                "items": [{**_described(item), "hit": bool(item["hit"])} for item in shown],
-            }
-            for model in order
-            if (shown := user.lists.get(model)) is not None
-        ]
-        places = max((len(row["items"]) for row in rows), default=0)
-        with_hits = sum(row["hits"] > 0 and not row["control"] for row in rows)
-        contenders = sum(not row["control"] for row in rows)
-        found.append(
-            {
-                "name": f"User {number}",
-                "id": str(user.user_id),
-                "split": user.split,
-                "facts": f"{with_hits} of {contenders} models have a hit",
-                "played": [_described(item) for item in user.played],
-                "held_out": [_described(item) for item in user.held_out],
-                "places": list(range(1, places + 1)),
-                "rows": rows,
-            }
-        )
-    return found
-
-
-def _described(item: Mapping[str, Any]) -> dict[str, str]:
-    """A name to read, and what else is known of the item."""
-    title, artist = str(item.get("title") or ""), str(item.get("artist") or "")
-    name = title or artist or str(item["item_id"])
-    by = artist if artist and artist != name else ""
-    return {"name": name, "by": by, "genre": str(item.get("genre") or "")}
-
-
-_NOT_SHOWN = "no difference shown"
-
-
-def difference_tables(tables: ReportTables) -> list[dict[str, Any]]:
-    """Paired differences from the baseline and from the best, a table for each place measured."""
-    found = []
-    for column in _deciding(tables):
-        rows = [
-            {
-                "model": model,
-                "control": model in tables.comparison.controls,
-                "baseline": _gap_cell(tables.from_baseline.get(column.key(model))),
-                "best": _gap_cell(tables.from_best.get(column.key(model))),
-            }
-            for model in tables.ranked_models()
-        ]
-        found.append(
-            {
-                "title": _title(tables, column),
-                "baseline": tables.comparison.baseline,
-                "best": _best(tables, column),
-                "rows": rows,
-            }
-        )
-    return found
-
-
-def control_tables(tables: ReportTables) -> list[dict[str, Any]]:
-    """Every control against the model it was made of, or else the best, and what follows.
-
-    p-values are corrected for the number of controls in one table.
-    """
-    return [
-        {"title": _title(tables, column), "rows": _controlled(tables, column)}
-        for column in _deciding(tables)
-        if tables.comparison.controls
-    ]
-
-
-def correction_note(tables: ReportTables) -> str:
-    """For how many comparisons the p-values of a table of controls are corrected, in a sentence."""
-    n = len(tables.comparison.controls)
-    comparisons = "1 comparison" if n == 1 else f"{n} comparisons"
-    return (
-        f"p is corrected for the {comparisons} of a table (Holm), and among the differences for all"
-        " models held against the same one: the same pair may have another p there."
-    )
-
-
-def _controlled(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
-    comparison = tables.comparison
-    exposed = []
-    for control in comparison.controls:
-        made_of = parse_control_name(control)
-        own = made_of is not None and made_of[0] in comparison.models
-        exposed.append(made_of[0] if made_of is not None and own else _best(tables, column))
-    pairs = [
-        (column.key(model), column.key(control))
-        for model, control in zip(exposed, comparison.controls, strict=True)
-    ]
-    gaps = paired_gaps(comparison, pairs)
-    return [
-        {
-            "control": control,
-            "own": format_cell(tables.figures[column.key(control)]),
-            "model": model,
-            "of_model": format_cell(tables.figures[column.key(model)]),
-            "gap": _gap_cell((control, gap)),
-            **_verdict(gap, meaning),
-        }
-        for (control, meaning), model, gap in zip(
-            comparison.controls.items(), exposed, gaps, strict=True
-        )
-    ]
-
-
-def _deciding(tables: ReportTables) -> list[Column]:
-    """The figures that decide in every split.
-
-    Among cold items the item-wise AUC is one in any case, as its units are the items.
-    """
-    columns = []
-    for split in dict.fromkeys(split for split, _ in tables.places_measured()):
-        wanted = tables.deciding_candidates(split)
-        columns.append(tables.main_column(split, wanted))
-        columns += tables.with_figures([Column(split, wanted, ITEM_AUC, None)])
-    # New items first, as in the main table.
-    ordered = sorted(columns, key=lambda column: column.split != tables.cold)
-    return list(dict.fromkeys(ordered))
-
-
-def _title(tables: ReportTables, column: Column) -> str:
-    return f"{tables.group_label(column.split, column.candidates)}: {column.label}"
-
-
-def _best(tables: ReportTables, column: Column) -> str:
-    """The model that is no control with the highest mean."""
-    contenders = [m for m in tables.comparison.models if m not in tables.comparison.controls]
-    return max(contenders, key=lambda model: tables.figures[column.key(model)].mean)
-
-
-def _verdict(gap: Difference, meaning: str) -> dict[str, str]:
-    """What one control says: a word for the style, and a sentence."""
-    if gap.shown and gap.mean > 0:
-        return {"kind": "better", "sentence": "beaten"}
-    if gap.shown:
-        return {"kind": "worse", "sentence": "does better" + (meaning and f", so {meaning}")}
-    beaten = "not shown to be beaten"
-    return {"kind": "no", "sentence": f"{beaten}: it may be that {meaning}" if meaning else beaten}
-
-
-def _gap_cell(gap: tuple[str, Difference] | None, *, turned: bool = False) -> dict[str, str] | None:
-    """A difference as text; ``turned`` is that of the other model from this one."""
-    if gap is None:
-        return None
-    mean, low, high = gap[1][:3]
-    verdict = "better" if mean > 0 else "worse"
-    return {
-        "mean": _plus_minus(mean),
-        "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
-        "verdict": verdict if gap[1].shown else _NOT_SHOWN,
-        "p": "" if isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
-    }
-
-
-def _plus_minus(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
-
-
 SECTIONS: Final = {
     "results": "Results",
     "glance": "At a glance",
@@ -230,7 +54,7 @@ SECTIONS: Final = {
     "costs": "Time and memory",
     "repeat": "Repeat it",
 }
-"""Titles of the sections by their anchors, in order."""
+"""Titles of the sections by their ids, in the order of the page."""
 
 _ALWAYS: Final = (
     "results",
@@ -253,7 +77,19 @@ def report_content(
     curve: pd.DataFrame | None,
     song_map: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    """What the templates need; ``facts`` are those that are written as JSON."""
+    """Collect everything that a report shows.
+
+    Args:
+        comparison: the models, side by side.
+        facts: what is written as JSON.
+        noun: what items are called.
+        genre: genre accuracy of the network.
+        curve: learning curve; its first metric is shown.
+        song_map: places of the songs' embeddings in the plane.
+
+    Returns:
+        Variables of the template ``report.html``, and of the Markdown.
+    """
     tables = ReportTables(comparison, noun)
     parts: dict[str, Any] = {
         "warm_cold": _with_charts(warm_cold_charts(tables), table=tables.warm_cold_table()),
@@ -316,7 +152,7 @@ def report_content(
 
 
 def all_charts(shown: Mapping[str, Any]) -> list[Chart]:
-    """Every plot in the order of the page."""
+    """List all plots in the order of the page."""
     return [
         chart
         for name in ("glance", "warm_cold", "beyond", "curve", "map")
@@ -326,10 +162,179 @@ def all_charts(shown: Mapping[str, Any]) -> list[Chart]:
 
 
 def _with_charts(charts: list[Chart], **tables: Any) -> dict[str, Any] | None:
-    """A section of plots and tables; None where there is neither."""
+    """A section of plots and tables; None if it has neither."""
     return {"charts": charts, **tables} if charts or any(tables.values()) else None
 
 
 def _examples_title(n: int) -> str:
     words = {1: "One listener", 10: "Ten listeners"}
     return words.get(n, f"{n} listeners")
+
+
+def difference_tables(tables: ReportTables) -> list[dict[str, Any]]:
+    """Make tables of the paired differences from the baseline and from the best model."""
+    found = []
+    for column in _deciding(tables):
+        rows = [
+            {
+                "model": model,
+                "control": model in tables.comparison.controls,
+                "baseline": _gap_cell(tables.from_baseline.get(column.key(model))),
+                "best": _gap_cell(tables.from_best.get(column.key(model))),
+            }
+            for model in tables.ranked_models()
+        ]
+        found.append(
+            {
+                "title": _title(tables, column),
+                "baseline": tables.comparison.baseline,
+                "best": _best(tables, column),
+                "rows": rows,
+            }
+        )
+    return found
+
+
+def control_tables(tables: ReportTables) -> list[dict[str, Any]]:
+    """Make tables that compare each control with the model it was made from, or else the best.
+
+    p-values are corrected for the number of controls in one table.
+    """
+    return [
+        {"title": _title(tables, column), "rows": _controlled(tables, column)}
+        for column in _deciding(tables)
+        if tables.comparison.controls
+    ]
+
+
+def correction_note(tables: ReportTables) -> str:
+    """Say for how many comparisons the p-values in tables of controls are corrected."""
+    n = len(tables.comparison.controls)
+    comparisons = "1 comparison" if n == 1 else f"{n} comparisons"
+    return (
+        f"p is corrected for the {comparisons} of a table (Holm), and among the differences for all"
+        " models held against the same one: the same pair may have another p there."
+    )
+
+
+def _controlled(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
+    comparison = tables.comparison
+    exposed = []
+    for control in comparison.controls:
+        made_of = parse_control_name(control)
+        own = made_of is not None and made_of[0] in comparison.models
+        exposed.append(made_of[0] if made_of is not None and own else _best(tables, column))
+    pairs = [
+        (column.key(model), column.key(control))
+        for model, control in zip(exposed, comparison.controls, strict=True)
+    ]
+    gaps = paired_gaps(comparison, pairs)
+    return [
+        {
+            "control": control,
+            "own": format_cell(tables.figures[column.key(control)]),
+            "model": model,
+            "of_model": format_cell(tables.figures[column.key(model)]),
+            "gap": _gap_cell((control, gap)),
+            **_verdict(gap, meaning),
+        }
+        for (control, meaning), model, gap in zip(
+            comparison.controls.items(), exposed, gaps, strict=True
+        )
+    ]
+
+
+def _deciding(tables: ReportTables) -> list[Column]:
+    """The main metric of every split; with cold items also the item-wise AUC.
+
+    The units of the item-wise AUC are the items, so only it accounts for which items were held out.
+    """
+    columns = []
+    for split in dict.fromkeys(split for split, _ in tables.places_measured()):
+        wanted = tables.deciding_candidates(split)
+        columns.append(tables.main_column(split, wanted))
+        columns += tables.with_figures([Column(split, wanted, ITEM_AUC, None)])
+    # New items come first, as in the main table.
+    ordered = sorted(columns, key=lambda column: column.split != tables.cold)
+    return list(dict.fromkeys(ordered))
+
+
+def _title(tables: ReportTables, column: Column) -> str:
+    return f"{tables.group_label(column.split, column.candidates)}: {column.label}"
+
+
+def _best(tables: ReportTables, column: Column) -> str:
+    """The model with the highest mean, controls left out."""
+    return max(
+        contenders(tables.comparison),
+        key=lambda model: tables.figures[column.key(model)].mean,
+    )
+
+
+def _verdict(gap: Difference, meaning: str) -> dict[str, str]:
+    """What the difference from one control means: a style class and a sentence."""
+    if gap.shown and gap.mean > 0:
+        return {"kind": "better", "sentence": "beaten"}
+    if gap.shown:
+        return {"kind": "worse", "sentence": "does better" + (meaning and f", so {meaning}")}
+    beaten = "not shown to be beaten"
+    return {"kind": "no", "sentence": f"{beaten}: it may be that {meaning}" if meaning else beaten}
+
+
+def _gap_cell(gap: tuple[str, Difference] | None) -> dict[str, str] | None:
+    """A paired difference as text."""
+    if gap is None:
+        return None
+    mean, low, high = gap[1][:3]
+    verdict = "better" if mean > 0 else "worse"
+    return {
+        "mean": _plus_minus(mean),
+        "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
+        "verdict": verdict if gap[1].shown else "no difference shown",
+        "p": "" if isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
+    }
+
+
+def _plus_minus(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def example_users(tables: ReportTables, users: Sequence[Example]) -> list[dict[str, Any]]:
+    """Describe test users with the lists of all models, in the order of the other tables."""
+    order = tables.ranked_models()
+    found = []
+    for number, user in enumerate(users, 1):
+        rows: list[dict[str, Any]] = [
+            {
+                "model": model,
+                "control": model in tables.comparison.controls,
+                "hits": sum(bool(item["hit"]) for item in user.lists[model]),
+                "items": [{**_describe_item(item), "hit": bool(item["hit"])} for item in shown],
+            }
+            for model in order
+            if (shown := user.lists.get(model)) is not None
+        ]
+        places = max((len(row["items"]) for row in rows), default=0)
+        with_hits = sum(row["hits"] > 0 and not row["control"] for row in rows)
+        n_models = sum(not row["control"] for row in rows)
+        found.append(
+            {
+                "name": f"User {number}",
+                "id": str(user.user_id),
+                "split": user.split,
+                "facts": f"{with_hits} of {n_models} models have a hit",
+                "played": [_describe_item(item) for item in user.played],
+                "held_out": [_describe_item(item) for item in user.held_out],
+                "places": list(range(1, places + 1)),
+                "rows": rows,
+            }
+        )
+    return found
+
+
+def _describe_item(item: Mapping[str, Any]) -> dict[str, str]:
+    """Name, artist and genre of an item as text."""
+    title, artist = str(item.get("title") or ""), str(item.get("artist") or "")
+    name = title or artist or str(item["item_id"])
+    by = artist if artist and artist != name else ""
+    return {"name": name, "by": by, "genre": str(item.get("genre") or "")}

@@ -1,4 +1,4 @@
-"""The parts of the report that are facts and not figures: data, splits, genre, provenance."""
+"""Facts in a report: data set, splits, genre accuracy, settings, versions, time and memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,11 +60,11 @@ METRIC_DEFINITIONS = {
         "how unequally the places go to the items: 0 all alike, towards 1 all to one",
     ),
 }
-"""What metrics mean that need not be there, by their names: name in print, meaning."""
+"""Printed names and definitions of optional metrics."""
 
 
 def report_byline(comparison: Comparison, created: str) -> str:
-    """One line under the title: how much data, how many models, when."""
+    """Summarise data, models and date in the line under the title."""
     data = comparison.dataset
     return (
         f"{data['n_users']:,} users, {data['n_items']:,} items, {data['n_interactions']:,}"
@@ -73,7 +73,7 @@ def report_byline(comparison: Comparison, created: str) -> str:
 
 
 def dataset_rows(comparison: Comparison) -> list[tuple[str, str]]:
-    """Counts of the data set with their names."""
+    """List the counts of the data set with their names."""
     return [
         (label, _figure(comparison.dataset[name]))
         for name, label in _DATASET_NAMES.items()
@@ -86,7 +86,7 @@ def _figure(value: float) -> str:
 
 
 def split_row(split: Mapping[str, Any]) -> dict[str, str]:
-    """How a split was made and how large its sides are."""
+    """Describe how a split was made and how large its sides are."""
     settings = dict(split["settings"])
     how = str(settings.pop("kind", split["kind"]))
     details = ", ".join(f"{name} {value}" for name, value in settings.items())
@@ -102,7 +102,7 @@ def split_row(split: Mapping[str, Any]) -> dict[str, str]:
 
 
 def genre_section(genre: GenreResult) -> dict[str, Any]:
-    """The genre section: a sentence, the folds, and the confusion matrix with shares of rows."""
+    """Make the genre section: a sentence, the folds and the confusion matrix."""
     facts = genre.facts
     first, third = ((genre.predictions["rank"] <= k).mean() for k in (1, 3))
     names = [str(name) for name in genre.confusion.index]
@@ -137,7 +137,7 @@ def genre_section(genre: GenreResult) -> dict[str, Any]:
 
 
 def confusion_rows(confusion: pd.DataFrame) -> list[dict[str, Any]]:
-    """A confusion matrix as rows of cells, each with its share of the row in percent."""
+    """Convert a confusion matrix to rows of cells with their share of the row in percent."""
     counts = confusion.to_numpy()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     return [
@@ -168,7 +168,7 @@ def format_genre_measure(value: float, name: str) -> str:
 
 
 def full_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[str, Any]:
-    """Every known setting: what was given, the comparison's, the splits' and the models'."""
+    """Collect all settings: those given, and those of comparison, splits and models."""
     models = {
         run["model"]: run["settings"]
         for run in comparison.runs.to_dict("records")
@@ -189,7 +189,7 @@ def full_configuration(comparison: Comparison, given: dict[str, Any]) -> dict[st
 
 
 def provenance_rows(comparison: Comparison) -> list[tuple[str, str]]:
-    """What the figures depend on besides the settings: seed, data, versions."""
+    """List what the figures depend on besides the settings: seed, data, versions."""
     return [
         ("Seed", str(comparison.settings["seed"])),
         ("Data set digest", str(comparison.dataset["digest"])[:16]),
@@ -198,7 +198,7 @@ def provenance_rows(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def cost_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Time and memory of every run."""
+    """List the time and memory of every run."""
     users = {split["name"]: split["test_users"] for split in comparison.splits}
     return [
         {

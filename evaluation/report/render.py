@@ -1,9 +1,4 @@
-"""A report as one self-contained page: what all pages have in common.
-
-The report as Markdown with static pictures, to be put beside code or into a message.
-
-ReportTables in Markdown.
-"""
+"""HTML pages from templates, and the report as Markdown with static pictures."""
 
 import json
 import re
@@ -18,14 +13,17 @@ from evaluation.report.charts import Chart
 def render_page(
     template: str, context: dict[str, Any], figures: dict[str, Any], styles: tuple[str, ...]
 ) -> str:
-    """A page as text, with its styles, scripts and the plotting library within.
+    """Render a self-contained page with its styles, scripts and the plotting library.
 
     Args:
         template: name of a template that extends ``base.html``.
-        context: what the template shows; among it ``title``, ``byline``, ``summary`` and
-            ``cautions`` (lists of sentences).
-        figures: Plotly figures by the id of their place.
-        styles: names of style sheets, beside the templates.
+        context: variables of the template, with ``title``, ``byline``, ``summary`` and
+            ``cautions`` (the last two are lists of sentences).
+        figures: Plotly figures by the id of their element.
+        styles: file names of style sheets in the folder of the templates.
+
+    Returns:
+        The HTML.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -45,7 +43,7 @@ def render_page(
             **context,
             "style": Markup(style),
             "script": Markup((folder / "report.js").read_text(encoding="utf-8")),
-            # A name such as "</script>" must not end the script it stands in.
+            # A model named "</script>" must not end the script.
             "figures": Markup(json.dumps(figures, allow_nan=False).replace("<", "\\u003c")),
             "plotly": Markup(get_plotlyjs()),
         }
@@ -53,13 +51,13 @@ def render_page(
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text: int) -> list[str]:
-    """list[str] of a table whose first ``text`` columns stand left, the others right."""
+    """Make the lines of a table; the first ``text`` columns align left, the others right."""
     rule = [":--" if place < text else "--:" for place in range(len(names))]
     return [_line(names), _line(rule), *map(_line, rows)]
 
 
 def escape_markdown(text: str) -> str:
-    """A name as it is, wherever it stands: no emphasis, link or HTML of its own."""
+    """Escape a name, so that it adds no emphasis, link, HTML or table cell."""
     for mark in "\\`*_[]<>#|":
         text = text.replace(mark, "\\" + mark)
     return text
@@ -70,12 +68,20 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text within a table: no line ends, and no bar that is not escape_markdown."""
+    """A text in a table: without line ends, and with every bar escaped."""
     return re.sub(r"(?<!\\)\|", r"\\|", text.replace("\n", " "))
 
 
 def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
-    """The text; ``shown`` is what the page shows, ``pictures`` the folder of its plots."""
+    """Render a report as Markdown.
+
+    Args:
+        shown: what :func:`evaluation.report.content.report_content` returns.
+        pictures: address of the folder with a .png file of each plot.
+
+    Returns:
+        The Markdown.
+    """
     lines = [f"# {escape_markdown(shown['title'])}", "", shown["byline"], ""]
     for sentence in shown["summary"]:
         lines += [escape_markdown(sentence), ""]
@@ -129,7 +135,7 @@ def _results(shown: Mapping[str, Any]) -> list[str]:
 
 
 def _models(shown: Mapping[str, Any]) -> list[str]:
-    """A table of models, groups of columns named within the headings."""
+    """A table of models, with names of column groups as part of the headings."""
     names = ["model"]
     labels = iter(shown["columns"])
     for group, span in shown["groups"]:

@@ -1,4 +1,4 @@
-"""Slices, folds and the learning curve as plain rows of text."""
+"""Tables of slices, folds and learning curves, as rows of text for HTML and Markdown."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from evaluation.comparison.bootstrap import Interval
+from evaluation.conclusions.evidence import split_info
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.tables import METRIC_NAMES, ReportTables, format_cell
 
@@ -16,15 +17,18 @@ _SLICES: Final = {
     "genre": "By genre",
 }
 """Titles of the kinds of slices."""
+
 _MAX_SLICES = 7
-"""Slices in one table; where there are more they become its rows, and models its columns."""
+"""Most slices in one table; if there are more, they become rows and the models columns."""
 
 
 def slice_sections(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A section for each split and its candidates, with tables of each metric.
+    """Make a section for each split and candidates, with tables of each metric.
 
-    ``frame``: a row a figure: split, candidates, model, control, by, slice, metric, k, mean, low,
-    high, n.
+    Args:
+        tables: tables of the comparison.
+        frame: a row a figure: split, candidates, model, control, by, slice, metric, k, mean, low,
+            high, n.
     """
     shortest = frame[frame["k"] == tables.shortest]
     sections = []
@@ -33,11 +37,11 @@ def slice_sections(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, 
         for (metric,), rows in _grouped(part, "metric"):
             entry = {
                 "metric": f"{METRIC_NAMES.get(metric, metric)}@{tables.shortest}",
-                # What is read first stands first; the other metric of the same slices is folded.
+                # The first metric is shown; the other ones of the same slices are folded.
                 "first": metric == part["metric"].iloc[0],
             }
             kinds = {by: of_kind for (by,), of_kind in _grouped(rows, "by")}
-            # One slice alone, such as "cold" of new items, says what the main table says.
+            # A single slice, such as "cold" of new items, would repeat the main table.
             kinds = {by: of_kind for by, of_kind in kinds.items() if of_kind["slice"].nunique() > 1}
             narrow = [by for by in kinds if kinds[by]["slice"].nunique() <= _MAX_SLICES]
             if narrow:
@@ -56,8 +60,8 @@ def slice_sections(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, 
 
 
 def _bounds(tables: ReportTables, split: str, kinds: set[str]) -> str:
-    """What the slices of a split hold, in numbers, where it says so."""
-    facts = next(facts for facts in tables.comparison.splits if facts["name"] == split)
+    """The range of counts of each slice, as far as the split reports it."""
+    facts = split_info(tables.comparison, split)
     counted = {"popularity": "Listeners of an item", "listeners": "Items of a user"}
     sentences = []
     for by, what in counted.items():
@@ -85,7 +89,7 @@ def _sliced(tables: ReportTables, kinds: list[pd.DataFrame]) -> dict[str, Any]:
 
 
 def _matrix(tables: ReportTables, rows: pd.DataFrame) -> dict[str, Any]:
-    """Slices as rows and models as columns, the most users on top; shade: share of the best."""
+    """Slices as rows (most users on top) and models as columns, shaded by share of the best."""
     models = [model for model in tables.ranked_models() if model in set(rows["model"])]
     wide = rows.pivot_table(index="slice", columns="model", values="mean")[models]
     n = rows.groupby("slice")["n"].max().sort_values(ascending=False, kind="stable")
@@ -113,9 +117,11 @@ def _matrix(tables: ReportTables, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Means over folds with their standard deviation and interval, a table a split.
+    """Make a table of means over folds, with standard deviation and interval, for each split.
 
-    ``frame``: a row a figure: split, candidates, model, metric, k, folds, mean, sd, low, high.
+    Args:
+        tables: tables of the comparison.
+        frame: a row a figure: split, candidates, model, metric, k, folds, mean, sd, low, high.
     """
     found = []
     chosen = frame[frame["k"].isna() | (frame["k"] == tables.shortest)]
@@ -141,7 +147,7 @@ def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any
 
 
 def learning_curve_table(tables: ReportTables, curve: pd.DataFrame) -> dict[str, Any]:
-    """A row a model, a column a number of interactions, from the rows of one metric."""
+    """Make a table of models (rows) by number of interactions (columns) from one metric."""
     points = sorted(set(curve["interactions"].astype(int)))
     figures = {
         (row["model"], int(row["interactions"])): Interval(row["mean"], row["low"], row["high"])
@@ -151,7 +157,7 @@ def learning_curve_table(tables: ReportTables, curve: pd.DataFrame) -> dict[str,
 
 
 def _grouped(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Parts of a frame that are alike in some columns, in the order of their first rows."""
+    """Groups of rows with equal values in some columns, in the order of their first rows."""
     yield from frame.groupby(list(columns), sort=False, dropna=False)
 
 
@@ -161,9 +167,13 @@ def _by_model(
     figures: dict[Any, Interval],
     groups: Sequence[tuple[str, int]] = (),
 ) -> dict[str, Any]:
-    """A table of models against anything; the best model of a column is marked.
+    """A table with a row a model, in which the best model of a column is marked.
 
-    ``columns``: (heading, key in ``figures`` beside the model). ``groups``: (heading, columns).
+    Args:
+        tables: tables of the comparison.
+        columns: heading and key of each column.
+        figures: interval by (model, key of the column).
+        groups: headings over columns, with how many columns each spans.
     """
     named = dict.fromkeys(model for model, _ in figures)
     order = [model for model in tables.ranked_models() if model in named]

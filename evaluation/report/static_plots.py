@@ -1,7 +1,7 @@
-"""The plots of a report as static pictures, drawn by matplotlib from the same figures.
+"""Plots of a report as .png files, drawn by matplotlib from the Plotly figures.
 
-Only what the figures here are made of is understood: traces of type "scatter" with markers, names,
-lines and error bars, straight lines as shapes, and two axes of which y may have names.
+Only what :mod:`evaluation.report.plots` makes is supported: traces of type "scatter" with markers,
+text, lines and error bars, straight lines as shapes, and two axes of which y may be categorical.
 """
 
 import re
@@ -17,11 +17,11 @@ from evaluation.report.plots import PlotlyFigure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI = 144
+_DPI: Final = 144
 _PIXELS = 96
-"""Pixels an inch on a page."""
+"""Pixels per inch on a page."""
 _WIDTH = {True: 960, False: 620}
-"""Pixels of a picture as wide as the page, and of others."""
+"""Width in pixels of plots as wide as the page (True) and of others."""
 _MARKERS: Final = {
     "circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X",
     "star": "*", "circle-open": "o", "diamond-open": "D",
@@ -30,7 +30,16 @@ _DASHES: Final = {"solid": "-", "dash": "--", "dot": ":"}
 
 
 def write_png(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
-    """Write one plot as a .png on white. Raises InvalidArgumentError where it cannot be written."""
+    """Write a plot as a .png file on white.
+
+    Args:
+        figure: the plot.
+        path: the file.
+        whole: whether the plot is as wide as the page.
+
+    Raises:
+        InvalidArgumentError: the file cannot be written.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Sheet
@@ -38,7 +47,7 @@ def write_png(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
     painted = apply_colours(figure, light_colours())
     size = (_WIDTH[whole] / _PIXELS, painted["layout"]["height"] / _PIXELS)
     with matplotlib.rc_context({"font.size": 9, "text.parse_math": False}):
-        sheet = Sheet(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        sheet = Sheet(figsize=size, dpi=_DPI, facecolor="white", layout="constrained")
         FigureCanvasAgg(sheet)
         axes = sheet.add_subplot()
         _prepare(axes, painted["layout"])
@@ -54,14 +63,14 @@ def write_png(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
 
 
 def light_colours() -> dict[str, str]:
-    """The colours of the page's light style by name, read from its style sheet."""
+    """Read the named colours of the page's light style from its style sheet."""
     style = resources.files("evaluation").joinpath("templates", "report.css")
     first = style.read_text(encoding="utf-8").split("}", 1)[0]
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", first))
 
 
 def apply_colours(node: Any, colours: Mapping[str, str]) -> Any:
-    """A figure with ``$name`` replaced by its colour, as the page's script does."""
+    """Replace each ``$name`` in a figure by its colour, as the page's script does."""
     if isinstance(node, str):
         return colours.get(node.removeprefix("$"), node) if node.startswith("$") else node
     if isinstance(node, list):
@@ -124,7 +133,7 @@ def _marks(axes: "Axes", x: Sequence[float], y: Sequence[float], trace: Mapping[
     axes.scatter(
         [float("nan") if value is None else value for value in x],
         [float("nan") if value is None else value for value in y],
-        # A marker's size is an area here, in square points, and a width in pixels there.
+        # matplotlib takes the area of a marker in square points, Plotly its width in pixels.
         s=[(0.75 * size) ** 2 for size in sizes],
         marker=_MARKERS[marker["symbol"]],
         facecolors="white" if hollow else marker["color"],

@@ -1,4 +1,4 @@
-"""The tables of models against metrics as plain rows of text, ready for any page."""
+"""Tables of models against metrics, as rows of text for HTML and Markdown."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,12 @@ from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import CATALOGUE, COLD, PLAYED
-from evaluation.conclusions.evidence import deciding_candidates, first_split, main_measure
+from evaluation.conclusions.evidence import (
+    deciding_candidates,
+    first_split,
+    main_measure,
+    split_info,
+)
 from evaluation.conclusions.wording import format_number
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC
 
@@ -23,7 +28,7 @@ ACCURACY_NAMES: Final = {
     ITEM_AUC: "Item-wise AUC",
     USER_AUC: "User-wise AUC",
 }
-"""Names in print of the metrics that have a best."""
+"""Printed names of accuracy metrics, of which each table marks the best model."""
 BEYOND_ACCURACY_NAMES: Final = {
     "novelty": "Novelty",
     "popularity_lift": "Popularity lift",
@@ -34,25 +39,25 @@ BEYOND_ACCURACY_NAMES: Final = {
     "coverage": "Coverage",
     "gini": "Gini",
 }
-"""Names in print of the metrics that are no accuracy: nothing of theirs is best."""
+"""Printed names of metrics beyond accuracy, of which no model is marked as best."""
 METRIC_NAMES: Final = ACCURACY_NAMES | BEYOND_ACCURACY_NAMES
 _SAMPLED: Final = "sampled "
-"""What the name of sampled candidates begins with; their number follows."""
+"""Prefix of the name of sampled candidates; their number follows."""
 
-_KINDS: Final = {
+_SPLIT_NAMES: Final = {
     "warm": "Known {noun}",
     "cold": "New {noun}",
     "semi-cold": "Barely known {noun}",
     "time": "What is played later",
     "cold users": "New listeners",
 }
-_COLUMNS = 7
-"""The most columns of figures that fit the page."""
+_MAX_COLUMNS: Final = 7
+"""Most columns of figures that fit the page."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of one group of columns."""
+    """A column of a table: one metric of one split and set of candidates."""
 
     split: str
     candidates: str
@@ -61,19 +66,23 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What the column is called."""
+        """Heading of the column, such as ``nDCG@10``."""
         return METRIC_NAMES.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
 
     def key(self, model: str) -> FigureKey:
-        """Where the figure of a model stands."""
+        """Return the key of a model's figure in the comparison."""
         return self.split, self.candidates, model, self.metric, self.k
 
 
-Group = tuple[str, list[Column]]
+ColumnGroup = tuple[str, list[Column]]
+"""A heading and the columns below it."""
 
 
 class ReportTables:
-    """Rows of text for one comparison; computes nothing but what is best or tied with it."""
+    """Tables of one comparison as dictionaries of text.
+
+    Nothing is computed but which models are best or not shown to differ from the best.
+    """
 
     def __init__(self, comparison: Comparison, noun: str) -> None:
         self.comparison = comparison
@@ -90,15 +99,15 @@ class ReportTables:
 
     @property
     def sampled(self) -> bool:
-        """Whether any figure was measured against a sample of the items."""
+        """Whether any figure was measured against a random sample of the items."""
         return any(candidates.startswith(_SAMPLED) for _, candidates in self.places_measured())
 
     def places_measured(self) -> list[tuple[str, str]]:
-        """Every (split, candidates) that was measured, in order."""
+        """List every (split, candidates) that was measured, in order."""
         return list(dict.fromkeys((key[0], key[1]) for key in self.figures))
 
     def ranked_models(self) -> list[str]:
-        """Models from best to worst by the leading figure, then the controls."""
+        """Order models from best to worst by the leading column, then the controls likewise."""
         leading = self.leading_column()
 
         def value(model: str) -> float:
@@ -109,12 +118,12 @@ class ReportTables:
         return [m for m in ranked if m not in controls] + [m for m in ranked if m in controls]
 
     def leading_column(self) -> Column:
-        """The figure that models are ordered by."""
+        """Return the column that models are ordered by."""
         split = self.cold or self.comparison.splits[0]["name"]
         return self.main_column(split, self.deciding_candidates(split))
 
     def main_column(self, split: str, candidates: str) -> Column:
-        """The figure that decides: that of the conclusions, else the first accuracy measured."""
+        """Return the metric that conclusions are based on, else the first accuracy measured."""
         column = Column(split, candidates, *main_measure(self.comparison, split, candidates))
         if self.with_figures([column]):
             return column
@@ -126,32 +135,35 @@ class ReportTables:
         )
 
     def widest_candidates(self, split: str) -> str:
-        """The whole catalogue where it was ranked, else the first candidates that were."""
+        """Return the whole catalogue if it was ranked, else the first candidates of the split."""
         found = [candidates for name, candidates in self.places_measured() if name == split]
         return CATALOGUE if CATALOGUE in found else found[0]
 
     def deciding_candidates(self, split: str) -> str:
-        """The candidates that decide: new, or barely known, items among themselves, else all."""
+        """Return the candidates that conclusions are based on.
+
+        New or barely known items among themselves, else the widest candidates.
+        """
         found = [candidates for name, candidates in self.places_measured() if name == split]
         own = deciding_candidates(self.comparison, split)
         return own if own in found else self.widest_candidates(split)
 
     def with_figures(self, columns: Iterable[Column]) -> list[Column]:
-        """Those of the columns that have figures."""
+        """Select the columns that were measured."""
         return [c for c in columns if (c.split, c.candidates, c.metric, c.k) in self._measured]
 
     def main_tables(self) -> list[dict[str, Any]]:
-        """The main tables: new items, then known items, then whatever else was split."""
-        tables: list[list[Group]] = []
+        """Make the main tables: new items, then known items, then all other splits."""
+        tables: list[list[ColumnGroup]] = []
         for group in self._main_groups():
-            columns = sum(len(cells) for _, cells in tables[-1]) if tables else _COLUMNS
-            if columns + len(group[1]) > _COLUMNS:
+            columns = sum(len(cells) for _, cells in tables[-1]) if tables else _MAX_COLUMNS
+            if columns + len(group[1]) > _MAX_COLUMNS:
                 tables.append([])
             tables[-1].append(group)
         return [self.table(groups) for groups in tables]
 
     def detailed_tables(self) -> list[dict[str, Any]]:
-        """A table of every accuracy for each split, set of candidates and k."""
+        """Make a table of all accuracy metrics for each split, set of candidates and k."""
         tables = []
         for split, candidates in self.places_measured():
             for k in self.comparison.ks:
@@ -165,7 +177,7 @@ class ReportTables:
         return tables
 
     def beyond_accuracy_tables(self) -> list[dict[str, Any]]:
-        """Accuracy beside what is not accuracy: a table for each place that has such figures."""
+        """Make a table of accuracy and the metrics beyond it for each split and candidates."""
         tables = []
         for split, candidates in self.places_measured():
             others = self.with_figures(
@@ -181,7 +193,7 @@ class ReportTables:
         return tables
 
     def warm_cold_table(self) -> dict[str, Any] | None:
-        """The figure that decides and the place it gives, for known and for new items."""
+        """Make a table of the main metric and each model's rank by it, on known and new items."""
         if self.warm is None or self.cold is None:
             return None
         columns = [
@@ -204,8 +216,8 @@ class ReportTables:
                     row["cells"][place]["mean"] += f" ({rank})"
         return table
 
-    def table(self, groups: Sequence[Group]) -> dict[str, Any]:
-        """Rows of cells; the best model of a column is marked, and those not shown to differ."""
+    def table(self, groups: Sequence[ColumnGroup]) -> dict[str, Any]:
+        """Make a table; the best model of a column and those tied with it are marked."""
         rows = []
         for model in self.ranked_models():
             cells = [
@@ -227,9 +239,9 @@ class ReportTables:
         }
 
     def group_label(self, split: str, candidates: str) -> str:
-        """A split and its candidates in words."""
-        kind = self._kind(split)
-        label = _KINDS[kind].format(noun=self.noun)
+        """Describe a split and its candidates."""
+        kind = str(split_info(self.comparison, split)["kind"])
+        label = _SPLIT_NAMES[kind].format(noun=self.noun)
         if candidates.startswith(_SAMPLED):
             among = f"sampled: against {candidates.removeprefix(_SAMPLED)} drawn"
         elif candidates == CATALOGUE:
@@ -244,13 +256,10 @@ class ReportTables:
         return f"{label}, {among}" if alone else f"{label}, {among} ({split})"
 
     def n_test_users(self, split: str) -> int:
-        """Test users of a split."""
-        return int(next(s["test_users"] for s in self.comparison.splits if s["name"] == split))
+        """Return the number of test users of a split."""
+        return int(split_info(self.comparison, split)["test_users"])
 
-    def _kind(self, split: str) -> str:
-        return str(next(s["kind"] for s in self.comparison.splits if s["name"] == split))
-
-    def _main_groups(self) -> list[Group]:
+    def _main_groups(self) -> list[ColumnGroup]:
         k = self.shortest
         wanted: list[tuple[str, str, list[tuple[str, int | None]]]] = []
         if self.cold is not None:
@@ -267,7 +276,7 @@ class ReportTables:
             names = [("ndcg", k)] if played else [("ndcg", k), ("recall", k)]
             wanted.append((self.warm, self.widest_candidates(self.warm), [*names]))
         shown = [place[:2] for place in wanted]
-        # What was measured against a sample comes last: it is the easiest to be fooled by.
+        # Sampled candidates come last, as their figures are the most misleading.
         for split, candidates in sorted(
             self.places_measured(), key=lambda place: place[1][:8] == _SAMPLED
         ):
@@ -289,7 +298,7 @@ class ReportTables:
         ranked = column.metric in ACCURACY_NAMES
         gap = self.from_best.get(key)
         first = value if gap is None else self.figures[(*key[:2], gap[0], *key[3:])]
-        # Where nobody scores, nobody is best; where several have the best figure, all of them are.
+        # No model is best where all score 0; equal best figures are all marked.
         ranked = ranked and first.mean > 0 and model not in self.comparison.controls
         best = ranked and value.mean == first.mean
         tied = ranked and not best and gap is not None and not gap[1].shown
@@ -299,7 +308,7 @@ class ReportTables:
 def format_cell(
     value: Interval | None, *, best: bool = False, tied: bool = False, starts_group: bool = False
 ) -> dict[str, Any]:
-    """A figure and its interval as text; – for one that was not measured."""
+    """Format a figure and its interval as a cell; – where it was not measured."""
     missing = value is None or math.isnan(value.mean)
     bare = missing or value is None or math.isnan(value.low) or math.isnan(value.high)
     return {
@@ -312,7 +321,7 @@ def format_cell(
 
 
 def _interval(value: Interval) -> str:
-    """An interval as text."""
+    """Format an interval."""
     if value.low < 0:
         return f"{_signed(value.low)} to {_signed(value.high)}"
     low, high = format_number(value.low), format_number(value.high)
@@ -320,5 +329,5 @@ def _interval(value: Interval) -> str:
 
 
 def _signed(value: float) -> str:
-    """A figure to three decimals; a minus where it is below 0."""
+    """Format a figure with three decimals, with a minus sign below 0."""
     return format_number(value) if value >= 0 else "−" + format_number(-value)

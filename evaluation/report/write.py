@@ -1,4 +1,4 @@
-"""One self-contained HTML file that a person reads, and the same as Markdown and as JSON."""
+"""Write an evaluation report: one HTML page, and the same as Markdown and as JSON."""
 
 import datetime
 import json
@@ -21,8 +21,8 @@ from evaluation.report.render import render_page, report_markdown
 from evaluation.report.static_plots import write_png
 from evaluation.serialization import json_safe
 
-_CURVE = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
-_MAP = (ITEM_ID, TITLE, ARTIST, GENRE, "x", "y", "cold")
+_CURVE_COLUMNS = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
+_MAP_COLUMNS = (ITEM_ID, TITLE, ARTIST, GENRE, "x", "y", "cold")
 
 
 def write_report(
@@ -38,23 +38,43 @@ def write_report(
     command: str = "",
     configuration: dict[str, Any] | None = None,
 ) -> tuple[Path, Path]:
-    """Write ``path`` (.html) and the same facts as .json beside it; returns both paths.
+    """Write the report of a comparison: an HTML page, Markdown with pictures, and JSON.
 
-    Beside them go the same as Markdown (.md) and the pictures it shows; :func:`report_files` lists
-    everything. The page needs no network, and its content policy forbids it any.
+    The page is self-contained: it needs no network, and its content security policy forbids it any.
 
-    ``curve``: a learning curve, a row a figure: model, fraction, interactions, metric, k, mean,
-    low, high; its first metric is plotted. ``song_map``: a row an item with a place in the plane:
-    item_id, title, artist, genre, x, y, and whether it was held out (cold). ``notes`` are
-    statements a reader must see first, such as that listeners are simulated. ``noun`` is what
-    items are called. ``command`` repeats the evaluation. ``configuration`` is added to what the
-    comparison knows of its own settings and of the models'.
+    Args:
+        comparison: what :func:`evaluation.compare` returns.
+        path: the page, a name that ends in .html. The same facts are written as .json and .md
+            beside it, and the pictures of the Markdown to a folder; :func:`report_files` lists all.
+        genre: genre accuracy, from :func:`evaluation.genre_cross_validation`.
+        curve: learning curve with the columns model, fraction, interactions, metric, k, mean, low,
+            high; its first metric is plotted.
+        song_map: items with a place in the plane: item_id, title, artist, genre, x, y, cold
+            (whether the item was held out).
+        title: heading of the report.
+        notes: statements that readers must see first, such as that listeners are simulated.
+        noun: what items are called.
+        command: command line that repeats the evaluation.
+        configuration: settings to add to those of the comparison, its splits and its models.
 
-    Raises :class:`~datasets.errors.InvalidArgumentError` unless the name ends in .html, or for a
-    ``curve`` or ``song_map`` that lacks a column.
+    Returns:
+        Paths of the page and of the JSON file.
+
+    Raises:
+        InvalidArgumentError: ``path`` does not end in .html, a file cannot be written, or ``curve``
+            or ``song_map`` lacks a column.
+
+    Examples:
+        >>> from evaluation import write_report
+        >>> page, facts = write_report(comparison, folder / "report.html")
+        >>> page.name, facts.name
+        ('report.html', 'report.json')
     """
     target = _html(path)
-    for what, frame, columns in (("curve", curve, _CURVE), ("song_map", song_map, _MAP)):
+    for what, frame, columns in (
+        ("curve", curve, _CURVE_COLUMNS),
+        ("song_map", song_map, _MAP_COLUMNS),
+    ):
         missing = [] if frame is None else [name for name in columns if name not in frame]
         if missing:
             raise InvalidArgumentError(f"{what} lacks the column(s) {', '.join(missing)}")
@@ -92,7 +112,22 @@ def write_report(
 
 
 def report_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The files that make up the report of that name (.html): page, Markdown, JSON, pictures."""
+    """List the files of a report.
+
+    Args:
+        path: the page, a name that ends in .html.
+
+    Returns:
+        Paths of the page, the Markdown, the JSON file, and the pictures that exist.
+
+    Raises:
+        InvalidArgumentError: ``path`` does not end in .html.
+
+    Examples:
+        >>> from evaluation.report import report_files
+        >>> [path.name for path in report_files("report.html")]
+        ['report.html', 'report.md', 'report.json']
+    """
     target = _html(path)
     texts = [target.with_suffix(suffix) for suffix in (".html", ".md", ".json")]
     return [*texts, *sorted(_pictures(target).glob("*.png"))]
@@ -106,5 +141,5 @@ def _html(path: str | os.PathLike[str]) -> Path:
 
 
 def _pictures(target: Path) -> Path:
-    """The folder of the pictures in the Markdown."""
+    """The folder of the pictures that the Markdown shows."""
     return target.with_name(f"{target.stem}-pictures")

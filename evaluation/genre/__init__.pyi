@@ -1,0 +1,10 @@
+from .cross_validation import GenreResult as GenreResult
+from .cross_validation import genre_cross_validation as genre_cross_validation
+from .data import GenreMaterial as GenreMaterial
+from .data import from_arrays as from_arrays
+from .data import from_dataset as from_dataset
+from .folds import GenreClassifier as GenreClassifier
+from .splits import genre_split as genre_split
+from .study import GenreStudy as GenreStudy
+from .study import GenreStudyConfig as GenreStudyConfig
+from .study import run_study as run_study
