@@ -1,11 +1,22 @@
-"""Metrics beside accuracy: how new, how popular, how varied and how fair the lists are.
+"""Metrics beside accuracy: novelty, popularity, diversity, serendipity, calibration and coverage.
 
-None of them has a best value: a random list is new and varied, and wrong. Each list metric gives
-one value a user, NaN where it is not defined (always so for an empty list); each catalogue metric
-one value an item, whose mean is the figure. Only the items that are in a list count, so that a
-list of 3 out of 10 is as new as its 3.
+None of them has a best value: a random list is new and varied, and wrong. A list metric gives one
+value per user, NaN where it is not defined (always for an empty list); a catalogue metric gives one
+value per item, whose mean is the figure. Only places that have an item count: a list of 3 items is
+judged by its 3 items, whatever k is. :class:`ItemFacts` holds what the metrics need to know of the
+users and items, computed from the training side by :func:`item_facts`.
 
-What is known of the candidate items beside who likes them: listeners, artist, genre, sound.
+The examples below take these ``hits`` and ``facts``: three items, played by 4, 2 and 1 of 4 users,
+two rock songs by artist 0 and a jazz song by artist 1; one user, who played the first item, got a
+list of the other two, and only the second was relevant.
+
+    >>> hits = HitMatrix(np.array([[False, True]]), n_relevant=np.array([1]),
+    ...                  n_listed=np.array([2]), items=np.array([[1, 2]]))
+    >>> facts = ItemFacts(
+    ...     listeners=np.array([4, 2, 1]), n_users_training=4, artists=np.array([0, 0, 1]),
+    ...     genres=np.array([0, 0, 1]), genre_names=pd.Index(["rock", "jazz"]),
+    ...     history=sp.csr_matrix([[1.0, 0.0, 0.0]]), embeddings=np.eye(3, dtype=np.float32),
+    ... )
 """
 
 from collections.abc import Callable, Iterable
@@ -19,64 +30,79 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
-from datasets.columns import GENRE, ITEM_ID, USER_ID, WEIGHT
+from datasets.columns import GENRE, ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.checks import empty_audio, empty_interactions
 from evaluation.metrics.hits import HitMatrix
+from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.split import artist_groups
+
+ALPHA: Final = 0.01
+"""Share of the user's own genre distribution mixed into the list's, for :func:`miscalibration`."""
+
+_CELLS = 4_000_000
+"""Cells of a dense intermediate result held at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class ItemFacts:
-    """Facts about a judge's items (its columns) and users (its rows), from the training side.
+    """What is known of the items and users of an encoder, from the training side.
 
     Playing an item means an interaction with a weight above 0.
+
+    Example:
+        >>> items, users = pd.Index(dataset.items["item_id"]), pd.Index(["u0", "u1"])
+        >>> facts = item_facts(items, dataset, users)
+        >>> facts.popularity[:3].round(2)  # share of the 60 users who play s0, s1, s2
+        array([0.27, 0.25, 0.28])
+        >>> facts.genre_names.tolist()
+        ['rock', 'jazz']
     """
 
     listeners: IntArray
-    """[n_items]: training users who played the item; 0 for a cold one."""
+    """[n_items]: number of training users who played the item; 0 for a cold item."""
     n_users_training: int
-    """Training users who played anything."""
+    """Number of training users who played anything."""
     artists: IntArray
-    """[n_items]: equal for items of one artist; an item without artist stands alone."""
+    """[n_items]: a number per artist; an item without artist has a number of its own."""
     genres: IntArray
     """[n_items]: position in ``genre_names``, -1 where unknown."""
     genre_names: "pd.Index[str]"
-    """Genres as they are spelled first; case and outer spaces aside, each is there once."""
+    """Genres in their first spelling, distinct without regard to case and outer spaces."""
     history: sp.csr_matrix
     """CSR float64 [n_users, n_items]: 1 where the user played the item in training."""
     embeddings: Float32Array | None = None
-    """[n_items, d]: unit vectors, zero for an item without an embedding; None without any."""
+    """[n_items, d]: unit vectors, zero for an item without embedding; None: no embeddings."""
 
     @cached_property
     def popularity(self) -> Float64Array:
-        """[n_items]: share of the training users who played the item."""
+        """Share of the training users who played each item, [n_items]."""
         return self.listeners / max(self.n_users_training, 1)
 
     @cached_property
     def popularity_rank(self) -> Float64Array:
-        """[n_items]: 1 for the most played; items with equally many listeners share their mean."""
+        """Popularity rank of each item, [n_items], from 1; ties share their mean rank."""
         ranks: Float64Array = np.asarray(pd.Series(-self.listeners).rank(), np.float64)
         return ranks
 
     @cached_property
     def history_popularity(self) -> Float64Array:
-        """[n_users]: mean popularity of what the user played; NaN without any."""
+        """Mean popularity of what each user played, [n_users]; NaN for a user without plays."""
         return row_means(self.history, self.popularity)
 
     @cached_property
     def one_hot_genres(self) -> sp.csr_matrix:
-        """CSR float64 [n_items, n_genres]: 1 for the genre of the item, if known."""
+        """One-hot genre of each item, CSR float64 [n_items, n_genres]; an empty row if unknown."""
         known = np.flatnonzero(self.genres >= 0)
         shape = (len(self.genres), len(self.genre_names))
         return sp.csr_matrix((np.ones(len(known)), (known, self.genres[known])), shape=shape)
 
     @cached_property
     def history_genres(self) -> sp.csr_matrix:
-        """CSR float64 [n_users, n_genres]: share of each genre in what the user played.
+        """Share of each genre in what each user played, CSR float64 [n_users, n_genres].
 
-        Items of unknown genre are left out; a row is empty where none is known.
+        Items of unknown genre are left out; a row is empty if no genre is known.
         """
         return row_shares(self.history @ self.one_hot_genres)
 
@@ -90,22 +116,31 @@ def item_facts(
     embeddings: pd.DataFrame | None = None,
     played: pd.DataFrame | None = None,
 ) -> ItemFacts:
-    """The facts of ``items`` for ``users``, both in the order of a judge.
+    """Compute the facts of items and users from the training side.
 
-    texts: where artist and genre of items outside ``training`` are looked up, as cold ones are.
-    embeddings: index item_id, one numeric column a dimension; for some or all of the items.
-    played: user_id and item_id of what ``training`` has with a weight above 0, where that is at
-    hand; else it is looked for.
-    Raises :class:`~datasets.errors.EvaluationError` for an item with two embeddings or one that is
-    not finite.
+    Args:
+        items: item ids, in the order of an encoder's columns.
+        training: the training side.
+        users: user ids, in the order of an encoder's rows.
+        texts: where artist and genre of items outside ``training`` (cold items) are looked up.
+        embeddings: index item_id, one numeric column per dimension; for some or all of the items.
+        played: user_id and item_id of the interactions of ``training`` with a weight above 0, if
+            already computed.
+
+    Raises:
+        EvaluationError: an item has two embeddings, or one that is not finite.
+
+    Example:
+        >>> facts = item_facts(pd.Index(["s0", "new-1"]), dataset, pd.Index(["u0"]))
+        >>> facts.listeners.tolist()  # new-1 has not been played
+        [16, 0]
     """
     if played is None:
-        interactions = training.interactions
-        played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
+        played = played_pairs(training.interactions)
     user, user_names = pd.factorize(played[USER_ID])
     code, item_names = pd.factorize(played[ITEM_ID])
     item = items.get_indexer(pd.Index(item_names, dtype=object))[code]
-    # Each pair once, by user.
+    # Keep each pair once, by user.
     keys = (user.astype(np.int64) * len(items) + item)[item >= 0]
     keys.sort()
     user, item = np.divmod(keys[np.diff(keys, prepend=-1) > 0], max(len(items), 1))
@@ -131,14 +166,27 @@ def item_facts(
 
 
 def row_means(matrix: sp.csr_matrix, values: Float64Array) -> Float64Array:
-    """Mean of ``values`` over each row's columns, weighted by the entries; NaN for an empty row."""
+    """Average ``values`` [n_columns] over each row of a sparse matrix, weighted by its entries.
+
+    Returns:
+        [n_rows]; NaN for an empty row.
+
+    Example:
+        >>> row_means(sp.csr_matrix([[1.0, 3.0], [0.0, 0.0]]), np.array([2.0, 4.0]))
+        array([3.5, nan])
+    """
     total = matrix @ values
     weight = np.asarray(matrix.sum(axis=1)).ravel()
     return np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
 
 
 def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
-    """Each row divided by its sum; an empty row stays empty."""
+    """Divide each row of a sparse matrix by its sum; an empty row stays empty.
+
+    Example:
+        >>> row_shares(sp.csr_matrix([[1.0, 3.0], [0.0, 0.0]])).toarray().tolist()
+        [[0.25, 0.75], [0.0, 0.0]]
+    """
     shares = sp.csr_matrix(counts)
     per_row = np.diff(shares.indptr)
     total = np.asarray(shares.sum(axis=1)).ravel()
@@ -149,7 +197,7 @@ def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
 def _artists(table: pd.DataFrame, rows: IntArray) -> IntArray:
     dataset = MusicDataset.from_checked(table, empty_audio(), empty_interactions(), None)
     codes = pd.factorize(artist_groups(dataset))[0].astype(np.int64)
-    # An item of which nothing is known stands alone as well.
+    # An item that is in no table is an artist of its own as well.
     alone = len(table) + np.arange(len(rows))
     return np.where(rows >= 0, np.append(codes, 0)[rows], alone)
 
@@ -180,66 +228,116 @@ def _unit_vectors(embeddings: pd.DataFrame, items: "pd.Index[str]") -> Float32Ar
     return unit
 
 
-ALPHA: Final = 0.01
-"""Share of the user's own distribution mixed into the list's before they are compared."""
-
-_CELLS = 4_000_000
-"""Cells of a dense intermediate result held at once."""
-
-
 def novelty(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """Mean self-information of the first k places in bits, [n_users].
+    """Compute the mean self-information of the list's items, in bits.
 
-    -log2 of the share of training users who played the item (Zhou et al., PNAS 2010; Castells et
-    al., Recommender Systems Handbook 2015). An item that nobody played would be infinitely new; it
-    counts as if one user had.
+    Self-information is -log2 of the share of training users who played the item (Zhou et al., PNAS
+    2010; Castells et al., Recommender Systems Handbook 2015). An item without users would have an
+    infinite one; it counts as if it had one user.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], 0 or more; NaN for an empty list.
+
+    Example:
+        The list has an item of 2 of 4 users (1 bit) and one of 1 of 4 (2 bits):
+
+        >>> novelty(hits, 2, facts)
+        array([1.5])
     """
     listeners = np.maximum(facts.listeners, 1)
     return _mean(_listed(hits, k), -np.log2(listeners / max(facts.n_users_training, 1)))
 
 
 def popularity_lift(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """How much more popular the list is than what the user played, [n_users].
+    """Compute how much more popular the list's items are than those that the user played.
 
-    Mean share of training users who played the list's items, divided by that mean over the user's
-    own training items, less 1: 0 where both are alike, 1 where the list is twice as popular, -1
-    where nobody played any of it (Abdollahpouri et al., RMSE workshop at RecSys 2019, there of the
-    means over a group of users). NaN for a user without training items.
+    The mean share of training users who played the list's items, divided by that mean over the
+    user's own training items, minus 1: 0 if both are alike, 1 if the list is twice as popular, -1
+    if none of it was ever played (Abdollahpouri et al., RMSE workshop at RecSys 2019, who divide
+    means over a group of users).
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], -1 or more; NaN for an empty list or a user without training items.
+
+    Example:
+        The list's items were played by 2/4 and 1/4 of the users, the user's own item by all:
+
+        >>> popularity_lift(hits, 2, facts)  # 0.375 / 1 - 1
+        array([-0.625])
     """
     return _mean(_listed(hits, k), facts.popularity) / facts.history_popularity - 1.0
 
 
 def artist_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """Share of the pairs of the list that are by different artists, [n_users].
+    """Compute the share of the list's pairs of items that are by different artists.
 
     Intra-list diversity (Ziegler et al., WWW 2005) with a distance of 0 or 1. An item without
-    artist is by an artist of its own. NaN for a list of one.
+    artist is an artist of its own.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], 0 to 1; NaN for lists of fewer than two items.
+
+    Example:
+        The only pair is by artists 0 and 1:
+
+        >>> artist_diversity(hits, 2, facts)
+        array([1.])
     """
     items = _listed(hits, k)
     artists = np.append(facts.artists, -1)[items]
-    # After the end of a list every place is an artist of its own.
+    # Each place after the end of a list gets an artist of its own.
     artists = np.where(items >= 0, artists, -1 - np.arange(items.shape[1]))
     artists.sort(axis=1)
     place = np.broadcast_to(np.arange(items.shape[1]), items.shape)
     first = np.ones(items.shape, bool)
     first[:, 1:] = artists[:, 1:] != artists[:, :-1]
-    # An item's place in the run of its artist is the number of pairs it makes with those before.
+    # An item's position in the run of its artist is its number of pairs with the items before it.
     same = (place - np.maximum.accumulate(np.where(first, place, 0), axis=1)).sum(axis=1)
     pairs = _pairs(_length(items))
     return 1.0 - same / np.where(pairs > 0, pairs, np.nan)
 
 
 def embedding_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """Mean cosine distance between the pairs of the list, 0 to 2, [n_users].
+    """Compute the mean cosine distance (1 - cosine) between the list's pairs of items.
 
-    Intra-list diversity (Ziegler et al., WWW 2005). Items without an embedding are left out; NaN
-    where fewer than two are left. Raises :class:`~datasets.errors.InvalidArgumentError` if there
-    are no embeddings.
+    Intra-list diversity (Ziegler et al., WWW 2005). Items without an embedding are left out.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], 0 to 2; NaN where fewer than two items have an embedding.
+
+    Raises:
+        InvalidArgumentError: ``facts`` has no embeddings.
+
+    Example:
+        The embeddings are orthogonal:
+
+        >>> embedding_diversity(hits, 2, facts)
+        array([1.])
     """
     if facts.embeddings is None:
         raise InvalidArgumentError("embedding_diversity needs facts with embeddings")
     lists = _lists(_listed(hits, k), len(facts.listeners))
-    # The sum over pairs of a list follows from the length of the sum of its unit vectors.
+    # The sum of a list's pairwise cosines follows from the length of the sum of its unit vectors.
     norms = np.einsum("id,id->i", facts.embeddings, facts.embeddings, dtype=np.float64)
     total = lists @ norms
     known = lists @ (norms > 0)
@@ -254,15 +352,30 @@ def embedding_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Arr
 
 
 def serendipity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """Hits that popularity would not have placed there, by how far it is from it, [n_users].
+    """Compute how unexpected the list's hits are, compared with a ranking by popularity.
 
-    Mean over the places of relevance · max(0, p_user - p_any), with p_user = (n + 1 - rank) / n of
-    the place and p_any = (n + 1 - rank by popularity) / n of the item among all n candidates
-    (RecTools' definition, after Ge et al., RecSys 2010). A hit on an item in the middle of the
-    catalogue adds about one half, one on the charts next to nothing. Unlike RecTools, items with
-    equally many listeners share their mean rank (there it is the number of distinct counts above
-    theirs, which puts nearly everything at the top), cold ones too (there p_any is 0), and the sum
-    is divided by the length of the list and not by k.
+    The mean over the places of relevance * max(0, p_user - p_any), with p_user = (n + 1 - rank) / n
+    of the place and p_any = (n + 1 - rank by popularity) / n of the item, among all n candidates
+    (RecTools' definition, after Ge et al., RecSys 2010). A hit on an item of middling popularity
+    adds about one half, one on the most popular items next to nothing.
+
+    Unlike in RecTools, items with equally many users share their mean rank (there it is the number
+    of distinct counts above theirs, which puts nearly everything at the top), cold items too (there
+    p_any is 0), and the sum is divided by the length of the list, not by k.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], 0 to 1; NaN for an empty list.
+
+    Example:
+        The hit at rank 2 is on the third most popular of 3 items: (2/3 - 1/3) over 2 places:
+
+        >>> serendipity(hits, 2, facts).round(3)
+        array([0.167])
     """
     items = _listed(hits, k)
     n_items = len(facts.listeners)
@@ -274,12 +387,26 @@ def serendipity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
 
 
 def miscalibration(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """How far the genres of the list are from those the user plays, in nats, [n_users].
+    """Compute the divergence of the list's genres from those that the user plays, in nats.
 
-    Kullback-Leibler divergence Σ p(g) ln(p(g) / q̃(g)) with p the genres of the user's training
-    items and q̃ = (1 - α) q + α p, q those of the list, α = 0.01 (Steck, RecSys 2018). 0 where both
-    are alike, at most ln(1 / α) = 4.6. Items of unknown genre are left out; NaN where none of the
-    list or none of the history is known.
+    The Kullback-Leibler divergence Σ p(g) ln(p(g) / q̃(g)), with p the genre distribution of the
+    user's training items, q that of the list, and q̃ = (1 - α) q + α p, α = 0.01 (Steck, RecSys
+    2018). Items of unknown genre are left out.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_users], 0 (alike) to ln(1 / α) = 4.6; NaN where no genre of the list or of the user's
+        training items is known.
+
+    Example:
+        The user plays rock only; the list is half rock, half jazz, so q̃(rock) = 0.505:
+
+        >>> miscalibration(hits, 2, facts).round(3)  # ln(1 / 0.505)
+        array([0.683])
     """
     items = _listed(hits, k)
     wanted = facts.history_genres
@@ -298,17 +425,46 @@ def miscalibration(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
 
 
 def coverage(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """1 for an item that is in anybody's list, else 0, [n_items]; the mean is the coverage."""
+    """Mark the items that are in at least one list; the mean is the catalogue coverage.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_items], 0 or 1.
+
+    Example:
+        Of three items the only list has two:
+
+        >>> coverage(hits, 2, facts).tolist()
+        [0.0, 1.0, 1.0]
+    """
     return np.minimum(_exposure(hits, k, facts), 1.0)
 
 
 def gini(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """How unequally the places go to the items, [n_items], as parts of the Gini coefficient.
+    """Compute each item's part of the Gini coefficient of how often items are recommended.
 
-    (2 rank - n - 1) · share of an item, with rank 1 for the item that is in the fewest lists; the
-    mean is the coefficient Σ (2 rank - n - 1) x / (n Σ x): 0 where all items are in equally many
-    lists, (n - 1) / n where all places go to one. Items never recommended count, as items that
-    nobody could find. NaN where nothing is recommended.
+    The part is (2 rank - n - 1) * share, with rank 1 for the item in the fewest lists and share the
+    item's share of all places. The mean over the items is the coefficient
+    Σ (2 rank - n - 1) x / (n Σ x): 0 if all items are in equally many lists, (n - 1) / n if all
+    places go to one item. Items that are never recommended count too.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        [n_items]; NaN if nothing is recommended at all.
+
+    Example:
+        Of three items two are recommended once, and one never:
+
+        >>> float(gini(hits, 2, facts).mean().round(3))
+        0.333
     """
     exposure = _exposure(hits, k, facts)
     n = len(exposure)
@@ -327,19 +483,33 @@ LIST_METRICS: Final[dict[str, Callable[[HitMatrix, int, ItemFacts], Float64Array
     "serendipity": serendipity,
     "miscalibration": miscalibration,
 }
-"""Metrics with one value a user; ``embedding_diversity`` needs facts with embeddings."""
+"""Metrics with one value per user; ``embedding_diversity`` needs facts with embeddings."""
 
 CATALOGUE_METRICS: Final[dict[str, Callable[[HitMatrix, int, ItemFacts], Float64Array]]] = {
     "coverage": coverage,
     "gini": gini,
 }
-"""Metrics with one value an item, whose mean is the figure."""
+"""Metrics with one value per item, whose mean is the figure."""
 
 
 def list_metrics(
     hits: HitMatrix, ks: Iterable[int], facts: ItemFacts
 ) -> dict[tuple[str, int], Float64Array]:
-    """All list metrics at every k, {(name, k): [n_users]}, without what there is no data for."""
+    """Compute all :data:`LIST_METRICS` at every k.
+
+    Args:
+        hits: lists of at least ``max(ks)`` places.
+        ks: numbers of places that count.
+        facts: facts of the same users and items.
+
+    Returns:
+        {(name, k): [n_users]}; without "embedding_diversity" if ``facts`` has no embeddings.
+
+    Example:
+        >>> metrics = list_metrics(hits, [1, 2], facts)
+        >>> metrics["novelty", 1], metrics["novelty", 2]
+        (array([1.]), array([1.5]))
+    """
     return {
         (name, k): metric(hits, k, facts)
         for k in ks
@@ -364,14 +534,14 @@ def _pairs(length: NDArray[np.generic]) -> Float64Array:
 
 
 def _mean(items: IntArray, of_item: Float64Array) -> Float64Array:
-    """Mean of ``of_item`` over each list, NaN for an empty one."""
+    """Average ``of_item`` [n_items] over each list; NaN for an empty one."""
     length = _length(items)
-    total = np.append(of_item, 0.0)[items].sum(axis=1)  # -1, after the end, takes the 0
+    total = np.append(of_item, 0.0)[items].sum(axis=1)  # -1 (no item) selects the 0
     return np.asarray(total / np.where(length > 0, length, np.nan))
 
 
 def _lists(items: IntArray, n_items: int) -> sp.csr_matrix:
-    """The lists as CSR float64 [n_users, n_items] of ones."""
+    """Return the lists as CSR float64 [n_users, n_items], 1 for a listed item."""
     listed = items >= 0
     ends = np.append(0, np.cumsum(listed.sum(axis=1)))
     columns = items[listed]
@@ -379,7 +549,7 @@ def _lists(items: IntArray, n_items: int) -> sp.csr_matrix:
 
 
 def _exposure(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
-    """Number of lists every item is in, [n_items]."""
+    """Count the lists that each item is in, [n_items]."""
     items = _listed(hits, k)
     counts = np.bincount(items[items >= 0], minlength=len(facts.listeners))
     return counts.astype(np.float64)

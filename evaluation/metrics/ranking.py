@@ -1,7 +1,8 @@
-"""Ranking metrics: each returns one value a user (or an item), for means and tests to build on.
+"""Ranking metrics (precision, recall, nDCG, MAP, MRR, AUC), as one value per user or per item.
 
-Only users with at least one relevant item take part, each counts once, and a user without
-recommendations counts 0. Relevance is yes or no. Libraries differ in these definitions; ours are
+Means, intervals and tests are up to the caller. Every user has at least one relevant item, counts
+once, and counts 0 without recommendations. Relevance is binary. Definitions differ between
+libraries; here they are::
 
     precision@k = hits / k                      recall@k = hits / |relevant|
     hit@k       = 1 if there is any hit         MRR@k    = 1 / rank of the first hit
@@ -20,44 +21,137 @@ from datasets.errors import InvalidArgumentError
 from evaluation.metrics.hits import HitMatrix
 
 _CELLS = 4_000_000
-"""Cells of the score matrix ranked at once; bounds the memory of both AUCs."""
+"""Cells of the score matrix ranked at once; bounds the memory that both AUCs need."""
 
 _CACHED = 100_000
 """Cells standardised at once: few enough to stay in the cache."""
 
 
 def precision(hits: HitMatrix, k: int) -> Float64Array:
-    """Share of the k places that are hits, [n_users]; a short list does not raise it."""
+    """Compute precision@k = hits / k; a list shorter than k is not favoured.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 to 1.
+
+    Example:
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> precision(hits, k=2)  # 1 hit in 2 places
+        array([0.5])
+    """
     return hits.first(k).count / k
 
 
 def recall(hits: HitMatrix, k: int) -> Float64Array:
-    """Share of the relevant items that are in the first k places, [n_users]."""
+    """Compute recall@k = hits / number of relevant items.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 to 1; below 1 where more than ``k`` items are relevant.
+
+    Example:
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> recall(hits, k=3)  # 2 of 4 relevant items
+        array([0.5])
+    """
     return hits.first(k).count / hits.n_relevant
 
 
 def hit(hits: HitMatrix, k: int) -> Float64Array:
-    """1 where any of the first k places is a hit, else 0, [n_users]."""
+    """Compute the hit rate hit@k = 1 if any of the first k places is a hit, else 0.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 or 1.
+
+    Example:
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> hit(hits, k=2)
+        array([1.])
+    """
     return np.minimum(hits.first(k).count, 1.0)
 
 
 def ndcg(hits: HitMatrix, k: int) -> Float64Array:
-    """Normalised discounted cumulative gain, [n_users] (Järvelin and Kekäläinen 2002)."""
+    """Compute nDCG@k, the normalised discounted cumulative gain (Järvelin and Kekäläinen 2002).
+
+    DCG = Σ 1 / log2(rank + 1) over the hits, divided by the DCG of the best possible list, which
+    has min(k, number of relevant items) hits in its first places.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 to 1.
+
+    Example:
+        Hits at ranks 1 and 3 of the 3 possible: (1 + 1/2) / (1 + 1/log2(3) + 1/2) = 0.704.
+
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> ndcg(hits, k=3).round(3)
+        array([0.704])
+    """
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(k, hits.n_relevant) - 1]
     return _sum(hits, k, discount[hits.first(k).column]) / ideal
 
 
 def average_precision(hits: HitMatrix, k: int) -> Float64Array:
-    """Average precision, [n_users]; its mean over users is MAP@k."""
+    """Compute the average precision at k; its mean over users is MAP@k.
+
+    AP@k = Σ precision@rank over the hits, divided by min(k, number of relevant items).
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 to 1.
+
+    Example:
+        Precision is 1/1 at the first hit and 2/3 at the second: (1 + 2/3) / 3 = 0.556.
+
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> average_precision(hits, k=3).round(3)
+        array([0.556])
+    """
     top = hits.first(k)
-    # Hits are in the order of the list: the first of a user's has the number 1, the next 2.
+    # Hits are in the order of the list: number them 1, 2, ... within each user.
     number = np.arange(1, len(top.row) + 1) - (np.cumsum(top.count) - top.count)[top.row]
     return _sum(hits, k, number / (top.column + 1)) / np.minimum(k, hits.n_relevant)
 
 
 def reciprocal_rank(hits: HitMatrix, k: int) -> Float64Array:
-    """1 / rank of the first hit, 0 without one, [n_users]; its mean over users is MRR@k."""
+    """Compute 1 / rank of the first hit, 0 without a hit; its mean over users is MRR@k.
+
+    Args:
+        hits: lists of at least ``k`` places.
+        k: number of places that count.
+
+    Returns:
+        [n_users], 0 to 1.
+
+    Example:
+        >>> hits = HitMatrix(np.array([[False, True, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[1, 5, 7]]))
+        >>> reciprocal_rank(hits, k=3)
+        array([0.5])
+    """
     top = hits.first(k)
     some = np.flatnonzero(top.count)
     first = (np.cumsum(top.count) - top.count)[some]
@@ -74,43 +168,77 @@ RANKING_METRICS: Final[dict[str, Callable[[HitMatrix, int], Float64Array]]] = {
     "map": average_precision,
     "mrr": reciprocal_rank,
 }
-"""Every ranking metric by the name it has in tables."""
+"""Every ranking metric by its name in tables."""
 
 ITEM_AUC: Final = "item_auc"
-"""Name of :func:`item_auc` in tables."""
+"""The name of :func:`item_auc` in tables."""
 
 USER_AUC: Final = "user_auc"
-"""Name of :func:`user_auc` in tables."""
+"""The name of :func:`user_auc` in tables."""
 
 ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
-"""Names of the metrics of which more is better; those beside accuracy have no best value."""
+"""Names of the metrics where more is better; those of ``beyond_accuracy`` have no best value."""
 
 
 def ranking_metrics(hits: HitMatrix, ks: Iterable[int]) -> dict[tuple[str, int], Float64Array]:
-    """All ranking metrics at every k: {(name, k): [n_users]}."""
+    """Compute all :data:`RANKING_METRICS` at every k.
+
+    Args:
+        hits: lists of at least ``max(ks)`` places.
+        ks: numbers of places that count.
+
+    Returns:
+        {(name, k): [n_users]}.
+
+    Example:
+        >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
+        ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
+        >>> metrics = ranking_metrics(hits, ks=[1, 3])
+        >>> float(metrics["precision", 1][0]), float(metrics["recall", 3][0])
+        (1.0, 0.5)
+    """
     return {(name, k): metric(hits, k) for k in ks for name, metric in RANKING_METRICS.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class ItemAuc:
-    """Item-wise AUC of the items for which it is defined."""
+    """Item-wise AUC of the items for which it is defined, see :func:`item_auc`."""
 
     values: Float64Array
-    """[n_kept] AUC of each item kept."""
+    """[n_kept]: AUC of each item kept, 0 to 1."""
     items: IntArray
-    """[n_kept] columns of the items kept, ascending."""
+    """[n_kept]: columns of the items kept, ascending."""
     left_out: int
-    """Items left out, as no user or every user is positive."""
+    """Number of items left out, as they are relevant to no user or to every user."""
 
 
 def item_auc(scores: Float64Array, relevant: BoolArray) -> ItemAuc:
-    """For each item, the chance that a listener ranks it higher than a user who is not.
+    """Compute for each item the probability that a user of the item scores it above another user.
 
-    ``scores`` and ``relevant`` are [n_users, n_items]. Each user's scores are first centred and
-    scaled over the items, so that users compare; then each column ranks the users, ties counting
-    one half (Mann and Whitney 1947). A ranking that is the same for everybody gives 0.5, however
-    well it follows popularity. A missing score (NaN) stands one standard deviation below the
-    user's lowest; a user with no scores, or equal ones, is at 0 throughout.
+    Each user's scores are first standardised over the items (mean 0, deviation 1), so that they
+    can be compared between users; then the users are ranked by each column, ties counting one half
+    (Mann and Whitney 1947). A ranking that is the same for everybody gives 0.5, however well it
+    follows popularity.
+
+    Args:
+        scores: [n_users, n_items]. A missing score (NaN) counts as one standard deviation below
+            the user's lowest; a user with no scores, or equal ones, is 0 throughout.
+        relevant: [n_users, n_items], whether the item is relevant to the user.
+
+    Returns:
+        The AUCs of the items that are relevant to some users but not to all.
+
+    Raises:
+        InvalidArgumentError: the two shapes differ.
+
+    Example:
+        Two users with opposite tastes, first ranked by a personal model, then alike:
+
+        >>> relevant = np.array([[True, False], [False, True]])
+        >>> item_auc(np.array([[0.9, 0.1], [0.2, 0.8]]), relevant).values
+        array([1., 1.])
+        >>> item_auc(np.array([[0.9, 0.1], [0.9, 0.1]]), relevant).values
+        array([0.5, 0.5])
     """
     _check_shapes(scores, relevant)
     n_users, n_items = scores.shape
@@ -126,21 +254,42 @@ def item_auc(scores: Float64Array, relevant: BoolArray) -> ItemAuc:
 
 
 def items_with_auc(relevant: BoolArray) -> IntArray:
-    """Columns of the items that some users, but not all, find relevant, ascending."""
+    """Return the columns of the items relevant to some users but not to all, ascending.
+
+    Args:
+        relevant: [n_users, n_items].
+
+    Example:
+        >>> items_with_auc(np.array([[True, True, False], [False, True, False]])).tolist()
+        [0]
+    """
     n_positive = relevant.sum(axis=0)
     return np.flatnonzero((n_positive > 0) & (n_positive < len(relevant)))
 
 
 def user_auc(scores: Float64Array, relevant: BoolArray) -> Float64Array:
-    """For each user, the chance that an item they play is ranked above one they do not.
+    """Compute for each user the probability that a relevant item is scored above another item.
 
-    ``scores`` and ``relevant`` are [n_users, n_items]; the result is [n_users], NaN for a user who
-    plays none or all of the items. Ties count one half (Rendle et al., UAI 2009, count them 0). A
-    missing score (NaN) is below every other, and ties with the other missing ones.
+    Ties count one half (Rendle et al., UAI 2009, count them 0). Beware that it mostly measures
+    popularity: where a few items have most of the plays, one ranking by popularity for everybody
+    does well. :func:`item_auc` does not depend on popularity.
 
-    Beware: it mostly measures popularity. Where some items are played by many and others by few,
-    the same ranking for everybody does well if only it follows popularity; :func:`item_auc` does
-    not see popularity.
+    Args:
+        scores: [n_users, n_items]. A missing score (NaN) is below every other, and ties with the
+            other missing ones.
+        relevant: [n_users, n_items], whether the item is relevant to the user.
+
+    Returns:
+        [n_users], 0 to 1; NaN for a user with no or only relevant items.
+
+    Raises:
+        InvalidArgumentError: the two shapes differ.
+
+    Example:
+        The relevant item beats one of two others:
+
+        >>> user_auc(np.array([[0.5, 0.9, 0.1]]), np.array([[True, False, False]]))
+        array([0.5])
     """
     _check_shapes(scores, relevant)
     values = np.empty(len(scores))
@@ -156,10 +305,10 @@ def _blocks(n_rows: int, width: int, cells: int) -> Iterator[slice]:
 
 
 def _auc(scores: Float64Array, positive: BoolArray) -> Float64Array:
-    """AUC of each row, ties one half, [n_rows]; NaN where all or none are positive.
+    """Compute the AUC of each row, ties one half, [n_rows]; NaN where all or none are positive.
 
-    The sum of the positives' ranks tells it, ties sharing their mean rank (Mann and Whitney 1947).
-    As few are positive, only their places among the row's sorted scores are looked for.
+    It follows from the sum of the positives' ranks, ties sharing their mean rank (Mann and Whitney
+    1947). As few are positive, only their places among the row's sorted scores are searched.
     """
     n_rows, n = scores.shape
     ordered = np.sort(scores, axis=1)
@@ -176,7 +325,7 @@ def _auc(scores: Float64Array, positive: BoolArray) -> Float64Array:
 def _place(
     ordered: Float64Array, row: IntArray, wanted: Float64Array, side: Literal["left", "right"]
 ) -> IntArray:
-    """As numpy.searchsorted, each value in a row of its own."""
+    """Do as numpy.searchsorted, each value within its own row."""
     n = ordered.shape[1]
     flat = ordered.reshape(-1)
     below = np.less if side == "left" else np.less_equal
@@ -197,7 +346,7 @@ def _check_shapes(scores: Float64Array, relevant: BoolArray) -> None:
 
 
 def _standardise(scores: Float64Array) -> Float64Array:
-    """Rows to mean 0 and deviation 1, missing scores filled in; see :func:`item_auc`."""
+    """Scale rows to mean 0 and deviation 1, with missing scores filled in; see :func:`item_auc`."""
     missing: BoolArray = np.isnan(scores)
     if missing.any():
         empty = missing.all(axis=1, keepdims=True)
@@ -208,14 +357,14 @@ def _standardise(scores: Float64Array) -> Float64Array:
         scores = np.where(np.isnan(filled), lowest - below, filled)
     centred = scores - scores.mean(axis=1, keepdims=True)
     deviation = scores.std(axis=1, keepdims=True)
-    # A constant row leaves rounding noise, and noise must not decide ties: hence the floor here
-    # and the rounding below, far under any difference that means something.
+    # Rounding noise of a constant row must not break ties: hence this threshold and the rounding
+    # below, both far under any meaningful difference.
     constant = deviation <= 1e-6 * np.abs(scores).max(axis=1, keepdims=True, initial=1e-300)
     standard: Float64Array = np.round(centred / np.where(constant, np.inf, deviation), 5)
     return standard
 
 
 def _sum(hits: HitMatrix, k: int, of_hit: Float64Array) -> Float64Array:
-    """Sum over each user's hits among the first k places, [n_users]."""
+    """Sum ``of_hit`` over each user's hits within the first k places, [n_users]."""
     top = hits.first(k)
     return np.bincount(top.row, weights=of_hit, minlength=len(top.count)).astype(np.float64)
