@@ -35,7 +35,7 @@ def _names_of_examples(
         "folder": lambda: tmp_path,
     }
     for name in ("dataset", "embeddings", "recommender", "recording", "images", "labels", "encoder",
-                 "split", "comparison", "training_data"):  # fmt: skip
+                 "split", "comparison", "training_data", "hits", "facts"):  # fmt: skip
         makers[name] = lambda name=name: request.getfixturevalue(f"example_{name}")  # type: ignore[misc]
     source = "".join(example.source for example in request.node.dtest.examples)
     for name, make in makers.items():

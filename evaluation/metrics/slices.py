@@ -1,8 +1,8 @@
-"""Figures of parts of the items and of the users, from lists that are there already.
+"""Accuracy on slices of items and users, computed from the lists of the whole evaluation.
 
-A slice of items keeps, of what is relevant, its own items: nothing is fitted or asked again, a hit
-elsewhere in the list is then a miss, and the users without a relevant item in the slice are left
-out. A slice of users keeps the users. The slices of one kind divide all that is relevant.
+No model is fitted or called again. In a slice of items only its own items count as relevant: a hit
+on another item is a miss, and users without a relevant item in the slice are left out. A slice of
+users has these users only. The slices of one kind together have all relevant pairs.
 """
 
 from collections.abc import Sequence
@@ -17,32 +17,49 @@ from evaluation.metrics.hits import HitMatrix
 from evaluation.metrics.ranking import ndcg, recall
 
 SliceName = tuple[str, str]
-"""(what it is a slice by, its name)."""
+"""(kind of slice, such as "popularity"; name of the slice, such as "head")."""
 
 BY_WARMTH: Final = "items"
-"""By listeners in training: cold 0, semi-cold 1 to 9, warm 10 or more."""
+"""Items by number of training users: cold 0, semi-cold 1 to 9, warm 10 or more."""
 BY_POPULARITY: Final = "popularity"
-"""Head, middle and tail: the items that together have the first, second, last third of plays."""
+"""Items by popularity: head, middle and tail have a third of all plays each."""
 BY_ACTIVITY: Final = "listeners"
-"""Light, medium and heavy: thirds of the users by the number of items they have in training."""
+"""Users by number of training items: light, medium and heavy are a third of the users each."""
 BY_GENRE: Final = "genre"
-"""The genres with most that is relevant, and the rest."""
+"""Items by genre: those with most relevant pairs, and the rest."""
 
 OTHER_GENRES: Final = "other genres"
 UNKNOWN_GENRE: Final = "unknown genre"
 
 _METRICS: Final = {"ndcg": ndcg, "recall": recall}
+
 _WARM = 10
+"""Training users from which on an item is called warm."""
+
 _GENRES = 12
+"""Genres with a slice of their own."""
 
 
 class Slices:
-    """Which users, and which of their relevant items, belong to each slice.
+    """The slices of one set of users and candidate items.
 
-    ``relevant`` is (user rows, item columns) of one judge, each pair once; ``facts`` are those of
-    the same users and items; ``activity`` [n_users] is the number of items that each user has in
-    training. A kind that has a single slice says nothing that the table does not, and is left out;
-    ``items`` stays, as it says which of the three the items are.
+    A kind with a single slice repeats the overall figures and is left out, except "items", which
+    tells whether the items are cold, semi-cold or warm.
+
+    Args:
+        relevant: user rows and item columns of the relevant pairs, each once, as
+            :attr:`evaluation.metrics.hits.HitEncoder.relevant` gives them.
+        facts: facts of the same users and items.
+        activity: [n_users], number of items that each user has in training.
+
+    Attributes:
+        rows: {slice: rows of its users, ascending}.
+        bounds: {slice: (least, most)} number of users of its items, or items of its users.
+
+    Example:
+        >>> slices = Slices((np.array([0]), np.array([2])), facts, activity=np.array([1]))
+        >>> slices.values(hits, ks=[2])["items", "semi-cold", "recall", 2]
+        array([1.])
     """
 
     def __init__(
@@ -52,9 +69,7 @@ class Slices:
         self._of_item: dict[SliceName, BoolArray] = {}
         self._n_relevant: dict[SliceName, IntArray] = {}
         self.rows: dict[SliceName, IntArray] = {}
-        """Rows of the users that take part in each slice, ascending."""
         self.bounds: dict[SliceName, tuple[int, int]] = {}
-        """Least and most listeners of the items, or items of the users, that a slice holds."""
         n_users = len(activity)
         tested = np.flatnonzero(np.bincount(item, minlength=len(facts.listeners)))
         for by, names in (
@@ -84,7 +99,15 @@ class Slices:
     def values(
         self, hits: HitMatrix, ks: Sequence[int]
     ) -> dict[tuple[str, str, str, int], Float64Array]:
-        """{(by, slice, metric, k): a value for each user in ``rows``}; nDCG and recall."""
+        """Compute nDCG and recall on every slice.
+
+        Args:
+            hits: lists for the same users and items.
+            ks: numbers of places that count.
+
+        Returns:
+            {(kind, name, metric, k): values of the users in ``rows[kind, name]``}.
+        """
         found = {}
         for (by, name), rows in self.rows.items():
             part = HitMatrix(
@@ -102,15 +125,36 @@ class Slices:
 
 
 def warmth(listeners: IntArray) -> NDArray[np.str_]:
-    """[n_items] "cold", "semi-cold" or "warm", by listeners in training: 0, 1 to 9, 10 or more."""
+    """Classify items by their number of training users.
+
+    Args:
+        listeners: [n_items], number of training users.
+
+    Returns:
+        [n_items], "cold" (0), "semi-cold" (1 to 9) or "warm" (10 or more).
+
+    Example:
+        >>> warmth(np.array([0, 9, 10])).tolist()
+        ['cold', 'semi-cold', 'warm']
+    """
     return np.array(["cold", "semi-cold", "warm"])[np.digitize(listeners, [1, _WARM])]
 
 
 def popularity_thirds(listeners: IntArray) -> NDArray[np.str_]:
-    """[n_items] "head", "middle" or "tail", by whose the first third of all plays is, and so on.
+    """Divide items into three groups with a third of all plays each, from the most popular on.
 
-    A play is a pair of a user and an item. Items with equally many listeners stay together, in the
-    slice where the first of them belongs; without any plays all are tail.
+    A play is a (user, item) pair here. Items with equally many users stay together, in the group
+    where the first of them belongs; without any plays all items are "tail".
+
+    Args:
+        listeners: [n_items], number of training users.
+
+    Returns:
+        [n_items], "head", "middle" or "tail".
+
+    Example:
+        >>> popularity_thirds(np.array([6, 3, 3, 2, 2, 2])).tolist()
+        ['head', 'middle', 'middle', 'tail', 'tail', 'tail']
     """
     counts, place = np.unique(listeners, return_inverse=True)
     plays = np.bincount(place, weights=listeners.astype(np.float64), minlength=len(counts))
@@ -121,13 +165,24 @@ def popularity_thirds(listeners: IntArray) -> NDArray[np.str_]:
 
 
 def activity_thirds(activity: IntArray) -> NDArray[np.str_]:
-    """[n_users] "light", "medium" or "heavy"; users with equally many items stay together."""
+    """Divide users into thirds by their number of training items; ties stay together.
+
+    Args:
+        activity: [n_users], number of items that each user has in training.
+
+    Returns:
+        [n_users], "light", "medium" or "heavy".
+
+    Example:
+        >>> activity_thirds(np.array([1, 2, 5, 6, 20, 30])).tolist()
+        ['light', 'light', 'medium', 'medium', 'heavy', 'heavy']
+    """
     cuts = np.quantile(activity, [1 / 3, 2 / 3])
     return np.array(["light", "medium", "heavy"])[np.searchsorted(cuts, activity, side="left")]
 
 
 def _genres(facts: ItemFacts, relevant: IntArray) -> StrArray:
-    """[n_items] name of the genre, of the rest, or of none."""
+    """Name the genre slice of every item, [n_items], by its number of relevant pairs."""
     names = np.append(facts.genre_names.to_numpy(dtype=object), UNKNOWN_GENRE)
     codes = facts.genres[relevant]
     count = np.bincount(codes[codes >= 0], minlength=len(facts.genre_names))
@@ -142,7 +197,7 @@ _LAST: Final = (OTHER_GENRES, UNKNOWN_GENRE)
 
 
 def _order(name: str) -> tuple[int, str]:
-    """From most to least known; genres by name, then the rest and the unknown."""
+    """Sort key: from most to least known items; genres by name, then the rest and the unknown."""
     if name in _ORDER:
         return _ORDER.index(name), ""
     return len(_ORDER) + (_LAST.index(name) + 1 if name in _LAST else 0), name

@@ -14,6 +14,8 @@ from datasets.music import MusicDataset
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from evaluation import Comparison, Split
+    from evaluation.metrics.beyond_accuracy import ItemFacts
+    from evaluation.metrics.hits import HitMatrix
     from recsys import Recommender
     from recsys.data import TrainingData
 
@@ -144,3 +146,34 @@ def example_comparison(example_data: tuple[MusicDataset, pd.DataFrame]) -> "Comp
 
     split = warm_split(example_data[0], seed=0)
     return compare({"popularity": Popularity, "random": Random}, example_data[0], [split], ks=(5,))
+
+
+@pytest.fixture
+def example_hits() -> "HitMatrix":
+    """The list of two items in the examples of evaluation.metrics.beyond_accuracy."""
+    from evaluation.metrics.hits import HitMatrix
+
+    return HitMatrix(
+        np.array([[False, True]]),
+        n_relevant=np.array([1]),
+        n_listed=np.array([2]),
+        items=np.array([[1, 2]]),
+    )
+
+
+@pytest.fixture
+def example_facts() -> "ItemFacts":
+    """The three items in the examples of evaluation.metrics.beyond_accuracy."""
+    import scipy.sparse as sp
+
+    from evaluation.metrics.beyond_accuracy import ItemFacts
+
+    return ItemFacts(
+        listeners=np.array([4, 2, 1]),
+        n_users_training=4,
+        artists=np.array([0, 0, 1]),
+        genres=np.array([0, 0, 1]),
+        genre_names=pd.Index(["rock", "jazz"]),
+        history=sp.csr_matrix([[1.0, 0.0, 0.0]]),
+        embeddings=np.eye(3, dtype=np.float32),
+    )

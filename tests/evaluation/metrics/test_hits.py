@@ -19,7 +19,7 @@ def pairs(*rows):
 
 
 @pytest.fixture
-def judge():
+def encoder():
     return HitEncoder(
         ["u1", "u2", "u3"],
         ["a", "b", "c", "d"],
@@ -28,19 +28,19 @@ def judge():
     )
 
 
-def test_hits_in_order_of_the_users_and_ranks_whatever_the_order_of_rows(judge):
+def test_hits_in_order_of_the_users_and_ranks_whatever_the_order_of_rows(encoder):
     answer = lists(
         ("u2", 2, "c", 1.0), ("u1", 1, "a", 9.0), ("u2", 1, "b", 2.0), ("u1", 2, "b", 8.0)
     )
-    hits = judge.hits(answer, 3)
+    hits = encoder.hits(answer, 3)
     assert hits.matrix.tolist() == [[True, False, False], [True, False, False], [False] * 3]
     assert hits.n_relevant.tolist() == [2, 1, 1]
     assert hits.n_listed.tolist() == [2, 2, 0]
 
 
-def test_an_empty_answer_is_all_misses(judge):
+def test_an_empty_answer_is_all_misses(encoder):
     for empty in (lists(), pd.DataFrame(columns=["user_id", "rank", "item_id", "score"])):
-        hits = judge.hits(empty, 2)
+        hits = encoder.hits(empty, 2)
         assert not hits.matrix.any()
         assert hits.n_listed.tolist() == [0, 0, 0]
 
@@ -61,46 +61,46 @@ def test_an_empty_answer_is_all_misses(judge):
         ([("u1", r, i, -r) for r, i in enumerate("abcd", 1)], "more than 3 recommendations"),
     ],
 )
-def test_an_invalid_list_is_an_error_that_names_user_and_item(judge, rows, message):
+def test_an_invalid_list_is_an_error_that_names_user_and_item(encoder, rows, message):
     with pytest.raises(EvaluationError, match=message):
-        judge.hits(lists(*rows), 3)
+        encoder.hits(lists(*rows), 3)
 
 
-def test_columns_are_checked(judge):
+def test_columns_are_checked(encoder):
     with pytest.raises(EvaluationError, match="lack the column"):
-        judge.hits(lists().drop(columns="rank"), 3)
+        encoder.hits(lists().drop(columns="rank"), 3)
     with pytest.raises(EvaluationError, match="rank of a recommendation must be a whole number"):
-        judge.hits(lists(("u1", 1, "a", 1)).astype({"rank": float}), 3)
+        encoder.hits(lists(("u1", 1, "a", 1)).astype({"rank": float}), 3)
     with pytest.raises(EvaluationError, match="score of a recommendation must be a number"):
-        judge.hits(lists(("u1", 1, "a", 1)).astype({"score": object}).assign(score="x"), 3)
+        encoder.hits(lists(("u1", 1, "a", 1)).astype({"score": object}).assign(score="x"), 3)
 
 
 TEXT = (object, "str", "string", "string[python]", "category", pd.ArrowDtype(pa.string()))
 
 
 @pytest.mark.parametrize("dtype", TEXT, ids=str)
-def test_any_text_dtype_will_do(judge, dtype):
+def test_any_text_dtype_will_do(encoder, dtype):
     def typed(*rows):
         return lists(*rows).astype({"user_id": dtype, "item_id": dtype})
 
     answer = typed(("u1", 1, "a", 1.0), ("u1", 2, "c", 0.5), ("u3", 1, "b", 1.0))
     # In two parts, as concatenated answers are.
     answer = pd.concat([answer, typed(("u2", 1, "b", 1.0))], ignore_index=True)
-    hits = judge.hits(answer, 2)
+    hits = encoder.hits(answer, 2)
     assert hits.items.tolist() == [[0, 2], [1, -1], [1, -1]]
     assert hits.matrix.tolist() == [[True, False], [True, False], [False, False]]
-    assert not judge.hits(typed(), 2).matrix.any()
+    assert not encoder.hits(typed(), 2).matrix.any()
     for user, item in ((None, "a"), ("u1", None)):
         with pytest.raises(EvaluationError, match=r"not asked for|not among the candidates"):
-            judge.hits(typed(("u1", 1, "a", 1.0), (user, 2, item, 0.5)), 2)
+            encoder.hits(typed(("u1", 1, "a", 1.0), (user, 2, item, 0.5)), 2)
 
 
-def test_missing_ids_in_columns_of_objects(judge):
+def test_missing_ids_in_columns_of_objects(encoder):
     for missing in (None, np.nan, pd.NA):
         answer = lists(("u1", 1, "a", 1.0), ("u1", 2, "c", 0.5)).astype({"user_id": object})
         answer["user_id"] = np.array(["u1", missing], dtype=object)
         with pytest.raises(EvaluationError, match="the user was not asked for"):
-            judge.hits(answer, 2)
+            encoder.hits(answer, 2)
 
 
 def faults(rows, relevant, seen, users, items, k):
@@ -145,14 +145,14 @@ def test_a_list_is_judged_or_refused_by_the_rules(data):
             )
         )
     rows = data.draw(st.permutations(rows))
-    judge = HitEncoder(users, items, pairs(*relevant), pairs(*seen))
+    encoder = HitEncoder(users, items, pairs(*relevant), pairs(*seen))
     dtype = data.draw(st.sampled_from(TEXT))
     answer = lists(*rows).astype({"user_id": dtype, "item_id": dtype})
     if faults(rows, relevant, seen, users, items, k):
         with pytest.raises(EvaluationError):
-            judge.hits(answer, k)
+            encoder.hits(answer, k)
         return
-    hits = judge.hits(answer, k)
+    hits = encoder.hits(answer, k)
     expected = np.full((3, k), -1)
     for user, rank, item, _ in rows:
         expected[users.index(user), rank - 1] = items.index(item)
@@ -170,7 +170,7 @@ def test_many_lists_are_judged_block_by_block():
     n_users, n_items, k = 12_000, 900, 12
     users, items = [f"u{n}" for n in range(n_users)], [f"i{n}" for n in range(n_items)]
     listed = rng.permuted(np.tile(np.arange(n_items), (n_users, 1)), axis=1)[:, : k + 3]
-    order = rng.permutation(n_users)  # users in another order than the judge's
+    order = rng.permutation(n_users)  # users in another order than the encoder's
     frame = pd.DataFrame(
         {
             "user_id": np.repeat(np.array(users)[order], k),
@@ -195,35 +195,35 @@ def test_many_lists_are_judged_block_by_block():
 
 
 def test_scores_of_a_full_ranking():
-    judge = HitEncoder(["u1", "u2"], ["a", "b"], pairs(("u1", "a"), ("u2", "b")))
+    encoder = HitEncoder(["u1", "u2"], ["a", "b"], pairs(("u1", "a"), ("u2", "b")))
     answer = lists(("u1", 1, "b", 2.0), ("u1", 2, "a", -1.0), ("u2", 1, "b", 0.5))
-    np.testing.assert_array_equal(judge.scores(answer), [[-1.0, 2.0], [np.nan, 0.5]])
-    np.testing.assert_array_equal(judge.relevance(), [[True, False], [False, True]])
+    np.testing.assert_array_equal(encoder.scores(answer), [[-1.0, 2.0], [np.nan, 0.5]])
+    np.testing.assert_array_equal(encoder.relevance(), [[True, False], [False, True]])
 
 
-def test_a_part_of_the_users_is_judged_as_with_the_others(judge):
+def test_a_part_of_the_users_is_judged_as_with_the_others(encoder):
     answer = lists(("u2", 1, "b", 2.0), ("u3", 1, "d", 1.0), ("u2", 2, "c", 1.0))
-    whole, part = judge.hits(answer, 3), judge.part(1, 3).hits(answer, 3)
-    assert list(judge.part(1, 3).users) == ["u2", "u3"]
+    whole, part = encoder.hits(answer, 3), encoder.part(1, 3).hits(answer, 3)
+    assert list(encoder.part(1, 3).users) == ["u2", "u3"]
     for name in ("matrix", "n_relevant", "n_listed", "items"):
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[1:])
-    np.testing.assert_array_equal(judge.part(1, 3).relevance(), judge.relevance()[1:])
+    np.testing.assert_array_equal(encoder.part(1, 3).relevance(), encoder.relevance()[1:])
     with pytest.raises(EvaluationError, match="'u1', item 'b': the user was not asked for"):
-        judge.part(1, 3).hits(lists(("u1", 1, "b", 1.0)), 3)
+        encoder.part(1, 3).hits(lists(("u1", 1, "b", 1.0)), 3)
     with pytest.raises(EvaluationError, match=r"'u2', item 'a': .*training data"):
-        judge.part(1, 2).hits(lists(("u2", 1, "a", 1.0)), 3)
+        encoder.part(1, 2).hits(lists(("u2", 1, "a", 1.0)), 3)
 
 
-def test_what_a_judge_knows_of_its_users_as_positions(judge):
-    assert [codes.tolist() for codes in judge.relevant] == [[0, 0, 1, 2], [0, 3, 1, 2]]
-    assert [codes.tolist() for codes in judge.seen] == [[1], [0]]
+def test_what_a_judge_knows_of_its_users_as_positions(encoder):
+    assert [codes.tolist() for codes in encoder.relevant] == [[0, 0, 1, 2], [0, 3, 1, 2]]
+    assert [codes.tolist() for codes in encoder.seen] == [[1], [0]]
     assert len(HitEncoder(["u1"], ["a"], pairs(("u1", "a"))).seen[0]) == 0
 
 
 def test_scores_that_grow_down_the_list_are_distances():
-    judge = HitEncoder(["u1"], ["a", "b"], pairs(("u1", "a")))
+    encoder = HitEncoder(["u1"], ["a", "b"], pairs(("u1", "a")))
     with pytest.raises(EvaluationError, match="'u1' rise after rank 1; is the score a distance"):
-        judge.scores(lists(("u1", 1, "a", 0.1), ("u1", 2, "b", 0.9)))
+        encoder.scores(lists(("u1", 1, "a", 0.1), ("u1", 2, "b", 0.9)))
 
 
 def test_users_and_candidates_are_checked():

@@ -15,7 +15,7 @@ def frame(pairs):
 
 
 @pytest.fixture
-def judge():
+def encoder():
     users = [f"u{n:02d}" for n in range(40)]
     items = [f"i{n:02d}" for n in range(30)]
     wanted = frame([(user, items[n % 30]) for n, user in enumerate(users)])
@@ -23,22 +23,22 @@ def judge():
     return HitEncoder(users, items, wanted, seen)
 
 
-def test_candidates_are_all_that_is_relevant_and_others_that_the_user_does_not_have(judge):
-    drawn = SampledCandidates(judge, 5, seed=0)
+def test_candidates_are_all_that_is_relevant_and_others_that_the_user_does_not_have(encoder):
+    drawn = SampledCandidates(encoder, 5, seed=0)
     assert set(drawn.sizes) == {6}
     for n, own in enumerate(drawn._candidates):
         assert n % 30 in own
         assert (n + 7) % 30 not in own
-    again = SampledCandidates(judge, 5, seed=0)
-    other = SampledCandidates(judge, 5, seed=1)
+    again = SampledCandidates(encoder, 5, seed=0)
+    other = SampledCandidates(encoder, 5, seed=1)
     assert all(map(np.array_equal, drawn._candidates, again._candidates))
     assert not all(map(np.array_equal, drawn._candidates, other._candidates))
-    every = SampledCandidates(judge, 99, seed=0)
+    every = SampledCandidates(encoder, 99, seed=0)
     assert set(every.sizes) == {29}
 
 
-def test_lists_keep_their_order_and_are_ranked_again(judge):
-    drawn = SampledCandidates(judge, 5, seed=0)
+def test_lists_keep_their_order_and_are_ranked_again(encoder):
+    drawn = SampledCandidates(encoder, 5, seed=0)
 
     def ask(users, k, only):
         rows = [
@@ -49,18 +49,18 @@ def test_lists_keep_their_order_and_are_ranked_again(judge):
         return pd.DataFrame(rows, columns=["user_id", "rank", "item_id", "score"])
 
     answer = drawn.answer(ask, 3)
-    for user, own in zip(judge.users, drawn._candidates, strict=True):
+    for user, own in zip(encoder.users, drawn._candidates, strict=True):
         mine = answer[answer["user_id"] == user]
         assert mine["rank"].tolist() == [1, 2, 3]
-        assert mine["item_id"].tolist() == sorted(judge.items[own], reverse=True)[:3]
+        assert mine["item_id"].tolist() == sorted(encoder.items[own], reverse=True)[:3]
 
 
-def test_items_that_were_not_asked_for_are_left_out_and_unknown_ids_are_for_the_judge(judge):
-    drawn = SampledCandidates(judge, 5, seed=0)
+def test_items_that_were_not_asked_for_are_left_out_and_unknown_ids_are_for_the_judge(encoder):
+    drawn = SampledCandidates(encoder, 5, seed=0)
 
     def asked(*strays):
         def ask(users, k, only):
-            other = sorted(set(judge.items) - set(only))[:1]
+            other = sorted(set(encoder.items) - set(only))[:1]
             rows = [(users[0], rank, item, -float(rank)) for rank, item in enumerate(other, 1)]
             frame = pd.DataFrame([*rows, *strays], columns=["user_id", "rank", "item_id", "score"])
             return frame.astype({"rank": "int64", "score": "float64"})
@@ -73,7 +73,7 @@ def test_items_that_were_not_asked_for_are_left_out_and_unknown_ids_are_for_the_
         (("nobody", 1, "i00", 0.0), "'nobody', item 'i00': the user was not asked for"),
     ):
         with pytest.raises(EvaluationError, match=message):
-            judge.hits(asked(stray), 3)
+            encoder.hits(asked(stray), 3)
 
 
 def test_sampled_figures_stand_beside_those_of_the_catalogue(tastes):
