@@ -1,7 +1,4 @@
-"""The demo's catalogue on paper: who the artists are, what their songs are, and when released.
-
-Invented names of artists, albums and songs, from word lists.
-"""
+"""Draw the demo's catalogue: artists, songs, their names, release dates and popularity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,14 +70,14 @@ _ENSEMBLES: Final = {
 
 
 class NameGenerator:
-    """Draws names and never the same one twice."""
+    """Invents names of artists, albums and songs from word lists, without repetition."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._used: set[str] = set()
 
     def artist(self, genre: str) -> str:
-        """A name of a band or a person."""
+        """Return a new name of a band or a person."""
         ensembles = _ENSEMBLES.get(genre, ())
 
         def invent() -> str:
@@ -99,7 +96,7 @@ class NameGenerator:
         return self._new(invent)
 
     def title(self) -> str:
-        """A name of a song or an album."""
+        """Return a new name of a song or an album."""
 
         def invent() -> str:
             kind = int(self._rng.integers(6))
@@ -118,7 +115,7 @@ class NameGenerator:
         return self._new(invent)
 
     def keep(self, name: str) -> None:
-        """Mark a name as taken."""
+        """Mark a name as used."""
         self._used.add(name)
 
     def _one(self, words: tuple[str, ...]) -> str:
@@ -129,7 +126,7 @@ class NameGenerator:
         part = 2
         while name in self._used:
             fresh = invent()
-            # The word lists are finite: in the end a name is continued, as serials are.
+            # The word lists are finite: in the end names are numbered.
             name = fresh if part < 40 or fresh not in self._used else f"{fresh} {part}"
             part += 1
         self._used.add(name)
@@ -139,23 +136,23 @@ class NameGenerator:
 FIRST_DAY: Final = np.datetime64("2025-01-01", "s")
 
 LAST_DAY: Final = np.datetime64("2026-01-01", "s")
-"""The listening is between these two."""
+"""All plays are between these two."""
 
 _UNPLAYED_SHARE: Final = 1 / 8
-"""Songs nobody has played: released when the listening ends."""
+"""Share of songs without plays: released when the simulated year ends."""
 
 _DEBUT_SHARE: Final = 1 / 7
-"""Artists of whom nobody has played anything."""
+"""Share of artists without any play."""
 
 _BACK_CATALOGUE: Final = 0.6
-"""Songs released before the year of listening."""
+"""Share of songs released before the simulated year."""
 
 _FORMATS: Final = {"flac": 0.40, "wav": 0.30, "ogg": 0.22, "mp3": 0.08}
 
 
 @dataclass(frozen=True)
 class DemoSong:
-    """One song of the catalogue."""
+    """One song of the catalogue, before it is rendered."""
 
     item_id: str
     title: str
@@ -165,24 +162,24 @@ class DemoSong:
     path: str
     released: np.datetime64
     popularity: float
-    """Natural logarithm of how likely it is heard, tastes aside."""
+    """Natural logarithm of its popularity."""
     scene: tuple[float, float]
-    """The artist's place in a world of looks and friends that nobody can hear."""
+    """Features of the artist that affect listeners but not the audio."""
     played: bool
 
 
 def derive_seed(seed: int, *key: int) -> int:
-    """A seed for one purpose, independent of every other key."""
+    """Return a seed for one purpose, independent of those of other keys."""
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)[0])
 
 
 def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
-    """The songs of the catalogue in the order of their ids, which tells nothing about them.
+    """Draw the songs of the catalogue, sorted by id; ids carry no information about the songs.
 
     Popularity follows Zipf's law over artists and over the songs of an artist.
 
     Raises:
-        InvalidArgumentError: if there are fewer artists than genres or fewer songs than artists.
+        InvalidArgumentError: if there are fewer artists than genres, or fewer songs than artists.
     """
     if n_artists < len(GENRES):
         raise InvalidArgumentError(f"n_artists is {n_artists}; it must be at least {len(GENRES)}")
@@ -190,7 +187,7 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
         raise InvalidArgumentError(f"n_songs is {n_songs}; it must be at least n_artists")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     names = NameGenerator(rng)
-    # Every genre keeps an artist who is known.
+    # Every genre keeps an artist with plays.
     debuts = min(round(n_artists * _DEBUT_SHARE), n_artists - len(GENRES))
     counts = _songs_per_artist(n_songs, n_artists, debuts, rng)
     artist_rank = rng.permutation(n_artists) + 1
@@ -205,7 +202,7 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
         scene = tuple(float(value) for value in rng.normal(0.0, 1.0, 2))
         albums = [names.title() for _ in range(-(-int(counts[index]) // 4))]
         for number in range(counts[index]):
-            # The newest come last: those nobody has played yet.
+            # The newest come last: those without plays.
             played = number < counts[index] - unplayed[index]
             item_id = f"demo-{ids[len(songs)] + 1:04d}"
             songs.append(
@@ -231,7 +228,7 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
 def draw_new_song(
     seed: int, n_songs: int, n_artists: int, number: int, genre: str, *, new_artist: bool
 ) -> DemoSong:
-    """A song that is not in the catalogue, by one of its artists or by a new one."""
+    """Draw a song that is not in the catalogue, by one of its artists or a new one."""
     catalogue = draw_catalogue(seed, n_songs, n_artists)
     key = (3, number, list(GENRES).index(genre), int(new_artist))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
@@ -262,7 +259,7 @@ def draw_new_song(
 
 
 def items_table(songs: list[DemoSong]) -> pd.DataFrame:
-    """The catalogue's items: id, texts, genre, and the tags ``emotion`` and ``instrument``."""
+    """Return the items: id, texts, genre, and the tags `emotion` and `instrument`."""
     return pd.DataFrame(
         {
             ITEM_ID: [song.item_id for song in songs],
@@ -277,14 +274,14 @@ def items_table(songs: list[DemoSong]) -> pd.DataFrame:
 
 
 def audio_table(songs: list[DemoSong]) -> pd.DataFrame:
-    """One recording for every song."""
+    """Return the recordings, one for each song."""
     return pd.DataFrame(
         {ITEM_ID: [song.item_id for song in songs], PATH: [song.path for song in songs]}
     )
 
 
 def truth_table(songs: list[DemoSong]) -> pd.DataFrame:
-    """What only the simulation knows: true sound, release, and the seeds to make a song again."""
+    """Return what only the simulation knows: sound properties, release date and seeds."""
     frame = pd.DataFrame({ITEM_ID: [song.item_id for song in songs]})
     frame["released"] = [str(song.released.astype("datetime64[D]")) for song in songs]
     frame["bpm"] = [round(song.plan.sound.bpm, 2) for song in songs]
@@ -300,7 +297,10 @@ def truth_table(songs: list[DemoSong]) -> pd.DataFrame:
 def _songs_per_artist(
     n_songs: int, n_artists: int, debuts: int, rng: np.random.Generator
 ) -> IntArray:
-    """Genres are of equal size; within one, artists share at random, debuts have one song."""
+    """Return the number of songs of each artist.
+
+    Genres have equal size; within one, songs are shared at random, and debut artists have one.
+    """
     counts = np.ones(n_artists, dtype=np.int64)
     size = len(GENRES)
     for genre in range(size):
@@ -308,7 +308,7 @@ def _songs_per_artist(
         share = n_songs // size + (genre < n_songs % size)
         established = members[members < n_artists - debuts]
         spare = share - members.size
-        # Everybody known has a second song before chance decides.
+        # Artists with plays have at least two songs.
         second = established[:spare]
         counts[second] += 1
         weights = rng.dirichlet(np.full(established.size, 4.0))
@@ -317,11 +317,11 @@ def _songs_per_artist(
 
 
 def _unplayed_songs(counts: IntArray, debuts: int, wanted: int) -> list[int]:
-    """How many of each artist's songs nobody has played: all of a debut, the newest of others."""
+    """Return how many songs of each artist are unplayed: all of a debut, the newest of others."""
     n_artists = len(counts)
     unplayed = [0] * (n_artists - debuts) + [int(count) for count in counts[n_artists - debuts :]]
     candidates = [index for index in range(n_artists - debuts) if counts[index] > 1]
-    # Neighbours in the list are of different genres, so that these spread over all of them.
+    # Consecutive artists are of different genres, so unplayed songs spread over all genres.
     for index in candidates[: max(wanted - sum(unplayed), 0)]:
         unplayed[index] = 1
     return unplayed

@@ -1,4 +1,4 @@
-"""From a plan to notes: drums, bass, chords, a layer of more chords, and a melody.
+"""Write a song's plan out as notes: drums, bass, chords, a second layer of chords, and a melody.
 
 Times are in seconds from the start of the song; one step is a sixteenth note.
 """
@@ -21,10 +21,10 @@ from datasets.demo.patterns import (
 from datasets.demo.planning import SongPlan
 
 _SHORTEST = 9.2
-"""Seconds the bars of a song fill at least."""
+"""Least seconds of a song's bars."""
 
 _TAIL = 1.0
-"""Seconds the last chord rings."""
+"""Seconds of the last chord."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DrumHit:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A song written out."""
+    """All notes of a song, by part."""
 
     seconds: float
     drums: Mapping[str, list[DrumHit]]
@@ -59,7 +59,7 @@ class Arrangement:
 
 
 class _Timeline:
-    """The bars of a song: where steps fall and which chord sounds."""
+    """The bars of a song: the time of each step and the chord at it."""
 
     def __init__(self, plan: SongPlan) -> None:
         groove = GROOVES[plan.groove]
@@ -70,12 +70,12 @@ class _Timeline:
         self.end = self.steps * self.step
         self._swing, self._unit = plan.swing, groove.unit
         self.chords = parse_chords(PROGRESSIONS[plan.progression].chords)
-        # Ten seconds must show the whole progression: slow songs and long forms change twice a bar.
+        # The progression must fit into ten seconds: slow or long ones change chords twice a bar.
         hurried = self.bar * self.step > 2.2 or len(self.chords) > 4
         self.chord_steps = self.bar // 2 if hurried else self.bar
 
     def time(self, step: float) -> float:
-        """Seconds of a step, off-beats moved by the swing."""
+        """Return the seconds of a step, with off-beats moved by the swing."""
         pair = 2 * self._unit
         base, offset = divmod(step, pair)
         if offset <= self._unit:
@@ -89,7 +89,7 @@ class _Timeline:
 
 
 def arrange(plan: SongPlan) -> Arrangement:
-    """Write a song out. The same plan gives the same score."""
+    """Write out the notes of a song; the same plan gives the same notes."""
     rng = np.random.default_rng([plan.artist.seed, plan.seed, 3])
     line = _Timeline(plan)
     loose = 0.009 * (1.0 - plan.sound.electronic)
@@ -131,7 +131,7 @@ def _drums(
             mark = pattern[step % line.bar]
             if mark == "." or (mark == "?" and rng.random() > density):
                 continue
-            # A sparse song keeps its cymbals to the beats.
+            # Sparse songs play cymbals on beats only.
             if cymbal and step % 4 and rng.random() < 1.15 - 1.35 * density:
                 continue
             filling = fills and step >= line.steps - 4 and drum != "kick"
@@ -155,7 +155,7 @@ def _drums(
 def _marks(
     pattern: str, line: _Timeline, keep: Callable[[str], bool]
 ) -> Iterator[tuple[int, str, int]]:
-    """(step, mark, steps until the next) of a 16-step pattern, cut to the bar, over the song."""
+    """Yield (step, mark, steps until the next) of a 16-step pattern repeated over the song."""
     marks = [
         (bar * line.bar + step, mark)
         for bar in range(line.bars)
@@ -262,7 +262,7 @@ def _melody(plan: SongPlan, line: _Timeline, rng: np.random.Generator) -> list[N
         free = max(count - len(moves), 2)
         steps = rng.choice(line.bar, size=min(free, int((weights > 0).sum())), replace=False,
                            p=weights / weights.sum())  # fmt: skip
-        # The signature is heard alone in sparse songs and ornamented in dense ones.
+        # Sparse songs play the artist's motif alone, dense ones ornament it.
         onsets = sorted(set(moves) | {int(s) for s in steps if not signed or s > max(moves)})
         for index, onset in enumerate(onsets):
             step = bar * line.bar + onset
@@ -282,7 +282,7 @@ def _melody(plan: SongPlan, line: _Timeline, rng: np.random.Generator) -> list[N
 
 
 def _ladder(plan: SongPlan, progression: Progression, centre: int) -> list[int]:
-    """The scale's pitches within a tenth of ``centre``."""
+    """Return the pitches of the scale within a tenth of `centre`."""
     span = 5 if plan.lead == "rap voice" else 10
     allowed = {(plan.key + degree) % 12 for degree in progression.scale}
     return [p for p in range(centre - span, centre + span + 1) if p % 12 in allowed]

@@ -1,6 +1,6 @@
-"""Effects of the demo's studio: filters, distortion, echo, room, noise and the master.
+"""Audio effects of the demo: filters, distortion, echo, reverberation, noise and mastering.
 
-Everything works on float32 samples; mono is ``[samples]``, stereo ``[2, samples]``.
+Samples are float32; mono is [samples], stereo [2, samples]. Rates are in Hz.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from scipy import fft, signal
 from datasets.arrays import Float32Array, Float64Array
 
 TARGET_RMS = 0.12
-"""Loudness every song is brought to, about -18 dB below full scale."""
+"""RMS of every song, about 18 dB below full scale."""
 
 _CEILING = 0.70
 """Highest peak; mp3 and ogg overshoot by up to a third when decoded."""
@@ -35,19 +35,19 @@ def _apply(sections: NDArray[Any], samples: Float32Array) -> Float32Array:
 
 
 def low_pass(samples: Float32Array, cutoff: float, rate: int, order: int = 2) -> Float32Array:
-    """Butterworth low-pass, cutoff in Hz (limited to what the rate can carry)."""
+    """Apply a Butterworth low-pass, cutoff in Hz (limited below the Nyquist frequency)."""
     cutoff = float(np.clip(round(cutoff), 30.0, 0.46 * rate))
     return _apply(_butterworth("lowpass", order, 0.0, cutoff, rate), samples)
 
 
 def high_pass(samples: Float32Array, cutoff: float, rate: int, order: int = 2) -> Float32Array:
-    """Butterworth high-pass, cutoff in Hz (limited to what the rate can carry)."""
+    """Apply a Butterworth high-pass, cutoff in Hz (limited below the Nyquist frequency)."""
     cutoff = float(np.clip(round(cutoff), 10.0, 0.46 * rate))
     return _apply(_butterworth("highpass", order, 0.0, cutoff, rate), samples)
 
 
 def band_pass(samples: Float32Array, low: float, high: float, rate: int) -> Float32Array:
-    """Second-order Butterworth band-pass between ``low`` and ``high`` Hz."""
+    """Apply a second-order Butterworth band-pass between `low` and `high` Hz."""
     high = min(high, 0.46 * rate)
     return _apply(_butterworth("bandpass", 1, round(low), round(high), rate), samples)
 
@@ -55,7 +55,7 @@ def band_pass(samples: Float32Array, low: float, high: float, rate: int) -> Floa
 def equalise(
     samples: Float32Array, decibels: Callable[[Float64Array], Float64Array], rate: int
 ) -> Float32Array:
-    """Change the level by ``decibels(frequencies in Hz)``, without any delay."""
+    """Change the level by `decibels(frequencies in Hz)`, with zero phase."""
     points = np.geomspace(20.0, 0.5 * rate, 96)
     gains = 10.0 ** (decibels(points) / 20.0)
     length = samples.shape[-1]
@@ -68,12 +68,12 @@ def equalise(
 
 
 def overdrive(samples: Float32Array, amount: float) -> Float32Array:
-    """Soft clipping; ``amount`` 0 (clean) to 1 (heavy), loudness about kept."""
+    """Apply soft clipping, 0 (clean) to 1 (heavy), at about constant loudness."""
     if amount <= 0.01:
         return samples
     level = float(np.sqrt(np.mean(np.square(samples)))) + 1e-9
     drive = 0.06 * 300.0**amount
-    # The offset makes even harmonics, as a valve does; its own step is removed again.
+    # The offset adds even harmonics, as a valve does; its DC is removed again.
     bent = np.tanh(samples * np.float32(drive / level) + np.float32(0.15)) - np.float32(
         np.tanh(0.15)
     )
@@ -83,19 +83,19 @@ def overdrive(samples: Float32Array, amount: float) -> Float32Array:
 
 
 def cabinet(samples: Float32Array, brightness: float, rate: int) -> Float32Array:
-    """A guitar loudspeaker: nothing below 90 Hz, little above 2.5 to 5.5 kHz."""
+    """Filter like a guitar loudspeaker: above 90 Hz, below 2.5 to 5.5 kHz."""
     return low_pass(high_pass(samples, 90.0, rate), 2500.0 + 3000.0 * brightness, rate)
 
 
 def tremolo(samples: Float32Array, hertz: float, depth: float, rate: int) -> Float32Array:
-    """Periodic change of level."""
+    """Modulate the level periodically."""
     time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
     wave = np.sin(np.float32(2.0 * np.pi * hertz) * time)
     return (samples * (1.0 - np.float32(depth) * (0.5 + 0.5 * wave))).astype(np.float32)
 
 
 def wah(samples: Float32Array, hertz: float, rate: int) -> Float32Array:
-    """A vowel-like filter swept ``hertz`` times a second, as the mix of three fixed bands."""
+    """Sweep a vowel-like filter `hertz` times a second, as a mix of three fixed bands."""
     time = np.arange(samples.shape[-1], dtype=np.float32) / np.float32(rate)
     sweep = 0.5 + 0.5 * np.sin(np.float32(2.0 * np.pi * hertz) * time)
     wet = np.zeros_like(samples)
@@ -106,7 +106,7 @@ def wah(samples: Float32Array, hertz: float, rate: int) -> Float32Array:
 
 
 def chorus(samples: Float32Array, depth: float, rate: int) -> Float32Array:
-    """Mono to stereo: two copies whose delay wanders, one to each side."""
+    """Make stereo from mono, with a copy of varying delay on each side."""
     length = samples.shape[-1]
     time = np.arange(length, dtype=np.float32)
     sides = []
@@ -121,7 +121,7 @@ def chorus(samples: Float32Array, depth: float, rate: int) -> Float32Array:
 
 
 def echo(stereo: Float32Array, seconds: float, level: float, rate: int) -> Float32Array:
-    """Four fading repeats that change sides."""
+    """Add four fading repeats on alternating sides."""
     out = stereo.copy()
     step = int(seconds * rate)
     for repeat in range(1, 5):
@@ -136,7 +136,7 @@ def echo(stereo: Float32Array, seconds: float, level: float, rate: int) -> Float
 def reverb(
     stereo: Float32Array, seconds: float, damping: float, rng: np.random.Generator, rate: int
 ) -> Float32Array:
-    """The reverberation alone: stereo noise that dies away by 60 dB in ``seconds``."""
+    """Return reverberation alone: stereo noise that decays by 60 dB in `seconds`."""
     length = max(int(seconds * rate), 64)
     time = np.arange(length, dtype=np.float32) / np.float32(rate)
     tail = rng.standard_normal((2, length), dtype=np.float32) * np.exp(
@@ -150,7 +150,7 @@ def reverb(
 
 
 def duck(samples: Float32Array, times: Float64Array, depth: float, rate: int) -> Float32Array:
-    """Lower the level after each of ``times`` (seconds), as a compressor keyed by a kick does."""
+    """Lower the level after each of `times` (seconds), like a compressor keyed by a kick drum."""
     if depth <= 0.0:
         return samples
     gain = np.ones(samples.shape[-1], dtype=np.float32)
@@ -163,7 +163,7 @@ def duck(samples: Float32Array, times: Float64Array, depth: float, rate: int) ->
 
 
 def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator) -> Float32Array:
-    """Stereo background: ``"hiss"`` of tape, ``"crackle"`` of vinyl or ``"none"``."""
+    """Return stereo background noise: tape "hiss", vinyl "crackle" or "none"."""
     if kind == "none" or level <= 0.0:
         return np.zeros((2, length), dtype=np.float32)
     hiss = rng.standard_normal((2, length), dtype=np.float32)
@@ -177,14 +177,14 @@ def surface_noise(kind: str, level: float, length: int, rng: np.random.Generator
 
 
 def master(stereo: Float32Array, loudness: float, rate: int) -> Float32Array:
-    """No rumble or DC, even loudness (times ``loudness``), fades at both ends, no clipping."""
+    """High-pass, set the loudness (times `loudness`), fade both ends and limit peaks."""
     clean = high_pass(stereo, 28.0, rate)
     fade_in, fade_out = int(0.004 * rate), int(0.35 * rate)
     clean[:, :fade_in] *= np.linspace(0.0, 1.0, fade_in, dtype=np.float32)
     clean[:, -fade_out:] *= np.linspace(1.0, 0.0, fade_out, dtype=np.float32) ** 2
     rms = float(np.sqrt(np.mean(np.square(clean)))) + 1e-9
     clean *= np.float32(TARGET_RMS * loudness / rms)
-    # Above the knee, peaks are bent so that they approach the ceiling and never reach it.
+    # Above the knee, peaks are compressed towards the ceiling, which they never reach.
     span = _CEILING - _KNEE
     loud = np.abs(clean) > _KNEE
     peaks = clean[loud]

@@ -21,7 +21,7 @@ FASTEST: Final = 200.0
 
 @dataclass(frozen=True)
 class SoundProfile:
-    """What a song sounds like beyond its notes, each 0 to 1 on a scale all genres share."""
+    """Properties of a song's sound, each 0 to 1 on a scale shared by all genres."""
 
     tempo: float
     """Beats per minute on a logarithmic scale, 60 to 200."""
@@ -29,21 +29,22 @@ class SoundProfile:
     drive: float
     """Distortion and saturation."""
     electronic: float
-    """0 strings, skins and wood; 1 synthesizers and drum machines."""
+    """0 acoustic instruments; 1 synthesizers and drum machines."""
     density: float
     """How many notes and layers."""
 
     @property
     def bpm(self) -> float:
+        """Beats per minute."""
         return float(SLOWEST * (FASTEST / SLOWEST) ** self.tempo)
 
     def array(self) -> Float64Array:
-        """The five values in the order of :data:`SOUND_PROPERTIES`."""
+        """Return the five values in the order of :data:`SOUND_PROPERTIES`."""
         return np.array(astuple(self), dtype=np.float64)
 
 
 def tempo_from_bpm(bpm: float) -> float:
-    """The value of :attr:`Sound.tempo` for beats per minute."""
+    """Return the value of :attr:`SoundProfile.tempo` for beats per minute."""
     return float(np.log(bpm / SLOWEST) / np.log(FASTEST / SLOWEST))
 
 
@@ -52,7 +53,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class GenreStyle:
-    """What a genre's songs are made of."""
+    """Ranges, patterns and instruments of a genre's songs."""
 
     name: str
     bpm: Span
@@ -72,18 +73,18 @@ class GenreStyle:
     mix: tuple[float, float, float, float, float]
     """Decibels of drums, bass, chords, layer and lead against an even mix."""
     tone: tuple[float, float, float]
-    """Decibels below 200 Hz, between, and above 2.5 kHz: how such records are mastered."""
+    """Mastering: decibels below 200 Hz, between, and above 2.5 kHz."""
     noise: str
     room: Span
     """Seconds of reverberation."""
     wet: Span
     """Level of the room against the direct sound."""
     neighbours: tuple[str, ...]
-    """Genres its artists borrow from."""
+    """Genres that its artists borrow from."""
 
     @property
     def ranges(self) -> Float64Array:
-        """[5, 2]: least and most of each property of :class:`SoundProfile`."""
+        """Least and most of each property of a `SoundProfile`, [5, 2]."""
         tempo = (tempo_from_bpm(self.bpm[0]), tempo_from_bpm(self.bpm[1]))
         return np.array([tempo, self.brightness, self.drive, self.electronic, self.density])
 

@@ -1,20 +1,18 @@
-"""The demo's pitched instruments: plucked strings, frequency modulation and wave tables.
+"""Synthesize the demo's pitched instruments and drums.
 
-An instrument is a few numbers in :data:`INSTRUMENTS`; :func:`play_note` turns one note into
-samples. Three ways of making sound cover them all:
+`play_note` renders one note of an instrument in `INSTRUMENTS`, by one of three methods:
 
-* ``Pluck``: a string by Karplus and Strong ("Digital Synthesis of Plucked-String and Drum
-  Timbres", Computer Music Journal 7(2), 1983), with the loop's filter applied to all periods at
-  once in the frequency domain.
-* ``Bell``: two-operator frequency modulation (Chowning, "The Synthesis of Complex Audio Spectra
-  by Means of Frequency Modulation", JAES 21(7), 1973): electric piano, vibraphone, bells.
-* ``Wave``: a bright and a dark wave table, cross-faded while the note sounds: synthesizers,
-  winds, strings, organ, piano and the singing voice (by formants).
+* `Pluck`: a string by Karplus and Strong ("Digital Synthesis of Plucked-String and Drum Timbres",
+  Computer Music Journal 7(2), 1983), with the loop filter applied to all periods at once in the
+  frequency domain.
+* `Bell`: two-operator frequency modulation (Chowning, "The Synthesis of Complex Audio Spectra by
+  Means of Frequency Modulation", JAES 21(7), 1973): electric piano, vibraphone, bells.
+* `Wave`: cross-fade of a bright and a dark wave table: synthesizers, winds, strings, organ, piano
+  and voices (by formants).
 
-The demo's drums: each stroke is made of swept sines and filtered noise.
-
-A kit gives every drum its voice: ``acoustic`` (skins and brass), ``brush`` (jazz and folk),
-``machine`` (analogue drum machine) and ``dusty`` (a kit sampled from an old record).
+`play_drum` renders one stroke on a drum from swept sines and filtered noise. There are four kits:
+`acoustic`, `brush` (jazz and folk), `machine` (analogue drum machine) and `dusty` (sampled from an
+old record).
 """
 
 from collections.abc import Mapping
@@ -53,7 +51,7 @@ class Pluck:
 
 @dataclass(frozen=True)
 class Bell:
-    """Frequency modulation: carrier at the pitch, one modulator."""
+    """Frequency modulation with a carrier at the pitch and one modulator."""
 
     ratio: float  # modulator's frequency over the carrier's
     index: float  # depth of modulation at the start of the note
@@ -160,11 +158,15 @@ INSTRUMENTS: Mapping[str, Instrument] = {
 def play_note(
     name: str, midi: float, seconds: float, brightness: float, variant: int, rate: int
 ) -> Float32Array:
-    """One note, mono, peak about 1.
+    """Render one note, mono float32 [samples], peak about 1.
 
-    ``midi`` is the pitch (69 is A4 = 440 Hz), ``seconds`` how long the key is held (the result
-    is longer by the release), ``brightness`` 0 to 1, ``variant`` tells apart the plucks or
-    vowels of one instrument.
+    Args:
+        name: an instrument of `INSTRUMENTS`.
+        midi: pitch; 69 is A4 = 440 Hz.
+        seconds: how long the key is held; the result is longer by the release.
+        brightness: 0 to 1.
+        variant: selects among the plucks or vowels of an instrument.
+        rate: sample rate in Hz.
     """
     hertz = 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
     instrument = INSTRUMENTS[name]
@@ -186,7 +188,7 @@ def _pluck(
     count = int((seconds + 0.08) * hertz) + 2
     excitation = np.fft.rfft(rng.uniform(-1.0, 1.0, period))
     partial = np.arange(excitation.size)
-    # White noise leaves the colour of a note to luck: keep its phases, fix its magnitudes.
+    # White noise gives random timbre: keep its phases, fix its magnitudes.
     colour = np.maximum(partial, 1.0) ** -(0.9 - 0.6 * brightness)
     comb = np.abs(np.sin(np.pi * spec.position * partial)) + 0.05
     spectrum = np.exp(1j * np.angle(excitation)) * colour * comb * (partial > 0)
@@ -195,7 +197,7 @@ def _pluck(
     gain = np.exp(-loss) * np.cos(np.pi * partial / (2 * excitation.size)) ** (3.0 * damping)
     decay = gain[None, :] ** np.arange(count)[:, None]
     string = np.fft.irfft(spectrum[None, :] * decay, n=period, axis=1).reshape(-1)
-    # A loop of whole samples is out of tune: read it at the exact pitch.
+    # A loop of whole samples is out of tune: resample it to the exact pitch.
     length = int((seconds + 0.08) * rate)
     position = np.arange(length) * (hertz * period / rate)
     note = np.interp(position, np.arange(string.size), string).astype(np.float32)
@@ -211,7 +213,7 @@ def _bell(spec: Bell, hertz: float, seconds: float, brightness: float, rate: int
     length = int((seconds + 0.15) * rate)
     time = np.arange(length, dtype=np.float32) / np.float32(rate)
     angle = np.float32(2.0 * np.pi * hertz) * time
-    # The modulator stays below the highest frequency there is.
+    # Keep the modulator below the Nyquist frequency.
     ratio = min(spec.ratio, max(1.0, np.floor(0.4 * rate / hertz) - 1.0))
     index = spec.index * (0.4 + 1.2 * brightness) * np.exp(-time / np.float32(spec.index_decay))
     note = np.sin(angle + index.astype(np.float32) * np.sin(np.float32(ratio) * angle))
@@ -261,7 +263,7 @@ def _wave(
 
 @lru_cache(maxsize=4096)
 def _table(spec: Wave, hertz: float, slope: float, variant: int, rate: int) -> Float32Array:
-    """One period of the wave without partials above the highest frequency there is."""
+    """Return one period of the wave, without partials above the Nyquist frequency."""
     count = max(1, min(int(0.46 * rate / hertz), 120))
     partial = np.arange(1, count + 1, dtype=np.float64)
     amplitude = partial ** -float(slope)
@@ -328,7 +330,16 @@ _METAL: Final = (2.0, 3.0, 4.16, 5.43, 6.79, 8.21)
 def play_drum(
     drum: str, kit: str, tuning: float, brightness: float, rng: np.random.Generator, rate: int
 ) -> Float32Array:
-    """One stroke, mono, peak 1. ``tuning`` multiplies its pitches, ``brightness`` is 0 to 1."""
+    """Render one stroke, mono float32 [samples], peak 1.
+
+    Args:
+        drum: one of `DRUMS`.
+        kit: one of `KITS`.
+        tuning: factor of its pitches.
+        brightness: 0 to 1.
+        rng: noise.
+        rate: sample rate in Hz.
+    """
     if drum == "kick":
         sound = _kick(kit, tuning, brightness, rng, rate)
     elif drum == "snare":
@@ -426,7 +437,7 @@ def _metal(
     sound = _noise(seconds, rng, rate)
     base = 560.0 * tuning
     squares = sum(np.sign(np.sin(2.0 * np.pi * base * ratio * time)) for ratio in _METAL)
-    # A machine's cymbals are six square waves, a real one's are nearly noise.
+    # A machine's cymbals are six square waves; real ones are nearly noise.
     sound += np.asarray(squares * ring * (1.0 if kit == "machine" else 0.45), dtype=np.float32)
     sound = high_pass(sound, min(edge * (0.6 + 0.6 * brightness), 0.4 * rate), rate)
     if drum == "shaker":

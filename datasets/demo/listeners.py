@@ -1,19 +1,19 @@
-"""The demo's listeners. They are SIMULATED: nobody has ever played these songs.
+"""Simulate the demo's listeners. Nobody has ever played these songs.
 
-What a listener makes of a song is the sum of
+A simulated user's utility of a song is the sum of
 
-* how well known it is (Zipf's law over artists and over each artist's songs), times how much the
-  listener follows the crowd,
-* the listener's taste for its genre (neighbouring genres are liked together),
-* how near its *sound* (tempo, brightness, drive, electronic, density: what the audio was rendered
-  from) is to the sound this listener likes best, whatever the genre,
-* the fit of listener and artist in a two-dimensional *scene* (looks, friends, language) that
-  cannot be heard: no audio model can know it, collaborative filtering can,
-* and chance (Gumbel noise, so that this is a multinomial logit choice without replacement).
+* its popularity (Zipf's law over artists and over each artist's songs), times how much the user
+  follows the crowd,
+* the user's taste for its genre (neighbouring genres are liked together),
+* how close its sound (tempo, brightness, drive, electronic, density: what the audio was rendered
+  from) is to the sound the user likes best, whatever the genre,
+* the match of user and artist in two features that cannot be heard (*scene*): collaborative
+  filtering can learn them, audio cannot,
+* and Gumbel noise, so that the choice is a multinomial logit without replacement.
 
-The number of songs a listener plays is lognormal; plays of a song are Poisson and more where the
-liking is stronger; times lie between the song's release and the end of the year. Because sound
-enters the choice directly, audio predicts listening here better than it does in life.
+The number of songs of a user is lognormal; plays of a song are Poisson, more for higher utility;
+times are between the song's release and the end of the year. Because sound enters the choice
+directly, audio predicts plays here better than in reality.
 """
 
 from dataclasses import dataclass
@@ -28,24 +28,24 @@ from datasets.demo.catalogue import FIRST_DAY, LAST_DAY, DemoSong
 from datasets.demo.genres import GENRES, SOUND_PROPERTIES
 from datasets.errors import InvalidArgumentError
 
-# Standard deviations of the parts of a listener's liking, against chance of about 1.28.
+# Standard deviations of the parts of the utility; that of the noise is about 1.28.
 _GENRE: Final = 2.4
 _SOUND: Final = 5.5
 _SCENE: Final = 0.7
 _CROWD_SPREAD: Final = 0.25
 
 _CARE: Final = np.array([0.4, 1.5, 1.3, 0.9, 0.5])
-"""How much listeners mind each property of Sound: timbre is heard at once, tempo less."""
+"""Weight of each sound property for listeners: timbre matters most."""
 
 _SONGS_A_LISTENER: Final = 17.0
-"""Median number of different songs a listener plays, for a catalogue of 198."""
+"""Median number of different songs of a user, in a catalogue of 198."""
 _ACTIVITY_SPREAD: Final = 0.65
 _FEWEST: Final = 5
 _MOST: Final = 0.6
-"""No listener plays more than this share of the catalogue."""
+"""Largest share of the catalogue that a user plays."""
 
 _BLOCK: Final = 512
-"""Listeners drawn together: bounds the memory, and is part of what a seed means."""
+"""Users drawn together, to bound memory; changing it changes the plays of a seed."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,19 @@ class _Songs:
 
 
 def simulate_listening(songs: list[DemoSong], seed: int, n_listeners: int) -> pd.DataFrame:
-    """Interactions of ``n_listeners`` simulated listeners with the songs marked as played.
+    """Simulate plays of the songs that are marked as played.
 
-    One row for each listener and song: ``user_id``, ``item_id``, ``weight`` (number of plays) and
-    ``timestamp`` (of the last play, within the year and after the song's release).
+    Args:
+        songs: the catalogue.
+        seed: random seed.
+        n_listeners: number of users.
+
+    Returns:
+        One row per user and song: `user_id`, `item_id`, `weight` (number of plays) and
+        `timestamp` (of the last play, within the year and after the song's release).
 
     Raises:
-        InvalidArgumentError: if ``n_listeners`` is less than one.
+        InvalidArgumentError: if `n_listeners` is less than one.
     """
     if n_listeners < 1:
         raise InvalidArgumentError(f"n_listeners is {n_listeners}; it must be at least 1")
@@ -100,10 +106,10 @@ def _listen(songs: _Songs, start: int, count: int, catalogue: int, seed: int) ->
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
     liking = _liking(songs, count, rng)
     crowd = np.exp(rng.normal(0.0, _CROWD_SPREAD, (count, 1)))
-    # A song that came late in the year could be found for a shorter time.
+    # Songs released late in the year were available for a shorter time.
     appeal = liking + crowd * songs.popularity + np.log(1.0 - songs.opens)
     appeal += rng.gumbel(size=appeal.shape)
-    # In a larger catalogue people play more songs, but a smaller part of it.
+    # In a larger catalogue users play more songs, but a smaller share.
     median = _SONGS_A_LISTENER * (catalogue / 198.0) ** 0.35
     numbers = np.exp(rng.normal(np.log(median), _ACTIVITY_SPREAD, count)).astype(int)
     most = max(1, int(_MOST * len(songs.ids)))
@@ -132,7 +138,7 @@ def _listen(songs: _Songs, start: int, count: int, catalogue: int, seed: int) ->
 
 
 def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Float64Array:
-    """[listeners, songs]: the part of the appeal that is taste."""
+    """Return the part of the utility that is taste, [listeners, songs]."""
     genre = rng.normal(0.0, 1.0, (count, len(GENRES))) @ _kinship()
     best = rng.normal(0.0, 1.0, (count, len(SOUND_PROPERTIES)))
     care = _CARE * rng.gamma(2.0, 0.5, (count, len(SOUND_PROPERTIES)))
@@ -143,13 +149,13 @@ def _liking(songs: _Songs, count: int, rng: np.random.Generator) -> Float64Array
 
 
 def _scaled(values: Float64Array) -> Float64Array:
-    """Mean 0 for each listener, standard deviation 1 over all."""
+    """Center each listener's values, and scale all to standard deviation 1."""
     centred = values - values.mean(axis=1, keepdims=True)
     return np.asarray(centred / (centred.std() + 1e-9))
 
 
 def _kinship() -> Float64Array:
-    """[9, 9]: mixes independent tastes so that neighbouring genres are liked together."""
+    """Return a mixing matrix [9, 9] by which neighbouring genres are liked together."""
     names = list(GENRES)
     mixing = np.eye(len(names))
     for row, genre in enumerate(GENRES.values()):

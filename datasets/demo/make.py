@@ -1,17 +1,12 @@
-"""The demo catalogue: music composed by rule and SIMULATED listeners, made on the spot.
+"""Make the demo data set: a catalogue of composed songs with simulated listeners.
 
-The songs are real audio files and really sound different: nine genres, each with its own tempo
-range, drum patterns, harmony, instruments, room and noise (``demo_genres``, ``demo_patterns``);
-each artist a variation of a genre that borrows from a neighbouring one, each song a variation of
-its artist (``demo_planning``); then written out (``demo_composition``) and played
-(``demo_rendering``, ``demo_instruments``, ``demo_drums``, ``demo_effects``).
+The songs are audio files that really differ in sound: nine genres, each with its own tempo range,
+drum patterns, harmony, instruments, reverberation and noise; each artist is a variation of a genre
+that borrows from a neighbouring one, each song a variation of its artist.
 
-The listening is not real. ``demo_listeners`` says how it is made up: popularity by Zipf's law,
-tastes for genres and for sound within a genre, a part that no audio can tell, and chance. It shows
-that a model recovers what was put in, nothing about how well it would do in life.
-
-Everything follows from the seed: the same tables byte for byte and the same samples, whatever the
-number of processes.
+The plays are SIMULATED (see listeners.py). They show that a model recovers what was put in, not how
+well it works for real listeners. Everything follows from the seed: the tables byte for byte and the
+samples, whatever the number of processes.
 """
 
 import json
@@ -70,7 +65,11 @@ played them.
 
 
 class DemoSettings(Settings):
-    """What a demo catalogue follows from; kept in its folder as ``demo.json``."""
+    """Settings that determine a demo catalogue; kept in its folder as `demo.json`.
+
+    >>> DemoSettings(seed=1).n_songs
+    198
+    """
 
     version: int = Field(1, ge=1, le=1, description="Changes when a seed would give other songs.")
     seed: int = Field(0, ge=0, description="Start of all chance.")
@@ -89,20 +88,29 @@ def make_demo(
     workers: int | None = None,
     progress: bool = True,
 ) -> MusicDataset:
-    """Make a demo catalogue in ``folder``, or finish one that was interrupted; the data set.
+    """Make a demo data set in `folder`, or finish an interrupted one.
 
     Args:
-        folder: a new or empty folder, or one that this function began with the same settings.
-        seed: start of all chance; the same seed gives the same tables and the same samples.
-        n_songs: songs of 10 to 16 s, stereo, 22,050 Hz, as wav, flac, ogg and mp3.
-        n_artists: artists, spread evenly over the nine genres; None is one for three songs.
-        n_listeners: SIMULATED listeners; an eighth of the songs is played by none of them.
-        workers: processes that record; None is one for each core.
+        folder: a new or empty folder, or one that was started with the same settings.
+        seed: random seed; the same seed gives the same tables and samples.
+        n_songs: number of songs of 10 to 16 s, stereo, 22,050 Hz, as wav, flac, ogg and mp3.
+        n_artists: number of artists, spread evenly over the nine genres; None: a third of the
+            songs.
+        n_listeners: number of SIMULATED users; an eighth of the songs is played by none.
+        workers: processes that render audio; None: one for each core.
         progress: show a progress bar.
+
+    Returns:
+        The data set.
 
     Raises:
         InvalidArgumentError: if a number is too small.
         DataError: if the folder holds something else, or cannot be written.
+
+    >>> demo = make_demo(folder / "demo", n_songs=9, n_listeners=50, workers=1, progress=False)
+    >>> counts = demo.summary()
+    >>> counts["n_recordings"], counts["n_users"], counts["n_genres"]
+    (9, 50, 9)
     """
     if workers is not None and workers < 1:
         raise InvalidArgumentError(f"workers is {workers}; it must be at least 1")
@@ -145,14 +153,27 @@ def write_new_song(
     genre: str = "jazz",
     new_artist: bool = False,
 ) -> Path:
-    """Record a song that is not in the demo catalogue in ``folder``, under ``new/``; its path.
+    """Render a song that is not in a demo catalogue, into its folder `new/`.
 
-    It is by an artist of the catalogue, or by one nobody has heard of if ``new_artist``. The same
-    arguments give the same song. :func:`read_tags` tells its title, artist, album and genre.
+    The same arguments give the same song. `read_tags` reads its title, artist, album and genre.
+
+    Args:
+        folder: a demo catalogue.
+        seed: number of the song.
+        genre: one of the nine genres.
+        new_artist: whether it is by a new artist, rather than by one of the catalogue.
+
+    Returns:
+        Path of the recording.
 
     Raises:
-        InvalidArgumentError: if the genre is not one of the nine, or the seed is negative.
-        DataError: if ``folder`` is not a demo catalogue, or cannot be written.
+        InvalidArgumentError: if the genre is unknown or the seed negative.
+        DataError: if `folder` is not a demo catalogue, or cannot be written.
+
+    >>> _ = (folder / "demo.json").write_text('{"n_songs": 18, "n_artists": 9}')
+    >>> from datasets.demo import read_tags
+    >>> read_tags(write_new_song(folder, genre="jazz")).genre
+    'jazz'
     """
     if genre not in GENRES:
         raise InvalidArgumentError(f"genre {genre!r} is not one of {', '.join(GENRES)}")
@@ -172,7 +193,7 @@ def write_new_song(
 
 
 def _claim(folder: Path, settings: DemoSettings) -> None:
-    """Make sure that ``folder`` is ours: new, empty, or begun with these very settings."""
+    """Check that `folder` is new, empty, or was started with these settings."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     if (folder / _SETTINGS_FILE).exists():

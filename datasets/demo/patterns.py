@@ -1,10 +1,9 @@
-"""The demo's rhythms and harmonies, written down as a musician would.
+"""Drum, bass and chord patterns and chord progressions of the demo's songs.
 
-A bar of 4/4 has 16 steps, a bar of 3/4 has 12. In drum and chord patterns ``X`` is accented,
-``x`` normal, ``o`` soft, ``?`` sounds only in dense songs, and a digit plays one chord tone
-(1 the lowest). In bass patterns ``R`` is the root, ``3 5 6 7 8`` that degree, ``w`` any chord
-tone (a walking bass), ``a`` a half step below or above the next root. A chord is
-``root:quality``.
+A bar of 4/4 has 16 steps, a bar of 3/4 has 12. In drum and chord patterns `X` is accented, `x`
+normal, `o` soft, `?` only in dense songs, and a digit plays one chord tone (1 the lowest). In bass
+patterns `R` is the root, `3 5 6 7 8` that degree, `w` any chord tone (a walking bass), `a` a half
+step below or above the next root. A chord is `root:quality`.
 """
 
 from collections.abc import Mapping
@@ -15,17 +14,17 @@ LEVELS: Mapping[str, float] = {"X": 1.0, "x": 0.72, "o": 0.38, "?": 0.5}
 
 @dataclass(frozen=True)
 class Groove:
-    """A drum pattern and how it swings."""
+    """A drum pattern and its swing."""
 
     drums: Mapping[str, str]
     swing: tuple[float, float] = (0.5, 0.5)
-    """Range of the place of the off-beat between its neighbours: 0.5 straight, 0.67 triplets."""
+    """Range of the off-beat's position between beats: 0.5 straight, 0.67 triplets."""
     unit: int = 2
-    """Steps of what swings: 2 eighths (jazz, blues), 1 sixteenths (funk, hip-hop)."""
+    """Steps of the swung notes: 2 eighths (jazz, blues), 1 sixteenths (funk, hip-hop)."""
 
     @property
     def steps(self) -> int:
-        """Steps of a bar."""
+        """Number of steps of a bar."""
         return len(next(iter(self.drums.values())))
 
 
@@ -243,7 +242,7 @@ PROGRESSIONS: Mapping[str, Progression] = {
 
 
 def parse_chords(text: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """``"II:m7 V:7"`` as (semitones of the root above the key, intervals of the chord) each."""
+    """Parse "II:m7 V:7" to (semitones of the root above the key, intervals) for each chord."""
     chords = []
     for token in text.split():
         degree, quality = token.split(":")

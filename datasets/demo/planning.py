@@ -1,8 +1,6 @@
-"""From a genre to an artist, and from an artist to the plan of a song.
+"""Draw an artist as a variation of a genre, and a song as a variation of its artist.
 
-An artist is a variation of a genre (with something borrowed from a neighbouring one), a song is
-a variation of its artist. Every choice is drawn from two seeds, so a plan can be made again from
-``(genre, artist_seed, song_seed)`` alone.
+Every choice is drawn from two seeds, so `(genre, artist_seed, song_seed)` determines a song.
 """
 
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ _SONG_SPREAD: Final = 0.09
 """Standard deviation of a song's sound around its artist's, as a share of the genre's range."""
 
 _BUSY: Final = 0.48
-"""Mean of tempo, drive and density from which a song counts as aroused."""
+"""Mean of tempo, drive and density from which a song has high arousal."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class ArtistStyle:
     progressions: tuple[str, ...]
     leads: tuple[str, ...]
     signature: tuple[tuple[int, int], ...]
-    """A lick all songs share: (step of the bar, move on the scale) each."""
+    """A melodic motif of all songs: (step of the bar, steps on the scale) each."""
     swing: float
     """Place within the groove's range of swing."""
     room: float
@@ -54,12 +52,12 @@ class ArtistStyle:
     modulation: str
     """Effect on the chords: ``"none"``, ``"chorus"`` or ``"tremolo"``."""
     echo: float
-    """Level of the lead's repeats."""
+    """Level of the lead's echo."""
 
 
 @dataclass(frozen=True)
 class SongPlan:
-    """Everything that decides what a song is, before a note is written."""
+    """Everything that determines a song, before its notes are written."""
 
     artist: ArtistStyle
     seed: int
@@ -86,12 +84,12 @@ class SongPlan:
 
     @property
     def instrument(self) -> str:
-        """Family of the lead instrument, such as ``"voice"`` or ``"saxophone"``."""
+        """Family of the lead instrument, such as "voice" or "saxophone"."""
         return INSTRUMENTS[self.lead].family
 
 
 def draw_artist(genre: str, artist_seed: int) -> ArtistStyle:
-    """The artist that ``artist_seed`` stands for in ``genre``.
+    """Draw the artist with this seed in a genre.
 
     Raises:
         InvalidArgumentError: if the genre is not one of the nine.
@@ -132,7 +130,7 @@ def draw_artist(genre: str, artist_seed: int) -> ArtistStyle:
 
 
 def draw_plan(artist: ArtistStyle, song_seed: int) -> SongPlan:
-    """The song that ``song_seed`` stands for among the songs of ``artist``."""
+    """Draw the song with this seed of an artist."""
     own, other = GENRES[artist.genre], GENRES[artist.neighbour]
     rng = np.random.default_rng([artist.seed, song_seed, 2])
     place = _reflect(np.array(artist.place) + rng.normal(0.0, _SONG_SPREAD, 5))
@@ -180,12 +178,12 @@ def _signature(rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
 
 
 def _reflect(place: Float64Array) -> Float64Array:
-    """Values that left 0 to 1, mirrored back at the edge."""
+    """Mirror values outside 0 to 1 at the nearer edge."""
     return np.clip(1.0 - np.abs(1.0 - np.abs(place)), 0.0, 1.0)
 
 
 def _by_place(choices: Sequence[str], place: float, rng: np.random.Generator) -> str:
-    """One of ``choices`` (acoustic first), by the place between acoustic and electronic."""
+    """Return one of `choices` (acoustic first), by a place between acoustic and electronic."""
     index = round(place * (len(choices) - 1) + float(rng.normal(0.0, 0.3)))
     return choices[min(max(index, 0), len(choices) - 1)]
 

@@ -1,7 +1,4 @@
-"""From a plan to sound: the parts are played, treated as in a studio, mixed and mastered.
-
-Recording the demo's songs: real audio files, made by several processes, never made twice.
-"""
+"""Render songs to stereo audio, and write them as tagged files with several processes."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
@@ -41,7 +38,7 @@ _LOWEST_RATE = 8_000
 
 _AMPLIFIED = {"electric guitar", "clean guitar", "muted guitar"}
 
-# Level of drums, bass, chords, layer and lead, as a root mean square before the mix.
+# RMS of drums, bass, chords, layer and lead before mixing.
 _MIX = (0.120, 0.095, 0.070, 0.040, 0.080)
 
 _DRUM_LEVEL = {
@@ -56,13 +53,25 @@ _DRUM_PAN = {"hat": 0.35, "open hat": 0.35, "ride": -0.45, "crash": 0.5, "tom": 
 def compose_song(
     genre: str, artist_seed: int, song_seed: int, *, sample_rate: int = SAMPLE_RATE
 ) -> Float32Array:
-    """A song of one of the nine genres: float32 [2, samples], 10 to 16 s, peak under 0.70.
+    """Compose and render a song of one of the nine genres.
 
-    Songs with the same genre and ``artist_seed`` are by the same artist; ``song_seed`` tells
-    them apart. The same three always give the same samples.
+    Songs of the same genre and `artist_seed` are by the same artist. The same arguments always
+    give the same samples.
+
+    Args:
+        genre: one of the nine genres.
+        artist_seed: number of the artist, >= 0.
+        song_seed: number of the song, >= 0.
+        sample_rate: Hz, at least 8,000.
+
+    Returns:
+        float32 [2, samples], 10 to 16 s, peak under 0.70.
 
     Raises:
-        InvalidArgumentError: if the genre is unknown, a seed negative or the rate under 8,000 Hz.
+        InvalidArgumentError: if the genre is unknown, a seed negative or the rate too low.
+
+    >>> compose_song("jazz", artist_seed=1, song_seed=2, sample_rate=8_000).shape[0]
+    2
     """
     if sample_rate < _LOWEST_RATE:
         raise InvalidArgumentError(
@@ -74,7 +83,7 @@ def compose_song(
 
 
 def render_song(plan: SongPlan, rate: int = SAMPLE_RATE) -> Float32Array:
-    """The sound of a plan: float32 [2, samples] at ``rate`` Hz."""
+    """Render a plan to float32 [2, samples] at `rate` Hz."""
     score = arrange(plan)
     length = int(score.seconds * rate)
     rng = np.random.default_rng([plan.artist.seed, plan.seed, 4])
@@ -106,7 +115,7 @@ def render_song(plan: SongPlan, rate: int = SAMPLE_RATE) -> Float32Array:
 
 
 def _finish(mix: Float32Array, plan: SongPlan, rng: np.random.Generator, rate: int) -> Float32Array:
-    """Give the whole mix the plan's sound: what has no amplifier is driven by the tape."""
+    """Apply overdrive, equalisation, noise and mastering to the mix."""
     sound = plan.sound
     mix = overdrive(mix, 0.62 * sound.drive)
     mix = equalise(mix, lambda hertz: _record_tone(plan, hertz), rate)
@@ -115,7 +124,7 @@ def _finish(mix: Float32Array, plan: SongPlan, rng: np.random.Generator, rate: i
 
 
 def _record_tone(plan: SongPlan, hertz: Float64Array) -> Float64Array:
-    """Decibels at each frequency: brightness, the reach of machines, and the artist's mastering."""
+    """Return decibels by frequency: brightness, electronic sound and the artist's mastering."""
     sound, (bass, middle, treble) = plan.sound, plan.artist.tone
 
     def above(pivot: float) -> Float64Array:
@@ -129,7 +138,7 @@ def _record_tone(plan: SongPlan, hertz: Float64Array) -> Float64Array:
 
 
 def _bass(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float32Array:
-    """The bass, mono; a synthesizer doubles it the more, the more electronic the song is."""
+    """Render the bass, mono, doubled by a synthesizer as far as the song is electronic."""
     played = _play(score.bass, plan.bass[0], plan, length, rate)
     double = _play(score.bass, "square bass", plan, length, rate)
     both = _blend(_unit(played), _unit(double), 0.6 * plan.sound.electronic)
@@ -137,7 +146,7 @@ def _bass(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float32
 
 
 def _chords(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float32Array:
-    """The chords, stereo, doubled as the bass is, with the artist's effect."""
+    """Render the chords, stereo, doubled as the bass is, with the artist's effect."""
     name, artist = plan.chords[0], plan.artist
     played = _amplify(_play(score.chords, name, plan, length, rate), name, plan, rate)
     double = _play(score.chords, "super saw", plan, length, rate)
@@ -152,7 +161,7 @@ def _chords(score: Arrangement, plan: SongPlan, length: int, rate: int) -> Float
 def _play(
     notes: list[NoteEvent], name: str, plan: SongPlan, length: int, rate: int
 ) -> Float32Array:
-    """All notes of a part, mono; equal notes are made once."""
+    """Render all notes of a part, mono; equal notes are rendered once."""
     out = np.zeros(length, dtype=np.float32)
     made: dict[tuple[int, float, int], Float32Array] = {}
     for note in notes:
@@ -170,7 +179,7 @@ def _add(out: Float32Array, sound: Float32Array, start: float, level: float, rat
 
 
 def _amplify(part: Float32Array, name: str, plan: SongPlan, rate: int) -> Float32Array:
-    """Guitars with a pick-up go through an amplifier, organs and harmonicas a little."""
+    """Apply an amplifier to electric guitars, and light overdrive to organs and harmonicas."""
     sound = plan.sound
     if name in _AMPLIFIED:
         if name == "muted guitar" and plan.artist.modulation != "chorus":
@@ -214,13 +223,13 @@ def _blend(first: Float32Array, second: Float32Array, share: float) -> Float32Ar
 
 
 def _spread(mono: Float32Array, pan: float) -> Float32Array:
-    """Mono to stereo, -1 left to 1 right, equal power."""
+    """Pan mono to stereo, -1 left to 1 right, at equal power."""
     angle = (pan + 1.0) * np.pi / 4.0
     return np.stack([mono * np.float32(np.cos(angle)), mono * np.float32(np.sin(angle))])
 
 
 def _level(part: Float32Array, rms: float) -> Float32Array:
-    """The part at a loudness measured where it sounds; silence stays silence."""
+    """Scale a part to an RMS measured where it is not silent."""
     power = np.square(part).sum(axis=0)
     sounding = power > 1e-6 * power.max(initial=0.0)
     if not sounding.any():
@@ -229,18 +238,22 @@ def _level(part: Float32Array, rms: float) -> Float32Array:
 
 
 _BLOCK: Final = 16_384
-"""Frames written at once: libsndfile crashes on an ogg written in one piece."""
+"""Frames written at once; libsndfile crashes on an ogg file written in one piece."""
 
 _BATCH: Final = 3
-"""Songs a process is given at a time."""
+"""Songs of one task of a process."""
 
 _FEW: Final = 8
-"""Up to here starting processes costs more than it saves."""
+"""Up to so many songs, one process is faster than several."""
 
 
 @dataclass(frozen=True)
 class SongTags:
-    """What a recording says about itself; ``""`` where it says nothing."""
+    """Title, artist, album and genre in a recording's tags; "" if missing.
+
+    >>> read_tags(recording)
+    SongTags(title='', artist='', album='', genre='')
+    """
 
     title: str
     artist: str
@@ -249,10 +262,13 @@ class SongTags:
 
 
 def read_tags(path: Path) -> SongTags:
-    """The tags inside a wav, flac, ogg or mp3 file.
+    """Read the tags of a wav, flac, ogg or mp3 file.
 
     Raises:
         AudioError: if the file cannot be read.
+
+    >>> read_tags(recording).title
+    ''
     """
     import soundfile
 
@@ -264,7 +280,10 @@ def read_tags(path: Path) -> SongTags:
 
 
 def record_song(song: DemoSong, folder: Path) -> Path:
-    """Render a song and write it under ``folder`` with its tags, 22,050 Hz stereo; its path.
+    """Render a song and write it under `folder` with its tags, 22,050 Hz stereo.
+
+    Returns:
+        The path of the file.
 
     Raises:
         DataError: if the file cannot be written.
@@ -290,17 +309,24 @@ def record_song(song: DemoSong, folder: Path) -> Path:
 def record_missing(
     songs: Sequence[DemoSong], folder: Path, *, workers: int | None, progress: bool
 ) -> int:
-    """Record the songs that have no file under ``folder`` yet; how many that were.
+    """Record the songs that have no file under `folder` yet.
 
-    A file appears whole or not at all, so what an interrupted run left is complete and is not
-    made again. ``workers`` processes share the work; None is one for each core this process may
-    use. The samples do not depend on it.
+    Files are written atomically, so those of an interrupted run are complete and kept.
+
+    Args:
+        songs: the songs.
+        folder: the data set's folder.
+        workers: number of processes; None: one for each core. The samples do not depend on it.
+        progress: show a progress bar.
+
+    Returns:
+        The number of songs recorded.
 
     Raises:
         DataError: if a file cannot be written.
     """
     for leftover in (folder / "audio").glob(".demo-*"):
-        leftover.unlink()  # half a file of a process that was killed
+        leftover.unlink()  # partial file of a killed process
     missing = [song for song in songs if not (folder / song.path).exists()]
     with progress_bar("recording songs", len(songs), shown=progress) as advance:
         advance(len(songs) - len(missing))
@@ -310,7 +336,7 @@ def record_missing(
 
 
 def _in_batches(songs: Sequence[DemoSong], folder: Path, workers: int | None) -> Iterator[int]:
-    """Record all; yield how many each finished batch had."""
+    """Record all songs; yield the size of each finished batch."""
     from loky import ProcessPoolExecutor, cpu_count
 
     processes = cpu_count() if workers is None else workers
@@ -318,7 +344,7 @@ def _in_batches(songs: Sequence[DemoSong], folder: Path, workers: int | None) ->
         for song in songs:
             yield _record_batch([song], folder)
         return
-    # Idle processes end by themselves, also when this one was killed without a farewell.
+    # Idle processes end by themselves, even if this one is killed.
     executor = ProcessPoolExecutor(processes, timeout=10)
     try:
         batches = [
