@@ -35,7 +35,7 @@ from evaluation.models.baselines import PopularityOracle
 from evaluation.models.controls import POPULARITY_ORACLE
 from evaluation.splitting.split import Split, artist_groups
 from recsys.config import ContentMapConfig, FMConfig, RecommenderConfig
-from recsys.experiments.models import lineup, meanings
+from recsys.experiments.models import control_meanings, model_factories
 
 MODELS = ("hybrid", "content", "als+audio", "lightfm+audio", "popularity", "random")
 
@@ -61,14 +61,14 @@ def main() -> None:
         frame = data.embeddings(set(split.cold_items), config.network, arguments.cache)
         embeddings = ImageEmbeddings(data.clips, frame)
 
-        def ears(training: MusicDataset, embeddings=embeddings) -> ImageEmbeddings:
+        def encoders(training: MusicDataset, embeddings=embeddings) -> ImageEmbeddings:
             return embeddings
 
-        makers = lineup(MODELS, config, ears=ears)
+        makers = model_factories(MODELS, config, encoders=encoders)
         if arguments.choices:
-            makers |= choices(config, ears)
+            makers |= choices(config, encoders)
         makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset, config.seed)
-        controls = meanings(makers)
+        controls = control_meanings(makers)
         comparison = compare(makers, dataset, [split], ks=(10,), controls=controls, progress=True)
         for (_, candidates, model, metric, _), figures in comparison.values.items():
             if metric in ("ndcg", "item_auc"):
@@ -102,12 +102,12 @@ def artist_folds(dataset: MusicDataset, items: list[str], arguments) -> list[Spl
     return splits
 
 
-def choices(config: RecommenderConfig, ears: Callable) -> dict[str, ModelFactory]:
+def choices(config: RecommenderConfig, encoders: Callable) -> dict[str, ModelFactory]:
     """ALS and LightFM with every kind of content map, LightFM with embeddings in every way."""
     made: dict[str, ModelFactory] = {}
 
     def add(title: str, model: str, **changes) -> None:
-        made[title] = lineup([model], config.replace(**changes), ears=ears)[model]
+        made[title] = model_factories([model], config.replace(**changes), encoders=encoders)[model]
 
     for kind in get_args(ContentMapConfig.model_fields["kind"].annotation):
         map_ = config.content_map.replace(kind=kind)

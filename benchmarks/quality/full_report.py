@@ -20,8 +20,8 @@ from benchmarks.common import (
     network_config,
 )
 from datasets.music import MusicDataset
-from recsys.experiments.evaluate import evaluate_dataset
 from recsys.experiments.models import OURS
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     recorded = set(data.recorded)
     embeddings: dict[frozenset[str], ImageEmbeddings] = {}
 
-    def ears(training: MusicDataset) -> ImageEmbeddings:
+    def encoders(training: MusicDataset) -> ImageEmbeddings:
         held_out = frozenset(recorded - set(training.items["item_id"]))
         if held_out not in embeddings:
             frame = data.embeddings(set(held_out), config.network, arguments.cache)
@@ -48,18 +48,21 @@ def main() -> None:
         return embeddings[held_out]
 
     started = time.perf_counter()
-    evaluation = evaluate_dataset(
-        data.dataset,
-        arguments.out,
-        config,
+    measured = EvaluationConfig(
         models=arguments.models.split(","),
         splits=arguments.splits.split(","),
         folds=arguments.folds,
-        curve=arguments.learning_curve,
+        learning_curve=arguments.learning_curve,
         genre_folds=0,
-        ears=ears,
         among=recorded,
         noun="artists",
+    )
+    evaluation = evaluate(
+        data.dataset,
+        arguments.out,
+        config,
+        measured,
+        encoders=encoders,
         command=f"python -m benchmarks.quality.full_report DATA OUT --seed {arguments.seed}",
         progress=True,
     )

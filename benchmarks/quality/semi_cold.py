@@ -30,7 +30,7 @@ from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.shrinkage import SIZES, apply_shrinkage
 from recsys.data import ItemContent, TrainingData
-from recsys.experiments.embeddings import network_ears
+from recsys.experiments.embeddings import FoldEncoders
 from recsys.sources.registry import make_source
 
 LEAST = 30
@@ -109,9 +109,9 @@ def _demo(folder: Path) -> Material:
         training = MusicDataset.from_checked(
             dataset.items, heard, dataset.interactions, dataset.root
         )
-        hearing = network_ears(config, progress=True)(training)
-        assert hearing is not None
-        return hearing.embeddings(dataset)
+        encoder = FoldEncoders(config, progress=True)(training)
+        assert encoder is not None
+        return encoder.embeddings(dataset)
 
     return Material(dataset, sorted(set(dataset.audio["item_id"])), embed)
 

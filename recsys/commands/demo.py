@@ -1,4 +1,4 @@
-"""The demonstration: everything the library does, once, on a catalogue made on the spot."""
+"""The command ``coldtune demo``: everything the library does, on a generated catalogue."""
 
 import time
 from collections.abc import Iterator
@@ -20,8 +20,7 @@ from recsys.commands.options import (
 )
 from recsys.commands.printing import print_frame, print_info
 from recsys.config import RecommenderConfig
-from recsys.experiments.evaluate import evaluate_dataset
-from recsys.experiments.models import OURS
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
 from recsys.recommender import Recommender
 
 
@@ -46,10 +45,13 @@ SIMULATED = (
 
 
 def demonstrate(out: Path, config: RecommenderConfig) -> None:
-    """Make the demo catalogue, learn, recommend, onboard a new song, evaluate; say what happens.
+    """Generate the demo catalogue, fit, recommend, onboard a new song, evaluate; print each step.
 
-    Writes ``catalogue/``, ``model/`` and ``report/`` under ``out``. Interrupted and called again,
-    it goes on where it was.
+    An interrupted demonstration goes on where it was when it is called again.
+
+    Args:
+        out: folder for ``catalogue/``, ``model/`` and ``report/``.
+        config: settings of the recommender.
     """
     with _chapter("1. A catalogue of songs composed by rule, and listeners who are SIMULATED"):
         dataset = make_demo(out / "catalogue", seed=config.seed, workers=config.n_threads)
@@ -65,13 +67,11 @@ def demonstrate(out: Path, config: RecommenderConfig) -> None:
     with _chapter("4. Onboarding a song that nobody has played"):
         _onboard(recommender, dataset, out / "catalogue")
     with _chapter("5. Evaluation on held-out plays and held-out songs"):
-        evaluation = evaluate_dataset(
+        evaluation = evaluate(
             dataset,
             out / "report",
             config,
-            models=list(OURS),
-            notes=[SIMULATED],
-            noun="songs",
+            EvaluationConfig(notes=(SIMULATED,), noun="songs"),
             command=f"coldtune demo --out {out} --seed {config.seed}",
             progress=True,
         )
@@ -102,7 +102,7 @@ def _onboard(recommender: Recommender, dataset: MusicDataset, catalogue: Path) -
 
 
 def _typical_listener(dataset: MusicDataset) -> str:
-    """The user with the median number of songs."""
+    """The id of the user with the median number of songs."""
     songs = dataset.interactions.groupby(USER_ID)[ITEM_ID].nunique().sort_values(kind="stable")
     return str(songs.index[len(songs) // 2])
 

@@ -1,9 +1,4 @@
-"""The command that measures models side by side.
-
-The command that searches for better settings.
-
-The command that cross-validates genre recognition.
-"""
+"""The commands ``coldtune evaluate``, ``tune`` and ``genre-cv``."""
 
 import json
 import shlex
@@ -66,7 +61,7 @@ def evaluate(
 ) -> None:
     """Measure models side by side and write a report. Interrupted, it goes on where it was."""
     from datasets.folder import load_folder
-    from recsys.experiments.evaluate import check_request, evaluate_dataset
+    from recsys.experiments import offline_evaluation
     from recsys.experiments.models import OURS
 
     try:
@@ -77,30 +72,23 @@ def evaluate(
         raise InvalidArgumentError(f"--folds must be at least 1, not {folds}")
     if genre_folds < 0 or genre_folds == 1:
         raise InvalidArgumentError(f"--genre-folds must be 0 or at least 2, not {genre_folds}")
-    named, asked = _names(models) or list(OURS), _names(splits)
-    # Before the data is read, which takes minutes where there is much.
-    check_request(
-        models=named,
-        splits=asked,
+    # Checked before the data is read, which takes minutes where there is much.
+    measured = offline_evaluation.EvaluationConfig(
+        models=_names(models) or tuple(OURS),
+        splits=_names(splits),
         folds=folds,
         ks=ks,
         fraction=fraction,
         sampled=sampled,
+        learning_curve=learning_curve,
         genre_folds=genre_folds,
+        texts=texts,
     )
-    evaluation = evaluate_dataset(
+    evaluation = offline_evaluation.evaluate(
         load_folder(folder),
         out,
         recommender_config(config, seed, threads, tracking, recipe),
-        models=named,
-        splits=asked,
-        folds=folds,
-        ks=ks,
-        fraction=fraction,
-        sampled=sampled,
-        curve=learning_curve,
-        genre_folds=genre_folds,
-        texts=texts,
+        measured,
         command=shlex.join(["coldtune", *sys.argv[1:]]),
         progress=True,
     )
@@ -112,8 +100,8 @@ def evaluate(
         typer.echo(f"report written to {evaluation.path}")
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def tune(
@@ -155,7 +143,7 @@ def tune(
     from datasets.files import check_writable, write_text
     from datasets.folder import load_folder
     from evaluation import write_report
-    from recsys.experiments.search import SearchConfig, search
+    from recsys.experiments.search import SearchConfig, search_hyperparameters
 
     settings = SearchConfig(
         trials=trials, timeout=timeout, cold_weight=cold_weight, k=k, folds=folds,
@@ -170,7 +158,7 @@ def tune(
     if report is not None and report.suffix.lower() != ".html":
         raise InvalidArgumentError(f"--report must end in .html, not {report}")
     start = recommender_config(config, seed, threads, tracking, recipe)
-    result = search(
+    result = search_hyperparameters(
         load_folder(folder),
         start,
         settings,
@@ -297,9 +285,18 @@ def encoder_config(
     tag: str,
     threads: int | None,
 ) -> "EncoderConfig":
-    """The network's settings: the recipe, changed by the file, changed by what was given.
+    """Make the network's settings: those of the recipe, overridden by the file, then by options.
 
-    Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
+    Args:
+        path: JSON file of an EncoderConfig or a RecommenderConfig.
+        recipe: "patent" or "modern"; "patent" by default.
+        architecture: notation of the network.
+        epochs: passes over the training images.
+        tag: the tag to predict.
+        threads: threads of all jobs together.
+
+    Raises:
+        InvalidArgumentError: the file is not a JSON object, or a setting is wrong.
     """
     from embedding.network.config import EncoderConfig
 
@@ -354,7 +351,7 @@ def _material(
 
 
 def _say(split: str, classifier: str, seed: int, row: dict[str, float]) -> None:
-    """One line on the error stream for every fold that is done."""
+    """Print a line on the error stream for every fold that is done."""
     loss = "" if row["loss"] != row["loss"] else f"loss {row['loss']:.3f}, "
     typer.echo(
         f"{split} split, {classifier}, seed {seed}, fold {row['fold']:.0f}: {loss}"

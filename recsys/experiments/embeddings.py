@@ -1,7 +1,4 @@
-"""What models in an evaluation hear: networks trained on a training side, once each.
-
-What an evaluation says of the network itself: its embeddings, their map, genres by ear.
-"""
+"""Item embeddings for evaluations: one encoder for each training side, trained once and cached."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
+from datasets.errors import DataError
 from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
 from embedding.network.config import EncoderConfig
@@ -24,104 +22,177 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
     from evaluation.genre.cross_validation import GenreResult
 
+_LARGEST_MAP = 5000
+"""Items on the map of an evaluation; of more, a random sample is drawn."""
 
-class Hearing(Protocol):
-    """What a network trained on one training side says of recordings, held-out ones included."""
+
+class FoldEmbeddings(Protocol):
+    """Embeddings of recordings by an encoder that was trained on one training side."""
 
     def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        """Index item_id, one column a dimension; the items of ``dataset`` with a recording."""
+        """Return the embeddings of the items of ``dataset`` with a recording, held out or not.
+
+        Returns:
+            Index item_id, one column a dimension.
+        """
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        """The same index, one column a label of the training side: the true label as 1, else 0."""
+        """Return the true labels of the same items, in place of embeddings.
+
+        Returns:
+            The same index, one column a label of the training side: 1 for the item's own, else 0.
+        """
 
 
-Ears = Callable[[MusicDataset], Hearing | None]
-"""Trains on the recordings of a training side; None where it has none."""
+EmbedFold = Callable[[MusicDataset], FoldEmbeddings | None]
+"""Trains an encoder on the recordings of a training side; None where it has none."""
 
 
 @dataclass(frozen=True)
-class NetworkHearing:
-    """Hearing by a network trained on the training side's recordings."""
+class GivenEmbeddings:
+    """Embeddings computed beforehand, in place of an encoder's.
 
-    encoder: "SongEncoder"
-    config: RecommenderConfig
-    progress: bool
-    _heard: dict[str, pd.DataFrame] = field(default_factory=dict)
+    They must come from an encoder that was not trained on the items held out.
+
+    Example:
+        >>> given = GivenEmbeddings(embeddings)
+        >>> given.embeddings(dataset.take_items(["s0", "s1"])).shape
+        (2, 4)
+    """
+
+    frame: pd.DataFrame
+    """Index item_id, one column a dimension."""
 
     def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        key = _recordings_digest(dataset)
-        if key not in self._heard:
-            self._heard[key] = embed_dataset(
-                dataset, self.encoder, workers=self.config.n_threads, progress=self.progress
-            ).embeddings
-        return self._heard[key]
+        """Return the embeddings of the items of ``dataset``."""
+        return self.frame[self.frame.index.isin(dataset.items[ITEM_ID])]
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        """Raise DataError: there are no recordings to have labels."""
+        raise DataError("embeddings without recordings have no labels")
+
+
+@dataclass(frozen=True)
+class NetworkEmbeddings:
+    """Embeddings by a network trained on the recordings of one training side."""
+
+    encoder: "SongEncoder"
+    """The trained network."""
+    config: RecommenderConfig
+    """Its ``n_threads`` is the number of processes that decode."""
+    progress: bool
+    """Show progress bars."""
+    _cache: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        """Embed the recordings of ``dataset``; the same recordings once."""
+        key = _recordings_digest(dataset)
+        if key not in self._cache:
+            self._cache[key] = embed_dataset(
+                dataset, self.encoder, workers=self.config.n_threads, progress=self.progress
+            ).embeddings
+        return self._cache[key]
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        """Return the true labels, averaged over the recordings of an item."""
         own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
         known = self.encoder.classes_.tolist()
         matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
         return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
 
 
-def network_ears(config: RecommenderConfig, *, progress: bool = False) -> Ears:
-    """Trains one network for each training side, however many models ask."""
-    trained: dict[str, NetworkHearing] = {}
+class FoldEncoders:
+    """Trains one network for each training side, however many models ask for it.
 
-    def listen(dataset: MusicDataset) -> NetworkHearing | None:
-        if not len(dataset.audio):
+    Args:
+        config: settings of the network, and the number of threads.
+        progress: show progress bars.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> encoders = FoldEncoders(RecommenderConfig())
+        >>> encoders(dataset) is None  # it has no recordings to train on
+        True
+    """
+
+    def __init__(self, config: RecommenderConfig, *, progress: bool = False) -> None:
+        self._config = config
+        self._progress = progress
+        self._trained: dict[str, NetworkEmbeddings] = {}
+
+    def __call__(self, training: MusicDataset) -> NetworkEmbeddings | None:
+        """Return the network trained on ``training``; None where it has no recordings."""
+        if not len(training.audio):
             return None
-        key = _recordings_digest(dataset)
-        if key not in trained:
+        key = _recordings_digest(training)
+        if key not in self._trained:
             encoder = train_encoder(
-                dataset, config.network, workers=config.n_threads, progress=progress
+                training,
+                self._config.network,
+                workers=self._config.n_threads,
+                progress=self._progress,
             )
-            trained[key] = NetworkHearing(encoder, config, progress)
-        return trained[key]
-
-    return listen
+            self._trained[key] = NetworkEmbeddings(encoder, self._config, self._progress)
+        return self._trained[key]
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:
-    """Digest of all but the plays, which a network does not see."""
+    """Digest of all but the interactions, which a network does not see."""
     return dataset.take_interactions(np.empty(0, np.intp)).digest()
 
 
-_LARGEST_MAP = 5000
-"""Items on the map; of more, a random sample is drawn."""
-
-
-def embeddings_of(
-    dataset: MusicDataset, splits: Sequence[Split], ears: Ears, network: EncoderConfig, keep: Path
+def cached_embeddings(
+    dataset: MusicDataset,
+    splits: Sequence[Split],
+    encoders: EmbedFold,
+    network: EncoderConfig,
+    folder: Path,
 ) -> pd.DataFrame | None:
-    """All recordings as the network of one training side hears them: index item_id, float32.
+    """Embed all recordings with the encoder of one training side, and cache the result.
 
-    It is the first side that holds out items, so that those are new to it, or else the first. In
-    the folder ``keep`` they are kept for this data, side and ``network``: to train again need not
-    give the same to the last bit, and an evaluation that goes on needs the same. None where there
-    is nothing to hear.
+    It is the side of the first split that holds out items, so that those are new to the encoder,
+    or else that of the first split. The file is for this data, side and ``network``: training
+    again need not give the same to the last bit, and a resumed evaluation needs the same.
+
+    Args:
+        dataset: the whole data set.
+        splits: its splits.
+        encoders: trains the encoder of a training side.
+        network: settings that the encoder is trained with.
+        folder: where the result is kept.
+
+    Returns:
+        Float32, index item_id, one column a dimension; None without recordings.
     """
-    training = _side(splits).training(dataset)
-    what = "|".join([dataset.digest(), training.digest(), network.digest()])
-    kept = keep / f"embeddings-{hashlib.sha256(what.encode()).hexdigest()[:16]}.parquet"
-    if kept.exists():
-        return pd.read_parquet(kept)
-    hearing = ears(training)
-    if hearing is None:
+    training = _embedding_split(splits).training(dataset)
+    identity = "|".join([dataset.digest(), training.digest(), network.digest()])
+    path = folder / f"embeddings-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+    if path.exists():
+        return pd.read_parquet(path)
+    encoder = encoders(training)
+    if encoder is None:
         return None
-    found = hearing.embeddings(dataset)
+    found = encoder.embeddings(dataset)
     found = found.set_axis([str(name) for name in found.columns], axis=1).rename_axis(ITEM_ID)
-    with atomic_write(kept) as temporary:
+    with atomic_write(path) as temporary:
         found.to_parquet(temporary)
     return found
 
 
-def song_map(
+def embedding_map(
     dataset: MusicDataset, splits: Sequence[Split], embeddings: pd.DataFrame, seed: int
 ) -> pd.DataFrame | None:
-    """Where the items lie by sound, in the two directions of most variance; None for too few.
+    """Project embeddings to their first two principal components.
 
-    Returns item_id, title, artist, genre, x, y, and ``cold``: whether the network, and all models
-    of that split, had to do without the item.
+    Args:
+        dataset: the data set with the items' texts.
+        splits: its splits.
+        embeddings: those of :func:`cached_embeddings`.
+        seed: draws the sample of items where there are more than 5,000.
+
+    Returns:
+        item_id, title, artist, genre, x, y, and ``cold``: whether the item was held out from the
+        encoder's training side. None for too few items.
     """
     from embedding.projection import FEWEST, project
 
@@ -133,17 +204,32 @@ def song_map(
         rows = np.random.default_rng(seed).choice(len(known), _LARGEST_MAP, replace=False)
         known = known.iloc[np.sort(rows)]
     points = project(known.to_numpy(), "pca", dimensions=2, seed=seed).points
-    held_out = set(_side(splits).cold_items)
+    held_out = set(_embedding_split(splits).cold_items)
     frame = texts.loc[known.index].rename_axis(ITEM_ID).reset_index()
     return frame.assign(x=points[:, 0], y=points[:, 1], cold=frame[ITEM_ID].isin(held_out))
+
+
+def _embedding_split(splits: Sequence[Split]) -> Split:
+    """The first split that holds out items, or else the first."""
+    return next((split for split in splits if split.cold_items), splits[0])
 
 
 def genre_accuracy(
     dataset: MusicDataset, config: RecommenderConfig, folds: int, progress: bool
 ) -> "GenreResult | None":
-    """Genre accuracy on unseen artists; None where there are no recordings.
+    """Cross-validate the network's genre accuracy on artists it was not trained on.
 
-    Raises EvaluationError where there are too few labels or artists for it.
+    Args:
+        dataset: recordings, their genres and artists.
+        config: settings of the network.
+        folds: number of artist-disjoint folds.
+        progress: show progress bars.
+
+    Returns:
+        The result; None without recordings.
+
+    Raises:
+        EvaluationError: too few labels or artists.
     """
     from embedding import SongEncoder
     from embedding.hyperimage.extraction import extract
@@ -171,7 +257,3 @@ def genre_accuracy(
         image_recording=extraction.recording,
         progress=progress,
     )
-
-
-def _side(splits: Sequence[Split]) -> Split:
-    return next((split for split in splits if split.cold_items), splits[0])

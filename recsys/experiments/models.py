@@ -1,11 +1,12 @@
-"""The models that an evaluation puts side by side, and the controls beside them.
+"""The models that an evaluation compares, by name, and the controls beside them.
 
-All of them see the same network: it is trained once for every training side, and never hears a
-recording that is held out.
+All of them share one encoder for each training side, which is never trained on held-out
+recordings.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ from evaluation.models.controls import (
 )
 from evaluation.models.external import PEERS
 from recsys.config import RecommenderConfig, SourceName
-from recsys.experiments.embeddings import Ears, Hearing, network_ears
+from recsys.experiments.embeddings import EmbedFold, FoldEmbeddings, FoldEncoders
 from recsys.recommender import Recommender
 
 OURS: Mapping[str, str] = {
@@ -41,7 +42,7 @@ OURS: Mapping[str, str] = {
     "popularity": "the items with the most listeners",
     "random": "a random order for every user",
 }
-"""This library's models, the ones that are compared unless others are named."""
+"""This library's models and what they are; they are compared unless others are named."""
 
 MODELS: Mapping[str, str] = {
     **OURS,
@@ -49,6 +50,12 @@ MODELS: Mapping[str, str] = {
 }
 """Every model that can be named, and what it is; those of other libraries are tuned on plays held
 out of the training side."""
+
+ALIASES: Mapping[str, str] = {"popular": "popularity"}
+"""Other names of the same models."""
+
+AUDIO_MODELS = ("hybrid", "lightfm+audio", "als+audio", "content")
+"""Models that use embeddings; the controls are of the first of them that is compared."""
 
 _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
     "als": ("als",),
@@ -58,113 +65,18 @@ _SOURCES: Mapping[str, tuple[SourceName, ...]] = {
     "als+audio": ("als",),
     "lightfm+audio": ("fm",),
 }
-ALIASES: Mapping[str, str] = {"popular": "popularity"}
-"""Other words for the same."""
-
 _WITHOUT_AUDIO = ("als", "lightfm", "ease")
 _WITHOUT_ONBOARDING = ("als", "ease")
-HEARING = ("hybrid", "lightfm+audio", "als+audio", "content")
-"""Models that hear; the first of them that is named has its audio taken away in the controls."""
 
-
-Embed = Callable[[Hearing, MusicDataset], pd.DataFrame]
-
-
-class _Entrant:
-    """A recommender of certain sources, with the embeddings that it is to be given.
-
-    embed: how it gets them from what was heard; None hides the audio from it. texts: whether it is
-    told the artist, album, genre and tags of items that it onboards. kept: where it puts itself
-    once it is fitted, in the place of the one before, by the digest of what it learned from.
-    """
-
-    def __init__(
-        self,
-        config: RecommenderConfig,
-        ears: Ears,
-        embed: Embed | None,
-        *,
-        texts: bool,
-        kept: "dict[str, _Entrant] | None" = None,
-    ) -> None:
-        self.config = config
-        self._recommender = Recommender(config)
-        self._ears = ears
-        self._embed = embed
-        self._texts = texts
-        self._kept = kept
-        self._hearing: Hearing | None = None
-
-    def fit(self, dataset: MusicDataset) -> Self:
-        if self._embed is not None:
-            self._hearing = self._ears(dataset)
-        self._recommender.fit(dataset, embeddings=self._embeddings(dataset))
-        if self._kept is not None:
-            self._kept.clear()
-            self._kept[dataset.digest()] = self
-        return self
-
-    def update(self, interactions: pd.DataFrame) -> Self:
-        self._recommender.update(interactions)
-        return self
-
-    def recommend_many(
-        self,
-        user_ids: Sequence[str],
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        only: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        return self._recommender.recommend_many(user_ids, k, exclude_seen=exclude_seen, only=only)
-
-    def _embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        if self._embed is None or self._hearing is None:
-            return pd.DataFrame()
-        return self._embed(self._hearing, dataset)
-
-
-class _Onboarder(_Entrant):
-    """An entrant that can also take in items nobody has played, the same ones once."""
-
-    _onboarded = ""
-
-    def onboard_many(self, dataset: MusicDataset) -> Self:
-        digest = dataset.digest()
-        if digest == self._onboarded:
-            return self
-        self._onboarded = digest
-        embeddings = self._embeddings(dataset)
-        if not self._texts:
-            dataset = _without_texts(dataset)
-        self._recommender.onboard_many(dataset, embeddings=embeddings)
-        return self
-
-
-class _Again:
-    """An entrant that was fitted already, for a control that needs the same one.
-
-    Fitting the hybrid takes longest of all, and this control is the hybrid but for the last step.
-    """
-
-    def __init__(self, make: Callable[[], _Entrant], kept: dict[str, _Entrant]) -> None:
-        self._entrant = make()
-        self._kept = kept
-        self.config = self._entrant.config
-
-    def fit(self, dataset: MusicDataset) -> Self:
-        self._entrant = self._kept.get(dataset.digest()) or self._entrant.fit(dataset)
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._entrant, name)
+_Embed = Callable[[FoldEmbeddings, MusicDataset], pd.DataFrame]
+"""Takes the embeddings of a data set's items, or what stands in for them in a control."""
 
 
 def model_names(names: Iterable[str]) -> list[str]:
-    """The names as :data:`MODELS` has them.
+    """Resolve aliases and check the names of models.
 
-    Raises InvalidArgumentError for one that it does not have, for one that is given twice, and
-    where there is none.
+    Raises:
+        InvalidArgumentError: a name that is not in :data:`MODELS`, a model named twice, or no name.
     """
     given = list(names)
     for name in given:
@@ -178,44 +90,101 @@ def model_names(names: Iterable[str]) -> list[str]:
     return found
 
 
-def lineup(
+def model_factories(
     names: Iterable[str],
     config: RecommenderConfig,
     *,
-    ears: Ears | None = None,
+    encoders: EmbedFold | None = None,
     controls: bool = True,
     texts: bool = False,
     progress: bool = False,
 ) -> dict[str, ModelFactory]:
-    """Factories of the named models, and of the controls of the first of them that hears.
+    """Make factories of the named models, and of the controls of the first that uses audio.
 
-    ears: who hears the recordings; by default a network trained on each training side. texts:
-    whether new items come with their artist, album, genre and tags, or as a recording alone.
-    Raises InvalidArgumentError for a name that is not in :data:`MODELS`, or for one named twice.
+    Args:
+        names: names of :data:`MODELS`.
+        config: settings of this library's models.
+        encoders: gives the embeddings of each training side; by default a network is trained on
+            its recordings.
+        controls: whether to add controls: with shuffled embeddings, with genres in place of
+            embeddings, and with the same list for everybody.
+        texts: whether models get artist, album, genre and tags of new items, or the recording
+            alone.
+        progress: show progress bars.
+
+    Returns:
+        {name: factory}, the controls last.
+
+    Raises:
+        InvalidArgumentError: a name that is not known, or one named twice.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> list(model_factories(["content", "popularity"], RecommenderConfig(), controls=False))
+        ['content', 'popularity']
     """
     names = model_names(names)
-    listen = ears or network_ears(config, progress=progress)
-    subject = next((name for name in HEARING if name in names), None) if controls else None
-    kept: dict[str, _Entrant] = {}
-    makers = {
-        name: _maker(name, config, listen, texts, kept if name == subject else None)
-        for name in names
-    }
-    if subject is not None:
-        own = _settings(subject, config)
-        for kind, embed in ((SHUFFLED_AUDIO, _shuffled(config.seed)), (GENRE_FOR_AUDIO, _labels)):
-            makers[control_name(subject, kind)] = _entrant(_Onboarder, own, listen, embed, texts)
-        same = _entrant(_Onboarder, own, listen, _heard, texts)
-        makers[control_name(subject, SAME_FOR_EVERYBODY)] = lambda: SameForEverybody(
-            lambda: _Again(same, kept), config.seed
+    embed_fold = encoders or FoldEncoders(config, progress=progress)
+    subject = next((name for name in AUDIO_MODELS if name in names), None) if controls else None
+    shared: dict[str, _Fitted] = {}
+
+    def factory(
+        name: str,
+        embed: _Embed | None,
+        share: "dict[str, _Fitted] | None" = None,
+        *,
+        reuse: bool = False,
+    ) -> ModelFactory:
+        return lambda: EvaluatedRecommender(
+            _settings(name, config),
+            embed_fold,
+            embed,
+            onboards=name not in _WITHOUT_ONBOARDING,
+            texts=texts,
+            shared=share,
+            reuse=reuse,
         )
-    return makers
+
+    factories: dict[str, ModelFactory] = {}
+    for name in names:
+        if name == "popularity":
+            factories[name] = lambda: Popularity(config.seed)
+        elif name == "random":
+            factories[name] = lambda: Random(config.seed)
+        elif name in PEERS:
+            factories[name] = lambda name=name: PEERS[name](config.seed, config.n_threads)  # type: ignore[misc]
+        else:
+            embed = None if name in _WITHOUT_AUDIO else _own_embeddings
+            factories[name] = factory(name, embed, shared if name == subject else None)
+    if subject is not None:
+        for kind, stand_in in (
+            (SHUFFLED_AUDIO, _shuffled_embeddings(config.seed)),
+            (GENRE_FOR_AUDIO, _genre_labels),
+        ):
+            factories[control_name(subject, kind)] = factory(subject, stand_in)
+        # Fitting the hybrid takes longest of all, and this control differs in the last step alone.
+        same = factory(subject, _own_embeddings, shared, reuse=True)
+        factories[control_name(subject, SAME_FOR_EVERYBODY)] = lambda: SameForEverybody(
+            same, config.seed
+        )
+    return factories
 
 
-def meanings(makers: Iterable[str]) -> dict[str, str]:
-    """The controls among these models, and what may be so where they are not beaten."""
+def control_meanings(names: Iterable[str]) -> dict[str, str]:
+    """Find the controls among models, and what may be true if they are not beaten.
+
+    Args:
+        names: names of models, such as the keys of :func:`model_factories`.
+
+    Returns:
+        {name of a control: its meaning}.
+
+    Example:
+        >>> list(control_meanings(["hybrid", "hybrid, shuffled audio", "random"]))
+        ['hybrid, shuffled audio', 'random']
+    """
     found = {}
-    for name in makers:
+    for name in names:
         if (subject := parse_control_name(name)) is not None:
             found[name] = MODEL_CONTROLS[subject[1]]
         elif name in STANDALONE_CONTROLS:
@@ -223,22 +192,101 @@ def meanings(makers: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _maker(
-    name: str,
-    config: RecommenderConfig,
-    ears: Ears,
-    texts: bool,
-    kept: dict[str, _Entrant] | None,
-) -> ModelFactory:
-    if name == "popularity":
-        return lambda: Popularity(config.seed)
-    if name == "random":
-        return lambda: Random(config.seed)
-    if name in PEERS:
-        return lambda: PEERS[name](config.seed, config.n_threads)
-    kind = _Entrant if name in _WITHOUT_ONBOARDING else _Onboarder
-    embed = None if name in _WITHOUT_AUDIO else _heard
-    return _entrant(kind, _settings(name, config), ears, embed, texts, kept)
+@dataclass
+class _Fitted:
+    """A fitted recommender, the embeddings of its training side, and what it onboarded last."""
+
+    recommender: Recommender
+    embeddings: FoldEmbeddings | None
+    onboarded: str = ""
+
+
+class EvaluatedRecommender:
+    """A Recommender with the settings, embeddings and abilities of one model of an evaluation.
+
+    Args:
+        config: its settings.
+        encoders: gives the embeddings of each training side.
+        embed: takes the embeddings of items from those of the training side; None hides the audio.
+        onboards: whether it can recommend items that nobody has played.
+        texts: whether it gets artist, album, genre and tags of items that it onboards.
+        shared: where fitted recommenders are put by the digest of their training side, to be used
+            by another model with the same settings; only the last one is kept.
+        reuse: take the fitted recommender from ``shared`` where it is there.
+    """
+
+    def __init__(
+        self,
+        config: RecommenderConfig,
+        encoders: EmbedFold,
+        embed: _Embed | None,
+        *,
+        onboards: bool,
+        texts: bool,
+        shared: dict[str, _Fitted] | None = None,
+        reuse: bool = False,
+    ) -> None:
+        self.config = config
+        self._encoders = encoders
+        self._embed = embed
+        self._texts = texts
+        self._shared = shared
+        self._reuse = reuse
+        self._fitted = _Fitted(Recommender(config), None)
+        if onboards:
+            # `compare` looks for the method: a model that cannot onboard must have none.
+            self.onboard_many = self._onboard_many
+
+    def fit(self, dataset: MusicDataset) -> Self:
+        """Fit on a training side, or take the recommender that another model fitted on it."""
+        if self._reuse and self._shared is not None:
+            known = self._shared.get(dataset.digest())
+            if known is not None:
+                self._fitted = known
+                return self
+        fitted = self._fitted
+        if self._embed is not None:
+            fitted.embeddings = self._encoders(dataset)
+        fitted.recommender.fit(dataset, embeddings=self._embeddings(dataset))
+        if self._shared is not None and not self._reuse:
+            self._shared.clear()
+            self._shared[dataset.digest()] = fitted
+        return self
+
+    def update(self, interactions: pd.DataFrame) -> Self:
+        """Take in interactions of users who came after the fit."""
+        self._fitted.recommender.update(interactions)
+        return self
+
+    def recommend_many(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        only: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Recommend ``k`` items to each user, see :class:`evaluation.model.Model`."""
+        return self._fitted.recommender.recommend_many(
+            user_ids, k, exclude_seen=exclude_seen, only=only
+        )
+
+    def _onboard_many(self, dataset: MusicDataset) -> Self:
+        """Take in new items; the same ones once."""
+        digest = dataset.digest()
+        if digest == self._fitted.onboarded:
+            return self
+        self._fitted.onboarded = digest
+        embeddings = self._embeddings(dataset)
+        if not self._texts:
+            dataset = _without_texts(dataset)
+        self._fitted.recommender.onboard_many(dataset, embeddings=embeddings)
+        return self
+
+    def _embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        if self._embed is None or self._fitted.embeddings is None:
+            return pd.DataFrame()
+        return self._embed(self._fitted.embeddings, dataset)
 
 
 def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:
@@ -249,36 +297,19 @@ def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:
     return config.replace(sources=_SOURCES[name], fusion=fusion)
 
 
-def _entrant(
-    kind: type[_Entrant],
-    config: RecommenderConfig,
-    ears: Ears,
-    embed: Embed | None,
-    texts: bool,
-    kept: dict[str, _Entrant] | None = None,
-) -> Callable[[], _Entrant]:
-    def make() -> _Entrant:
-        return kind(config, ears, embed, texts=texts, kept=kept)
-
-    return make
+def _own_embeddings(fold: FoldEmbeddings, dataset: MusicDataset) -> pd.DataFrame:
+    return fold.embeddings(dataset)
 
 
-def _heard(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
-    return hearing.embeddings(dataset)
+def _genre_labels(fold: FoldEmbeddings, dataset: MusicDataset) -> pd.DataFrame:
+    return fold.labels(dataset)
 
 
-def _labels(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
-    return hearing.labels(dataset)
-
-
-def _shuffled(seed: int) -> Embed:
-    def deal(hearing: Hearing, dataset: MusicDataset) -> pd.DataFrame:
-        return shuffled(hearing.embeddings(dataset), seed)
-
-    return deal
+def _shuffled_embeddings(seed: int) -> _Embed:
+    return lambda fold, dataset: shuffled(fold.embeddings(dataset), seed)
 
 
 def _without_texts(dataset: MusicDataset) -> MusicDataset:
-    """The same items and recordings, of which nothing is told but the id."""
+    """The same items and recordings with empty texts."""
     items = dataset.items.assign(**dict.fromkeys(dataset.items.columns.drop(ITEM_ID), ""))
     return MusicDataset.from_checked(items, dataset.audio, dataset.interactions, dataset.root)

@@ -1,14 +1,11 @@
-"""What a search may change: the settings of a recommender, each with the range that is tried.
+"""The search space: the settings of a recommender that a search varies, and their ranges.
 
-Left out are the seed, threads and tracking; how the best items are found (``retrieval`` trades time
-for exactness and learns nothing); ``fusion.discovery``, which is a wish: new items are shown at the
-cost of accuracy, so that a search would always take it away; the ways of taking embeddings into
-LightFM and of mapping content that cost many times as much as all else (``dense``; ``mlp``,
-``auto``); and the cross-validation of the content map, which chooses its own strengths. Weights of
-the sources are chosen in every fit; where they are fixed, they belong to the sources, which then
-stay.
-
-One setting that a search may change: what is tried of it, and how a study keeps it.
+Not searched are the seed, threads and tracking; how the best items are found (``retrieval`` trades
+time for exactness and learns nothing); ``fusion.discovery``, which shows new items at the cost of
+accuracy, so that a search would always turn it off; the ways of taking embeddings into LightFM and
+of mapping content that cost many times as much as all else (``dense``; ``mlp``, ``auto``); and the
+cross-validation of the content map, which chooses its own strengths. Weights of the sources are
+chosen in every fit; where they are fixed, they belong to the sources, which then are not searched.
 """
 
 from collections.abc import Mapping
@@ -24,50 +21,60 @@ if TYPE_CHECKING:
 Value = str | int | float | bool | None
 
 Params = dict[str, Value]
-"""What a study keeps of a trial: {name of a parameter: value}."""
+"""What a study stores of a trial: {name of a parameter: value}."""
 
 DATA, TRIAL = "data", "trial"
 """Who chooses a setting that can be left to the data."""
 
 
-class Dimension(Protocol):
-    """One setting of the configuration, by its dotted name, and what is tried of it."""
+class SearchedSetting(Protocol):
+    """One setting of the configuration and the values that are tried."""
 
     @property
     def name(self) -> str:
-        """Where the setting is: ``als.factors``."""
+        """Its dotted name, such as ``als.factors``."""
 
     def suggest(self, trial: "optuna.Trial") -> Value:
-        """A value of the trial's choice."""
+        """Return a value that the trial suggests."""
 
     def params(self, value: Any) -> Params:
-        """The parameters by which :meth:`suggest` returns this value."""
+        """Return the parameters of a trial for which :meth:`suggest` returns this value."""
 
     def including(self, value: Any) -> Self:
-        """The same with a range that has this value."""
+        """Return the same setting with a range that includes this value."""
+
+    def fingerprint(self) -> str:
+        """Return a text that identifies name and range, the same in all versions of the code."""
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number, searched on a logarithmic scale."""
+class IntegerRange:
+    """An integer, searched on a logarithmic scale."""
 
     name: str
     low: int
     high: int
 
     def suggest(self, trial: "optuna.Trial") -> Value:
+        """Return an integer that the trial suggests."""
         return trial.suggest_int(self.name, self.low, self.high, log=True)
 
     def params(self, value: Any) -> Params:
+        """Return the parameters of a trial with this value."""
         return {self.name: value}
 
     def including(self, value: Any) -> Self:
+        """Return the range, extended to include this value."""
         return replace(self, low=min(self.low, value), high=max(self.high, value))
+
+    def fingerprint(self) -> str:
+        """Return a text that identifies name and range."""
+        return f"Whole(name={self.name!r}, low={self.low!r}, high={self.high!r})"
 
 
 @dataclass(frozen=True)
-class Real:
-    """A number, searched on a logarithmic scale where ``log``."""
+class FloatRange:
+    """A number, searched on a logarithmic scale if ``log``."""
 
     name: str
     low: float
@@ -75,13 +82,16 @@ class Real:
     log: bool = True
 
     def suggest(self, trial: "optuna.Trial") -> Value:
+        """Return a number that the trial suggests."""
         return trial.suggest_float(self.name, self.low, self.high, log=self.log)
 
     def params(self, value: Any) -> Params:
+        """Return the parameters of a trial with this value."""
         return {self.name: value}
 
     def including(self, value: Any) -> Self:
-        # No logarithmic scale reaches 0: a setting that is 0 makes it a linear one.
+        """Return the range, extended to include this value."""
+        # A logarithmic scale does not reach 0: with a value of 0 the scale is linear.
         return replace(
             self,
             low=min(self.low, value),
@@ -89,198 +99,253 @@ class Real:
             log=self.log and value > 0,
         )
 
+    def fingerprint(self) -> str:
+        """Return a text that identifies name and range."""
+        return f"Real(name={self.name!r}, low={self.low!r}, high={self.high!r}, log={self.log!r})"
+
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """One of several values."""
 
     name: str
     options: tuple[Value, ...]
 
     def suggest(self, trial: "optuna.Trial") -> Value:
+        """Return one of the values."""
         return trial.suggest_categorical(self.name, self.options)
 
     def params(self, value: Any) -> Params:
+        """Return the parameters of a trial with this value."""
         return {self.name: value}
 
     def including(self, value: Any) -> Self:
+        """Return the same setting with this value among the options."""
         if value in self.options:
             return self
         return replace(self, options=(*self.options, value))
 
+    def fingerprint(self) -> str:
+        """Return a text that identifies name and options."""
+        return f"Choice(name={self.name!r}, options={self.options!r})"
+
 
 @dataclass(frozen=True)
-class OrData:
-    """A number of the trial's choice, or None: then every fit chooses it on its own data."""
+class OptionalRange:
+    """A number that a trial sets, or None: then every fit chooses it on its own data."""
 
-    number: Real | Whole
+    number: FloatRange | IntegerRange
 
     @property
     def name(self) -> str:
+        """The dotted name of the number."""
         return self.number.name
 
     def suggest(self, trial: "optuna.Trial") -> Value:
+        """Return a number or None, as the trial suggests."""
         by = trial.suggest_categorical(f"{self.name} chosen by", (DATA, TRIAL))
         return self.number.suggest(trial) if by == TRIAL else None
 
     def params(self, value: Any) -> Params:
+        """Return the parameters of a trial with this value."""
         if value is None:
             return {f"{self.name} chosen by": DATA}
         return {f"{self.name} chosen by": TRIAL, **self.number.params(value)}
 
     def including(self, value: Any) -> Self:
+        """Return the range, extended to include this value."""
         return self if value is None else replace(self, number=self.number.including(value))
+
+    def fingerprint(self) -> str:
+        """Return a text that identifies name and range."""
+        return f"OrData(number={self.number.fingerprint()})"
 
 
 @dataclass(frozen=True)
-class Part:
-    """Settings that matter only where ``needs`` (a dotted name) has the value ``value``."""
+class SettingGroup:
+    """Settings that matter only where the setting ``needs`` has the value ``value``."""
 
-    dimensions: tuple[Dimension, ...]
+    settings: tuple[SearchedSetting, ...]
+    """The settings searched together."""
     needs: str | None = None
+    """Dotted name of a setting, or ``source.NAME``; None: they always matter."""
     value: Value = None
+    """The value that ``needs`` must have."""
+
+    def fingerprint(self) -> str:
+        """Return a text that identifies the settings and the condition."""
+        inner = ", ".join(setting.fingerprint() for setting in self.settings)
+        comma = "," if len(self.settings) == 1 else ""
+        return f"Part(dimensions=({inner}{comma}), needs={self.needs!r}, value={self.value!r})"
 
 
-_PARTS = (
-    Part(
+_GROUPS = (
+    SettingGroup(
         (
-            Whole("als.factors", 16, 256),
-            OrData(Real("als.regularization", 1.0, 500.0)),
-            Real("als.alpha", 1.0, 100.0),
-            Whole("als.iterations", 5, 30),
-            Choice("als.weighting", ("binary", "log", "linear")),
+            IntegerRange("als.factors", 16, 256),
+            OptionalRange(FloatRange("als.regularization", 1.0, 500.0)),
+            FloatRange("als.alpha", 1.0, 100.0),
+            IntegerRange("als.iterations", 5, 30),
+            Categorical("als.weighting", ("binary", "log", "linear")),
         ),
         "source.als",
         True,
     ),
-    Part(
+    SettingGroup(
         (
-            Whole("fm.components", 16, 256),
-            OrData(Whole("fm.epochs", 5, 200)),
-            Real("fm.learning_rate", 0.003, 0.2),
-            Choice("fm.loss", ("warp", "bpr", "logistic")),
-            Choice("fm.item_penalty", (0.0, 1e-6, 1e-5, 1e-4)),
-            Choice("fm.user_penalty", (0.0, 1e-6, 1e-5, 1e-4)),
-            Choice("fm.embedding_features", ("closed-form", "closed-form+tuning", "pca")),
+            IntegerRange("fm.components", 16, 256),
+            OptionalRange(IntegerRange("fm.epochs", 5, 200)),
+            FloatRange("fm.learning_rate", 0.003, 0.2),
+            Categorical("fm.loss", ("warp", "bpr", "logistic")),
+            Categorical("fm.item_penalty", (0.0, 1e-6, 1e-5, 1e-4)),
+            Categorical("fm.user_penalty", (0.0, 1e-6, 1e-5, 1e-4)),
+            Categorical("fm.embedding_features", ("closed-form", "closed-form+tuning", "pca")),
         ),
         "source.fm",
         True,
     ),
-    Part((Whole("fm.tuning_epochs", 1, 10),), "fm.embedding_features", "closed-form+tuning"),
-    Part((Whole("fm.pca_components", 4, 64),), "fm.embedding_features", "pca"),
-    Part(
-        (Whole("ease.rank", 32, 1024), Real("ease.regularization", 10.0, 2000.0)),
+    SettingGroup(
+        (IntegerRange("fm.tuning_epochs", 1, 10),), "fm.embedding_features", "closed-form+tuning"
+    ),
+    SettingGroup((IntegerRange("fm.pca_components", 4, 64),), "fm.embedding_features", "pca"),
+    SettingGroup(
+        (IntegerRange("ease.rank", 32, 1024), FloatRange("ease.regularization", 10.0, 2000.0)),
         "source.ease",
         True,
     ),
-    Part(
+    SettingGroup(
         (
-            Choice("content_map.kind", ("ridge", "low-rank", "cosine")),
-            Real("content_map.evidence", 1.0, 100.0),
-            Real("content_map.group_prior", 0.3, 30.0),
-            OrData(Real("content_map.shrinkage", 0.1, 100.0)),
-            Real("fusion.validation_fraction", 0.05, 0.3),
+            Categorical("content_map.kind", ("ridge", "low-rank", "cosine")),
+            FloatRange("content_map.evidence", 1.0, 100.0),
+            FloatRange("content_map.group_prior", 0.3, 30.0),
+            OptionalRange(FloatRange("content_map.shrinkage", 0.1, 100.0)),
+            FloatRange("fusion.validation_fraction", 0.05, 0.3),
         )
     ),
 )
 
-_NETWORK = Part(
+_NETWORK_GROUP = SettingGroup(
     (
-        Choice("encoder.architecture", (PATENT_ARCHITECTURE, MODERN_ARCHITECTURE)),
-        Whole("encoder.epochs", 5, 80),
-        Choice("encoder.batch_size", (16, 32, 64)),
-        Choice("encoder.optimiser", ("sgd", "adamw")),
-        Real("encoder.learning_rate", 1e-4, 0.05),
-        Real("encoder.weight_decay", 1e-4, 0.1),
-        Real("encoder.label_smoothing", 0.0, 0.2, log=False),
-        Real("encoder.augmentation.mixup", 0.0, 0.5, log=False),
-        Real("encoder.augmentation.time_mask", 0.0, 0.3, log=False),
-        Real("encoder.augmentation.row_mask", 0.0, 0.3, log=False),
+        Categorical("encoder.architecture", (PATENT_ARCHITECTURE, MODERN_ARCHITECTURE)),
+        IntegerRange("encoder.epochs", 5, 80),
+        Categorical("encoder.batch_size", (16, 32, 64)),
+        Categorical("encoder.optimiser", ("sgd", "adamw")),
+        FloatRange("encoder.learning_rate", 1e-4, 0.05),
+        FloatRange("encoder.weight_decay", 1e-4, 0.1),
+        FloatRange("encoder.label_smoothing", 0.0, 0.2, log=False),
+        FloatRange("encoder.augmentation.mixup", 0.0, 0.5, log=False),
+        FloatRange("encoder.augmentation.time_mask", 0.0, 0.3, log=False),
+        FloatRange("encoder.augmentation.row_mask", 0.0, 0.3, log=False),
     )
 )
 
 
-class Space:
+class SearchSpace:
     """All configurations that a search may try around one configuration, which is among them.
 
-    network: whether the network's settings are searched too.
+    Args:
+        base: the configuration that the search starts from.
+        network: also search the network's settings.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> SearchSpace(RecommenderConfig()).names()[:3]
+        ('sources', 'als.factors', 'als.regularization')
     """
 
     def __init__(self, base: RecommenderConfig, *, network: bool = False) -> None:
         self.base = base
-        self._sources = base.fusion.warm is None and base.fusion.cold is None
-        self._parts = tuple(
+        self._searches_sources = base.fusion.warm is None and base.fusion.cold is None
+        self._groups = tuple(
             replace(
-                part,
-                dimensions=tuple(
-                    dimension.including(setting(base, dimension.name))
-                    for dimension in part.dimensions
+                group,
+                settings=tuple(
+                    setting.including(setting_value(base, setting.name))
+                    for setting in group.settings
                 ),
             )
-            for part in (*_PARTS, *((_NETWORK,) if network else ()))
+            for group in (*_GROUPS, *((_NETWORK_GROUP,) if network else ()))
         )
 
     def suggest(self, trial: "optuna.Trial") -> RecommenderConfig:
-        """A configuration of the trial's choice."""
-        on = self._suggest_sources(trial) if self._sources else set(self.base.sources)
-        found: Params = {_switch(name): name in on for name in SOURCES}
-        for part in self._parts:
-            if part.needs is None or found.get(part.needs) == part.value:
-                for dimension in part.dimensions:
-                    found[dimension.name] = dimension.suggest(trial)
-        config = _changed(self.base, {k: v for k, v in found.items() if not _is_switch(k)})
-        if on == set(self.base.sources):
+        """Return the configuration that a trial suggests."""
+        sources = set(self.base.sources)
+        if self._searches_sources:
+            sources = self._suggest_sources(trial)
+        found: Params = {_source_param(name): name in sources for name in SOURCES}
+        for group in self._groups:
+            if group.needs is None or found.get(group.needs) == group.value:
+                for setting in group.settings:
+                    found[setting.name] = setting.suggest(trial)
+        values = {name: value for name, value in found.items() if not _is_source_param(name)}
+        config = _replaced(self.base, values)
+        if sources == set(self.base.sources):
             return config  # in the order that was given
-        return config.replace(sources=tuple(name for name in SOURCES if name in on))
+        return config.replace(sources=tuple(name for name in SOURCES if name in sources))
 
     def _suggest_sources(self, trial: "optuna.Trial") -> set[SourceName]:
         def is_on(name: SourceName) -> bool:
-            return bool(trial.suggest_categorical(_switch(name), (True, False)))
+            return bool(trial.suggest_categorical(_source_param(name), (True, False)))
 
-        on = {name for name in _ASKED if is_on(name)}
-        # Without any other the last one is on, and is not asked for.
-        return on | {_LAST} if not on or is_on(_LAST) else on
+        on = {name for name in _FIRST_SOURCES if is_on(name)}
+        # Without any other the last one is on, and is not suggested.
+        return on | {_LAST_SOURCE} if not on or is_on(_LAST_SOURCE) else on
 
     def params(self) -> Params:
-        """The parameters of the configuration that the search starts from."""
+        """Return the parameters of a trial for which :meth:`suggest` returns ``base``."""
         on = self.base.sources
-        found: Params = {_switch(name): name in on for name in SOURCES}
+        found: Params = {_source_param(name): name in on for name in SOURCES}
         params: Params = {}
-        if self._sources:
-            params = {_switch(name): name in on for name in _ASKED}
-            if set(on) != {_LAST}:
-                params[_switch(_LAST)] = _LAST in on
-        for part in self._parts:
-            if part.needs is None or found.get(part.needs) == part.value:
-                for dimension in part.dimensions:
-                    found[dimension.name] = setting(self.base, dimension.name)
-                    params |= dimension.params(found[dimension.name])
+        if self._searches_sources:
+            params = {_source_param(name): name in on for name in _FIRST_SOURCES}
+            if set(on) != {_LAST_SOURCE}:
+                params[_source_param(_LAST_SOURCE)] = _LAST_SOURCE in on
+        for group in self._groups:
+            if group.needs is None or found.get(group.needs) == group.value:
+                for setting in group.settings:
+                    found[setting.name] = setting_value(self.base, setting.name)
+                    params |= setting.params(found[setting.name])
         return params
 
     def names(self) -> tuple[str, ...]:
-        """The settings that are searched, by their dotted names."""
-        own = ("sources",) if self._sources else ()
-        return (*own, *(d.name for part in self._parts for d in part.dimensions))
+        """Return the dotted names of the settings that are searched."""
+        sources = ("sources",) if self._searches_sources else ()
+        return (*sources, *(s.name for group in self._groups for s in group.settings))
 
-    def __repr__(self) -> str:
-        return f"Space({self._sources}, {self._parts})"
+    def fingerprint(self) -> str:
+        """Return a text that identifies the space.
+
+        A study file goes on only where its digest is the same: the text must not change with
+        names of classes.
+        """
+        groups = ", ".join(group.fingerprint() for group in self._groups)
+        return f"Space({self._searches_sources}, ({groups}))"
 
 
-_LAST: SourceName = "als"
+_LAST_SOURCE: SourceName = "als"
 
-_ASKED = tuple(name for name in SOURCES if name != _LAST)
+_FIRST_SOURCES = tuple(name for name in SOURCES if name != _LAST_SOURCE)
 
 
-def setting(config: RecommenderConfig, name: str) -> Any:
-    """The value of a setting by its dotted name."""
+def setting_value(config: RecommenderConfig, name: str) -> Any:
+    """Return the value of a setting by its dotted name."""
     value: Any = config
     for part in name.split("."):
         value = getattr(value, part)
     return value
 
 
-def changes(base: RecommenderConfig, found: RecommenderConfig) -> dict[str, tuple[Any, Any]]:
-    """{dotted name: (value in ``base``, value in ``found``)} of the settings that differ."""
+def changed_settings(
+    base: RecommenderConfig, found: RecommenderConfig
+) -> dict[str, tuple[Any, Any]]:
+    """Compare two configurations: {dotted name: (value in ``base``, value in ``found``)}.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> base = RecommenderConfig()
+        >>> changed_settings(base, base.replace(seed=7))
+        {'seed': (0, 7)}
+    """
     own, other = (_flat(config.model_dump(mode="json")) for config in (base, found))
     return {name: (own[name], other[name]) for name in own if own[name] != other[name]}
 
@@ -296,7 +361,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _changed(config: Any, values: Mapping[str, Value]) -> Any:
+def _replaced(config: Any, values: Mapping[str, Value]) -> Any:
     """A copy of settings with some, by their dotted names, replaced."""
     own = {name: value for name, value in values.items() if "." not in name}
     nested: dict[str, dict[str, Value]] = {}
@@ -304,13 +369,13 @@ def _changed(config: Any, values: Mapping[str, Value]) -> Any:
         section, _, rest = name.partition(".")
         if rest:
             nested.setdefault(section, {})[rest] = value
-    sections = {name: _changed(getattr(config, name), part) for name, part in nested.items()}
+    sections = {name: _replaced(getattr(config, name), part) for name, part in nested.items()}
     return config.replace(**own, **sections)
 
 
-def _switch(source: str) -> str:
+def _source_param(source: str) -> str:
     return f"source.{source}"
 
 
-def _is_switch(name: str) -> bool:
+def _is_source_param(name: str) -> bool:
     return name.startswith("source.")

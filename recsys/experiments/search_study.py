@@ -1,6 +1,6 @@
-"""The study behind a search: trials kept in an SQLite file, and whose turn it is.
+"""The Optuna study behind a search: its trials in an SQLite file, and the next trial to run.
 
-A suggestion depends on the seed, on how many trials have finished and on how those went, and on
+A suggestion depends on the seed, on how many trials have finished and on their results, and on
 nothing else: not on a trial's number, and not on one that was interrupted. So a search that was
 killed and is run again tries what it would have tried.
 """
@@ -23,23 +23,26 @@ if TYPE_CHECKING:
     from recsys.experiments.search_space import Params
 
 NAME = "coldtune"
-_OURS = "coldtune"
-"""Attribute of a study that says what it is about."""
+_IDENTITY = "coldtune"
+"""Attribute of a study that identifies what is searched."""
 
 
 @contextmanager
-def study(
-    path: Path | None, about: Mapping[str, str], pruning_after: int
+def open_study(
+    path: Path | None, identity: Mapping[str, str], pruning_after: int
 ) -> "Iterator[optuna.Study]":
-    """Yield a study, that of the file where there is one, and hold the file against others.
+    """Open a study, and lock its file against other searches.
 
-    path: an SQLite file; None keeps the study in memory. about: what may not change from one run
-    to the next, {what it is in words: digest}. pruning_after: whole trials before the first is cut
-    short.
+    A file that was made here is removed again if an error of this library comes before a trial
+    ended.
 
-    A file that was made here is removed again where an error of ours comes before a trial ended.
+    Args:
+        path: an SQLite file, made if it is missing; None keeps the study in memory.
+        identity: what must be the same whenever the study is opened: {what it is: digest}.
+        pruning_after: finished trials before the first is cut short.
 
-    Raises InvalidArgumentError where the file is in use, is no study or one about something else.
+    Raises:
+        InvalidArgumentError: the file is in use, is not a study, or is one of something else.
     """
     import optuna
 
@@ -64,22 +67,22 @@ def study(
                     pruner=pruner,
                     load_if_exists=True,
                 )
-                kept = found.user_attrs.get(_OURS)
+                kept = found.user_attrs.get(_IDENTITY)
             except Exception as error:  # of Optuna, SQLAlchemy or SQLite: none of it is usable
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise InvalidArgumentError(f"{path}: cannot be used as a study: {reason}") from None
             try:
                 if kept is None and not found.get_trials(deepcopy=False):
-                    found.set_user_attr(_OURS, dict(about))
-                elif kept != about:
-                    other = [what for what in about if (kept or {}).get(what) != about[what]]
+                    found.set_user_attr(_IDENTITY, dict(identity))
+                elif kept != identity:
+                    other = [what for what in identity if (kept or {}).get(what) != identity[what]]
                     raise InvalidArgumentError(
                         f"{path}: is a search with other {' and '.join(other)};"
                         " give this one a file of its own"
                     )
                 yield found
             except ColdtuneError:
-                empty = begun and not finished(found)
+                empty = begun and not n_finished(found)
                 raise
             finally:
                 storage.engine.dispose()
@@ -89,17 +92,21 @@ def study(
         optuna.logging.set_verbosity(verbosity)
 
 
-def ask(study: "optuna.Study", first: "Params", seed: int, startup: int) -> "optuna.Trial":
-    """The next trial: the first has the parameters ``first``, up to ``startup`` random ones.
+def next_trial(study: "optuna.Study", first: "Params", seed: int, startup: int) -> "optuna.Trial":
+    """Begin the next trial; one that was begun and never ended, as its process was killed, fails.
 
-    A trial that was begun and not ended, as its process was killed, is given up.
+    Args:
+        study: the study.
+        first: parameters of the first trial of all.
+        seed: seed of the search.
+        startup: number of random trials before the sampler uses their results.
     """
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
     for begun in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(begun.number, state=TrialState.FAIL)
-    done = finished(study)
+    done = n_finished(study)
     if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         study.enqueue_trial(first)
     with warnings.catch_warnings():
@@ -114,8 +121,8 @@ def ask(study: "optuna.Study", first: "Params", seed: int, startup: int) -> "opt
     return study.ask()
 
 
-def finished(study: "optuna.Study") -> int:
-    """How many trials have ended, cut short or not."""
+def n_finished(study: "optuna.Study") -> int:
+    """Count the trials that have ended, cut short or not."""
     from optuna.trial import TrialState
 
     states = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -1,4 +1,4 @@
-"""The splits that an evaluation can be asked for by name."""
+"""Splits by name, as ``coldtune evaluate --splits`` takes them."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,112 +13,132 @@ from evaluation.splitting.temporal import leave_last_split, time_split, time_win
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 
 _USER_FOLDS = 5
-"""Folds over users where no number is given: they cannot do without."""
+"""Folds over users where no number is given: a single one cannot be made."""
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """A split asked for."""
+class _SplitRequest:
+    """A split to make."""
 
     dataset: MusicDataset
     name: str
     number: int | None
-    """What stands behind the colon, as in semi-cold:2."""
+    """The number after the colon, as in semi-cold:2."""
     fraction: float
+    """Share held out."""
     folds: int
-    """1 for no folds."""
+    """Number of folds; 1 for a single split."""
     seed: int
     among: Collection[str] | None
-    """The items that may be cold or thin; None for those with a recording."""
+    """The items that may be cold or few-shot; None for those with a recording."""
 
 
 @dataclass(frozen=True)
 class SplitKind:
-    """A kind of split by name."""
+    """A kind of split that can be named."""
 
     meaning: str
-    make: Callable[[_Wish], list[Split]]
+    """What is tested, in words."""
+    make: Callable[[_SplitRequest], list[Split]]
+    """Makes the split, or its folds."""
     number: str = ""
-    """What a number behind a colon says; "" where none can stand there."""
-    in_folds: bool = False
-    """Whether folds can take its place."""
+    """Name of the number that may follow a colon; "" for none."""
     least: int = 1
-    """The smallest number that can stand behind a colon."""
+    """The smallest number that may follow the colon."""
 
 
-def _warm(wish: _Wish) -> list[Split]:
-    if wish.folds > 1:
-        return warm_folds(wish.dataset, wish.folds, wish.seed, name=wish.name)
-    return [warm_split(wish.dataset, wish.fraction, wish.seed, name=wish.name)]
+def _warm(request: _SplitRequest) -> list[Split]:
+    if request.folds > 1:
+        return warm_folds(request.dataset, request.folds, request.seed, name=request.name)
+    return [warm_split(request.dataset, request.fraction, request.seed, name=request.name)]
 
 
-def _last(wish: _Wish) -> list[Split]:
-    return [leave_last_split(wish.dataset, wish.number or 1, wish.seed, name=wish.name)]
+def _last(request: _SplitRequest) -> list[Split]:
+    return [leave_last_split(request.dataset, request.number or 1, request.seed, name=request.name)]
 
 
-def _time(wish: _Wish) -> list[Split]:
-    windows = wish.number or wish.folds
+def _time(request: _SplitRequest) -> list[Split]:
+    windows = request.number or request.folds
     if windows > 1:
-        return time_windows(wish.dataset, windows, name=wish.name)
-    return [time_split(wish.dataset, wish.fraction, name=wish.name)]
+        return time_windows(request.dataset, windows, name=request.name)
+    return [time_split(request.dataset, request.fraction, name=request.name)]
 
 
-def _users(wish: _Wish) -> list[Split]:
-    folds = wish.folds if wish.folds > 1 else _USER_FOLDS
-    return user_folds(wish.dataset, folds, wish.seed, fraction=wish.fraction, name=wish.name)
-
-
-def _cold(wish: _Wish, by: Literal["artist", "item"] = "artist") -> list[Split]:
-    if wish.folds > 1:
-        return cold_folds(
-            wish.dataset, wish.folds, wish.seed, by=by, among=wish.among, name=wish.name
-        )
-    return [_single_cold(wish, by)]
-
-
-def _cold_items(wish: _Wish) -> list[Split]:
-    return _cold(wish, "item")
-
-
-def _cold_by_date(wish: _Wish) -> list[Split]:
-    return [_single_cold(wish, "first seen")]
-
-
-def _single_cold(wish: _Wish, by: Literal["artist", "item", "first seen"]) -> Split:
-    return cold_split(
-        wish.dataset, wish.fraction, wish.seed, by=by, among=wish.among, name=wish.name
+def _users(request: _SplitRequest) -> list[Split]:
+    folds = request.folds if request.folds > 1 else _USER_FOLDS
+    return user_folds(
+        request.dataset, folds, request.seed, fraction=request.fraction, name=request.name
     )
 
 
-def _semi_cold(wish: _Wish) -> list[Split]:
-    keep = 1 if wish.number is None else wish.number
+def _cold(request: _SplitRequest, by: Literal["artist", "item"] = "artist") -> list[Split]:
+    if request.folds > 1:
+        return cold_folds(
+            request.dataset,
+            request.folds,
+            request.seed,
+            by=by,
+            among=request.among,
+            name=request.name,
+        )
+    return [_single_cold(request, by)]
+
+
+def _cold_items(request: _SplitRequest) -> list[Split]:
+    return _cold(request, "item")
+
+
+def _cold_by_date(request: _SplitRequest) -> list[Split]:
+    return [_single_cold(request, "first seen")]
+
+
+def _single_cold(request: _SplitRequest, by: Literal["artist", "item", "first seen"]) -> Split:
+    return cold_split(
+        request.dataset,
+        request.fraction,
+        request.seed,
+        by=by,
+        among=request.among,
+        name=request.name,
+    )
+
+
+def _semi_cold(request: _SplitRequest) -> list[Split]:
+    keep = 1 if request.number is None else request.number
     return [
         semi_cold_split(
-            wish.dataset, keep, wish.fraction, wish.seed, among=wish.among, name=wish.name
+            request.dataset,
+            keep,
+            request.fraction,
+            request.seed,
+            among=request.among,
+            name=request.name,
         )
     ]
 
 
-def _cold_users(wish: _Wish) -> list[Split]:
+def _cold_users(request: _SplitRequest) -> list[Split]:
     return [
-        cold_user_split(wish.dataset, wish.fraction, wish.number or 0, wish.seed, name=wish.name)
+        cold_user_split(
+            request.dataset, request.fraction, request.number or 0, request.seed, name=request.name
+        )
     ]
 
 
-KINDS = {
-    "warm": SplitKind("a share of every user's items", _warm, in_folds=True),
-    "cold": SplitKind("items nobody has played, whole artists of them", _cold, in_folds=True),
-    "cold-items": SplitKind("the same, single items", _cold_items, in_folds=True),
+SPLIT_KINDS = {
+    "warm": SplitKind("a share of every user's items", _warm),
+    "cold": SplitKind("items nobody has played, whole artists of them", _cold),
+    "cold-items": SplitKind("the same, single items", _cold_items),
     "cold-by-date": SplitKind("the items that were first played last", _cold_by_date),
     "semi-cold": SplitKind("items of which N listeners are left, 1 by default", _semi_cold, "N"),
-    "time": SplitKind("what is played after a moment, in N windows", _time, "N", in_folds=True),
+    "time": SplitKind("what is played after a moment, in N windows", _time, "N"),
     "last": SplitKind("the last N items of every user, 1 by default", _last, "N"),
-    "users": SplitKind("a share of the items of some users, all in turn", _users, in_folds=True),
+    "users": SplitKind("a share of the items of some users, all in turn", _users),
     "cold-users": SplitKind(
         "users who come after training, with N items", _cold_users, "N", least=0
     ),
 }
-"""Every split that can be named, and what is tested in it."""
+"""Every kind of split that can be named."""
 
 
 def named_splits(
@@ -130,22 +150,38 @@ def named_splits(
     seed: int,
     among: Collection[str] | None = None,
 ) -> tuple[list[Split], list[str]]:
-    """Splits by name, such as "cold" or "semi-cold:2", and why others could not be made.
+    """Make splits by name, such as ``"cold"`` or ``"semi-cold:2"``.
 
-    folds: of those that can be had in folds; 1 for single splits. among: the items that may be held
-    out, by default those with a recording. Raises InvalidArgumentError for a
-    name that is not in :data:`KINDS`, one that is given twice, or a number where none can be, and
-    EvaluationError where nobody has played anything or no split can be made of this data.
+    Args:
+        dataset: the data set to split.
+        names: names of :data:`SPLIT_KINDS`, with a number after a colon where it has one.
+        fraction: share held out by each split.
+        folds: folds of the splits that can be had in folds; 1 for single splits.
+        seed: seed of all random choices.
+        among: ids of the items that may be held out; by default those with a recording.
+
+    Returns:
+        The splits, and a sentence for each that cannot be made of this data.
+
+    Raises:
+        InvalidArgumentError: an unknown name, a name given twice, or a number where none can be.
+        EvaluationError: there are no interactions, or no split can be made.
+
+    Example:
+        >>> names = ["warm", "cold-users:2"]
+        >>> splits, remarks = named_splits(dataset, names, fraction=0.2, folds=1, seed=0)
+        >>> [split.name for split in splits], remarks
+        (['warm', 'cold-users 2'], [])
     """
-    all_alike = _Wish(dataset, "", None, fraction, folds, seed, among)
+    template = _SplitRequest(dataset, "", None, fraction, folds, seed, among)
     parsed = _parsed(names)
     if not (dataset.interactions[WEIGHT] > 0).any():
         raise EvaluationError("nobody has played anything: there is nothing to hold out and test")
     splits, reasons = [], []
     for kind, label, number in parsed:
-        wish = replace(all_alike, name=label, number=number)
+        request = replace(template, name=label, number=number)
         try:
-            splits.extend(kind.make(wish))
+            splits.extend(kind.make(request))
         except EvaluationError as error:
             reasons.append(f"split “{label}”: {error}")
     if not splits:
@@ -154,12 +190,16 @@ def named_splits(
 
 
 def check_split_names(names: Sequence[str]) -> None:
-    """Raise InvalidArgumentError for names that :func:`named_splits` would refuse."""
+    """Check names as :func:`named_splits` takes them.
+
+    Raises:
+        InvalidArgumentError: an unknown name, a name given twice, or a number where none can be.
+    """
     _parsed(names)
 
 
 def _parsed(names: Sequence[str]) -> list[tuple[SplitKind, str, int | None]]:
-    """Kind, label and number of every split that is named."""
+    """Kind, label and number of every named split."""
     if not names:
         raise InvalidArgumentError("no split is named")
     found = [_parse(name) for name in names]
@@ -170,9 +210,9 @@ def _parsed(names: Sequence[str]) -> list[tuple[SplitKind, str, int | None]]:
 
 def _parse(text: str) -> tuple[SplitKind, str, int | None]:
     name, colon, number = text.partition(":")
-    kind = KINDS.get(name)
+    kind = SPLIT_KINDS.get(name)
     if kind is None:
-        raise InvalidArgumentError(f"no split {name!r}; there are: {', '.join(KINDS)}")
+        raise InvalidArgumentError(f"no split {name!r}; there are: {', '.join(SPLIT_KINDS)}")
     if colon and kind.number and number.isdecimal() and int(number) < kind.least:
         raise InvalidArgumentError(
             f"split {text!r}: the number behind {name} must be at least {kind.least}"

@@ -17,7 +17,7 @@ from recsys import Recommender
 from recsys.audio import train_encoder
 from recsys.database.queries import SongFilter, list_songs, predicted_tags
 from recsys.database.read_write import read_songs
-from recsys.experiments.models import OURS, lineup
+from recsys.experiments.models import OURS, model_factories
 from tests.helpers.recommenders import CONFIG
 
 RATE = 11025
@@ -237,7 +237,7 @@ def share_of_right_timbre(lists):
 def test_every_model_of_the_lineup_competes(songs):
     cold = ["song-24", "song-25", "song-26"]
     training, held_out = songs.drop_items(cold), songs.take_items(cold)
-    makers = lineup(OURS, SMALL)
+    makers = model_factories(OURS, SMALL)
     controls = [control_name("hybrid", kind) for kind in MODEL_CONTROLS]
     assert sorted(makers) == sorted([*OURS, *controls])
     right = {}
@@ -258,7 +258,7 @@ def test_every_model_of_the_lineup_competes(songs):
 def test_the_lineup_without_recordings_knows_new_items_by_their_texts_if_at_all(songs, texts):
     deaf = MusicDataset(items=songs.items, interactions=songs.interactions)
     cold = ["song-24", "song-25", "song-26"]
-    for name, make in lineup(["hybrid", "als", "lightfm"], SMALL, texts=texts).items():
+    for name, make in model_factories(["hybrid", "als", "lightfm"], SMALL, texts=texts).items():
         entrant = make().fit(deaf.drop_items(cold))
         if name != "als":
             entrant.onboard_many(deaf.take_items(cold).take_interactions([]))
@@ -270,7 +270,7 @@ def test_the_lineup_without_recordings_knows_new_items_by_their_texts_if_at_all(
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(InvalidArgumentError, match="no model 'oracle'; there are: hybrid, als"):
-        lineup(["hybrid", "oracle"], SMALL)
+        model_factories(["hybrid", "oracle"], SMALL)
 
 
 # ------------------------------------------------------------------ real recordings

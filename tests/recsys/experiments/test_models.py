@@ -17,7 +17,7 @@ from evaluation.models.controls import (
 )
 from evaluation.models.external import PEERS
 from evaluation.splitting.cold import cold_split, cold_user_split
-from recsys.experiments.models import MODELS, OURS, lineup, meanings
+from recsys.experiments.models import MODELS, OURS, control_meanings, model_factories
 from recsys.recommender import Recommender
 from tests.helpers.known_answers import world
 from tests.helpers.recommenders import QUICK
@@ -28,7 +28,7 @@ HYBRID_CONTROLS = [
 
 
 class Told:
-    """Hears what it is told; the labels are one for all."""
+    """Given embeddings; the labels are one for all."""
 
     def __init__(self, embeddings: pd.DataFrame) -> None:
         self.table = embeddings
@@ -42,14 +42,14 @@ class Told:
 
 def judged(kind: str, seed: int) -> list[str]:
     dataset, embeddings = world(kind, seed)
-    makers = lineup(
+    makers = model_factories(
         ["hybrid", "als", "content", "popularity", "random"],
         QUICK.replace(seed=seed),
-        ears=lambda _: Told(embeddings),
+        encoders=lambda _: Told(embeddings),
     )
     makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset)
     split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
-    controls = meanings(makers)
+    controls = control_meanings(makers)
     assert set(controls) == {*HYBRID_CONTROLS, POPULARITY_ORACLE, "random"}
     return summarise(compare(makers, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200))
 
@@ -87,7 +87,7 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
     monkeypatch.setattr(Recommender, "fit", counted)
     lists = {}
     for when in ("after", "alone"):
-        makers = lineup(["hybrid"], QUICK, ears=lambda _: Told(embeddings))
+        makers = model_factories(["hybrid"], QUICK, encoders=lambda _: Told(embeddings))
         if when == "after":
             makers["hybrid"]().fit(training).onboard_many(new)
         model = makers[control_name("hybrid", SAME_FOR_EVERYBODY)]()
@@ -109,7 +109,9 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
 def test_what_new_users_play_reaches_the_line_up() -> None:
     dataset, embeddings = world("informative", 0)
     split = cold_user_split(dataset, 0.3, 5)
-    makers = lineup(["hybrid", "popularity", "random"], QUICK, ears=lambda _: Told(embeddings))
+    makers = model_factories(
+        ["hybrid", "popularity", "random"], QUICK, encoders=lambda _: Told(embeddings)
+    )
     makers = {name: makers[name] for name in ("hybrid", "popularity", "random")}
     result = compare(makers, dataset, [split], ks=(10,), n_bootstrap=200)
     figures = result.figures()
@@ -121,13 +123,13 @@ def test_what_new_users_play_reaches_the_line_up() -> None:
 def test_names() -> None:
     assert list(MODELS) == [*OURS, *PEERS]
     assert all(MODELS.values())
-    assert list(lineup(["popular", "item-knn"], QUICK)) == ["popularity", "item-knn"]
+    assert list(model_factories(["popular", "item-knn"], QUICK)) == ["popularity", "item-knn"]
     with pytest.raises(
         InvalidArgumentError, match=r"no model 'magic'; there are: hybrid, als, .*bpr"
     ):
-        lineup(["magic"], QUICK)
-    assert list(lineup(["als", "content"], QUICK))[2:] == [
+        model_factories(["magic"], QUICK)
+    assert list(model_factories(["als", "content"], QUICK))[2:] == [
         control_name("content", kind)
         for kind in (SHUFFLED_AUDIO, GENRE_FOR_AUDIO, SAME_FOR_EVERYBODY)
     ]
-    assert list(lineup(["als", "content"], QUICK, controls=False)) == ["als", "content"]
+    assert list(model_factories(["als", "content"], QUICK, controls=False)) == ["als", "content"]

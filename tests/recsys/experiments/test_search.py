@@ -26,17 +26,23 @@ from evaluation.metrics.hits import HitEncoder
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
 from recsys.experiments import search_study
-from recsys.experiments.search import BEST, DEFAULTS, SearchConfig, search, verdict_of
+from recsys.experiments.search import (
+    BEST,
+    DEFAULTS,
+    SearchConfig,
+    search_hyperparameters,
+    search_verdict,
+)
 from recsys.experiments.search_objective import (
-    Stage,
-    cautions_of,
+    ValidationFold,
     cold_metric,
     held_out_splits,
-    search_side,
-    stages,
+    objective_cautions,
+    search_data,
+    validation_folds,
 )
-from recsys.experiments.search_space import Space, changes, setting
-from recsys.experiments.search_study import finished, study
+from recsys.experiments.search_space import SearchSpace, changed_settings, setting_value
+from recsys.experiments.search_study import n_finished, open_study
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -68,7 +74,7 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------- the space
 
 
-def suggested(space: Space, params: dict[str, Any]) -> RecommenderConfig:
+def suggested(space: SearchSpace, params: dict[str, Any]) -> RecommenderConfig:
     return space.suggest(FixedTrial(params))  # type: ignore[arg-type]
 
 
@@ -91,7 +97,7 @@ def suggested(space: Space, params: dict[str, Any]) -> RecommenderConfig:
 )
 @pytest.mark.parametrize("network", [False, True])
 def test_where_a_search_starts_is_in_its_space(base: RecommenderConfig, network: bool) -> None:
-    space = Space(base, network=network)
+    space = SearchSpace(base, network=network)
     assert suggested(space, space.params()) == base
 
 
@@ -111,12 +117,12 @@ def test_every_setting_but_those_left_alone_is_searched() -> None:
     every = (names - sections) | {
         f"{name}.{field}" for name in sections for field in config.model_dump()[name]
     }
-    assert set(Space(config).names()) == every - LEFT_ALONE
-    more = set(Space(config, network=True).names()) - set(Space(config).names())
+    assert set(SearchSpace(config).names()) == every - LEFT_ALONE
+    more = set(SearchSpace(config, network=True).names()) - set(SearchSpace(config).names())
     assert more
     assert {name.split(".")[0] for name in more} == {"encoder"}
     for name in more:
-        assert setting(config, name) is not None
+        assert setting_value(config, name) is not None
 
 
 @hypothesis_settings(max_examples=40, deadline=None)
@@ -124,7 +130,7 @@ def test_every_setting_but_those_left_alone_is_searched() -> None:
 def test_whatever_is_suggested_is_a_configuration_and_can_be_had_again(
     seed: int, network: bool
 ) -> None:
-    space = Space(RecommenderConfig(), network=network)
+    space = SearchSpace(RecommenderConfig(), network=network)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
     config = space.suggest(trial)
     assert config.sources
@@ -132,22 +138,22 @@ def test_whatever_is_suggested_is_a_configuration_and_can_be_had_again(
     assert suggested(space, trial.params) == config
     again = RecommenderConfig.from_json(json.loads(json.dumps(config.model_dump(mode="json"))))
     assert again == config
-    for name in set(Space(config).names()) - {"sources"}:
+    for name in set(SearchSpace(config).names()) - {"sources"}:
         source = name.split(".")[0]
         if source in ("als", "fm", "ease") and source not in config.sources:
-            assert setting(config, name) == setting(RecommenderConfig(), name)
+            assert setting_value(config, name) == setting_value(RecommenderConfig(), name)
 
 
 def test_given_weights_keep_the_sources() -> None:
-    assert "sources" not in Space(BASE).names()
-    config = Space(BASE).suggest(optuna.create_study().ask())
+    assert "sources" not in SearchSpace(BASE).names()
+    config = SearchSpace(BASE).suggest(optuna.create_study().ask())
     assert config.sources == BASE.sources
     assert config.fusion.warm == BASE.fusion.warm
 
 
 def test_changes_are_named_with_both_values() -> None:
     other = BASE.replace(als=BASE.als.replace(factors=9), sources=("als", "content"))
-    assert changes(BASE, other) == {"als.factors": (8, 9)}
+    assert changed_settings(BASE, other) == {"als.factors": (8, 9)}
 
 
 # ---------------------------------------------------------------------- what trials see
@@ -181,14 +187,16 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Recommender, "fit", fit)
     monkeypatch.setattr(Recommender, "onboard_many", onboard_many)
     judged: list[set[tuple[str, str]]] = []
-    original_measure = Stage.measure
+    original_measure = ValidationFold.measure
 
-    def measure(self: Stage, make: Any, k: int, metric: str) -> float:
-        users, items = self.judge.relevance().nonzero()
-        judged.append(set(zip(self.judge.users[users], self.judge.items[items], strict=True)))
+    def measure(self: ValidationFold, make: Any, k: int, metric: str) -> float:
+        users, items = self.hit_encoder.relevance().nonzero()
+        judged.append(
+            set(zip(self.hit_encoder.users[users], self.hit_encoder.items[items], strict=True))
+        )
         return original_measure(self, make, k, metric)
 
-    monkeypatch.setattr(Stage, "measure", measure)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
     before: list[int] = []
 
     def stop(*_: Any, **__: Any) -> Any:
@@ -197,7 +205,9 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("recsys.experiments.search.compare", stop)
     with pytest.raises(KeyboardInterrupt):
-        search(dataset, BASE, SHORT.replace(trials=3, pruning_after=9), embeddings=embeddings)
+        search_hyperparameters(
+            dataset, BASE, SHORT.replace(trials=3, pruning_after=9), embeddings=embeddings
+        )
     assert len(judged) == 3 * 4
     assert before == [3 * (4 + 2)]  # four fits a trial, two of which take in cold items
     held_out = {*cold.cold_items, *cold.excluded_items}
@@ -215,7 +225,7 @@ def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.Monkey
 def test_the_search_side_is_what_both_tests_leave(tastes: Tastes) -> None:
     dataset, embeddings = tastes
     splits = held_out_splits(dataset, ("warm", "cold"), 0.2, 3, list(embeddings.index))
-    side = search_side(dataset, splits)
+    side = search_data(dataset, splits)
     expected = pairs(splits[0].training(dataset)) & pairs(splits[1].training(dataset))
     assert pairs(side) == expected
     assert set(side.items["item_id"]) == set(splits[1].training(dataset).items["item_id"])
@@ -224,8 +234,10 @@ def test_the_search_side_is_what_both_tests_leave(tastes: Tastes) -> None:
 def test_too_little_to_hold_out(tastes: Tastes) -> None:
     dataset, _ = tastes
     with pytest.raises(EvaluationError, match="with a recording"):
-        search(dataset, BASE, SHORT)
-    assert search(dataset, BASE, SHORT.replace(cold_weight=0.0, trials=1)).best == BASE
+        search_hyperparameters(dataset, BASE, SHORT)
+    assert (
+        search_hyperparameters(dataset, BASE, SHORT.replace(cold_weight=0.0, trials=1)).best == BASE
+    )
 
 
 @pytest.mark.parametrize("network", [False, True])
@@ -250,7 +262,7 @@ def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
     monkeypatch.setattr("recsys.experiments.embeddings.train_encoder", train_encoder)
     monkeypatch.setattr("recsys.experiments.embeddings.embed_dataset", hear)
     settings = SHORT.replace(trials=3, pruning_after=9, network=network)
-    result = search(dataset, BASE, settings)
+    result = search_hyperparameters(dataset, BASE, settings)
     # Warm splits have all recordings of the side they are in, cold ones only those of training;
     # what the cold test leaves is the side that the search is in.
     in_search, in_test = 1 + settings.folds, 1
@@ -266,7 +278,7 @@ def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
     cold = next(s for s in result.comparison.splits if s["kind"] == "cold")
     assert cold["cold_items"] > 10
     # No network of a trial hears what the test holds out.
-    side = search_side(dataset, held_out_splits(dataset, ("warm", "cold"), 0.2, 0, None))
+    side = search_data(dataset, held_out_splits(dataset, ("warm", "cold"), 0.2, 0, None))
     assert all(
         heard <= set(side.items["item_id"])
         for heard, _ in trained[: 3 * in_search if network else in_search]
@@ -284,13 +296,15 @@ def test_a_search_finds_what_is_better_and_says_so(tastes: Tastes) -> None:
         sources=("als",),
         fusion={"warm": {"als": 1.0}, "cold": {"als": 1.0}},
     )
-    result = search(dataset, poor, SHORT.replace(trials=6, cold_weight=0.0), embeddings=embeddings)
+    result = search_hyperparameters(
+        dataset, poor, SHORT.replace(trials=6, cold_weight=0.0), embeddings=embeddings
+    )
     assert result.best != poor
     assert result.comparison.models == [DEFAULTS, BEST]
     assert "better." in result.verdict[0]
     assert result.verdict[0].startswith("Held-out warm items: nDCG@10 0.")
     assert result.trials["value"].max() > result.trials["value"][0]
-    assert set(result.changed) == set(changes(poor, result.best))
+    assert set(result.changed) == set(changed_settings(poor, result.best))
     document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert RecommenderConfig.from_json(document["best"]) == result.best
     assert len(document["trials"]) == 6
@@ -366,7 +380,7 @@ def test_what_the_test_says_in_words(
     gaps = {("warm", "ndcg"): warm, ("cold", "ndcg"): cold}
     if over_items is not None:
         gaps["cold", "item_auc"] = over_items
-    verdict = verdict_of(Known(gaps), SearchConfig())  # type: ignore[arg-type]
+    verdict = search_verdict(Known(gaps), SearchConfig())  # type: ignore[arg-type]
     assert verdict[0] == (
         "Held-out warm items: nDCG@10 0.2000 with the settings found, 0.2000 with those it started "
         f"from, {sum(warm) / 2:+.4f} ({warm[0]:+.4f} to {warm[1]:+.4f}): {said[0]}."
@@ -387,7 +401,7 @@ def test_what_the_test_says_in_words(
 def test_few_cold_items_are_judged_as_a_report_judges_them(cold_items: int, measure: str) -> None:
     gaps = {("warm", "ndcg"): (-0.1, 0.1), ("cold", "ndcg"): (-0.1, 0.1)}
     gaps["cold", "item_auc"] = (0.01, 0.03)
-    verdict = verdict_of(Known(gaps, cold_items), SearchConfig())  # type: ignore[arg-type]
+    verdict = search_verdict(Known(gaps, cold_items), SearchConfig())  # type: ignore[arg-type]
     assert verdict[1].startswith(f"Held-out cold items: {measure} 0.2000 with")
     assert verdict[1].endswith(": better." if cold_items == 20 else ": no difference shown.")
 
@@ -397,8 +411,8 @@ def test_nothing_better_on_the_validation_splits(
 ) -> None:
     dataset, embeddings = tastes
     falling = iter(np.linspace(0.9, 0.1, 99))
-    monkeypatch.setattr(Stage, "measure", lambda *_: float(next(falling)))
-    result = search(dataset, BASE, SHORT, embeddings=embeddings)
+    monkeypatch.setattr(ValidationFold, "measure", lambda *_: float(next(falling)))
+    result = search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings)
     assert result.best == BASE
     assert result.changed == {}
     assert result.comparison.models == [DEFAULTS]
@@ -414,14 +428,14 @@ def test_the_objective_is_the_mix_that_was_asked_for(
     dataset, embeddings = tastes
     asked: list[str] = []
 
-    def measure(self: Stage, *_: Any) -> float:
+    def measure(self: ValidationFold, *_: Any) -> float:
         asked.append(self.name)
         fold = int(self.name.split()[1])
         return {"warm": 0.2, "cold": 0.6}[self.kind] + (0.05 if fold == 1 else -0.05)
 
-    monkeypatch.setattr(Stage, "measure", measure)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
     settings = SHORT.replace(cold_weight=weight, trials=1)
-    result = search(dataset, BASE, settings, embeddings=embeddings)
+    result = search_hyperparameters(dataset, BASE, settings, embeddings=embeddings)
     assert result.trials["value"].tolist() == pytest.approx([expected])
     kinds = settings.kinds
     assert asked == [f"{kind} {fold}" for fold in (1, 2) for kind in kinds]
@@ -431,17 +445,17 @@ def test_the_objective_is_the_mix_that_was_asked_for(
 # ---------------------------------------------------------------------- few cold items
 
 
-def cold_parts(tastes: Tastes) -> tuple[Stage, ...]:
+def cold_parts(tastes: Tastes) -> tuple[ValidationFold, ...]:
     dataset, embeddings = tastes
-    return stages(dataset, ("warm", "cold"), 2, 0.2, 0, list(embeddings.index))
+    return validation_folds(dataset, ("warm", "cold"), 2, 0.2, 0, list(embeddings.index))
 
 
 def test_where_lists_hold_half_of_the_cold_items_their_auc_counts(tastes: Tastes) -> None:
     parts = cold_parts(tastes)
-    fewest = min(len(part.judge.items) for part in parts if part.kind == "cold")
+    fewest = min(len(part.hit_encoder.items) for part in parts if part.kind == "cold")
     for k, metric in ((fewest // 2 - 1, "ndcg"), ((fewest + 1) // 2, "item_auc")):
         assert cold_metric(parts, k) == metric
-        cautions = cautions_of(parts, k)
+        cautions = objective_cautions(parts, k)
         if metric == "ndcg":
             assert cautions == ()
         else:
@@ -450,16 +464,18 @@ def test_where_lists_hold_half_of_the_cold_items_their_auc_counts(tastes: Tastes
                 "of them: the item-wise AUC stands for cold items in the objective, in place of "
                 "nDCG.",
             )
-    assert cautions_of([part for part in parts if part.kind == "warm"], 10_000) == ()
+    assert objective_cautions([part for part in parts if part.kind == "warm"], 10_000) == ()
 
 
 def test_where_no_auc_is_defined_ndcg_stays_and_the_caution_says_what_it_is_worth() -> None:
     # Everybody played the one cold item: there is nobody to be ranked below its listeners.
     test = pd.DataFrame({"user_id": ["u1", "u2"], "item_id": ["new", "new"]})
     music: Any = None
-    parts = [Stage("cold 1", "cold", music, music, HitEncoder(["u1", "u2"], ["new"], test))]
+    parts = [
+        ValidationFold("cold 1", "cold", music, music, HitEncoder(["u1", "u2"], ["new"], test))
+    ]
     assert cold_metric(parts, 10) == "ndcg"
-    (caution,) = cautions_of(parts, 10)
+    (caution,) = objective_cautions(parts, 10)
     assert caution.endswith("nDCG of cold items hardly depends on the settings there.")
 
 
@@ -480,15 +496,15 @@ class Ranking:
         return pd.DataFrame(rows, columns=["user_id", "rank", "item_id", "score"])
 
 
-def test_a_cold_stage_by_hand() -> None:
+def test_a_cold_fold_by_hand() -> None:
     # a is played by u1 and u3: u1 ranks it above u4 does and u3 as u4 does, (1 + 1/2) / 2 = 3/4.
     # b is played by u3 and u4, who both rank it above u1 does: 1. All first places are hits.
     test = pd.DataFrame({"user_id": ["u1", "u3", "u3", "u4"], "item_id": ["a", "a", "b", "b"]})
     data: Any = None
     judge = HitEncoder(["u1", "u3", "u4"], ["a", "b"], test)
-    stage = Stage("cold 1", "cold", data, SimpleNamespace(), judge)  # type: ignore[arg-type]
-    assert stage.measure(Ranking, 1, "item_auc") == pytest.approx(7 / 8)  # type: ignore[arg-type]
-    assert stage.measure(Ranking, 1, "ndcg") == 1.0  # type: ignore[arg-type]
+    fold = ValidationFold("cold 1", "cold", data, SimpleNamespace(), judge)  # type: ignore[arg-type]
+    assert fold.measure(Ranking, 1, "item_auc") == pytest.approx(7 / 8)  # type: ignore[arg-type]
+    assert fold.measure(Ranking, 1, "ndcg") == 1.0  # type: ignore[arg-type]
 
 
 def test_a_search_with_few_cold_items_says_what_counts(
@@ -497,20 +513,20 @@ def test_a_search_with_few_cold_items_says_what_counts(
     dataset, embeddings = tastes
     asked: set[tuple[str, str]] = set()
 
-    def measure(self: Stage, make: Any, k: int, metric: str) -> float:
+    def measure(self: ValidationFold, make: Any, k: int, metric: str) -> float:
         asked.add((self.kind, metric))
         return 0.5
 
-    monkeypatch.setattr(Stage, "measure", measure)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
     settings = SHORT.replace(trials=1, k=30)
-    result = search(dataset, BASE, settings, embeddings=embeddings)
+    result = search_hyperparameters(dataset, BASE, settings, embeddings=embeddings)
     assert asked == {("warm", "ndcg"), ("cold", "item_auc")}
     (caution,) = result.cautions
     assert "the item-wise AUC stands for cold items" in caution
     assert caution in caplog.messages  # before the first trial
     assert result.to_dict()["cautions"] == [caution]
     caplog.clear()
-    many = search(dataset, BASE, settings.replace(k=2), embeddings=embeddings)
+    many = search_hyperparameters(dataset, BASE, settings.replace(k=2), embeddings=embeddings)
     assert ("cold", "ndcg") in asked
     assert many.cautions == ()
     assert caplog.messages == []
@@ -525,37 +541,37 @@ def graded(config: RecommenderConfig) -> float:
 
 
 @pytest.fixture
-def quick_stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+def quick_folds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Stages that give `graded` without a fit; returns what was asked: (stage, factors)."""
     asked: list[tuple[str, int]] = []
 
-    def measure(self: Stage, make: Callable[[], Any], k: int, metric: str) -> float:
+    def measure(self: ValidationFold, make: Callable[[], Any], k: int, metric: str) -> float:
         config = make().config
         asked.append((self.name, config.als.factors))
         return graded(config)
 
-    monkeypatch.setattr(Stage, "measure", measure)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
     return asked
 
 
 def test_trials_that_do_badly_are_cut_short(
-    tastes: Tastes, quick_stages: list[tuple[str, int]]
+    tastes: Tastes, quick_folds: list[tuple[str, int]]
 ) -> None:
     dataset, embeddings = tastes
     settings = SHORT.replace(trials=20, folds=3, startup=5, pruning_after=3)
-    result = search(dataset, BASE, settings, embeddings=embeddings)
+    result = search_hyperparameters(dataset, BASE, settings, embeddings=embeddings)
     table = result.trials
     cut = table[table["state"] == "pruned"]
     assert 3 <= len(cut) <= 16
     assert cut["value"].isna().all()
     assert (cut["stages"] < 6).all()
     assert (table[table["state"] == "complete"]["stages"] == 6).all()
-    assert len(quick_stages) == table["stages"].sum() < 20 * 6
+    assert len(quick_folds) == table["stages"].sum() < 20 * 6
     # Each was cut where it was below the median of the whole ones before it.
     whole: list[float] = []
     at = 0
     for state, n_stages in zip(table["state"], table["stages"].tolist(), strict=True):
-        value = graded(BASE.replace(als=BASE.als.replace(factors=quick_stages[at][1])))
+        value = graded(BASE.replace(als=BASE.als.replace(factors=quick_folds[at][1])))
         if state == "complete":
             whole.append(value)
         else:
@@ -587,27 +603,29 @@ def ended(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
-    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path,
+    tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     dataset, embeddings = tastes
     settings = SHORT.replace(trials=6, startup=3)
-    whole = search(dataset, BASE, settings, embeddings=embeddings, study_file=tmp_path / "whole.db")
+    whole = search_hyperparameters(
+        dataset, BASE, settings, embeddings=embeddings, study_file=tmp_path / "whole.db"
+    )
     assert finished_in(tmp_path / "whole.db") == 6
-    n_asked = len(quick_stages)
+    n_asked = len(quick_folds)
     path = tmp_path / "a name, with #signs?.db"
-    counted = Stage.measure
+    counted = ValidationFold.measure
 
     def killed_after(n: int) -> None:
         left = [n]
 
-        def measure(self: Stage, make: Any, k: int, metric: str) -> float:
+        def measure(self: ValidationFold, make: Any, k: int, metric: str) -> float:
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
             return counted(self, make, k, metric)
 
-        monkeypatch.setattr(Stage, "measure", measure)
+        monkeypatch.setattr(ValidationFold, "measure", measure)
 
     for n in (0, 6):
         killed_after(n)
@@ -615,11 +633,13 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
             # As after kill -9: nothing is said to the study.
             patch.setattr(optuna.Study, "tell", silent(optuna.Study.tell))
             with pytest.raises(Killed):
-                search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
-    monkeypatch.setattr(Stage, "measure", counted)
-    del quick_stages[:]
-    result = search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
-    assert 0 < len(quick_stages) < n_asked
+                search_hyperparameters(
+                    dataset, BASE, settings, embeddings=embeddings, study_file=path
+                )
+    monkeypatch.setattr(ValidationFold, "measure", counted)
+    del quick_folds[:]
+    result = search_hyperparameters(dataset, BASE, settings, embeddings=embeddings, study_file=path)
+    assert 0 < len(quick_folds) < n_asked
     assert ended(path) == ended(tmp_path / "whole.db")
     with opened(path) as rows:
         assert sum(row["state"] == "FAIL" for row in rows) == 2
@@ -627,9 +647,9 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     columns = ["trial", "state", "value", "stages"]
     pd.testing.assert_frame_equal(result.trials[columns], whole.trials[columns])
     # Once more: no trial, the same result.
-    del quick_stages[:]
-    again = search(dataset, BASE, settings, embeddings=embeddings, study_file=path)
-    assert quick_stages == []
+    del quick_folds[:]
+    again = search_hyperparameters(dataset, BASE, settings, embeddings=embeddings, study_file=path)
+    assert quick_folds == []
     assert again.verdict == result.verdict
 
 
@@ -658,28 +678,32 @@ def test_an_interrupted_trial_is_given_up_at_once(
     def interrupted(*_: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stage, "measure", interrupted)
+    monkeypatch.setattr(ValidationFold, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        search(dataset, BASE, SHORT, embeddings=embeddings, study_file=tmp_path / "s.db")
+        search_hyperparameters(
+            dataset, BASE, SHORT, embeddings=embeddings, study_file=tmp_path / "s.db"
+        )
     with opened(tmp_path / "s.db") as rows:
         assert [row["state"] for row in rows] == ["FAIL"]
 
 
 def test_more_trials_go_on_where_it_was(
-    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path
+    tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path
 ) -> None:
     dataset, embeddings = tastes
     path = tmp_path / "s.db"
-    first = search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+    first = search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
     more = SHORT.replace(trials=7, timeout=1000.0)
-    again = search(dataset, BASE.replace(threads=2), more, embeddings=embeddings, study_file=path)
+    again = search_hyperparameters(
+        dataset, BASE.replace(threads=2), more, embeddings=embeddings, study_file=path
+    )
     assert len(first.trials) == 4
     assert len(again.trials) == 7
     assert again.trials["value"][:4].tolist() == first.trials["value"].tolist()
 
 
 def test_a_study_of_something_else_is_refused(
-    tastes: Tastes, quick_stages: list[tuple[str, int]], tmp_path: Path
+    tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path
 ) -> None:
     dataset, embeddings = tastes
     path = tmp_path / "s.db"
@@ -688,7 +712,7 @@ def test_a_study_of_something_else_is_refused(
     def again(
         data: Any = dataset, base: Any = BASE, settings: Any = once, own: Any = embeddings
     ) -> Any:
-        return search(data, base, settings, embeddings=own, study_file=path)
+        return search_hyperparameters(data, base, settings, embeddings=own, study_file=path)
 
     again()
     fewer = dataset.take_interactions(np.arange(len(dataset.interactions) - 9))
@@ -711,7 +735,7 @@ def test_files_that_are_no_study(tastes: Tastes, tmp_path: Path) -> None:
 
     def refused(path: Path, why: str) -> None:
         with pytest.raises(InvalidArgumentError, match=why) as found:
-            search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+            search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
         assert "\n" not in str(found.value)
 
     garbage = tmp_path / "garbage.db"
@@ -739,17 +763,21 @@ def test_nothing_is_left_of_a_search_that_could_not_begin(
         raise DataError("nothing can be learned")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stage, "measure", none)
+        patch.setattr(ValidationFold, "measure", none)
         with pytest.raises(DataError, match="nothing can be learned"):
-            search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+            search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(Stage, "measure", lambda *_: 0.5)
-    search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
+    monkeypatch.setattr(ValidationFold, "measure", lambda *_: 0.5)
+    search_hyperparameters(
+        dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path
+    )
     assert [file.name for file in path.parent.iterdir()] == ["s.db"]  # and no lock
     # Trials that ended are kept, whatever comes after them.
-    monkeypatch.setattr("recsys.experiments.search.trial_table", none)
+    monkeypatch.setattr("recsys.experiments.search._trial_table", none)
     with pytest.raises(DataError):
-        search(dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path)
+        search_hyperparameters(
+            dataset, BASE, SHORT.replace(trials=1), embeddings=embeddings, study_file=path
+        )
     assert finished_in(path) == 1
 
 
@@ -757,16 +785,16 @@ def test_one_search_at_a_time(tastes: Tastes, tmp_path: Path) -> None:
     dataset, embeddings = tastes
     path = tmp_path / "s.db"
     with (
-        study(path, {}, 5),
+        open_study(path, {}, 5),
         pytest.raises(InvalidArgumentError, match=r"s\.db: another search is using it"),
     ):
-        search(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
+        search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings, study_file=path)
 
 
 def test_optuna_speaks_as_before(tmp_path: Path) -> None:
     before = optuna.logging.get_verbosity()
-    with study(tmp_path / "s.db", {}, 5) as found:
-        assert finished(found) == 0
+    with open_study(tmp_path / "s.db", {}, 5) as found:
+        assert n_finished(found) == 0
     assert optuna.logging.get_verbosity() == before
 
 
@@ -774,10 +802,12 @@ def test_optuna_speaks_as_before(tmp_path: Path) -> None:
 
 
 def test_a_timeout_leaves_at_least_where_it_started(
-    tastes: Tastes, quick_stages: list[tuple[str, int]]
+    tastes: Tastes, quick_folds: list[tuple[str, int]]
 ) -> None:
     dataset, embeddings = tastes
-    result = search(dataset, BASE, SHORT.replace(timeout=1e-9), embeddings=embeddings)
+    result = search_hyperparameters(
+        dataset, BASE, SHORT.replace(timeout=1e-9), embeddings=embeddings
+    )
     assert len(result.trials) == 1
     assert result.best == BASE
 
@@ -787,13 +817,13 @@ def test_settings_that_cannot_be_fitted_are_no_good_ones(
 ) -> None:
     dataset, embeddings = tastes
 
-    def measure(self: Stage, make: Callable[[], Any], k: int, metric: str) -> float:
+    def measure(self: ValidationFold, make: Callable[[], Any], k: int, metric: str) -> float:
         if make().config != BASE:
             raise DataError("it diverged")
         return 0.1
 
-    monkeypatch.setattr(Stage, "measure", measure)
-    result = search(dataset, BASE, SHORT, embeddings=embeddings)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
+    result = search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings)
     assert result.best == BASE
     assert result.trials["state"].tolist() == ["complete"] + 3 * ["pruned"]
     assert result.trials["error"].tolist() == [""] + 3 * ["it diverged"]
@@ -802,9 +832,9 @@ def test_settings_that_cannot_be_fitted_are_no_good_ones(
     def none(*_: Any) -> float:
         raise DataError("nothing can be learned")
 
-    monkeypatch.setattr(Stage, "measure", none)
+    monkeypatch.setattr(ValidationFold, "measure", none)
     with pytest.raises(DataError, match="nothing can be learned"):
-        search(dataset, BASE, SHORT, embeddings=embeddings)
+        search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings)
 
 
 def test_an_invalid_list_is_no_matter_of_settings(
@@ -819,9 +849,9 @@ def test_an_invalid_list_is_no_matter_of_settings(
             raise EvaluationError("an item twice")
         return 0.1
 
-    monkeypatch.setattr(Stage, "measure", measure)
+    monkeypatch.setattr(ValidationFold, "measure", measure)
     with pytest.raises(EvaluationError, match="an item twice"):
-        search(dataset, BASE, SHORT, embeddings=embeddings)
+        search_hyperparameters(dataset, BASE, SHORT, embeddings=embeddings)
 
 
 # ---------------------------------------------------------------------- the command

@@ -26,7 +26,7 @@ from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.cli import app
-from recsys.experiments.evaluate import evaluate_dataset
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
 from recsys.tracking.model import log_model
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
@@ -284,10 +284,10 @@ def test_everything_on_a_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    evaluation = evaluate_dataset(
-        tastes[0], place / "report", CONFIG, models=["als", "popularity"],
-        splits=["warm"], folds=2, genre_folds=0,
-    )  # fmt: skip
+    measured = EvaluationConfig(
+        models=("als", "popularity"), splits=("warm",), folds=2, genre_folds=0
+    )
+    evaluation = evaluate(tastes[0], place / "report", CONFIG, measured)
     Recommender(CONFIG).fit(*tastes)
     uri = log_model(saved, register="songs")
     assert [r for r in caplog.records if r.name == "coldtune.tracking"] == []

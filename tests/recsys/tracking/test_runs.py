@@ -23,8 +23,8 @@ from datasets.music import MusicDataset
 from evaluation import Popularity, Random, compare, warm_folds, warm_split
 from recsys import Recommender, RecommenderConfig
 from recsys.config import ALSConfig, FMConfig
-from recsys.experiments.evaluate import evaluate_dataset
-from recsys.experiments.search import SearchConfig, search
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
+from recsys.experiments.search import SearchConfig, search_hyperparameters
 from recsys.tracking import runs as tracking
 from recsys.tracking.comparison import comparison_runs
 from recsys.tracking.runs import tracked_run
@@ -146,15 +146,10 @@ def test_an_evaluation_is_a_run_with_one_below_for_each_model_and_the_fits_below
     tastes: Tastes, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = count_calls(monkeypatch, "log_batch")
-    evaluation = evaluate_dataset(
-        tastes[0],
-        place / "report",
-        SMALL,
-        models=["als", "lightfm", "popularity"],
-        splits=["warm"],
-        folds=2,
-        genre_folds=0,
+    config = EvaluationConfig(
+        models=("als", "lightfm", "popularity"), splits=("warm",), folds=2, genre_folds=0
     )
+    evaluation = evaluate(tastes[0], place / "report", SMALL, config)
     first, *rest = runs()
     assert first.info.run_name == "evaluation"
     assert {run.info.status for run in (first, *rest)} == {"FINISHED"}
@@ -312,7 +307,7 @@ def test_a_search_is_a_run_with_its_trials_below(tastes: Tastes, place: Path) ->
     dataset, embeddings = tastes
     base = SMALL.replace(sources=("als",), fusion={"warm": {"als": 1.0}, "cold": {"als": 1.0}})
     settings = SearchConfig(trials=2, folds=2, cold_weight=0.0, pruning_after=5)
-    result = search(dataset, base, settings, embeddings=embeddings)
+    result = search_hyperparameters(dataset, base, settings, embeddings=embeddings)
     first, *trials = runs()
     assert first.info.run_name == "search"
     assert [run.info.run_name for run in trials] == ["trial 1", "trial 2"]
@@ -477,9 +472,8 @@ def test_a_server_that_is_not_there_costs_seconds(
     # An evaluation asks once, and not once for every fit in it.
     monkeypatch.setattr(tracking, "_TIMEOUTS", {**tracking._TIMEOUTS, **NO_RETRY})
     caplog.clear()
-    evaluation = evaluate_dataset(
-        tastes[0], place / "report", SMALL, models=["als", "popularity"], genre_folds=0
-    )
+    config = EvaluationConfig(models=("als", "popularity"), genre_folds=0)
+    evaluation = evaluate(tastes[0], place / "report", SMALL, config)
     assert len(warnings_in(caplog)) == 1
     assert evaluation.path.is_file()
 
@@ -651,9 +645,8 @@ def test_a_report_that_cannot_be_logged_is_written_all_the_same(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(mlflow.MlflowClient, "log_artifact", failing)
-    evaluation = evaluate_dataset(
-        tastes[0], place / "r.html", SMALL, models=["popularity"], genre_folds=0
-    )
+    config = EvaluationConfig(models=("popularity",), genre_folds=0)
+    evaluation = evaluate(tastes[0], place / "r.html", SMALL, config)
     assert evaluation.path == place / "r.html"
     assert evaluation.path.is_file()
     assert warnings_in(caplog) == ["going on without MLflow: No space left on device"]

@@ -9,10 +9,10 @@ import pytest
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.splitting.split import Split
-from recsys.experiments import evaluate as evaluating
-from recsys.experiments.embeddings import embeddings_of, song_map
-from recsys.experiments.evaluate import evaluate_dataset
-from recsys.experiments.splits import KINDS, named_splits
+from recsys.experiments import offline_evaluation
+from recsys.experiments.embeddings import cached_embeddings, embedding_map
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
+from recsys.experiments.splits import SPLIT_KINDS, named_splits
 from tests.helpers.known_answers import world
 from tests.helpers.recommenders import QUICK
 
@@ -39,6 +39,10 @@ def deaf() -> MusicDataset:
     return world("informative", 0)[0]
 
 
+IN_FOLDS = {"warm", "cold", "cold-items", "time", "users"}
+"""Splits that can be had in folds."""
+
+
 def made(dataset: MusicDataset, *names: str, folds: int = 1) -> list[Split]:
     splits, remarks = named_splits(dataset, names, fraction=0.2, folds=folds, seed=0)
     assert remarks == []
@@ -46,7 +50,7 @@ def made(dataset: MusicDataset, *names: str, folds: int = 1) -> list[Split]:
 
 
 def test_every_kind_by_name(heard: MusicDataset) -> None:
-    for name in KINDS:
+    for name in SPLIT_KINDS:
         (first, *_) = made(heard, name)
         first.check(heard)
         assert (first.group or first.name) == name
@@ -67,9 +71,9 @@ def test_a_number_behind_a_colon(heard: MusicDataset) -> None:
 
 
 def test_folds_of_what_can_be_had_in_folds(heard: MusicDataset) -> None:
-    for name, kind in KINDS.items():
+    for name in SPLIT_KINDS:
         splits = made(heard, name, folds=3)
-        assert len(splits) == (3 if kind.in_folds else 1), name
+        assert len(splits) == (3 if name in IN_FOLDS else 1), name
     assert len(made(heard, "users")) == 5
 
 
@@ -118,13 +122,14 @@ def test_names_that_are_none(deaf: MusicDataset, names: list[str], words: str) -
 
 def evaluated(dataset: MusicDataset, out: Path, **options: object) -> dict:
     given = {"models": ["als", "popularity"], "splits": ["warm"], "genre_folds": 0, "ks": (5,)}
-    evaluate_dataset(dataset, out, QUICK, **(given | options))
+    encoders = options.pop("encoders", None)
+    evaluate(dataset, out, QUICK, EvaluationConfig(**(given | options)), encoders=encoders)
     return json.loads((out / "report.json").read_text(encoding="utf-8"))
 
 
 def test_folds_samples_and_the_curve_reach_the_report(deaf: MusicDataset, tmp_path: Path) -> None:
     report = evaluated(
-        deaf, tmp_path, splits=["warm", "semi-cold:2"], folds=2, sampled=20, curve=True
+        deaf, tmp_path, splits=["warm", "semi-cold:2"], folds=2, sampled=20, learning_curve=True
     )
     assert {row["folds"] for row in report["folds"] if row["split"] == "warm"} == {2}
     assert "sampled 20" in {row["candidates"] for row in report["table"]}
@@ -164,7 +169,7 @@ def test_arguments_are_looked_at_before_anything_is_done(
     def no(*_: object, **__: object) -> None:
         raise AssertionError("it went on")
 
-    monkeypatch.setattr(evaluating, "named_splits", no)
+    monkeypatch.setattr(offline_evaluation, "named_splits", no)
     out = tmp_path / "new" / "report"
     with pytest.raises(InvalidArgumentError, match=words):
         evaluated(deaf, out, **arguments)
@@ -179,7 +184,7 @@ def test_what_was_interrupted_goes_on_where_it_was(
 
     whole = evaluated(deaf, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(evaluating, "write_report", fail)
+        patch.setattr(offline_evaluation, "write_report", fail)
         with pytest.raises(KeyboardInterrupt):
             evaluated(deaf, tmp_path / "again")
     assert len(list((tmp_path / "again" / ".report.unfinished").iterdir())) == 2
@@ -196,12 +201,12 @@ def test_what_was_interrupted_goes_on_where_it_was(
 def test_any_name_that_does_not_end_in_html_is_a_folder(deaf: MusicDataset, tmp_path: Path) -> None:
     evaluated(deaf, tmp_path / "rep.txt", models=["popularity"])
     assert (tmp_path / "rep.txt" / "report.html").is_file()
-    given = {"models": ["popularity"], "splits": ["warm"], "genre_folds": 0}
-    evaluate_dataset(deaf, tmp_path / "b" / "rep.HTML", QUICK, **given)
+    config = EvaluationConfig(models=("popularity",), splits=("warm",), genre_folds=0)
+    evaluate(deaf, tmp_path / "b" / "rep.HTML", QUICK, config)
     assert (tmp_path / "b" / "rep.HTML").is_file()
     taken = tmp_path / "b" / "rep.json"
     with pytest.raises(InvalidArgumentError, match=r"rep\.json.*cannot be written"):
-        evaluate_dataset(deaf, taken, QUICK, **given)
+        evaluate(deaf, taken, QUICK, config)
     assert taken.is_file()
 
 
@@ -217,7 +222,7 @@ def test_random_alone_is_a_model_and_beside_others_a_control(
 
 
 class Told:
-    """Hears what it is told, and counts how often it learns."""
+    """Encoders that return given embeddings, and count how often they are trained."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
@@ -237,27 +242,27 @@ class Told:
 def test_embeddings_are_of_the_side_without_the_held_out_and_kept(
     heard: MusicDataset, tmp_path: Path
 ) -> None:
-    ears = Told(world("informative", 0)[1])
+    told = Told(world("informative", 0)[1])
     splits = made(heard, "warm", "cold")
-    first = embeddings_of(heard, splits, ears, QUICK.network, tmp_path)
+    first = cached_embeddings(heard, splits, told, QUICK.network, tmp_path)
     assert list(first.index) == heard.items["item_id"].to_list()
-    assert not set(ears.sides[0].items["item_id"]) & set(splits[1].cold_items)
+    assert not set(told.sides[0].items["item_id"]) & set(splits[1].cold_items)
     pd.testing.assert_frame_equal(
-        embeddings_of(heard, splits, ears, QUICK.network, tmp_path), first
+        cached_embeddings(heard, splits, told, QUICK.network, tmp_path), first
     )
-    assert len(ears.sides) == 1
+    assert len(told.sides) == 1
     # Another network, or other splits, are something else.
-    embeddings_of(heard, splits, ears, QUICK.network.replace(seed=9), tmp_path)
-    embeddings_of(heard, splits[:1], ears, QUICK.network, tmp_path)
-    assert len(ears.sides) == 3
+    cached_embeddings(heard, splits, told, QUICK.network.replace(seed=9), tmp_path)
+    cached_embeddings(heard, splits[:1], told, QUICK.network, tmp_path)
+    assert len(told.sides) == 3
 
 
-def test_given_ears_hear_for_items_without_recordings(deaf: MusicDataset, tmp_path: Path) -> None:
+def test_given_encoders_embed_items_without_recordings(deaf: MusicDataset, tmp_path: Path) -> None:
     everywhere = set(deaf.interactions["item_id"])
-    ears = Told(world("informative", 0)[1])
+    told = Told(world("informative", 0)[1])
     report = evaluated(
         deaf, tmp_path, models=["content", "popularity"], splits=["cold"], fraction=0.4,
-        ears=ears, among=everywhere,
+        encoders=told, among=everywhere,
     )  # fmt: skip
     assert "the audio tells who plays what: content is right" in report["summary"][1]
     assert len(report["song_map"]["x"]) == len(deaf.items)
@@ -268,11 +273,11 @@ def test_given_ears_hear_for_items_without_recordings(deaf: MusicDataset, tmp_pa
 def test_the_map_marks_what_was_held_out(heard: MusicDataset) -> None:
     _, embeddings = world("informative", 0)
     splits = made(heard, "warm", "cold")
-    places = song_map(heard, splits, embeddings.iloc[5:], 0)
+    places = embedding_map(heard, splits, embeddings.iloc[5:], 0)
     assert list(places.columns) == ["item_id", "title", "artist", "genre", "x", "y", "cold"]
     assert list(places["item_id"]) == list(embeddings.index[5:])
     assert set(places["item_id"][places["cold"]]) == set(splits[1].cold_items) - set(
         embeddings.index[:5]
     )
-    assert not song_map(heard, splits[:1], embeddings, 0)["cold"].any()
-    assert song_map(heard, splits, embeddings.iloc[:3], 0) is None
+    assert not embedding_map(heard, splits[:1], embeddings, 0)["cold"].any()
+    assert embedding_map(heard, splits, embeddings.iloc[:3], 0) is None

@@ -1,0 +1,11 @@
+from .embeddings import FoldEncoders as FoldEncoders
+from .embeddings import GivenEmbeddings as GivenEmbeddings
+from .models import control_meanings as control_meanings
+from .models import model_factories as model_factories
+from .offline_evaluation import Evaluation as Evaluation
+from .offline_evaluation import EvaluationConfig as EvaluationConfig
+from .offline_evaluation import evaluate as evaluate
+from .search import SearchConfig as SearchConfig
+from .search import SearchResult as SearchResult
+from .search import search_hyperparameters as search_hyperparameters
+from .splits import named_splits as named_splits

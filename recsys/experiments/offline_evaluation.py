@@ -1,0 +1,293 @@
+"""Offline evaluation of a data set: splits, models, comparison, genre accuracy and report."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from datasets.arguments import check_whole
+from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.files import check_writable
+from datasets.music import MusicDataset
+from datasets.settings import Settings
+from evaluation.arguments import check_fraction, check_sampled, list_lengths
+from evaluation.comparison.comparison import Comparison, compare
+from evaluation.comparison.learning_curves import learning_curve
+from evaluation.conclusions.summary import summarise
+from evaluation.model import ModelFactory
+from evaluation.models.baselines import PopularityOracle, Random
+from evaluation.models.controls import POPULARITY_ORACLE, RANDOM
+from evaluation.report.write import report_files, write_report
+from evaluation.splitting.split import Split
+from recsys.config import RecommenderConfig
+from recsys.experiments.embeddings import (
+    EmbedFold,
+    FoldEncoders,
+    cached_embeddings,
+    embedding_map,
+    genre_accuracy,
+)
+from recsys.experiments.models import (
+    AUDIO_MODELS,
+    OURS,
+    control_meanings,
+    model_factories,
+    model_names,
+)
+from recsys.experiments.splits import check_split_names, named_splits
+from recsys.tracking.comparison import comparison_runs
+from recsys.tracking.runs import tracked_run
+
+if TYPE_CHECKING:
+    from evaluation.genre.cross_validation import GenreResult
+
+
+class EvaluationConfig(Settings):
+    """What an evaluation measures.
+
+    Raises:
+        InvalidArgumentError: names that are not known or given twice, or numbers that cannot work.
+
+    Example:
+        >>> EvaluationConfig(models=("hybrid", "popularity"), splits=("warm", "semi-cold:2")).folds
+        1
+        >>> EvaluationConfig(fraction=1.5)
+        Traceback (most recent call last):
+        ...
+        datasets.errors.InvalidArgumentError: fraction must lie between 0 and 1, not 1.5
+    """
+
+    models: tuple[str, ...] = tuple(OURS)
+    """Names of :data:`recsys.experiments.models.MODELS`; where whole items are held out, controls
+    are added."""
+
+    splits: tuple[str, ...] = ("warm", "cold")
+    """Names of :data:`recsys.experiments.splits.SPLIT_KINDS`; one that cannot be made of the data
+    is left out, and the report says why."""
+
+    folds: int = 1
+    """Folds of every split that can be had in folds; 1 for single splits."""
+
+    ks: tuple[int, ...] = (10, 20)
+    """Lengths of the lists."""
+
+    fraction: float = 0.2
+    """Share held out by each split."""
+
+    sampled: int | None = None
+    """Also rank this many items drawn at random."""
+
+    learning_curve: bool = False
+    """Also measure with parts of the interactions, on the first split."""
+
+    genre_folds: int = 3
+    """Folds of the artist-disjoint cross-validation of the network's genre accuracy; 0 for none."""
+
+    texts: bool = False
+    """Give models the artist, album, genre and tags of held-out items, not their recordings
+    alone."""
+
+    among: frozenset[str] | None = None
+    """Ids of the items that may be held out; by default those with a recording."""
+
+    noun: str = "items"
+    """What the report calls items."""
+
+    notes: tuple[str, ...] = ()
+    """Sentences to add to the report."""
+
+    def __init__(self, **values: Any) -> None:
+        # Checked here rather than by pydantic: each of these errors is a sentence of its own.
+        given = {name: field.default for name, field in type(self).model_fields.items()} | values
+        model_names(given["models"])
+        check_split_names(given["splits"])
+        check_whole("folds", given["folds"], 1)
+        list_lengths(given["ks"])
+        check_fraction(given["fraction"])
+        check_sampled(given["sampled"])
+        if given["genre_folds"]:
+            check_whole("genre_folds", given["genre_folds"], 2)
+        super().__init__(**values)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of :func:`evaluate`: a comparison, the report of it, and its summary."""
+
+    comparison: Comparison
+    """All figures."""
+    genre: "GenreResult | None"
+    """Genre accuracy of the network; None where it was not measured."""
+    path: Path
+    """The report, an HTML file."""
+    summary: tuple[str, ...]
+    """What the comparison shows, in words."""
+
+
+def evaluate(
+    dataset: MusicDataset,
+    out: Path,
+    recommender: RecommenderConfig,
+    config: EvaluationConfig | None = None,
+    *,
+    encoders: EmbedFold | None = None,
+    command: str = "",
+    progress: bool = False,
+) -> Evaluation:
+    """Compare models on splits of a data set and write report.html, .md and .json.
+
+    What is measured is kept beside the report until that is written: an evaluation that was
+    interrupted goes on where it was when it is called again.
+
+    Args:
+        dataset: the data set; it is split here.
+        out: a file that ends in .html, or else a folder.
+        recommender: settings of this library's models, and the seed of all random choices.
+        config: what is measured.
+        encoders: gives the embeddings of each training side; by default a network is trained on
+            its recordings.
+        command: the command that the report is of, to be shown in it.
+        progress: show progress bars.
+
+    Raises:
+        EvaluationError: the data is too small to hold anything out.
+        InvalidArgumentError: the report cannot be written. In both cases it is raised before
+            anything is learned, and nothing is left behind.
+
+    Example:
+        >>> from recsys import RecommenderConfig
+        >>> config = EvaluationConfig(models=("popularity",), splits=("warm",), ks=(5,),
+        ...                           genre_folds=0)
+        >>> found = evaluate(dataset, folder, RecommenderConfig(tracking=False), config)
+        >>> found.path.name, found.comparison.models
+        ('report.html', ['popularity'])
+    """
+    config = config or EvaluationConfig()
+    path = out if out.suffix.lower() == ".html" else out / "report.html"
+    _check_report_writable(path)  # now, and not when everything is read, learned or measured
+    splits, remarks = named_splits(
+        dataset,
+        config.splits,
+        fraction=config.fraction,
+        folds=config.folds,
+        seed=recommender.seed,
+        among=config.among,
+    )
+    holds_out_items = any(split.cold_items or split.few_shot_items for split in splits)
+    encoders = encoders or FoldEncoders(recommender, progress=progress)
+    models = model_factories(
+        config.models, recommender, encoders=encoders, controls=holds_out_items, texts=config.texts
+    )
+    if holds_out_items:
+        models[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset, recommender.seed)
+        models.setdefault(RANDOM, lambda: Random(recommender.seed))
+    unfinished = path.with_name(f".{path.stem}.unfinished")
+    with (
+        tracked_run("evaluation", enabled=recommender.tracking) as run,
+        comparison_runs(run, splits) as runs,
+    ):
+        run.params(recommender.model_dump(mode="json"))
+        run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        run.dataset(dataset, "evaluation")
+        embeddings = song_map = None
+        if any(name in AUDIO_MODELS for name in models):
+            embeddings = cached_embeddings(
+                dataset, splits, encoders, recommender.network, unfinished
+            )
+        comparison = compare(
+            models,
+            dataset,
+            splits,
+            ks=config.ks,
+            controls=_controls(models, config.models),
+            sampled=config.sampled,
+            embeddings=embeddings,
+            seed=recommender.seed,
+            progress=progress,
+            on_run=runs.add,
+            resume=unfinished,
+        )
+        runs.log_results(comparison)
+        if embeddings is not None:
+            song_map = embedding_map(dataset, splits, embeddings, recommender.seed)
+        curve = None
+        if config.learning_curve:
+            curve = _learning_curve(models, comparison, dataset, splits[0], unfinished, progress)
+        genre = None
+        if config.genre_folds:
+            try:
+                genre = genre_accuracy(dataset, recommender, config.genre_folds, progress)
+            except EvaluationError as error:
+                remarks.append(f"Genre accuracy is not measured: {error}")
+        try:
+            write_report(
+                comparison,
+                path,
+                genre=genre,
+                curve=curve,
+                song_map=song_map,
+                notes=[*config.notes, _texts_note(config), *remarks],
+                noun=config.noun,
+                configuration=recommender.model_dump(mode="json"),
+                command=command,
+            )
+        except OSError as error:
+            raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
+        summary = tuple(summarise(comparison, config.noun))
+        run.note("\n\n".join(summary))
+        if genre is not None:
+            run.metrics({f"genre/{name}": value for name, value in genre.mean.items()})
+        # The pictures of the Markdown as the folder where it looks for them.
+        files = (f if f.parent == path.parent else f.parent for f in report_files(path))
+        for file in dict.fromkeys(files):
+            run.artifact(file)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return Evaluation(comparison, genre, path, summary)
+
+
+def _controls(models: Mapping[str, ModelFactory], named: Sequence[str]) -> dict[str, str]:
+    """The controls and their meanings; a named model is none where only controls are compared."""
+    controls = control_meanings(models)
+    if set(controls) >= set(models):
+        controls = {name: meaning for name, meaning in controls.items() if name not in named}
+    return controls
+
+
+def _learning_curve(
+    models: Mapping[str, ModelFactory],
+    comparison: Comparison,
+    dataset: MusicDataset,
+    split: Split,
+    unfinished: Path,
+    progress: bool,
+) -> pd.DataFrame:
+    """The learning curves of the models that are not controls."""
+    return learning_curve(
+        {name: make for name, make in models.items() if name not in comparison.controls},
+        dataset,
+        split,
+        k=comparison.ks[0],
+        seed=comparison.settings["seed"],
+        progress=progress,
+        resume=unfinished,
+    )
+
+
+def _check_report_writable(path: Path) -> None:
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{path}: the report cannot be written: {error.strerror}"
+        ) from None
+
+
+def _texts_note(config: EvaluationConfig) -> str:
+    """A sentence on what models get of held-out items."""
+    texts = "with artist, album, genre and tags"
+    if not config.texts:
+        texts = "without artist, album, genre or tags"
+    return f"Held-out {config.noun} reach the models by recording, {texts}."
