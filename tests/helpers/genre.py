@@ -1,15 +1,23 @@
-"""A classifier fast enough to test the protocol with, at module level so that processes find it."""
+"""A fast classifier, images with a known answer, and a small genre study."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from embedding.network.config import EncoderConfig
 from evaluation.genre.data import GenreMaterial
+from evaluation.genre.study import GenreStudy, run_study
+
+TINY = EncoderConfig(architecture="IC(2,3,4)F(6)O", epochs=2, threads=1)
 
 
 class Nearest:
-    """The label whose mean training image is nearest; leaves a line in a file for every fit."""
+    """Nearest mean image; writes a line to a file for every fit.
+
+    It is at module level so that other processes can import it.
+    """
 
     def __init__(self, log: Path | None = None, fail_at: int = 0) -> None:
         self.log = log
@@ -33,7 +41,7 @@ class Nearest:
 def material(
     n: int = 24, windows: int = 2, genres: Sequence[str] = ("jazz", "pop", "rock"), **changes
 ) -> GenreMaterial:
-    """``n`` recordings whose level is their genre's, by n / 4 artists, in windows of 12 × 12."""
+    """Make ``n`` recordings by n / 4 artists as windows of 12 × 12, whose level gives the genre."""
     rng = np.random.default_rng(5)
     genre = np.arange(n) % len(genres)
     recording = np.repeat(np.arange(n), windows)
@@ -52,3 +60,11 @@ def material(
         "sources": {"images": "made by rule"},
     }
     return GenreMaterial(**{**parts, **changes})
+
+
+@cache
+def small_study() -> GenreStudy:
+    """A real training, small as it is, over two splits and two seeds, with the SVM beside it."""
+    return run_study(
+        material(), TINY, splits=("artist", "snippet"), folds=2, seeds=2, progress=False
+    )

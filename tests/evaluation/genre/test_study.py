@@ -1,27 +1,17 @@
-import csv
-import json
-from html.parser import HTMLParser
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from datasets.errors import EvaluationError, InvalidArgumentError
-from embedding.network.config import EncoderConfig
-from evaluation import run_study, write_study
+from evaluation import run_study
 from evaluation.genre import study as study_module
-from evaluation.genre.study import PUBLISHED, affordable_jobs
-from tests.helpers.genre import material
-
-TINY = EncoderConfig(architecture="IC(2,3,4)F(6)O", epochs=2, threads=1)
+from evaluation.genre.study import affordable_jobs
+from tests.helpers.genre import TINY, material, small_study
 
 
 @pytest.fixture(scope="module")
 def study():
-    """A real training, small as it is, over two splits and two seeds, with the SVM beside it."""
-    return run_study(
-        material(), TINY, splits=("artist", "snippet"), folds=2, seeds=2, progress=False
-    )
+    return small_study()
 
 
 def test_every_split_seed_and_classifier_runs_on_the_same_folds(study):
@@ -69,81 +59,6 @@ def test_the_seed_is_all_that_changes(study):
     )
 
 
-class _Page(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.text = []
-        self.sources = []
-        self.hidden = False
-
-    def handle_starttag(self, tag, attributes):
-        self.hidden = tag in ("script", "style")
-        self.sources += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_endtag(self, tag):
-        self.hidden = False
-
-    def handle_data(self, data):
-        if not self.hidden:
-            self.text.append(data)
-
-
-def test_files(study, tmp_path):
-    page = write_study(study, tmp_path, command="coldtune genre-cv here")
-    assert page == tmp_path / "genre.html"
-    parser = _Page()
-    parser.feed(page.read_text(encoding="utf-8"))
-    text = " ".join("".join(parser.text).split())
-    assert parser.sources == ["data:,", "#content"]
-    row = study.summary().iloc[0]
-    for expected in (
-        "How well are genres heard?",
-        f"{row['precision@1']:.1%} ± {100 * row['precision@1 sd of seeds']:.1f}",
-        "The song itself leaks",
-        "No leak is known",
-        "other data",
-        "coldtune genre-cv here",
-        "All 24 songs",
-    ):
-        assert expected in text, expected
-    facts = json.loads((tmp_path / "genre.json").read_text(encoding="utf-8"))
-    assert facts["summary"][0]["precision@1"] == pytest.approx(row["precision@1"])
-    assert facts["published"]["precision@1"] == PUBLISHED["precision@1"] == 0.567
-    assert facts["leaks"]["snippet"].startswith("The song itself leaks")
-    assert len(facts["runs"]) == 8
-    with (tmp_path / "folds.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert rows[0]["architecture"] == "IC(2,3,4)F(6)O"
-    assert {"fold", "loss", "precision@1", "precision@3"} <= set(rows[0])
-    predicted = pd.read_csv(tmp_path / "predictions.csv")
-    assert len(predicted) == 2 * 2 * (24 + 48)
-    scores = predicted.filter(like="score ")
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    best = scores.idxmax(axis=1).str.removeprefix("score ")
-    assert (best == predicted["predicted"]).all()
-    counts = pd.read_csv(tmp_path / "confusion.csv")
-    right = counts.query("true == predicted and split == 'artist' and classifier == 'SVM'")["count"]
-    expected = predicted.query("split == 'artist' and classifier == 'SVM' and true == predicted")
-    assert right.sum() == len(expected)
-    lines = (tmp_path / "genre.md").read_text(encoding="utf-8").splitlines()
-    widths = {line.count("|") for line in lines if line.startswith("| artist")}
-    assert widths == {8}
-    assert any("| song | patent (other data) |" in line for line in lines)
-
-
-def test_names_cannot_break_the_page(tmp_path):
-    made = material(
-        n=8,
-        genres=("</script><b>", "a|b"),
-        names=np.array([f"<i>{n}" for n in range(8)], dtype=object),
-    )
-    study = run_study(made, TINY.replace(epochs=1), folds=2)
-    text = write_study(study, tmp_path).read_text(encoding="utf-8")
-    assert "<i>" not in text
-    assert "</script><b>" not in text
-    assert "a\\|b" in (tmp_path / "genre.md").read_text(encoding="utf-8")
-
-
 def test_what_a_reader_must_know():
     labels = np.array(["jazz", "pop", "", "rock"] * 6, dtype=object)
     artists = np.array(["A", "B", "C", "D"] * 6, dtype=object)
@@ -184,21 +99,6 @@ def test_errors():
             run_study(material(), TINY, **wrong)
     with pytest.raises(EvaluationError, match="7 folds need as many artists; there are 6"):
         run_study(material(), TINY, folds=7)
-
-
-def test_many_labels_do_not_make_endless_tables(tmp_path):
-    made = material(n=160, windows=1, genres=[f"genre {n}" for n in range(40)])
-    study = run_study(made, TINY.replace(epochs=1), splits=["song"], folds=2, baseline=False)
-    text = write_study(study, tmp_path).read_text(encoding="utf-8")
-    assert "the 30 commonest, all are in confusion.csv" in text
-    assert len(pd.read_csv(tmp_path / "confusion.csv")) == 40 * 40
-    assert len(pd.read_csv(tmp_path / "predictions.csv").filter(like="score ").columns) == 40
-    header = next(
-        line
-        for line in (tmp_path / "genre.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| true")
-    )
-    assert header.count("|") == 32
 
 
 def test_without_the_baseline_s_features_there_is_no_baseline():

@@ -7,17 +7,14 @@ import pandas as pd
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import compare
 from evaluation.conclusions.evidence import paired_gaps
 from evaluation.conclusions.wording import format_p_value
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
-from evaluation.report.charts import song_map_chart
 from evaluation.report.content import SECTIONS, control_tables, correction_note
-from evaluation.report.plots import Point, pareto_front, scatter_plot
 from evaluation.report.tables import ReportTables
 from evaluation.report.write import report_files, write_report
-from evaluation.splitting.cold import cold_folds, cold_user_split, semi_cold_split
+from evaluation.splitting.cold import cold_folds, cold_user_split
 from evaluation.splitting.warm import warm_split
 from tests.helpers.programs import needs
 from tests.helpers.reports import Page, in_browser, printed
@@ -216,32 +213,6 @@ def test_no_metric_beside_accuracy_has_a_best(written):
     assert any("best" in cell for cell in re.findall(r'<td class="(.*?)"', section))
 
 
-def point(model, x, y, control=False):
-    return Point(model, control, Interval(x, x, x)), Interval(y, y, y)
-
-
-POINTS = [
-    point("right", 1, 9), point("between", 3, 6), point("beaten", 2, 5), point("far", 7, 2),
-    point("mute", 9, 0), point("control", 8, 8, control=True),
-]  # fmt: skip
-
-
-def test_a_compromise_is_what_no_other_model_beats_in_both():
-    assert pareto_front(POINTS) == ["right", "between", "far"]
-    # Where less is better, the rightmost is beaten by whatever is as good.
-    assert pareto_front(POINTS, lower=True) == ["right"]
-    assert pareto_front([*POINTS, point("less", 0.5, 1)], lower=True) == ["less", "right"]
-    assert pareto_front([point("a", 1, 1), point("b", 1, 1)]) == ["a", "b"]
-
-
-def test_best_compromises_are_joined_by_a_line_and_bold():
-    data = scatter_plot(POINTS, "x", "y", front=["right", "between", "far"], size="half")["data"]
-    assert [data[0]["x"], data[0]["y"]] == [[1, 3, 7], [9, 6, 2]]
-    assert data[1]["textfont"]["weight"] == [700, 700, 400, 700, 400]
-    assert "text" in data[1]["mode"]
-    assert "text" not in data[2]["mode"]
-
-
 def test_examples_mark_the_hits(comparison, text, written):
     for number, user in enumerate(comparison.examples, 1):
         assert f"User {number} {user.user_id}" in text
@@ -270,28 +241,6 @@ def test_the_map_differs_in_shape_too_and_outlines_what_was_held_out(song_map, w
     # plotly reads HTML in its texts.
     texts = [text for trace in traces[:-1] for text in trace["text"]]
     assert sum("&lt;/script&gt;&lt;i&gt;odd" in text for text in texts) == 1
-
-
-def test_a_large_map_is_a_sample_that_says_so():
-    n = 4500
-    songs = pd.DataFrame(
-        {
-            "item_id": [f"i{row}" for row in range(n)], "title": "t", "artist": "a",
-            "genre": [f"genre {row % 20}" for row in range(n)],
-            "x": np.arange(n), "y": 0.0, "cold": np.arange(n) % 100 == 0,
-        }
-    )  # fmt: skip
-    chart = song_map_chart(songs, "songs", 0)
-    traces = chart.figure["data"]
-    points = [x for trace in traces[:-1] for x in trace["x"]]
-    assert len(points) == len(set(points)) == 4000
-    assert set(np.arange(0, n, 100)) <= set(points)
-    assert "4,000 of 4,500 are drawn: all of these, others at random." in chart.note
-    none_cold = song_map_chart(songs.assign(cold=False), "songs", 0)
-    assert "4,000 of 4,500 are drawn, at random." in none_cold.note
-    names = [trace["name"] for trace in traces]
-    assert len({name for name in names if name.startswith("genre ")}) == 16
-    assert any(name.startswith("4 other genres") for name in names)
 
 
 def test_markdown_shows_every_picture_and_escapes_names(written):
@@ -370,42 +319,3 @@ def test_on_paper_nothing_is_folded(comparison, written):
     assert text.count("Hit rate@10") == len(comparison.table.groupby(["split", "candidates"]))
     last = comparison.examples[-1].lists["popularity"][-1]["title"]
     assert last in text[text.index(f"User {len(comparison.examples)} ") :]
-
-
-def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
-    dataset, _ = tastes
-    played = set(dataset.interactions["item_id"])
-    split = semi_cold_split(dataset, 2, among=played)
-    result = compare(
-        {"popularity": Popularity, "random": Random}, dataset, [split], ks=(5,), n_bootstrap=200
-    )
-    tables = ReportTables(result, "songs")
-    assert tables.leading_column().candidates == "thin"
-    path, _ = write_report(result, tmp_path / "r.html")
-    text = " ".join(" ".join(Page(path.read_text(encoding="utf-8")).text).split())
-    assert "Barely known songs, among themselves: nDCG@5" in text
-    assert "They keep a few interactions in training, and they alone are tested." in text
-    assert "warm-cold" not in Page(path.read_text(encoding="utf-8")).ids
-
-
-def test_models_with_the_best_figure_are_all_best(tastes):
-    dataset, _ = tastes
-    played = set(dataset.interactions["item_id"])
-    result = compare(
-        {
-            "random": Random,
-            "oracle": lambda: PopularityOracle(dataset),
-            "the same": lambda: PopularityOracle(dataset),
-        },
-        dataset,
-        [warm_split(dataset), *cold_folds(dataset, 3, among=played)],
-        ks=(5,),
-        n_bootstrap=200,
-    )
-    table = ReportTables(result, "songs").warm_cold_table()
-    cells = {row["model"]: row["cells"][0] for row in table["rows"]}
-    assert [cells[model]["best"] for model in ("random", "oracle", "the same")] == [0, 1, 1]
-    assert not cells["oracle"]["tied"]
-    assert not cells["the same"]["tied"]
-    places = [cells[model]["mean"][-3:] for model in ("random", "oracle", "the same")]
-    assert places == ["(3)", "(1)", "(1)"]
