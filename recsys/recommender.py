@@ -1,10 +1,8 @@
-"""Recommender: learn, recommend, find similar items, onboard new ones, save and load.
-
-A model that is held in memory and, once saved or loaded, on the disk as well.
-"""
+"""The recommender: fit, recommend, explain, find similar items, onboard, update, save and load."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -17,7 +15,6 @@ from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model import storage
-from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.updates import UpdateReport, checked_plays
 from recsys.onboarding.recordings import (
@@ -27,13 +24,12 @@ from recsys.onboarding.recordings import (
     fitted_songs,
     onboarding_report,
 )
-from recsys.ranking.arguments import History, texts_of
 from recsys.ranking.batch_files import BatchReport, write_lists
-from recsys.ranking.batches import BATCH, Wishes, filters_of, in_batches, many_lists
+from recsys.ranking.batches import BATCH, recommend_batches, recommend_many
 from recsys.ranking.explanation import Explanation, explain
-from recsys.ranking.filters import make_filters
-from recsys.ranking.ranking import list_for, similar_to
-from recsys.ranking.similarity import Space
+from recsys.ranking.options import History, ListArguments, ListOptions, shows_list_options
+from recsys.ranking.ranking import recommend_for_user
+from recsys.ranking.similarity import Space, similar_items
 from recsys.tracking.runs import tracked_run
 from recsys.training.fit import fit_state
 
@@ -42,114 +38,38 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
 
 
-class HeldModel:
-    """One library at a time, put in place of the one before it in a single step.
+class Recommender:
+    """A hybrid music recommender: it learns from plays, metadata and the sound of recordings.
 
-    Whoever answers takes the library once and goes on with it; changes wait for each other.
+    New songs are recommendable as soon as they are onboarded, new plays as soon as they are given
+    to :meth:`update`. Threads may ask while others change the model: every answer is given from one
+    whole state, and changes wait for each other.
+
+    Args:
+        config: settings of the fit and of the search; defaults where not given.
+
+    Example:
+        >>> from recsys import Recommender, RecommenderConfig
+        >>> config = RecommenderConfig(seed=0, threads=1, sources=("als",))
+        >>> model = Recommender(config).fit(dataset)
+        >>> model.recommend("u1", k=3)["rank"].tolist()
+        [1, 2, 3]
+        >>> recommender.onboard(item_id="fresh", embedding=np.ones(4)).item_id
+        'fresh'
+        >>> recommender.recommend("u1", only=["fresh"])["cold"].tolist()
+        [True]
+        >>> recommender.save(folder / "model")
+        >>> Recommender.load(folder / "model").info["onboarded"]
+        1
     """
 
     def __init__(self, config: RecommenderConfig | None = None) -> None:
         self.config = config or RecommenderConfig()
         self._model: LiveModel | None = None
         self._folder: Path | None = None
-        self._turn = threading.RLock()  # items are numbered in order of arrival
+        self._write_lock = threading.RLock()  # one writer at a time: rows are numbered in order
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder, replacing the model that is there in a single step.
-
-        From then on, onboarded items are stored there too. Raises ArtifactError where it cannot
-        be written; what was there is left as it was.
-        """
-        place = Path(folder).absolute()  # the working directory may change later
-        with self._turn:
-            storage.save(place, self._fitted())
-            self._folder = place
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Open a model that :meth:`save` wrote. Every file is checked before anything is used.
-
-        Raises ArtifactError: no model there, a file missing or changed, a newer format.
-        """
-        place = Path(folder).absolute()
-        library = storage.load(place)
-        recommender = cls(library.state.config)
-        recommender._model = library
-        recommender._folder = place
-        return recommender
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Facts about the model: data set, items, blend weights, network, times, versions.
-
-        ``dataset`` and ``items`` are those of the fit (``items`` after a rebuild those it had
-        then); ``now`` counts what there is: users, items, with_listeners, with_embedding.
-        ``index``: how it is searched: the method ("exact", "pruned" or "annoy"), its settings,
-        and, where it is not exact, the recall measured with them on so many users' queries.
-        """
-        library = self._fitted()
-        return {
-            **library.state.info,
-            "now": library.counts(),
-            "onboarded": library.items.n_onboarded,
-            "index": dict(library.index_info),
-        }
-
-    def refresh(self) -> bool:
-        """Take in what other processes have done to the saved model; whether that was anything.
-
-        A model that was replaced is loaded anew. Every answer is from one whole state: those that
-        are being given meanwhile go on with the old one. Where nothing was done, this costs a look
-        at the manifest and at a number. Raises ArtifactError where the model cannot be read.
-        """
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                return False
-            self._model = storage.refreshed(self._folder, library)
-            return self._model is not library
-
-    def rebuild(self) -> None:
-        """Make all that happened since the fit part of it; lists stay the same.
-
-        The plays, users and items since are then in the matrices and the index, which is faster to
-        open and to search; nothing is learned anew. A model that has been saved or loaded is
-        replaced on the disk in a single step, and the song database keeps the songs. Raises
-        ArtifactError where it cannot be written; all is as it was then.
-        """
-        from recsys.model.rebuild import rebuilt
-
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                self._model = rebuilt(library)
-            else:
-                self._model = storage.replace(self._folder, library, rebuilt)
-
-    def _change(self, change: Callable[[LiveModel], LiveModel]) -> None:
-        """Put a changed library in place of this one."""
-        with self._turn:
-            library = self._fitted()
-            if self._folder is None:
-                self._model = change(library)
-                return
-            with storage.current(self._folder, library):
-                self._model = change(library.reopened())
-
-    def _fitted(self) -> LiveModel:
-        if self._model is None:
-            raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
-        return self._model
-
-
-class Recommender(HeldModel):
-    """A hybrid of what people play and what songs sound like.
-
-    >>> recommender = Recommender(RecommenderConfig(seed=0)).fit(dataset)      # doctest: +SKIP
-    >>> recommender.recommend("u2", k=10)                                      # doctest: +SKIP
-    """
-
-    # ------------------------------------------------------------------ learning
+    # ------------------------------------------------------------------ fit
 
     def fit(
         self,
@@ -159,16 +79,26 @@ class Recommender(HeldModel):
         *,
         progress: bool = False,
     ) -> Self:
-        """Learn from recordings and listening.
+        """Learn from plays, metadata and recordings.
 
-        embeddings: own item embeddings in place of the network's: index item_id, one column a
-        dimension; items may be missing. encoder: a trained SongEncoder to use in place of
-        training one. With neither, a network is trained on the data set's labelled recordings;
-        without recordings the recommender learns from listening and metadata alone.
+        Without embeddings and encoder, a network is trained on the data set's labelled recordings;
+        without recordings the model learns from plays and metadata alone. What was learned before
+        is replaced once everything has been learned.
 
-        What was learned before is replaced once everything has been learned. Raises DataError for
-        data that cannot be learned from, and InvalidArgumentError where both are given, or
-        recordings have fewer than two labels.
+        Args:
+            dataset: items, plays and recordings.
+            embeddings: item embeddings in place of the network's: index item_id, one column a
+                dimension; items may be missing.
+            encoder: a trained network in place of training one.
+            progress: show progress bars.
+
+        Returns:
+            The recommender itself.
+
+        Raises:
+            DataError: data that cannot be learned from.
+            InvalidArgumentError: both embeddings and an encoder, or recordings with fewer than two
+                labels.
         """
         from threadpoolctl import threadpool_limits
 
@@ -184,9 +114,9 @@ class Recommender(HeldModel):
                 )
             catalog = Catalog.in_memory()
             catalog.fill(fitted_songs(state, dataset, heard))
-            library = LiveModel(state, catalog)
-            with self._turn:
-                self._model, self._folder = library, None
+            model = LiveModel(state, catalog)
+            with self._write_lock:
+                self._model, self._folder = model, None
             if state.encoder is not None and encoder is None:
                 run.history(state.encoder.history_)
             run.metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
@@ -195,101 +125,117 @@ class Recommender(HeldModel):
                 run.metrics({f"weight_{kind}_{name}": w for name, w in weights.items()})
         return self
 
-    # ------------------------------------------------------------------ recommending
+    # ------------------------------------------------------------------ recommend
 
+    @shows_list_options
     def recommend(
         self,
         user_id: str | None = None,
         k: int = 10,
         *,
         history: History | None = None,
-        exclude_seen: bool = True,
-        exclude: Iterable[str] = (),
-        only: Iterable[str] | None = None,
-        where: Where | None = None,
-        per_artist: int | None = None,
-        diversity: float = 0.0,
-        popularity_correction: float = 0.0,
+        **options: Unpack[ListArguments],
     ) -> pd.DataFrame:
-        """The k items a user will like best.
+        """Recommend the k best items to one user.
 
-        user_id: a user of the training data. history: for anybody else, the items they played, or
-        a mapping from item to plays. A user who is unknown and has no history gets the popular
-        items, with ``attrs["fallback"] == "popular"``, the number of listeners as score and no
-        shares.
+        A user who is unknown and has no history gets the most popular items: then
+        ``attrs["fallback"]`` is ``"popular"``, the score is the number of users who have played an
+        item, and there are no shares. Fewer than k rows are returned only if fewer items are left.
 
-        exclude_seen: leave out what the user has played. exclude, only: item ids to leave out, to
-        choose from. where: a column (artist, album, genre, any tag) with a value, or several of
-        which an item must have one; of several columns, all must fit. Case and spaces around a
-        value do not count. per_artist: at most so many items of one artist. Fewer than k rows are
-        returned only when fewer items are left.
+        Args:
+            user_id: a user of the model.
+            k: length of the list.
+            history: for anybody else, the items they have played, or a mapping from item to plays.
+            exclude_seen: leave out what the user has played; True by default.
+            exclude: ids of items to leave out.
+            only: ids of items to choose from.
+            where: a column (artist, album, genre, any tag) with a value, or several of which an
+                item must have one; of several columns, all must fit. Case and spaces around a value
+                are ignored.
+            per_artist: at most this many items of one artist.
+            diversity: from 0, the order of scores, to 1, the items least alike, by maximal marginal
+                relevance among the best candidates. Scores stay as they are.
+            popularity_correction: from 0 to 1, how much of an item's standardised log popularity is
+                taken off its standardised score to order the list. Scores stay as they are; the
+                list of popular items is not corrected.
 
-        diversity: 0 is the order of scores, 1 the items least alike, by maximal marginal relevance
-        among the best candidates. popularity_correction: from 0 to 1, how much of an item's
-        standardised log popularity is taken off its standardised score. Both change which items are
-        in the list and their order, not what ``score`` says; the popular items know no correction.
+        Returns:
+            Columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had played the
+            item when the model was fitted), and share_als, share_fm and so on: how much of the
+            score each source gave, adding to 1.
 
-        Returns columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had
-        played it when the model was fitted), and share_als, share_fm and so on: how much of the
-        score each source gave, adding to 1.
+        Raises:
+            UnknownItemError: an item that is not in the catalogue.
+            InvalidArgumentError: a number out of its range, an unknown column, or not exactly one
+                of user id and history.
 
-        Raises UnknownItemError for an item id that is not in the catalogue and
-        InvalidArgumentError for a number out of its range, an unknown column or a user id together
-        with a history.
+        Example:
+            >>> frame = recommender.recommend("u1", k=3, where={"genre": "jazz"}, per_artist=1)
+            >>> frame["genre"].tolist()
+            ['jazz', 'jazz', 'jazz']
+            >>> recommender.recommend(history={"s1": 2, "s3": 1}, k=5).shape[0]
+            5
+            >>> recommender.recommend("nobody").attrs["fallback"]
+            'popular'
         """
-        library = self._fitted()
-        filters = make_filters(
-            library, k, exclude_seen=exclude_seen, exclude=exclude, only=only, where=where,
-            per_artist=per_artist, diversity=diversity,
-            popularity_correction=popularity_correction,
-        )  # fmt: skip
-        return list_for(library, user_id, history, filters)
+        return recommend_for_user(self._fitted(), user_id, history, ListOptions(k=k, **options))
 
+    @shows_list_options
     def recommend_many(
-        self,
-        user_ids: Iterable[str],
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Iterable[str] = (),
-        only: Iterable[str] | None = None,
-        where: Where | None = None,
-        per_artist: int | None = None,
-        diversity: float = 0.0,
-        popularity_correction: float = 0.0,
+        self, user_ids: Iterable[str], k: int = 10, **options: Unpack[ListArguments]
     ) -> pd.DataFrame:
-        """The k best items for each of many users, as :meth:`recommend`.
+        """Recommend the k best items to each of many users.
 
-        Returns columns user_id, rank, item_id, score; users in the order given. Users who are
-        unknown get the popular items and are listed in ``attrs["fallback_users"]``.
+        Args:
+            user_ids: users, known or not.
+            k: length of each list.
+            **options: the options of :meth:`recommend`.
+
+        Returns:
+            Columns user_id, rank, item_id, score; users in the order given. Users about whom
+            nothing is known get the most popular items and are listed in
+            ``attrs["fallback_users"]``.
+
+        Example:
+            >>> lists = recommender.recommend_many(["u1", "u2"], k=2)
+            >>> lists[["user_id", "rank"]].to_numpy().tolist()
+            [['u1', 1], ['u1', 2], ['u2', 1], ['u2', 2]]
         """
-        library = self._fitted()
-        filters = make_filters(
-            library, k, exclude_seen=exclude_seen, exclude=exclude, only=only, where=where,
-            per_artist=per_artist, diversity=diversity,
-            popularity_correction=popularity_correction,
-        )  # fmt: skip
-        return many_lists(library, texts_of("user_ids", user_ids), filters, BATCH)
+        model = self._fitted()
+        return recommend_many(model, user_ids, ListOptions(k=k, **options), BATCH)
 
+    @shows_list_options
     def recommend_batches(
         self,
         user_ids: Iterable[str] | None = None,
         k: int = 10,
         *,
         batch_size: int = BATCH,
-        **wishes: Unpack[Wishes],
+        **options: Unpack[ListArguments],
     ) -> Iterator[pd.DataFrame]:
-        """As :meth:`recommend_many`, a frame at a time for ``batch_size`` users each.
+        """Recommend to many users, one table per batch: only one batch is in memory.
 
-        user_ids: all users where not given; it is read as far as the batches are. However many
-        users there are, only one batch is in memory. wishes: the filters of :meth:`recommend`.
+        Args:
+            user_ids: users, read only as far as the batches are; all users if not given.
+            k: length of each list.
+            batch_size: users per table.
+            **options: the options of :meth:`recommend`.
 
-        Raises, before the first batch, what :meth:`recommend` raises, and InvalidArgumentError for
-        a batch size below 1.
+        Returns:
+            An iterator of tables as :meth:`recommend_many` returns.
+
+        Raises:
+            InvalidArgumentError: before the first batch, what :meth:`recommend` raises, or a batch
+                size below 1.
+
+        Example:
+            >>> [len(batch) for batch in recommender.recommend_batches(k=2, batch_size=40)]
+            [80, 40]
         """
-        library = self._fitted()
-        return in_batches(library, user_ids, filters_of(library, k, **wishes), batch_size)
+        model = self._fitted()
+        return recommend_batches(model, user_ids, ListOptions(k=k, **options), batch_size)
 
+    @shows_list_options
     def write_recommendations(
         self,
         out: str | Path,
@@ -298,22 +244,33 @@ class Recommender(HeldModel):
         *,
         batch_size: int = BATCH,
         progress: bool = False,
-        **wishes: Unpack[Wishes],
+        **options: Unpack[ListArguments],
     ) -> BatchReport:
-        """Write everybody's list to a Parquet file: user_id, rank, item_id, score.
+        """Write the lists of all users to a Parquet file: user_id, rank, item_id, score.
 
-        users: a text file of user ids, one a line; all users where not given. wishes: the filters
-        of :meth:`recommend`. A run that was killed goes on where it was, if the model and the
-        arguments are the same; ``out`` is there only when it is whole.
+        A run that was killed continues where it stopped, if the model and the arguments are the
+        same. The file appears only when it is complete.
 
-        Raises what :meth:`recommend_batches` raises, InvalidArgumentError where no file can be at
-        ``out``, DataError for a file of users that cannot be read, and ArtifactError where ``out``
-        cannot be written or another run writes it.
+        Args:
+            out: the file, ending in .parquet.
+            users: a text file of user ids, one a line; all users if not given.
+            k: length of each list.
+            batch_size: users per batch.
+            progress: show a progress bar.
+            **options: the options of :meth:`recommend`.
+
+        Raises:
+            InvalidArgumentError: what :meth:`recommend_batches` raises, or `out` cannot be a file.
+            DataError: the file of users cannot be read.
+            ArtifactError: `out` cannot be written, or another run is writing it.
+
+        Example:
+            >>> recommender.write_recommendations(folder / "lists.parquet", k=2).rows
+            120
         """
-        library = self._fitted()
-        filters = filters_of(library, k, **wishes)
-        file = None if users is None else Path(users)
-        return write_lists(library, Path(out), file, filters, batch_size, progress=progress)
+        model, file = self._fitted(), None if users is None else Path(users)
+        options_of_lists = ListOptions(k=k, **options)
+        return write_lists(model, Path(out), file, options_of_lists, batch_size, progress=progress)
 
     def explain(
         self,
@@ -323,28 +280,54 @@ class Recommender(HeldModel):
         history: History | None = None,
         n: int = 5,
     ) -> Explanation:
-        """Why a user, or somebody with a history and no user id, gets an item.
+        """Explain the score of an item for a user.
 
-        The share of each source and the score, as :meth:`recommend` has them; the n played items
-        nearest by taste and by sound; and the artist, album, genre and tags that the item has in
-        common with what was played.
+        Args:
+            user_id: a user of the model; None with a history.
+            item_id: the item.
+            history: as for :meth:`recommend`.
+            n: how many of the nearest played items to name, by taste and by sound.
 
-        Raises UnknownUserError, UnknownItemError, and InvalidArgumentError for n < 1, for a user id
-        together with a history, or where nothing is known of the user's taste.
+        Returns:
+            The share of each source and the score, as :meth:`recommend` has them; the played items
+            nearest to the item; and the artist, album, genre and tags that it shares with them.
+
+        Raises:
+            UnknownUserError: no such user.
+            UnknownItemError: no such item.
+            InvalidArgumentError: n below 1, not exactly one of user id and history, or a user about
+                whom nothing is known.
+
+        Example:
+            >>> why = recommender.explain("u1", "s3")
+            >>> round(sum(why.shares.values()), 6)
+            1.0
         """
         return explain(self._fitted(), user_id, item_id, history, n)
 
     def similar(self, item_id: str, k: int = 10, *, by: Space = "fused") -> pd.DataFrame:
-        """The k items most like an item.
+        """List the k items most similar to an item.
 
-        by: "sound" (cosine of embeddings), "taste" (cosine of what ALS and the factorization
-        machine say of who plays them), or "fused" (all sources).
-        Returns rank, item_id, score (cosine, -1 to 1), title, artist, genre, cold.
-        Raises UnknownItemError, and InvalidArgumentError where the item has nothing to compare.
+        Args:
+            item_id: the item.
+            k: length of the list.
+            by: "sound" (cosine of embeddings), "taste" (cosine of the vectors of the sources that
+                know who plays the items), or "fused" (all sources).
+
+        Returns:
+            Columns rank, item_id, score (cosine, -1 to 1), title, artist, genre, cold.
+
+        Raises:
+            UnknownItemError: no such item.
+            InvalidArgumentError: the item has nothing to compare by.
+
+        Example:
+            >>> recommender.similar("s1", k=2, by="sound")["genre"].tolist()
+            ['jazz', 'jazz']
         """
-        return similar_to(self._fitted(), str(item_id), k, by)
+        return similar_items(self._fitted(), str(item_id), k, by)
 
-    # ------------------------------------------------------------------ new items
+    # ------------------------------------------------------------------ new items and plays
 
     def onboard(
         self,
@@ -360,19 +343,37 @@ class Recommender(HeldModel):
     ) -> OnboardingResult:
         """Add one item that nobody has played; it is recommendable at once.
 
-        recording: a path, the content as bytes, or a binary file object such as an upload; or
-        embedding: its vector, where the model was fitted on given embeddings. When the model has
-        been saved or loaded, the item is on the disk before this returns. Onboarding the same id
-        again replaces the item.
+        If the model has been saved or loaded, the item is on the disk before this returns.
+        Onboarding the same id again replaces the item.
 
-        Raises AudioError for a recording that cannot be used and InvalidArgumentError for an id
-        that is blank or has listeners, or an embedding that does not fit; nothing is added then.
+        Args:
+            recording: a path, the content as bytes, or a binary file object such as an upload.
+            item_id: a new id, or that of an item that nobody has played.
+            title: shown in lists, like the next three.
+            artist: also counts in the options of :meth:`recommend`.
+            album: likewise.
+            genre: likewise.
+            tags: further texts by name.
+            embedding: the item's vector in place of a recording, if the model was fitted on given
+                embeddings.
+
+        Returns:
+            The id and, for a recording, the value of its first tag that the network predicts.
+
+        Raises:
+            AudioError: a recording that cannot be used.
+            InvalidArgumentError: an id that is blank or has users, or an embedding that does not
+                fit; nothing is added.
+
+        Example:
+            >>> recommender.onboard(item_id="n", title="New", embedding=np.ones(4))
+            OnboardingResult(item_id='n', predicted=None, probability=None)
         """
         song = build_song(
             self._fitted(), recording, embedding, item_id=item_id, title=title, artist=artist,
             album=album, genre=genre, tags=dict(tags or {}),
         )  # fmt: skip
-        self._add([song])
+        self._add_songs([song])
         return OnboardingResult.from_song(song)
 
     def onboard_many(
@@ -384,12 +385,26 @@ class Recommender(HeldModel):
     ) -> pd.DataFrame:
         """Add all items of a data set, with the embeddings of their recordings or given ones.
 
-        The items' interactions, if any, are not looked at. An item without a usable recording is
-        added by its metadata alone. Returns item_id and status ("heard" or "metadata only"), and
-        the reasons why recordings were left out in ``attrs["recordings_left_out"]``.
+        Interactions in the data set are ignored. An item without a usable recording is added by its
+        metadata alone.
+
+        Args:
+            dataset: the items and their recordings.
+            embeddings: item embeddings in place of the network's, as for :meth:`fit`.
+            progress: show a progress bar.
+
+        Returns:
+            Columns item_id and status ("heard" or "metadata only"); why recordings were left out is
+            in ``attrs["recordings_left_out"]``.
+
+        Example:
+            >>> songs = pd.DataFrame({"item_id": ["a", "b"], "title": "", "artist": "", "album": "",
+            ...                       "genre": "jazz"})
+            >>> recommender.onboard_many(type(dataset)(items=songs))["status"].tolist()
+            ['metadata only', 'metadata only']
         """
         songs, heard = build_songs(self._fitted(), dataset, embeddings, progress=progress)
-        self._add(songs)
+        self._add_songs(songs)
         return onboarding_report(songs, heard)
 
     def onboard_folder(
@@ -400,67 +415,211 @@ class Recommender(HeldModel):
         *,
         threads: int | None = None,
     ) -> pd.DataFrame:
-        """Add every recording in a folder and below; what is in the model unchanged is skipped.
-
-        metadata: a CSV or Parquet file or a table with a column path (a file's path from the
-        folder on, or its name alone), and any of item_id, title, artist, album, genre and tags. A
-        recording without an item_id there gets its path without the suffix. threads: processes
-        that decode; as configured where not given.
+        """Add every recording in a folder and below; what the model has unchanged is skipped.
 
         Items are added in batches, each recommendable, and durable as by :meth:`onboard`, at once:
-        what was interrupted goes on where it was. A recording that cannot be used is skipped.
+        an interrupted run continues where it stopped. A recording that cannot be used is skipped.
 
-        Returns item_id, path, status ("added", "unchanged": the item has this recording and these
-        texts already, "failed") and reason (why it failed), by path.
+        Args:
+            folder: the folder.
+            metadata: a CSV or Parquet file or a table with a column path (a file's path within the
+                folder, or its name alone), and any of item_id, title, artist, album, genre and
+                tags. A recording without an item_id there gets its path without the suffix.
+            progress: show a progress bar.
+            threads: processes that decode; as configured if not given.
 
-        Raises DataError for no folder, nothing in it, or metadata that cannot be used;
-        InvalidArgumentError for a model without a network of its own.
+        Returns:
+            Columns item_id, path, status ("added", "unchanged": the item has this recording and
+            these texts already, "failed") and reason (why it failed), by path.
+
+        Raises:
+            DataError: no folder, nothing in it, or metadata that cannot be used.
+            InvalidArgumentError: a model without a network.
+
+        Example:
+            >>> heard = Recommender.load("model").onboard_folder("new songs")   # doctest: +SKIP
         """
         from recsys.onboarding.folder import onboard_folder
 
         return onboard_folder(
             self._fitted(),
-            self._add,
+            self._add_songs,
             Path(folder),
             Path(metadata) if isinstance(metadata, str) else metadata,
             workers=self.config.n_threads if threads is None else threads,
             progress=progress,
         )
 
-    def _add(self, songs: Sequence[Song]) -> None:
-        def add(library: LiveModel) -> LiveModel:
-            library.items.check_new(songs)
-            return library.with_songs(songs)
-
-        self._change(add)
-
     def update(self, interactions: pd.DataFrame) -> UpdateReport:
         """Take in new plays, in time proportional to what they touch; lists know them at once.
 
-        interactions: user_id, item_id, weight and, where known, timestamp, as in a data set; of
-        users known or new, and of all items of the catalogue, those onboarded included. An item
-        with listeners is no longer cold. The model is the fit and the sum of all plays since,
-        whatever the order and the batches they came in. When the model has been saved or loaded,
-        the plays are on the disk before this returns.
+        The model is the fit plus the sum of all plays since, whatever the order and the batches
+        they came in. An item that somebody has played is no longer cold. If the model has been
+        saved or loaded, the plays are on the disk before this returns.
 
-        Raises DataError for a table that is none, naming the row, and UnknownItemError naming an
-        item that is not in the catalogue; nothing is taken in then.
+        Args:
+            interactions: user_id, item_id, weight and, optionally, timestamp, as in a data set; of
+                known and new users and of all items of the catalogue, onboarded ones included.
+
+        Returns:
+            How many plays were taken in, and of how many users and items.
+
+        Raises:
+            DataError: names the row of what is wrong with the table; nothing is taken in.
+            UnknownItemError: names an item that is not in the catalogue; nothing is taken in.
+
+        Example:
+            >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
+            >>> recommender.update(plays)
+            UpdateReport(plays=1, users=1, new_users=1, items=1, warmed=1)
         """
         plays = checked_plays(interactions)
-        counts = UpdateReport(0, 0, 0, 0, 0)
-
-        def update(library: LiveModel) -> LiveModel:
-            nonlocal counts
-            changed, counts = library.with_plays(plays)
-            return changed
-
-        self._change(update)
-        return counts
+        with self._changing() as model:
+            self._model, report = model.with_plays(plays)
+        return report
 
     def remove(self, item_id: str) -> None:
         """Take an item out of the catalogue, its plays since the fit included.
 
-        It is in no list and no history any more; to onboard it again brings it back as an item
-        that nobody has played. Raises UnknownItemError.
+        It is in no list and no history any more. Onboarding it again adds it as an item that nobody
+        has played.
+
+        Raises:
+            UnknownItemError: no such item.
+
+        Example:
+            >>> recommender.remove("s3")
+            >>> recommender.info["now"]["items"]
+            29
         """
-        self._change(lambda library: library.without_item(item_id))
+        with self._changing() as model:
+            self._model = model.without_item(item_id)
+
+    # ------------------------------------------------------------------ on disk
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, replacing a model that is there in a single step.
+
+        From then on, onboarded items and plays are stored there, too.
+
+        Raises:
+            ArtifactError: the model cannot be written; what was there is left as it was.
+
+        Example:
+            >>> recommender.save(folder / "model")
+            >>> (folder / "model" / "manifest.json").is_file()
+            True
+        """
+        place = Path(folder).absolute()  # the working directory may change later
+        with self._write_lock:
+            storage.save(place, self._fitted())
+            self._folder = place
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a model that :meth:`save` wrote. Every file is checked before anything is used.
+
+        Raises:
+            ArtifactError: no model there, a file missing or changed, or a newer format.
+
+        Example:
+            >>> recommender.save(folder / "model")
+            >>> Recommender.load(folder / "model").info["now"]["users"]
+            60
+        """
+        place = Path(folder).absolute()
+        model = storage.load(place)
+        recommender = cls(model.state.config)
+        recommender._model = model
+        recommender._folder = place
+        return recommender
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts about the model: data set, items, blend weights, network, times, versions.
+
+        ``dataset`` and ``items`` are those of the fit (after a rebuild, ``items`` those at that
+        time); ``now`` counts what there is: users, items, with_listeners, with_embedding.
+        ``index`` says how items are searched: the method ("exact", "pruned" or "annoy"), its
+        settings and, where it is not exact, its measured recall and on how many users.
+        """
+        model = self._fitted()
+        return {
+            **model.state.info,
+            "now": model.counts(),
+            "onboarded": model.items.n_onboarded,
+            "index": dict(model.index_info),
+        }
+
+    def refresh(self) -> bool:
+        """Take in what other processes have done to the saved model.
+
+        A model that was replaced is loaded again. Answers under way are completed from the old
+        state. If nothing was done, this costs reading the manifest and one number.
+
+        Returns:
+            Whether there was anything to take in.
+
+        Raises:
+            ArtifactError: the model cannot be read.
+
+        Example:
+            >>> recommender.save(folder / "model")
+            >>> reader = Recommender.load(folder / "model")
+            >>> recommender.onboard(item_id="n", embedding=np.ones(4)).item_id
+            'n'
+            >>> reader.refresh()
+            True
+        """
+        with self._write_lock:
+            model = self._fitted()
+            if self._folder is None:
+                return False
+            self._model = storage.refreshed(self._folder, model)
+            return self._model is not model
+
+    def rebuild(self) -> None:
+        """Merge everything since the fit into the fitted state; lists stay the same.
+
+        The plays, users and items since the fit are then in the matrices and in the index, which
+        makes opening and searching faster; nothing is learned. A model that has been saved or
+        loaded is replaced on the disk in a single step, and the song database keeps the songs.
+
+        Raises:
+            ArtifactError: the model cannot be written; everything is as before.
+
+        Example:
+            >>> recommender.onboard(item_id="n", embedding=np.ones(4)).item_id
+            'n'
+            >>> recommender.rebuild()
+            >>> recommender.info["onboarded"]
+            0
+        """
+        from recsys.model.rebuild import rebuilt
+
+        with self._write_lock:
+            model = self._fitted()
+            if self._folder is None:
+                self._model = rebuilt(model)
+            else:
+                self._model = storage.replace(self._folder, model, rebuilt)
+
+    def _fitted(self) -> LiveModel:
+        if self._model is None:
+            raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
+        return self._model
+
+    @contextmanager
+    def _changing(self) -> Iterator[LiveModel]:
+        """Hold off other changes; yield the model, with what other processes have stored in it."""
+        with self._write_lock:
+            model = self._fitted()
+            if self._folder is None:
+                yield model
+                return
+            with storage.current(self._folder, model):
+                yield model.reopened()
+
+    def _add_songs(self, songs: Sequence[Song]) -> None:
+        with self._changing() as model:
+            self._model = model.with_songs(songs)

@@ -109,7 +109,7 @@ def calls() -> Iterator[tuple[str, Callable[[int], Any]]]:
     split = warm_split(dataset, seed=0)
     yield (
         "compare({popularity}, warm)",
-        lambda n: compare(dataset, {"popularity": Popularity}, [split]),
+        lambda n: compare({"popularity": Popularity}, dataset, [split]),
     )
 
 

@@ -145,7 +145,8 @@ def single(path: Path, folder: Path) -> None:
         "vectors": median["fuse_content"] + median["with_onboarded"],
         "SQLite": median["put"],
         "rest (checks, the folder's lock)": (
-            whole_time - sum(median[name] for name in ("embed", "fuse_content", "with_onboarded", "put"))
+            whole_time
+            - sum(median[name] for name in ("embed", "fuse_content", "with_onboarded", "put"))
         ),
     }
     print(f"\none file, recommendable after {1000 * whole_time:.1f} ms (median of {len(times)})")

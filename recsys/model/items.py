@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
-from datasets.columns import ARTIST, ITEM_ID, ITEM_TEXT
+from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.tables.values import is_unicode
 from recsys.data import ItemContent
@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 
 class ItemTable:
-    """Texts, embeddings and user counts of all items, by row. Immutable: changes return a new table.
+    """Texts, embeddings and user counts of all items, by row. Immutable.
 
-    A changed table shares everything with the one before but what differs.
+    Changes return a new table that shares everything but what differs.
     """
 
     def __init__(self, state: FittedState) -> None:
@@ -122,6 +122,20 @@ class ItemTable:
     def describe(self, rows: IntArray) -> pd.DataFrame:
         """Return item_id, title, artist, album and genre of rows."""
         return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
+
+    def ranked(self, rows: IntArray, scores: Float32Array) -> pd.DataFrame:
+        """Return a list of items: rank, item_id, score, title, artist, genre and cold."""
+        return pd.DataFrame(
+            {
+                RANK: np.arange(1, len(rows) + 1),
+                ITEM_ID: self.texts(ITEM_ID, rows),
+                SCORE: scores,
+                TITLE: self.texts(TITLE, rows),
+                ARTIST: self.texts(ARTIST, rows),
+                GENRE: self.texts(GENRE, rows),
+                COLD: self.is_cold(rows),
+            }
+        )
 
     @property
     def columns(self) -> list[str]:

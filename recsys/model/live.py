@@ -1,8 +1,8 @@
 """The live model: what a fit has learned plus everything that happened since.
 
 New items, plays and removals are stored in the song database first and are then part of what is
-recommended. A live model never changes: what changes the catalogue returns another model that shares
-all that stays the same, so that an answer under way is given from one whole state.
+recommended. A live model never changes: what changes the catalogue returns another model that
+shares all that stays the same, so that an answer under way is given from one whole state.
 """
 
 import copy
@@ -122,7 +122,12 @@ class LiveModel:
     # ------------------------------------------------------------------ changes
 
     def with_songs(self, songs: Sequence[Song]) -> "LiveModel":
-        """Store songs durably, all of them or none, and return the model with them."""
+        """Store songs durably, all of them or none, and return the model with them.
+
+        Raises:
+            InvalidArgumentError: a song that cannot be onboarded; see :meth:`ItemTable.check_new`.
+        """
+        self.items.check_new(songs)
         if not songs:
             return self
         other = copy.copy(self)

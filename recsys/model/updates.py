@@ -1,8 +1,8 @@
 """Plays since the fit: checking them, and new vectors for the items that they touch.
 
 The model is the fit plus the sum of all plays since, whatever the order and the batches they came
-in. So nothing here is learned step by step: a touched item's vector is computed from the fit and all
-its users.
+in. So nothing here is learned step by step: a touched item's vector is computed from the fit and
+all its users.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ class RecomputedItems(NamedTuple):
 
 
 class IncrementalUpdater:
-    """Computes item vectors from the fit and the plays since; caches what depends on the fit alone."""
+    """Computes item vectors from the fit and the plays since; caches what the fit decides alone."""
 
     def __init__(self, state: FittedState) -> None:
         self._state = state

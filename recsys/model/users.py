@@ -73,6 +73,10 @@ class Profiles(NamedTuple):
     seen: sp.csr_matrix | None
     """Which rows each has played, CSR [q, rows]; None where it was not asked for."""
 
+    def take(self, queries: IntArray) -> "Profiles":
+        """Return some of the profiles, in the order of `queries`."""
+        return Profiles(self.vectors[queries], None if self.seen is None else self.seen[queries])
+
 
 class UserTable:
     """Histories and fused vectors of all users, by row. Immutable.
@@ -122,12 +126,15 @@ class UserTable:
         rows = self.rows(user_ids)
         return Profiles(self.vectors(rows), self.seen_by(rows) if with_seen else None)
 
-    def profile_from_plays(
-        self, item_rows: IntArray, weights: Float32Array, *, with_seen: bool
-    ) -> Profiles:
-        """Fold in somebody who has played these rows so often: a profile of one user."""
-        seen = _csr([item_rows], len(self._items)) if with_seen else None
-        return Profiles(self.fold_in(item_rows, weights)[None], seen)
+    def profile_of_plays(self, plays: Mapping[str, float], *, with_seen: bool) -> Profiles:
+        """Fold in somebody who has played these items so often: the profile of one user.
+
+        Raises:
+            UnknownItemError: an item that is not in the catalogue.
+        """
+        rows = self._items.rows(plays)
+        vector = self.fold_in(rows, np.array(list(plays.values()), np.float32))
+        return Profiles(vector[None], _csr([rows], len(self._items)) if with_seen else None)
 
     def vectors(self, rows: IntArray) -> Float32Array:
         """Return fused vectors [len(rows), D] of users; zero for row -1."""

@@ -22,8 +22,9 @@ from datasets.errors import ArtifactError, DataError, InvalidArgumentError
 from datasets.files import atomic_write, file_digest, locked, parents_created, write_text
 from datasets.progress import progress_bar
 from recsys.model.live import LiveModel
-from recsys.ranking.batches import FALLBACK_USERS, batches_of, lists_of
-from recsys.ranking.filters import Filters
+from recsys.ranking.batches import user_batches
+from recsys.ranking.options import Candidates, ListOptions
+from recsys.ranking.ranking import FALLBACK_USERS, find_candidates, recommend_for_users
 
 _PLAN = "plan.json"
 _LOCK = "lock"
@@ -48,10 +49,10 @@ class BatchReport:
 
 
 def write_lists(
-    library: LiveModel,
+    model: LiveModel,
     out: Path,
     users: Path | None,
-    filters: Filters,
+    options: ListOptions,
     batch_size: int,
     *,
     progress: bool,
@@ -66,10 +67,11 @@ def write_lists(
     users that cannot be read, and ArtifactError where another run writes the same file or the disk
     is full. The file is then what it was before.
     """
+    candidates = find_candidates(model, options)
     _check_out(out)
-    total = len(library.users.ids) if users is None else _count(users)
-    plan = _plan(library, users, filters, batch_size)
-    batches = batches_of(library, None if users is None else _lines(users), batch_size)
+    total = len(model.users.ids) if users is None else _count(users)
+    plan = _plan(model, users, options, candidates, batch_size)
+    batches = user_batches(model, None if users is None else _lines(users), batch_size)
     folder = out.parent / f".{out.name}.parts"
     try:
         with parents_created(out), _held(folder):
@@ -80,7 +82,8 @@ def write_lists(
                 advance(resumed)
                 for number, ids in enumerate(islice(batches, len(done), None), start=len(done)):
                     parts.append(_part(folder, number))
-                    _write_part(parts[-1], lists_of(library, ids, filters))
+                    lists = recommend_for_users(model, ids, candidates, options)
+                    _write_part(parts[-1], lists)
                     advance(len(ids))
             rows, fallback = _assemble(parts, out)
             shutil.rmtree(folder)
@@ -97,18 +100,26 @@ def _check_out(out: Path) -> None:
 
 
 def _plan(
-    library: LiveModel, users: Path | None, filters: Filters, batch_size: int
+    model: LiveModel,
+    users: Path | None,
+    options: ListOptions,
+    candidates: Candidates,
+    batch_size: int,
 ) -> dict[str, Any]:
     """What the parts are of, as JSON: two runs with the same plan write the same parts."""
-    options = {
-        name: value.tolist() if hasattr(value, "tolist") else value
-        for name, value in vars(filters).items()
+    filters = {
+        "k": int(options.k),
+        "exclude_seen": options.exclude_seen,
+        "exclude": candidates.exclude.tolist(),
+        "only": None if candidates.only is None else candidates.only.tolist(),
+        "per_artist": None if options.per_artist is None else int(options.per_artist),
+        "diversity": float(options.diversity),
+        "popularity_correction": float(options.popularity_correction),
     }
-    wishes = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return {
-        "generation": library.generation,
-        "catalog": list(library.catalog.revision()),
-        "filters": wishes,
+        "generation": model.generation,
+        "catalog": list(model.catalog.revision()),
+        "filters": hashlib.sha256(json.dumps(filters, sort_keys=True).encode()).hexdigest(),
         "batch_size": batch_size,
         "users": None if users is None else file_digest(users),
     }

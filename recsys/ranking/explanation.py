@@ -11,7 +11,7 @@ from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.fusion import shares
 from recsys.model.live import LiveModel
-from recsys.ranking.arguments import History, plays_of
+from recsys.ranking.options import History, history_plays
 from recsys.ranking.similarity import Space, unit_vectors_of
 
 
@@ -87,7 +87,7 @@ class Explanation:
 
 
 def explain(
-    library: LiveModel, user_id: str | None, item_id: str, history: History | None, n: int
+    model: LiveModel, user_id: str | None, item_id: str, history: History | None, n: int
 ) -> Explanation:
     """Why a user, or somebody with a history, gets an item; at most n neighbours of each kind.
 
@@ -97,58 +97,58 @@ def explain(
     check_whole("n", n)
     if (user_id is None) == (history is None):
         raise InvalidArgumentError("give a user id or a history, one of them")
-    row = library.items.row(str(item_id))
-    vector, played = _user(library, user_id, history)
+    row = model.items.row(str(item_id))
+    vector, played = _user(model, user_id, history)
     if not vector.any():
         who = "this history" if user_id is None else f"user {str(user_id)!r}"
         raise InvalidArgumentError(f"nothing is known of the taste of {who}: no score to explain")
-    blocks = library.state.blocks
-    item = library.index.vectors(np.array([row]))
+    blocks = model.state.blocks
+    item = model.index.vectors(np.array([row]))
     parts = shares(blocks, vector, item)[0].tolist()
-    others = np.setdiff1d(played, np.append(library.items.retired, row))
-    texts = library.items.describe(np.array([row])).iloc[0]
+    others = np.setdiff1d(played, np.append(model.items.retired, row))
+    texts = model.items.describe(np.array([row])).iloc[0]
     return Explanation(
         user_id=None if user_id is None else str(user_id),
         item_id=str(item_id),
         title=str(texts[TITLE]),
         artist=str(texts[ARTIST]),
         score=float(item[0] @ vector),
-        cold=bool(library.items.is_cold(np.array([row]))[0]),
+        cold=bool(model.items.is_cold(np.array([row]))[0]),
         seen=bool((played == row).any()),
         shares={block.name: part for block, part in zip(blocks, parts, strict=True)},
         n_played=len(played),
-        taste=_nearest(library, row, others, n, "taste"),
-        sound=_nearest(library, row, others, n, "sound"),
-        common=_common(library, row, played),
+        taste=_nearest(model, row, others, n, "taste"),
+        sound=_nearest(model, row, others, n, "sound"),
+        common=_common(model, row, played),
     )
 
 
 def _user(
-    library: LiveModel, user_id: str | None, history: History | None
+    model: LiveModel, user_id: str | None, history: History | None
 ) -> tuple[Float32Array, IntArray]:
     """Fused vector [D] of a user, and the rows of what they played."""
     if history is not None:
-        plays = plays_of(history)
-        played = library.items.rows(plays)
-        return library.users.fold_in(played, np.array(list(plays.values()), np.float32)), played
-    row = library.users.row(str(user_id))
+        plays = history_plays(history)
+        played = model.items.rows(plays)
+        return model.users.fold_in(played, np.array(list(plays.values()), np.float32)), played
+    row = model.users.row(str(user_id))
     if row is None:
         raise UnknownUserError(f"no user {str(user_id)!r} in the training data")
-    return library.users.vectors(np.array([row]))[0], library.users.seen(row)
+    return model.users.vectors(np.array([row]))[0], model.users.seen(row)
 
 
 def _nearest(
-    library: LiveModel, row: int, played: IntArray, n: int, by: Space
+    model: LiveModel, row: int, played: IntArray, n: int, by: Space
 ) -> tuple[Neighbour, ...]:
-    if by == "taste" and all(one.name in ("content", "popularity") for one in library.state.blocks):
+    if by == "taste" and all(one.name in ("content", "popularity") for one in model.state.blocks):
         return ()
-    vectors = unit_vectors_of(library, by, np.append(played, row))
+    vectors = unit_vectors_of(model, by, np.append(played, row))
     if not vectors[-1].any():
         return ()
     known = vectors[:-1].any(axis=1)
     played, cosines = played[known], vectors[:-1][known] @ vectors[-1]
     best = np.argsort(-cosines, kind="stable")[:n]
-    texts = library.items.describe(played[best])
+    texts = model.items.describe(played[best])
     columns = (texts[name].tolist() for name in (ITEM_ID, TITLE, ARTIST))
     return tuple(
         Neighbour(*values)
@@ -156,13 +156,13 @@ def _nearest(
     )
 
 
-def _common(library: LiveModel, row: int, played: IntArray) -> tuple[Common, ...]:
+def _common(model: LiveModel, row: int, played: IntArray) -> tuple[Common, ...]:
     found = []
-    for column in library.items.columns:
+    for column in model.items.columns:
         if column in (ITEM_ID, TITLE):
             continue
-        value = str(library.items.texts(column, np.array([row]))[0])
-        count = int((library.items.texts(column, played) == value).sum())
+        value = str(model.items.texts(column, np.array([row]))[0])
+        count = int((model.items.texts(column, played) == value).sum())
         if value and count:
             found.append(Common(column, value, count))
     return tuple(sorted(found, key=lambda one: -one.played))

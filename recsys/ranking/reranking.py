@@ -1,8 +1,9 @@
-"""Lists beyond the best scores: fewer hits, fewer songs of one artist, more variety.
+"""Reranking of candidates: popularity correction, a cap on artists, diversity.
 
-All of it chooses from candidates that were searched before, and leaves their scores as they are.
+The candidates are found by a search; their scores stay as they are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,56 +13,118 @@ import numpy as np
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.index.base import Hits
 from recsys.model.live import LiveModel
-from recsys.ranking.filters import Filters
+from recsys.ranking.options import ListOptions
 from recsys.ranking.similarity import unit_vectors_of
 
+_GROWTH = 4
+"""How many times larger the pool is made where a cap on artists leaves too few of it."""
 
-def rerank(library: LiveModel, pool: Hits, filters: Filters) -> Hits:
-    """The k candidates of each query that a list is made of, in its order.
+_MOST_CANDIDATES = 4_000_000
+"""Candidates searched for at once: 64 MB of rows, queries and scores."""
 
-    pool: candidates of every query, best score first.
+Search = Callable[[IntArray, int], Hits]
+"""Finds the given number of best items for some of the queries, which count from 0 in the hits."""
+
+
+def search_and_rerank(
+    model: LiveModel, search: Search, n_queries: int, options: ListOptions
+) -> Hits:
+    """Search for as many candidates as the lists of all queries need, and rerank them.
+
+    Args:
+        model: tells what items have in common.
+        search: finds candidates for queries 0 to ``n_queries - 1``.
+        n_queries: number of lists.
+        options: length and order of the lists.
+
+    Returns:
+        At most k items per query, in the order of the list, by query.
+    """
+    waiting, size, parts = np.arange(n_queries), min(options.pool_size, len(model.items)), []
+    while len(waiting):
+        short = []
+        step = max(_MOST_CANDIDATES // size, 1)
+        for start in range(0, len(waiting), step):
+            queries = waiting[start : start + step]
+            pool = search(queries, size)
+            is_done = _suffices(model, pool, len(queries), size, options)
+            ready = is_done[pool.query]
+            pool = Hits(pool.query[ready], pool.item[ready], pool.score[ready])
+            hits = rerank(model, pool, options)
+            parts.append(Hits(queries[hits.query], hits.item, hits.score))
+            short.append(queries[~is_done])
+        waiting, size = np.concatenate(short), min(_GROWTH * size, len(model.items))
+    hits = Hits.concatenate(parts)
+    order = np.argsort(hits.query, kind="stable")
+    return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+
+def _suffices(
+    model: LiveModel, pool: Hits, n_queries: int, size: int, options: ListOptions
+) -> BoolArray:
+    """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
+    if options.per_artist is None or size >= len(model.items):
+        return np.ones(n_queries, bool)
+    artist = model.items.artist_codes(pool.item)
+    allowed = within_cap(pool, artist, options.per_artist, options.k)
+    found = np.bincount(pool.query, minlength=n_queries)
+    return (np.bincount(allowed.query, minlength=n_queries) >= options.k) | (found < size)
+
+
+def rerank(model: LiveModel, pool: Hits, options: ListOptions) -> Hits:
+    """Choose and order the list of each query from its candidates.
+
+    Args:
+        model: tells the popularity, the artists and the likeness of items.
+        pool: candidates of every query, best score first.
+        options: length and order of the lists.
     """
     relevance = pool.score.astype(np.float64)
-    if filters.popularity_correction:
-        listeners = library.items.user_counts[pool.item]
-        relevance = correct(pool, listeners, filters.popularity_correction)
+    if options.popularity_correction:
+        user_counts = model.items.user_counts[pool.item]
+        relevance = correct_popularity(pool, user_counts, options.popularity_correction)
         order = np.lexsort((-relevance, pool.query))  # stable: the score decides among equals
         pool = Hits(pool.query[order], pool.item[order], pool.score[order])
         relevance = relevance[order]
-    artist = None if filters.per_artist is None else library.items.artist_codes(pool.item)
-    if not filters.diversity:
-        return within_cap(pool, artist, filters.per_artist, filters.k)
+    artist = None if options.per_artist is None else model.items.artist_codes(pool.item)
+    if not options.diversity:
+        return within_cap(pool, artist, options.per_artist, options.k)
     chosen = []
     bounds = np.flatnonzero(np.diff(pool.query, prepend=-1, append=-1))
     for start, stop in pairwise(bounds):
         own = slice(start, stop)
         picked = mmr(
             relevance[own],
-            Likeness.of(library, pool.item[own]),
-            filters.k,
-            filters.diversity,
+            Likeness.of(model, pool.item[own]),
+            options.k,
+            options.diversity,
             None if artist is None else artist[own],
-            filters.per_artist,
+            options.per_artist,
         )
         chosen.append(start + picked)
     order = np.concatenate(chosen) if chosen else np.empty(0, np.intp)
     return Hits(pool.query[order], pool.item[order], pool.score[order])
 
 
-def correct(pool: Hits, listeners: IntArray, share: float) -> Float64Array:
-    """Standardised scores less a share of standardised log popularity, [candidates].
+def correct_popularity(pool: Hits, user_counts: IntArray, share: float) -> Float64Array:
+    """Take a share of the standardised log popularity off the standardised scores, [candidates].
 
-    listeners: [candidates]; both are standardised over the candidates of each query, and a side
-    on which they are all alike is zero.
+    Both are standardised over the candidates of each query; what is the same for all of them
+    becomes zero.
+
+    Args:
+        pool: candidates of every query.
+        user_counts: how many users have played each candidate.
+        share: how much popularity counts, 0 to 1.
     """
-    popularity = np.log1p(listeners.astype(np.float64))
+    popularity = np.log1p(user_counts.astype(np.float64))
     return _standardised(pool.query, pool.score) - share * _standardised(pool.query, popularity)
 
 
 def within_cap(pool: Hits, artist: IntArray | None, per_artist: int | None, k: int) -> Hits:
-    """The first k candidates of each query, of which at most ``per_artist`` are of one artist.
+    """Take the first k candidates of each query, at most ``per_artist`` of them of one artist.
 
-    artist: a number for each candidate, -1 where it has none, which is never too many.
+    artist: a number for each candidate; -1 for an unknown artist, who is never capped.
     """
     if artist is not None and per_artist is not None:
         # Candidates of one artist of one query stand together, in their order in the list.
@@ -81,7 +144,7 @@ def within_cap(pool: Hits, artist: IntArray | None, per_artist: int | None, k: i
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike candidates are: cosine by sound, or of all sources where one has no embedding."""
+    """Cosine similarity of candidates: by sound, or by all sources where one has no embedding."""
 
     sound: Float32Array
     """Unit vectors [candidates, e], zero where there is no embedding."""
@@ -89,24 +152,24 @@ class Likeness:
     """Unit vectors [candidates, D], None where all candidates have an embedding."""
 
     @classmethod
-    def of(cls, library: LiveModel, rows: IntArray) -> "Likeness":
-        """The likeness of the items of these rows."""
-        sound = unit_vectors_of(library, "sound", rows)
-        heard = bool(sound.any(axis=1).all())
-        if not heard and all(block.name == "popularity" for block in library.state.blocks):
+    def of(cls, model: LiveModel, rows: IntArray) -> "Likeness":
+        """Compare the items of these rows."""
+        sound = unit_vectors_of(model, "sound", rows)
+        all_embedded = bool(sound.any(axis=1).all())
+        if not all_embedded and all(block.name == "popularity" for block in model.state.blocks):
             return cls(sound, np.zeros((len(rows), 0), np.float32))  # nothing else sets them apart
-        return cls(sound, None if heard else unit_vectors_of(library, "fused", rows))
+        return cls(sound, None if all_embedded else unit_vectors_of(model, "fused", rows))
 
     def to(self, candidate: int) -> Float32Array:
-        """How like one of the candidates each of them is, [candidates], -1 to 1."""
+        """Compute the similarity of all candidates to one of them, [candidates], -1 to 1."""
         by_sound: Float32Array = self.sound @ self.sound[candidate]
         if self.fused is None:
             return by_sound
-        both = self.heard & self.heard[candidate]
+        both = self.has_embedding & self.has_embedding[candidate]
         return np.where(both, by_sound, self.fused @ self.fused[candidate])
 
     @cached_property
-    def heard(self) -> BoolArray:
+    def has_embedding(self) -> BoolArray:
         """Which candidates have an embedding that sets them apart, [candidates]."""
         return np.asarray(self.sound.any(axis=1), bool)
 
@@ -119,34 +182,43 @@ def mmr(
     artist: IntArray | None = None,
     per_artist: int | None = None,
 ) -> IntArray:
-    """Positions of up to k candidates by maximal marginal relevance, in the order of their choice.
+    """Choose up to k candidates by maximal marginal relevance (Carbonell and Goldstein, 1998).
 
-    Each is the one with the largest (1 - diversity) · relevance - diversity · likeness to the most
-    alike of those chosen before; the first of them among equals, so that a list starts with the
-    most relevant one. Relevance is first brought to 0 ... 1, as likeness has bounds too.
+    Each one chosen has the largest (1 - diversity) · relevance - diversity · similarity to the most
+    similar of those chosen before; the first among equals, so that a list starts with the most
+    relevant one. Relevance is first scaled to 0 ... 1, as similarity is bounded, too.
 
-    relevance: [candidates], descending. artist: as in :func:`within_cap`.
+    J. Carbonell and J. Goldstein, The use of MMR, diversity-based reranking for reordering
+    documents and producing summaries, SIGIR 1998.
 
-    Carbonell and Goldstein, The use of MMR, diversity-based reranking for reordering documents and
-    producing summaries, SIGIR 1998.
+    Args:
+        relevance: [candidates], descending.
+        likeness: compares the candidates.
+        k: how many to choose.
+        diversity: 0 to 1.
+        artist: as in :func:`within_cap`.
+        per_artist: at most this many of one artist.
+
+    Returns:
+        Positions of the chosen candidates, in the order of their choice.
     """
     span = relevance.max() - relevance.min()
     value = (1 - diversity) * ((relevance - relevance.min()) / span if span > 0 else 0 * relevance)
     closest = np.zeros(len(relevance))
-    open_ = np.ones(len(relevance), bool)
+    is_open = np.ones(len(relevance), bool)
     taken: dict[int, int] = {}
     chosen: list[int] = []
-    while len(chosen) < k and open_.any():
-        best = int(np.argmax(np.where(open_, value - diversity * closest, -np.inf)))
-        alike = likeness.to(best)
-        closest = np.maximum(closest, alike) if chosen else alike.astype(np.float64)
+    while len(chosen) < k and is_open.any():
+        best = int(np.argmax(np.where(is_open, value - diversity * closest, -np.inf)))
+        similar = likeness.to(best)
+        closest = np.maximum(closest, similar) if chosen else similar.astype(np.float64)
         chosen.append(best)
-        open_[best] = False
+        is_open[best] = False
         if artist is not None and per_artist is not None and artist[best] >= 0:
             name = int(artist[best])
             taken[name] = taken.get(name, 0) + 1
             if taken[name] >= per_artist:
-                open_[artist == name] = False
+                is_open[artist == name] = False
     return np.array(chosen, np.intp)
 
 

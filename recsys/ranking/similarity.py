@@ -1,35 +1,54 @@
-"""Similar items: cosines in the space of sound, of taste, or of all sources together."""
+"""Similar items: cosine similarity by sound, by taste, or by all sources together."""
 
 import threading
 from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.model.live import LiveModel
 
 Space = Literal["sound", "taste", "fused"]
+"""What items are compared by: embeddings, the sources that know who plays them, or all sources."""
 
 _ROOM = 1.25
-"""How much larger than needed the array is made when onboarded rows no longer fit."""
+"""How much larger than needed the array is made when added rows no longer fit."""
 
 
-def similar_rows(library: LiveModel, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
-    """The k rows most like one row, and their cosine similarity; equal ones in order of rows.
+def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataFrame:
+    """List the items most similar to one; see `Recommender.similar`.
 
-    Raises InvalidArgumentError for another space, or where the row has nothing to compare.
+    Raises:
+        UnknownItemError: no such item in the catalogue.
+        InvalidArgumentError: k below 1, another space, or an item that has nothing to compare.
     """
-    vectors, known = _kept(library, by)
+    check_whole("k", k)
+    rows, scores = similar_rows(model, model.items.row(item_id), k, by)
+    return model.items.ranked(rows, scores)
+
+
+def similar_rows(model: LiveModel, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
+    """Find the k rows most similar to one row.
+
+    Returns:
+        The rows and their cosine similarity; equally similar ones in order of rows.
+
+    Raises:
+        InvalidArgumentError: another space, or a row that has nothing to compare.
+    """
+    vectors, known = _cached(model, by).up_to(model)
     if not known[row]:
-        name = library.items.ids(np.array([row]))[0]
+        name = model.items.ids(np.array([row]))[0]
         lacks = "recording or embedding" if by == "sound" else "listeners or content"
         raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
     scores = vectors @ vectors[row]
     eligible = known.copy()
     eligible[row] = False
-    eligible[library.items.retired] = False
+    eligible[model.items.retired] = False
     candidates = np.flatnonzero(eligible)
     if len(candidates) > k:
         kth = np.partition(scores[candidates], len(candidates) - k)[len(candidates) - k]
@@ -38,60 +57,51 @@ def similar_rows(library: LiveModel, row: int, k: int, by: Space) -> tuple[IntAr
     return best, scores[best]
 
 
-def unit_vectors(library: LiveModel, by: Space) -> Float32Array:
-    """Unit vectors [rows, d] of all rows; zero where there is nothing to compare. Do not write.
+def unit_vectors(model: LiveModel, by: Space) -> Float32Array:
+    """Return unit vectors float32 [rows, d] of all rows; zero where there is nothing to compare.
 
-    They are made once and kept with the library: 4 bytes times d for each row and space asked for.
+    They are computed once and cached with the model, and must not be written to.
     """
-    return _kept(library, by)[0]
+    return _cached(model, by).up_to(model)[0]
 
 
-def unit_vectors_of(library: LiveModel, by: Space, rows: IntArray) -> Float32Array:
-    """Unit vectors [len(rows), d] of these rows alone, as :func:`unit_vectors`; none are kept."""
-    return _keeper(library, by).make(library, rows)
+def unit_vectors_of(model: LiveModel, by: Space, rows: IntArray) -> Float32Array:
+    """Compute unit vectors float32 [len(rows), d] of some rows, without caching them."""
+    return _cached(model, by).make(model, rows)
 
 
-def knows_likeness(library: LiveModel) -> bool:
-    """Whether anything tells items apart: an embedding, or a source that knows taste."""
-    heard = bool(library.state.has_embedding.any())
-    return heard or any(block.name != "popularity" for block in library.state.blocks)
+def knows_likeness(model: LiveModel) -> bool:
+    """Return whether anything tells items apart: an embedding, or a source besides popularity."""
+    has_embeddings = bool(model.state.has_embedding.any())
+    return has_embeddings or any(block.name != "popularity" for block in model.state.blocks)
 
 
-def _kept(library: LiveModel, by: Space) -> tuple[Float32Array, BoolArray]:
-    """Unit vectors [rows, d], and which of them are not zero [rows]."""
-    return _keeper(library, by).up_to(library)
-
-
-def _keeper(library: LiveModel, by: Space) -> "_Kept":
+def _cached(model: LiveModel, by: Space) -> "_UnitVectors":
     if by not in get_args(Space):
         raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
 
-    def make() -> _Kept:
-        return _Kept(_sound(library) if by == "sound" else _fused(library, by))
+    def make() -> _UnitVectors:
+        return _UnitVectors(_by_sound(model) if by == "sound" else _by_sources(model, by))
 
-    return library.items.cached(f"unit vectors {by}", make)
+    return model.items.cached(f"unit vectors by {by}", make)
 
 
-class _Kept:
-    """Vectors of rows, made when first asked for.
-
-    A row's vector depends on the row and the fit alone, so that onboarding makes none of them
-    wrong: it only adds rows.
-    """
+class _UnitVectors:
+    """Unit vectors of rows, computed on first use and extended as rows are added."""
 
     def __init__(self, make: Callable[[LiveModel, IntArray], Float32Array]) -> None:
         self.make = make
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
         self._known = np.empty(0, bool)
 
-    def up_to(self, library: LiveModel) -> tuple[Float32Array, BoolArray]:
-        """The vectors of a library's rows, and which of them are not zero."""
-        count = len(library.items)
-        with self._turn:
+    def up_to(self, model: LiveModel) -> tuple[Float32Array, BoolArray]:
+        """The vectors of a model's rows, and which of them are not zero."""
+        count = len(model.items)
+        with self._lock:
             if count > self._count:
-                new = self.make(library, np.arange(self._count, count))
+                new = self.make(model, np.arange(self._count, count))
                 if count > len(self._array):
                     size = int(_ROOM * count) if self._count else count
                     array = np.empty((size, new.shape[1]), np.float32)
@@ -104,32 +114,32 @@ class _Kept:
             return self._array[:count], self._known[:count]
 
 
-def _sound(library: LiveModel) -> Callable[[LiveModel, IntArray], Float32Array]:
+def _by_sound(model: LiveModel) -> Callable[[LiveModel, IntArray], Float32Array]:
     """Unit embeddings, centred on the mean of the fitted ones."""
-    state = library.state
+    state = model.state
     fitted = np.asarray(state.embeddings)[state.has_embedding]
     # In double precision, or embeddings that are all alike would differ by what rounding left.
     centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32) if len(fitted) else 0
 
-    def make(library: LiveModel, rows: IntArray) -> Float32Array:
-        embeddings, known = library.items.embeddings(rows)
+    def make(model: LiveModel, rows: IntArray) -> Float32Array:
+        embeddings, known = model.items.embeddings(rows)
         return _unit(np.where(known[:, None], embeddings - centre, 0).astype(np.float32))
 
     return make
 
 
-def _fused(library: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], Float32Array]:
+def _by_sources(model: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], Float32Array]:
     """Vectors in the spaces of several sources, side by side.
 
     Each source's part is brought to length one first, so that its weight is what the blend says.
     """
     without = {"popularity"} | ({"content"} if by == "taste" else set())
-    blocks = [block for block in library.state.blocks if block.name not in without]
+    blocks = [block for block in model.state.blocks if block.name not in without]
     if not blocks:
         raise InvalidArgumentError("this model has no source that knows taste")
 
-    def make(library: LiveModel, rows: IntArray) -> Float32Array:
-        fused = library.index.vectors(rows)
+    def make(model: LiveModel, rows: IntArray) -> Float32Array:
+        fused = model.index.vectors(rows)
         parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
         return _unit(np.hstack(parts))
 

@@ -150,15 +150,15 @@ def test_users_of_a_file_and_those_nobody_knows(loaded, tmp_path):
 def stopped(loaded, tmp_path, monkeypatch):
     """A run with k=3 that ended, as if by a signal, in its third batch of 30 users."""
     out = tmp_path / "recs.parquet"
-    whole, count = sys.modules["recsys.ranking.batch_files"].lists_of, itertools.count()
+    whole, count = sys.modules["recsys.ranking.batch_files"].recommend_for_users, itertools.count()
 
-    def lists_of(*arguments):
+    def recommend_for_users(*arguments):
         if next(count) == 2:
             raise KeyboardInterrupt
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("recsys.ranking.batch_files.lists_of", lists_of)
+        patch.setattr("recsys.ranking.batch_files.recommend_for_users", recommend_for_users)
         with pytest.raises(KeyboardInterrupt):
             loaded.write_recommendations(out, k=3, batch_size=30)
     assert not out.exists()
@@ -267,13 +267,13 @@ def test_a_killed_command_goes_on(model, tmp_path):
 import os, signal, sys
 from recsys import cli
 from recsys.ranking import batch_files
-whole, made = batch_files.lists_of, []
-def lists_of(*arguments):
+whole, made = batch_files.recommend_for_users, []
+def recommend_for_users(*arguments):
     if len(made) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     made.append(1)
     return whole(*arguments)
-batch_files.lists_of = lists_of
+batch_files.recommend_for_users = recommend_for_users
 sys.argv = ["coldtune", "recommend-all", {str(model)!r}, "--out", {str(out)!r},
             "-k", "3", "--batch", "40"]
 cli.main()

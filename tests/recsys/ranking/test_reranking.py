@@ -10,7 +10,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.index.base import Hits
-from recsys.ranking.reranking import Likeness, correct, mmr, within_cap
+from recsys.ranking.reranking import Likeness, correct_popularity, mmr, within_cap
 from tests.helpers.recommenders import QUICK
 
 
@@ -82,13 +82,13 @@ def test_correction_by_hand():
     z = np.sqrt(1.5)
     listeners = np.array([100, 0, 0, 7, 7])
     high = np.sqrt(2)  # of one that differs from two that are alike, over their deviation
-    assert correct(pool, listeners, 1.0) == pytest.approx(
+    assert correct_popularity(pool, listeners, 1.0) == pytest.approx(
         [z - high, high / 2, -z + high / 2, 0, 0], abs=1e-9
     )
-    assert correct(pool, listeners, 0.5)[:3] == pytest.approx(
+    assert correct_popularity(pool, listeners, 0.5)[:3] == pytest.approx(
         [z - high / 2, high / 4, -z + high / 4]
     )
-    assert correct(pool, listeners, 0.0)[:3] == pytest.approx([z, 0, -z])
+    assert correct_popularity(pool, listeners, 0.0)[:3] == pytest.approx([z, 0, -z])
 
 
 def test_cap_by_hand():

@@ -155,8 +155,8 @@ OPTIONS = st.fixed_dictionaries(
 def test_every_combination_is_what_brute_force_gives(model, brute, user, k, options, small):
     with pytest.MonkeyPatch.context() as patch:
         if small:  # pools that do not hold the whole catalogue, and grow where a cap needs it
-            patch.setattr("recsys.ranking.filters._LEAST_POOL", 4)
-            patch.setattr("recsys.ranking.filters._POOL", 1)
+            patch.setattr("recsys.ranking.options._LEAST_POOL", 4)
+            patch.setattr("recsys.ranking.options._POOL", 1)
         found = model.recommend(user, k, **options)
     names = ("exclude_seen", "exclude", "only", "where")
     scores = brute.eligible(user, **{name: options[name] for name in names})
@@ -188,7 +188,7 @@ def test_every_combination_is_what_brute_force_gives(model, brute, user, k, opti
 )
 def test_many_users_get_what_each_gets_alone(model, users, k, options, at_once):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsys.ranking.ranking._MOST_CANDIDATES", at_once)
+        patch.setattr("recsys.ranking.reranking._MOST_CANDIDATES", at_once)
         many = model.recommend_many(users, k, **options)
     alone = [model.recommend(user, k, **options)["item_id"].tolist() for user in users]
     assert many["item_id"].tolist() == [item for one in alone for item in one]
@@ -230,7 +230,7 @@ def test_what_was_played_or_removed_since_the_fit_keeps_to_the_filters(fit_quick
 
 def test_nothing_asked_for_is_what_there_was_before(model, monkeypatch):
     monkeypatch.setattr(
-        "recsys.ranking.ranking.rerank", None
+        "recsys.ranking.ranking.search_and_rerank", None
     )  # nothing is reordered at no one's wish
     plain = model.recommend("user-1", k=20)
     zero = model.recommend(

@@ -1,0 +1,184 @@
+"""Arguments of recommendations, checked: options of lists, ids and listening histories."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple, TypedDict, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from datasets.arguments import check_whole
+from datasets.arrays import IntArray
+from datasets.errors import InvalidArgumentError
+from recsys.model.items import ItemTable, Where
+
+History = Sequence[str] | Mapping[str, float]
+"""Items that somebody has played: a list of item ids, or a mapping from item id to plays."""
+
+PLAYS_IN_HISTORY = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
+"""Bounds of the plays of an item in a history."""
+
+_POOL = 10
+_LEAST_POOL = 100
+"""Lists that are reordered are chosen from this many times k candidates, and from no fewer."""
+
+Method = TypeVar("Method", bound=Callable[..., object])
+
+
+class ListArguments(TypedDict, total=False):
+    """The keyword arguments of `Recommender.recommend` that become :class:`ListOptions`."""
+
+    exclude_seen: bool
+    exclude: Iterable[str]
+    only: Iterable[str] | None
+    where: Where | None
+    per_artist: int | None
+    diversity: float
+    popularity_correction: float
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """What a recommendation list may hold, how long it is, and how it is ordered.
+
+    Raises:
+        InvalidArgumentError: a number out of its range.
+
+    Example:
+        >>> ListOptions(k=5, per_artist=1).reranks
+        True
+        >>> ListOptions(k=0)
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: k must be a whole number of at least 1, not 0
+    """
+
+    k: int = 10
+    """Length of the list."""
+
+    exclude_seen: bool = True
+    """Leave out what the user has played."""
+
+    exclude: Iterable[str] = ()
+    """Ids of items to leave out."""
+
+    only: Iterable[str] | None = None
+    """Ids of items to choose from; None for all."""
+
+    where: Where | None = None
+    """Columns with the value, or the values, of which an item must have one."""
+
+    per_artist: int | None = None
+    """At most this many items of one artist; None for any number."""
+
+    diversity: float = 0.0
+    """From 0, the order of scores, to 1, the items least alike (maximal marginal relevance)."""
+
+    popularity_correction: float = 0.0
+    """Share of the standardised log popularity taken off the standardised score, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check_whole("k", self.k)
+        if self.per_artist is not None:
+            check_whole("per_artist", self.per_artist)
+        _check_share("diversity", self.diversity)
+        _check_share("popularity_correction", self.popularity_correction)
+
+    @property
+    def reranks(self) -> bool:
+        """Whether the list is more than the k best scores of what may be in it."""
+        return bool(self.per_artist is not None or self.diversity or self.popularity_correction)
+
+    @property
+    def pool_size(self) -> int:
+        """How many candidates a reranked list is chosen from, unless a cap needs more."""
+        if not self.diversity and not self.popularity_correction:
+            return 2 * self.k  # in the order of scores, so that more candidates change nothing
+        return max(_LEAST_POOL, _POOL * self.k)
+
+    def candidates(self, items: ItemTable) -> "Candidates":
+        """Look up which items of a catalogue a list may hold, whoever it is for.
+
+        Raises:
+            InvalidArgumentError: ids that are none, an unknown column, or a value that is no text.
+            UnknownItemError: an item that is not in the catalogue.
+        """
+        only = None if self.only is None else items.rows(checked_ids("only", self.only))
+        if self.where:
+            matching = items.rows_where(self.where)
+            only = matching if only is None else np.intersect1d(only, matching)
+        exclude = checked_ids("exclude", self.exclude)
+        return Candidates(only, items.rows(exclude) if exclude else np.empty(0, np.intp))
+
+
+class Candidates(NamedTuple):
+    """The rows of the items that lists may hold, besides what each user has played."""
+
+    only: IntArray | None
+    """Rows to choose from; None for all."""
+    exclude: IntArray
+    """Rows to leave out."""
+
+
+def shows_list_options(method: Method) -> Method:
+    """Let the signature of a method that takes ``**options`` name the fields of `ListOptions`."""
+    signature = inspect.signature(method)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type
+        )
+        for one in fields(ListOptions)
+        if one.name != "k"
+    ]
+    shown = signature.replace(parameters=[*own, *options])
+    method.__signature__ = shown  # type: ignore[attr-defined]
+    return method
+
+
+def checked_ids(name: str, values: Iterable[str]) -> list[str]:
+    """Read ids as texts; numbers become their digits, as in a data set.
+
+    Raises:
+        InvalidArgumentError: names the argument; a single text, no iterable, or a missing id (None,
+            NaN, NA), which would otherwise be an unknown one.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} must be several ids, not {values!r}")
+    ids = []
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str) and pd.api.types.is_scalar(value) and pd.isna(value):
+            raise InvalidArgumentError(f"{name}: id number {number} is missing ({value})")
+        ids.append(str(value))
+    return ids
+
+
+def history_plays(history: History) -> dict[str, float]:
+    """Read the plays of each item of a history; 1 each for a list of items.
+
+    Raises:
+        InvalidArgumentError: ids that are none, or plays that are no positive number.
+    """
+    ids = checked_ids("history", history)
+    if not isinstance(history, Mapping):
+        return dict.fromkeys(ids, 1.0)
+    least, most = PLAYS_IN_HISTORY
+    plays = {}
+    for item, given in zip(ids, history.values(), strict=True):
+        try:
+            weight = float(given)
+        except (TypeError, ValueError):
+            weight = np.nan
+        if not least <= weight <= most:
+            raise InvalidArgumentError(
+                f"history: plays of item {item!r} must be a positive number, not {given!r}"
+            )
+        plays[item] = weight
+    return plays
+
+
+def _check_share(name: str, value: float) -> None:
+    """Raise InvalidArgumentError unless a number is from 0 to 1."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not is_number or not 0 <= value <= 1:
+        raise InvalidArgumentError(f"{name} must be a number from 0 to 1, not {value!r}")
