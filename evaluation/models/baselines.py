@@ -1,5 +1,6 @@
-"""Models without any model in them: what every figure has to be held against."""
+"""Baselines without learning: popularity, popularity that knows the test side, random lists."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
@@ -7,22 +8,42 @@ import numpy as np
 import pandas as pd
 
 from datasets.arrays import BoolArray, IntArray
-from datasets.columns import ITEM_ID, USER_ID, WEIGHT
-from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
+from datasets.columns import ITEM_ID, USER_ID
+from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
-from evaluation.models.top_k import RandomOrder, SharedOrder, lists_to_frame, user_seeds
+from evaluation.models.top_k import (
+    RandomOrder,
+    SharedOrder,
+    lists_to_frame,
+    rows_of_items,
+    user_seeds,
+)
+from evaluation.splitting.interactions import played_pairs
 
 _CELLS = 4_000_000
-"""Users × items of the table of what may not be in their lists."""
+"""Cells (users * items) of the table of what may not be in the lists."""
 
 _NONE: IntArray = np.empty(0, np.intp)
 
 
-class Baseline:
-    """Fitting, onboarding and list making that the baselines share."""
+class Baseline(ABC):
+    """Base of models that order the catalogue for each user without learning anything of users.
+
+    Subclasses implement ``_order``, and may count something in ``fit``.
+
+    Args:
+        seed: decides the order of items that are equally good.
+
+    Example:
+        >>> class ById(Baseline):
+        ...     def _order(self, allowed):
+        ...         return SharedOrder(-np.arange(len(self._items), dtype=float), allowed)
+        >>> ById().fit(dataset).recommend_many(["u0"], k=2, exclude_seen=False)["item_id"].tolist()
+        ['s0', 's1']
+    """
 
     _stream = 0
-    """Keeps two baselines of one seed from drawing the same numbers."""
+    """Stream of random numbers, so that two baselines with one seed draw different ones."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -30,25 +51,29 @@ class Baseline:
         self._seen: dict[str, IntArray] | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
-        """Learn the catalogue and what each user has in training."""
+        """Store the catalogue and the items that each user has played."""
         self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)
-        self._seen = self._rows_of_users(_played(dataset.interactions))
+        self._seen = self._rows_of_users(played_pairs(dataset.interactions))
         return self
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
-        """Add the items of ``dataset`` that are not known yet; they have no listeners."""
+        """Add the items of ``dataset`` that are not known yet; nobody has played them."""
         new = pd.Index(dataset.items[ITEM_ID], dtype=object)
         self._items = self._items.append(new[~new.isin(self._items)])
         return self
 
     def update(self, interactions: pd.DataFrame) -> Self:
-        """Take in what users have played since: it is no longer recommended to them.
+        """Add interactions after ``fit``: their items are no longer recommended to their users.
 
-        interactions: user_id, item_id, weight; of users known or new, of items of the catalogue.
+        Args:
+            interactions: user_id, item_id, weight; of known or new users, with known items.
+
+        Raises:
+            NotFittedError: before ``fit``.
         """
         if self._seen is None:
             raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
-        for user, rows in self._rows_of_users(_played(interactions)).items():
+        for user, rows in self._rows_of_users(played_pairs(interactions)).items():
             known = self._seen.get(user, rows[:0])
             self._seen[user] = np.union1d(known, rows)
         return self
@@ -61,18 +86,28 @@ class Baseline:
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The best ``k`` items for each user: user_id, rank, item_id, score.
+        """Return the best ``k`` items for each user.
 
-        Raises :class:`~datasets.errors.NotFittedError` before ``fit``,
-        :class:`~datasets.errors.InvalidArgumentError` for k < 1 and
-        :class:`~datasets.errors.UnknownItemError` for an unknown id in ``only``.
+        Args:
+            user_ids: users, known or new.
+            k: length of the lists.
+            exclude_seen: leave out what the user has played.
+            only: ids of the items that may be recommended; None: all.
+
+        Returns:
+            Columns user_id, rank (from 1), item_id, score.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            InvalidArgumentError: ``k`` < 1.
+            UnknownItemError: ``only`` has an unknown id.
         """
         if self._seen is None:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
         if k < 1:
             raise InvalidArgumentError(f"k must be at least 1, not {k}")
         everybody = list(user_ids)
-        allowed = self._allowed(only)
+        allowed = rows_of_items(self._items, only)
         order = self._order(allowed)
         barred = np.ones(len(self._items), dtype=bool)
         barred[allowed] = False
@@ -88,39 +123,38 @@ class Baseline:
         return lists_to_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
 
     def _rows_of_users(self, played: pd.DataFrame) -> dict[str, IntArray]:
-        """Rows of the items that each user has played."""
+        """Group item rows by user, from pairs of user_id and item_id."""
         rows = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object)).astype(np.intp)
         users, names = pd.factorize(played[USER_ID])
         order = np.argsort(users, kind="stable")
         ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
         return dict(zip(names, np.split(rows[order], ends), strict=True))
 
-    def _allowed(self, only: Sequence[str] | None) -> IntArray:
-        if only is None:
-            return np.arange(len(self._items))
-        rows = self._items.get_indexer(pd.Index(list(only), dtype=object))
-        if (rows < 0).any():
-            raise UnknownItemError(f"no item {list(only)[int(rows.argmin())]!r} in the catalogue")
-        return np.unique(rows)
-
     def _mark_seen(self, users: list[str], taken: BoolArray) -> None:
-        """Set what each user has in ``taken``, [users, n_items]."""
+        """Set the items that each user has played in ``taken``, [n_users, n_items]."""
         seen = self._seen or {}
         owned = [seen.get(user, _NONE) for user in users]
         row = np.repeat(np.arange(len(users)), [len(rows) for rows in owned])
         taken[row, np.concatenate([_NONE, *owned])] = True
 
+    @abstractmethod
     def _order(self, allowed: IntArray) -> SharedOrder | RandomOrder:
-        """In what order users get the allowed items."""
-        raise NotImplementedError
+        """Return the order in which users get the allowed items (rows)."""
 
 
 class Popularity(Baseline):
-    """The items with the most listeners in training.
+    """Recommend the items with most users in training.
 
-    Equally popular items, such as all cold ones, come in an order drawn for each user by ``seed``:
-    the order of the catalogue often follows popularity and would leak it, and one order drawn for
-    everybody would make the figures a matter of luck.
+    Equally popular items, such as all cold ones, come in a random order for each user: the order of
+    the catalogue often follows popularity and would leak it, and one random order for everybody
+    would make results depend on the seed.
+
+    Args:
+        seed: decides the order of equally popular items.
+
+    Example:
+        >>> Popularity().fit(dataset).recommend_many(["u0", "u1"], k=2)["rank"].tolist()
+        [1, 2, 1, 2]
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -128,7 +162,7 @@ class Popularity(Baseline):
         self._listeners: pd.Series[int] = pd.Series(dtype=np.int64)
 
     def fit(self, dataset: MusicDataset) -> Self:
-        """Count the listeners of every item."""
+        """Count the users of every item."""
         super().fit(dataset)
         rows = np.concatenate([_NONE, *(self._seen or {}).values()])
         count = np.bincount(rows, minlength=len(self._items))
@@ -141,10 +175,19 @@ class Popularity(Baseline):
 
 
 class PopularityOracle(Popularity):
-    """A control: popularity that knows the listeners of the test side too.
+    """Recommend the items with most users in training and test together, as a control.
 
-    What a ranking that is the same for everybody could reach at best. Not a model: it is made
-    with the complete data set.
+    It is what a ranking that is the same for everybody can reach at best. It is no model, as it
+    sees the complete data set.
+
+    Args:
+        complete: the data set before splitting.
+        seed: decides the order of equally popular items.
+
+    Example:
+        >>> oracle = PopularityOracle(dataset).fit(split.training(dataset))
+        >>> len(oracle.recommend_many(["u0"], k=5))
+        5
     """
 
     def __init__(self, complete: MusicDataset, seed: int = 0) -> None:
@@ -152,21 +195,25 @@ class PopularityOracle(Popularity):
         self._complete = complete
 
     def fit(self, dataset: MusicDataset) -> Self:
-        """Learn the catalogue of ``dataset`` and the listeners of the complete data set."""
+        """Store the catalogue of ``dataset``, and count the users in the complete data set."""
         super().fit(dataset)
-        self._listeners = _played(self._complete.interactions)[ITEM_ID].value_counts()
+        self._listeners = played_pairs(self._complete.interactions)[ITEM_ID].value_counts()
         return self
 
 
 class Random(Baseline):
-    """Every user gets an order of their own, drawn by ``seed`` and the user's id."""
+    """Recommend items in a random order for each user, which depends on seed and user id only.
+
+    Args:
+        seed: decides the orders.
+
+    Example:
+        >>> lists = [Random(seed=3).fit(dataset).recommend_many(["u0"], k=4) for _ in range(2)]
+        >>> lists[0].equals(lists[1])
+        True
+    """
 
     _stream = 1
 
     def _order(self, allowed: IntArray) -> RandomOrder:
         return RandomOrder(len(self._items), allowed)
-
-
-def _played(frame: pd.DataFrame) -> pd.DataFrame:
-    """Distinct (user, item) pairs with a weight above 0."""
-    return frame.loc[frame[WEIGHT] > 0, [USER_ID, ITEM_ID]].drop_duplicates()

@@ -1,7 +1,7 @@
-"""Models that are there to expose a figure: what it would be without what it is praised for.
+"""Controls: models that lack one factor, such as the audio, to show what the factor contributes.
 
-The names are rules as well: :mod:`evaluation.conclusions.summary` reads "X, shuffled audio" as model X
-given somebody else's audio.
+The name of a control has a meaning: "X, shuffled audio" is model X with the audio of other items,
+and :mod:`evaluation.conclusions.audio_controls` compares the two.
 """
 
 from collections.abc import Mapping
@@ -31,35 +31,73 @@ MODEL_CONTROLS: Mapping[str, str] = {
     ),
     GENRE_FOR_AUDIO: "the audio says no more than the genre label",
 }
-"""Controls made of a model, and what may be so where it is not shown to beat them."""
+"""Kinds of controls made from a model, and what may be true if the model does not beat them."""
 
 STANDALONE_CONTROLS: Mapping[str, str] = {
     POPULARITY_ORACLE: "knowing what is popular would do as well",
     RANDOM: "chance knows as much of who plays what",
 }
-"""Controls that need no model."""
+"""Controls that stand alone, and what may be true if a model does not beat them."""
 
 _RANKERS = 100
-"""Users whose scores are averaged."""
+"""Number of users whose scores are averaged."""
+
 _ROWS_AT_ONCE = 1_000_000
-"""Rows of full rankings asked for in one call."""
+"""Rows of full rankings that a model is asked for in one call."""
 
 
 def control_name(model: str, control: str) -> str:
-    """What a control of a model is called: "hybrid, shuffled audio"."""
+    """Return the name of a control of a model.
+
+    Args:
+        model: name of the model.
+        control: kind of control, one of :data:`MODEL_CONTROLS`.
+
+    Example:
+        >>> control_name("hybrid", SHUFFLED_AUDIO)
+        'hybrid, shuffled audio'
+    """
     return f"{model}, {control}"
 
 
 def parse_control_name(control: str) -> tuple[str, str] | None:
-    """The model that a control is made of and its kind; None for one that stands alone."""
+    """Split the name of a control into the model and the kind of control.
+
+    Args:
+        control: name of a control.
+
+    Returns:
+        (model, kind); None for a control that is not made from a model.
+
+    Example:
+        >>> parse_control_name("hybrid, shuffled audio")
+        ('hybrid', 'shuffled audio')
+        >>> parse_control_name("popularity oracle") is None
+        True
+    """
     model, comma, kind = control.rpartition(", ")
     return (model, kind) if comma and kind in MODEL_CONTROLS else None
 
 
 def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """The same embeddings, dealt out to the items at random; no item keeps its own."""
+    """Assign embeddings to other items at random; no item keeps its own.
+
+    Args:
+        embeddings: index item_id, one column per dimension; at least two items.
+        seed: decides which item gets which embedding.
+
+    Returns:
+        A table with the same index and the same rows in another order.
+
+    Example:
+        >>> dealt = shuffled(embeddings, seed=0)
+        >>> bool((dealt.index == embeddings.index).all())
+        True
+        >>> int((dealt.to_numpy() == embeddings.to_numpy()).all(axis=1).sum())
+        0
+    """
     n = len(embeddings)
-    # One cycle through all items in random order: everybody gets the embedding of the next.
+    # One cycle through all items in random order: each item gets the embedding of its neighbour.
     order = np.random.default_rng(seed).permutation(n)
     rows = np.empty(n, np.intp)
     rows[order] = np.roll(order, 1)
@@ -67,21 +105,31 @@ def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 class SameForEverybody(Baseline):
-    """A model's ranking for a hundred users on average, given to everybody.
+    """Give all users the same ranking: a model's scores averaged over a hundred users.
 
-    It has all that the model knows of items, what is popular included, and nothing of whom they
-    are for: its item-wise AUC is 0.5 by definition.
+    It knows everything that the model knows of items, popularity included, and nothing of the user:
+    its item-wise AUC is 0.5 by definition.
+
+    Args:
+        make: factory of the model, whose scores must be comparable between users.
+        seed: decides the order of items with equal scores.
+
+    Example:
+        >>> from evaluation.models import Popularity
+        >>> model = SameForEverybody(Popularity).fit(dataset)
+        >>> lists = model.recommend_many(["u0", "u1"], k=2, exclude_seen=False)
+        >>> [group["item_id"].tolist() for _, group in lists.groupby("user_id")]
+        [['s27', 's17'], ['s27', 's17']]
     """
 
     def __init__(self, make: ModelFactory, seed: int = 0) -> None:
-        """make: factory of the model, whose scores must mean the same for different users."""
         super().__init__(seed)
         self._model: Any = make()
         self.config = getattr(self._model, "config", None)
         self._score: Float64Array | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
-        """Fit the model, and choose the users whose scores are averaged."""
+        """Fit the model and choose the users whose scores are averaged."""
         super().fit(dataset)
         self._model.fit(dataset)
         users = sorted(self._seen or ())
@@ -90,7 +138,7 @@ class SameForEverybody(Baseline):
         return self
 
     def onboard_many(self, dataset: MusicDataset) -> Self:
-        """Add new items to the model, where it takes any."""
+        """Add new items to the model, if it has ``onboard_many``."""
         onboard = getattr(self._model, "onboard_many", None)
         if onboard is not None:
             onboard(dataset)
@@ -104,7 +152,7 @@ class SameForEverybody(Baseline):
         return SharedOrder(self._score, allowed)
 
     def _average(self) -> Float64Array:
-        """Mean score of every item over the rankers; NaN for an item that no list has."""
+        """Average every item's score over the chosen users, [n_items]; NaN for an unlisted item."""
         n = len(self._items)
         total, count = np.zeros(n), np.zeros(n)
         step = max(1, _ROWS_AT_ONCE // n)

@@ -1,10 +1,11 @@
-"""Other libraries' recommenders, and closed forms from papers, as models to be held against.
+"""Recommenders of other libraries and from papers, with tuned settings, for comparison.
 
-Each learns from plays alone, as 0 or 1, and knows nothing of items without listeners. A setting
-that is left open is chosen by nDCG@10 on plays held out of the training side.
+Each learns from binary plays only, and knows nothing of items that nobody has played. A setting
+that is not given is chosen by nDCG@10 on plays held out of the training side.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, ClassVar, Self
@@ -14,29 +15,46 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
-from datasets.columns import ITEM_ID, USER_ID, WEIGHT
-from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError, UnknownItemError
+from datasets.columns import ITEM_ID, USER_ID
+from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
-from evaluation.models.top_k import RankedLists, lists_to_frame, top_k_per_row
+from evaluation.models.top_k import RankedLists, lists_to_frame, rows_of_items, top_k_per_row
+from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.warm import warm_split
 
 _CELLS = 4_000_000
-"""Users × items scored at once."""
+"""Cells (users * items) scored at once."""
 
 
-class Peer:
-    """Fitting, list making and the choice of settings that all peers share."""
+class Peer(ABC):
+    """Base of the peers: choice of settings, fitting, and lists from matrices of scores.
+
+    Subclasses declare their ``grid``, and implement ``_learn`` (fit on a matrix of plays) and
+    ``_scores`` (score all items for some users).
+
+    Args:
+        seed: random seed of the model and of the plays held out to choose settings.
+        threads: number of threads.
+        tuned: choose the settings that are not given; else take the first of each ``grid`` entry.
+        **given: values of settings.
+
+    Raises:
+        InvalidArgumentError: there is no such setting.
+
+    Example:
+        >>> model = PEERS["item-knn"](tuned=False, neighbours=5).fit(dataset)
+        >>> model.chosen
+        {'weighting': 'cosine', 'neighbours': 5}
+        >>> model.recommend_many(["u0"], k=3)["rank"].tolist()
+        [1, 2, 3]
+    """
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    """Values that a setting may take, the usual one first."""
+    """The values that each setting may take, the default first."""
 
     def __init__(self, seed: int = 0, threads: int = 1, tuned: bool = True, **given: Any) -> None:
-        """tuned: choose the settings that are not given on held-out plays; else take the usual.
-
-        Raises InvalidArgumentError for a setting that there is not.
-        """
         if unknown := sorted(given.keys() - self.grid.keys()):
             raise InvalidArgumentError(f"{type(self).__name__} has no setting {unknown[0]!r}")
         self.seed = seed
@@ -47,7 +65,7 @@ class Peer:
         self._users: pd.Index[str] | None = None
 
     def fit(self, dataset: MusicDataset) -> Self:
-        """Learn from the plays; choose open settings first."""
+        """Choose the settings that are not given, then learn from all plays."""
         self.chosen = {name: values[0] for name, values in self.grid.items()} | self.given
         free = {name: values for name, values in self.grid.items() if name not in self.given}
         points = [dict(zip(free, values, strict=True)) for values in product(*free.values())]
@@ -59,8 +77,8 @@ class Peer:
         return self
 
     def _encoded(self, interactions: pd.DataFrame) -> "tuple[pd.Index[str], sp.csr_matrix]":
-        """The users who played anything, and their plays as 0 or 1, [n_users, n_items]."""
-        played = interactions.loc[interactions[WEIGHT] > 0, [USER_ID, ITEM_ID]]
+        """Return the users who played anything, and their binary plays, CSR [n_users, n_items]."""
+        played = played_pairs(interactions)
         users = pd.Index(played[USER_ID].unique(), dtype=object)
         rows = users.get_indexer(pd.Index(played[USER_ID], dtype=object))
         columns = self._items.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
@@ -68,8 +86,7 @@ class Peer:
             (np.ones(len(rows), np.float32), (rows, columns)),
             shape=(len(users), len(self._items)),
         )
-        plays.sum_duplicates()
-        plays.data[:] = 1
+        plays.sort_indices()
         return users, plays
 
     def recommend_many(
@@ -80,22 +97,27 @@ class Peer:
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The best ``k`` items for each user: user_id, rank, item_id, score.
+        """Return the best ``k`` items for each user; unknown users are left out.
 
-        Users who were not in training are left out. Raises NotFittedError before ``fit``,
-        InvalidArgumentError for k < 1 and UnknownItemError for an unknown id in ``only``.
+        Args:
+            user_ids: users.
+            k: length of the lists.
+            exclude_seen: leave out what the user has played.
+            only: ids of the items that may be recommended; None: all.
+
+        Returns:
+            Columns user_id, rank (from 1), item_id, score.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            InvalidArgumentError: ``k`` < 1.
+            UnknownItemError: ``only`` has an unknown id.
         """
         if self._users is None:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
         if k < 1:
             raise InvalidArgumentError(f"k must be at least 1, not {k}")
-        allowed = np.arange(len(self._items))
-        if only is not None:
-            allowed = self._items.get_indexer(pd.Index(list(only), dtype=object))
-            if (allowed < 0).any():
-                name = list(only)[int(allowed.argmin())]
-                raise UnknownItemError(f"no item {name!r} in the catalogue")
-            allowed = np.unique(allowed)
+        allowed = rows_of_items(self._items, only)
         users = pd.Index(list(user_ids), dtype=object)
         rows = self._users.get_indexer(users)
         users, rows = users[rows >= 0], rows[rows >= 0]
@@ -107,6 +129,7 @@ class Peer:
         return lists_to_frame(blocks, users.to_numpy(), self._items.to_numpy())
 
     def _block(self, rows: IntArray, k: int, exclude_seen: bool, allowed: IntArray) -> RankedLists:
+        """Make the lists of some users (rows)."""
         scores = np.asarray(self._scores(rows), np.float32)
         if exclude_seen:
             scores[self._plays[rows].nonzero()] = -np.inf
@@ -116,6 +139,7 @@ class Peer:
         return RankedLists(user, allowed[column], scores[user, column])
 
     def _best(self, dataset: MusicDataset, points: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings with the highest nDCG@10 on a fifth of each user's items."""
         try:
             split = warm_split(dataset, 0.2, self.seed)
         except EvaluationError:  # too little to hold anything out
@@ -123,30 +147,35 @@ class Peer:
         training = split.training(dataset)
         test = dataset.interactions.iloc[split.test_rows][[USER_ID, ITEM_ID]].drop_duplicates()
         users = sorted(set(test[USER_ID]))
-        judge = HitEncoder(users, list(training.items[ITEM_ID]), test)
+        encoder = HitEncoder(users, list(training.items[ITEM_ID]), test)
         found = []
         for point in points:
             model = type(self)(self.seed, self.threads, tuned=False, **(self.given | point))
             answer = model.fit(training).recommend_many(users, 10)
-            found.append(float(ndcg(judge.hits(answer, 10), 10).mean()))
+            found.append(float(ndcg(encoder.hits(answer, 10), 10).mean()))
         return points[int(np.argmax(found))]
 
+    @abstractmethod
     def _learn(self, plays: sp.csr_matrix) -> None:
-        raise NotImplementedError
+        """Fit the model to binary plays, CSR float32 [n_users, n_items]."""
 
+    @abstractmethod
     def _scores(self, rows: IntArray) -> Float32Array:
-        """Scores [len(rows), n_items] of users by row, an array that may be written to."""
-        raise NotImplementedError
+        """Score all items for some users (rows), [n_rows, n_items]; the array may be changed."""
 
 
 class FoldInPeer(Peer):
-    """A peer that scores by what a user played, whoever it is: new users need no learning."""
+    """Base of the peers that score from a user's plays alone: new users are folded in."""
 
     def update(self, interactions: pd.DataFrame) -> Self:
-        """Take in the plays of users who came after ``fit``.
+        """Add the plays of users who came after ``fit``.
 
-        Raises NotFittedError before ``fit``, and InvalidArgumentError for a user of the training
-        data, of whom it would have to learn.
+        Args:
+            interactions: user_id, item_id, weight; of new users, with known items.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            InvalidArgumentError: a user was in training; learning from more plays needs ``fit``.
         """
         if self._users is None:
             raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
@@ -160,7 +189,7 @@ class FoldInPeer(Peer):
 
 
 class ImplicitALS(Peer):
-    """implicit's alternating least squares (Hu, Koren and Volinsky, 2008)."""
+    """Alternating least squares of the library implicit (Hu, Koren and Volinsky, 2008)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
         "factors": (64, 128),
@@ -188,7 +217,7 @@ class ImplicitALS(Peer):
 
 
 class ImplicitBPR(Peer):
-    """implicit's Bayesian personalised ranking (Rendle et al., 2009)."""
+    """Bayesian personalised ranking of the library implicit (Rendle et al., 2009)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
         "factors": (32,),
@@ -211,7 +240,7 @@ class ImplicitBPR(Peer):
 
 
 class LightFMWarp(Peer):
-    """LightFM with WARP on identities (Kula, 2015)."""
+    """LightFM with WARP loss and without features (Kula, 2015)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
         "no_components": (64, 128),
@@ -236,7 +265,7 @@ class LightFMWarp(Peer):
 
 
 class ItemKNN(FoldInPeer):
-    """implicit's nearest neighbours of items (cosine, TF-IDF or BM25)."""
+    """Item-based nearest neighbours of the library implicit (cosine, TF-IDF or BM25 weights)."""
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
         "weighting": ("cosine", "tfidf", "bm25"),
@@ -255,7 +284,7 @@ class ItemKNN(FoldInPeer):
             K=self.chosen["neighbours"], num_threads=self.threads
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a conversion that implicit makes itself
+            warnings.simplefilter("ignore")  # implicit warns of a conversion that it makes itself
             model.fit(plays, show_progress=False)
         self._similarity = model.similarity
 
@@ -265,9 +294,10 @@ class ItemKNN(FoldInPeer):
 
 
 class FullEASE(FoldInPeer):
-    """EASE with its whole item-item matrix (Steck, 2019); memory grows with the items' square.
+    """EASE with its full item-item matrix (Steck, 2019); memory grows with the square of the items.
 
-    Computed from the users' side, which is exact and takes an inverse of the smaller matrix.
+    With fewer users than items it is computed from the users' side by the Woodbury identity, which
+    is exact and inverts the smaller matrix.
     """
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -297,7 +327,7 @@ class FullEASE(FoldInPeer):
         own = self._plays[rows].astype(np.float64)
         if self._weights is not None:
             return np.asarray(own @ self._weights, np.float32)
-        # x·P for items that are not in x: the identity's part is left out.
+        # x P for items that are not in x: the identity's part is left out.
         product = -(self._learned @ (own @ self._half).T).T / self._penalty
         return np.asarray(-product / self._diagonal, np.float32)
 
@@ -309,4 +339,4 @@ PEERS: Mapping[str, type[Peer]] = {
     "item-knn": ItemKNN,
     "ease-full": FullEASE,
 }
-"""Every peer by the name that reports print and ``coldtune evaluate --models`` takes."""
+"""Every peer by its name in reports and in ``coldtune evaluate --models``."""

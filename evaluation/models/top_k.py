@@ -1,4 +1,9 @@
-"""The first places of many lists at once, without ordering all that comes after them."""
+"""Top-k lists of many users at once: from score rows, in random order, or in one shared order.
+
+Only the first k places are put in order, so that catalogues of millions of items cost little.
+Random numbers are functions of a seed, the user and the item (:func:`random_keys`): a user's list
+depends neither on the other users asked for nor on the other items allowed.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,48 +16,71 @@ from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
-
-Seeds = NDArray[np.uint64]
+from datasets.errors import UnknownItemError
 
 _DRAWS = 256
-"""Places of a shuffled list that are drawn one by one; a list rarely needs more."""
+"""Places of a random order that are drawn one by one; a list rarely needs more."""
 
-_DRAWN = 1 << 40
-"""Where in a user's numbers those for drawing begin, behind one for every item."""
+_FIRST_DRAW = 1 << 40
+"""Position of a user's first number for drawing; those before it belong to the items."""
 
 
 class RankedLists(NamedTuple):
-    """Lists as flat arrays of one length: by user, and of a user the best first."""
+    """Lists of several users as flat arrays, by user, each user's best item first."""
 
     user: IntArray
+    """[n]: the user's row, ascending."""
     item: IntArray
+    """[n]: the item's row."""
     score: NDArray[np.floating]
+    """[n]: the score, falling within a user."""
 
     def rank(self) -> IntArray:
-        """The place of each entry in its user's list, from 1."""
+        """Return the place of each entry in its user's list, from 1: [n]."""
         return np.arange(1, len(self.user) + 1) - np.searchsorted(self.user, self.user)
 
 
 def lists_to_frame(
     blocks: Sequence[RankedLists], users: NDArray[Any], items: NDArray[Any]
 ) -> pd.DataFrame:
-    """user_id, rank, item_id, score of lists found for a block of users after the other.
+    """Convert the lists of several blocks of users to one table.
 
-    users: [n_users], and items: [n_items], the ids that positions stand for. A position of a user
-    counts through all blocks.
+    Args:
+        blocks: lists; user rows count through all blocks.
+        users: [n_users], user ids by row.
+        items: [n_items], item ids by row.
+
+    Returns:
+        Columns user_id, rank, item_id, score.
+
+    Example:
+        >>> lists = RankedLists(np.array([0, 0]), np.array([1, 0]), np.array([0.9, 0.2]))
+        >>> frame = lists_to_frame([lists], np.array(["u"]), np.array(["a", "b"]))
+        >>> frame[["user_id", "rank", "item_id"]].to_numpy().tolist()
+        [['u', 1, 'b'], ['u', 2, 'a']]
     """
     ranks = np.concatenate([block.rank() for block in blocks])
     user, item, score = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    # Each id becomes what pandas keeps strings as once, and not once a row.
+    # Each id is converted to a pandas string once, not once per row.
     user_ids = pd.Series(users).array.take(user)
     item_ids = pd.Series(items).array.take(item)
     return pd.DataFrame({USER_ID: user_ids, RANK: ranks, ITEM_ID: item_ids, SCORE: score})
 
 
 def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntArray]:
-    """(row, column) of the ``k`` highest scores of each row, by row, the highest first.
+    """Find the ``k`` highest scores of each row.
 
-    Equal scores come in the order of the columns. -inf and NaN are never among them.
+    Args:
+        scores: [n_rows, n_columns]; -inf and NaN are never chosen.
+        k: number of columns to find in each row, at least 1.
+
+    Returns:
+        Row and column of the chosen scores, by row, highest first; equal scores by column.
+
+    Example:
+        >>> row, column = top_k_per_row(np.array([[0.1, 0.9, 0.5], [0.3, -np.inf, 0.3]]), k=2)
+        >>> row.tolist(), column.tolist()
+        ([0, 0, 1, 1], [1, 2, 0, 2])
     """
     chosen = scores > -np.inf
     if k < scores.shape[1]:
@@ -61,7 +89,7 @@ def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntAr
         least = -falling[:, k - 1]
         least[np.isnan(least)] = -np.inf
         chosen &= scores >= least[:, None]
-        # More than k where others are as good as the last: of these, the first columns.
+        # A row has more than k where several scores equal the k-th: of these, keep the first.
         crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
         if len(crowded):
             among, bar = scores[crowded], least[crowded, None]
@@ -69,7 +97,7 @@ def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntAr
             room = k - np.count_nonzero(among > bar, axis=1)
             chosen[crowded] &= ~last | (last.cumsum(axis=1, dtype=np.int32) <= room[:, None])
     row, column = np.divmod(np.flatnonzero(chosen), max(scores.shape[1], 1))
-    # The chosen of each row side by side, and what is missing of the longest behind them.
+    # Put each row's chosen scores side by side, padded with inf up to the longest row.
     length = np.count_nonzero(chosen, axis=1)
     filled = np.arange(length.max(initial=0)) < length[:, None]
     side_by_side = np.full(filled.shape, np.inf, scores.dtype)
@@ -79,8 +107,44 @@ def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntAr
     return row, column[order]
 
 
-def user_seeds(users: Iterable[str], seed: int, stream: int) -> Seeds:
-    """A number for each user from which all their luck follows: [n_users]."""
+def rows_of_items(items: "pd.Index[str]", only: Sequence[str] | None) -> IntArray:
+    """Return the rows of the items that a list may have, ascending and each once.
+
+    Args:
+        items: ids of the catalogue.
+        only: ids of the items allowed; None: all.
+
+    Raises:
+        UnknownItemError: ``only`` has an id that is not in the catalogue.
+
+    Example:
+        >>> rows_of_items(pd.Index(["a", "b", "c"]), only=["c", "a"]).tolist()
+        [0, 2]
+    """
+    if only is None:
+        return np.arange(len(items))
+    ids = list(only)
+    rows = items.get_indexer(pd.Index(ids, dtype=object))
+    if (rows < 0).any():
+        raise UnknownItemError(f"no item {ids[int(rows.argmin())]!r} in the catalogue")
+    return np.unique(rows)
+
+
+def user_seeds(users: Iterable[str], seed: int, stream: int) -> NDArray[np.uint64]:
+    """Derive a seed for each user, of which all the user's random numbers are functions.
+
+    Args:
+        users: user ids.
+        seed: seed of the model.
+        stream: different models with the same seed use different streams.
+
+    Returns:
+        uint64 [n_users].
+
+    Example:
+        >>> user_seeds(["u", "v"], seed=0, stream=1)[0] == user_seeds(["u"], seed=0, stream=1)[0]
+        np.True_
+    """
     digests = (
         hashlib.blake2b(f"{seed} {stream} {user}".encode(), digest_size=8).digest()
         for user in users
@@ -88,13 +152,13 @@ def user_seeds(users: Iterable[str], seed: int, stream: int) -> Seeds:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def _numbers(keys: Seeds, places: IntArray) -> Seeds:
-    """The numbers of each user at these places: [len(keys), len(places)], of 64 bits.
+def _numbers(seeds: NDArray[np.uint64], places: IntArray) -> NDArray[np.uint64]:
+    """Compute the numbers at ``places`` of each user's random sequence, uint64 [users, places].
 
-    SplitMix64 (Steele, Lea and Flood, 2014), which finds any of them without those before it.
+    SplitMix64 (Steele, Lea and Flood, 2014) computes each of them without those before it.
     """
     steps = (places.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    found: Seeds = keys[:, None] + steps
+    found: NDArray[np.uint64] = seeds[:, None] + steps
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         found ^= found >> np.uint64(shift)
         found *= np.uint64(factor)
@@ -102,43 +166,74 @@ def _numbers(keys: Seeds, places: IntArray) -> Seeds:
     return found
 
 
-def random_keys(keys: Seeds, items: IntArray) -> Float64Array:
-    """A number of 0 to 1 for each user and item, whatever else is asked for: [users, items]."""
-    return (_numbers(keys, items) >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
+def random_keys(seeds: NDArray[np.uint64], items: IntArray) -> Float64Array:
+    """Compute a random number for each user and item, whatever else is asked for.
+
+    Args:
+        seeds: [n_users], see :func:`user_seeds`.
+        items: [n_items], item rows.
+
+    Returns:
+        [n_users, n_items], in [0, 1).
+
+    Example:
+        >>> both = random_keys(user_seeds(["u"], seed=0, stream=0), np.array([3, 8]))
+        >>> one = random_keys(user_seeds(["u"], seed=0, stream=0), np.array([8]))
+        >>> bool(both[0, 1] == one[0, 0])
+        True
+    """
+    return (_numbers(seeds, items) >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
 
 
 @dataclass(frozen=True, eq=False)
 class RandomOrder:
-    """Every user has an order of the catalogue of their own, each equally likely.
+    """A random order of the catalogue for each user, all orders equally likely.
 
-    Items are drawn with equal chances, and what was drawn before is passed over; what has not come
-    after so many draws follows by ``luck``. So a short list costs a few draws, whatever the
-    catalogue's size, and it is the beginning of a long one; a list of some items alone has them
-    in the order of the list of all.
+    Items are drawn with equal probability, and those drawn before are skipped; items that have not
+    come up after 256 draws follow by :func:`random_keys`. So a short list costs a few draws
+    whatever the size of the catalogue, and is the beginning of any longer one; a list of some of
+    the items has them in the same order as a list of all.
+
+    Example:
+        >>> order = RandomOrder(n_items=5, allowed=np.arange(5))
+        >>> taken = np.zeros((1, 5), dtype=bool)
+        >>> seeds = user_seeds(["u"], seed=0, stream=1)
+        >>> short, long = (order.lists(seeds, taken, k).item.tolist() for k in (2, 5))
+        >>> short == long[:2], sorted(long)
+        (True, [0, 1, 2, 3, 4])
     """
 
     n_items: int
+    """Number of items in the catalogue."""
     allowed: IntArray
+    """Rows of the items that lists may have, ascending."""
 
-    def lists(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
-        """The first ``k`` of each user's order that are not ``taken``, [users, n_items].
+    def lists(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
+        """Return the first ``k`` items of each user's order that are not taken.
 
-        ``taken`` must hold what is not allowed. Scores fall from 1 to 0.
+        Args:
+            seeds: [n_users], see :func:`user_seeds`.
+            taken: [n_users, n_items], items that a list must not have, among them all that are not
+                ``allowed``.
+            k: length of the lists.
+
+        Returns:
+            Lists with scores that fall from 1 to 0.
         """
-        parts, short = [], np.arange(len(keys))
+        parts, short = [], np.arange(len(seeds))
         for most in (2 * k + 16, _DRAWS):
-            found, enough = self._begun(keys[short], taken[short], k, most)
+            found, enough = self._begun(seeds[short], taken[short], k, most)
             parts.append(found._replace(user=short[found.user]))
             short = short[~enough]
-        found = self._whole(keys[short], taken[short], k)
+        found = self._whole(seeds[short], taken[short], k)
         return _by_user([*parts, found._replace(user=short[found.user])])
 
     def _begun(
-        self, keys: Seeds, taken: BoolArray, k: int, most: int
+        self, seeds: NDArray[np.uint64], taken: BoolArray, k: int, most: int
     ) -> tuple[RankedLists, BoolArray]:
-        """The lists of the users for whom the first ``most`` draws are enough, and who they are."""
-        drawn, score = self._drawn(keys, most)
-        cell = drawn + np.arange(len(keys))[:, None] * self.n_items
+        """Make lists from the first ``most`` draws; also tell for which users these were enough."""
+        drawn, score = self._drawn(seeds, most)
+        cell = drawn + np.arange(len(seeds))[:, None] * self.n_items
         place = np.broadcast_to(np.arange(len(score), dtype=np.uint16), cell.shape)
         first = np.full(taken.size, _DRAWS, np.uint16)
         np.minimum.at(first, cell.ravel(), place.ravel())
@@ -148,37 +243,47 @@ class RandomOrder:
         row, column = np.nonzero(fresh & (count <= k) & enough[:, None])
         return RankedLists(row, drawn[row, column], score[column]), enough
 
-    def _whole(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
-        """The same lists by scores of every item."""
-        drawn, score = self._drawn(keys, self.n_items)
+    def _whole(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
+        """Make the same lists from scores of all items."""
+        drawn, score = self._drawn(seeds, self.n_items)
         table = np.zeros(taken.shape)
-        table[:, self.allowed] = random_keys(keys, self.allowed) / 2
-        # Of an item drawn again the first place counts, which has the highest score.
-        cell = drawn + np.arange(len(keys))[:, None] * self.n_items
+        table[:, self.allowed] = random_keys(seeds, self.allowed) / 2
+        # An item drawn several times counts by its first place, which has the highest score.
+        cell = drawn + np.arange(len(seeds))[:, None] * self.n_items
         np.maximum.at(table.ravel(), cell.ravel(), np.broadcast_to(score, cell.shape).ravel())
         table[taken] = -np.inf
         row, column = top_k_per_row(table[:, self.allowed], k)
         item = self.allowed[column]
         return RankedLists(row, item, table[row, item])
 
-    def _drawn(self, keys: Seeds, most: int) -> tuple[IntArray, Float64Array]:
-        """The first items drawn, [users, n], some of them again, and the score of each place."""
+    def _drawn(self, seeds: NDArray[np.uint64], most: int) -> tuple[IntArray, Float64Array]:
+        """Draw items with replacement, [n_users, n_draws]; also return the score of each place."""
         n_draws = min(_DRAWS, self.n_items)
         places = np.arange(min(most, n_draws))
-        numbers = _numbers(keys, _DRAWN + places) >> np.uint64(32)
+        numbers = _numbers(seeds, _FIRST_DRAW + places) >> np.uint64(32)
         drawn = (numbers * np.uint64(self.n_items)) >> np.uint64(32)
         return drawn.astype(np.intp), 1 - places / (2 * max(n_draws, 1))
 
 
 class SharedOrder:
-    """One order for everybody, but for items that are equally good: of these a user's luck decides.
+    """One order of the items for all users, in which only ties are in random order for each user.
 
-    A list is looked for among the best items, and among twice as many by those who have played
-    too much of them.
+    Lists are looked for among the best items, and among twice as many for users who have played
+    too many of these.
+
+    Args:
+        value: [n_items], higher is better; NaN for an item that no list may have.
+        allowed: rows of the items that lists may have, ascending.
+
+    Example:
+        >>> order = SharedOrder(np.array([1.0, 3.0, 2.0]), allowed=np.arange(3))
+        >>> taken = np.array([[False, False, False], [False, True, False]])
+        >>> lists = order.lists(user_seeds(["u", "v"], seed=0, stream=0), taken, k=2)
+        >>> lists.user.tolist(), lists.item.tolist()
+        ([0, 0, 1, 1], [1, 2, 2, 0])
     """
 
     def __init__(self, value: Float64Array, allowed: IntArray) -> None:
-        """value: [n_items], higher is better, NaN for an item that no list may have."""
         allowed = allowed[np.isfinite(value[allowed])]
         self._items = allowed[np.argsort(-value[allowed], kind="stable")]
         self._value = value[self._items]
@@ -186,19 +291,28 @@ class SharedOrder:
         self._ends = np.append(starts[1:], len(self._items))
         self._level = -np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self._items)))
 
-    def lists(self, keys: Seeds, taken: BoolArray, k: int) -> RankedLists:
-        """The best ``k`` items of each user that are not ``taken``, [users, n_items]."""
+    def lists(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
+        """Return the best ``k`` items of each user that are not taken.
+
+        Args:
+            seeds: [n_users], see :func:`user_seeds`.
+            taken: [n_users, n_items], items that a list must not have.
+            k: length of the lists.
+
+        Returns:
+            Lists with the items' values as scores.
+        """
         parts = [RankedLists(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
-        short, reach = np.arange(len(keys)), 2 * k
+        short, reach = np.arange(len(seeds)), 2 * k
         while len(short) and len(self._items):
-            # All that are as good as the last, too.
+            # Include all items that tie with the last.
             place = np.searchsorted(self._ends, min(reach, len(self._items)))
             stop = int(self._ends[place])
             head = self._items[:stop]
             free = ~taken[short[:, None], head]
             ready = np.count_nonzero(free, axis=1) >= k
             ready |= stop == len(self._items)
-            score = self._level[:stop] + random_keys(keys[short[ready]], head)
+            score = self._level[:stop] + random_keys(seeds[short[ready]], head)
             score[~free[ready]] = -np.inf
             row, column = top_k_per_row(score, k)
             parts.append(RankedLists(short[ready][row], head[column], self._value[column]))
@@ -207,7 +321,7 @@ class SharedOrder:
 
 
 def _by_user(parts: Sequence[RankedLists]) -> RankedLists:
-    """The lists of different users as one."""
+    """Join lists of different users."""
     user, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(user, kind="stable")
     return RankedLists(user[order], item[order], score[order])

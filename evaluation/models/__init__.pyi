@@ -1,0 +1,10 @@
+from .baselines import Baseline as Baseline
+from .baselines import Popularity as Popularity
+from .baselines import PopularityOracle as PopularityOracle
+from .baselines import Random as Random
+from .controls import SameForEverybody as SameForEverybody
+from .controls import control_name as control_name
+from .controls import parse_control_name as parse_control_name
+from .controls import shuffled as shuffled
+from .external import PEERS as PEERS
+from .external import Peer as Peer
