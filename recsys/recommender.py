@@ -370,8 +370,8 @@ class Recommender:
             OnboardingResult(item_id='n', predicted=None, probability=None)
         """
         song = build_song(
-            self._fitted(), recording, embedding, item_id=item_id, title=title, artist=artist,
-            album=album, genre=genre, tags=dict(tags or {}),
+            self._fitted(), recording, embedding,
+            Song(item_id, title, artist, album, genre, dict(tags or {})),
         )  # fmt: skip
         self._add_songs([song])
         return OnboardingResult.from_song(song)

@@ -1,1 +1,10 @@
-"""TODO."""
+"""Onboarding: turn new recordings, embeddings or metadata into songs of a fitted model.
+
+- recordings: build songs from single recordings, embeddings or whole data sets
+- folder: onboard all recordings of a folder, in batches that survive interruption
+- folder_entries: the recordings of a folder with their texts from a metadata table
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

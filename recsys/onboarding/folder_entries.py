@@ -1,4 +1,4 @@
-"""The recordings of a folder, and what a table says of them."""
+"""List the recordings of a folder with their texts from a metadata table."""
 
 import os
 from collections import defaultdict
@@ -16,48 +16,53 @@ from datasets.tables.recordings import find_recordings
 from datasets.tables.values import BadValueError, as_text, format_value
 
 FILE_COLUMNS = (PATH, "file", "filename")
-"""Columns of which a table has one: a file's path from the folder on, or its name alone."""
+"""Possible names of the column with a file's relative path or name; a table has one of them."""
 
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """One item to be: a recording, and the text that belongs to it."""
+    """A recording of a folder with its item id and texts."""
 
     path: str
-    """From the folder on, with ``/``."""
-
+    """Relative to the folder, with `/`."""
     item_id: str
     texts: dict[str, str]
-    """Title, artist, album, genre and tags; of those, what the table has columns for."""
-
+    """Title, artist, album, genre and tags, as far as the table has columns for them."""
     problem: str = ""
-    """Why there is nothing to hear; ``""`` where there is a file."""
+    """Why there is no recording: a row of the table without a file. Empty otherwise."""
 
 
 def folder_entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[FolderEntry]:
-    """Every recording in a folder and below, by path, and rows of the table that have no file.
+    """List the recordings of a folder and its subfolders, and rows of the table without a file.
 
-    metadata: a CSV or Parquet file or a table, with one of FILE_COLUMNS, and any of item_id, title,
-    artist, album, genre and tags. A recording that has no row, or a row without an item_id, gets
-    its path from the folder on, without the suffix, as item id.
+    A recording without an item id in the table gets its relative path without suffix.
 
-    Raises DataError: no folder, nothing in it, an unusable table (the row is named), an item id
-    that two recordings would have.
+    Args:
+        folder: the folder.
+        metadata: CSV or Parquet file, or a table, with one of FILE_COLUMNS and any of item_id,
+            title, artist, album, genre and tags; None for none.
+
+    Returns:
+        Entries of files by path, then of rows without a file.
+
+    Raises:
+        DataError: no folder, no recordings, an unusable table (its row is named), or one item id
+            for two recordings.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
     files = find_recordings(folder)
     if not files:
         raise DataError(f"{folder} holds no recordings (files ending in .mp3, .wav, .flac, ...)")
-    described = {} if metadata is None else _described(folder, files, metadata)
+    described = {} if metadata is None else _read_metadata(folder, files, metadata)
     own = {path: FolderEntry(path, _default_id(path), {}) for path in files}
     found = list({**own, **described}.values())  # files first, then rows without one
     taken: dict[str, str] = {}
     for entry in found:
         if (other := taken.setdefault(entry.item_id, entry.path)) != entry.path:
             raise DataError(
-                f"{folder}: {format_value(other)} and {format_value(entry.path)} would both be item "
-                f"{format_value(entry.item_id)}; give them item ids in a table"
+                f"{folder}: {format_value(other)} and {format_value(entry.path)} would both be "
+                f"item {format_value(entry.item_id)}; give them item ids in a table"
             )
     return found
 
@@ -66,10 +71,10 @@ def _default_id(path: str) -> str:
     return path[: len(path) - len(Path(path).suffix)]
 
 
-def _described(
+def _read_metadata(
     folder: Path, files: Sequence[str], metadata: Path | pd.DataFrame
 ) -> dict[str, FolderEntry]:
-    """Entries by path. Raises DataError."""
+    """Return entries by path."""
     if isinstance(metadata, pd.DataFrame):
         raw, origin = metadata, Origin("metadata")
     else:
@@ -84,7 +89,7 @@ def _described(
         return {}
     column = columns[0]
     names = _texts(raw, column, origin, required=True)
-    paths, problems = _resolved(folder, files, names, column, origin)
+    paths, problems = _find_files(folder, files, names, column, origin)
     raw = raw.drop(columns=column)
     given = [str(name) for name in raw.columns if name != ITEM_ID]
     if ITEM_ID in raw.columns:
@@ -102,12 +107,13 @@ def _described(
     }
 
 
-def _resolved(
+def _find_files(
     folder: Path, files: Sequence[str], names: Sequence[str], column: str, origin: Origin
 ) -> tuple[list[str], list[str]]:
-    """For each name the path from the folder on, and what is wrong with it.
+    """Return for each name in the table its relative path, and the problem if there is no file.
 
-    Raises DataError for a name that several files have, and for a file that has two rows.
+    Raises:
+        DataError: several files have the name, or a file has two rows.
     """
     known = set(files)
     named = defaultdict(list)
@@ -123,7 +129,8 @@ def _resolved(
         if path not in known:
             candidates = named.get(path, [])
             if len(candidates) > 1:
-                text = f"{format_value(name)} could be {format_value(candidates[0])} or {format_value(candidates[1])}"
+                one, other = map(format_value, candidates[:2])
+                text = f"{format_value(name)} could be {one} or {other}"
                 raise origin.error(row, column, f"{text}; give the path from the folder on")
             if candidates:
                 path = candidates[0]

@@ -1,14 +1,13 @@
-"""Items on their way into a model: what is heard of them, and what is said of them afterwards.
-
-From tables to songs: rows of the song database for items of a fit and for onboarded ones.
-"""
+"""Build catalogue songs from recordings or embeddings, for fits, onboard and onboard_many."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
@@ -23,51 +22,144 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
 
 
-def fitted_songs(
-    state: FittedState, dataset: MusicDataset, heard: DatasetEmbeddings
-) -> Iterator[Song]:
-    """A song for each item of a fit, with what was heard of the data set's recordings."""
-    probabilities = _by_item(heard.scores)
-    recordings = _recordings(state, dataset, heard)
-    for number, row in enumerate(state.items.to_dict("records")):
-        embedding = state.embeddings[number] if state.has_embedding[number] else None
-        item_id = row[ITEM_ID]
-        yield _song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ()))
+class OnboardingResult(NamedTuple):
+    """What `Recommender.onboard` returns.
 
-
-def new_songs(
-    library: LiveModel, dataset: MusicDataset, embeddings: pd.DataFrame, heard: DatasetEmbeddings
-) -> list[Song]:
-    """A song for each item of a data set, with its embedding and what was heard where it has them.
-
-    Raises DataError for embeddings that are none, and InvalidArgumentError for one that does not
-    fit the model.
+    >>> recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
+    OnboardingResult(item_id='new-3', predicted=None, probability=None)
     """
-    recordings = _recordings(library.state, dataset, heard)
+
+    item_id: str
+    predicted: str | None
+    """Most probable value of the network's first tag; None without a recording."""
+    probability: float | None
+    """Its probability."""
+
+    @staticmethod
+    def from_song(song: Song) -> "OnboardingResult":
+        """Summarise a song that was onboarded."""
+        if song.scores is None:
+            return OnboardingResult(song.item_id, None, None)
+        first = next(iter(song.scores.values()))
+        best = max(first, key=first.__getitem__)
+        return OnboardingResult(song.item_id, best, first[best])
+
+
+def build_song(
+    model: LiveModel,
+    recording: "AudioSource | None",
+    embedding: ArrayLike | None,
+    texts: Song,
+) -> Song:
+    """Complete a song with its embedding, for `Recommender.onboard`.
+
+    Args:
+        model: the model that will get the song.
+        recording: path, bytes or file object of its recording; or
+        embedding: its embedding, [e].
+        texts: the song's id and texts.
+
+    Raises:
+        AudioError: the recording cannot be used.
+        InvalidArgumentError: the embedding does not fit the model, or not exactly one of recording
+            and embedding is given.
+    """
+    if (recording is None) == (embedding is None):
+        raise InvalidArgumentError("give a recording or an embedding, one of them")
+    if recording is None:
+        vector = checked_embedding(model.state, embedding, texts.item_id)
+        return replace(texts, embedding=vector)
+    embedded, described = model.audio.embed(recording)
+    return replace(
+        texts, embedding=embedded.embedding, scores=embedded.scores, recordings=(described,)
+    )
+
+
+def build_songs(
+    model: LiveModel,
+    dataset: MusicDataset,
+    embeddings: pd.DataFrame | None,
+    *,
+    progress: bool,
+) -> tuple[list[Song], DatasetEmbeddings]:
+    """Build a song for each item of a data set, for `Recommender.onboard_many`.
+
+    Args:
+        model: the model that will get the songs.
+        dataset: items and their recordings; interactions are ignored.
+        embeddings: index item_id; None computes them from the recordings, if the model has a
+            network.
+        progress: show progress bars.
+
+    Returns:
+        The songs, and what was computed from the recordings.
+
+    Raises:
+        DataError: unusable embeddings.
+        InvalidArgumentError: embeddings that do not fit the model.
+    """
+    state, audio = model.state, DatasetEmbeddings.empty()
+    if embeddings is None and state.encoder is not None and len(dataset.audio):
+        audio = embed_dataset(
+            dataset, state.encoder, workers=state.config.n_threads, progress=progress
+        )
+        embeddings = audio.embeddings
+    if embeddings is None:
+        embeddings = pd.DataFrame()
+    recordings = _recordings(state, dataset, audio)
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     vectors, known = align_embeddings(embeddings, item_ids, ignore_others=True)
-    probabilities = _by_item(heard.scores)
+    scores = _scores_by_item(audio.scores)
     songs = []
     for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
-        embedding = (
-            checked_embedding(library.state, vectors[number], item_id) if known[number] else None
-        )
-        songs.append(_song(row, embedding, probabilities.get(item_id), recordings.get(item_id, ())))
-    return songs
+        vector = checked_embedding(state, vectors[number], item_id) if known[number] else None
+        songs.append(_build_song(row, vector, scores.get(item_id), recordings.get(item_id, ())))
+    return songs, audio
+
+
+def fitted_songs(
+    state: FittedState, dataset: MusicDataset, audio: DatasetEmbeddings
+) -> Iterator[Song]:
+    """Build a song for each item of a fit.
+
+    Args:
+        state: the fitted state.
+        dataset: the data set it was fitted on.
+        audio: what was computed from the data set's recordings.
+    """
+    scores = _scores_by_item(audio.scores)
+    recordings = _recordings(state, dataset, audio)
+    for number, row in enumerate(state.items.to_dict("records")):
+        embedding = state.embeddings[number] if state.has_embedding[number] else None
+        item_id = row[ITEM_ID]
+        yield _build_song(row, embedding, scores.get(item_id), recordings.get(item_id, ()))
+
+
+def onboarding_report(songs: Sequence[Song], audio: DatasetEmbeddings) -> pd.DataFrame:
+    """Build the report of `Recommender.onboard_many`.
+
+    Returns:
+        item_id and status ("heard" or "metadata only"); failures of recordings in
+        `attrs["recordings_left_out"]`.
+    """
+    status = ["metadata only" if song.embedding is None else "heard" for song in songs]
+    report = pd.DataFrame({ITEM_ID: [song.item_id for song in songs], "status": status})
+    report.attrs["recordings_left_out"] = list(audio.failures)
+    return report
 
 
 def _recordings(
-    state: FittedState, dataset: MusicDataset, heard: DatasetEmbeddings
+    state: FittedState, dataset: MusicDataset, audio: DatasetEmbeddings
 ) -> dict[str, tuple[SongRecording, ...]]:
     if state.encoder is None:
         return {}
-    return recordings_by_item(dataset, heard.used, state.encoder.config)
+    return recordings_by_item(dataset, audio.used, state.encoder.config)
 
 
-def _song(
+def _build_song(
     row: Mapping[Hashable, Any],
-    embedding: Any,
+    embedding: Float32Array | None,
     scores: Scores | None,
     recordings: tuple[SongRecording, ...],
 ) -> Song:
@@ -84,86 +176,11 @@ def _song(
     )
 
 
-def _by_item(scores: pd.DataFrame) -> dict[str, Scores]:
-    names: list[Any] = scores.columns.to_list()  # pairs of a tag and its value
+def _scores_by_item(scores: pd.DataFrame) -> dict[str, Scores]:
+    columns: list[Any] = scores.columns.to_list()  # (tag, value)
     found: dict[str, Scores] = {}
     for item, row in zip(scores.index, scores.to_numpy(float).tolist(), strict=True):
         own = found.setdefault(str(item), {})
-        for (tag, name), value in zip(names, row, strict=True):
-            own.setdefault(tag, {})[name] = value
+        for (tag, value), probability in zip(columns, row, strict=True):
+            own.setdefault(tag, {})[value] = probability
     return found
-
-
-class OnboardingResult(NamedTuple):
-    """A newly onboarded item and, where it was heard, the network's best guess of its first tag."""
-
-    item_id: str
-    predicted: str | None
-    probability: float | None
-
-    @classmethod
-    def from_song(cls, song: Song) -> Self:
-        """What is said of a song that has just been added."""
-        if song.scores is None:
-            return cls(song.item_id, None, None)
-        first = next(iter(song.scores.values()))
-        best = max(first, key=first.__getitem__)
-        return cls(song.item_id, best, first[best])
-
-
-def build_song(
-    library: LiveModel,
-    recording: "AudioSource | None",
-    embedding: ArrayLike | None,
-    *,
-    item_id: str,
-    title: str,
-    artist: str,
-    album: str,
-    genre: str,
-    tags: dict[str, str],
-) -> Song:
-    """A song from a recording or an embedding: see ``Recommender.onboard``.
-
-    Raises AudioError for a recording that cannot be used, and InvalidArgumentError for an
-    embedding that does not fit, or unless one of the two is given.
-    """
-    if (recording is None) == (embedding is None):
-        raise InvalidArgumentError("give a recording or an embedding, one of them")
-    scores: Scores | None = None
-    recordings: tuple[SongRecording, ...] = ()
-    if recording is not None:
-        vector, scores, recordings = library.audio.embed(recording)
-    else:
-        vector = checked_embedding(library.state, embedding, item_id)
-    return Song(
-        item_id=item_id, title=title, artist=artist, album=album, genre=genre, tags=tags,
-        embedding=vector, scores=scores, recordings=recordings,
-    )  # fmt: skip
-
-
-def build_songs(
-    library: LiveModel,
-    dataset: MusicDataset,
-    embeddings: pd.DataFrame | None,
-    *,
-    progress: bool,
-) -> tuple[list[Song], DatasetEmbeddings]:
-    """A song for each item of a data set, and what was heard: see ``Recommender.onboard_many``."""
-    state, heard = library.state, DatasetEmbeddings.empty()
-    if embeddings is None and state.encoder is not None and len(dataset.audio):
-        heard = embed_dataset(
-            dataset, state.encoder, workers=state.config.n_threads, progress=progress
-        )
-        embeddings = heard.embeddings
-    if embeddings is None:
-        embeddings = pd.DataFrame()
-    return new_songs(library, dataset, embeddings, heard), heard
-
-
-def onboarding_report(songs: Sequence[Song], heard: DatasetEmbeddings) -> pd.DataFrame:
-    """item_id and status of songs that were added; recordings left out are in its ``attrs``."""
-    status = ["metadata only" if song.embedding is None else "heard" for song in songs]
-    report = pd.DataFrame({ITEM_ID: [song.item_id for song in songs], "status": status})
-    report.attrs["recordings_left_out"] = list(heard.failures)
-    return report

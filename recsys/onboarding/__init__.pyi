@@ -1,0 +1,1 @@
+from .recordings import OnboardingResult as OnboardingResult
