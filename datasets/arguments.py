@@ -7,7 +7,7 @@ from datasets.errors import InvalidArgumentError
 
 
 def is_whole(value: Any, least: int) -> bool:
-    """Return whether ``value`` is a whole number (not a bool) of at least ``least``."""
+    """Return whether `value` is a whole number (not a bool) of at least `least`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return whole and value >= least
 

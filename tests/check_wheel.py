@@ -43,7 +43,7 @@ def main() -> None:
         # The package's own dependencies are not what is checked here, and torch alone takes
         # longer than all the rest: only what importing needs is installed.
         run(*pip, "--no-deps", wheel, cwd=folder)
-        run(*pip, "datasets", "numpy", "pandas", "scipy", "pydantic", cwd=folder)
+        run(*pip, "datasets", "numpy", "pandas", "scipy", "pydantic", "lazy-loader", cwd=folder)
         run(*pip, "sqlalchemy", cwd=folder)
         (site,) = (environment / "lib").glob("python*/site-packages")
 
@@ -66,7 +66,9 @@ def main() -> None:
 _IMPORT_OURS = """
 import embedding, evaluation, recsys
 from recsys import Recommender, RecommenderConfig
+from datasets.demo import make_demo
 from datasets.music import MusicDataset
+from datasets.public import fetch
 Recommender(RecommenderConfig(seed=0))
 """
 _IMPORT_BOTH = "import datasets; datasets.Dataset.from_dict({'a': [1]})\n" + _IMPORT_OURS

@@ -30,7 +30,7 @@ class ArtistStyle:
     seed: int
     neighbour: str
     crossover: float
-    """Chance that a part of a song is borrowed from ``neighbour``; also pulls the sound there."""
+    """Chance that a part of a song is borrowed from `neighbour`; also pulls the sound there."""
     place: tuple[float, ...]
     """The artist's place within the genre's range of each property of Sound, 0 to 1."""
     key: int
@@ -50,7 +50,7 @@ class ArtistStyle:
     tone: tuple[float, ...]
     """Decibels of bass, middle and treble on the finished record."""
     modulation: str
-    """Effect on the chords: ``"none"``, ``"chorus"`` or ``"tremolo"``."""
+    """Effect on the chords: `"none"`, `"chorus"` or `"tremolo"`."""
     echo: float
     """Level of the lead's echo."""
 
@@ -68,7 +68,7 @@ class SongPlan:
     kit: str
     progression: str
     bass: tuple[str, str]
-    """(instrument, pattern), as are ``chords`` and ``layer``."""
+    """(instrument, pattern), as are `chords` and `layer`."""
     chords: tuple[str, str]
     layer: tuple[str, str]
     lead: str
