@@ -1,10 +1,10 @@
-"""Fusion: several pairs of vectors become one pair whose inner product blends their scores.
+"""Fusion: combine the vectors of several sources into one, whose inner product blends their scores.
 
-A user's scores under each source are centred and divided by their standard deviation over the
-warm items that the source knows, then weighted and summed. The deviation is ``s = sqrt(pᵀ Σ p)``
-with Σ the items' covariance, so nothing is scored to find it; the mean is taken off the items'
-side. An item of which a source knows nothing has the zero vector there and keeps it: the source
-speaks neither for nor against it.
+A user's scores under each source are centred and divided by their standard deviation over the warm
+items that the source knows, then weighted and summed. The deviation is ``s = sqrt(pᵀ Σ p)`` with Σ
+the items' covariance, so no score has to be computed for it; the mean is subtracted from the item
+vectors. An item that a source does not know has the zero vector there and keeps it: the source
+counts neither for nor against it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,62 +17,82 @@ from datasets.arrays import BoolArray, Float32Array, Float64Array
 
 @dataclass(frozen=True)
 class Block:
-    """Where a source stands in the fused vectors, and how its vectors get there.
+    """One source's columns in the fused vectors, and how its vectors are scaled to get there.
 
-    mean [d] and covariance [d, d] of the source's vectors of the warm items it knows, and how many
-    those are; warm and cold: its weight for items with and without listeners.
+    Example:
+        >>> items, is_cold = np.float32([[0], [2]]), np.array([False, False])
+        >>> (block,) = make_blocks({"als": items}, is_cold, {"als": 1.0}, {"als": 0.5})
+        >>> block.fuse_items(items, is_cold).tolist()  # centred
+        [[-1.0], [1.0]]
+        >>> block.fuse_users(np.float32([[5]])).tolist()  # scores have deviation 1
+        [[1.0]]
     """
 
     name: str
+    """Name of the source."""
+
     columns: slice
+    """The source's columns in the fused vectors."""
+
     mean: Float32Array
+    """Mean of the source's vectors of the warm items it knows, float32 [d]."""
+
     covariance: Float64Array
+    """Covariance of these vectors, float64 [d, d]."""
+
     n_items: int
+    """Number of these items."""
+
     warm: float
+    """Weight of the source for warm items."""
+
     cold: float
+    """Weight of the source for cold items."""
 
     def fuse_users(self, vectors: Float32Array) -> Float32Array:
-        """This block of users' fused vectors [n, d]; zero where all items score alike."""
+        """Scale users' vectors [n, d] by the deviation of their scores; zero if that is zero."""
         p = vectors.astype(np.float64)
         deviation = self._deviations(p)[:, None]
         fused = np.divide(p, deviation, out=np.zeros_like(p), where=deviation > 0)
         return fused.astype(np.float32)
 
     def user_scales(self, vectors: Float32Array) -> Float32Array:
-        """What :meth:`fuse_users` divides each user's vector by, [n]; 0 where it gives zero."""
+        """Return the deviations by which `fuse_users` divides, [n]; 0 where it returns zeros."""
         return self._deviations(vectors.astype(np.float64)).astype(np.float32)
 
     def _deviations(self, p: Float64Array) -> Float64Array:
+        """Return the standard deviation of each user's scores over the warm items."""
         deviation = np.sqrt(np.maximum(((p @ self.covariance) * p).sum(axis=1), 0))
-        # Where all items score alike, the deviation is rounding noise of the scores.
+        # If all items score alike, the deviation is the rounding error of the scores.
         known = deviation > 1e-6 * (np.linalg.norm(p, axis=1) * self.size + 1e-300)
         return np.where(known, deviation, 0)
 
     @property
     def gram(self) -> Float64Array:
-        """VᵀV of the warm items' vectors, [d, d]."""
+        """VᵀV of the warm items' vectors V, float64 [d, d]."""
         mean = self.mean.astype(np.float64)
         return self.n_items * (self.covariance + np.outer(mean, mean))
 
     @property
     def size(self) -> float:
-        """The root mean square length of the warm items' vectors."""
+        """Root mean square length of the warm items' vectors."""
         mean = self.mean.astype(np.float64)
         return float(np.sqrt(self.covariance.trace() + mean @ mean))
 
     def fuse_items(self, vectors: Float32Array, is_cold: BoolArray) -> Float32Array:
-        """This block of items' fused vectors [n, d]."""
+        """Centre and weigh items' vectors [n, d]."""
         known = vectors.any(axis=1, keepdims=True)
-        return np.where(known, (vectors - self.mean) * self._weight(is_cold), 0)
+        return np.where(known, (vectors - self.mean) * self._weights(is_cold), 0)
 
     def unfuse_items(self, fused: Float32Array, is_cold: BoolArray) -> Float32Array:
-        """The source's vectors [n, d] of items with these fused vectors [n, D]."""
+        """Recover the source's vectors [n, d] of items from their fused vectors [n, D]."""
         own = fused[:, self.columns]
-        known = own.any(axis=1, keepdims=True)  # none where the weight is zero
-        weight = self._weight(is_cold)
+        known = own.any(axis=1, keepdims=True)  # no item, if the weight is zero
+        weight = self._weights(is_cold)
         return np.where(known, own / np.where(weight == 0, 1, weight) + self.mean, 0)
 
-    def _weight(self, is_cold: BoolArray) -> Float32Array:
+    def _weights(self, is_cold: BoolArray) -> Float32Array:
+        """Return the weight of each item, float32 [n, 1]."""
         return np.where(is_cold, self.cold, self.warm).astype(np.float32)[:, None]
 
 
@@ -82,7 +102,17 @@ def make_blocks(
     warm_weights: Mapping[str, float],
     cold_weights: Mapping[str, float],
 ) -> tuple[Block, ...]:
-    """Blocks for sources' item vectors [n, d], in order."""
+    """Create the blocks of the fused vectors.
+
+    Args:
+        items: Each source's item vectors, float32 [n_items, d].
+        is_cold: Which items are cold, bool [n_items].
+        warm_weights: Weight of each source for warm items.
+        cold_weights: Weight of each source for cold items.
+
+    Returns:
+        A block for each source, in the order of `items`.
+    """
     blocks: list[Block] = []
     start = 0
     for name, vectors in items.items():
@@ -107,31 +137,39 @@ def make_blocks(
 
 
 def fuse_users(blocks: Sequence[Block], vectors: Mapping[str, Float32Array]) -> Float32Array:
-    """Fused user vectors float32 [n, D] from each source's [n, d]."""
+    """Fuse each source's user vectors [n, d] to float32 [n, D]."""
     return np.hstack([block.fuse_users(vectors[block.name]) for block in blocks])
 
 
 def user_scales(blocks: Sequence[Block], vectors: Mapping[str, Float32Array]) -> Float32Array:
-    """What fusion divides each user's block by, float32 [n, n_blocks]."""
+    """Return the deviation by which fusion divides each user's block, float32 [n, n_blocks]."""
     return np.stack([block.user_scales(vectors[block.name]) for block in blocks], axis=1)
 
 
 def fuse_items(
     blocks: Sequence[Block], vectors: Mapping[str, Float32Array], is_cold: BoolArray
 ) -> Float32Array:
-    """Fused item vectors float32 [n, D] from each source's [n, d]."""
+    """Fuse each source's item vectors [n, d] to float32 [n, D]."""
     return np.hstack([block.fuse_items(vectors[block.name], is_cold) for block in blocks])
 
 
-def shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
-    """How much of each score each source gave, float64 [n, n_blocks], rows summing to 1.
+def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
+    """Split each score among the sources.
 
-    Only what speaks *for* an item counts: a block that lowers the score has share 0. Where no
-    block speaks for it, the shares are equal.
+    Only positive contributions count: a block that lowers the score has share 0. If no block raises
+    it, the shares are equal.
+
+    Args:
+        blocks: The blocks of the fused vectors.
+        user: A user's fused vector, float32 [D].
+        items: Items' fused vectors, float32 [n, D].
+
+    Returns:
+        float64 [n, n_blocks]; rows sum to 1.
     """
     parts = np.stack(
         [items[:, block.columns] @ user[block.columns] for block in blocks], axis=1
     ).astype(np.float64)
-    favour = np.maximum(parts, 0)
-    total = favour.sum(axis=1, keepdims=True)
-    return np.divide(favour, total, out=np.full_like(favour, 1 / len(blocks)), where=total > 0)
+    positive = np.maximum(parts, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.divide(positive, total, out=np.full_like(positive, 1 / len(blocks)), where=total > 0)

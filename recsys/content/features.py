@@ -1,4 +1,4 @@
-"""From item tables and embeddings to what the sources know of an item before anybody plays it."""
+"""Content features of items: one-hot metadata, embeddings in item order, artist codes."""
 
 from collections.abc import Sequence
 
@@ -10,35 +10,51 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 
-_LEAST_ITEMS = 2
-"""A metadata value says something of other items only when this many warm ones have it."""
+_MIN_ITEMS = 2
+"""Fewest warm items with a metadata value for it to be a feature: one item's value says nothing
+about other items."""
 
 
 class MetadataVocabulary:
-    """The metadata values that the model knows, as columns of a one-hot matrix.
+    """The metadata values that a model knows, as columns of a one-hot matrix.
 
-    values: (field, value) pairs in column order.
+    Attributes:
+        values: (field, value) pairs in column order.
+        fields: The distinct fields.
+
+    Example:
+        >>> vocabulary = MetadataVocabulary.learn(dataset.items, np.ones(30, bool))
+        >>> ("genre", "jazz") in vocabulary.values
+        True
+        >>> vocabulary.encode(dataset.items).shape == (30, len(vocabulary.values))
+        True
     """
 
     def __init__(self, values: Sequence[tuple[str, str]]) -> None:
+        """Create a vocabulary of (field, value) pairs in column order."""
         self.values = [(field, value) for field, value in values]
         self._column = {pair: column for column, pair in enumerate(self.values)}
         self.fields = list(dict.fromkeys(field for field, _ in self.values))
 
     @classmethod
     def learn(cls, items: pd.DataFrame, warm: BoolArray) -> "MetadataVocabulary":
-        """All values of artist, album, genre and tags that at least two warm items have."""
+        """Collect the values of artist, album, genre and tags that at least two warm items have.
+
+        Args:
+            items: Item table of a data set.
+            warm: Which rows are warm, bool [n_items].
+        """
         fields = [ARTIST, ALBUM, GENRE]
         fields += [name for name in items.columns if name not in (ITEM_ID, TITLE, *fields)]
         values = []
         for field in fields:
             counts = items.loc[warm, field].value_counts()
-            common = counts.index[counts >= _LEAST_ITEMS]
+            common = counts.index[counts >= _MIN_ITEMS]
             values += [(field, str(value)) for value in sorted(common) if value != ""]
         return cls(values)
 
     def encode(self, items: pd.DataFrame) -> sp.csr_matrix:
-        """CSR float32 [n, len(values)]; unknown values and absent columns give nothing."""
+        """Encode an item table as CSR float32 [n_items, len(values)], without unknown values."""
         rows, columns = [], []
         for field in self.fields:
             if field not in items:
@@ -56,12 +72,26 @@ class MetadataVocabulary:
 def align_embeddings(
     frame: pd.DataFrame, item_ids: pd.Index, *, ignore_others: bool = False
 ) -> tuple[Float32Array, BoolArray]:
-    """Embeddings in the order of ``item_ids``: float32 [n, e] with zero rows for items that have
-    none, and bool [n], which have one.
+    """Arrange embeddings in the order of `item_ids`.
 
-    frame: index item_id, one numeric column a dimension. ignore_others: leave out embeddings of
-    items that are not in ``item_ids``.
-    Raises DataError naming the item: unknown, twice, or with a value that is not finite.
+    Args:
+        frame: Embeddings: index item_id, one numeric column per dimension.
+        item_ids: Ids of n_items items.
+        ignore_others: Skip embeddings of items that are not in `item_ids` instead of raising.
+
+    Returns:
+        Embeddings, float32 [n_items, e], zero for items without one; and which items have one,
+        bool [n_items].
+
+    Raises:
+        DataError: An item is unknown or occurs twice, or a value is not a finite number. The
+            message names the item.
+
+    Example:
+        >>> frame = pd.DataFrame([[1.0, 2.0]], index=["s1"])
+        >>> vectors, known = align_embeddings(frame, pd.Index(["s0", "s1"]))
+        >>> vectors.tolist(), known.tolist()
+        ([[0.0, 0.0], [1.0, 2.0]], [False, True])
     """
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
@@ -99,7 +129,16 @@ def align_embeddings(
 
 
 def artist_codes(items: pd.DataFrame) -> IntArray:
-    """int [n], equal for items of one artist; an item without an artist stands alone."""
+    """Number the artists; an item without an artist gets a number of its own.
+
+    Returns:
+        int [n_items], equal for items of one artist.
+
+    Example:
+        >>> items = pd.DataFrame({"item_id": ["a", "b", "c"], "artist": ["X", "", "X"]})
+        >>> artist_codes(items).tolist()
+        [0, 1, 0]
+    """
     artist = items[ARTIST].astype(str)
     names = artist.where(artist != "", "\0" + items[ITEM_ID].astype(str))
     return pd.factorize(names)[0]

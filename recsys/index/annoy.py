@@ -1,8 +1,8 @@
-"""Approximate search: Annoy proposes candidates, the exact inner product orders them.
+"""Approximate search by Annoy's random projection trees; exact inner products order the candidates.
 
-Annoy's trees for the Euclidean distance find far more of the best than those for its ``dot``
-metric, so the largest inner product is made the nearest neighbour (Bachrach et al., RecSys 2014):
-items are centred, which moves all of a query's scores alike, and get one more dimension that makes
+Annoy's trees for the Euclidean distance find far more of the best items than those for its ``dot``
+metric. So the largest inner product is made the nearest neighbour (Bachrach et al., RecSys 2014):
+items are centred, which shifts all of a query's scores alike, and get one more dimension that makes
 them all equally long; a query is scaled to that length and has 0 there.
 """
 
@@ -19,19 +19,36 @@ from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
 
 SUFFIX = ".annoy"
+"""Suffix of the index file."""
 
 
 class AnnoyIndex:
-    """Where filters leave fewer than k of the candidates, that query is searched exactly."""
+    """Approximate search; a query with fewer than k candidates after filters is searched exactly.
+
+    Example:
+        >>> items = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+        >>> length = AnnoyIndex.build(items, folder / "index", n_trees=10, seed=0)
+        >>> index = AnnoyIndex(folder / "index", items, search_k=50, length=length)
+        >>> index.search(items[:2], 3, seen=None, banned=np.array([0])).query.tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
 
     def __init__(
         self, path: Path, items: Float32Array, search_k: int, length: float, threads: int = 1
     ) -> None:
-        """Open an index that :meth:`build` wrote for these items.
+        """Open an index that `build` wrote for these items.
 
-        search_k: nodes looked at in a search. length: what :meth:`build` returned. Whoever calls
-        makes sure that the file is of these items, since Annoy itself loads anything.
-        Raises ArtifactError where the file cannot be read.
+        The caller has to make sure that the file belongs to the items: Annoy loads any file.
+
+        Args:
+            path: As given to `build`.
+            items: Item vectors, float32 [n_items, D].
+            search_k: Number of nodes to inspect per search.
+            length: What `build` returned.
+            threads: Threads for exact search.
+
+        Raises:
+            ArtifactError: The file cannot be read.
         """
         from annoy import AnnoyIndex as Annoy
 
@@ -46,7 +63,17 @@ class AnnoyIndex:
 
     @staticmethod
     def build(items: Float32Array, path: Path, n_trees: int, seed: int) -> float:
-        """Write an index of all rows of ``items``; return the length they got."""
+        """Write an index.
+
+        Args:
+            items: Item vectors, float32 [n_items, D].
+            path: The file gets this name and `SUFFIX`.
+            n_trees: Number of trees; more find more of the best items.
+            seed: The same seed gives the same file.
+
+        Returns:
+            The length of the stored vectors, which opening the index needs.
+        """
         from annoy import AnnoyIndex as Annoy
 
         mean = items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(items.shape[1])
@@ -64,27 +91,29 @@ class AnnoyIndex:
         return longest
 
     def with_search_k(self, search_k: float) -> "AnnoyIndex":
-        """The same index with another width of search."""
+        """Return the same index with another number of nodes to inspect."""
         other = copy(self)
         other.search_k = int(search_k)
         return other
 
     @property
     def info(self) -> Mapping[str, object]:
+        """The search method, its width and number of trees."""
         return {"method": "annoy", "search_k": self.search_k, "n_trees": self._annoy.get_n_trees()}
 
     def search(
         self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
     ) -> Hits:
+        """Find about the k items with the largest inner product; see `Index.search`."""
         items = self._exact.items
         if self.search_k >= len(items):
             return self._exact.search(queries, k, seen, banned)
-        hidden = np.zeros(len(items), bool)
-        hidden[banned] = True
+        is_banned = np.zeros(len(items), bool)
+        is_banned[banned] = True
         parts = []
         for number, query in enumerate(queries):
             own = seen_rows(seen, number)
-            # Look further where much of what is near may be hidden, but never more than twice.
+            # Ask for more candidates where many may be filtered, but at most twice as many.
             wanted = self.search_k + min(len(own) + len(banned), self.search_k)
             wanted = min(max(wanted, 2 * k + len(own)), len(items))
             length = float(np.linalg.norm(query)) or 1.0
@@ -94,14 +123,14 @@ class AnnoyIndex:
                 max(wanted, self.search_k),
             )
             candidates = np.array(nearest, np.intp)
-            candidates = candidates[~hidden[candidates]]
+            candidates = candidates[~is_banned[candidates]]
             if len(own):
                 candidates = candidates[~np.isin(candidates, own)]
             if len(candidates) < k:
                 hits = self._exact.search(
                     query[None], k, None if seen is None else seen[number], banned
                 )
-                parts.append(Hits(hits.query + number, hits.item, hits.score))
+                parts.append(hits._replace(query=hits.query + number))
                 continue
             scores = items[candidates] @ query
             best = np.argpartition(-scores, k - 1)[:k]

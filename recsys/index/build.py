@@ -1,8 +1,9 @@
-"""Building, tuning and opening the index of a large catalogue.
+"""Build, tune, verify and open the index of a large catalogue.
 
-An index is a few files beside a sidecar, ``index-facts.json``, that says what they are, what they
-belong to, and which recall was measured. It is tuned on users of the model: the cheapest setting
-that finds ``target_recall`` of the 10 best of one sample of them, then verified on another one.
+An index is a few files and a sidecar, ``index-facts.json``, which says what they are, which vectors
+they belong to, and which recall was measured. It is tuned on users of the model: the cheapest
+setting is taken that finds the share ``target_recall`` of the 10 best items for one sample of
+users, and verified on another sample.
 """
 
 import hashlib
@@ -25,31 +26,31 @@ from recsys.index.pruned import PARTS, PrunedIndex
 
 logger = logging.getLogger("coldtune")
 
+_NO_ROWS = np.empty(0, np.intp)
+
 SIDECAR = "index-facts.json"
+"""Name of the file that describes an index."""
+
 _BASE = "index"
 _K = 10
-_SAMPLE = 200
-"""Queries to tune with, and as many others to verify with."""
+_SAMPLE_SIZE = 200
+"""Number of queries to tune with, and of others to verify with."""
 
 _TREES = (20, 50, 100)
-_WORTH_WHILE = 0.2
-"""Share of a catalogue up to which ``auto`` prefers to compare it to asking Annoy."""
+_MAX_SHARE_COMPARED = 0.2
+"""Share of the catalogue that ``pruned`` may compare for ``auto`` to prefer it to ``annoy``."""
 
 _SLACKS = tuple(round(0.1 + 0.05 * step, 2) for step in range(19))
-_FACTS = ("method", "recall", "target_recall", "queries", "slack", "search_k", "n_trees")
-
-
-class Tuned(NamedTuple):
-    """An index with the cheapest setting that was found."""
-
-    found: Index
-    setting: float
-    recall: float | None
-    met: bool
+_PUBLIC_FACTS = ("method", "recall", "target_recall", "queries", "slack", "search_k", "n_trees")
 
 
 def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
-    """Whether a catalogue of this size is searched with an index on the disk."""
+    """Return whether a catalogue of this size is searched with index files.
+
+    Example:
+        >>> needs_index_files(1_000, RetrievalConfig()), needs_index_files(10**6, RetrievalConfig())
+        (False, True)
+    """
     if config.method == "auto":
         return n_items > config.exact_up_to
     return config.method != "exact"
@@ -58,17 +59,36 @@ def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
 def build_index(
     items: Float32Array, queries: Float32Array, folder: Path, config: RetrievalConfig, seed: int
 ) -> Path:
-    """Write an index of ``items`` [n, D], tuned on ``queries`` [q, D]; return its sidecar.
+    """Write an index, tuned and verified on queries.
 
-    Logs a warning where Annoy cannot reach the target recall; the recall it has is in the sidecar.
+    If Annoy cannot reach the target recall, a warning is logged; the recall reached is in the
+    sidecar.
+
+    Args:
+        items: Item vectors, float32 [n_items, D].
+        queries: User vectors, float32 [n_users, D].
+        folder: Folder for the files.
+        config: Method and target recall.
+        seed: Seed of the samples and of Annoy.
+
+    Returns:
+        Path of the sidecar, which `open_index` opens.
+
+    Example:
+        >>> items = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+        >>> config = RetrievalConfig(method="pruned")
+        >>> sidecar = build_index(items, items[:50], folder, config, seed=0)
+        >>> index, facts = open_index(items, sidecar, threads=1)
+        >>> facts["method"], facts["recall"] >= 0.99
+        ('pruned', True)
     """
     path = folder / _BASE
     samples = _Samples(items, queries, seed)
     facts: dict[str, Any] = {}
     if config.method != "annoy":
         facts = _build_pruned(items, path, samples, config)
-    # What lengths cannot rule out, trees may.
-    slow = config.method == "auto" and facts["share_compared"] > _WORTH_WHILE
+    # If few items are too short to be found, trees may search faster.
+    slow = config.method == "auto" and facts["share_compared"] > _MAX_SHARE_COMPARED
     if config.method == "annoy" or slow:
         annoy = _build_annoy(items, path, samples, config, seed)
         keep = annoy["met"] or config.method == "annoy"
@@ -96,9 +116,24 @@ def build_index(
 def open_index(
     items: Float32Array, sidecar: Path | None, threads: int
 ) -> tuple[Index, dict[str, Any]]:
-    """The index that a sidecar describes, or exact search without one; and what is known of it.
+    """Open the index that a sidecar describes.
 
-    Raises ArtifactError where the sidecar or a file is damaged or of other items.
+    Args:
+        items: Item vectors, float32 [n_items, D].
+        sidecar: What `build_index` returned; None searches exactly.
+        threads: Threads for exact search.
+
+    Returns:
+        The index, and its facts: ``method``, and for an index with files its settings and measured
+        ``recall``.
+
+    Raises:
+        ArtifactError: The sidecar or a file is damaged or belongs to other items.
+
+    Example:
+        >>> index, facts = open_index(np.ones((5, 2), np.float32), None, threads=1)
+        >>> facts
+        {'method': 'exact'}
     """
     if sidecar is None:
         return ExactIndex(items, threads), {"method": "exact"}
@@ -115,10 +150,11 @@ def open_index(
             index = PrunedIndex(path, float(facts["slack"]))
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ArtifactError(f"{sidecar}: does not describe an index: {error}") from None
-    return index, {name: facts[name] for name in _FACTS if name in facts}
+    return index, {name: facts[name] for name in _PUBLIC_FACTS if name in facts}
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the sidecar; raise ArtifactError if it cannot be read."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -129,36 +165,57 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def index_files(sidecar: Path) -> list[Path]:
-    """The files of an index, its sidecar too. Raises ArtifactError."""
+    """Return the files of an index, first its sidecar.
+
+    Raises:
+        ArtifactError: The sidecar cannot be read or names an unknown method.
+
+    Example:
+        >>> items = np.eye(4, dtype=np.float32)
+        >>> sidecar = build_index(items, items, folder, RetrievalConfig(method="pruned"), seed=0)
+        >>> [path.name for path in index_files(sidecar)]
+        ['index-facts.json', 'index.npy', 'index.rows.npy', 'index.lengths.npy']
+    """
     method = _read_sidecar(sidecar).get("method")
     return [sidecar, *_files(sidecar.with_name(_BASE), method)]
 
 
+class _Tuned(NamedTuple):
+    """The cheapest setting of an index that reaches the target recall, or else the best one."""
+
+    setting: float
+    recall: float | None
+    """On the verification sample; None for an empty catalogue."""
+
+    met: bool
+    """Whether the target was reached."""
+
+
 class _Samples:
-    """Queries to tune and to verify with, and how much of their best an index finds."""
+    """Queries to tune and to verify an index with, and their 10 best items by exact search."""
 
     def __init__(self, items: Float32Array, queries: Float32Array, seed: int) -> None:
         usable = np.flatnonzero(queries.any(axis=1))
-        drawn = np.random.default_rng(seed).permutation(usable)[: 2 * _SAMPLE]
+        drawn = np.random.default_rng(seed).permutation(usable)[: 2 * _SAMPLE_SIZE]
         half = max(len(drawn) // 2, 1)
         self.tuning: Float32Array = np.ascontiguousarray(queries[drawn[:half]])
-        # A single query has to do for both.
+        # A single query serves for both.
         self.verification: Float32Array = np.ascontiguousarray(queries[drawn[half:]])
         if len(drawn) == 1 or not len(items):
             self.verification = self.tuning
         exact = ExactIndex(items)
         self._best = {
-            id(sample): exact.search(sample, _K, None, np.empty(0, np.intp))
+            id(sample): exact.search(sample, _K, None, _NO_ROWS)
             for sample in (self.tuning, self.verification)
         }
         self.n_verified = len(self.verification) if len(items) else 0
 
     def recall(self, index: Index, sample: Float32Array) -> float:
-        """Share of the 10 best that is found; items with equal scores are as good as each other."""
+        """Measure the share of the 10 best items found; items with equal scores count as equal."""
         best = self._best[id(sample)]
         if not len(best.query):
             return 1.0
-        found = index.search(sample, _K, None, np.empty(0, np.intp))
+        found = index.search(sample, _K, None, _NO_ROWS)
         least = np.full(len(sample), np.inf)
         np.minimum.at(least, best.query, best.score)
         good = found.score >= least[found.query] - 1e-5 * np.abs(least[found.query])
@@ -166,8 +223,8 @@ class _Samples:
 
     def tune(
         self, make: Callable[[float], Index], settings: Sequence[float], target: float
-    ) -> Tuned:
-        """The first of the settings, cheapest first, that reaches the target on both samples."""
+    ) -> _Tuned:
+        """Find the first setting, cheapest first, that reaches the target on both samples."""
         low, high = 0, len(settings) - 1
         while low < high:
             middle = (low + high) // 2
@@ -176,17 +233,17 @@ class _Samples:
             else:
                 low = middle + 1
         for setting in settings[low:]:
-            index = make(setting)
-            recall = self.recall(index, self.verification)
+            recall = self.recall(make(setting), self.verification)
             if recall >= target:
                 break
         measured = recall if self.n_verified else None
-        return Tuned(index, setting, measured, recall >= target)
+        return _Tuned(setting, measured, recall >= target)
 
 
 def _build_pruned(
     items: Float32Array, path: Path, samples: _Samples, config: RetrievalConfig
 ) -> dict[str, Any]:
+    """Write and tune a pruned index; return its facts."""
     PrunedIndex.build(items, path)
     opened = PrunedIndex(path, 1.0)
     tuned = samples.tune(opened.with_slack, _SLACKS, config.target_recall)
@@ -195,7 +252,7 @@ def _build_pruned(
         "method": "pruned",
         "slack": tuned.setting,
         "recall": tuned.recall,
-        "met": True,  # with slack 1 it is exact
+        "met": True,  # with a slack of 1 the search is exact
         "share_compared": index.share_compared(samples.verification, _K),
     }
 
@@ -203,6 +260,7 @@ def _build_pruned(
 def _build_annoy(
     items: Float32Array, path: Path, samples: _Samples, config: RetrievalConfig, seed: int
 ) -> dict[str, Any]:
+    """Write and tune an Annoy index; return its facts."""
     # Beyond a tenth of a large catalogue, exact search is as fast.
     limit = max(len(items) // 10, 3000)
     widths = [float(int(100 * 1.5**step)) for step in range(40) if 100 * 1.5**step <= limit]
@@ -228,6 +286,7 @@ def _build_annoy(
 
 
 def _files(path: Path, method: object) -> list[Path]:
+    """Return the files of an index with this method, without the sidecar."""
     suffixes = {"annoy": (SUFFIX,), "pruned": PARTS}.get(str(method))
     if suffixes is None:
         raise ArtifactError(f"{path}: no index has the method {method!r}")
@@ -235,7 +294,7 @@ def _files(path: Path, method: object) -> list[Path]:
 
 
 def _vectors_facts(items: Float32Array) -> dict[str, Any]:
-    """Shape and a digest of rows spread over the whole: to read all would take seconds."""
+    """Return shape and a digest of some rows, evenly spread: reading all would take seconds."""
     rows = _spread(len(items), 256)
     content = np.ascontiguousarray(items[rows], np.float32).tobytes()
     return {
@@ -246,7 +305,7 @@ def _vectors_facts(items: Float32Array) -> dict[str, Any]:
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
-    """Size and a digest of pieces spread over a file; the model's manifest vouches for the rest."""
+    """Return size and a digest of some pieces of a file; the manifest has one of the whole file."""
     piece, size = 4096, path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -257,8 +316,5 @@ def _file_facts(path: Path) -> dict[str, Any]:
 
 
 def _spread(n: int, at_most: int) -> IntArray:
-    """Up to so many of 0 … n - 1, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.intp)) if n else _NONE
-
-
-_NONE = np.empty(0, np.intp)
+    """Return up to `at_most` of 0 … n - 1, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.intp)) if n else _NO_ROWS

@@ -9,7 +9,7 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
-from recsys.fusion import shares
+from recsys.fusion import source_shares
 from recsys.model.live import LiveModel
 from recsys.ranking.options import History, history_plays
 from recsys.ranking.similarity import Space, unit_vectors_of
@@ -104,7 +104,7 @@ def explain(
         raise InvalidArgumentError(f"nothing is known of the taste of {who}: no score to explain")
     blocks = model.state.blocks
     item = model.index.vectors(np.array([row]))
-    parts = shares(blocks, vector, item)[0].tolist()
+    parts = source_shares(blocks, vector, item)[0].tolist()
     others = np.setdiff1d(played, np.append(model.items.retired, row))
     texts = model.items.describe(np.array([row])).iloc[0]
     return Explanation(

@@ -8,7 +8,7 @@ import pandas as pd
 from datasets.arrays import IntArray, StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
-from recsys.fusion import shares
+from recsys.fusion import source_shares
 from recsys.index.base import Hits, seen_rows
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
@@ -35,7 +35,7 @@ def recommend_for_user(
     frame = model.items.ranked(hits.item, hits.score)
     vector, blocks = profile.vectors[0], model.state.blocks
     if vector.any():
-        parts = shares(blocks, vector, model.index.vectors(hits.item))
+        parts = source_shares(blocks, vector, model.index.vectors(hits.item))
     else:
         parts = np.full((len(frame), len(blocks)), np.nan)
         frame.attrs["fallback"] = "popular"
