@@ -1,4 +1,4 @@
-"""Checks of the arguments of an evaluation, made before anything is read or learned."""
+"""Checks of the arguments of an evaluation, before anything is read or fitted."""
 
 import numbers
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from datasets.music import MusicDataset
 
 
 def generator(seed: Any) -> np.random.Generator:
-    """Random numbers of a seed; InvalidArgumentError unless it is a whole number of at least 0."""
+    """Make a random generator; InvalidArgumentError unless the seed is a whole number >= 0."""
     check_whole("seed", seed, 0)
     return np.random.default_rng(int(seed))
 
@@ -26,9 +26,10 @@ def check_fraction(fraction: Any) -> None:
 
 
 def list_lengths(ks: Iterable[Any]) -> tuple[int, ...]:
-    """The lengths of lists to measure, each once, ascending.
+    """Sort list lengths and drop repeated ones.
 
-    Raises InvalidArgumentError unless there is one and all are whole numbers of at least 1.
+    Raises:
+        InvalidArgumentError: there is none, or one is not a whole number of at least 1.
     """
     given = tuple(ks)
     if not given or not all(is_whole(k, 1) for k in given):
@@ -39,7 +40,7 @@ def list_lengths(ks: Iterable[Any]) -> tuple[int, ...]:
 
 
 def check_sampled(sampled: Any) -> None:
-    """Raise InvalidArgumentError unless ``sampled`` is None or a number of items, at least 1."""
+    """Raise InvalidArgumentError unless ``sampled`` is None or a whole number of at least 1."""
     if sampled is not None:
         check_whole("sampled", sampled, 1)
 
@@ -51,7 +52,11 @@ def check_confidence(confidence: Any) -> None:
 
 
 def check_models(models: Mapping[str, Any], controls: Iterable[str], baseline: str) -> None:
-    """Raise InvalidArgumentError unless the models are factories, and the others among them."""
+    """Check that models are factories, and that controls and baseline are among them.
+
+    Raises:
+        InvalidArgumentError: one of that is not so, or every model is a control.
+    """
     for name, factory in models.items():
         if not callable(factory):
             raise InvalidArgumentError(
@@ -66,7 +71,7 @@ def check_models(models: Mapping[str, Any], controls: Iterable[str], baseline: s
 
 
 def check_embeddings(embeddings: Any, dataset: MusicDataset) -> None:
-    """Raise InvalidArgumentError unless it is None, or numbers for at least one of the items."""
+    """Raise InvalidArgumentError unless None, or numbers with an item of the data set as index."""
     if embeddings is None:
         return
     if not isinstance(embeddings, pd.DataFrame):
@@ -85,6 +90,6 @@ def check_embeddings(embeddings: Any, dataset: MusicDataset) -> None:
 
 
 def _a(value: Any) -> str:
-    """What something is, as ``a list``."""
+    """The type of a value with its article, such as ``a list``."""
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

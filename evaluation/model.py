@@ -1,4 +1,4 @@
-"""What can be evaluated: the two methods every model has, ours or another library's."""
+"""The protocol of a model that can be evaluated: ``fit`` and ``recommend_many``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -9,23 +9,35 @@ from datasets.music import MusicDataset
 
 
 class Model(Protocol):
-    """Anything that learns from a data set and answers many users at once.
+    """A recommender that learns from a data set and recommends to many users at once.
 
-    A model that can recommend items without listeners also has
-    ``onboard_many(dataset: MusicDataset)``: it is called after ``fit`` and before
-    ``recommend_many`` of a cold split, with the items held out and their recordings, and with no
-    interactions. A model without it is expected to leave those items out.
+    A model that can recommend items without interactions also has ``onboard_many(dataset:
+    MusicDataset)``: it is called after ``fit`` and before ``recommend_many`` of a cold split, with
+    the items held out and their recordings, and no interactions. A model without it is expected
+    not to recommend those items.
 
-    A model that takes in plays of users who came after ``fit`` has ``update(interactions:
+    A model that takes in interactions of users who came after ``fit`` has ``update(interactions:
     DataFrame)`` (user_id, item_id, weight and, where known, timestamp): it is called after ``fit``
-    with what the users of a split of cold users give. A user for whom ``recommend_many`` raises
-    UnknownUserError or KeyError there counts 0.
+    with the fold-in interactions of a split of cold users. A user for whom ``recommend_many``
+    raises UnknownUserError or KeyError there counts 0.
 
     All methods are looked up by name, so no base class is needed.
+
+    Example:
+        >>> class Constant:
+        ...     def fit(self, dataset):
+        ...         self.items = dataset.items["item_id"].to_list()
+        ...     def recommend_many(self, user_ids, k, *, exclude_seen=True, only=None):
+        ...         rows = [(user, 1, self.items[0], 1.0) for user in user_ids]
+        ...         return pd.DataFrame(rows, columns=["user_id", "rank", "item_id", "score"])
+        >>> model = Constant()
+        >>> model.fit(dataset)
+        >>> len(model.recommend_many(["u0", "u1"], 5))
+        2
     """
 
     def fit(self, dataset: MusicDataset) -> Any:
-        """Learn from ``dataset``, which holds nothing of the test side."""
+        """Learn from ``dataset``, the training side of a split."""
 
     def recommend_many(
         self,
@@ -35,14 +47,20 @@ class Model(Protocol):
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The best ``k`` items for each user.
+        """Recommend ``k`` items to each user.
 
-        Returns a row a recommendation: ``user_id``, ``rank`` (1, 2, … without gaps within a
-        user), ``item_id`` and ``score`` (finite, larger is better). Items the user has in
-        training are left out unless ``exclude_seen`` is false; ``only`` restricts the items. A
-        user for whom the model has nothing may be missing.
+        Args:
+            user_ids: ids of the users.
+            k: length of the lists.
+            exclude_seen: leave out the items that the user has in training.
+            only: ids of the items to choose from; None for all.
+
+        Returns:
+            A row a recommendation: ``user_id``, ``rank`` (1, 2, … without gaps for each user),
+            ``item_id`` and ``score`` (finite, larger is better). A user for whom the model has
+            nothing may be missing.
         """
 
 
 ModelFactory = Callable[[], Model]
-"""Makes a fresh, unfitted model; called once for every split."""
+"""Makes a new, unfitted model; called once for every split."""

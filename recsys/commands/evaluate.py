@@ -235,16 +235,25 @@ def genre_cv(
     """Tell how well genres are heard, by cross-validation."""
     from datasets.files import cache_folder
     from evaluation.genre.splits import genre_split
-    from evaluation.genre.study import affordable_jobs, run_study
+    from evaluation.genre.study import GenreStudyConfig, affordable_jobs, run_study
     from evaluation.genre_report.write import check_study_folder, write_study
 
     settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
-    splits = [genre_split(name.strip()).name for name in split.split(",")]
+    study_config = GenreStudyConfig(
+        splits=[genre_split(name.strip()).name for name in split.split(",")],
+        folds=folds,
+        seeds=seeds,
+        seed=seed,
+        jobs=jobs,
+        baseline=baseline,
+    )
     if out is not None:
         check_study_folder(out)  # now, and not when everything is measured
-    named = {"images": images, "ids": ids, "labels": labels, "groups": groups}
-    cut = {"window": window, "windows": windows}
-    material = _material(folder, settings, tag, named, cut, baseline=baseline, progress=not as_json)
+    array_names = {"images": images, "ids": ids, "labels": labels, "groups": groups}
+    windows_config = {"window": window, "windows": windows}
+    material = _material(
+        folder, settings, tag, array_names, windows_config, baseline=baseline, progress=not as_json
+    )
     for what, found in material.sources.items():
         typer.echo(f"{what}: {found}", err=True)
     _, fewer = affordable_jobs(min(jobs, folds), material.images.nbytes)
@@ -254,12 +263,7 @@ def genre_cv(
     study = run_study(
         material,
         settings,
-        splits=splits,
-        folds=folds,
-        seeds=seeds,
-        seed=seed,
-        jobs=jobs,
-        baseline=baseline,
+        study_config,
         store=store,
         progress=not as_json,
         on_fold=_say,
@@ -314,8 +318,8 @@ def _material(
     folder: Path,
     config: "EncoderConfig",
     tag: str,
-    named: dict[str, str | None],
-    cut: dict[str, int | None],
+    array_names: dict[str, str | None],
+    windows: dict[str, int | None],
     *,
     baseline: bool,
     progress: bool,
@@ -327,9 +331,11 @@ def _material(
     from evaluation.genre.data import from_arrays, from_dataset
 
     if is_image_arrays(folder):
-        arrays = read_image_arrays(folder, tag=tag, **named)
-        return from_arrays(arrays, config, tag=tag, baseline=baseline, **cut)
-    given = [f"--{name}" for name, value in {**named, "window": cut["window"]}.items() if value]
+        arrays = read_image_arrays(folder, tag=tag, **array_names)
+        return from_arrays(arrays, config, tag=tag, baseline=baseline, **windows)
+    given = [
+        f"--{name}" for name, value in {**array_names, "window": windows["window"]}.items() if value
+    ]
     if given:
         raise InvalidArgumentError(
             f"{given[0]} is for arrays, and {folder} is no .npz file nor a folder with one"
@@ -342,7 +348,7 @@ def _material(
         load_folder(folder),
         config,
         tag=tag,
-        windows=cut["windows"],
+        windows=windows["windows"],
         workers=config.threads or None,
         cache=cache_folder() / "hyperimages",
         baseline=baseline,

@@ -115,7 +115,15 @@ class EvaluationConfig(Settings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of :func:`evaluate`: a comparison, the report of it, and its summary."""
+    """The result of :func:`evaluate`: a comparison, the report of it, and its summary.
+
+    Example:
+        >>> from evaluation import summarise
+        >>> words = tuple(summarise(comparison))
+        >>> found = Evaluation(comparison, None, folder / "report.html", words)
+        >>> found.comparison.models
+        ['popularity', 'random']
+    """
 
     comparison: Comparison
     """All figures."""

@@ -105,7 +105,15 @@ class SearchConfig(Settings):
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search found, and how it does on test splits that the search has not seen."""
+    """What a search found, and how it does on test splits that the search has not seen.
+
+    Example:
+        >>> start = RecommenderConfig()
+        >>> trials = pd.DataFrame({"trial": [1], "state": ["complete"], "value": [0.2]})
+        >>> result = SearchResult(start.replace(seed=1), {"seed": (0, 1)}, trials, comparison, ())
+        >>> result.to_dict()["changed"]
+        {'seed': [0, 1]}
+    """
 
     best: RecommenderConfig
     """The configuration of the best trial."""
@@ -165,11 +173,11 @@ def search_hyperparameters(
 
     Example:
         >>> from recsys import RecommenderConfig
-        >>> base = RecommenderConfig(sources=("als", "content"), threads=1, tracking=False)
-        >>> settings = SearchConfig(trials=2, folds=1, cold_weight=0, k=5)
+        >>> base = RecommenderConfig(sources=("content",), threads=1, tracking=False)
+        >>> settings = SearchConfig(trials=1, folds=1, cold_weight=0, k=5)
         >>> found = search_hyperparameters(dataset, base, settings, embeddings=embeddings)
         >>> len(found.trials), found.comparison.models[0]
-        (2, 'defaults')
+        (1, 'defaults')
     """
     config, settings = config or RecommenderConfig(), settings or SearchConfig()
     # Take the test splits away before anything is looked at.

@@ -105,7 +105,7 @@ def test_many_queries_in_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     vectors, labels = rng.standard_normal((50, 3)), rng.integers(0, 4, 50).astype(str)
     whole = retrieval_precision(vectors, labels, 5)
-    monkeypatch.setattr("evaluation.neighbours._BLOCK", 7)
+    monkeypatch.setattr("evaluation.neighbours._QUERIES_AT_ONCE", 7)
     parts = retrieval_precision(vectors, labels, 5)
     assert (whole.precision == parts.precision).all()
     assert (whole.queries == parts.queries).all()
