@@ -1,4 +1,4 @@
-"""Checks of arguments that are whole numbers."""
+"""Checks of arguments that are numbers."""
 
 import numbers
 from typing import Any
@@ -32,3 +32,10 @@ def check_whole(name: str, value: Any, least: int = 1) -> None:
         raise InvalidArgumentError(
             f"{name} must be a whole number of at least {least}, not {value!r}"
         )
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise InvalidArgumentError, with the argument's name, unless ``value`` is from 0 to 1."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= float(value) <= 1:
+        raise InvalidArgumentError(f"{name} must be a number from 0 to 1, not {value!r}")

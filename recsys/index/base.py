@@ -37,14 +37,6 @@ class Hits(NamedTuple):
         """Join hits end to end, in the given order."""
         return cls(*(np.concatenate(columns) for columns in zip(cls.empty(), *parts, strict=True)))
 
-    def best(self, k: int) -> "Hits":
-        """Sort by query and score, and keep the k best items of each query."""
-        order = np.lexsort((-self.score, self.query))
-        query = self.query[order]
-        rank = np.arange(len(query)) - np.searchsorted(query, query)
-        keep = order[rank < k]
-        return Hits(self.query[keep], self.item[keep], self.score[keep])
-
 
 class Index(Protocol):
     """A search structure over item vectors that finds the k largest inner products.

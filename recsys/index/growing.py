@@ -3,6 +3,7 @@
 Filters never leave a list short while enough items are eligible.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,4 +122,13 @@ class GrowingIndex:
             banned[(banned >= n) & (banned < n + len(added))] - n,
         )
         renumbered = added_hits._replace(item=added_hits.item + n)
-        return Hits.concatenate([fitted_hits, renumbered]).best(k)
+        return _best([fitted_hits, renumbered], k)
+
+
+def _best(parts: Sequence[Hits], k: int) -> Hits:
+    """The k best items of each query among hits of several indexes."""
+    query, item, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((-score, query))
+    rank = np.arange(len(query)) - np.searchsorted(query[order], query[order])
+    keep = order[rank < k]
+    return Hits(query[keep], item[keep], score[keep])

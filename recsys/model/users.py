@@ -89,6 +89,7 @@ class UserTable:
     ) -> None:
         self._state = state
         self._items = items
+        self._n_items = len(items)
         self._index = index
         self._plays = plays
         self._folded_in: dict[int, Float32Array] = {}
@@ -134,7 +135,7 @@ class UserTable:
         """
         rows = self._items.rows(plays)
         vector = self.fold_in(rows, np.array(list(plays.values()), np.float32))
-        return Profiles(vector[None], _csr([rows], len(self._items)) if with_seen else None)
+        return Profiles(vector[None], _csr([rows], self._n_items) if with_seen else None)
 
     def vectors(self, rows: IntArray) -> Float32Array:
         """Return fused vectors [len(rows), D] of users; zero for row -1."""
@@ -177,13 +178,14 @@ class UserTable:
 
     def seen_by(self, rows: IntArray) -> sp.csr_matrix:
         """Return what users have played, CSR [len(rows), item rows]; nothing for row -1."""
-        n_items = len(self._items)
         if not len(self._items.retired) and not self._plays.by_user and (rows >= 0).all():
             plays = self._state.plays[rows]  # nothing has moved: no step for each user
-            shape = (len(rows), n_items)
+            shape = (len(rows), self._n_items)
             return sp.csr_matrix((plays.data, plays.indices, plays.indptr), shape=shape)
         nothing = np.empty(0, np.intp)
-        return _csr([self.seen(row) if row >= 0 else nothing for row in rows.tolist()], n_items)
+        return _csr(
+            [self.seen(row) if row >= 0 else nothing for row in rows.tolist()], self._n_items
+        )
 
     def fold_in(self, item_rows: IntArray, weights: Float32Array) -> Float32Array:
         """Return the fused vector [D] of somebody who has played these rows so often."""

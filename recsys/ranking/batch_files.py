@@ -23,8 +23,8 @@ from datasets.files import atomic_write, file_digest, locked, parents_created, w
 from datasets.progress import progress_bar
 from recsys.model.live import LiveModel
 from recsys.ranking.batches import user_batches
-from recsys.ranking.options import Candidates, ListOptions
-from recsys.ranking.ranking import FALLBACK_USERS, find_candidates, recommend_for_users
+from recsys.ranking.options import ListOptions
+from recsys.ranking.ranking import FALLBACK_USERS, Candidates, find_candidates, recommend_for_users
 
 _PLAN = "plan.json"
 _LOCK = "lock"

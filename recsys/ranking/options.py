@@ -2,16 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple, TypedDict, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from datasets.arguments import check_whole
-from datasets.arrays import IntArray
+from datasets.arguments import check_share, check_whole
 from datasets.errors import InvalidArgumentError
-from recsys.model.items import ItemTable, Where
+from recsys.model.items import Where
 
 History = Sequence[str] | Mapping[str, float]
 """Items that somebody has played: a list of item ids, or a mapping from item id to plays."""
@@ -43,7 +42,7 @@ class ListOptions:
     """What a recommendation list may hold, how long it is, and how it is ordered.
 
     Raises:
-        InvalidArgumentError: a number out of its range.
+        InvalidArgumentError: a number out of its range, or ids that are none.
 
     Example:
         >>> ListOptions(k=5, per_artist=1).reranks
@@ -60,10 +59,10 @@ class ListOptions:
     """Leave out what the user has played."""
 
     exclude: Iterable[str] = ()
-    """Ids of items to leave out."""
+    """Ids of items to leave out; kept as a list."""
 
     only: Iterable[str] | None = None
-    """Ids of items to choose from; None for all."""
+    """Ids of items to choose from, kept as a list; None for all."""
 
     where: Where | None = None
     """Columns with the value, or the values, of which an item must have one."""
@@ -77,17 +76,21 @@ class ListOptions:
     popularity_correction: float = 0.0
     """Share of the standardised log popularity taken off the standardised score, 0 to 1."""
 
+    reranks: bool = field(init=False)
+    """Whether the list is more than the k best scores of what may be in it."""
+
     def __post_init__(self) -> None:
+        """Check all options; ids are read once, so that they may come from a generator."""
+        object.__setattr__(self, "exclude", checked_ids("exclude", self.exclude))
+        if self.only is not None:
+            object.__setattr__(self, "only", checked_ids("only", self.only))
         check_whole("k", self.k)
         if self.per_artist is not None:
             check_whole("per_artist", self.per_artist)
-        _check_share("diversity", self.diversity)
-        _check_share("popularity_correction", self.popularity_correction)
-
-    @property
-    def reranks(self) -> bool:
-        """Whether the list is more than the k best scores of what may be in it."""
-        return bool(self.per_artist is not None or self.diversity or self.popularity_correction)
+        check_share("diversity", self.diversity)
+        check_share("popularity_correction", self.popularity_correction)
+        changes_order = bool(self.diversity or self.popularity_correction)
+        object.__setattr__(self, "reranks", changes_order or self.per_artist is not None)
 
     @property
     def pool_size(self) -> int:
@@ -95,29 +98,6 @@ class ListOptions:
         if not self.diversity and not self.popularity_correction:
             return 2 * self.k  # in the order of scores, so that more candidates change nothing
         return max(_LEAST_POOL, _POOL * self.k)
-
-    def candidates(self, items: ItemTable) -> "Candidates":
-        """Look up which items of a catalogue a list may hold, whoever it is for.
-
-        Raises:
-            InvalidArgumentError: ids that are none, an unknown column, or a value that is no text.
-            UnknownItemError: an item that is not in the catalogue.
-        """
-        only = None if self.only is None else items.rows(checked_ids("only", self.only))
-        if self.where:
-            matching = items.rows_where(self.where)
-            only = matching if only is None else np.intersect1d(only, matching)
-        exclude = checked_ids("exclude", self.exclude)
-        return Candidates(only, items.rows(exclude) if exclude else np.empty(0, np.intp))
-
-
-class Candidates(NamedTuple):
-    """The rows of the items that lists may hold, besides what each user has played."""
-
-    only: IntArray | None
-    """Rows to choose from; None for all."""
-    exclude: IntArray
-    """Rows to leave out."""
 
 
 def shows_list_options(method: Method) -> Method:
@@ -129,7 +109,7 @@ def shows_list_options(method: Method) -> Method:
             one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type
         )
         for one in fields(ListOptions)
-        if one.name != "k"
+        if one.init and one.name != "k"
     ]
     shown = signature.replace(parameters=[*own, *options])
     method.__signature__ = shown  # type: ignore[attr-defined]
@@ -175,10 +155,3 @@ def history_plays(history: History) -> dict[str, float]:
             )
         plays[item] = weight
     return plays
-
-
-def _check_share(name: str, value: float) -> None:
-    """Raise InvalidArgumentError unless a number is from 0 to 1."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if isinstance(value, bool) or not is_number or not 0 <= value <= 1:
-        raise InvalidArgumentError(f"{name} must be a number from 0 to 1, not {value!r}")

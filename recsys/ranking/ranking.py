@@ -1,6 +1,7 @@
 """Recommendation lists: profile, candidates, search, rerank, describe."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,24 @@ from recsys.fusion import source_shares
 from recsys.index.base import Hits, seen_rows
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
-from recsys.ranking.options import Candidates, History, ListOptions, history_plays
+from recsys.ranking.options import History, ListOptions, history_plays
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
 
 FALLBACK_USERS = "fallback_users"
 """Attribute of a table of lists: the users about whom nothing is known; they get popular items."""
+
+
+NO_ROWS: IntArray = np.empty(0, np.intp)
+
+
+class Candidates(NamedTuple):
+    """The rows of the items that lists may hold, besides what each user has played."""
+
+    only: IntArray | None
+    """Rows to choose from; None for all."""
+    exclude: IntArray
+    """Rows to leave out."""
 
 
 def recommend_for_user(
@@ -32,15 +45,17 @@ def recommend_for_user(
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, history, with_seen=options.exclude_seen)
     hits = rank(model, profile, candidates, options)
-    frame = model.items.ranked(hits.item, hits.score)
     vector, blocks = profile.vectors[0], model.state.blocks
-    if vector.any():
+    is_known = bool(vector.any())
+    if is_known:
         parts = source_shares(blocks, vector, model.index.vectors(hits.item))
     else:
-        parts = np.full((len(frame), len(blocks)), np.nan)
-        frame.attrs["fallback"] = "popular"
+        parts = np.full((len(hits.item), len(blocks)), np.nan)
+    frame = model.items.ranked(hits.item, hits.score)
     for column, block in enumerate(blocks):
         frame[SHARE_PREFIX + block.name] = parts[:, column]
+    if not is_known:
+        frame.attrs["fallback"] = "popular"
     return frame
 
 
@@ -82,7 +97,12 @@ def find_candidates(model: LiveModel, options: ListOptions) -> Candidates:
         raise InvalidArgumentError(
             "diversity needs embeddings or a source that knows taste, and this model has neither"
         )
-    return options.candidates(model.items)
+    items = model.items
+    only = None if options.only is None else items.rows(options.only)
+    if options.where:
+        matching = items.rows_where(options.where)
+        only = matching if only is None else np.intersect1d(only, matching)
+    return Candidates(only, items.rows(options.exclude) if options.exclude else NO_ROWS)
 
 
 def find_profile(
@@ -166,7 +186,7 @@ class PopularitySearch:
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""
-        lists = [np.empty(0, np.intp)]
+        lists = [NO_ROWS]
         for query in queries:
             seen = seen_rows(self._profiles.seen, query)
             best = self._order[: size + len(seen)]
