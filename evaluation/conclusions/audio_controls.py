@@ -1,4 +1,4 @@
-"""What the controls say of a model on new items, first of all whether its audio says anything."""
+"""Sentences on the controls: whether the audio helps on new items, and what else is not beaten."""
 
 from typing import Final
 
@@ -24,21 +24,28 @@ from evaluation.models.controls import (
 )
 
 NEGLIGIBLE: Final = 0.05
-"""A gain in item-wise AUC that counts as none: "adds nothing" is said where the interval leaves out
-all larger gains, and "not shown" where it does not."""
+"""A gain in item-wise AUC that counts as none. "Adds nothing" is said if the interval excludes all
+larger gains; else the gain is "not shown"."""
 
 
 def controls_sentence(comparison: Comparison, split: str) -> str:
-    """Whether the audio adds anything to the model it was taken from, then the other controls.
+    """Say whether the audio adds anything to a model on new items, then what other controls show.
 
-    Where no control is a model with shuffled audio, it is the best model that is held against them.
+    The model is the one that a control with shuffled audio was made from, or else the best model.
+
+    Args:
+        comparison: the comparison.
+        split: name of a cold split.
+
+    Returns:
+        One sentence.
     """
     subject = audio_subject(comparison)
     measured = bool(auc_above_chance(comparison, split))
     clauses, said = [], set()
     if subject is not None and measured:
         clauses.append(_audio(comparison, split, subject))
-        # One ranking for everybody is chance itself to the item-wise AUC.
+        # One ranking for everybody has an item-wise AUC of 0.5 by definition.
         said |= {control_name(subject, SHUFFLED_AUDIO), control_name(subject, SAME_FOR_EVERYBODY)}
     elif measured and main_measure(comparison, split, COLD)[0] != ITEM_AUC:
         clauses.append(f"there, {auc_clause(comparison, split)}")
@@ -53,7 +60,7 @@ def controls_sentence(comparison: Comparison, split: str) -> str:
 
 
 def audio_subject(comparison: Comparison) -> str | None:
-    """The model that a control takes the audio from, None where there is none."""
+    """Return the model that a control with shuffled audio was made from, None if there is none."""
     for control in comparison.controls:
         made_of = parse_control_name(control)
         if made_of is not None and made_of[1] == SHUFFLED_AUDIO and made_of[0] in comparison.models:
@@ -62,14 +69,15 @@ def audio_subject(comparison: Comparison) -> str | None:
 
 
 def auc_clause(comparison: Comparison, split: str, model: str = "") -> str:
-    """The item-wise AUC of a model, by default the best, in words, and whether it beats chance."""
+    """State the item-wise AUC of a model, by default the best, and whether it beats chance."""
     model = model or best_model(comparison, split, COLD)
     gap = auc_above_chance(comparison, split)[model]
     verdict = "chance is 50%" if _gains(gap) else "not shown to be better than chance, 50%"
-    return f"{model} is right {_share(comparison, split, model)}; {verdict})"
+    return f"{model} is right {_auc_in_words(comparison, split, model)}; {verdict})"
 
 
-def _share(comparison: Comparison, split: str, model: str) -> str:
+def _auc_in_words(comparison: Comparison, split: str, model: str) -> str:
+    """State the item-wise AUC with its interval, up to an open bracket."""
     auc = comparison.figures()[split, COLD, model, ITEM_AUC, None]
     level = comparison.settings["confidence"]
     return (
@@ -79,14 +87,14 @@ def _share(comparison: Comparison, split: str, model: str) -> str:
 
 
 def _audio(comparison: Comparison, split: str, model: str) -> str:
-    """Whether a model knows who plays a new item, and knows it from the audio.
+    """State whether a model predicts who plays a new item, and does so from the audio.
 
-    Both have to be shown, each by itself: that it beats chance, and that it beats itself with
-    shuffled audio. So a claim is false no more often than the level says, and nothing is corrected.
+    Both must be shown: that it beats chance, and that it beats itself with shuffled audio. As both
+    tests have to succeed, their p-values need no correction.
     """
     own, without = (_auc(split, name) for name in (model, control_name(model, SHUFFLED_AUDIO)))
     alone, from_audio = paired_gaps(comparison, [(own, None), (own, without)], corrected=False)
-    auc = f"{model} is right {_share(comparison, split, model)}"
+    auc = f"{model} is right {_auc_in_words(comparison, split, model)}"
     shuffled = f"{comparison.figures()[without].mean:.0%} with shuffled audio, chance is 50%)"
     if _gains(alone) and _gains(from_audio):
         return f"there, the audio tells who plays what: {auc}; {shuffled}"
@@ -107,7 +115,8 @@ def _audio(comparison: Comparison, split: str, model: str) -> str:
 
 
 def _against(comparison: Comparison, split: str, model: str, controls: list[str]) -> str:
-    pairs = [_pair(comparison, split, model, control) for control in controls]
+    """State which controls the model is shown to beat, and by which measure."""
+    pairs = [_figures_to_compare(comparison, split, model, control) for control in controls]
     beaten: dict[str, list[str]] = {}
     unbeaten = []
     for control, pair, gap in zip(controls, pairs, paired_gaps(comparison, pairs), strict=True):
@@ -131,13 +140,12 @@ def _against(comparison: Comparison, split: str, model: str, controls: list[str]
     return "; ".join(verdicts + unbeaten)
 
 
-def _pair(
+def _figures_to_compare(
     comparison: Comparison, split: str, model: str, control: str
 ) -> tuple[FigureKey, FigureKey]:
-    """What a control is compared by: the item-wise AUC, which one lucky ranking does not fool.
+    """Return the figures to compare: item-wise AUC, which one lucky ranking does not inflate.
 
-    A ranking by the test side's popularity has none above chance and is not lucky; the question is
-    how good its lists are.
+    The popularity oracle is compared by its lists: its item-wise AUC is at chance by definition.
     """
     metric, k = main_measure(comparison, split, COLD)
     if control != POPULARITY_ORACLE and _auc(split, model) in comparison.values:

@@ -1,9 +1,9 @@
-"""What is shown between two models, and what is only a number.
+"""Which differences between models are statistically supported, as the basis of all sentences.
 
-Two kinds of luck are in a figure on new items: which users there were, and which items were held
-out. Intervals and p-values over users know the first alone, and one ranking that happens to suit
-the few items held out suits all users at once. So what is claimed of new items is claimed by the
-item-wise AUC, whose units are the items, wherever it was measured.
+A figure on new items varies with the users that were tested and with the items that were held out.
+Intervals and p-values over users only cover the first: one ranking that happens to suit the few
+held-out items suits all users at once. So claims about new items rest on the item-wise AUC, whose
+units are the items, wherever it was measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,28 +20,50 @@ from evaluation.comparison.trial import CATALOGUE, COLD, THIN
 from evaluation.metrics.ranking import ITEM_AUC
 
 CHANCE: Final = 0.5
-"""Item-wise AUC of a ranking that knows nothing of who plays what."""
+"""Item-wise AUC of a ranking that does not depend on the user."""
 
 
 def first_split(comparison: Comparison, kind: str) -> str | None:
-    """Name of the first split of a kind, None where there is none."""
+    """Return the name of the first split of a kind, None if there is none.
+
+    Args:
+        comparison: the comparison.
+        kind: kind of split, such as "warm" or "cold".
+
+    Example:
+        >>> first_split(comparison, "warm"), first_split(comparison, "cold")
+        ('warm', None)
+    """
     return next((split["name"] for split in comparison.splits if split["kind"] == kind), None)
 
 
 def split_info(comparison: Comparison, split: str) -> Mapping[str, Any]:
-    """Counts and settings of a split."""
+    """Return the counts and settings of the split with this name, as reports show them."""
     return next(facts for facts in comparison.splits if facts["name"] == split)
 
 
 def contenders(comparison: Comparison) -> list[str]:
-    """The models that are no controls."""
+    """Return the names of the models that are not controls."""
     return [name for name in comparison.models if name not in comparison.controls]
 
 
 def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[str, int | None]:
-    """The metric and k that decide: nDCG at the shortest list.
+    """Choose the metric that decides which model is best.
 
-    Among cold items it is the item-wise AUC where such a list holds half of them or more.
+    It is nDCG at the shortest list length; among cold items it is the item-wise AUC if such a list
+    has half of them or more.
+
+    Args:
+        comparison: the comparison.
+        split: name of the split.
+        candidates: name of the set of candidates, such as "catalogue" or "cold".
+
+    Returns:
+        Name of the metric and k; k is None for the AUC.
+
+    Example:
+        >>> main_measure(comparison, "warm", "catalogue")
+        ('ndcg', 5)
     """
     facts = split_info(comparison, split)
     if candidates == COLD and facts["auc_items"] and too_few_for_lists(comparison, facts):
@@ -50,14 +72,16 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
 
 
 def too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
-    """Whether the shortest list holds half of the items ranked among themselves, or more."""
+    """Tell whether the shortest list has half of the cold or few-shot items of a split, or more."""
     n_ranked = n_new_items_ranked(facts)
     return n_ranked is not None and comparison.ks[0] * 2 >= n_ranked
 
 
 def n_new_items_ranked(facts: Mapping[str, Any]) -> int | None:
-    """How many cold or thin items are ranked among each other, of folds the fewest; None for
-    splits that are not about such items."""
+    """Return the number of cold or few-shot items of a split, of its folds the least.
+
+    None for a split that does not test such items.
+    """
     if facts["kind"] == "cold":
         return int(facts["cold_items_ranked"])
     if facts["kind"] == "semi-cold":
@@ -66,11 +90,21 @@ def n_new_items_ranked(facts: Mapping[str, Any]) -> int | None:
 
 
 def deciding_candidates(comparison: Comparison, split: str) -> str:
-    """The candidates that decide which model is best in a split.
+    """Choose the set of candidates that decides which model is best in a split.
 
-    Cold items among themselves, and thin ones among themselves where there are enough of them for
-    lists. Thin items have no item-wise AUC, so that the whole catalogue decides where there are
-    not.
+    Cold items are ranked among themselves, and few-shot items too if there are enough of them for
+    lists; else the whole catalogue decides, as there is no item-wise AUC of few-shot items.
+
+    Args:
+        comparison: the comparison.
+        split: name of the split.
+
+    Returns:
+        Name of the set of candidates.
+
+    Example:
+        >>> deciding_candidates(comparison, "warm")
+        'catalogue'
     """
     facts = split_info(comparison, split)
     if facts["kind"] == "semi-cold":
@@ -79,7 +113,17 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
 
 
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:
-    """The model that is no control with the highest mean of :func:`main_measure`."""
+    """Return the model, controls excepted, with the highest mean of :func:`main_measure`.
+
+    Args:
+        comparison: the comparison.
+        split: name of the split.
+        candidates: name of the set of candidates.
+
+    Example:
+        >>> best_model(comparison, "warm", "catalogue")
+        'popularity'
+    """
     figures, measure = comparison.figures(), main_measure(comparison, split, candidates)
     return max(
         contenders(comparison), key=lambda name: figures[(split, candidates, name, *measure)].mean
@@ -87,7 +131,7 @@ def best_model(comparison: Comparison, split: str, candidates: str) -> str:
 
 
 def tied_with_best(comparison: Comparison, split: str, candidates: str) -> list[str]:
-    """Models that are no controls and not shown to be worse than the best, without it."""
+    """Return the models not shown to be worse than the best one, without it and the controls."""
     gaps = comparison.gaps("best")
     measure = main_measure(comparison, split, candidates)
     return [
@@ -98,9 +142,9 @@ def tied_with_best(comparison: Comparison, split: str, candidates: str) -> list[
 
 
 def tied_by_item_auc(comparison: Comparison, split: str, than: str) -> list[str]:
-    """The same among new items by the item-wise AUC, against the model ``than``.
+    """Return the models not shown to have a lower item-wise AUC on new items than model ``than``.
 
-    Empty where that was not measured.
+    Controls are left out. Empty if the item-wise AUC was not measured.
     """
     known = auc_above_chance(comparison, split)
     others = [name for name in known if name != than]
@@ -119,9 +163,9 @@ def tied_by_item_auc(comparison: Comparison, split: str, than: str) -> list[str]
 def shown_worse_than_baseline(
     comparison: Comparison, split: str, candidates: str
 ) -> dict[str, Difference]:
-    """{model: its nDCG less the baseline's}, of those that are no controls and shown to be worse.
+    """Return the models shown to have a lower nDCG than the baseline, and the differences.
 
-    Among new items the item-wise AUC must show it as well, where it was measured.
+    Controls are left out. On new items the item-wise AUC must be lower as well, if it was measured.
     """
     gaps, k = comparison.gaps("baseline"), comparison.ks[0]
     in_doubt: list[str] = []
@@ -143,28 +187,47 @@ def paired_gaps(
     *,
     corrected: bool = True,
 ) -> list[Difference]:
-    """Paired differences ``first - second``, or of the first from chance where there is no second.
+    """Test paired differences of figures.
 
-    p-values are those of the paired t-test, ``corrected`` by Holm for the number of pairs. Raises
-    InvalidArgumentError for a figure that was not measured.
+    Args:
+        comparison: the comparison.
+        pairs: keys of the figures (first, second); the difference is first - second, or first -
+            0.5 (chance) if second is None.
+        corrected: correct the p-values of the paired t-tests by Holm for the number of pairs.
+
+    Returns:
+        The differences with bootstrap intervals and p-values, in the order of ``pairs``.
+
+    Raises:
+        InvalidArgumentError: a figure was not measured.
+
+    Example:
+        >>> popularity, random = (("warm", "catalogue", name, "ndcg", 5)
+        ...                       for name in ("popularity", "random"))
+        >>> [gap] = paired_gaps(comparison, [(popularity, random)])
+        >>> gap.mean > 0
+        True
     """
-    apart = [_apart(comparison, first, second) for first, second in pairs]
-    p = np.array([paired_p_values(values[:, None])[0] for values in apart])
-    together = holm(p) if corrected else p
+    differences = [_differences(comparison, first, second) for first, second in pairs]
+    p = np.array([paired_p_values(values[:, None])[0] for values in differences])
+    p_corrected = holm(p) if corrected else p
     settings = comparison.settings
-    found = []
-    for values, own, of_all in zip(apart, p, together, strict=True):
+    gaps = []
+    for values, own, adjusted in zip(differences, p, p_corrected, strict=True):
         spread = mean_interval(
             values,
             n_bootstrap=settings["n_bootstrap"],
             confidence=settings["confidence"],
             seed=settings["seed"],
         )
-        found.append(Difference.tested(spread, own, of_all, settings["confidence"]))
-    return found
+        gaps.append(Difference.tested(spread, own, adjusted, settings["confidence"]))
+    return gaps
 
 
-def _apart(comparison: Comparison, first: FigureKey, second: FigureKey | None) -> Float64Array:
+def _differences(
+    comparison: Comparison, first: FigureKey, second: FigureKey | None
+) -> Float64Array:
+    """Subtract the figures' values, a unit each; units without a value are left out."""
     for key in (first, second):
         if key is not None and key not in comparison.values:
             raise InvalidArgumentError(f"not measured: {key}")
@@ -174,9 +237,11 @@ def _apart(comparison: Comparison, first: FigureKey, second: FigureKey | None) -
 
 
 def auc_above_chance(comparison: Comparison, split: str) -> dict[str, Difference]:
-    """{model: its item-wise AUC less chance} among new items; corrected for the number of models.
+    """Test the models' item-wise AUC on new items against chance (0.5).
 
-    Empty where no item has an item-wise AUC.
+    Returns:
+        {model: AUC - 0.5}, p-values corrected for the number of models; without controls, and empty
+        if no item has an item-wise AUC.
     """
     keys: list[FigureKey] = [
         (split, COLD, name, ITEM_AUC, None)

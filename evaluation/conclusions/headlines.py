@@ -1,4 +1,4 @@
-"""One sentence on one split: which model is best, by how much, and what is not shown."""
+"""Sentences on one split: which model is best, by how much, and which differences are not shown."""
 
 from collections.abc import Collection
 
@@ -26,23 +26,19 @@ from evaluation.conclusions.wording import (
 )
 from evaluation.metrics.ranking import ITEM_AUC
 
-_OTHER_KINDS = {
+_OPENINGS = {
+    "warm": "On {noun} people play",
+    "cold": "On {noun} nobody has played",
     "semi-cold": "On {noun} of which hardly a play is known",
     "time": "On what was played later",
     "cold users": "For users who were not there in training",
 }
 
 
-def opening(comparison: Comparison, split: str, noun: str) -> str:
-    """How a sentence on a split begins; it names the split where there are several like it."""
-    facts = split_info(comparison, split)
-    kind = facts["kind"]
-    if kind == "warm":
-        text = f"On {noun} people play"
-    elif kind == "cold":
-        text = f"On {noun} nobody has played"
-    else:
-        text = _OTHER_KINDS[kind].format(noun=noun)
+def sentence_opening(comparison: Comparison, split: str, noun: str) -> str:
+    """Return the opening of a sentence on a split, which names it if others are of its kind."""
+    kind = split_info(comparison, split)["kind"]
+    text = _OPENINGS[kind].format(noun=noun)
     alone = sum(other["kind"] == kind for other in comparison.splits) == 1
     return text if alone else f"{text} (split “{split}”)"
 
@@ -54,9 +50,17 @@ def headline(
     begin: str,
     also_tied: Collection[str] = (),
 ) -> str:
-    """The best model against the baseline by nDCG at the shortest list, and who is not behind.
+    """Compare the best model with the baseline by nDCG at the shortest list length.
 
-    also_tied: models that something else does not show to be behind.
+    Args:
+        comparison: the comparison.
+        split: name of the split.
+        candidates: name of the set of candidates.
+        begin: opening of the sentence.
+        also_tied: models to count as tied with the best, besides those that nDCG shows to be.
+
+    Returns:
+        One sentence, which also names the models tied with the best and those below the baseline.
     """
     figures, k = comparison.figures(), comparison.ks[0]
     best, baseline = best_model(comparison, split, candidates), comparison.baseline
@@ -87,11 +91,20 @@ def headline(
 
 
 def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
-    """The same among new items, where lists may be good by luck and by popularity.
+    """Compare the best model with the baseline on new items.
 
-    Hits are held against the baseline only where the best model is shown to know who plays what,
-    and it is better than another where the item-wise AUC shows that as well. Where there are too
-    few new items for lists, the item-wise AUC takes their place.
+    Lists of new items may be good by luck or by popularity. So hits are compared with the
+    baseline's only if the best model is shown to predict who plays what, and it is called better
+    than another model only if the item-wise AUC shows that too. With too few new items for lists,
+    the item-wise AUC takes their place.
+
+    Args:
+        comparison: the comparison.
+        split: name of a cold split.
+        begin: opening of the sentence.
+
+    Returns:
+        One sentence.
     """
     best = best_model(comparison, split, COLD)
     others = [name for name in contenders(comparison) if name != best]
@@ -118,9 +131,18 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
 
 
 def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
-    """The same among thin items; and whether the best of it is worse in the whole catalogue.
+    """Compare the best model with the baseline on few-shot items.
 
-    Where there are too few thin items for lists, the whole catalogue takes their place.
+    Also say if the model that is best among these items is worse than another in the whole
+    catalogue. With too few of these items for lists, the whole catalogue takes their place.
+
+    Args:
+        comparison: the comparison.
+        split: name of a semi-cold split.
+        begin: opening of the sentence.
+
+    Returns:
+        One or two sentences.
     """
     candidates, k = deciding_candidates(comparison, split), comparison.ks[0]
     if candidates == CATALOGUE:
@@ -142,7 +164,7 @@ def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
 
 
 def _behind(comparison: Comparison, split: str, candidates: str) -> str:
-    """Which models are shown to be worse than the baseline, as the end of a sentence."""
+    """Name the models shown to be worse than the baseline, as the end of a sentence."""
     worse = shown_worse_than_baseline(comparison, split, candidates)
     if not worse:
         return ""
@@ -164,6 +186,7 @@ def _behind(comparison: Comparison, split: str, candidates: str) -> str:
 def _ndcg(
     comparison: Comparison, split: str, candidates: str, model: str, *, number_only: bool = False
 ) -> str:
+    """Write a model's nDCG with its interval."""
     k = comparison.ks[0]
     own = comparison.figures()[split, candidates, model, "ndcg", k]
     level = comparison.settings["confidence"]
@@ -172,7 +195,7 @@ def _ndcg(
 
 
 def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
-    """By how much the best model is ahead of the baseline, counted in hits."""
+    """Say how far the best model is ahead of the baseline, counted in hits."""
     figures, k, baseline = comparison.figures(), comparison.ks[0], comparison.baseline
     if (split, candidates, best, "precision", k) not in figures:
         return f"{best} ranks better than {baseline}"

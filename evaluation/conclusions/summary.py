@@ -1,12 +1,9 @@
-"""Further sentences: other splits, where in the data a gain is, what more plays would bring.
+"""Conclusions of a comparison in sentences: the summary, further findings, and cautions.
 
-What a reader must know before trusting the figures.
-
-What the figures allow one to say, in words, by rules.
-
-A difference is stated only where its paired bootstrap interval leaves out 0 and its p-value,
-corrected for the number of models, is below the level; everything else is "no difference shown",
-which is not the same as no difference.
+The sentences follow rules, so that the same figures always give the same words. A difference is
+stated only if its paired bootstrap interval excludes 0 and its p-value, corrected for the number of
+models, is below the level. Everything else is "no difference shown", which is not the same as no
+difference.
 """
 
 from collections.abc import Mapping
@@ -24,12 +21,17 @@ from evaluation.conclusions.evidence import (
     split_info,
     too_few_for_lists,
 )
-from evaluation.conclusions.headlines import cold_headline, headline, opening, semi_cold_headline
+from evaluation.conclusions.headlines import (
+    cold_headline,
+    headline,
+    semi_cold_headline,
+    sentence_opening,
+)
 from evaluation.conclusions.wording import format_number, join_names, quote_name
 from evaluation.metrics.slices import BY_ACTIVITY, BY_POPULARITY
 
-_KINDS: Final = (BY_POPULARITY, BY_ACTIVITY)
-"""Slices that are spoken of, see :mod:`evaluation.metrics.slices`."""
+_SLICE_KINDS: Final = (BY_POPULARITY, BY_ACTIVITY)
+"""Kinds of slices that findings are about, see :mod:`evaluation.metrics.slices`."""
 
 _SLICE_WORDS: Final = {
     "head": "the most popular {noun}",
@@ -40,27 +42,125 @@ _SLICE_WORDS: Final = {
     "heavy": "heavy listeners",
 }
 
+_FEW_ITEMS = 50
+"""Fewer held-out items than this deserve a caution."""
+
+_SAMPLED = "sampled "
+"""How the names of sets of sampled candidates begin."""
+
+
+def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
+    """Summarise a comparison: new items, what the controls show about them, known items.
+
+    The best model is the best by :func:`~evaluation.conclusions.evidence.main_measure`.
+
+    Args:
+        comparison: the comparison.
+        noun: what the items are called, in the plural.
+
+    Returns:
+        At most three sentences; if there is neither a cold nor a warm split, one on the first.
+
+    Example:
+        >>> print(summarise(comparison)[0])  # doctest: +ELLIPSIS
+        On songs people play, no model is shown to beat popularity (nDCG@5 ..., 95% interval ...).
+    """
+    sentences = []
+    cold = first_split(comparison, "cold")
+    if cold is not None:
+        begin = sentence_opening(comparison, cold, noun)
+        sentences.append(cold_headline(comparison, cold, begin))
+        sentences.append(controls_sentence(comparison, cold))
+    warm = first_split(comparison, "warm")
+    if warm is not None:
+        begin = sentence_opening(comparison, warm, noun)
+        sentences.append(headline(comparison, warm, CATALOGUE, begin))
+    return sentences or findings(comparison, noun)[:1]
+
 
 def findings(
     comparison: Comparison, noun: str = "songs", curve: pd.DataFrame | None = None
 ) -> list[str]:
-    """What the figures say beyond the summary: a sentence each; empty where there is no more.
+    """State what the figures show beyond the summary.
 
-    ``curve`` is what :func:`evaluation.comparison.learning_curve.learning_curve` returns.
+    These are the other splits, the slices of items and users where the best model gains, and
+    whether more plays would help.
+
+    Args:
+        comparison: the comparison.
+        noun: what the items are called, in the plural.
+        curve: a learning curve of :func:`evaluation.comparison.learning_curves.learning_curve`.
+
+    Returns:
+        One sentence each; empty if there is nothing more.
+
+    Example:
+        >>> findings(comparison)  # one split, and no model is better than the baseline
+        []
     """
-    spoken_of = {first_split(comparison, kind) for kind in ("warm", "cold")}
-    names = [facts["name"] for facts in comparison.splits if facts["name"] not in spoken_of]
-    found = [_of_split(comparison, name, noun) for name in names]
+    summarised = {first_split(comparison, kind) for kind in ("warm", "cold")}
+    names = [split["name"] for split in comparison.splits if split["name"] not in summarised]
+    sentences = [_on_split(comparison, name, noun) for name in names]
     warm = first_split(comparison, "warm")
     if warm is not None:
-        found += [_where(comparison, warm, by, noun) for by in _KINDS]
+        sentences += [_on_slices(comparison, warm, by, noun) for by in _SLICE_KINDS]
     if curve is not None and len(curve):
-        found += [_more_plays(curve, model) for model in dict.fromkeys(curve["model"])]
-    return [text for text in found if text]
+        sentences += [_on_more_plays(curve, model) for model in dict.fromkeys(curve["model"])]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _of_split(comparison: Comparison, split: str, noun: str) -> str:
-    begin = opening(comparison, split, noun)
+def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
+    """State what a reader must know before trusting the figures.
+
+    These are too few held-out items, items without an item-wise AUC, users without lists, and
+    sampled candidates.
+
+    Args:
+        comparison: the comparison.
+        noun: what the items are called, in the plural.
+
+    Returns:
+        One sentence or two each; empty if there is nothing to know.
+
+    Example:
+        >>> cautions(comparison)
+        []
+    """
+    sentences = []
+    for split in comparison.splits:
+        n_cold = split["cold_items"]
+        if too_few_for_lists(comparison, split):
+            few_shot = split["kind"] == "semi-cold"
+            instead = "Ranking the whole catalogue" if few_shot else "The item-wise AUC"
+            sentences.append(
+                f"Split “{split['name']}” has {n_new_items_ranked(split)} {split['kind']}"
+                f" {noun}{' in a fold' if split['folds'] else ''}: a list of {comparison.ks[0]}"
+                f" holds most of them, whoever makes it. {instead} takes the place of the lists."
+            )
+        n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
+        if n_tested is not None and n_tested < _FEW_ITEMS:
+            sentences.append(
+                f"The intervals of split “{split['name']}” are over users; that only {n_tested}"
+                f" {noun} were held out, and which, adds an uncertainty they do not show."
+            )
+        if split["auc_items_left_out"]:
+            sentences.append(
+                f"Split “{split['name']}”: {split['auc_items_left_out']} of {n_cold} cold {noun}"
+                " have no item-wise AUC, as none or all of the users ranked are their listeners."
+            )
+        sentences.extend(_on_missing_lists(comparison, split))
+    sampled = sorted({str(key[1]) for key in comparison.figures() if key[1].startswith(_SAMPLED)})
+    sentences.extend(
+        f"“{name}” ranks what is relevant among a few {noun} drawn at random: figures are far"
+        f" higher than among all {noun}, and the order of models can be another (Krichene and"
+        " Rendle, 2020). They compare with published figures made the same way, and with no others."
+        for name in sampled
+    )
+    return sentences
+
+
+def _on_split(comparison: Comparison, split: str, noun: str) -> str:
+    begin = sentence_opening(comparison, split, noun)
     kind = split_info(comparison, split)["kind"]
     if kind == "cold":
         return cold_headline(comparison, split, begin)
@@ -69,10 +169,10 @@ def _of_split(comparison: Comparison, split: str, noun: str) -> str:
     return headline(comparison, split, CATALOGUE, begin)
 
 
-def _where(comparison: Comparison, split: str, by: str, noun: str) -> str:
-    """In which slices the best model is shown to be ahead of the baseline, and in which not.
+def _on_slices(comparison: Comparison, split: str, by: str, noun: str) -> str:
+    """State on which slices the best model is shown to be ahead of the baseline, and on which not.
 
-    Shown is what two intervals apart show, which is stricter than a paired difference.
+    A difference is shown if the two intervals do not overlap, which is stricter than a paired test.
     """
     best, baseline = best_model(comparison, split, CATALOGUE), comparison.baseline
     k = comparison.ks[0]
@@ -110,11 +210,12 @@ def _where(comparison: Comparison, split: str, by: str, noun: str) -> str:
     if behind:
         parts.append(f"is a loss for {words(behind)}")
     text = " and ".join(parts)
-    return f"{opening(comparison, split, noun)}, the gain of {best} over {baseline} {text}."
+    begin = sentence_opening(comparison, split, noun)
+    return f"{begin}, the gain of {best} over {baseline} {text}."
 
 
-def _more_plays(curve: pd.DataFrame, model: str) -> str:
-    """Whether the last doubling or so of the plays is shown to have helped."""
+def _on_more_plays(curve: pd.DataFrame, model: str) -> str:
+    """State whether the last step of the learning curve is shown to have helped."""
     rows = curve[(curve["model"] == model) & (curve["metric"] == "ndcg")]
     rows = rows.sort_values("fraction")
     if len(rows) < 2:
@@ -129,84 +230,25 @@ def _more_plays(curve: pd.DataFrame, model: str) -> str:
     return f"{quote_name(model)} is not shown to gain from more plays (nDCG {change} with {plays})."
 
 
-_FEW_ITEMS = 50
-
-_SAMPLED = "sampled "
-"""How the names of sampled candidates begin."""
-
-
-def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
-    """What weakens the figures, a sentence each; empty if there is nothing."""
-    found = []
-    shortest = comparison.ks[0]
-    for split in comparison.splits:
-        n_cold = split["cold_items"]
-        if too_few_for_lists(comparison, split):
-            thin = split["kind"] == "semi-cold"
-            instead = "Ranking the whole catalogue" if thin else "The item-wise AUC"
-            found.append(
-                f"Split “{split['name']}” has {n_new_items_ranked(split)} {split['kind']}"
-                f" {noun}{' in a fold' if split['folds'] else ''}: a list of {shortest} holds"
-                f" most of them, whoever makes it. {instead} takes the place of the lists."
-            )
-        n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
-        if n_tested is not None and n_tested < _FEW_ITEMS:
-            found.append(
-                f"The intervals of split “{split['name']}” are over users; that only {n_tested}"
-                f" {noun} were held out, and which, adds an uncertainty they do not show."
-            )
-        if split["auc_items_left_out"]:
-            found.append(
-                f"Split “{split['name']}”: {split['auc_items_left_out']} of {n_cold} cold {noun}"
-                " have no item-wise AUC, as none or all of the users ranked are their listeners."
-            )
-        found.extend(_silent_models(comparison, split))
-    sampled = sorted({str(key[1]) for key in comparison.figures() if key[1].startswith(_SAMPLED)})
-    found.extend(
-        f"“{name}” ranks what is relevant among a few {noun} drawn at random: figures are far"
-        f" higher than among all {noun}, and the order of models can be another (Krichene and"
-        " Rendle, 2020). They compare with published figures made the same way, and with no others."
-        for name in sampled
-    )
-    return found
-
-
-def _silent_models(comparison: Comparison, split: Mapping[str, Any]) -> list[str]:
-    """Models that leave test users without a list, which count 0 there."""
-    found = []
+def _on_missing_lists(comparison: Comparison, split: Mapping[str, Any]) -> list[str]:
+    """Name the models that leave test users without a list."""
+    sentences = []
     runs = comparison.runs[comparison.runs["split"] == split["name"]]
-    n_users = split["test_users"]
-    mute = [row.model for row in runs.itertuples() if row.recommends_cold is False]
-    if mute:
-        found.append(
-            f"Split “{split['name']}”: {join_names(mute)} cannot recommend what nobody has played;"
-            f" {'it counts' if len(mute) == 1 else 'they count'} 0 there, and 0.5 in item-wise AUC."
+    no_cold = [row.model for row in runs.itertuples() if row.recommends_cold is False]
+    if no_cold:
+        sentences.append(
+            f"Split “{split['name']}”: {join_names(no_cold)} cannot recommend what nobody has"
+            f" played; {'it counts' if len(no_cold) == 1 else 'they count'} 0 there, and 0.5 in"
+            " item-wise AUC."
         )
     for candidates, where in ((CATALOGUE, "whole catalogue"), (COLD, "cold items")):
         column = f"users_without_list_{candidates}"
         if column not in runs:
             continue
-        for model, silent in zip(runs["model"], runs[column], strict=True):
-            if silent > 0 and not (candidates == COLD and model in mute):
-                found.append(
-                    f"Split “{split['name']}”: {model} gave {int(silent)} of {n_users} users no"
-                    f" list ({where}); they count 0."
+        for model, without_list in zip(runs["model"], runs[column], strict=True):
+            if without_list > 0 and not (candidates == COLD and model in no_cold):
+                sentences.append(
+                    f"Split “{split['name']}”: {model} gave {int(without_list)} of"
+                    f" {split['test_users']} users no list ({where}); they count 0."
                 )
-    return found
-
-
-def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
-    """At most three sentences: new items, what the controls say about them, known items.
-
-    Where neither was measured, the first split. ``noun`` is what the items are called;
-    :func:`main_measure` decides which model is best.
-    """
-    sentences = []
-    cold = first_split(comparison, "cold")
-    if cold is not None:
-        sentences.append(cold_headline(comparison, cold, opening(comparison, cold, noun)))
-        sentences.append(controls_sentence(comparison, cold))
-    warm = first_split(comparison, "warm")
-    if warm is not None:
-        sentences.append(headline(comparison, warm, CATALOGUE, opening(comparison, warm, noun)))
-    return sentences or findings(comparison, noun)[:1]
+    return sentences

@@ -1,0 +1,11 @@
+from .evidence import best_model as best_model
+from .evidence import deciding_candidates as deciding_candidates
+from .evidence import first_split as first_split
+from .evidence import main_measure as main_measure
+from .evidence import paired_gaps as paired_gaps
+from .summary import cautions as cautions
+from .summary import findings as findings
+from .summary import summarise as summarise
+from .wording import format_number as format_number
+from .wording import format_p_value as format_p_value
+from .wording import join_names as join_names
