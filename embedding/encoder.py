@@ -28,18 +28,34 @@ BATCH = 256
 
 
 class SongEncoder:
-    """A convolutional network that is trained to tell tags and gives embeddings.
+    """Convolutional network that predicts tags of songs and embeds them.
 
     US 2018/0276540 A1, paragraphs 53 to 60 and 71: the embedding of a hyper-image is the activation
-    of the network's last fully connected layer, the score vectors are those of its outputs, one
-    a tag.
+    of the last fully connected layer; the output layer, one head for each tag, gives the class
+    probabilities.
+
+    Args:
+        config: settings of network, training and input; by default the recipe of the patent.
 
     Attributes:
-        config: the settings it was made with.
-        heads_: of each tag, its values in the order of the columns of :meth:`predict_proba`.
-        history_: one dict an epoch: epoch, loss, accuracy (of the first tag), validation_loss and
-            validation_accuracy (where images were held out), seconds.
-        image_shape_: (channels, height, width) that the network sees at a time.
+        config: the settings.
+        heads_: classes of each tag, in the order of the columns of :meth:`predict_proba`.
+        history_: one dict for each epoch: epoch, loss, accuracy (of the first tag), validation_loss
+            and validation_accuracy (if images were held out), seconds.
+        image_shape_: (channels, height, width) of the input of the network.
+
+    Examples:
+        >>> from embedding import EncoderConfig, SongEncoder
+        >>> config = EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=2)
+        >>> encoder = SongEncoder(config).fit(images, labels)
+        >>> encoder.embed(images).shape
+        (24, 8)
+        >>> encoder.classes_.tolist(), encoder.predict_proba(images).shape
+        (['jazz', 'rock'], (24, 2))
+        >>> encoder.save(folder / "encoder")
+        >>> again = SongEncoder.load(folder / "encoder")
+        >>> again.digest() == encoder.digest()
+        True
     """
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
@@ -52,7 +68,7 @@ class SongEncoder:
 
     @property
     def classes_(self) -> NDArray[np.str_]:
-        """Values of the first tag, in the order of the columns of :meth:`predict_proba`."""
+        """Classes of the first tag, in the order of the columns of :meth:`predict_proba`."""
         return self.heads_.get(self.config.tags[0], np.empty(0, dtype=np.str_))
 
     def fit(
@@ -67,22 +83,25 @@ class SongEncoder:
         """Train on labelled hyper-images, from random weights.
 
         Args:
-            images: float32 [n, channels, height, width], any sizes the architecture can take.
-                With ``config.window`` they may be wider than that.
-            labels: n values of the tag; for several tags a mapping (or table) from each to its n
-                values. A blank one ("", None, NaN) is unknown; images of which nothing is known
+            images: float32 [n, channels, height, width], large enough for the architecture; with
+                ``config.window``, the width may exceed the window.
+            labels: n values of the tag; for several tags a mapping (or table) from each tag to its
+                n values. Blank values ("", None, NaN) are unknown; images without any known value
                 are not used.
-            groups: n names of what must not be on both sides of the validation split, such as
-                the artist; without them every image stands for itself.
-            checkpoint: folder for the state every few epochs; the same call with the same folder
-                goes on from there and ends as if it had not been interrupted. The folder may be
-                shared by any trainings; it keeps the latest few.
+            groups: n group names, such as artists; a group is never on both sides of the validation
+                split. None: each image is its own group.
+            checkpoint: folder for checkpoints every few epochs. The same call with the same folder
+                resumes an interrupted training, with the same result. Trainings may share a
+                folder; it keeps the latest few.
             progress: show a progress bar.
+
+        Returns:
+            The encoder itself.
 
         Raises:
             InvalidArgumentError: shapes do not match, fewer than two classes, images too small
-                for the architecture, NaN or infinite values (the row is named), or a device that
-                is not there.
+                for the architecture, NaN or infinite values (the message names the row), or the
+                device is not available.
         """
         _check_images(images)
         targets = make_targets(labels, len(images), self.config.tags, several=self._several)
@@ -100,22 +119,24 @@ class SongEncoder:
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> Self:
-        """Go on learning from further hyper-images (US 2018/0276540 A1, claim 3).
+        """Continue training on further hyper-images (US 2018/0276540 A1, claim 3).
 
-        Classes that are known stay, new ones are added after them. So that the old ones are not
-        forgotten, what the network says of the new images is drawn to what it said before
-        (Li and Hoiem 2016, "Learning without Forgetting"); giving some of the old images again
-        keeps them better still.
+        Known classes stay, new ones are added after them. Against forgetting, the outputs for the
+        new images are regularised towards those of the network before (Li and Hoiem 2016, "Learning
+        without Forgetting"); including some of the old images helps further.
 
         Args:
             images, labels, groups, checkpoint, progress: as in :meth:`fit`.
             epochs: passes over the images.
-            learning_rate: largest step size; a tenth of the configured one where not given.
-            keep: weight of staying with what was known; 0 lets it go.
+            learning_rate: maximum learning rate; None: a tenth of ``config.learning_rate``.
+            keep: weight of the regularisation; 0 turns it off.
+
+        Returns:
+            The encoder itself.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
-            InvalidArgumentError: as :meth:`fit`, or images of another size.
+            InvalidArgumentError: as :meth:`fit`, or the images have another size.
         """
         from embedding.network.layers import extend_outputs
 
@@ -139,27 +160,35 @@ class SongEncoder:
         return self._learn(images, targets, groups, settings, checkpoint, progress, before)
 
     def embed(self, images: Float32Array) -> Float32Array:
-        """Embeddings of hyper-images.
+        """Compute the embeddings of hyper-images.
 
         Args:
-            images: float32 [n, channels, height, width], of the shape trained on; with
-                ``config.window`` any width from that on, and the mean over its windows is given.
+            images: float32 [n, channels, height, width], of the shape used in training. With
+                ``config.window`` they may be wider; the result is the mean over windows.
 
         Returns:
-            float32 [n, dimension], not normalised; no value is negative.
+            float32 [n, dimension], non-negative, not normalised.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
-            InvalidArgumentError: wrong shape, or NaN or infinite values (the row is named).
+            InvalidArgumentError: wrong shape, or NaN or infinite values (the message names the
+                row).
         """
         return self._run(images, [None])[0]
 
     def predict_proba(self, images: Float32Array, tag: str | None = None) -> Float32Array:
-        """Probability of each class of a tag (by default the first): float32 [n, classes].
+        """Predict the class probabilities of a tag.
 
-        Rows sum to 1, unless the loss lets several classes be right.
+        Args:
+            images: as in :meth:`embed`.
+            tag: one of ``config.tags``; by default the first.
 
-        Raises: as :meth:`embed`, and InvalidArgumentError for a tag that was not learned.
+        Returns:
+            float32 [n, classes]; rows sum to 1, except for the loss ``binary_cross_entropy``.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as :meth:`embed`, or an unknown tag.
         """
         name = self.config.tags[0] if tag is None else tag
         if name not in self.config.tags:
@@ -171,17 +200,26 @@ class SongEncoder:
     def embed_and_predict(
         self, images: Float32Array
     ) -> tuple[Float32Array, dict[str, Float32Array]]:
-        """What :meth:`embed` and, for each tag, :meth:`predict_proba` give, in a single pass.
+        """Compute :meth:`embed` and, for each tag, :meth:`predict_proba` in a single pass.
 
-        Raises: as :meth:`embed`.
+        Args:
+            images: as in :meth:`embed`.
+
+        Returns:
+            Embeddings, float32 [n, dimension], and probabilities of each tag, float32 [n, classes].
+
+        Raises:
+            NotFittedError, InvalidArgumentError: as :meth:`embed`.
         """
         heads = [self.config.tags.index(tag) for tag in self.heads_]
         embeddings, *scores = self._run(images, [None, *heads])
         return embeddings, dict(zip(self.heads_, scores, strict=True))
 
     def torch_module(self) -> SongNetwork:
-        """The network itself, for gradients: images [n, channels, height, width] to logits of the
-        first tag; its ``embed`` gives embeddings. On the CPU, ready to evaluate.
+        """Return the PyTorch network, on the CPU and in evaluation mode.
+
+        It maps images [n, channels, height, width] to logits of the first tag; its method ``embed``
+        gives embeddings. Used where gradients are needed.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -197,14 +235,14 @@ class SongEncoder:
         on_error: Literal["raise", "skip"] = "raise",
         progress: bool = False,
     ) -> Float32Array:
-        """Embeddings of recordings, each the mean over its snippets.
+        """Compute the embeddings of recordings, each the mean over its snippets.
 
         Args:
-            paths: the recordings: paths, contents as bytes, or binary file objects.
-            cache: folder that keeps hyper-images, see :func:`embedding.hyperimage.extraction.extract`.
-            workers: processes that decode, see there.
-            on_error: ``"raise"``: a recording that cannot be used is an error. ``"skip"``: its
-                row is NaN, and one warning names every such recording with the reason.
+            paths: recordings: paths, bytes, or binary file objects.
+            cache: folder that keeps hyper-images; see :func:`embedding.hyperimage.extract`.
+            workers: number of decoding processes; see :func:`embedding.hyperimage.extract`.
+            on_error: ``"raise"``: an unusable recording raises an error. ``"skip"``: its row is
+                NaN, and one warning names all such recordings with the reasons.
             progress: show a progress bar.
 
         Returns:
@@ -235,7 +273,7 @@ class SongEncoder:
         return mean_by_recording(self.embed(extraction.images), extraction.recording, len(paths))
 
     def save(self, folder: Path | str) -> None:
-        """Write the encoder to a folder; one that is there is replaced in a single step.
+        """Save the encoder to a folder, atomically replacing an encoder that is there.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -247,7 +285,7 @@ class SongEncoder:
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read an encoder that :meth:`save` wrote; its embeddings are the same to the bit.
+        """Load an encoder written by :meth:`save`; its embeddings are bit-identical.
 
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
@@ -267,7 +305,7 @@ class SongEncoder:
         return encoder
 
     def digest(self) -> str:
-        """Hex SHA-256 of what decides the embeddings and scores: settings, classes, weights."""
+        """Return the hex SHA-256 of settings, classes and weights."""
         document = {**self._document(), "history": None}
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
         for name, array in sorted(self._weights().items()):
@@ -325,7 +363,7 @@ class SongEncoder:
         return self
 
     def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
-        """A head's probabilities, or embeddings for None: of each image the mean over windows."""
+        """Compute probabilities of some heads, or embeddings for None; means over windows."""
         import torch
 
         from embedding.network.devices import inference_device, limited_threads, to_tensor
@@ -347,10 +385,10 @@ class SongEncoder:
                 parts = np.concatenate([batch[..., s : s + width] for s in starts])
                 embeddings = network.embed(to_tensor(parts).to(device))
                 for head, result in zip(heads, results, strict=True):
-                    told = embeddings
+                    values = embeddings
                     if head is not None:
-                        told = probabilities(self.config.loss, network.heads[head](embeddings))
-                    by_window = told.reshape(len(starts), len(batch), -1)
+                        values = probabilities(self.config.loss, network.heads[head](embeddings))
+                    by_window = values.reshape(len(starts), len(batch), -1)
                     result[first : first + at_a_time] = by_window.mean(dim=0).cpu().numpy()
             network.to("cpu")
         return results
@@ -389,7 +427,16 @@ def _check_images(images: Float32Array) -> None:
 def mean_by_recording(
     vectors: Float32Array, recording: IntArray, n_recordings: int
 ) -> Float32Array:
-    """Mean of the rows of each recording: [n_recordings, dimension]; NaN where it has none."""
+    """Average the rows of each recording.
+
+    Args:
+        vectors: float32 [n, dimension].
+        recording: int [n], recording of each row.
+        n_recordings: number of recordings.
+
+    Returns:
+        float32 [n_recordings, dimension]; NaN for a recording without rows.
+    """
     totals = np.zeros((n_recordings, vectors.shape[1]))
     np.add.at(totals, recording, vectors)
     counts = np.bincount(recording, minlength=n_recordings)[:, None]

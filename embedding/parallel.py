@@ -1,7 +1,4 @@
-"""Work on many files in other processes, where a native crash costs one file and not the run.
-
-How many processor cores there are to work with.
-"""
+"""Run jobs in other processes, so that a native crash (in a decoder) affects only one job."""
 
 from __future__ import annotations
 
@@ -24,37 +21,37 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Every process is one thread: more of them would fight over the cores."""
+"""Each process uses one thread, so that processes do not compete for the cores."""
 
 WATCH_SECONDS = 1.0
-"""Time between two looks at whether the parent still lives."""
+"""Interval at which a process checks whether its parent is still running."""
 
 _TRIES = 3
-"""Times that a job is given to a kept process before it gets one of its own."""
+"""Attempts with the shared process before a job gets a process of its own."""
 
 
 class Crashed:
-    """In place of a result: the process died over this job."""
+    """Result of a job whose process crashed."""
 
 
 class PersistentWorker:
-    """A process that stays for the next job: starting one takes longer than most jobs.
+    """Process that is reused for many jobs, because starting one takes longer than most jobs.
 
-    It is started by the first job, again by the first after a crash, and ends with
-    :meth:`close`, with this object or with this process, whichever comes first. Threads may share
-    it; their jobs wait for each other.
+    It is started by the first job, and again by the first job after a crash. It ends with
+    :meth:`close`, when this object is deleted, or when this process ends. Threads may share it;
+    their jobs run one after the other.
     """
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._executor: Executor | None = None
-        self._owner = 0  # the process that started it; a fork of that has no part in it
+        self._owner = 0  # id of the process that started it; a fork must start its own
         self._end: Callable[[], object] | None = None
 
     def run(self, function: Callable[[Job], Result], job: Job) -> Result | Crashed:
-        """``function(job)``; :class:`Crashed` where the process died over it.
+        """Return ``function(job)``, or :class:`Crashed` if the process crashed on the job.
 
-        Whoever waits when the process dies is a suspect; each is tried again alone.
+        All jobs waiting when the process dies may be the cause, so each is tried again alone.
         """
         for _ in range(_TRIES):
             executor = self._running()
@@ -64,7 +61,7 @@ class PersistentWorker:
                 self._drop(executor)
                 break
             except RuntimeError:
-                # It was closed, by another thread whose job had crashed, before this one began.
+                # Another thread, whose job had crashed, closed the process before this job began.
                 if not self._dropped(executor):
                     raise
         for _, result in _until_a_crash(function, deque([job]), 1):
@@ -72,7 +69,7 @@ class PersistentWorker:
         return Crashed()
 
     def close(self) -> None:
-        """End the process; a later job starts another."""
+        """End the process; a later job starts a new one."""
         with self._turn:
             self._forget()
 
@@ -106,12 +103,20 @@ def _shut(executor: Executor, owner: int) -> None:
 def in_processes(
     function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Generator[tuple[Job, Result | Crashed], None, None]:
-    """Apply ``function`` to each job in ``workers`` processes; results come as they are ready.
+    """Apply `function` to each job in several processes, and yield results as they are ready.
 
-    If a process dies (a segmentation fault in a decoder), the few jobs that were under way are
-    tried again, each in a process of its own; the one that dies again is ``Crashed``.
+    If a process crashes (a segmentation fault in a decoder), the few running jobs are tried again,
+    each in a process of its own; the result of a job that crashes again is :class:`Crashed`.
 
     The processes do not import the main script, so it needs no ``if __name__ == "__main__"``.
+
+    Args:
+        function: importable function of one job.
+        jobs: picklable arguments.
+        workers: number of processes.
+
+    Yields:
+        (job, result) in order of completion.
     """
     waiting = deque(jobs)
     while waiting:
@@ -128,13 +133,13 @@ def in_processes(
 def _until_a_crash(
     function: Callable[[Job], Result], waiting: deque[Job], workers: int
 ) -> Iterator[tuple[Job, Result | Crashed]]:
-    """Take jobs from ``waiting`` until it is empty or a process dies."""
+    """Run jobs from `waiting` until it is empty or a process crashes."""
     executor = _executor(workers)
     running: dict[Future[Result], Job] = {}
     broken = False
     try:
         while running or (waiting and not broken):
-            # Few jobs under way at a time: they are the suspects if a process dies.
+            # Few jobs at a time, because all of them are tried again if a process crashes.
             while waiting and not broken and len(running) < 2 * workers:
                 job = waiting.popleft()
                 try:
@@ -150,7 +155,7 @@ def _until_a_crash(
                     broken = True
                     yield job, Crashed()
     finally:
-        # Also when interrupted: nothing that runs is worth waiting for.
+        # Also when interrupted: do not wait for running jobs.
         executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
 
 
@@ -164,20 +169,20 @@ def _executor(workers: int) -> Executor:
 
 
 def _end_with(parent: int) -> None:
-    """Let this process end when its parent does, even if that was killed without a farewell."""
+    """End this process when its parent ends, even if the parent is killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(WATCH_SECONDS)
         os._exit(1)
 
-    # Ctrl-C reaches every process of a terminal; the parent ends this one.
+    # Ctrl-C reaches all processes of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
 
 
 def available_cores() -> int:
-    """Processor cores this process may use: its affinity, and the quota of its container."""
+    """Return the number of CPU cores available by affinity and by the quota of the container."""
     from loky import cpu_count
 
     return int(cpu_count())

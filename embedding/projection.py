@@ -1,4 +1,4 @@
-"""Embeddings in a few dimensions, to be looked at (US 2018/0276540 A1, paragraphs 60 to 63)."""
+"""Project embeddings to two or three dimensions (US 2018/0276540 A1, paragraphs 60 to 63)."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -12,7 +12,7 @@ from datasets.errors import InvalidArgumentError
 Method = Literal["pca", "umap", "tsne"]
 
 FEWEST = 4
-"""Songs that a projection needs."""
+"""Minimum number of vectors."""
 
 _PERPLEXITY = 30.0
 _NEIGHBOURS = 15
@@ -20,28 +20,39 @@ _NEIGHBOURS = 15
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Points of a map."""
+    """Result of :func:`project`."""
 
     points: Float32Array
     """float32 [n, dimensions]."""
     explained: Float64Array | None
-    """PCA: share of the variance along each axis [dimensions]; None for methods without axes."""
+    """Share of the variance along each axis, float64 [dimensions], for PCA; None for t-SNE and
+    UMAP."""
 
 
 def project(
     vectors: NDArray[np.floating], method: Method = "pca", *, dimensions: int = 3, seed: int = 0
 ) -> Projection:
-    """Vectors [n, d] in ``dimensions`` dimensions; the same vectors and seed give the same points.
+    """Project vectors to a few dimensions; the same vectors and seed give the same points.
 
-    pca: principal components (Pearson, 1901), the directions of most variance, by falling variance.
-    Each is turned so that its largest coefficient is positive; where the vectors vary in fewer
-    directions than asked for, the rest are zero.
-    tsne: van der Maaten and Hinton (2008). umap: McInnes et al. (2018), by the optional package
-    umap-learn. Both keep neighbours together; their axes and distances mean nothing, so they are
-    only centred.
+    Args:
+        vectors: [n, d], finite.
+        method: ``pca``: principal components (Pearson 1901) by decreasing variance, each with the
+            sign that makes its largest coefficient positive; components without variance are zero.
+            ``tsne``: van der Maaten and Hinton (2008). ``umap``: McInnes et al. (2018), by the
+            optional package umap-learn. The latter two keep neighbours together; their axes and
+            distances have no meaning, and points are only centred.
+        dimensions: number of dimensions of the result.
+        seed: random seed of ``tsne`` and ``umap``.
 
-    Raises InvalidArgumentError for another method, fewer than four vectors, values that are not
-    finite, or where umap-learn is not installed.
+    Raises:
+        InvalidArgumentError: unknown method, fewer than four vectors, values that are not finite,
+            or umap-learn is not installed.
+
+    Examples:
+        >>> from embedding.projection import project
+        >>> projection = project(embeddings, "pca", dimensions=2)
+        >>> projection.points.shape, projection.explained.shape
+        ((30, 2), (2,))
     """
     if method not in get_args(Method):
         raise InvalidArgumentError(f"method must be one of {', '.join(get_args(Method))}")
@@ -64,11 +75,11 @@ def _pca(table: Float64Array, dimensions: int) -> Projection:
     from sklearn.decomposition import PCA
 
     n = min(dimensions, *table.shape)
-    many = len(table) > 10 * table.shape[1]  # then the covariance is far smaller than the table
-    with np.errstate(invalid="ignore"):  # all alike: no variance to take a share of
+    many = len(table) > 10 * table.shape[1]  # then the covariance matrix is much smaller
+    with np.errstate(invalid="ignore"):  # identical vectors have no variance to divide by
         pca = PCA(n, svd_solver="covariance_eigh" if many else "full").fit(table)
     axes = pca.components_
-    # Of a direction and its opposite neither is better; this says which, on every machine.
+    # The sign of a component is arbitrary; fix it, so that all machines give the same.
     largest = np.abs(axes).argmax(axis=1)
     signs = np.where(axes[np.arange(n), largest] < 0, -1.0, 1.0)
     points = np.zeros((len(table), dimensions))
@@ -101,11 +112,11 @@ def _umap(table: Float64Array, dimensions: int, seed: int) -> Float64Array:
             "UMAP needs the package umap-learn: pip install 'coldtune[map]'"
         ) from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread, and of small inputs
+        warnings.simplefilter("ignore")  # about one thread because of the seed, and small inputs
         found: Float64Array = UMAP(
             n_components=dimensions,
             n_neighbors=min(_NEIGHBOURS, len(table) - 1),
-            # The spectral start has no solution for very few points.
+            # Spectral initialisation fails for very few points.
             init="spectral" if len(table) > 10 * dimensions else "random",
             random_state=seed,
             n_jobs=1,

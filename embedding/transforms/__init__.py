@@ -1,12 +1,20 @@
-"""Pictures of sound: pure functions of a waveform or of a power spectrogram already at hand.
+"""Audio features: pure functions of a waveform or of its power spectrogram, as in librosa.
 
-Every function takes, in librosa's manner, the waveform ``y`` (float, [samples], mono) or ``S``, the
-power spectrogram of :func:`power_spectrogram`, and gives [features, frames] or [frames]; frame t is
-centred at sample ``t * hop_length``. Giving all of them one ``S`` is what makes them fast. Given
-the same parameters the values equal librosa 0.11's (window Hann, centred, zero padding, tuning 0),
-where librosa has the function.
+Each function takes the mono waveform ``y``, float [samples], or ``S``, the power spectrogram of
+:func:`power_spectrogram`, and returns [features, frames] or [frames]; frame t is centred at sample
+``t * hop_length``. Computing ``S`` once and giving it to all functions saves time. With the same
+parameters, values equal those of librosa 0.11 (Hann window, centred, zero padding, tuning 0) if
+librosa has the function.
 
-:mod:`embedding.transforms.table` lists them all with their axes and units.
+- `spectrum`: power spectrogram with linear or logarithmic frequencies
+- `harmony`: chromagram, tonnetz, constant-Q spectrum
+- `melody`: cepstrum, pitch, melodic range
+- `rhythm`: onset strength, tempogram, cyclic tempogram
+- `timbre`: mel spectrogram, MFCC, spectral contrast and centroid
+- `transcription`: notes, by probabilistic latent component analysis
+- `filters`: the filter banks of all these
+- `snippet`: one snippet with the intermediate results that transforms share
+- `table`: all transforms with their axes and units
 """
 
 import lazy_loader as lazy

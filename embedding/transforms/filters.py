@@ -1,6 +1,6 @@
-"""Filter banks of the transforms, made once for each set of parameters.
+"""Filter banks of the transforms, cached for each set of parameters.
 
-The same banks as librosa 0.11's (which is the tests' oracle), written out here because importing
+The same banks as in librosa 0.11 (the tests compare them), implemented here because importing
 librosa takes longer than extracting dozens of hyper-images.
 """
 
@@ -14,15 +14,15 @@ from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 
 MEL_BLOCK = 16
-"""Mel filters that are applied at a time."""
+"""Mel filters in a block."""
 
 C1 = 440.0 * 2 ** (-45 / 12)
-"""Frequency of the note C1 (MIDI 24), 32.7 Hz, where the logarithmic axes begin."""
+"""Frequency of the note C1 (MIDI 24), 32.7 Hz, the start of logarithmic axes."""
 
 
 @cache
 def hann(length: int) -> Float64Array:
-    """Periodic Hann window, float64 [length]."""
+    """Return the periodic Hann window, float64 [length]."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     window.flags.writeable = False
     return window
@@ -30,7 +30,7 @@ def hann(length: int) -> Float64Array:
 
 @cache
 def mel_bank(sr: int, n_fft: int, n_mels: int) -> Float32Array:
-    """Triangular filters of equal area on Slaney's mel scale, 0 to sr/2: [n_mels, 1 + n_fft/2]."""
+    """Return triangular filters of equal area on Slaney's mel scale: [n_mels, 1 + n_fft/2]."""
     edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))
     ramps = edges[:, None] - fft_frequencies(sr, n_fft)[None, :]
     widths = np.diff(edges)[:, None]
@@ -41,36 +41,39 @@ def mel_bank(sr: int, n_fft: int, n_mels: int) -> Float32Array:
 
 @cache
 def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Float32Array], ...]:
-    """:func:`mel_bank` without most of its zeros: mels, FFT bins, and [bins, mels] of each block.
+    """Return :func:`mel_bank` as blocks without most of its zeros.
 
-    Filters overlap their neighbours alone, so a few at a time need few bins.
+    Filters overlap only with their neighbours, so a block of filters needs few bins.
+
+    Returns:
+        For each block: slice of mel bands, slice of FFT bins, weights [bins, mels].
     """
     bank = mel_bank(sr, n_fft, n_mels)
     blocks = []
     for start in range(0, n_mels, MEL_BLOCK):
         part = bank[start : start + MEL_BLOCK]
         used = np.flatnonzero(part.any(axis=0))
-        # Of a narrow filter between two bins nothing is left.
+        # A narrow filter between two bins has no weights.
         bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
         blocks.append((slice(start, start + len(part)), bins, _frozen(part[:, bins].T)))
     return tuple(blocks)
 
 
 def mel_centres(sr: int, n_mels: int) -> Float64Array:
-    """Frequency in Hz at which each filter of :func:`mel_bank` peaks: float64 [n_mels]."""
+    """Return the centre frequency in Hz of each filter of :func:`mel_bank`: float64 [n_mels]."""
     return _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))[1:-1].astype(np.float64)
 
 
 @cache
 def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Float32Array:
-    """Pitch classes from C, tuned to A = 440 Hz: [n_chroma, 1 + n_fft/2].
+    """Return filters of pitch classes from C, at A4 = 440 Hz: [n_chroma, 1 + n_fft/2].
 
     Gaussian bumps around each pitch class, weighted by a Gaussian over octaves centred five
     octaves above A0 (Ellis 2007, "Chroma feature analysis and synthesis").
     """
     frequencies = np.arange(1, n_fft) * (sr / n_fft)
     bins = n_chroma * np.log2(frequencies / (440.0 / 16))
-    # The bin of 0 Hz has no pitch: it goes one and a half octaves below the first.
+    # The bin of 0 Hz has no pitch; it is placed one and a half octaves below the first.
     bins = np.concatenate([[bins[0] - 1.5 * n_chroma], bins])
     widths = np.concatenate([np.maximum(np.diff(bins), 1.0), [1.0]])
     distance = bins[None, :] - np.arange(n_chroma)[:, None]
@@ -85,7 +88,7 @@ def chroma_bank(sr: int, n_fft: int, n_chroma: int) -> Float32Array:
 
 @cache
 def dct_bank(n_coefficients: int, n_inputs: int) -> Float32Array:
-    """Orthonormal discrete cosine transform of type II: [n_coefficients, n_inputs]."""
+    """Return the orthonormal discrete cosine transform II: [n_coefficients, n_inputs]."""
     angles = np.pi / n_inputs * (np.arange(n_inputs)[None, :] + 0.5)
     bank = np.sqrt(2 / n_inputs) * np.cos(np.arange(n_coefficients)[:, None] * angles)
     bank[0] /= np.sqrt(2)
@@ -94,7 +97,7 @@ def dct_bank(n_coefficients: int, n_inputs: int) -> Float32Array:
 
 @cache
 def tonnetz_bank() -> Float32Array:
-    """Pitch classes to fifths, minor and major thirds as points on circles: [6, 12].
+    """Return the map of pitch classes to circles of fifths, minor and major thirds: [6, 12].
 
     Harte, Sandler, Gasser 2006, "Detecting harmonic change in musical audio".
     """
@@ -107,9 +110,9 @@ def tonnetz_bank() -> Float32Array:
 
 @cache
 def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tuple[int, int], ...]:
-    """First bin and bin after the last of each octave band: n_bands + 1 pairs.
+    """Return the first bin, and the bin after the last, of n_bands + 1 octave bands.
 
-    A band starts one bin early and gives up its last, as in librosa; the top one reaches sr/2.
+    As in librosa, a band starts one bin early and lacks its last bin; the top band reaches sr/2.
     """
     frequencies = fft_frequencies(sr, n_fft)
     edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
@@ -126,10 +129,10 @@ def contrast_bands(sr: int, n_fft: int, n_bands: int, fmin: float) -> tuple[tupl
 def log_bank(
     sr: int, n_fft: int, fmin: float, fmax: float | None, bins_per_octave: int
 ) -> Float32Array:
-    """Means of FFT bins around logarithmic frequencies: [bins, 1 + n_fft/2], rows sum to 1.
+    """Return triangular filters at logarithmic frequencies: [bins, 1 + n_fft/2], rows sum to 1.
 
-    A triangle reaches from one neighbouring frequency to the other, or over one FFT bin to each
-    side where that is more: then it is linear interpolation.
+    A triangle reaches to the neighbouring frequencies on both sides, but at least over one FFT bin,
+    which is linear interpolation.
     """
     centres = log_spaced_frequencies(sr, fmin, fmax, bins_per_octave)[:, None]
     step = 2 ** (1 / bins_per_octave)
@@ -144,9 +147,9 @@ def log_bank(
 
 @cache
 def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Float32Array:
-    """Lags of a tempogram to tempo classes from 60 beats a minute up: [n_tempi, n_lags].
+    """Return the map of tempogram lags to tempo classes from 60 beats a minute: [n_tempi, n_lags].
 
-    Each class is the mean over its tempi in 30 to 480 beats a minute whose lag is at hand, each
+    Each class is the mean over its tempi in 30 to 480 beats a minute whose lag is available, each
     interpolated linearly between lags.
     """
     octaves = np.arange(-1, 3)
@@ -162,29 +165,29 @@ def tempo_bank(sr: int, hop_length: int, n_lags: int, n_tempi: int) -> Float32Ar
 
 @cache
 def resize_bank(size: int, wanted: int) -> Float32Array:
-    """Linear interpolation from ``size`` points to ``wanted``: [wanted, size], rows sum to 1.
+    """Return the linear interpolation from ``size`` points to ``wanted``: [wanted, size].
 
-    Going down, each output is a triangle-weighted mean over all inputs near it, so that nothing
-    is skipped (no aliasing); going up, it interpolates between the two nearest.
+    Downsampling averages all inputs near an output with triangular weights, against aliasing;
+    upsampling interpolates between the two nearest. Rows sum to 1.
     """
     scale = size / wanted
     centres = (np.arange(wanted) + 0.5) * scale - 0.5
     distance = np.abs(centres[:, None] - np.arange(size)[None, :]) / max(scale, 1.0)
-    # Going up, outputs beyond the outermost inputs repeat them.
+    # When upsampling, outputs beyond the outermost inputs repeat them.
     weights = np.maximum(0, 1 - distance)
     return _frozen(weights / weights.sum(axis=1, keepdims=True))
 
 
 def fft_frequencies(sr: int, n_fft: int) -> Float64Array:
-    """Frequency in Hz of each bin: float64 [1 + n_fft/2]."""
+    """Return the frequency in Hz of each FFT bin: float64 [1 + n_fft/2]."""
     return np.asarray(np.arange(1 + n_fft // 2) * (sr / n_fft), dtype=np.float64)
 
 
 def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int, int]:
-    """First FFT bin, and bin after the last, from ``fmin`` to ``fmax`` Hz inclusive.
+    """Return the first FFT bin, and the bin after the last, from ``fmin`` to ``fmax`` Hz inclusive.
 
     Raises:
-        InvalidArgumentError: there is none.
+        InvalidArgumentError: there is no bin in this range.
     """
     start = max(0, int(np.ceil(fmin * n_fft / sr)))
     stop = 1 + n_fft // 2
@@ -200,10 +203,10 @@ def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int
 def log_spaced_frequencies(
     sr: int, fmin: float, fmax: float | None, bins_per_octave: int
 ) -> Float64Array:
-    """``fmin * 2 ** (k / bins_per_octave)`` Hz for all k up to ``fmax`` and sr/2.
+    """Return ``fmin * 2 ** (k / bins_per_octave)`` Hz for all k, up to ``fmax`` and sr/2.
 
     Raises:
-        InvalidArgumentError: ``fmin`` is not positive, or above them.
+        InvalidArgumentError: ``fmin`` is not positive, or above ``fmax`` or sr/2.
     """
     highest = min(sr / 2, np.inf if fmax is None else fmax)
     if not 0 < fmin <= highest:
@@ -221,7 +224,7 @@ def _frozen(matrix: NDArray[np.floating]) -> Float32Array:
 
 
 def _hz_to_mel(hertz: float) -> float:
-    """Slaney's scale: linear below 1 kHz, logarithmic above."""
+    """Slaney's mel scale: linear below 1 kHz, logarithmic above."""
     return hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) * 27 / np.log(6.4)
 
 

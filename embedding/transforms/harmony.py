@@ -1,4 +1,4 @@
-"""Harmony: pitch classes, the circles of fifths and thirds, and the constant-Q spectrum."""
+"""Harmony: chromagram, tonal centroids (tonnetz) and constant-Q spectrum."""
 
 import warnings
 
@@ -19,9 +19,24 @@ def chroma(
     hop_length: int = HOP,
     n_chroma: int = 12,
 ) -> Float32Array:
-    """Chromagram: share of each pitch class from C, the strongest 1 (paragraph 39, Fig. 4D).
+    """Compute the chromagram: energy of each pitch class (paragraph 39, Fig. 4D).
 
-    Returns [n_chroma, frames]; all zeros in a silent frame.
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        n_chroma: number of pitch classes in an octave.
+
+    Returns:
+        [n_chroma, frames], pitch classes from C; the strongest of a frame is 1; silence is 0.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.chroma(y=y)[:, 20].argmax()  # A
+        np.int64(9)
     """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     raw = S.T @ filters.chroma_bank(sr, window_size(S), n_chroma).T
@@ -38,9 +53,24 @@ def tonnetz(
     n_fft: int = N_FFT,
     hop_length: int = HOP,
 ) -> Float32Array:
-    """Tonal centroids: fifths, minor and major thirds as points on circles (paragraph 52).
+    """Compute tonal centroids: fifths, minor and major thirds as points on circles (par. 52).
 
-    ``chromagram`` [12, frames] is used where it is at hand. Returns [6, frames] in -1 .. 1.
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        chromagram: [12, frames] of :func:`chroma`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+
+    Returns:
+        [6, frames], x and y of each circle, -1 .. 1.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.tonnetz(y=y).shape
+        (6, 44)
     """
     if chromagram is None:
         chromagram = chroma(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length)
@@ -58,19 +88,33 @@ def constant_q(
     n_bins: int = 84,
     bins_per_octave: int = 12,
 ) -> Float32Array:
-    """Constant-Q power spectrum: windows as long as their pitch needs (Fig. 4B).
+    """Compute the constant-Q power spectrum, with longer windows for lower pitches (Fig. 4B).
 
-    The squared magnitude of ``librosa.cqt`` (Schoerkhuber and Klapuri 2010) at tuning 0, which is
-    computed by librosa itself: its windows, seconds long in the bass, are not those of the shared
-    spectrogram, so it takes the waveform only.
+    The squared magnitude of ``librosa.cqt`` (Schoerkhuber and Klapuri 2010) at tuning 0. Its
+    windows, seconds long in the bass, differ from those of the shared spectrogram, so it needs the
+    waveform.
+
+    Args:
+        y: mono waveform, float [samples].
+        sr: sample rate in Hz.
+        hop_length: samples between frames.
+        fmin: frequency of the first row in Hz, by default C1.
+        n_bins: number of rows.
+        bins_per_octave: rows in an octave.
 
     Returns:
         [n_bins, frames]: row k is ``fmin * 2 ** (k / bins_per_octave)`` Hz, which with 12 bins an
         octave from C1 is MIDI note 24 + k.
 
     Raises:
-        InvalidArgumentError: the highest bin does not fit below sr/2, see
+        InvalidArgumentError: the highest bin does not fit below sr/2; see
             :func:`constant_q_bins`.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.constant_q(y=y)[:, 20].argmax() + 24  # MIDI note 69 is A4
+        np.int64(69)
     """
     import librosa
 
@@ -80,7 +124,7 @@ def constant_q(
             f"{n_bins} constant-Q bins from {fmin:.4g} Hz do not fit below half of {sr} Hz"
         )
     with warnings.catch_warnings():
-        # Sound shorter than the longest window is padded with silence, which is what is wanted.
+        # Sound shorter than the longest window is padded with silence, as intended.
         warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
         values = librosa.cqt(
             y,
@@ -91,13 +135,19 @@ def constant_q(
             bins_per_octave=bins_per_octave,
             tuning=0.0,
         )
-    # Where librosa halves the rate first it may count one frame more than all other transforms.
+    # If librosa first halves the rate, it may return one frame more than all other transforms.
     values = values[:, : 1 + len(y) // hop_length]
     return np.square(values.real) + np.square(values.imag)
 
 
 def constant_q_bins(sr: int, fmin: float = filters.C1, bins_per_octave: int = 12) -> int:
-    """How many constant-Q bins from ``fmin`` fit below sr/2, the width of the last included."""
+    """Return the number of constant-Q bins from ``fmin`` that fit below sr/2, with their bandwidth.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> transforms.constant_q_bins(22050)
+        101
+    """
     # Half the bandwidth of a Hann window, in units of its inverse length.
     half_bandwidth = 0.5 * 1.50018310546875
     ratio = 2 ** (2 / bins_per_octave)

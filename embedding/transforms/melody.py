@@ -1,4 +1,4 @@
-"""Melody: the pitch of a voice, and the range that melodies lie in."""
+"""Melody: cepstrum, pitch of a single voice, and spectrum of the melodic range."""
 
 from typing import Literal
 
@@ -22,16 +22,16 @@ from embedding.transforms.spectrum import (
 Scale = Literal["linear", "log"]
 
 MELODY_HZ = (40.0, 1500.0)
-"""Where melodies lie, as in Sonic Visualiser's melodic-range spectrogram."""
+"""Range of melodies in Hz, as in the melodic-range spectrogram of Sonic Visualiser."""
 
 PITCH_FMIN, PITCH_FMAX = 60.0, 800.0
-"""Lowest and highest pitch of a voice that is looked for, in Hz."""
+"""Range of pitches that are searched, in Hz."""
 
 SHARE = 0.7
-"""Share of the height of the highest peak of the cepstrum from which an earlier one is taken."""
+"""An earlier peak is preferred if it has at least this share of the height of the highest peak."""
 
 FLOOR = 1e-6
-"""Power relative to the frame's maximum below which the cepstrum does not look: -60 dB."""
+"""Smallest power in the cepstrum, relative to the maximum of the frame: -60 dB."""
 
 
 def cepstrum(
@@ -42,13 +42,26 @@ def cepstrum(
     n_fft: int = N_FFT,
     hop_length: int = HOP,
 ) -> Float32Array:
-    """Real cepstrum: how periodic the spectrum in dB is along frequency (paragraphs 48 to 52).
+    """Compute the real cepstrum: periodicity of the log spectrum (paragraphs 48 to 52).
 
     Noll 1967, "Cepstrum pitch determination".
 
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+
     Returns:
-        [1 + n_fft/2, frames] in nepers of power: row q is a quefrency of q / sr seconds. Power
-        more than 60 dB below the frame's maximum counts as that; a silent frame is zero.
+        [1 + n_fft/2, frames] in nepers of power: row q is a quefrency of q / sr seconds. Power is
+        limited to 60 dB below the maximum of the frame; a silent frame is zero.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.cepstrum(y=y).shape
+        (1025, 44)
     """
     power = resolve_spectrogram(y, S, n_fft, hop_length).T
     peaks = power.max(axis=1, keepdims=True)
@@ -68,15 +81,33 @@ def cepstral_pitch(
     fmax: float = PITCH_FMAX,
     threshold: float = 0.14,
 ) -> Float32Array:
-    """Pitch of one voice by the peak of its cepstrum, in Hz: [frames] (paragraphs 48 to 52).
+    """Estimate the pitch of a single voice by the peak of its cepstrum (paragraphs 48 to 52).
 
-    The first peak is taken, among periods of ``1/fmax`` to ``1/fmin`` seconds, that has most of the
-    height of the highest, and refined by a parabola through its neighbours. NaN where none is
-    above ``threshold`` nepers (white noise reaches 0.13): no overtones, no pitch, so a pure tone
-    has none.
+    Takes the first peak that has most of the height of the highest peak, refined by a parabola
+    through its neighbours. A sound without overtones, such as a pure tone, has no pitch.
+
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        fmin: lowest pitch in Hz.
+        fmax: highest pitch in Hz.
+        threshold: minimum height of a peak in nepers (white noise reaches 0.13).
+
+    Returns:
+        [frames], pitch in Hz; NaN where no peak is found.
 
     Raises:
-        InvalidArgumentError: ``fmin`` or ``fmax`` cannot be told apart with this window and rate.
+        InvalidArgumentError: the window or the sample rate does not suit ``fmin`` and ``fmax``.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> time = np.arange(22050) / 22050
+        >>> voice = sum(np.sin(2 * np.pi * 220 * n * time) / n for n in range(1, 20))
+        >>> float(transforms.cepstral_pitch(y=voice)[20].round())
+        220.0
     """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     shortest, longest = int(np.ceil(sr / fmax)), int(sr / fmin)
@@ -87,7 +118,7 @@ def cepstral_pitch(
         )
     values = cepstrum(S=S, sr=sr).T
     before, here, after = (values[:, shortest + step : longest + 1 + step] for step in (-1, 0, 1))
-    # Two and three periods show as well, and may be stronger where one is not a whole number.
+    # Multiples of the period have peaks too, which may be higher if the period is not an integer.
     lowest = np.maximum(SHARE * here.max(axis=1, keepdims=True), threshold)
     peaks = (here >= before) & (here > after) & (here > lowest)
     first = peaks.argmax(axis=1)[:, None]
@@ -108,14 +139,29 @@ def melodic_range(
     scale: Scale = "log",
     bins_per_octave: int = 24,
 ) -> Float32Array:
-    """Power spectrum of 40 to 1500 Hz, where melodies lie (paragraph 56, Fig. 5B).
+    """Compute the power spectrum of the range of melodies, 40 to 1500 Hz (paragraph 56, Fig. 5B).
 
     The range of the melodic-range spectrogram of Sonic Visualiser (Cannam, Landone, Sandler 2010),
-    which uses windows of 8192 samples; ``n_fft`` may be given where the shared ``S`` is too coarse.
+    which has windows of 8192 samples; use a larger ``n_fft`` if the shared ``S`` is too coarse.
+
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        scale: ``linear``: rows at k * sr / n_fft Hz; ``log``: rows at
+            ``40 * 2 ** (k / bins_per_octave)`` Hz.
+        bins_per_octave: rows in an octave, for scale ``log``.
 
     Returns:
-        [bins, frames]: ``"linear"`` rows k * sr / n_fft Hz, ``"log"`` rows
-        ``40 * 2 ** (k / bins_per_octave)`` Hz; :func:`melodic_frequencies` names them.
+        [bins, frames]; :func:`melodic_frequencies` gives the frequencies of the rows.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.melodic_range(y=y).shape
+        (126, 44)
     """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     low, high = MELODY_HZ
@@ -127,7 +173,13 @@ def melodic_range(
 def melodic_frequencies(
     sr: int, n_fft: int = N_FFT, *, scale: Scale = "log", bins_per_octave: int = 24
 ) -> Float64Array:
-    """Frequency in Hz of each row of :func:`melodic_range`."""
+    """Return the frequency in Hz of each row of :func:`melodic_range`.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> transforms.melodic_frequencies(22050)[[0, 24, 48]].tolist()
+        [40.0, 80.0, 160.0]
+    """
     low, high = MELODY_HZ
     if scale == "linear":
         return linear_frequencies(sr, n_fft, fmin=low, fmax=high)

@@ -1,4 +1,4 @@
-"""One snippet of sound, and what several of its transforms share."""
+"""One snippet with the intermediate results that several transforms share."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,40 +9,40 @@ from datasets.arrays import Float32Array
 from embedding.transforms import harmony, melody, rhythm, spectrum, timbre
 
 TOP_DB = 80.0
-"""Range of levels that are kept, in dB below the loudest."""
+"""Range of levels in dB; lower levels are raised to its lower end."""
 
 RHYTHM_FLOOR = 0.1
-"""Onset strength in dB below which there is no rhythm; in music it is some 1 to 10."""
+"""Onset strength in dB below which there is no rhythm; in music it is about 1 to 10."""
 
 
 @dataclass(frozen=True, eq=False)
 class SnippetFeatures:
-    """A snippet, and what several transforms share, each made once when first asked for."""
+    """A snippet with the features that several transforms share, each computed on first use."""
 
     channels: Float32Array
     """Waveform, float32 [channels, samples]."""
 
     sr: int = 22050
-    """Samples a second."""
+    """Sample rate in Hz."""
 
     n_fft: int = spectrum.N_FFT
-    """Samples in a window of the shared spectrogram."""
+    """Window length of the shared spectrogram, in samples."""
 
     hop_length: int = spectrum.HOP
     """Samples between frames."""
 
     n_mels: int = 128
-    """Mel bands."""
+    """Number of mel bands."""
 
     tempogram_frames: int = 192
-    """Frames in a window of the tempogram."""
+    """Window length of the tempogram, in frames."""
 
     @cached_property
     def y(self) -> Float32Array:
-        """One channel, float32 [samples]: the mean, see :func:`embedding.audio.snippets.to_mono`."""
+        """Mono waveform, float32 [samples], by :func:`embedding.audio.to_mono`."""
         if len(self.channels) == 1:
             return self.channels[0]
-        from embedding.audio.snippets import to_mono  # here, as transforms need no decoder
+        from embedding.audio.snippets import to_mono  # lazy: it imports the decoders
 
         return to_mono(self.channels.T)
 
@@ -58,7 +58,7 @@ class SnippetFeatures:
 
     @cached_property
     def log_mel(self) -> Float32Array:
-        """Mel-spectrogram in dB, ``TOP_DB`` below the loudest at the least."""
+        """Mel-spectrogram in dB, at most ``TOP_DB`` below its maximum."""
         return spectrum.decibels(self.mel, top_db=TOP_DB)
 
     @cached_property
@@ -75,8 +75,7 @@ class SnippetFeatures:
 
     @cached_property
     def lags(self) -> Float32Array:
-        """Tempogram of the lags up to half the window: beyond, hardly any of it overlaps its
-        shifted self."""
+        """Tempogram of lags up to half the window; at longer lags the overlap is too short."""
         return rhythm.tempogram(
             onsets=self.onsets,
             win_length=self.tempogram_frames,
@@ -86,18 +85,18 @@ class SnippetFeatures:
 
     @cached_property
     def constant_q(self) -> Float32Array:
-        """Constant-Q power from C1, seven octaves or what fits below sr/2."""
+        """Constant-Q power spectrum from C1, seven octaves or as many as fit below sr/2."""
         n_bins = min(84, harmony.constant_q_bins(self.sr))
         return harmony.constant_q(y=self.y, sr=self.sr, hop_length=self.hop_length, n_bins=n_bins)
 
     @property
     def octaves(self) -> int:
-        """Octaves from 200 Hz whose beginning lies below sr/2, six at most."""
+        """Number of octaves from 200 Hz that begin below sr/2; at most six."""
         return min(6, int(np.ceil(np.log2(self.sr / 2 / 200.0))))
 
     @property
     def pitch(self) -> Float32Array:
-        """Cepstral pitch in Hz; NaN throughout where the window is too short for any."""
+        """Cepstral pitch in Hz; all NaN if the window is too short for any pitch."""
         # A window must hold two periods.
         lowest = max(melody.PITCH_FMIN, self.sr / (self.n_fft // 2 - 2))
         if lowest > 0.8 * melody.PITCH_FMAX:

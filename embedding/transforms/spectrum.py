@@ -1,4 +1,4 @@
-"""The spectrum: the one short-time Fourier transform that all transforms share, and its two axes.
+"""Power spectrograms with linear or logarithmic frequency axis.
 
 Values are power, the squared magnitude; frame t is centred at sample ``t * hop_length``.
 """
@@ -16,32 +16,38 @@ from embedding.transforms import filters
 N_FFT: Final = 2048
 HOP: Final = 512
 AMIN: Final = 1e-10
-"""Power below which decibels stop: -100 dB."""
+"""Smallest power that is converted to dB: -100 dB."""
 BLOCK: Final = 16
-"""Frames that are Fourier-transformed at a time."""
+"""Frames in a block of the Fourier transform."""
 TINY: Final = float(np.finfo(np.float32).tiny)
 
 
 def power_spectrogram(
     y: Float32Array, *, n_fft: int = N_FFT, hop_length: int = HOP
 ) -> Float32Array:
-    """Squared magnitude of the short-time Fourier transform (paragraph 38).
+    """Compute the squared magnitude of the short-time Fourier transform (paragraph 38).
 
     Args:
-        y: waveform, float [samples].
-        n_fft: samples in a window, even.
-        hop_length: samples between windows.
+        y: mono waveform, float [samples].
+        n_fft: window length in samples, even.
+        hop_length: samples between frames.
 
     Returns:
         float32 [1 + n_fft/2, 1 + samples // hop_length]; row k is k * sr / n_fft Hz.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.power_spectrogram(y).shape
+        (1025, 44)
     """
-    # In double precision, as librosa, so that the weakest bins are right too.
+    # In double precision, as in librosa, so that the weakest bins are exact too.
     padded = np.zeros(len(y) + n_fft)
     padded[n_fft // 2 : n_fft // 2 + len(y)] = y
     frames = sliding_window_view(padded, n_fft)[::hop_length]
     window = filters.hann(n_fft)
     power = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
-    # A few frames at a time stay in the processor's cache, which halves the time.
+    # Small blocks stay in the processor cache, which halves the time.
     for start in range(0, len(frames), BLOCK):
         spectrum = scipy.fft.rfft(frames[start : start + BLOCK] * window, overwrite_x=True)
         power[start : start + BLOCK] = np.square(spectrum.real) + np.square(spectrum.imag)
@@ -58,14 +64,29 @@ def linear_spectrum(
     fmin: float = 0.0,
     fmax: float | None = None,
 ) -> Float32Array:
-    """Linear-frequency power spectrum from ``fmin`` to ``fmax`` (paragraphs 37 to 41, Fig. 4B).
+    """Compute the power spectrum with linear frequencies (paragraphs 37 to 41, Fig. 4B).
+
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        fmin: lowest frequency in Hz.
+        fmax: highest frequency in Hz; None: sr/2.
 
     Returns:
-        [bins, frames]: the rows of ``S`` whose frequency, k * sr / n_fft Hz, is in the range;
-        all of them by default. :func:`linear_frequencies` names them.
+        [bins, frames]: the rows of ``S`` from ``fmin`` to ``fmax``;
+        :func:`linear_frequencies` gives their frequencies.
 
     Raises:
         InvalidArgumentError: no row lies in the range.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.linear_spectrum(y=y, fmin=100, fmax=200).shape
+        (9, 44)
     """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     start, stop = filters.bin_range(sr, window_size(S), fmin, fmax)
@@ -75,7 +96,13 @@ def linear_spectrum(
 def linear_frequencies(
     sr: int, n_fft: int = N_FFT, *, fmin: float = 0.0, fmax: float | None = None
 ) -> Float64Array:
-    """Frequency in Hz of each row of :func:`linear_spectrum`."""
+    """Return the frequency in Hz of each row of :func:`linear_spectrum`.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> transforms.linear_frequencies(22050, 2048, fmin=100, fmax=130).round().tolist()
+        [108.0, 118.0, 129.0]
+    """
     start, stop = filters.bin_range(sr, n_fft, fmin, fmax)
     return filters.fft_frequencies(sr, n_fft)[start:stop]
 
@@ -91,18 +118,33 @@ def log_spectrum(
     fmax: float | None = None,
     bins_per_octave: int = 12,
 ) -> Float32Array:
-    """Log-frequency power spectrum: as many rows an octave, everywhere (Fig. 4B).
+    """Compute the power spectrum with logarithmic frequencies (Fig. 4B).
 
-    Where the rows are closer than the bins of ``S`` it interpolates linearly between bins, where
-    they are wider apart it is the triangle-weighted mean of the bins between the neighbouring
-    rows, so that nothing is skipped.
+    Where rows are closer than the bins of ``S``, bins are interpolated linearly; where they are
+    wider apart, a row is the triangle-weighted mean of the bins between its neighbours.
+
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        fmin: frequency of the first row in Hz.
+        fmax: highest frequency in Hz; None: sr/2.
+        bins_per_octave: rows in an octave.
 
     Returns:
-        [bins, frames]: row k is ``fmin * 2 ** (k / bins_per_octave)`` Hz, up to ``fmax`` (default
-        sr/2). :func:`log_frequencies` names them.
+        [bins, frames]: row k is ``fmin * 2 ** (k / bins_per_octave)`` Hz;
+        :func:`log_frequencies` gives their frequencies.
 
     Raises:
         InvalidArgumentError: ``fmin`` is not positive, or not below ``fmax`` and sr/2.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.log_spectrum(y=y).shape
+        (101, 44)
     """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     return (S.T @ filters.log_bank(sr, window_size(S), fmin, fmax, bins_per_octave).T).T
@@ -111,12 +153,28 @@ def log_spectrum(
 def log_frequencies(
     sr: int, *, fmin: float = filters.C1, fmax: float | None = None, bins_per_octave: int = 12
 ) -> Float64Array:
-    """Frequency in Hz of each row of :func:`log_spectrum`."""
+    """Return the frequency in Hz of each row of :func:`log_spectrum`.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> transforms.log_frequencies(22050, fmin=110, fmax=440, bins_per_octave=1).tolist()
+        [110.0, 220.0, 440.0]
+    """
     return filters.log_spaced_frequencies(sr, fmin, fmax, bins_per_octave)
 
 
 def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
-    """Power to decibels, nothing more than ``top_db`` below the maximum; the shape of ``S``."""
+    """Convert power to decibels.
+
+    Args:
+        S: power, any shape.
+        top_db: range of the result; lower levels are raised to ``top_db`` below the maximum.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> transforms.decibels(np.array([1, 0.1, 0], dtype=np.float32)).round().tolist()
+        [0.0, -10.0, -80.0]
+    """
     levels = np.maximum(S, AMIN)
     np.log10(levels, out=levels)
     levels *= 10
@@ -126,7 +184,7 @@ def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
 def resolve_spectrogram(
     y: Float32Array | None, S: Float32Array | None, n_fft: int, hop_length: int
 ) -> Float32Array:
-    """``S`` where it is at hand, else the power spectrogram of ``y``.
+    """Return ``S`` if given, else the power spectrogram of ``y``.
 
     Raises:
         InvalidArgumentError: neither is given.
@@ -139,12 +197,12 @@ def resolve_spectrogram(
 
 
 def window_size(S: Float32Array) -> int:
-    """Samples in the window that ``S`` was made with."""
+    """Return the window length with which ``S`` was computed."""
     return 2 * (len(S) - 1)
 
 
 def safe_divide(values: Float32Array, sizes: Float32Array) -> Float32Array:
-    """``values / sizes``, and ``values`` where the size is zero, or nearly (silence)."""
+    """Return ``values / sizes``; ``values`` where the size is (nearly) zero, as in silence."""
     safe = sizes.copy()
     safe[safe < TINY] = 1
     return values / safe

@@ -1,7 +1,6 @@
-"""The table of all transforms: what each shows, on which axis, in which unit, and how to get it.
+"""Table of all transforms: title, axis, unit and computation of each.
 
-Hyper-images and drawings are made from this one list, so a transform that is added here can be
-drawn and stacked at once.
+Hyper-images and figures use this table, so that a transform added here can be stacked and drawn.
 """
 
 from collections.abc import Callable
@@ -20,19 +19,19 @@ N_MFCC = 20
 
 @dataclass(frozen=True)
 class Axis:
-    """What the rows of a transform stand for."""
+    """Axis of the rows of a transform."""
 
     quantity: str
-    """Such as ``frequency``; "" for a curve, whose value is drawn upwards."""
+    """Quantity, such as ``frequency``; "" for a curve."""
 
     unit: str
-    """``Hz``, ``MIDI note``, ``s``, ``beats/min``; "" where the rows are plain numbers."""
+    """``Hz``, ``MIDI note``, ``s``, ``beats/min``; "" if there is none."""
 
     scale: Literal["linear", "log"] = "linear"
-    """Whether rows are evenly spaced, or by equal ratios."""
+    """Whether successive rows have equal differences or equal ratios."""
 
     names: tuple[str, ...] = ()
-    """Names of the rows, where they have some."""
+    """Names of the rows, if they have any."""
 
 
 @dataclass(frozen=True)
@@ -43,30 +42,25 @@ class Transform:
     """Key, as in the layout of a hyper-image."""
 
     title: str
-    """For people."""
+    """Title in figures."""
 
     kind: Literal["picture", "curve", "waveform"]
     """``picture``: [rows, frames]; ``curve``: [frames]; ``waveform``: [samples]."""
 
     axis: Axis
-    """What the rows are."""
+    """Axis of the rows."""
 
     value: str
-    """What the values are, and their unit: ``power``, ``dB``, ``Hz``, …"""
+    """Kind of the values, with unit: ``power``, ``dB``, ``Hz``, …"""
 
     source: str
     """Paragraphs and figures of US 2018/0276540 A1."""
 
     compute: Callable[[SnippetFeatures], Float32Array]
-    """The values."""
+    """Compute the values."""
 
     positions: Callable[[SnippetFeatures], Float64Array] | None = None
-    """Place of each row on the axis, in its unit; None where rows count from 0."""
-
-    @property
-    def is_power(self) -> bool:
-        """Whether values are power, to be looked at in dB."""
-        return self.value == "power"
+    """Compute the value of each row on the axis, in its unit; None: rows count from 0."""
 
 
 PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
@@ -90,7 +84,7 @@ def _constant_q_notes(sound: SnippetFeatures) -> Float64Array:
 
 
 def _side(number: int) -> Callable[[SnippetFeatures], Float32Array]:
-    # A recording of one channel sounds the same on both sides.
+    # A mono recording has the same channel on both sides.
     return lambda sound: sound.channels[min(number, len(sound.channels) - 1)]
 
 
@@ -284,4 +278,4 @@ _ALL = (
 )
 
 TRANSFORMS = MappingProxyType({transform.name: transform for transform in _ALL})
-"""All transforms by name, in the order they are drawn."""
+"""All transforms by name, in the order in which they are drawn."""

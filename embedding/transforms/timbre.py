@@ -1,4 +1,4 @@
-"""Timbre: bands even to the ear, their cepstrum, and the shape of the spectrum."""
+"""Timbre: mel spectrogram, MFCC, spectral contrast and spectral centroid."""
 
 import numpy as np
 
@@ -24,7 +24,25 @@ def mel(
     hop_length: int = HOP,
     n_mels: int = 128,
 ) -> Float32Array:
-    """Mel-spectrogram: power in bands even to the ear (paragraph 40): [n_mels, frames]."""
+    """Compute the mel spectrogram: power in bands of equal perceived width (paragraph 40).
+
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        n_mels: number of bands.
+
+    Returns:
+        [n_mels, frames], power.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.mel(y=y, n_mels=64).shape
+        (64, 44)
+    """
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     power = S.T
     bands = np.empty((len(power), n_mels), dtype=np.float32)
@@ -44,9 +62,26 @@ def mfcc(
     n_mels: int = 128,
     n_mfcc: int = 20,
 ) -> Float32Array:
-    """Mel-frequency cepstral coefficients (paragraph 51): [n_mfcc, frames].
+    """Compute mel-frequency cepstral coefficients (paragraph 51).
 
-    ``log_mel`` is a mel-spectrogram in decibels where that is at hand.
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        log_mel: mel spectrogram in dB, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        n_mels: number of mel bands.
+        n_mfcc: number of coefficients.
+
+    Returns:
+        [n_mfcc, frames].
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.mfcc(y=y).shape
+        (20, 44)
     """
     if log_mel is None:
         log_mel = decibels(mel(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels))
@@ -65,18 +100,33 @@ def contrast(
     quantile: float = 0.02,
     floor: float = 0.0,
 ) -> Float32Array:
-    """Spectral contrast: peaks over valleys in octave bands, in dB (paragraph 52).
+    """Compute the spectral contrast: peaks over valleys in octave bands (paragraph 52).
 
     Jiang, Lu, Zhang, Tao, Cai 2002, "Music type classification by spectral contrast feature".
 
-    ``quantile`` is the share of a band's bins that are its peak and its valley. Weaker power than
-    ``floor`` counts as that.
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+        n_bands: number of octaves.
+        fmin: start of the first octave in Hz.
+        quantile: share of the bins of a band that form its peak, and its valley.
+        floor: smaller power is raised to this value.
 
     Returns:
-        [n_bands + 1, frames]: below ``fmin``, then an octave each, the last up to sr/2.
+        [n_bands + 1, frames] in dB: the band below ``fmin``, then one octave each, the last up to
+        sr/2.
 
     Raises:
         InvalidArgumentError: the highest band begins at or above sr/2.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> transforms.contrast(y=y).shape
+        (7, 44)
     """
     if fmin * 2.0 ** (n_bands - 1) >= sr / 2:
         raise InvalidArgumentError(
@@ -88,7 +138,7 @@ def contrast(
     peaks = np.empty_like(valleys)
     for number, (start, stop) in enumerate(bands):
         band = power[:, start:stop]
-        # librosa counts the bin that it then leaves out of every band but the last.
+        # As librosa, which counts a bin that it then leaves out of all bands but the last.
         size = stop - start + (number < n_bands)
         n = max(1, int(np.rint(quantile * size)))
         valleys[number], peaks[number] = _extremes(band, n, floor)
@@ -103,9 +153,23 @@ def centroid(
     n_fft: int = N_FFT,
     hop_length: int = HOP,
 ) -> Float32Array:
-    """Spectral centroid: the mean frequency, weighted by magnitude, in Hz: [frames].
+    """Compute the spectral centroid: mean frequency weighted by magnitude (paragraph 52).
 
-    Paragraph 52. Equals ``librosa.feature.spectral_centroid``; 0 in a silent frame.
+    Args:
+        y: mono waveform, float [samples]; not needed if ``S`` is given.
+        sr: sample rate in Hz.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if at hand.
+        n_fft: window length in samples; ignored if ``S`` is given.
+        hop_length: samples between frames; ignored if ``S`` is given.
+
+    Returns:
+        [frames] in Hz, as ``librosa.feature.spectral_centroid``; 0 in a silent frame.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> float(transforms.centroid(y=y)[20].round())
+        440.0
     """
     magnitude = np.sqrt(resolve_spectrogram(y, S, n_fft, hop_length).T)
     frequencies = filters.fft_frequencies(sr, 2 * (magnitude.shape[1] - 1)).astype(np.float32)
@@ -113,14 +177,14 @@ def centroid(
 
 
 def _extremes(band: Float32Array, n: int, floor: float) -> tuple[Float32Array, Float32Array]:
-    """Mean magnitude of the n weakest and of the n strongest bins of each frame of a power band."""
-    # Sorting all of it is several times faster than numpy's partial sort.
+    """Mean magnitude of the n weakest and the n strongest bins of each frame of a power band."""
+    # A full sort is several times faster here than NumPy's partial sort.
     ordered = np.sort(band, axis=1)
     weakest, strongest = (
         np.sqrt(np.maximum(part, np.float32(floor))) for part in (ordered[:, :n], ordered[:, -n:])
     )
     if n == 1:
         return weakest[:, 0], strongest[:, 0]
-    # A product, since numpy's mean over so short an axis takes several times as long.
+    # A matrix product, several times faster than NumPy's mean over so short an axis.
     share = np.full(n, 1 / n, dtype=np.float32)
     return weakest @ share, strongest @ share

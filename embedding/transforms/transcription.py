@@ -1,15 +1,15 @@
-"""Notes: which are played when, by shift-invariant probabilistic latent component analysis.
+"""Note transcription by shift-invariant probabilistic latent component analysis.
 
 Benetos and Dixon 2012, "A shift-invariant latent variable model for automatic music
-transcription", Computer Music Journal 36(4). On a logarithmic frequency axis a note's overtones
-keep their distances whatever its pitch, so the constant-Q spectrum is explained as one spectral
-template of each timbre, shifted:
+transcription", Computer Music Journal 36(4). On a logarithmic frequency axis the distances of the
+overtones of a note do not depend on its pitch, so the constant-Q spectrum is modelled as shifted
+spectral templates, one for each timbre:
 
     P(ω, t)  ≈  P(t) · Σ_f Σ_s  P(f, s | t) · P(ω - f | s)
 
-Templates are known beforehand (overtones that fall off at several rates), so only the activations
-P(f, s | t) are estimated, by expectation maximisation; raised to a power above one they stay
-sparse. Shifts are a third of a semitone, so an instrument may be out of tune or glide.
+Templates are fixed (overtones that decay at several rates), so only the activations P(f, s | t) are
+estimated, by expectation maximisation; raising them to a power above one keeps them sparse. Shifts
+are a third of a semitone, which allows for detuned instruments and glides.
 """
 
 from dataclasses import dataclass
@@ -31,16 +31,16 @@ STEPS = 3
 FMIN = 440.0 * 2 ** ((LOWEST - 69 - 1 / STEPS) / 12)
 """Frequency of the lowest bin: the middle one of each semitone is in tune."""
 OVERTONES = 24
-"""Overtones in a template, as far as the spectrum reaches."""
+"""Overtones in a template, up to the end of the spectrum."""
 DECAYS = (0.4, 0.6, 0.8, 0.95)
-"""Amplitude of each overtone relative to the one below it: one timbre each."""
+"""Amplitude ratio of successive overtones, of each timbre."""
 PASSED = 0.85
-"""Share of the spectrum below sr/2 that resampling leaves as it is."""
+"""Share of the spectrum below sr/2 that resampling preserves."""
 ITERATIONS = 40
 FIRST = 8
 """Iterations with all templates."""
 NEGLIGIBLE = 1e-3
-"""Share of every frame's spectrum below which a template is then left out."""
+"""A template with less than this share of every frame is left out of the remaining iterations."""
 TINY = np.float32(1e-12)
 SPARSITY = 1.1
 """Power to which the activations are raised in each iteration."""
@@ -48,36 +48,42 @@ SPARSITY = 1.1
 
 @dataclass(frozen=True, order=True)
 class TranscribedNote:
-    """One played note."""
+    """A note found by :func:`transcribe`."""
 
     start: float
-    """When it begins, in seconds."""
+    """Start time in seconds."""
 
     end: float
-    """When it ends, in seconds."""
+    """End time in seconds."""
 
     midi: int
     """Pitch as a MIDI number: 69 is A4, 440 Hz."""
 
     strength: float
-    """Its salience relative to that of the strongest note, above 0 and at most 1."""
+    """Maximum salience relative to the strongest note, above 0 and at most 1."""
 
 
 def note_salience(*, y: Float32Array, sr: int = 22050, hop_length: int = HOP) -> Float32Array:
-    """How strongly each note sounds in each frame (paragraphs 48 to 52).
+    """Compute the salience of each note in each frame (paragraphs 48 to 52).
 
     Args:
-        y: waveform, float [samples], mono; as the constant-Q spectrum it cannot come from a
-            shared spectrogram.
-        sr: samples a second.
+        y: mono waveform, float [samples].
+        sr: sample rate in Hz.
         hop_length: samples between frames.
 
     Returns:
-        float32 [notes, frames], magnitude of the constant-Q spectrum that the note explains with
-        all its overtones; row k is MIDI note 21 + k, up to 108 or what fits below sr/2.
+        float32 [notes, frames]: magnitude of the constant-Q spectrum explained by the note with its
+        overtones. Row k is MIDI note 21 + k, up to 108 or what fits below sr/2.
 
     Raises:
         InvalidArgumentError: ``sr`` is too low for any note.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> salience = transforms.note_salience(y=y)
+        >>> salience.shape, 21 + int(salience[:, 20].argmax())  # MIDI note 69 is A4
+        ((88, 44), 69)
     """
     n_bins, notes = _bin_count(sr), note_count(sr)
     if notes < 1:
@@ -100,19 +106,28 @@ def transcribe(
     threshold: float = 0.15,
     min_seconds: float = 0.1,
 ) -> list[TranscribedNote]:
-    """The notes that are played, in the order of their beginnings (paragraphs 48 to 52).
+    """Transcribe the notes that are played (paragraphs 48 to 52).
 
     Args:
-        y: waveform, float [samples], mono.
-        sr: samples a second.
-        salience: [notes, frames] of :func:`note_salience`, where it is at hand.
+        y: mono waveform, float [samples]; not needed if ``salience`` is given.
+        sr: sample rate in Hz.
+        salience: [notes, frames] of :func:`note_salience`, if at hand.
         hop_length: samples between frames.
-        threshold: salience, relative to the strongest note's, from which a note sounds.
-        min_seconds: shorter notes are left out; so are notes shorter than half their constant-Q
-            window (0.31 s at E2, 0.08 s at E4), which are the edges of what is beside them.
+        threshold: minimum salience of a note, relative to the strongest note.
+        min_seconds: minimum length of a note. Notes shorter than half their constant-Q window
+            (0.31 s at E2, 0.08 s at E4) are left out too, as artefacts of neighbouring notes.
+
+    Returns:
+        Notes, sorted by start time.
 
     Raises:
         InvalidArgumentError: neither ``y`` nor ``salience`` is given.
+
+    Examples:
+        >>> from embedding import transforms
+        >>> y = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> [note.midi for note in transforms.transcribe(y=y)]  # MIDI note 69 is A4
+        [69]
     """
     if salience is None:
         if y is None:
@@ -139,24 +154,24 @@ def transcribe(
 
 
 def note_count(sr: int) -> int:
-    """Rows of :func:`note_salience` at this sample rate."""
+    """Return the number of rows of :func:`note_salience` at this sample rate."""
     return min(HIGHEST - LOWEST + 1, _bin_count(sr) // STEPS)
 
 
 def _bin_count(sr: int) -> int:
-    """Constant-Q bins: two octaves of overtones above the highest note, or what fits."""
-    # Where librosa halves the rate from octave to octave, tones near the top of one are weakened.
+    """Number of constant-Q bins: up to two octaves above the highest note, or what fits."""
+    # librosa halves the rate from octave to octave, which weakens tones near the top of each.
     fitting = constant_q_bins(int(PASSED * sr), FMIN, 12 * STEPS)
     return min(fitting, STEPS * (HIGHEST - LOWEST + 1) + 24 * STEPS)
 
 
 def _activations(spectrum: Float32Array, templates: Float32Array) -> Float32Array:
-    """Activations [frames, components] that explain [frames, bins] by [components, bins]."""
+    """Fit [frames, bins] by templates [components, bins]: activations [frames, components]."""
     totals = spectrum.sum(axis=1, keepdims=True)
     target = spectrum / np.maximum(totals, TINY)
     weights = np.full((len(spectrum), len(templates)), 1 / len(templates), dtype=np.float32)
     weights = _maximised(weights, target, templates, FIRST)
-    # What no frame needs by now will not come back, and the rest is then several times faster.
+    # Unused templates stay unused; without them the remaining iterations are much faster.
     kept = np.flatnonzero(weights.max(axis=0) > NEGLIGIBLE)
     activations = np.zeros_like(weights)
     activations[:, kept] = _maximised(weights[:, kept], target, templates[kept], ITERATIONS - FIRST)
@@ -166,7 +181,7 @@ def _activations(spectrum: Float32Array, templates: Float32Array) -> Float32Arra
 def _maximised(
     weights: Float32Array, target: Float32Array, templates: Float32Array, iterations: int
 ) -> Float32Array:
-    """Expectation maximisation of activations whose rows sum to 1."""
+    """Iterate expectation maximisation; the rows of the activations sum to 1."""
     turned = np.ascontiguousarray(templates.T)
     for _ in range(iterations):
         explained = np.maximum(weights @ templates, TINY)
@@ -193,7 +208,7 @@ def _templates(n_bins: int, notes: int) -> Float32Array:
 
 
 def _lobe(distance: Float64Array) -> Float64Array:
-    """Magnitude in a constant-Q bin so many bins above a tone, relative to one on it."""
+    """Relative magnitude in a constant-Q bin at a distance, in bins, from a tone."""
     x = _quality() * (2.0 ** (-distance / (12 * STEPS)) - 1)
     # The Fourier transform of a Hann window; its limit at one cycle off is one half.
     edge = np.abs(np.abs(x) - 1) < 1e-6
@@ -202,6 +217,6 @@ def _lobe(distance: Float64Array) -> Float64Array:
 
 
 def _quality() -> float:
-    """Periods of its frequency in a constant-Q window."""
+    """Q: length of a constant-Q window in periods of its frequency."""
     ratio = 2 ** (2 / (12 * STEPS))
     return (ratio + 1) / (ratio - 1)
