@@ -1,10 +1,10 @@
-"""Composition: backward propagation from what a song is to be like to its sound.
+"""Compose music by gradient descent on the levels of notes, through hyper-image and network.
 
-US 2018/0276540 A1, paragraph 62, goes from a label back to a hyper-image, and from that to sound;
-:mod:`embedding.composition.image_inversion` does so. But few pictures are pictures of a sound, and a
-network seldom hears in the sound what it saw in the picture. Here the gradient goes one step
-further back, through the transforms to the notes of a small ensemble: what is composed is a sound
-from the start, and a picture of it exists by definition.
+US 2018/0276540 A1, paragraph 62, optimises a hyper-image for a label and converts it to sound; see
+:mod:`embedding.composition.image_inversion`. But few images are hyper-images of any sound, so the
+network seldom recognises the label in the resulting sound. Here gradients pass further back,
+through the transforms, to the notes of a set of instruments, so that the result is a sound and its
+hyper-image exists by construction.
 """
 
 import tempfile
@@ -32,60 +32,76 @@ from embedding.hyperimage.extraction import extract
 from embedding.network.devices import limited_threads
 
 PEAK = 0.9
-"""Highest sample of a finished sound, of full scale."""
+"""Largest sample of the result; full scale is 1."""
 
 FADE_SECONDS = 0.005
-"""At both ends, so that they do not click."""
+"""Length of the fades at both ends, against clicks."""
 
 STEP_SIZE = 0.2
-"""Of the logarithm of a level."""
+"""Initial step size, in the logarithm of a level."""
 
 SPARSITY = 0.02
-"""Price of as much sound as the opening has, in units of the goal's loss."""
+"""Weight of the sum of all levels, relative to that of the initial loop, in the loss."""
 
 REACHED = 0.9
-"""Match with the goal from which on no other opening is tried."""
+"""Match with the goal at which no further initial loop is tried."""
 
 NOISE = 1e-4
-"""Noise added while composing, of the peak: more than 16 bits add."""
+"""Noise added during optimisation, relative to the peak; more than 16-bit quantisation adds."""
 
 BLOCK = 65536
-"""Frames written at a time; libsndfile's Vorbis encoder crashes on many more."""
+"""Frames written at a time; the Vorbis encoder of libsndfile crashes on large blocks."""
 
 
 class CompositionConfig(Settings):
-    """How to compose."""
+    """Length, seed and effort of a composition.
+
+    Examples:
+        >>> from embedding.composition import CompositionConfig
+        >>> CompositionConfig(seconds=30, seed=1).openings
+        24
+    """
 
     seconds: float = Field(default=10.0, ge=0.25, le=600.0)
-    """Length of the sound."""
+    """Length of the sound in seconds."""
 
     seed: int = Field(default=0, ge=0)
-    """Decides the openings and all other random choices: another seed, another composition."""
+    """Seed of the initial loops and all other random choices."""
 
     steps: int = Field(default=150, ge=1, le=100_000)
     """Steps of gradient descent."""
 
     openings: int = Field(default=24, ge=1, le=1000)
-    """Random openings, of which those nearest to the goal are taken up."""
+    """Number of random initial loops; those closest to the goal are optimised."""
 
     attempts: int = Field(default=3, ge=1, le=100)
-    """Openings that are worked out, one after the other, until one meets the goal by 0.9; where
-    none does, the best of them is taken."""
+    """Maximum number of initial loops that are optimised, until one matches the goal by 0.9; else
+    the best is taken."""
 
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """A finished composition.
+    """Result of :func:`compose` or :func:`~embedding.composition.dream`.
 
-    sound: float32 [samples], peak below 1. sample_rate: samples a second.
-    image: the hyper-image that was composed, float32 [channels, height, width].
-    score: the notes, where it was made of notes.
+    Examples:
+        >>> from embedding.composition import CompositionConfig, compose, labels
+        >>> config = CompositionConfig(seconds=1, steps=2, openings=1, attempts=1)
+        >>> composition = compose(encoder, labels(encoder, {"jazz": 1}), config)
+        >>> composition.sound.shape, composition.sample_rate, composition.score.levels.shape[0]
+        ((8000,), 8000, 32)
     """
 
     sound: Float32Array
+    """float32 [samples], with a peak below 1."""
+
     sample_rate: int
+    """Sample rate in Hz."""
+
     image: Float32Array
+    """The optimised hyper-image, float32 [channels, height, width]."""
+
     score: NoteGrid | None = None
+    """The notes; None for :func:`~embedding.composition.dream`."""
 
 
 def compose(
@@ -95,21 +111,36 @@ def compose(
     *,
     progress: bool = False,
 ) -> Composition:
-    """Compose music that is, to the ears of an encoder, what a goal wants.
+    """Compose music that an encoder recognises as a goal.
 
-    Of several random openings the nearest to the goal is changed by gradient descent on the levels
-    of all notes, through sound, hyper-image and network; then, where that did not get there, the
-    next. Each step hears another part of it, a little shifted and with a little noise, so that it
-    is not the exact samples that matter. The same seed and machine give the same composition.
+    The random initial loop that is closest to the goal is optimised by gradient descent on the
+    levels of all notes, through sound, hyper-image and network; if it does not reach the goal, the
+    next one. Each step uses another part of the sound, with a small random shift and noise, so that
+    the result does not depend on exact samples. The same seed and machine give the same result.
+
+    Args:
+        encoder: trained encoder.
+        goal: what to compose towards; see :func:`~embedding.composition.labels` and
+            :func:`~embedding.composition.likeness`.
+        config: length, seed and effort.
+        progress: show a progress bar.
 
     Raises:
         NotFittedError: the encoder is not trained.
         InvalidArgumentError: its hyper-images have no differentiable version.
+
+    Examples:
+        >>> from embedding.composition import CompositionConfig, compose, labels
+        >>> goal = labels(encoder, {"jazz": 0.7, "rock": 0.3})
+        >>> config = CompositionConfig(seconds=1, steps=2, openings=1, attempts=1)
+        >>> composition = compose(encoder, goal, config)
+        >>> composition.image.shape, bool(goal.match(encoder, composition.image[None]) > 0)
+        ((1, 24, 24), True)
     """
     config = config or CompositionConfig()
-    listener = DifferentiableEncoder(encoder)
-    picture = encoder.config.hyperimage
-    rate = picture.sample_rate
+    network = DifferentiableEncoder(encoder)
+    image_config = encoder.config.hyperimage
+    rate = image_config.sample_rate
     samples = round(config.seconds * rate)
     wanted = round(encoder.config.snippet.seconds * rate)
     repeat = encoder.config.snippet.short == "repeat"
@@ -119,11 +150,11 @@ def compose(
         latest = max(0, samples - wanted)
         start = int(torch.randint(latest + 1, (1,), generator=random))
         y = cut_snippet(score.render(), start, samples, wanted, repeat=repeat)
-        y = y.roll(int(torch.randint(picture.n_fft, (1,), generator=random)))
+        y = y.roll(int(torch.randint(image_config.n_fft, (1,), generator=random)))
         noise = torch.randn(len(y), generator=random) * (NOISE * y.detach().abs().max())
-        images = hyperimages((y + noise)[None], picture)
-        # One window of a wide picture at a time: the steps see them all, each for a fraction.
-        return goal.loss(listener, listener.random_window(images, random)).mean()
+        images = hyperimages((y + noise)[None], image_config)
+        # A single window of a wide image is cheaper, and different steps use different windows.
+        return goal.loss(network, network.random_window(images, random)).mean()
 
     def start(number: int) -> NoteGrid:
         rng = np.random.default_rng([config.seed, number])
@@ -132,11 +163,11 @@ def compose(
         )
 
     def image_of(score: NoteGrid) -> Float32Array:
-        """The hyper-image of the middle of the finished piece."""
+        """Hyper-image of the middle of the result."""
         middle = max(0, samples - wanted) // 2
         with torch.no_grad():
             y = cut_snippet(score.render(), middle, samples, wanted, repeat=repeat)
-            return hyperimages(y[None], picture)[0].numpy()
+            return hyperimages(y[None], image_config)[0].numpy()
 
     total = config.openings + config.attempts * config.steps
     with (
@@ -148,15 +179,15 @@ def compose(
             with torch.no_grad():
                 distances.append(float(loss(start(number))))
             advance(1)
-        best, reached, left = start(0), -np.inf, config.attempts
+        best, best_match, left = start(0), -np.inf, config.attempts
         for number in np.argsort(distances, kind="stable")[: config.attempts]:
             score = start(int(number))
-            _work_out(score, loss, config.steps, advance)
+            _optimise_levels(score, loss, config.steps, advance)
             left -= 1
             match = goal.match(encoder, image_of(score)[None])
-            if match > reached:
-                best, reached = score, match
-            if reached >= REACHED:
+            if match > best_match:
+                best, best_match = score, match
+            if best_match >= REACHED:
                 break
         advance(left * config.steps)
         with torch.no_grad():
@@ -164,13 +195,13 @@ def compose(
         return Composition(normalise_sound(sound, rate), rate, image_of(best), best)
 
 
-def _work_out(
+def _optimise_levels(
     score: NoteGrid,
     loss: Callable[[NoteGrid], torch.Tensor],
     steps: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Change a score's levels, in place, down the gradient of the loss and of its own sum."""
+    """Minimise the loss, plus the sum of all levels, over the levels of the notes, in place."""
     first = float(score.loudness().detach().sum())
 
     def after(step: int) -> None:
@@ -188,7 +219,7 @@ def _work_out(
 
 
 def normalise_sound(sound: Float32Array, sample_rate: int) -> Float32Array:
-    """A sound with a peak of :data:`PEAK` and ends that do not click: float32 [samples]."""
+    """Scale to a peak of :data:`PEAK` and fade in and out: float32 [samples]."""
     fade = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
     ramp = np.minimum(1, np.arange(len(sound)) / max(fade, 1))
     faded = sound * np.minimum(ramp, ramp[::-1])
@@ -196,10 +227,23 @@ def normalise_sound(sound: Float32Array, sample_rate: int) -> Float32Array:
 
 
 def roundtrip_images(encoder: SongEncoder, composition: Composition) -> Float32Array:
-    """Hyper-images of a composition by the whole path: written to a file and read from it.
+    """Compute the hyper-images of a composition from a file, as of any recording.
+
+    The sound is written to a temporary file, decoded, and cut into snippets.
+
+    Args:
+        encoder: encoder whose settings decide the snippets and images.
+        composition: the composition.
 
     Returns:
-        float32 [n, channels, height, width], one for each snippet of the encoder's settings.
+        float32 [n, channels, height, width], one for each snippet.
+
+    Examples:
+        >>> from embedding.composition import CompositionConfig, compose, labels, roundtrip_images
+        >>> config = CompositionConfig(seconds=1, steps=2, openings=1, attempts=1)
+        >>> composition = compose(encoder, labels(encoder, {"jazz": 1}), config)
+        >>> roundtrip_images(encoder, composition).shape
+        (1, 1, 24, 24)
     """
     with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
         path = Path(folder) / "composition.wav"
@@ -211,10 +255,21 @@ def roundtrip_images(encoder: SongEncoder, composition: Composition) -> Float32A
 
 
 def write_sound(path: Path, sound: Float32Array, sample_rate: int) -> None:
-    """Write a mono sound as wav or flac of 16 bits, or as ogg, by the end of the file's name.
+    """Write a mono sound as 16-bit wav or flac, or as ogg, by the suffix of the file.
+
+    Args:
+        path: file to write.
+        sound: float32 [samples], -1 to 1.
+        sample_rate: sample rate in Hz.
 
     Raises:
-        InvalidArgumentError: another ending, or the file cannot be written.
+        InvalidArgumentError: unknown suffix, or the file cannot be written.
+
+    Examples:
+        >>> from embedding.composition import write_sound
+        >>> write_sound(folder / "noise.flac", np.random.default_rng(0).uniform(-1, 1, 8000), 8000)
+        >>> (folder / "noise.flac").stat().st_size > 1000
+        True
     """
     import soundfile
 
@@ -233,7 +288,7 @@ def write_sound(path: Path, sound: Float32Array, sample_rate: int) -> None:
 
 
 def check_sound_file(path: Path) -> None:
-    """Raises InvalidArgumentError where sound cannot be written to a file of that name."""
+    """Raise InvalidArgumentError if sound cannot be written to a file of this name."""
     if path.suffix.lower() not in FORMATS:
         raise InvalidArgumentError(f"{path}: a composition is written as {', '.join(FORMATS)}")
     if path.is_dir():

@@ -1,8 +1,6 @@
-"""What a composition is to sound like to the network: a mix of labels, or a song.
+"""Goals of a composition: class probabilities, or similarity to a song.
 
-A goal has a loss to go down by gradients, and a match in 0 .. 1 that says how far one has come.
-
-An encoder as a differentiable function of hyper-images.
+A goal has a differentiable loss, and a match in 0 .. 1 that measures how well it is reached.
 """
 
 import math
@@ -23,12 +21,24 @@ from embedding.network.augmentation import covering_windows
 
 
 class DifferentiableEncoder:
-    """What an encoder makes of hyper-images, with gradients with respect to them.
+    """An encoder with gradients with respect to hyper-images.
 
-    The same as :meth:`SongEncoder.predict_proba` for the encoder's first tag, and as
-    :meth:`SongEncoder.embed`: of an image wider than the network's window, the mean over windows.
+    The same values as :meth:`SongEncoder.predict_proba`, for the first tag, and
+    :meth:`SongEncoder.embed`: means over the windows of an image.
 
-    Raises NotFittedError for an encoder that is not trained.
+    Args:
+        encoder: trained encoder.
+
+    Raises:
+        NotFittedError: the encoder is not trained.
+
+    Examples:
+        >>> import torch
+        >>> from embedding.composition import DifferentiableEncoder
+        >>> x = torch.from_numpy(images[:2]).requires_grad_()
+        >>> DifferentiableEncoder(encoder).embeddings(x).sum().backward()
+        >>> x.grad.shape
+        torch.Size([2, 1, 24, 24])
     """
 
     def __init__(self, encoder: SongEncoder) -> None:
@@ -38,7 +48,7 @@ class DifferentiableEncoder:
         self._window = encoder.image_shape_[2]
 
     def log_probabilities(self, images: Tensor) -> Tensor:
-        """[n, channels, height, width] to logarithms of probabilities [n, classes]."""
+        """Map images [n, channels, height, width] to log probabilities [n, classes]."""
         scores = self._network(self._parts(images))
         logs = logsigmoid(scores) if self._several_at_once else scores.log_softmax(dim=1)
         by_window = logs.reshape(-1, len(images), logs.shape[1])
@@ -46,12 +56,12 @@ class DifferentiableEncoder:
         return mean
 
     def embeddings(self, images: Tensor) -> Tensor:
-        """[n, channels, height, width] to embeddings [n, dimension]."""
+        """Map images [n, channels, height, width] to embeddings [n, dimension]."""
         embeddings = self._network.embed(self._parts(images))
         return embeddings.reshape(-1, len(images), embeddings.shape[1]).mean(dim=0)
 
     def random_window(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Of images wider than the network's window, the same random window of each."""
+        """Cut the same random window from each of some images wider than the network's window."""
         room = images.shape[-1] - self._window
         if room <= 0:
             return images
@@ -59,50 +69,71 @@ class DifferentiableEncoder:
         return images[..., start : start + self._window]
 
     def _parts(self, images: Tensor) -> Tensor:
-        """The windows of the images, one after the other: [windows * n, ...]."""
+        """All windows of the images, one after the other: [windows * n, ...]."""
         width, starts = covering_windows(images.detach().numpy(), self._window)
         return torch.cat([images[..., start : start + width] for start in starts])
 
 
 class Goal(Protocol):
-    """Something to compose towards."""
+    """Protocol of what can be composed towards.
 
-    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
-        """How far hyper-images [n, channels, height, width] are from it, of the order of 1: [n]."""
+    Examples:
+        >>> from embedding.composition import Goal
+        >>> class Loud:  # towards bright images
+        ...     def loss(self, network, images):
+        ...         return 1 - images.mean(dim=(1, 2, 3))
+        ...     def match(self, encoder, images):
+        ...         return float(images.mean())
+        >>> goal: Goal = Loud()
+    """
+
+    def loss(self, network: DifferentiableEncoder, images: Tensor) -> Tensor:
+        """Return the loss of hyper-images [n, channels, height, width], of order 1: [n]."""
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
-        """How well a recording meets it, given the hyper-images of its snippets; 1 is perfect."""
+        """Return how well a recording reaches the goal, given its hyper-images; 1 is perfect."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelGoal:
-    """Probabilities of the encoder's labels.
+    """Goal of given class probabilities; see :func:`labels`.
 
-    shares: float32 [classes], adding to 1.
+    Examples:
+        >>> from embedding.composition import labels
+        >>> labels(encoder, {"jazz": 1, "rock": 3}).shares.tolist()
+        [0.25, 0.75]
     """
 
     shares: Float32Array
+    """float32 [classes], summing to 1."""
 
-    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
+    def loss(self, network: DifferentiableEncoder, images: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the network's probabilities from the shares: [n]."""
         wanted = _like(images, self.shares)
-        surprise = -(wanted * listener.log_probabilities(images)).sum(dim=1)
+        surprise = -(wanted * network.log_probabilities(images)).sum(dim=1)
         return surprise - torch.special.entr(wanted).sum()
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
-        """What probabilities and shares have in common; for one label, its probability."""
+        """Overlap of probabilities and shares; for a single label, its probability."""
         probabilities = encoder.predict_proba(images).mean(axis=0)
         return float(np.minimum(probabilities, self.shares).sum())
 
 
 def labels(encoder: SongEncoder, weights: Mapping[str, float]) -> LabelGoal:
-    """The goal of one label, or of a mix in the proportion of the weights.
+    """Return the goal of one label, or of a mixture of labels.
 
-    >>> labels(encoder, {"jazz": 0.7, "rock": 0.3})                          # doctest: +SKIP
+    Args:
+        encoder: trained encoder; the labels are classes of its first tag.
+        weights: weight of each label, in any unit.
 
     Raises:
-        InvalidArgumentError: no label, one that the encoder does not know, or a weight that is not
-            a positive number.
+        InvalidArgumentError: no label, an unknown label, or a weight that is not positive.
+
+    Examples:
+        >>> from embedding.composition import labels
+        >>> goal = labels(encoder, {"jazz": 0.7, "rock": 0.3})
+        >>> 0 <= goal.match(encoder, images) <= 1
+        True
     """
     classes = encoder.classes_.tolist()
     if not weights:
@@ -121,24 +152,32 @@ def labels(encoder: SongEncoder, weights: Mapping[str, float]) -> LabelGoal:
 
 @dataclass(frozen=True, eq=False)
 class LikenessGoal:
-    """The embedding of a song.
+    """Goal of similarity to the embedding of a song; see :func:`likeness`.
 
-    wanted, center: float32 [dimension]; likeness is the cosine of what lies beyond the centre, as
-    in similar songs by sound.
+    Similarity is the cosine of the centred embeddings, as in similar songs by sound.
+
+    Examples:
+        >>> from embedding.composition import likeness
+        >>> vectors = encoder.embed(images)
+        >>> likeness(encoder, vectors[0], vectors.mean(axis=0)).wanted.shape
+        (8,)
     """
 
     wanted: Float32Array
-    center: Float32Array
+    """Embedding of the song, float32 [dimension]."""
 
-    def loss(self, listener: DifferentiableEncoder, images: Tensor) -> Tensor:
-        """1 less the cosine of each image's embedding: [n]."""
+    center: Float32Array
+    """Mean embedding of all songs, float32 [dimension]."""
+
+    def loss(self, network: DifferentiableEncoder, images: Tensor) -> Tensor:
+        """1 minus the cosine for each image: [n]."""
         center = _like(images, self.center)
-        own = listener.embeddings(images) - center
+        own = network.embeddings(images) - center
         wanted = _like(images, self.wanted) - center
         return 1 - torch.nn.functional.cosine_similarity(own, wanted[None])
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
-        """The cosine, and 0 where it is negative."""
+        """The cosine; 0 if it is negative."""
         own = encoder.embed(images).mean(axis=0) - self.center
         wanted = self.wanted - self.center
         size = float(np.linalg.norm(own) * np.linalg.norm(wanted))
@@ -146,16 +185,23 @@ class LikenessGoal:
 
 
 def likeness(encoder: SongEncoder, wanted: ArrayLike, center: ArrayLike) -> LikenessGoal:
-    """The goal of sounding like a song with an embedding.
+    """Return the goal of sounding like a song.
 
     Args:
-        encoder: the network that made the embedding.
-        wanted: the song's embedding [dimension].
-        center: the mean embedding of all songs [dimension].
+        encoder: encoder that made the embeddings.
+        wanted: embedding of the song, [dimension].
+        center: mean embedding of all songs, [dimension].
 
     Raises:
-        InvalidArgumentError: a vector is not of the encoder's dimension, not finite, or the song
-            has nothing that sets it apart from the mean.
+        InvalidArgumentError: a vector has not the encoder's dimension or is not finite, or the
+            embedding of the song equals the mean.
+
+    Examples:
+        >>> from embedding.composition import likeness
+        >>> vectors = encoder.embed(images)
+        >>> goal = likeness(encoder, vectors[0], vectors.mean(axis=0))
+        >>> round(goal.match(encoder, images[:1]), 3)
+        1.0
     """
     vectors = {"wanted": wanted, "center": center}
     checked = {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}
@@ -170,5 +216,5 @@ def likeness(encoder: SongEncoder, wanted: ArrayLike, center: ArrayLike) -> Like
 
 
 def _like(images: Tensor, vector: Float32Array) -> Tensor:
-    """A vector with the precision and on the device of the images; a copy, as it may be mapped."""
+    """Copy a vector to the precision and device of the images; it may be memory-mapped."""
     return torch.tensor(vector, dtype=images.dtype, device=images.device)

@@ -1,8 +1,8 @@
-"""Composition as the patent has it: from a label back to a hyper-image, and from that to sound.
+"""Composition as in the patent: optimise a hyper-image for a goal, then convert it to sound.
 
-US 2018/0276540 A1, paragraph 62. The picture is optimised freely, so it meets the goal easily, but
-its bands need not belong to one sound: only the mel band is used to make it audible, with the
-phases guessed by Griffin and Lim's algorithm (1984).
+US 2018/0276540 A1, paragraph 62. The free image reaches the goal easily, but its bands need not
+belong to the same sound. Only the mel band is made audible, with phases estimated by the algorithm
+of Griffin and Lim (1984).
 """
 
 import numpy as np
@@ -22,10 +22,10 @@ from embedding.transforms.snippet import TOP_DB
 
 STEP_SIZE = 0.02
 ROUGHNESS = 2.0
-"""Price of the mean difference between neighbouring points, in units of the goal's loss."""
+"""Weight of the mean difference between neighbouring pixels in the loss."""
 
 SHIFT = 3
-"""The network sees the picture moved by up to so many columns, so that no single one matters."""
+"""Maximum random shift of the image in columns, so that the result does not depend on one."""
 
 GRIFFIN_LIM_ROUNDS = 64
 
@@ -37,28 +37,40 @@ def dream(
     *,
     progress: bool = False,
 ) -> Composition:
-    """A hyper-image that is, to an encoder, what a goal wants; and the sound of its mel band.
+    """Optimise a hyper-image for a goal, and convert its mel band to sound.
 
-    The picture starts as smooth noise and goes down the gradient of the goal's loss and of its own
-    roughness (total variation), kept within 0 .. 1. ``config.openings`` is not used. The sound is
-    as long as the encoder's snippet, repeated or cut to ``config.seconds``.
+    The image starts as smooth noise and is optimised for the loss of the goal plus its total
+    variation, within 0 .. 1. The sound of one snippet is repeated or cut to ``config.seconds``.
+
+    Args:
+        encoder: trained encoder.
+        goal: what to compose towards.
+        config: length, seed and steps; ``openings`` and ``attempts`` are not used.
+        progress: show a progress bar.
 
     Raises:
         NotFittedError: the encoder is not trained.
         InvalidArgumentError: its hyper-images have no mel band.
+
+    Examples:
+        >>> from embedding.composition import CompositionConfig, dream, labels
+        >>> config = CompositionConfig(seconds=1, steps=2)
+        >>> dream(encoder, labels(encoder, {"jazz": 1}), config).image.shape
+        (1, 24, 24)
     """
     config = config or CompositionConfig()
-    listener = DifferentiableEncoder(encoder)
-    picture = encoder.config.hyperimage
-    mel_rows(picture)
+    network = DifferentiableEncoder(encoder)
+    image_config = encoder.config.hyperimage
+    mel_rows(image_config)  # raises if there is no mel band
     random = torch.Generator().manual_seed(config.seed)
-    image = _smooth_noise((picture.channels, picture.height, picture.width), random)
+    shape = (image_config.channels, image_config.height, image_config.width)
+    image = _smooth_noise(shape, random)
     image.requires_grad_()
 
     def loss(_step: int) -> torch.Tensor:
         shift = int(torch.randint(-SHIFT, SHIFT + 1, (1,), generator=random))
         roughness = sum(image.diff(dim=axis).abs().mean() for axis in (1, 2))
-        return goal.loss(listener, image.roll(shift, 2)[None]).mean() + ROUGHNESS * roughness
+        return goal.loss(network, image.roll(shift, 2)[None]).mean() + ROUGHNESS * roughness
 
     with (
         limited_threads(encoder.config.threads),
@@ -72,25 +84,25 @@ def dream(
 
         minimise([image], loss, steps=config.steps, step_size=STEP_SIZE, after=after)
     composed = image.detach().numpy()
-    sound = invert_mel_band(composed, picture, encoder.config.snippet.seconds, config.seed)
-    wanted = round(config.seconds * picture.sample_rate)
-    sound = normalise_sound(np.resize(sound, wanted), picture.sample_rate)
-    return Composition(sound, picture.sample_rate, composed)
+    sound = invert_mel_band(composed, image_config, encoder.config.snippet.seconds, config.seed)
+    wanted = round(config.seconds * image_config.sample_rate)
+    sound = normalise_sound(np.resize(sound, wanted), image_config.sample_rate)
+    return Composition(sound, image_config.sample_rate, composed)
 
 
 def invert_mel_band(
     image: Float32Array, config: HyperImageConfig, seconds: float, seed: int
 ) -> Float32Array:
-    """A sound whose mel-spectrogram is the mel band of a hyper-image, as nearly as there is one.
+    """Estimate a sound whose mel spectrogram is the mel band of a hyper-image.
 
     Args:
         image: float32 [channels, height, width].
-        config: how hyper-images are made.
-        seconds: length of the snippet that the picture shows.
-        seed: of the phases that Griffin-Lim starts from.
+        config: settings of the hyper-image.
+        seconds: length of the snippet that the image shows.
+        seed: seed of the initial phases of Griffin-Lim.
 
     Returns:
-        float32 [seconds * config.sample_rate], of any level.
+        float32 [seconds * config.sample_rate], at any level.
 
     Raises:
         InvalidArgumentError: the hyper-images have no mel band.
@@ -104,7 +116,7 @@ def invert_mel_band(
     band = filters.resize_bank(len(band), config.n_mels) @ band
     band = band @ filters.resize_bank(config.width, frames).T
     power = 10 ** ((band - 1) * TOP_DB / 10)
-    # What was cut off at the bottom of the scale is silence, not noise of that level.
+    # Values at the bottom of the scale were clipped: they mean silence.
     power[band <= 0] = 0
     magnitude = librosa.feature.inverse.mel_to_stft(
         power, sr=config.sample_rate, n_fft=config.n_fft, power=2.0
@@ -121,7 +133,7 @@ def invert_mel_band(
 
 
 def mel_rows(config: HyperImageConfig) -> slice:
-    """The rows of the hyper-image's mel band. Raises InvalidArgumentError where it has none."""
+    """Return the rows of the mel band; raise InvalidArgumentError if there is none."""
     ends = np.cumsum(config.band_rows())
     for band, rows, end in zip(config.layout, config.band_rows(), ends, strict=True):
         if band.transform == "mel":
@@ -130,7 +142,7 @@ def mel_rows(config: HyperImageConfig) -> slice:
 
 
 def _smooth_noise(shape: tuple[int, int, int], random: torch.Generator) -> torch.Tensor:
-    """Noise around one half, each point the mean of its surroundings."""
+    """Noise around one half, smoothed by a 5 x 5 mean."""
     noise = torch.rand(shape, generator=random)
     smooth = torch.nn.functional.avg_pool2d(noise[None], 5, 1, 2, count_include_pad=False)[0]
     return (0.5 + 3 * (smooth - 0.5)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Openings: loops made by rule and chance, from which composing by gradients starts."""
+"""Random initial loops, made by musical rules, from which the optimisation starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ STEPS = 32
 """Sixteenth notes in a loop: two bars of four beats."""
 
 SILENT = -7.0
-"""Natural logarithm of the level of a sound that does not play: 60 dB down."""
+"""Natural logarithm of the level of a sound that is not played: -60 dB."""
 
 SCALES = (
     (0, 2, 4, 5, 7, 9, 11),  # major
@@ -28,15 +28,16 @@ LOWEST, HIGHEST = 28, 96
 
 @dataclass(frozen=True, eq=False)
 class InitialLoop:
-    """A loop to start composing from.
-
-    hop: samples in a step. chosen: rows of the ensemble's sounds that are in key, int [k].
-    levels: natural logarithm of the level of each of them at each step, float64 [STEPS, k].
-    """
+    """A loop from which the optimisation starts."""
 
     hop: int
+    """Samples in a step (a sixteenth note)."""
+
     chosen: IntArray
+    """Rows of the instrument sounds that are in key, int [k]."""
+
     levels: Float64Array
+    """Natural logarithm of the level of each of these sounds at each step, float64 [STEPS, k]."""
 
 
 class _Play(Protocol):
@@ -46,7 +47,7 @@ class _Play(Protocol):
 def make_initial_loop(
     members: InstrumentSet, sample_rate: int, rng: np.random.Generator
 ) -> InitialLoop:
-    """A loop with a tempo, a key, four chords, a bass, figures above it, and drums."""
+    """Make a random loop: tempo, key, four chords, bass, figures above it, and drums."""
     hop = round(sample_rate * 60 / rng.uniform(*BPM) / 4)
     key, scale = int(rng.integers(12)), SCALES[rng.integers(len(SCALES))]
     in_key = np.isin((members.pitches - key) % 12, scale) | (members.pitches == 0)
@@ -77,7 +78,7 @@ def _half_bar(
     rng: np.random.Generator,
     play: _Play,
 ) -> None:
-    """Half a bar over the triad on ``root``, a place on the ``ladder`` of pitches in key."""
+    """Play half a bar over the triad on ``root``, an index into ``ladder``, the pitches in key."""
     for degree in (0, 2, 4):
         play(start, "strings", ladder[root + 14 + degree])
     for step in range(start, start + 8):
@@ -90,7 +91,7 @@ def _half_bar(
 
 
 def _drums(density: float, rng: np.random.Generator, play: _Play) -> None:
-    """A kick on the half bar, a snare between, hats on the eighths, and some by chance."""
+    """Play kicks on half bars, snares between them, hats on eighths, and a few at random."""
     for step in range(STEPS):
         if step % 8 == 0 or rng.random() < 0.1 * density:
             play(step, "kick")

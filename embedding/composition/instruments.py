@@ -1,7 +1,7 @@
-"""A small ensemble to compose for: every note and drum that it can play, as a waveform.
+"""Instruments for compositions: the waveform of every note and drum.
 
-Sound is then a linear function of how loud each of them is at each moment, which is what makes
-composing by gradients possible; and what is made of notes stays music whatever the gradients say.
+A composition is a linear function of the level of each sound at each step, which makes it
+differentiable; and being made of notes, it stays music whatever the gradients are.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy.signal import fftconvolve
 from datasets.arrays import Float32Array, Float64Array, IntArray
 
 NOTE_SECONDS = 1.6
-"""A note has died away by then."""
+"""Length of the waveform of a note."""
 
 RANGES = {"bass": (28, 50), "pluck": (40, 96), "strings": (40, 88), "lead": (40, 76)}
 """Lowest and highest MIDI pitch of each instrument."""
@@ -22,27 +22,28 @@ DRUMS = ("kick", "snare", "hat", "cymbal", "brush")
 
 PARTIALS = 24
 LEVEL = 0.25
-"""Root mean square of a sound, taken as if all of it happened in a fifth of a second."""
+"""Root mean square of each sound if its energy is spread over 0.2 s."""
 
 
 @dataclass(frozen=True, eq=False)
 class InstrumentSet:
-    """All sounds at one sample rate.
-
-    sounds: float32 [n, samples]. names: the instrument of each. pitches: MIDI pitch, int [n], 0
-    for a drum.
-    """
+    """All sounds at one sample rate."""
 
     sounds: Float32Array
+    """float32 [n, samples]."""
+
     names: tuple[str, ...]
+    """Instrument of each sound."""
+
     pitches: IntArray
+    """MIDI pitch of each sound, int [n]; 0 for a drum."""
 
 
 @cache
 def make_instruments(sample_rate: int) -> InstrumentSet:
-    """The ensemble at a sample rate; notes above 0.4 of it are left out.
+    """Synthesise all instruments at a sample rate, without notes above 0.4 times the rate.
 
-    It draws its noises from a seed of its own, so it is the same for every composition.
+    Noise has a fixed seed, so the instruments are the same for every composition.
     """
     rng = np.random.default_rng(0)
     time = np.arange(round(NOTE_SECONDS * sample_rate)) / sample_rate
@@ -66,7 +67,7 @@ def make_instruments(sample_rate: int) -> InstrumentSet:
 
 
 def _envelopes(name: str, time: Float64Array) -> Float64Array:
-    """How loud each partial of an instrument is as time goes by: [PARTIALS, samples]."""
+    """Amplitude envelope of each partial of an instrument: [PARTIALS, samples]."""
     number = np.arange(1.0, PARTIALS + 1)
     levels, decays = {
         "bass": (number**-2.0, 0.6 / np.sqrt(number)),
@@ -84,17 +85,17 @@ def _note(name: str, frequency: float, time: Float64Array, envelopes: Float64Arr
         case "pluck":
             return _partials(frequency, envelopes, time) * _attack(time, 0.003)
         case "strings":
-            # Two players a little apart in pitch.
+            # Two slightly detuned voices.
             pair = [_partials(frequency * f, envelopes, time) for f in (0.997, 1.003)]
             return (pair[0] + pair[1]) * _attack(time, 0.06) * _until(time, 0.8)
         case _:
-            # Driven, as an amplifier does.
+            # Distorted, as by an overdriven amplifier.
             buzz = np.tanh(3 * _partials(frequency, envelopes, time))
             return buzz * _attack(time, 0.005) * _until(time, 0.45)
 
 
 def _partials(frequency: float, envelopes: Float64Array, time: Float64Array) -> Float64Array:
-    """A tone of partials with these envelopes, as far as the sample rate has room for them."""
+    """Sum of the partials below 0.45 times the sample rate, with their envelopes."""
     sample_rate = 1 / (time[1] - time[0])
     turn = np.exp(2j * np.pi * frequency * time)
     wheel = np.ones_like(turn)
@@ -103,7 +104,7 @@ def _partials(frequency: float, envelopes: Float64Array, time: Float64Array) -> 
         if number * frequency > 0.45 * sample_rate:
             break
         wheel *= turn
-        # A phase of its own for each, or they would all meet in one peak.
+        # Different phases, so that the partials do not add up to one peak.
         total += envelope * (wheel * np.exp(1j * number)).imag
     return total
 
@@ -131,7 +132,7 @@ def _drum(
 def _noise(
     low: float, high: float, samples: int, sample_rate: int, rng: np.random.Generator
 ) -> Float64Array:
-    """Noise between two frequencies; at a low sample rate, what is left of it at the top."""
+    """Noise between two frequencies; ``low`` is at most 0.3 times the sample rate."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequency = np.fft.rfftfreq(samples, 1 / sample_rate)
     spectrum[(frequency < min(low, 0.3 * sample_rate)) | (frequency > high)] = 0
@@ -139,7 +140,7 @@ def _noise(
 
 
 def _in_a_room(sounds: Float64Array, time: Float64Array, rng: np.random.Generator) -> Float64Array:
-    """The sounds with a little reverberation."""
+    """Add a little reverberation."""
     echoes = rng.standard_normal(len(time)) * np.exp(-time / 0.12) * _attack(time, 0.01)
     echoes *= 0.2 / np.linalg.norm(echoes)
     echoes[0] = 1.0
@@ -152,5 +153,5 @@ def _attack(time: Float64Array, seconds: float) -> Float64Array:
 
 
 def _until(time: Float64Array, end: float) -> Float64Array:
-    """1, then down to 0 within a tenth of a second before ``end``."""
+    """Envelope of a release: 1, then falling to 0 within 0.1 s before ``end``."""
     return np.clip((end - time) / 0.1, 0, 1)

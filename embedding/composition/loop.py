@@ -1,4 +1,4 @@
-"""A loop as levels of notes on a grid, and its sound, differentiable in the levels."""
+"""A loop as levels of notes on a grid, rendered to sound differentiably."""
 
 import math
 from collections.abc import Callable
@@ -11,14 +11,18 @@ from embedding.composition.initial_loop import STEPS, InitialLoop
 from embedding.composition.instruments import InstrumentSet
 
 INAUDIBLE = 45.0
-"""Decibels below the loudest note at which a note is left out of the finished score."""
+"""Notes this many dB below the loudest note are removed from the result."""
 
 
 class NoteGrid:
-    """What each sound of the ensemble plays at each of the sixteenth notes of two bars.
+    """Levels of k sounds at each sixteenth note of two bars.
 
-    hop: samples in a step. names, pitches: instrument and MIDI pitch (0: a drum) of the k sounds.
-    levels: natural logarithm of how loud each is at each step, float32 [STEPS, k], with gradient.
+    Attributes:
+        hop: samples in a step.
+        names: instrument of each sound.
+        pitches: MIDI pitch of each sound, int [k]; 0 for a drum.
+        levels: natural logarithm of the level of each sound at each step, float32 [STEPS, k], with
+            gradient.
     """
 
     def __init__(self, members: InstrumentSet, opening: InitialLoop) -> None:
@@ -28,26 +32,26 @@ class NoteGrid:
         self.levels = torch.tensor(opening.levels, dtype=torch.float32, requires_grad=True)
         self._plays = torch.ones_like(self.levels, requires_grad=False)
         sounds = torch.from_numpy(members.sounds[opening.chosen])
-        # Whole steps, so that notes can be laid over each other step by step.
+        # Padded to whole steps, so that overlapping notes can be added step by step.
         self._sounds = torch.nn.functional.pad(sounds, (0, -sounds.shape[1] % self.hop))
 
     @property
     def samples(self) -> int:
-        """Length of the loop."""
+        """Length of the loop in samples."""
         return STEPS * self.hop
 
     def loudness(self) -> Tensor:
-        """Level of each sound at each step, 0 where it was left out: [STEPS, k]."""
+        """Level of each sound at each step, 0 for removed notes: [STEPS, k]."""
         return self.levels.exp() * self._plays
 
     def render(self) -> Tensor:
-        """The loop's sound, float32 [samples]; what rings on at its end is heard at its start."""
+        """Render the loop, float32 [samples]; notes at its end ring on into its start."""
         notes = (self.loudness() @ self._sounds).view(STEPS, -1, self.hop)
         late = [notes[:, step].roll(step, 0) for step in range(notes.shape[1])]
         return torch.stack(late).sum(dim=0).flatten()
 
     def drop_inaudible_notes(self) -> None:
-        """From now on, notes far below the loudest one do not play."""
+        """Remove notes far below the loudest one."""
         with torch.no_grad():
             loudness = self.loudness()
             least = loudness.max() * 10 ** (-INAUDIBLE / 20)
@@ -61,10 +65,18 @@ class NoteGrid:
 def cut_snippet(
     loop: Tensor, start: int, samples: int, wanted: int, *, repeat: bool = True
 ) -> Tensor:
-    """A snippet of ``wanted`` samples, from ``start`` on, of a loop played for ``samples``.
+    """Cut a snippet from a loop that is played for a given time.
 
-    Where the whole is shorter than the snippet it is repeated, as a recording would be, or silence
-    follows it.
+    Args:
+        loop: [samples of the loop].
+        start: start of the snippet in samples.
+        samples: length for which the loop is played.
+        wanted: length of the snippet.
+        repeat: whether a sound shorter than the snippet is repeated; else it is padded with
+            silence.
+
+    Returns:
+        [wanted].
     """
     played = min(samples, wanted)
     whole = loop.roll(-start).repeat(-(-played // len(loop)))[:played]
@@ -81,10 +93,14 @@ def minimise(
     step_size: float,
     after: Callable[[int], None],
 ) -> None:
-    """Adam on ``parameters``, in place, leaving all other gradients alone.
+    """Minimise a loss by Adam, in place, without touching gradients of other tensors.
 
-    loss: the loss at a step's number. step_size: at the start; it falls to zero along half a
-    cosine. after: called with a step's number when it is done.
+    Args:
+        parameters: tensors to optimise.
+        loss: returns the loss, given the number of the step.
+        steps: number of steps.
+        step_size: initial step size; it falls to zero along half a cosine.
+        after: called with the number of each finished step.
     """
     optimiser = torch.optim.Adam(parameters, lr=step_size)
     for step in range(steps):

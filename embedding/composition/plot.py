@@ -1,4 +1,4 @@
-"""A composition as a picture: its hyper-image, and above it the notes that it is made of."""
+"""Figures of compositions: the hyper-image and, above it, the notes."""
 
 from pathlib import Path
 
@@ -14,31 +14,38 @@ from embedding.composition.instruments import DRUMS, RANGES
 from embedding.composition.loop import INAUDIBLE, NoteGrid
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.panels import draw_hyperimage
-
-FORMATS = (".png", ".pdf", ".svg")
+from embedding.hyperimage.plots import check_figure_file
 
 COLOURS = dict(zip(RANGES, ("#4c72b0", "#c44e52", "#55a868", "#dd8452"), strict=True))
 DRUM_COLOUR = "#555555"
 LOWEST = 26
-"""MIDI pitch at the lower edge of the notes; drums stand below it, three semitones each."""
+"""MIDI pitch at the lower edge of the notes; drums are drawn below it, three semitones each."""
 
 
 def draw_composition(
     composition: Composition, config: HyperImageConfig, seconds: float, title: str, out: Path
 ) -> None:
-    """Draw a composition to a file, replacing one that is there.
+    """Draw a composition to a file; an existing file is replaced.
 
     Args:
-        composition: what was composed.
-        config: how its hyper-image was made.
+        composition: the composition.
+        config: settings of its hyper-image.
         seconds: length of the snippet that the hyper-image shows.
-        title: one line above the picture.
-        out: a file that ends in .png, .pdf or .svg.
+        title: title of the figure.
+        out: file with suffix .png, .pdf or .svg.
 
     Raises:
-        InvalidArgumentError: another ending, or the file cannot be written.
+        InvalidArgumentError: unknown suffix, or the file cannot be written.
+
+    Examples:
+        >>> from embedding.composition import Composition, draw_composition
+        >>> config = encoder.config.hyperimage
+        >>> composition = Composition(np.zeros(8000, np.float32), config.sample_rate, images[0])
+        >>> draw_composition(composition, config, 1.0, "Jazz", folder / "jazz.png")
+        >>> (folder / "jazz.png").is_file()
+        True
     """
-    check_picture(out)
+    check_figure_file(out)
     with_notes = composition.score is not None
     figure = Figure(figsize=(9, 9 if with_notes else 5), layout="constrained", dpi=90)
     figure.suptitle(title)
@@ -53,16 +60,8 @@ def draw_composition(
         raise InvalidArgumentError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def check_picture(out: Path) -> None:
-    """Raises InvalidArgumentError where a picture cannot be written to a file of that name."""
-    if out.suffix.lower() not in FORMATS:
-        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(FORMATS)}")
-    if out.is_dir():
-        raise InvalidArgumentError(f"{out}: is a folder")
-
-
 def _draw_notes(axes: Axes, score: NoteGrid, sample_rate: int) -> None:
-    """Each note of the loop as a bar: wider at its step, darker the louder it is."""
+    """Draw each note of the loop as a bar, darker the louder it is."""
     loudness = score.notes()
     level = 20 * np.log10(np.maximum(loudness, 1e-9) / loudness.max())
     shade = np.clip(1 + level / INAUDIBLE, 0, 1)

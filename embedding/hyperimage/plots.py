@@ -135,10 +135,7 @@ def draw(
         True
     """
     out = Path(out)
-    if out.suffix.lower() not in FORMATS:
-        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(FORMATS)}")
-    if out.is_dir():
-        raise InvalidArgumentError(f"{out}: is a folder")
+    check_figure_file(out)
     _check_parts(only)
     figure = draw_sheet(load_plot_input(source, snippet or SnippetConfig()), only=only)
     try:
@@ -146,6 +143,14 @@ def draw(
             figure.savefig(temporary, format=out.suffix[1:].lower())
     except OSError as error:
         raise InvalidArgumentError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def check_figure_file(out: Path) -> None:
+    """Raise InvalidArgumentError if a figure cannot be written to a file of this name."""
+    if out.suffix.lower() not in FORMATS:
+        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(FORMATS)}")
+    if out.is_dir():
+        raise InvalidArgumentError(f"{out}: is a folder")
 
 
 def draw_sheet(plotted: PlotInput, *, only: Sequence[str] = ()) -> Figure:

@@ -97,7 +97,8 @@ def compose(
     )
     from embedding.composition.composer import compose as compose_notes
     from embedding.composition.image_inversion import dream
-    from embedding.composition.plot import check_picture, draw_composition
+    from embedding.composition.plot import draw_composition
+    from embedding.hyperimage.plots import check_figure_file
 
     if method not in METHODS:
         raise InvalidArgumentError(f"--method must be {' or '.join(METHODS)}, not {method!r}")
@@ -105,7 +106,7 @@ def compose(
         raise InvalidArgumentError("give --genre, --like or --user, one of them")
     check_sound_file(out)
     if picture is not None:
-        check_picture(picture)
+        check_figure_file(picture)
     config = CompositionConfig(seconds=seconds, seed=seed, steps=steps)
     encoder, goal = _encoder_and_goal(model, _weights(genre or []), like, user)
 

@@ -39,7 +39,7 @@ class TasteGoal:
     center: Float32Array
     catalogue: Float32Array
 
-    def loss(self, listener: "DifferentiableEncoder", images: "Tensor") -> "Tensor":
+    def loss(self, network: "DifferentiableEncoder", images: "Tensor") -> "Tensor":
         """How far each image's score is below the best of the catalogue: [n].
 
         In standard deviations of the catalogue's scores, and nothing once it is above: further out,
@@ -51,7 +51,7 @@ class TasteGoal:
             torch.tensor(vector, dtype=images.dtype, device=images.device)
             for vector in (self.direct, self.profile, self.center)
         )
-        embeddings = listener.embeddings(images)
+        embeddings = network.embeddings(images)
         unit = torch.nn.functional.normalize(embeddings - center, dim=1)
         spread = float(self.catalogue.std())
         wanted = float(self.catalogue.max()) + MARGIN * spread

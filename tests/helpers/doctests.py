@@ -125,9 +125,17 @@ def example_labels(example_pictures: tuple[Float32Array, list[str]]) -> list[str
 @pytest.fixture(scope="session")
 def example_encoder(example_pictures: tuple[Float32Array, list[str]]) -> "SongEncoder":
     """A small network trained on the images."""
-    from embedding import EncoderConfig, SongEncoder
+    from embedding import EncoderConfig, HyperImageConfig, SnippetConfig, SongEncoder
 
-    config = EncoderConfig(architecture="IC(2,5,4)PF(8)O", epochs=2, threads=1)
+    config = EncoderConfig(
+        architecture="IC(2,5,4)PF(8)O",
+        epochs=2,
+        threads=1,
+        snippet=SnippetConfig(seconds=1),
+        hyperimage=HyperImageConfig(
+            sample_rate=8000, height=24, width=24, n_fft=512, hop_length=256, n_mels=32
+        ),
+    )
     return SongEncoder(config).fit(*example_pictures)
 
 
