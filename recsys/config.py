@@ -1,4 +1,4 @@
-"""Configuration of the recommender. Every field says what it does."""
+"""Settings of the recommender: sources, content map, fusion, retrieval and the audio encoder."""
 
 from typing import Literal, Self
 
@@ -8,56 +8,59 @@ from datasets.settings import Settings
 from embedding.network.config import EncoderConfig
 
 SourceName = Literal["als", "fm", "content", "ease", "popularity"]
+"""Names of the sources of evidence."""
+
 SOURCES: tuple[SourceName, ...] = ("als", "fm", "ease", "content", "popularity")
-"""The sources that are fused unless others are named."""
+"""The sources fused by default."""
 
 PlayWeighting = Literal["binary", "log", "linear"]
+"""Plays count as 1 (``binary``), as log(1 + plays) or as they are (``linear``)."""
 
 
 class ALSConfig(Settings):
     """Implicit-feedback matrix factorization by alternating least squares (Hu et al., 2008)."""
 
     factors: int = Field(64, ge=1)
-    """Length of a user's and an item's vector."""
+    """Length of the user and item vectors."""
 
     regularization: float | None = Field(None, ge=0)
-    """L2 penalty on both factors; None chooses on a validation split."""
+    """L2 penalty on user and item vectors; None chooses it on a validation split."""
 
     alpha: float = Field(20.0, gt=0)
     """Confidence of one unit of play weight."""
 
     iterations: int = Field(15, ge=1)
-    """Alternations of the two solves."""
+    """Number of alternations of the two solves."""
 
     weighting: PlayWeighting = "binary"
-    """Plays count as 1 (``binary``), as log(1 + plays) or as they are (``linear``)."""
+    """How plays are weighed: ``binary`` (1), ``log`` (log(1 + plays)) or ``linear`` (plays)."""
 
 
 class EASEConfig(Settings):
-    """Item-item ridge regression in low rank (Steck, 2019)."""
+    """Low-rank EASE: item-item ridge regression without a self-weight (Steck, 2019)."""
 
     rank: int = Field(256, ge=1)
-    """Singular values that are kept: the length of the vectors."""
+    """Number of singular values kept: the length of the vectors."""
 
     regularization: float = Field(200.0, gt=0)
-    """λ, in units of listeners: the L2 penalty on the item-item weights."""
+    """λ, the L2 penalty on the item-item weights, in units of users per item."""
 
 
 class FMConfig(Settings):
-    """Factorization machine over identity and metadata, trained by LightFM (Kula, 2015)."""
+    """LightFM factorization machine over identity, metadata and embeddings (Kula, 2015)."""
 
     components: int = Field(128, ge=1)
     """Length of the latent vectors."""
 
     epochs: int | None = Field(None, ge=1)
-    """Passes over the interactions. None: 100, or fewer above 300,000 interactions, so that there
-    are 30 million steps, but never under 10."""
+    """Passes over the interactions. None: 100, and above 300,000 interactions as many as make 30
+    million steps, but at least 10."""
 
     learning_rate: float = Field(0.02, gt=0, lt=1)
-    """Adagrad's first step."""
+    """Initial learning rate of Adagrad."""
 
     loss: Literal["warp", "bpr", "logistic"] = "warp"
-    """Ranking loss of LightFM."""
+    """Loss of LightFM."""
 
     item_penalty: float = Field(0.0, ge=0)
     """L2 penalty on item features."""
@@ -66,40 +69,41 @@ class FMConfig(Settings):
     """L2 penalty on user features."""
 
     embedding_features: Literal["closed-form", "closed-form+tuning", "dense", "pca"] = "closed-form"
-    """How embeddings take part: by a regression after training on identity and metadata; that and
-    a few epochs of SGD from there; as dense features of SGD; as their principal components."""
+    """How embeddings take part: ``closed-form``, a regression after training on identity and
+    metadata; ``closed-form+tuning``, that and a few epochs of SGD; ``dense``, as features of SGD;
+    ``pca``, their principal components as features of SGD."""
 
     pca_components: int = Field(16, ge=1)
-    """``pca``: principal components, at most as many as the embeddings have columns."""
+    """For ``pca``: number of components, at most the dimension of the embeddings."""
 
     tuning_epochs: int = Field(3, ge=1)
-    """``closed-form+tuning``: further passes over the interactions."""
+    """For ``closed-form+tuning``: further passes over the interactions."""
 
 
 class ContentMapConfig(Settings):
-    """From content (embedding, metadata) to the vectors of a source."""
+    """The map that predicts a source's item vectors from content (embedding, metadata)."""
 
     kind: Literal["auto", "ridge", "low-rank", "cosine", "mlp"] = "ridge"
-    """How the map is learned; ``auto`` takes the kind that cross-validation prefers."""
+    """Kind of regression; ``auto`` chooses it by cross-validation."""
 
     strengths: tuple[float, ...] = Field(
         (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
     )
-    """Ridge penalties that cross-validation chooses from; 1 is the mean eigenvalue of the
+    """Ridge penalties to choose from by cross-validation; 1 is the mean eigenvalue of the
     embeddings' weighted scatter."""
 
     folds: int = Field(5, ge=2)
-    """Folds of that cross-validation."""
+    """Number of folds of that cross-validation."""
 
     evidence: float = Field(10.0, gt=0)
-    """An item with n listeners weighs n / (n + evidence)."""
+    """In the regression, an item with n users weighs n / (n + evidence)."""
 
     group_prior: float = Field(3.0, gt=0)
-    """Items' worth of doubt in what a metadata value adds."""
+    """Shrinkage of the effect of a metadata value, in units of items."""
 
     shrinkage: float | None = Field(None, ge=0)
-    """How many listeners a prediction from content is worth beside an item's own few
-    (:mod:`recsys.content.shrinkage`). 0 leaves learned vectors alone; None chooses on data."""
+    """How many users a prediction from content is worth beside the item's own users
+    (`recsys.content.shrinkage`). 0 keeps learned vectors; None chooses on the training data."""
 
     @field_validator("strengths")
     @classmethod
@@ -110,7 +114,7 @@ class ContentMapConfig(Settings):
 
 
 class FusionConfig(Settings):
-    """How much each source says, for items with listeners (warm) and without (cold)."""
+    """Weights of the sources, for items with users (warm) and without (cold)."""
 
     warm: dict[SourceName, float] | None = None
     """Weights for warm items; None chooses them on a validation split."""
@@ -119,19 +123,19 @@ class FusionConfig(Settings):
     """Weights for cold items; None chooses them on a validation split."""
 
     validation_fraction: float = Field(0.1, gt=0, le=0.5)
-    """Share of the interactions, and of the items with an embedding, held out to choose."""
+    """Share of the interactions, and of the items with an embedding, held out for validation."""
 
     discovery: float = Field(0.01, ge=0, lt=1)
-    """Share of nDCG@10, on the validation split, that lists may lose so that new items are seen:
-    as much as that allows, a cold item's score counts beside a warm one's."""
+    """Share of nDCG@10, on the validation split, that lists may lose so that new items appear in
+    them: cold items' scores are scaled up as far as this allows."""
 
     validation_users: int = Field(2000, ge=1)
-    """At most this many users are scored to choose."""
+    """Maximum number of validation users."""
 
     @field_validator("warm", "cold")
     @classmethod
     def _usable(cls, weights: dict[SourceName, float] | None) -> dict[SourceName, float] | None:
-        # Others may like popular items too much already, so that of popularity may be negative.
+        # The other sources may favour popular items too much: that of popularity may be negative.
         signs = [weight > 0 for name, weight in (weights or {}).items() if name != "popularity"]
         if weights is not None and not (signs and all(signs)):
             raise ValueError("a weight must be positive; leave a source out of `sources` instead")
@@ -139,46 +143,66 @@ class FusionConfig(Settings):
 
 
 class RetrievalConfig(Settings):
-    """How the best items are found."""
+    """How the index finds the best items."""
 
     method: Literal["auto", "exact", "pruned", "annoy"] = "auto"
-    """``auto`` compares with every item up to ``exact_up_to`` items. Above, ``pruned`` looks only
-    at items long enough to be found; where that is most of them, ``auto`` takes ``annoy``."""
+    """``exact`` compares all items; ``pruned`` only those whose vectors are long enough; ``annoy``
+    searches approximately by trees. ``auto`` is exact up to ``exact_up_to`` items; above, pruned,
+    or annoy if pruned would compare most items."""
 
     exact_up_to: int = Field(100_000, ge=0)
-    """Largest catalogue that ``auto`` searches exactly."""
+    """Largest number of items that ``auto`` searches exactly."""
 
     target_recall: float = Field(0.99, gt=0, le=1)
-    """Share of a user's 10 best items that ``pruned`` and ``annoy`` have to find on average;
-    measured on users of the model when the index is built, and kept with it."""
+    """Mean share of a user's 10 best items that ``pruned`` and ``annoy`` have to find; measured on
+    users of the model when the index is built, and stored with it."""
 
     n_trees: int | None = Field(None, ge=1)
-    """Annoy: trees in the index; None is as many as the target recall needs, up to 100."""
+    """For ``annoy``: number of trees; None tries 20, 50 and 100 until the target recall is met."""
 
     search_k: int | None = Field(None, ge=1)
-    """Annoy: nodes looked at in a search; None is as many as the target recall needs."""
+    """For ``annoy``: nodes to inspect per search; None is as many as the target recall needs."""
 
 
 class RecommenderConfig(Settings):
-    """Everything that decides what a recommender learns."""
+    """All settings of a recommender.
+
+    Example:
+        >>> config = RecommenderConfig(threads=1, als={"factors": 32})
+        >>> config.replace(sources=("als", "content")).als.factors
+        32
+    """
 
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of all random choices; the network's own seed is added to it."""
 
     threads: int | None = Field(None, ge=1)
-    """Threads for training, the network's too where it says none; None is all cores. LightFM gives
-    the same model twice only with one."""
+    """Threads for training, also of the network unless it has its own setting; None uses all cores.
+    LightFM is reproducible only with one thread."""
 
     sources: tuple[SourceName, ...] = Field(SOURCES, min_length=1)
-    """Which sources are fused."""
+    """The sources to fuse."""
 
     als: ALSConfig = ALSConfig()
+    """Settings of the source ``als``."""
+
     fm: FMConfig = FMConfig()
+    """Settings of the source ``fm``."""
+
     ease: EASEConfig = EASEConfig()
+    """Settings of the source ``ease``."""
+
     content_map: ContentMapConfig = ContentMapConfig()
+    """How item vectors are predicted from content."""
+
     fusion: FusionConfig = FusionConfig()
+    """Weights of the sources."""
+
     retrieval: RetrievalConfig = RetrievalConfig()
+    """How the best items are found."""
+
     encoder: EncoderConfig = EncoderConfig()
+    """Settings of the audio encoder."""
 
     tracking: bool = True
     """Log every fit to MLflow."""
@@ -200,14 +224,14 @@ class RecommenderConfig(Settings):
 
     @property
     def n_threads(self) -> int:
-        """Threads to use: as configured, or the cores this process may run on."""
+        """The number of threads: as configured, or the cores available to this process."""
         from embedding.parallel import available_cores
 
         return self.threads or available_cores()
 
     @property
     def network(self) -> EncoderConfig:
-        """The network's settings with the seed and the threads of all."""
+        """The encoder's settings, with the seed and the threads of the whole."""
         return self.encoder.replace(
             seed=self.seed + self.encoder.seed, threads=self.encoder.threads or self.threads or 0
         )

@@ -125,7 +125,7 @@ def test_too_few_items_to_judge_by_leave_the_default(tastes_data):
     assert source.map.shrinkage == DEFAULT
 
 
-def test_judges_without_embeddings_are_those_with_metadata():
+def test_evaluation_items_without_embeddings_are_those_with_metadata():
     data = world(1.0)
     taste = data.content.embeddings.argmax(axis=1)
     n = len(taste)
