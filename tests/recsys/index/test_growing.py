@@ -71,8 +71,6 @@ def test_no_search_is_short_or_finds_what_is_filtered(
     forbidden = [others | set(banned.tolist()) | own for own in seen]
     exact = method.startswith("exact") or "ly" in method
     check_hits(hits, items, QUERIES, k, forbidden, exact=exact)
-        hits, items, QUERIES, k, forbidden, exact=method.startswith("exact") or "ly" in method
-    )
 
 
 def test_k_above_the_catalogue_and_an_empty_catalogue(tmp_path):
