@@ -1,26 +1,16 @@
-"""coldtune: recommend music, songs that nobody has played yet included."""
+"""coldtune: a music recommender that also recommends songs that nobody has played yet.
 
-import importlib
-from typing import TYPE_CHECKING, Any
+recommender: the `Recommender`: fit, recommend, onboard, update, save and load.
+config: its settings, `RecommenderConfig`.
+ranking: lists, similar items and explanations from a live model.
+model: the fitted state, what happened since, and the saved model on the disk.
+onboarding: songs from recordings, embeddings and folders.
+training: the fit. sources, content, fusion: what it learns and how it is blended.
+index: nearest-neighbour search. database: the song database. audio: recordings to embeddings.
+experiments, tracking, songmap: evaluation of the models, MLflow, the map of the songs.
+commands, cli: the command line.
+"""
 
-if TYPE_CHECKING:
-    from recsys.config import RecommenderConfig
-    from recsys.recommender import Recommender
+import lazy_loader as lazy
 
-__all__ = ["Recommender", "RecommenderConfig"]
-
-_MODULES = {
-    "Recommender": "recsys.recommender",
-    "RecommenderConfig": "recsys.config",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use (PEP 562), so that importing the package costs next to nothing.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -435,9 +435,6 @@ class Recommender:
         Raises:
             DataError: no folder, nothing in it, or metadata that cannot be used.
             InvalidArgumentError: a model without a network.
-
-        Example:
-            >>> heard = Recommender.load("model").onboard_folder("new songs")   # doctest: +SKIP
         """
         from recsys.onboarding.folder import onboard_folder
 
@@ -512,7 +509,7 @@ class Recommender:
         """
         place = Path(folder).absolute()  # the working directory may change later
         with self._write_lock:
-            storage.save(place, self._fitted())
+            storage.save_model(place, self._fitted())
             self._folder = place
 
     @classmethod
@@ -528,7 +525,7 @@ class Recommender:
             60
         """
         place = Path(folder).absolute()
-        model = storage.load(place)
+        model = storage.load_model(place)
         recommender = cls(model.state.config)
         recommender._model = model
         recommender._folder = place
@@ -575,7 +572,7 @@ class Recommender:
             model = self._fitted()
             if self._folder is None:
                 return False
-            self._model = storage.refreshed(self._folder, model)
+            self._model = storage.refresh_model(self._folder, model)
             return self._model is not model
 
     def rebuild(self) -> None:
@@ -602,7 +599,7 @@ class Recommender:
             if self._folder is None:
                 self._model = rebuilt(model)
             else:
-                self._model = storage.replace(self._folder, model, rebuilt)
+                self._model = storage.replace_model(self._folder, model, rebuilt)
 
     def _fitted(self) -> LiveModel:
         if self._model is None:
@@ -617,7 +614,7 @@ class Recommender:
             if self._folder is None:
                 yield model
                 return
-            with storage.current(self._folder, model):
+            with storage.held_for_change(self._folder, model):
                 yield model.reopened()
 
     def _add_songs(self, songs: Sequence[Song]) -> None:

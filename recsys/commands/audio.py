@@ -166,16 +166,16 @@ def _encoder_and_goal(
     from embedding.network.storage import MANIFEST
     from recsys.commands.composition_goals import likeness_goal, taste_goal
     from recsys.model import storage
-    from recsys.model.storage import load_encoder
+    from recsys.model.storage import open_encoder
 
     if (model / MANIFEST).is_file():
         if like is not None or user is not None:
             raise InvalidArgumentError(
                 f"{model}: is an encoder alone, which knows labels but no songs and listeners"
             )
-        encoder = load_encoder(model)
+        encoder = open_encoder(model)
         return encoder, labels(encoder, weights)
-    library = storage.load(model.absolute())
+    library = storage.load_model(model.absolute())
     known = library.state.encoder
     if known is None:
         raise InvalidArgumentError(f"{model}: this model has no network of its own to compose with")

@@ -179,7 +179,7 @@ def map(
     seed: Annotated[int, typer.Option(help="Seed of the sample, of UMAP and of t-SNE.")] = 0,
 ) -> None:
     """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
-    from recsys.model.storage import load
+    from recsys.model.storage import load_model
     from recsys.songmap.drawing import write_html, write_png
     from recsys.songmap.layout import song_map
 
@@ -187,7 +187,7 @@ def map(
         if path is not None and path.suffix.lower() != ending:
             raise InvalidArgumentError(f"{path}: must end in {ending}")
     drawn = song_map(
-        load(model.absolute()),
+        load_model(model.absolute()),
         method=method,  # type: ignore[arg-type]
         by=by,
         embeddings=embeddings,  # type: ignore[arg-type]

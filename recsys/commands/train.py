@@ -42,13 +42,13 @@ def train(
     """Learn from a data set and save the model."""
     from datasets.folder import load_folder
     from recsys import Recommender
-    from recsys.model.storage import check_overwrite, load_encoder
+    from recsys.model.storage import check_overwrite, open_encoder
 
     settings = recommender_config(config, seed, threads, tracking, recipe)
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         typer.echo(goes, err=True)
-    network = None if encoder is None else load_encoder(encoder)
+    network = None if encoder is None else open_encoder(encoder)
     recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
     recommender.save(out)
     print_info(recommender.info, as_json)
@@ -89,7 +89,7 @@ def fine_tune(
     from recsys import audio as audio_side
     from recsys.model import storage
 
-    network = storage.load_encoder(encoder)
+    network = storage.open_encoder(encoder)
     before = {tag: names.tolist() for tag, names in network.heads_.items()}
     audio_side.fine_tune_encoder(
         network,

@@ -1,14 +1,13 @@
-"""A saved model on disk: immutable generations, and a manifest that names the current one.
+"""The files of a saved model: immutable generations, and a manifest that names the current one.
 
     MODEL/manifest.json     format, configuration, versions, and size and digest of every file
     MODEL/g-1f2e.../        the files of one generation
-    MODEL/.lock             held by the one process that writes
+    MODEL/.lock             held by the process that writes
 
 A save writes a new generation beside the old one and then renames the new manifest into place: a
 reader sees the old model or the new one, whenever it looks and whenever the writer is stopped.
-Arrays are .npy files that load memory-mapped; nothing is pickled.
-
-Digests of large files, their parts hashed side by side on all cores.
+Arrays are .npy files that load memory-mapped; nothing is pickled. Large files are hashed in chunks on
+all cores.
 """
 
 import hashlib
@@ -38,13 +37,20 @@ _READ = 2**18
 
 
 def digest_files(paths: Sequence[Path], *, whole: bool = False) -> list[str]:
-    """Hex digests of files' contents.
+    """Compute digests of files' contents.
 
-    A file of at most CHUNK bytes has its SHA-256. A larger one has the SHA-256 of its chunks'
-    SHA-256s, one behind the other, unless ``whole`` asks for the one of all of it, which a single
-    thread computes. Two files of one size that differ have different digests.
+    The digest of a file of at most CHUNK bytes is its SHA-256. That of a larger one is the SHA-256
+    of the concatenated SHA-256s of its chunks. Different files of one size have different digests.
 
-    Raises OSError for a file that cannot be read.
+    Args:
+        paths: the files.
+        whole: use the SHA-256 of the whole file, on one thread, for large files as well.
+
+    Returns:
+        One hex digest per file.
+
+    Raises:
+        OSError: a file cannot be read.
     """
     parts: list[tuple[Path, int, int]] = []
     counts = []
@@ -75,7 +81,7 @@ def _hash(part: tuple[Path, int, int]) -> bytes:
         stream.seek(place)
         while size:
             count = stream.readinto(buffer[: min(size, len(buffer))])
-            if not count:  # cut short meanwhile: the digest is then another
+            if not count:  # cut short meanwhile, so that the digest differs
                 break
             found.update(buffer[:count])
             size -= count
@@ -92,7 +98,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 LARGEST_MANIFEST = 2**28
-"""Bytes. A manifest has a few thousand; whatever is larger than this is none."""
+"""Bytes. A manifest has a few thousand; a larger file is no manifest."""
 
 _GENERATION = re.compile(r"g-[0-9a-f]{16}")
 
@@ -103,9 +109,10 @@ _LIBRARIES = ("coldtune", "numpy", "scipy", "pandas", "implicit", "rectools-ligh
 
 
 def check_destination(folder: Path) -> None:
-    """Make sure that a model may be saved to a folder: an empty one, a new one or a model's.
+    """Check that a model may be saved to a folder: a new one, an empty one, or that of a model.
 
-    Raises ArtifactError where it is no folder, cannot be read, or holds something else.
+    Raises:
+        ArtifactError: no folder, one that cannot be read, or one that holds something else.
     """
     try:
         str(folder).encode()
@@ -130,10 +137,11 @@ def check_destination(folder: Path) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold a model folder against other writers; wait while one holds it.
+    """Hold off other writers of a model folder; wait while one holds it.
 
-    Raises ArtifactError where a model must not be saved (:func:`check_destination`), before
-    anything is touched, or when the folder cannot be made or written.
+    Raises:
+        ArtifactError: a model must not be saved there (:func:`check_destination`), or the folder
+            cannot be created or written; nothing has been touched.
     """
     check_destination(folder)
     with ExitStack() as lock:
@@ -148,11 +156,17 @@ def writing(folder: Path) -> Iterator[None]:
 def new_generation(
     folder: Path, document: dict[str, Any], mutable: Collection[str]
 ) -> Iterator[Path]:
-    """Yield an empty folder to put a model's files in; make it the current one at the end.
+    """Yield an empty folder for a model's files, and make it the current generation at the end.
 
-    document: what the manifest says besides the files. mutable: names of files that change after
-    the save, so that their digest is only that of the moment. Where anything goes wrong before the
-    last step, the model is as it was. Call under :func:`writing`.
+    If anything fails before the last step, the model is as it was. Call under :func:`writing`.
+
+    Args:
+        folder: the model.
+        document: what the manifest says besides the files.
+        mutable: names of files that change after the save, so that their digests are not checked.
+
+    Raises:
+        ArtifactError: the model cannot be written.
     """
     generation = folder / f"g-{secrets.token_hex(8)}"
     try:
@@ -198,9 +212,10 @@ def new_generation(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, checked against its own digest.
+    """Read the manifest and check it against its own digest.
 
-    Raises ArtifactError: no model there, a damaged manifest, or a format newer than this library.
+    Raises:
+        ArtifactError: no model there, a damaged manifest, or a format newer than this library.
     """
     path = folder / MANIFEST
     manifest = _parse_manifest(path)
@@ -225,8 +240,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
     """Check every file of the current generation; return its folder.
 
-    A mutable file only has to be there; its owner checks its content.
-    Raises ArtifactError naming the file that is missing, changed, or outside the folder.
+    A mutable file only has to exist; its owner checks its content.
+
+    Raises:
+        ArtifactError: names a file that is missing, changed, or outside the folder.
     """
     generation = folder / str(manifest["generation"])
     if not _inside(generation, folder):
@@ -246,7 +263,11 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> Path:
 
 
 def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
-    """Digests of files as this manifest states them. Raises ArtifactError for one not readable."""
+    """Compute digests of files as the format of this manifest defines them.
+
+    Raises:
+        ArtifactError: a file cannot be read.
+    """
     try:
         return digest_files(paths, whole=manifest["format_version"] < 2)
     except OSError as error:
@@ -254,12 +275,16 @@ def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
 
 
 def save_array(folder: Path, name: str, array: NDArray[Any]) -> None:
-    """Write ``name``.npy."""
+    """Write an array to ``name``.npy."""
     np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:
-    """An array that :func:`save_array` wrote, memory-mapped and read-only."""
+    """Open an array that :func:`save_array` wrote, memory-mapped and read-only.
+
+    Raises:
+        ArtifactError: the file cannot be read.
+    """
     path = folder / f"{name}.npy"
     try:
         # An empty array cannot be mapped, but it costs nothing to read.
@@ -272,7 +297,7 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide what a model is."""
+    """Return the versions of the libraries that a model depends on."""
     return dict.fromkeys(_LIBRARIES, "not installed") | package_versions(_LIBRARIES)
 
 

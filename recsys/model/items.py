@@ -35,6 +35,18 @@ class ItemTable:
     """Texts, embeddings and user counts of all items, by row. Immutable.
 
     Changes return a new table that shares everything but what differs.
+
+    Example:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> items = load_model(folder / "model").items
+        >>> items.rows(["s2", "s5"]).tolist()
+        [2, 5]
+        >>> items.rows_where({"genre": "Jazz"})[:3].tolist()
+        [1, 3, 5]
+        >>> more = items.with_onboarded([Song("fresh", title="A new song")])
+        >>> more.texts("title", more.rows(["fresh"])).tolist(), len(more) - len(items)
+        (['A new song'], 1)
     """
 
     def __init__(self, state: FittedState) -> None:

@@ -34,6 +34,14 @@ class LiveModel:
         index: finds the items nearest to a vector.
         catalog: the song database, which stores every change.
         revision: of the song database, as far as the model has taken it in.
+
+    Example:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> model = load_model(folder / "model")
+        >>> later, report = model.with_plays([Play("ann", "s1", 2.0)])
+        >>> report.new_users, later.counts()["users"] - model.counts()["users"]
+        (1, 1)
     """
 
     state: FittedState

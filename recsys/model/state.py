@@ -1,4 +1,4 @@
-"""What a fitted recommender knows, and how it is written to and read from a model folder."""
+"""The fitted state: everything a fit has learned, and its files in a model folder."""
 
 import json
 from dataclasses import dataclass
@@ -32,50 +32,78 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
 
 _ID_OF = {"items": ITEM_ID, "users": USER_ID}
-"""The tables of a model, and the column with the ids of their rows."""
+"""The tables of a model, and the columns with the ids of their rows."""
 
 
 @dataclass(frozen=True)
 class FittedState:
-    """Everything learned by a fit; nothing in it changes afterwards.
+    """Everything learned by a fit. Immutable.
 
-    items: item_id, title, artist, album, genre, tags; one row an item, in the order of all arrays.
-        Of a loaded model they are on the disk until they are used: take rows of a column by
-        ``iloc``.
-    user_ids: in the order of ``user_vectors``.
-    item_lookup: the rows of the items' ids, where it is there already.
-    plays: CSR float32 [n_users, n_items], summed weights.
-    user_vectors, item_vectors: the fused vectors, float32 [n, D].
-    user_scales: float32 [n_users, n_blocks], what fusion divided each user's block by: times it, a
-        block of ``user_vectors`` is the source's own. 0 where the block is zero.
-    embeddings: float32 [n_items, e], zero rows where ``has_embedding`` [n_items] is False.
-    info: facts about the fit for people to read: data set, weights, times, recordings left out.
+    Example:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> state = load_model(folder / "model").state
+        >>> state.plays.shape == (len(state.user_ids), len(state.items))
+        True
+        >>> state.user_vectors.shape[1] == state.item_vectors.shape[1]
+        True
     """
 
     config: RecommenderConfig
+    """Settings of the fit."""
+
     items: pd.DataFrame
+    """item_id, title, artist, album, genre, tags; one row an item, in the order of all arrays. The
+    table of a loaded model stays on the disk: take rows of a column by ``iloc``."""
+
     user_ids: Ids
+    """User ids in the order of `user_vectors`."""
+
     plays: sp.csr_matrix
+    """Summed play weights, CSR float32 [n_users, n_items]."""
+
     user_vectors: Float32Array
+    """Fused user vectors, float32 [n_users, D]."""
+
     user_scales: Float32Array
+    """What fusion divided each user's block by, float32 [n_users, n_blocks]: multiplied by it, a
+    block of `user_vectors` is the source's own vector. 0 where the block is zero."""
+
     item_vectors: Float32Array
+    """Fused item vectors, float32 [n_items, D]."""
+
     embeddings: Float32Array
+    """Item embeddings, float32 [n_items, e]; zero rows where there is none."""
+
     has_embedding: BoolArray
+    """Which items have an embedding, bool [n_items]."""
+
     blocks: tuple[Block, ...]
+    """Where each source stands in the fused vectors, and its weights."""
+
     sources: dict[str, Source]
+    """The fitted sources by name."""
+
     vocabulary: MetadataVocabulary
+    """The metadata values that the sources know."""
+
     encoder: "SongEncoder | None"
+    """The network; None if the fit had no recordings."""
+
     info: dict[str, Any]
+    """Facts about the fit: data set, weights, times, recordings left out."""
+
     item_lookup: Ids | None = None
+    """The index of the item ids, if there is one already."""
 
     @cached_property
     def user_counts(self) -> IntArray:
-        """How many users played each item in training, int [n_items]."""
+        """How many users have played each item in training, int [n_items]."""
         return np.bincount(self.plays.indices, minlength=len(self.items))
 
     @cached_property
     def item_ids(self) -> Ids:
-        """Ids in the order of the rows."""
+        """Item ids in the order of the rows."""
         return (
             self.item_lookup
             if self.item_lookup is not None
@@ -84,7 +112,7 @@ class FittedState:
 
     @cached_property
     def by_popularity(self) -> IntArray:
-        """Rows of the warm items, most users first; more plays first among equals."""
+        """Rows of the warm items, most users first; among equals, most plays first."""
         plays = np.asarray(self.plays.sum(axis=0)).ravel()
         order = np.lexsort((-plays, -self.user_counts))
         warm: IntArray = order[self.user_counts[order] > 0]
@@ -141,10 +169,16 @@ class FittedState:
     def read(
         cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
     ) -> "FittedState":
-        """The inverse of :meth:`write`; arrays and texts stay on the disk until they are used.
+        """Read what :meth:`write` wrote; arrays and texts stay on the disk until they are used.
 
-        version: of the format that the files have.
-        Raises ArtifactError where the files do not fit together.
+        Args:
+            folder: the files.
+            config: the settings of the fit.
+            info: facts about the fit.
+            version: format version of the files.
+
+        Raises:
+            ArtifactError: the files do not fit together.
         """
         try:
             return cls._read(folder, config, info, version)
@@ -191,7 +225,7 @@ class FittedState:
             item_lookup=item_ids,
             plays=plays,
             user_vectors=load_array(folder, "user_vectors"),
-            # Format 1 did not keep them: each source's deviations count as alike for all users.
+            # Format 1 did not store them: each source's deviation counts as equal for all users.
             user_scales=(
                 np.ones((len(users), len(blocks)), np.float32)
                 if version < 2
@@ -209,7 +243,7 @@ class FittedState:
 
 
 def _read_table(folder: Path, name: str, version: int) -> tuple[pd.DataFrame, Ids]:
-    """The items or users, and the lookup of their ids."""
+    """The table of items or of users, and the index of their ids."""
     if version < 2:
         table = pd.read_parquet(folder / f"{name}.parquet").astype(object)
         return table, pd.Index(table[_ID_OF[name]], dtype=object)

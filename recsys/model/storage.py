@@ -1,9 +1,7 @@
-"""Saving and opening a recommender: which files a model folder holds and how they fit together.
+"""Save, open, replace and check a model in a folder.
 
-Whether a new model may be saved to a folder: asked before hours are spent on learning it.
-
-A model that is there may hold songs and plays that were acknowledged after its fit. The new one
-would not have them, so they go only where that was asked for.
+The folder holds the fitted state, the index and the song database; the song database also stores
+what comes to the model after the fit.
 """
 
 import shutil
@@ -29,40 +27,59 @@ if TYPE_CHECKING:
 _CATALOG = "catalog.sqlite"
 
 LARGE = 2**26
-"""Bytes. A song database above this is checked as a whole before it is first used beyond what came
-after the fit, of which each row has its checksum; a smaller one when the model is opened."""
+"""Bytes. A song database up to this size is checked as a whole when the model is opened. A larger
+one is checked when more of it is used than the changes since the fit, whose rows have checksums."""
 
 LARGE_CHANGED = 2**22
-"""The same for one that has changed since the save, which has no digest: each row is checked."""
+"""The same for a database that has changed since the save: it has no digest, so that every row is
+checked."""
 
 _files_open = threading.Lock()
-"""Held while a song database is written, or read as plain bytes: to close any descriptor of a file
+"""Held while a song database is written or read as plain bytes: closing any descriptor of a file
 drops the locks that SQLite holds on it anywhere in the same process."""
 
 
-def save(folder: Path, model: LiveModel) -> None:
-    """Write a model; from then on the model's catalog is the one in the folder.
+def save_model(folder: Path, model: LiveModel) -> None:
+    """Write a model to a folder; from then on its song database is the one in the folder.
 
-    Raises ArtifactError where it cannot be written; a model that was there is left as it was.
+    Raises:
+        ArtifactError: it cannot be written; a model that was there is left as it was.
     """
     with artifact.writing(folder):
         _write(folder, model)
 
 
-def replace(folder: Path, model: LiveModel, make: Callable[[LiveModel], LiveModel]) -> LiveModel:
-    """Put what is made of a model, all that other processes did to it included, in its place.
+def replace_model(
+    folder: Path, model: LiveModel, make: Callable[[LiveModel], LiveModel]
+) -> LiveModel:
+    """Replace the model in a folder by one made from it and from what other processes stored.
 
-    Raises ArtifactError where it cannot be written, or another model was saved there meanwhile;
-    the model that was there is left as it was.
+    Args:
+        folder: where the model was saved.
+        model: the model, as far as this process knows it.
+        make: computes the new model.
+
+    Raises:
+        ArtifactError: it cannot be written, or another model was saved there meanwhile; the model
+            that was there is left as it was.
     """
-    with current(folder, model):  # so that nothing can be stored that would not be in it
+    with held_for_change(folder, model):  # so that nothing can be stored that would not be in it
         new = make(model.reopened())
         _write(folder, new)
         return new
 
 
-def load(folder: Path) -> LiveModel:
-    """Open a model. Raises ArtifactError: none there, damaged, incomplete, or of a newer format."""
+def load_model(folder: Path) -> LiveModel:
+    """Open a model.
+
+    Raises:
+        ArtifactError: no model there, or one that is damaged, incomplete, or of a newer format.
+
+    Example:
+        >>> recommender.save(folder / "model")
+        >>> len(load_model(folder / "model").items)
+        30
+    """
     while True:
         manifest = artifact.read_manifest(folder)
         try:
@@ -73,15 +90,16 @@ def load(folder: Path) -> LiveModel:
                 raise
 
 
-def refreshed(folder: Path, model: LiveModel) -> LiveModel:
-    """The model in a folder as it is now; the model itself where nothing has changed.
+def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
+    """Return the model in a folder as it is now; the given one if nothing has changed.
 
-    Raises ArtifactError where it cannot be read.
+    Raises:
+        ArtifactError: it cannot be read.
     """
     while True:
         generation = artifact.read_manifest(folder)["generation"]
         if generation != model.generation:
-            return load(folder)
+            return load_model(folder)
         try:
             return model.reopened()
         except ArtifactError:  # another process may just have put a new model there
@@ -89,28 +107,39 @@ def refreshed(folder: Path, model: LiveModel) -> LiveModel:
                 raise
 
 
-def load_encoder(folder: Path) -> "SongEncoder":
-    """The network of a saved model, or one that was saved alone.
+def open_encoder(folder: Path) -> "SongEncoder":
+    """Open the network of a saved model, or a network that was saved alone.
 
-    Raises ArtifactError where there is neither, and InvalidArgumentError for a model that has no
-    network of its own.
+    Raises:
+        ArtifactError: there is neither.
+        InvalidArgumentError: a model without a network.
     """
     from embedding import SongEncoder
     from embedding.network.storage import MANIFEST
 
     if (folder / MANIFEST).is_file():
         return SongEncoder.load(folder)
-    encoder = load(folder.absolute()).state.encoder
+    encoder = load_model(folder.absolute()).state.encoder
     if encoder is None:
         raise InvalidArgumentError(f"{folder}: this model has no network of its own")
     return encoder
 
 
 def open_catalog(folder: Path, *, whole: bool) -> Catalog:
-    """The song database of a model, without the rest of it.
+    """Open the song database of a model without the rest of it.
 
-    whole: check all that is in it; otherwise only that it belongs to the model, which takes no
-    longer for many songs. Raises ArtifactError: no model there, or damaged.
+    Args:
+        folder: where the model was saved.
+        whole: check every row; otherwise only that it belongs to the model, which takes no longer
+            for many songs.
+
+    Raises:
+        ArtifactError: no model there, or a damaged one.
+
+    Example:
+        >>> recommender.save(folder / "model")
+        >>> sum(1 for _ in open_catalog(folder / "model", whole=True).songs())
+        30
     """
     while True:
         manifest = artifact.read_manifest(folder)
@@ -143,10 +172,11 @@ def _write(folder: Path, model: LiveModel) -> None:
 
 
 @contextmanager
-def current(folder: Path, model: LiveModel) -> Iterator[None]:
-    """Hold the folder for a change to the model in it.
+def held_for_change(folder: Path, model: LiveModel) -> Iterator[None]:
+    """Hold off other writers while the model in a folder is changed.
 
-    Raises ArtifactError when another process has saved a new model there meanwhile.
+    Raises:
+        ArtifactError: another process has saved a new model there meanwhile.
     """
     _check_current(folder, model)  # before the lock, whose file would make a folder anew
     with artifact.writing(folder), _files_open:
@@ -222,7 +252,7 @@ def _check_current(folder: Path, model: LiveModel) -> None:
 
 
 class _SavedCatalog(NamedTuple):
-    """What a manifest says of the song database, as it was saved."""
+    """What a manifest says about the song database as it was saved."""
 
     fit: str
     revision: int
@@ -232,7 +262,7 @@ class _SavedCatalog(NamedTuple):
 def _check_catalog(
     catalog: Catalog, path: Path, saved: _SavedCatalog, manifest: dict[str, Any]
 ) -> None:
-    """Make sure that a song database is as it was saved, or whole and onboarded to since."""
+    """Check that a song database is as it was saved, or that every row changed since is whole."""
     for _ in range(2):  # twice, in case another process was just writing what it did not finish
         # Opening undoes what a killed process left half written; only then do the bytes count.
         if catalog.revision()[0] != saved.fit:
@@ -249,13 +279,21 @@ def _check_catalog(
 
 
 def check_overwrite(folder: Path, *, replace: bool) -> str:
-    """Make sure that a model can be saved to a folder; what goes with the model there, in words.
+    """Check that a model may be saved to a folder, before hours are spent on learning it.
 
-    The words are "" where no model is there. replace: also where something goes that came after
-    the fit. Nothing is left behind.
+    A model that is there may hold songs and plays that it acknowledged after its fit. The new model
+    would not have them.
 
-    Raises ArtifactError where nothing can be written or the folder holds something else, and
-    InvalidArgumentError where something would go and ``replace`` is false.
+    Args:
+        folder: where the model is to be saved.
+        replace: whether what came to the model there after its fit may be lost.
+
+    Returns:
+        A sentence naming what would be overwritten; "" if no model is there.
+
+    Raises:
+        ArtifactError: the folder cannot be written or holds something else.
+        InvalidArgumentError: something would be lost and `replace` is false.
     """
     artifact.check_destination(folder)
     try:
@@ -282,7 +320,7 @@ def check_overwrite(folder: Path, *, replace: bool) -> str:
 
 
 def _changes_since_fit(folder: Path) -> str:
-    """What the model of a folder took in after its fit, in words; "" for nothing."""
+    """What a model took in after its fit, in words; "" for nothing."""
     info = artifact.read_manifest(folder).get("info")
     catalog = open_catalog(folder, whole=False)
     try:

@@ -1,7 +1,4 @@
-"""From ids to rows without reading all the ids: sorted hashes that stay on the disk.
-
-Tables of texts in a model folder: Arrow files that stay on the disk until a row is wanted.
-"""
+"""Tables of texts as Arrow files, and indexes from ids to rows, memory-mapped from the disk."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -17,7 +14,7 @@ from datasets.errors import ArtifactError
 
 
 class Ids(Protocol):
-    """Distinct ids in the order of their rows; a ``pandas.Index`` of texts is one."""
+    """Distinct ids in the order of their rows, such as a ``pandas.Index`` of texts."""
 
     def __len__(self) -> int: ...
 
@@ -26,18 +23,22 @@ class Ids(Protocol):
     def __getitem__(self, row: Any, /) -> Any: ...
 
     def get_indexer(self, target: Any) -> IntArray:
-        """The row of each wanted id, int [n], -1 for one that is not there."""
+        """Return the row of each id, int [n]; -1 for an unknown one."""
 
 
 class HashedIdIndex:
-    """Ids whose texts and hashes may be memory-mapped: a lookup touches only what it needs.
+    """An index from ids to rows by binary search in their hashes.
 
-    texts: the ids by row, a Series of texts. hashes: uint64 [n], of the ids, ascending. rows: int
-    [n], the row of each hash. Equal hashes are told apart by the texts.
+    Texts and hashes may be memory-mapped: a lookup reads only what it needs.
+
+    Args:
+        texts: the ids by row.
+        hashes: hashes of the ids, uint64 [n], ascending.
+        rows: the row of each hash, int [n]. Ids of equal hashes are told apart by their texts.
     """
 
     def __init__(self, texts: pd.Series, hashes: NDArray[np.uint64], rows: NDArray[Any]) -> None:
-        """Raises ValueError where the parts do not fit together."""
+        """Raise ValueError if the parts do not fit together."""
         if not len(texts) == len(hashes) == len(rows):
             raise ValueError("a table of ids does not fit its texts")
         self._texts = texts.array
@@ -46,7 +47,7 @@ class HashedIdIndex:
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self:
-        """The lookup of distinct ids by row."""
+        """Index distinct ids in the order of their rows."""
         texts = pd.Series(list(ids), dtype=object)
         return cls(texts, *sorted_hashes(texts))
 
@@ -67,15 +68,15 @@ class HashedIdIndex:
         return found if isinstance(found, str) else found.to_numpy(dtype=object)
 
     def get_indexer(self, target: Iterable[object]) -> IntArray:
-        """The row of each wanted id, int [n], -1 for one that is not there."""
-        wanted = np.array([*target, None], dtype=object)[:-1]  # never a table of characters
+        """Return the row of each id, int [n]; -1 for an unknown one."""
+        wanted = np.array([*target, None], dtype=object)[:-1]  # always one column
         texts = np.flatnonzero([isinstance(one, str) for one in wanted])
         found = np.full(len(wanted), -1, np.intp)
         if not len(texts) or not len(self):
             return found
         keys = hash_ids(wanted[texts])
         places = np.searchsorted(self._hashes, keys)
-        while len(texts):  # a second time only where two ids have one hash
+        while len(texts):  # loops again only on a hash collision
             there = places < len(self)
             there[there] = self._hashes[places[there]] == keys[there]
             texts, keys, places = texts[there], keys[there], places[there]
@@ -87,7 +88,7 @@ class HashedIdIndex:
 
 
 def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
-    """64 bits of the BLAKE2b digest of each id, the same on every machine."""
+    """Hash ids to 64 bits of their BLAKE2b digests, the same on every machine."""
     digests = [
         hashlib.blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in ids
     ]
@@ -95,14 +96,14 @@ def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
-    """The ids' hashes, ascending, and the row of each: what :class:`HashedIdIndex` looks up in."""
+    """Return the ids' hashes, ascending, and the row of each, for :class:`HashedIdIndex`."""
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")
     return hashes[order], order.astype(np.int64)
 
 
 def write_string_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table whose columns are all texts."""
+    """Write a table whose columns are all texts as an Arrow file."""
     import pyarrow as pa
 
     # Large: a column may have more than 2 GiB. One batch: taking rows from several is slow.
@@ -116,10 +117,12 @@ def write_string_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_string_table(path: Path) -> pd.DataFrame:
-    """A table that :func:`write_string_table` wrote, memory-mapped.
+    """Open a table that :func:`write_string_table` wrote, memory-mapped.
 
-    To read some rows of a column write ``table[name].iloc[rows]``; whatever makes an array of a
-    column first reads all of it. Raises ArtifactError where it cannot be read.
+    ``table[name].iloc[rows]`` reads only these rows; an array of a column reads all of it.
+
+    Raises:
+        ArtifactError: it cannot be read.
     """
     import pyarrow as pa
 

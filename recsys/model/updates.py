@@ -30,7 +30,13 @@ _ROWS = 65_536
 
 
 class UpdateReport(NamedTuple):
-    """What an update has changed."""
+    """What an update has changed.
+
+    Example:
+        >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
+        >>> recommender.update(plays).new_users
+        1
+    """
 
     plays: int
     """Plays that were added; those of weight 0 are not counted."""

@@ -82,6 +82,16 @@ class UserTable:
     """Histories and fused vectors of all users, by row. Immutable.
 
     Rows count through: the users of the fit first, then those who have played since.
+
+    Example:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> model = load_model(folder / "model")
+        >>> rows, plays = model.users.history(model.users.row("u1"))
+        >>> len(rows) == len(plays) == len(set(model.items.ids(rows)))
+        True
+        >>> model.users.fold_in(rows, plays).shape == model.users.vectors(np.array([0]))[0].shape
+        True
     """
 
     def __init__(

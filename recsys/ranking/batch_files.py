@@ -1,8 +1,8 @@
-"""Lists for many users as a Parquet file: made part by part, so that a killed run goes on.
+"""Lists of many users as a Parquet file, written in parts so that a killed run can continue.
 
-recs.parquet              the file; it is there only when it is whole
-.recs.parquet.parts/      while it is made: plan.json (which model and arguments the parts are
-                          of), one Parquet file a batch, and the lock of who writes
+recs.parquet              the file; it appears only when it is complete
+.recs.parquet.parts/      meanwhile: plan.json (which model and arguments the parts belong to), one
+                          Parquet file a batch, and the lock of the process that writes
 """
 
 import hashlib
@@ -33,18 +33,26 @@ _FALLBACK = b"coldtune.fallback_users"
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What was written."""
+    """What was written.
+
+    Example:
+        >>> recommender.write_recommendations(folder / "lists.parquet", k=2)
+        BatchReport(users=60, rows=120, fallback_users=0, resumed=0)
+    """
 
     users: int
-    """Users with a list, those of an earlier run that was killed included."""
+    """Users with a list, those of an earlier, killed run included."""
+
     rows: int
+    """Rows of the file."""
+
     fallback_users: int
-    """Users of whom nothing is known: they got the popular items."""
+    """Users about whom nothing is known: they got the popular items."""
     resumed: int
-    """Users whose lists an earlier run had made."""
+    """Users whose lists an earlier run had written."""
 
     def to_dict(self) -> dict[str, int]:
-        """The same as what JSON can say."""
+        """Return the report as values that JSON can hold."""
         return asdict(self)
 
 
@@ -57,15 +65,24 @@ def write_lists(
     *,
     progress: bool,
 ) -> BatchReport:
-    """Write user_id, rank, item_id and score of every user's list, one row group a batch.
+    """Write user_id, rank, item_id and score of every user's list, one row group per batch.
 
-    users: a text file of user ids, one a line; None for all users of the training data. A run that
-    was killed goes on with the batches that are missing, if the model, the songs onboarded since
-    and all arguments are the same; otherwise it starts anew.
+    A run that was killed continues with the missing batches if the model, its song database and all
+    arguments are the same; otherwise it starts over.
 
-    Raises InvalidArgumentError for a place where no file can be written, DataError for a file of
-    users that cannot be read, and ArtifactError where another run writes the same file or the disk
-    is full. The file is then what it was before.
+    Args:
+        model: the model.
+        out: the file, ending in .parquet.
+        users: a text file of user ids, one a line; None for all users of the model.
+        options: length, contents and order of the lists.
+        batch_size: users per batch.
+        progress: show a progress bar.
+
+    Raises:
+        InvalidArgumentError: options that cannot work, or no file can be written at `out`.
+        DataError: the file of users cannot be read.
+        ArtifactError: another run is writing the same file, or it cannot be written; an existing
+            file is left as it was.
     """
     candidates = find_candidates(model, options)
     _check_out(out)
@@ -106,7 +123,7 @@ def _plan(
     candidates: Candidates,
     batch_size: int,
 ) -> dict[str, Any]:
-    """What the parts are of, as JSON: two runs with the same plan write the same parts."""
+    """What decides the parts, as JSON: two runs with the same plan write the same parts."""
     filters = {
         "k": int(options.k),
         "exclude_seen": options.exclude_seen,
@@ -127,9 +144,9 @@ def _plan(
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold the folder of parts against other runs.
+    """Hold the folder of parts against other runs; remove it at the end if it has no parts.
 
-    A folder without parts is removed at the end. Raises ArtifactError while another one holds it.
+    Raises ArtifactError while another run holds it.
     """
     busy = ArtifactError(f"{folder}: another run writes this file")
     with locked(folder / _LOCK, busy=busy):
@@ -142,7 +159,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _take_up(folder: Path, plan: dict[str, Any]) -> list[Path]:
-    """Parts that are there and of this plan, without a gap; others are removed."""
+    """The parts of this plan that exist without a gap; others are removed."""
     try:
         same = json.loads((folder / _PLAN).read_text(encoding="utf-8")) == plan
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Why an item is recommended: the shares of the sources, what was played that is like it."""
+"""Explain a recommendation: shares of the sources, similar played items, common metadata."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from recsys.ranking.similarity import Space, unit_vectors_of
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A played item that is like the explained one."""
+    """A played item that is similar to the explained one."""
 
     item_id: str
     title: str
@@ -28,7 +28,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Common:
-    """A value that the item has in common with what was played."""
+    """A metadata value that the item shares with played items."""
 
     column: str
     """artist, album, genre or a tag."""
@@ -39,10 +39,18 @@ class Common:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an item stands where it stands in a list."""
+    """Why an item has its score for a user.
+
+    Example:
+        >>> why = recommender.explain("u1", "s3")
+        >>> why.item_id, why.cold, round(sum(why.shares.values()), 6)
+        ('s3', False, 1.0)
+        >>> print(str(why).splitlines()[0].partition(":")[0])
+        Song 3 by Artist 3 for user u1
+    """
 
     user_id: str | None
-    """None for somebody known by a history alone."""
+    """None for a history without a user id."""
     item_id: str
     title: str
     artist: str
@@ -50,20 +58,20 @@ class Explanation:
     cold: bool
     """Nobody had played the item when the model was fitted."""
     seen: bool
-    """Whether the item is among what was played."""
+    """Whether the user has played the item."""
     shares: dict[str, float]
-    """How much of the score each source gave, adding to 1; as the columns of a list."""
+    """How much of the score each source gave, adding to 1, as in the columns of a list."""
     n_played: int
     """Items that the user has played."""
     taste: tuple[Neighbour, ...]
-    """The played items nearest by who plays them, nearest first."""
+    """The played items most similar by who plays them, most similar first."""
     sound: tuple[Neighbour, ...]
-    """The played items nearest by sound, nearest first."""
+    """The played items most similar by sound, most similar first."""
     common: tuple[Common, ...]
-    """What the item has in common with the played items, the most frequent first."""
+    """Metadata that the item shares with played items, the most frequent first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as what JSON can say."""
+        """Return the explanation as values that JSON can hold."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -89,10 +97,13 @@ class Explanation:
 def explain(
     model: LiveModel, user_id: str | None, item_id: str, history: History | None, n: int
 ) -> Explanation:
-    """Why a user, or somebody with a history, gets an item; at most n neighbours of each kind.
+    """Explain the score of an item for a user or a history; see `Recommender.explain`.
 
-    Raises UnknownUserError, UnknownItemError, and InvalidArgumentError for n < 1, for a user id
-    together with a history or neither, or where nothing is known of the user's taste.
+    Raises:
+        UnknownUserError: no such user.
+        UnknownItemError: an item that is not in the catalogue.
+        InvalidArgumentError: n below 1, not exactly one of user id and history, or nothing is known
+            about the user.
     """
     check_whole("n", n)
     if (user_id is None) == (history is None):
@@ -126,7 +137,7 @@ def explain(
 def _user(
     model: LiveModel, user_id: str | None, history: History | None
 ) -> tuple[Float32Array, IntArray]:
-    """Fused vector [D] of a user, and the rows of what they played."""
+    """The fused vector [D] of a user, and the rows that the user has played."""
     if history is not None:
         plays = history_plays(history)
         played = model.items.rows(plays)

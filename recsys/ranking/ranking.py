@@ -41,6 +41,14 @@ def recommend_for_user(
     Raises:
         UnknownItemError: an item of the options or of the history is not in the catalogue.
         InvalidArgumentError: options that cannot work, or not exactly one of user id and history.
+
+    Example:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> model = load_model(folder / "model")
+        >>> options = ListOptions(k=2, only=["new-1", "new-2"])
+        >>> sorted(recommend_for_user(model, "u1", None, options)["item_id"])
+        ['new-1', 'new-2']
     """
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, history, with_seen=options.exclude_seen)

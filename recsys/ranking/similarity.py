@@ -25,6 +25,12 @@ def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataF
     Raises:
         UnknownItemError: no such item in the catalogue.
         InvalidArgumentError: k below 1, another space, or an item that has nothing to compare.
+
+    Example:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> similar_items(load_model(folder / "model"), "s1", 2, "sound")["genre"].tolist()
+        ['jazz', 'jazz']
     """
     check_whole("k", k)
     rows, scores = similar_rows(model, model.items.row(item_id), k, by)

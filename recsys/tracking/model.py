@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
-from recsys.model.storage import load
+from recsys.model.storage import load_model
 from recsys.tracking.runs import tracked_run, tracking_uri
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
         ArtifactError: there is no model in the folder, or MLflow cannot take it.
     """
     folder = Path(folder).absolute()
-    state = load(folder).state
+    state = load_model(folder).state
     with tracked_run("model" if register is None else f"model {register}", enabled=True) as run:
         run.params(state.config.model_dump(mode="json"))
         run.params({"dataset": state.info["dataset"]})

@@ -1,0 +1,2 @@
+from .config import RecommenderConfig as RecommenderConfig
+from .recommender import Recommender as Recommender
