@@ -53,7 +53,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.music",),
         ("datasets.tables",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
-         "datasets.progress", "datasets.arrays"),
+         "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own
