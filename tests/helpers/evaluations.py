@@ -81,3 +81,24 @@ class Oracle:
 @pytest.fixture
 def oracle() -> type[Oracle]:
     return Oracle
+
+
+class GivenEncoders:
+    """Encoders that return given embeddings, and remember the sides they were trained on.
+
+    The labels are the same for all items.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        self.sides: list[MusicDataset] = []
+
+    def __call__(self, training: MusicDataset) -> "GivenEncoders":
+        self.sides.append(training)
+        return self
+
+    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
+        return self.table.loc[dataset.items["item_id"]]
+
+    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
+        return pd.DataFrame({"rock": 1.0}, index=dataset.items["item_id"].to_list())

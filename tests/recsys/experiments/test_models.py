@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
 from evaluation.conclusions.summary import summarise
 from evaluation.models.baselines import PopularityOracle
@@ -19,6 +18,7 @@ from evaluation.models.external import PEERS
 from evaluation.splitting.cold import cold_split, cold_user_split
 from recsys.experiments.models import MODELS, OURS, control_meanings, model_factories
 from recsys.recommender import Recommender
+from tests.helpers.evaluations import GivenEncoders
 from tests.helpers.known_answers import world
 from tests.helpers.recommenders import QUICK
 
@@ -27,25 +27,12 @@ HYBRID_CONTROLS = [
 ]
 
 
-class Told:
-    """Given embeddings; the labels are one for all."""
-
-    def __init__(self, embeddings: pd.DataFrame) -> None:
-        self.table = embeddings
-
-    def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
-        return self.table.loc[dataset.items["item_id"]]
-
-    def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        return pd.DataFrame({"rock": 1.0}, index=dataset.items["item_id"].to_list())
-
-
 def judged(kind: str, seed: int) -> list[str]:
     dataset, embeddings = world(kind, seed)
     makers = model_factories(
         ["hybrid", "als", "content", "popularity", "random"],
         QUICK.replace(seed=seed),
-        encoders=lambda _: Told(embeddings),
+        encoders=GivenEncoders(embeddings),
     )
     makers[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset)
     split = cold_split(dataset, 0.5, seed, among=set(dataset.interactions["item_id"]))
@@ -87,7 +74,7 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
     monkeypatch.setattr(Recommender, "fit", counted)
     lists = {}
     for when in ("after", "alone"):
-        makers = model_factories(["hybrid"], QUICK, encoders=lambda _: Told(embeddings))
+        makers = model_factories(["hybrid"], QUICK, encoders=GivenEncoders(embeddings))
         if when == "after":
             makers["hybrid"]().fit(training).onboard_many(new)
         model = makers[control_name("hybrid", SAME_FOR_EVERYBODY)]()
@@ -110,7 +97,7 @@ def test_what_new_users_play_reaches_the_line_up() -> None:
     dataset, embeddings = world("informative", 0)
     split = cold_user_split(dataset, 0.3, 5)
     makers = model_factories(
-        ["hybrid", "popularity", "random"], QUICK, encoders=lambda _: Told(embeddings)
+        ["hybrid", "popularity", "random"], QUICK, encoders=GivenEncoders(embeddings)
     )
     makers = {name: makers[name] for name in ("hybrid", "popularity", "random")}
     result = compare(makers, dataset, [split], ks=(10,), n_bootstrap=200)
