@@ -197,7 +197,7 @@ def _bass(plan: SongPlan, line: _Timeline, rng: np.random.Generator) -> list[Not
 
 
 def _voicing(root: int, intervals: tuple[int, ...], centre: int) -> list[int]:
-    """The chord's notes, each as near to `centre` as it gets, from low to high."""
+    """Return the notes of a chord closest to `centre`, from low to high."""
     pitches = [(root + interval) % 12 for interval in intervals]
     return sorted({centre + (pitch - centre + 6) % 12 - 6 for pitch in pitches})
 
