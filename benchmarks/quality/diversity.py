@@ -85,7 +85,7 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
     model = Recommender(config).fit(train, embeddings=embeddings)
     print(f"fitted in {time.perf_counter() - start:.0f} s")
     users = test["user_id"].unique()
-    judge = HitEncoder(users, dataset.items["item_id"], test, train.interactions)
+    encoder = HitEncoder(users, dataset.items["item_id"], test, train.interactions)
     library = model._model
     vectors = unit_vectors(library, "fused" if embeddings is None else "sound")
     artists = pd.factorize(library.items.texts("artist", np.arange(len(dataset.items))))[0]
@@ -94,7 +94,7 @@ def _table(dataset: MusicDataset, embeddings: pd.DataFrame | None, seed: int, th
         start = time.perf_counter()
         lists = model.recommend_many(users, K, **setting)
         seconds = time.perf_counter() - start
-        hits = judge.hits(lists, K)
+        hits = encoder.hits(lists, K)
         gain = ndcg(hits, FIRST)
         plain = gain if plain is None else plain
         change = paired_difference(gain, plain, seed=seed)

@@ -123,9 +123,9 @@ def _hybrid(dataset: MusicDataset, split: Split, seed: int) -> None:
         )
         for user, plays in histories
     )
-    judge = HitEncoder(new, train.items["item_id"], dataset.interactions.iloc[split.test_rows])
-    trained = ndcg(judge.hits(known, 10), 10)
-    found = ndcg(judge.hits(folded[["user_id", "rank", "item_id", "score"]], 10), 10)
+    encoder = HitEncoder(new, train.items["item_id"], dataset.interactions.iloc[split.test_rows])
+    trained = ndcg(encoder.hits(known, 10), 10)
+    found = ndcg(encoder.hits(folded[["user_id", "rank", "item_id", "score"]], 10), 10)
     print(f"{trained.mean():.4f}  trained on ({len(new)} users)")
     print(f"{found.mean():.4f}  recommend(history=...), {found.mean() / trained.mean():.1%}")
     gap = paired_difference(found, trained)

@@ -5,11 +5,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from hypothesis import strategies as st
 
 from datasets.music import MusicDataset
 from evaluation.splitting.split import Split
 
 DAY = np.datetime64("2020-01-01", "D")
+
+DRAWN_PLAYS = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from([0.0, 1.0, 5.0])),
+    min_size=1,
+    max_size=80,
+)
+"""(user, item, weight) as hypothesis draws them, for :func:`drawn_dataset`."""
 
 
 def bare(
@@ -36,3 +44,28 @@ def pairs_of(dataset: MusicDataset, rows: Any) -> set[tuple[str, str]]:
 
 def sides(split: Split) -> tuple[list[int], list[int]]:
     return split.train_rows.tolist(), split.test_rows.tolist()
+
+
+def drawn_dataset(plays: Sequence[tuple[int, int, float]]) -> MusicDataset:
+    """A data set of ten items by four artists, without files, so that hypothesis makes hundreds."""
+    names = [f"i{n}" for n in range(10)]
+    items = pd.DataFrame({"item_id": names, "title": "", "album": "", "genre": ""})
+    items["artist"] = [f"a{n // 3}" for n in range(10)]
+    frame = pd.DataFrame(
+        [(f"u{u}", f"i{i}", w) for u, i, w in plays], columns=["user_id", "item_id", "weight"]
+    )
+    return MusicDataset(items=items, interactions=frame)
+
+
+def random_plays(n_users: int = 20, n_items: int = 12, each: int = 6) -> list[tuple[str, str]]:
+    """``each`` random items of every user."""
+    random = np.random.default_rng(0)
+    return [
+        (f"u{user:02}", f"i{item}")
+        for user in range(n_users)
+        for item in random.permutation(n_items)[:each]
+    ]
+
+
+def users_of(dataset: MusicDataset, rows: Any) -> set[str]:
+    return set(dataset.interactions["user_id"].iloc[rows])

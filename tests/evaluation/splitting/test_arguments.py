@@ -70,3 +70,11 @@ def test_fractions(dataset: MusicDataset, make: Callable[..., Any], fraction: An
 def test_numbers(dataset: MusicDataset, make: Callable[..., Any], name: str, number: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{name} must be a whole number of at least "):
         make(dataset, **{name: number}, **arguments(make, dataset))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_fraction_is_checked(make_dataset, fraction):
+    dataset = make_dataset([("u1", "a"), ("u1", "b"), ("u2", "a"), ("u2", "b")])
+    for split in (warm_split, cold_split):
+        with pytest.raises(InvalidArgumentError, match="fraction"):
+            split(dataset, fraction)

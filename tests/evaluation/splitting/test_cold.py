@@ -1,9 +1,14 @@
+"""Cold splits and folds, semi-cold splits, and splits of cold users."""
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
-from evaluation.splitting.cold import cold_folds, semi_cold_split
-from tests.helpers.splits import bare, pairs_of
+from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
+from evaluation.splitting.warm import user_folds
+from tests.helpers.splits import DRAWN_PLAYS, bare, drawn_dataset, pairs_of, random_plays, users_of
 
 ITEMS = [f"i{n:02}" for n in range(12)]
 
@@ -18,6 +23,82 @@ def dataset():
 
 def items_of(dataset, split):
     return set(dataset.interactions["item_id"].iloc[split.test_rows])
+
+
+@settings(max_examples=60, deadline=None)
+@given(DRAWN_PLAYS, st.floats(0.05, 0.95), st.integers(0, 5), st.sampled_from(["artist", "item"]))
+def test_cold_invariants(plays, fraction, seed, by):
+    dataset = drawn_dataset(plays)
+    ids = list(dataset.items["item_id"])
+    try:
+        split = cold_split(dataset, fraction, seed, by=by, among=ids)
+    except EvaluationError:
+        return
+    train = split.training(dataset)
+    assert set(split.cold_items) == set(dataset.interactions["item_id"].iloc[split.test_rows])
+    assert not set(train.items["item_id"]) & {*split.cold_items, *split.excluded_items}
+    artist = dataset.items.set_index("item_id")["artist"]
+    if by == "artist":
+        assert not set(train.items["artist"]) & set(artist[list(split.cold_items)])
+    listened = dataset.interactions[dataset.interactions["weight"] > 0]
+    assert set(split.cold_items) <= set(listened["item_id"])
+
+
+def test_cold_by_artist_withholds_the_artist_s_other_items(catalogue):
+    splits = [cold_split(catalogue, 0.5, seed) for seed in range(20)]
+    of_a = [split for split in splits if "a1" in split.cold_items]
+    assert of_a
+    for split in of_a:
+        # Case and spaces do not make another artist; a3 has no recording and is on neither side.
+        assert set(split.cold_items) == {"a1", "a2"}
+        assert split.excluded_items == ("a3",)
+        rows = {*split.train_rows, *split.test_rows}
+        assert "a3" not in set(catalogue.interactions["item_id"].iloc[list(rows)])
+    assert not any("d1" in split.cold_items for split in splits)
+
+
+def test_cold_takes_the_number_of_items_closest_to_the_fraction(make_dataset):
+    dataset = make_dataset([("u", f"i{n}") for n in range(10)])
+    for fraction, expected in [(0.01, 1), (0.2, 2), (0.44, 4), (0.99, 9)]:
+        assert len(cold_split(dataset, fraction).cold_items) == expected
+
+
+def test_cold_by_item_and_among(catalogue):
+    split = cold_split(catalogue, 0.5, by="item", among=["a3", "b1"])
+    assert len(split.cold_items) == 1
+    assert set(split.cold_items) < {"a3", "b1"}
+    assert split.excluded_items == ()
+
+
+def test_cold_withholds_items_that_share_a_recording(make_dataset):
+    plays = [(u, i) for u in ("u1", "u2") for i in ("a", "b", "c", "d")]
+    audio = [("a", "one.wav"), ("b", "one.wav"), ("c", "c.wav"), ("d", "d.wav")]
+    dataset = make_dataset(plays, audio=audio)
+    for seed in range(10):
+        split = cold_split(dataset, 0.25, seed)
+        if {"a", "b"} & set(split.cold_items):
+            assert {"a", "b"} <= {*split.cold_items, *split.excluded_items}
+            assert not set(split.training(dataset).audio["path"]) & {"one.wav"}
+            return
+    pytest.fail("neither a nor b was ever drawn")
+
+
+def test_unknown_artists_stay_apart(make_dataset):
+    dataset = make_dataset([("u", "a"), ("u", "b"), ("u", "c")], dict.fromkeys("abc", ""))
+    split = cold_split(dataset, 0.34)
+    assert len(split.cold_items) == 1
+    assert split.excluded_items == ()
+
+
+def test_cold_errors(catalogue, make_dataset):
+    with pytest.raises(UnknownItemError, match="nowhere"):
+        cold_split(catalogue, among=["a1", "nowhere"])
+    with pytest.raises(InvalidArgumentError, match="genre"):
+        cold_split(catalogue, by="genre")
+    with pytest.raises(EvaluationError, match="at least two artists with a recording"):
+        cold_split(make_dataset([("u", "a"), ("u", "b")], audio=[]))
+    with pytest.raises(EvaluationError, match="there are 1"):
+        cold_split(make_dataset([("u", "a"), ("u", "b")], dict.fromkeys("ab", "one")))
 
 
 def test_cold_folds_by_artist_test_every_item_once_and_are_balanced(dataset):
@@ -90,7 +171,7 @@ def test_a_listener_of_thin_items_alone_is_nobody():
     assert "u3" not in {user for user, _ in pairs_of(bare(plays), split.test_rows)}
 
 
-def test_arguments_are_checked(dataset):
+def test_arguments_of_folds_and_semi_cold_splits_are_checked(dataset):
     for error, match, wrong in (
         (
             InvalidArgumentError,
@@ -111,4 +192,65 @@ def test_arguments_are_checked(dataset):
         (InvalidArgumentError, "fraction must", lambda: semi_cold_split(dataset, 1, np.nan)),
     ):
         with pytest.raises(error, match=match):
+            wrong()
+
+
+def test_cold_users_by_hand():
+    plays = [
+        *(("cold", item) for item in "abcd"),
+        ("cold", "own"),  # nobody else has it: on neither side
+        ("cold", "zero", 0.0),
+        *((f"u{n}", item) for n in range(3) for item in "abcd"),
+        ("u0", "zero"),
+    ]
+    dataset = bare(plays)
+    found = [cold_user_split(dataset, 0.25, given=1, seed=seed) for seed in range(12)]
+    split = next(s for s in found if users_of(dataset, s.test_rows) == {"cold"})
+    assert split.kind == "cold users"
+    assert split.train_rows.tolist() == list(range(6, 19))
+    assert len(split.fold_in_rows) == 1
+    assert sorted([*split.fold_in_rows, *split.test_rows]) == [0, 1, 2, 3]
+
+
+def test_the_given_plays_of_a_smaller_number_are_among_those_of_a_larger_one():
+    dataset = bare([*random_plays(), *random_plays()[::2]])  # some pairs have two rows
+    given = {}
+    for n in (0, 1, 3):
+        split = cold_user_split(dataset, 0.3, n, seed=4)
+        cold = users_of(dataset, split.test_rows)
+        assert len(cold) == 6
+        given[n] = pairs_of(dataset, split.fold_in_rows)
+        assert len(given[n]) == 6 * n
+        assert len(pairs_of(dataset, split.test_rows)) == 6 * (6 - n)
+        assert not cold & users_of(dataset, split.train_rows)
+    assert given[0] < given[1] < given[3]
+
+
+def test_users_with_too_little_are_not_drawn():
+    few = [(f"few{n}", item) for n in range(50) for item in "ab"]
+    many = [(f"many{n}", item) for n in range(2) for item in "abc"]
+    dataset = bare([*few, *many])
+    split = cold_user_split(dataset, 0.9, given=2)
+    assert len(split.fold_in_rows) == 2
+    assert users_of(dataset, split.test_rows) < {"many0", "many1"}
+    with pytest.raises(EvaluationError, match="two with more than 2 items; there are 0"):
+        cold_user_split(bare(few), given=2)
+
+
+def test_nothing_to_test_is_said():
+    with pytest.raises(EvaluationError, match="no cold user has played enough"):
+        cold_user_split(bare([("u", "a"), ("v", "b")]))
+    with pytest.raises(EvaluationError, match="fold 1 of 2 has no interaction to test"):
+        user_folds(bare([("u", "a"), ("v", "b")]), 2)
+
+
+def test_arguments_of_cold_user_splits_are_checked():
+    dataset = bare(random_plays())
+    for match, wrong in {
+        "given must be a whole number of at least 0": lambda: cold_user_split(dataset, given=-1),
+        "fraction must": lambda: cold_user_split(dataset, 1.0),
+        "folds must be a whole number of at least 2": lambda: user_folds(dataset, 1),
+        "fraction": lambda: user_folds(dataset, 2, fraction=0.0),
+    }.items():
+        with pytest.raises(InvalidArgumentError, match=match):
             wrong()

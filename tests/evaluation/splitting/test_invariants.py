@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError
+from datasets.folder import load_folder
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
@@ -100,3 +101,14 @@ def test_invariants(maker, plays, seed):
             assert {user for user, _ in test} <= {user for user, _ in train & heard}
         if split.kind in ("warm", "cold users"):
             assert {item for _, item in test} <= {item for _, item in train & heard}
+
+
+def test_real_listening(real_mini):
+    dataset = load_folder(real_mini)
+    warm = warm_split(dataset)
+    assert len(warm.train_rows) + len(warm.test_rows) == 92_834
+    # A fifth of the pairs, less those that are an item's only listener.
+    assert 0.15 < len(warm.test_rows) / 92_834 < 0.2
+    cold = cold_split(dataset, 0.5)
+    assert 12 <= len(cold.cold_items) <= 17
+    assert all(item.startswith("lastfm:") for item in cold.cold_items)

@@ -1,199 +1,182 @@
+"""What a split gives to models, and every check of a split: what is changed, and the error."""
+
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemError
-from datasets.folder import load_folder
-from datasets.music import MusicDataset
-from evaluation.splitting.cold import cold_split
-from evaluation.splitting.split import Split
-from evaluation.splitting.warm import warm_folds, warm_split
+from datasets.errors import EvaluationError
+from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
+from evaluation.splitting.split import Split, check_folds
+from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
+from evaluation.splitting.warm import user_folds, warm_folds, warm_split
+from tests.helpers.splits import bare
+
+ITEMS = [f"i{n}" for n in range(8)]
 
 
-def pairs(dataset, rows):
-    chosen = dataset.interactions.iloc[rows]
-    return set(zip(chosen["user_id"], chosen["item_id"], strict=True))
+@pytest.fixture(scope="module")
+def dataset():
+    """8 users with 5 of 8 items each; item i<n> was first played on day n, one pair a day."""
+    plays = [(f"u{u}", ITEMS[(u + 3 * n) % 8]) for u in range(8) for n in range(5)]
+    plays.sort(key=lambda play: play[1])
+    return bare([(*play, 1, day) for day, play in enumerate(plays)])
+
+
+def refused(split, dataset, match):
+    with pytest.raises(EvaluationError, match=match):
+        split.check(dataset)
+
+
+def test_time(dataset):
+    split = time_split(dataset, 0.3)
+    split.check(dataset)
+    assert split.cold_items
+    refused(replace(split, cold_items=()), dataset, "that is not among its cold items")
+    refused(
+        replace(split, cold_items=(*split.cold_items, "i0")),
+        dataset,
+        "held-out item 'i0' has interactions in training",
+    )
+    refused(
+        replace(split, excluded_items=("i0",)),
+        dataset,
+        "held-out item 'i0' has interactions in training",
+    )
+    late = replace(split, cold_items=(), train_rows=np.array([0, 1, 9]), test_rows=np.array([2, 3]))
+    refused(late, dataset, r"has item 'i1' in training later than what is tested \(1 training")
+
+
+def test_the_order_of_each_user(dataset):
+    split = leave_last_split(dataset)
+    split.check(dataset)
+    assert split.user_order
+    frame = dataset.interactions
+    row = int(split.test_rows[0])
+    user = frame["user_id"][row]
+    own = split.train_rows[frame["user_id"].iloc[split.train_rows] == user]
+    earlier = replace(
+        split,
+        train_rows=np.sort(np.append(split.train_rows[split.train_rows != own[0]], row)),
+        test_rows=np.sort(np.append(split.test_rows[1:], own[0])),
+    )
+    refused(earlier, dataset, f"user '{user}' has item .* in training later than what is tested")
+    replace(earlier, user_order=False).check(dataset)
+
+
+def test_first_seen(dataset):
+    split = cold_split(dataset, 0.3, by="first seen", among=ITEMS)
+    assert split.cold_items == ("i6", "i7")
+    rows = {item: np.flatnonzero(dataset.interactions["item_id"] == item) for item in ITEMS}
+    newer = replace(
+        split,
+        cold_items=("i5",),
+        excluded_items=("i6",),
+        test_rows=rows["i5"],
+        train_rows=np.concatenate([rows[item] for item in (*ITEMS[:5], "i7")]),
+    )
+    refused(newer, dataset, "the item 'i7' in training is as new as a cold one")
+    replace(newer, by="item").check(dataset)
+
+
+def test_semi_cold(dataset):
+    split = semi_cold_split(dataset, 2, 0.3, among=ITEMS)
+    split.check(dataset)
+    thin = split.few_shot_items[0]
+    items = dataset.interactions["item_id"]
+    one = split.train_rows[items.iloc[split.train_rows] == thin][0]
+    less = replace(split, train_rows=split.train_rows[split.train_rows != one])
+    refused(less, dataset, f"thin item '{thin}' has 1 listeners in training, not 2")
+    more = split.test_rows[items.iloc[split.test_rows] == thin][0]
+    refused(
+        replace(
+            split,
+            train_rows=np.sort(np.append(split.train_rows, more)),
+            test_rows=split.test_rows[split.test_rows != more],
+        ),
+        dataset,
+        f"thin item '{thin}' has 3 listeners",
+    )
+    refused(replace(split, keep=3), dataset, "has 2 listeners in training, not 3")
+    refused(replace(split, few_shot_items=()), dataset, "no thin items")
+    refused(replace(split, keep=0), dataset, "no thin items")
+    full = split.train_rows[~items.iloc[split.train_rows].isin(split.few_shot_items)][0]
+    refused(
+        replace(
+            split,
+            train_rows=split.train_rows[split.train_rows != full],
+            test_rows=np.sort(np.append(split.test_rows, full)),
+        ),
+        dataset,
+        f"tests the item '{items[full]}' that is not among its thin items",
+    )
+
+
+def test_cold_users(dataset):
+    split = cold_user_split(dataset, 0.3, given=2)
+    split.check(dataset)
+    one, two = split.test_rows[0], split.fold_in_rows[0]
+    for side, row in (("test_rows", one), ("fold_in_rows", two)):
+        moved = replace(
+            split,
+            train_rows=np.sort(np.append(split.train_rows, row)),
+            **{side: np.setdiff1d(getattr(split, side), row)},
+        )
+        refused(moved, dataset, "the cold user .* has interactions in training")
+    refused(
+        replace(split, fold_in_rows=np.sort(np.append(split.fold_in_rows, one))),
+        dataset,
+        "in the given plays and in the test",
+    )
+    refused(
+        replace(split, fold_in_rows=split.train_rows[:1]),
+        dataset,
+        "in training and in the given plays",
+    )
+    refused(replace(split, fold_in_rows=np.array([40])), dataset, "given rows that the 40")
+    refused(replace(split, fold_in_rows=split.fold_in_rows.repeat(2)), dataset, "a given row twice")
+
+
+def test_two_rows_of_a_pair_on_two_sides():
+    dataset = bare([("u", "a"), ("u", "b"), ("u", "a")])
+    split = Split("s", "warm", np.array([0, 1]), np.array([2]))
+    refused(split, dataset, r"user 'u' has item 'a' in training and in the test \(1 pairs")
 
 
 @pytest.mark.parametrize(
-    ("n_items", "fraction", "n_test"),
-    [(1, 0.2, 0), (2, 0.2, 1), (5, 0.2, 1), (7, 0.2, 1), (8, 0.2, 2), (10, 0.25, 3), (2, 0.9, 1)],
+    ("stray", "problem"),
+    [
+        ({"cold_items": ("i0",)}, "holds out whole items"),
+        ({"excluded_items": ("i0",)}, "holds out whole items"),
+        ({"few_shot_items": ("i0",)}, "has thin items"),
+        ({"keep": 1}, "has thin items"),
+        ({"fold_in_rows": np.array([0])}, "has given rows"),
+    ],
 )
-def test_warm_holds_out_a_rounded_share_of_each_user(make_dataset, n_items, fraction, n_test):
-    # "fan" plays everything, so no item can lose its last training interaction.
-    plays = [("u", f"i{n}") for n in range(n_items)]
-    fans = [(f"fan{m}", f"i{n}") for n in range(n_items) for m in range(30)]
-    dataset = make_dataset([*plays, *fans, ("fan0", "z"), ("fan1", "z"), ("fan2", "z")])
-    split = warm_split(dataset, fraction)
-    assert sum(user == "u" for user, _ in pairs(dataset, split.test_rows)) == n_test
+def test_what_belongs_to_another_kind_is_refused(dataset, stray, problem):
+    refused(replace(warm_split(dataset), **stray), dataset, f"is warm and yet {problem}")
 
 
-def test_warm_keeps_all_rows_of_a_pair_on_one_side(make_dataset):
-    plays = [(f"u{u}", f"i{i}", 1.0 + n) for n in range(3) for u in range(6) for i in range(6)]
-    split = warm_split(make_dataset(plays), 0.5)
-    in_test = np.zeros(len(plays), dtype=bool)
-    in_test[split.test_rows] = True
-    assert (in_test.reshape(3, 36) == in_test[:36]).all()
-    assert 0 < in_test.sum() < len(plays)
+def test_the_order_of_users_belongs_to_warm_splits(dataset):
+    cold = cold_split(dataset, among=ITEMS)
+    refused(replace(cold, user_order=True), dataset, "is cold and yet is in each user's order")
 
 
-def test_warm_never_takes_the_last_training_interaction_of_an_item(make_dataset):
-    # Each user has two items: a common one, and one that nobody else plays.
-    plays = [(f"u{u}", item) for u in range(20) for item in ("common", f"own-{u}")]
-    dataset = make_dataset(plays)
-    split = warm_split(dataset, 0.5)
-    assert {item for _, item in pairs(dataset, split.test_rows)} == {"common"}
-
-
-def test_warm_keeps_plays_of_weight_zero_in_training(make_dataset):
-    plays = [(f"u{u}", f"i{i}", float(i > 2)) for u in range(10) for i in range(6)]
-    dataset = make_dataset(plays)
-    split = warm_split(dataset, 0.9)
-    assert {item for _, item in pairs(dataset, split.test_rows)} <= {"i3", "i4", "i5"}
-    assert len(split.train_rows) + len(split.test_rows) == len(plays)
-
-
-def test_warm_depends_on_the_seed_and_not_on_the_order_of_rows(make_dataset):
-    plays = [(f"u{u}", f"i{(u * 7 + i * 3) % 20}") for u in range(12) for i in range(8)]
-    dataset, reverse = make_dataset(plays), make_dataset(plays[::-1])
-    held_out = pairs(dataset, warm_split(dataset, seed=1).test_rows)
-    assert held_out == pairs(reverse, warm_split(reverse, seed=1).test_rows)
-    assert held_out != pairs(dataset, warm_split(dataset, seed=2).test_rows)
-
-
-def test_warm_says_when_nothing_can_be_held_out(make_dataset):
-    with pytest.raises(EvaluationError, match="no interaction can be held out"):
-        warm_split(make_dataset([("u1", "a"), ("u2", "b")]))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
-def test_fraction_is_checked(make_dataset, fraction):
-    dataset = make_dataset([("u1", "a"), ("u1", "b"), ("u2", "a"), ("u2", "b")])
-    for split in (warm_split, cold_split):
-        with pytest.raises(InvalidArgumentError, match="fraction"):
-            split(dataset, fraction)
-
-
-listening = st.lists(
-    st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from([0.0, 1.0, 5.0])),
-    min_size=1,
-    max_size=80,
-)
-
-
-def bare(plays):
-    """A data set without files, so that hypothesis can make hundreds."""
-    names = [f"i{n}" for n in range(10)]
-    items = pd.DataFrame({"item_id": names, "title": "", "album": "", "genre": ""})
-    items["artist"] = [f"a{n // 3}" for n in range(10)]
-    frame = pd.DataFrame(
-        [(f"u{u}", f"i{i}", w) for u, i, w in plays], columns=["user_id", "item_id", "weight"]
-    )
-    return MusicDataset(items=items, interactions=frame)
-
-
-@settings(max_examples=60, deadline=None)
-@given(listening, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_warm_invariants(plays, fraction, seed):
-    dataset = bare(plays)
-    try:
-        split = warm_split(dataset, fraction, seed)
-    except EvaluationError:
-        return
-    assert sorted([*split.train_rows, *split.test_rows]) == list(range(len(plays)))
-    assert not pairs(dataset, split.train_rows) & pairs(dataset, split.test_rows)
-    train, test = (dataset.interactions.iloc[r] for r in (split.train_rows, split.test_rows))
-    assert set(test["item_id"]) <= set(train["item_id"][train["weight"] > 0])
-    assert set(test["user_id"]) <= set(train["user_id"][train["weight"] > 0])
-
-
-@settings(max_examples=60, deadline=None)
-@given(listening, st.floats(0.05, 0.95), st.integers(0, 5), st.sampled_from(["artist", "item"]))
-def test_cold_invariants(plays, fraction, seed, by):
-    dataset = bare(plays)
-    ids = list(dataset.items["item_id"])
-    try:
-        split = cold_split(dataset, fraction, seed, by=by, among=ids)
-    except EvaluationError:
-        return
-    train = split.training(dataset)
-    assert set(split.cold_items) == set(dataset.interactions["item_id"].iloc[split.test_rows])
-    assert not set(train.items["item_id"]) & {*split.cold_items, *split.excluded_items}
-    artist = dataset.items.set_index("item_id")["artist"]
-    if by == "artist":
-        assert not set(train.items["artist"]) & set(artist[list(split.cold_items)])
-    listened = dataset.interactions[dataset.interactions["weight"] > 0]
-    assert set(split.cold_items) <= set(listened["item_id"])
-
-
-@pytest.fixture
-def catalogue(make_dataset):
-    """Artists A (a1, a2 with audio, a3 without), B (b1), C (c1), D (d1, unplayed)."""
-    plays = [(u, i) for u in ("u1", "u2", "u3") for i in ("a1", "a2", "a3", "b1", "c1")]
-    artists = {"a1": "A", "a2": " a ", "a3": "A", "b1": "B", "c1": "C", "d1": "D"}
-    audio = [(item, f"{item}.wav") for item in ("a1", "a2", "b1", "c1", "d1")]
-    return make_dataset(plays, artists, audio, items=["d1"])
-
-
-def test_cold_by_artist_withholds_the_artist_s_other_items(catalogue):
-    splits = [cold_split(catalogue, 0.5, seed) for seed in range(20)]
-    of_a = [split for split in splits if "a1" in split.cold_items]
-    assert of_a
-    for split in of_a:
-        # Case and spaces do not make another artist; a3 has no recording and is on neither side.
-        assert set(split.cold_items) == {"a1", "a2"}
-        assert split.excluded_items == ("a3",)
-        rows = {*split.train_rows, *split.test_rows}
-        assert "a3" not in set(catalogue.interactions["item_id"].iloc[list(rows)])
-    assert not any("d1" in split.cold_items for split in splits)
-
-
-def test_cold_takes_the_number_of_items_closest_to_the_fraction(make_dataset):
-    dataset = make_dataset([("u", f"i{n}") for n in range(10)])
-    for fraction, expected in [(0.01, 1), (0.2, 2), (0.44, 4), (0.99, 9)]:
-        assert len(cold_split(dataset, fraction).cold_items) == expected
-
-
-def test_cold_by_item_and_among(catalogue):
-    split = cold_split(catalogue, 0.5, by="item", among=["a3", "b1"])
-    assert len(split.cold_items) == 1
-    assert set(split.cold_items) < {"a3", "b1"}
-    assert split.excluded_items == ()
-
-
-def test_cold_withholds_items_that_share_a_recording(make_dataset):
-    plays = [(u, i) for u in ("u1", "u2") for i in ("a", "b", "c", "d")]
-    audio = [("a", "one.wav"), ("b", "one.wav"), ("c", "c.wav"), ("d", "d.wav")]
-    dataset = make_dataset(plays, audio=audio)
-    for seed in range(10):
-        split = cold_split(dataset, 0.25, seed)
-        if {"a", "b"} & set(split.cold_items):
-            assert {"a", "b"} <= {*split.cold_items, *split.excluded_items}
-            assert not set(split.training(dataset).audio["path"]) & {"one.wav"}
-            return
-    pytest.fail("neither a nor b was ever drawn")
-
-
-def test_unknown_artists_stay_apart(make_dataset):
-    dataset = make_dataset([("u", "a"), ("u", "b"), ("u", "c")], dict.fromkeys("abc", ""))
-    split = cold_split(dataset, 0.34)
-    assert len(split.cold_items) == 1
-    assert split.excluded_items == ()
-
-
-def test_cold_errors(catalogue, make_dataset):
-    with pytest.raises(UnknownItemError, match="nowhere"):
-        cold_split(catalogue, among=["a1", "nowhere"])
-    with pytest.raises(InvalidArgumentError, match="genre"):
-        cold_split(catalogue, by="genre")
-    with pytest.raises(EvaluationError, match="at least two artists with a recording"):
-        cold_split(make_dataset([("u", "a"), ("u", "b")], audio=[]))
-    with pytest.raises(EvaluationError, match="there are 1"):
-        cold_split(make_dataset([("u", "a"), ("u", "b")], dict.fromkeys("ab", "one")))
+def test_folds(dataset):
+    for folds in (
+        warm_folds(dataset, 3),
+        user_folds(dataset, 3),
+        cold_folds(dataset, 3, among=ITEMS),
+        time_windows(dataset, 3),
+    ):
+        assert check_folds(folds, dataset) == folds
+        with pytest.raises(EvaluationError, match="as another fold did"):
+            check_folds([*folds, folds[0]], dataset)
+        leaking = replace(folds[1], train_rows=np.arange(len(dataset.interactions)))
+        with pytest.raises(EvaluationError, match="leaks"):
+            check_folds([folds[0], leaking], dataset)
+        refused(replace(folds[0], group=""), dataset, "is fold 1 of no group")
 
 
 def test_onboarding_has_the_items_and_recordings_and_nobody_s_plays(catalogue):
@@ -239,46 +222,3 @@ def test_a_shared_recording_is_a_leak(make_dataset):
     split = Split("s", "cold", np.array([1, 3]), np.array([0, 2]), cold_items=("a",))
     with pytest.raises(EvaluationError, match=r"recording 'one\.wav' is on both sides"):
         split.check(dataset)
-
-
-def test_real_listening(real_mini):
-    dataset = load_folder(real_mini)
-    warm = warm_split(dataset)
-    assert len(warm.train_rows) + len(warm.test_rows) == 92_834
-    # A fifth of the pairs, less those that are an item's only listener.
-    assert 0.15 < len(warm.test_rows) / 92_834 < 0.2
-    cold = cold_split(dataset, 0.5)
-    assert 12 <= len(cold.cold_items) <= 17
-    assert all(item.startswith("lastfm:") for item in cold.cold_items)
-
-
-@pytest.mark.parametrize("folds", [2, 5])
-def test_folds_test_each_pair_once_at_most_and_leave_nobody_without(folds):
-    rng = np.random.default_rng(1)
-    plays = pd.DataFrame(
-        {
-            "user_id": [f"u{n}" for n in rng.integers(0, 12, 150)],
-            "item_id": [f"i{n}" for n in rng.integers(0, 20, 150)],
-            "weight": 1.0,
-        }
-    )
-    names = ("title", "artist", "album", "genre")
-    items = pd.DataFrame({"item_id": [f"i{n}" for n in range(20)]} | dict.fromkeys(names, ""))
-    data = MusicDataset(items=items, interactions=plays)
-    splits = warm_folds(data, folds, seed=3)
-    again = warm_folds(data, folds, seed=3)
-    pairs = data.interactions["user_id"] + " " + data.interactions["item_id"]
-    tested = []
-    for split, same in zip(splits, again, strict=True):
-        np.testing.assert_array_equal(split.test_rows, same.test_rows)
-        assert len(split.train_rows) + len(split.test_rows) == len(data.interactions)
-        train, test = (
-            data.interactions.iloc[split.train_rows],
-            data.interactions.iloc[split.test_rows],
-        )
-        assert set(test["user_id"]) <= set(train["user_id"])
-        assert set(test["item_id"]) <= set(train["item_id"])
-        tested.append(set(pairs.iloc[split.test_rows]))
-    assert sum(map(len, tested)) == len(set.union(*tested)) > 0.9 * pairs.nunique()
-    with pytest.raises(InvalidArgumentError, match="at least 2"):
-        warm_folds(data, 1)
