@@ -21,7 +21,7 @@ from evaluation.report.plots import (
     sample_songs,
     scatter_plot,
 )
-from evaluation.report.tables import METRIC_NAMES, Column, ReportTables
+from evaluation.report.tables import METRIC_NAMES, Column, ReportTables, metric_label
 
 _TRADE_OFFS: Final = (
     ("popularity_lift", "Further left is less popular.", True),
@@ -60,7 +60,7 @@ def overview_charts(tables: ReportTables) -> list[Chart]:
         columns.append(Column(tables.cold, COLD, ITEM_AUC, None))
     columns += [
         tables.main_column(split, tables.deciding_candidates(split))
-        for split in dict.fromkeys(split for split, _ in tables.places_measured())
+        for split in tables.splits()
         if split != tables.cold
     ]
     return [_intervals(tables, column) for column in tables.with_figures(columns)]
@@ -70,10 +70,8 @@ def warm_cold_charts(tables: ReportTables) -> list[Chart]:
     """Plot all models by their accuracy on known and on new items; [] without both splits."""
     if tables.cold is None or tables.warm is None:
         return []
-    known, new = (
-        tables.main_column(tables.warm, tables.widest_candidates(tables.warm)),
-        tables.leading_column(),
-    )
+    known = tables.main_column(tables.warm, tables.widest_candidates(tables.warm))
+    new = tables.leading_column()
     pairs = _pairs(tables, known, new)
     front = pareto_front(pairs)
     labels = (f"known {tables.noun}, {known.label}", f"new {tables.noun}, {_name_in_sentence(new)}")
@@ -118,8 +116,7 @@ def trade_off_charts(tables: ReportTables) -> list[Chart]:
 
 def learning_curve_chart(curve: pd.DataFrame) -> Chart:
     """Plot the learning curve of one metric."""
-    metric, k = str(curve["metric"].iloc[0]), curve["k"].iloc[0]
-    label = METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
+    label = metric_label(str(curve["metric"].iloc[0]), curve["k"].iloc[0])
     ends = curve.sort_values("interactions").groupby("model", sort=False)["mean"]
     said = ", ".join(
         f"{model} from {format_number(first)} to {format_number(last)}"

@@ -250,7 +250,7 @@ def _deciding(tables: ReportTables) -> list[Column]:
     The units of the item-wise AUC are the items, so only it accounts for which items were held out.
     """
     columns = []
-    for split in dict.fromkeys(split for split, _ in tables.places_measured()):
+    for split in tables.splits():
         wanted = tables.deciding_candidates(split)
         columns.append(tables.main_column(split, wanted))
         columns += tables.with_figures([Column(split, wanted, ITEM_AUC, None)])

@@ -8,7 +8,7 @@ import pandas as pd
 from evaluation.comparison.bootstrap import Interval
 from evaluation.conclusions.evidence import split_info
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.report.tables import METRIC_NAMES, ReportTables, format_cell
+from evaluation.report.tables import ReportTables, format_cell, metric_label
 
 _SLICES: Final = {
     "items": "Items by listeners",
@@ -36,7 +36,7 @@ def slice_sections(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, 
         found = []
         for (metric,), rows in _grouped(part, "metric"):
             entry = {
-                "metric": f"{METRIC_NAMES.get(metric, metric)}@{tables.shortest}",
+                "metric": metric_label(metric, tables.shortest),
                 # The first metric is shown; the other ones of the same slices are folded.
                 "first": metric == part["metric"].iloc[0],
             }
@@ -131,8 +131,7 @@ def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any
     for (split, candidates), part in _grouped(chosen, "split", "candidates"):
         columns, figures = [], {}
         for (metric, k), rows in _grouped(part, "metric", "k"):
-            label = METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
-            columns.append((label, metric))
+            columns.append((metric_label(metric, k), metric))
             for row in rows.to_dict("records"):
                 value = Interval(row["mean"], row["low"], row["high"])
                 figures[row["model"], metric] = (value, row["sd"])

@@ -29,7 +29,7 @@ _MARKERS: Final = {
 _DASHES: Final = {"solid": "-", "dash": "--", "dot": ":"}
 
 
-def write_png(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
+def write_plot(figure: PlotlyFigure, path: Path, *, whole: bool) -> None:
     """Write a plot as a .png file on white.
 
     Args:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pandas as pd
+
 from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
@@ -29,6 +31,7 @@ ACCURACY_NAMES: Final = {
     USER_AUC: "User-wise AUC",
 }
 """Printed names of accuracy metrics, of which each table marks the best model."""
+
 BEYOND_ACCURACY_NAMES: Final = {
     "novelty": "Novelty",
     "popularity_lift": "Popularity lift",
@@ -40,7 +43,9 @@ BEYOND_ACCURACY_NAMES: Final = {
     "gini": "Gini",
 }
 """Printed names of metrics beyond accuracy, of which no model is marked as best."""
+
 METRIC_NAMES: Final = ACCURACY_NAMES | BEYOND_ACCURACY_NAMES
+
 _SAMPLED: Final = "sampled "
 """Prefix of the name of sampled candidates; their number follows."""
 
@@ -51,6 +56,8 @@ _SPLIT_NAMES: Final = {
     "time": "What is played later",
     "cold users": "New listeners",
 }
+"""Titles of splits by their kind."""
+
 _MAX_COLUMNS: Final = 7
 """Most columns of figures that fit the page."""
 
@@ -67,7 +74,7 @@ class Column:
     @property
     def label(self) -> str:
         """Heading of the column, such as ``nDCG@10``."""
-        return METRIC_NAMES.get(self.metric, self.metric) + ("" if self.k is None else f"@{self.k}")
+        return metric_label(self.metric, self.k)
 
     def key(self, model: str) -> FigureKey:
         """Return the key of a model's figure in the comparison."""
@@ -94,17 +101,20 @@ class ReportTables:
         self.warm = first_split(comparison, "warm")
         self.shortest = comparison.ks[0]
         self.metrics = list(dict.fromkeys(key[3] for key in self.figures))
-        measured = {(key[0], key[1], key[3], key[4]) for key in self.figures}
-        self._measured = measured
+        self._measured = {(key[0], key[1], key[3], key[4]) for key in self.figures}
 
     @property
     def sampled(self) -> bool:
         """Whether any figure was measured against a random sample of the items."""
-        return any(candidates.startswith(_SAMPLED) for _, candidates in self.places_measured())
+        return any(candidates.startswith(_SAMPLED) for _, candidates in self.split_candidates())
 
-    def places_measured(self) -> list[tuple[str, str]]:
+    def split_candidates(self) -> list[tuple[str, str]]:
         """List every (split, candidates) that was measured, in order."""
         return list(dict.fromkeys((key[0], key[1]) for key in self.figures))
+
+    def splits(self) -> list[str]:
+        """List the splits that were measured, in order."""
+        return list(dict.fromkeys(split for split, _ in self.split_candidates()))
 
     def ranked_models(self) -> list[str]:
         """Order models from best to worst by the leading column, then the controls likewise."""
@@ -136,7 +146,7 @@ class ReportTables:
 
     def widest_candidates(self, split: str) -> str:
         """Return the whole catalogue if it was ranked, else the first candidates of the split."""
-        found = [candidates for name, candidates in self.places_measured() if name == split]
+        found = [candidates for name, candidates in self.split_candidates() if name == split]
         return CATALOGUE if CATALOGUE in found else found[0]
 
     def deciding_candidates(self, split: str) -> str:
@@ -144,7 +154,7 @@ class ReportTables:
 
         New or barely known items among themselves, else the widest candidates.
         """
-        found = [candidates for name, candidates in self.places_measured() if name == split]
+        found = [candidates for name, candidates in self.split_candidates() if name == split]
         own = deciding_candidates(self.comparison, split)
         return own if own in found else self.widest_candidates(split)
 
@@ -165,7 +175,7 @@ class ReportTables:
     def detailed_tables(self) -> list[dict[str, Any]]:
         """Make a table of all accuracy metrics for each split, set of candidates and k."""
         tables = []
-        for split, candidates in self.places_measured():
+        for split, candidates in self.split_candidates():
             for k in self.comparison.ks:
                 wanted = [Column(split, candidates, name, k) for name in ACCURACY_NAMES]
                 if k == self.shortest:
@@ -179,7 +189,7 @@ class ReportTables:
     def beyond_accuracy_tables(self) -> list[dict[str, Any]]:
         """Make a table of accuracy and the metrics beyond it for each split and candidates."""
         tables = []
-        for split, candidates in self.places_measured():
+        for split, candidates in self.split_candidates():
             others = self.with_figures(
                 Column(split, candidates, m, self.shortest) for m in BEYOND_ACCURACY_NAMES
             )
@@ -278,7 +288,7 @@ class ReportTables:
         shown = [place[:2] for place in wanted]
         # Sampled candidates come last, as their figures are the most misleading.
         for split, candidates in sorted(
-            self.places_measured(), key=lambda place: place[1][:8] == _SAMPLED
+            self.split_candidates(), key=lambda place: place[1][:8] == _SAMPLED
         ):
             other = split not in (self.cold, self.warm) or candidates.startswith(_SAMPLED)
             if other and (split, candidates) not in shown:
@@ -303,6 +313,11 @@ class ReportTables:
         best = ranked and value.mean == first.mean
         tied = ranked and not best and gap is not None and not gap[1].shown
         return format_cell(value, best=best, tied=tied, starts_group=starts_group)
+
+
+def metric_label(metric: str, k: int | None) -> str:
+    """Return the printed name of a metric, such as ``nDCG@10``; ``k`` may be missing (None, NA)."""
+    return METRIC_NAMES.get(metric, metric) + ("" if pd.isna(k) else f"@{int(k)}")
 
 
 def format_cell(

@@ -18,7 +18,7 @@ from evaluation.genre.cross_validation import GenreResult
 from evaluation.report.content import all_charts, report_content
 from evaluation.report.facts import full_configuration
 from evaluation.report.render import render_page, report_markdown
-from evaluation.report.static_plots import write_png
+from evaluation.report.static_plots import write_plot
 from evaluation.serialization import json_safe
 
 _CURVE_COLUMNS = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")
@@ -102,7 +102,7 @@ def write_report(
     charts = all_charts(shown)
     pictures = _pictures(target)
     for chart in charts:
-        write_png(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
+        write_plot(chart.figure, pictures / f"{chart.name}.png", whole=chart.whole)
     write_text(target.with_suffix(".md"), report_markdown(shown, pictures.name))
     as_json = target.with_suffix(".json")
     write_text(as_json, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
