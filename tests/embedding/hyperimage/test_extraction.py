@@ -17,7 +17,7 @@ from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.extraction import extract
 from embedding.hyperimage.image import hyperimage
 from embedding.hyperimage.store import ImageStore
-from embedding.parallel import Crashed, in_processes
+from embedding.parallel import in_processes
 
 SNIPPET = SnippetConfig(seconds=2)
 IMAGE = HyperImageConfig()
@@ -264,17 +264,6 @@ class TestCache:
 
 
 class TestCrash:
-    def test_a_crash_costs_its_own_job_alone(self) -> None:
-        def work(number: int) -> int:
-            if number in (3, 17):
-                os.kill(os.getpid(), signal.SIGSEGV)
-            return number * number
-
-        results = dict(in_processes(work, range(20), 2))
-        crashed = {number for number, result in results.items() if isinstance(result, Crashed)}
-        assert crashed == {3, 17}
-        assert all(results[n] == n * n for n in range(20) if n not in crashed)
-
     def test_a_recording_that_crashes_the_decoder_is_reported(
         self, songs: list[Path], monkeypatch
     ) -> None:

@@ -1,9 +1,13 @@
+"""Training targets from labels, and the validation split."""
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.network.targets import clean_labels, make_targets
+from embedding.network.targets import clean_labels, make_targets, validation_split
 
 
 def test_one_tag() -> None:
@@ -16,8 +20,8 @@ def test_one_tag() -> None:
 
 def test_several_tags_from_a_mapping_or_a_table() -> None:
     labels = {"mood": ["sad", "glad", ""], "genre": ["rock", "jazz", "rock"], "other": [1, 2, 3]}
-    for given in (labels, pd.DataFrame(labels)):
-        genre, mood = make_targets(given, 3, ("genre", "mood"))
+    for either in (labels, pd.DataFrame(labels)):
+        genre, mood = make_targets(either, 3, ("genre", "mood"))
         assert genre.classes.tolist() == ["jazz", "rock"]
         assert mood.classes.tolist() == ["glad", "sad"]
         assert mood.known.tolist() == [True, True, False]
@@ -54,3 +58,47 @@ def test_bad_labels(labels, tags, message: str) -> None:
 
 def test_labels_are_text() -> None:
     assert clean_labels([3, " x ", None], 3).tolist() == ["3", "x", ""]
+
+
+class TestValidationSplit:
+    def test_without_groups_each_class_gives_its_share(self) -> None:
+        targets = np.repeat([0, 1, 2], [40, 20, 10])
+        chosen = validation_split(targets, np.arange(70), 0.2, seed=0)
+        assert np.bincount(targets[chosen]).tolist() == [8, 4, 2]
+
+    def test_groups_stay_whole(self) -> None:
+        targets = np.repeat([0, 1], 50)
+        groups = np.arange(100) // 5
+        chosen = validation_split(targets, groups, 0.2, seed=3)
+        assert np.bincount(targets[chosen]).tolist() == [10, 10]
+        assert np.isin(groups, groups[chosen]).sum() == len(chosen)
+
+    def test_a_class_of_one_group_is_only_trained_on(self) -> None:
+        targets = np.array([0, 0, 0, 0, 1, 1, 2])
+        groups = np.array(["a", "a", "b", "c", "d", "d", "e"])
+        chosen = validation_split(targets, groups, 0.3, seed=0)
+        assert set(targets[chosen]) <= {0}
+
+    def test_no_share_holds_out_nothing(self) -> None:
+        assert len(validation_split(np.repeat([0, 1], 50), np.arange(100), 0.0, seed=0)) == 0
+
+    def test_the_choice_comes_from_the_seed(self) -> None:
+        targets = np.repeat([0, 1], 50)
+        first, again, other = (validation_split(targets, np.arange(100), 0.2, s) for s in (1, 1, 2))
+        np.testing.assert_array_equal(first, again)
+        assert set(first) != set(other)
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=80),
+        st.floats(0, 0.5),
+        st.integers(0, 5),
+    )
+    def test_groups_are_disjoint_and_no_class_leaves_training(
+        self, rows: list[tuple[int, int]], fraction: float, seed: int
+    ) -> None:
+        _, targets = np.unique([target for target, _ in rows], return_inverse=True)
+        groups = np.array([group for _, group in rows])
+        chosen = validation_split(targets, groups, fraction, seed)
+        rest = np.setdiff1d(np.arange(len(rows)), chosen)
+        assert not set(groups[chosen]) & set(groups[rest])
+        assert set(targets[rest]) == set(targets)

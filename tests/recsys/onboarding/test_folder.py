@@ -15,7 +15,6 @@ import soundfile
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.hyperimage import extraction
-from embedding.parallel import Crashed, PersistentWorker
 from recsys import Recommender, cli
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
@@ -281,37 +280,6 @@ def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
         "the decoder crashed on it",
     ]
     assert (report["status"] == "added").sum() == 5
-
-
-def test_a_kept_process_stays_until_it_is_closed_or_killed() -> None:
-    worker = PersistentWorker()
-    first = worker.run(_pid, 0)
-    assert isinstance(first, int)
-    assert worker.run(_pid, 0) == first != os.getpid()
-    os.kill(first, signal.SIGKILL)
-    second = worker.run(_pid, 0)
-    assert second not in (first, os.getpid())
-    assert not isinstance(second, Crashed)
-    third = worker.run(_pid, 0)
-    worker.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(str(third)), 0)
-    with pytest.raises(ValueError, match="own error"):
-        worker.run(_raise, 0)
-    worker.close()
-    short_lived = PersistentWorker()
-    fourth = int(str(short_lived.run(_pid, 0)))
-    del short_lived
-    with pytest.raises(ProcessLookupError):
-        os.kill(fourth, 0)
-
-
-def _pid(_job: int) -> int:
-    return os.getpid()
-
-
-def _raise(_job: int) -> None:
-    raise ValueError("own error")
 
 
 def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None:
