@@ -22,10 +22,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 from benchmarks.common import argument_parser
-from datasets.public.registry import public_dataset  # noqa: E402
+from datasets.public.registry import public_dataset
 
 USERS, ITEMS, PLAYED = 1_000, 20_000, 300
 START = datetime(2009, 5, 4)
