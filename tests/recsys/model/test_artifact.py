@@ -16,12 +16,13 @@ import pytest
 from datasets.errors import ArtifactError
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
-from recsys import Recommender, RecommenderConfig
+from recsys import Recommender
 from recsys.config import RetrievalConfig
 from recsys.database.catalog import Catalog
 from recsys.model import artifact, storage
 from recsys.model import artifact as digests
 from recsys.model.state import FittedState
+from tests.helpers.recommenders import QUICK
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 NEW = np.eye(8, dtype=np.float32)[1]
@@ -42,7 +43,7 @@ def models(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     encoder = SongEncoder(
         EncoderConfig(architecture="IC(1,3,4)PF(8)O", epochs=1, threads=1, validation_fraction=0)
     ).fit(images, ["rock", "jazz"] * 6)
-    config = RecommenderConfig(threads=1)
+    config = QUICK  # small arrays: the tests open a model some thousand times
     recommenders = {
         "index": Recommender(config.replace(retrieval=RetrievalConfig(method="annoy"))).fit(
             dataset, embeddings=embeddings
