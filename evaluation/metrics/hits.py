@@ -65,10 +65,9 @@ class HitMatrix:
     """[n_users, k]: the recommended items as columns of the encoder's, -1 after a list's end."""
 
     @cached_property
-    def _places(self) -> tuple[IntArray, IntArray]:
-        """Row and column of every hit, by row; most cells are misses."""
-        row, column = np.divmod(np.flatnonzero(self.matrix), max(self.matrix.shape[1], 1))
-        return row, column
+    def _first(self) -> dict[int, TopHits]:
+        """Results of :meth:`first` by k, as every metric asks for them."""
+        return {}
 
     def first(self, k: int) -> TopHits:
         """Return the hits within the first ``k`` places.
@@ -76,14 +75,13 @@ class HitMatrix:
         Raises:
             InvalidArgumentError: ``k`` is below 1 or above the length of the lists.
         """
-        n_users, width = self.matrix.shape
-        if not 1 <= k <= width:
-            raise InvalidArgumentError(f"k must be 1 to {width}, not {k}")
-        row, column = self._places
-        if k < width:
-            inside = column < k
-            row, column = row[inside], column[inside]
-        return TopHits(row, column, np.bincount(row, minlength=n_users))
+        if k not in self._first:
+            n_users, width = self.matrix.shape
+            if not 1 <= k <= width:
+                raise InvalidArgumentError(f"k must be 1 to {width}, not {k}")
+            row, column = np.divmod(np.flatnonzero(self.matrix[:, :k]), k)
+            self._first[k] = TopHits(row, column, np.bincount(row, minlength=n_users))
+        return self._first[k]
 
 
 class HitEncoder:
