@@ -275,7 +275,7 @@ class TestCheckpoint:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments], cwd=Path(__file__).parents[2]
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not list(tmp_path.glob("training-*.safetensors")):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -465,12 +465,32 @@ def test_mean_by_recording() -> None:
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:
+    # Processor time, which other programs on the machine do not lengthen.
     code = (
-        "import sys, time; start = time.perf_counter(); import embedding\n"
-        "took = time.perf_counter() - start\n"
+        "import sys, time; start = time.process_time(); import embedding\n"
+        "took = time.process_time() - start\n"
         "assert dir(embedding) == embedding.__all__ != []\n"
         "heavy = {'torch', 'numpy', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(f'{took} s, {heavy}' if took > 0.1 or heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "embedding import AugmentationConfig, EncoderConfig, HyperImageConfig, SnippetConfig",
+        "embedding import SongEncoder",
+        "embedding.audio import MicrophoneConfig, load_snippets",
+        "embedding.hyperimage import Band, extract, prune",
+        "embedding.network import parse",
+    ],
+)
+def test_names_are_imported_without_what_they_need_later(names: str) -> None:
+    code = (
+        f"import sys; from {names}\n"
+        "heavy = {'torch', 'librosa', 'matplotlib', 'sklearn', 'numba'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

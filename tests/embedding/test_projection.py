@@ -96,7 +96,7 @@ def test_umap_keeps_neighbours_together_and_the_seed_decides():
         [sys.executable, "-c", UMAP],
         input=json.dumps(np.vstack([CLOUDS[:8], CLOUDS[20:28], CLOUDS[40:48]]).tolist()),
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     if "umap-learn" in run.stderr:
         pytest.skip("umap-learn is not installed here")
