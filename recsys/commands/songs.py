@@ -180,7 +180,7 @@ def map(
 ) -> None:
     """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
     from recsys.model.storage import load_model
-    from recsys.songmap.drawing import write_html, write_png
+    from recsys.songmap.drawing import write_map_html, write_map_png
     from recsys.songmap.layout import song_map
 
     for path, ending in ((out, ".html"), (png, ".png")):
@@ -194,8 +194,8 @@ def map(
         limit=limit,
         seed=seed,
     )
-    write_html(drawn, out)
+    write_map_html(drawn, out)
     if png is not None:
-        write_png(drawn, png)
+        write_map_png(drawn, png)
     typer.echo(f"{drawn.title}: {drawn.facts}")
     typer.echo(f"written to {out}" + (f" and {png}" if png else ""))

@@ -1,4 +1,4 @@
-"""Draws a map of the songs: as a page that can be turned, and as a picture."""
+"""Draw a song map as an interactive HTML page and as a PNG file."""
 
 import html
 import json
@@ -12,14 +12,14 @@ from datasets.errors import ArtifactError
 from datasets.files import atomic_write, write_text
 from recsys.songmap.layout import UNKNOWN, SongMap
 
-# Those of plotly's shapes in space that are drawn well; it writes "x" as a letter.
+# The 3-D symbols that plotly draws well; it draws "x" as a letter.
 _SYMBOLS = ("circle", "square", "diamond", "circle-open", "cross", "square-open", "diamond-open")
 _MARKERS = ("o", "s", "D", "o", "P", "s", "D")
 _OPEN = (3, 5, 6)
-"""Shapes that are drawn as an outline."""
+"""Shapes drawn as an outline."""
 
-_MANY = 1500
-"""Points above which they are drawn smaller."""
+_SMALL_ABOVE = 1500
+"""Number of points above which they are drawn smaller."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -78,13 +78,28 @@ dark.addEventListener("change", () => Plotly.react(place, place.data, coloured(p
 """
 
 
-def write_html(song_map: SongMap, path: Path) -> None:
-    """Write the map as one page that needs nothing else. Raises ArtifactError where it cannot."""
+def write_map_html(song_map: SongMap, path: Path) -> None:
+    """Write a map as a self-contained HTML page that can be turned and zoomed.
+
+    >>> from recsys.songmap import song_map
+    >>> recommender.save(folder / "model")
+    >>> from recsys.model import load_model
+    >>> write_map_html(song_map(load_model(folder / "model")), folder / "map.html")
+    >>> (folder / "map.html").read_text()[:15]
+    '<!DOCTYPE html>'
+
+    Args:
+        song_map: the map.
+        path: file to write.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
     from plotly.offline import get_plotlyjs
 
     figure = {"data": [_trace(song_map, n) for n in range(len(song_map.groups))],
               "layout": _layout(song_map)}  # fmt: skip
-    # No text may end the script.
+    # No text may contain "</script>".
     text = json.dumps(figure, ensure_ascii=False).replace("<", "\\u003c")
     parts = {
         "$title": html.escape(song_map.title),
@@ -102,8 +117,21 @@ def write_html(song_map: SongMap, path: Path) -> None:
         raise ArtifactError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def write_png(song_map: SongMap, path: Path) -> None:
-    """Write the map as a picture: in space, and two of its sides. Raises ArtifactError."""
+def write_map_png(song_map: SongMap, path: Path) -> None:
+    """Write a map as a PNG file: a view in three dimensions and two projections.
+
+    >>> from recsys.model import load_model
+    >>> from recsys.songmap import song_map
+    >>> recommender.save(folder / "model")
+    >>> write_map_png(song_map(load_model(folder / "model")), folder / "map.png")
+
+    Args:
+        song_map: the map.
+        path: file to write.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -113,7 +141,7 @@ def write_png(song_map: SongMap, path: Path) -> None:
     space = figure.add_subplot(grid[:, 0], projection="3d")
     sides = [(figure.add_subplot(grid[0, 1]), 1), (figure.add_subplot(grid[1, 1]), 2)]
     points, axes = song_map.projection.points, song_map.axes
-    area = 30 if len(points) <= _MANY else 8
+    area = 30 if len(points) <= _SMALL_ABOVE else 8
     for group in song_map.groups:
         shown = points[group.rows]
         style: dict[str, Any] = {
@@ -125,7 +153,7 @@ def write_png(song_map: SongMap, path: Path) -> None:
             style["linewidths"] = 0.3
         if not group.named:
             style |= {"alpha": 0.5, "zorder": 0}
-        label = _plain(f"{group.name} ({len(group.rows):,})")
+        label = _escape_tex(f"{group.name} ({len(group.rows):,})")
         space.scatter(*shown.T, label=label, depthshade=False, **style)
         for side, other in sides:
             side.scatter(shown[:, 0], shown[:, other], **style)
@@ -137,7 +165,7 @@ def write_png(song_map: SongMap, path: Path) -> None:
         side.grid(color="#e3e6ea", linewidth=0.6)
         side.set_axisbelow(True)
         side.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{_plain(song_map.title)}\n{song_map.facts}", fontsize=13)
+    figure.suptitle(f"{_escape_tex(song_map.title)}\n{song_map.facts}", fontsize=13)
     columns = min(6, len(song_map.groups))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
     try:
@@ -151,17 +179,16 @@ def _trace(song_map: SongMap, number: int) -> dict[str, Any]:
     group = song_map.groups[number]
     points = song_map.projection.points[group.rows].astype(float).round(5)
     songs = song_map.songs.iloc[group.rows]
-    small = len(song_map.songs) > _MANY
-    texts = [
-        f"<b>{_marked(title or item)}</b><br>{_marked(artist)}<br>{_marked(genre or UNKNOWN)}"
-        for item, title, artist, genre in zip(
-            *(songs[name].tolist() for name in (ITEM_ID, TITLE, ARTIST, GENRE)), strict=True
-        )
-    ]
+    small = len(song_map.songs) > _SMALL_ABOVE
+    texts = []
+    columns = (songs[name].tolist() for name in (ITEM_ID, TITLE, ARTIST, GENRE))
+    for item, title, artist, genre in zip(*columns, strict=True):
+        lines = map(_escape_html, (title or item, artist, genre or UNKNOWN))
+        texts.append("<b>{}</b><br>{}<br>{}".format(*lines))
     return {
         "type": "scatter3d",
         "mode": "markers",
-        "name": _marked(f"{group.name} ({len(group.rows):,})"),
+        "name": _escape_html(f"{group.name} ({len(group.rows):,})"),
         "x": points[:, 0].tolist(),
         "y": points[:, 1].tolist(),
         "z": points[:, 2].tolist(),
@@ -192,7 +219,7 @@ def _layout(song_map: SongMap) -> dict[str, Any]:
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "legend": {
             "itemsizing": "constant",
-            "title": {"text": _marked(song_map.by)},
+            "title": {"text": _escape_html(song_map.by)},
             "y": 0.94,
         },
         "modebar": {"bgcolor": "rgba(0,0,0,0)"},
@@ -204,11 +231,11 @@ def _layout(song_map: SongMap) -> dict[str, Any]:
     }
 
 
-def _marked(text: str) -> str:
-    """A text that plotly shows as it is, though it knows some HTML."""
+def _escape_html(text: str) -> str:
+    """Escape a text for plotly, which understands some HTML."""
     return html.escape(text, quote=False)
 
 
-def _plain(text: str) -> str:
-    """A text that matplotlib shows as it is, though it knows some TeX."""
+def _escape_tex(text: str) -> str:
+    """Escape a text for matplotlib, which understands some TeX."""
     return text.replace("$", r"\$")

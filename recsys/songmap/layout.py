@@ -1,4 +1,4 @@
-"""The map of the songs: where their embeddings lie, in three dimensions (paragraphs 60 to 63)."""
+"""Project the songs of a model to three dimensions, and group them by colour and shape."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,16 +13,17 @@ from recsys.model.live import LiveModel
 from recsys.ranking.similarity import unit_vectors
 
 MapSpace = Literal["sound", "fused"]
+"""Which vectors are projected: embeddings of the audio, or fused item vectors."""
 
 NAMED = 16
-"""Values that get a colour and a shape of their own, the most frequent ones."""
+"""Number of most frequent values that get a colour and a shape of their own."""
 
 SHAPES = 7
 
 UNKNOWN = "unknown"
 
-# Okabe and Ito (2008), distinct for colour-blind eyes, with blue and yellow nearer to the middle so
-# that they stand out on white and on black; then three more, which shapes have to help.
+# Okabe and Ito (2008), distinct for colour-blind people, with blue and yellow of medium brightness
+# to stand out on white and on black; and three more, which are told apart by shape too.
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#2F7FC1", "#B8A900",
             "#9A6FB0", "#8C6D46", "#6FBF9B")  # fmt: skip
 _GREY = "#8A8F98"
@@ -30,34 +31,48 @@ _GREY = "#8A8F98"
 
 @dataclass(frozen=True)
 class SongGroup:
-    """Songs that are drawn alike. ``shape`` is a number from 0 to 6; the drawing knows which."""
+    """Songs drawn with the same colour and shape."""
 
     name: str
+    """Label in the legend."""
     colour: str
+    """Hex code."""
     shape: int
+    """Number of the shape, 0 to 6."""
     rows: IntArray
-    """Positions in the map."""
+    """Positions of its songs in the map."""
     named: bool = True
-    """Whether it is one value, and not the rest in grey."""
+    """True for a single value, False for the other and unknown values, in grey."""
 
 
 @dataclass(frozen=True, eq=False)
 class SongMap:
-    """Points with what they are, ready to be drawn."""
+    """Projected songs in groups, ready to be drawn; see :func:`song_map`.
+
+    >>> from recsys.model import load_model
+    >>> recommender.save(folder / "model")
+    >>> song_map(load_model(folder / "model")).axes  # doctest: +ELLIPSIS
+    ['PC1 (9...%)', 'PC2 (...%)', 'PC3 (...%)']
+    """
 
     songs: pd.DataFrame
-    """item_id, title, artist, album, genre; one row a point."""
+    """item_id, title, artist, album, genre; one row per point."""
     projection: Projection
+    """Their positions."""
     groups: tuple[SongGroup, ...]
+    """Groups of songs, in the order of the legend."""
     method: Method
+    """Method of projection."""
     by: str
+    """Column that gives the groups."""
     embeddings: MapSpace
+    """Which vectors were projected."""
     total: int
-    """Songs that could have been drawn."""
+    """Number of songs with such vectors, of which `songs` may be a sample."""
 
     @property
     def axes(self) -> list[str]:
-        """What stands at the axes."""
+        """Titles of the three axes."""
         if self.projection.explained is None:
             name = {"umap": "UMAP", "tsne": "t-SNE"}[self.method]
             return [f"{name} {number}" for number in (1, 2, 3)]
@@ -65,13 +80,13 @@ class SongMap:
 
     @property
     def title(self) -> str:
-        """One line: what is drawn."""
+        """Title of the map, in one line."""
         of = {"sound": "sound", "fused": "sound and taste together"}[self.embeddings]
         return f"Map of {len(self.songs):,} songs by {of}, coloured by {self.by}"
 
     @property
     def facts(self) -> str:
-        """One line: what is to be known to read it."""
+        """How to read the map, in one line."""
         parts = []
         if len(self.songs) < self.total:
             parts.append(f"a random sample of {self.total:,} songs")
@@ -84,7 +99,7 @@ class SongMap:
 
 
 def song_map(
-    library: LiveModel,
+    model: LiveModel,
     *,
     method: Method = "pca",
     by: str = "genre",
@@ -92,38 +107,51 @@ def song_map(
     limit: int = 10_000,
     seed: int = 0,
 ) -> SongMap:
-    """A map of the songs that have something to place them by.
+    """Make a map of the songs that have vectors.
 
-    method: see :func:`embedding.projection.project`. by: the column that gives the colours: genre,
-    artist, or another text or tag. embeddings: ``sound``, what the network hears, or ``fused``,
-    the unit vectors by which :meth:`Recommender.similar` compares. limit: of more songs than this
-    a random sample is drawn, chosen by ``seed``.
+    >>> from recsys.model import load_model
+    >>> recommender.save(folder / "model")
+    >>> drawn = song_map(load_model(folder / "model"), by="genre")
+    >>> drawn.title
+    'Map of 30 songs by sound, coloured by genre'
+    >>> [(group.name, len(group.rows)) for group in drawn.groups]
+    [('jazz', 15), ('rock', 15)]
 
-    Raises InvalidArgumentError for a choice that is not there, or fewer than four such songs.
+    Args:
+        model: a saved model, opened by :func:`recsys.model.load_model`.
+        method: `pca`, `umap` or `tsne`, see :func:`embedding.projection.project`.
+        by: column that gives colours and shapes: genre, artist, album or a tag.
+        embeddings: `sound` for embeddings of the audio, `fused` for the unit vectors that
+            `Recommender.similar` compares.
+        limit: a random sample is drawn of more songs than this.
+        seed: seed of the sample, and of UMAP and t-SNE.
+
+    Raises:
+        InvalidArgumentError: an unknown choice, or fewer than four songs with vectors.
     """
     if embeddings not in get_args(MapSpace):
         raise InvalidArgumentError(f"embeddings must be sound or fused, not {embeddings!r}")
     if limit < FEWEST:
         raise InvalidArgumentError(f"limit must be at least {FEWEST}, not {limit}")
-    rows = np.setdiff1d(np.arange(len(library.items)), library.items.retired)
-    labels = library.items.texts(by, rows)
+    rows = np.setdiff1d(np.arange(len(model.items)), model.items.retired)
+    labels = model.items.texts(by, rows)
     if embeddings == "sound":
-        vectors, known = library.items.embeddings(rows)
+        vectors, known = model.items.embeddings(rows)
     else:
-        vectors = unit_vectors(library, "fused")[rows]
+        vectors = unit_vectors(model, "fused")[rows]
         known = np.asarray(vectors.any(axis=1))
-    place = np.flatnonzero(known)
-    if len(place) < FEWEST:
+    positions = np.flatnonzero(known)
+    if len(positions) < FEWEST:
         raise InvalidArgumentError(
-            f"{len(place)} songs have {embeddings} embeddings; a map needs at least {FEWEST}"
+            f"{len(positions)} songs have {embeddings} embeddings; a map needs at least {FEWEST}"
         )
-    total = len(place)
+    total = len(positions)
     if total > limit:
-        place = np.sort(np.random.default_rng(seed).choice(place, limit, replace=False))
+        positions = np.sort(np.random.default_rng(seed).choice(positions, limit, replace=False))
     return SongMap(
-        songs=library.items.describe(rows[place]),
-        projection=project(vectors[place], method, seed=seed),
-        groups=_groups(labels[place]),
+        songs=model.items.describe(rows[positions]),
+        projection=project(vectors[positions], method, seed=seed),
+        groups=_groups(labels[positions]),
         method=method,
         by=by,
         embeddings=embeddings,
@@ -132,12 +160,12 @@ def song_map(
 
 
 def _groups(labels: StrArray) -> tuple[SongGroup, ...]:
-    """One group a value, by name; the rarer values and the blank ones last, in grey."""
+    """Group songs by value, in order of names; rare values and unknown ones come last, in grey."""
     counts = pd.Series(labels[labels != ""], dtype=object).value_counts(sort=False)
-    # Most frequent first, by name among equals.
+    # Most frequent first; ties in order of names.
     ranked = sorted(counts.index, key=lambda name: (-counts[name], name))
     named = sorted(ranked[:NAMED])
-    # Both change from name to name; the same pair of ten and seven comes again after 70.
+    # Colour and shape both change from name to name: a pair repeats after 70 names.
     groups = [
         SongGroup(
             name,

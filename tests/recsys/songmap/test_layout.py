@@ -8,7 +8,7 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys import Recommender
-from recsys.songmap.drawing import write_html, write_png
+from recsys.songmap.drawing import write_map_html, write_map_png
 from recsys.songmap.layout import NAMED, _groups, song_map
 from tests.helpers.recommenders import CONFIG
 
@@ -96,7 +96,7 @@ def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(fit_quickly, tm
     evil = "</script><script>alert(1)</script> <b>bold</b>"
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", title=evil, genre=evil)
     drawn = song_map(recommender._model)
-    write_html(drawn, tmp_path / "map.html")
+    write_map_html(drawn, tmp_path / "map.html")
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
     assert page.count("</script>") == 2  # plotly's and ours
     assert not re.search(r"""<(script|link|img)[^>]*(src|href)=""", page)
@@ -116,13 +116,13 @@ def test_the_picture(fit_quickly, tmp_path):
 
     recommender = fit_quickly()
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="$x_{")  # no formula
-    write_png(song_map(recommender._model), tmp_path / "map.png")
+    write_map_png(song_map(recommender._model), tmp_path / "map.png")
     image = imread(tmp_path / "map.png")
     assert image.shape[:2] == (1200, 1950)
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 100
 
 
-@pytest.mark.parametrize("write", [write_html, write_png])
+@pytest.mark.parametrize("write", [write_map_html, write_map_png])
 def test_a_place_that_cannot_be_written(fitted, tmp_path, write):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
