@@ -1,7 +1,4 @@
-"""Commands on sound itself: record it, draw it.
-
-The command that composes music towards labels, a song or a listener's taste.
-"""
+"""The commands `coldtune record`, `picture` and `compose`."""
 
 import json
 from pathlib import Path
@@ -15,6 +12,8 @@ from recsys.commands.options import JsonFlag
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from embedding.composition.goals import Goal
+
+METHODS = ("notes", "picture")
 
 
 def record(
@@ -66,9 +65,6 @@ def picture(
     typer.echo(f"picture written to {out}")
 
 
-METHODS = ("notes", "picture")
-
-
 def compose(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model, or of its encoder.")],
     out: Annotated[Path, typer.Option(help="Sound to write: .wav, .flac or .ogg.")],
@@ -108,7 +104,7 @@ def compose(
     if picture is not None:
         check_figure_file(picture)
     config = CompositionConfig(seconds=seconds, seed=seed, steps=steps)
-    encoder, goal = _encoder_and_goal(model, _weights(genre or []), like, user)
+    encoder, goal = _encoder_and_goal(model, _label_weights(genre or []), like, user)
 
     make = compose_notes if method == "notes" else dream
     composition = make(encoder, goal, config, progress=True)
@@ -142,8 +138,8 @@ def compose(
     typer.echo("to the network like " + ", ".join(f"{name} ({scores[name]:.1%})" for name in best))
 
 
-def _weights(genre: list[str]) -> dict[str, float]:
-    """``["jazz=0.7", "rock=0.3"]`` as weights; a label alone weighs 1."""
+def _label_weights(genre: list[str]) -> dict[str, float]:
+    """Parse labels with weights, such as "jazz=0.7"; without one the weight is 1."""
     weights: dict[str, float] = {}
     for text in genre:
         name, _, share = text.rpartition("=") if "=" in text else (text, "", "1")
@@ -165,8 +161,7 @@ def _encoder_and_goal(
     from embedding.composition.goals import labels
     from embedding.network.storage import MANIFEST
     from recsys.commands.composition_goals import likeness_goal, taste_goal
-    from recsys.model import storage
-    from recsys.model.storage import open_encoder
+    from recsys.model.storage import load_model, open_encoder
 
     if (model / MANIFEST).is_file():
         if like is not None or user is not None:
@@ -175,12 +170,12 @@ def _encoder_and_goal(
             )
         encoder = open_encoder(model)
         return encoder, labels(encoder, weights)
-    library = storage.load_model(model.absolute())
-    known = library.state.encoder
-    if known is None:
+    fitted = load_model(model.absolute())
+    network = fitted.state.encoder
+    if network is None:
         raise InvalidArgumentError(f"{model}: this model has no network of its own to compose with")
     if like is not None:
-        return known, likeness_goal(library, known, like)
+        return network, likeness_goal(fitted, network, like)
     if user is not None:
-        return known, taste_goal(library, user)
-    return known, labels(known, weights)
+        return network, taste_goal(fitted, user)
+    return network, labels(network, weights)

@@ -1,4 +1,4 @@
-"""Goals to compose towards that only a recommender knows: a song's sound, one listener's taste."""
+"""Composition goals that need a fitted model: a song's sound, or the taste of a user."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from embedding.composition.goals import DifferentiableEncoder, LikenessGoal
 
 MARGIN = 0.1
-"""How far above the best song of the catalogue to aim, in standard deviations of its scores."""
+"""How far above the catalogue's best song to aim, in standard deviations of its scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class TasteGoal:
-    """One listener's score of a song that nobody has played, by nothing but its embedding e.
+    """The score that a model gives a new song for a user, as a function of its embedding e.
 
-    All sources speak, as for any new song: the content maps are affine in e, so that their part is
-    ``e · direct``; the content source gives ``profile · (e - center) / |e - center|``. A constant
-    is left out.
-
-    direct, profile, center: float32 [dimension].
-    catalogue: the same score of every song that was heard, float32 [n].
+    Up to a constant it is `e · direct + profile · (e - center) / |e - center|`: the first term sums
+    the sources with content maps, which are affine in e, the second is the content source.
     """
 
     direct: Float32Array
+    """float32 [dimension]."""
     profile: Float32Array
+    """float32 [dimension]."""
     center: Float32Array
+    """float32 [dimension]."""
     catalogue: Float32Array
+    """Scores of all songs with an embedding, float32 [n]."""
 
     def loss(self, network: "DifferentiableEncoder", images: "Tensor") -> "Tensor":
-        """How far each image's score is below the best of the catalogue: [n].
+        """Compute how far the scores of images are below the target, in standard deviations, [n].
 
-        In standard deviations of the catalogue's scores, and nothing once it is above: further out,
-        the maps know nothing any more.
+        The target is slightly above the best score of the catalogue. Beyond it the loss is zero, as
+        the content maps are not reliable far from their training data.
         """
         import torch
 
@@ -59,46 +59,51 @@ class TasteGoal:
         return below.clamp_min(0)
 
     def match(self, encoder: "SongEncoder", images: Float32Array) -> float:
-        """Share of the catalogue's songs that suit the listener less."""
+        """Return the share of the catalogue's songs that score lower."""
         own = self.score(encoder.embed(images).mean(axis=0, keepdims=True))
         return float((self.catalogue < own).mean())
 
     def score(self, embeddings: Float32Array) -> Float32Array:
-        """Scores [n] of songs with these embeddings [n, dimension]."""
+        """Score songs by their embeddings [n, dimension]; returns [n]."""
         return _score(embeddings, self.direct, self.profile, self.center)
 
 
-def taste_goal(library: LiveModel, user_id: str) -> TasteGoal:
-    """The goal of suiting a listener.
+def taste_goal(model: LiveModel, user_id: str) -> TasteGoal:
+    """Build the goal of composing for a user.
+
+    Args:
+        model: a fitted model.
+        user_id: the user.
 
     Raises:
-        UnknownUserError: nobody of that id is in the training data.
-        InvalidArgumentError: nothing is known of the user, no two songs were heard, or a source's
-            content map is not affine.
+        UnknownUserError: the user is not in the training data.
+        InvalidArgumentError: all songs score alike for the user, fewer than two songs have an
+            embedding, or a source's content map is not affine.
     """
-    row = library.users.row(user_id)
+    row = model.users.row(user_id)
     if row is None:
         raise UnknownUserError(f"no user {user_id!r} in the training data")
-    state = library.state
-    user = library.users.vectors(np.array([row]))[0]
+    state = model.state
+    user = model.users.vectors(np.array([row]))[0]
     embeddings = np.asarray(state.embeddings[state.has_embedding])
     dimension = embeddings.shape[1]
     direct = np.zeros(dimension, np.float32)
     profile, center = np.zeros_like(direct), np.zeros_like(direct)
     for block in state.blocks:
-        source, own = state.sources[block.name], block.cold * user[block.columns]
+        source = state.sources[block.name]
+        factors = block.cold * user[block.columns]
         if isinstance(source, ContentSource):
-            profile, center = own.astype(np.float32), np.asarray(source.center)
+            profile, center = factors.astype(np.float32), np.asarray(source.center)
         else:
             probes = np.vstack([np.zeros(dimension), np.eye(dimension)]).astype(np.float32)
-            vectors = source.item_vectors(_by_sound_alone(probes, library))
+            vectors = source.item_vectors(_embeddings_only(probes, model))
             slopes = vectors[1:] - vectors[0]
-            if not _is_affine(source, slopes, vectors[0], embeddings[:8], library):
+            if not _is_affine(source, slopes, vectors[0], embeddings[:8], model):
                 raise InvalidArgumentError(
                     f"source {block.name!r} maps sound by a network, and a taste to compose for "
                     "needs an affine map: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
                 )
-            direct += slopes @ own
+            direct += slopes @ factors
     scores = _score(embeddings, direct, profile, center)
     if len(scores) < 2 or not scores.std() > 0:
         raise InvalidArgumentError(
@@ -107,28 +112,35 @@ def taste_goal(library: LiveModel, user_id: str) -> TasteGoal:
     return TasteGoal(direct, profile, center, scores)
 
 
-def likeness_goal(library: LiveModel, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
-    """The goal of sounding like a song of the catalogue.
+def likeness_goal(model: LiveModel, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
+    """Build the goal of sounding like a song of the catalogue.
 
-    Raises UnknownItemError, and InvalidArgumentError for an item without a recording.
+    Args:
+        model: a fitted model.
+        encoder: its network.
+        item_id: the song.
+
+    Raises:
+        UnknownItemError: no such item.
+        InvalidArgumentError: the item has no recording.
     """
     from embedding.composition.goals import likeness
 
-    vectors, known = library.items.embeddings(library.items.rows([item_id]))
+    vectors, known = model.items.embeddings(model.items.rows([item_id]))
     if not known[0]:
         raise InvalidArgumentError(f"item {item_id!r} has no recording to sound like")
-    state = library.state
+    state = model.state
     fitted = state.embeddings[state.has_embedding]
     center = fitted.mean(axis=0) if len(fitted) else np.zeros_like(vectors[0])
     return likeness(encoder, vectors[0], center)
 
 
-def _by_sound_alone(embeddings: Float32Array, library: LiveModel) -> ItemContent:
-    """Items of which nothing is known but these embeddings."""
+def _embeddings_only(embeddings: Float32Array, model: LiveModel) -> ItemContent:
+    """Describe items by embeddings alone, without metadata."""
     import scipy.sparse as sp
 
     n = len(embeddings)
-    metadata = sp.csr_matrix((n, len(library.state.vocabulary.values)), dtype=np.float32)
+    metadata = sp.csr_matrix((n, len(model.state.vocabulary.values)), dtype=np.float32)
     return ItemContent(embeddings, np.ones(n, bool), metadata)
 
 
@@ -137,13 +149,13 @@ def _is_affine(
     slopes: Float32Array,
     level: Float32Array,
     embeddings: Float32Array,
-    library: LiveModel,
+    model: LiveModel,
 ) -> bool:
-    """Whether a source maps these embeddings [n, e] as an affine map would."""
-    vectors = source.item_vectors(_by_sound_alone(embeddings, library))
-    straight = level + embeddings @ slopes
+    """Return whether a source maps these embeddings [n, e] as an affine map would."""
+    vectors = source.item_vectors(_embeddings_only(embeddings, model))
+    affine = level + embeddings @ slopes
     rounding = 1e-3 * (np.abs(level) + np.abs(embeddings) @ np.abs(slopes) + 1e-30)
-    return bool((np.abs(vectors - straight) <= rounding).all())
+    return bool((np.abs(vectors - affine) <= rounding).all())
 
 
 def _score(

@@ -1,4 +1,4 @@
-"""Public data sets: what there is, and getting one."""
+"""The commands `coldtune data list` and `data get`: public data sets."""
 
 import json
 import sys
@@ -64,7 +64,7 @@ def get(
 
 
 def _ask(dataset: "PublicDataset") -> bool:
-    """Ask whoever sits at the terminal; nobody there is a no."""
+    """Ask at the terminal whether the licence is accepted; without a terminal it is not."""
     return sys.stdin.isatty() and typer.confirm(f"Accept the terms of {dataset.name}?", err=True)
 
 

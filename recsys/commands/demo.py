@@ -4,24 +4,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from datasets.columns import ITEM_ID, RANK, USER_ID
-from datasets.demo.make import make_demo, write_new_song
-from datasets.demo.rendering import read_tags
-from datasets.music import MusicDataset
-from recsys.commands.options import (
-    Seed,
-    Threads,
-    Tracking,
-    recommender_config,
-)
+from recsys.commands.options import Seed, Threads, Tracking, recommender_config
 from recsys.commands.printing import print_frame, print_info
-from recsys.config import RecommenderConfig
-from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
-from recsys.recommender import Recommender
+
+if TYPE_CHECKING:
+    from datasets.music import MusicDataset
+    from recsys.config import RecommenderConfig
+    from recsys.recommender import Recommender
+
+NEW_SONG = "new-song"
+
+SIMULATED = (
+    "The listeners of this data set are simulated and its songs are composed by rule: the figures "
+    "show that the models find what the simulation put in, not how well they do with real people."
+)
 
 
 def demo(
@@ -36,15 +37,7 @@ def demo(
     demonstrate(out, recommender_config(None, seed, threads, tracking))
 
 
-NEW_SONG = "new-song"
-
-SIMULATED = (
-    "The listeners of this data set are simulated and its songs are composed by rule: the figures "
-    "show that the models find what the simulation put in, not how well they do with real people."
-)
-
-
-def demonstrate(out: Path, config: RecommenderConfig) -> None:
+def demonstrate(out: Path, config: "RecommenderConfig") -> None:
     """Generate the demo catalogue, fit, recommend, onboard a new song, evaluate; print each step.
 
     An interrupted demonstration goes on where it was when it is called again.
@@ -53,6 +46,10 @@ def demonstrate(out: Path, config: RecommenderConfig) -> None:
         out: folder for ``catalogue/``, ``model/`` and ``report/``.
         config: settings of the recommender.
     """
+    from datasets.demo.make import make_demo
+    from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
+    from recsys.recommender import Recommender
+
     with _chapter("1. A catalogue of songs composed by rule, and listeners who are SIMULATED"):
         dataset = make_demo(out / "catalogue", seed=config.seed, workers=config.n_threads)
         typer.echo(repr(dataset))
@@ -83,7 +80,10 @@ def demonstrate(out: Path, config: RecommenderConfig) -> None:
     typer.echo(f"  coldtune similar {out / 'model'} {NEW_SONG} --by sound")
 
 
-def _onboard(recommender: Recommender, dataset: MusicDataset, catalogue: Path) -> None:
+def _onboard(recommender: "Recommender", dataset: "MusicDataset", catalogue: Path) -> None:
+    from datasets.demo.make import write_new_song
+    from datasets.demo.rendering import read_tags
+
     path = write_new_song(catalogue, new_artist=True)
     tags = read_tags(path)
     added = recommender.onboard(
@@ -101,7 +101,7 @@ def _onboard(recommender: Recommender, dataset: MusicDataset, catalogue: Path) -
     typer.echo(f"it is at once among the ten recommended to {len(found)} of {len(users)} listeners")
 
 
-def _typical_listener(dataset: MusicDataset) -> str:
+def _typical_listener(dataset: "MusicDataset") -> str:
     """The id of the user with the median number of songs."""
     songs = dataset.interactions.groupby(USER_ID)[ITEM_ID].nunique().sort_values(kind="stable")
     return str(songs.index[len(songs) // 2])

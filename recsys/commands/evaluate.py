@@ -274,7 +274,7 @@ def genre_cv(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from recsys.commands.printing import print_study
+    from recsys.commands.genre_tables import print_study
 
     print_study(study)
     if out is not None:

@@ -1,7 +1,4 @@
-"""The command that adds new recordings to a model.
-
-Commands that change a saved model: new plays, removal, rebuilding.
-"""
+"""The commands that change a saved model: `coldtune onboard`, `update`, `remove`, `rebuild`."""
 
 import json
 from pathlib import Path
@@ -10,11 +7,11 @@ from typing import Annotated
 import typer
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.options import JsonFlag
+from recsys.commands.options import JsonFlag, Model
 
 
 def onboard(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     recording: Annotated[Path, typer.Argument(help="A recording, or a folder of recordings.")],
     item_id: Annotated[str | None, typer.Option(help="A recording: id of the new item.")] = None,
     title: str = "",
@@ -84,9 +81,6 @@ def _onboard_folder(
         typer.echo(f"{folder}: {', '.join(said)}")
     if len(failed) == len(report):
         raise typer.Exit(1)
-
-
-Model = Annotated[Path, typer.Argument(help="Folder of a saved model.")]
 
 
 def update(

@@ -11,6 +11,7 @@ from datasets.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from recsys.config import RecommenderConfig
 
+Model = Annotated[Path, typer.Argument(help="Folder of a saved model.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random choices; 0, or as configured.")]
 Threads = Annotated[
@@ -40,9 +41,10 @@ PopularityCorrection = Annotated[
 
 
 def parse_where(given: list[str] | None) -> dict[str, list[str]]:
-    """Columns and their values from texts such as ``genre=jazz``.
+    """Parse texts such as `genre=jazz` into columns with their values.
 
-    Raises InvalidArgumentError for a text that has no column or no "=".
+    Raises:
+        InvalidArgumentError: a text has no column or no "=".
     """
     wanted: dict[str, list[str]] = {}
     for text in given or ():
@@ -56,7 +58,11 @@ def parse_where(given: list[str] | None) -> dict[str, list[str]]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises InvalidArgumentError where it holds none."""
+    """Read a JSON object from a file.
+
+    Raises:
+        InvalidArgumentError: the file cannot be read or holds something else.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -73,21 +79,24 @@ def recommender_config(
     tracking: bool | None,
     recipe: str | None = None,
 ) -> "RecommenderConfig":
-    """The settings of a command: those of the file, overridden by what was given.
+    """Combine the settings of a recipe, a file and options, the later overriding the earlier.
 
-    A recipe stands behind the file: what the file says of the encoder counts.
+    Args:
+        path: JSON file of a RecommenderConfig.
+        seed: option --seed.
+        threads: option --threads.
+        tracking: option --tracking.
+        recipe: recipe of the network, which the file's encoder settings override.
 
-    Raises InvalidArgumentError where the file is no JSON object or a setting is wrong.
+    Raises:
+        InvalidArgumentError: the file is not a JSON object, or a setting is wrong.
     """
     from embedding.network.config import EncoderConfig
     from recsys.config import RecommenderConfig
 
     given = {"seed": seed, "threads": threads, "tracking": tracking}
     given = {name: value for name, value in given.items() if value is not None}
-    for (
-        name,
-        value,
-    ) in given.items():  # by themselves: what is wrong here, no file has to answer for
+    for name, value in given.items():  # checked alone, so that errors do not name the file
         try:
             RecommenderConfig.from_json({name: value})
         except InvalidArgumentError as error:

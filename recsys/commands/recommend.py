@@ -1,9 +1,4 @@
-"""Commands from a data set to recommendations and their evaluation.
-
-The command that says why an item is recommended.
-
-The command that recommends to everybody.
-"""
+"""The commands `coldtune recommend`, `recommend-all`, `similar` and `explain`."""
 
 import json
 from pathlib import Path
@@ -16,6 +11,7 @@ from recsys.commands.options import (
     Diversity,
     JsonFlag,
     K,
+    Model,
     PerArtist,
     PopularityCorrection,
     WhereFlag,
@@ -25,7 +21,7 @@ from recsys.commands.printing import print_frame, records
 
 
 def recommend(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     user: Annotated[str | None, typer.Argument(help="A user of the training data.")] = None,
     k: K = 10,
     history: Annotated[
@@ -70,7 +66,7 @@ def recommend(
 
 
 def similar(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     item: Annotated[str, typer.Argument(help="Item id.")],
     k: K = 10,
     by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
@@ -89,7 +85,7 @@ def similar(
 
 
 def explain(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     user: Annotated[str, typer.Argument(help="A user of the training data.")],
     item: Annotated[str, typer.Argument(help="Item id.")],
     n: Annotated[int, typer.Option("-n", help="How many played items of each kind.")] = 5,
@@ -103,7 +99,7 @@ def explain(
 
 
 def recommend_all(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     k: K = 10,
     users: Annotated[

@@ -1,7 +1,4 @@
-"""The command that lists, exports and publishes the songs of a model.
-
-The command that draws the map of a model's songs.
-"""
+"""The commands `coldtune songs` (the song database of a model) and `coldtune map`."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.options import JsonFlag
+from recsys.commands.options import JsonFlag, Model
 from recsys.commands.printing import print_frame, records
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
     from recsys.database.queries import SongFilter
 
 _ROWS = 20
-"""Songs listed where no limit is given."""
+"""Songs listed without --limit."""
 
 
 def songs(
@@ -69,27 +66,27 @@ def songs(
     with _opened(model, whole=export is not None) as connection:
         if genre is not None:
             check_genre(connection, genre)
-        choice = SongFilter(genre, search, scored=scores)
-        count = count_songs(connection, choice)
+        where = SongFilter(genre, search, scored=scores)
+        count = count_songs(connection, where)
         if export is not None:
-            _export(connection, export, choice, count, scores, as_json)
+            _export(connection, export, where, count, scores, as_json)
             return
-        listed = list_scores if scores else list_songs
-        frame = listed(connection, choice, limit or _ROWS)
+        list_rows = list_scores if scores else list_songs
+        frame = list_rows(connection, where, limit or _ROWS)
     if as_json:
         typer.echo(json.dumps({"songs": count, "rows": records(frame)}, indent=1))
         return
     if frame.empty:
-        typer.echo(f"no song{_wanted(genre, search, heard=scores)}")
+        typer.echo(f"no song{_describe_filter(genre, search, scored=scores)}")
         return
     print_frame(frame)
     what = "songs that were heard" if scores else "songs"
     typer.echo(f"{min(limit or _ROWS, count):,} of {count:,} {what}")
 
 
-def _wanted(genre: str | None, search: str | None, *, heard: bool) -> str:
-    """What was asked of songs, in words behind "no song"."""
-    words = [" that was heard"] if heard else []
+def _describe_filter(genre: str | None, search: str | None, *, scored: bool) -> str:
+    """Describe what songs were asked for, to follow "no song"."""
+    words = [" that was heard"] if scored else []
     if genre is not None:
         words.append(f" with genre {genre!r}")
     if search is not None:
@@ -100,7 +97,7 @@ def _wanted(genre: str | None, search: str | None, *, heard: bool) -> str:
 def _export(
     connection: "Connection",
     path: Path,
-    choice: "SongFilter",
+    where: "SongFilter",
     count: int,
     scores: bool,
     as_json: bool,
@@ -109,7 +106,7 @@ def _export(
     from recsys.database.queries import export_songs
 
     with progress_bar("writing songs", count, shown=not as_json) as advance:
-        rows = export_songs(connection, path, choice, scores=scores, advance=advance)
+        rows = export_songs(connection, path, where, scores=scores, advance=advance)
     if as_json:
         typer.echo(json.dumps({"file": str(path), "songs": count, "rows": rows}))
     else:
@@ -124,23 +121,25 @@ def _publish(model: str, url: str, as_json: bool) -> None:
     try:
         database = SongDatabase.open(url, create=True)
         try:
-            done = database.publish(catalog, progress=not as_json)
+            report = database.publish(catalog, progress=not as_json)
         finally:
             database.close()
     finally:
         catalog.close()
     if as_json:
-        typer.echo(json.dumps(vars(done)))
+        typer.echo(json.dumps(vars(report)))
     else:
-        said = ", ".join(f"{count:,} {what}" for what, count in vars(done).items())
-        typer.echo(f"songs published: {said}")
+        counts = ", ".join(f"{count:,} {what}" for what, count in vars(report).items())
+        typer.echo(f"songs published: {counts}")
 
 
 @contextmanager
 def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
-    """The songs of a model folder or of a database by URL.
+    """Open the songs of a model folder or of a database by URL.
 
-    whole: check all of a model's songs, and read a copy, as reading takes long.
+    Args:
+        model: folder or URL.
+        whole: check all songs of a model and read a copy, for long reads.
     """
     if "://" in model:
         from recsys.database.published import SongDatabase
@@ -167,7 +166,7 @@ def _opened(model: str, *, whole: bool) -> "Iterator[Connection]":
 
 
 def map(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     out: Annotated[Path, typer.Option(help="The page to write, ending in .html.")],
     png: Annotated[Path | None, typer.Option(help="Also write a picture, ending in .png.")] = None,
     method: Annotated[str, typer.Option(help="pca, umap or tsne.")] = "pca",

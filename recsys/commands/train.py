@@ -1,4 +1,4 @@
-"""Commands about the network."""
+"""The commands `coldtune train`, `info`, `fine-tune` and `architecture`."""
 
 import json
 from dataclasses import asdict
@@ -11,13 +11,14 @@ from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
     Config,
     JsonFlag,
+    Model,
     Recipe,
     Seed,
     Threads,
     Tracking,
     recommender_config,
 )
-from recsys.commands.printing import print_info
+from recsys.commands.printing import print_frame, print_info
 
 
 def train(
@@ -61,7 +62,7 @@ def train(
 
 
 def info(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    model: Model,
     as_json: JsonFlag = False,
 ) -> None:
     """What a saved model was learned from and how it blends its sources."""
@@ -86,12 +87,12 @@ def fine_tune(
     """Go on learning from further recordings; known classes stay, new ones are added."""
     from datasets.folder import load_folder
     from embedding.parallel import available_cores
-    from recsys import audio as audio_side
-    from recsys.model import storage
+    from recsys.audio import fine_tune_encoder
+    from recsys.model.storage import open_encoder
 
-    network = storage.open_encoder(encoder)
+    network = open_encoder(encoder)
     before = {tag: names.tolist() for tag, names in network.heads_.items()}
-    audio_side.fine_tune_encoder(
+    fine_tune_encoder(
         network,
         load_folder(folder),
         epochs=epochs,
@@ -130,7 +131,6 @@ def architecture(
 
     from embedding.network.architecture import parse
     from embedding.network.config import MODERN_ARCHITECTURE, PATENT_ARCHITECTURE
-    from recsys.commands.printing import print_frame
 
     try:
         channels, height, width = (int(part) for part in image.split("x"))
