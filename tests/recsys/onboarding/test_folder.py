@@ -137,7 +137,7 @@ def test_a_run_that_is_cut_short_goes_on(
 ) -> None:
     monkeypatch.setattr(folder_onboarding, "BATCH", 2)
     model = Recommender.load(place)
-    add, added = model._add, []
+    add, added = model._add_songs, []
 
     def until_the_second(songs):
         if added:
@@ -145,7 +145,7 @@ def test_a_run_that_is_cut_short_goes_on(
         added.extend(song.item_id for song in songs)
         add(songs)
 
-    monkeypatch.setattr(model, "_add", until_the_second)
+    monkeypatch.setattr(model, "_add_songs", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         model.onboard_folder(folder)
     assert len(added) == 2
