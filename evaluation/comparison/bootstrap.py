@@ -304,6 +304,13 @@ def percentile_interval(
 
     Raises:
         InvalidArgumentError: ``confidence`` is not between 0 and 1.
+
+    Example:
+        >>> values = np.arange(50.0)
+        >>> resampled = Bootstrap(200, seed=0).means(values[:, None])[:, 0]
+        >>> found = percentile_interval(values.mean(), resampled, len(values), 0.95)
+        >>> found.low < 24.5 < found.high
+        True
     """
     if not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence}")
@@ -329,6 +336,10 @@ def paired_p_values(differences: Float64Array) -> Float64Array:
     Returns:
         [m]; NaN for fewer than two users, 1 where all differences are 0, and 0 where all are the
         same and not 0.
+
+    Example:
+        >>> paired_p_values(np.array([[0.0, 0.3], [0.0, 0.1], [0.0, 0.2]])).round(3).tolist()
+        [1.0, 0.074]
     """
     from scipy.special import stdtr
 
@@ -385,6 +396,10 @@ def t_interval(values: Float64Array, confidence: float) -> Interval:
 
     Raises:
         InvalidArgumentError: ``confidence`` is not between 0 and 1.
+
+    Example:
+        >>> [round(value, 3) for value in t_interval(np.array([0.2, 0.3, 0.4]), 0.95)]
+        [0.3, 0.052, 0.548]
     """
     if not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence must lie between 0 and 1, not {confidence}")

@@ -61,6 +61,15 @@ def choose_examples(trial: Trial, results: Mapping[str, RunResult], n: int) -> l
         trial: the split made ready.
         results: {model: its result on the trial}, without controls.
         n: number of users; fewer if the split has fewer.
+
+    Example:
+        >>> from evaluation import Popularity
+        >>> from evaluation.comparison.run import run_model
+        >>> from evaluation.comparison.trial import TrialOptions
+        >>> trial = Trial(dataset, split, TrialOptions(ks=(5,)))
+        >>> results = {"popularity": run_model(trial, "popularity", Popularity)}
+        >>> len(choose_examples(trial, results, 3))
+        3
     """
     candidates = trial.example_candidates
     encoder = candidates.hit_encoder

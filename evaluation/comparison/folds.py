@@ -38,6 +38,11 @@ def group_folds(splits: Sequence[Split]) -> dict[str, list[Split]]:
     Raises:
         InvalidArgumentError: two splits have the same name, or folds of a group are of different
             kinds.
+
+    Example:
+        >>> from evaluation import warm_folds
+        >>> [(name, len(folds)) for name, folds in group_folds(warm_folds(dataset, 3)).items()]
+        [('warm', 3)]
     """
     names = [split.name for split in splits]
     if len(set(names)) < len(names):
@@ -62,6 +67,14 @@ class FoldPool:
 
     Args:
         folds: users and items of each fold.
+
+    Example:
+        >>> pool = FoldPool([Units(("u1", "u2"), (), {}), Units(("u2", "u3"), (), {})])
+        >>> key = ("catalogue", "ndcg", 10)
+        >>> first = RunResult({key: np.array([0.2, 0.4])}, {})
+        >>> second = RunResult({key: np.array([0.8, 0.5])}, {})
+        >>> pool.users, pool.values([first, second])[key].round(2).tolist()
+        (('u1', 'u2', 'u3'), [0.2, 0.6, 0.5])
     """
 
     def __init__(self, folds: Sequence[Units]) -> None:

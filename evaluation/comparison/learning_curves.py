@@ -136,6 +136,10 @@ def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> IntArray:
 
     Returns:
         Positions of the rows of ``dataset.interactions``, ascending.
+
+    Example:
+        >>> len(thinned_rows(dataset, 0.5, seed=0)) / len(dataset.interactions)
+        0.5
     """
     pairs = UserItemPairs.from_dataset(dataset)
     return np.flatnonzero(_kept_pairs(pairs, fraction, seed)[pairs.row_pairs])

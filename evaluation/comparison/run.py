@@ -60,6 +60,14 @@ def run_model(trial: Trial, name: str, factory: ModelFactory) -> RunResult:
 
     Raises:
         EvaluationError: the model leaks or returns an invalid list.
+
+    Example:
+        >>> from evaluation import Popularity
+        >>> from evaluation.comparison.trial import TrialOptions
+        >>> trial = Trial(dataset, split, TrialOptions(ks=(5,)))
+        >>> result = run_model(trial, "popularity", Popularity)
+        >>> result.values["catalogue", "ndcg", 5].shape  # one value a user
+        (60,)
     """
     try:
         return _run(trial, factory())

@@ -36,6 +36,16 @@ class RunCache:
         folder: where the files are; made when the first is written.
         measured: what results depend on beside split and model: the data set and options.
         embeddings: those that the diversity of lists is measured by.
+
+    Example:
+        >>> from evaluation import Popularity
+        >>> from evaluation.comparison.trial import TrialOptions
+        >>> trial = Trial(dataset, split, TrialOptions(ks=(5,)))
+        >>> cache = RunCache(folder, {"data": dataset.digest(), "ks": [5]}, None)
+        >>> first = cache.run(trial, "popularity", Popularity)
+        >>> again = cache.run(trial, "popularity", Popularity)  # read from the folder
+        >>> first.facts["fit_seconds"] == again.facts["fit_seconds"]
+        True
     """
 
     def __init__(

@@ -159,6 +159,11 @@ class Trial:
 
     Raises:
         EvaluationError: the split leaks, or has no test user.
+
+    Example:
+        >>> trial = Trial(dataset, split, TrialOptions(ks=(5, 10)))
+        >>> len(trial.users), [candidates.name for candidates in trial.candidate_sets]
+        (60, ['catalogue', 'played'])
     """
 
     def __init__(

@@ -110,8 +110,8 @@ class FoldEncoders:
 
     Example:
         >>> from recsys import RecommenderConfig
-        >>> encoders = FoldEncoders(RecommenderConfig())
-        >>> encoders(dataset) is None  # it has no recordings to train on
+        >>> embed_fold = FoldEncoders(RecommenderConfig())
+        >>> embed_fold(dataset) is None  # there is no audio to train on
         True
     """
 
@@ -193,6 +193,10 @@ def embedding_map(
     Returns:
         item_id, title, artist, genre, x, y, and ``cold``: whether the item was held out from the
         encoder's training side. None for too few items.
+
+    Example:
+        >>> embedding_map(dataset, [split], embeddings, seed=0).shape
+        (30, 7)
     """
     from embedding.projection import FEWEST, project
 

@@ -77,6 +77,10 @@ def model_names(names: Iterable[str]) -> list[str]:
 
     Raises:
         InvalidArgumentError: a name that is not in :data:`MODELS`, a model named twice, or no name.
+
+    Example:
+        >>> model_names(["popular", "hybrid"])
+        ['popularity', 'hybrid']
     """
     given = list(names)
     for name in given:

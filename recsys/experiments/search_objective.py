@@ -136,6 +136,13 @@ def validation_folds(
 
     Raises:
         EvaluationError: the data is too small.
+
+    Example:
+        >>> among = [f"s{n}" for n in range(28)]
+        >>> test = held_out_splits(dataset, ("warm", "cold"), 0.2, 0, among)
+        >>> visible = search_data(dataset, test)
+        >>> [fold.name for fold in validation_folds(visible, ("warm", "cold"), 2, 0.2, 0, among)]
+        ['warm 1', 'cold 1', 'warm 2', 'cold 2']
     """
     if among is not None:
         known = set(dataset.items[ITEM_ID])
