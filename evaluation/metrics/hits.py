@@ -106,10 +106,10 @@ class HitEncoder:
 
     Example:
         >>> relevant = pd.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "c"]})
-        >>> encoder = HitEncoder(["u", "v"], ["a", "b", "c"], relevant)
+        >>> truth = HitEncoder(["u", "v"], ["a", "b", "c"], relevant)
         >>> lists = pd.DataFrame({"user_id": ["u", "u", "v"], "rank": [1, 2, 1],
         ...                       "item_id": ["b", "a", "a"], "score": [0.9, 0.8, 0.7]})
-        >>> encoder.hits(lists, k=2).matrix.tolist()
+        >>> truth.hits(lists, k=2).matrix.tolist()
         [[False, True], [False, False]]
     """
 

@@ -33,8 +33,8 @@ class SampledCandidates:
 
     Example:
         >>> relevant = pd.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "c"]})
-        >>> encoder = HitEncoder(["u", "v"], list("abcdefgh"), relevant)
-        >>> SampledCandidates(encoder, n=4, seed=0).sizes  # the relevant item and 4 others
+        >>> truth = HitEncoder(["u", "v"], list("abcdefgh"), relevant)
+        >>> SampledCandidates(truth, n=4, seed=0).sizes  # the relevant item and 4 others
         array([5, 5])
     """
 
