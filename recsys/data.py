@@ -1,6 +1,8 @@
 """Training data of the sources: play counts, item content, and the vectors sources return."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -73,6 +75,35 @@ class Vectors:
 
     items: Float32Array
     """float32 [n_items, d]."""
+
+
+class CSRArrays(NamedTuple):
+    """The arrays of a CSR matrix, without SciPy's checks, which take longer than one fold-in.
+
+    Example:
+        >>> plays = CSRArrays(np.float32([1, 5, 2]), np.array([0, 3, 1]), np.array([0, 2, 3]))
+        >>> [rows.tolist() for rows in plays.columns()]
+        [[0, 3], [1]]
+    """
+
+    data: Float32Array
+    """Values, row by row."""
+
+    indices: IntArray
+    """Column of each value."""
+
+    indptr: IntArray
+    """Where each row starts, and where the last one ends."""
+
+    @classmethod
+    def from_matrix(cls, matrix: sp.csr_matrix) -> "CSRArrays":
+        """Take the arrays of a SciPy matrix."""
+        return cls(matrix.data, matrix.indices, matrix.indptr)
+
+    def columns(self) -> list[IntArray]:
+        """Return the columns of each row."""
+        bounds = self.indptr.tolist()
+        return [self.indices[start:stop] for start, stop in pairwise(bounds)]
 
 
 def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:

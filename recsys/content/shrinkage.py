@@ -23,9 +23,9 @@ from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.regression import artist_folds
-from recsys.data import ItemContent, TrainingData, Vectors
+from recsys.data import CSRArrays, ItemContent, TrainingData, Vectors
 
-LearnItems = Callable[[Float32Array, sp.csr_matrix, Float64Array], Float32Array]
+LearnItems = Callable[[Float32Array, CSRArrays, Float64Array], Float32Array]
 """A source's way to learn item vectors [n_items, d] from plays alone, with fixed user vectors: from
 user vectors [n_users, d], plays CSR [n_items, n_users], and the Gram matrix of all users [d, d]."""
 
@@ -141,7 +141,8 @@ def choose_shrinkage(
     users = vectors.users.astype(np.float64)
     gram = users.T @ users
     plays = data.plays.tocsc()
-    relearned = learn_items(vectors.users, plays[:, items].T, gram).astype(np.float64)
+    all_plays = CSRArrays.from_matrix(plays[:, items].T)
+    relearned = learn_items(vectors.users, all_plays, gram).astype(np.float64)
     thinned = learn_items(vectors.users, _thinned_plays(plays, items, rng), gram)
     learned = thinned.astype(np.float64).reshape(len(items), len(SIZES), -1)
     # A source that does not learn by least squares has vectors of another length.
@@ -197,9 +198,7 @@ def _held_out_predictions(
     return np.concatenate(rows), np.concatenate(predictions).astype(np.float64)
 
 
-def _thinned_plays(
-    plays: sp.csc_matrix, items: IntArray, rng: np.random.Generator
-) -> sp.csr_matrix:
+def _thinned_plays(plays: sp.csc_matrix, items: IntArray, rng: np.random.Generator) -> CSRArrays:
     """Draw users of each item, for each of `SIZES`: CSR [len(items) * len(SIZES), n_users]."""
     drawn = []
     for item in items:
@@ -207,10 +206,7 @@ def _thinned_plays(
         drawn += [rng.choice(entries, size, replace=False) for size in SIZES]
     chosen = np.concatenate(drawn)
     starts = np.concatenate([[0], np.cumsum(np.tile(SIZES, len(items)))])
-    return sp.csr_matrix(
-        (plays.data[chosen], plays.indices[chosen], starts),
-        shape=(len(drawn), plays.shape[0]),
-    )
+    return CSRArrays(plays.data[chosen], plays.indices[chosen], starts)
 
 
 def _scale(vectors: Float64Array, target: Float64Array, gram: Float64Array) -> float:

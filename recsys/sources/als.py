@@ -1,13 +1,12 @@
 """Implicit-feedback matrix factorization by alternating least squares (Hu et al., 2008)."""
 
 import numpy as np
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
-from recsys.data import TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.data import CSRArrays, TrainingData, Vectors, weigh_matrix, weigh_plays
 from recsys.sources.base import FactorSource
 from recsys.sources.fold_in import least_squares, least_squares_batch
 
@@ -81,7 +80,8 @@ class ALSSource(FactorSource):
         return least_squares(history, weigh_plays(weights, self.config.weighting), gram)
 
     def learn_items(
-        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
+        self, users: Float32Array, plays: CSRArrays, gram: Float64Array
     ) -> Float32Array:
         """Compute item factors by one least-squares solve each; see `FactorSource.learn_items`."""
-        return least_squares_batch(users, weigh_matrix(plays, self.config.weighting), gram)
+        weights = weigh_plays(plays.data, self.config.weighting)
+        return least_squares_batch(users, plays._replace(data=weights), gram)

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
 from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import apply_shrinkage, shrink
-from recsys.data import ItemContent, TrainingData, Vectors
+from recsys.data import CSRArrays, ItemContent, TrainingData, Vectors
 
 
 class Source(Protocol):
@@ -110,7 +109,7 @@ class FactorSource(ABC):
 
     @abstractmethod
     def learn_items(
-        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
+        self, users: Float32Array, plays: CSRArrays, gram: Float64Array
     ) -> Float32Array:
         """Learn items' vectors from their plays alone, with the user vectors fixed.
 
@@ -138,7 +137,7 @@ class FactorSource(ABC):
         n = len(users)
         if predicted is not None and not n:
             return predicted
-        plays = sp.csr_matrix((weights, np.arange(n), [0, n]), shape=(1, n))
+        plays = CSRArrays(weights, np.arange(n), np.array([0, n]))
         learned = self.learn_items(users, plays, gram)
         if predicted is None:
             # What the map predicts without content is the mean item; the fit ignores it as well.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
-from recsys.data import TrainingData, Vectors, weigh_matrix
+from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
 
 _MAX_SELF = 1 - 1e-6
@@ -70,14 +70,14 @@ class EASESource(FactorSource):
         return ((1 - own) @ vectors).astype(np.float32)
 
     def learn_items(
-        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
+        self, users: Float32Array, plays: CSRArrays, gram: Float64Array
     ) -> Float32Array:
         """Compute ``v = Σ u / S`` over the left singular vectors u of each item's users.
 
         Exact for an item of the fit; see `FactorSource.learn_items`.
         """
-        sums = weigh_matrix(plays, "binary") @ users.astype(np.float64)
-        half = np.asarray(sums) / self._squares
+        sums = [users[rows].astype(np.float64).sum(axis=0) for rows in plays.columns()]
+        half = np.stack(sums) / self._squares
         own = np.minimum((half[:, None, :] @ half[:, :, None]).ravel(), _MAX_SELF)
         return (half / (1 - own)[:, None]).astype(np.float32)
 

@@ -8,9 +8,9 @@ users and items exchanged, it gives the vector of an item from the users who pla
 """
 
 import numpy as np
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array
+from recsys.data import CSRArrays
 
 ALPHA = 10.0
 """Confidence of a play of weight 1; an item that was not played has confidence 1."""
@@ -44,7 +44,7 @@ def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Arr
 
 
 def least_squares_batch(
-    vectors: Float32Array, histories: sp.csr_matrix, gram: Float64Array
+    vectors: Float32Array, histories: CSRArrays, gram: Float64Array
 ) -> Float32Array:
     """Solve for the vectors of many users at once, in batches of bounded memory.
 
@@ -56,7 +56,7 @@ def least_squares_batch(
     Returns:
         float32 [n_users, d], rows as `least_squares` would give them.
     """
-    n, d = histories.shape[0], len(gram)
+    n, d = len(histories.indptr) - 1, len(gram)
     solutions = np.empty((n, d), np.float32)
     for start in range(0, n, _BATCH):
         bounds = histories.indptr[start : start + _BATCH + 1]
@@ -79,5 +79,5 @@ def _normal_equations(
     # The vectors of a catalogue of one item are zero; then any unit gives the zero vector.
     unit = float(np.trace(gram)) / len(gram) or float((X**2).sum()) or 1.0
     left = gram + (X.T * (confidence - 1)) @ X
-    left[np.diag_indices(len(gram))] += RIDGE * unit
+    left.flat[:: len(gram) + 1] += RIDGE * unit  # the diagonal
     return left, X.T @ confidence

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
-from recsys.data import TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.data import CSRArrays, TrainingData, Vectors, weigh_plays
 from recsys.sources.base import FactorSource
 from recsys.sources.fold_in import least_squares, least_squares_batch
 from recsys.sources.lightfm_model import (
@@ -120,7 +120,8 @@ class FMSource(FactorSource):
         return least_squares(history, weigh_plays(weights, "binary"), gram)
 
     def learn_items(
-        self, users: Float32Array, plays: sp.csr_matrix, gram: Float64Array
+        self, users: Float32Array, plays: CSRArrays, gram: Float64Array
     ) -> Float32Array:
         """Compute item vectors by least squares; see `FactorSource.learn_items`."""
-        return least_squares_batch(users, weigh_matrix(plays, "binary"), gram)
+        weights = weigh_plays(plays.data, "binary")
+        return least_squares_batch(users, plays._replace(data=weights), gram)
