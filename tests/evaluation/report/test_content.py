@@ -275,6 +275,7 @@ def test_json_has_the_sections(written, comparison, song_map):
     assert len(facts["curve"]) == 4
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_sections_without_data_are_left_out(comparison, tmp_path):
     bare = dataclasses.replace(
         comparison,

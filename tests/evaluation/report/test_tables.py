@@ -1,3 +1,5 @@
+import pytest
+
 from evaluation.comparison.comparison import compare
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.report.tables import ReportTables
@@ -7,6 +9,7 @@ from evaluation.splitting.warm import warm_split
 from tests.helpers.reports import Page
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
     dataset, _ = tastes
     played = set(dataset.interactions["item_id"])

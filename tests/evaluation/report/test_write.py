@@ -176,6 +176,7 @@ def test_one_split_alone_and_nothing_optional(tastes, tmp_path, kind):
     assert "Genre from sound" not in text
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_several_splits_of_one_kind_keep_their_names(tastes, tmp_path):
     dataset, _ = tastes
     played = set(dataset.interactions["item_id"])
