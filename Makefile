@@ -27,11 +27,12 @@ demo: $(READY)
 	$(BIN)/coldtune demo --out demo
 
 # One thread a test process: a matrix product that takes all cores only gets in the others' way.
+# A file's tests stay in one process, which makes their fixtures once.
 test: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.helpers.programs import is_missing_program
 
@@ -16,6 +17,14 @@ pytest_plugins = (
     "tests.helpers.models",
     "tests.helpers.doctests",
 )
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

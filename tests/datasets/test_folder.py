@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets import folder as folder_module
@@ -309,7 +309,7 @@ class TestFolder:
         assert load_folder(folder).recording_paths() == [folder / 'дом, "сад" .wav']
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.one_of(st.binary(max_size=60), st.text('aé,;"\n\r\0\t ', max_size=40)))
 def test_any_bytes_give_a_data_set_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, content: str | bytes
@@ -541,7 +541,7 @@ def music(draw: st.DrawFn) -> MusicDataset:
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(dataset=music())
 def test_any_data_set_survives_saving(
     tmp_path_factory: pytest.TempPathFactory, format: Any, dataset: MusicDataset

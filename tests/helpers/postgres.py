@@ -46,5 +46,5 @@ def _run(*command: object) -> None:
     prefix = ["runuser", "-u", SERVER_S_USER, "--"] if os.geteuid() == 0 else []
     subprocess.run(
         [*prefix, *map(str, command)],
-        check=True, timeout=60, cwd="/", stdout=subprocess.DEVNULL,
+        check=True, timeout=600, cwd="/", stdout=subprocess.DEVNULL,
     )  # fmt: skip

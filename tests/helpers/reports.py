@@ -79,7 +79,7 @@ def in_browser(path: Path, scheme: str = "light", width: int = 1200) -> Seen:
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=True,
         )
         requests = _requests(log)
@@ -103,7 +103,7 @@ def printed(path: Path) -> str:
                 path.as_uri(),
             ],
             capture_output=True,
-            timeout=120,
+            timeout=600,
             check=True,
         )
         done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding.audio.config import SnippetConfig
@@ -53,9 +53,7 @@ def opposite(t: np.ndarray, rng: np.random.Generator, channels: int) -> np.ndarr
 SOUNDS = st.sampled_from([noise, tone, chirp, click, beat, opposite])
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(
     sound=SOUNDS,
     seconds=st.floats(0.05, 30),

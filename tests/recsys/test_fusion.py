@@ -46,7 +46,7 @@ def test_fused_score_by_hand():
     np.testing.assert_array_equal(user, twice)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**CASES)
 def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_items, dimensions):
     users, items, is_cold, (warm, cold), blocks = random_case(seed, n_users, n_items, dimensions)
@@ -68,7 +68,7 @@ def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_ite
     assert fused == pytest.approx(expected, abs=2e-4 * max(1, np.abs(expected).max()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**CASES)
 def test_what_a_source_does_not_know_stays_zero(seed, n_users, n_items, dimensions):
     users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions, 0.5)
@@ -83,7 +83,7 @@ def test_what_a_source_does_not_know_stays_zero(seed, n_users, n_items, dimensio
         assert not fused_items[strange_items, block.columns].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**CASES)
 def test_unfuse_gives_back_the_sources_vectors(seed, n_users, n_items, dimensions):
     _, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)
@@ -140,7 +140,7 @@ def test_shares_by_hand():
     assert nothing == pytest.approx(np.full((2, 3), 1 / 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**CASES)
 def test_shares_add_to_one(seed, n_users, n_items, dimensions):
     users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)

@@ -57,7 +57,7 @@ def test_shares_add_to_one(fitted):
     assert (shares.std(axis=0) > 0).all()  # each source has its own say
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     user=USERS,
     k=st.integers(1, 100),
@@ -79,7 +79,7 @@ def test_lists_are_full_and_keep_the_order_under_any_filter(
     assert found["score"].to_numpy() == pytest.approx(scores[found["item_id"]].to_numpy(), abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     users=st.lists(USERS, max_size=12),
     k=st.integers(1, 95),

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import AudioError, InvalidArgumentError
@@ -108,9 +108,7 @@ def test_what_is_no_row_of_samples_is_an_error(shape: tuple[int, ...]) -> None:
         hyperimage(np.ones(shape), HyperImageConfig())
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(
     seconds=st.floats(0.05, 30),
     rate=st.integers(4000, 192_000),
@@ -137,7 +135,7 @@ def test_any_recording_gives_finite_images(
         assert image.max() <= 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seconds=st.floats(0.05, 5),
     rate=st.integers(4000, 192_000),
@@ -222,7 +220,7 @@ class TestWaveform:
         np.testing.assert_allclose(still[2:4], 0.25)
         assert not still[[0, 1, 4, 5]].any()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(1, 50), st.integers(1, 40), st.integers(1, 60), st.integers(0, 9))
     def test_the_line_is_never_broken(
         self, samples: int, rows: int, columns: int, seed: int

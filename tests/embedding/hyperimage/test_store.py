@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import ArtifactError
@@ -170,7 +170,7 @@ def test_two_writers_and_a_killed_one(tmp_path: Path) -> None:
 
 
 def victim_rows(index: Path) -> int:
-    connection = sqlite3.connect(index, timeout=30)
+    connection = sqlite3.connect(index, timeout=600)
     try:
         query = "SELECT COUNT(*) FROM recordings WHERE CAST(digest AS INTEGER) >= 1000"
         (count,) = connection.execute(query).fetchone()
@@ -181,9 +181,7 @@ def victim_rows(index: Path) -> int:
     return int(count)
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 4)), max_size=15))
 def test_any_order_of_writing_gives_back_what_came_first(
     tmp_path_factory: pytest.TempPathFactory, added: list[tuple[str, int]]

@@ -85,7 +85,7 @@ class TestLog:
         with pytest.raises(InvalidArgumentError, match="fmin"):
             transforms.log_spectrum(y=music(), fmin=fmin)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(midi=st.integers(48, 112))
     def test_a_tone_is_in_its_row(self, midi: int) -> None:
         S = transforms.log_spectrum(y=tone(440 * 2 ** ((midi - 69) / 12), 0.5))

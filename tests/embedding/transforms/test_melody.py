@@ -15,7 +15,7 @@ def voice(hertz: float, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
     return sum(0.7**n * np.sin(2 * np.pi * n * hertz * time) for n in overtones).astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hertz=st.floats(75, 780))
 def test_the_pitch_of_a_voice(hertz: float) -> None:
     pitch = transforms.cepstral_pitch(y=voice(hertz))[3:-3]

@@ -70,7 +70,7 @@ def test_unknown_split():
         genre_cross_validation(made.images, made.labels, made.labels, Nearest, split="title")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 6)), min_size=6), st.integers(0, 9))
 def test_every_row_has_a_fold_and_no_group_has_two(rows, seed):
     label = np.array([f"{name}" for name, _ in rows], dtype=object)

@@ -178,7 +178,7 @@ def evaluations(draw):
     return facts, HitMatrix(matrix & (items >= 0), np.full(3, 4), length, items)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4))
 def test_list_metrics_are_their_definitions(evaluation, k):
     facts, judged = evaluation
@@ -229,7 +229,7 @@ def mean(values):
     return sum(values) / len(values) if values else NAN
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4), st.permutations(range(4)))
 def test_invariants(evaluation, k, order):
     facts, judged = evaluation
@@ -252,7 +252,7 @@ def test_invariants(evaluation, k, order):
         )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4))
 def test_catalogue_metrics_are_their_definitions(evaluation, k):
     facts, judged = evaluation

@@ -117,7 +117,7 @@ def faults(rows, relevant, seen, users, items, k):
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_list_is_judged_or_refused_by_the_rules(data):
     users, items, k = ["u", "v", "w"], list("abcde"), 3

@@ -68,7 +68,7 @@ def test_k_out_of_range():
             RANKING_METRICS["recall"](WORKED, k)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 8))), st.integers(0, 5))
 def test_invariants(matrix, spare):
     n_relevant = np.maximum(matrix.sum(axis=1) + spare, 1)
@@ -256,7 +256,7 @@ def test_item_auc_by_hand():
     assert result.left_out == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.int64, (5, 4), elements=st.integers(0, 4)),
     arrays(bool, (5, 4), elements=st.booleans()),
@@ -309,7 +309,7 @@ def test_user_auc_by_hand():
     assert np.isnan(user_auc(scores, np.zeros_like(relevant))).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, (5, 4), elements=st.sampled_from([np.nan, -np.inf, 0.0, 1.0, 2.0])),
     arrays(bool, (5, 4), elements=st.booleans()),

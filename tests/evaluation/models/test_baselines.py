@@ -104,7 +104,7 @@ def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, mo
         assert listed(among_some, user) == [item for item in order[user] if item in some][:12]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 3), st.data())
 def test_lists_are_full_and_valid(k, exclude_seen, seed, data):
     from datasets.music import MusicDataset

@@ -29,7 +29,7 @@ def by_full_sort(scores: np.ndarray, k: int) -> list[tuple[int, int]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 5), st.integers(0, 9), st.integers(1, 12), st.booleans(), st.data())
 def test_the_best_of_rows_are_those_of_a_full_sort(n_rows, n_columns, k, single, data):
     values = data.draw(st.lists(FEW_VALUES, min_size=45, max_size=45))
@@ -43,7 +43,7 @@ def of_user(lists: RankedLists, user: int) -> list[int]:
     return lists.item[lists.user == user].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 40), st.booleans())
 def test_one_order_for_everybody_is_a_full_sort_by_value_and_luck(seed, n_items, k, only_some):
     rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def test_one_order_for_everybody_is_a_full_sort_by_value_and_luck(seed, n_items,
     assert of_user(found._replace(item=found.rank()), 3) == [*range(1, len(of_user(found, 3)) + 1)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from([1, 7, 300, 700]), st.floats(0, 0.99), st.data())
 def test_a_short_list_is_the_beginning_of_the_whole_order(seed, n_items, share, data):
     rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def content(dataset, split: Split):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plays=plays, seed=st.integers(0, 3))
 def test_invariants(maker, plays, seed):
     dataset = bare(plays, ARTISTS, items=ITEMS)

@@ -215,7 +215,7 @@ def test_a_single_artist_leaves_a_usable_map():
     assert map_.weights.ravel() == pytest.approx([1, 2], abs=0.05)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(1, 12),
     width=st.integers(0, 15),

@@ -125,7 +125,7 @@ def test_every_setting_but_those_left_alone_is_searched() -> None:
         assert setting_value(config, name) is not None
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), network=st.booleans())
 def test_whatever_is_suggested_is_a_configuration_and_can_be_had_again(
     seed: int, network: bool

@@ -14,7 +14,7 @@ from recsys.index.growing import GrowingIndex
 from tests.helpers.indexes import FITTED, ITEMS, NONE, QUERIES, USERS, as_seen, check_hits
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), n=st.integers(1, 30), k=st.integers(1, 40), late=st.integers(0, 6))
 def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     items, queries = ITEMS[: n + late], QUERIES[:3]
@@ -39,7 +39,7 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
 
 
 @pytest.mark.parametrize("method", ["exact", "pruned exactly", "pruned", "annoy"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**16),
     k=st.sampled_from([1, 3, 10, 250, 299, 300, 10**6]),

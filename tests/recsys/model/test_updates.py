@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -239,11 +239,7 @@ play = st.tuples(
 )
 
 
-@settings(
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=8)
 @given(st.lists(play, min_size=2, max_size=12), st.integers(0, 12), st.randoms())
 def test_batches_and_their_order_do_not_matter(base, rows, cut, random):
     together, apart = own(base), own(base)

@@ -40,7 +40,7 @@ def loaded(model) -> Recommender:
 # ------------------------------------------------------------------ frames
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     users=st.lists(st.sampled_from([*ALL_USERS[:20], "nobody", "another"]), max_size=15),
     size=st.integers(1, 20),

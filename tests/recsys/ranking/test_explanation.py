@@ -16,7 +16,7 @@ from tests.helpers.recommenders import ALL_USERS, IDS, SHARES
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(user=st.sampled_from(ALL_USERS), k=st.integers(1, 90), seen=st.booleans())
 def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
     shares = fitted.recommend(user, k, exclude_seen=not seen)[SHARES].to_numpy()
@@ -24,7 +24,7 @@ def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)), abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(user=st.sampled_from(ALL_USERS), item=st.sampled_from(IDS))
 def test_an_explanation_has_the_numbers_of_the_list(fitted, user, item):
     found = fitted.explain(user, item)

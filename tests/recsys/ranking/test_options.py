@@ -150,7 +150,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(user=USERS, k=st.integers(1, 40), options=OPTIONS, small=st.booleans())
 def test_every_combination_is_what_brute_force_gives(model, brute, user, k, options, small):
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +179,7 @@ def test_every_combination_is_what_brute_force_gives(model, brute, user, k, opti
     assert len(found) == min(k, room)  # never short while enough items are eligible
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     users=st.lists(USERS, max_size=8),
     k=st.integers(1, 20),

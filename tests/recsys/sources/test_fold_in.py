@@ -22,7 +22,7 @@ def test_one_dimension_by_hand(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:OpenBLAS")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**16),
     n_items=st.integers(1, 30),

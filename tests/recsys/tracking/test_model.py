@@ -70,18 +70,18 @@ def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 600
     while time.monotonic() < ends:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(address, timeout=1):
+            with urllib.request.urlopen(address, timeout=60):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

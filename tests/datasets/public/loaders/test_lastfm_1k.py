@@ -86,7 +86,7 @@ LINE = st.tuples(
 ).map("\t".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(LINE, max_size=12))
 def test_every_line_is_a_play_or_is_reported(lines: list[str]) -> None:
     whole = ["user_000009\t2009-05-04T23:08:57Z\t\tA\t\tB", *lines]
