@@ -534,10 +534,9 @@ def kept(cache: Path) -> int:
     count = len([path for path in cache.glob("training/*") if not path.name.startswith(".")])
     for index in cache.glob("hyperimages/*/index.sqlite"):
         with closing(sqlite3.connect(index, timeout=600)) as connection:
-            try:
+            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+            if ("recordings",) in tables:
                 count += connection.execute("SELECT COUNT(*) FROM recordings").fetchone()[0]
-            except sqlite3.OperationalError:  # the table is not there yet
-                pass
     return count
 
 
