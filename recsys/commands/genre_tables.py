@@ -10,6 +10,7 @@ from evaluation.genre.splits import genre_split
 from evaluation.genre.study import PUBLISHED
 from evaluation.genre_report.conclusions import mean_with_spread, summarise_study
 from evaluation.genre_report.page import MAX_LABELS
+from evaluation.report.facts import format_genre_measure
 from recsys.commands.printing import cell_text
 
 if TYPE_CHECKING:
@@ -77,13 +78,8 @@ def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
 
 
 def _figures(row: Mapping[Any, Any]) -> list[str]:
-    values = [row[name] for name in ("loss", "precision@1", "precision@3", "window@1")]
-    loss, *shares = values
-    return ["–" if loss != loss else f"{loss:.3f}", *map(_percent, shares)]
-
-
-def _percent(share: float) -> str:
-    return "–" if share != share else f"{share:.1%}"
+    names = ("loss", "precision@1", "precision@3", "window@1")
+    return [format_genre_measure(row[name], name) for name in names]
 
 
 def _confusion(study: "GenreStudy", split: str, classifier: str) -> "Table":
@@ -99,8 +95,8 @@ def _labels(study: "GenreStudy", split: str, classifier: str) -> "Table":
     frame = study.labels().query("split == @split and classifier == @classifier")
     table = _table("label", "n", "precision", "recall", "F1")
     for row in frame.to_dict("records"):
-        shares = [row["precision"], row["recall"], row["F1"]]
-        table.add_row(cell_text(row["label"]), str(row["n"]), *map(_percent, shares))
+        shares = [format_genre_measure(row[name], name) for name in ("precision", "recall", "F1")]
+        table.add_row(cell_text(row["label"]), str(row["n"]), *shares)
     return table
 
 
