@@ -19,9 +19,9 @@ import numpy as np
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from recsys.config import ContentMapConfig
 
-Kind = Literal["ridge", "low-rank", "cosine", "mlp"]
+MapKind = Literal["ridge", "low-rank", "cosine", "mlp"]
 
-KINDS: tuple[Kind, ...] = ("ridge", "low-rank", "cosine", "mlp")
+KINDS: tuple[MapKind, ...] = ("ridge", "low-rank", "cosine", "mlp")
 """Kinds of regression, in the order in which ``auto`` prefers them."""
 
 STEPS = (25, 50, 100, 200, 400)
@@ -34,7 +34,7 @@ MARGIN = 0.01
 class MapCandidate(NamedTuple):
     """One regression to try."""
 
-    kind: Kind
+    kind: MapKind
     strength: float
     """Ridge penalty; infinite for a network."""
 
@@ -98,7 +98,7 @@ def choose_map(
     return best[1]
 
 
-def _candidates(kind: Kind, config: ContentMapConfig, d: int) -> list[MapCandidate]:
+def _candidates(kind: MapKind, config: ContentMapConfig, d: int) -> list[MapCandidate]:
     """Return the regressions of one kind to try for vectors of length d."""
     if kind == "mlp":
         return [MapCandidate(kind, np.inf, steps) for steps in STEPS]

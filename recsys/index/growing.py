@@ -126,7 +126,7 @@ class GrowingIndex:
 
 
 def _best(parts: Sequence[Hits], k: int) -> Hits:
-    """The k best items of each query among hits of several indexes."""
+    """Return the k best items of each query among hits of several indexes."""
     query, item, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((-score, query))
     rank = np.arange(len(query)) - np.searchsorted(query[order], query[order])
