@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
 
 from datasets.arrays import BoolArray, Float32Array, IntArray
-from recsys.config import PlayWeighting
 
 PLAY_BOUNDS = (1e-30, 1e30)
 """Bounds of a play weight: beyond them, float32 would round it to zero or overflow in a sum."""
@@ -104,25 +102,3 @@ class CSRArrays(NamedTuple):
         """Return the columns of each row."""
         bounds = self.indptr.tolist()
         return [self.indices[start:stop] for start, stop in pairwise(bounds)]
-
-
-def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
-    """Convert play counts to training weights.
-
-    Args:
-        plays: Play counts of any shape.
-        weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves.
-
-    Returns:
-        float32 array of the same shape.
-    """
-    counts = np.asarray(plays, np.float32)
-    if weighting == "binary":
-        return np.ones_like(counts)
-    return np.log1p(counts) if weighting == "log" else counts
-
-
-def weigh_matrix(plays: sp.csr_matrix, weighting: PlayWeighting) -> sp.csr_matrix:
-    """Convert a CSR matrix of play counts to training weights; see `weigh_plays`."""
-    weights = weigh_plays(plays.data, weighting)
-    return sp.csr_matrix((weights, plays.indices, plays.indptr), plays.shape)

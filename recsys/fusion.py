@@ -153,23 +153,11 @@ def fuse_items(
     return np.hstack([block.fuse_items(vectors[block.name], is_cold) for block in blocks])
 
 
-def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
-    """Split each score among the sources.
-
-    Only positive contributions count: a block that lowers the score has share 0. If no block raises
-    it, the shares are equal.
-
-    Args:
-        blocks: The blocks of the fused vectors.
-        user: A user's fused vector, float32 [D].
-        items: Items' fused vectors, float32 [n, D].
-
-    Returns:
-        float64 [n, n_blocks]; rows sum to 1.
-    """
-    parts = np.stack(
-        [items[:, block.columns] @ user[block.columns] for block in blocks], axis=1
-    ).astype(np.float64)
-    positive = np.maximum(parts, 0)
-    total = positive.sum(axis=1, keepdims=True)
-    return np.divide(positive, total, out=np.full_like(positive, 1 / len(blocks)), where=total > 0)
+def unfuse_items(
+    blocks: Sequence[Block], fused: Float32Array, is_cold: BoolArray
+) -> dict[str, Float32Array]:
+    """Recover each source's item vectors [n, d] from fused ones [n, D]."""
+    vectors = {}
+    for block in blocks:
+        vectors[block.name] = block.unfuse_items(fused, is_cold)
+    return vectors

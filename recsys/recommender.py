@@ -27,7 +27,13 @@ from recsys.onboarding.recordings import (
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, recommend_batches, recommend_many
 from recsys.ranking.explanation import Explanation, explain
-from recsys.ranking.options import History, ListArguments, ListOptions, shows_list_options
+from recsys.ranking.options import (
+    History,
+    ListArguments,
+    ListOptions,
+    history_plays,
+    shows_list_options,
+)
 from recsys.ranking.ranking import recommend_for_user
 from recsys.ranking.similarity import Space, similar_items
 from recsys.tracking.runs import tracked_run
@@ -178,7 +184,9 @@ class Recommender:
             >>> recommender.recommend("nobody").attrs["fallback"]
             'popular'
         """
-        return recommend_for_user(self._fitted(), user_id, history, ListOptions(k=k, **options))
+        model = self._fitted()
+        plays = None if history is None else history_plays(history)
+        return recommend_for_user(model, user_id, plays, ListOptions(k=k, **options))
 
     @shows_list_options
     def recommend_many(
@@ -303,7 +311,9 @@ class Recommender:
             >>> round(sum(why.shares.values()), 6)
             1.0
         """
-        return explain(self._fitted(), user_id, item_id, history, n)
+        model = self._fitted()
+        plays = None if history is None else history_plays(history)
+        return explain(model, user_id, item_id, plays, n)
 
     def similar(self, item_id: str, k: int = 10, *, by: Space = "fused") -> pd.DataFrame:
         """List the k items most similar to an item.

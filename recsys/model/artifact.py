@@ -6,8 +6,8 @@
 
 A save writes a new generation beside the old one and then renames the new manifest into place: a
 reader sees the old model or the new one, whenever it looks and whenever the writer is stopped.
-Arrays are .npy files that load memory-mapped; nothing is pickled. Large files are hashed in chunks on
-all cores.
+Arrays are .npy files that load memory-mapped; nothing is pickled. Large files are hashed in chunks,
+on all cores.
 """
 
 import hashlib

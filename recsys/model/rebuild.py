@@ -88,6 +88,5 @@ def _scales(model: LiveModel, n_users: int) -> Float32Array:
     scales[: len(state.user_scales)] = state.user_scales
     for user in model.users.active:
         vectors = model.users.fold_in_sources(*model.users.history(user))
-        own = {name: vector[None] for name, vector in vectors.items()}
-        scales[user] = user_scales(state.blocks, own)[0]
+        scales[user] = user_scales(state.blocks, vectors)[0]
     return scales

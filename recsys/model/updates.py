@@ -23,7 +23,8 @@ from recsys.database.song import Song
 from recsys.fusion import fuse_items
 from recsys.model.items import ItemTable, song_content
 from recsys.model.state import FittedState
-from recsys.model.users import PlaysSinceFit, UserTable, fold_in_by_source
+from recsys.model.users import PlaysSinceFit, UserTable
+from recsys.sources.fold_in import fold_in_user
 
 _ROWS = 65_536
 """Users whose vectors are read at once to compute a Gram matrix."""
@@ -112,10 +113,11 @@ class IncrementalUpdater:
             history = sorted(plays.by_user[user])
             places = [position[item_id] for item_id in history]
             weights = np.array([plays.by_user[user][item_id] for item_id in history])
-            folded[user] = fold_in_by_source(
-                self._state,
+            folded[user] = fold_in_user(
+                self._state.sources,
                 {name: vectors[places] for name, vectors in baseline.items()},
                 np.clip(weights, *PLAY_BOUNDS).astype(np.float32),
+                self._state.item_grams,
             )
         computed = []
         for item_id in touched:
@@ -178,7 +180,7 @@ class IncrementalUpdater:
             baseline: [d] of each source, as :meth:`baseline_vectors` gives them.
             fitted: the item's row of the fit, None for one that was onboarded since.
             plays: plays since the fit, by user.
-            newcomers: vectors [d] of each source of the users whom the fit does not know.
+            newcomers: vectors [1, d] of each source of the users whom the fit does not know.
         """
         state = self._state
         before, weights = self._training_plays(fitted)
@@ -202,7 +204,7 @@ class IncrementalUpdater:
         for number, block in enumerate(state.blocks):
             name, gram = block.name, self._user_grams[block.name]
             source = state.sources[name]
-            new = [newcomers[user][name][None] for user in others]
+            new = [newcomers[user][name] for user in others]
             user_vectors = np.vstack([self._source_vectors(rows[order], number), *new])
             expected = None if predicted is None else predicted[name]
             vector = source.item_from_plays(expected, user_vectors, after, gram)

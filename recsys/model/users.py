@@ -15,10 +15,11 @@ import scipy.sparse as sp
 from datasets.arrays import Float32Array, IntArray
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
-from recsys.fusion import fuse_users
+from recsys.fusion import fuse_users, unfuse_items
 from recsys.index.growing import GrowingIndex
 from recsys.model.items import ItemTable
 from recsys.model.state import FittedState
+from recsys.sources.fold_in import fold_in_user
 
 
 class PlaysSinceFit:
@@ -144,8 +145,9 @@ class UserTable:
             UnknownItemError: an item that is not in the catalogue.
         """
         rows = self._items.rows(plays)
+        seen = _csr([rows], self._n_items) if with_seen else None
         vector = self.fold_in(rows, np.array(list(plays.values()), np.float32))
-        return Profiles(vector[None], _csr([rows], self._n_items) if with_seen else None)
+        return Profiles(vector[None], seen)
 
     def vectors(self, rows: IntArray) -> Float32Array:
         """Return fused vectors [len(rows), D] of users; zero for row -1."""
@@ -200,17 +202,15 @@ class UserTable:
     def fold_in(self, item_rows: IntArray, weights: Float32Array) -> Float32Array:
         """Return the fused vector [D] of somebody who has played these rows so often."""
         vectors = self.fold_in_sources(item_rows, weights)
-        blocks = self._state.blocks
-        return fuse_users(blocks, {name: vector[None] for name, vector in vectors.items()})[0]
+        return fuse_users(self._state.blocks, vectors)[0]
 
     def fold_in_sources(
         self, item_rows: IntArray, weights: Float32Array
     ) -> dict[str, Float32Array]:
-        """Return the same as one vector [d] for each source."""
-        is_cold = self._items.is_cold(item_rows)
-        fused = self._index.vectors(item_rows)
-        vectors = {one.name: one.unfuse_items(fused, is_cold) for one in self._state.blocks}
-        return fold_in_by_source(self._state, vectors, weights)
+        """Return the same as one vector for each source, [1, d]."""
+        state, is_cold = self._state, self._items.is_cold(item_rows)
+        item_vectors = unfuse_items(state.blocks, self._index.vectors(item_rows), is_cold)
+        return fold_in_user(state.sources, item_vectors, weights, state.item_grams)
 
     @cached_property
     def active(self) -> dict[int, str]:
@@ -226,19 +226,6 @@ class UserTable:
         """Rows of the users whom the fit does not know, in order."""
         n = len(self._state.user_vectors)
         return {user: row for row, user in self.active.items() if row >= n}
-
-
-def fold_in_by_source(
-    state: FittedState, item_vectors: Mapping[str, Float32Array], weights: Float32Array
-) -> dict[str, Float32Array]:
-    """Fold in a user: each source's vector [d] from its vectors [h, d] of the played items.
-
-    weights: [h], plays of each item.
-    """
-    return {
-        name: state.sources[name].fold_in(item_vectors[name], weights, gram)
-        for name, gram in state.item_grams.items()
-    }
 
 
 def _csr(rows: Sequence[IntArray], n_columns: int) -> sp.csr_matrix:

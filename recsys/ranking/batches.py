@@ -22,9 +22,11 @@ def recommend_many(
 ) -> pd.DataFrame:
     """Recommend items to many users, as one table; see `Recommender.recommend_many`."""
     candidates = find_candidates(model, options)
-    batches = list(user_batches(model, checked_ids("user_ids", user_ids), batch_size))
-    batches = batches or [np.empty(0, object)]
-    parts = [recommend_for_users(model, users, candidates, options) for users in batches]
+    ids = np.array(checked_ids("user_ids", user_ids), object)
+    parts = []
+    for start in range(0, max(len(ids), 1), batch_size):  # one empty batch without any user
+        users = ids[start : start + batch_size]
+        parts.append(recommend_for_users(model, users, candidates, options))
     whole = pd.concat(parts, ignore_index=True)
     fallback = [user for part in parts for user in part.attrs.get(FALLBACK_USERS, ())]
     whole.attrs = {FALLBACK_USERS: fallback} if fallback else {}

@@ -1,5 +1,6 @@
 """Explain a recommendation: shares of the sources, similar played items, common metadata."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,9 +10,8 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
-from recsys.fusion import source_shares
 from recsys.model.live import LiveModel
-from recsys.ranking.options import History, history_plays
+from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
 
 
@@ -95,9 +95,13 @@ class Explanation:
 
 
 def explain(
-    model: LiveModel, user_id: str | None, item_id: str, history: History | None, n: int
+    model: LiveModel,
+    user_id: str | None,
+    item_id: str,
+    plays: Mapping[str, float] | None,
+    n: int,
 ) -> Explanation:
-    """Explain the score of an item for a user or a history; see `Recommender.explain`.
+    """Explain the score of an item for a user or for plays; see `Recommender.explain`.
 
     Raises:
         UnknownUserError: no such user.
@@ -106,10 +110,10 @@ def explain(
             about the user.
     """
     check_whole("n", n)
-    if (user_id is None) == (history is None):
+    if (user_id is None) == (plays is None):
         raise InvalidArgumentError("give a user id or a history, one of them")
     row = model.items.row(str(item_id))
-    vector, played = _user(model, user_id, history)
+    vector, played = _user(model, user_id, plays)
     if not vector.any():
         who = "this history" if user_id is None else f"user {str(user_id)!r}"
         raise InvalidArgumentError(f"nothing is known of the taste of {who}: no score to explain")
@@ -135,11 +139,10 @@ def explain(
 
 
 def _user(
-    model: LiveModel, user_id: str | None, history: History | None
+    model: LiveModel, user_id: str | None, plays: Mapping[str, float] | None
 ) -> tuple[Float32Array, IntArray]:
     """The fused vector [D] of a user, and the rows that the user has played."""
-    if history is not None:
-        plays = history_plays(history)
+    if plays is not None:
         played = model.items.rows(plays)
         return model.users.fold_in(played, np.array(list(plays.values()), np.float32)), played
     row = model.users.row(str(user_id))

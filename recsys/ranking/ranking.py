@@ -1,19 +1,20 @@
 """Recommendation lists: profile, candidates, search, rerank, describe."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from datasets.arrays import IntArray, StrArray
+from datasets.arrays import Float32Array, Float64Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
-from recsys.fusion import source_shares
+from recsys.fusion import Block
 from recsys.index.base import Hits, seen_rows
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
-from recsys.ranking.options import History, ListOptions, history_plays
+from recsys.ranking.options import ListOptions
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
 
@@ -34,9 +35,12 @@ class Candidates(NamedTuple):
 
 
 def recommend_for_user(
-    model: LiveModel, user_id: str | None, history: History | None, options: ListOptions
+    model: LiveModel,
+    user_id: str | None,
+    plays: Mapping[str, float] | None,
+    options: ListOptions,
 ) -> pd.DataFrame:
-    """Recommend items to one user, given by id or by a history; see `Recommender.recommend`.
+    """Recommend items to one user, given by id or by plays; see `Recommender.recommend`.
 
     Raises:
         UnknownItemError: an item of the options or of the history is not in the catalogue.
@@ -51,7 +55,7 @@ def recommend_for_user(
         ['new-1', 'new-2']
     """
     candidates = find_candidates(model, options)
-    profile = find_profile(model, user_id, history, with_seen=options.exclude_seen)
+    profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
     hits = rank(model, profile, candidates, options)
     vector, blocks = profile.vectors[0], model.state.blocks
     is_known = bool(vector.any())
@@ -114,17 +118,42 @@ def find_candidates(model: LiveModel, options: ListOptions) -> Candidates:
 
 
 def find_profile(
-    model: LiveModel, user_id: str | None, history: History | None, *, with_seen: bool
+    model: LiveModel,
+    user_id: str | None,
+    plays: Mapping[str, float] | None,
+    *,
+    with_seen: bool,
 ) -> Profiles:
-    """Look up the profile of a user of the model, or fold in somebody with a history."""
-    if user_id is not None and history is not None:
+    """Look up the profile of a user of the model, or fold in somebody with these plays."""
+    if user_id is not None and plays is not None:
         raise InvalidArgumentError("give a user id or a history, not both")
-    if history is not None:
-        plays = history_plays(history)
+    if plays is not None:
         return model.users.profile_of_plays(plays, with_seen=with_seen)
     if user_id is None:
         raise InvalidArgumentError("give a user id or a history")
     return model.users.profiles([str(user_id)], with_seen=with_seen)
+
+
+def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
+    """Split each score among the sources.
+
+    Only positive contributions count: a block that lowers the score has share 0. If no block raises
+    it, the shares are equal.
+
+    Args:
+        blocks: The blocks of the fused vectors.
+        user: A user's fused vector, float32 [D].
+        items: Items' fused vectors, float32 [n, D].
+
+    Returns:
+        float64 [n, n_blocks]; rows sum to 1.
+    """
+    parts = np.stack(
+        [items[:, block.columns] @ user[block.columns] for block in blocks], axis=1
+    ).astype(np.float64)
+    positive = np.maximum(parts, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.divide(positive, total, out=np.full_like(positive, 1 / len(blocks)), where=total > 0)
 
 
 def rank(

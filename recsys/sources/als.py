@@ -6,9 +6,14 @@ from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
-from recsys.data import CSRArrays, TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
-from recsys.sources.fold_in import least_squares, least_squares_batch
+from recsys.sources.fold_in import (
+    LeastSquaresFoldIn,
+    least_squares_batch,
+    weigh_matrix,
+    weigh_plays,
+)
 
 DEFAULT_RATIO = 2.0
 """L2 penalty in units of alpha where the data did not choose it."""
@@ -25,7 +30,7 @@ class ALSSource(FactorSource):
 
     def __init__(self, config: ALSConfig, content_map: ContentMapConfig) -> None:
         """Create an unfitted source with these settings."""
-        super().__init__(content_map)
+        super().__init__(content_map, LeastSquaresFoldIn(config.weighting))
         self.config = config
 
     def fit(self, data: TrainingData) -> Vectors:
@@ -72,12 +77,6 @@ class ALSSource(FactorSource):
             np.ascontiguousarray(model.user_factors, np.float32),
             np.ascontiguousarray(model.item_factors, np.float32),
         )
-
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Compute a new user's factors by one least-squares solve; see `Source.fold_in`."""
-        return least_squares(history, weigh_plays(weights, self.config.weighting), gram)
 
     def learn_items(
         self, users: Float32Array, plays: CSRArrays, gram: Float64Array

@@ -17,6 +17,7 @@ from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.shrinkage import apply_shrinkage, shrink
 from recsys.data import CSRArrays, ItemContent, TrainingData, Vectors
+from recsys.sources.fold_in import FoldIn
 
 
 class Source(Protocol):
@@ -36,19 +37,9 @@ class Source(Protocol):
     def item_vectors(self, content: ItemContent) -> Float32Array:
         """Predict vectors of items from their content alone, float32 [n_items, d]."""
 
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Compute the vector of a user who was not part of the fit.
-
-        Args:
-            history: This source's vectors of the items that the user played, float32 [h, d].
-            weights: Play weights of these items, float32 [h].
-            gram: VᵀV of the warm items' vectors, float64 [d, d].
-
-        Returns:
-            float32 [d].
-        """
+    @property
+    def fold_in(self) -> FoldIn:
+        """Computes the vector of a user who was not part of the fit."""
 
     def item_from_plays(
         self,
@@ -81,7 +72,7 @@ class FactorSource(ABC):
     """Base class of sources that learn item factors from plays and predict those of cold items.
 
     A content map predicts item factors from content; warm items are shrunk towards the prediction,
-    cold items get it. Subclasses implement `fit`, `fold_in` and `learn_items`.
+    cold items get it. Subclasses implement `fit` and `learn_items`.
 
     Example:
         >>> from recsys.sources import ALSSource
@@ -92,20 +83,15 @@ class FactorSource(ABC):
         True
     """
 
-    def __init__(self, content_map: ContentMapConfig) -> None:
-        """Create an unfitted source whose content map has these settings."""
+    def __init__(self, content_map: ContentMapConfig, fold_in: FoldIn) -> None:
+        """Create an unfitted source with these settings of its content map and this fold-in."""
         self.map_config = content_map
+        self.fold_in = fold_in
         self.map: ContentMap | None = None
 
     @abstractmethod
     def fit(self, data: TrainingData) -> Vectors:
         """Learn from training data; see `Source.fit`."""
-
-    @abstractmethod
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Compute the vector of a new user; see `Source.fold_in`."""
 
     @abstractmethod
     def learn_items(

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.data import ItemContent, TrainingData, Vectors, weigh_matrix, weigh_plays
+from recsys.data import ItemContent, TrainingData, Vectors
+from recsys.sources.fold_in import MeanFoldIn, weigh_matrix
 
 
 class ContentSource:
@@ -25,6 +26,7 @@ class ContentSource:
     """
 
     center: Float32Array
+    fold_in = MeanFoldIn()
     """Mean embedding of the warm items, float32 [e]."""
 
     def fit(self, data: TrainingData) -> Vectors:
@@ -47,13 +49,6 @@ class ContentSource:
         centred = np.where(content.has_embedding[:, None], content.embeddings - self.center, 0)
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
-
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Return the weighted mean of the played items' vectors; see `Source.fold_in`."""
-        known = weigh_plays(weights, "log") * history.any(axis=1)
-        return (known @ history / max(known.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
 
     def item_from_plays(
         self,

@@ -23,6 +23,7 @@ from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
+from recsys.sources.fold_in import EASEFoldIn
 
 _MAX_SELF = 1 - 1e-6
 """Upper bound of ``v D vᵀ``, an item's weight on itself: at 1 its vector would be infinite."""
@@ -39,7 +40,7 @@ class EASESource(FactorSource):
 
     def __init__(self, config: EASEConfig, content_map: ContentMapConfig) -> None:
         """Create an unfitted source with these settings."""
-        super().__init__(content_map)
+        super().__init__(content_map, EASEFoldIn())
         self.config = config
         self._squares: Float64Array = np.empty(0)
 
@@ -58,16 +59,6 @@ class EASESource(FactorSource):
             data.content, items, data.user_counts, data.artists, self.map_config
         )
         return self._combine_with_content(content_map, data, Vectors(users, items), self.map_config)
-
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Sum ``√D v`` over the played items, as for a user of the fit; see `Source.fold_in`."""
-        vectors = history.astype(np.float64)
-        # Of an item's vector q = h / (1 - |h|²) only the length is unknown: t = |q|² gives |h|².
-        t = (vectors**2).sum(axis=1)
-        own = 2 * t / (2 * t + 1 + np.sqrt(4 * t + 1))
-        return ((1 - own) @ vectors).astype(np.float32)
 
     def learn_items(
         self, users: Float32Array, plays: CSRArrays, gram: Float64Array

@@ -7,9 +7,16 @@ not trained by least squares, and for cold items in a history, whose vectors are
 users and items exchanged, it gives the vector of an item from the users who play it.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array, Float64Array
+from recsys.config import PlayWeighting
 from recsys.data import CSRArrays
 
 ALPHA = 10.0
@@ -20,6 +27,111 @@ RIDGE = 0.3
 
 _BATCH = 64
 """Linear systems solved together; bounds the memory to that many [d, d] matrices."""
+
+
+class FoldIn(Protocol):
+    """How a source computes the vector of a user who was not part of the fit.
+
+    Example:
+        >>> fold_in: FoldIn = LeastSquaresFoldIn("binary")
+        >>> fold_in(np.float32([[2]]), np.ones(1, np.float32), np.array([[4.0]])).round(2).tolist()
+        [0.48]
+    """
+
+    def __call__(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a user.
+
+        Args:
+            history: The source's vectors of the items that the user played, float32 [h, d].
+            weights: Plays of these items, float32 [h].
+            gram: VᵀV of the warm items' vectors, float64 [d, d].
+
+        Returns:
+            float32 [d].
+        """
+
+
+class HasFoldIn(Protocol):
+    """A source as far as fold-in needs it."""
+
+    @property
+    def fold_in(self) -> FoldIn:
+        """Computes the vector of a user who was not part of the fit."""
+
+
+def fold_in_user(
+    sources: Mapping[str, HasFoldIn],
+    item_vectors: Mapping[str, Float32Array],
+    weights: Float32Array,
+    grams: Mapping[str, Float64Array],
+) -> dict[str, Float32Array]:
+    """Fold in one user with every source.
+
+    Args:
+        sources: Sources by name.
+        item_vectors: Each source's vectors of the items that the user played, float32 [h, d].
+        weights: Plays of these items, float32 [h].
+        grams: VᵀV of the warm items' vectors of each source, float64 [d, d].
+
+    Returns:
+        The user's vector of each source, float32 [1, d].
+    """
+    return {
+        name: sources[name].fold_in(vectors, weights, grams[name])[None]
+        for name, vectors in item_vectors.items()
+    }
+
+
+@dataclass(frozen=True)
+class LeastSquaresFoldIn:
+    """One least-squares solve against the fixed item vectors, for ALS and LightFM."""
+
+    weighting: PlayWeighting
+    """How plays become weights."""
+
+    def __call__(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a user; see `FoldIn`."""
+        return least_squares(history, weigh_plays(weights, self.weighting), gram)
+
+
+class MeanFoldIn:
+    """The mean of the played items' vectors weighted by log(1 + plays), for the content source."""
+
+    def __call__(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a user; see `FoldIn`."""
+        known = weigh_plays(weights, "log") * history.any(axis=1)
+        return (known @ history / max(known.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+class EASEFoldIn:
+    """The sum of ``√D v`` over the played items, exactly as for a user of the fit of EASE."""
+
+    def __call__(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a user; see `FoldIn`."""
+        vectors = history.astype(np.float64)
+        # Of an item's vector q = h / (1 - |h|²) only the length is unknown: t = |q|² gives |h|².
+        t = (vectors**2).sum(axis=1)
+        own = 2 * t / (2 * t + 1 + np.sqrt(4 * t + 1))
+        return ((1 - own) @ vectors).astype(np.float32)
+
+
+class PresenceFoldIn:
+    """1, or 0 for a history of cold items only, for the popularity source."""
+
+    def __call__(
+        self, history: Float32Array, weights: Float32Array, gram: Float64Array
+    ) -> Float32Array:
+        """Compute the vector of a user; see `FoldIn`."""
+        # A user of cold items has no popularity preference to correct.
+        return np.full(1, history.any(), np.float32)
 
 
 def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Array) -> Float32Array:
@@ -81,3 +193,25 @@ def _normal_equations(
     left = gram + (X.T * (confidence - 1)) @ X
     left.flat[:: len(gram) + 1] += RIDGE * unit  # the diagonal
     return left, X.T @ confidence
+
+
+def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
+    """Convert play counts to training weights.
+
+    Args:
+        plays: Play counts of any shape.
+        weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves.
+
+    Returns:
+        float32 array of the same shape.
+    """
+    counts = np.asarray(plays, np.float32)
+    if weighting == "binary":
+        return np.ones_like(counts)
+    return np.log1p(counts) if weighting == "log" else counts
+
+
+def weigh_matrix(plays: sp.csr_matrix, weighting: PlayWeighting) -> sp.csr_matrix:
+    """Convert a CSR matrix of play counts to training weights; see `weigh_plays`."""
+    weights = weigh_plays(plays.data, weighting)
+    return sp.csr_matrix((weights, plays.indices, plays.indptr), plays.shape)

@@ -21,9 +21,9 @@ import scipy.sparse as sp
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.config import ContentMapConfig, FMConfig
 from recsys.content.mapping import ContentMap
-from recsys.data import CSRArrays, TrainingData, Vectors, weigh_plays
+from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
-from recsys.sources.fold_in import least_squares, least_squares_batch
+from recsys.sources.fold_in import LeastSquaresFoldIn, least_squares_batch, weigh_plays
 from recsys.sources.lightfm_model import (
     EmbeddingFeatures,
     binary_interactions,
@@ -49,7 +49,7 @@ class FMSource(FactorSource):
 
     def __init__(self, config: FMConfig, content_map: ContentMapConfig) -> None:
         """Create an unfitted source with these settings."""
-        super().__init__(content_map)
+        super().__init__(content_map, LeastSquaresFoldIn("binary"))
         self.config = config
 
     def fit(self, data: TrainingData) -> Vectors:
@@ -112,12 +112,6 @@ class FMSource(FactorSource):
         return tune_model(
             vectors, known, content_map, played, self.config, seed=data.seed, threads=data.threads
         )
-
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Compute a new user's vector by least squares; see `Source.fold_in`."""
-        return least_squares(history, weigh_plays(weights, "binary"), gram)
 
     def learn_items(
         self, users: Float32Array, plays: CSRArrays, gram: Float64Array

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.data import ItemContent, TrainingData, Vectors
+from recsys.sources.fold_in import PresenceFoldIn
 
 
 class PopularitySource:
@@ -26,6 +27,7 @@ class PopularitySource:
         2.8
     """
 
+    fold_in = PresenceFoldIn()
     _center: float
     _scale: float
 
@@ -43,13 +45,6 @@ class PopularitySource:
     def item_vectors(self, content: ItemContent) -> Float32Array:
         """Return zero vectors: content says nothing about popularity."""
         return np.zeros((len(content), 1), np.float32)
-
-    def fold_in(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
-        """Return 1, or 0 for a history of cold items only; see `Source.fold_in`."""
-        # Such a user has no popularity preference to correct.
-        return np.full(1, history.any(), np.float32)
 
     def item_from_plays(
         self,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fusion import fuse_items, fuse_users, make_blocks, source_shares
+from recsys.fusion import fuse_items, fuse_users, make_blocks
 
 
 def random_case(seed, n_users, n_items, dimensions, unknown=0.2):
@@ -120,34 +120,3 @@ def test_gram_is_that_of_the_warm_items():
     _, items, is_cold, _, blocks = random_case(3, 1, 40, [4])
     warm = items["source0"][~is_cold].astype(float)
     assert blocks[0].gram == pytest.approx(warm.T @ warm, rel=1e-4)
-
-
-def test_shares_by_hand():
-    items = {
-        "als": np.array([[1], [-1]], np.float32),
-        "fm": np.array([[3], [-3]], np.float32),
-        "content": np.array([[-1], [1]], np.float32),
-    }
-    ones = dict.fromkeys(items, 1.0)
-    blocks = make_blocks(items, np.zeros(2, bool), ones, ones)
-    # Standard scores of the first item: 1, 1, -1, weighted by the user's vector 1, 3 and 1.
-    fused = fuse_items(blocks, items, np.zeros(2, bool))
-    assert source_shares(blocks, np.array([1.0, 1.0, 1.0], np.float32), fused).tolist() == [
-        [0.25, 0.75, 0.0],  # content speaks against it
-        [0.0, 0.0, 1.0],  # only content speaks for it
-    ]
-    nothing = source_shares(blocks, np.zeros(3, np.float32), fused)
-    assert nothing == pytest.approx(np.full((2, 3), 1 / 3))
-
-
-@settings(max_examples=40)
-@given(**CASES)
-def test_shares_add_to_one(seed, n_users, n_items, dimensions):
-    users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)
-    fused = fuse_items(blocks, items, is_cold)
-    for user in fuse_users(blocks, users):
-        parts = source_shares(blocks, user, fused)
-        assert parts.shape == (n_items, len(dimensions))
-        assert (parts >= 0).all()
-        assert (parts <= 1).all()
-        assert parts.sum(axis=1) == pytest.approx(np.ones(n_items))
