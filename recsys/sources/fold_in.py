@@ -34,8 +34,9 @@ class FoldIn(Protocol):
 
     Example:
         >>> fold_in: FoldIn = LeastSquaresFoldIn("binary")
-        >>> fold_in(np.float32([[2]]), np.ones(1, np.float32), np.array([[4.0]])).round(2).tolist()
-        [0.48]
+        >>> user = fold_in(np.float32([[2]]), np.ones(1, np.float32), np.array([[4.0]]))
+        >>> round(float(user[0]), 2)
+        0.49
     """
 
     def __call__(
