@@ -109,7 +109,7 @@ def from_arrays(
         baseline: compute the features of the baseline.
 
     Returns:
-        The images with what is known of them.
+        Images with labels, artists and features.
 
     Raises:
         InvalidArgumentError: a window is wider than the images, or ``windows`` is given without
@@ -194,7 +194,7 @@ def from_dataset(
         progress: show progress bars.
 
     Returns:
-        The images with what is known of them. Recordings that cannot be used are left out, and
+        Images with labels, artists and features. Recordings that cannot be used are left out, and
         ``notes`` names them.
 
     Raises:
