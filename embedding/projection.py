@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 
-Method = Literal["pca", "umap", "tsne"]
+ProjectionMethod = Literal["pca", "umap", "tsne"]
 
 FEWEST = 4
 """Minimum number of vectors."""
@@ -30,7 +30,11 @@ class Projection:
 
 
 def project(
-    vectors: NDArray[np.floating], method: Method = "pca", *, dimensions: int = 3, seed: int = 0
+    vectors: NDArray[np.floating],
+    method: ProjectionMethod = "pca",
+    *,
+    dimensions: int = 3,
+    seed: int = 0,
 ) -> Projection:
     """Project vectors to a few dimensions; the same vectors and seed give the same points.
 
@@ -54,8 +58,8 @@ def project(
         >>> projection.points.shape, projection.explained.shape
         ((30, 2), (2,))
     """
-    if method not in get_args(Method):
-        raise InvalidArgumentError(f"method must be one of {', '.join(get_args(Method))}")
+    if method not in get_args(ProjectionMethod):
+        raise InvalidArgumentError(f"method must be one of {', '.join(get_args(ProjectionMethod))}")
     if dimensions < 1:
         raise InvalidArgumentError(f"dimensions must be at least 1, not {dimensions}")
     table = np.asarray(vectors, np.float64)

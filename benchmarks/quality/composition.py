@@ -12,8 +12,8 @@ label and seed, and both ways of composing:
 
 - picture: probability of the label for the composed hyper-image
 - sound: for the rendered sound by the whole path: written to a file, decoded, cut, hyper-image, CNN
-- judge: the same sound heard by another network, which had no part in composing it; one trained on
-  the same recordings from another seed tells how much of a composition is more than a trick on the
+- judge: the same sound classified by another network that was not used in composing; one trained on
+  the same recordings with another seed shows how far a composition is more than a trick on the
   network it was made for
 - s: seconds for composing
 """
@@ -79,11 +79,11 @@ def main() -> None:
                 started = time.perf_counter()
                 composition = make(encoder, goal, CompositionConfig(seed=seed))
                 row = {"s": time.perf_counter() - started}
-                heard = roundtrip_images(encoder, composition)
+                rendered = roundtrip_images(encoder, composition)
                 row["picture"] = goal.match(encoder, composition.image[None])
-                row["sound"] = goal.match(encoder, heard)
+                row["sound"] = goal.match(encoder, rendered)
                 if judge:
-                    row["judge"] = labels(judge, {label: 1}).match(judge, heard)
+                    row["judge"] = labels(judge, {label: 1}).match(judge, rendered)
                 rows.append(row)
                 if arguments.sounds:
                     name = f"{label.replace('/', '-')}-{way}-{seed}.flac"

@@ -10,7 +10,7 @@ from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.architecture import parse
 
-Recipe = Literal["patent", "modern"]
+RecipeName = Literal["patent", "modern"]
 
 PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
@@ -158,7 +158,7 @@ class EncoderConfig(Settings):
     """Hyper-images of these parts."""
 
     @classmethod
-    def recipe(cls, name: Recipe, **settings: Any) -> Self:
+    def recipe(cls, name: RecipeName, **settings: Any) -> Self:
         """Return the settings of a recipe, with some of them replaced.
 
         Args:

@@ -24,7 +24,7 @@ def chroma(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         n_chroma: number of pitch classes in an octave.
@@ -58,8 +58,8 @@ def tonnetz(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
-        chromagram: [12, frames] of :func:`chroma`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        chromagram: [12, frames] of :func:`chroma`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
 

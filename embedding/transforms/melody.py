@@ -49,7 +49,7 @@ def cepstrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
 
@@ -89,7 +89,7 @@ def cepstral_pitch(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: lowest pitch in Hz.
@@ -147,7 +147,7 @@ def melodic_range(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         scale: ``linear``: rows at k * sr / n_fft Hz; ``log``: rows at

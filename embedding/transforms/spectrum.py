@@ -69,7 +69,7 @@ def linear_spectrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: lowest frequency in Hz.
@@ -126,7 +126,7 @@ def log_spectrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if already computed.
+        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: frequency of the first row in Hz.

@@ -111,7 +111,7 @@ def transcribe(
     Args:
         y: mono waveform, float [samples]; not needed if ``salience`` is given.
         sr: sample rate in Hz.
-        salience: [notes, frames] of :func:`note_salience`, if already computed.
+        salience: [notes, frames] of :func:`note_salience`, if available.
         hop_length: samples between frames.
         threshold: minimum salience of a note, relative to the strongest note.
         min_seconds: minimum length of a note. Notes shorter than half their constant-Q window

@@ -8,7 +8,7 @@ import pandas as pd
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import InvalidArgumentError
-from embedding.projection import FEWEST, Method, Projection, project
+from embedding.projection import FEWEST, Projection, ProjectionMethod, project
 from recsys.model.live import LiveModel
 from recsys.ranking.similarity import unit_vectors
 
@@ -61,7 +61,7 @@ class SongMap:
     """Their positions."""
     groups: tuple[SongGroup, ...]
     """Groups of songs, in the order of the legend."""
-    method: Method
+    method: ProjectionMethod
     """Method of projection."""
     by: str
     """Column that gives the groups."""
@@ -101,7 +101,7 @@ class SongMap:
 def song_map(
     model: LiveModel,
     *,
-    method: Method = "pca",
+    method: ProjectionMethod = "pca",
     by: str = "genre",
     embeddings: MapSpace = "sound",
     limit: int = 10_000,

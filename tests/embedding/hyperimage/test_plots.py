@@ -193,8 +193,8 @@ class TestParts:
 def test_any_level_and_rate(recording, level: float, rate: int) -> None:
     t = np.arange(rate) / rate
     path = recording(samples=level * np.sin(2 * np.pi * 300 * t), rate=rate, subtype="FLOAT")
-    heard = load_plot_input(path, SnippetConfig(seconds=0.5), rate)
-    assert len(panels(draw_sheet(heard))) == len(PARTS)
+    plotted = load_plot_input(path, SnippetConfig(seconds=0.5), rate)
+    assert len(panels(draw_sheet(plotted))) == len(PARTS)
 
 
 class TestFiles:
