@@ -7,7 +7,7 @@ lightfm_model: the LightFM model behind it, its features and its closed form.
 ease: low-rank EASE.
 content: similarity in sound.
 popularity: number of users.
-fold_in: vectors of new users and items by weighted least squares.
+fold_in: vectors of new users by each source's rule; weighted least squares; play weights.
 registry: the sources by name.
 """
 

@@ -1,10 +1,11 @@
-"""Fold-in by weighted least squares: vectors of new users from their items, or items from users.
+"""Fold-in: vectors of users who were not part of the fit, from their plays; one rule per source.
 
-As implicit ALS folds a user in (Hu, Koren and Volinsky, 2008): with the item vectors fixed, the
-user vector minimises the squared error of target 0 with confidence 1 for every item, and of target
-1 with confidence ALPHA times its weight for each played item. This also works for sources that are
-not trained by least squares, and for cold items in a history, whose vectors are predicted. With
-users and items exchanged, it gives the vector of an item from the users who play it.
+ALS and LightFM solve weighted least squares, as implicit ALS folds a user in (Hu, Koren and
+Volinsky, 2008): with the item vectors fixed, the user vector minimises the squared error of target
+0 with confidence 1 for every item, and of target 1 with confidence ALPHA times its weight for each
+played item. This also works for sources that are not trained by least squares, and for cold items
+in a history, whose vectors are predicted. With users and items exchanged, it gives the vector of an
+item from the users who play it.
 """
 
 from collections.abc import Mapping
