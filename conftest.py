@@ -1,5 +1,7 @@
 """Examples in docstrings: the data and models that they may use without making them first."""
 
+import ast
+import doctest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,10 +48,15 @@ def _names_of_examples(
     for name in ("dataset", "embeddings", "recommender", "recording", "images", "labels", "encoder",
                  "split", "comparison", "training_data", "hits", "facts"):  # fmt: skip
         makers[name] = lambda name=name: request.getfixturevalue(f"example_{name}")  # type: ignore[misc]
-    source = "".join(example.source for example in request.node.dtest.examples)
-    for name, make in makers.items():
-        if name in source:
-            doctest_namespace[name] = make()
+    for name in names_read(request.node.dtest):
+        if name in makers:
+            doctest_namespace[name] = makers[name]()
+
+
+def names_read(examples: doctest.DocTest) -> set[str]:
+    """The variables that examples read; a word in a text or an argument's name is none."""
+    nodes = (node for one in examples.examples for node in ast.walk(ast.parse(one.source)))
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 @pytest.hookimpl(hookwrapper=True)

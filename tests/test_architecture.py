@@ -306,3 +306,29 @@ def test_modules_say_what_they_hold(module: str) -> None:
     first = text.splitlines()[0]
     assert len(first) <= 100, f"{path}: the first line of the docstring is too long: {first}"
     assert first.endswith("."), f"{path}: the docstring does not begin with a sentence: {first}"
+
+
+@pytest.mark.parametrize("folder", [name for name in modules() if is_package(name)])
+def test_public_names_have_an_example(folder: str) -> None:
+    """Which runs with the other tests: `pytest --doctest-modules`."""
+    stub = modules()[folder].with_suffix(".pyi")
+    without = []
+    for node in ast.parse(stub.read_text(encoding="utf-8") if stub.is_file() else "").body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = f"{folder}.{node.module}" if node.level else str(node.module)
+        definitions = {one.name: one for one in tree(module).body if hasattr(one, "name")}
+        without += [
+            f"{module}.{alias.name}"
+            for alias in node.names
+            if alias.name in definitions
+            and ">>>" not in "".join(docstrings(definitions[alias.name]))
+        ]
+    assert not without, f"without an example in the docstring: {', '.join(without)}"
+
+
+def docstrings(definition: ast.AST) -> Iterator[str]:
+    """The docstrings of a function or class and of what is defined in it."""
+    for node in ast.walk(definition):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield ast.get_docstring(node) or ""
