@@ -23,10 +23,11 @@ def check_whole(name: str, value: Any, least: int = 1) -> None:
     Raises:
         InvalidArgumentError: if it is not.
 
-    >>> check_whole("k", 10)
-    >>> check_whole("k", 2.5)
-    Traceback (most recent call last):
-    datasets.errors.InvalidArgumentError: k must be a whole number of at least 1, not 2.5
+    Examples:
+        >>> check_whole("k", 10)
+        >>> check_whole("k", 2.5)
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: k must be a whole number of at least 1, not 2.5
     """
     if not is_whole(value, least):
         raise InvalidArgumentError(

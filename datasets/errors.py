@@ -1,11 +1,12 @@
 """Exceptions of this library; all derive from `ColdtuneError`.
 
->>> from datasets.errors import ColdtuneError, DataError
->>> try:
-...     raise DataError("items.csv, line 3, column 'item_id': is blank")
-... except ColdtuneError as error:
-...     print(error)
-items.csv, line 3, column 'item_id': is blank
+Examples:
+    >>> from datasets.errors import ColdtuneError, DataError
+    >>> try:
+    ...     raise DataError("items.csv, line 3, column 'item_id': is blank")
+    ... except ColdtuneError as error:
+    ...     print(error)
+    items.csv, line 3, column 'item_id': is blank
 """
 
 

@@ -17,10 +17,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     renamed to `path`; on any error, including an interruption, it is removed and `path` is
     unchanged. Missing parent folders are created.
 
-    >>> with atomic_write(folder / "new" / "notes.txt") as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> (folder / "new" / "notes.txt").read_text()
-    'whole'
+    Examples:
+        >>> with atomic_write(folder / "new" / "notes.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> (folder / "new" / "notes.txt").read_text()
+        'whole'
     """
     with parents_created(path):
         handle, name = tempfile.mkstemp(
@@ -45,8 +46,9 @@ def parents_created(path: Path) -> Iterator[None]:
 
     On any error in the block, including an interruption, those that are empty are removed.
 
-    >>> with parents_created(folder / "a" / "b.txt"):
-    ...     _ = (folder / "a" / "b.txt").write_text("text")
+    Examples:
+        >>> with parents_created(folder / "a" / "b.txt"):
+        ...     _ = (folder / "a" / "b.txt").write_text("text")
     """
     missing = _missing_above(path)
     try:
@@ -63,9 +65,10 @@ def check_writable(path: Path) -> None:
     Raises:
         OSError: if it cannot.
 
-    >>> check_writable(folder / "new" / "report.html")
-    >>> (folder / "new").exists()
-    False
+    Examples:
+        >>> check_writable(folder / "new" / "report.html")
+        >>> (folder / "new").exists()
+        False
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder")
@@ -100,9 +103,10 @@ def locked(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
     Raises:
         OSError: if the file cannot be created.
 
-    >>> with locked(folder / "lock", busy=RuntimeError("in use")):
-    ...     print("alone")
-    alone
+    Examples:
+        >>> with locked(folder / "lock", busy=RuntimeError("in use")):
+        ...     print("alone")
+        alone
     """
     import fcntl  # not on Windows, where the rest of this module works
 
@@ -132,7 +136,8 @@ def _is_open(path: Path, descriptor: int) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically.
 
-    >>> write_text(folder / "a.txt", "text")
+    Examples:
+        >>> write_text(folder / "a.txt", "text")
     """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -156,9 +161,10 @@ def sync_directory(path: Path) -> None:
 def file_digest(path: Path) -> str:
     """Return the hex SHA-256 of a file's content.
 
-    >>> _ = (folder / "a").write_bytes(b"")
-    >>> file_digest(folder / "a")[:16]
-    'e3b0c44298fc1c14'
+    Examples:
+        >>> _ = (folder / "a").write_bytes(b"")
+        >>> file_digest(folder / "a")[:16]
+        'e3b0c44298fc1c14'
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

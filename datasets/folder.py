@@ -37,15 +37,16 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
 
     The folder holds `items`, `interactions` and optionally `audio`, each as `.csv` or
     `.parquet`. Recordings must exist; they are not decoded. A folder of recordings without any
-    table is read by their tags (:func:`~datasets.tagged_files.tagged_folder`).
+    table is read by their tags (``tagged_folder``).
 
     Raises:
         DataError: if a table is missing or wrong; the message names the file, the line (CSV,
             from 1, counting the header) or row (Parquet, from 1) and the column.
 
-    >>> _ = save_folder(dataset, folder / "music")
-    >>> load_folder(folder / "music").summary()["n_items"]
-    30
+    Examples:
+        >>> _ = save_folder(dataset, folder / "music")
+        >>> load_folder(folder / "music").summary()["n_items"]
+        30
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -91,8 +92,9 @@ def save_folder(
         InvalidArgumentError: if the format is unknown.
         DataError: if the folder cannot be written, or holds a data set.
 
-    >>> sorted(path.name for path in save_folder(dataset, folder / "music").iterdir())
-    ['audio.csv', 'interactions.csv', 'items.csv']
+    Examples:
+        >>> sorted(path.name for path in save_folder(dataset, folder / "music").iterdir())
+        ['audio.csv', 'interactions.csv', 'items.csv']
     """
     folder = Path(path)
     if format not in FORMATS:

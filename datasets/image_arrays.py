@@ -39,9 +39,10 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: if the file is not an .npz file, is damaged, or holds objects other than text.
 
-    >>> np.savez(folder / "a.npz", genre=np.array(["jazz", "rock"], dtype=object))
-    >>> read_npz(folder / "a.npz")["genre"].tolist()
-    ['jazz', 'rock']
+    Examples:
+        >>> np.savez(folder / "a.npz", genre=np.array(["jazz", "rock"], dtype=object))
+        >>> read_npz(folder / "a.npz")["genre"].tolist()
+        ['jazz', 'rock']
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -129,9 +130,10 @@ class ImageArrays:
 
     Rows of equal id are windows of one recording.
 
-    >>> np.savez(folder / "a.npz", images=images, genre=labels)
-    >>> read_image_arrays(folder / "a.npz").images.shape
-    (24, 1, 24, 24)
+    Examples:
+        >>> np.savez(folder / "a.npz", images=images, genre=labels)
+        >>> read_image_arrays(folder / "a.npz").images.shape
+        (24, 1, 24, 24)
     """
 
     images: NDArray[Any]
@@ -153,8 +155,9 @@ class ImageArrays:
 def is_image_arrays(path: Path) -> bool:
     """Return whether `path` is an .npz file, or a folder with one and without data set tables.
 
-    >>> is_image_arrays(folder)
-    False
+    Examples:
+        >>> is_image_arrays(folder)
+        False
     """
     if path.is_dir():
         no_tables = not any((path / f"items{end}").exists() for end in (".csv", ".parquet"))
@@ -186,9 +189,10 @@ def read_image_arrays(
         DataError: if a file cannot be read, tables and images do not match, or an image has NaN.
         InvalidArgumentError: if a name is not there.
 
-    >>> np.savez(folder / "a.npz", images=images, genre=labels)
-    >>> read_image_arrays(folder / "a.npz").taken["labels"]
-    "'genre' of a.npz"
+    Examples:
+        >>> np.savez(folder / "a.npz", images=images, genre=labels)
+        >>> read_image_arrays(folder / "a.npz").taken["labels"]
+        "'genre' of a.npz"
     """
     source = _npz_file(path)
     arrays = read_npz(source)

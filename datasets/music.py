@@ -31,11 +31,12 @@ class MusicDataset:
     is `""`. Ids are kept exactly; whole numbers become their decimal digits. Every table has a
     RangeIndex. Treat the tables as read-only: derived data sets share them.
 
-    >>> items = pd.DataFrame({"item_id": ["a", "b"], "title": ["One", "Two"], "artist": "Band",
-    ...                       "album": "", "genre": "jazz"})
-    >>> plays = pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "weight": [3]})
-    >>> MusicDataset(items, interactions=plays)
-    <MusicDataset: 2 items, 0 recordings of 0 of them, 1 interactions of 1 users>
+    Examples:
+        >>> items = pd.DataFrame({"item_id": ["a", "b"], "title": ["One", "Two"], "artist": "Band",
+        ...                       "album": "", "genre": "jazz"})
+        >>> plays = pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "weight": [3]})
+        >>> MusicDataset(items, interactions=plays)
+        <MusicDataset: 2 items, 0 recordings of 0 of them, 1 interactions of 1 users>
     """
 
     items: pd.DataFrame
@@ -156,8 +157,9 @@ class MusicDataset:
         Raises:
             InvalidArgumentError: if `rows` is not one-dimensional, or a position is out of range.
 
-        >>> len(dataset.take_interactions([0, 5]).interactions)
-        2
+        Examples:
+            >>> len(dataset.take_interactions([0, 5]).interactions)
+            2
         """
         positions = np.asarray(rows)
         if positions.size == 0:
@@ -177,8 +179,9 @@ class MusicDataset:
         Raises:
             UnknownItemError: if an id is not among the items.
 
-        >>> dataset.take_items(["s1", "s0"]).items["item_id"].tolist()
-        ['s0', 's1']
+        Examples:
+            >>> dataset.take_items(["s1", "s0"]).items["item_id"].tolist()
+            ['s0', 's1']
         """
         return self._keep(self._known(item_ids), True)
 
@@ -188,8 +191,9 @@ class MusicDataset:
         Raises:
             UnknownItemError: if an id is not among the items.
 
-        >>> len(dataset.drop_items(["s0"]).items)
-        29
+        Examples:
+            >>> len(dataset.drop_items(["s0"]).items)
+            29
         """
         return self._keep(self._known(item_ids), False)
 
@@ -230,9 +234,10 @@ class MusicDataset:
 
         `density` is the share of all (user, item) pairs that occur.
 
-        >>> counts = dataset.summary()
-        >>> counts["n_users"], counts["n_items_with_listeners"], counts["n_genres"]
-        (60, 28, 2)
+        Examples:
+            >>> counts = dataset.summary()
+            >>> counts["n_users"], counts["n_items_with_listeners"], counts["n_genres"]
+            (60, 28, 2)
         """
         users, user_names = pd.factorize(self.interactions[c.USER_ID])
         played, played_names = pd.factorize(self.interactions[c.ITEM_ID])

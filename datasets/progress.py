@@ -21,9 +21,10 @@ def progress_bar(
     Yields:
         A function to call with the number of steps or bytes done since its last call.
 
-    >>> with progress_bar("files", 2, shown=False) as advance:
-    ...     for _ in range(2):
-    ...         advance(1)
+    Examples:
+        >>> with progress_bar("files", 2, shown=False) as advance:
+        ...     for _ in range(2):
+        ...         advance(1)
     """
     if not shown:
         yield lambda _amount: None

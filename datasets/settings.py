@@ -15,14 +15,15 @@ class Settings(BaseModel):
     InvalidArgumentError naming the field. `model_dump(mode="json")` converts to JSON,
     `from_json` back.
 
-    >>> from pydantic import Field
-    >>> class Training(Settings):
-    ...     epochs: int = Field(10, ge=1)
-    >>> Training().replace(epochs=20)
-    Training(epochs=20)
-    >>> Training(epochs=0)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    datasets.errors.InvalidArgumentError: Training: epochs: Input should be greater than ...
+    Examples:
+        >>> from pydantic import Field
+        >>> class Training(Settings):
+        ...     epochs: int = Field(10, ge=1)
+        >>> Training().replace(epochs=20)
+        Training(epochs=20)
+        >>> Training(epochs=0)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: Training: epochs: Input should be greater than ...
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

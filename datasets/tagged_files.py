@@ -68,8 +68,9 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
     Raises:
         DataError: if no recording is left.
 
-    >>> tagged_folder(recording.parent).items["title"].tolist()
-    ['song']
+    Examples:
+        >>> tagged_folder(recording.parent).items["title"].tolist()
+        ['song']
     """
     paths = find_recordings(folder)
     found, left_out = [], []

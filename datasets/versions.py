@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed, in the given order.
 
-    >>> list(package_versions(["numpy", "no-such-package", "pandas"]))
-    ['numpy', 'pandas']
+    Examples:
+        >>> list(package_versions(["numpy", "no-such-package", "pandas"]))
+        ['numpy', 'pandas']
     """
     versions = {}
     for name in packages:

@@ -23,7 +23,7 @@ class Model(Protocol):
 
     All methods are looked up by name, so no base class is needed.
 
-    Example:
+    Examples:
         >>> class Constant:
         ...     def fit(self, dataset):
         ...         self.items = dataset.items["item_id"].to_list()

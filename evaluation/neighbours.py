@@ -18,7 +18,7 @@ class Retrieval:
 
     Compare ``precision`` with ``chance``; ``ceiling`` may be below 1.
 
-    Example:
+    Examples:
         >>> from evaluation import retrieval_precision
         >>> found = retrieval_precision(images.reshape(24, -1), labels, k=5)
         >>> bool(found.precision.mean() > found.chance.mean())
@@ -63,7 +63,7 @@ def retrieval_precision(
     Raises:
         InvalidArgumentError: arrays that do not fit together, values that are not finite, or k < 1.
 
-    Example:
+    Examples:
         >>> from evaluation import retrieval_precision
         >>> vectors = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]]
         >>> retrieval_precision(vectors, ["rock", "rock", "jazz", "jazz"], k=1).precision

@@ -26,7 +26,7 @@ def json_safe(value: Any) -> Any:
     Raises:
         TypeError: there is something that has no JSON form.
 
-    Example:
+    Examples:
         >>> json_safe({"mean": np.float64(0.5), "low": float("nan"), "ks": (5, 10)})
         {'mean': 0.5, 'low': None, 'ks': [5, 10]}
     """
@@ -50,7 +50,7 @@ def json_safe(value: Any) -> Any:
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the installed packages that results depend on.
 
-    Example:
+    Examples:
         >>> "numpy" in installed_versions()
         True
     """

@@ -39,12 +39,12 @@ class SoundProfile:
         return float(SLOWEST * (FASTEST / SLOWEST) ** self.tempo)
 
     def array(self) -> Float64Array:
-        """Return the five values in the order of :data:`SOUND_PROPERTIES`."""
+        """Return the five values in the order of ``SOUND_PROPERTIES``."""
         return np.array(astuple(self), dtype=np.float64)
 
 
 def tempo_from_bpm(bpm: float) -> float:
-    """Return the value of :attr:`SoundProfile.tempo` for beats per minute."""
+    """Return the value of ``SoundProfile.tempo`` for beats per minute."""
     return float(np.log(bpm / SLOWEST) / np.log(FASTEST / SLOWEST))
 
 

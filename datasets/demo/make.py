@@ -67,8 +67,9 @@ played them.
 class DemoSettings(Settings):
     """Settings that determine a demo catalogue; kept in its folder as `demo.json`.
 
-    >>> DemoSettings(seed=1).n_songs
-    198
+    Examples:
+        >>> DemoSettings(seed=1).n_songs
+        198
     """
 
     version: int = Field(1, ge=1, le=1, description="Changes when a seed would give other songs.")
@@ -107,10 +108,11 @@ def make_demo(
         InvalidArgumentError: if a number is too small.
         DataError: if the folder holds something else, or cannot be written.
 
-    >>> demo = make_demo(folder / "demo", n_songs=9, n_listeners=50, workers=1, progress=False)
-    >>> counts = demo.summary()
-    >>> counts["n_recordings"], counts["n_users"], counts["n_genres"]
-    (9, 50, 9)
+    Examples:
+        >>> demo = make_demo(folder / "demo", n_songs=9, n_listeners=50, workers=1, progress=False)
+        >>> counts = demo.summary()
+        >>> counts["n_recordings"], counts["n_users"], counts["n_genres"]
+        (9, 50, 9)
     """
     if workers is not None and workers < 1:
         raise InvalidArgumentError(f"workers is {workers}; it must be at least 1")
@@ -170,10 +172,11 @@ def write_new_song(
         InvalidArgumentError: if the genre is unknown or the seed negative.
         DataError: if `folder` is not a demo catalogue, or cannot be written.
 
-    >>> _ = (folder / "demo.json").write_text('{"n_songs": 18, "n_artists": 9}')
-    >>> from datasets.demo import read_tags
-    >>> read_tags(write_new_song(folder, genre="jazz")).genre
-    'jazz'
+    Examples:
+        >>> _ = (folder / "demo.json").write_text('{"n_songs": 18, "n_artists": 9}')
+        >>> from datasets.demo import read_tags
+        >>> read_tags(write_new_song(folder, genre="jazz")).genre
+        'jazz'
     """
     if genre not in GENRES:
         raise InvalidArgumentError(f"genre {genre!r} is not one of {', '.join(GENRES)}")

@@ -70,8 +70,9 @@ def compose_song(
     Raises:
         InvalidArgumentError: if the genre is unknown, a seed negative or the rate too low.
 
-    >>> compose_song("jazz", artist_seed=1, song_seed=2, sample_rate=8_000).shape[0]
-    2
+    Examples:
+        >>> compose_song("jazz", artist_seed=1, song_seed=2, sample_rate=8_000).shape[0]
+        2
     """
     if sample_rate < _LOWEST_RATE:
         raise InvalidArgumentError(
@@ -251,8 +252,9 @@ _FEW: Final = 8
 class SongTags:
     """Title, artist, album and genre in a recording's tags; "" if missing.
 
-    >>> read_tags(recording)
-    SongTags(title='', artist='', album='', genre='')
+    Examples:
+        >>> read_tags(recording)
+        SongTags(title='', artist='', album='', genre='')
     """
 
     title: str
@@ -267,8 +269,9 @@ def read_tags(path: Path) -> SongTags:
     Raises:
         AudioError: if the file cannot be read.
 
-    >>> read_tags(recording).title
-    ''
+    Examples:
+        >>> read_tags(recording).title
+        ''
     """
     import soundfile
 

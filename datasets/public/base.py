@@ -29,8 +29,9 @@ logger = logging.getLogger("coldtune")
 class RemoteFile:
     """One published file: its name, address, checksum and size.
 
-    >>> RemoteFile("songs.zip", "https://example.org/songs.zip", "md5:9e107d9d", None).name
-    'songs.zip'
+    Examples:
+        >>> RemoteFile("songs.zip", "https://example.org/songs.zip", "md5:9e107d9d", None).name
+        'songs.zip'
     """
 
     name: str
@@ -47,9 +48,10 @@ class RemoteFile:
 class PublicDataset:
     """A public data set: what it is, how to cite it, and how to get and convert it.
 
-    >>> from datasets.public import public_dataset
-    >>> public_dataset("lastfm-360k").size
-    569202935
+    Examples:
+        >>> from datasets.public import public_dataset
+        >>> public_dataset("lastfm-360k").size
+        569202935
     """
 
     name: str
@@ -120,14 +122,15 @@ def fetch(
         DataError: if a file cannot be downloaded, has another checksum or is not in the
             published format, or if the folder holds something else.
 
-    >>> from datasets.public import text_frame, write_items, write_no_interactions
-    >>> def convert(source, target):
-    ...     write_items(target, text_frame([("s1", "So What")], ("item_id", "title")))
-    ...     write_no_interactions(target)
-    >>> toy = PublicDataset("toy", "Toy", "One song.", "A. Author, 2001.", "CC BY 4.0",
-    ...                     "https://example.org", files=(), convert=convert)
-    >>> len(fetch(toy, folder / "toy", source=folder, progress=False).items)
-    1
+    Examples:
+        >>> from datasets.public import text_frame, write_items, write_no_interactions
+        >>> def convert(source, target):
+        ...     write_items(target, text_frame([("s1", "So What")], ("item_id", "title")))
+        ...     write_no_interactions(target)
+        >>> toy = PublicDataset("toy", "Toy", "One song.", "A. Author, 2001.", "CC BY 4.0",
+        ...                     "https://example.org", files=(), convert=convert)
+        >>> len(fetch(toy, folder / "toy", source=folder, progress=False).items)
+        1
     """
     target = cache_folder() / "public" / dataset.name if folder is None else Path(folder)
     try:

@@ -40,7 +40,7 @@ _shown: ContextVar[bool] = ContextVar("coldtune_conversion_progress", default=Fa
 
 @contextmanager
 def showing_progress(shown: bool) -> Iterator[None]:
-    """Set whether :func:`conversion_progress` and :func:`read_lines` show a bar in the block."""
+    """Set whether ``conversion_progress`` and ``read_lines`` show a bar in the block."""
     token = _shown.set(shown)
     try:
         yield
@@ -63,9 +63,10 @@ def find_input(source: Path, *names: str) -> Path:
     Raises:
         DataError: if none exists.
 
-    >>> (folder / "songs").mkdir()
-    >>> find_input(folder, "songs.zip", "songs").name
-    'songs'
+    Examples:
+        >>> (folder / "songs").mkdir()
+        >>> find_input(folder, "songs.zip", "songs").name
+        'songs'
     """
     for name in names:
         if (source / name).exists():
@@ -91,9 +92,10 @@ def read_lines(
     Raises:
         DataError: if bytes cannot be decoded (the line is named), or a packed file is damaged.
 
-    >>> _ = (folder / "songs.tsv").write_bytes(b"id\ttitle\r\n1\tSo What\r\n")
-    >>> list(read_lines(folder / "songs.tsv"))
-    [(1, 'id\ttitle'), (2, '1\tSo What')]
+    Examples:
+        >>> _ = (folder / "songs.tsv").write_bytes(b"id\ttitle\r\n1\tSo What\r\n")
+        >>> list(read_lines(folder / "songs.tsv"))
+        [(1, 'id\ttitle'), (2, '1\tSo What')]
     """
     number = 0
     try:
@@ -131,9 +133,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
     r"""Write (file or id, reason) of everything that was skipped, and log one warning.
 
-    >>> report_skipped(folder, [("000123", "has no clip in the archive")])
-    >>> (folder / "left-out.csv").read_text()
-    'what,why\n000123,has no clip in the archive\n'
+    Examples:
+        >>> report_skipped(folder, [("000123", "has no clip in the archive")])
+        >>> (folder / "left-out.csv").read_text()
+        'what,why\n000123,has no clip in the archive\n'
     """
     if not left_out:
         return
@@ -150,8 +153,9 @@ def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
 def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.DataFrame:
     """Return rows of text as a table with columns of dtype object, as `write_table` expects.
 
-    >>> text_frame([("s1", "So What")], ("item_id", "title")).to_dict("list")
-    {'item_id': ['s1'], 'title': ['So What']}
+    Examples:
+        >>> text_frame([("s1", "So What")], ("item_id", "title")).to_dict("list")
+        {'item_id': ['s1'], 'title': ['So What']}
     """
     parts = zip(*rows, strict=True) if rows else ([] for _ in columns)
     return pd.DataFrame(
@@ -165,9 +169,10 @@ def write_items(target: Path, items: pd.DataFrame) -> None:
     Raises:
         DataError: if there are no items.
 
-    >>> write_items(folder, text_frame([("s1", "So What")], ("item_id", "title")))
-    >>> (folder / "items.csv").read_text()
-    'item_id,title,artist,album,genre\ns1,So What,,,\n'
+    Examples:
+        >>> write_items(folder, text_frame([("s1", "So What")], ("item_id", "title")))
+        >>> (folder / "items.csv").read_text()
+        'item_id,title,artist,album,genre\ns1,So What,,,\n'
     """
     blank = [name for name in ITEM_COLUMNS if name not in items.columns]
     _write(items.assign(**dict.fromkeys(blank, "")), target / "items.csv", ITEM_COLUMNS)
@@ -179,7 +184,8 @@ def write_audio(target: Path, audio: pd.DataFrame) -> None:
     Raises:
         DataError: if there are no recordings.
 
-    >>> write_audio(folder, text_frame([("s1", "audio/s1.mp3")], ("item_id", "path")))
+    Examples:
+        >>> write_audio(folder, text_frame([("s1", "audio/s1.mp3")], ("item_id", "path")))
     """
     blank = [name for name in AUDIO_COLUMNS if name not in audio.columns]
     _write(audio.assign(**dict.fromkeys(blank, "")), target / "audio.csv", AUDIO_COLUMNS)
@@ -188,7 +194,8 @@ def write_audio(target: Path, audio: pd.DataFrame) -> None:
 def write_no_interactions(target: Path) -> None:
     """Write an `interactions.csv` without rows.
 
-    >>> write_no_interactions(folder)
+    Examples:
+        >>> write_no_interactions(folder)
     """
     write_text(target / "interactions.csv", ",".join(INTERACTION_COLUMNS) + "\n")
 

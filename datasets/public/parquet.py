@@ -65,10 +65,11 @@ def interaction_writer(target: Path, *, times: bool) -> Iterator[AddRow]:
         A function to call with user_id, item_id, weight and, if `times`, the time: a datetime
         without zone in UTC, or seconds since 1970.
 
-    >>> with interaction_writer(folder, times=False) as add:
-    ...     add("u1", "s1", 3.0)
-    >>> pd.read_parquet(folder / "interactions.parquet").values.tolist()
-    [['u1', 's1', 3.0]]
+    Examples:
+        >>> with interaction_writer(folder, times=False) as add:
+        ...     add("u1", "s1", 3.0)
+        >>> pd.read_parquet(folder / "interactions.parquet").values.tolist()
+        [['u1', 's1', 3.0]]
     """
     import pyarrow as pa
 
@@ -96,15 +97,16 @@ def read_embeddings(folder: Path) -> pd.DataFrame:
         folder: the data set's folder, `dataset.root`.
 
     Returns:
-        Index item_id, float32 [n_items, dimensions], as :meth:`recsys.Recommender.fit` takes it.
+        Index item_id, float32 [n_items, dimensions], as ``recsys.Recommender.fit`` takes it.
 
     Raises:
         DataError: if the folder has no embeddings.
 
-    >>> with embedding_writer(folder, width=2) as add:
-    ...     add("s1", [0.5, -0.5])
-    >>> read_embeddings(folder).loc["s1"].tolist()
-    [0.5, -0.5]
+    Examples:
+        >>> with embedding_writer(folder, width=2) as add:
+        ...     add("s1", [0.5, -0.5])
+        >>> read_embeddings(folder).loc["s1"].tolist()
+        [0.5, -0.5]
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

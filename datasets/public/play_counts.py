@@ -21,12 +21,13 @@ class PlayCounts:
     Numbers are from 0 to 2³¹ - 1. It holds 24 bytes a pair, and up to five times that while
     blocks are merged.
 
-    >>> counts = PlayCounts()
-    >>> for item in (7, 3, 7):
-    ...     counts.add(user=0, item=item, weight=1.0)
-    >>> users, items, weights, times = next(counts.blocks())
-    >>> items.tolist(), weights.tolist()
-    ([3, 7], [1.0, 2.0])
+    Examples:
+        >>> counts = PlayCounts()
+        >>> for item in (7, 3, 7):
+        ...     counts.add(user=0, item=item, weight=1.0)
+        >>> users, items, weights, times = next(counts.blocks())
+        >>> items.tolist(), weights.tolist()
+        ([3, 7], [1.0, 2.0])
     """
 
     def __init__(self) -> None:

@@ -36,15 +36,16 @@ def public_dataset(name: str) -> PublicDataset:
     """Return the description of a public data set; its module is imported only now.
 
     Args:
-        name: one of :data:`NAMES`.
+        name: one of ``NAMES``.
 
     Raises:
         InvalidArgumentError: if there is no data set of this name.
 
-    >>> public_dataset("hetrec-lastfm").title
-    'HetRec 2011 Last.fm-2K'
-    >>> public_dataset("yambda-50m").licence
-    'Apache 2.0'
+    Examples:
+        >>> public_dataset("hetrec-lastfm").title
+        'HetRec 2011 Last.fm-2K'
+        >>> public_dataset("yambda-50m").licence
+        'Apache 2.0'
     """
     if name not in _MODULES:
         raise InvalidArgumentError(f"no data set {name!r}; there are: {', '.join(NAMES)}")

@@ -29,7 +29,7 @@ def read_archived_lines(
         encoding: of the text.
 
     Raises:
-        DataError: if the file is nowhere, or as :func:`~datasets.public.conversion.read_lines`.
+        DataError: if the file is nowhere, or as ``read_lines``.
     """
     folders = [source, *(source / _without_suffix(archive) for archive in archives)]
     for folder in folders:

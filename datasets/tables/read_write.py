@@ -47,9 +47,10 @@ def read_table(path: Path, expected: Sequence[str]) -> RawTable:
     Raises:
         DataError: if the file is not such a table.
 
-    >>> _ = (folder / "items.csv").write_text("item_id;year\n007;1962\n")
-    >>> read_table(folder / "items.csv", ["item_id"]).frame.values.tolist()
-    [['007', '1962']]
+    Examples:
+        >>> _ = (folder / "items.csv").write_text("item_id;year\n007;1962\n")
+        >>> read_table(folder / "items.csv", ["item_id"]).frame.values.tolist()
+        [['007', '1962']]
     """
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, expected)
@@ -216,10 +217,11 @@ _LARGEST_EXACT = 2.0**53
 def write_table(table: pd.DataFrame, path: Path) -> None:
     r"""Write a normalised table atomically, CSV or Parquet by suffix.
 
-    >>> table = pd.DataFrame({"item_id": pd.Series(["a"], dtype=object), "weight": [2.0]})
-    >>> write_table(table, folder / "t.csv")
-    >>> (folder / "t.csv").read_text()
-    'item_id,weight\na,2\n'
+    Examples:
+        >>> table = pd.DataFrame({"item_id": pd.Series(["a"], dtype=object), "weight": [2.0]})
+        >>> write_table(table, folder / "t.csv")
+        >>> (folder / "t.csv").read_text()
+        'item_id,weight\na,2\n'
     """
     with atomic_write(path) as temporary:
         if path.suffix == ".parquet":

@@ -20,8 +20,9 @@ def find_recordings(folder: Path) -> list[str]:
 
     Files are recognised by suffix (`SUFFIXES`); paths are relative to the folder.
 
-    >>> find_recordings(recording.parent)
-    ['song.wav']
+    Examples:
+        >>> find_recordings(recording.parent)
+        ['song.wav']
     """
     found = []
     for place, folders, names in os.walk(folder):

@@ -42,8 +42,10 @@ def as_timestamps(column: "pd.Series[Any]") -> NDArray[np.datetime64]:
     Raises:
         BadValueError: if a value is not a time, or outside the years 1678 to 2261.
 
-    >>> as_timestamps(pd.Series(["2024-01-31T18:30:00+01:00", "1706720400"])).astype(str).tolist()
-    ['2024-01-31T17:30:00.000000000', '2024-01-31T17:00:00.000000000']
+    Examples:
+        >>> times = as_timestamps(pd.Series(["2024-01-31T18:30:00+01:00", "1706720400"]))
+        >>> times.astype(str).tolist()
+        ['2024-01-31T17:30:00.000000000', '2024-01-31T17:00:00.000000000']
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         if getattr(column.dtype, "tz", None) is not None:

@@ -50,7 +50,7 @@ class Bootstrap:
     Raises:
         InvalidArgumentError: fewer than 100 resamples.
 
-    Example:
+    Examples:
         >>> means = Bootstrap(200, seed=0).means(np.arange(50.0)[:, None])
         >>> means.shape
         (200, 1)
@@ -187,7 +187,7 @@ def _distinct_columns(columns: BoolArray) -> tuple[Float64Array, IntArray]:
 class Interval(NamedTuple):
     """A mean, or a difference of means, and its confidence interval.
 
-    Example:
+    Examples:
         >>> Interval(0.2, low=0.1, high=0.3).shown
         True
         >>> Interval(0.1, low=-0.1, high=0.3).shown
@@ -207,7 +207,7 @@ class Interval(NamedTuple):
 class Difference(Interval):
     """A difference of means with its interval, and the p-value of a test.
 
-    Example:
+    Examples:
         >>> spread = Interval(0.2, low=0.1, high=0.3)
         >>> gap = Difference.tested(spread, p=0.01, p_corrected=0.08, confidence=0.95)
         >>> gap.shown  # the interval excludes 0, but the corrected p-value is above 0.05
@@ -244,7 +244,7 @@ def mean_interval(
         confidence: level of the interval.
         seed: seed of the resamples.
 
-    Example:
+    Examples:
         >>> found = mean_interval(np.arange(100.0))
         >>> found.mean
         49.5
@@ -277,7 +277,7 @@ def paired_difference(
     Raises:
         InvalidArgumentError: the arrays have different shapes.
 
-    Example:
+    Examples:
         >>> noise = np.random.default_rng(0).random(200)
         >>> paired_difference(noise + 0.1, noise).shown
         True
@@ -305,7 +305,7 @@ def percentile_interval(
     Raises:
         InvalidArgumentError: ``confidence`` is not between 0 and 1.
 
-    Example:
+    Examples:
         >>> values = np.arange(50.0)
         >>> resampled = Bootstrap(200, seed=0).means(values[:, None])[:, 0]
         >>> found = percentile_interval(values.mean(), resampled, len(values), 0.95)
@@ -337,7 +337,7 @@ def paired_p_values(differences: Float64Array) -> Float64Array:
         [m]; NaN for fewer than two users, 1 where all differences are 0, and 0 where all are the
         same and not 0.
 
-    Example:
+    Examples:
         >>> paired_p_values(np.array([[0.0, 0.3], [0.0, 0.1], [0.0, 0.2]])).round(3).tolist()
         [1.0, 0.074]
     """
@@ -371,7 +371,7 @@ def holm(p_values: Sequence[float] | Float64Array) -> Float64Array:
     Returns:
         [m], in the order given.
 
-    Example:
+    Examples:
         >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
         [0.03, 0.06, 0.06]
     """
@@ -397,7 +397,7 @@ def t_interval(values: Float64Array, confidence: float) -> Interval:
     Raises:
         InvalidArgumentError: ``confidence`` is not between 0 and 1.
 
-    Example:
+    Examples:
         >>> [round(value, 3) for value in t_interval(np.array([0.2, 0.3, 0.4]), 0.95)]
         [0.3, 0.052, 0.548]
     """

@@ -53,9 +53,9 @@ OnRun = Callable[[str, str, RunResult], None]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The result of :func:`compare`: tables of figures, differences, runs, slices and folds.
+    """The result of ``compare``: tables of figures, differences, runs, slices and folds.
 
-    Example:
+    Examples:
         >>> comparison.models
         ['popularity', 'random']
         >>> row = comparison.table.query("model == 'popularity' and metric == 'ndcg'").iloc[0]
@@ -89,12 +89,12 @@ class Comparison:
     baseline: str
     """The model that others are compared with."""
     settings: Mapping[str, Any]
-    """Arguments of :func:`compare`."""
+    """Arguments of ``compare``."""
     versions: Mapping[str, str]
     """Versions of Python and of the packages that results depend on."""
     slices: pd.DataFrame
     """A row a figure of a slice: split, candidates, model, control, by, slice, metric, k, mean,
-    low, high, n; see :mod:`evaluation.metrics.slices`."""
+    low, high, n; see ``evaluation.metrics.slices``."""
     folds: pd.DataFrame
     """A row a figure of a split with folds: split, candidates, model, metric, k, folds, mean,
     sd, and the t interval over folds; empty without folds."""
@@ -224,14 +224,14 @@ def compare(
         dataset: the whole data set.
         splits: splits of it; folds of a group may be among them.
         ks: lengths of the lists.
-        metrics: names of :data:`evaluation.metrics.ranking.ACCURACY`, all by default; nDCG is
+        metrics: names of ``evaluation.metrics.ranking.ACCURACY``, all by default; nDCG is
             always among them, as the best model is chosen by it.
         controls: {model: what may be true if no model is shown to beat it}, for models that expose
             figures that mean little, such as ``{"shuffled embeddings": "the audio adds nothing"}``.
             A control is never the best model.
         baseline: the model that others are compared with; "popularity" if there is one, else the
             first.
-        sampled: also rank this many sampled items (:mod:`evaluation.metrics.sampling`).
+        sampled: also rank this many sampled items (``evaluation.metrics.sampling``).
         embeddings: index item_id, one column a dimension, for the diversity of lists.
         examples: number of users to show in full.
         n_bootstrap: number of bootstrap resamples, at least 100.
@@ -242,13 +242,13 @@ def compare(
         on_run: called with the name of the model, that of the split (a fold's own) and the result,
             after each run and for each stored result.
         resume: folder where each result is stored as soon as it is there, and read from if it was
-            stored before (:mod:`evaluation.comparison.run_cache`).
+            stored before (``evaluation.comparison.run_cache``).
 
     Raises:
         EvaluationError: a split or a model leaks, or a list is invalid.
         InvalidArgumentError: arguments that do not fit together.
 
-    Example:
+    Examples:
         >>> from evaluation import Popularity, Random, compare
         >>> models = {"popularity": Popularity, "random": Random}
         >>> result = compare(models, dataset, [split], ks=(5,), n_bootstrap=100)

@@ -23,7 +23,7 @@ _HELD_OUT = 20
 class Example:
     """One test user in full.
 
-    Example:
+    Examples:
         >>> example = comparison.examples[0]
         >>> example.split, example.candidates, list(example.lists)
         ('warm', 'catalogue', ['popularity', 'random'])
@@ -62,7 +62,7 @@ def choose_examples(trial: Trial, results: Mapping[str, RunResult], n: int) -> l
         results: {model: its result on the trial}, without controls.
         n: number of users; fewer if the split has fewer.
 
-    Example:
+    Examples:
         >>> from evaluation import Popularity
         >>> from evaluation.comparison.run import run_model
         >>> from evaluation.comparison.trial import TrialOptions

@@ -39,7 +39,7 @@ def group_folds(splits: Sequence[Split]) -> dict[str, list[Split]]:
         InvalidArgumentError: two splits have the same name, or folds of a group are of different
             kinds.
 
-    Example:
+    Examples:
         >>> from evaluation import warm_folds
         >>> [(name, len(folds)) for name, folds in group_folds(warm_folds(dataset, 3)).items()]
         [('warm', 3)]
@@ -68,7 +68,7 @@ class FoldPool:
     Args:
         folds: users and items of each fold.
 
-    Example:
+    Examples:
         >>> pool = FoldPool([Units(("u1", "u2"), (), {}), Units(("u2", "u3"), (), {})])
         >>> key = ("catalogue", "ndcg", 10)
         >>> first = RunResult({key: np.array([0.2, 0.4])}, {})
@@ -136,7 +136,7 @@ def pooled_split_facts(
 
     Args:
         name: the name of the group.
-        folds: facts of each fold, see :meth:`Trial.facts`.
+        folds: facts of each fold, see ``Trial.facts``.
         pool: the pooled users and items.
 
     Returns:

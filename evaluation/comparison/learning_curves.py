@@ -59,8 +59,8 @@ def learning_curve(
         split: a split of it.
         fractions: shares of the pairs to learn from, above 0 and at most 1.
         k: length of the lists.
-        metrics: metrics of :func:`~evaluation.comparison.comparison.compare` that have an interval.
-        candidates: name of the candidate set (:mod:`evaluation.comparison.trial`); by default the
+        metrics: metrics of ``compare`` that have an interval.
+        candidates: name of the candidate set (``evaluation.comparison.trial``); by default the
             cold items of a cold split, the items with few interactions of a semi-cold one, and
             otherwise the whole catalogue.
         n_bootstrap: number of bootstrap resamples.
@@ -78,7 +78,7 @@ def learning_curve(
         InvalidArgumentError: a fraction outside 0 to 1, or metrics or candidates that the split
             does not have; and what ``compare`` raises.
 
-    Example:
+    Examples:
         >>> from evaluation import Popularity, learning_curve
         >>> curve = learning_curve({"popularity": Popularity}, dataset, split, fractions=(0.5, 1.0),
         ...                        metrics=("ndcg",), n_bootstrap=100)
@@ -137,7 +137,7 @@ def thinned_rows(dataset: MusicDataset, fraction: float, seed: int) -> IntArray:
     Returns:
         Positions of the rows of ``dataset.interactions``, ascending.
 
-    Example:
+    Examples:
         >>> len(thinned_rows(dataset, 0.5, seed=0)) / len(dataset.interactions)
         0.5
     """

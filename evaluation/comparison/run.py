@@ -47,7 +47,7 @@ class RunResult:
     slices: dict[SliceMetricKey, Float64Array] = field(default_factory=dict)
     """One value a user of the slice."""
     example_hits: HitMatrix | None = None
-    """The first places of every user's list of :attr:`Trial.example_candidates`."""
+    """The first places of every user's list of ``Trial.example_candidates``."""
 
 
 def run_model(trial: Trial, name: str, factory: ModelFactory) -> RunResult:
@@ -61,7 +61,7 @@ def run_model(trial: Trial, name: str, factory: ModelFactory) -> RunResult:
     Raises:
         EvaluationError: the model leaks or returns an invalid list.
 
-    Example:
+    Examples:
         >>> from evaluation import Popularity
         >>> from evaluation.comparison.trial import TrialOptions
         >>> trial = Trial(dataset, split, TrialOptions(ks=(5,)))

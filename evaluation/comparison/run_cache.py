@@ -37,7 +37,7 @@ class RunCache:
         measured: what results depend on beside split and model: the data set and options.
         embeddings: those that the diversity of lists is measured by.
 
-    Example:
+    Examples:
         >>> from evaluation import Popularity
         >>> from evaluation.comparison.trial import TrialOptions
         >>> trial = Trial(dataset, split, TrialOptions(ks=(5,)))
@@ -65,7 +65,7 @@ class RunCache:
 
         Raises:
             ArtifactError: the result cannot be written.
-            EvaluationError: see :func:`~evaluation.comparison.run.run_model`.
+            EvaluationError: see ``run_model``.
         """
         model: Any = factory()
         path = self._folder / f"{self._digest(trial.split, name, model)}.npz"

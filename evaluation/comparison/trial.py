@@ -45,7 +45,7 @@ class TrialOptions:
     ks: tuple[int, ...]
     """Lengths of the lists, ascending."""
     metrics: tuple[str, ...] = ACCURACY
-    """Names of accuracy metrics, see :data:`evaluation.metrics.ranking.ACCURACY`."""
+    """Names of accuracy metrics, see ``evaluation.metrics.ranking.ACCURACY``."""
     sampled: int | None = None
     """Number of sampled candidates that are ranked in addition to the whole catalogue."""
     max_auc_users: int = 5000
@@ -160,7 +160,7 @@ class Trial:
     Raises:
         EvaluationError: the split leaks, or has no test user.
 
-    Example:
+    Examples:
         >>> trial = Trial(dataset, split, TrialOptions(ks=(5, 10)))
         >>> len(trial.users), [candidates.name for candidates in trial.candidate_sets]
         (60, ['catalogue', 'played'])

@@ -30,7 +30,7 @@ def first_split(comparison: Comparison, kind: str) -> str | None:
         comparison: the comparison.
         kind: kind of split, such as "warm" or "cold".
 
-    Example:
+    Examples:
         >>> first_split(comparison, "warm"), first_split(comparison, "cold")
         ('warm', None)
     """
@@ -61,7 +61,7 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
     Returns:
         Name of the metric and k; k is None for the AUC.
 
-    Example:
+    Examples:
         >>> main_measure(comparison, "warm", "catalogue")
         ('ndcg', 5)
     """
@@ -102,7 +102,7 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
     Returns:
         Name of the set of candidates.
 
-    Example:
+    Examples:
         >>> deciding_candidates(comparison, "warm")
         'catalogue'
     """
@@ -113,14 +113,14 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
 
 
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:
-    """Return the model, controls excepted, with the highest mean of :func:`main_measure`.
+    """Return the model, controls excepted, with the highest mean of ``main_measure``.
 
     Args:
         comparison: the comparison.
         split: name of the split.
         candidates: name of the set of candidates.
 
-    Example:
+    Examples:
         >>> best_model(comparison, "warm", "catalogue")
         'popularity'
     """
@@ -201,7 +201,7 @@ def paired_gaps(
     Raises:
         InvalidArgumentError: a figure was not measured.
 
-    Example:
+    Examples:
         >>> popularity, random = (("warm", "catalogue", name, "ndcg", 5)
         ...                       for name in ("popularity", "random"))
         >>> [gap] = paired_gaps(comparison, [(popularity, random)])

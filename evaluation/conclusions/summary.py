@@ -31,7 +31,7 @@ from evaluation.conclusions.wording import format_number, join_names, quote_name
 from evaluation.metrics.slices import BY_ACTIVITY, BY_POPULARITY
 
 _SLICE_KINDS: Final = (BY_POPULARITY, BY_ACTIVITY)
-"""Kinds of slices that findings are about, see :mod:`evaluation.metrics.slices`."""
+"""Kinds of slices that findings are about, see ``evaluation.metrics.slices``."""
 
 _SLICE_WORDS: Final = {
     "head": "the most popular {noun}",
@@ -52,7 +52,7 @@ _SAMPLED = "sampled "
 def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
     """Summarise a comparison: new items, what the controls show about them, known items.
 
-    The best model is the best by :func:`~evaluation.conclusions.evidence.main_measure`.
+    The best model is the best by ``main_measure``.
 
     Args:
         comparison: the comparison.
@@ -61,7 +61,7 @@ def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
     Returns:
         At most three sentences; if there is neither a cold nor a warm split, one on the first.
 
-    Example:
+    Examples:
         >>> print(summarise(comparison)[0])  # doctest: +ELLIPSIS
         On songs people play, no model is shown to beat popularity (nDCG@5 ..., 95% interval ...).
     """
@@ -89,12 +89,12 @@ def findings(
     Args:
         comparison: the comparison.
         noun: what the items are called, in the plural.
-        curve: a learning curve of :func:`evaluation.comparison.learning_curves.learning_curve`.
+        curve: a learning curve of ``evaluation.comparison.learning_curves.learning_curve``.
 
     Returns:
         One sentence each; empty if there is nothing more.
 
-    Example:
+    Examples:
         >>> findings(comparison)  # one split, and no model is better than the baseline
         []
     """
@@ -122,7 +122,7 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
     Returns:
         One sentence or two each; empty if there is nothing to know.
 
-    Example:
+    Examples:
         >>> cautions(comparison)
         []
     """

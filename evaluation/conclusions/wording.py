@@ -6,7 +6,7 @@ from collections.abc import Sequence
 def format_number(value: float) -> str:
     """Write a metric to three decimals; a small positive value that would look like 0 as <0.001.
 
-    Example:
+    Examples:
         >>> format_number(0.1236), format_number(0.0004)
         ('0.124', '<0.001')
     """
@@ -16,7 +16,7 @@ def format_number(value: float) -> str:
 def format_ratio(value: float) -> str:
     """Write a ratio, to one decimal below ten.
 
-    Example:
+    Examples:
         >>> format_ratio(1.234), format_ratio(12.3)
         ('1.2 times', '12 times')
     """
@@ -26,7 +26,7 @@ def format_ratio(value: float) -> str:
 def format_p_value(p: float) -> str:
     """Write a p-value to three decimals.
 
-    Example:
+    Examples:
         >>> format_p_value(0.0123), format_p_value(0.0002)
         ('p = 0.012', 'p < 0.001')
     """
@@ -36,7 +36,7 @@ def format_p_value(p: float) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Join names as in a sentence; a name that contains a comma is quoted.
 
-    Example:
+    Examples:
         >>> join_names(["als", "bpr", "hybrid, shuffled audio"])
         'als, bpr and “hybrid, shuffled audio”'
     """
@@ -47,7 +47,7 @@ def join_names(names: Sequence[str]) -> str:
 def quote_name(name: str) -> str:
     """Quote a name that contains a comma, for use in a sentence.
 
-    Example:
+    Examples:
         >>> quote_name("hybrid, shuffled audio"), quote_name("hybrid")
         ('“hybrid, shuffled audio”', 'hybrid')
     """
@@ -62,7 +62,7 @@ def is_or_are(names: Sequence[str]) -> str:
 def as_sentence(text: str) -> str:
     """Capitalise the first letter and add a full stop.
 
-    Example:
+    Examples:
         >>> as_sentence("no control was run")
         'No control was run.'
     """

@@ -38,7 +38,7 @@ from evaluation.serialization import json_safe
 
 @dataclass(frozen=True, eq=False)
 class GenreResult:
-    """Result of :func:`genre_cross_validation`, which has an example."""
+    """Result of ``genre_cross_validation``, which has an example."""
 
     table: pd.DataFrame
     """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, the same of
@@ -123,7 +123,7 @@ def genre_cross_validation(
             default each image is a recording.
         split: what is kept on one side: ``"artist"`` the groups; ``"song"`` the songs;
             ``"snippet"`` only the window, and each window is then tested for itself. See
-            :data:`~evaluation.genre.splits.SPLITS` for what leaks.
+            ``SPLITS`` for what leaks.
         songs: song of each recording, [n_recordings]; by default each recording is a song.
         store: folder that keeps the result of each finished fold: the same call continues after the
             last finished fold, and within a fold if the classifier's ``fit`` takes ``checkpoint``.

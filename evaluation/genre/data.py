@@ -26,7 +26,7 @@ _WIDE = 1.5
 
 @dataclass(frozen=True, eq=False)
 class GenreMaterial:
-    """Labelled images of recordings; made by :func:`from_arrays` and :func:`from_dataset`.
+    """Labelled images of recordings; made by ``from_arrays`` and ``from_dataset``.
 
     Examples:
         >>> from datasets.image_arrays import read_image_arrays
@@ -98,7 +98,7 @@ def from_arrays(
 
     Args:
         arrays: images, ids, labels and artists, from
-            :func:`datasets.image_arrays.read_image_arrays`.
+            ``datasets.image_arrays.read_image_arrays``.
         config: the network. With ``config.window`` it cuts windows itself, and images stay whole.
         tag: name of the tag that the labels are values of.
         window: width of the windows in columns. By default images stay whole if the network takes

@@ -23,7 +23,7 @@ _DIGEST_FORMAT: Final = 1
 
 
 class GenreClassifier(Protocol):
-    """Anything that learns labels of images, such as :class:`embedding.SongEncoder`.
+    """Anything that learns labels of images, such as ``embedding.SongEncoder``.
 
     If its ``fit`` takes ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it
     has an attribute ``gives_probabilities = False``, the values of ``predict_proba`` are only used

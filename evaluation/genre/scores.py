@@ -84,7 +84,7 @@ def prediction_table(
 
 
 def fold_measures(number: int, predicted: pd.DataFrame, *, with_loss: bool) -> dict[str, float]:
-    """Compute the measures of one fold from its :func:`prediction_table`.
+    """Compute the measures of one fold from its ``prediction_table``.
 
     Args:
         number: fold, from 1.

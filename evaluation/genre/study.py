@@ -48,7 +48,7 @@ OnFold = Callable[[str, str, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class GenreStudyConfig:
-    """What :func:`run_study` cross-validates.
+    """What ``run_study`` cross-validates.
 
     Examples:
         >>> from evaluation.genre import GenreStudyConfig
@@ -58,7 +58,7 @@ class GenreStudyConfig:
 
     splits: Sequence[str] = ("artist",)
     """What is kept apart, in one or several ways: ``"artist"``, ``"song"``, ``"snippet"``; see
-    :data:`~evaluation.genre.splits.SPLITS`."""
+    ``SPLITS``."""
     folds: int = 10
     """Number of folds."""
     seeds: int = 1
@@ -84,7 +84,7 @@ class GenreRun:
 
 @dataclass(frozen=True, eq=False)
 class GenreStudy:
-    """All runs of a study and tables over them; made by :func:`run_study`.
+    """All runs of a study and tables over them; made by ``run_study``.
 
     Examples:
         >>> from datasets.image_arrays import read_image_arrays
@@ -232,7 +232,7 @@ def run_study(
     on_fold: OnFold | None = None,
     **changes: Any,
 ) -> GenreStudy:
-    """Cross-validate a :class:`~embedding.SongEncoder` of these settings, and the baseline.
+    """Cross-validate a ``SongEncoder`` of these settings, and the baseline.
 
     Args:
         material: images and labels.
@@ -241,7 +241,7 @@ def run_study(
         store: folder that keeps finished folds, so that the same study continues after them.
         progress: show progress bars.
         on_fold: called when a fold is done.
-        **changes: fields of :class:`GenreStudyConfig` that replace those of ``options``, such as
+        **changes: fields of ``GenreStudyConfig`` that replace those of ``options``, such as
             ``splits=("artist", "song"), folds=5``.
 
     Returns:

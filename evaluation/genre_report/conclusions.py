@@ -89,10 +89,10 @@ def study_cautions(study: GenreStudy) -> list[str]:
 
 
 def mean_with_spread(row: Mapping[Any, Any], name: str) -> str:
-    """Format a mean share and its :func:`spread_of_measure`, as in ``56.7% ± 1.2``.
+    """Format a mean share and its ``spread_of_measure``, as in ``56.7% ± 1.2``.
 
     Args:
-        row: a row of :meth:`GenreStudy.summary <evaluation.genre.study.GenreStudy.summary>`.
+        row: a row of ``GenreStudy.summary``.
         name: a measure that is a share, such as ``precision@1``.
 
     Returns:

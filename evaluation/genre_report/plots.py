@@ -1,4 +1,4 @@
-"""Plots of a genre study as Plotly figures, in the style of :mod:`evaluation.report.plots`."""
+"""Plots of a genre study as Plotly figures, in the style of ``evaluation.report.plots``."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
     ``labels.csv``, ``confusion.csv`` and ``predictions.csv`` (Fig. 9B).
 
     Args:
-        study: what :func:`~evaluation.genre.study.run_study` returns.
+        study: what ``run_study`` returns.
         out: the folder; it is made if it is missing.
         command: command line that repeats the study.
 

@@ -3,20 +3,21 @@
 None of them has a best value: a random list is new and varied, and wrong. A list metric gives one
 value per user, NaN where it is not defined (always for an empty list); a catalogue metric gives one
 value per item, whose mean is the figure. Only places that have an item count: a list of 3 items is
-judged by its 3 items, whatever k is. :class:`ItemFacts` holds what the metrics need to know of the
-users and items, computed from the training side by :func:`item_facts`.
+judged by its 3 items, whatever k is. ``ItemFacts`` holds what the metrics need to know of the
+users and items, computed from the training side by ``item_facts``.
 
 The examples below take these ``hits`` and ``facts``: three items, played by 4, 2 and 1 of 4 users,
 two rock songs by artist 0 and a jazz song by artist 1; one user, who played the first item, got a
 list of the other two, and only the second was relevant.
 
-    >>> hits = HitMatrix(np.array([[False, True]]), n_relevant=np.array([1]),
-    ...                  n_listed=np.array([2]), items=np.array([[1, 2]]))
-    >>> facts = ItemFacts(
-    ...     listeners=np.array([4, 2, 1]), n_users_training=4, artists=np.array([0, 0, 1]),
-    ...     genres=np.array([0, 0, 1]), genre_names=pd.Index(["rock", "jazz"]),
-    ...     history=sp.csr_matrix([[1.0, 0.0, 0.0]]), embeddings=np.eye(3, dtype=np.float32),
-    ... )
+    Examples:
+        >>> hits = HitMatrix(np.array([[False, True]]), n_relevant=np.array([1]),
+        ...                  n_listed=np.array([2]), items=np.array([[1, 2]]))
+        >>> facts = ItemFacts(
+        ...     listeners=np.array([4, 2, 1]), n_users_training=4, artists=np.array([0, 0, 1]),
+        ...     genres=np.array([0, 0, 1]), genre_names=pd.Index(["rock", "jazz"]),
+        ...     history=sp.csr_matrix([[1.0, 0.0, 0.0]]), embeddings=np.eye(3, dtype=np.float32),
+        ... )
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.split import artist_groups
 
 ALPHA: Final = 0.01
-"""Share of the user's own genre distribution mixed into the list's, for :func:`miscalibration`."""
+"""Share of the user's own genre distribution mixed into the list's, for ``miscalibration``."""
 
 _CELLS = 4_000_000
 """Cells of a dense intermediate result held at once."""
@@ -51,7 +52,7 @@ class ItemFacts:
 
     Playing an item means an interaction with a weight above 0.
 
-    Example:
+    Examples:
         >>> items, users = pd.Index(dataset.items["item_id"]), pd.Index(["u0", "u1"])
         >>> facts = item_facts(items, dataset, users)
         >>> facts.popularity[:3].round(2)  # share of the 60 users who play s0, s1, s2
@@ -130,7 +131,7 @@ def item_facts(
     Raises:
         EvaluationError: an item has two embeddings, or one that is not finite.
 
-    Example:
+    Examples:
         >>> facts = item_facts(pd.Index(["s0", "new-1"]), dataset, pd.Index(["u0"]))
         >>> facts.listeners.tolist()  # new-1 has not been played
         [16, 0]
@@ -171,7 +172,7 @@ def row_means(matrix: sp.csr_matrix, values: Float64Array) -> Float64Array:
     Returns:
         [n_rows]; NaN for an empty row.
 
-    Example:
+    Examples:
         >>> row_means(sp.csr_matrix([[1.0, 3.0], [0.0, 0.0]]), np.array([2.0, 4.0]))
         array([3.5, nan])
     """
@@ -183,7 +184,7 @@ def row_means(matrix: sp.csr_matrix, values: Float64Array) -> Float64Array:
 def row_shares(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Divide each row of a sparse matrix by its sum; an empty row stays empty.
 
-    Example:
+    Examples:
         >>> row_shares(sp.csr_matrix([[1.0, 3.0], [0.0, 0.0]])).toarray().tolist()
         [[0.25, 0.75], [0.0, 0.0]]
     """
@@ -243,7 +244,7 @@ def novelty(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_users], 0 or more; NaN for an empty list.
 
-    Example:
+    Examples:
         The list has an item of 2 of 4 users (1 bit) and one of 1 of 4 (2 bits):
 
         >>> novelty(hits, 2, facts)
@@ -269,7 +270,7 @@ def popularity_lift(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_users], -1 or more; NaN for an empty list or a user without training items.
 
-    Example:
+    Examples:
         The list's items were played by 2/4 and 1/4 of the users, the user's own item by all:
 
         >>> popularity_lift(hits, 2, facts)  # 0.375 / 1 - 1
@@ -292,7 +293,7 @@ def artist_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_users], 0 to 1; NaN for lists of fewer than two items.
 
-    Example:
+    Examples:
         The only pair is by artists 0 and 1:
 
         >>> artist_diversity(hits, 2, facts)
@@ -328,7 +329,7 @@ def embedding_diversity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Arr
     Raises:
         InvalidArgumentError: ``facts`` has no embeddings.
 
-    Example:
+    Examples:
         The embeddings are orthogonal:
 
         >>> embedding_diversity(hits, 2, facts)
@@ -371,7 +372,7 @@ def serendipity(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_users], 0 to 1; NaN for an empty list.
 
-    Example:
+    Examples:
         The hit at rank 2 is on the third most popular of 3 items: (2/3 - 1/3) over 2 places:
 
         >>> serendipity(hits, 2, facts).round(3)
@@ -402,7 +403,7 @@ def miscalibration(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
         [n_users], 0 (alike) to ln(1 / α) = 4.6; NaN where no genre of the list or of the user's
         training items is known.
 
-    Example:
+    Examples:
         The user plays rock only; the list is half rock, half jazz, so q̃(rock) = 0.505:
 
         >>> miscalibration(hits, 2, facts).round(3)  # ln(1 / 0.505)
@@ -435,7 +436,7 @@ def coverage(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_items], 0 or 1.
 
-    Example:
+    Examples:
         Of three items the only list has two:
 
         >>> coverage(hits, 2, facts).tolist()
@@ -460,7 +461,7 @@ def gini(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     Returns:
         [n_items]; NaN if nothing is recommended at all.
 
-    Example:
+    Examples:
         Of three items two are recommended once, and one never:
 
         >>> float(gini(hits, 2, facts).mean().round(3))
@@ -495,7 +496,7 @@ CATALOGUE_METRICS: Final[dict[str, Callable[[HitMatrix, int, ItemFacts], Float64
 def list_metrics(
     hits: HitMatrix, ks: Iterable[int], facts: ItemFacts
 ) -> dict[tuple[str, int], Float64Array]:
-    """Compute all :data:`LIST_METRICS` at every k.
+    """Compute all ``LIST_METRICS`` at every k.
 
     Args:
         hits: lists of at least ``max(ks)`` places.
@@ -505,7 +506,7 @@ def list_metrics(
     Returns:
         {(name, k): [n_users]}; without "embedding_diversity" if ``facts`` has no embeddings.
 
-    Example:
+    Examples:
         >>> metrics = list_metrics(hits, [1, 2], facts)
         >>> metrics["novelty", 1], metrics["novelty", 2]
         (array([1.]), array([1.5]))

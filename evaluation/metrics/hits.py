@@ -1,8 +1,8 @@
 """Encode recommendation lists as hit matrices: which recommended items are relevant.
 
-:class:`HitEncoder` knows the users, the candidate items and the right answers of one experiment. It
-checks the lists of a model and encodes them as a :class:`HitMatrix`, which all metrics take. Ids
-are translated a column at a time (:class:`IdEncoder`), and relevant items are looked up a block of
+``HitEncoder`` knows the users, the candidate items and the right answers of one experiment. It
+checks the lists of a model and encodes them as a ``HitMatrix``, which all metrics take. Ids
+are translated a column at a time (``IdEncoder``), and relevant items are looked up a block of
 users at a time, so that catalogues of millions of items need little memory.
 """
 
@@ -39,10 +39,10 @@ class TopHits:
 class HitMatrix:
     """Which recommendations were right: everything that the ranking metrics need.
 
-    There is one row per user of the :class:`HitEncoder`, in its order; a user without
+    There is one row per user of the ``HitEncoder``, in its order; a user without
     recommendations is a row of misses.
 
-    Example:
+    Examples:
         Two users, lists of up to 3 items; the first has items 4, 0, 2, of which 0 is relevant:
 
         >>> hits = HitMatrix(
@@ -66,7 +66,7 @@ class HitMatrix:
 
     @cached_property
     def _first(self) -> dict[int, TopHits]:
-        """Results of :meth:`first` by k, as every metric asks for them."""
+        """Results of ``first`` by k, as every metric asks for them."""
         return {}
 
     def first(self, k: int) -> TopHits:
@@ -104,7 +104,7 @@ class HitEncoder:
     Raises:
         EvaluationError: a user has no relevant item, or an id comes twice or is no text.
 
-    Example:
+    Examples:
         >>> relevant = pd.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "c"]})
         >>> truth = HitEncoder(["u", "v"], ["a", "b", "c"], relevant)
         >>> lists = pd.DataFrame({"user_id": ["u", "u", "v"], "rank": [1, 2, 1],
@@ -154,13 +154,13 @@ class HitEncoder:
         """Arrange a full ranking as a matrix of scores.
 
         Args:
-            recommendations: as for :meth:`hits`, with up to as many ranks as candidates.
+            recommendations: as for ``hits``, with up to as many ranks as candidates.
 
         Returns:
             [n_users, n_candidates] scores; NaN for an item that was not ranked.
 
         Raises:
-            EvaluationError: whatever :meth:`hits` refuses, and scores that grow down a list: these
+            EvaluationError: whatever ``hits`` refuses, and scores that grow down a list: these
                 are distances, and would turn the item-wise AUC upside down.
         """
         rows, items, _ = self._checked(recommendations, len(self.items))
@@ -286,7 +286,7 @@ class IdEncoder:
     Raises:
         EvaluationError: an id comes twice or is no text.
 
-    Example:
+    Examples:
         >>> IdEncoder(["a", "b", "c"], "item").encode(pd.Series(["c", "a", "x"])).tolist()
         [2, 0, -1]
     """
@@ -317,7 +317,7 @@ class IdEncoder:
     def encode_runs(self, column: "pd.Series[Any]") -> tuple[NDArray[np.int32], IntArray]:
         """Return the codes and the lengths of runs of equal ids, [n_runs] each.
 
-        Much cheaper than :meth:`encode` where runs are long, as those of the users of lists. Two
+        Much cheaper than ``encode`` where runs are long, as those of the users of lists. Two
         neighbouring runs may have the same id.
         """
         arrow = _arrow_strings(column)

@@ -37,7 +37,7 @@ def precision(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 to 1.
 
-    Example:
+    Examples:
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
         ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
         >>> precision(hits, k=2)  # 1 hit in 2 places
@@ -56,7 +56,7 @@ def recall(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 to 1; below 1 where more than ``k`` items are relevant.
 
-    Example:
+    Examples:
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
         ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
         >>> recall(hits, k=3)  # 2 of 4 relevant items
@@ -75,7 +75,7 @@ def hit(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 or 1.
 
-    Example:
+    Examples:
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
         ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
         >>> hit(hits, k=2)
@@ -97,7 +97,7 @@ def ndcg(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 to 1.
 
-    Example:
+    Examples:
         Hits at ranks 1 and 3 of the 3 possible: (1 + 1/2) / (1 + 1/log2(3) + 1/2) = 0.704.
 
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
@@ -122,7 +122,7 @@ def average_precision(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 to 1.
 
-    Example:
+    Examples:
         Precision is 1/1 at the first hit and 2/3 at the second: (1 + 2/3) / 3 = 0.556.
 
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
@@ -146,7 +146,7 @@ def reciprocal_rank(hits: HitMatrix, k: int) -> Float64Array:
     Returns:
         [n_users], 0 to 1.
 
-    Example:
+    Examples:
         >>> hits = HitMatrix(np.array([[False, True, True]]), n_relevant=np.array([4]),
         ...                  n_listed=np.array([3]), items=np.array([[1, 5, 7]]))
         >>> reciprocal_rank(hits, k=3)
@@ -171,17 +171,17 @@ RANKING_METRICS: Final[dict[str, Callable[[HitMatrix, int], Float64Array]]] = {
 """Every ranking metric by its name in tables."""
 
 ITEM_AUC: Final = "item_auc"
-"""The name of :func:`item_auc` in tables."""
+"""The name of ``item_auc`` in tables."""
 
 USER_AUC: Final = "user_auc"
-"""The name of :func:`user_auc` in tables."""
+"""The name of ``user_auc`` in tables."""
 
 ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
 """Names of the metrics where more is better; those of ``beyond_accuracy`` have no best value."""
 
 
 def ranking_metrics(hits: HitMatrix, ks: Iterable[int]) -> dict[tuple[str, int], Float64Array]:
-    """Compute all :data:`RANKING_METRICS` at every k.
+    """Compute all ``RANKING_METRICS`` at every k.
 
     Args:
         hits: lists of at least ``max(ks)`` places.
@@ -190,7 +190,7 @@ def ranking_metrics(hits: HitMatrix, ks: Iterable[int]) -> dict[tuple[str, int],
     Returns:
         {(name, k): [n_users]}.
 
-    Example:
+    Examples:
         >>> hits = HitMatrix(np.array([[True, False, True]]), n_relevant=np.array([4]),
         ...                  n_listed=np.array([3]), items=np.array([[5, 1, 7]]))
         >>> metrics = ranking_metrics(hits, ks=[1, 3])
@@ -202,7 +202,7 @@ def ranking_metrics(hits: HitMatrix, ks: Iterable[int]) -> dict[tuple[str, int],
 
 @dataclass(frozen=True, eq=False)
 class ItemAuc:
-    """Item-wise AUC of the items for which it is defined, see :func:`item_auc`."""
+    """Item-wise AUC of the items for which it is defined, see ``item_auc``."""
 
     values: Float64Array
     """[n_kept]: AUC of each item kept, 0 to 1."""
@@ -231,7 +231,7 @@ def item_auc(scores: Float64Array, relevant: BoolArray) -> ItemAuc:
     Raises:
         InvalidArgumentError: the two shapes differ.
 
-    Example:
+    Examples:
         Two users with opposite tastes, first ranked by a personal model, then alike:
 
         >>> relevant = np.array([[True, False], [False, True]])
@@ -259,7 +259,7 @@ def items_with_auc(relevant: BoolArray) -> IntArray:
     Args:
         relevant: [n_users, n_items].
 
-    Example:
+    Examples:
         >>> items_with_auc(np.array([[True, True, False], [False, True, False]])).tolist()
         [0]
     """
@@ -272,7 +272,7 @@ def user_auc(scores: Float64Array, relevant: BoolArray) -> Float64Array:
 
     Ties count one half (Rendle et al., UAI 2009, count them 0). Beware that it mostly measures
     popularity: where a few items have most of the plays, one ranking by popularity for everybody
-    does well. :func:`item_auc` does not depend on popularity.
+    does well. ``item_auc`` does not depend on popularity.
 
     Args:
         scores: [n_users, n_items]. A missing score (NaN) is below every other, and ties with the
@@ -285,7 +285,7 @@ def user_auc(scores: Float64Array, relevant: BoolArray) -> Float64Array:
     Raises:
         InvalidArgumentError: the two shapes differ.
 
-    Example:
+    Examples:
         The relevant item beats one of two others:
 
         >>> user_auc(np.array([[0.5, 0.9, 0.1]]), np.array([[True, False, False]]))
@@ -346,7 +346,7 @@ def _check_shapes(scores: Float64Array, relevant: BoolArray) -> None:
 
 
 def _standardise(scores: Float64Array) -> Float64Array:
-    """Scale rows to mean 0 and deviation 1, with missing scores filled in; see :func:`item_auc`."""
+    """Scale rows to mean 0 and deviation 1, with missing scores filled in; see ``item_auc``."""
     missing: BoolArray = np.isnan(scores)
     if missing.any():
         empty = missing.all(axis=1, keepdims=True)

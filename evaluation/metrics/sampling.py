@@ -31,7 +31,7 @@ class SampledCandidates:
         n: number of random items of each user; fewer where the rest is smaller.
         seed: seed of the random items.
 
-    Example:
+    Examples:
         >>> relevant = pd.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "c"]})
         >>> truth = HitEncoder(["u", "v"], list("abcdefgh"), relevant)
         >>> SampledCandidates(truth, n=4, seed=0).sizes  # the relevant item and 4 others

@@ -48,7 +48,7 @@ class Slices:
 
     Args:
         relevant: user rows and item columns of the relevant pairs, each once, as
-            :attr:`evaluation.metrics.hits.HitEncoder.relevant` gives them.
+            ``evaluation.metrics.hits.HitEncoder.relevant`` gives them.
         facts: facts of the same users and items.
         activity: [n_users], number of items that each user has in training.
 
@@ -56,7 +56,7 @@ class Slices:
         rows: {slice: rows of its users, ascending}.
         bounds: {slice: (least, most)} number of users of its items, or items of its users.
 
-    Example:
+    Examples:
         >>> slices = Slices((np.array([0]), np.array([2])), facts, activity=np.array([1]))
         >>> slices.values(hits, ks=[2])["items", "semi-cold", "recall", 2]
         array([1.])
@@ -133,7 +133,7 @@ def warmth(listeners: IntArray) -> NDArray[np.str_]:
     Returns:
         [n_items], "cold" (0), "semi-cold" (1 to 9) or "warm" (10 or more).
 
-    Example:
+    Examples:
         >>> warmth(np.array([0, 9, 10])).tolist()
         ['cold', 'semi-cold', 'warm']
     """
@@ -152,7 +152,7 @@ def popularity_thirds(listeners: IntArray) -> NDArray[np.str_]:
     Returns:
         [n_items], "head", "middle" or "tail".
 
-    Example:
+    Examples:
         >>> popularity_thirds(np.array([6, 3, 3, 2, 2, 2])).tolist()
         ['head', 'middle', 'middle', 'tail', 'tail', 'tail']
     """
@@ -173,7 +173,7 @@ def activity_thirds(activity: IntArray) -> NDArray[np.str_]:
     Returns:
         [n_users], "light", "medium" or "heavy".
 
-    Example:
+    Examples:
         >>> activity_thirds(np.array([1, 2, 5, 6, 20, 30])).tolist()
         ['light', 'light', 'medium', 'medium', 'heavy', 'heavy']
     """

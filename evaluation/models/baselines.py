@@ -34,7 +34,7 @@ class Baseline(ABC):
     Args:
         seed: decides the order of items that are equally good.
 
-    Example:
+    Examples:
         >>> class ById(Baseline):
         ...     def _order(self, allowed):
         ...         return SharedOrder(-np.arange(len(self._items), dtype=float), allowed)
@@ -152,7 +152,7 @@ class Popularity(Baseline):
     Args:
         seed: decides the order of equally popular items.
 
-    Example:
+    Examples:
         >>> Popularity().fit(dataset).recommend_many(["u0", "u1"], k=2)["rank"].tolist()
         [1, 2, 1, 2]
     """
@@ -184,7 +184,7 @@ class PopularityOracle(Popularity):
         complete: the data set before splitting.
         seed: decides the order of equally popular items.
 
-    Example:
+    Examples:
         >>> oracle = PopularityOracle(dataset).fit(split.training(dataset))
         >>> len(oracle.recommend_many(["u0"], k=5))
         5
@@ -207,7 +207,7 @@ class Random(Baseline):
     Args:
         seed: decides the orders.
 
-    Example:
+    Examples:
         >>> lists = [Random(seed=3).fit(dataset).recommend_many(["u0"], k=4) for _ in range(2)]
         >>> lists[0].equals(lists[1])
         True

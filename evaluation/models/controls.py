@@ -1,7 +1,7 @@
 """Controls: models that lack one factor, such as the audio, to show what the factor contributes.
 
 The name of a control has a meaning: "X, shuffled audio" is model X with the audio of other items,
-and :mod:`evaluation.conclusions.audio_controls` compares the two.
+and ``evaluation.conclusions.audio_controls`` compares the two.
 """
 
 from collections.abc import Mapping
@@ -51,9 +51,9 @@ def control_name(model: str, control: str) -> str:
 
     Args:
         model: name of the model.
-        control: kind of control, one of :data:`MODEL_CONTROLS`.
+        control: kind of control, one of ``MODEL_CONTROLS``.
 
-    Example:
+    Examples:
         >>> control_name("hybrid", SHUFFLED_AUDIO)
         'hybrid, shuffled audio'
     """
@@ -69,7 +69,7 @@ def parse_control_name(control: str) -> tuple[str, str] | None:
     Returns:
         (model, kind); None for a control that is not made from a model.
 
-    Example:
+    Examples:
         >>> parse_control_name("hybrid, shuffled audio")
         ('hybrid', 'shuffled audio')
         >>> parse_control_name("popularity oracle") is None
@@ -89,7 +89,7 @@ def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     Returns:
         A table with the same index and the same rows in another order.
 
-    Example:
+    Examples:
         >>> dealt = shuffled(embeddings, seed=0)
         >>> bool((dealt.index == embeddings.index).all())
         True
@@ -114,7 +114,7 @@ class SameForEverybody(Baseline):
         make: factory of the model, whose scores must be comparable between users.
         seed: decides the order of items with equal scores.
 
-    Example:
+    Examples:
         >>> from evaluation.models import Popularity
         >>> model = SameForEverybody(Popularity).fit(dataset)
         >>> lists = model.recommend_many(["u0", "u1"], k=2, exclude_seen=False)

@@ -43,7 +43,7 @@ class Peer(ABC):
     Raises:
         InvalidArgumentError: there is no such setting.
 
-    Example:
+    Examples:
         >>> model = PEERS["item-knn"](tuned=False, neighbours=5).fit(dataset)
         >>> model.chosen
         {'weighting': 'cosine', 'neighbours': 5}

@@ -1,7 +1,7 @@
 """Top-k lists of many users at once: from score rows, in random order, or in one shared order.
 
 Only the first k places are put in order, so that catalogues of millions of items cost little.
-Random numbers are functions of a seed, the user and the item (:func:`random_keys`): a user's list
+Random numbers are functions of a seed, the user and the item (``random_keys``): a user's list
 depends neither on the other users asked for nor on the other items allowed.
 """
 
@@ -53,7 +53,7 @@ def lists_to_frame(
     Returns:
         Columns user_id, rank, item_id, score.
 
-    Example:
+    Examples:
         >>> lists = RankedLists(np.array([0, 0]), np.array([1, 0]), np.array([0.9, 0.2]))
         >>> frame = lists_to_frame([lists], np.array(["u"]), np.array(["a", "b"]))
         >>> frame[["user_id", "rank", "item_id"]].to_numpy().tolist()
@@ -77,7 +77,7 @@ def top_k_per_row(scores: NDArray[np.floating], k: int) -> tuple[IntArray, IntAr
     Returns:
         Row and column of the chosen scores, by row, highest first; equal scores by column.
 
-    Example:
+    Examples:
         >>> row, column = top_k_per_row(np.array([[0.1, 0.9, 0.5], [0.3, -np.inf, 0.3]]), k=2)
         >>> row.tolist(), column.tolist()
         ([0, 0, 1, 1], [1, 2, 0, 2])
@@ -117,7 +117,7 @@ def rows_of_items(items: "pd.Index[str]", only: Sequence[str] | None) -> IntArra
     Raises:
         UnknownItemError: ``only`` has an id that is not in the catalogue.
 
-    Example:
+    Examples:
         >>> rows_of_items(pd.Index(["a", "b", "c"]), only=["c", "a"]).tolist()
         [0, 2]
     """
@@ -141,7 +141,7 @@ def user_seeds(users: Iterable[str], seed: int, stream: int) -> NDArray[np.uint6
     Returns:
         uint64 [n_users].
 
-    Example:
+    Examples:
         >>> user_seeds(["u", "v"], seed=0, stream=1)[0] == user_seeds(["u"], seed=0, stream=1)[0]
         np.True_
     """
@@ -170,13 +170,13 @@ def random_keys(seeds: NDArray[np.uint64], items: IntArray) -> Float64Array:
     """Compute a random number for each user and item, whatever else is asked for.
 
     Args:
-        seeds: [n_users], see :func:`user_seeds`.
+        seeds: [n_users], see ``user_seeds``.
         items: [n_items], item rows.
 
     Returns:
         [n_users, n_items], in [0, 1).
 
-    Example:
+    Examples:
         >>> both = random_keys(user_seeds(["u"], seed=0, stream=0), np.array([3, 8]))
         >>> one = random_keys(user_seeds(["u"], seed=0, stream=0), np.array([8]))
         >>> bool(both[0, 1] == one[0, 0])
@@ -190,11 +190,11 @@ class RandomOrder:
     """A random order of the catalogue for each user, all orders equally likely.
 
     Items are drawn with equal probability, and those drawn before are skipped; items that have not
-    come up after 256 draws follow by :func:`random_keys`. So a short list costs a few draws
+    come up after 256 draws follow by ``random_keys``. So a short list costs a few draws
     whatever the size of the catalogue, and is the beginning of any longer one; a list of some of
     the items has them in the same order as a list of all.
 
-    Example:
+    Examples:
         >>> order = RandomOrder(n_items=5, allowed=np.arange(5))
         >>> taken = np.zeros((1, 5), dtype=bool)
         >>> seeds = user_seeds(["u"], seed=0, stream=1)
@@ -212,7 +212,7 @@ class RandomOrder:
         """Return the first ``k`` items of each user's order that are not taken.
 
         Args:
-            seeds: [n_users], see :func:`user_seeds`.
+            seeds: [n_users], see ``user_seeds``.
             taken: [n_users, n_items], items that a list must not have, among them all that are not
                 ``allowed``.
             k: length of the lists.
@@ -275,7 +275,7 @@ class SharedOrder:
         value: [n_items], higher is better; NaN for an item that no list may have.
         allowed: rows of the items that lists may have, ascending.
 
-    Example:
+    Examples:
         >>> order = SharedOrder(np.array([1.0, 3.0, 2.0]), allowed=np.arange(3))
         >>> taken = np.array([[False, False, False], [False, True, False]])
         >>> lists = order.lists(user_seeds(["u", "v"], seed=0, stream=0), taken, k=2)
@@ -295,7 +295,7 @@ class SharedOrder:
         """Return the best ``k`` items of each user that are not taken.
 
         Args:
-            seeds: [n_users], see :func:`user_seeds`.
+            seeds: [n_users], see ``user_seeds``.
             taken: [n_users, n_items], items that a list must not have.
             k: length of the lists.
 

@@ -156,7 +156,7 @@ def scatter_plot(
         points: the models.
         x_label: name of the metric on the x axis.
         y_label: name of the metric on the y axis.
-        front: models joined by a dotted line, the :func:`pareto_front`.
+        front: models joined by a dotted line, the ``pareto_front``.
         size: ``"whole"`` or ``"half"`` of the page's width; half has no room for names of controls.
         zero: whether the x axis begins at 0.
     """

@@ -76,7 +76,7 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
     """Render a report as Markdown.
 
     Args:
-        shown: what :func:`evaluation.report.content.report_content` returns.
+        shown: what ``evaluation.report.content.report_content`` returns.
         pictures: address of the folder with a .png file of each plot.
 
     Returns:

@@ -1,6 +1,6 @@
 """Plots of a report as .png files, drawn by matplotlib from the Plotly figures.
 
-Only what :mod:`evaluation.report.plots` makes is supported: traces of type "scatter" with markers,
+Only what ``evaluation.report.plots`` makes is supported: traces of type "scatter" with markers,
 text, lines and error bars, straight lines as shapes, and two axes of which y may be categorical.
 """
 

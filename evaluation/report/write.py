@@ -43,10 +43,10 @@ def write_report(
     The page is self-contained: it needs no network, and its content security policy forbids it any.
 
     Args:
-        comparison: what :func:`evaluation.compare` returns.
+        comparison: what ``evaluation.compare`` returns.
         path: the page, a name that ends in .html. The same facts are written as .json and .md
-            beside it, and the pictures of the Markdown to a folder; :func:`report_files` lists all.
-        genre: genre accuracy, from :func:`evaluation.genre_cross_validation`.
+            beside it, and the pictures of the Markdown to a folder; ``report_files`` lists all.
+        genre: genre accuracy, from ``evaluation.genre_cross_validation``.
         curve: learning curve with the columns model, fraction, interactions, metric, k, mean, low,
             high; its first metric is plotted.
         song_map: items with a place in the plane: item_id, title, artist, genre, x, y, cold

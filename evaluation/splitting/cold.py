@@ -47,7 +47,7 @@ def cold_split(
             artist is an artist of its own. "item": randomly chosen single items. "first seen": the
             candidates that were first played last, all from one moment on; other items first played
             from then on are excluded. Older items keep all their plays, also later ones; for what
-            was known at that moment see :func:`~evaluation.splitting.temporal.time_split`.
+            was known at that moment see ``time_split``.
         among: ids of the items that may be held out; by default those with a recording.
         name: name of the split in tables and reports.
 
@@ -56,7 +56,7 @@ def cold_split(
         EvaluationError: fewer than two artists (items, moments) are candidates.
         UnknownItemError: ``among`` has an unknown id.
 
-    Example:
+    Examples:
         >>> split = cold_split(dataset, fraction=0.2, among=dataset.items["item_id"])
         >>> sorted(split.cold_items)
         ['s14', 's2', 's27', 's4', 's7']
@@ -107,7 +107,7 @@ def cold_folds(
         dataset: the data set to split.
         folds: number of folds, at least 2.
         seed: decides which artists or items go to which fold.
-        by: what stays together, as in :func:`cold_split`.
+        by: what stays together, as in ``cold_split``.
         among: ids of the items that may be held out; by default those with a recording.
         name: common name of the folds, which are called "NAME 1", "NAME 2" and so on.
 
@@ -116,7 +116,7 @@ def cold_folds(
         EvaluationError: there are fewer artists (items) with candidates than folds.
         UnknownItemError: ``among`` has an unknown id.
 
-    Example:
+    Examples:
         >>> folds = cold_folds(dataset, folds=3, among=dataset.items["item_id"])
         >>> [len(fold.cold_items) for fold in folds]
         [10, 9, 9]
@@ -182,7 +182,7 @@ def semi_cold_split(
         EvaluationError: no item has so many users, or nothing can be tested.
         UnknownItemError: ``among`` has an unknown id.
 
-    Example:
+    Examples:
         >>> split = semi_cold_split(dataset, keep=2, among=dataset.items["item_id"])
         >>> train = split.training(dataset).interactions
         >>> few_shot = train[train["item_id"].isin(split.few_shot_items)]
@@ -263,7 +263,7 @@ def cold_user_split(
             whole number >= 0.
         EvaluationError: fewer than two users have so many items, or nothing can be tested.
 
-    Example:
+    Examples:
         >>> split = cold_user_split(dataset, fraction=0.2, given=3)
         >>> len(split.fold_in_rows)  # 12 of 60 users give 3 items each
         36

@@ -24,7 +24,7 @@ class UserItemPairs:
     same pairs whatever the order of the rows. Only users and items with at least one row have a
     number.
 
-    Example:
+    Examples:
         >>> pairs = UserItemPairs.from_dataset(dataset)
         >>> pairs.n_users, pairs.n_items
         (60, 28)
@@ -129,7 +129,7 @@ def played_pairs(interactions: pd.DataFrame) -> pd.DataFrame:
         Columns user_id and item_id, in the order of first appearance. A play count of 0 is no
         interaction.
 
-    Example:
+    Examples:
         >>> rows = {"user_id": ["u", "u", "v"], "item_id": ["a", "a", "a"], "weight": [1, 2, 0]}
         >>> played_pairs(pd.DataFrame(rows)).to_numpy().tolist()
         [['u', 'a']]
@@ -149,7 +149,7 @@ def rank_within_group(group: IntArray, n_groups: int, *keys: NDArray[np.generic]
     Returns:
         [n], ranks from 0.
 
-    Example:
+    Examples:
         >>> group, key = np.array([0, 1, 0, 1]), np.array([5.0, 1.0, 2.0, 3.0])
         >>> rank_within_group(group, 2, key).tolist()
         [1, 0, 0, 1]
@@ -189,7 +189,7 @@ def first_plays(
 
     Args:
         pairs: the pairs of the interactions.
-        times: [n_rows], nanoseconds, as :func:`play_times` gives them.
+        times: [n_rows], nanoseconds, as ``play_times`` gives them.
         weight: [n_rows]; rows of weight 0 do not count.
 
     Returns:

@@ -1,9 +1,9 @@
 """Training rows and test rows of a data set, and checks that nothing leaks between them.
 
-A :class:`Split` holds positions in ``dataset.interactions``, so any model of any library can be
-given exactly the same two sides. :meth:`Split.check` verifies these positions: it runs when a split
-is made and again before it is used. :func:`check_no_leak` verifies the tables that models are given
-in the end; it repeats part of the checks on purpose, so that a mistake in :meth:`Split.training` or
+A ``Split`` holds positions in ``dataset.interactions``, so any model of any library can be
+given exactly the same two sides. ``Split.check`` verifies these positions: it runs when a split
+is made and again before it is used. ``check_no_leak`` verifies the tables that models are given
+in the end; it repeats part of the checks on purpose, so that a mistake in ``Split.training`` or
 in the data set that it returns cannot leak either.
 """
 
@@ -39,7 +39,7 @@ class Split:
     - "time": interactions from a moment on; items first played then are cold.
     - "cold users": users without any training interaction.
 
-    Example:
+    Examples:
         >>> split.kind, len(split.train_rows), len(split.test_rows)
         ('warm', 359, 103)
         >>> len(split.training(dataset).interactions)
@@ -269,7 +269,7 @@ def check_folds(
     Raises:
         EvaluationError: a fold leaks, or two folds test the same pair.
 
-    Example:
+    Examples:
         >>> from evaluation.splitting import warm_folds
         >>> [fold.name for fold in check_folds(warm_folds(dataset, folds=2), dataset)]
         ['warm 1', 'warm 2']
@@ -295,7 +295,7 @@ def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
     Names are compared without case and outer spaces. An item without artist is a group of its own:
     its key is ``item:`` and its id, which is no artist's name.
 
-    Example:
+    Examples:
         >>> artist_groups(dataset).head(2).tolist()
         ['artist 0', 'artist 1']
     """
@@ -308,7 +308,7 @@ def check_no_leak(
 ) -> None:
     """Check the tables that models are given: nothing under test may be among them.
 
-    :meth:`Split.check` proves the same of the row numbers; this one also covers the code that
+    ``Split.check`` proves the same of the row numbers; this one also covers the code that
     turns row numbers into tables.
 
     Args:
@@ -321,7 +321,7 @@ def check_no_leak(
         EvaluationError: a tested pair, a held-out item, a cold user, too many users of a few-shot
             item, or something later than the test is in what models are given.
 
-    Example:
+    Examples:
         >>> train, test = (dataset.take_interactions(rows) for rows in
         ...                (split.train_rows, split.test_rows))
         >>> none = dataset.interactions.head(0)

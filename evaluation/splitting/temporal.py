@@ -39,7 +39,7 @@ def leave_last_split(
     held-out items is on neither side, so that no training row of a user is later than a test row
     of the same user. A held-out item that nobody has in training is on neither side as well: it
     would be cold. Rows of weight 0 are never tested. Other users' training rows may be later: for
-    one moment for everybody see :func:`time_split`.
+    one moment for everybody see ``time_split``.
 
     Args:
         dataset: the data set to split; every interaction needs a timestamp.
@@ -51,7 +51,7 @@ def leave_last_split(
         InvalidArgumentError: ``n`` < 1, or ``seed`` is not a whole number >= 0.
         EvaluationError: interactions without timestamps, or nothing can be held out.
 
-    Example:
+    Examples:
         >>> plays = dataset.interactions.assign(
         ...     timestamp=pd.date_range("2024-01-01", periods=len(dataset.interactions), freq="h")
         ... )
@@ -114,7 +114,7 @@ def time_split(
         InvalidArgumentError: ``fraction`` is not in (0, 1), ``at`` is no time, or both are given.
         EvaluationError: interactions without timestamps, or a side without rows.
 
-    Example:
+    Examples:
         >>> plays = dataset.interactions.assign(
         ...     timestamp=pd.date_range("2024-01-01", periods=len(dataset.interactions), freq="h")
         ... )
@@ -144,7 +144,7 @@ def time_windows(
     """Split by time several times: test each window after training on everything before it.
 
     The last ``fraction`` of the plays is divided into windows with as equal numbers of plays as the
-    timestamps allow. Each split is a :func:`time_split` that ends with its window; items first
+    timestamps allow. Each split is a ``time_split`` that ends with its window; items first
     played later are on neither side.
 
     Args:
@@ -157,7 +157,7 @@ def time_windows(
         InvalidArgumentError: ``windows`` < 2, or ``fraction`` is not in (0, 1).
         EvaluationError: interactions without timestamps, or a window has nothing to test.
 
-    Example:
+    Examples:
         >>> plays = dataset.interactions.sample(frac=1, random_state=0)
         >>> plays["timestamp"] = pd.date_range("2024-01-01", periods=len(plays), freq="h")
         >>> dated = MusicDataset(items=dataset.items, interactions=plays)

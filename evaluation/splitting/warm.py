@@ -34,7 +34,7 @@ def warm_split(
         InvalidArgumentError: ``fraction`` is not in (0, 1), or ``seed`` is not a whole number >= 0.
         EvaluationError: no pair can be held out.
 
-    Example:
+    Examples:
         >>> split = warm_split(dataset, fraction=0.2, seed=0)
         >>> round(len(split.test_rows) / len(dataset.interactions), 2)
         0.22
@@ -71,7 +71,7 @@ def warm_folds(
         InvalidArgumentError: ``folds`` < 2, or ``seed`` is not a whole number >= 0.
         EvaluationError: a fold has nothing to test.
 
-    Example:
+    Examples:
         >>> folds = warm_folds(dataset, folds=3)
         >>> [(fold.name, len(fold.test_rows)) for fold in folds]
         [('warm 1', 149), ('warm 2', 156), ('warm 3', 157)]
@@ -103,7 +103,7 @@ def user_folds(
     """Make k-fold splits over users: every user is tested in one fold.
 
     Users are distributed evenly over the folds. A fold tests ``fraction`` of the items of its
-    users, held out as by :func:`warm_split`; the rest of their items and all items of the other
+    users, held out as by ``warm_split``; the rest of their items and all items of the other
     users are in training.
 
     Args:
@@ -118,7 +118,7 @@ def user_folds(
             whole number >= 0.
         EvaluationError: a fold has nothing to test.
 
-    Example:
+    Examples:
         >>> folds = user_folds(dataset, folds=3)
         >>> [dataset.interactions["user_id"].iloc[fold.test_rows].nunique() for fold in folds]
         [20, 20, 20]
