@@ -87,7 +87,7 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
         >>> record_file(folder / "song.ogg", MicrophoneConfig())  # doctest: +SKIP
         >>> record_file(folder / "song.txt", MicrophoneConfig())
         Traceback (most recent call last):
-        datasets.errors.InvalidArgumentError: song.txt: a recording is written as .wav, ...
+        datasets.errors.InvalidArgumentError: ...song.txt: a recording is written as .wav, ...
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
