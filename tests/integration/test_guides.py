@@ -7,11 +7,57 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import datasets.demo
 from datasets.demo.make import make_demo, write_new_song
+from datasets.folder import load_folder
+from datasets.music import MusicDataset
 from embedding import EncoderConfig, SnippetConfig, SongEncoder
+from recsys import Recommender
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+WEIGHTS = dict.fromkeys(("als", "fm", "ease", "content", "popularity"), 0.2)
+SMALL = {
+    "threads": 1,
+    "als": {"factors": 8, "iterations": 2, "regularization": 0.01},
+    "fm": {"components": 8, "epochs": 2},
+    "fusion": {"warm": WEIGHTS, "cold": WEIGHTS},
+    "encoder": EncoderConfig(
+        architecture="IC(5,5,8)PF(16)O",
+        epochs=2,
+        threads=1,
+        snippet=SnippetConfig(seconds=2),
+        hyperimage={"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
+    ),
+}
+"""Settings in place of a guide's own: that its code runs is tested, and not how well it learns."""
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo catalogue of most guides."""
+    folder = tmp_path_factory.mktemp("demo") / "catalogue"
+    make_demo(folder, n_songs=27, n_artists=9, n_listeners=80, workers=1, progress=False)
+    return folder
+
+
+@pytest.fixture
+def quick(catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recommenders are small, and a demo catalogue, of any size, is one that is there already."""
+    fit = Recommender.fit
+
+    def fit_small(recommender: Recommender, *arguments: object, **named: object) -> Recommender:
+        recommender.config = recommender.config.replace(**SMALL)
+        return fit(recommender, *arguments, **named)
+
+    def copy_demo(folder: str, **_named: object) -> MusicDataset:
+        shutil.copytree(catalogue, folder)
+        return load_folder(folder)
+
+    monkeypatch.setattr(Recommender, "fit", fit_small)
+    monkeypatch.setattr(datasets.demo, "make_demo", copy_demo)
 
 
 def run_blocks(page: Path) -> dict[str, object]:
@@ -23,6 +69,7 @@ def run_blocks(page: Path) -> dict[str, object]:
     return names
 
 
+@pytest.mark.usefixtures("quick")
 def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_blocks(ROOT / "docs" / "quickstart.md")
@@ -30,6 +77,7 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "model" / "manifest.json").is_file()
 
 
+@pytest.mark.usefixtures("quick")
 def test_recommending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_blocks(ROOT / "docs" / "recommending.md")
@@ -37,6 +85,7 @@ def test_recommending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["why"].item_id == names["item"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_blocks(ROOT / "docs" / "serving.md")
@@ -69,9 +118,10 @@ def test_composition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "mix.flac").is_file()
 
 
-def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick")
+def test_readme(catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    make_demo("demo/catalogue", n_songs=27, n_artists=9, n_listeners=80, progress=False)
+    shutil.copytree(catalogue, "demo/catalogue")
     shutil.copy(write_new_song("demo/catalogue"), "new.mp3")
     names = run_blocks(ROOT / "README.md")
     assert names["recommender"].info["onboarded"] == 1
