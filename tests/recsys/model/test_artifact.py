@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -753,8 +754,16 @@ def test_a_disk_that_takes_no_more(model: Path, limit: int) -> None:
     pd.testing.assert_frame_equal(answers(loaded), answers(recommender))
 
 
-def test_a_folder_that_may_only_be_read(model: Path) -> None:
+@pytest.fixture
+def open_to_all(models: dict[str, Path]) -> Iterator[Path]:
+    """A model in a folder that others may enter: pytest closes its own whenever a run starts."""
+    with tempfile.TemporaryDirectory(prefix="coldtune-test-") as folder:
+        yield Path(shutil.copytree(models["index"], Path(folder) / "model"))
+
+
+def test_a_folder_that_may_only_be_read(open_to_all: Path) -> None:
     """A model that belongs to somebody else can be used and copied, not changed."""
+    model = open_to_all
     before = contents(model)
     wanted = answers(Recommender.load(model)).to_csv()
     for folder in (*model.parents, model):
