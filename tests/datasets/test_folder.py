@@ -40,6 +40,7 @@ class TestCsv:
     def test_a_path_may_be_text(self, tmp_path: Path) -> None:
         assert len(load_folder(str(make(tmp_path))).items) == 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("separator", [",", ";", "\t"])
     @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -309,6 +310,7 @@ class TestFolder:
         assert load_folder(folder).recording_paths() == [folder / 'дом, "сад" .wav']
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(content=st.one_of(st.binary(max_size=60), st.text('aé,;"\n\r\0\t ', max_size=40)))
 def test_any_bytes_give_a_data_set_or_one_clear_error(
@@ -324,6 +326,7 @@ def test_any_bytes_give_a_data_set_or_one_clear_error(
         assert message is None or re.fullmatch(rf"{prefix}\b.+", message)
 
 
+@pytest.mark.slow
 def test_ninety_thousand_interactions_load_in_a_moment(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = np.array([f"lastfm:{number}" for number in range(17_664)])
@@ -343,6 +346,7 @@ def test_ninety_thousand_interactions_load_in_a_moment(tmp_path: Path) -> None:
     assert np.array_equal(dataset.interactions["weight"], plays["weight"])
 
 
+@pytest.mark.slow
 def test_real_listening(real_mini: Path) -> None:
     dataset = load_folder(real_mini)
     counts = dataset.summary()
@@ -464,6 +468,7 @@ def test_a_failure_leaves_nothing(
     assert_same(load_folder(save_folder(dataset, tmp_path / "saved")), dataset)
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_that_loads(dataset: MusicDataset, tmp_path: Path) -> None:
     script = """
 import os, sys
@@ -540,6 +545,7 @@ def music(draw: st.DrawFn) -> MusicDataset:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 @settings(max_examples=60)
 @given(dataset=music())

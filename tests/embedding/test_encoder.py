@@ -49,6 +49,7 @@ def fitted() -> SongEncoder:
     return SongEncoder(CONFIG).fit(images, labels, groups)
 
 
+@pytest.mark.slow
 def test_it_learns_what_can_be_learned(fitted: SongEncoder) -> None:
     images, labels, _ = pictures(90, seed=1)
     assert fitted.classes_.tolist() == ["blues", "jazz", "rock"]
@@ -69,12 +70,14 @@ def test_embeddings_and_probabilities_have_their_shapes(fitted: SongEncoder) -> 
     assert fitted.embed(images[:0]).shape == (0, 12)
 
 
+@pytest.mark.slow
 def test_the_default_embedding_has_192_dimensions() -> None:
     images, labels, _ = pictures(12, shape=(1, 48, 40))
     encoder = SongEncoder(EncoderConfig(epochs=1, threads=1)).fit(images, labels)
     assert encoder.embed(images).shape == (12, 192)
 
 
+@pytest.mark.slow
 def test_history_tells_each_epoch(fitted: SongEncoder) -> None:
     assert [record["epoch"] for record in fitted.history_] == list(range(1, 9))
     for record in fitted.history_:
@@ -103,6 +106,7 @@ def test_the_epoch_with_the_best_validation_accuracy_is_kept() -> None:
     assert len(accuracies) <= accuracies.index(max(accuracies)) + 12
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_encoder_and_another_another() -> None:
     images, labels, groups = pictures(60)
     config = CONFIG.replace(epochs=2)
@@ -225,6 +229,7 @@ MODERN = CONFIG.replace(
 
 
 class TestCheckpoint:
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", [CONFIG, MODERN], ids=["patent", "modern"])
     def test_resumed_training_gives_the_same_losses(
         self, tmp_path: Path, monkeypatch, kind: EncoderConfig
@@ -258,6 +263,7 @@ class TestCheckpoint:
         for ours, theirs in zip(resumed.history_, undisturbed.history_, strict=True):
             assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
+    @pytest.mark.slow
     def test_a_killed_process_is_resumed(self, tmp_path: Path) -> None:
         config = CONFIG.replace(epochs=150, patience=150)
         images, labels = pictures(20)[0], ["a", "b"] * 10
@@ -314,6 +320,7 @@ class TestCheckpoint:
         ]
         assert kept == [False, False, True, True, True]
 
+    @pytest.mark.slow
     def test_other_data_or_settings_do_not_resume(self, tmp_path: Path) -> None:
         images, labels, groups = pictures(60)
         config = CONFIG.replace(epochs=5)

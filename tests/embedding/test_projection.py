@@ -67,6 +67,7 @@ def nearest_of_a_group(points):
     return (groups[distances.argmin(axis=1)] == groups).mean()
 
 
+@pytest.mark.slow
 def test_tsne_keeps_neighbours_together_and_the_seed_decides():
     one = project(CLOUDS, "tsne", seed=3)
     assert one.points.shape == (60, 3)
@@ -89,6 +90,7 @@ json.dump({"same": bool((found[0] == found[1]).all()), "points": found[0].tolist
 """
 
 
+@pytest.mark.slow
 def test_umap_keeps_neighbours_together_and_the_seed_decides():
     pytest.importorskip("numba")
     # In a process of its own, where nothing is compiled: that takes longer than these few points.

@@ -53,6 +53,7 @@ def opposite(t: np.ndarray, rng: np.random.Generator, channels: int) -> np.ndarr
 SOUNDS = st.sampled_from([noise, tone, chirp, click, beat, opposite])
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     sound=SOUNDS,
@@ -91,6 +92,7 @@ def test_any_recording(
             assert np.abs(hyperimage(louder, config) - image).max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "rate", "channels"), [(0.05, 4000, 1), (0.05, 192_000, 8), (30, 192_000, 8)]
 )
@@ -113,6 +115,7 @@ def test_the_corners(tmp_path: Path, seconds: float, rate: int, channels: int) -
         assert np.isfinite(image).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pitch", [440.3, 7409.9])
 @pytest.mark.parametrize("gain", [1e-3, 0.37, 1.1, 30.0])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.preset)
@@ -127,6 +130,7 @@ def test_gain_makes_no_difference_where_rounding_is_all_there_is(
     assert np.abs(hyperimage(np.float32(gain) * y, config) - image).max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [1e-4, 0.5, 8.0])
 def test_gain_makes_no_difference_to_music(real_recordings, gain: float) -> None:
     for path in real_recordings[::33]:

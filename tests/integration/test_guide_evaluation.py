@@ -33,6 +33,7 @@ def my_music(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_guide_s_code_runs(my_music):
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)

@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from evaluation.genre.splits import SPLITS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "genre.md"
 
 
+@pytest.mark.slow
 def test_the_guide_s_code_runs(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     bright = np.arange(24) % 2

@@ -12,6 +12,7 @@ from embedding.transforms.table import TRANSFORMS
 PAGE = (Path(__file__).parents[2] / "docs" / "hyperimages.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -32,6 +32,7 @@ def blocks(kind):
     return re.findall(rf"```{kind}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
 
 
+@pytest.mark.slow
 def test_the_code(model):
     names: dict[str, object] = {}
     assert len(blocks("python")) == 4
@@ -43,6 +44,7 @@ def test_the_code(model):
     assert names["found"].precision.mean() > names["found"].chance.mean()
 
 
+@pytest.mark.slow
 def test_the_commands(model, monkeypatch, capsys):
     lines = [line.partition("#")[0] for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if "postgresql:" not in line]

@@ -51,6 +51,7 @@ def compared(kind: str, seed: int, **options: int) -> Comparison:
     return compare(models, dataset, [split], ks=(5,), controls=controls, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_audio_that_tells_the_taste_is_said_to(seed: int) -> None:
     headline, controls = summarise(compared("informative", seed))
@@ -62,6 +63,7 @@ def test_audio_that_tells_the_taste_is_said_to(seed: int) -> None:
     assert "popularity oracle is shown to be worse than content by nDCG" in controls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_audio_that_knows_popularity_alone_is_not_taken_for_taste(seed: int) -> None:
     comparison = compared("popularity", seed)
@@ -76,12 +78,14 @@ def test_audio_that_knows_popularity_alone_is_not_taken_for_taste(seed: int) -> 
     assert WORKS not in controls
 
 
+@pytest.mark.slow
 def test_with_items_enough_it_is_said_that_the_audio_adds_nothing() -> None:
     for seed in range(3):
         _, controls = summarise(compared("popularity", seed, n_users=250, n_items=250))
         assert controls.startswith(NOTHING)
 
 
+@pytest.mark.slow
 def test_noise_is_said_to_work_no_more_often_than_the_level_allows() -> None:
     n = 30
     claims = better = 0
@@ -113,6 +117,7 @@ def test_what_is_personal_without_the_audio_is_not_put_down_to_it() -> None:
     assert WORKS not in text
 
 
+@pytest.mark.slow
 def test_two_models_that_differ_by_the_luck_of_few_songs_are_not_told_apart() -> None:
     """The same taste heard with other noise: over users one may win, over songs neither does."""
     told_apart = won = 0

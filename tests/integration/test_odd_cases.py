@@ -36,6 +36,7 @@ def lists(model: Recommender, user: str, **wishes) -> list[str]:
 # ------------------------------------------------------------------ small catalogues
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embeddings", [None, pd.DataFrame([[1.0, 2.0]], index=["only"])])
 def test_a_catalogue_of_one_item_lives_a_whole_life(tmp_path: Path, embeddings) -> None:
     model = Recommender(ALL).fit(dataset_of([("ann", "only", 3.0)], ["only"]), embeddings)
@@ -84,6 +85,7 @@ def test_listeners_of_one_and_of_all_items() -> None:
 # ------------------------------------------------------------------ names
 
 
+@pytest.mark.slow
 def test_names_of_any_length_and_with_line_breaks(tmp_path: Path) -> None:
     users = [f"{name} " + "u" for name in NAMES]
     rows = [(user, item, 1.0) for n, user in enumerate(users) for item in NAMES[n % 4 : n % 4 + 4]]
@@ -127,6 +129,7 @@ def test_names_of_any_length_and_with_line_breaks(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ answers while it changes
 
 
+@pytest.mark.slow
 def test_answers_while_the_model_is_refreshed_are_of_one_state(fit_quickly, tmp_path: Path) -> None:
     """A writer adds items in pairs; each list that is made meanwhile has both of a pair or none."""
     fit_quickly().save(tmp_path / "model")

@@ -46,6 +46,7 @@ def test_fused_score_by_hand():
     np.testing.assert_array_equal(user, twice)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(**CASES)
 def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_items, dimensions):

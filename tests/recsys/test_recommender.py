@@ -57,6 +57,7 @@ def test_shares_add_to_one(fitted):
     assert (shares.std(axis=0) > 0).all()  # each source has its own say
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     user=USERS,
@@ -79,6 +80,7 @@ def test_lists_are_full_and_keep_the_order_under_any_filter(
     assert found["score"].to_numpy() == pytest.approx(scores[found["item_id"]].to_numpy(), abs=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     users=st.lists(USERS, max_size=12),
@@ -185,6 +187,7 @@ def test_plays_of_a_history_count(fitted):
     ).sum()
 
 
+@pytest.mark.slow
 def test_a_cold_item_of_a_history_says_the_same_whatever_weight_cold_items_have(fit_quickly):
     warm = {"als": 0.4, "fm": 0.4, "content": 0.2}
     one, two = (

@@ -52,6 +52,7 @@ class TestCatalogue:
         assert {"voice", "guitar", "synthesizer", "harmonica"} <= set(items["instrument"])
         assert set(items.query("genre == 'electronic'")["instrument"]) & {"synthesizer"}
 
+    @pytest.mark.slow
     def test_neither_id_nor_format_tells_the_genre(self) -> None:
         songs = draw_catalogue(3, 900, 300)
         position = pd.Series(np.arange(900))
@@ -73,6 +74,7 @@ class TestCatalogue:
         for genre in GENRES:
             assert any(s.played for s in catalogue if s.plan.artist.genre == genre)
 
+    @pytest.mark.slow
     def test_large(self) -> None:
         catalogue = draw_catalogue(0, 5000, 1600)
         assert len({song.title for song in catalogue}) == 5000
@@ -112,6 +114,7 @@ class TestPlanning:
         assert SoundProfile(1.0, 0, 0, 0, 0).bpm == pytest.approx(200.0)
         assert SoundProfile(tempo_from_bpm(120.0), 0, 0, 0, 0).bpm == pytest.approx(120.0)
 
+    @pytest.mark.slow
     def test_songs_of_an_artist_are_alike_and_not_the_same(self) -> None:
         rng = np.random.default_rng(0)
         within, between = [], []
@@ -145,6 +148,7 @@ class TestPlanning:
 
 
 class TestNames:
+    @pytest.mark.slow
     def test_never_twice(self) -> None:
         names = NameGenerator(np.random.default_rng(0))
         drawn = [names.title() for _ in range(12_000)]

@@ -147,6 +147,7 @@ class TestInstruments:
         found = frequencies[near[best]][spectrum[near[best]].argmax()] / (best + 1)
         assert abs(1200 * np.log2(found / hertz)) < 20  # cents; unison voices are 17 apart
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", INSTRUMENTS)
     @pytest.mark.parametrize("midi", [28, 60, 100])
     def test_sane_over_the_keyboard(self, name: str, midi: int) -> None:
@@ -261,22 +262,26 @@ class TestSoundIsHeard:
                 results.append(float(power[5:20].sum() / power[:400].sum()))
         return float(np.mean(results))
 
+    @pytest.mark.slow
     def test_brightness_raises_the_centroid(self) -> None:
         genres = ("rock", "jazz")
         values = [self.measured("centroid", genres, brightness=b) for b in (0.1, 0.5, 0.9)]
         assert values[0] < 0.8 * values[1]
         assert values[1] < 0.8 * values[2]
 
+    @pytest.mark.slow
     def test_drive_fills_the_spectrum(self) -> None:
         genres = ("rock", "folk/country", "pop")
         clean, driven = (self.measured("flatness", genres, drive=d) for d in (0.0, 0.9))
         assert driven > 1.3 * clean
 
+    @pytest.mark.slow
     def test_electronic_songs_reach_lower(self) -> None:
         genres = ("rock", "folk/country", "pop")
         strings, machines = (self.measured("low", genres, electronic=e) for e in (0.0, 1.0))
         assert machines > 1.2 * strings
 
+    @pytest.mark.slow
     def test_genres_sound_different(self) -> None:
         """One feature vector a song tells genres of unseen artists apart, though not always."""
         features, labels = [], []

@@ -47,6 +47,7 @@ def test_broken_connection_goes_on_where_it_stopped(server: Server, tmp_path: Pa
     assert server.sent == len(CONTENT)  # no byte twice
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     cuts=st.lists(st.integers(0, len(CONTENT)), max_size=3),

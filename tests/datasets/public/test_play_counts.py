@@ -27,6 +27,7 @@ def pairs(sums: PlayCounts) -> list[tuple[Any, ...]]:
     return [row for block in columns for row in zip(*block, strict=True)]
 
 
+@pytest.mark.slow
 @given(PLAYS, st.integers(1, 7))
 def test_as_pandas_adds_up(plays: list[tuple[int, int, int, int]], block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -141,6 +141,7 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
     assert "interactions.parquet is not a Parquet file that can be read" in message_of(folder)
 
 
+@pytest.mark.slow
 def test_a_byte_changed(tmp_path: Path) -> None:
     """Values in a file that we wrote have a checksum: damage is noticed or does nothing."""
     dataset = load_folder(make(tmp_path / "source", audio=None))

@@ -36,6 +36,7 @@ def test_every_format_gives_the_middle_five_seconds(recording, extension: str) -
         np.testing.assert_allclose(y[[0, -1]], [1 / 9, 7 / 18], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
 def test_only_the_wanted_part_is_as_decoding_it_all(recording, extension: str) -> None:
     path = recording(f"song.{extension}", seconds=20, rate=44100)
@@ -160,6 +161,7 @@ class TestWholeRecordings:
         audio.load_snippets(path, SnippetConfig(position="whole", seconds=3, hop=1), RATE)
         assert sum(read) == 9 * RATE
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
     @pytest.mark.parametrize("hop", [None, 0.7, 3.0])
     def test_of_a_cut_recording_what_there_is(self, recording, extension: str, hop) -> None:
@@ -276,6 +278,7 @@ class TestBadInput:
         path.write_bytes(np.random.default_rng(0).bytes(50_000))
         self.error(path, "damaged, or not audio|has 0 s")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("extension", ["mp3", "wav", "flac", "ogg"])
     def test_a_recording_cut_in_the_middle_is_used_as_far_as_it_goes(
         self, recording, extension: str
@@ -295,6 +298,7 @@ class TestBadInput:
         snippet = SnippetConfig(position="whole", seconds=0.1)
         assert 17 <= len(audio.load_snippets(path, snippet, RATE)) <= 20
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("ffmpeg", [True, False], ids=["with ffmpeg", "without ffmpeg"])
     @pytest.mark.parametrize(
         ("extension", "reason"),

@@ -116,6 +116,7 @@ class TestMessages:
         assert "uploaded recording: is larger than" in self.message(Endless())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", ["wav", "flac", "mp3"])
 def test_damage_anywhere_gives_sound_or_our_own_error(recording, extension: str) -> None:
     content = np.frombuffer(recording(f"song.{extension}", seconds=3).read_bytes(), np.uint8)

@@ -57,6 +57,7 @@ def sounds(rate: int, seconds: float = 3.0) -> dict[str, np.ndarray]:
     return {name: y.astype(np.float32) for name, y in kinds.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_values_are_those_of_numpy(config: HyperImageConfig) -> None:
     kinds = sounds(config.sample_rate)

@@ -51,6 +51,7 @@ def test_several_snippets_belong_to_one_recording(songs: list[Path], recording) 
     assert len(found.images) == 5
 
 
+@pytest.mark.slow
 def test_processes_give_what_this_process_gives(songs: list[Path]) -> None:
     here = extract(songs, SNIPPET, IMAGE, workers=0)
     there = extract([str(path) for path in songs], SNIPPET, IMAGE, workers=2)
@@ -58,6 +59,7 @@ def test_processes_give_what_this_process_gives(songs: list[Path]) -> None:
     np.testing.assert_array_equal(here.recording, there.recording)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_recording_is_reported_and_the_others_are_used(
     songs: list[Path], tmp_path: Path, workers: int
@@ -92,6 +94,7 @@ def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch)
     assert found.failures[0].message == f"{songs[1]}: cannot be used (MemoryError: too large)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bytes_and_file_objects_are_as_good_as_paths(
     songs: list[Path], workers: int, tmp_path: Path
@@ -173,6 +176,7 @@ class TestCache:
         monkeypatch.setattr(extraction, "CODE_VERSION", extraction.CODE_VERSION + 1)
         assert extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache").extracted == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "index"])
     def test_what_is_damaged_is_made_again(
         self, songs: list[Path], tmp_path: Path, damage: str
@@ -194,6 +198,7 @@ class TestCache:
         np.testing.assert_array_equal(expected, again.images)
         assert extract(songs, SNIPPET, IMAGE, cache=cache).extracted == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers", [0, 2])
     def test_images_are_mapped_in_the_order_of_the_paths(
         self, songs: list[Path], tmp_path: Path, workers: int
@@ -229,6 +234,7 @@ class TestCache:
         with pytest.raises(ArtifactError, match=r"0\.wav"):
             extract(songs, SNIPPET, IMAGE, cache=songs[0] / "cache")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
     def test_an_interrupted_run_goes_on_where_it_was(
         self, recording, tmp_path: Path, sign: signal.Signals
@@ -264,6 +270,7 @@ class TestCache:
 
 
 class TestCrash:
+    @pytest.mark.slow
     def test_a_recording_that_crashes_the_decoder_is_reported(
         self, songs: list[Path], monkeypatch
     ) -> None:
@@ -282,6 +289,7 @@ class TestCrash:
         assert "crashed" in found.failures[0].message
 
 
+@pytest.mark.slow
 def test_workers_do_not_load_torch() -> None:
     def loaded(_job: int) -> set[str]:
         import embedding.hyperimage.extraction  # noqa: F401
@@ -291,6 +299,7 @@ def test_workers_do_not_load_torch() -> None:
     assert dict(in_processes(loaded, [0], 1)) == {0: set()}
 
 
+@pytest.mark.slow
 def test_real_recordings(real_recordings, tmp_path: Path) -> None:
     files = real_recordings[::5]
     found = extract(files, SnippetConfig(count=2), IMAGE, workers=2, cache=tmp_path)

@@ -108,6 +108,7 @@ def test_what_is_no_row_of_samples_is_an_error(shape: tuple[int, ...]) -> None:
         hyperimage(np.ones(shape), HyperImageConfig())
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     seconds=st.floats(0.05, 30),
@@ -135,6 +136,7 @@ def test_any_recording_gives_finite_images(
         assert image.max() <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     seconds=st.floats(0.05, 5),
@@ -159,6 +161,7 @@ def test_any_channels_at_any_rate_and_gain(
     assert np.abs(louder - image).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_none_of_it_needs_librosa_or_torch() -> None:
     import subprocess
 
@@ -279,6 +282,7 @@ class TestNormalisation:
             Band(transform=transform, rows=3, normalise=normalise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", list(TRANSFORMS))
 @pytest.mark.parametrize("rate", [22050, 4000])
 def test_any_transform_can_be_stacked(transform: str, rate: int) -> None:

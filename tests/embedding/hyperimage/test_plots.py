@@ -46,6 +46,7 @@ def panels(figure: Figure) -> dict[str, object]:
 
 
 class TestSheet:
+    @pytest.mark.slow
     def test_has_every_transform_and_both_channels_and_both_hyperimages(
         self, whole: Figure
     ) -> None:
@@ -165,6 +166,7 @@ class TestTicks:
 
 
 class TestParts:
+    @pytest.mark.slow
     @pytest.mark.parametrize("part", PARTS)
     def test_each_alone(self, stereo: Path, part: str) -> None:
         figure = draw_sheet(load_plot_input(stereo, SnippetConfig(seconds=1)), only=[part])
@@ -189,6 +191,7 @@ class TestParts:
         assert "(0.5 s from 0 s, repeated to 2 s;" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "rate"), [(1e-5, 4000), (100.0, 48_000)])
 def test_any_level_and_rate(recording, level: float, rate: int) -> None:
     t = np.arange(rate) / rate
@@ -205,6 +208,7 @@ class TestFiles:
         assert pixels.shape[2] == 4
         assert pixels[..., :3].std() > 0.1
 
+    @pytest.mark.slow
     def test_svg_and_pdf(self, stereo: Path, tmp_path: Path) -> None:
         for name, start in (("a.svg", b"<?xml"), ("a.pdf", b"%PDF")):
             draw(stereo, tmp_path / name, SnippetConfig(seconds=1), only=["centroid"])
@@ -239,6 +243,7 @@ class TestFiles:
         assert out.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_real_recording(real_recordings, tmp_path: Path) -> None:
     out = tmp_path / "real.png"
     draw(real_recordings[7], out, SnippetConfig(seconds=2), only=["waveform", "mel", "chroma"])

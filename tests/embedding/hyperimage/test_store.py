@@ -145,6 +145,7 @@ def writer(folder: Path, start: int, stop: int) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_two_writers_and_a_killed_one(tmp_path: Path) -> None:
     """Two write some recordings in common, a third is killed: all that is known is right."""
     victim = writer(tmp_path, 1000, 100_000)

@@ -87,6 +87,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
     return Architecture((*layers, *draw(st.lists(anywhere, max_size=4))))
 
 
+@pytest.mark.slow
 @given(architectures())
 def test_printing_and_parsing_are_each_others_inverse(architecture: Architecture) -> None:
     assert parse(str(architecture)) == architecture

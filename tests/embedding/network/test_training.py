@@ -40,6 +40,7 @@ def encoder() -> SongEncoder:
 
 
 class TestSeveralTags:
+    @pytest.mark.slow
     def test_one_trunk_tells_both(self, encoder: SongEncoder) -> None:
         images, genre, mood = pictures(100, seed=1)
         assert accuracy(encoder, images, GENRES[genre]) > 0.9
@@ -88,6 +89,7 @@ def test_tags_that_are_none(tags) -> None:
         EncoderConfig(tags=tags)
 
 
+@pytest.mark.slow
 def test_half_squared_error_learns_too() -> None:
     images, genre, _ = pictures(150)
     config = CONFIG.replace(loss="half_squared", learning_rate=0.03, epochs=15)
@@ -123,6 +125,7 @@ def test_standardising_by_training_leaves_out_what_validates(tmp_path) -> None:
 
 
 class TestWideImages:
+    @pytest.mark.slow
     def test_training_sees_windows_and_embedding_is_their_mean(self) -> None:
         images, genre, _ = pictures(120, width=80)
         config = CONFIG.replace(window=32, epochs=15)
@@ -178,6 +181,7 @@ def trained(tmp_path_factory) -> object:
 
 
 class TestFineTuning:
+    @pytest.mark.slow
     def test_a_new_class_is_learned_and_the_old_ones_are_kept(self, trained) -> None:
         encoder = SongEncoder.load(trained)
         images, genre, _ = pictures(200, seed=3, genres=4)
@@ -194,6 +198,7 @@ class TestFineTuning:
         epochs = [record["epoch"] for record in encoder.history_]
         assert epochs == list(range(1, 31))
 
+    @pytest.mark.slow
     def test_keeping_forgets_less(self, trained) -> None:
         images, _, _ = pictures(40, seed=5)
         test, genre, _ = pictures(200, seed=6)
@@ -207,6 +212,7 @@ class TestFineTuning:
         assert left[3.0] > 0.9
         assert left[3.0] > left[0.0] + 0.05
 
+    @pytest.mark.slow
     def test_several_values_at_once_are_kept_too(self) -> None:
         images, genre, mood = pictures(200)
         labels = [f"{GENRES[g]};{MOODS[m]}" for g, m in zip(genre, mood, strict=True)]
@@ -238,6 +244,7 @@ class TestFineTuning:
 
 
 class TestDevices:
+    @pytest.mark.slow
     def test_two_processes_give_what_one_gives(self) -> None:
         images, genre, _ = pictures(64)
         config = CONFIG.replace(epochs=2, accelerator="cpu")

@@ -93,6 +93,7 @@ class TestLog:
 
 
 class TestConstantQ:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("rate", "n_bins", "per_octave"), [(22050, 84, 12), (44100, 252, 36), (8000, 60, 12)]
     )
@@ -123,6 +124,7 @@ class TestConstantQ:
         assert power.shape == (84, 173)
         assert (power[:, 60:110].argmax(axis=0) == midi - 24).all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [4000, 44100])
     @pytest.mark.parametrize("hop", [100, 333, 512])
     @pytest.mark.parametrize("samples", [200, 1023, 5000])
@@ -134,6 +136,7 @@ class TestConstantQ:
         power = transforms.constant_q(y=y, sr=rate, hop_length=hop, n_bins=n_bins)
         assert power.shape == (n_bins, transforms.power_spectrogram(y, hop_length=hop).shape[1])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [4000, 16000, 22050, 44100, 48000])
     @pytest.mark.parametrize("per_octave", [12, 36])
     def test_as_many_bins_fit_as_librosa_takes(self, rate: int, per_octave: int) -> None:

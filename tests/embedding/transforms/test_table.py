@@ -13,6 +13,7 @@ def noise(rate: int, seconds: float, channels: int = 1) -> np.ndarray:
     return (0.1 * samples).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("rate", "seconds"), [(22050, 1), (4000, 0.05), (192_000, 0.1)])
 def test_every_transform_of_any_sound(rate: int, seconds: float) -> None:

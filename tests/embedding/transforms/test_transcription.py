@@ -35,6 +35,7 @@ def played(
     return (0.2 * wave * envelope * np.exp(-2 * time)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decay", [0.3, 0.5, 0.7, 0.9])
 def test_a_scale(decay: float) -> None:
     y = np.concatenate([played(midi, 0.5, decay) for midi in C_MAJOR])
@@ -46,6 +47,7 @@ def test_a_scale(decay: float) -> None:
         assert 0.5 < note.strength <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decay", [0.5, 0.7])
 @pytest.mark.parametrize(
     "chord", [(60, 64, 67), (57, 60, 64, 69), (48, 55, 64, 71), (40, 52), (62, 65, 69, 72)]
@@ -57,6 +59,7 @@ def test_a_chord(chord: tuple[int, ...], decay: float) -> None:
     assert all(note.start < 0.1 for note in notes if note.strength > 0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.15, 0.5])
 @pytest.mark.parametrize(("step", "stretch", "noise"), [(2, 0, 0), (1, 4e-4, 0), (1, 0, 0.01)])
 def test_an_instrument_unlike_the_templates(
@@ -67,6 +70,7 @@ def test_an_instrument_unlike_the_templates(
     assert tuple(note.midi for note in transforms.transcribe(y=y, sr=RATE)) == C_MAJOR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_an_instrument_out_of_tune_at_another_rate(rate: int) -> None:
     y = np.concatenate([played(midi + 0.3, 0.5, 0.6, rate) for midi in (55, 62, 70)])

@@ -39,6 +39,7 @@ def test_a_perfect_model_gets_exactly_one(dataset, splits, oracle):
     assert mean(result, "oracle", "item_auc", None) == 1.0
 
 
+@pytest.mark.slow
 def test_random_gets_what_chance_gives(dataset, splits):
     models = {f"random {seed}": (lambda seed=seed: Random(seed)) for seed in range(30)}
     result = compare(models, dataset, splits[1:], ks=(5,), n_bootstrap=100)
@@ -186,6 +187,7 @@ def test_item_auc_ranks_at_most_so_many_users(dataset, splits):
     assert figure["n"].tolist() == [result.splits[0]["auc_items"]]
 
 
+@pytest.mark.slow
 def test_tables_values_and_differences_agree(dataset, splits, oracle):
     models = {
         "popularity": Popularity,
@@ -229,6 +231,7 @@ def test_a_control_is_never_the_best(dataset, splits, oracle):
     assert set(result.differences.query("role == 'best'")["against"]) == {"popularity"}
 
 
+@pytest.mark.slow
 def test_same_seed_same_tables(dataset, splits):
     first, second = (compare({"random": Random}, dataset, splits, seed=5) for _ in range(2))
     pd.testing.assert_frame_equal(first.table, second.table)
@@ -329,6 +332,7 @@ def test_what_a_model_raises_says_where(dataset, splits):
         compare({"x": int}, dataset, splits)
 
 
+@pytest.mark.slow
 def test_on_real_listening_item_auc_sees_through_popularity(real_mini):
     dataset = load_folder(real_mini)
     models = {

@@ -30,6 +30,7 @@ def test_an_example_by_hand(make_dataset, oracle):
     }
 
 
+@pytest.mark.slow
 def test_users_are_chosen_from_the_worst_to_the_best(tastes):
     dataset, _ = tastes
     splits = [warm_split(dataset), cold_split(dataset, among=set(dataset.interactions["item_id"]))]
@@ -75,6 +76,7 @@ def test_examples_can_be_left_out_and_folds_show_those_of_the_first(tastes):
     assert [example.split for example in shown] == ["warm", "warm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 500])
 def test_there_are_no_more_examples_than_users(tastes, n):
     dataset, _ = tastes

@@ -53,6 +53,7 @@ def test_what_a_fold_does_not_have_has_no_pooled_figure():
     assert ("played", "ndcg", 10) not in pool.values([first[1], second[1]])
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1), min_size=1),
@@ -89,6 +90,7 @@ def test_costs_of_folds():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_folds_are_one_split_everywhere(tastes):
     dataset, _ = tastes
     splits = warm_folds(dataset, 3)
@@ -124,6 +126,7 @@ def test_folds_are_one_split_everywhere(tastes):
     assert alone[0].folds.empty
 
 
+@pytest.mark.slow
 def test_every_cold_item_of_cold_folds_has_its_auc_once(tastes):
     dataset, _ = tastes
     splits = cold_folds(dataset, 3, by="item", among=set(dataset.interactions["item_id"]))

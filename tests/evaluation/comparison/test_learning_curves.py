@@ -110,6 +110,7 @@ def test_what_was_played_and_left_out_takes_no_place(dataset, oracle):
     assert curve["mean"][curve["metric"] == "ndcg"].tolist() == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_cold_split_is_measured_among_cold_items(dataset, oracle, watched):
     split = cold_split(dataset, 0.3)
     models = {"popularity": watched, "oracle": lambda: oracle(dataset)}
@@ -125,6 +126,7 @@ def test_a_cold_split_is_measured_among_cold_items(dataset, oracle, watched):
     assert everywhere["mean"][0] < curve["mean"][2]  # popular items come before any cold one
 
 
+@pytest.mark.slow
 def test_thin_items_and_the_auc_have_a_curve_too(dataset, oracle):
     items = list(dataset.items["item_id"])
     models = {"oracle": lambda: oracle(dataset)}
@@ -147,6 +149,7 @@ def test_one_fold_of_several_can_be_measured(dataset):
     assert curve["mean"][0] == same["mean"][0]
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept_for_each_part_and_model(dataset, watched, tmp_path):
     split = warm_split(dataset, 0.3)
 

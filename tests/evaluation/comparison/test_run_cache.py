@@ -35,6 +35,7 @@ def again(tastes, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_not_fitted_again_and_gives_the_same(again):
     first, fitted = again()
     assert fitted == 2
@@ -48,6 +49,7 @@ def test_what_was_kept_is_not_fitted_again_and_gives_the_same(again):
     assert first.to_dict() == second.to_dict()
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_where_it_was(again):
     def stop(model, split, outcome):
         if split == "cold":
@@ -60,6 +62,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(again):
     assert fitted == 0
 
 
+@pytest.mark.slow
 def test_another_question_is_answered_anew(again, tastes):
     dataset, embeddings = tastes
     usual = {"splits": [warm_split(dataset)], "models": {"popularity": Counted}}
@@ -83,6 +86,7 @@ def test_another_question_is_answered_anew(again, tastes):
     assert again(**usual, dataset=other)[1] == 1
 
 
+@pytest.mark.slow
 def test_damaged_files_are_computed_again(again, tmp_path):
     first, _ = again()
     files = sorted((tmp_path / "kept").iterdir())
@@ -99,6 +103,7 @@ def test_damaged_files_are_computed_again(again, tmp_path):
     assert again()[1] == 0
 
 
+@pytest.mark.slow
 def test_an_outcome_of_other_users_is_not_taken(again, tmp_path):
     again()
     files = sorted((tmp_path / "kept").iterdir(), key=lambda path: path.stat().st_size)
@@ -114,6 +119,7 @@ def test_a_folder_that_cannot_be_written_is_said(tastes, tmp_path):
         compare({"r": Random}, dataset, [warm_split(dataset)], ks=(5,), resume=tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_two_folds_with_the_same_rows_are_two(again, tastes):
     dataset, _ = tastes
     one = dataclasses.replace(warm_split(dataset), name="one")

@@ -71,6 +71,7 @@ def popularity_alone(tastes):
     return evaluate(MusicDataset(items=dataset.items, interactions=frame), known)
 
 
+@pytest.mark.slow
 def test_audio_that_tells_the_taste(informative):
     cold, controls, warm = summarise(informative)
     assert cold.startswith("On songs nobody has played, content finds ")
@@ -94,6 +95,7 @@ def test_the_ratio_of_hits_is_that_of_the_figures(informative):
     assert f"finds {ratio:.1f} times as many hits" in summarise(informative)[0]
 
 
+@pytest.mark.slow
 def test_audio_that_is_noise(noise):
     cold, controls, _ = summarise(noise)
     assert "no model is shown to beat popularity" in cold
@@ -104,6 +106,7 @@ def test_audio_that_is_noise(noise):
     )
 
 
+@pytest.mark.slow
 def test_audio_that_knows_popularity_and_nothing_else(popularity_alone):
     _, controls, _ = summarise(popularity_alone)
     # Its lists are good, and the same for everybody: the item-wise AUC is not fooled.
@@ -117,6 +120,7 @@ def test_audio_that_knows_popularity_and_nothing_else(popularity_alone):
     )
 
 
+@pytest.mark.slow
 def test_other_words_for_items_and_missing_splits(tastes):
     result = evaluate(*tastes, splits=("warm",), controls={})
     (only,) = summarise(result, noun="artists")
@@ -204,6 +208,7 @@ class Mixed(Content):
         return super().recommend_many(known, k, **filters)
 
 
+@pytest.mark.slow
 def test_every_other_split_gets_a_sentence(everything: Comparison) -> None:
     texts = findings(everything)
     assert len(summarise(everything)) == 3
@@ -275,6 +280,7 @@ def test_the_best_among_semi_cold_songs_may_be_worse_among_all() -> None:
     ) in text
 
 
+@pytest.mark.slow
 def test_models_that_are_worse_than_the_baseline_are_named() -> None:
     dataset, embeddings = world("informative", 0)
     splits = [cold_user_split(dataset, 0.5), warm_split(dataset)]
@@ -294,6 +300,7 @@ def test_models_that_are_worse_than_the_baseline_are_named() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", [False, True])
 def test_one_model_alone_beats_nobody(control: bool) -> None:
     dataset, embeddings = world("informative", 0)

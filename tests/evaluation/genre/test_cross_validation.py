@@ -150,6 +150,7 @@ def test_blank_labels_and_recordings_without_images_are_left_out():
     assert all(5 not in values for values, *_ in Fake.fitted)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 7)), min_size=8), st.integers(2, 4)

@@ -75,6 +75,7 @@ def test_a_training_is_given_a_folder_of_its_own_which_is_gone_afterwards(cross_
     assert [path.suffix for path in (tmp_path / "store").iterdir()] == [".npz"] * 3
 
 
+@pytest.mark.slow
 def test_folds_in_processes_of_their_own_give_the_same(cross_validate, tmp_path):
     log = tmp_path / "log"
     together = cross_validate(partial(Nearest, log), jobs=2)

@@ -14,6 +14,7 @@ def study():
     return small_study()
 
 
+@pytest.mark.slow
 def test_every_split_seed_and_classifier_runs_on_the_same_folds(study):
     assert study.groups() == [
         ("artist", "network"), ("artist", "SVM"), ("snippet", "network"), ("snippet", "SVM"),

@@ -178,6 +178,7 @@ def evaluations(draw):
     return facts, HitMatrix(matrix & (items >= 0), np.full(3, 4), length, items)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4))
 def test_list_metrics_are_their_definitions(evaluation, k):
@@ -229,6 +230,7 @@ def mean(values):
     return sum(values) / len(values) if values else NAN
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4), st.permutations(range(4)))
 def test_invariants(evaluation, k, order):
@@ -252,6 +254,7 @@ def test_invariants(evaluation, k, order):
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(evaluations(), st.integers(1, 4))
 def test_catalogue_metrics_are_their_definitions(evaluation, k):

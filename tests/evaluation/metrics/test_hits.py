@@ -117,6 +117,7 @@ def faults(rows, relevant, seen, users, items, k):
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_a_list_is_judged_or_refused_by_the_rules(data):
@@ -164,6 +165,7 @@ def test_a_list_is_judged_or_refused_by_the_rules(data):
     ]
 
 
+@pytest.mark.slow
 def test_many_lists_are_judged_block_by_block():
     # More users and rows than one block of the tables holds.
     rng = np.random.default_rng(0)

@@ -142,6 +142,7 @@ SAME_AS_RANX |= {"mrr": "mrr"}
 SAME_AS_TREC = {"precision": "P", "recall": "recall", "hit": "success", "ndcg": "ndcg_cut"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), [*product(SAME_AS_RANX, KS)])
 def test_same_as_ranx(toy, name, k):
     judged, oracles = toy
@@ -150,6 +151,7 @@ def test_same_as_ranx(toy, name, k):
     np.testing.assert_allclose(values, oracles[f"ranx:{SAME_AS_RANX[name]}@{k}"], atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), [*product(SAME_AS_TREC, KS)])
 def test_same_as_trec_eval_which_leaves_out_users_without_a_list(toy, name, k):
     judged, oracles = toy

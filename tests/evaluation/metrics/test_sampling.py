@@ -76,6 +76,7 @@ def test_items_that_were_not_asked_for_are_left_out_and_unknown_ids_are_for_the_
             encoder.hits(asked(stray), 3)
 
 
+@pytest.mark.slow
 def test_sampled_figures_stand_beside_those_of_the_catalogue(tastes):
     dataset, _ = tastes
     models = {"popularity": Popularity, "random": Random}

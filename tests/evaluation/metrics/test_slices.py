@@ -96,6 +96,7 @@ def test_genres_beyond_the_largest_are_put_together():
     assert genres == [*names[:12], "other genres"]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_slices_of_a_kind_divide_what_is_relevant(data):
     n_items, n_users = 12, 6

@@ -85,6 +85,7 @@ def test_random_is_even_and_depends_on_the_user_and_not_on_the_batch(make_datase
     assert listed(frame, "u7") != listed(frame, "u8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Popularity, Random])
 def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, monkeypatch):
     rng = np.random.default_rng(0)
@@ -104,6 +105,7 @@ def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, mo
         assert listed(among_some, user) == [item for item in order[user] if item in some][:12]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 3), st.data())
 def test_lists_are_full_and_valid(k, exclude_seen, seed, data):
@@ -140,6 +142,7 @@ def test_errors(dataset):
             model.recommend_many(["u1"], 1, only=["a", "nowhere"])
 
 
+@pytest.mark.slow
 def test_on_real_listening_popularity_is_where_it_is_known_to_be(real_mini):
     dataset = load_folder(real_mini)
     split = warm_split(dataset)

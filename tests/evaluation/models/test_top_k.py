@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def by_full_sort(scores: np.ndarray, k: int) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.integers(0, 5), st.integers(0, 9), st.integers(1, 12), st.booleans(), st.data())
 def test_the_best_of_rows_are_those_of_a_full_sort(n_rows, n_columns, k, single, data):
@@ -95,6 +97,7 @@ def test_every_order_is_equally_likely() -> None:
     assert sum((count - 1000) ** 2 / 1000 for count in counts) < 49.7
 
 
+@pytest.mark.slow
 def test_every_item_is_as_likely_at_any_place() -> None:
     n_users, n_items = 4000, 400  # more items than are drawn one by one
     keys = user_seeds((f"u{n}" for n in range(n_users)), 3, 1)

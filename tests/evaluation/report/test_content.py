@@ -84,6 +84,7 @@ def figures_of(path):
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_every_section_but_genre_is_there_and_in_the_contents(written):
     page = Page(written.read_text(encoding="utf-8"))
     expected = [name for name in SECTIONS if name != "genre"]
@@ -275,6 +276,7 @@ def test_json_has_the_sections(written, comparison, song_map):
     assert len(facts["curve"]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_sections_without_data_are_left_out(comparison, tmp_path):
     bare = dataclasses.replace(
@@ -300,6 +302,7 @@ def test_a_curve_or_map_that_lacks_a_column_is_refused(comparison, curve, song_m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs("chromium")
 def test_in_a_browser_every_section_is_drawn_on_a_telephone(written):
     seen = in_browser(written, "light", width=390)
@@ -309,6 +312,7 @@ def test_in_a_browser_every_section_is_drawn_on_a_telephone(written):
     assert seen.requests == []
 
 
+@pytest.mark.slow
 @needs("chromium", "pdftotext")
 def test_on_paper_nothing_is_folded(comparison, written):
     text = " ".join(printed(written).split())

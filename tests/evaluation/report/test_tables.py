@@ -9,6 +9,7 @@ from evaluation.splitting.warm import warm_split
 from tests.helpers.reports import Page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
     dataset, _ = tastes
@@ -26,6 +27,7 @@ def test_barely_known_items_are_judged_among_themselves(tastes, tmp_path):
     assert "warm-cold" not in Page(path.read_text(encoding="utf-8")).ids
 
 
+@pytest.mark.slow
 def test_models_with_the_best_figure_are_all_best(tastes):
     dataset, _ = tastes
     played = set(dataset.interactions["item_id"])

@@ -68,6 +68,7 @@ def page(written):
     return Page(written[0].read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_one_file_that_fetches_nothing(written, page):
     assert [address for address in page.addresses if not address[1].startswith("#")] == [
         ("link", "data:,")
@@ -163,6 +164,7 @@ def test_json_is_the_same(written, comparison, genre):
     np.testing.assert_allclose(table["mean"], comparison.table["mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["warm", "cold"])
 def test_one_split_alone_and_nothing_optional(tastes, tmp_path, kind):
     dataset, _ = tastes
@@ -176,6 +178,7 @@ def test_one_split_alone_and_nothing_optional(tastes, tmp_path, kind):
     assert "Genre from sound" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_several_splits_of_one_kind_keep_their_names(tastes, tmp_path):
     dataset, _ = tastes
@@ -192,6 +195,7 @@ def test_only_html(comparison, tmp_path):
         write_report(comparison, tmp_path / "report.pdf")
 
 
+@pytest.mark.slow
 @needs("chromium")
 def test_in_a_browser_every_plot_is_drawn_and_no_error_logged(written):
     seen = in_browser(written[0], "dark")
@@ -204,6 +208,7 @@ def test_in_a_browser_every_plot_is_drawn_and_no_error_logged(written):
     assert seen.requests == []
 
 
+@pytest.mark.slow
 @needs("chromium")
 def test_a_request_of_a_page_does_not_go_unseen(tmp_path):
     page = tmp_path / "page.html"

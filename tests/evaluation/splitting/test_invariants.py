@@ -65,6 +65,7 @@ def content(dataset, split: Split):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maker", MAKERS)
 @settings(max_examples=30)
 @given(plays=plays, seed=st.integers(0, 3))

@@ -87,6 +87,7 @@ def library_of(recommender: Recommender) -> LiveModel:
     return library
 
 
+@pytest.mark.slow
 def test_taste_scores_songs_as_the_recommender_does(fitted: Recommender) -> None:
     """Apart from a constant: the score of songs of which only the embedding is known."""
     library = library_of(fitted)
@@ -131,6 +132,7 @@ def test_users_of_whom_nothing_is_known(fitted: Recommender) -> None:
         taste_goal(library_of(fitted), "nobody")
 
 
+@pytest.mark.slow
 def test_a_song_to_sound_like(model: Path) -> None:
     library = library_of(Recommender.load(model))
     encoder = SongEncoder(EncoderConfig.from_json(ENCODER))
@@ -144,6 +146,7 @@ def test_a_song_to_sound_like(model: Path) -> None:
         likeness_goal(library, encoder, "unheard")
 
 
+@pytest.mark.slow
 def test_compose_towards_a_genre(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +162,7 @@ def test_compose_towards_a_genre(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "goal",
     [
@@ -182,6 +186,7 @@ def test_compose_towards_all_kinds_of_goals(
     assert soundfile.info(out).frames == 12000
 
 
+@pytest.mark.slow
 def test_compose_with_an_encoder_alone(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +200,7 @@ def test_compose_with_an_encoder_alone(
     assert "an encoder alone" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -45,6 +45,7 @@ def arrays(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_arrays_to_tables_and_pages(run: Run, arrays: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, printed, said = run(arrays, *TINY, "--split", "artist,snippet", "--out", out)
@@ -79,6 +80,7 @@ def test_labels_of_any_kind_are_printed_as_they_are(run: Run, arrays: Path) -> N
     assert r"up\x1b[2J" in printed
 
 
+@pytest.mark.slow
 def test_json_and_settings_from_a_file(run: Run, arrays: Path, tmp_path: Path) -> None:
     settings = {"epochs": 2, "architecture": "IC(2,3,4)F(6)O", "threads": 1}
     results = []
@@ -103,6 +105,7 @@ def test_json_and_settings_from_a_file(run: Run, arrays: Path, tmp_path: Path) -
     assert configuration["epochs"] == 1
 
 
+@pytest.mark.slow
 def test_recordings(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "music"
     folder.mkdir()
@@ -138,6 +141,7 @@ def test_recordings(run: Run, tmp_path: Path) -> None:
     assert "--window is for arrays" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -176,6 +180,7 @@ def test_bad_folders_are_one_line(run: Run, tmp_path: Path) -> None:
         assert message in said
 
 
+@pytest.mark.slow
 def test_real_images_without_any_name(run: Run, gtzan_logmel: Path) -> None:
     code, printed, said = run(
         gtzan_logmel, "--folds", 2, "--epochs", 1, "--threads", 1, "--architecture",

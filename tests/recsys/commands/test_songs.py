@@ -106,6 +106,7 @@ def test_export(model, coldtune):
     assert pd.read_csv("none.csv").empty
 
 
+@pytest.mark.slow
 def test_export_page_by_page(model, coldtune, monkeypatch):
     monkeypatch.setattr("recsys.database.queries._PAGE", 7)
     for arguments in ([], ["--genre", "rock"], ["--search", "song 1"], ["--scores"]):
@@ -118,6 +119,7 @@ def test_export_page_by_page(model, coldtune, monkeypatch):
         pd.testing.assert_frame_equal(paged, whole)
 
 
+@pytest.mark.slow
 def test_publish_and_list_from_there(model, coldtune, tmp_path):
     url = f"sqlite:///{tmp_path / 'songs.sqlite'}"
     code, out, _ = coldtune("songs", model, "--publish", url)
@@ -166,6 +168,7 @@ def test_a_database_of_an_older_version_is_refused(model, tmp_path):
         Catalog.open(tmp_path / "old.sqlite")
 
 
+@pytest.mark.slow
 def test_map(model, coldtune, tmp_path):
     code, out, _ = coldtune("map", model, "--out", "map.html", "--png", "map.png", "--by", "artist")
     assert code == 0

@@ -290,6 +290,7 @@ def test_cosine_learns_directions_and_gives_their_length_back():
     assert map_(E) == pytest.approx(np.array([[5.5, 0], [5.5, 0], [0, 5.5], [0, 5.5]]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_learns_what_no_straight_line_can():
     rng = np.random.default_rng(11)
     E = rng.uniform(-1, 1, (400, 2))
@@ -313,6 +314,7 @@ def test_a_network_learns_what_no_straight_line_can():
     line.require_affine("this purpose")
 
 
+@pytest.mark.slow
 def test_auto_keeps_the_ridge_where_nothing_is_better():
     rng = np.random.default_rng(12)
     E = rng.standard_normal((150, 4))
@@ -322,6 +324,7 @@ def test_auto_keeps_the_ridge_where_nothing_is_better():
     np.testing.assert_array_equal(auto.predict(content), ridge.predict(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_bears_embeddings_that_are_all_alike_and_more_dimensions_than_items(kind):
     rng = np.random.default_rng(13)

@@ -6,6 +6,7 @@ from datasets.errors import InvalidArgumentError
 from recsys.commands.composition_goals import taste_goal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["low-rank", "cosine"])
 def test_affine_maps_give_a_goal(fit_quickly, kind):
     recommender = fit_quickly(content_map={"kind": kind})
@@ -13,6 +14,7 @@ def test_affine_maps_give_a_goal(fit_quickly, kind):
     assert goal.catalogue.std() > 0
 
 
+@pytest.mark.slow
 def test_a_network_does_not(fit_quickly):
     recommender = fit_quickly(content_map={"kind": "mlp"})
     with pytest.raises(InvalidArgumentError, match=r"source 'als' .*affine.*content_map\.kind"):

@@ -90,6 +90,7 @@ def test_nasty_text_comes_back_as_it_was(catalog: Catalog) -> None:
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     item_id=any_text,
@@ -189,6 +190,7 @@ def test_half_a_character_is_refused_by_name(catalog: Catalog, song: Song) -> No
     assert catalog.onboarded() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -222,6 +224,7 @@ def unchanged(tastes: Tastes) -> Recommender:
     return Recommender(RecommenderConfig(threads=1)).fit(dataset, embeddings=embeddings)
 
 
+@pytest.mark.slow
 def test_ids_and_titles_of_any_kind_can_be_onboarded_and_found(
     unchanged: Recommender, tmp_path: Path
 ) -> None:
@@ -311,6 +314,7 @@ def test_a_copy_is_compact_and_the_same(tmp_path: Path) -> None:
     copy.verify()
 
 
+@pytest.mark.slow
 def test_reading_leaves_the_file_as_it_is_and_alone(tmp_path: Path) -> None:
     catalog = saved(tmp_path)
     catalog.put([Song("a")])

@@ -67,6 +67,7 @@ def plain(song: Song) -> dict:
     return {**vars(song), "embedding": None if song.embedding is None else song.embedding.tolist()}
 
 
+@pytest.mark.slow
 def test_what_is_published_comes_back(url: str) -> None:
     catalog = catalog_of(*SONGS)
     database = SongDatabase.open(url, create=True)
@@ -215,6 +216,7 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [

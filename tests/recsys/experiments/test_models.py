@@ -41,6 +41,7 @@ def judged(kind: str, seed: int) -> list[str]:
     return summarise(compare(makers, dataset, [split], ks=(5,), controls=controls, n_bootstrap=200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_hybrid_is_said_to_hear_where_the_audio_tells_the_taste(seed: int) -> None:
     headline, controls = judged("informative", seed)
@@ -49,6 +50,7 @@ def test_the_hybrid_is_said_to_hear_where_the_audio_tells_the_taste(seed: int) -
     assert "popularity oracle is shown to be worse than hybrid by nDCG" in controls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise", "popularity"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_hybrid_is_not_said_to_hear_where_there_is_nothing(kind: str, seed: int) -> None:
@@ -58,6 +60,7 @@ def test_the_hybrid_is_not_said_to_hear_where_there_is_nothing(kind: str, seed: 
     assert "beyond popularity here" in controls
 
 
+@pytest.mark.slow
 def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,6 +36,7 @@ def evaluated(dataset: MusicDataset, out: Path, **options: object) -> dict:
     return json.loads((out / "report.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_folds_samples_and_the_curve_reach_the_report(
     unrecorded: MusicDataset, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_arguments_are_looked_at_before_anything_is_done(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_goes_on_where_it_was(
     unrecorded: MusicDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +116,7 @@ def test_what_was_interrupted_goes_on_where_it_was(
     assert not (tmp_path / "again" / ".report.unfinished").exists()
 
 
+@pytest.mark.slow
 def test_any_name_that_does_not_end_in_html_is_a_folder(
     unrecorded: MusicDataset, tmp_path: Path
 ) -> None:
@@ -128,6 +131,7 @@ def test_any_name_that_does_not_end_in_html_is_a_folder(
     assert taken.is_file()
 
 
+@pytest.mark.slow
 def test_random_alone_is_a_model_and_beside_others_a_control(
     recorded: MusicDataset, tmp_path: Path
 ) -> None:

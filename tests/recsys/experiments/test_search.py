@@ -164,6 +164,7 @@ def pairs(dataset: MusicDataset) -> set[tuple[str, str]]:
     return set(zip(table["user_id"], table["item_id"], strict=True))
 
 
+@pytest.mark.slow
 def test_no_trial_sees_what_is_tested(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, embeddings = tastes
     warm, cold = held_out_splits(dataset, ("warm", "cold"), 0.2, BASE.seed, list(embeddings.index))
@@ -240,6 +241,7 @@ def test_too_little_to_hold_out(tastes: Tastes) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [False, True])
 def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
     tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool
@@ -288,6 +290,7 @@ def test_networks_are_trained_once_a_training_side_unless_they_are_searched(
 # ---------------------------------------------------------------------- the result
 
 
+@pytest.mark.slow
 def test_a_search_finds_what_is_better_and_says_so(tastes: Tastes) -> None:
     dataset, embeddings = tastes
     # One iteration with one factor and no penalty: nearly anything is better.
@@ -406,6 +409,7 @@ def test_few_cold_items_are_judged_as_a_report_judges_them(cold_items: int, meas
     assert verdict[1].endswith(": better." if cold_items == 20 else ": no difference shown.")
 
 
+@pytest.mark.slow
 def test_nothing_better_on_the_validation_splits(
     tastes: Tastes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +425,7 @@ def test_nothing_better_on_the_validation_splits(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weight", "expected"), [(0.0, 0.2), (1.0, 0.6), (0.25, 0.3)])
 def test_the_objective_is_the_mix_that_was_asked_for(
     tastes: Tastes, monkeypatch: pytest.MonkeyPatch, weight: float, expected: float
@@ -507,6 +512,7 @@ def test_a_cold_fold_by_hand() -> None:
     assert fold.measure(Ranking, 1, "ndcg") == 1.0  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_search_with_few_cold_items_says_what_counts(
     tastes: Tastes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -554,6 +560,7 @@ def quick_folds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return asked
 
 
+@pytest.mark.slow
 def test_trials_that_do_badly_are_cut_short(
     tastes: Tastes, quick_folds: list[tuple[str, int]]
 ) -> None:
@@ -602,6 +609,7 @@ def ended(path: Path) -> list[dict[str, Any]]:
         return [row for row in rows if row["state"] in ("COMPLETE", "PRUNED")]
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -687,6 +695,7 @@ def test_an_interrupted_trial_is_given_up_at_once(
         assert [row["state"] for row in rows] == ["FAIL"]
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_where_it_was(
     tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path
 ) -> None:
@@ -702,6 +711,7 @@ def test_more_trials_go_on_where_it_was(
     assert again.trials["value"][:4].tolist() == first.trials["value"].tolist()
 
 
+@pytest.mark.slow
 def test_a_study_of_something_else_is_refused(
     tastes: Tastes, quick_folds: list[tuple[str, int]], tmp_path: Path
 ) -> None:
@@ -753,6 +763,7 @@ def test_files_that_are_no_study(tastes: Tastes, tmp_path: Path) -> None:
     assert not list(tmp_path.parent.glob(f".{tmp_path.name}*"))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_search_that_could_not_begin(
     tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -781,6 +792,7 @@ def test_nothing_is_left_of_a_search_that_could_not_begin(
     assert finished_in(path) == 1
 
 
+@pytest.mark.slow
 def test_one_search_at_a_time(tastes: Tastes, tmp_path: Path) -> None:
     dataset, embeddings = tastes
     path = tmp_path / "s.db"
@@ -801,6 +813,7 @@ def test_optuna_speaks_as_before(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- limits and failures
 
 
+@pytest.mark.slow
 def test_a_timeout_leaves_at_least_where_it_started(
     tastes: Tastes, quick_folds: list[tuple[str, int]]
 ) -> None:
@@ -812,6 +825,7 @@ def test_a_timeout_leaves_at_least_where_it_started(
     assert result.best == BASE
 
 
+@pytest.mark.slow
 def test_settings_that_cannot_be_fitted_are_no_good_ones(
     tastes: Tastes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -857,6 +871,7 @@ def test_an_invalid_list_is_no_matter_of_settings(
 # ---------------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_writes_settings_that_train_takes(
     tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from recsys.index.exact import ExactIndex
 from tests.helpers.indexes import FITTED, ITEMS, NONE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pruned", "annoy"])
 def test_the_target_recall_is_reached_on_queries_that_it_was_not_tuned_on(tmp_path, method):
     rng = np.random.default_rng(1)
@@ -49,6 +50,7 @@ def test_annoy_that_misses_the_target_says_so(tmp_path, caplog):
     assert isinstance(index, AnnoyIndex)
 
 
+@pytest.mark.slow
 def test_auto_takes_annoy_only_where_lengths_rule_out_little(tmp_path):
     rng = np.random.default_rng(3)
     # Tight clusters of equally long items, all of which a bound by length must look at.

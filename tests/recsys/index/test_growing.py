@@ -14,6 +14,7 @@ from recsys.index.growing import GrowingIndex
 from tests.helpers.indexes import FITTED, ITEMS, NONE, QUERIES, USERS, as_seen, check_hits
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(data=st.data(), n=st.integers(1, 30), k=st.integers(1, 40), late=st.integers(0, 6))
 def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
@@ -38,6 +39,7 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     check_hits(hits, items, queries, k, [common | s for s in seen or [set()] * 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["exact", "pruned exactly", "pruned", "annoy"])
 @settings(max_examples=25)
 @given(

@@ -1,11 +1,13 @@
 """Pruned search compares few items where few are long."""
 
 import numpy as np
+import pytest
 
 from recsys.index.pruned import PrunedIndex
 from tests.helpers.indexes import NONE, QUERIES, check_hits
 
 
+@pytest.mark.slow
 def test_pruned_search_looks_at_few_items_where_few_are_long(tmp_path):
     rng = np.random.default_rng(4)
     items = rng.standard_normal((50_000, 8)).astype(np.float32)

@@ -56,6 +56,7 @@ def test_an_old_model_answers_as_it_did_and_its_folder_stays(
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_an_old_model_is_saved_in_the_format_of_today(
     old: tuple[Path, dict[str, Any]], tmp_path: Path, elsewhere: bool
@@ -77,6 +78,7 @@ def test_an_old_model_takes_new_songs(old: tuple[Path, dict[str, Any]]) -> None:
     assert loaded.recommend("user-0", k=1, only=["after"])["title"].tolist() == ["After"]
 
 
+@pytest.mark.slow
 def test_every_damage_to_an_old_model_is_noticed(old: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = old
     for path in sorted(folder.rglob("*.*")):

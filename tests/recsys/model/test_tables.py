@@ -22,6 +22,7 @@ from recsys.model.tables import (
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(known=st.lists(texts, unique=True, max_size=30), wanted=st.lists(texts, max_size=30))
 def test_the_rows_are_those_of_a_pandas_index(known: list[str], wanted: list[str]) -> None:

@@ -87,6 +87,7 @@ def test_an_item_from_its_listeners():
     assert source.item_from_plays(None, listener[:0], weight[:0], gram).tolist() == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["als", "fm", "ease"])
 def test_an_item_without_content_is_what_its_listeners_say(fit_quickly, source):
     model = fit_quickly(
@@ -239,6 +240,7 @@ play = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.lists(play, min_size=2, max_size=12), st.integers(0, 12), st.randoms())
 def test_batches_and_their_order_do_not_matter(base, rows, cut, random):
@@ -355,6 +357,7 @@ def test_an_answer_goes_on_with_the_state_it_began_with(model):
 # ------------------------------------------------------------------ rebuilding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_rebuilt_model_gives_the_same_lists(model, tmp_path: Path, saved: bool):
     if saved:
@@ -382,6 +385,7 @@ def test_a_rebuilt_model_gives_the_same_lists(model, tmp_path: Path, saved: bool
 # ------------------------------------------------------------------ commands
 
 
+@pytest.mark.slow
 def test_commands(model, tmp_path: Path):
     model.save(tmp_path / "model")
     plays = tmp_path / "interactions.csv"

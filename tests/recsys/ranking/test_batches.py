@@ -40,6 +40,7 @@ def loaded(model) -> Recommender:
 # ------------------------------------------------------------------ frames
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     users=st.lists(st.sampled_from([*ALL_USERS[:20], "nobody", "another"]), max_size=15),
@@ -172,6 +173,7 @@ def test_an_interrupted_run_goes_on(loaded, stopped, tmp_path):
     assert stopped.read_bytes() == (tmp_path / "other.parquet").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -261,6 +263,7 @@ def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(model, tmp_path):
     out = tmp_path / "recs.parquet"
     killing = f"""
@@ -294,6 +297,7 @@ cli.main()
     assert len(users) == 120
 
 
+@pytest.mark.slow
 def test_the_command_has_the_wishes_of_a_list(model, loaded, tmp_path):
     out = tmp_path / "recs.parquet"
     command = ["recommend-all", str(model), "--out", str(out), "-k", "4", "--json"]

@@ -16,6 +16,7 @@ from tests.helpers.recommenders import ALL_USERS, IDS, SHARES
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(user=st.sampled_from(ALL_USERS), k=st.integers(1, 90), seen=st.booleans())
 def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
@@ -24,6 +25,7 @@ def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)), abs=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(user=st.sampled_from(ALL_USERS), item=st.sampled_from(IDS))
 def test_an_explanation_has_the_numbers_of_the_list(fitted, user, item):
@@ -99,6 +101,7 @@ def test_unknown_and_contradictory(fitted):
             fitted.explain(item_id="item-1", **arguments)
 
 
+@pytest.mark.slow
 def test_the_command(fit_quickly, tmp_path):
     fit_quickly().save(tmp_path / "model")
     command = [sys.executable, "-m", "recsys.cli", "explain", str(tmp_path / "model")]

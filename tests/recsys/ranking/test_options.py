@@ -150,6 +150,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(user=USERS, k=st.integers(1, 40), options=OPTIONS, small=st.booleans())
 def test_every_combination_is_what_brute_force_gives(model, brute, user, k, options, small):
@@ -296,6 +297,7 @@ def test_what_cannot_work_is_one_clear_error(model, options, message):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_tags_that_only_later_items_have(fit_quickly, tmp_path):
     model = fit_quickly()
     with pytest.raises(

@@ -29,6 +29,7 @@ def test_vectors_are_made_once(fitted, by, monkeypatch):
     assert np.shares_memory(unit_vectors(library, by), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", SPACES)
 def test_onboarding_adds_rows_and_changes_none(fit_quickly, by):
     recommender = fit_quickly()
@@ -66,6 +67,7 @@ def test_the_best_are_those_of_a_full_sort_and_ties_go_by_row(fitted):
         assert scores == pytest.approx(cosines[order])
 
 
+@pytest.mark.slow
 def test_threads_may_ask_while_others_onboard(fit_quickly):
     recommender = fit_quickly()
     errors, done = [], threading.Event()

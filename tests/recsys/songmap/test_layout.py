@@ -84,6 +84,7 @@ def test_what_cannot_be_drawn(fitted, arguments, message):
         song_map(fitted._model, **arguments)
 
 
+@pytest.mark.slow
 def test_a_model_without_sound_has_no_map(tastes):
     recommender = Recommender(CONFIG.replace(sources=("als", "fm"))).fit(tastes[0])
     with pytest.raises(InvalidArgumentError, match="0 songs have sound embeddings"):
@@ -111,6 +112,7 @@ def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(fit_quickly, tm
     assert figure["layout"]["scene"]["zaxis"]["title"]["text"] == drawn.axes[2]
 
 
+@pytest.mark.slow
 def test_the_picture(fit_quickly, tmp_path):
     from matplotlib.image import imread
 

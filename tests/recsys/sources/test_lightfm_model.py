@@ -167,6 +167,7 @@ def test_divergence_is_an_error_of_ours(tastes_data, scheme):
         source(scheme, item_penalty=10.0, learning_rate=0.99, epochs=30).fit(tastes_data)
 
 
+@pytest.mark.slow
 def test_a_network_for_a_map_cannot_be_tuned(tastes_data):
     with pytest.raises(InvalidArgumentError, match=r"closed-form\+tuning.* affine"):
         source("closed-form+tuning", ContentMapConfig(kind="mlp")).fit(tastes_data)

@@ -34,6 +34,7 @@ def test_a_history_of_nothing_known_stays_unknown() -> None:
     assert source.fold_in(np.ones((1, 1), np.float32), np.ones(1), np.eye(1)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [-0.5, 0.0, 0.5])
 def test_a_weight_of_any_sign(tastes, weight: float) -> None:
     dataset, embeddings = tastes

@@ -129,6 +129,7 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 def test_a_logged_model_recommends_as_ours_does(
     recommender: Recommender, saved: Path, place: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_small(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").rglob("*.mp3"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "size", "ids"),
     [(FMA_MEDIUM, "medium", ["2", "3"]), (FMA_LARGE, "large", ["2", "3", "5"])],
@@ -133,6 +134,7 @@ def test_unpacked_folders_give_the_same(tmp_path: Path) -> None:
     assert converted(FMA_SMALL, source, tmp_path / "two").digest() == zipped.digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -93,6 +93,7 @@ def test_another_format(tmp_path: Path, table: str, text: str, problem: str) -> 
         fetch(HETREC_LASTFM, tmp_path / "out", source=source, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}")
 def test_the_real_set_comes_back(tmp_path: Path) -> None:
     """The interactions of real-mini, which are HetRec's, written as published and converted."""

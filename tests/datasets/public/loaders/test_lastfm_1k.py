@@ -86,6 +86,7 @@ LINE = st.tuples(
 ).map("\t".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(LINE, max_size=12))
 def test_every_line_is_a_play_or_is_reported(lines: list[str]) -> None:
