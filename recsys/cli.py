@@ -1,4 +1,4 @@
-"""The command line: ``coldtune COMMAND --help`` says more of each."""
+"""The command line `coldtune`: registers the commands, and prints errors as one line."""
 
 import io
 import logging
@@ -45,15 +45,15 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command line; errors are one line and an exit code other than 0."""
+    """Run the command line; errors are printed as one line, with an exit code other than 0."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A title that the terminal's encoding does not have is no reason to stop.
+        # Titles with characters that the terminal's encoding lacks are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # Threads that wait for work sleep: on a machine that does other things as well, threads that
-    # spin take the time of those that work (docs/decisions.md). Read when OpenMP is loaded, later.
+    # Waiting threads sleep: on a busy machine, threads that spin take time from those that work
+    # (docs/decisions.md). OpenMP reads this when it is loaded, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What a tracker that does not answer has to say is one line, and ours.
+    # A tracker that does not answer is reported in one line, by recsys.tracking.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

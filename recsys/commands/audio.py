@@ -108,11 +108,11 @@ def compose(
 
     make = compose_notes if method == "notes" else dream
     composition = make(encoder, goal, config, progress=True)
-    heard = roundtrip_images(encoder, composition)
+    rendered = roundtrip_images(encoder, composition)
     scores = dict(
-        zip(encoder.classes_.tolist(), encoder.predict_proba(heard).mean(axis=0), strict=True)
+        zip(encoder.classes_.tolist(), encoder.predict_proba(rendered).mean(axis=0), strict=True)
     )
-    composed, again = goal.match(encoder, composition.image[None]), goal.match(encoder, heard)
+    composed, again = goal.match(encoder, composition.image[None]), goal.match(encoder, rendered)
     wanted = " and ".join(genre or []) or (f"like {like}" if like else f"for {user}")
     if picture is not None:
         draw_composition(

@@ -1,4 +1,4 @@
-"""The command ``coldtune demo``: everything the library does, on a generated catalogue."""
+"""The command `coldtune demo`: everything the library does, on a generated catalogue."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def demonstrate(out: Path, config: "RecommenderConfig") -> None:
     An interrupted demonstration goes on where it was when it is called again.
 
     Args:
-        out: folder for ``catalogue/``, ``model/`` and ``report/``.
+        out: folder for `catalogue/`, `model/` and `report/`.
         config: settings of the recommender.
     """
     from datasets.demo.make import make_demo
@@ -102,7 +102,7 @@ def _onboard(recommender: "Recommender", dataset: "MusicDataset", catalogue: Pat
 
 
 def _typical_listener(dataset: "MusicDataset") -> str:
-    """The id of the user with the median number of songs."""
+    """Return the user with the median number of songs."""
     songs = dataset.interactions.groupby(USER_ID)[ITEM_ID].nunique().sort_values(kind="stable")
     return str(songs.index[len(songs) // 2])
 

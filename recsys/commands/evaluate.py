@@ -1,4 +1,4 @@
-"""The commands ``coldtune evaluate``, ``tune`` and ``genre-cv``."""
+"""The commands `coldtune evaluate`, `tune` and `genre-cv`."""
 
 import json
 import shlex
