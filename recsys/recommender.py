@@ -111,9 +111,9 @@ class Recommender:
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
         with tracked_run("fit", enabled=self.config.tracking) as run:
-            run.params(self.config.model_dump(mode="json"))
-            run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
-            run.dataset(dataset, "training")
+            run.log_params(self.config.model_dump(mode="json"))
+            run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+            run.log_dataset(dataset, "training")
             with threadpool_limits(self.config.n_threads, user_api="blas"):
                 state, heard = fit_state(
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
@@ -124,11 +124,11 @@ class Recommender:
             with self._write_lock:
                 self._model, self._folder = model, None
             if state.encoder is not None and encoder is None:
-                run.history(state.encoder.history_)
-            run.metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
+                run.log_training(state.encoder.history_)
+            run.log_metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
             for kind in ("warm", "cold"):
                 weights = state.info["blend"][kind]
-                run.metrics({f"weight_{kind}_{name}": w for name, w in weights.items()})
+                run.log_metrics({f"weight_{kind}_{name}": w for name, w in weights.items()})
         return self
 
     # ------------------------------------------------------------------ recommend

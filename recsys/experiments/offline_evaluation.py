@@ -197,9 +197,9 @@ def evaluate(
         tracked_run("evaluation", enabled=recommender.tracking) as run,
         comparison_runs(run, splits) as runs,
     ):
-        run.params(recommender.model_dump(mode="json"))
-        run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
-        run.dataset(dataset, "evaluation")
+        run.log_params(recommender.model_dump(mode="json"))
+        run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        run.log_dataset(dataset, "evaluation")
         embeddings = song_map = None
         if any(name in AUDIO_MODELS for name in models):
             embeddings = cached_embeddings(
@@ -245,13 +245,13 @@ def evaluate(
         except OSError as error:
             raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
         summary = tuple(summarise(comparison, config.noun))
-        run.note("\n\n".join(summary))
+        run.set_description("\n\n".join(summary))
         if genre is not None:
-            run.metrics({f"genre/{name}": value for name, value in genre.mean.items()})
+            run.log_metrics({f"genre/{name}": value for name, value in genre.mean.items()})
         # The pictures of the Markdown as the folder where it looks for them.
         files = (f if f.parent == path.parent else f.parent for f in report_files(path))
         for file in dict.fromkeys(files):
-            run.artifact(file)
+            run.log_artifact(file)
     shutil.rmtree(unfinished, ignore_errors=True)
     return Evaluation(comparison, genre, path, summary)
 

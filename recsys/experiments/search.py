@@ -194,9 +194,11 @@ def search_hyperparameters(
         config, network=settings.network and embeddings is None and len(dataset.audio) > 0
     )
     with tracked_run("search", enabled=config.tracking) as run:
-        run.params({"search": settings.model_dump(mode="json"), **config.model_dump(mode="json")})
-        run.params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
-        run.dataset(dataset, "search")
+        run.log_params(
+            {"search": settings.model_dump(mode="json"), **config.model_dump(mode="json")}
+        )
+        run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
+        run.log_dataset(dataset, "search")
         trials = _Trials(space, settings, folds, embeddings, progress)
         identity = _study_identity(dataset, settings, space, embeddings, trials.metrics)
         with open_study(study_file, identity, settings.pruning_after) as study:
@@ -213,9 +215,9 @@ def search_hyperparameters(
             )  # fmt: skip
         changed = changed_settings(config, best)
         verdict = search_verdict(comparison, settings)
-        run.params({"best": {name: value for name, (_, value) in changed.items()}})
-        run.metrics({"objective": float(table["value"].max()), "trials": float(len(table))})
-        run.note("\n\n".join((*cautions, *verdict)))
+        run.log_params({"best": {name: value for name, (_, value) in changed.items()}})
+        run.log_metrics({"objective": float(table["value"].max()), "trials": float(len(table))})
+        run.set_description("\n\n".join((*cautions, *verdict)))
     return SearchResult(best, changed, table, comparison, verdict, cautions)
 
 
@@ -281,7 +283,7 @@ class _Trials:
         first = not n_finished(study)
         try:
             config = self._space.suggest(trial)
-            run.params(trial.params)
+            run.log_params(trial.params)
             value, complete = self._measure(trial, config, run)
         except EvaluationError:
             raise  # an invalid list or a leak has nothing to do with the settings
@@ -313,7 +315,7 @@ class _Trials:
                 found[fold.kind].append(value)
             value = self._objective(found)
             trial.report(value, step)
-            run.metrics({fold.name: found[fold.kind][-1], "objective": value})
+            run.log_metrics({fold.name: found[fold.kind][-1], "objective": value})
             if step < len(self._folds) and trial.should_prune():
                 return value, False
         return value, True

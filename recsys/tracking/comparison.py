@@ -40,31 +40,31 @@ class ComparisonRuns:
         started = time.time() - sum(costs.values())
         if own is None:
             own = self._models[model] = self._run.child(model, started=started)
-            own.params({"model": model, **facts.get("settings", {})})
+            own.log_params({"model": model, **facts.get("settings", {})})
         fit = own.child(f"{model}, {split}", started=started)
         group = self._groups.get(split, split)
-        fit.params({"model": model, "split": group, "fold": split})
+        fit.log_params({"model": model, "split": group, "fold": split})
         means = {figure: values[np.isfinite(values)] for figure, values in result.values.items()}
-        fit.metrics(
+        fit.log_metrics(
             {
                 metric_name(group, *figure): float(values.mean())
                 for figure, values in means.items()
                 if len(values)
             }
         )
-        fit.metrics(costs)
+        fit.log_metrics(costs)
         fit.end("FINISHED")
 
     def log_results(self, comparison: Comparison) -> None:
         """Log all metrics of every model with their intervals, and the headline metrics of all."""
-        self._run.metrics(headline_metrics(comparison))
+        self._run.log_metrics(headline_metrics(comparison))
         for model, own in self._models.items():
-            own.metrics(model_metrics(comparison.table, model))
-            own.metrics(dict(self._costs[model]))
+            own.log_metrics(model_metrics(comparison.table, model))
+            own.log_metrics(dict(self._costs[model]))
             control = comparison.controls.get(model)
-            own.params({"control": control is not None})
+            own.log_params({"control": control is not None})
             if control is not None:
-                own.note(f"A control. Where no model is shown to beat it: {control}.")
+                own.set_description(f"A control. Where no model is shown to beat it: {control}.")
 
     def end(self, status: str) -> None:
         """End the runs of all models with an MLflow status."""

@@ -54,8 +54,8 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     folder = Path(folder).absolute()
     state = load_model(folder).state
     with tracked_run("model" if register is None else f"model {register}", enabled=True) as run:
-        run.params(state.config.model_dump(mode="json"))
-        run.params({"dataset": state.info["dataset"]})
+        run.log_params(state.config.model_dump(mode="json"))
+        run.log_params({"dataset": state.info["dataset"]})
         if not run.run_id:
             raise ArtifactError(
                 f"{folder}: not logged: MLflow cannot be reached, or is switched off"

@@ -47,7 +47,7 @@ class TrackedRun:
     Made by :func:`tracked_run` and :meth:`child`; without a client, it logs nothing:
 
     >>> run = TrackedRun()
-    >>> run.metrics({"ndcg": 0.3})
+    >>> run.log_metrics({"ndcg": 0.3})
     >>> run.run_id
     ''
 
@@ -65,7 +65,7 @@ class TrackedRun:
         """Whether the tracker failed; then nothing more is logged and no child runs are started."""
         self._parent: TrackedRun | None = None
 
-    def params(self, values: Mapping[str, Any]) -> None:
+    def log_params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested mappings get dotted names."""
 
         def log(client: Any) -> None:
@@ -80,11 +80,11 @@ class TrackedRun:
 
         self._safely(log)
 
-    def metrics(self, values: Mapping[str, float]) -> None:
+    def log_metrics(self, values: Mapping[str, float]) -> None:
         """Log metrics in one call."""
         self._log([(name, value, 0) for name, value in values.items()])
 
-    def history(self, epochs: Sequence[Mapping[str, float]]) -> None:
+    def log_training(self, epochs: Sequence[Mapping[str, float]]) -> None:
         """Log the training of a network: one dict per epoch, with its number under "epoch"."""
         self._log(
             [
@@ -95,7 +95,7 @@ class TrackedRun:
             ]
         )
 
-    def artifact(self, path: Path) -> None:
+    def log_artifact(self, path: Path) -> None:
         """Log a file or a folder."""
 
         def log(client: Any) -> None:
@@ -106,11 +106,11 @@ class TrackedRun:
 
         self._safely(log)
 
-    def note(self, text: str) -> None:
+    def set_description(self, text: str) -> None:
         """Set the description of the run, in Markdown."""
         self._safely(lambda client: client.set_tag(self.run_id, "mlflow.note.content", text))
 
-    def dataset(self, dataset: MusicDataset, context: str) -> None:
+    def log_dataset(self, dataset: MusicDataset, context: str) -> None:
         """Log a data set as an input of the run; `context` says what it was used for."""
 
         def log(client: Any) -> None:
@@ -176,8 +176,8 @@ def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
     warning is logged, and the block and the runs it starts are not tracked.
 
     >>> with tracked_run("fit", enabled=False) as run:  # enabled: see RecommenderConfig.tracking
-    ...     run.params({"als": {"factors": 64}})
-    ...     run.metrics({"seconds_als": 0.5})
+    ...     run.log_params({"als": {"factors": 64}})
+    ...     run.log_metrics({"seconds_als": 0.5})
 
     Args:
         name: name of the run.

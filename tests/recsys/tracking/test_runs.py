@@ -123,7 +123,7 @@ def test_settings_of_mlflow_are_left_as_they_are(tastes: Tastes) -> None:
 def test_a_training_is_logged_epoch_by_epoch_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_calls(monkeypatch, "log_batch")
     with tracked_run("fit", enabled=True) as run:
-        run.history(
+        run.log_training(
             [
                 {"epoch": 1.0, "loss": 0.7, "accuracy": 0.5, "validation_loss": 0.9},
                 {"epoch": 2.0, "loss": 0.4, "accuracy": 0.75, "validation_loss": 0.8},
@@ -282,8 +282,8 @@ def test_the_data_set_is_one_of_mlflows(tastes: Tastes, tmp_path: Path) -> None:
     dataset, _ = tastes
     folder = save_folder(dataset, tmp_path / "my music")
     with tracked_run("fit", enabled=True) as run:
-        run.dataset(load_folder(folder), "training")
-        run.dataset(dataset, "search")
+        run.log_dataset(load_folder(folder), "training")
+        run.log_dataset(dataset, "search")
     (stored,) = runs()
     assert stored.inputs is not None
     read, made = stored.inputs.dataset_inputs
@@ -329,7 +329,7 @@ def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPat
     values |= {"nothing": float("nan"), "much": float("inf"), "음악 (score)": 1.0}
     with tracked_run("evaluation", enabled=True) as run:
         started = time.perf_counter()
-        run.metrics(values)
+        run.log_metrics(values)
         assert time.perf_counter() - started < 5
     assert len(calls) == 1
     (stored,) = runs()
@@ -340,7 +340,7 @@ def test_many_numbers_with_odd_names_take_one_call(monkeypatch: pytest.MonkeyPat
 
 def test_parameters_may_be_long_and_nested() -> None:
     with tracked_run("fit", enabled=True) as run:
-        run.params({"a": {"b": {"c": 1}, "empty": {}}, "long": "x" * 10_000, "none": None})
+        run.log_params({"a": {"b": {"c": 1}, "empty": {}}, "long": "x" * 10_000, "none": None})
     (stored,) = runs()
     assert stored.data.params == {
         "a.b.c": "1",
@@ -432,7 +432,7 @@ def test_a_fit_that_is_interrupted_is_a_killed_run(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recsys.recommender.learn", interrupted)
+    monkeypatch.setattr("recsys.recommender.fit_state", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(tastes)
     (run,) = runs()
