@@ -1,10 +1,10 @@
 """The three tables of a data set: reading, writing, and the checks that every table passes.
 
-- checks: required columns, known ids, existing recordings; errors that name file, line and column
-- values: columns of text and of weights
-- times: columns of times, as UTC
-- read_write: CSV and Parquet files
-- recordings: audio files in a folder, and checks of their paths
+- `checks`: required columns, known ids, existing recordings; errors that name file, line and column
+- `values`: columns of text and of weights
+- `times`: columns of times, as UTC
+- `read_write`: CSV and Parquet files
+- `recordings`: audio files in a folder, and checks of their paths
 """
 
 import lazy_loader as lazy

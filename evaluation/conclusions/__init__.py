@@ -1,10 +1,10 @@
 """What a comparison allows one to conclude, as sentences made by rules.
 
-- ``summary``: the summary of a comparison, further findings, and cautions.
-- ``headlines``: sentences on one split.
-- ``audio_controls``: sentences on the controls, first of all on shuffled audio.
-- ``evidence``: which differences are statistically supported.
-- ``wording``: how numbers and names are written.
+- `summary`: the summary of a comparison, further findings, and cautions.
+- `headlines`: sentences on one split.
+- `audio_controls`: sentences on the controls, first of all on shuffled audio.
+- `evidence`: which differences are statistically supported.
+- `wording`: how numbers and names are written.
 """
 
 import lazy_loader as lazy

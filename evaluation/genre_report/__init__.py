@@ -1,9 +1,9 @@
 """The report of a genre study: an HTML page, Markdown, JSON and tables.
 
-- ``write``: writes all files to a folder.
-- ``page``: the HTML page and the Markdown.
-- ``plots``: folds and labels as Plotly figures.
-- ``conclusions``: results and cautions in sentences.
+- `write`: writes all files to a folder.
+- `page`: the HTML page and the Markdown.
+- `plots`: folds and labels as Plotly figures.
+- `conclusions`: results and cautions in sentences.
 """
 
 import lazy_loader as lazy

@@ -1,10 +1,10 @@
 """Metrics of recommendation lists: ranking accuracy, and what lists are like besides.
 
-- ``hits``: check lists and encode them as hit matrices, which all metrics take.
-- ``ranking``: precision, recall, nDCG, MAP, MRR, and AUC per item and per user.
-- ``beyond_accuracy``: novelty, diversity, popularity, serendipity, calibration, coverage.
-- ``slices``: nDCG and recall on parts of the items and users.
-- ``sampling``: rank sampled candidates, to compare with figures published that way.
+- `hits`: check lists and encode them as hit matrices, which all metrics take.
+- `ranking`: precision, recall, nDCG, MAP, MRR, and AUC per item and per user.
+- `beyond_accuracy`: novelty, diversity, popularity, serendipity, calibration, coverage.
+- `slices`: nDCG and recall on parts of the items and users.
+- `sampling`: rank sampled candidates, to compare with figures published that way.
 """
 
 import lazy_loader as lazy
