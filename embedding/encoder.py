@@ -39,7 +39,7 @@ class SongEncoder:
 
     Attributes:
         config: the settings.
-        heads_: classes of each tag, in the order of the columns of :meth:`predict_proba`.
+        heads_: classes of each tag, in the order of the columns of `predict_proba`.
         history_: one dict for each epoch: epoch, loss, accuracy (of the first tag), validation_loss
             and validation_accuracy (if images were held out), seconds.
         image_shape_: (channels, height, width) of the input of the network.
@@ -68,7 +68,7 @@ class SongEncoder:
 
     @property
     def classes_(self) -> NDArray[np.str_]:
-        """Classes of the first tag, in the order of the columns of :meth:`predict_proba`."""
+        """Classes of the first tag, in the order of the columns of `predict_proba`."""
         return self.heads_.get(self.config.tags[0], np.empty(0, dtype=np.str_))
 
     def fit(
@@ -126,7 +126,7 @@ class SongEncoder:
         without Forgetting"); including some of the old images helps further.
 
         Args:
-            images, labels, groups, checkpoint, progress: as in :meth:`fit`.
+            images, labels, groups, checkpoint, progress: as in `fit`.
             epochs: passes over the images.
             learning_rate: maximum learning rate; None: a tenth of ``config.learning_rate``.
             keep: weight of the regularisation; 0 turns it off.
@@ -136,7 +136,7 @@ class SongEncoder:
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
-            InvalidArgumentError: as :meth:`fit`, or the images have another size.
+            InvalidArgumentError: as `fit`, or the images have another size.
         """
         from embedding.network.layers import extend_outputs
 
@@ -180,7 +180,7 @@ class SongEncoder:
         """Predict the class probabilities of a tag.
 
         Args:
-            images: as in :meth:`embed`.
+            images: as in `embed`.
             tag: one of ``config.tags``; by default the first.
 
         Returns:
@@ -188,7 +188,7 @@ class SongEncoder:
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
-            InvalidArgumentError: as :meth:`embed`, or an unknown tag.
+            InvalidArgumentError: as `embed`, or an unknown tag.
         """
         name = self.config.tags[0] if tag is None else tag
         if name not in self.config.tags:
@@ -200,16 +200,16 @@ class SongEncoder:
     def embed_and_predict(
         self, images: Float32Array
     ) -> tuple[Float32Array, dict[str, Float32Array]]:
-        """Compute :meth:`embed` and, for each tag, :meth:`predict_proba` in a single pass.
+        """Compute `embed` and, for each tag, `predict_proba` in a single pass.
 
         Args:
-            images: as in :meth:`embed`.
+            images: as in `embed`.
 
         Returns:
             Embeddings, float32 [n, dimension], and probabilities of each tag, float32 [n, classes].
 
         Raises:
-            NotFittedError, InvalidArgumentError: as :meth:`embed`.
+            NotFittedError, InvalidArgumentError: as `embed`.
         """
         heads = [self.config.tags.index(tag) for tag in self.heads_]
         embeddings, *scores = self._run(images, [None, *heads])
@@ -239,8 +239,8 @@ class SongEncoder:
 
         Args:
             paths: recordings: paths, bytes, or binary file objects.
-            cache: folder that keeps hyper-images; see :func:`embedding.hyperimage.extract`.
-            workers: number of decoding processes; see :func:`embedding.hyperimage.extract`.
+            cache: folder that keeps hyper-images; see `embedding.hyperimage.extract`.
+            workers: number of decoding processes; see `embedding.hyperimage.extract`.
             on_error: ``"raise"``: an unusable recording raises an error. ``"skip"``: its row is
                 NaN, and one warning names all such recordings with the reasons.
             progress: show a progress bar.
@@ -285,7 +285,7 @@ class SongEncoder:
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Load an encoder written by :meth:`save`; its embeddings are bit-identical.
+        """Load an encoder written by `save`; its embeddings are bit-identical.
 
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.

@@ -38,7 +38,7 @@ class PersistentWorker:
     """Process that is reused for many jobs, because starting one takes longer than most jobs.
 
     It is started by the first job, and again by the first job after a crash. It ends with
-    :meth:`close`, when this object is deleted, or when this process ends. Threads may share it;
+    `close`, when this object is deleted, or when this process ends. Threads may share it;
     their jobs run one after the other.
     """
 
@@ -49,7 +49,7 @@ class PersistentWorker:
         self._end: Callable[[], object] | None = None
 
     def run(self, function: Callable[[Job], Result], job: Job) -> Result | Crashed:
-        """Return ``function(job)``, or :class:`Crashed` if the process crashed on the job.
+        """Return ``function(job)``, or `Crashed` if the process crashed on the job.
 
         All jobs waiting when the process dies may be the cause, so each is tried again alone.
         """
@@ -106,7 +106,7 @@ def in_processes(
     """Apply `function` to each job in several processes, and yield results as they are ready.
 
     If a process crashes (a segmentation fault in a decoder), the few running jobs are tried again,
-    each in a process of its own; the result of a job that crashes again is :class:`Crashed`.
+    each in a process of its own; the result of a job that crashes again is `Crashed`.
 
     The processes do not import the main script, so it needs no ``if __name__ == "__main__"``.
 

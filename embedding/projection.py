@@ -20,7 +20,7 @@ _NEIGHBOURS = 15
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Result of :func:`project`."""
+    """Result of `project`."""
 
     points: Float32Array
     """float32 [n, dimensions]."""

@@ -79,7 +79,7 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
         progress: show a progress bar.
 
     Raises:
-        AudioError: as :func:`record`.
+        AudioError: as `record`.
         InvalidArgumentError: unknown suffix, or the file cannot be written.
 
     Examples:

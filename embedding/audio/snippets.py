@@ -32,7 +32,7 @@ def snippet_starts(
         frames: length of the recording in frames.
         rate: sample rate in Hz.
         snippet: length, position and number of snippets.
-        recording: fingerprint of the content (:func:`content_fingerprint`), which seeds random
+        recording: fingerprint of the content (`content_fingerprint`), which seeds random
             positions.
 
     Returns:
@@ -166,7 +166,7 @@ def read_snippets(
     *,
     channels: Literal[1, 2] | None = 1,
 ) -> list[Snippet]:
-    """Read the snippets of a file, with their start times; see :func:`load_snippets`.
+    """Read the snippets of a file, with their start times; see `load_snippets`.
 
     Args:
         file: the recording.

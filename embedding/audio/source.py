@@ -41,7 +41,7 @@ class RecordingFile:
     """Name of the recording in messages; one line of valid text."""
 
     temporary: bool = False
-    """Whether the file is deleted at the end of the :func:`on_disk` block."""
+    """Whether the file is deleted at the end of the `on_disk` block."""
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

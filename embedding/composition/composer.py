@@ -1,7 +1,7 @@
 """Compose music by gradient descent on the levels of notes, through hyper-image and network.
 
 US 2018/0276540 A1, paragraph 62, optimises a hyper-image for a label and converts it to sound; see
-:mod:`embedding.composition.image_inversion`. But few images are hyper-images of any sound, so the
+`embedding.composition.image_inversion`. But few images are hyper-images of any sound, so the
 network seldom recognises the label in the resulting sound. Here gradients pass further back,
 through the transforms, to the notes of a set of instruments, so that the result is a sound and its
 hyper-image exists by construction.
@@ -81,7 +81,7 @@ class CompositionConfig(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """Result of :func:`compose` or :func:`~embedding.composition.dream`.
+    """Result of `compose` or `embedding.composition.dream`.
 
     Examples:
         >>> from embedding.composition import CompositionConfig, compose, labels
@@ -101,7 +101,7 @@ class Composition:
     """The optimised hyper-image, float32 [channels, height, width]."""
 
     score: NoteGrid | None = None
-    """The notes; None for :func:`~embedding.composition.dream`."""
+    """The notes; None for `embedding.composition.dream`."""
 
 
 def compose(
@@ -120,8 +120,8 @@ def compose(
 
     Args:
         encoder: trained encoder.
-        goal: what to compose towards; see :func:`~embedding.composition.labels` and
-            :func:`~embedding.composition.likeness`.
+        goal: what to compose towards; see `embedding.composition.labels` and
+            `embedding.composition.likeness`.
         config: length, seed and effort.
         progress: show a progress bar.
 
@@ -219,7 +219,7 @@ def _optimise_levels(
 
 
 def normalise_sound(sound: Float32Array, sample_rate: int) -> Float32Array:
-    """Scale to a peak of :data:`PEAK` and fade in and out: float32 [samples]."""
+    """Scale to a peak of `PEAK` and fade in and out: float32 [samples]."""
     fade = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
     ramp = np.minimum(1, np.arange(len(sound)) / max(fade, 1))
     faded = sound * np.minimum(ramp, ramp[::-1])

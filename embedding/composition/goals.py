@@ -23,8 +23,8 @@ from embedding.network.augmentation import covering_windows
 class DifferentiableEncoder:
     """An encoder with gradients with respect to hyper-images.
 
-    The same values as :meth:`SongEncoder.predict_proba`, for the first tag, and
-    :meth:`SongEncoder.embed`: means over the windows of an image.
+    The same values as `SongEncoder.predict_proba`, for the first tag, and
+    `SongEncoder.embed`: means over the windows of an image.
 
     Args:
         encoder: trained encoder.
@@ -96,7 +96,7 @@ class Goal(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LabelGoal:
-    """Goal of given class probabilities; see :func:`labels`.
+    """Goal of given class probabilities; see `labels`.
 
     Examples:
         >>> from embedding.composition import labels
@@ -152,7 +152,7 @@ def labels(encoder: SongEncoder, weights: Mapping[str, float]) -> LabelGoal:
 
 @dataclass(frozen=True, eq=False)
 class LikenessGoal:
-    """Goal of similarity to the embedding of a song; see :func:`likeness`.
+    """Goal of similarity to the embedding of a song; see `likeness`.
 
     Similarity is the cosine of the centred embeddings, as in similar songs by sound.
 

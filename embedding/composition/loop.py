@@ -58,7 +58,7 @@ class NoteGrid:
             self._plays = (loudness >= least).to(loudness)
 
     def notes(self) -> Float32Array:
-        """:meth:`loudness` as an array."""
+        """`loudness` as an array."""
         return self.loudness().detach().numpy()
 
 

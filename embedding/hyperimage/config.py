@@ -27,7 +27,7 @@ TransformName = Literal[
     "melodic_range_linear",
     "notes",
 ]
-"""Keys of :data:`embedding.transforms.table.TRANSFORMS`."""
+"""Keys of `embedding.transforms.table.TRANSFORMS`."""
 
 WAVEFORMS = frozenset({"waveform_left", "waveform_right"})
 
@@ -66,7 +66,7 @@ class Band(Settings):
     """How values are scaled to brightness.
 
     - ``scale``: 0 .. 1 on the transform's own scale, the same for every song, see
-      :mod:`embedding.hyperimage.bands`.
+      `embedding.hyperimage.bands`.
     - ``db``: power in dB, the loudest point 1, 80 dB below it 0; for power spectra only, where it
       equals ``scale``.
     - ``peak``: divided by the largest absolute value: -1 .. 1, or 0 .. 1 without negative values.

@@ -1,6 +1,6 @@
 """The stacked hyper-image in PyTorch: batches of snippets, on any device, with gradients.
 
-The same values as :func:`embedding.hyperimage.hyperimage`, with the same filter banks and scales.
+The same values as `embedding.hyperimage.hyperimage`, with the same filter banks and scales.
 Used to compute images in batches on a GPU, and to compose (US 2018/0276540 A1, paragraph 62), where
 gradients pass from the network through the image to the waveform.
 """
@@ -32,7 +32,7 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
     """Compute the stacked hyper-images of a batch of snippets.
 
     The Fourier transform is computed in double precision, as in
-    :func:`embedding.transforms.power_spectrogram`, except on Apple's ``mps`` devices, which have
+    `embedding.transforms.power_spectrogram`, except on Apple's ``mps`` devices, which have
     none; there the valleys between loud pure tones differ.
 
     Args:

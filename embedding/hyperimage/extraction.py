@@ -113,7 +113,7 @@ FEW_FILES = 8
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording that could not be used; see :class:`Extraction`.
+    """A recording that could not be used; see `Extraction`.
 
     Examples:
         >>> from embedding.hyperimage import HyperImageConfig, extract
@@ -131,7 +131,7 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """Result of :func:`extract`.
+    """Result of `extract`.
 
     Examples:
         >>> from embedding.audio import SnippetConfig
@@ -146,7 +146,7 @@ class Extraction:
     is memory-mapped if possible, so it may be larger than the memory."""
 
     recording: IntArray
-    """Position of the recording of each image in the list given to :func:`extract`."""
+    """Position of the recording of each image in the list given to `extract`."""
 
     failures: tuple[Failure, ...]
     """Recordings without images."""
@@ -174,9 +174,9 @@ def extract(
         hyperimage: size and bands of the images.
         workers: number of decoding processes; even a crash in a decoder then affects only one
             file. None: one a core, or this process alone for a few files. 0: this process.
-        cache: folder of an :class:`~embedding.hyperimage.ImageStore` that keeps the images, keyed
+        cache: folder of an `embedding.hyperimage.ImageStore` that keeps the images, keyed
             by the content of the file and the settings. A second run decodes nothing, and an
-            interrupted run is continued. :func:`~embedding.hyperimage.prune` limits its size.
+            interrupted run is continued. `embedding.hyperimage.prune` limits its size.
         progress: show a progress bar.
 
     Raises:
@@ -236,7 +236,7 @@ def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
 
 @dataclass(frozen=True)
 class DecodingJob:
-    """One recording to be decoded by :func:`decode_recording` in another process."""
+    """One recording to be decoded by `decode_recording` in another process."""
 
     file: RecordingFile
     snippet: SnippetConfig
@@ -247,7 +247,7 @@ class DecodingJob:
 
 @dataclass(frozen=True, eq=False)
 class DecodedRecording:
-    """Result of :func:`decode_recording`."""
+    """Result of `decode_recording`."""
 
     digest: str
     """Hex SHA-256 of the content."""

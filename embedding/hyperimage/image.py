@@ -53,7 +53,7 @@ def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeature
     """Scale a snippet to a largest sample of 1, and set up its transforms.
 
     Raises:
-        InvalidArgumentError, AudioError: as :func:`hyperimage`.
+        InvalidArgumentError, AudioError: as `hyperimage`.
     """
     y = np.asarray(y)
     channels = y[None] if y.ndim == 1 else y

@@ -93,7 +93,7 @@ def draw_transform(axes: Axes, transform: Transform, sound: SnippetFeatures, sta
 
     Args:
         axes: matplotlib axes.
-        transform: entry of :data:`~embedding.transforms.table.TRANSFORMS`, not a waveform.
+        transform: entry of `embedding.transforms.table.TRANSFORMS`, not a waveform.
         sound: the snippet.
         start: start time of the snippet in the recording, in seconds.
     """

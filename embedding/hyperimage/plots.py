@@ -122,7 +122,7 @@ def draw(
         out: file with suffix .png, .pdf or .svg; an existing file is replaced.
         snippet: which part of the recording; by default 5 s from the middle. If it has several
             snippets, the first is drawn.
-        only: parts to draw, from :data:`PARTS`; by default all.
+        only: parts to draw, from `PARTS`; by default all.
 
     Raises:
         AudioError: no usable sound; the message names the recording and the reason.

@@ -251,7 +251,7 @@ def prune(folder: Path | str, max_bytes: int) -> int:
     images.
 
     Args:
-        folder: the ``cache`` given to :func:`~embedding.hyperimage.extract`.
+        folder: the ``cache`` given to `embedding.hyperimage.extract`.
         max_bytes: maximum size of the folder in bytes.
 
     Returns:

@@ -153,7 +153,7 @@ Layer = Spatial | Normalisation | BatchNormalisation | GlobalPooling | Dropout |
 
 @dataclass(frozen=True)
 class LayerReport:
-    """Output shape and costs of one layer; see :meth:`Architecture.report`.
+    """Output shape and costs of one layer; see `Architecture.report`.
 
     Examples:
         >>> from embedding.network import parse
@@ -221,7 +221,7 @@ class Architecture:
             outputs: number of classes of the output layer; 0 leaves it out.
 
         Raises:
-            InvalidArgumentError: as :meth:`shapes`.
+            InvalidArgumentError: as `shapes`.
         """
         before: list[Shape] = [(channels, height, width), *self.shapes(channels, height, width)]
         rows = [

@@ -63,7 +63,7 @@ class AugmentationConfig(Settings):
 class EncoderConfig(Settings):
     """Network that maps hyper-images to embeddings, its training and its input.
 
-    The defaults are the recipe of US 2018/0276540 A1; :meth:`recipe` has a modern one.
+    The defaults are the recipe of US 2018/0276540 A1; `recipe` has a modern one.
 
     Examples:
         >>> from embedding import EncoderConfig
@@ -75,7 +75,7 @@ class EncoderConfig(Settings):
     """
 
     architecture: str = PATENT_ARCHITECTURE
-    """Network in the notation of :mod:`embedding.network.architecture`."""
+    """Network in the notation of `embedding.network.architecture`."""
 
     tags: tuple[str, ...] = Field(default=("genre",), min_length=1)
     """Tags to predict: columns of the items table, with one output head each on a shared trunk."""

@@ -138,7 +138,7 @@ class SongNetwork(nn.Module):
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
         n_classes: number of outputs of each head.
-        standardise: standardisation of the images; see :class:`Standardise`.
+        standardise: standardisation of the images; see `Standardise`.
 
     Examples:
         >>> import torch

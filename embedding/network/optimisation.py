@@ -53,7 +53,7 @@ def optimiser_state(optimiser: Optimizer, network: nn.Module) -> State:
 
 
 def restore_optimiser(optimiser: Optimizer, network: nn.Module, state: State) -> None:
-    """Restore the state returned by :func:`optimiser_state`."""
+    """Restore the state returned by `optimiser_state`."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
         name, _, quantity = key.rpartition("/")

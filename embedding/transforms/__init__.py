@@ -1,7 +1,7 @@
 """Audio features: pure functions of a waveform or of its power spectrogram, as in librosa.
 
 Each function takes the mono waveform ``y``, float [samples], or ``S``, the power spectrogram of
-:func:`power_spectrogram`, and returns [features, frames] or [frames]; frame t is centred at sample
+`power_spectrogram`, and returns [features, frames] or [frames]; frame t is centred at sample
 ``t * hop_length``. Computing ``S`` once and giving it to all functions saves time. With the same
 parameters, values equal those of librosa 0.11 (Hann window, centred, zero padding, tuning 0) if
 librosa has the function.

@@ -41,7 +41,7 @@ def mel_bank(sr: int, n_fft: int, n_mels: int) -> Float32Array:
 
 @cache
 def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Float32Array], ...]:
-    """Return :func:`mel_bank` as blocks without most of its zeros.
+    """Return `mel_bank` as blocks without most of its zeros.
 
     Filters overlap only with their neighbours, so a block of filters needs few bins.
 
@@ -60,7 +60,7 @@ def mel_blocks(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Fl
 
 
 def mel_centres(sr: int, n_mels: int) -> Float64Array:
-    """Return the centre frequency in Hz of each filter of :func:`mel_bank`: float64 [n_mels]."""
+    """Return the centre frequency in Hz of each filter of `mel_bank`: float64 [n_mels]."""
     return _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), n_mels + 2))[1:-1].astype(np.float64)
 
 

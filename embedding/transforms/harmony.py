@@ -24,7 +24,7 @@ def chroma(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         n_chroma: number of pitch classes in an octave.
@@ -58,8 +58,8 @@ def tonnetz(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
-        chromagram: [12, frames] of :func:`chroma`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
+        chromagram: [12, frames] of `chroma`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
 
@@ -108,7 +108,7 @@ def constant_q(
 
     Raises:
         InvalidArgumentError: the highest bin does not fit below sr/2; see
-            :func:`constant_q_bins`.
+            `constant_q_bins`.
 
     Examples:
         >>> from embedding import transforms

@@ -49,7 +49,7 @@ def cepstrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
 
@@ -89,7 +89,7 @@ def cepstral_pitch(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: lowest pitch in Hz.
@@ -147,7 +147,7 @@ def melodic_range(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         scale: ``linear``: rows at k * sr / n_fft Hz; ``log``: rows at
@@ -155,7 +155,7 @@ def melodic_range(
         bins_per_octave: rows in an octave, for scale ``log``.
 
     Returns:
-        [bins, frames]; :func:`melodic_frequencies` gives the frequencies of the rows.
+        [bins, frames]; `melodic_frequencies` gives the frequencies of the rows.
 
     Examples:
         >>> from embedding import transforms
@@ -173,7 +173,7 @@ def melodic_range(
 def melodic_frequencies(
     sr: int, n_fft: int = N_FFT, *, scale: Scale = "log", bins_per_octave: int = 24
 ) -> Float64Array:
-    """Return the frequency in Hz of each row of :func:`melodic_range`.
+    """Return the frequency in Hz of each row of `melodic_range`.
 
     Examples:
         >>> from embedding import transforms

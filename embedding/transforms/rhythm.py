@@ -26,7 +26,7 @@ def onset_strength(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         log_mel: mel spectrogram in dB, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
@@ -70,8 +70,8 @@ def tempogram(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
-        onsets: onset strength [frames] of :func:`onset_strength`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
+        onsets: onset strength [frames] of `onset_strength`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         win_length: window length in frames.
@@ -128,9 +128,9 @@ def cyclic_tempogram(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
-        onsets: onset strength [frames] of :func:`onset_strength`, if available.
-        lags: tempogram of :func:`tempogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
+        onsets: onset strength [frames] of `onset_strength`, if available.
+        lags: tempogram of `tempogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         win_length: window length of the tempogram in frames.

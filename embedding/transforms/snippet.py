@@ -39,7 +39,7 @@ class SnippetFeatures:
 
     @cached_property
     def y(self) -> Float32Array:
-        """Mono waveform, float32 [samples], by :func:`embedding.audio.to_mono`."""
+        """Mono waveform, float32 [samples], by `embedding.audio.to_mono`."""
         if len(self.channels) == 1:
             return self.channels[0]
         from embedding.audio.snippets import to_mono  # lazy: it imports the decoders

@@ -69,7 +69,7 @@ def linear_spectrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: lowest frequency in Hz.
@@ -77,7 +77,7 @@ def linear_spectrum(
 
     Returns:
         [bins, frames]: the rows of ``S`` from ``fmin`` to ``fmax``;
-        :func:`linear_frequencies` gives their frequencies.
+        `linear_frequencies` gives their frequencies.
 
     Raises:
         InvalidArgumentError: no row lies in the range.
@@ -96,7 +96,7 @@ def linear_spectrum(
 def linear_frequencies(
     sr: int, n_fft: int = N_FFT, *, fmin: float = 0.0, fmax: float | None = None
 ) -> Float64Array:
-    """Return the frequency in Hz of each row of :func:`linear_spectrum`.
+    """Return the frequency in Hz of each row of `linear_spectrum`.
 
     Examples:
         >>> from embedding import transforms
@@ -126,7 +126,7 @@ def log_spectrum(
     Args:
         y: mono waveform, float [samples]; not needed if ``S`` is given.
         sr: sample rate in Hz.
-        S: power spectrogram [1 + n_fft/2, frames] of :func:`power_spectrogram`, if available.
+        S: power spectrogram [1 + n_fft/2, frames] of `power_spectrogram`, if available.
         n_fft: window length in samples; ignored if ``S`` is given.
         hop_length: samples between frames; ignored if ``S`` is given.
         fmin: frequency of the first row in Hz.
@@ -135,7 +135,7 @@ def log_spectrum(
 
     Returns:
         [bins, frames]: row k is ``fmin * 2 ** (k / bins_per_octave)`` Hz;
-        :func:`log_frequencies` gives their frequencies.
+        `log_frequencies` gives their frequencies.
 
     Raises:
         InvalidArgumentError: ``fmin`` is not positive, or not below ``fmax`` and sr/2.
@@ -153,7 +153,7 @@ def log_spectrum(
 def log_frequencies(
     sr: int, *, fmin: float = filters.C1, fmax: float | None = None, bins_per_octave: int = 12
 ) -> Float64Array:
-    """Return the frequency in Hz of each row of :func:`log_spectrum`.
+    """Return the frequency in Hz of each row of `log_spectrum`.
 
     Examples:
         >>> from embedding import transforms

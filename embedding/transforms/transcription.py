@@ -48,7 +48,7 @@ SPARSITY = 1.1
 
 @dataclass(frozen=True, order=True)
 class TranscribedNote:
-    """A note found by :func:`transcribe`."""
+    """A note found by `transcribe`."""
 
     start: float
     """Start time in seconds."""
@@ -111,7 +111,7 @@ def transcribe(
     Args:
         y: mono waveform, float [samples]; not needed if ``salience`` is given.
         sr: sample rate in Hz.
-        salience: [notes, frames] of :func:`note_salience`, if available.
+        salience: [notes, frames] of `note_salience`, if available.
         hop_length: samples between frames.
         threshold: minimum salience of a note, relative to the strongest note.
         min_seconds: minimum length of a note. Notes shorter than half their constant-Q window
@@ -154,7 +154,7 @@ def transcribe(
 
 
 def note_count(sr: int) -> int:
-    """Return the number of rows of :func:`note_salience` at this sample rate."""
+    """Return the number of rows of `note_salience` at this sample rate."""
     return min(HIGHEST - LOWEST + 1, _bin_count(sr) // STEPS)
 
 
