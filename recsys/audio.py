@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class DatasetEmbeddings:
     """Embeddings and predicted tags of the items of a data set.
 
-    >>> DatasetEmbeddings.empty().embeddings.shape  # of a data set without recordings
-    (0, 0)
+    Examples:
+        >>> DatasetEmbeddings.empty().embeddings.shape  # of a data set without recordings
+        (0, 0)
     """
 
     embeddings: pd.DataFrame
@@ -214,7 +215,7 @@ class RecordingEmbedder:
 
     A decoder may crash natively, so it never runs in the process that serves. Its process is
     started for the first recording and kept, as starting it takes far longer than decoding a
-    snippet; it ends with :meth:`close` or with this object. Safe to use from several threads.
+    snippet; it ends with ``close`` or with this object. Safe to use from several threads.
 
     Args:
         encoder: a trained network.

@@ -167,7 +167,7 @@ class RetrievalConfig(Settings):
 class RecommenderConfig(Settings):
     """All settings of a recommender.
 
-    Example:
+    Examples:
         >>> config = RecommenderConfig(threads=1, als={"factors": 32})
         >>> config.replace(sources=("als", "content")).als.factors
         32

@@ -78,7 +78,7 @@ class Vectors:
 class CSRArrays(NamedTuple):
     """The arrays of a CSR matrix, without SciPy's checks, which take longer than one fold-in.
 
-    Example:
+    Examples:
         >>> plays = CSRArrays(np.float32([1, 5, 2]), np.array([0, 3, 1]), np.array([0, 2, 3]))
         >>> [rows.tolist() for rows in plays.columns()]
         [[0, 3], [1]]

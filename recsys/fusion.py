@@ -19,7 +19,7 @@ from datasets.arrays import BoolArray, Float32Array, Float64Array
 class Block:
     """One source's columns in the fused vectors, and how its vectors are scaled to get there.
 
-    Example:
+    Examples:
         >>> items, is_cold = np.float32([[1], [3]]), np.array([False, False])
         >>> (block,) = make_blocks({"als": items}, is_cold, {"als": 1.0}, {"als": 0.5})
         >>> block.fuse_items(items, is_cold).tolist()  # centred

@@ -38,7 +38,17 @@ from evaluation.serialization import json_safe
 
 @dataclass(frozen=True, eq=False)
 class GenreResult:
-    """Result of ``genre_cross_validation``, which has an example."""
+    """Result of ``genre_cross_validation``.
+
+    Examples:
+        >>> measures = {"loss": [0.6, 0.4], "precision@1": [0.5, 1.0], "precision@3": [1.0, 1.0]}
+        >>> folds = pd.DataFrame({"fold": [1, 2], "n": [2, 2], **measures})
+        >>> genres = ["jazz", "rock"]
+        >>> confusion = pd.DataFrame([[2, 0], [1, 1]], index=genres, columns=genres)
+        >>> result = GenreResult(folds, confusion, pd.DataFrame(), pd.DataFrame(), {})
+        >>> result.mean["precision@1"], result.per_label["recall"].tolist()
+        (0.75, [1.0, 0.5])
+    """
 
     table: pd.DataFrame
     """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, the same of

@@ -22,7 +22,7 @@ class MetadataVocabulary:
         values: (field, value) pairs in column order.
         fields: The distinct fields.
 
-    Example:
+    Examples:
         >>> vocabulary = MetadataVocabulary.learn(dataset.items, np.ones(30, bool))
         >>> ("genre", "jazz") in vocabulary.values
         True
@@ -87,7 +87,7 @@ def align_embeddings(
         DataError: An item is unknown or occurs twice, or a value is not a finite number. The
             message names the item.
 
-    Example:
+    Examples:
         >>> frame = pd.DataFrame([[1.0, 2.0]], index=["s1"])
         >>> vectors, known = align_embeddings(frame, pd.Index(["s0", "s1"]))
         >>> vectors.tolist(), known.tolist()
@@ -134,7 +134,7 @@ def artist_codes(items: pd.DataFrame) -> IntArray:
     Returns:
         int [n_items], equal for items of one artist.
 
-    Example:
+    Examples:
         >>> items = pd.DataFrame({"item_id": ["a", "b", "c"], "artist": ["X", "", "X"]})
         >>> artist_codes(items).tolist()
         [0, 1, 0]

@@ -24,7 +24,7 @@ class ContentMap:
     ``bare_intercept + Σ bare_effects[m]``. The effects of metadata are learned from the residuals
     of the embedding's part: what metadata adds to it. A map without hidden units is affine.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> from recsys.data import ItemContent
         >>> import scipy.sparse as sp

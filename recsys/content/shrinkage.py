@@ -60,7 +60,7 @@ def shrink(
         float32 [n_items, d]: the prediction for items without users, the learned vector for items
         with at least `ENOUGH` users.
 
-    Example:
+    Examples:
         >>> learned, predicted = np.ones((3, 1), np.float32), np.zeros((3, 1), np.float32)
         >>> shrink(learned, predicted, np.array([0, 10, 40]), k=40).ravel().tolist()
         [0.0, 0.25, 1.0]

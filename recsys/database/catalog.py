@@ -37,14 +37,15 @@ from recsys.database.sqlite import connect_sqlite, sqlite_engine
 class Catalog:
     """The songs of one model, and the changes since its fit, in memory or in an SQLite file.
 
-    >>> catalog = Catalog.in_memory()
-    >>> catalog.fill([Song("s1", title="Blue")])
-    >>> catalog.put([Song("new-1", title="Red")])
-    >>> [song.title for song in catalog.onboarded()]
-    ['Red']
-    >>> catalog.copy_to(folder / "catalog.sqlite")
-    >>> [song.item_id for song in Catalog.open(folder / "catalog.sqlite").songs()]
-    ['new-1', 's1']
+    Examples:
+        >>> catalog = Catalog.in_memory()
+        >>> catalog.fill([Song("s1", title="Blue")])
+        >>> catalog.put([Song("new-1", title="Red")])
+        >>> [song.title for song in catalog.onboarded()]
+        ['Red']
+        >>> catalog.copy_to(folder / "catalog.sqlite")
+        >>> [song.item_id for song in Catalog.open(folder / "catalog.sqlite").songs()]
+        ['new-1', 's1']
     """
 
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
@@ -71,7 +72,7 @@ class Catalog:
 
     @classmethod
     def open(cls, path: Path) -> "Catalog":
-        """Open a catalog that :meth:`copy_to` wrote.
+        """Open a catalog that ``copy_to`` wrote.
 
         Opening and reading do not change the file, except that SQLite rolls back an unfinished
         transaction of a killed process.

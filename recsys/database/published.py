@@ -1,6 +1,6 @@
 """A song database by URL, on a PostgreSQL server or in an SQLite file, for others to query.
 
-A model keeps its songs in its own folder (:mod:`recsys.database.catalog`). They are published here
+A model keeps its songs in its own folder (``recsys.database.catalog``). They are published here
 into the same tables.
 """
 
@@ -50,8 +50,9 @@ _LOCK = 0x636F6C6474756E65
 class PublishReport:
     """How many songs a publication added, changed, removed and left unchanged.
 
-    >>> PublishReport(added=2)
-    PublishReport(added=2, changed=0, removed=0, unchanged=0)
+    Examples:
+        >>> PublishReport(added=2)
+        PublishReport(added=2, changed=0, removed=0, unchanged=0)
     """
 
     added: int = 0
@@ -63,14 +64,15 @@ class PublishReport:
 class SongDatabase:
     """The songs of one model in a database that others may read while it is written.
 
-    >>> catalog = Catalog.in_memory()
-    >>> catalog.fill([Song("s1", title="Blue", genre="jazz")])
-    >>> database = SongDatabase.open(f"sqlite:///{folder}/songs.sqlite", create=True)
-    >>> database.publish(catalog)
-    PublishReport(added=1, changed=0, removed=0, unchanged=0)
-    >>> [song.title for song in database.songs()]
-    ['Blue']
-    >>> database.close()
+    Examples:
+        >>> catalog = Catalog.in_memory()
+        >>> catalog.fill([Song("s1", title="Blue", genre="jazz")])
+        >>> database = SongDatabase.open(f"sqlite:///{folder}/songs.sqlite", create=True)
+        >>> database.publish(catalog)
+        PublishReport(added=1, changed=0, removed=0, unchanged=0)
+        >>> [song.title for song in database.songs()]
+        ['Blue']
+        >>> database.close()
     """
 
     def __init__(self, engine: Engine, name: str) -> None:

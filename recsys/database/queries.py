@@ -28,8 +28,9 @@ _GENRES_NAMED = 12
 class SongFilter:
     """Selects songs of a database; the default selects all.
 
-    >>> SongFilter(genre="jazz", search="blue")
-    SongFilter(genre='jazz', search='blue', scored=False)
+    Examples:
+        >>> SongFilter(genre="jazz", search="blue")
+        SongFilter(genre='jazz', search='blue', scored=False)
     """
 
     genre: str | None = None
@@ -59,12 +60,13 @@ class SongFilter:
 def count_songs(connection: Connection, where: SongFilter) -> int:
     """Count the selected songs.
 
-    >>> from recsys.database import Catalog, Song
-    >>> catalog = Catalog.in_memory()
-    >>> catalog.fill([Song("s1", genre="jazz"), Song("s2", genre="rock")])
-    >>> with catalog.transaction() as connection:
-    ...     count_songs(connection, SongFilter(genre="jazz"))
-    1
+    Examples:
+        >>> from recsys.database import Catalog, Song
+        >>> catalog = Catalog.in_memory()
+        >>> catalog.fill([Song("s1", genre="jazz"), Song("s2", genre="rock")])
+        >>> with catalog.transaction() as connection:
+        ...     count_songs(connection, SongFilter(genre="jazz"))
+        1
     """
     query = where.apply(select(func.count()).select_from(songs))
     return int(connection.execute(query).scalar_one())
@@ -95,14 +97,15 @@ def list_songs(
 ) -> pd.DataFrame:
     """List songs by item id, as in Fig. 7A of the patent.
 
-    >>> from recsys.database import Catalog, Song
-    >>> catalog = Catalog.in_memory()
-    >>> scores = {"genre": {"jazz": 0.8, "rock": 0.2}}
-    >>> catalog.fill([Song("s1", title="Blue", genre="jazz", scores=scores)])
-    >>> with catalog.transaction() as connection:
-    ...     songs = list_songs(connection, SongFilter())
-    >>> songs[["title", "predicted_genre", "probability_genre"]].to_dict("records")
-    [{'title': 'Blue', 'predicted_genre': 'jazz', 'probability_genre': 0.8}]
+    Examples:
+        >>> from recsys.database import Catalog, Song
+        >>> catalog = Catalog.in_memory()
+        >>> scores = {"genre": {"jazz": 0.8, "rock": 0.2}}
+        >>> catalog.fill([Song("s1", title="Blue", genre="jazz", scores=scores)])
+        >>> with catalog.transaction() as connection:
+        ...     songs = list_songs(connection, SongFilter())
+        >>> songs[["title", "predicted_genre", "probability_genre"]].to_dict("records")
+        [{'title': 'Blue', 'predicted_genre': 'jazz', 'probability_genre': 0.8}]
 
     Args:
         connection: an open transaction of a catalog or a SongDatabase.
@@ -155,12 +158,13 @@ def list_scores(
 ) -> pd.DataFrame:
     """List predicted probabilities by item id, as in Fig. 7B of the patent.
 
-    >>> from recsys.database import Catalog, Song
-    >>> catalog = Catalog.in_memory()
-    >>> catalog.fill([Song("s1", scores={"genre": {"jazz": 0.8, "rock": 0.2}})])
-    >>> with catalog.transaction() as connection:
-    ...     list_scores(connection, SongFilter())[["item_id", "genre", "score"]].values.tolist()
-    [['s1', 'jazz', 0.8], ['s1', 'rock', 0.2]]
+    Examples:
+        >>> from recsys.database import Catalog, Song
+        >>> catalog = Catalog.in_memory()
+        >>> catalog.fill([Song("s1", scores={"genre": {"jazz": 0.8, "rock": 0.2}})])
+        >>> with catalog.transaction() as connection:
+        ...     list_scores(connection, SongFilter())[["item_id", "genre", "score"]].values.tolist()
+        [['s1', 'jazz', 0.8], ['s1', 'rock', 0.2]]
 
     Args:
         connection: an open transaction of a catalog or a SongDatabase.
@@ -230,23 +234,24 @@ def export_songs(
 ) -> int:
     """Write songs, or their predicted scores, to a CSV or Parquet file.
 
-    Songs have the columns of :func:`list_songs`, `tags` (JSON object of tags given with the data)
+    Songs have the columns of ``list_songs``, `tags` (JSON object of tags given with the data)
     and `onboarded` (order of arrival), in Parquet also `embedding` (list of float32).
 
-    >>> from recsys.database import Catalog, Song
-    >>> catalog = Catalog.in_memory()
-    >>> catalog.fill([Song("s1", title="Blue"), Song("s2", title="Red")])
-    >>> with catalog.transaction() as connection:
-    ...     export_songs(connection, folder / "songs.csv")
-    2
-    >>> pd.read_csv(folder / "songs.csv")["title"].tolist()
-    ['Blue', 'Red']
+    Examples:
+        >>> from recsys.database import Catalog, Song
+        >>> catalog = Catalog.in_memory()
+        >>> catalog.fill([Song("s1", title="Blue"), Song("s2", title="Red")])
+        >>> with catalog.transaction() as connection:
+        ...     export_songs(connection, folder / "songs.csv")
+        2
+        >>> pd.read_csv(folder / "songs.csv")["title"].tolist()
+        ['Blue', 'Red']
 
     Args:
         connection: an open transaction of a catalog or a SongDatabase.
         path: file to write, ending in .csv or .parquet.
         where: which songs; None for all.
-        scores: write the rows of :func:`list_scores` instead.
+        scores: write the rows of ``list_scores`` instead.
         advance: called with the number of rows of each page written, for progress bars.
 
     Returns:

@@ -26,8 +26,9 @@ _OF_RECORDING = [column.name for column in _recordings.columns if column.name !=
 class SongRecording:
     """An audio file of a song, and the key of its hyper-images in their cache.
 
-    >>> SongRecording("jazz.wav", "9f86d0", "a1", "b2", image_key="b2/9f86d0").path
-    'jazz.wav'
+    Examples:
+        >>> SongRecording("jazz.wav", "9f86d0", "a1", "b2", image_key="b2/9f86d0").path
+        'jazz.wav'
     """
 
     path: str
@@ -46,9 +47,10 @@ class SongRecording:
 class Song:
     """An item of the catalogue with all that the song database stores of it.
 
-    >>> song = Song("s1", title="Blue", artist="Ana", genre="jazz", tags={"mood": "calm"})
-    >>> Song.from_rows(song.to_row(), song.recording_rows()) == song
-    True
+    Examples:
+        >>> song = Song("s1", title="Blue", artist="Ana", genre="jazz", tags={"mood": "calm"})
+        >>> Song.from_rows(song.to_row(), song.recording_rows()) == song
+        True
     """
 
     item_id: str

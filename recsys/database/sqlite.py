@@ -29,7 +29,7 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -
     """Create an engine whose transactions see one state of the database from beginning to end.
 
     Python's driver would begin a transaction only before its first change, so that earlier queries
-    could see changes of other writers in between. With the execution option :data:`WRITES` a
+    could see changes of other writers in between. With the execution option ``WRITES`` a
     transaction takes the write lock before it reads.
 
     Args:

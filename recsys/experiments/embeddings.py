@@ -54,7 +54,7 @@ class GivenEmbeddings:
 
     They must come from an encoder that was not trained on the items held out.
 
-    Example:
+    Examples:
         >>> given = GivenEmbeddings(embeddings)
         >>> given.embeddings(dataset.take_items(["s0", "s1"])).shape
         (2, 4)
@@ -108,7 +108,7 @@ class FoldEncoders:
         config: settings of the network, and the number of threads.
         progress: show progress bars.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> embed_fold = FoldEncoders(RecommenderConfig())
         >>> embed_fold(dataset) is None  # there is no audio to train on
@@ -187,14 +187,14 @@ def embedding_map(
     Args:
         dataset: the data set with the items' texts.
         splits: its splits.
-        embeddings: those of :func:`cached_embeddings`.
+        embeddings: those of ``cached_embeddings``.
         seed: draws the sample of items where there are more than 5,000.
 
     Returns:
         item_id, title, artist, genre, x, y, and ``cold``: whether the item was held out from the
         encoder's training side. None for too few items.
 
-    Example:
+    Examples:
         >>> embedding_map(dataset, [split], embeddings, seed=0).shape
         (30, 7)
     """

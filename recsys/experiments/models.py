@@ -76,9 +76,9 @@ def model_names(names: Iterable[str]) -> list[str]:
     """Resolve aliases and check the names of models.
 
     Raises:
-        InvalidArgumentError: a name that is not in :data:`MODELS`, a model named twice, or no name.
+        InvalidArgumentError: a name that is not in ``MODELS``, a model named twice, or no name.
 
-    Example:
+    Examples:
         >>> model_names(["popular", "hybrid"])
         ['popularity', 'hybrid']
     """
@@ -106,7 +106,7 @@ def model_factories(
     """Make factories of the named models, and of the controls of the first that uses audio.
 
     Args:
-        names: names of :data:`MODELS`.
+        names: names of ``MODELS``.
         config: settings of this library's models.
         encoders: gives the embeddings of each training side; by default a network is trained on
             its recordings.
@@ -122,7 +122,7 @@ def model_factories(
     Raises:
         InvalidArgumentError: a name that is not known, or one named twice.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> list(model_factories(["content", "popularity"], RecommenderConfig(), controls=False))
         ['content', 'popularity']
@@ -178,12 +178,12 @@ def control_meanings(names: Iterable[str]) -> dict[str, str]:
     """Find the controls among models, and what may be true if they are not beaten.
 
     Args:
-        names: names of models, such as the keys of :func:`model_factories`.
+        names: names of models, such as the keys of ``model_factories``.
 
     Returns:
         {name of a control: its meaning}.
 
-    Example:
+    Examples:
         >>> list(control_meanings(["hybrid", "hybrid, shuffled audio", "random"]))
         ['hybrid, shuffled audio', 'random']
     """
@@ -270,7 +270,7 @@ class EvaluatedRecommender:
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Recommend ``k`` items to each user, see :class:`evaluation.model.Model`."""
+        """Recommend ``k`` items to each user, see ``evaluation.model.Model``."""
         return self._fitted.recommender.recommend_many(
             user_ids, k, exclude_seen=exclude_seen, only=only
         )

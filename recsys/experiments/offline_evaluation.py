@@ -51,7 +51,7 @@ class EvaluationConfig(Settings):
     Raises:
         InvalidArgumentError: names that are not known or given twice, or numbers that cannot work.
 
-    Example:
+    Examples:
         >>> EvaluationConfig(models=("hybrid", "popularity"), splits=("warm", "semi-cold:2")).folds
         1
         >>> EvaluationConfig(fraction=1.5)
@@ -61,11 +61,11 @@ class EvaluationConfig(Settings):
     """
 
     models: tuple[str, ...] = tuple(OURS)
-    """Names of :data:`recsys.experiments.models.MODELS`; where whole items are held out, controls
+    """Names of ``recsys.experiments.models.MODELS``; where whole items are held out, controls
     are added."""
 
     splits: tuple[str, ...] = ("warm", "cold")
-    """Names of :data:`recsys.experiments.splits.SPLIT_KINDS`; one that cannot be made of the data
+    """Names of ``recsys.experiments.splits.SPLIT_KINDS``; one that cannot be made of the data
     is left out, and the report says why."""
 
     folds: int = 1
@@ -115,9 +115,9 @@ class EvaluationConfig(Settings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of :func:`evaluate`: a comparison, the report of it, and its summary.
+    """The result of ``evaluate``: a comparison, the report of it, and its summary.
 
-    Example:
+    Examples:
         >>> from evaluation import summarise
         >>> words = tuple(summarise(comparison))
         >>> found = Evaluation(comparison, None, folder / "report.html", words)
@@ -165,7 +165,7 @@ def evaluate(
         InvalidArgumentError: the report cannot be written. In both cases it is raised before
             anything is learned, and nothing is left behind.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> config = EvaluationConfig(models=("popularity",), splits=("warm",), ks=(5,),
         ...                           genre_folds=0)

@@ -56,7 +56,7 @@ DEFAULTS, BEST = "defaults", "best"
 class SearchConfig(Settings):
     """How long a search goes on, and its objective.
 
-    Example:
+    Examples:
         >>> SearchConfig(trials=50, cold_weight=1.0).kinds
         ('cold',)
     """
@@ -107,7 +107,7 @@ class SearchConfig(Settings):
 class SearchResult:
     """What a search found, and how it does on test splits that the search has not seen.
 
-    Example:
+    Examples:
         >>> start = RecommenderConfig()
         >>> trials = pd.DataFrame({"trial": [1], "state": ["complete"], "value": [0.2]})
         >>> result = SearchResult(start.replace(seed=1), {"seed": (0, 1)}, trials, comparison, ())
@@ -171,7 +171,7 @@ def search_hyperparameters(
         EvaluationError: the data is too small to hold anything out.
         InvalidArgumentError: a study that is in use or about something else.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> base = RecommenderConfig(sources=("content",), threads=1, tracking=False)
         >>> settings = SearchConfig(trials=1, folds=1, cold_weight=0, k=5)

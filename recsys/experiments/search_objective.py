@@ -95,7 +95,7 @@ class ValidationFold:
         Args:
             make: makes the model.
             k: length of the lists.
-            metric: :data:`NDCG` or the item-wise AUC.
+            metric: ``NDCG`` or the item-wise AUC.
 
         Returns:
             Mean nDCG@k over the test users, or mean item-wise AUC over the cold items.
@@ -127,7 +127,7 @@ def validation_folds(
     """Make the folds that every trial is measured on, in the order they are run.
 
     Args:
-        dataset: the data that the search may see, see :func:`search_data`.
+        dataset: the data that the search may see, see ``search_data``.
         kinds: a fold of each kind is made in turn.
         n_folds: folds of each kind; each is drawn anew, with other seeds than the test splits.
         fraction: share held out by each.
@@ -137,7 +137,7 @@ def validation_folds(
     Raises:
         EvaluationError: the data is too small.
 
-    Example:
+    Examples:
         >>> among = [f"s{n}" for n in range(28)]
         >>> test = held_out_splits(dataset, ("warm", "cold"), 0.2, 0, among)
         >>> visible = search_data(dataset, test)
@@ -159,7 +159,7 @@ def cold_metric(folds: Sequence[ValidationFold], k: int) -> str:
     """Choose the metric of cold folds: nDCG, or the item-wise AUC.
 
     A list with half of the cold items or more has nearly the same ones whatever the settings: then
-    the AUC decides, as in :mod:`evaluation.conclusions.evidence`, if every fold has an item to
+    the AUC decides, as in ``evaluation.conclusions.evidence``, if every fold has an item to
     measure. All folds have the same metric, as their means are averaged.
     """
     cold = [fold.hit_encoder for fold in folds if fold.kind == "cold"]

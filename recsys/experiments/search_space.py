@@ -38,7 +38,7 @@ class SearchedSetting(Protocol):
         """Return a value that the trial suggests."""
 
     def params(self, value: Any) -> Params:
-        """Return the parameters of a trial for which :meth:`suggest` returns this value."""
+        """Return the parameters of a trial for which ``suggest`` returns this value."""
 
     def including(self, value: Any) -> Self:
         """Return the same setting with a range that includes this value."""
@@ -247,7 +247,7 @@ class SearchSpace:
         base: the configuration that the search starts from.
         network: also search the network's settings.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> SearchSpace(RecommenderConfig()).names()[:3]
         ('sources', 'als.factors', 'als.regularization')
@@ -292,7 +292,7 @@ class SearchSpace:
         return on | {_LAST_SOURCE} if not on or is_on(_LAST_SOURCE) else on
 
     def params(self) -> Params:
-        """Return the parameters of a trial for which :meth:`suggest` returns ``base``."""
+        """Return the parameters of a trial for which ``suggest`` returns ``base``."""
         on = self.base.sources
         found: Params = {_source_param(name): name in on for name in SOURCES}
         params: Params = {}
@@ -340,7 +340,7 @@ def changed_settings(
 ) -> dict[str, tuple[Any, Any]]:
     """Compare two configurations: {dotted name: (value in ``base``, value in ``found``)}.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> base = RecommenderConfig()
         >>> changed_settings(base, base.replace(seed=7))

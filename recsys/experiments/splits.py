@@ -154,7 +154,7 @@ def named_splits(
 
     Args:
         dataset: the data set to split.
-        names: names of :data:`SPLIT_KINDS`, with a number after a colon where it has one.
+        names: names of ``SPLIT_KINDS``, with a number after a colon where it has one.
         fraction: share held out by each split.
         folds: folds of the splits that can be had in folds; 1 for single splits.
         seed: seed of all random choices.
@@ -167,7 +167,7 @@ def named_splits(
         InvalidArgumentError: an unknown name, a name given twice, or a number where none can be.
         EvaluationError: there are no interactions, or no split can be made.
 
-    Example:
+    Examples:
         >>> names = ["warm", "cold-users:2"]
         >>> splits, remarks = named_splits(dataset, names, fraction=0.2, folds=1, seed=0)
         >>> [split.name for split in splits], remarks
@@ -190,7 +190,7 @@ def named_splits(
 
 
 def check_split_names(names: Sequence[str]) -> None:
-    """Check names as :func:`named_splits` takes them.
+    """Check names as ``named_splits`` takes them.
 
     Raises:
         InvalidArgumentError: an unknown name, a name given twice, or a number where none can be.

@@ -25,7 +25,7 @@ SUFFIX = ".annoy"
 class AnnoyIndex:
     """Approximate search; a query with fewer than k candidates after filters is searched exactly.
 
-    Example:
+    Examples:
         >>> items = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
         >>> length = AnnoyIndex.build(items, folder / "index", n_trees=10, seed=0)
         >>> index = AnnoyIndex(folder / "index", items, search_k=50, length=length)

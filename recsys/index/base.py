@@ -12,7 +12,7 @@ from datasets.arrays import Float32Array, IntArray
 class Hits(NamedTuple):
     """Items found for a batch of queries: three arrays of one length, sorted by query and rank.
 
-    Example:
+    Examples:
         >>> hits = Hits(np.array([0, 0, 1]), np.array([7, 3, 7]), np.float32([2.5, 1.0, 0.5]))
         >>> hits.item[hits.query == 0].tolist()  # the items found for query 0, best first
         [7, 3]
@@ -41,7 +41,7 @@ class Hits(NamedTuple):
 class Index(Protocol):
     """A search structure over item vectors that finds the k largest inner products.
 
-    Example:
+    Examples:
         >>> from recsys.index import ExactIndex
         >>> index: Index = ExactIndex(np.float32([[1, 0], [0, 1], [1, 1]]))
         >>> index.search(np.float32([[2, 1]]), 2, seen=None, banned=np.array([], int)).item.tolist()

@@ -47,7 +47,7 @@ _PUBLIC_FACTS = ("method", "recall", "target_recall", "queries", "slack", "searc
 def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
     """Return whether a catalogue of this size is searched with index files.
 
-    Example:
+    Examples:
         >>> needs_index_files(1_000, RetrievalConfig()), needs_index_files(10**6, RetrievalConfig())
         (False, True)
     """
@@ -74,7 +74,7 @@ def build_index(
     Returns:
         Path of the sidecar, which `open_index` opens.
 
-    Example:
+    Examples:
         >>> items = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
         >>> config = RetrievalConfig(method="pruned")
         >>> sidecar = build_index(items, items[:50], folder, config, seed=0)
@@ -130,7 +130,7 @@ def open_index(
     Raises:
         ArtifactError: The sidecar or a file is damaged or belongs to other items.
 
-    Example:
+    Examples:
         >>> index, facts = open_index(np.ones((5, 2), np.float32), None, threads=1)
         >>> facts
         {'method': 'exact'}
@@ -170,7 +170,7 @@ def index_files(sidecar: Path) -> list[Path]:
     Raises:
         ArtifactError: The sidecar cannot be read or names an unknown method.
 
-    Example:
+    Examples:
         >>> items = np.eye(4, dtype=np.float32)
         >>> sidecar = build_index(items, items, folder, RetrievalConfig(method="pruned"), seed=0)
         >>> [path.name for path in index_files(sidecar)]

@@ -36,7 +36,7 @@ class _SparseRows:
 class ExactIndex:
     """Exact search by the compiled `topk` of the library implicit.
 
-    Example:
+    Examples:
         >>> index = ExactIndex(np.float32([[1, 0], [0, 1], [1, 1]]))
         >>> hits = index.search(np.float32([[2, 1]]), 2, seen=None, banned=np.array([2]))
         >>> hits.item.tolist(), hits.score.tolist()

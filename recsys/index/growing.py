@@ -30,7 +30,7 @@ class GrowingIndex:
     Rows are numbered consecutively: the fitted items first, then appended items in order of
     arrival. Copies (`copy.copy`) share the buffer but not each other's later items.
 
-    Example:
+    Examples:
         >>> from recsys.index import ExactIndex
         >>> items = np.float32([[3], [1]])
         >>> index = GrowingIndex(ExactIndex(items), items)

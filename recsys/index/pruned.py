@@ -35,7 +35,7 @@ _ROUNDING = 1 + 1e-5
 class PrunedIndex:
     """Search over items sorted by length, longest first, which stops early.
 
-    Example:
+    Examples:
         >>> items = np.float32([[1, 0], [0, 3], [2, 2]])
         >>> PrunedIndex.build(items, folder / "index")
         >>> index = PrunedIndex(folder / "index", slack=1.0)

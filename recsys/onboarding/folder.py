@@ -51,7 +51,7 @@ def onboard_folder(
         model: the model as of now.
         add: stores songs durably, all or none, and makes them recommendable.
         folder: the recordings.
-        metadata: table of texts for the recordings, see :func:`folder_entries`.
+        metadata: table of texts for the recordings, see ``folder_entries``.
         workers: processes that decode.
         progress: show a progress bar.
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class OnboardingResult(NamedTuple):
     """What `Recommender.onboard` returns.
 
-    >>> recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
-    OnboardingResult(item_id='new-3', predicted=None, probability=None)
+    Examples:
+        >>> recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
+        OnboardingResult(item_id='new-3', predicted=None, probability=None)
     """
 
     item_id: str

@@ -81,12 +81,13 @@ dark.addEventListener("change", () => Plotly.react(place, place.data, coloured(p
 def write_map_html(song_map: SongMap, path: Path) -> None:
     """Write a map as a self-contained HTML page that can be turned and zoomed.
 
-    >>> from recsys.songmap import song_map
-    >>> recommender.save(folder / "model")
-    >>> from recsys.model import load_model
-    >>> write_map_html(song_map(load_model(folder / "model")), folder / "map.html")
-    >>> (folder / "map.html").read_text()[:15]
-    '<!DOCTYPE html>'
+    Examples:
+        >>> from recsys.songmap import song_map
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> write_map_html(song_map(load_model(folder / "model")), folder / "map.html")
+        >>> (folder / "map.html").read_text()[:15]
+        '<!DOCTYPE html>'
 
     Args:
         song_map: the map.
@@ -120,10 +121,11 @@ def write_map_html(song_map: SongMap, path: Path) -> None:
 def write_map_png(song_map: SongMap, path: Path) -> None:
     """Write a map as a PNG file: a view in three dimensions and two projections.
 
-    >>> from recsys.model import load_model
-    >>> from recsys.songmap import song_map
-    >>> recommender.save(folder / "model")
-    >>> write_map_png(song_map(load_model(folder / "model")), folder / "map.png")
+    Examples:
+        >>> from recsys.model import load_model
+        >>> from recsys.songmap import song_map
+        >>> recommender.save(folder / "model")
+        >>> write_map_png(song_map(load_model(folder / "model")), folder / "map.png")
 
     Args:
         song_map: the map.

@@ -47,12 +47,13 @@ class SongGroup:
 
 @dataclass(frozen=True, eq=False)
 class SongMap:
-    """Projected songs in groups, ready to be drawn; see :func:`song_map`.
+    """Projected songs in groups, ready to be drawn; see ``song_map``.
 
-    >>> from recsys.model import load_model
-    >>> recommender.save(folder / "model")
-    >>> song_map(load_model(folder / "model")).axes  # doctest: +ELLIPSIS
-    ['PC1 (9...%)', 'PC2 (...%)', 'PC3 (...%)']
+    Examples:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> song_map(load_model(folder / "model")).axes  # doctest: +ELLIPSIS
+        ['PC1 (9...%)', 'PC2 (...%)', 'PC3 (...%)']
     """
 
     songs: pd.DataFrame
@@ -109,17 +110,18 @@ def song_map(
 ) -> SongMap:
     """Make a map of the songs that have vectors.
 
-    >>> from recsys.model import load_model
-    >>> recommender.save(folder / "model")
-    >>> drawn = song_map(load_model(folder / "model"), by="genre")
-    >>> drawn.title
-    'Map of 30 songs by sound, coloured by genre'
-    >>> [(group.name, len(group.rows)) for group in drawn.groups]
-    [('jazz', 15), ('rock', 15)]
+    Examples:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> drawn = song_map(load_model(folder / "model"), by="genre")
+        >>> drawn.title
+        'Map of 30 songs by sound, coloured by genre'
+        >>> [(group.name, len(group.rows)) for group in drawn.groups]
+        [('jazz', 15), ('rock', 15)]
 
     Args:
-        model: a saved model, opened by :func:`recsys.model.load_model`.
-        method: `pca`, `umap` or `tsne`, see :func:`embedding.projection.project`.
+        model: a saved model, opened by ``recsys.model.load_model``.
+        method: `pca`, `umap` or `tsne`, see ``embedding.projection.project``.
         by: column that gives colours and shapes: genre, artist, album or a tag.
         embeddings: `sound` for embeddings of the audio, `fused` for the unit vectors that
             `Recommender.similar` compares.

@@ -22,7 +22,7 @@ DEFAULT_RATIO = 2.0
 class ALSSource(FactorSource):
     """Implicit ALS by the library implicit, with item factors predicted from content.
 
-    Example:
+    Examples:
         >>> source = ALSSource(ALSConfig(factors=8), ContentMapConfig())
         >>> source.fit(training_data).items.shape
         (30, 8)

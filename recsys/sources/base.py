@@ -23,7 +23,7 @@ from recsys.sources.fold_in import FoldIn
 class Source(Protocol):
     """One source of evidence.
 
-    Example:
+    Examples:
         >>> from recsys.sources import make_source
         >>> source: Source = make_source("popularity", recommender.config)
         >>> vectors = source.fit(training_data)
@@ -74,7 +74,7 @@ class FactorSource(ABC):
     A content map predicts item factors from content; warm items are shrunk towards the prediction,
     cold items get it. Subclasses implement `fit` and `learn_items`.
 
-    Example:
+    Examples:
         >>> from recsys.sources import ALSSource
         >>> source: FactorSource = ALSSource(recommender.config.als, recommender.config.content_map)
         >>> vectors = source.fit(training_data)

@@ -18,7 +18,7 @@ class ContentSource:
     into one orthant; centring makes the inner product a cosine similarity that is about zero, not
     close to one, for unrelated songs. Items without an embedding have the zero vector.
 
-    Example:
+    Examples:
         >>> source = ContentSource().restore({"center": np.float32([1, 1])})
         >>> played = np.float32([[0, 1], [1, 0]])  # vectors of two items
         >>> source.fold_in(played, np.ones(2, np.float32), np.eye(2)).tolist()

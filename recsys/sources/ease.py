@@ -32,7 +32,7 @@ _MAX_SELF = 1 - 1e-6
 class EASESource(FactorSource):
     """Users ``x V √D`` and items ``√D v / (1 - v D vᵀ)``; cold items by the content map.
 
-    Example:
+    Examples:
         >>> source = EASESource(EASEConfig(rank=8), ContentMapConfig())
         >>> source.fit(training_data).items.shape
         (30, 8)

@@ -33,7 +33,7 @@ _BATCH = 64
 class FoldIn(Protocol):
     """How a source computes the vector of a user who was not part of the fit.
 
-    Example:
+    Examples:
         >>> fold_in: FoldIn = LeastSquaresFoldIn("binary")
         >>> user = fold_in(np.float32([[2]]), np.ones(1, np.float32), np.array([[4.0]]))
         >>> round(float(user[0]), 2)
@@ -147,7 +147,7 @@ def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Arr
     Returns:
         float32 [d].
 
-    Example:
+    Examples:
         >>> items = np.float32([[1, 0], [0, 1], [1, 1]])
         >>> gram = (items.T @ items).astype(float)
         >>> user = least_squares(items[:1], np.ones(1, np.float32), gram)  # played the first item

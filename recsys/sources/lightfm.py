@@ -41,7 +41,7 @@ from recsys.sources.lightfm_model import (
 class FMSource(FactorSource):
     """User vectors [p, 1] and item vectors [q, bias], so that a score is one inner product.
 
-    Example:
+    Examples:
         >>> source = FMSource(FMConfig(components=8, epochs=5), ContentMapConfig())
         >>> source.fit(training_data).items.shape
         (30, 9)

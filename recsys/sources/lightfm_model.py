@@ -238,7 +238,7 @@ def as_lightfm(
     Raises:
         InvalidArgumentError: The content map is not affine.
 
-    Example:
+    Examples:
         >>> from recsys.config import ContentMapConfig
         >>> from recsys.sources import FMSource
         >>> source = FMSource(FMConfig(components=8, epochs=5), ContentMapConfig())

@@ -20,7 +20,7 @@ class PopularitySource:
 
     Cold items have the zero vector: they count like warm items of average popularity.
 
-    Example:
+    Examples:
         >>> source = PopularitySource().restore({"center": np.array(1.0), "scale": np.array(0.5)})
         >>> users = np.ones((10, 1), np.float32)
         >>> round(float(source.item_from_plays(None, users, users[:, 0], np.eye(1))[0]), 2)

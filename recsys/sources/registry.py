@@ -12,7 +12,7 @@ from recsys.sources.popularity import PopularitySource
 def make_source(name: SourceName, config: RecommenderConfig) -> Source:
     """Create an unfitted source with the settings of `config`.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> source = make_source("als", RecommenderConfig(als={"factors": 32}))
         >>> source.fit(training_data).users.shape

@@ -76,9 +76,10 @@ class ComparisonRuns:
 def comparison_runs(run: TrackedRun, splits: Sequence[Split]) -> Iterator[ComparisonRuns]:
     """Log the comparison in the block; fits inside it start no runs of their own.
 
-    >>> from recsys.tracking import tracked_run
-    >>> with tracked_run("evaluation", enabled=False) as run, comparison_runs(run, [split]) as runs:
-    ...     runs.log_results(comparison)  # and pass on_run=runs.add to `compare`
+    Examples:
+        >>> from recsys.tracking import tracked_run
+        >>> with tracked_run("evaluation", enabled=False) as run, comparison_runs(run, [split]) as runs:
+        ...     runs.log_results(comparison)  # and pass on_run=runs.add to `compare`
 
     Args:
         run: run of the evaluation.

@@ -35,11 +35,12 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     exclude_seen (default true). A missing user id is an error.
 
     MLflow keeps a copy of the folder and the script that opens it
-    (:mod:`recsys.tracking.model_script`); the library has to be installed where the model is
-    loaded. :mod:`recsys.tracking.runs` says which tracking store is used.
+    (``recsys.tracking.model_script``); the library has to be installed where the model is
+    loaded. ``recsys.tracking.runs`` says which tracking store is used.
 
-    >>> log_model("model", register="songs")  # doctest: +SKIP
-    'models:/songs/1'
+    Examples:
+        >>> log_model("model", register="songs")  # doctest: +SKIP
+        'models:/songs/1'
 
     Args:
         folder: a saved model; left as it is.
@@ -85,7 +86,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
 
 
 def _signature() -> "ModelSignature":
-    """Return what the logged model takes and gives, as :mod:`recsys.tracking.model_script`."""
+    """Return what the logged model takes and gives, as ``recsys.tracking.model_script``."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 

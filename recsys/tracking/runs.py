@@ -44,12 +44,13 @@ _DATABASE_PATIENCE = 10
 class TrackedRun:
     """An MLflow run. No method raises, whatever the tracker does.
 
-    Made by :func:`tracked_run` and :meth:`child`; without a client, it logs nothing:
+    Made by ``tracked_run`` and ``child``; without a client, it logs nothing:
 
-    >>> run = TrackedRun()
-    >>> run.log_metrics({"ndcg": 0.3})
-    >>> run.run_id
-    ''
+    Examples:
+        >>> run = TrackedRun()
+        >>> run.log_metrics({"ndcg": 0.3})
+        >>> run.run_id
+        ''
 
     Args:
         client: MLflow client; None logs nothing.
@@ -121,7 +122,7 @@ class TrackedRun:
         self._safely(log)
 
     def child(self, name: str, *, started: float | None = None) -> "TrackedRun":
-        """Start a child run, to be ended by :meth:`end`.
+        """Start a child run, to be ended by ``end``.
 
         Args:
             name: name of the child run.
@@ -175,9 +176,10 @@ def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
     An exception of the block marks the run as failed and propagates. If the tracker fails, a
     warning is logged, and the block and the runs it starts are not tracked.
 
-    >>> with tracked_run("fit", enabled=False) as run:  # enabled: see RecommenderConfig.tracking
-    ...     run.log_params({"als": {"factors": 64}})
-    ...     run.log_metrics({"seconds_als": 0.5})
+    Examples:
+        >>> with tracked_run("fit", enabled=False) as run:  # enabled: see RecommenderConfig.tracking
+        ...     run.log_params({"als": {"factors": 64}})
+        ...     run.log_metrics({"seconds_als": 0.5})
 
     Args:
         name: name of the run.
@@ -207,10 +209,11 @@ def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
 def untracked() -> Iterator[None]:
     """Start no runs inside the block, whose work is logged by the run around it.
 
-    >>> with tracked_run("search", enabled=False), untracked():
-    ...     with tracked_run("fit", enabled=True) as run:  # not tracked either
-    ...         print(run.failed)
-    True
+    Examples:
+        >>> with tracked_run("search", enabled=False), untracked():
+        ...     with tracked_run("fit", enabled=True) as run:  # not tracked either
+        ...         print(run.failed)
+        True
     """
     token = _outer.set(_untracked_run())
     try:

@@ -67,7 +67,7 @@ factors of plays matters more than nearest neighbours by content."""
 class Blend:
     """Weights of the sources, and how they were chosen.
 
-    Example:
+    Examples:
         >>> Blend({"als": 1.0}, {"als": 0.5}, "configured", "configured").cold["als"]
         0.5
     """
@@ -92,7 +92,7 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
         split: The validation split; None uses the default weights.
         config: Sources, their settings, and weights that are not to be chosen.
 
-    Example:
+    Examples:
         >>> blend = choose_blend(None, RecommenderConfig(sources=("als", "fm")))
         >>> blend.warm, blend.warm_reason
         ({'als': 0.5, 'fm': 0.5}, 'default: too few interactions to choose')

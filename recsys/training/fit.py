@@ -36,7 +36,7 @@ logger = logging.getLogger("coldtune")
 class StageTimer:
     """Time the stages of a fit; with `progress`, show which one is running.
 
-    Example:
+    Examples:
         >>> timer = StageTimer(progress=False)
         >>> with timer.stage("fusion"):
         ...     pass
@@ -87,7 +87,7 @@ def fit_state(
     Raises:
         DataError: The data set has no plays, or the embeddings do not fit it.
 
-    Example:
+    Examples:
         >>> from recsys import RecommenderConfig
         >>> config = RecommenderConfig(threads=1, sources=("als", "content"))
         >>> state, _ = fit_state(

@@ -38,7 +38,7 @@ MAX_PLAYS = 1_000_000
 class ValidationSplit:
     """Training data, and what was held out of it: play matrices CSR [n_users, n_items].
 
-    Example:
+    Examples:
         >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
         >>> n_held_out = split.held_warm.nnz + split.held_cold.nnz
         >>> split.training.plays.nnz + n_held_out == training_data.plays.nnz
@@ -68,7 +68,7 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         data: The training data.
         config: Its ``seed`` and ``fusion.validation_fraction`` determine the split.
 
-    Example:
+    Examples:
         >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
         >>> 0.1 < split.held_warm.nnz / training_data.plays.nnz < 0.3
         True
@@ -189,7 +189,7 @@ def choose_regularization(
     A configured penalty is kept. Without a split, with too few users or too many plays, the penalty
     is `DEFAULT_RATIO` times alpha.
 
-    Example:
+    Examples:
         >>> choose_regularization(None, RecommenderConfig(als={"alpha": 10.0})).als.regularization
         20.0
     """
