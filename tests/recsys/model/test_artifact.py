@@ -21,7 +21,7 @@ from recsys import Recommender
 from recsys.config import RetrievalConfig
 from recsys.database.catalog import Catalog
 from recsys.model import artifact, storage
-from recsys.model import artifact as digests
+from recsys.model.artifact import CHUNK, digest_files
 from recsys.model.state import FittedState
 from tests.helpers.recommenders import QUICK
 
@@ -287,7 +287,7 @@ def test_a_change_anywhere_in_a_file_of_several_chunks_is_noticed(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recommender = Recommender.load(model)
-    monkeypatch.setattr(digests, "CHUNK", 500)
+    monkeypatch.setattr(artifact, "CHUNK", 500)
     recommender.save(model)
     path = generation(model) / "item_vectors.npy"
     original = path.read_bytes()
@@ -829,3 +829,45 @@ def test_nothing_is_pickled(tmp_path: Path, model: Path) -> None:
         assert not content.startswith(b"\x80\x04"), name
         if name.endswith(".npy"):
             assert b"'|O'" not in content[:128], name
+
+
+# ------------------------------------------------------------------ digests
+
+
+def sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def test_a_small_file_has_its_sha256_and_a_large_one_that_of_its_chunks(tmp_path: Path) -> None:
+    large = bytes(range(256)) * (CHUNK // 256) * 2 + b"rest"
+    contents = {"empty": b"", "small": b"abc", "one": large[:CHUNK], "large": large}
+    paths = [tmp_path / name for name in contents]
+    for path in paths:
+        path.write_bytes(contents[path.name])
+    chunks = [large[:CHUNK], large[CHUNK : 2 * CHUNK], b"rest"]
+    assert digest_files(paths) == [
+        *(sha256(contents[name]).hex() for name in ("empty", "small", "one")),
+        sha256(b"".join(map(sha256, chunks))).hex(),
+    ]
+    assert digest_files(paths, whole=True) == [sha256(one).hex() for one in contents.values()]
+    assert digest_files([]) == []
+
+
+def test_every_byte_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifact, "CHUNK", 10)
+    path = tmp_path / "file"
+    content = bytes(range(35))
+    found = set()
+    for place in range(35):
+        path.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+        found.update(digest_files([path]))
+    path.write_bytes(content[10:20] + content[:10] + content[20:])  # chunks change places
+    found.update(digest_files([path]))
+    path.write_bytes(content)
+    assert len(found | {*digest_files([path])}) == 37
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        digest_files([tmp_path / "gone"])
+    assert error.value.filename == str(tmp_path / "gone")

@@ -1,5 +1,6 @@
 """Filters and knobs of a list, every combination against brute force on a small model."""
 
+import inspect
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from recsys import Recommender
+from recsys.ranking.options import ListArguments, ListOptions
 from recsys.ranking.similarity import unit_vectors
 from tests.helpers.recommenders import COLD, IDS, QUICK
 
@@ -325,3 +327,22 @@ def test_tags_that_only_later_items_have(fit_quickly, tmp_path):
     assert [one.value for one in rebuilt.explain(None, "calmer", history=["calm"]).common] == [
         "Calm"
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["recommend", "recommend_many", "recommend_batches", "write_recommendations"]
+)
+def test_signatures_name_every_option_with_its_default(name):
+    shown = inspect.signature(getattr(Recommender, name)).parameters
+    assert shown["k"].default == ListOptions().k
+    for option in ListArguments.__annotations__:
+        assert shown[option].kind is inspect.Parameter.KEYWORD_ONLY
+        assert shown[option].default == getattr(ListOptions, option)
+    assert not any(one.kind is one.VAR_KEYWORD for one in shown.values())
+
+
+def test_an_unknown_option_is_an_error_and_ids_may_come_from_a_generator(model):
+    with pytest.raises(TypeError, match="colour"):
+        model.recommend("user-1", colour="red")
+    few = model.recommend("user-1", only=(item for item in IDS[:5]), exclude=iter([IDS[0]]))
+    assert set(few["item_id"]) <= set(IDS[1:5])
