@@ -96,7 +96,8 @@ def record_lists(folder: Path, out: Path) -> None:
     if len(dataset.audio):
         path = folder / dataset.audio["path"].iloc[0]
         added = model.onboard(path, item_id="new-item", title="New", artist="Somebody new")
-        (out / "onboarded.json").write_text(json.dumps([added.item_id, repr(added)]))
+        answer = [added.item_id, added.predicted, added.probability]
+        (out / "onboarded.json").write_text(json.dumps(answer))
         write(out / "similar-new", model.similar("new-item", k=50))
     users = sorted(set(dataset.interactions["user_id"]))[:5]
     items = dataset.items["item_id"].tolist()[:30]
