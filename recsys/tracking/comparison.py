@@ -78,8 +78,9 @@ def comparison_runs(run: TrackedRun, splits: Sequence[Split]) -> Iterator[Compar
 
     Examples:
         >>> from recsys.tracking import tracked_run
-        >>> with tracked_run("evaluation", enabled=False) as run, comparison_runs(run, [split]) as runs:
-        ...     runs.log_results(comparison)  # and pass on_run=runs.add to `compare`
+        >>> with tracked_run("evaluation", enabled=False) as run:
+        ...     with comparison_runs(run, [split]) as runs:
+        ...         runs.log_results(comparison)  # and pass on_run=runs.add to `compare`
 
     Args:
         run: run of the evaluation.

@@ -177,7 +177,7 @@ def tracked_run(name: str, *, enabled: bool) -> Iterator[TrackedRun]:
     warning is logged, and the block and the runs it starts are not tracked.
 
     Examples:
-        >>> with tracked_run("fit", enabled=False) as run:  # enabled: see RecommenderConfig.tracking
+        >>> with tracked_run("fit", enabled=False) as run:
         ...     run.log_params({"als": {"factors": 64}})
         ...     run.log_metrics({"seconds_als": 0.5})
 
