@@ -48,7 +48,7 @@ class Recommender:
     """A hybrid music recommender: it learns from plays, metadata and the sound of recordings.
 
     New songs are recommendable as soon as they are onboarded, new plays as soon as they are given
-    to :meth:`update`. Threads may ask while others change the model: every answer is given from one
+    to `update`. Threads may ask while others change the model: every answer is given from one
     whole state, and changes wait for each other.
 
     Args:
@@ -197,7 +197,7 @@ class Recommender:
         Args:
             user_ids: users, known or not.
             k: length of each list.
-            **options: the options of :meth:`recommend`.
+            **options: the options of `recommend`.
 
         Returns:
             Columns user_id, rank, item_id, score; users in the order given. Users about whom
@@ -227,13 +227,13 @@ class Recommender:
             user_ids: users, read only as far as the batches are; all users if not given.
             k: length of each list.
             batch_size: users per table.
-            **options: the options of :meth:`recommend`.
+            **options: the options of `recommend`.
 
         Returns:
-            An iterator of tables as :meth:`recommend_many` returns.
+            An iterator of tables as `recommend_many` returns.
 
         Raises:
-            InvalidArgumentError: before the first batch, what :meth:`recommend` raises, or a batch
+            InvalidArgumentError: before the first batch, what `recommend` raises, or a batch
                 size below 1.
 
         Example:
@@ -265,10 +265,10 @@ class Recommender:
             k: length of each list.
             batch_size: users per batch.
             progress: show a progress bar.
-            **options: the options of :meth:`recommend`.
+            **options: the options of `recommend`.
 
         Raises:
-            InvalidArgumentError: what :meth:`recommend_batches` raises, or `out` cannot be a file.
+            InvalidArgumentError: what `recommend_batches` raises, or `out` cannot be a file.
             DataError: the file of users cannot be read.
             ArtifactError: `out` cannot be written, or another run is writing it.
 
@@ -293,11 +293,11 @@ class Recommender:
         Args:
             user_id: a user of the model; None with a history.
             item_id: the item.
-            history: as for :meth:`recommend`.
+            history: as for `recommend`.
             n: how many of the nearest played items to name, by taste and by sound.
 
         Returns:
-            The share of each source and the score, as :meth:`recommend` has them; the played items
+            The share of each source and the score, as `recommend` has them; the played items
             nearest to the item; and the artist, album, genre and tags that it shares with them.
 
         Raises:
@@ -360,7 +360,7 @@ class Recommender:
             recording: a path, the content as bytes, or a binary file object such as an upload.
             item_id: a new id, or that of an item that nobody has played.
             title: shown in lists, like the next three.
-            artist: also counts in the options of :meth:`recommend`.
+            artist: also counts in the options of `recommend`.
             album: likewise.
             genre: likewise.
             tags: further texts by name.
@@ -400,7 +400,7 @@ class Recommender:
 
         Args:
             dataset: the items and their recordings.
-            embeddings: item embeddings in place of the network's, as for :meth:`fit`.
+            embeddings: item embeddings in place of the network's, as for `fit`.
             progress: show a progress bar.
 
         Returns:
@@ -427,7 +427,7 @@ class Recommender:
     ) -> pd.DataFrame:
         """Add every recording in a folder and below; what the model has unchanged is skipped.
 
-        Items are added in batches, each recommendable, and durable as by :meth:`onboard`, at once:
+        Items are added in batches, each recommendable, and durable as by `onboard`, at once:
         an interrupted run continues where it stopped. A recording that cannot be used is skipped.
 
         Args:
@@ -524,7 +524,7 @@ class Recommender:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Open a model that :meth:`save` wrote. Every file is checked before anything is used.
+        """Open a model that `save` wrote. Every file is checked before anything is used.
 
         Raises:
             ArtifactError: no model there, a file missing or changed, or a newer format.

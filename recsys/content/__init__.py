@@ -1,9 +1,9 @@
 """Content of items: what is known without plays, and the vectors predicted from it.
 
-features: metadata as one-hot columns, embeddings in item order, artist codes.
-regression: regressions from embeddings to vectors, chosen by cross-validation.
-mapping: the content map, from embeddings and metadata to a source's item vectors.
-shrinkage: learned vectors shrunk towards the predicted ones.
+- `features`: metadata as one-hot columns, embeddings in item order, artist codes.
+- `regression`: regressions from embeddings to vectors, chosen by cross-validation.
+- `mapping`: the content map, from embeddings and metadata to a source's item vectors.
+- `shrinkage`: learned vectors shrunk towards the predicted ones.
 """
 
 import lazy_loader as lazy

@@ -2,14 +2,14 @@
 
 After US 2018/0276540 A1, paragraphs 43, 65 and 66.
 
-- song: a song and its recordings, and their conversion to rows of the tables
-- schema: the tables of songs, recordings and predicted tags
-- read_write: read, write and check songs in any database with these tables
-- changes: tables of plays and removals since the fit
-- catalog: the song database inside a saved model, in memory or in an SQLite file
-- published: a database by URL, to which the songs of a model are published for others to query
-- queries: lists of songs and scores, and their export to CSV and Parquet
-- sqlite: SQLite connections whose transactions see one state of the database
+- `song`: a song and its recordings, and their conversion to rows of the tables
+- `schema`: the tables of songs, recordings and predicted tags
+- `read_write`: read, write and check songs in any database with these tables
+- `changes`: tables of plays and removals since the fit
+- `catalog`: the song database inside a saved model, in memory or in an SQLite file
+- `published`: a database by URL, to which the songs of a model are published for others to query
+- `queries`: lists of songs and scores, and their export to CSV and Parquet
+- `sqlite`: SQLite connections whose transactions see one state of the database
 """
 
 import lazy_loader as lazy

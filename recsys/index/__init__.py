@@ -1,11 +1,11 @@
 """Nearest-neighbour indexes: the items with the largest inner product for a query vector.
 
-base: search results and the protocol of an index.
-exact: compare with every item.
-pruned: scan items longest first and stop early (LEMP).
-annoy: approximate search by random projection trees.
-growing: an index over the fitted items plus a buffer of items added since.
-build: build, tune, verify and open the index of a large catalogue.
+- `base`: search results and the protocol of an index.
+- `exact`: compare with every item.
+- `pruned`: scan items longest first and stop early (LEMP).
+- `annoy`: approximate search by random projection trees.
+- `growing`: an index over the fitted items plus a buffer of items added since.
+- `build`: build, tune, verify and open the index of a large catalogue.
 """
 
 import lazy_loader as lazy

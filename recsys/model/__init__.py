@@ -1,14 +1,14 @@
 """The model: what a fit has learned, everything that happened since, and both on the disk.
 
-live: a fitted model with the items, plays and removals since the fit.
-state: what the fit has learned, as arrays and tables.
-items: the items, by id and by row: texts, embeddings, how many users each has.
-users: the users: histories, vectors, fold-in.
-updates: new vectors for the items that plays since the fit touch.
-rebuild: everything since the fit becomes part of the fitted state.
-storage: save, open and replace a model in a folder.
-artifact: the files of a saved model: generations, manifest, checksums.
-tables: tables of texts and indexes of ids that stay on the disk.
+- `live`: a fitted model with the items, plays and removals since the fit.
+- `state`: what the fit has learned, as arrays and tables.
+- `items`: the items, by id and by row: texts, embeddings, how many users each has.
+- `users`: the users: histories, vectors, fold-in.
+- `updates`: new vectors for the items that plays since the fit touch.
+- `rebuild`: everything since the fit becomes part of the fitted state.
+- `storage`: save, open and replace a model in a folder.
+- `artifact`: the files of a saved model: generations, manifest, checksums.
+- `tables`: tables of texts and indexes of ids that stay on the disk.
 """
 
 import lazy_loader as lazy

@@ -140,7 +140,7 @@ def writing(folder: Path) -> Iterator[None]:
     """Hold off other writers of a model folder; wait while one holds it.
 
     Raises:
-        ArtifactError: a model must not be saved there (:func:`check_destination`), or the folder
+        ArtifactError: a model must not be saved there (`check_destination`), or the folder
             cannot be created or written; nothing has been touched.
     """
     check_destination(folder)
@@ -158,7 +158,7 @@ def new_generation(
 ) -> Iterator[Path]:
     """Yield an empty folder for a model's files, and make it the current generation at the end.
 
-    If anything fails before the last step, the model is as it was. Call under :func:`writing`.
+    If anything fails before the last step, the model is as it was. Call under `writing`.
 
     Args:
         folder: the model.
@@ -280,7 +280,7 @@ def save_array(folder: Path, name: str, array: NDArray[Any]) -> None:
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:
-    """Open an array that :func:`save_array` wrote, memory-mapped and read-only.
+    """Open an array that `save_array` wrote, memory-mapped and read-only.
 
     Raises:
         ArtifactError: the file cannot be read.

@@ -133,7 +133,7 @@ class LiveModel:
         """Store songs durably, all of them or none, and return the model with them.
 
         Raises:
-            InvalidArgumentError: a song that cannot be onboarded; see :meth:`ItemTable.check_new`.
+            InvalidArgumentError: a song that cannot be onboarded; see `ItemTable.check_new`.
         """
         self.items.check_new(songs)
         if not songs:

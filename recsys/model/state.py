@@ -169,7 +169,7 @@ class FittedState:
     def read(
         cls, folder: Path, config: RecommenderConfig, info: dict[str, Any], version: int
     ) -> "FittedState":
-        """Read what :meth:`write` wrote; arrays and texts stay on the disk until they are used.
+        """Read what `write` wrote; arrays and texts stay on the disk until they are used.
 
         Args:
             folder: the files.

@@ -96,7 +96,7 @@ def hash_ids(ids: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
-    """Return the ids' hashes, ascending, and the row of each, for :class:`HashedIdIndex`."""
+    """Return the ids' hashes, ascending, and the row of each, for `HashedIdIndex`."""
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")
     return hashes[order], order.astype(np.int64)
@@ -117,7 +117,7 @@ def write_string_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_string_table(path: Path) -> pd.DataFrame:
-    """Open a table that :func:`write_string_table` wrote, memory-mapped.
+    """Open a table that `write_string_table` wrote, memory-mapped.
 
     ``table[name].iloc[rows]`` reads only these rows; an array of a column reads all of it.
 

@@ -177,7 +177,7 @@ class IncrementalUpdater:
 
         Args:
             predicted: [d] of each source from content; None for an item without content.
-            baseline: [d] of each source, as :meth:`baseline_vectors` gives them.
+            baseline: [d] of each source, as `baseline_vectors` gives them.
             fitted: the item's row of the fit, None for one that was onboarded since.
             plays: plays since the fit, by user.
             newcomers: vectors [1, d] of each source of the users whom the fit does not know.

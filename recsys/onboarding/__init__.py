@@ -1,8 +1,8 @@
 """Onboarding: turn new recordings, embeddings or metadata into songs of a fitted model.
 
-- recordings: build songs from single recordings, embeddings or whole data sets
-- folder: onboard all recordings of a folder, in batches that survive interruption
-- folder_entries: the recordings of a folder with their texts from a metadata table
+- `recordings`: build songs from single recordings, embeddings or whole data sets
+- `folder`: onboard all recordings of a folder, in batches that survive interruption
+- `folder_entries`: the recordings of a folder with their texts from a metadata table
 """
 
 import lazy_loader as lazy

@@ -1,12 +1,12 @@
 """Lists for users, similar items and explanations, from a live model.
 
-ranking: a list from profile, candidates, search and reranking.
-options: the arguments of lists, checked: options, ids, histories.
-reranking: popularity correction, a cap on artists, diversity.
-batches: lists for many users, a batch at a time.
-batch_files: the lists of all users as a Parquet file.
-similarity: similar items by sound, by taste, or by all sources.
-explanation: why a user gets an item.
+- `ranking`: a list from profile, candidates, search and reranking.
+- `options`: the arguments of lists, checked: options, ids, histories.
+- `reranking`: popularity correction, a cap on artists, diversity.
+- `batches`: lists for many users, a batch at a time.
+- `batch_files`: the lists of all users as a Parquet file.
+- `similarity`: similar items by sound, by taste, or by all sources.
+- `explanation`: why a user gets an item.
 """
 
 import lazy_loader as lazy

@@ -26,7 +26,7 @@ Method = TypeVar("Method", bound=Callable[..., object])
 
 
 class ListArguments(TypedDict, total=False):
-    """The keyword arguments of `Recommender.recommend` that become :class:`ListOptions`."""
+    """The keyword arguments of `Recommender.recommend` that become `ListOptions`."""
 
     exclude_seen: bool
     exclude: Iterable[str]

@@ -196,7 +196,7 @@ def mmr(
         likeness: compares the candidates.
         k: how many to choose.
         diversity: 0 to 1.
-        artist: as in :func:`within_cap`.
+        artist: as in `within_cap`.
         per_artist: at most this many of one artist.
 
     Returns:

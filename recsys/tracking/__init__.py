@@ -1,10 +1,10 @@
 """MLflow tracking: fits and evaluations as runs, data sets as inputs, models in the registry.
 
-- runs: MLflow runs that never cost a result when the tracker fails
-- datasets: a data set as an MLflow input
-- comparison: the runs of a comparison, one for each model and each of its fits
-- model: log a saved model to MLflow and register it
-- model_script: the program that MLflow keeps with a logged model and runs to load it
+- `runs`: MLflow runs that never cost a result when the tracker fails
+- `datasets`: a data set as an MLflow input
+- `comparison`: the runs of a comparison, one for each model and each of its fits
+- `model`: log a saved model to MLflow and register it
+- `model_script`: the program that MLflow keeps with a logged model and runs to load it
 """
 
 import lazy_loader as lazy

@@ -1,8 +1,8 @@
 """Fitting a recommender: from a data set to the fitted state.
 
-fit: the fit itself, top to bottom.
-validation: the split inside the training data, and the regularization chosen on it.
-blending: the weights of the sources, chosen on the same split.
+- `fit`: the fit itself, top to bottom.
+- `validation`: the split inside the training data, and the regularization chosen on it.
+- `blending`: the weights of the sources, chosen on the same split.
 """
 
 import lazy_loader as lazy
