@@ -54,7 +54,7 @@ class Recommender:
     Args:
         config: settings of the fit and of the search; defaults where not given.
 
-    Example:
+    Examples:
         >>> from recsys import Recommender, RecommenderConfig
         >>> config = RecommenderConfig(seed=0, threads=1, sources=("als",))
         >>> model = Recommender(config).fit(dataset)
@@ -175,7 +175,7 @@ class Recommender:
             InvalidArgumentError: a number out of its range, an unknown column, or not exactly one
                 of user id and history.
 
-        Example:
+        Examples:
             >>> frame = recommender.recommend("u1", k=3, where={"genre": "jazz"}, per_artist=1)
             >>> frame["genre"].tolist()
             ['jazz', 'jazz', 'jazz']
@@ -204,7 +204,7 @@ class Recommender:
             nothing is known get the most popular items and are listed in
             ``attrs["fallback_users"]``.
 
-        Example:
+        Examples:
             >>> lists = recommender.recommend_many(["u1", "u2"], k=2)
             >>> lists[["user_id", "rank"]].to_numpy().tolist()
             [['u1', 1], ['u1', 2], ['u2', 1], ['u2', 2]]
@@ -236,7 +236,7 @@ class Recommender:
             InvalidArgumentError: before the first batch, what `recommend` raises, or a batch
                 size below 1.
 
-        Example:
+        Examples:
             >>> [len(batch) for batch in recommender.recommend_batches(k=2, batch_size=40)]
             [80, 40]
         """
@@ -272,7 +272,7 @@ class Recommender:
             DataError: the file of users cannot be read.
             ArtifactError: `out` cannot be written, or another run is writing it.
 
-        Example:
+        Examples:
             >>> recommender.write_recommendations(folder / "lists.parquet", k=2).rows
             120
         """
@@ -306,7 +306,7 @@ class Recommender:
             InvalidArgumentError: n below 1, not exactly one of user id and history, or a user about
                 whom nothing is known.
 
-        Example:
+        Examples:
             >>> why = recommender.explain("u1", "s3")
             >>> round(sum(why.shares.values()), 6)
             1.0
@@ -331,7 +331,7 @@ class Recommender:
             UnknownItemError: no such item.
             InvalidArgumentError: the item has nothing to compare by.
 
-        Example:
+        Examples:
             >>> recommender.similar("s1", k=2, by="sound")["genre"].tolist()
             ['jazz', 'jazz']
         """
@@ -375,7 +375,7 @@ class Recommender:
             InvalidArgumentError: an id that is blank or has users, or an embedding that does not
                 fit; nothing is added.
 
-        Example:
+        Examples:
             >>> recommender.onboard(item_id="n", title="New", embedding=np.ones(4))
             OnboardingResult(item_id='n', predicted=None, probability=None)
         """
@@ -407,7 +407,7 @@ class Recommender:
             Columns item_id and status ("heard" or "metadata only"); why recordings were left out is
             in ``attrs["recordings_left_out"]``.
 
-        Example:
+        Examples:
             >>> songs = pd.DataFrame({"item_id": ["a", "b"], "title": "", "artist": "", "album": "",
             ...                       "genre": "jazz"})
             >>> recommender.onboard_many(type(dataset)(items=songs))["status"].tolist()
@@ -475,7 +475,7 @@ class Recommender:
             DataError: names the row of what is wrong with the table; nothing is taken in.
             UnknownItemError: names an item that is not in the catalogue; nothing is taken in.
 
-        Example:
+        Examples:
             >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
             >>> recommender.update(plays)
             UpdateReport(plays=1, users=1, new_users=1, items=1, warmed=1)
@@ -494,7 +494,7 @@ class Recommender:
         Raises:
             UnknownItemError: no such item.
 
-        Example:
+        Examples:
             >>> recommender.remove("s3")
             >>> recommender.info["now"]["items"]
             29
@@ -512,7 +512,7 @@ class Recommender:
         Raises:
             ArtifactError: the model cannot be written; what was there is left as it was.
 
-        Example:
+        Examples:
             >>> recommender.save(folder / "model")
             >>> (folder / "model" / "manifest.json").is_file()
             True
@@ -529,7 +529,7 @@ class Recommender:
         Raises:
             ArtifactError: no model there, a file missing or changed, or a newer format.
 
-        Example:
+        Examples:
             >>> recommender.save(folder / "model")
             >>> Recommender.load(folder / "model").info["now"]["users"]
             60
@@ -570,7 +570,7 @@ class Recommender:
         Raises:
             ArtifactError: the model cannot be read.
 
-        Example:
+        Examples:
             >>> recommender.save(folder / "model")
             >>> reader = Recommender.load(folder / "model")
             >>> recommender.onboard(item_id="n", embedding=np.ones(4)).item_id
@@ -595,7 +595,7 @@ class Recommender:
         Raises:
             ArtifactError: the model cannot be written; everything is as before.
 
-        Example:
+        Examples:
             >>> recommender.onboard(item_id="n", embedding=np.ones(4)).item_id
             'n'
             >>> recommender.rebuild()

@@ -36,7 +36,7 @@ class ItemTable:
 
     Changes return a new table that shares everything but what differs.
 
-    Example:
+    Examples:
         >>> from recsys.model import load_model
         >>> recommender.save(folder / "model")
         >>> items = load_model(folder / "model").items

@@ -35,7 +35,7 @@ class LiveModel:
         catalog: the song database, which stores every change.
         revision: of the song database, as far as the model has taken it in.
 
-    Example:
+    Examples:
         >>> from recsys.model import load_model
         >>> recommender.save(folder / "model")
         >>> model = load_model(folder / "model")

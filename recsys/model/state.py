@@ -39,7 +39,7 @@ _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 class FittedState:
     """Everything learned by a fit. Immutable.
 
-    Example:
+    Examples:
         >>> from recsys.model import load_model
         >>> recommender.save(folder / "model")
         >>> state = load_model(folder / "model").state

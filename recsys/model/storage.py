@@ -75,7 +75,7 @@ def load_model(folder: Path) -> LiveModel:
     Raises:
         ArtifactError: no model there, or one that is damaged, incomplete, or of a newer format.
 
-    Example:
+    Examples:
         >>> recommender.save(folder / "model")
         >>> len(load_model(folder / "model").items)
         30
@@ -136,7 +136,7 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
     Raises:
         ArtifactError: no model there, or a damaged one.
 
-    Example:
+    Examples:
         >>> recommender.save(folder / "model")
         >>> sum(1 for _ in open_catalog(folder / "model", whole=True).songs())
         30

@@ -33,7 +33,7 @@ _ROWS = 65_536
 class UpdateReport(NamedTuple):
     """What an update has changed.
 
-    Example:
+    Examples:
         >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
         >>> recommender.update(plays).new_users
         1

@@ -84,7 +84,7 @@ class UserTable:
 
     Rows count through: the users of the fit first, then those who have played since.
 
-    Example:
+    Examples:
         >>> from recsys.model import load_model
         >>> recommender.save(folder / "model")
         >>> model = load_model(folder / "model")

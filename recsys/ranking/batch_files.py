@@ -35,7 +35,7 @@ _FALLBACK = b"coldtune.fallback_users"
 class BatchReport:
     """What was written.
 
-    Example:
+    Examples:
         >>> recommender.write_recommendations(folder / "lists.parquet", k=2)
         BatchReport(users=60, rows=120, fallback_users=0, resumed=0)
     """

@@ -41,7 +41,7 @@ class Common:
 class Explanation:
     """Why an item has its score for a user.
 
-    Example:
+    Examples:
         >>> why = recommender.explain("u1", "s3")
         >>> why.item_id, why.cold, round(sum(why.shares.values()), 6)
         ('s3', False, 1.0)

@@ -44,7 +44,7 @@ class ListOptions:
     Raises:
         InvalidArgumentError: a number out of its range, or ids that are none.
 
-    Example:
+    Examples:
         >>> ListOptions(k=5, per_artist=1).reranks
         True
         >>> ListOptions(k=0)

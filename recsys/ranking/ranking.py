@@ -46,7 +46,7 @@ def recommend_for_user(
         UnknownItemError: an item of the options or of the history is not in the catalogue.
         InvalidArgumentError: options that cannot work, or not exactly one of user id and history.
 
-    Example:
+    Examples:
         >>> recommender.save(folder / "model")
         >>> from recsys.model import load_model
         >>> model = load_model(folder / "model")

@@ -26,7 +26,7 @@ def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataF
         UnknownItemError: no such item in the catalogue.
         InvalidArgumentError: k below 1, another space, or an item that has nothing to compare.
 
-    Example:
+    Examples:
         >>> recommender.save(folder / "model")
         >>> from recsys.model import load_model
         >>> similar_items(load_model(folder / "model"), "s1", 2, "sound")["genre"].tolist()
