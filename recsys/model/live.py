@@ -81,7 +81,7 @@ class LiveModel:
         )
         """The method of search, its settings, and the recall that was measured with them."""
         self._index_of_the_fit = GrowingIndex(index, state.item_vectors)
-        self._hearing = None if state.encoder is None else RecordingEmbedder(state.encoder)
+        self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
         self._updater = IncrementalUpdater(state)
         self._take_in_changes()
 
@@ -104,13 +104,13 @@ class LiveModel:
         Raises:
             InvalidArgumentError: the model has no network.
         """
-        if self._hearing is None:
+        if self._audio is None:
             raise InvalidArgumentError(
                 "this model was fitted without recordings of its own: onboard with embedding="
                 if self.state.has_embedding.any()
                 else NO_SOUND
             )
-        return self._hearing
+        return self._audio
 
     def counts(self) -> dict[str, int]:
         """Count what there is now, changes since the fit included.

@@ -21,8 +21,7 @@ from recsys.ranking.similarity import knows_likeness
 FALLBACK_USERS = "fallback_users"
 """Attribute of a table of lists: the users about whom nothing is known; they get popular items."""
 
-
-NO_ROWS: IntArray = np.empty(0, np.intp)
+_NO_ROWS: IntArray = np.empty(0, np.intp)
 
 
 class Candidates(NamedTuple):
@@ -56,19 +55,9 @@ def recommend_for_user(
     """
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
-    hits = rank(model, profile, candidates, options)
-    vector, blocks = profile.vectors[0], model.state.blocks
-    is_known = bool(vector.any())
-    if is_known:
-        parts = source_shares(blocks, vector, model.index.vectors(hits.item))
-    else:
-        parts = np.full((len(hits.item), len(blocks)), np.nan)
-    frame = model.items.ranked(hits.item, hits.score)
-    for column, block in enumerate(blocks):
-        frame[SHARE_PREFIX + block.name] = parts[:, column]
-    if not is_known:
-        frame.attrs["fallback"] = "popular"
-    return frame
+    hits = rank(model, profile, candidates, options)  # search, then rerank
+    item_vectors = model.index.vectors(hits.item)
+    return describe(model, hits, profile.vectors[0], item_vectors)
 
 
 def recommend_for_users(
@@ -114,7 +103,7 @@ def find_candidates(model: LiveModel, options: ListOptions) -> Candidates:
     if options.where:
         matching = items.rows_where(options.where)
         only = matching if only is None else np.intersect1d(only, matching)
-    return Candidates(only, items.rows(options.exclude) if options.exclude else NO_ROWS)
+    return Candidates(only, items.rows(options.exclude) if options.exclude else _NO_ROWS)
 
 
 def find_profile(
@@ -132,28 +121,6 @@ def find_profile(
     if user_id is None:
         raise InvalidArgumentError("give a user id or a history")
     return model.users.profiles([str(user_id)], with_seen=with_seen)
-
-
-def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
-    """Split each score among the sources.
-
-    Only positive contributions count: a block that lowers the score has share 0. If no block raises
-    it, the shares are equal.
-
-    Args:
-        blocks: The blocks of the fused vectors.
-        user: A user's fused vector, float32 [D].
-        items: Items' fused vectors, float32 [n, D].
-
-    Returns:
-        float64 [n, n_blocks]; rows sum to 1.
-    """
-    parts = np.stack(
-        [items[:, block.columns] @ user[block.columns] for block in blocks], axis=1
-    ).astype(np.float64)
-    positive = np.maximum(parts, 0)
-    total = positive.sum(axis=1, keepdims=True)
-    return np.divide(positive, total, out=np.full_like(positive, 1 / len(blocks)), where=total > 0)
 
 
 def rank(
@@ -182,6 +149,50 @@ def rank(
     hits = Hits.concatenate(parts)
     order = np.argsort(hits.query, kind="stable")
     return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+
+def describe(model: LiveModel, hits: Hits, user: Float32Array, items: Float32Array) -> pd.DataFrame:
+    """Make the table of one user's list: items, scores and the share of each source.
+
+    Args:
+        model: tells texts and sources.
+        hits: the list.
+        user: the user's fused vector [D]; zero where nothing is known: then shares are missing.
+        items: the items' fused vectors [k, D].
+    """
+    is_known, blocks = bool(user.any()), model.state.blocks
+    if is_known:
+        shares = source_shares(blocks, user, items)
+    else:
+        shares = np.full((len(hits.item), len(blocks)), np.nan)
+    frame = model.items.ranked(hits.item, hits.score)
+    for column, block in enumerate(blocks):
+        frame[SHARE_PREFIX + block.name] = shares[:, column]
+    if not is_known:
+        frame.attrs["fallback"] = "popular"
+    return frame
+
+
+def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
+    """Split each score among the sources.
+
+    Only positive contributions count: a block that lowers the score has share 0. If no block raises
+    it, the shares are equal.
+
+    Args:
+        blocks: The blocks of the fused vectors.
+        user: A user's fused vector, float32 [D].
+        items: Items' fused vectors, float32 [n, D].
+
+    Returns:
+        float64 [n, n_blocks]; rows sum to 1.
+    """
+    parts = np.stack(
+        [items[:, block.columns] @ user[block.columns] for block in blocks], axis=1
+    ).astype(np.float64)
+    positive = np.maximum(parts, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.divide(positive, total, out=np.full_like(positive, 1 / len(blocks)), where=total > 0)
 
 
 class VectorSearch:
@@ -223,7 +234,7 @@ class PopularitySearch:
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""
-        lists = [NO_ROWS]
+        lists = [_NO_ROWS]
         for query in queries:
             seen = seen_rows(self._profiles.seen, query)
             best = self._order[: size + len(seen)]
