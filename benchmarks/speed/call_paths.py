@@ -1,11 +1,12 @@
-"""How far a call walks through the code: modules entered, functions, calls, changes of module.
+"""How far a call walks: modules entered, functions, calls, changes of module, deepest frames.
 
-    python benchmarks/speed/call_paths.py [--route recommend]
+    python -m benchmarks.speed.call_paths [--route recommend]
 
-A small model of random data, with one song onboarded since, answers each call once, so that imports and caches are done, and a second
-time under `sys.setprofile`. A change of module is a call into another module of ours than that of the
-call before; the deepest frames are the most frames of ours on the stack at once. ``--route`` prints
-the modules that one call enters, in order. Run in another checkout, it prints the table of that one.
+A small model of random data, with one song onboarded since, answers each call once, so that imports
+and caches are done, and a second time under `sys.setprofile`. A change of module is a call into
+another module of ours than that of the call before; the deepest frames are the most frames of ours
+on the stack at once. ``--route`` prints the modules that one call enters, in order. Run in another
+checkout, it prints the table of that one.
 """
 
 import argparse
