@@ -1,8 +1,9 @@
 """The `Source` protocol, and the base class of sources that learn factors from plays.
 
 A source of evidence gives users and items vectors; its score of an item for a user is their inner
-product. To add a source, write a class that follows `Source` in a module of its own, and name it in
-recsys/config.py and recsys/sources/registry.py.
+product. To add a source, write a class that follows `Source` in a module of its own; name it in
+recsys/config.py and recsys/sources/registry.py; and give it a default weight in
+recsys/training/blending.py.
 """
 
 from abc import ABC, abstractmethod

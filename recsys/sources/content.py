@@ -26,8 +26,9 @@ class ContentSource:
     """
 
     center: Float32Array
-    fold_in = MeanFoldIn()
     """Mean embedding of the warm items, float32 [e]."""
+
+    fold_in = MeanFoldIn()
 
     def fit(self, data: TrainingData) -> Vectors:
         """Learn the centre; plays weigh log(1 + plays); see `Source.fit`."""

@@ -60,7 +60,8 @@ _POOL_SIZE = 100
 
 _DEFAULT_WEIGHTS: dict[SourceName, float] = {"als": 0.4, "fm": 0.4, "content": 0.2, "ease": 0.3}
 """Weights if there is too little data to choose: on Music4All and Last.fm, content mapped to the
-factors of plays matters more than nearest neighbours by content."""
+factors of plays matters more than nearest neighbours by content. A source not named here
+has weight 0 then, as popularity has."""
 
 
 @dataclass(frozen=True)

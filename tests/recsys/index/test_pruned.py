@@ -1,4 +1,4 @@
-"""Pruned search compares few items where few are long."""
+"""Pruned search compares few items where few are long; filters: see test_growing.py."""
 
 import numpy as np
 import pytest
