@@ -78,7 +78,7 @@ class MusicDataset:
             folder,
             (Origin("items"), Origin("audio"), Origin("interactions")),
         )
-        self._set(*tables, folder)
+        self._set_tables(*tables, folder)
 
     @classmethod
     def from_checked(
@@ -90,10 +90,10 @@ class MusicDataset:
     ) -> Self:
         """Create a data set from tables that `check_tables` returned, or rows of such tables."""
         dataset = cls.__new__(cls)
-        dataset._set(items, audio, interactions, root)
+        dataset._set_tables(items, audio, interactions, root)
         return dataset
 
-    def _set(
+    def _set_tables(
         self,
         items: pd.DataFrame,
         audio: pd.DataFrame,
@@ -128,7 +128,7 @@ class MusicDataset:
         choices = [name for name in self.items.columns if name != c.ITEM_ID]
         if tag not in choices:
             raise InvalidArgumentError(f"no tag {tag!r}; there are: {', '.join(choices)}")
-        labels = self._of_recordings(tag)
+        labels = self._per_recording(tag)
         if tag == c.GENRE:
             own = self.audio[c.GENRE]
             labels = own.where(own != "", labels)
@@ -139,10 +139,10 @@ class MusicDataset:
 
         Where the artist is unknown the item id takes its place, so that each such item is a group.
         """
-        artists = self._of_recordings(c.ARTIST)
+        artists = self._per_recording(c.ARTIST)
         return artists.where(artists != "", self.audio[c.ITEM_ID]).rename(c.ARTIST)
 
-    def _of_recordings(self, column: str) -> "pd.Series[str]":
+    def _per_recording(self, column: str) -> "pd.Series[str]":
         rows = pd.Index(self.items[c.ITEM_ID], dtype=object).get_indexer(
             pd.Index(self.audio[c.ITEM_ID], dtype=object)
         )
@@ -183,7 +183,7 @@ class MusicDataset:
             >>> dataset.take_items(["s1", "s0"]).items["item_id"].tolist()
             ['s0', 's1']
         """
-        return self._keep(self._known(item_ids), True)
+        return self._filter_items(self._checked_ids(item_ids), True)
 
     def drop_items(self, item_ids: Iterable[str]) -> Self:
         """Return a data set without these items, their recordings and their interactions.
@@ -195,9 +195,9 @@ class MusicDataset:
             >>> len(dataset.drop_items(["s0"]).items)
             29
         """
-        return self._keep(self._known(item_ids), False)
+        return self._filter_items(self._checked_ids(item_ids), False)
 
-    def _known(self, item_ids: Iterable[str]) -> set[str]:
+    def _checked_ids(self, item_ids: Iterable[str]) -> set[str]:
         if isinstance(item_ids, str):
             raise InvalidArgumentError(f"item_ids must be several ids, not the text {item_ids!r}")
         wanted = list(item_ids)
@@ -207,7 +207,7 @@ class MusicDataset:
                 raise UnknownItemError(f"no item {format_value(item_id)} in the data set")
         return set(wanted)
 
-    def _keep(self, item_ids: set[str], keep: bool) -> Self:
+    def _filter_items(self, item_ids: set[str], keep: bool) -> Self:
         def kept(table: pd.DataFrame) -> pd.DataFrame:
             return _rows(table, np.flatnonzero(table[c.ITEM_ID].isin(item_ids).to_numpy() == keep))
 
@@ -224,7 +224,7 @@ class MusicDataset:
         for table in (self.items, self.audio, self.interactions):
             total.update(f"{len(table)}|{len(table.columns)}|".encode())
             for name in table.columns:
-                total.update(_framed(name))
+                total.update(_length_prefixed(name))
                 for part in _column_bytes(table[name]):
                     total.update(part)
         return total.hexdigest()
@@ -274,7 +274,7 @@ def _distinct(texts: "pd.Series[str]") -> int:
     return len(set(texts) - {""})
 
 
-def _framed(text: str) -> bytes:
+def _length_prefixed(text: str) -> bytes:
     encoded = text.encode()
     return len(encoded).to_bytes(8, "little") + encoded
 
@@ -287,5 +287,5 @@ def _column_bytes(column: "pd.Series[Any]") -> Iterable[bytes]:
         yield values.astype(kind).tobytes()
         return
     codes, distinct = pd.factorize(column)
-    yield b"".join(map(_framed, distinct))
+    yield b"".join(map(_length_prefixed, distinct))
     yield codes.astype("<i8").tobytes()

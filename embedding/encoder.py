@@ -104,7 +104,7 @@ class SongEncoder:
                 device is not available.
         """
         _check_images(images)
-        targets = make_targets(labels, len(images), self.config.tags, several=self._several)
+        targets = make_targets(labels, len(images), self.config.tags, several=self._is_multi_label)
         return self._learn(images, targets, groups, self.config, checkpoint, progress)
 
     def fine_tune(
@@ -146,7 +146,7 @@ class SongEncoder:
             labels,
             len(images),
             self.config.tags,
-            several=self._several,
+            several=self._is_multi_label,
             classes=self.heads_,
         )
         settings = self.config.replace(
@@ -325,7 +325,7 @@ class SongEncoder:
         return {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
 
     @property
-    def _several(self) -> bool:
+    def _is_multi_label(self) -> bool:
         return self.config.loss == "binary_cross_entropy"
 
     def _learn(

@@ -79,7 +79,9 @@ def check_embeddings(embeddings: Any, dataset: MusicDataset) -> None:
             f"embeddings must be a DataFrame with the index item_id, not {_a(embeddings)}"
         )
     words = [
-        name for name, of in embeddings.dtypes.items() if not pd.api.types.is_numeric_dtype(of)
+        name
+        for name, dtype in embeddings.dtypes.items()
+        if not pd.api.types.is_numeric_dtype(dtype)
     ]
     if words:
         raise InvalidArgumentError(f"embeddings: column {words[0]!r} is not of numbers")

@@ -82,18 +82,18 @@ class NameGenerator:
 
         def invent() -> str:
             kind = int(self._rng.integers(5))
-            person = f"{self._one(_FIRST)} {self._one(_LAST)}"
+            person = f"{self._choose(_FIRST)} {self._choose(_LAST)}"
             if kind == 0:
-                return f"The {self._one(_PLURALS)}"
+                return f"The {self._choose(_PLURALS)}"
             if kind == 1:
-                return f"{self._one(_ADJECTIVES)} {self._one(_PLURALS)}"
+                return f"{self._choose(_ADJECTIVES)} {self._choose(_PLURALS)}"
             if kind == 2:
-                return f"{self._one(_NOUNS)} {self._one(_NOUNS)}"
+                return f"{self._choose(_NOUNS)} {self._choose(_NOUNS)}"
             if kind == 3 and ensembles:
-                return f"{person} {self._one(ensembles)}"
+                return f"{person} {self._choose(ensembles)}"
             return person
 
-        return self._new(invent)
+        return self._unused_name(invent)
 
     def title(self) -> str:
         """Return a new name of a song or an album."""
@@ -101,27 +101,28 @@ class NameGenerator:
         def invent() -> str:
             kind = int(self._rng.integers(6))
             if kind == 0:
-                return self._one(_NOUNS)
+                return self._choose(_NOUNS)
             if kind == 1:
-                return f"{self._one(_VERBS)} the {self._one(_NOUNS)}"
+                return f"{self._choose(_VERBS)} the {self._choose(_NOUNS)}"
             if kind == 2:
-                return f"{self._one(_NOUNS)} {self._one(_PLACES)}"
+                return f"{self._choose(_NOUNS)} {self._choose(_PLACES)}"
             if kind == 3:
-                return f"{self._one(_VERBS)} Me {self._one(('Slowly', 'Twice', 'Home', 'Again'))}"
+                adverbs = ("Slowly", "Twice", "Home", "Again")
+                return f"{self._choose(_VERBS)} Me {self._choose(adverbs)}"
             if kind == 4:
-                return f"{self._one(_NOUNS)} and {self._one(_NOUNS)}"
-            return f"{self._one(_ADJECTIVES)} {self._one(_NOUNS)}"
+                return f"{self._choose(_NOUNS)} and {self._choose(_NOUNS)}"
+            return f"{self._choose(_ADJECTIVES)} {self._choose(_NOUNS)}"
 
-        return self._new(invent)
+        return self._unused_name(invent)
 
     def keep(self, name: str) -> None:
         """Mark a name as used."""
         self._used.add(name)
 
-    def _one(self, words: tuple[str, ...]) -> str:
+    def _choose(self, words: tuple[str, ...]) -> str:
         return words[int(self._rng.integers(len(words)))]
 
-    def _new(self, invent: Callable[[], str]) -> str:
+    def _unused_name(self, invent: Callable[[], str]) -> str:
         name = invent()
         part = 2
         while name in self._used:
@@ -213,7 +214,7 @@ def draw_catalogue(seed: int, n_songs: int, n_artists: int) -> list[DemoSong]:
                     performer=performer,
                     plan=draw_plan(artist, derive_seed(seed, 2, index, number)),
                     path=f"audio/{item_id}.{formats[len(songs)]}",
-                    released=_release(played, rng),
+                    released=_release_date(played, rng),
                     popularity=float(
                         -1.1 * np.log(artist_rank[index] + 2.0 * n_artists / 66)
                         - 0.7 * np.log(number + 1.0)
@@ -327,7 +328,7 @@ def _unplayed_songs(counts: IntArray, debuts: int, wanted: int) -> list[int]:
     return unplayed
 
 
-def _release(played: bool, rng: np.random.Generator) -> np.datetime64:
+def _release_date(played: bool, rng: np.random.Generator) -> np.datetime64:
     if not played:
         return LAST_DAY
     if rng.random() < _BACK_CATALOGUE:

@@ -110,9 +110,9 @@ def draw_artist(genre: str, artist_seed: int) -> ArtistStyle:
         crossover=crossover,
         place=tuple(float(value) for value in rng.uniform(0.02, 0.98, 5)),
         key=int(rng.integers(12)),
-        grooves=_some(own.grooves, 2, rng),
-        progressions=_some(own.progressions, 2, rng),
-        leads=_some(own.leads, 2, rng),
+        grooves=_choose(own.grooves, 2, rng),
+        progressions=_choose(own.progressions, 2, rng),
+        leads=_choose(own.leads, 2, rng),
         signature=_signature(rng),
         swing=float(rng.random()),
         room=float(rng.uniform(*mixed.room)),
@@ -165,7 +165,7 @@ def draw_plan(artist: ArtistStyle, song_seed: int) -> SongPlan:
     )
 
 
-def _some(choices: Sequence[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
+def _choose(choices: Sequence[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
     picked = rng.choice(len(choices), size=min(count, len(choices)), replace=False)
     return tuple(choices[index] for index in picked)
 

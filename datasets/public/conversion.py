@@ -289,7 +289,7 @@ def _from_zip(path: Path, choose_target: ChooseTarget) -> dict[str, Path]:
                 target = choose_target(member.filename)
                 if target is not None:
                     taken[member.filename] = target
-                    if not _there(target, member.file_size):
+                    if not _is_complete(target, member.file_size):
                         with archive.open(member) as stream:
                             _write_member(stream, target)
                 advance(member.file_size)
@@ -310,14 +310,14 @@ def _from_tar(path: Path, choose_target: ChooseTarget) -> dict[str, Path]:
             if target is not None:
                 taken[member.name.removeprefix("./")] = target
                 stream = archive.extractfile(member)
-                if stream is not None and not _there(target, member.size):
+                if stream is not None and not _is_complete(target, member.size):
                     _write_member(stream, target)
             advance(raw.tell() - done)
             done = raw.tell()
     return taken
 
 
-def _there(target: Path, size: int) -> bool:
+def _is_complete(target: Path, size: int) -> bool:
     return target.exists() and target.stat().st_size == size
 
 

@@ -47,13 +47,13 @@ class PlayCounts:
     ) -> None:
         """Add many plays, arrays [n] each."""
         keys = users.astype(np.int64) << _ITEM_BITS | items.astype(np.int64)
-        self._take(keys, weights.astype(np.float64), times.astype(np.int64))
+        self._add_part(keys, weights.astype(np.float64), times.astype(np.int64))
 
     def blocks(
         self,
     ) -> Iterator[tuple[IntArray, IntArray, Float64Array, IntArray]]:
         """Yield (users, items, weights, times) of all pairs in blocks, by user and item."""
-        keys, weights, times = self._all()
+        keys, weights, times = self._merged()
         for start in range(0, len(keys), _HANDED_OUT):
             block = slice(start, start + _HANDED_OUT)
             users, items = keys[block] >> _ITEM_BITS, keys[block] & ((1 << _ITEM_BITS) - 1)
@@ -86,9 +86,9 @@ class PlayCounts:
         if self._keys:
             columns = (np.array(self._keys), np.array(self._weights), np.array(self._times))
             self._keys, self._weights, self._times = array("q"), array("d"), array("q")
-            self._take(*columns)
+            self._add_part(*columns)
 
-    def _take(self, keys: IntArray, weights: Float64Array, times: IntArray) -> None:
+    def _add_part(self, keys: IntArray, weights: Float64Array, times: IntArray) -> None:
         """Keep a block; merge blocks when they hold as much as the first."""
         if not len(keys):
             return
@@ -97,7 +97,7 @@ class PlayCounts:
         if sum(len(part[0]) for part in self._parts[1:]) >= len(self._parts[0][0]):
             self._parts = [_summed(self._parts)]
 
-    def _all(self) -> _Part:
+    def _merged(self) -> _Part:
         self._flush()
         if not self._parts:
             return np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64)

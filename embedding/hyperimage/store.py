@@ -72,7 +72,7 @@ class ImageStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             os.utime(self.folder)  # `prune` removes the least recently used stores
-            self._index = self._opened()
+            self._index = self._open()
         except OSError as error:
             raise ArtifactError(
                 f"{folder}: the cache cannot be made there: {error.strerror}"
@@ -88,7 +88,7 @@ class ImageStore:
 
     def __len__(self) -> int:
         """Number of rows up to the last one in the index."""
-        (rows,) = self._asked("SELECT COALESCE(MAX(first + count), 0) FROM recordings")[0]
+        (rows,) = self._execute("SELECT COALESCE(MAX(first + count), 0) FROM recordings")[0]
         return int(rows)
 
     def find(self, recordings: Iterable[str]) -> dict[str, IntArray]:
@@ -107,7 +107,7 @@ class ImageStore:
         """
         entries = {}
         for digest in dict.fromkeys(recordings):
-            for entry in self._asked(
+            for entry in self._execute(
                 "SELECT first, count, checksum FROM recordings WHERE digest = ?", digest
             ):
                 entries[digest] = entry
@@ -124,7 +124,7 @@ class ImageStore:
         # Unless another process has replaced it meanwhile.
         forget = "DELETE FROM recordings WHERE digest = ? AND first = ? AND checksum = ?"
         for values in damaged:
-            self._asked(forget, *values)
+            self._execute(forget, *values)
         return found
 
     def add(self, recording: str, images: Float32Array) -> IntArray:
@@ -144,7 +144,7 @@ class ImageStore:
         if content.shape[1:] != self.shape:
             raise ValueError(f"a store of {self.shape} was given {content.shape}")
         try:
-            first, count = self._added(recording, content)
+            first, count = self._add(recording, content)
         except sqlite3.Error as error:
             raise OSError(f"{self.folder / INDEX}: {error}") from error
         return np.arange(first, first + count)
@@ -170,7 +170,7 @@ class ImageStore:
             return whole[rows[0] : rows[-1] + 1]
         return np.asarray(whole[rows])
 
-    def _added(self, recording: str, content: Float32Array) -> tuple[int, int]:
+    def _add(self, recording: str, content: Float32Array) -> tuple[int, int]:
         index = self._index
         index.execute("BEGIN IMMEDIATE")
         try:
@@ -199,16 +199,16 @@ class ImageStore:
             stream.seek(place)
             stream.write(content.data)
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         try:
-            return self._connected()
+            return self._connect()
         except sqlite3.OperationalError:
             raise  # disk full, no permission, or locked
         except sqlite3.DatabaseError:
             self._remove_files()
-            return self._connected()
+            return self._connect()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         # isolation_level None: transactions are begun explicitly.
         index = sqlite3.connect(self.folder / INDEX, timeout=PATIENCE, isolation_level=None)
         try:
@@ -221,7 +221,7 @@ class ImageStore:
             raise
         return index
 
-    def _asked(self, query: str, *values: str | int) -> list[tuple[int, ...]]:
+    def _execute(self, query: str, *values: str | int) -> list[tuple[int, ...]]:
         """Execute a statement and return all rows; a damaged index is replaced by an empty one."""
         try:
             return self._index.execute(query, values).fetchall()
@@ -230,7 +230,7 @@ class ImageStore:
         except sqlite3.DatabaseError:
             self._index.close()
             self._remove_files()
-            self._index = self._connected()
+            self._index = self._connect()
             return self._index.execute(query, values).fetchall()
 
     def _remove_files(self) -> None:

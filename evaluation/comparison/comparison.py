@@ -296,10 +296,12 @@ def compare(
                     advance(1)
                 if split is folds[0]:
                     n = examples // len(groups) + (number < examples % len(groups))
-                    first = {name: of[0] for name, of in results.items() if name not in controls}
+                    first = {
+                        name: found[0] for name, found in results.items() if name not in controls
+                    }
                     collector.examples += choose_examples(trial, first, n)
                 # Lists are for examples alone, and are not kept for every fold.
-                results = {name: _without_lists(of) for name, of in results.items()}
+                results = {name: _without_lists(found) for name, found in results.items()}
                 facts.append(trial.facts())
                 units.append(trial.units())
             collector.add(group, results, facts, units)

@@ -31,8 +31,9 @@ CATALOGUE: Final = "catalogue"
 COLD: Final = "cold"
 """Candidates: the cold items among themselves."""
 
-THIN: Final = "thin"
-"""Candidates: the items that keep few interactions in training, among themselves."""
+FEW_SHOT: Final = "thin"
+"""Candidates: the items that keep few interactions in training, among themselves. Reports and
+stored results call them thin."""
 
 PLAYED: Final = "played"
 """Candidates: the items with training interactions, where the catalogue has others too."""
@@ -217,7 +218,7 @@ class Trial:
         if split.kind == "warm" and len(trained_items) < len(catalogue):
             self._add(PLAYED, trained_items, self._train_pairs)
         if split.few_shot_items:
-            self._add(THIN, split.few_shot_items, self._train_pairs)
+            self._add(FEW_SHOT, split.few_shot_items, self._train_pairs)
         if split.cold_items:
             self._add(COLD, split.cold_items, None)
         if options.sampled is not None:
@@ -226,7 +227,7 @@ class Trial:
             name = f"sampled {options.sampled}"
             self.candidate_sets.append(CandidateSet(name, encoder, all_users, sampled=drawn))
         self.example_candidates = next(
-            (s for s in self.candidate_sets if s.name in (COLD, THIN)), self.candidate_sets[0]
+            (s for s in self.candidate_sets if s.name in (COLD, FEW_SHOT)), self.candidate_sets[0]
         )
         """The candidates whose lists are shown in examples."""
 

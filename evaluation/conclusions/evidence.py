@@ -16,7 +16,7 @@ from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import Difference, holm, mean_interval, paired_p_values
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import CATALOGUE, COLD, THIN
+from evaluation.comparison.trial import CATALOGUE, COLD, FEW_SHOT
 from evaluation.metrics.ranking import ITEM_AUC
 
 CHANCE: Final = 0.5
@@ -108,7 +108,7 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
     """
     facts = split_info(comparison, split)
     if facts["kind"] == "semi-cold":
-        return CATALOGUE if too_few_for_lists(comparison, facts) else THIN
+        return CATALOGUE if too_few_for_lists(comparison, facts) else FEW_SHOT
     return COLD if facts["kind"] == "cold" else CATALOGUE
 
 

@@ -106,21 +106,21 @@ class Baseline(ABC):
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
         if k < 1:
             raise InvalidArgumentError(f"k must be at least 1, not {k}")
-        everybody = list(user_ids)
+        all_users = list(user_ids)
         allowed = rows_of_items(self._items, only)
         order = self._order(allowed)
-        barred = np.ones(len(self._items), dtype=bool)
-        barred[allowed] = False
+        not_allowed = np.ones(len(self._items), dtype=bool)
+        not_allowed[allowed] = False
         step = max(1, _CELLS // max(len(self._items), 1))
         blocks = []
-        for start in range(0, max(len(everybody), 1), step):
-            users = everybody[start : start + step]
-            taken = np.tile(barred, (len(users), 1))
+        for start in range(0, max(len(all_users), 1), step):
+            users = all_users[start : start + step]
+            excluded = np.tile(not_allowed, (len(users), 1))
             if exclude_seen:
-                self._mark_seen(users, taken)
-            found = order.lists(user_seeds(users, self.seed, self._stream), taken, k)
+                self._mark_seen(users, excluded)
+            found = order.lists(user_seeds(users, self.seed, self._stream), excluded, k)
             blocks.append(found._replace(user=found.user + start))
-        return lists_to_frame(blocks, np.array(everybody, dtype=object), self._items.to_numpy())
+        return lists_to_frame(blocks, np.array(all_users, dtype=object), self._items.to_numpy())
 
     def _rows_of_users(self, played: pd.DataFrame) -> dict[str, IntArray]:
         """Group item rows by user, from pairs of user_id and item_id."""
@@ -130,12 +130,12 @@ class Baseline(ABC):
         ends = np.cumsum(np.bincount(users, minlength=len(names)))[:-1]
         return dict(zip(names, np.split(rows[order], ends), strict=True))
 
-    def _mark_seen(self, users: list[str], taken: BoolArray) -> None:
-        """Set the items that each user has played in ``taken``, [n_users, n_items]."""
+    def _mark_seen(self, users: list[str], excluded: BoolArray) -> None:
+        """Set the items that each user has played in ``excluded``, [n_users, n_items]."""
         seen = self._seen or {}
         owned = [seen.get(user, _NONE) for user in users]
         row = np.repeat(np.arange(len(users)), [len(rows) for rows in owned])
-        taken[row, np.concatenate([_NONE, *owned])] = True
+        excluded[row, np.concatenate([_NONE, *owned])] = True
 
     @abstractmethod
     def _order(self, allowed: IntArray) -> SharedOrder | RandomOrder:

@@ -196,9 +196,9 @@ class RandomOrder:
 
     Examples:
         >>> order = RandomOrder(n_items=5, allowed=np.arange(5))
-        >>> taken = np.zeros((1, 5), dtype=bool)
+        >>> excluded = np.zeros((1, 5), dtype=bool)
         >>> seeds = user_seeds(["u"], seed=0, stream=1)
-        >>> short, long = (order.lists(seeds, taken, k).item.tolist() for k in (2, 5))
+        >>> short, long = (order.lists(seeds, excluded, k).item.tolist() for k in (2, 5))
         >>> short == long[:2], sorted(long)
         (True, [0, 1, 2, 3, 4])
     """
@@ -208,13 +208,13 @@ class RandomOrder:
     allowed: IntArray
     """Rows of the items that lists may have, ascending."""
 
-    def lists(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
-        """Return the first ``k`` items of each user's order that are not taken.
+    def lists(self, seeds: NDArray[np.uint64], excluded: BoolArray, k: int) -> RankedLists:
+        """Return the first ``k`` items of each user's order that are not excluded.
 
         Args:
             seeds: [n_users], see ``user_seeds``.
-            taken: [n_users, n_items], items that a list must not have, among them all that are not
-                ``allowed``.
+            excluded: [n_users, n_items], items that a list must not have, among them all those not
+                in ``allowed``.
             k: length of the lists.
 
         Returns:
@@ -222,41 +222,43 @@ class RandomOrder:
         """
         parts, short = [], np.arange(len(seeds))
         for most in (2 * k + 16, _DRAWS):
-            found, enough = self._begun(seeds[short], taken[short], k, most)
+            found, enough = self._lists_from_draws(seeds[short], excluded[short], k, most)
             parts.append(found._replace(user=short[found.user]))
             short = short[~enough]
-        found = self._whole(seeds[short], taken[short], k)
+        found = self._lists_from_scores(seeds[short], excluded[short], k)
         return _by_user([*parts, found._replace(user=short[found.user])])
 
-    def _begun(
-        self, seeds: NDArray[np.uint64], taken: BoolArray, k: int, most: int
+    def _lists_from_draws(
+        self, seeds: NDArray[np.uint64], excluded: BoolArray, k: int, most: int
     ) -> tuple[RankedLists, BoolArray]:
         """Make lists from the first ``most`` draws; also tell for which users these were enough."""
-        drawn, score = self._drawn(seeds, most)
+        drawn, score = self._draw(seeds, most)
         cell = drawn + np.arange(len(seeds))[:, None] * self.n_items
         place = np.broadcast_to(np.arange(len(score), dtype=np.uint16), cell.shape)
-        first = np.full(taken.size, _DRAWS, np.uint16)
+        first = np.full(excluded.size, _DRAWS, np.uint16)
         np.minimum.at(first, cell.ravel(), place.ravel())
-        fresh = (first[cell] == place) & ~taken.ravel()[cell]
+        fresh = (first[cell] == place) & ~excluded.ravel()[cell]
         count = fresh.cumsum(axis=1)
         enough = count.max(axis=1, initial=0) >= k
         row, column = np.nonzero(fresh & (count <= k) & enough[:, None])
         return RankedLists(row, drawn[row, column], score[column]), enough
 
-    def _whole(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
+    def _lists_from_scores(
+        self, seeds: NDArray[np.uint64], excluded: BoolArray, k: int
+    ) -> RankedLists:
         """Make the same lists from scores of all items."""
-        drawn, score = self._drawn(seeds, self.n_items)
-        table = np.zeros(taken.shape)
+        drawn, score = self._draw(seeds, self.n_items)
+        table = np.zeros(excluded.shape)
         table[:, self.allowed] = random_keys(seeds, self.allowed) / 2
         # An item drawn several times counts by its first place, which has the highest score.
         cell = drawn + np.arange(len(seeds))[:, None] * self.n_items
         np.maximum.at(table.ravel(), cell.ravel(), np.broadcast_to(score, cell.shape).ravel())
-        table[taken] = -np.inf
+        table[excluded] = -np.inf
         row, column = top_k_per_row(table[:, self.allowed], k)
         item = self.allowed[column]
         return RankedLists(row, item, table[row, item])
 
-    def _drawn(self, seeds: NDArray[np.uint64], most: int) -> tuple[IntArray, Float64Array]:
+    def _draw(self, seeds: NDArray[np.uint64], most: int) -> tuple[IntArray, Float64Array]:
         """Draw items with replacement, [n_users, n_draws]; also return the score of each place."""
         n_draws = min(_DRAWS, self.n_items)
         places = np.arange(min(most, n_draws))
@@ -277,8 +279,8 @@ class SharedOrder:
 
     Examples:
         >>> order = SharedOrder(np.array([1.0, 3.0, 2.0]), allowed=np.arange(3))
-        >>> taken = np.array([[False, False, False], [False, True, False]])
-        >>> lists = order.lists(user_seeds(["u", "v"], seed=0, stream=0), taken, k=2)
+        >>> excluded = np.array([[False, False, False], [False, True, False]])
+        >>> lists = order.lists(user_seeds(["u", "v"], seed=0, stream=0), excluded, k=2)
         >>> lists.user.tolist(), lists.item.tolist()
         ([0, 0, 1, 1], [1, 2, 2, 0])
     """
@@ -291,12 +293,12 @@ class SharedOrder:
         self._ends = np.append(starts[1:], len(self._items))
         self._level = -np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self._items)))
 
-    def lists(self, seeds: NDArray[np.uint64], taken: BoolArray, k: int) -> RankedLists:
-        """Return the best ``k`` items of each user that are not taken.
+    def lists(self, seeds: NDArray[np.uint64], excluded: BoolArray, k: int) -> RankedLists:
+        """Return the best ``k`` items of each user that are not excluded.
 
         Args:
             seeds: [n_users], see ``user_seeds``.
-            taken: [n_users, n_items], items that a list must not have.
+            excluded: [n_users, n_items], items that a list must not have.
             k: length of the lists.
 
         Returns:
@@ -309,7 +311,7 @@ class SharedOrder:
             place = np.searchsorted(self._ends, min(reach, len(self._items)))
             stop = int(self._ends[place])
             head = self._items[:stop]
-            free = ~taken[short[:, None], head]
+            free = ~excluded[short[:, None], head]
             ready = np.count_nonzero(free, axis=1) >= k
             ready |= stop == len(self._items)
             score = self._level[:stop] + random_keys(seeds[short[ready]], head)

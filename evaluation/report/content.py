@@ -174,7 +174,7 @@ def _examples_title(n: int) -> str:
 def difference_tables(tables: ReportTables) -> list[dict[str, Any]]:
     """Make tables of the paired differences from the baseline and from the best model."""
     found = []
-    for column in _deciding(tables):
+    for column in _deciding_columns(tables):
         rows = [
             {
                 "model": model,
@@ -201,8 +201,8 @@ def control_tables(tables: ReportTables) -> list[dict[str, Any]]:
     p-values are corrected for the number of controls in one table.
     """
     return [
-        {"title": _title(tables, column), "rows": _controlled(tables, column)}
-        for column in _deciding(tables)
+        {"title": _title(tables, column), "rows": _control_rows(tables, column)}
+        for column in _deciding_columns(tables)
         if tables.comparison.controls
     ]
 
@@ -217,7 +217,7 @@ def correction_note(tables: ReportTables) -> str:
     )
 
 
-def _controlled(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
+def _control_rows(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
     comparison = tables.comparison
     exposed = []
     for control in comparison.controls:
@@ -244,7 +244,7 @@ def _controlled(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
     ]
 
 
-def _deciding(tables: ReportTables) -> list[Column]:
+def _deciding_columns(tables: ReportTables) -> list[Column]:
     """The main metric of every split; with cold items also the item-wise AUC.
 
     The units of the item-wise AUC are the items, so only it accounts for which items were held out.

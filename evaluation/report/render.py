@@ -101,12 +101,12 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
         "slices": _slices(shown["slices"]),
         "beyond": _with_plots(shown["beyond"], pictures),
         "curve": _with_plots(shown["curve"], pictures),
-        "folds": _titled(shown["folds"]),
+        "folds": _titled_tables(shown["folds"]),
         "genre": _genre(shown["genre"]),
         "examples": _examples(shown["examples"]),
         "map": _with_plots(shown["map"], pictures),
         "data": _data(shown),
-        "all-figures": _titled(shown["detailed"]),
+        "all-figures": _titled_tables(shown["detailed"]),
         "costs": _costs(shown["costs"]),
         "repeat": _repeat(shown),
     }
@@ -175,10 +175,10 @@ def _with_plots(part: Mapping[str, Any] | None, pictures: str) -> list[str]:
     lines = _plots(part, pictures)
     if part.get("table"):
         lines += [*_models(part["table"]), ""]
-    return lines + _titled(part.get("tables", ()))
+    return lines + _titled_tables(part.get("tables", ()))
 
 
-def _titled(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+def _titled_tables(tables: Iterable[Mapping[str, Any]]) -> list[str]:
     lines: list[str] = []
     for shown in tables:
         users = f" ({shown['n']:,} users)" if "n" in shown else ""

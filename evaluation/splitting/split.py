@@ -228,11 +228,11 @@ class Split:
         )
 
     def _check_few_shot(self, pairs: UserItemPairs) -> None:
-        thin = pairs.mark_items(self.few_shot_items)
-        if self.keep < 1 or not thin.any():
+        few_shot = pairs.mark_items(self.few_shot_items)
+        if self.keep < 1 or not few_shot.any():
             raise self._error("is semi-cold and yet has no thin items that keep a listener")
         kept = pairs.users_per_item(pairs.mark_rows(self.train_rows))
-        wrong = thin & (kept != self.keep)
+        wrong = few_shot & (kept != self.keep)
         if wrong.any():
             place = int(wrong.argmax())
             raise self._error(
@@ -240,8 +240,8 @@ class Split:
                 f" training, not {self.keep}"
             )
         tested = pairs.users_per_item(pairs.mark_rows(self.test_rows)) > 0
-        if (tested & ~thin).any():
-            item = pairs.item_ids[int((tested & ~thin).argmax())]
+        if (tested & ~few_shot).any():
+            item = pairs.item_ids[int((tested & ~few_shot).argmax())]
             raise self._error(f"tests the item {item!r} that is not among its thin items")
 
     def _check_users(self, pairs: UserItemPairs) -> None:

@@ -82,8 +82,8 @@ class SongMap:
     @property
     def title(self) -> str:
         """Title of the map, in one line."""
-        of = {"sound": "sound", "fused": "sound and taste together"}[self.embeddings]
-        return f"Map of {len(self.songs):,} songs by {of}, coloured by {self.by}"
+        space = {"sound": "sound", "fused": "sound and taste together"}[self.embeddings]
+        return f"Map of {len(self.songs):,} songs by {space}, coloured by {self.by}"
 
     @property
     def facts(self) -> str:

@@ -92,13 +92,13 @@ def test_what_another_writer_adds_meanwhile_is_not_taken_for_damaged(
 ) -> None:
     with ImageStore(tmp_path, "kind", SHAPE) as store, ImageStore(tmp_path, "kind", SHAPE) as other:
         store.add("one", pictures(1, 1))
-        asked = store._asked
+        execute = store._execute
 
         def meanwhile(query: str, *values: str | int) -> list[tuple[int, ...]]:
             other.add("two", pictures(1, 2))
-            return asked(query, *values)
+            return execute(query, *values)
 
-        monkeypatch.setattr(store, "_asked", meanwhile)
+        monkeypatch.setattr(store, "_execute", meanwhile)
         assert set(store.find(["one", "two"])) == {"one", "two"}
         assert set(other.find(["one", "two"])) == {"one", "two"}
 
