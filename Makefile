@@ -1,5 +1,5 @@
 # make demo   set up, then the main job end to end on the demo catalogue
-# make test   set up, then all tests
+# make test   set up, then all tests, and the examples in docstrings
 # make test-fast  without the slow tests and those that start processes: under a minute
 # make docs   the documentation site, into site/
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
@@ -30,6 +30,7 @@ demo: $(READY)
 # A file's tests stay in one process, which makes their fixtures once.
 test: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --doctest-modules recsys evaluation embedding datasets
 
 test-fast: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"

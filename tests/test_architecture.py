@@ -310,7 +310,7 @@ def test_modules_say_what_they_hold(module: str) -> None:
 
 @pytest.mark.parametrize("folder", [name for name in modules() if is_package(name)])
 def test_public_names_have_an_example(folder: str) -> None:
-    """Which runs with the other tests: `pytest --doctest-modules`."""
+    """`make test` runs them: `pytest --doctest-modules recsys evaluation embedding datasets`."""
     stub = modules()[folder].with_suffix(".pyi")
     without = []
     for node in ast.parse(stub.read_text(encoding="utf-8") if stub.is_file() else "").body:

@@ -40,8 +40,8 @@ class StageTimer:
         >>> timer = StageTimer(progress=False)
         >>> with timer.stage("fusion"):
         ...     pass
-        >>> timer.seconds
-        {'fusion': 0.0}
+        >>> list(timer.seconds)
+        ['fusion']
     """
 
     progress: bool
