@@ -9,14 +9,24 @@ REQUIRED = "COLDTUNE_TEST_PROGRAMS"
 """Environment variable: with the value ``required`` a test that lacks its program fails."""
 
 
+NAMES = {"chromium": ("chromium", "chromium-browser")}
+"""Names of programs that are not called the same everywhere."""
+
+
+def find_program(program: str) -> str | None:
+    """Return the path of a program, whatever its name on this system; None if it is missing."""
+    found = (shutil.which(name) for name in NAMES.get(program, (program,)))
+    return next((path for path in found if path), None)
+
+
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Mark a test that runs these programs, by the names that they have on the PATH."""
-    missing = [program for program in programs if shutil.which(program) is None]
+    missing = [program for program in programs if find_program(program) is None]
     return pytest.mark.skipif(bool(missing), reason=missing_reason(*missing))
 
 
 def missing_reason(*programs: str) -> str:
-    """Say that a test needs programs; :func:`is_missing_program` knows the sentence again."""
+    """Say that a test needs programs; `is_missing_program` knows the sentence again."""
     return f"needs a program that is not installed: {', '.join(programs)}"
 
 

@@ -1,14 +1,15 @@
 """Reading a report as a program and as a browser does."""
 
 import json
-import shutil
 import subprocess
 import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.helpers.programs import find_program
+
+CHROMIUM = find_program("chromium")
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-sync", "--disable-component-update", "--no-first-run",

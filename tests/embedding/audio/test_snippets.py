@@ -15,6 +15,7 @@ from embedding.audio import snippets as audio
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import MAX_WINDOWS, content_fingerprint, snippet_starts
 from embedding.audio.source import RecordingFile
+from tests.helpers.programs import missing_reason, needs
 
 RATE = 22050
 
@@ -315,7 +316,7 @@ class TestBadInput:
         if not ffmpeg:
             monkeypatch.setenv("PATH", "")
         elif shutil.which("ffmpeg") is None:
-            pytest.skip("ffmpeg is not installed")
+            pytest.skip(missing_reason("ffmpeg"))
         path = recording(f"stump.{extension}", seconds=20, rate=44100)
         path.write_bytes(path.read_bytes()[:300])
         self.error(path, rf"stump\.{extension}: {reason}")
@@ -430,7 +431,7 @@ class TestFfmpeg:
         with pytest.raises(AudioError, match=r"broken\.mp3: cannot be decoded: it is damaged"):
             audio.load_snippets(path, SnippetConfig(), RATE)
 
-    @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+    @needs("ffmpeg")
     def test_the_program_itself_on_something_that_is_not_audio(self, tmp_path: Path) -> None:
         path = tmp_path / "broken.m4a"
         path.write_bytes(b"x" * 1000)
