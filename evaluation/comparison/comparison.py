@@ -36,7 +36,7 @@ from evaluation.comparison.run_cache import RunCache
 from evaluation.comparison.tables import (
     FigureKey,
     SliceFigureKey,
-    SliceName,
+    SliceKey,
     tabulate,
     tabulate_slices,
 )
@@ -351,7 +351,7 @@ class ResultCollector:
         self.examples: list[Example] = []
         self._catalogue: dict[FigureKey, tuple[float, int]] = {}
         self._slices: dict[SliceFigureKey, Float64Array] = {}
-        self._slice_rows: dict[SliceName, IntArray] = {}
+        self._slice_rows: dict[SliceKey, IntArray] = {}
         self._fold_rows: list[tuple[Any, ...]] = []
 
     def add(

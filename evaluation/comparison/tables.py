@@ -37,7 +37,7 @@ SLICE_COLUMNS: Final = (
 """Columns of the table of slices."""
 SliceFigureKey = tuple[str, str, str, str, str, str, int]
 """(split, candidates, model, by, slice, metric, k)."""
-SliceName = tuple[str, str, str, str]
+SliceKey = tuple[str, str, str, str]
 """(split, candidates, by, slice)."""
 _Gap = tuple[Interval, float]
 """A paired difference and its p-value."""
@@ -104,7 +104,7 @@ def tabulate(
 
 def tabulate_slices(
     values: Mapping[SliceFigureKey, Float64Array],
-    rows: Mapping[SliceName, IntArray],
+    rows: Mapping[SliceKey, IntArray],
     n_users: Mapping[str, int],
     controls: Collection[str],
     *,
@@ -126,7 +126,7 @@ def tabulate_slices(
     Returns:
         A row for each slice, model, metric and k (``SLICE_COLUMNS``).
     """
-    slices: dict[str, dict[SliceName, list[SliceFigureKey]]] = {}
+    slices: dict[str, dict[SliceKey, list[SliceFigureKey]]] = {}
     for key in values:
         name = (*key[:2], *key[3:5])
         slices.setdefault(key[0], {}).setdefault(name, []).append(key)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import pandas as pd
 
-from datasets.columns import ITEM_ID, USER_ID, WEIGHT
+from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ITEM_AUC, item_auc, items_with_auc, ranking_metrics
 from evaluation.model import ModelFactory
 from evaluation.splitting.cold import cold_split
+from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.split import Split
 from evaluation.splitting.warm import warm_split
 
@@ -77,8 +77,8 @@ class ValidationFold:
     def from_split(cls, dataset: MusicDataset, split: Split, kind: ItemKind) -> "ValidationFold":
         """Make a fold of a split of ``dataset``; EvaluationError if it has no test users."""
         training = split.training(dataset)
-        test = _played(dataset.interactions.iloc[split.test_rows])
-        seen = _played(training.interactions)
+        test = played_pairs(dataset.interactions.iloc[split.test_rows])
+        seen = played_pairs(training.interactions)
         users = set(test[USER_ID])
         if kind == "warm":
             encoder = HitEncoder(sorted(users), training.items[ITEM_ID], test, seen)
@@ -200,9 +200,3 @@ def _split(
     if kind == "warm":
         return warm_split(dataset, fraction, seed, name=name)
     return cold_split(dataset, fraction, seed, among=among, name=name)
-
-
-def _played(interactions: pd.DataFrame) -> pd.DataFrame:
-    """Distinct (user, item) pairs with a weight above 0; a play count of 0 is no play."""
-    played = interactions[WEIGHT] > 0
-    return interactions.loc[played, [USER_ID, ITEM_ID]].drop_duplicates()
