@@ -46,7 +46,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def network_config(arguments: argparse.Namespace) -> RecommenderConfig:
-    """The recommender's settings that :func:`add_network_arguments` asks for."""
+    """The recommender's settings that `add_network_arguments` asks for."""
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     return RecommenderConfig(
         seed=arguments.seed,

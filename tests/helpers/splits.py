@@ -17,7 +17,7 @@ DRAWN_PLAYS = st.lists(
     min_size=1,
     max_size=80,
 )
-"""(user, item, weight) as hypothesis draws them, for :func:`drawn_dataset`."""
+"""(user, item, weight) as hypothesis draws them, for `drawn_dataset`."""
 
 
 def bare(
