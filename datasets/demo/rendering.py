@@ -266,6 +266,12 @@ class SongTags:
 def read_tags(path: Path) -> SongTags:
     """Read the tags of a wav, flac, ogg or mp3 file.
 
+    Args:
+        path: the recording.
+
+    Returns:
+        Title, artist, album and genre; "" where the file has none.
+
     Raises:
         AudioError: if the file cannot be read.
 

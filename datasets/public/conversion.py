@@ -60,6 +60,10 @@ def conversion_progress(
 def find_input(source: Path, *names: str) -> Path:
     """Return the first of these names that exists in `source`.
 
+    Args:
+        source: folder of the downloaded files.
+        *names: names to look for, the preferred one first.
+
     Raises:
         DataError: if none exists.
 
@@ -133,6 +137,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
     r"""Write (file or id, reason) of everything that was skipped, and log one warning.
 
+    Args:
+        target: folder of the data set.
+        left_out: (file or id, reason); nothing is written if it is empty.
+
     Examples:
         >>> report_skipped(folder, [("000123", "has no clip in the archive")])
         >>> (folder / "left-out.csv").read_text()
@@ -153,6 +161,10 @@ def report_skipped(target: Path, left_out: Sequence[tuple[str, str]]) -> None:
 def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.DataFrame:
     """Return rows of text as a table with columns of dtype object, as `write_table` expects.
 
+    Args:
+        rows: one sequence of texts per row.
+        columns: names of the columns.
+
     Examples:
         >>> text_frame([("s1", "So What")], ("item_id", "title")).to_dict("list")
         {'item_id': ['s1'], 'title': ['So What']}
@@ -165,6 +177,10 @@ def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pd.Data
 
 def write_items(target: Path, items: pd.DataFrame) -> None:
     r"""Write `items.csv`; missing standard columns are blank.
+
+    Args:
+        target: folder of the data set.
+        items: column item_id, and any others of `items.csv`.
 
     Raises:
         DataError: if there are no items.
@@ -181,6 +197,10 @@ def write_items(target: Path, items: pd.DataFrame) -> None:
 def write_audio(target: Path, audio: pd.DataFrame) -> None:
     """Write `audio.csv`; a missing title or genre is blank.
 
+    Args:
+        target: folder of the data set.
+        audio: columns item_id and path, and any others of `audio.csv`.
+
     Raises:
         DataError: if there are no recordings.
 
@@ -193,6 +213,9 @@ def write_audio(target: Path, audio: pd.DataFrame) -> None:
 
 def write_no_interactions(target: Path) -> None:
     """Write an `interactions.csv` without rows.
+
+    Args:
+        target: folder of the data set.
 
     Examples:
         >>> write_no_interactions(folder)

@@ -217,6 +217,10 @@ _LARGEST_EXACT = 2.0**53
 def write_table(table: pd.DataFrame, path: Path) -> None:
     r"""Write a normalised table atomically, CSV or Parquet by suffix.
 
+    Args:
+        table: columns of normalised values, as `read_table` returns them.
+        path: the file, ending in .csv or .parquet.
+
     Examples:
         >>> table = pd.DataFrame({"item_id": pd.Series(["a"], dtype=object), "weight": [2.0]})
         >>> write_table(table, folder / "t.csv")

@@ -20,6 +20,9 @@ def find_recordings(folder: Path) -> list[str]:
 
     Files are recognised by suffix (`SUFFIXES`); paths are relative to the folder.
 
+    Args:
+        folder: where to look.
+
     Examples:
         >>> find_recordings(recording.parent)
         ['song.wav']

@@ -39,6 +39,12 @@ def as_timestamps(column: "pd.Series[Any]") -> NDArray[np.datetime64]:
     Reads ISO 8601 text (converted to UTC; without a zone taken as UTC), numbers as seconds since
     1970, and date and time types.
 
+    Args:
+        column: texts, numbers, dates or times.
+
+    Returns:
+        datetime64[ns], [len(column)].
+
     Raises:
         BadValueError: if a value is not a time, or outside the years 1678 to 2261.
 

@@ -192,6 +192,12 @@ def to_mono(samples: Float32Array) -> Float32Array:
 
     If the channels cancel each other out (opposite phase), the loudest channel is used alone.
 
+    Args:
+        samples: float32 [frames, channels].
+
+    Returns:
+        float32 [frames].
+
     Raises:
         AudioError: NaN or infinite samples.
 
@@ -218,6 +224,12 @@ def to_stereo(samples: Float32Array) -> Float32Array:
     A single channel is doubled. Of more than two channels the first two are used, which are front
     left and front right in every layout; if they are silent, the mean of all, doubled.
 
+    Args:
+        samples: float32 [frames, channels].
+
+    Returns:
+        float32 [frames, 2].
+
     Raises:
         AudioError: NaN or infinite samples.
 
@@ -238,6 +250,14 @@ def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
 
     By soxr's HQ filter, which suppresses aliasing by at least 120 dB.
 
+    Args:
+        y: float32 [frames] or [frames, channels].
+        rate: its sample rate, Hz.
+        wanted: the sample rate to convert to, Hz.
+
+    Returns:
+        The samples at the other rate, in the shape of `y` but for the number of frames.
+
     Examples:
         >>> from embedding.audio import resample
         >>> resample(np.zeros(44100, dtype=np.float32), 44100, 22050).shape
@@ -253,6 +273,9 @@ def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
 
 def is_silent(y: Float32Array) -> bool:
     """Return whether [frames] or [frames, channels] is silent: (nearly) constant in every channel.
+
+    Args:
+        y: float32 [frames] or [frames, channels].
 
     Examples:
         >>> from embedding.audio import is_silent

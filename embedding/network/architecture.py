@@ -295,6 +295,12 @@ _NEED_IMAGE = "CLPANG"
 def parse(text: str) -> Architecture:
     """Parse the notation of a network.
 
+    Args:
+        text: layers from input to output, such as ``IC(5,15,64)LPF(384)F(192)O``.
+
+    Returns:
+        The layers, checked for an order that can be built.
+
     Raises:
         InvalidArgumentError: invalid notation; the message gives the position (counted from 1) of
             the error and what was expected there.

@@ -143,6 +143,11 @@ def constant_q(
 def constant_q_bins(sr: int, fmin: float = filters.C1, bins_per_octave: int = 12) -> int:
     """Return the number of constant-Q bins from ``fmin`` that fit below sr/2, with their bandwidth.
 
+    Args:
+        sr: sample rate in Hz.
+        fmin: frequency of the first bin in Hz.
+        bins_per_octave: bins in an octave.
+
     Examples:
         >>> from embedding import transforms
         >>> transforms.constant_q_bins(22050)

@@ -175,6 +175,12 @@ def melodic_frequencies(
 ) -> Float64Array:
     """Return the frequency in Hz of each row of `melodic_range`.
 
+    Args:
+        sr: sample rate in Hz.
+        n_fft: window length in samples.
+        scale: as for `melodic_range`.
+        bins_per_octave: as for `melodic_range`.
+
     Examples:
         >>> from embedding import transforms
         >>> transforms.melodic_frequencies(22050)[[0, 24, 48]].tolist()

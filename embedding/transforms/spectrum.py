@@ -98,6 +98,12 @@ def linear_frequencies(
 ) -> Float64Array:
     """Return the frequency in Hz of each row of `linear_spectrum`.
 
+    Args:
+        sr: sample rate in Hz.
+        n_fft: window length in samples.
+        fmin: lowest frequency in Hz.
+        fmax: highest frequency in Hz; None: sr/2.
+
     Examples:
         >>> from embedding import transforms
         >>> transforms.linear_frequencies(22050, 2048, fmin=100, fmax=130).round().tolist()
@@ -154,6 +160,12 @@ def log_frequencies(
     sr: int, *, fmin: float = filters.C1, fmax: float | None = None, bins_per_octave: int = 12
 ) -> Float64Array:
     """Return the frequency in Hz of each row of `log_spectrum`.
+
+    Args:
+        sr: sample rate in Hz.
+        fmin: frequency of the first row in Hz.
+        fmax: highest frequency in Hz; None: sr/2.
+        bins_per_octave: rows in an octave.
 
     Examples:
         >>> from embedding import transforms

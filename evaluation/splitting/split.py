@@ -295,6 +295,9 @@ def artist_groups(dataset: MusicDataset) -> "pd.Series[str]":
     Names are compared without case and outer spaces. An item without artist is a group of its own:
     its key is ``item:`` and its id, which is no artist's name.
 
+    Args:
+        dataset: its items are grouped.
+
     Examples:
         >>> artist_groups(dataset).head(2).tolist()
         ['artist 0', 'artist 1']

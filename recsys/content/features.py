@@ -131,6 +131,9 @@ def align_embeddings(
 def artist_codes(items: pd.DataFrame) -> IntArray:
     """Number the artists; an item without an artist gets a number of its own.
 
+    Args:
+        items: columns item_id and artist; an item without an artist has the text "".
+
     Returns:
         int [n_items], equal for items of one artist.
 

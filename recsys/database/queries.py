@@ -60,6 +60,10 @@ class SongFilter:
 def count_songs(connection: Connection, where: SongFilter) -> int:
     """Count the selected songs.
 
+    Args:
+        connection: of a song database.
+        where: which songs.
+
     Examples:
         >>> from recsys.database import Catalog, Song
         >>> catalog = Catalog.in_memory()

@@ -47,6 +47,10 @@ _PUBLIC_FACTS = ("method", "recall", "target_recall", "queries", "slack", "searc
 def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
     """Return whether a catalogue of this size is searched with index files.
 
+    Args:
+        n_items: items of the catalogue.
+        config: settings of the search.
+
     Examples:
         >>> needs_index_files(1_000, RetrievalConfig()), needs_index_files(10**6, RetrievalConfig())
         (False, True)
@@ -166,6 +170,9 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 def index_files(sidecar: Path) -> list[Path]:
     """Return the files of an index, first its sidecar.
+
+    Args:
+        sidecar: what `build_index` returned.
 
     Raises:
         ArtifactError: The sidecar cannot be read or names an unknown method.

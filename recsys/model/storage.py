@@ -72,6 +72,12 @@ def replace_model(
 def load_model(folder: Path) -> LiveModel:
     """Open a model.
 
+    Args:
+        folder: where `save_model` wrote it.
+
+    Returns:
+        The model, with all changes that its song database has stored.
+
     Raises:
         ArtifactError: no model there, or one that is damaged, incomplete, or of a newer format.
 

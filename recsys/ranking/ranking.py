@@ -41,6 +41,15 @@ def recommend_for_user(
 ) -> pd.DataFrame:
     """Recommend items to one user, given by id or by plays; see `Recommender.recommend`.
 
+    Args:
+        model: the model.
+        user_id: a user, known or not; None with plays.
+        plays: plays by item id; None with a user id.
+        options: length and options of the list.
+
+    Returns:
+        The table that `Recommender.recommend` describes.
+
     Raises:
         UnknownItemError: an item of the options or of the history is not in the catalogue.
         InvalidArgumentError: options that cannot work, or not exactly one of user id and history.

@@ -22,6 +22,15 @@ _ROOM = 1.25
 def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataFrame:
     """List the items most similar to one; see `Recommender.similar`.
 
+    Args:
+        model: the model.
+        item_id: the item.
+        k: length of the list.
+        by: what items are compared by.
+
+    Returns:
+        The table that `Recommender.similar` describes.
+
     Raises:
         UnknownItemError: no such item in the catalogue.
         InvalidArgumentError: k below 1, another space, or an item that has nothing to compare.

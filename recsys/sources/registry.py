@@ -12,6 +12,10 @@ from recsys.sources.popularity import PopularitySource
 def make_source(name: SourceName, config: RecommenderConfig) -> Source:
     """Create an unfitted source with the settings of `config`.
 
+    Args:
+        name: name of the source.
+        config: settings of the recommender, which have those of each source.
+
     Examples:
         >>> from recsys import RecommenderConfig
         >>> source = make_source("als", RecommenderConfig(als={"factors": 32}))

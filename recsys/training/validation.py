@@ -189,6 +189,10 @@ def choose_regularization(
     A configured penalty is kept. Without a split, with too few users or too many plays, the penalty
     is `DEFAULT_RATIO` times alpha.
 
+    Args:
+        split: the validation split; None where there was too little to hold out.
+        config: the configuration.
+
     Examples:
         >>> choose_regularization(None, RecommenderConfig(als={"alpha": 10.0})).als.regularization
         20.0
