@@ -1,4 +1,4 @@
-"""Data sets on disk for tests: a correct one, variations of it, and what loading says of them."""
+"""Data sets on disk for tests, what loading says of them, and what is in a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,21 @@ def make(folder: Path, **tables: str | bytes | None) -> Path:
             data = content if isinstance(content, bytes) else content.encode()
             (folder / f"{name}.csv").write_bytes(data)
     return folder
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of what is in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def files_of(folder: Path) -> list[str]:
+    """The files in a folder and below it, as paths from the folder on."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def file_contents(folder: Path) -> dict[str, bytes]:
+    """The files in a folder and below it with what they hold."""
+    return {name: (folder / name).read_bytes() for name in files_of(folder)}
 
 
 def assert_same(left: MusicDataset, right: MusicDataset) -> None:

@@ -53,4 +53,5 @@ def measured(
     return results
 
 
-main()
+if __name__ == "__main__":
+    main()

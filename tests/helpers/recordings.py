@@ -20,6 +20,16 @@ def sound(
     return (0.5 * beat * np.sin(2 * np.pi * pitch * time) + 0.01 * noise).astype(np.float32)
 
 
+def write_song(path: Path, number: int) -> Path:
+    """Write a second of a tone that beats: low for even numbers, high for odd ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(11025) / 11025
+    wave = np.sin(2 * np.pi * (220, 880)[number % 2] * 2 ** (number / 24) * t)
+    noise = 0.05 * np.random.default_rng(number).standard_normal(len(t))
+    soundfile.write(path, 0.4 * wave * (1 + np.sin(8 * np.pi * t)) / 2 + noise, 11025)
+    return path
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes a recording and gives its path."""

@@ -23,10 +23,7 @@ from datasets.public.conversion import (
 )
 from recsys.cli import app
 from tests.helpers.file_server import Server
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+from tests.helpers.folders import names_in
 
 
 def convert(source: Path, target: Path) -> None:

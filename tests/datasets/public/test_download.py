@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from datasets.errors import DataError
 from datasets.public.download import download
 from tests.helpers.file_server import CONTENT, Server, serving
+from tests.helpers.folders import names_in
 
 CHUNKS = 5 * 65_536  # bytes that came whole before a connection breaks
 
@@ -22,10 +23,6 @@ SHA1 = f"sha1:{hashlib.sha1(CONTENT).hexdigest()}"
 
 def get(server: Server, path: Path, checksum: str = SHA1) -> None:
     download(server.url, path, checksum, progress=False)
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_download(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

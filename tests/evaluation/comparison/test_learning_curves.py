@@ -11,6 +11,7 @@ from evaluation.comparison.learning_curves import CURVE_COLUMNS, learning_curve,
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_split, semi_cold_split
 from evaluation.splitting.warm import warm_folds, warm_split
+from tests.helpers.splits import pairs_of
 
 N_USERS, N_ITEMS = 12, 15
 
@@ -27,30 +28,25 @@ def dataset(make_dataset) -> MusicDataset:
     return make_dataset([*plays, *plays[::3]])
 
 
-def pairs(dataset, rows):
-    chosen = dataset.interactions.iloc[rows]
-    return set(zip(chosen["user_id"], chosen["item_id"], strict=True))
-
-
 def test_parts_are_nested_whole_pairs_of_the_size_asked_for(dataset):
-    everything = pairs(dataset, slice(None))
+    everything = pairs_of(dataset, slice(None))
     larger = everything
     for fraction in (1.0, 0.5, 0.25, 0.1):
         rows = thinned_rows(dataset, fraction, seed=0)
-        part = pairs(dataset, rows)
+        part = pairs_of(dataset, rows)
         assert len(part) == int(len(everything) * fraction + 0.5)
         assert part <= larger
         others = np.setdiff1d(np.arange(len(dataset.interactions)), rows)
-        assert not part & pairs(dataset, others)
+        assert not part & pairs_of(dataset, others)
         larger = part
-    assert len(pairs(dataset, thinned_rows(dataset, 1e-9, seed=0))) == 1
-    assert part != pairs(dataset, thinned_rows(dataset, 0.1, seed=1))
+    assert len(pairs_of(dataset, thinned_rows(dataset, 1e-9, seed=0))) == 1
+    assert part != pairs_of(dataset, thinned_rows(dataset, 0.1, seed=1))
 
 
 def test_parts_do_not_depend_on_the_order_of_the_rows(dataset):
     rows = np.random.default_rng(0).permutation(len(dataset.interactions))
     shuffled = dataset.take_interactions(rows)
-    assert pairs(dataset, thinned_rows(dataset, 0.3, 5)) == pairs(
+    assert pairs_of(dataset, thinned_rows(dataset, 0.3, 5)) == pairs_of(
         shuffled, thinned_rows(shuffled, 0.3, 5)
     )
 

@@ -23,6 +23,7 @@ from recsys.database.catalog import Catalog
 from recsys.model import artifact, storage
 from recsys.model.artifact import CHUNK, digest_files
 from recsys.model.state import FittedState
+from tests.helpers.folders import file_contents, files_of
 from tests.helpers.recommenders import QUICK
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
@@ -63,14 +64,6 @@ def model(models: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(models["index"], tmp_path / "model"))
 
 
-def files_of(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files_of(folder)}
-
-
 def generation(folder: Path) -> Path:
     return folder / json.loads((folder / "manifest.json").read_text())["generation"]
 
@@ -87,8 +80,9 @@ def flip(content: bytes, position: int, bits: int) -> bytes:
 
 def damages(content: bytes) -> Iterator[tuple[str, bytes | None]]:
     """Ways to damage a file: each with its name and the new content, None for a deletion."""
-    for position in sorted({0, len(content) // 3, len(content) // 2, len(content) - 1}):
+    for position in sorted({0, len(content) // 2}):
         yield f"bit flipped at {position}", flip(content, position, 0x01)
+    for position in sorted({len(content) // 3, len(content) - 1}):
         yield f"byte turned over at {position}", flip(content, position, 0xFF)
     yield "cut in half", content[: len(content) // 2]
     yield "one byte short", content[:-1]
@@ -490,10 +484,10 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     folder = tmp_path / "mine"
     folder.mkdir()
     fill(folder)
-    before = sorted(folder.rglob("*")), contents(folder)
+    before = sorted(folder.rglob("*")), file_contents(folder)
     with pytest.raises(ArtifactError, match="is not empty and holds no model; nothing was written"):
         Recommender.load(model).save(folder)
-    assert (sorted(folder.rglob("*")), contents(folder)) == before
+    assert (sorted(folder.rglob("*")), file_contents(folder)) == before
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file", "too long", "a dangling link"])
@@ -664,7 +658,7 @@ def test_a_save_that_fails_leaves_the_old_model(
     problem: Callable[..., None],
 ) -> None:
     recommender = Recommender.load(model)
-    before = contents(model)
+    before = file_contents(model)
     with monkeypatch.context() as patch:
         patch.setattr(*step, problem)
         expected = ArtifactError if problem is no_space else KeyboardInterrupt
@@ -674,7 +668,7 @@ def test_a_save_that_fails_leaves_the_old_model(
             recommender.save(tmp_path / "new")
     if problem is no_space:
         assert "No space left" in str(error.value)
-    assert contents(model) == before
+    assert file_contents(model) == before
     assert [path.name for path in model.iterdir() if path.is_dir()] == [generation(model).name]
     assert files_of(tmp_path / "new") == [".lock"]
     # And nothing stands in the way of the next one.
@@ -732,7 +726,7 @@ def test_a_disk_that_takes_no_more(model: Path, limit: int) -> None:
     import signal
 
     recommender = Recommender.load(model)
-    before = contents(model)
+    before = file_contents(model)
     largest = max(len(content) for content in before.values())
     assert limit < largest
 
@@ -747,7 +741,7 @@ def test_a_disk_that_takes_no_more(model: Path, limit: int) -> None:
         Recommender.load(model).onboard(embedding=NEW, item_id="new", title="x" * 50_000)
 
     assert in_a_child(save).startswith(f"ArtifactError: {model}")
-    assert contents(model) == before
+    assert file_contents(model) == before
     assert in_a_child(onboard).startswith("ArtifactError")
     loaded = Recommender.load(model)
     assert loaded.info["onboarded"] == 0
@@ -764,7 +758,7 @@ def open_to_all(models: dict[str, Path]) -> Iterator[Path]:
 def test_a_folder_that_may_only_be_read(open_to_all: Path) -> None:
     """A model that belongs to somebody else can be used and copied, not changed."""
     model = open_to_all
-    before = contents(model)
+    before = file_contents(model)
     wanted = answers(Recommender.load(model)).to_csv()
     for folder in (*model.parents, model):
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
@@ -797,7 +791,7 @@ def test_a_folder_that_may_only_be_read(open_to_all: Path) -> None:
         )
     for path in (model, *model.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    assert contents(model) == before
+    assert file_contents(model) == before
 
 
 def test_arrays_come_back_as_they_were_and_mapped(tmp_path: Path) -> None:
@@ -825,7 +819,7 @@ def test_nothing_is_pickled(tmp_path: Path, model: Path) -> None:
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError):
         artifact.load_array(tmp_path, "pickled")
-    for name, content in contents(model).items():
+    for name, content in file_contents(model).items():
         assert not content.startswith(b"\x80\x04"), name
         if name.endswith(".npy"):
             assert b"'|O'" not in content[:128], name

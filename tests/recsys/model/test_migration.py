@@ -12,6 +12,7 @@ import pytest
 from datasets.errors import ArtifactError
 from recsys import Recommender
 from recsys.model import artifact
+from tests.helpers.folders import file_contents
 
 MODELS = Path(__file__).parent / "models"
 """For each format there has been, models as they were saved, and what they answered."""
@@ -23,10 +24,6 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str,
     folder = MODELS / request.param
     place = Path(shutil.copytree(folder / "model", tmp_path / "model"))
     return place, json.loads((folder / "answers.json").read_text(encoding="utf-8"))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def check_list(found: Any, wanted: list[list[Any]]) -> None:
@@ -51,9 +48,9 @@ def test_an_old_model_answers_as_it_did_and_its_folder_stays(
     old: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, wanted = old
-    before = contents(folder)
+    before = file_contents(folder)
     check(Recommender.load(folder), wanted)
-    assert contents(folder) == before
+    assert file_contents(folder) == before
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from recsys import Recommender, cli
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
 from tests.helpers.recommenders import QUICK
+from tests.helpers.recordings import write_song
 
 EARS = {
     "architecture": "IC(2,5,8)PF(16)O",
@@ -27,16 +28,6 @@ EARS = {
     "snippet": {"seconds": 1.0},
     "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
 }
-
-
-def write_song(path: Path, number: int) -> Path:
-    """A second of a tone that beats: low for even numbers, high for odd ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    t = np.arange(11025) / 11025
-    wave = np.sin(2 * np.pi * (220, 880)[number % 2] * 2 ** (number / 24) * t)
-    noise = 0.05 * np.random.default_rng(number).standard_normal(len(t))
-    soundfile.write(path, 0.4 * wave * (1 + np.sin(8 * np.pi * t)) / 2 + noise, 11025)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -40,14 +40,6 @@ CONFIG = RecommenderConfig(
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: MLflow takes seconds to make its tables."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="module")
 def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an MLflow server of this test's own."""
     folder = tmp_path_factory.mktemp("server")
@@ -86,26 +78,6 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> No
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     pytest.fail(f"no MLflow server: {log.read_text()[-2000:]}")
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with an empty store, tracking on, and MLflow as after its import."""
-    for name in list(os.environ):
-        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
-            monkeypatch.delenv(name)
-    monkeypatch.delenv("COLDTUNE_TRACKING", raising=False)
-    folder = tmp_path / "work"
-    folder.mkdir()
-    shutil.copy(template, folder / "mlflow.db")
-    monkeypatch.chdir(folder)
-    yield folder
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="module")
