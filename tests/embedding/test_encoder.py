@@ -265,14 +265,21 @@ class TestCheckpoint:
 
     @pytest.mark.slow
     def test_a_killed_process_is_resumed(self, tmp_path: Path) -> None:
-        config = CONFIG.replace(epochs=150, patience=150)
+        config = CONFIG.replace(epochs=15, patience=15)
         images, labels = pictures(20)[0], ["a", "b"] * 10
         np.save(tmp_path / "images.npy", images)
         code = (
-            "import sys\n"
+            "import sys, time\n"
             "from pathlib import Path\n"
             "import numpy as np\n"
             "from embedding import EncoderConfig, SongEncoder\n"
+            "from embedding.network import training\n"
+            "one_epoch = training._TrainingRun.epoch\n"
+            "def epoch(run, number):\n"
+            "    if number == 12:\n"
+            "        time.sleep(3600)  # until it is killed\n"
+            "    one_epoch(run, number)\n"
+            "training._TrainingRun.epoch = epoch\n"
             "config = EncoderConfig.model_validate_json(sys.argv[1])\n"
             "images = np.load(sys.argv[2])\n"
             "SongEncoder(config).fit(images, ['a', 'b'] * 10, checkpoint=Path(sys.argv[3]))\n"
@@ -291,7 +298,7 @@ class TestCheckpoint:
         (path,) = tmp_path.glob("training-*.safetensors")
         state = checkpoints.read_checkpoint(tmp_path, path.stem.removeprefix("training-"))
         assert state is not None
-        assert 5 <= len(state.history) < 150
+        assert 5 <= len(state.history) < 12
         resumed = SongEncoder(config).fit(images, labels, checkpoint=tmp_path)
         undisturbed = SongEncoder(config).fit(images, labels)
         assert [record["loss"] for record in resumed.history_] == [

@@ -104,10 +104,18 @@ def network(songs):
     return train_encoder(songs, SMALL.encoder, workers=1, progress=False)
 
 
+@pytest.fixture(scope="module")
+def saved(songs, network, tmp_path_factory):
+    """A saved recommender on a given network."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    Recommender(SMALL).fit(songs, encoder=network).save(folder)
+    return folder
+
+
 @pytest.fixture
-def model(songs, network):
+def model(saved, tmp_path):
     """A recommender of its own for a test that onboards."""
-    return Recommender(SMALL).fit(songs, encoder=network)
+    return Recommender.load(shutil.copytree(saved, tmp_path / "saved model"))
 
 
 USERS = [f"user-{n}" for n in range(60)]
@@ -291,11 +299,10 @@ def test_an_unknown_model_is_refused():
 def test_real_recordings(real_mini, tmp_path):
     dataset = load_folder(real_mini)
     config = CONFIG.replace(
-        threads=2,
-        als={"factors": 32, "iterations": 5},
-        fm={"components": 16, "epochs": 4},
-        fusion={"validation_users": 300},
-        encoder={"epochs": 4, "threads": 2, "hyperimage": {"height": 64, "width": 64}},
+        als={"factors": 16, "iterations": 2, "regularization": 20.0},
+        fm={"components": 16, "epochs": 2},
+        fusion={"validation_users": 100},
+        encoder={"epochs": 2, "threads": 1, "hyperimage": {"height": 32, "width": 32}},
     )
     model = Recommender(config).fit(dataset)
     assert model.info["items"]["with_embedding"] == 61

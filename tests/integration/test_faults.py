@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-import soundfile
 
 from datasets.errors import ArtifactError
 from datasets.folder import load_folder
@@ -37,21 +36,26 @@ from embedding import EncoderConfig, SongEncoder
 from embedding.audio.config import SnippetConfig
 from embedding.hyperimage.config import HyperImageConfig
 from recsys import Recommender, RecommenderConfig
-from recsys.config import ALSConfig, FMConfig
+from recsys.config import ALSConfig, FMConfig, FusionConfig
 from recsys.data import ItemContent
 from recsys.fusion import fuse_items
+from tests.helpers.recordings import write_song
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
+EPOCHS = 20
+WEIGHTS = {"als": 0.4, "fm": 0.3, "content": 0.3}
 SMALL = RecommenderConfig(
     threads=1,
     tracking=False,
+    sources=("als", "fm", "content"),
+    fusion=FusionConfig(warm=WEIGHTS, cold=WEIGHTS),
     als=ALSConfig(factors=8, iterations=3),
     fm=FMConfig(components=8, epochs=3),
     encoder=EncoderConfig(
         architecture="IC(2,5,8)PF(16)O",
-        epochs=60,
-        patience=60,
+        epochs=EPOCHS,
+        patience=EPOCHS,
         batch_size=8,
         threads=1,
         snippet=SnippetConfig(seconds=1.0),
@@ -475,16 +479,11 @@ def save_once(say: Connection, source: Path, target: Path) -> None:
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 24 short recordings, two genres that differ in pitch, and 12 listeners."""
     folder = tmp_path_factory.mktemp("songs")
-    (folder / "audio").mkdir()
     rng = np.random.default_rng(0)
     items, audio, plays = [], [], []
     for number in range(24):
         genre = ("rock", "jazz")[number % 2]
-        pitch = (220, 880)[number % 2] * 2 ** (number / 24)
-        t = np.arange(11025) / 11025
-        wave = np.sin(2 * np.pi * pitch * t) * (1 + np.sin(8 * np.pi * t)) / 2
-        wave += 0.05 * rng.standard_normal(len(t))
-        soundfile.write(folder / "audio" / f"{number}.wav", 0.5 * wave, 11025)
+        write_song(folder / "audio" / f"{number}.wav", number)
         items.append((f"song-{number}", f"Song {number}", f"Artist {number // 2}", "", genre))
         audio.append((f"song-{number}", f"audio/{number}.wav"))
     for user in range(12):
@@ -577,7 +576,7 @@ def test_killed_while_fitting(
     loaded = Recommender.load(folder)
     assert answers(loaded) == wanted
     assert isinstance(loaded._model.state.encoder, SongEncoder)  # type: ignore[union-attr]
-    assert loaded.info["encoder"]["history"][-1]["epoch"] == 60
+    assert loaded.info["encoder"]["history"][-1]["epoch"] == EPOCHS
 
 
 # ---------------------------------------------------------------------- at random moments
