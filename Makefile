@@ -1,5 +1,5 @@
 # make demo   set up, then the main job end to end on the demo catalogue
-# make test   set up, then all tests, and the examples in docstrings
+# make test   set up, then all tests
 # make test-fast  without the slow tests and those that start processes: under a minute
 # make docs   the documentation site, into site/
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
@@ -27,13 +27,13 @@ demo: $(READY)
 	$(BIN)/coldtune demo --out demo
 
 # One thread a test process: a matrix product that takes all cores only gets in the others' way.
-# A file's tests stay in one process, which makes their fixtures once.
+# A file's tests stay in one process, which makes their fixtures once; processes that they start need
+# not compile the sources again.
 test: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --doctest-modules recsys evaluation embedding datasets
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -30,15 +30,12 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
-def _names_of_examples(
-    request: pytest.FixtureRequest,
-    doctest_namespace: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
     """Give an example the names that it mentions; see tests/helpers/doctests.py for all of them."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     monkeypatch.setenv("COLDTUNE_CACHE", str(tmp_path / "cache"))
     makers: dict[str, Callable[[], Any]] = {
         "np": lambda: np,
