@@ -33,5 +33,5 @@ def place(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> It
         mlflow.end_run()
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):  # MLflow itself sets them
+        os.environ.pop(name, None)
