@@ -37,6 +37,7 @@ def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[s
     tmp_path: Path = request.getfixturevalue("tmp_path")
     monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     monkeypatch.setenv("COLDTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLDTUNE_TRACKING", "0")  # nothing is written into the repository
     makers: dict[str, Callable[[], Any]] = {
         "np": lambda: np,
         "pd": lambda: pd,
