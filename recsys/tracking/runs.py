@@ -212,8 +212,8 @@ def untracked() -> Iterator[None]:
     Examples:
         >>> with tracked_run("search", enabled=False), untracked():
         ...     with tracked_run("fit", enabled=True) as run:  # not tracked either
-        ...         print(run.failed)
-        True
+        ...         print(repr(run.run_id))
+        ''
     """
     token = _outer.set(_untracked_run())
     try:
