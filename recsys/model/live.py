@@ -25,7 +25,7 @@ from recsys.model.users import PlaysSinceFit, UserTable
 
 
 class LiveModel:
-    """A fitted model with the items, plays and removals since the fit. Immutable.
+    """A fitted model with the items, plays and removals since the fit; a change returns another.
 
     Attributes:
         state: what the fit has learned.
