@@ -115,11 +115,11 @@ class Recommender:
             run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
             run.log_dataset(dataset, "training")
             with threadpool_limits(self.config.n_threads, user_api="blas"):
-                state, heard = fit_state(
+                state, audio = fit_state(
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
                 )
             catalog = Catalog.in_memory()
-            catalog.fill(fitted_songs(state, dataset, heard))
+            catalog.fill(fitted_songs(state, dataset, audio))
             model = LiveModel(state, catalog)
             with self._write_lock:
                 self._model, self._folder = model, None
@@ -413,9 +413,9 @@ class Recommender:
             >>> recommender.onboard_many(type(dataset)(items=songs))["status"].tolist()
             ['metadata only', 'metadata only']
         """
-        songs, heard = build_songs(self._fitted(), dataset, embeddings, progress=progress)
+        songs, audio = build_songs(self._fitted(), dataset, embeddings, progress=progress)
         self._add_songs(songs)
-        return onboarding_report(songs, heard)
+        return onboarding_report(songs, audio)
 
     def onboard_folder(
         self,

@@ -129,7 +129,7 @@ def validation_folds(
     Args:
         dataset: the data that the search may see, see ``search_data``.
         kinds: a fold of each kind is made in turn.
-        n_folds: folds of each kind; each is drawn anew, with other seeds than the test splits.
+        n_folds: folds of each kind; fold n is drawn by ``seed + n``, the test splits by ``seed``.
         fraction: share held out by each.
         seed: seed of the search.
         among: items that cold folds may hold out; None for those with a recording.

@@ -184,7 +184,7 @@ def held_for_change(folder: Path, model: LiveModel) -> Iterator[None]:
     Raises:
         ArtifactError: another process has saved a new model there meanwhile.
     """
-    _check_current(folder, model)  # before the lock, whose file would make a folder anew
+    _check_current(folder, model)  # before the lock, the lock file would create the folder again
     with artifact.writing(folder), _files_open:
         _check_current(folder, model)
         yield

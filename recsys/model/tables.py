@@ -46,7 +46,7 @@ class HashedIdIndex:
         self._rows = rows
 
     @classmethod
-    def of(cls, ids: Iterable[str]) -> Self:
+    def from_ids(cls, ids: Iterable[str]) -> Self:
         """Index distinct ids in the order of their rows."""
         texts = pd.Series(list(ids), dtype=object)
         return cls(texts, *sorted_hashes(texts))

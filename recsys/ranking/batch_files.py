@@ -92,7 +92,7 @@ def write_lists(
     folder = out.parent / f".{out.name}.parts"
     try:
         with parents_created(out), _held(folder):
-            done = _take_up(folder, plan)
+            done = _existing_parts(folder, plan)
             resumed = min(len(done) * batch_size, total)
             parts = list(done)
             with progress_bar("users", total, shown=progress) as advance:
@@ -158,7 +158,7 @@ def _held(folder: Path) -> Iterator[None]:
                     shutil.rmtree(folder)  # nothing to go on with
 
 
-def _take_up(folder: Path, plan: dict[str, Any]) -> list[Path]:
+def _existing_parts(folder: Path, plan: dict[str, Any]) -> list[Path]:
     """The parts of this plan that exist without a gap; others are removed."""
     try:
         same = json.loads((folder / _PLAN).read_text(encoding="utf-8")) == plan

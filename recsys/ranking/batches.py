@@ -61,7 +61,7 @@ def user_batches(
         return _slices(model.users.ids, batch_size)
     if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
         checked_ids("user_ids", user_ids)  # raises the error
-    return _taken(iter(user_ids), batch_size)
+    return _read_batches(iter(user_ids), batch_size)
 
 
 def _slices(ids: Ids, size: int) -> Iterator[StrArray]:
@@ -69,6 +69,6 @@ def _slices(ids: Ids, size: int) -> Iterator[StrArray]:
         yield np.asarray(ids[start : start + size], object)
 
 
-def _taken(ids: Iterator[str], size: int) -> Iterator[StrArray]:
+def _read_batches(ids: Iterator[str], size: int) -> Iterator[StrArray]:
     while batch := list(islice(ids, size)):
         yield np.array(checked_ids("user_ids", batch), object)

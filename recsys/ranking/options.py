@@ -42,7 +42,7 @@ class ListOptions:
     """What a recommendation list may hold, how long it is, and how it is ordered.
 
     Raises:
-        InvalidArgumentError: a number out of its range, or ids that are none.
+        InvalidArgumentError: a number out of its range, or an invalid or missing id.
 
     Examples:
         >>> ListOptions(k=5, per_artist=1).reranks
@@ -137,7 +137,7 @@ def history_plays(history: History) -> dict[str, float]:
     """Read the plays of each item of a history; 1 each for a list of items.
 
     Raises:
-        InvalidArgumentError: ids that are none, or plays that are no positive number.
+        InvalidArgumentError: an invalid or missing id, or plays that are not a positive number.
     """
     ids = checked_ids("history", history)
     if not isinstance(history, Mapping):

@@ -95,7 +95,7 @@ def rerank(model: LiveModel, pool: Hits, options: ListOptions) -> Hits:
         own = slice(start, stop)
         picked = mmr(
             relevance[own],
-            Likeness.of(model, pool.item[own]),
+            Likeness.from_rows(model, pool.item[own]),
             options.k,
             options.diversity,
             None if artist is None else artist[own],
@@ -152,7 +152,7 @@ class Likeness:
     """Unit vectors [candidates, D], None where all candidates have an embedding."""
 
     @classmethod
-    def of(cls, model: LiveModel, rows: IntArray) -> "Likeness":
+    def from_rows(cls, model: LiveModel, rows: IntArray) -> "Likeness":
         """Compare the items of these rows."""
         sound = unit_vectors_of(model, "sound", rows)
         all_embedded = bool(sound.any(axis=1).all())

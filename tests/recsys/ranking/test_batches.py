@@ -251,7 +251,7 @@ def test_places_and_files_that_cannot_be(loaded, tmp_path):
 def test_folders_are_made_and_taken_away_where_it_fails(loaded, tmp_path, monkeypatch):
     out = tmp_path / "a" / "b" / "recs.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(batch_files, "_take_up", full)
+        patch.setattr(batch_files, "_existing_parts", full)
         with pytest.raises(ArtifactError, match="No space left"):
             loaded.write_recommendations(out, k=3)
     assert not out.parent.parent.exists()
