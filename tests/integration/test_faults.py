@@ -41,6 +41,8 @@ from recsys.data import ItemContent
 from recsys.fusion import fuse_items
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.slow
+
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
 EPOCHS = 20

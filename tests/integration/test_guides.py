@@ -69,6 +69,7 @@ def run_blocks(page: Path) -> dict[str, object]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -77,6 +78,7 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "model" / "manifest.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_recommending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,6 +87,7 @@ def test_recommending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["why"].item_id == names["item"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,6 +98,7 @@ def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not {"new-1", "demo-0001", "demo-0004"} & set(found["item_id"])
 
 
+@pytest.mark.slow
 def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_blocks(ROOT / "docs" / "network.md")
@@ -103,6 +107,7 @@ def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.shape, first.parameters, first.multiply_adds) == ((64, 26, 26), 14464, 9734400)
 
 
+@pytest.mark.slow
 def test_composition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -118,6 +123,7 @@ def test_composition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "mix.flac").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_readme(catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -146,6 +146,7 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------- train
 
 
+@pytest.mark.slow
 def test_train_prints_facts_as_json_and_progress_elsewhere(trained: Trained) -> None:
     facts = json.loads(trained.process.stdout)
     assert facts == Recommender.load(trained.model).info
@@ -160,6 +161,7 @@ def test_train_prints_facts_as_json_and_progress_elsewhere(trained: Trained) -> 
     assert "\x1b" not in trained.process.stdout + trained.process.stderr
 
 
+@pytest.mark.slow
 def test_train_is_tracked_with_every_epoch(trained: Trained) -> None:
     import mlflow
 
@@ -176,6 +178,7 @@ def test_train_is_tracked_with_every_epoch(trained: Trained) -> None:
         assert found == [(e["epoch"], pytest.approx(e[name])) for e in facts["encoder"]["history"]]
 
 
+@pytest.mark.slow
 def test_train_again_uses_what_is_cached(
     call: Call, songs: Path, config: Path, tmp_path: Path, trained: Trained
 ) -> None:
@@ -241,6 +244,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[RecommenderConfig]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_model_that_took_nothing_in_is_replaced_and_it_is_said(
     call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig]
 ) -> None:
@@ -251,6 +255,7 @@ def test_a_model_that_took_nothing_in_is_replaced_and_it_is_said(
     assert len(untrained) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rebuilt", [False, True])
 def test_what_a_model_took_in_goes_only_where_that_is_asked_for(
     call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig], rebuilt: bool
@@ -279,6 +284,7 @@ def test_what_a_model_took_in_goes_only_where_that_is_asked_for(
     assert file_contents(model) == before
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_read_is_replaced_only_where_that_is_asked_for(
     call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig]
 ) -> None:
@@ -304,6 +310,7 @@ RECOMMENDED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["user-2", "nobody"])
 def test_an_empty_list_is_a_sentence(call: Call, trained: Trained, user: str) -> None:
     arguments = ("recommend", trained.model, user, "--where", "genre=polka")
@@ -316,6 +323,7 @@ def test_an_empty_list_is_a_sentence(call: Call, trained: Trained, user: str) ->
     assert said == Said(0, "No item is left to recommend.\n", "")
 
 
+@pytest.mark.slow
 def test_recommend_as_json(call: Call, trained: Trained) -> None:
     said = call("recommend", trained.model, "user-2", "-k", "5", "--json")
     assert said.code == 0
@@ -330,6 +338,7 @@ def test_recommend_as_json(call: Call, trained: Trained) -> None:
     assert {type(item["cold"]) for item in answer["items"]} == {bool}
 
 
+@pytest.mark.slow
 def test_recommend_with_wishes(call: Call, trained: Trained) -> None:
     wishes = (
         "--where", "genre=Jazz", "--where", "artist=ARTIST 1", "--where", "artist=Artist 2",
@@ -352,6 +361,7 @@ def test_recommend_with_wishes(call: Call, trained: Trained) -> None:
     assert [item["item_id"] for item in items] == frame["item_id"].tolist()
 
 
+@pytest.mark.slow
 def test_recommend_to_somebody_new(call: Call, trained: Trained) -> None:
     popular = json.loads(call("recommend", trained.model, "nobody", "-k", "3", "--json").out)
     assert popular["fallback"] == "popular"
@@ -370,6 +380,7 @@ def test_recommend_to_somebody_new(call: Call, trained: Trained) -> None:
     assert {"song-4", "song-6", "song-8"}.isdisjoint(found)
 
 
+@pytest.mark.slow
 def test_ids_that_look_like_options_or_code(call: Call, trained: Trained) -> None:
     for user in (NASTY, "-user"):
         said = call("recommend", trained.model, "--json", "-k", "2", "--", user)
@@ -385,6 +396,7 @@ def test_ids_that_look_like_options_or_code(call: Call, trained: Trained) -> Non
         assert f" {item} " in said.out
 
 
+@pytest.mark.slow
 def test_similar_as_json(call: Call, trained: Trained) -> None:
     for by in ("sound", "taste", "fused"):
         rows = json.loads(call("similar", trained.model, "song-4", "--by", by, "--json").out)
@@ -393,6 +405,7 @@ def test_similar_as_json(call: Call, trained: Trained) -> None:
         assert all(-1.000001 <= row["score"] <= 1.000001 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_table_in_a_pipe_has_every_row_on_one_line_and_nothing_cut(
     trained: Trained,
 ) -> None:
@@ -411,6 +424,7 @@ def test_a_table_in_a_pipe_has_every_row_on_one_line_and_nothing_cut(
     assert [int(line.split()[0]) for line in lines] == list(range(1, 25))
 
 
+@pytest.mark.slow
 def test_an_encoding_that_lacks_the_letters(trained: Trained) -> None:
     process = run(
         "recommend", trained.model, NASTY, "-k", "3", "--only", NASTY, "--seen",
@@ -420,6 +434,7 @@ def test_an_encoding_that_lacks_the_letters(trained: Trained) -> None:
     assert r"it's \uc74c\uc545" in process.stdout
 
 
+@pytest.mark.slow
 def test_titles_cannot_steer_the_terminal(call: Call, model: Path) -> None:
     item = "two\nlines \x1b[31mred\x07\u2028"
     recommender = Recommender.load(model)
@@ -437,6 +452,7 @@ def write_new(model: Path) -> str:
     return "new one.wav"
 
 
+@pytest.mark.slow
 def test_info(call: Call, trained: Trained) -> None:
     said = call("info", trained.model)
     assert "16 users, 24 items" in said.out
@@ -449,6 +465,7 @@ def test_info(call: Call, trained: Trained) -> None:
 # ---------------------------------------------------------------------- onboard
 
 
+@pytest.mark.slow
 def test_onboard_and_find_again(call: Call, model: Path) -> None:
     recording = model.parent / write_new(model)
     said = call("onboard", model, recording, "--item-id", "new", "--title", "Neu", "--json")
@@ -466,6 +483,7 @@ def test_onboard_and_find_again(call: Call, model: Path) -> None:
     assert json.loads(call("info", model, "--json").out)["onboarded"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", [f"new {NASTY}", "-dashed", f"{MARKUP} 2", "x" * 1000, " padded "])
 def test_onboard_under_any_name(call: Call, model: Path, item: str) -> None:
     recording = model.parent / write_new(model)
@@ -475,6 +493,7 @@ def test_onboard_under_any_name(call: Call, model: Path, item: str) -> None:
     assert json.loads(call("similar", model, "--json", "--", item).out)
 
 
+@pytest.mark.slow
 def test_onboard_what_is_no_recording(call: Call, model: Path) -> None:
     folder = model.parent
     (folder / "empty.mp3").write_bytes(b"")
@@ -522,6 +541,7 @@ def test_wrong_usage_exits_with_2(call: Call, arguments: str, message: str) -> N
     assert message.lower() in one_error(call(*arguments.split()), 2).lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -627,6 +647,7 @@ def test_a_file_does_not_answer_for_an_option(
     assert one_error(call(*arguments), 1).startswith(f"{option}: Input should be greater")
 
 
+@pytest.mark.slow
 def test_a_damaged_model(call: Call, model: Path) -> None:
     (path,) = model.glob("g-*/item_vectors.npy")
     path.write_bytes(path.read_bytes()[:-1])
@@ -661,11 +682,13 @@ def test_help(call: Call) -> None:
     assert said.err == ""
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_of_its_own(trained: Trained) -> None:
     error = one_error(run("similar", trained.model, "none"), 1)
     assert error == "no item 'none' in the catalogue"
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_gets_no_traceback(trained: Trained) -> None:
     command = [sys.executable, "-m", "recsys.cli", "info", str(trained.model), "--json"]
     line = f"{shlex.join(command)} | head -c 5"
@@ -678,6 +701,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(trained: Trained) -> None:
     assert "Exception" not in process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["reading recordings", "training the network"])
 def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str) -> None:
     """The terminal sends SIGINT to all processes of the command, decoders included."""
@@ -709,6 +733,7 @@ def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str) -> None:
 # ---------------------------------------------------------------------- evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "file"])
 def test_evaluate_end_to_end(
     call: Call, songs: Path, config: Path, tmp_path: Path, form: str
@@ -738,6 +763,7 @@ def test_evaluate_end_to_end(
     assert "hybrid, shuffled audio" in html
 
 
+@pytest.mark.slow
 def test_evaluate_as_json(call: Call, songs: Path, config: Path, tmp_path: Path) -> None:
     said = call(
         "evaluate", songs, "--out", tmp_path, "--config", config, "-k", "3", "--threads", "1",
@@ -769,6 +795,7 @@ def test_architecture_reports_every_layer(call: Call) -> None:
     assert "three numbers" in call("architecture", "--image", "128").err
 
 
+@pytest.mark.slow
 def test_fine_tune_and_train_with_the_new_network(
     call: Call, songs: Path, config: Path, trained: Trained, tmp_path: Path
 ) -> None:
