@@ -159,6 +159,8 @@ def serve(descriptor: int) -> None:
                 ask(asked, None)
                 continue
             if name == "warm up":
+                import lightning_fabric  # noqa: F401  (with PyTorch: a fit would import it each time)
+
                 change_once(arguments)
                 ask(asked, None)
                 continue
