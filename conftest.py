@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.helpers.programs import is_missing_program
 
 pytest_plugins = (
+    "tests.helpers.commands",
     "tests.helpers.recordings",
     "tests.helpers.evaluations",
     "tests.helpers.models",

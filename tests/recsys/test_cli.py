@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ import pandas as pd
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from recsys import Recommender, RecommenderConfig, cli
+from recsys import Recommender, RecommenderConfig
+from tests.helpers.commands import Call, Said
 from tests.helpers.folders import file_contents
 from tests.helpers.recordings import write_song
 
@@ -85,37 +85,10 @@ def run(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[st
         [sys.executable, "-m", "recsys.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=6000,
+        timeout=600,
         cwd=kwargs.pop("cwd", ROOT),
         **{**kwargs, "env": {**kwargs["env"], "PYTHONPATH": str(ROOT)}},
     )
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """The command within this process."""
-
-    def run_main(*arguments: str | Path) -> Said:
-        monkeypatch.setattr(sys, "argv", ["coldtune", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        else:
-            code = 0
-        return Said(code, *capsys.readouterr())
-
-    return run_main
 
 
 class Trained(NamedTuple):

@@ -15,9 +15,10 @@ import soundfile
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.hyperimage import extraction
-from recsys import Recommender, cli
+from recsys import Recommender
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
+from tests.helpers.commands import Call
 from tests.helpers.recommenders import QUICK
 from tests.helpers.recordings import write_song
 
@@ -313,29 +314,21 @@ def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_command(
-    place: Path,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["coldtune", "onboard", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
+def test_the_command(call: Call, place: Path, folder: Path) -> None:
     (folder / "text.mp3").write_text("no sound")
-    code, out, err = call(place, folder)
+    code, out, err = call("onboard", place, folder)
     assert code == 0
     assert out == f"{folder}: 5 added, 0 unchanged, 1 failed\n"
     assert "text.mp3: cannot be decoded" in err
-    code, out, _ = call(place, folder, "--json", "--threads", "1")
+    code, out, _ = call("onboard", place, folder, "--json", "--threads", "1")
     assert code == 0
     assert [row["status"] for row in json.loads(out)] == ["unchanged"] * 5 + ["failed"]
     only = folder.parent / "only"
     only.mkdir()
     (folder / "text.mp3").rename(only / "text.mp3")
-    assert call(place, only)[0] == 1
-    assert "--title is for one recording" in call(place, folder, "--title", "x")[2]
-    assert "--threads is for a folder" in call(place, "x.wav", "--item-id", "x", "--threads", 1)[2]
+    assert call("onboard", place, only)[0] == 1
+    assert "--title is for one recording" in call("onboard", place, folder, "--title", "x")[2]
+    assert (
+        "--threads is for a folder"
+        in call("onboard", place, "x.wav", "--item-id", "x", "--threads", 1)[2]
+    )

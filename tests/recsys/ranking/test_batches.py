@@ -264,7 +264,7 @@ def full(*_):
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on(model, tmp_path):
+def test_a_killed_command_goes_on(call, model, tmp_path):
     out = tmp_path / "recs.parquet"
     killing = f"""
 import os, signal, sys
@@ -286,11 +286,9 @@ cli.main()
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
     command = ["recommend-all", model, "--out", out, "-k", "3", "--batch", "40", "--json"]
-    again = subprocess.run(
-        [sys.executable, "-m", "recsys.cli", *map(str, command)],
-        env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert '"resumed": 80' in again.stdout
+    again = call(*command)
+    assert again.code == 0, again.err
+    assert '"resumed": 80' in again.out
     users = listed(out)["user_id"].drop_duplicates().tolist()
     expected = Recommender.load(model).recommend_many(users, 3)
     assert listed(out)["item_id"].tolist() == expected["item_id"].tolist()

@@ -1,9 +1,6 @@
 """Why an item is recommended: the numbers of the list, and neighbours and counts by hand."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +9,6 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
 from tests.helpers.recommenders import ALL_USERS, IDS, SHARES
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
@@ -101,16 +96,9 @@ def test_unknown_and_contradictory(fitted):
             fitted.explain(item_id="item-1", **arguments)
 
 
-@pytest.mark.slow
-def test_the_command(fit_quickly, tmp_path):
+def test_the_command(call, fit_quickly, tmp_path):
     fit_quickly().save(tmp_path / "model")
-    command = [sys.executable, "-m", "recsys.cli", "explain", str(tmp_path / "model")]
-    as_json = subprocess.run(
-        [*command, "user-1", "item-4", "--json"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert json.loads(as_json.stdout)["item_id"] == "item-4"
-    unknown = subprocess.run(
-        [*command, "stranger", "item-4"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert unknown.returncode == 1
-    assert unknown.stderr == "error: no user 'stranger' in the training data\n"
+    as_json = call("explain", tmp_path / "model", "user-1", "item-4", "--json")
+    assert json.loads(as_json.out)["item_id"] == "item-4"
+    unknown = call("explain", tmp_path / "model", "stranger", "item-4")
+    assert unknown == (1, "", "error: no user 'stranger' in the training data\n")
