@@ -139,6 +139,7 @@ def test_text_saved_as_objects_is_read_without_unpickling(tmp_path, values):
     assert arrays["numbers"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_any_text(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("npz") / "a.npz"

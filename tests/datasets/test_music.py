@@ -186,6 +186,7 @@ def test_a_table_must_be_a_frame() -> None:
         MusicDataset([])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weight", "problem"),
     [

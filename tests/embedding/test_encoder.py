@@ -57,6 +57,7 @@ def test_it_learns_what_can_be_learned(fitted: SongEncoder) -> None:
     assert (found == labels).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_embeddings_and_probabilities_have_their_shapes(fitted: SongEncoder) -> None:
     images = pictures(300, seed=2)[0]  # more than one batch
     embeddings, probabilities = fitted.embed(images), fitted.predict_proba(images)
@@ -490,6 +491,7 @@ def test_importing_the_package_costs_next_to_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

@@ -7,6 +7,8 @@ import pytest
 
 from embedding.parallel import Crashed, PersistentWorker, in_processes
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_crash_costs_its_own_job_alone() -> None:
     def work(number: int) -> int:

@@ -20,6 +20,8 @@ from recsys.database.read_write import read_songs
 from recsys.experiments.models import OURS, model_factories
 from tests.helpers.recommenders import CONFIG
 
+pytestmark = pytest.mark.slow
+
 RATE = 11025
 PITCHES = {"bell": (500, 700), "buzz": (150, 250), "hiss": (300, 400)}
 TIMBRES = tuple(PITCHES)
@@ -121,7 +123,6 @@ def model(saved, tmp_path):
 USERS = [f"user-{n}" for n in range(60)]
 
 
-@pytest.mark.slow
 def test_sounds_are_told_apart(fitted_songs):
     info = fitted_songs.info
     assert info["encoder"]["classes"] == sorted(TIMBRES)
@@ -146,14 +147,12 @@ def test_songs_nobody_played_go_to_whom_they_suit(fitted_songs):
     assert np.mean(np.array(liked) == heard) >= 0.9
 
 
-@pytest.mark.slow
 def test_a_trained_network_can_be_given(songs, fitted_songs, model):
     one, two = (m.recommend_many(USERS, k=30) for m in (fitted_songs, model))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     assert model.info["encoder"]["digest"] == fitted_songs.info["encoder"]["digest"]
 
 
-@pytest.mark.slow
 def test_a_new_recording_is_recommended_at_once(model, tmp_path):
     soundfile.write(tmp_path / "new.flac", sound("buzz", 9999), RATE)
     told = model.onboard(tmp_path / "new.flac", item_id="new", title="Hum")
@@ -167,7 +166,6 @@ def test_a_new_recording_is_recommended_at_once(model, tmp_path):
     assert (model.similar("new", k=6, by="sound")["genre"] == "buzz").mean() >= 0.8
 
 
-@pytest.mark.slow
 def test_a_recording_is_found_again_by_its_sound(songs, model):
     model.onboard(songs.root / "audio" / "song 13-0.wav", item_id="copy")
     found = model.similar("copy", k=3, by="sound")
@@ -175,7 +173,6 @@ def test_a_recording_is_found_again_by_its_sound(songs, model):
     assert found["score"][0] == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.slow
 def test_an_upload_is_onboarded_as_its_file_would_be(songs, model):
     path = songs.root / "audio" / "song 13-0.wav"
     with path.open("rb") as upload:
@@ -194,7 +191,6 @@ def test_an_upload_is_onboarded_as_its_file_would_be(songs, model):
     assert model.info["onboarded"] == 3
 
 
-@pytest.mark.slow
 def test_a_recording_that_cannot_be_used_adds_nothing(songs, model, tmp_path):
     for path in (songs.root / "audio" / "broken.mp3", tmp_path / "missing.wav", tmp_path):
         with pytest.raises(AudioError, match=path.name):
@@ -202,7 +198,6 @@ def test_a_recording_that_cannot_be_used_adds_nothing(songs, model, tmp_path):
     assert model.info["onboarded"] == 0
 
 
-@pytest.mark.slow
 def test_recordings_of_a_data_set_are_onboarded(songs, model):
     items = pd.DataFrame(
         {
@@ -224,14 +219,12 @@ def test_recordings_of_a_data_set_are_onboarded(songs, model):
     assert len(model.recommend("user-0", k=50, exclude_seen=False)) == 33
 
 
-@pytest.mark.slow
 def test_recordings_of_one_genre_cannot_train_a_network(songs):
     one = songs.take_items([f"song-{n}" for n in range(0, 27, 3)])
     with pytest.raises(InvalidArgumentError, match="at least two values of 'genre'"):
         Recommender(SMALL).fit(one)
 
 
-@pytest.mark.slow
 def test_saved_and_loaded_it_hears_as_before(model, songs, tmp_path):
     model.onboard(songs.root / "audio" / "song 13-0.wav", item_id="copy")
     model.save(tmp_path / "model")
@@ -251,7 +244,6 @@ def share_of_right_timbre(lists):
     return (numbers["user_id"] == numbers["item_id"]).mean()
 
 
-@pytest.mark.slow
 def test_every_model_of_the_lineup_competes(songs):
     cold = ["song-24", "song-25", "song-26"]
     training, held_out = songs.drop_items(cold), songs.take_items(cold)
@@ -272,7 +264,6 @@ def test_every_model_of_the_lineup_competes(songs):
     assert "als" not in right  # alone, it can say nothing of a new item
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("texts", [False, True])
 def test_the_lineup_without_recordings_knows_new_items_by_their_texts_if_at_all(songs, texts):
     deaf = MusicDataset(items=songs.items, interactions=songs.interactions)
@@ -295,7 +286,6 @@ def test_an_unknown_model_is_refused():
 # ------------------------------------------------------------------ real recordings
 
 
-@pytest.mark.slow
 def test_real_recordings(real_mini, tmp_path):
     dataset = load_folder(real_mini)
     config = CONFIG.replace(
@@ -338,7 +328,6 @@ def database(recommender):
         return {song.item_id: song for song in read_songs(connection)}
 
 
-@pytest.mark.slow
 def test_the_song_database_says_where_recordings_and_hyper_images_are(songs, model):
     known = database(model)
     paths = {name: [one.path for one in song.recordings] for name, song in known.items()}
@@ -354,7 +343,6 @@ def test_the_song_database_says_where_recordings_and_hyper_images_are(songs, mod
         ).fetchall() == [(1,)]
 
 
-@pytest.mark.slow
 def test_predicted_tags_stand_apart_from_given_ones(songs):
     items = songs.items.assign(mood=["calm", "wild"] * 15)
     items.loc[1, "genre"] = ""

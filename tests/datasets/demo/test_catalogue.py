@@ -131,6 +131,7 @@ class TestPlanning:
         assert (np.mean(within, axis=0) > 0.01).all()
         assert (np.mean(between, axis=0) > 2 * np.mean(within, axis=0)).all()
 
+    @pytest.mark.slow
     def test_genres_overlap_and_differ(self) -> None:
         values = {
             genre: np.array(

@@ -13,6 +13,8 @@ from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"n_songs": 13, "n_artists": 11, "n_listeners": 40, "progress": False}
 TABLES = ("items.csv", "audio.csv", "interactions.csv", "truth/songs.csv", "README.txt")
 
@@ -28,7 +30,6 @@ def root(dataset: MusicDataset) -> Path:
 
 
 class TestWhole:
-    @pytest.mark.slow
     def test_counts(self, demo: MusicDataset) -> None:
         summary = demo.summary()
         assert summary["n_items"] == summary["n_recordings"] == 13
@@ -68,7 +69,6 @@ class TestWhole:
 
 
 class TestAgain:
-    @pytest.mark.slow
     def test_same_seed_same_tables_and_samples_on_more_processes(
         self, demo: MusicDataset, tmp_path: Path
     ) -> None:
@@ -78,7 +78,6 @@ class TestAgain:
         for first, second in zip(demo.recording_paths(), again.recording_paths(), strict=True):
             np.testing.assert_array_equal(soundfile.read(first)[0], soundfile.read(second)[0])
 
-    @pytest.mark.slow
     def test_what_is_recorded_stays(self, demo: MusicDataset) -> None:
         folder = root(demo)
         lost = demo.recording_paths()[4]
@@ -159,7 +158,6 @@ class TestNewSong:
         path = write_new_song(root(demo), genre="rock", new_artist=True)
         assert read_tags(path).artist not in set(demo.items["artist"])
 
-    @pytest.mark.slow
     def test_the_same_again_and_another_by_another_seed(self, demo: MusicDataset) -> None:
         first = write_new_song(root(demo), seed=1)
         samples = soundfile.read(first)[0]
@@ -193,7 +191,6 @@ class TestSettingsFile:
 
 
 class TestComposeSong:
-    @pytest.mark.slow
     @pytest.mark.parametrize("genre", GENRES)
     def test_stereo_of_full_length_and_sane_level(self, genre: str) -> None:
         song = compose_song(genre, 5, 6)
@@ -203,14 +200,12 @@ class TestComposeSong:
         assert np.isfinite(song).all()
         assert np.abs(song).max() <= 0.70
 
-    @pytest.mark.slow
     def test_a_function_of_its_arguments(self) -> None:
         song = compose_song("pop", 1, 2)
         np.testing.assert_array_equal(song, compose_song("pop", 1, 2))
         for other in (compose_song("pop", 1, 3), compose_song("pop", 2, 2)):
             assert other.shape != song.shape or not np.array_equal(other, song)
 
-    @pytest.mark.slow
     def test_any_usual_rate(self) -> None:
         slow, fast = (compose_song("jazz", 1, 2, sample_rate=rate) for rate in (8_000, 44_100))
         assert slow.shape[1] / 8_000 == pytest.approx(fast.shape[1] / 44_100, abs=0.001)

@@ -27,6 +27,8 @@ from embedding.composition.plot import draw_composition
 from embedding.hyperimage.config import Band
 from embedding.hyperimage.image import hyperimage
 
+pytestmark = pytest.mark.slow
+
 RATE = 8000
 PICTURE = HyperImageConfig(
     sample_rate=RATE, height=32, width=24, n_fft=512, hop_length=256, n_mels=32, tempogram_frames=32
@@ -62,7 +64,6 @@ def encoder() -> SongEncoder:
     return SongEncoder(CONFIG).fit(images, names)
 
 
-@pytest.mark.slow
 def test_a_label_is_reached_by_picture_and_by_sound(encoder: SongEncoder) -> None:
     for label in ("low", "high", "noise"):
         goal = labels(encoder, {label: 1})
@@ -75,7 +76,6 @@ def test_a_label_is_reached_by_picture_and_by_sound(encoder: SongEncoder) -> Non
         assert goal.match(encoder, roundtrip_images(encoder, composition)) > 0.9, label
 
 
-@pytest.mark.slow
 def test_the_patents_way_reaches_the_label_by_picture(encoder: SongEncoder) -> None:
     goal = labels(encoder, {"high": 1})
     composition = dream(encoder, goal, QUICK.replace(steps=100))
@@ -86,7 +86,6 @@ def test_the_patents_way_reaches_the_label_by_picture(encoder: SongEncoder) -> N
     assert roundtrip_images(encoder, composition).shape == (1, 1, 32, 24)
 
 
-@pytest.mark.slow
 def test_a_mix_of_labels(encoder: SongEncoder) -> None:
     goal = labels(encoder, {"low": 3, "noise": 3})
     np.testing.assert_allclose(goal.shares, [0, 0.5, 0.5])
@@ -94,7 +93,6 @@ def test_a_mix_of_labels(encoder: SongEncoder) -> None:
     assert goal.match(encoder, composition.image[None]) > 0.7
 
 
-@pytest.mark.slow
 def test_the_sound_of_a_song(encoder: SongEncoder) -> None:
     rng = np.random.default_rng(5)
     songs = np.stack([hyperimage(sound_like(name, rng), PICTURE) for name in ("low", "noise")])
@@ -105,7 +103,6 @@ def test_the_sound_of_a_song(encoder: SongEncoder) -> None:
     assert goal.match(encoder, compose(encoder, goal, QUICK).image[None]) > 0.8
 
 
-@pytest.mark.slow
 def test_same_seed_same_composition_another_seed_another(encoder: SongEncoder) -> None:
     goal = labels(encoder, {"low": 1})
     config = CompositionConfig(seconds=1.0, steps=3, openings=2)
@@ -221,7 +218,6 @@ def test_the_inaudible_is_left_out() -> None:
     assert np.argwhere(score.notes()).tolist() == [[3, 2]]
 
 
-@pytest.mark.slow
 def test_all_sounds_are_there_and_alike_in_size() -> None:
     for rate in (4000, 22050):
         members = make_instruments(rate)
@@ -300,7 +296,6 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
         write_sound(tmp_path / "file" / "song.wav", np.zeros(9, np.float32), RATE)
 
 
-@pytest.mark.slow
 def test_the_picture_of_a_composition(tmp_path: Path) -> None:
     members = make_instruments(RATE)
     score = NoteGrid(members, make_initial_loop(members, RATE, np.random.default_rng(0)))

@@ -60,6 +60,7 @@ class TestSheet:
             "Hyper-image “waveform”, 128 × 128",
         ]
 
+    @pytest.mark.slow
     def test_says_what_is_drawn(self, whole: Figure) -> None:
         assert whole.get_suptitle() == (
             "A $4 of_two.wav   (2 s from 0.5 s; 22,050 samples a second)"

@@ -48,6 +48,7 @@ class TestSeveralTags:
         assert encoder.classes_.tolist() == GENRES.tolist()
         assert encoder.embed(images).shape == (100, 12)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("width", [32, 77])
     def test_all_at_once_is_the_same_in_one_pass(self, width: int) -> None:
         images, genre, mood = pictures(60)
@@ -69,6 +70,7 @@ class TestSeveralTags:
         with pytest.raises(NotFittedError):
             SongEncoder(config).embed_and_predict(many)
 
+    @pytest.mark.slow
     def test_it_is_the_same_after_saving(self, encoder: SongEncoder, tmp_path) -> None:
         images = pictures(10, seed=2)[0]
         encoder.save(tmp_path)
@@ -99,6 +101,7 @@ def test_half_squared_error_learns_too() -> None:
     assert accuracy(encoder, others, GENRES[wanted]) > 0.9
 
 
+@pytest.mark.slow
 def test_several_values_at_once() -> None:
     images, genre, mood = pictures(200)
     labels = [f"{GENRES[g]};{MOODS[m]}" for g, m in zip(genre, mood, strict=True)]
@@ -225,6 +228,7 @@ class TestFineTuning:
         assert (probability[:, [0, 2, 3]].argmax(axis=1) == genre).mean() > 0.85
         assert ((probability[:, 4] > 0.5) == (mood == 1)).mean() > 0.85
 
+    @pytest.mark.slow
     def test_one_more_recording(self, trained) -> None:
         before = SongEncoder.load(trained)
         images, genre, _ = pictures(60, seed=7)

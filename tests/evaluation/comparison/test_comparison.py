@@ -225,6 +225,7 @@ def test_tables_values_and_differences_agree(dataset, splits, oracle):
     assert same == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_control_is_never_the_best(dataset, splits, oracle):
     models = {"popularity": Popularity, "known": lambda: oracle(dataset)}
     result = compare(models, dataset, splits, controls={"known": ""})
@@ -237,6 +238,7 @@ def test_same_seed_same_tables(dataset, splits):
     pd.testing.assert_frame_equal(first.table, second.table)
 
 
+@pytest.mark.slow
 def test_json_has_everything_and_no_nan(dataset, splits):
     result = compare({"popularity": Popularity, "random": Random}, dataset, splits)
     text = json.dumps(result.to_dict(), allow_nan=False)

@@ -86,6 +86,7 @@ def test_audio_that_tells_the_taste(informative):
     assert warm.startswith("On songs people play, content finds ")
 
 
+@pytest.mark.slow
 def test_the_ratio_of_hits_is_that_of_the_figures(informative):
     figures = informative.figures()
     ratio = (
@@ -220,6 +221,7 @@ def test_every_other_split_gets_a_sentence(everything: Comparison) -> None:
     assert users.startswith("For users who were not there in training, no model is shown to beat")
 
 
+@pytest.mark.slow
 def test_the_best_is_among_the_semi_cold_songs(everything: Comparison) -> None:
     semi_cold = findings(everything)[1]
     figures = everything.figures()

@@ -39,6 +39,7 @@ def test_every_split_seed_and_classifier_runs_on_the_same_folds(study):
     assert np.isfinite(folds.loc[folds["classifier"] == "network", "loss"]).all()
 
 
+@pytest.mark.slow
 def test_summary_by_hand(study):
     folds = study.folds().query("split == 'artist' and classifier == 'network'")
     values = folds.pivot(index="seed", columns="fold", values="precision@1").to_numpy()

@@ -11,6 +11,7 @@ from tests.helpers.genre import TINY, material, small_study
 from tests.helpers.reports import Page
 
 
+@pytest.mark.slow
 def test_files(tmp_path):
     study = small_study()
     page = write_study(study, tmp_path, command="coldtune genre-cv here")
@@ -54,6 +55,7 @@ def test_files(tmp_path):
     assert any("| song | patent (other data) |" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_names_cannot_break_the_page(tmp_path):
     made = material(
         n=8,
@@ -67,6 +69,7 @@ def test_names_cannot_break_the_page(tmp_path):
     assert "a\\|b" in (tmp_path / "genre.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_many_labels_do_not_make_endless_tables(tmp_path):
     made = material(n=160, windows=1, genres=[f"genre {n}" for n in range(40)])
     study = run_study(made, TINY.replace(epochs=1), splits=["song"], folds=2, baseline=False)

@@ -164,6 +164,7 @@ def test_same_as_trec_eval_which_leaves_out_users_without_a_list(toy, name, k):
     np.testing.assert_allclose(values.mean() * 50 / 45, np.nanmean(theirs), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), [*product(["ranx:map@{k}", "trec:map_cut_{k}"], KS)])
 def test_map_differs_from_ranx_and_trec_eval_by_its_divisor(toy, name, k):
     # They divide by all relevant items, so that a perfect list of 10 is below 1 where there are
@@ -183,6 +184,7 @@ def test_trec_eval_s_reciprocal_rank_has_no_k(toy):
     assert RANKING_METRICS["mrr"](hits, 1).sum() < theirs.sum()
 
 
+@pytest.mark.slow
 def test_ties_keep_the_order_of_the_list_as_in_ranx_and_not_as_in_trec_eval(toy):
     # Equal scores throughout: the rank decides here, and in ranx the order given. trec_eval sorts
     # again, by name and backwards, which changes what is in the first places.

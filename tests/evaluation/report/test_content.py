@@ -94,6 +94,7 @@ def test_every_section_but_genre_is_there_and_in_the_contents(written):
     assert len(page.ids) == len(set(page.ids))
 
 
+@pytest.mark.slow
 def test_differences_are_corrected_and_said_in_words(comparison, text):
     assert "Intervals are not widened" not in text
     assert "Holm" in text

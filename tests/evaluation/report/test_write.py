@@ -84,6 +84,7 @@ def test_one_file_that_fetches_nothing(written, page):
     ]
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_figures_say(page, comparison):
     text = " ".join(" ".join(page.text).split())
     for expected in (

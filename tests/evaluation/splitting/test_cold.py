@@ -25,6 +25,7 @@ def items_of(dataset, split):
     return set(dataset.interactions["item_id"].iloc[split.test_rows])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(DRAWN_PLAYS, st.floats(0.05, 0.95), st.integers(0, 5), st.sampled_from(["artist", "item"]))
 def test_cold_invariants(plays, fraction, seed, by):

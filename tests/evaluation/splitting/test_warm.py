@@ -63,6 +63,7 @@ def test_warm_says_when_nothing_can_be_held_out(make_dataset):
         warm_split(make_dataset([("u1", "a"), ("u2", "b")]))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(DRAWN_PLAYS, st.floats(0.05, 0.95), st.integers(0, 5))
 def test_warm_invariants(plays, fraction, seed):

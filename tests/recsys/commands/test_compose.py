@@ -110,6 +110,7 @@ class Echo:
         return images.reshape(len(images), -1)
 
 
+@pytest.mark.slow
 def test_going_down_the_loss_of_taste_goes_up_the_listeners_scores(fitted: Recommender) -> None:
     goal = taste_goal(library_of(fitted), "user-1")
     images = torch.zeros(1, 1, 1, 8, requires_grad=True)

@@ -55,6 +55,7 @@ def test_a_list(model, coldtune):
     assert last == "3 of 90 songs"
 
 
+@pytest.mark.slow
 def test_choices_and_json(model, coldtune):
     code, out, _ = coldtune("songs", model, "--search", "éMIL", "--json")
     assert code == 0

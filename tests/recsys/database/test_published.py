@@ -83,6 +83,7 @@ def test_what_is_published_comes_back(url: str) -> None:
         opened.close()
 
 
+@pytest.mark.slow
 def test_only_what_differs_is_written(url: str) -> None:
     database = SongDatabase.open(url, create=True)
     catalog = catalog_of(*SONGS)

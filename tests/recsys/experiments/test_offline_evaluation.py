@@ -143,6 +143,7 @@ def test_random_alone_is_a_model_and_beside_others_a_control(
     assert both["baseline"] == "popularity"
 
 
+@pytest.mark.slow
 def test_given_encoders_embed_items_without_recordings(
     unrecorded: MusicDataset, tmp_path: Path
 ) -> None:

@@ -678,6 +678,7 @@ def finished_in(path: Path) -> int:
     return len(ended(path))
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_given_up_at_once(
     tastes: Tastes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ from recsys.model.state import FittedState
 from tests.helpers.folders import file_contents, files_of
 from tests.helpers.recommenders import QUICK
 
+pytestmark = pytest.mark.slow
+
 Tastes = tuple[MusicDataset, pd.DataFrame]
 NEW = np.eye(8, dtype=np.float32)[1]
 
@@ -92,7 +94,6 @@ def damages(content: bytes) -> Iterator[tuple[str, bytes | None]]:
     yield "deleted", None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["index", "network"])
 def test_every_damage_to_every_file_is_an_error_that_names_it(
     models: dict[str, Path], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -131,7 +132,6 @@ def test_no_flipped_bit_of_the_manifest_goes_unnoticed(model: Path) -> None:
             artifact.read_manifest(model)
 
 
-@pytest.mark.slow
 def test_a_flip_in_an_onboarded_song_database_never_gives_wrong_data(model: Path) -> None:
     recommender = Recommender.load(model)
     recommender.onboard(embedding=NEW, item_id="new-1", title="Título", genre="jazz")
@@ -204,7 +204,6 @@ def test_what_a_killed_writer_left_half_written_is_undone(model: Path) -> None:
     assert path.read_bytes() == original
 
 
-@pytest.mark.slow
 def test_a_large_song_database_is_checked_before_the_songs_of_the_fit_are_used(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +234,6 @@ def test_a_large_song_database_is_checked_before_the_songs_of_the_fit_are_used(
     pd.testing.assert_frame_equal(answers(Recommender.load(tmp_path / "elsewhere")), wanted)
 
 
-@pytest.mark.slow
 def test_what_is_noticed_at_once_in_a_large_song_database(
     models: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,7 +279,6 @@ def test_a_damaged_row_of_a_large_song_database_that_was_onboarded_to_is_never_c
     assert Recommender.load(model).info["onboarded"] == 2
 
 
-@pytest.mark.slow
 def test_a_change_anywhere_in_a_file_of_several_chunks_is_noticed(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,7 +508,6 @@ def test_a_place_where_no_folder_can_be(model: Path, tmp_path: Path, kind: str) 
     assert (tmp_path / "file").read_text() == "x"
 
 
-@pytest.mark.slow
 def test_what_is_ours_is_saved_over(models: dict[str, Path], model: Path, tmp_path: Path) -> None:
     other = Recommender.load(models["network"])
     wanted = answers(other)
@@ -576,7 +572,6 @@ def test_a_copied_model_is_a_model(model: Path, tmp_path: Path) -> None:
     assert Recommender.load(model).info["onboarded"] == 1
 
 
-@pytest.mark.slow
 def test_saving_again_and_elsewhere(model: Path, tmp_path: Path) -> None:
     recommender = Recommender.load(model)
     recommender.onboard(embedding=NEW, item_id="first")
@@ -726,7 +721,6 @@ def in_a_child(body: Callable[[], None]) -> str:
     return message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 100, 1_000, 5_000, 20_000, 40_000, 60_000])
 def test_a_disk_that_takes_no_more(model: Path, limit: int) -> None:
     """The system itself refuses to let any file grow beyond a limit."""
@@ -763,7 +757,6 @@ def open_to_all(models: dict[str, Path]) -> Iterator[Path]:
         yield Path(shutil.copytree(models["index"], Path(folder) / "model"))
 
 
-@pytest.mark.slow
 def test_a_folder_that_may_only_be_read(open_to_all: Path) -> None:
     """A model that belongs to somebody else can be used and copied, not changed."""
     model = open_to_all

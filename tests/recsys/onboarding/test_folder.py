@@ -22,6 +22,8 @@ from tests.helpers.commands import Call
 from tests.helpers.recommenders import QUICK
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.slow
+
 EARS = {
     "architecture": "IC(2,5,8)PF(16)O",
     "epochs": 2,
@@ -78,7 +80,6 @@ def statuses(report: pd.DataFrame) -> dict[str, str]:
 # ------------------------------------------------------------------ a folder
 
 
-@pytest.mark.slow
 def test_every_recording_becomes_an_item(place: Path, folder: Path) -> None:
     model = Recommender.load(place)
     report = model.onboard_folder(folder)
@@ -89,7 +90,6 @@ def test_every_recording_becomes_an_item(place: Path, folder: Path) -> None:
     assert Recommender.load(place).info["onboarded"] == 5
 
 
-@pytest.mark.slow
 def test_a_folder_gives_what_its_files_give_one_by_one(place: Path, folder: Path) -> None:
     model = Recommender.load(place)
     model.onboard_folder(folder)
@@ -110,7 +110,6 @@ def test_a_folder_gives_what_its_files_give_one_by_one(place: Path, folder: Path
     assert one.scores["genre"] == pytest.approx(two.scores["genre"], abs=1e-5)
 
 
-@pytest.mark.slow
 def test_what_is_there_unchanged_is_not_decoded_again(place: Path, folder: Path) -> None:
     Recommender.load(place).onboard_folder(folder)
     write_song(folder / "1.wav", 30)
@@ -127,7 +126,6 @@ def test_what_is_there_unchanged_is_not_decoded_again(place: Path, folder: Path)
     assert set(again.values()) == {"unchanged"}
 
 
-@pytest.mark.slow
 def test_a_run_that_is_cut_short_goes_on(
     place: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +148,6 @@ def test_a_run_that_is_cut_short_goes_on(
     assert sum(status == "added" for status in report.values()) == 3
 
 
-@pytest.mark.slow
 def test_pure_silence_is_no_item(place: Path, tmp_path: Path) -> None:
     model = Recommender.load(place)
     soundfile.write(tmp_path / "silent.wav", np.zeros(11025), 11025)
@@ -160,7 +157,6 @@ def test_pure_silence_is_no_item(place: Path, tmp_path: Path) -> None:
     assert Recommender.load(place).info["onboarded"] == model.info["onboarded"] == 0
 
 
-@pytest.mark.slow
 def test_bad_files_are_reported_and_the_others_used(place: Path, folder: Path) -> None:
     (folder / "text.mp3").write_text("no sound")
     (folder / "empty.wav").write_bytes(b"")
@@ -185,7 +181,6 @@ def test_a_model_without_ears(folder: Path, fit_quickly) -> None:
 # ------------------------------------------------------------------ metadata
 
 
-@pytest.mark.slow
 def test_texts_and_ids_come_from_the_table(place: Path, folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "items.csv"
     table.write_text(
@@ -266,7 +261,6 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "decode_recording", decode_recording)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("crashing")
 def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
     bad = write_song(folder / "bad.wav", 20)
@@ -282,7 +276,6 @@ def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
     assert (report["status"] == "added").sum() == 5
 
 
-@pytest.mark.slow
 def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None:
     model = Recommender.load(place)
     failures: list[BaseException] = []
@@ -313,7 +306,6 @@ def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None
 # ------------------------------------------------------------------ the command
 
 
-@pytest.mark.slow
 def test_the_command(call: Call, place: Path, folder: Path) -> None:
     (folder / "text.mp3").write_text("no sound")
     code, out, err = call("onboard", place, folder)

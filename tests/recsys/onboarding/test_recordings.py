@@ -9,6 +9,8 @@ from datasets.music import MusicDataset
 from recsys import Recommender
 from tests.helpers.recommenders import COLD, QUICK, taste_of
 
+pytestmark = pytest.mark.slow
+
 JAZZ = np.eye(8, dtype=np.float32)[1]
 """The direction of taste 1 in the embeddings of the small data."""
 
@@ -149,7 +151,6 @@ def test_many_one_after_the_other_under_annoy(fit_quickly):
 # ------------------------------------------------------------------ what is refused
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,7 +210,6 @@ def test_items_of_a_data_set(model):
         model.similar("new-2", by="sound")
 
 
-@pytest.mark.slow
 def test_one_by_one_or_all_at_once_is_the_same(fit_quickly):
     rng = np.random.default_rng(0)
     vectors = pd.DataFrame(rng.random((4, 8), np.float32), index=[f"new-{n}" for n in range(4)])
@@ -248,7 +248,6 @@ def test_interactions_and_embeddings_of_others_are_not_looked_at(model, tastes):
     assert model.info["onboarded"] == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("embeddings", "error", "message"),
     [

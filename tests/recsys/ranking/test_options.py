@@ -182,6 +182,7 @@ def test_every_combination_is_what_brute_force_gives(model, brute, user, k, opti
     assert len(found) == min(k, room)  # never short while enough items are eligible
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     users=st.lists(USERS, max_size=8),

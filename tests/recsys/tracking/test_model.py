@@ -29,6 +29,8 @@ from recsys.cli import app
 from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
 from recsys.tracking.model import log_model
 
+pytestmark = pytest.mark.slow
+
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
 CONFIG = RecommenderConfig(
@@ -101,7 +103,6 @@ def files_below(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.slow
 def test_a_logged_model_recommends_as_ours_does(
     recommender: Recommender, saved: Path, place: Path, tmp_path: Path
 ) -> None:

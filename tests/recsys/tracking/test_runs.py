@@ -29,6 +29,8 @@ from recsys.tracking import runs as tracking
 from recsys.tracking.comparison import comparison_runs
 from recsys.tracking.runs import tracked_run
 
+pytestmark = pytest.mark.slow
+
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
 SMALL = RecommenderConfig(

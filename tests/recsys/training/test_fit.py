@@ -19,6 +19,8 @@ from tests.helpers.recommenders import (
     taste_of,
 )
 
+pytestmark = pytest.mark.slow
+
 # ------------------------------------------------------------------ quality on a known answer
 
 

@@ -1,6 +1,7 @@
 """Settings left to the data are chosen on the validation split, and only those."""
 
 import numpy as np
+import pytest
 
 from recsys import Recommender
 from recsys.sources.als import DEFAULT_RATIO, ALSSource
@@ -18,6 +19,7 @@ from tests.helpers.recommenders import CONFIG, training_data
 OPEN = CONFIG.replace(als={"factors": 12})
 
 
+@pytest.mark.slow
 def test_the_best_penalty_on_the_split_is_taken(tastes_data):
     split = hold_out(tastes_data, OPEN)
     users = validation_users(split, split.held_warm, 2000)
