@@ -224,9 +224,9 @@ def test_metrics_of_as_many_users_as_last_fm_has_are_quick():
     truth = pd.DataFrame(
         {"user_id": np.repeat(users, 10), "item_id": items[rng.integers(0, 100, 18_920)]}
     )
-    started = time.perf_counter()
+    started = time.process_time()
     values = ranking_metrics(HitEncoder(users, items, truth).hits(frame, k), (10, 20))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert 0.05 < values["precision", 10].mean() < 0.15
 
 
