@@ -23,9 +23,9 @@ from datasets.tables.recordings import RecordingChecker, find_recordings
 from datasets.tables.values import format_value, is_unicode
 
 YEAR: Final = "year"
-BPM: Final = "bpm"
+_BPM: Final = "bpm"
 MOOD: Final = "mood"
-GENRES: Final = "genres"
+_GENRES: Final = "genres"
 
 # Names of a field in ID3 frames, MP4 atoms, and Vorbis, APE and ASF (in lower case).
 _FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]] = {
@@ -42,7 +42,7 @@ _FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]
         ("©day",),
         ("date", "year", "wm/year", "originaldate"),
     ),
-    BPM: (("TBPM",), ("tmpo",), ("bpm", "tempo", "wm/beatsperminute")),
+    _BPM: (("TBPM",), ("tmpo",), ("bpm", "tempo", "wm/beatsperminute")),
     MOOD: (("TMOO",), ("----:com.apple.iTunes:MOOD",), ("mood", "wm/mood")),
 }
 
@@ -88,7 +88,7 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
         raise DataError(f"{folder} holds no recordings that can be used")
     ids = _item_ids([path for path, _ in found])
     # Tags that no file has get no column.
-    tags = [t for t in (GENRES, YEAR, BPM, MOOD) if any(values.get(t) for _, values in found)]
+    tags = [t for t in (_GENRES, YEAR, _BPM, MOOD) if any(values.get(t) for _, values in found)]
     items = {name: [values.get(name, "") for _, values in found] for name in (*c.ITEM_TEXT, *tags)}
     return MusicDataset(
         pd.DataFrame({c.ITEM_ID: ids} | items, dtype=object),
@@ -144,13 +144,13 @@ def _texts(tags: Any) -> dict[str, str]:
         if field == c.GENRE:
             values = _genres(values)
             texts[c.GENRE] = values[0] if values else ""
-            texts[GENRES] = "; ".join(values) if len(values) > 1 else ""
+            texts[_GENRES] = "; ".join(values) if len(values) > 1 else ""
         elif field == YEAR:
             years = re.findall(r"\d{4}", " ".join(values))
             texts[YEAR] = years[0] if years else ""
-        elif field == BPM:
+        elif field == _BPM:
             # MP4 writes 0 for unknown.
-            texts[BPM] = next((value for value in values if value.strip("0.")), "")
+            texts[_BPM] = next((value for value in values if value.strip("0.")), "")
         else:
             texts[field] = "; ".join(values)
     return texts

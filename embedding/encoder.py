@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
     from embedding.network.layers import SongNetwork
 
-BATCH = 256
+IMAGES_AT_ONCE = 256
 
 
 class SongEncoder:
@@ -377,7 +377,7 @@ class SongEncoder:
         sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
         results = [np.empty((len(images), size), dtype=np.float32) for size in sizes]
         device = inference_device(self.config)
-        at_a_time = max(1, BATCH // len(starts))
+        at_a_time = max(1, IMAGES_AT_ONCE // len(starts))
         with torch.inference_mode(), limited_threads(self.config.threads):
             network.to(device)
             for first in range(0, len(images), at_a_time):
@@ -417,8 +417,8 @@ def _check_images(images: Float32Array) -> None:
         )
     if images.dtype.kind not in "fiu":
         raise InvalidArgumentError(f"images must be numbers; got {images.dtype}")
-    for start in range(0, len(images), BATCH):
-        good = np.isfinite(images[start : start + BATCH]).all(axis=(1, 2, 3))
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        good = np.isfinite(images[start : start + IMAGES_AT_ONCE]).all(axis=(1, 2, 3))
         if not good.all():
             row = start + int(np.argmin(good))
             raise InvalidArgumentError(f"images, row {row}: contains NaN or infinite values")

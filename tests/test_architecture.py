@@ -77,7 +77,14 @@ PROGRAMS = frozenset({"recsys.tracking.model_script", "recsys.batches", "recsys.
 PLANNED = frozenset({"recsys/service/"})
 """Folders that docs/architecture.md names as examples of what may come."""
 
-SEVERAL_MEANINGS: dict[str, str] = {}
+SEVERAL_MEANINGS: dict[str, str] = {
+    "logger": "the logger of a module",
+    "T": "a type variable",
+    "metadata": "the tables of one SQL database",
+    "app": "commands of Typer",
+    "ARCHIVE": "what each loader of a public data set calls the file that it reads",
+    "PLAYS_FILE": "what each loader calls the file of plays in it",
+}
 """Public names that may be defined in several modules, and why."""
 
 
@@ -258,8 +265,17 @@ def public_definitions() -> dict[str, list[str]]:
         if module in PROGRAMS or room(module) == "recsys.commands":
             continue
         for node in tree(module).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].append(module)
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names = [node.target.id]
+            else:
+                names = []
+            for name in names:
+                if not name.startswith("_"):
+                    found[name].append(module)
     return found
 
 

@@ -34,7 +34,7 @@ from embedding.composition.composer import CompositionConfig, compose, roundtrip
 from embedding.composition.goals import labels
 from embedding.composition.image_inversion import dream
 from embedding.hyperimage.config import Band
-from embedding.network.storage import MANIFEST
+from embedding.network.storage import ENCODER_MANIFEST
 from recsys.audio import train_encoder
 
 WINDOW = 64
@@ -56,7 +56,7 @@ def main() -> None:
     if is_image_arrays(folder):
         encoder, judge = trained(folder, seed=0), trained(folder, seed=1)
         print_real(folder, encoder)
-    elif not (folder / MANIFEST).is_file():
+    elif not (folder / ENCODER_MANIFEST).is_file():
         encoder, judge = (
             train_encoder(
                 load_folder(folder), EncoderConfig(seed=seed, threads=1), workers=1, progress=True

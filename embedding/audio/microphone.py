@@ -23,7 +23,7 @@ logger = logging.getLogger("coldtune")
 BLOCK_SECONDS = 0.5
 """Length of the blocks in which sound is read from the device."""
 
-FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+RECORDING_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 """Formats of sound files by suffix."""
 
 
@@ -89,9 +89,11 @@ def record_file(path: Path, config: MicrophoneConfig, *, progress: bool = False)
         Traceback (most recent call last):
         datasets.errors.InvalidArgumentError: ...song.txt: a recording is written as .wav, ...
     """
-    kind = FORMATS.get(path.suffix.lower())
+    kind = RECORDING_FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise InvalidArgumentError(f"{path}: a recording is written as {', '.join(FORMATS)}")
+        raise InvalidArgumentError(
+            f"{path}: a recording is written as {', '.join(RECORDING_FORMATS)}"
+        )
     if path.is_dir():
         raise InvalidArgumentError(f"{path}: is a folder")
     try:

@@ -21,7 +21,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.progress import progress_bar
 from datasets.settings import Settings
-from embedding.audio.microphone import FORMATS
+from embedding.audio.microphone import RECORDING_FORMATS
 from embedding.composition.goals import DifferentiableEncoder, Goal
 from embedding.composition.initial_loop import make_initial_loop
 from embedding.composition.instruments import make_instruments
@@ -37,10 +37,10 @@ PEAK = 0.9
 FADE_SECONDS = 0.005
 """Length of the fades at both ends, against clicks."""
 
-STEP_SIZE = 0.2
+_STEP_SIZE = 0.2
 """Initial step size, in the logarithm of a level."""
 
-SPARSITY = 0.02
+_SPARSITY = 0.02
 """Weight of the sum of all levels, relative to that of the initial loop, in the loss."""
 
 REACHED = 0.9
@@ -49,7 +49,7 @@ REACHED = 0.9
 NOISE = 1e-4
 """Noise added during optimisation, relative to the peak; more than 16-bit quantisation adds."""
 
-BLOCK = 65536
+_BLOCK = 65536
 """Frames written at a time; the Vorbis encoder of libsndfile crashes on large blocks."""
 
 
@@ -211,9 +211,9 @@ def _optimise_levels(
 
     minimise(
         [score.levels],
-        lambda _step: loss(score) + SPARSITY / first * score.loudness().sum(),
+        lambda _step: loss(score) + _SPARSITY / first * score.loudness().sum(),
         steps=steps,
-        step_size=STEP_SIZE,
+        step_size=_STEP_SIZE,
         after=after,
     )
 
@@ -274,14 +274,14 @@ def write_sound(path: Path, sound: Float32Array, sample_rate: int) -> None:
     import soundfile
 
     check_sound_file(path)
-    kind = FORMATS[path.suffix.lower()]
+    kind = RECORDING_FORMATS[path.suffix.lower()]
     try:
         with (
             atomic_write(path) as temporary,
             soundfile.SoundFile(temporary, "w", sample_rate, 1, format=kind) as file,
         ):
-            for start in range(0, len(sound), BLOCK):
-                file.write(sound[start : start + BLOCK])
+            for start in range(0, len(sound), _BLOCK):
+                file.write(sound[start : start + _BLOCK])
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidArgumentError(f"{path}: cannot be written: {reason}") from error
@@ -289,7 +289,9 @@ def write_sound(path: Path, sound: Float32Array, sample_rate: int) -> None:
 
 def check_sound_file(path: Path) -> None:
     """Raise InvalidArgumentError if sound cannot be written to a file of this name."""
-    if path.suffix.lower() not in FORMATS:
-        raise InvalidArgumentError(f"{path}: a composition is written as {', '.join(FORMATS)}")
+    if path.suffix.lower() not in RECORDING_FORMATS:
+        raise InvalidArgumentError(
+            f"{path}: a composition is written as {', '.join(RECORDING_FORMATS)}"
+        )
     if path.is_dir():
         raise InvalidArgumentError(f"{path}: is a folder")

@@ -20,7 +20,7 @@ from embedding.network.devices import limited_threads
 from embedding.transforms import filters
 from embedding.transforms.snippet import TOP_DB
 
-STEP_SIZE = 0.02
+_STEP_SIZE = 0.02
 ROUGHNESS = 2.0
 """Weight of the mean difference between neighbouring pixels in the loss."""
 
@@ -82,7 +82,7 @@ def dream(
                 image.clamp_(0, 1)
             advance(1)
 
-        minimise([image], loss, steps=config.steps, step_size=STEP_SIZE, after=after)
+        minimise([image], loss, steps=config.steps, step_size=_STEP_SIZE, after=after)
     composed = image.detach().numpy()
     sound = invert_mel_band(composed, image_config, encoder.config.snippet.seconds, config.seed)
     wanted = round(config.seconds * image_config.sample_rate)

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from datasets.arrays import Float64Array, IntArray
-from embedding.composition.instruments import DRUMS, RANGES, InstrumentSet
+from embedding.composition.instruments import LOOP_DRUMS, RANGES, InstrumentSet
 
 STEPS = 32
 """Sixteenth notes in a loop: two bars of four beats."""
@@ -15,13 +15,13 @@ STEPS = 32
 SILENT = -7.0
 """Natural logarithm of the level of a sound that is not played: -60 dB."""
 
-SCALES = (
+_SCALES = (
     (0, 2, 4, 5, 7, 9, 11),  # major
     (0, 2, 3, 5, 7, 8, 10),  # minor
     (0, 2, 3, 5, 7, 9, 10),  # dorian
     (0, 2, 4, 5, 7, 9, 10),  # mixolydian
 )
-BPM = (75.0, 150.0)
+_BPM = (75.0, 150.0)
 LOWEST, HIGHEST = 28, 96
 """MIDI pitches of all instruments."""
 
@@ -48,15 +48,15 @@ def make_initial_loop(
     members: InstrumentSet, sample_rate: int, rng: np.random.Generator
 ) -> InitialLoop:
     """Make a random loop: tempo, key, four chords, bass, figures above it, and drums."""
-    hop = round(sample_rate * 60 / rng.uniform(*BPM) / 4)
-    key, scale = int(rng.integers(12)), SCALES[rng.integers(len(SCALES))]
+    hop = round(sample_rate * 60 / rng.uniform(*_BPM) / 4)
+    key, scale = int(rng.integers(12)), _SCALES[rng.integers(len(_SCALES))]
     in_key = np.isin((members.pitches - key) % 12, scale) | (members.pitches == 0)
     chosen = np.flatnonzero(in_key)
     column = {
         (members.names[row], int(members.pitches[row])): number for number, row in enumerate(chosen)
     }
     levels = np.full((STEPS, len(chosen)), SILENT)
-    loudness = {name: rng.normal(-1, 0.7) for name in (*RANGES, *DRUMS)}
+    loudness = {name: rng.normal(-1, 0.7) for name in (*RANGES, *LOOP_DRUMS)}
 
     def play(step: int, name: str, pitch: int = 0) -> None:
         if (name, pitch) in column:

@@ -18,7 +18,7 @@ NOTE_SECONDS = 1.6
 RANGES = {"bass": (28, 50), "pluck": (40, 96), "strings": (40, 88), "lead": (40, 76)}
 """Lowest and highest MIDI pitch of each instrument."""
 
-DRUMS = ("kick", "snare", "hat", "cymbal", "brush")
+LOOP_DRUMS = ("kick", "snare", "hat", "cymbal", "brush")
 
 PARTIALS = 24
 LEVEL = 0.25
@@ -56,7 +56,7 @@ def make_instruments(sample_rate: int) -> InstrumentSet:
                 sounds.append(_note(name, frequency, time, envelopes))
                 names.append(name)
                 pitches.append(pitch)
-    for name in DRUMS:
+    for name in LOOP_DRUMS:
         sounds.append(_drum(name, time, sample_rate, rng))
         names.append(name)
         pitches.append(0)

@@ -10,15 +10,15 @@ from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write
 from embedding.composition.composer import Composition
 from embedding.composition.initial_loop import STEPS
-from embedding.composition.instruments import DRUMS, RANGES
+from embedding.composition.instruments import LOOP_DRUMS, RANGES
 from embedding.composition.loop import INAUDIBLE, NoteGrid
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.panels import draw_hyperimage
 from embedding.hyperimage.plots import check_figure_file
 
-COLOURS = dict(zip(RANGES, ("#4c72b0", "#c44e52", "#55a868", "#dd8452"), strict=True))
+_COLOURS = dict(zip(RANGES, ("#4c72b0", "#c44e52", "#55a868", "#dd8452"), strict=True))
 DRUM_COLOUR = "#555555"
-LOWEST = 26
+_LOWEST = 26
 """MIDI pitch at the lower edge of the notes; drums are drawn below it, three semitones each."""
 
 
@@ -68,22 +68,22 @@ def _draw_notes(axes: Axes, score: NoteGrid, sample_rate: int) -> None:
     named: set[str] = set()
     for step, sound in np.argwhere(loudness > 0):
         name, pitch = score.names[sound], int(score.pitches[sound])
-        is_drum = name in DRUMS
+        is_drum = name in LOOP_DRUMS
         label = "drums" if is_drum else name
         axes.barh(
-            LOWEST - 3 * (DRUMS.index(name) + 1) if is_drum else pitch,
+            _LOWEST - 3 * (LOOP_DRUMS.index(name) + 1) if is_drum else pitch,
             width=0.9,
             left=step,
             height=2.4 if is_drum else 0.9,
-            color=DRUM_COLOUR if is_drum else COLOURS[name],
+            color=DRUM_COLOUR if is_drum else _COLOURS[name],
             alpha=float(0.1 + 0.9 * shade[step, sound]),
             label=None if label in named else label,
         )
         named.add(label)
     octaves = list(range(36, 97, 12))
-    drums = [LOWEST - 3 * (number + 1) for number in range(len(DRUMS))]
+    drums = [_LOWEST - 3 * (number + 1) for number in range(len(LOOP_DRUMS))]
     names = [f"C{pitch // 12 - 1}" for pitch in octaves]
-    axes.set_yticks([*drums, *octaves], [*DRUMS, *names], fontsize="small")
+    axes.set_yticks([*drums, *octaves], [*LOOP_DRUMS, *names], fontsize="small")
     axes.set_xticks(range(0, STEPS + 1, 4), [str(beat + 1) for beat in range(STEPS // 4)] + [""])
     axes.set_xlim(0, STEPS)
     axes.grid(axis="x", color="0.85", linewidth=0.6)

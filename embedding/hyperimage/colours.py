@@ -6,7 +6,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 
-COLOURS = 256
+_COLOURS = 256
 """Number of brightness steps."""
 
 
@@ -23,12 +23,12 @@ def colour_table(name: str) -> Float32Array:
         colours = matplotlib.colormaps[name]
     except KeyError:
         raise ValueError(f"matplotlib has no colour map {name!r}") from None
-    table = np.asarray(colours(np.linspace(0, 1, COLOURS))[:, :3], dtype=np.float32)
+    table = np.asarray(colours(np.linspace(0, 1, _COLOURS))[:, :3], dtype=np.float32)
     table.flags.writeable = False
     return table
 
 
 def apply_colour_map(brightness: Float32Array, name: str) -> Float32Array:
     """Map values, clipped to 0 .. 1, to colours: [height, width] to [3, height, width]."""
-    steps = np.rint(np.clip(brightness, 0, 1) * (COLOURS - 1)).astype(np.intp)
+    steps = np.rint(np.clip(brightness, 0, 1) * (_COLOURS - 1)).astype(np.intp)
     return np.ascontiguousarray(colour_table(name)[steps].transpose(2, 0, 1))

@@ -35,7 +35,7 @@ CLOSEST = 0.07
 FEW_ROWS = 12
 """Up to this many rows, every row has a tick."""
 
-TINY = 1e-30
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _picture(
 ) -> None:
     scale = OWN_COLOUR_SCALES.get(transform.name) or COLOUR_SCALES[transform.value]
     if scale.top_db is not None:
-        loudest = max(float(values.max()), TINY)
+        loudest = max(float(values.max()), _TINY)
         values = 10 * np.log10(np.maximum(values / loudest, 10 ** (-scale.top_db / 10)))
     low, high = scale.limits(values)
     frame = sound.hop_length / sound.sr

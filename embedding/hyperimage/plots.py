@@ -43,7 +43,7 @@ PICTURED = tuple(t.name for t in TRANSFORMS.values() if t.kind != "waveform")
 PARTS = (WAVEFORM_PART, *PICTURED, *HYPERIMAGES)
 """Parts of the figure, in order."""
 
-FORMATS = (".png", ".pdf", ".svg")
+_FORMATS = (".png", ".pdf", ".svg")
 """Formats of figures, by suffix."""
 
 COLUMNS = 3
@@ -147,8 +147,8 @@ def draw(
 
 def check_figure_file(out: Path) -> None:
     """Raise InvalidArgumentError if a figure cannot be written to a file of this name."""
-    if out.suffix.lower() not in FORMATS:
-        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(FORMATS)}")
+    if out.suffix.lower() not in _FORMATS:
+        raise InvalidArgumentError(f"{out}: a picture is written as {', '.join(_FORMATS)}")
     if out.is_dir():
         raise InvalidArgumentError(f"{out}: is a folder")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 State = dict[str, "Tensor"]
 Epoch = dict[str, float]
 
-FORMAT = 4
+_FORMAT = 4
 
 KEPT = 20
 """Number of trainings that a folder keeps, the latest ones."""
@@ -76,7 +76,7 @@ def training_fingerprint(
 ) -> str:
     """Return the hex SHA-256 of everything that the result of a training depends on."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([FORMAT, config.digest(), images.shape]).encode())
+    digest.update(json.dumps([_FORMAT, config.digest(), images.shape]).encode())
     for first in range(0, len(images), 256):
         digest.update(images[first : first + 256].tobytes())
     for target in targets:

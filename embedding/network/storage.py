@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
     from embedding.network.layers import SongNetwork
 
-FORMAT_VERSION = 2
+_FORMAT_VERSION = 2
 KIND = "coldtune song encoder"
-MANIFEST = "encoder.json"
+ENCODER_MANIFEST = "encoder.json"
 
 Weights = dict[str, NDArray[Any]]
 
@@ -46,7 +46,7 @@ def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> No
     name = f"weights-{digest[:16]}.safetensors"
     manifest = {
         "kind": KIND,
-        "format_version": FORMAT_VERSION,
+        "format_version": _FORMAT_VERSION,
         **document,
         "weights": {"file": name, "sha256": digest},
     }
@@ -55,7 +55,7 @@ def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> No
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
-        write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+        write_text(folder / ENCODER_MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
         for old in folder.glob("weights-*.safetensors"):
             if old.name != name:
                 old.unlink(missing_ok=True)
@@ -72,7 +72,7 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    path = folder / MANIFEST
+    path = folder / ENCODER_MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -82,12 +82,12 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise ArtifactError(f"{path}: not the manifest of a saved encoder")
     version = manifest.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or version > _FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}: format {version} is newer than this library can read ({FORMAT_VERSION}); "
+            f"{path}: format {version} is newer than this library can read ({_FORMAT_VERSION}); "
             "update coldtune"
         )
-    if version < FORMAT_VERSION:
+    if version < _FORMAT_VERSION:
         raise ArtifactError(
             f"{path}: format {version} is from before this library's first release; train it again"
         )

@@ -17,7 +17,7 @@ N_FFT: Final = 2048
 HOP: Final = 512
 AMIN: Final = 1e-10
 """Smallest power that is converted to dB: -100 dB."""
-BLOCK: Final = 16
+_BLOCK: Final = 16
 """Frames in a block of the Fourier transform."""
 TINY: Final = float(np.finfo(np.float32).tiny)
 
@@ -48,9 +48,9 @@ def power_spectrogram(
     window = filters.hann(n_fft)
     power = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
     # Small blocks stay in the processor cache, which halves the time.
-    for start in range(0, len(frames), BLOCK):
-        spectrum = scipy.fft.rfft(frames[start : start + BLOCK] * window, overwrite_x=True)
-        power[start : start + BLOCK] = np.square(spectrum.real) + np.square(spectrum.imag)
+    for start in range(0, len(frames), _BLOCK):
+        spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * window, overwrite_x=True)
+        power[start : start + _BLOCK] = np.square(spectrum.real) + np.square(spectrum.imag)
     return power.T
 
 

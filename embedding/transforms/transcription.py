@@ -26,9 +26,9 @@ LOWEST = 21
 """MIDI number of the lowest note, A0 (27.5 Hz)."""
 HIGHEST = 108
 """MIDI number of the highest note, C8 (4186 Hz)."""
-STEPS = 3
+_STEPS = 3
 """Constant-Q bins in a semitone."""
-FMIN = 440.0 * 2 ** ((LOWEST - 69 - 1 / STEPS) / 12)
+FMIN = 440.0 * 2 ** ((LOWEST - 69 - 1 / _STEPS) / 12)
 """Frequency of the lowest bin: the middle one of each semitone is in tune."""
 OVERTONES = 24
 """Overtones in a template, up to the end of the spectrum."""
@@ -39,10 +39,10 @@ PASSED = 0.85
 ITERATIONS = 40
 FIRST = 8
 """Iterations with all templates."""
-NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 1e-3
 """A template with less than this share of every frame is left out of the remaining iterations."""
-TINY = np.float32(1e-12)
-SPARSITY = 1.1
+_TINY = np.float32(1e-12)
+_SPARSITY = 1.1
 """Power to which the activations are raised in each iteration."""
 
 
@@ -89,11 +89,11 @@ def note_salience(*, y: Float32Array, sr: int = 22050, hop_length: int = HOP) ->
     if notes < 1:
         raise InvalidArgumentError(f"no note can be heard at {sr} samples a second")
     power = constant_q(
-        y=y, sr=sr, hop_length=hop_length, fmin=FMIN, n_bins=n_bins, bins_per_octave=12 * STEPS
+        y=y, sr=sr, hop_length=hop_length, fmin=FMIN, n_bins=n_bins, bins_per_octave=12 * _STEPS
     )
     spectrum = np.sqrt(power).T
     activations = _activations(spectrum, _templates(n_bins, notes))
-    shifts = activations.reshape(len(spectrum), len(DECAYS), notes, STEPS)
+    shifts = activations.reshape(len(spectrum), len(DECAYS), notes, _STEPS)
     return np.ascontiguousarray(shifts.sum(axis=(1, 3)).T)
 
 
@@ -155,24 +155,24 @@ def transcribe(
 
 def note_count(sr: int) -> int:
     """Return the number of rows of `note_salience` at this sample rate."""
-    return min(HIGHEST - LOWEST + 1, _bin_count(sr) // STEPS)
+    return min(HIGHEST - LOWEST + 1, _bin_count(sr) // _STEPS)
 
 
 def _bin_count(sr: int) -> int:
     """Number of constant-Q bins: up to two octaves above the highest note, or what fits."""
     # librosa halves the rate from octave to octave, which weakens tones near the top of each.
-    fitting = constant_q_bins(int(PASSED * sr), FMIN, 12 * STEPS)
-    return min(fitting, STEPS * (HIGHEST - LOWEST + 1) + 24 * STEPS)
+    fitting = constant_q_bins(int(PASSED * sr), FMIN, 12 * _STEPS)
+    return min(fitting, _STEPS * (HIGHEST - LOWEST + 1) + 24 * _STEPS)
 
 
 def _activations(spectrum: Float32Array, templates: Float32Array) -> Float32Array:
     """Fit [frames, bins] by templates [components, bins]: activations [frames, components]."""
     totals = spectrum.sum(axis=1, keepdims=True)
-    target = spectrum / np.maximum(totals, TINY)
+    target = spectrum / np.maximum(totals, _TINY)
     weights = np.full((len(spectrum), len(templates)), 1 / len(templates), dtype=np.float32)
     weights = _maximised(weights, target, templates, FIRST)
     # Unused templates stay unused; without them the remaining iterations are much faster.
-    kept = np.flatnonzero(weights.max(axis=0) > NEGLIGIBLE)
+    kept = np.flatnonzero(weights.max(axis=0) > _NEGLIGIBLE)
     activations = np.zeros_like(weights)
     activations[:, kept] = _maximised(weights[:, kept], target, templates[kept], ITERATIONS - FIRST)
     return activations * totals
@@ -184,20 +184,20 @@ def _maximised(
     """Iterate expectation maximisation; the rows of the activations sum to 1."""
     turned = np.ascontiguousarray(templates.T)
     for _ in range(iterations):
-        explained = np.maximum(weights @ templates, TINY)
-        weights = (weights * ((target / explained) @ turned)) ** np.float32(SPARSITY)
-        weights /= np.maximum(weights.sum(axis=1, keepdims=True), TINY)
+        explained = np.maximum(weights @ templates, _TINY)
+        weights = (weights * ((target / explained) @ turned)) ** np.float32(_SPARSITY)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), _TINY)
     return weights
 
 
 @cache
 def _templates(n_bins: int, notes: int) -> Float32Array:
     """Spectra of all timbres at all shifts: [timbres * notes * STEPS, bins], rows sum to 1."""
-    per_octave = 12 * STEPS
+    per_octave = 12 * _STEPS
     bins = np.arange(n_bins)
     rows = []
     for decay in DECAYS:
-        for shift in range(notes * STEPS):
+        for shift in range(notes * _STEPS):
             places = shift + per_octave * np.log2(np.arange(1, OVERTONES + 1))
             amplitudes = decay ** np.arange(OVERTONES)
             template = amplitudes @ _lobe(bins[None, :] - places[:, None])
@@ -209,7 +209,7 @@ def _templates(n_bins: int, notes: int) -> Float32Array:
 
 def _lobe(distance: Float64Array) -> Float64Array:
     """Relative magnitude in a constant-Q bin at a distance, in bins, from a tone."""
-    x = _quality() * (2.0 ** (-distance / (12 * STEPS)) - 1)
+    x = _quality() * (2.0 ** (-distance / (12 * _STEPS)) - 1)
     # The Fourier transform of a Hann window; its limit at one cycle off is one half.
     edge = np.abs(np.abs(x) - 1) < 1e-6
     lobe = np.abs(np.sinc(x) / np.where(edge, 1, 1 - x * x))
@@ -218,5 +218,5 @@ def _lobe(distance: Float64Array) -> Float64Array:
 
 def _quality() -> float:
     """Q: length of a constant-Q window in periods of its frequency."""
-    ratio = 2 ** (2 / (12 * STEPS))
+    ratio = 2 ** (2 / (12 * _STEPS))
     return (ratio + 1) / (ratio - 1)

@@ -13,13 +13,13 @@ from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
 from evaluation.comparison.comparison import compare
-from evaluation.comparison.trial import CATALOGUE, COLD, FEW_SHOT
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, FEW_SHOT
 from evaluation.metrics.ranking import ACCURACY
 from evaluation.model import ModelFactory
 from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split
 
-_DEFAULT_CANDIDATES: Final = {"cold": COLD, "semi-cold": FEW_SHOT}
+_DEFAULT_CANDIDATES: Final = {"cold": COLD_ITEMS, "semi-cold": FEW_SHOT}
 """Candidates measured by default, by kind of split; of others the whole catalogue."""
 
 CURVE_COLUMNS: Final = ("model", "fraction", "interactions", "metric", "k", "mean", "low", "high")

@@ -15,7 +15,7 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
-from evaluation.comparison.trial import CATALOGUE, COLD, CandidateSet, Trial
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, CandidateSet, Trial
 from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
 from evaluation.model import ModelFactory
@@ -108,7 +108,7 @@ def _run(trial: Trial, model: Any) -> RunResult:
         values |= _aucs(trial, trial.auc_encoder, fitted.all_scores(trial.auc_encoder))
     facts["recommends_cold"] = None
     if trial.split.cold_items:
-        silent = facts.get(f"users_without_list_{COLD}", 0)
+        silent = facts.get(f"users_without_list_{COLD_ITEMS}", 0)
         facts["recommends_cold"] = fitted.knows_cold and silent < len(
             trial.example_candidates.users
         )
@@ -152,7 +152,7 @@ class _FittedModel:
 
     def recommend(self, candidates: CandidateSet, k: int) -> pd.DataFrame:
         """The first ``k`` candidates of every user of the set."""
-        if candidates.name == COLD and not self.knows_cold:
+        if candidates.name == COLD_ITEMS and not self.knows_cold:
             return _no_lists()
         if candidates.sampled is not None:
             return candidates.sampled.answer(self._recommend, k)
@@ -211,10 +211,10 @@ def _aucs(trial: Trial, encoder: HitEncoder, scores: Float64Array) -> dict[Metri
     relevant, metrics = encoder.relevance(), trial.options.metrics
     found: dict[MetricKey, Float64Array] = {}
     if ITEM_AUC in metrics:
-        found[COLD, ITEM_AUC, None] = item_auc(scores, relevant).values
+        found[COLD_ITEMS, ITEM_AUC, None] = item_auc(scores, relevant).values
     if USER_AUC in metrics:
         rows = trial.candidate_sets[0].hit_encoder.users.get_indexer(encoder.users)
-        found[COLD, USER_AUC, None] = _for_all_users(trial, user_auc(scores, relevant), rows)
+        found[COLD_ITEMS, USER_AUC, None] = _for_all_users(trial, user_auc(scores, relevant), rows)
     return found
 
 

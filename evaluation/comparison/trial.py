@@ -28,7 +28,7 @@ from evaluation.splitting.split import Split, check_no_leak
 CATALOGUE: Final = "catalogue"
 """Candidates: every item a model can recommend, those of training and the cold ones."""
 
-COLD: Final = "cold"
+COLD_ITEMS: Final = "cold"
 """Candidates: the cold items among themselves."""
 
 FEW_SHOT: Final = "thin"
@@ -220,14 +220,15 @@ class Trial:
         if split.few_shot_items:
             self._add(FEW_SHOT, split.few_shot_items, self._train_pairs)
         if split.cold_items:
-            self._add(COLD, split.cold_items, None)
+            self._add(COLD_ITEMS, split.cold_items, None)
         if options.sampled is not None:
             drawn = SampledCandidates(encoder, options.sampled, options.seed)
             all_users = np.arange(len(self.users))
             name = f"sampled {options.sampled}"
             self.candidate_sets.append(CandidateSet(name, encoder, all_users, sampled=drawn))
         self.example_candidates = next(
-            (s for s in self.candidate_sets if s.name in (COLD, FEW_SHOT)), self.candidate_sets[0]
+            (s for s in self.candidate_sets if s.name in (COLD_ITEMS, FEW_SHOT)),
+            self.candidate_sets[0],
         )
         """The candidates whose lists are shown in examples."""
 
@@ -237,7 +238,7 @@ class Trial:
         self.auc_items_left_out = 0
         """Cold items without an item-wise AUC: played by nobody or by everybody."""
         wants_auc = {ITEM_AUC, USER_AUC} & set(options.metrics)
-        if self.example_candidates.name == COLD and wants_auc:
+        if self.example_candidates.name == COLD_ITEMS and wants_auc:
             self._prepare_auc()
 
     def _test_users(self) -> tuple[list[str], int]:
@@ -271,7 +272,7 @@ class Trial:
         if users:
             encoder = HitEncoder(users, items, self.test_pairs, seen)
             catalogue_facts = None
-            if name == COLD:
+            if name == COLD_ITEMS:
                 catalogue = self.candidate_sets[0].hit_encoder
                 catalogue_facts = self._item_facts(catalogue, encoder.users)
             self.candidate_sets.append(

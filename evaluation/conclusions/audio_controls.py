@@ -5,7 +5,7 @@ from typing import Final
 from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import COLD
+from evaluation.comparison.trial import COLD_ITEMS
 from evaluation.conclusions.evidence import (
     CHANCE,
     auc_above_chance,
@@ -23,7 +23,7 @@ from evaluation.models.controls import (
     parse_control_name,
 )
 
-NEGLIGIBLE: Final = 0.05
+_NEGLIGIBLE: Final = 0.05
 """A gain in item-wise AUC that counts as none. "Adds nothing" is said if the interval excludes all
 larger gains; else the gain is "not shown"."""
 
@@ -47,9 +47,9 @@ def controls_sentence(comparison: Comparison, split: str) -> str:
         clauses.append(_audio(comparison, split, subject))
         # One ranking for everybody has an item-wise AUC of 0.5 by definition.
         said |= {control_name(subject, SHUFFLED_AUDIO), control_name(subject, SAME_FOR_EVERYBODY)}
-    elif measured and main_measure(comparison, split, COLD)[0] != ITEM_AUC:
+    elif measured and main_measure(comparison, split, COLD_ITEMS)[0] != ITEM_AUC:
         clauses.append(f"there, {auc_clause(comparison, split)}")
-    model = subject or best_model(comparison, split, COLD)
+    model = subject or best_model(comparison, split, COLD_ITEMS)
     others = [name for name in comparison.controls if name not in said]
     if others:
         which = "of the other controls, " if said else "of the controls, "
@@ -70,7 +70,7 @@ def audio_subject(comparison: Comparison) -> str | None:
 
 def auc_clause(comparison: Comparison, split: str, model: str = "") -> str:
     """State the item-wise AUC of a model, by default the best, and whether it beats chance."""
-    model = model or best_model(comparison, split, COLD)
+    model = model or best_model(comparison, split, COLD_ITEMS)
     gap = auc_above_chance(comparison, split)[model]
     verdict = "chance is 50%" if _gains(gap) else "not shown to be better than chance, 50%"
     return f"{model} is right {_auc_in_words(comparison, split, model)}; {verdict})"
@@ -78,7 +78,7 @@ def auc_clause(comparison: Comparison, split: str, model: str = "") -> str:
 
 def _auc_in_words(comparison: Comparison, split: str, model: str) -> str:
     """State the item-wise AUC with its interval, up to an open bracket."""
-    auc = comparison.figures()[split, COLD, model, ITEM_AUC, None]
+    auc = comparison.figures()[split, COLD_ITEMS, model, ITEM_AUC, None]
     level = comparison.settings["confidence"]
     return (
         f"{auc.mean:.0%} of the time when asked which of two people plays one"
@@ -99,13 +99,13 @@ def _audio(comparison: Comparison, split: str, model: str) -> str:
     if _gains(alone) and _gains(from_audio):
         return f"there, the audio tells who plays what: {auc}; {shuffled}"
     if _gains(alone):
-        if from_audio.high < NEGLIGIBLE:
+        if from_audio.high < _NEGLIGIBLE:
             return (
                 f"there, {auc}; {shuffled}, but with recordings dealt out at random it does as"
                 " well: the audio adds nothing here"
             )
         return f"there, {auc}; {shuffled}, but it is not shown that the audio has a part in it"
-    if min(alone.high, from_audio.high) < NEGLIGIBLE:
+    if min(alone.high, from_audio.high) < _NEGLIGIBLE:
         return f"the audio adds nothing beyond popularity here: {auc}; {shuffled}"
     most = CHANCE + min(alone.high, from_audio.high)
     return (
@@ -147,14 +147,14 @@ def _figures_to_compare(
 
     The popularity oracle is compared by its lists: its item-wise AUC is at chance by definition.
     """
-    metric, k = main_measure(comparison, split, COLD)
+    metric, k = main_measure(comparison, split, COLD_ITEMS)
     if control != POPULARITY_ORACLE and _auc(split, model) in comparison.values:
         metric, k = ITEM_AUC, None
-    return (split, COLD, model, metric, k), (split, COLD, control, metric, k)
+    return (split, COLD_ITEMS, model, metric, k), (split, COLD_ITEMS, control, metric, k)
 
 
 def _auc(split: str, model: str) -> FigureKey:
-    return split, COLD, model, ITEM_AUC, None
+    return split, COLD_ITEMS, model, ITEM_AUC, None
 
 
 def _gains(gap: Difference) -> bool:

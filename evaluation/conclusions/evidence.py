@@ -16,7 +16,7 @@ from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import Difference, holm, mean_interval, paired_p_values
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import CATALOGUE, COLD, FEW_SHOT
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, FEW_SHOT
 from evaluation.metrics.ranking import ITEM_AUC
 
 CHANCE: Final = 0.5
@@ -66,7 +66,7 @@ def main_measure(comparison: Comparison, split: str, candidates: str) -> tuple[s
         ('ndcg', 5)
     """
     facts = split_info(comparison, split)
-    if candidates == COLD and facts["auc_items"] and too_few_for_lists(comparison, facts):
+    if candidates == COLD_ITEMS and facts["auc_items"] and too_few_for_lists(comparison, facts):
         return ITEM_AUC, None
     return "ndcg", comparison.ks[0]
 
@@ -109,7 +109,7 @@ def deciding_candidates(comparison: Comparison, split: str) -> str:
     facts = split_info(comparison, split)
     if facts["kind"] == "semi-cold":
         return CATALOGUE if too_few_for_lists(comparison, facts) else FEW_SHOT
-    return COLD if facts["kind"] == "cold" else CATALOGUE
+    return COLD_ITEMS if facts["kind"] == "cold" else CATALOGUE
 
 
 def best_model(comparison: Comparison, split: str, candidates: str) -> str:
@@ -151,7 +151,7 @@ def tied_by_item_auc(comparison: Comparison, split: str, than: str) -> list[str]
     if than not in known:
         return []
     pairs: list[tuple[FigureKey, FigureKey | None]] = [
-        ((split, COLD, than, ITEM_AUC, None), (split, COLD, name, ITEM_AUC, None))
+        ((split, COLD_ITEMS, than, ITEM_AUC, None), (split, COLD_ITEMS, name, ITEM_AUC, None))
         for name in others
     ]
     gaps = paired_gaps(comparison, pairs)
@@ -169,7 +169,7 @@ def shown_worse_than_baseline(
     """
     gaps, k = comparison.gaps("baseline"), comparison.ks[0]
     in_doubt: list[str] = []
-    if candidates == COLD:
+    if candidates == COLD_ITEMS:
         in_doubt = tied_by_item_auc(comparison, split, comparison.baseline)
     return {
         name: gap[1]
@@ -244,9 +244,9 @@ def auc_above_chance(comparison: Comparison, split: str) -> dict[str, Difference
         if no item has an item-wise AUC.
     """
     keys: list[FigureKey] = [
-        (split, COLD, name, ITEM_AUC, None)
+        (split, COLD_ITEMS, name, ITEM_AUC, None)
         for name in contenders(comparison)
-        if (split, COLD, name, ITEM_AUC, None) in comparison.figures()
+        if (split, COLD_ITEMS, name, ITEM_AUC, None) in comparison.figures()
     ]
     found = paired_gaps(comparison, [(key, None) for key in keys])
     return {key[2]: gap for key, gap in zip(keys, found, strict=True)}

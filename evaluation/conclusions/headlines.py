@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.trial import CATALOGUE, COLD
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.audio_controls import auc_clause
 from evaluation.conclusions.evidence import (
     auc_above_chance,
@@ -106,23 +106,25 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     Returns:
         One sentence.
     """
-    best = best_model(comparison, split, COLD)
+    best = best_model(comparison, split, COLD_ITEMS)
     others = [name for name in contenders(comparison) if name != best]
-    if main_measure(comparison, split, COLD)[0] == ITEM_AUC:
+    if main_measure(comparison, split, COLD_ITEMS)[0] == ITEM_AUC:
         text = f"{begin}, {auc_clause(comparison, split)}"
         if not others:
             return f"{text}; no other model was measured."
-        tied = tied_with_best(comparison, split, COLD)
+        tied = tied_with_best(comparison, split, COLD_ITEMS)
         if tied:
             return f"{text}; no difference from {join_names(tied)} is shown."
         return f"{text}; it is shown to be better than every other model."
     known = auc_above_chance(comparison, split)
-    unbeaten = comparison.baseline in (best, *tied_with_best(comparison, split, COLD))
+    unbeaten = comparison.baseline in (best, *tied_with_best(comparison, split, COLD_ITEMS))
     if unbeaten or not known or (known[best].shown and known[best].mean > 0):
         over_items = tied_by_item_auc(comparison, split, best)
-        return headline(comparison, split, COLD, begin, over_items)
-    own, k = _ndcg(comparison, split, COLD, best), comparison.ks[0]
-    against = format_number(comparison.figures()[split, COLD, comparison.baseline, "ndcg", k].mean)
+        return headline(comparison, split, COLD_ITEMS, begin, over_items)
+    own, k = _ndcg(comparison, split, COLD_ITEMS, best), comparison.ks[0]
+    against = format_number(
+        comparison.figures()[split, COLD_ITEMS, comparison.baseline, "ndcg", k].mean
+    )
     return (
         f"{begin}, {quote_name(best)} is not shown to know who plays what: what its lists are worth"
         f" ({own}, against {against} of {quote_name(comparison.baseline)}) may be popularity, or"

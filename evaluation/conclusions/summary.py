@@ -12,7 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from evaluation.comparison.comparison import Comparison
-from evaluation.comparison.trial import CATALOGUE, COLD
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.audio_controls import controls_sentence
 from evaluation.conclusions.evidence import (
     best_model,
@@ -241,12 +241,12 @@ def _on_missing_lists(comparison: Comparison, split: Mapping[str, Any]) -> list[
             f" played; {'it counts' if len(no_cold) == 1 else 'they count'} 0 there, and 0.5 in"
             " item-wise AUC."
         )
-    for candidates, where in ((CATALOGUE, "whole catalogue"), (COLD, "cold items")):
+    for candidates, where in ((CATALOGUE, "whole catalogue"), (COLD_ITEMS, "cold items")):
         column = f"users_without_list_{candidates}"
         if column not in runs:
             continue
         for model, without_list in zip(runs["model"], runs[column], strict=True):
-            if without_list > 0 and not (candidates == COLD and model in no_cold):
+            if without_list > 0 and not (candidates == COLD_ITEMS and model in no_cold):
                 sentences.append(
                     f"Split “{split['name']}”: {model} gave {int(without_list)} of"
                     f" {split['test_users']} users no list ({where}); they count 0."

@@ -39,7 +39,7 @@ from evaluation.metrics.hits import HitMatrix
 from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.split import artist_groups
 
-ALPHA: Final = 0.01
+_ALPHA: Final = 0.01
 """Share of the user's own genre distribution mixed into the list's, for ``miscalibration``."""
 
 _CELLS = 4_000_000
@@ -417,7 +417,7 @@ def miscalibration(hits: HitMatrix, k: int, facts: ItemFacts) -> Float64Array:
     for start in range(0, len(items), step):
         p = wanted[start : start + step].toarray()
         q = got[start : start + step].toarray()
-        smooth = (1 - ALPHA) * q + ALPHA * p
+        smooth = (1 - _ALPHA) * q + _ALPHA * p
         ratio = np.divide(p, smooth, out=np.ones_like(p), where=p > 0)
         defined = p.any(axis=1) & q.any(axis=1)
         divergence = (p * np.log(ratio)).sum(axis=1)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from evaluation.comparison.trial import CATALOGUE, COLD
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.wording import format_number, join_names
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.plots import (
@@ -55,9 +55,9 @@ def overview_charts(tables: ReportTables) -> list[Chart]:
     """Plot the intervals of all models for the main metric of each split."""
     columns: list[Column] = []
     if tables.cold is not None:
-        columns.append(Column(tables.cold, COLD, "ndcg", tables.shortest))
+        columns.append(Column(tables.cold, COLD_ITEMS, "ndcg", tables.shortest))
         columns.append(Column(tables.cold, CATALOGUE, "ndcg", tables.shortest))
-        columns.append(Column(tables.cold, COLD, ITEM_AUC, None))
+        columns.append(Column(tables.cold, COLD_ITEMS, ITEM_AUC, None))
     columns += [
         tables.main_column(split, tables.deciding_candidates(split))
         for split in tables.splits()

@@ -10,7 +10,7 @@ import pandas as pd
 from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import CATALOGUE, COLD, PLAYED
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, PLAYED
 from evaluation.conclusions.evidence import (
     deciding_candidates,
     first_split,
@@ -208,7 +208,7 @@ class ReportTables:
             return None
         columns = [
             self.main_column(self.warm, self.widest_candidates(self.warm)),
-            self.main_column(self.cold, COLD),
+            self.main_column(self.cold, COLD_ITEMS),
             *self.with_figures([self.main_column(self.cold, self.widest_candidates(self.cold))]),
         ]
         groups = [(self.group_label(c.split, c.candidates), [c]) for c in columns]
@@ -256,7 +256,7 @@ class ReportTables:
             among = f"sampled: against {candidates.removeprefix(_SAMPLED)} drawn"
         elif candidates == CATALOGUE:
             among = "whole catalogue"
-        elif candidates == COLD and kind != "cold":
+        elif candidates == COLD_ITEMS and kind != "cold":
             among = f"new {self.noun} among themselves"
         elif candidates == PLAYED and kind != "warm":
             among = f"known {self.noun} among themselves"
@@ -274,7 +274,7 @@ class ReportTables:
         wanted: list[tuple[str, str, list[tuple[str, int | None]]]] = []
         if self.cold is not None:
             among: list[tuple[str, int | None]] = [("ndcg", k), ("recall", k), (ITEM_AUC, None)]
-            wanted.append((self.cold, COLD, among))
+            wanted.append((self.cold, COLD_ITEMS, among))
             wanted.append(
                 (self.cold, self.widest_candidates(self.cold), [("ndcg", k), ("recall", k)])
             )

@@ -159,11 +159,11 @@ def _encoder_and_goal(
     model: Path, weights: dict[str, float], like: str | None, user: str | None
 ) -> "tuple[SongEncoder, Goal]":
     from embedding.composition.goals import labels
-    from embedding.network.storage import MANIFEST
+    from embedding.network.storage import ENCODER_MANIFEST
     from recsys.commands.composition_goals import likeness_goal, taste_goal
     from recsys.model.storage import load_model, open_encoder
 
-    if (model / MANIFEST).is_file():
+    if (model / ENCODER_MANIFEST).is_file():
         if like is not None or user is not None:
             raise InvalidArgumentError(
                 f"{model}: is an encoder alone, which knows labels but no songs and listeners"

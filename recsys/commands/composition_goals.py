@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from embedding import SongEncoder
     from embedding.composition.goals import DifferentiableEncoder, LikenessGoal
 
-MARGIN = 0.1
+_MARGIN = 0.1
 """How far above the catalogue's best song to aim, in standard deviations of its scores."""
 
 
@@ -54,7 +54,7 @@ class TasteGoal:
         embeddings = network.embeddings(images)
         unit = torch.nn.functional.normalize(embeddings - center, dim=1)
         spread = float(self.catalogue.std())
-        wanted = float(self.catalogue.max()) + MARGIN * spread
+        wanted = float(self.catalogue.max()) + _MARGIN * spread
         below: Tensor = (wanted - embeddings @ direct - unit @ profile) / spread
         return below.clamp_min(0)
 

@@ -24,10 +24,10 @@ MapKind = Literal["ridge", "low-rank", "cosine", "mlp"]
 KINDS: tuple[MapKind, ...] = ("ridge", "low-rank", "cosine", "mlp")
 """Kinds of regression, in the order in which ``auto`` prefers them."""
 
-STEPS = (25, 50, 100, 200, 400)
+_STEPS = (25, 50, 100, 200, 400)
 """Numbers of training steps of a network that cross-validation chooses from."""
 
-MARGIN = 0.01
+_MARGIN = 0.01
 """Share by which another kind must reduce the error for ``auto`` to prefer it to ridge."""
 
 
@@ -92,7 +92,7 @@ def choose_map(
     for kind in kinds:
         error, choice = _cross_validate(E, Y, w, fold, _candidates(kind, config, Y.shape[1]))
         # Ridge comes first; a gain within chance does not replace it.
-        if best is None or error < best[0] * (1 - MARGIN):
+        if best is None or error < best[0] * (1 - _MARGIN):
             best = error, choice
     assert best is not None
     return best[1]
@@ -101,7 +101,7 @@ def choose_map(
 def _candidates(kind: MapKind, config: ContentMapConfig, d: int) -> list[MapCandidate]:
     """Return the regressions of one kind to try for vectors of length d."""
     if kind == "mlp":
-        return [MapCandidate(kind, np.inf, steps) for steps in STEPS]
+        return [MapCandidate(kind, np.inf, steps) for steps in _STEPS]
     ranks = [d]
     if kind == "low-rank":
         ranks = [2**power for power in range(d.bit_length()) if 2**power < d] or [d]

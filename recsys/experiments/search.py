@@ -23,7 +23,7 @@ from datasets.music import MusicDataset
 from datasets.progress import progress_bar
 from datasets.settings import Settings
 from evaluation.comparison.comparison import Comparison, compare
-from evaluation.comparison.trial import CATALOGUE, COLD
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.evidence import main_measure
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.model import ModelFactory
@@ -382,7 +382,7 @@ def search_verdict(comparison: Comparison, settings: SearchConfig) -> tuple[str,
         return ("No settings did better on the validation splits than those it started from.",)
     sentences, better = [], False
     for kind in settings.kinds:
-        candidates = COLD if kind == "cold" else CATALOGUE
+        candidates = COLD_ITEMS if kind == "cold" else CATALOGUE
         metric, k = main_measure(comparison, kind, candidates)
         figures = comparison.figures()
         own, base = (figures[kind, candidates, name, metric, k].mean for name in (BEST, DEFAULTS))
@@ -410,10 +410,10 @@ def search_verdict(comparison: Comparison, settings: SearchConfig) -> tuple[str,
 def _better_over_items(comparison: Comparison) -> bool:
     """Whether the item-wise AUC is better too: intervals over users do not include the chance in
     which items were held out."""
-    key = ("cold", COLD, BEST, ITEM_AUC, None)
+    key = ("cold", COLD_ITEMS, BEST, ITEM_AUC, None)
     if key not in comparison.values:
         return False
     gap = comparison.difference(
-        BEST, DEFAULTS, split="cold", candidates=COLD, metric=ITEM_AUC, k=None
+        BEST, DEFAULTS, split="cold", candidates=COLD_ITEMS, metric=ITEM_AUC, k=None
     )
     return gap.low > 0

@@ -22,7 +22,7 @@ from recsys.config import RetrievalConfig
 from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index
 from recsys.index.exact import ExactIndex
-from recsys.index.pruned import PARTS, PrunedIndex
+from recsys.index.pruned import INDEX_PARTS, PrunedIndex
 
 logger = logging.getLogger("coldtune")
 
@@ -98,7 +98,7 @@ def build_index(
         keep = annoy["met"] or config.method == "annoy"
         if keep:
             facts = annoy
-        for suffix in PARTS if keep else (SUFFIX,):
+        for suffix in INDEX_PARTS if keep else (SUFFIX,):
             path.with_suffix(suffix).unlink(missing_ok=True)
     if not facts["met"]:
         logger.warning(
@@ -294,7 +294,7 @@ def _build_annoy(
 
 def _files(path: Path, method: object) -> list[Path]:
     """Return the files of an index with this method, without the sidecar."""
-    suffixes = {"annoy": (SUFFIX,), "pruned": PARTS}.get(str(method))
+    suffixes = {"annoy": (SUFFIX,), "pruned": INDEX_PARTS}.get(str(method))
     if suffixes is None:
         raise ArtifactError(f"{path}: no index has the method {method!r}")
     return [path.with_suffix(suffix) for suffix in suffixes]

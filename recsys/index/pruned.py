@@ -21,7 +21,7 @@ from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
 from recsys.index.base import Hits, seen_rows
 
-PARTS = (".npy", ".rows.npy", ".lengths.npy")
+INDEX_PARTS = (".npy", ".rows.npy", ".lengths.npy")
 """Suffixes of the files: the vectors longest first, their rows in the model, their lengths."""
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 1024, 8192
@@ -54,9 +54,9 @@ class PrunedIndex:
             ArtifactError: A file cannot be read, or the files do not fit together.
         """
         self.slack = slack
-        self._items: Float32Array = _load(path.with_suffix(PARTS[0]))
-        self._rows = _load(path.with_suffix(PARTS[1]))
-        self._shortness = -_load(path.with_suffix(PARTS[2]))
+        self._items: Float32Array = _load(path.with_suffix(INDEX_PARTS[0]))
+        self._rows = _load(path.with_suffix(INDEX_PARTS[1]))
+        self._shortness = -_load(path.with_suffix(INDEX_PARTS[2]))
         if not len(self._items) == len(self._rows) == len(self._shortness):
             raise ArtifactError(f"{path}: the parts of the index do not fit together")
         self._place = np.empty(len(self._rows), np.intp)
@@ -68,17 +68,17 @@ class PrunedIndex:
 
         Args:
             items: Item vectors, float32 [n_items, D].
-            path: The files get this name and the suffixes `PARTS`.
+            path: The files get this name and the suffixes `INDEX_PARTS`.
         """
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items))
         rows = np.argsort(-lengths, kind="stable").astype(np.int32)
-        np.save(path.with_suffix(PARTS[1]), rows)
-        np.save(path.with_suffix(PARTS[2]), lengths[rows])
+        np.save(path.with_suffix(INDEX_PARTS[1]), rows)
+        np.save(path.with_suffix(INDEX_PARTS[2]), lengths[rows])
         if not items.size:  # an empty array cannot be mapped
-            np.save(path.with_suffix(PARTS[0]), np.zeros(items.shape, np.float32))
+            np.save(path.with_suffix(INDEX_PARTS[0]), np.zeros(items.shape, np.float32))
             return
         stored = np.lib.format.open_memmap(
-            path.with_suffix(PARTS[0]), "w+", np.float32, items.shape
+            path.with_suffix(INDEX_PARTS[0]), "w+", np.float32, items.shape
         )
         for start in range(0, len(items), _LARGEST_BLOCK):
             stored[start : start + _LARGEST_BLOCK] = items[rows[start : start + _LARGEST_BLOCK]]

@@ -88,7 +88,7 @@ def _hash(part: tuple[Path, int, int]) -> bytes:
     return found.digest()
 
 
-FORMAT = "coldtune-model"
+_FORMAT = "coldtune-model"
 
 FORMAT_VERSION = 2
 """Since 2: digests of large files are of their chunks, and texts are Arrow files."""
@@ -125,7 +125,7 @@ def check_destination(folder: Path) -> None:
     except OSError as error:
         raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
     try:
-        ours = _parse_manifest(folder / MANIFEST)["format"] == FORMAT
+        ours = _parse_manifest(folder / MANIFEST)["format"] == _FORMAT
     except (ArtifactError, KeyError):
         # A damaged manifest is ours beside a generation, and so is what a killed save left.
         generations = {name for name in entries if _GENERATION.fullmatch(name)}
@@ -186,7 +186,7 @@ def new_generation(
             sync_directory(place)
         sync_directory(folder)
         content = {
-            "format": FORMAT,
+            "format": _FORMAT,
             "format_version": FORMAT_VERSION,
             "generation": generation.name,
             "libraries": library_versions(),
@@ -219,7 +219,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     manifest = _parse_manifest(path)
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") != _FORMAT:
         raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
     found = manifest.get("format_version")
     if not isinstance(found, int) or found > FORMAT_VERSION:

@@ -121,9 +121,9 @@ def open_encoder(folder: Path) -> "SongEncoder":
         InvalidArgumentError: a model without a network.
     """
     from embedding import SongEncoder
-    from embedding.network.storage import MANIFEST
+    from embedding.network.storage import ENCODER_MANIFEST
 
-    if (folder / MANIFEST).is_file():
+    if (folder / ENCODER_MANIFEST).is_file():
         return SongEncoder.load(folder)
     encoder = load_model(folder.absolute()).state.encoder
     if encoder is None:

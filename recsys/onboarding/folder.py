@@ -24,7 +24,7 @@ from recsys.database.song import Song, SongRecording
 from recsys.model.live import LiveModel
 from recsys.onboarding.folder_entries import FolderEntry, folder_entries
 
-BATCH = 32
+FILES_AT_ONCE = 32
 """Songs stored in one transaction: fewer make the disk slow, more are lost when killed."""
 
 EMBEDDED_AT_ONCE = 8
@@ -124,7 +124,7 @@ class _Batch:
     def add(self, song: Song, images: Float32Array) -> None:
         """Add a song with its hyper-images; embed or store when there are enough."""
         self._decoded.append((song, images))
-        if len(self._decoded) + len(self._embedded) >= BATCH:
+        if len(self._decoded) + len(self._embedded) >= FILES_AT_ONCE:
             self.store()
         elif len(self._decoded) >= EMBEDDED_AT_ONCE:
             self._embed()

@@ -25,8 +25,8 @@ from recsys.data import Vectors
 from recsys.fusion import make_blocks
 from recsys.sources.registry import make_source
 from recsys.training.validation import (
+    LIST_LENGTH,
     MIN_COLD_ITEMS,
-    K,
     ValidationSplit,
     mean_ndcg,
     validation_users,
@@ -204,7 +204,7 @@ def _choose_weights(
     items = "held-out items" if cold else "held-out interactions"
     return (
         dict(zip(names, weights.tolist(), strict=True)),
-        f"nDCG@{K} {ndcg(weights):.3f} on {items} of {len(users)} users inside training",
+        f"nDCG@{LIST_LENGTH} {ndcg(weights):.3f} on {items} of {len(users)} users inside training",
     )
 
 
@@ -238,7 +238,10 @@ def _scale_cold_weights(
     enough = (1 - discovery) * max(found.values())
     best = max(scale for scale in SCALES if found[scale] >= enough)
     scaled = {name: best * weight for name, weight in weights.items()}
-    return scaled, f"{reason}; times {best:g} beside warm items: nDCG@{K} {found[best]:.3f}"
+    return (
+        scaled,
+        f"{reason}; times {best:g} beside warm items: nDCG@{LIST_LENGTH} {found[best]:.3f}",
+    )
 
 
 def _scale_by_default(weights: dict[str, float], reason: str) -> tuple[dict[str, float], str]:

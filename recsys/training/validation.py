@@ -18,7 +18,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import TrainingData, Vectors
 from recsys.sources.als import DEFAULT_RATIO, ALSSource
 
-K = 10
+LIST_LENGTH = 10
 """Length of the lists that nDCG evaluates."""
 
 MIN_USERS = 50
@@ -144,14 +144,14 @@ def mean_ndcg(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -
         relevant: Which candidates were held out, bool [n_users, n_candidates].
         n_relevant: Held-out items of each user, candidates or not, int [n_users].
     """
-    k = min(K, scores.shape[1])
+    k = min(LIST_LENGTH, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     top_scores = np.take_along_axis(scores, top, axis=1)
     order = np.argsort(-top_scores, axis=1, kind="stable")
     top = np.take_along_axis(top, order, axis=1)
-    discount = 1 / np.log2(np.arange(2, K + 2))
+    discount = 1 / np.log2(np.arange(2, LIST_LENGTH + 2))
     gain = np.take_along_axis(relevant, top, axis=1) @ discount[:k]
-    ideal = np.cumsum(discount)[np.minimum(n_relevant, K) - 1]
+    ideal = np.cumsum(discount)[np.minimum(n_relevant, LIST_LENGTH) - 1]
     return float((gain / ideal).mean())
 
 
@@ -167,7 +167,7 @@ def warm_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> floa
     rows, _ = topk(
         np.ascontiguousarray(vectors.items[warm]),
         np.ascontiguousarray(vectors.users[users]),
-        min(K, len(warm)),
+        min(LIST_LENGTH, len(warm)),
         filter_query_items=seen,
         num_threads=split.training.threads,
     )

@@ -43,7 +43,7 @@ _LICENCE: Final = (
 )
 _HOMEPAGE: Final = "https://github.com/mdeff/fma"
 
-SIZES: Final = ("small", "medium", "large")
+_SIZES: Final = ("small", "medium", "large")
 SHORT: Final = frozenset({
     1486, 5574, 65753, 80391, 98558, 98559, 98560, 98565, 98566, 98567, 98568, 98569, 98571,
     99134, 105247, 108924, 108925, 126981, 127336, 133297, 143992,
@@ -78,7 +78,7 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
     titles = _genre_titles(metadata)
     clips = extract_files(find_input(source, f"fma_{size}.zip", f"fma_{size}"), choose_target)
     places = {int(path.stem): path for path in clips.values()}
-    subsets = SIZES[: SIZES.index(size) + 1]
+    subsets = _SIZES[: _SIZES.index(size) + 1]
     items, audio, left_out = [], [], []
     for track, values in _tracks(metadata):
         if values["subset"] not in subsets:

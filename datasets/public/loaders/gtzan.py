@@ -44,14 +44,14 @@ _LICENCE: Final = "none stated; excerpts of commercial recordings, used for rese
 _HOMEPAGE: Final = "http://marsyas.info/downloads/datasets.html"
 
 _NAME: Final = "gtzan"
-GENRES: Final = (
+GTZAN_GENRES: Final = (
     "blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock",
 )  # fmt: skip
 _SPLITS: Final = ("train", "valid", "test")
 _INDEX_FILE: Final = "GTZANindex.txt"
 BROKEN: Final = frozenset({"jazz.00054"})
 
-_CLIP: Final = re.compile(rf"(?:^|/)((?:{'|'.join(GENRES)})\.\d{{5}})\.(wav|au)$")
+_CLIP: Final = re.compile(rf"(?:^|/)((?:{'|'.join(GTZAN_GENRES)})\.\d{{5}})\.(wav|au)$")
 _MAGIC: Final = {".wav": b"RIFF", ".au": b".snd"}
 _LISTS: Final = (
     "https://raw.githubusercontent.com/jongpillee/music_dataset_split/master/GTZAN_split"
@@ -173,7 +173,7 @@ def _clip_of(entry: str) -> str | None:
     if not entry.isdecimal() or not 1 <= int(entry) <= 1000:
         return None
     genre, place = divmod(int(entry) - 1, 100)
-    return f"{GENRES[genre]}.{place:05d}"
+    return f"{GTZAN_GENRES[genre]}.{place:05d}"
 
 
 GTZAN: Final = PublicDataset(

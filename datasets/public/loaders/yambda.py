@@ -49,7 +49,7 @@ _CITATION: Final = (
 _LICENCE: Final = "Apache 2.0"
 _HOMEPAGE: Final = "https://huggingface.co/datasets/yandex/yambda"
 
-PLAYED: Final = 50
+_PLAYED: Final = 50
 """Percent of a track that must have been played for a listen to count."""
 
 _ROWS: Final = 1 << 18
@@ -65,7 +65,7 @@ def _convert(source: Path, target: Path) -> None:
         path, ("uid", "item_id", "timestamp", "played_ratio_pct")
     ):
         unknown = np.isnan(ratios.astype(np.float64))
-        heard = ~unknown & (ratios >= PLAYED)
+        heard = ~unknown & (ratios >= _PLAYED)
         no_ratio += int(unknown.sum())
         too_short += int((~heard & ~unknown).sum())
         sums.add_block(users[heard], items[heard], np.ones(int(heard.sum())), times[heard])

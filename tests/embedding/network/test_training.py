@@ -281,7 +281,7 @@ def test_an_encoder_of_an_earlier_format_is_refused(tmp_path) -> None:
 
     images, genre, _ = pictures(20)
     SongEncoder(CONFIG.replace(epochs=1)).fit(images, GENRES[genre]).save(tmp_path)
-    path = tmp_path / storage.MANIFEST
+    path = tmp_path / storage.ENCODER_MANIFEST
     manifest = json.loads(path.read_text())
     manifest["format_version"] = 1
     manifest["sha256"] = storage._digest_of(manifest)

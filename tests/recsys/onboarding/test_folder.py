@@ -129,7 +129,7 @@ def test_what_is_there_unchanged_is_not_decoded_again(place: Path, folder: Path)
 def test_a_run_that_is_cut_short_goes_on(
     place: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_onboarding, "BATCH", 2)
+    monkeypatch.setattr(folder_onboarding, "FILES_AT_ONCE", 2)
     model = Recommender.load(place)
     add, added = model._add_songs, []
 

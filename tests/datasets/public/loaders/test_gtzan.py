@@ -9,7 +9,7 @@ import pytest
 from datasets.errors import DataError
 from datasets.music import MusicDataset
 from datasets.public.base import fetch
-from datasets.public.loaders.gtzan import GENRES, GTZAN
+from datasets.public.loaders.gtzan import GTZAN, GTZAN_GENRES
 
 INDEX = (
     "\ufeff# an index of artists and titles\r\n"
@@ -27,7 +27,7 @@ def publish(folder: Path, kind: str = "wav", prefix: str = "./genres") -> Path:
         root = tarfile.TarInfo(prefix)
         root.type = tarfile.DIRTYPE
         archive.addfile(root)
-        names = [f"{genre}.{number:05d}" for genre in reversed(GENRES) for number in (0, 1)]
+        names = [f"{genre}.{number:05d}" for genre in reversed(GTZAN_GENRES) for number in (0, 1)]
         for name in [*names, "jazz.00054", "metal.00007", "bluegrass.00001"]:
             content = b"\x00" * 9 if name == "metal.00007" else magic + name.encode()
             member = tarfile.TarInfo(f"{prefix}/{name.partition('.')[0]}/{name}.{kind}")
@@ -58,7 +58,7 @@ def test_converted(
     (source / "valid_filtered.txt").write_text("jazz/jazz.00001.wav\n")
     (source / "test_filtered.txt").write_text("pop/pop.00000.wav\njazz/jazz.00054.wav\n")
     music = converted(source, tmp_path / "out")
-    assert music.items["item_id"].tolist() == [f"{g}.0000{n}" for g in GENRES for n in (0, 1)]
+    assert music.items["item_id"].tolist() == [f"{g}.0000{n}" for g in GTZAN_GENRES for n in (0, 1)]
     rows = music.items.set_index("item_id")
     assert rows.loc["blues.00000"].tolist() == [
         "One Bourbon, One Scotch, One Beer", "John Lee Hooker", "", "blues", "train",
