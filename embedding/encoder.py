@@ -126,7 +126,11 @@ class SongEncoder:
         without Forgetting"); including some of the old images helps further.
 
         Args:
-            images, labels, groups, checkpoint, progress: as in `fit`.
+            images: as in `fit`.
+            labels: as in `fit`.
+            groups: as in `fit`.
+            checkpoint: as in `fit`.
+            progress: as in `fit`.
             epochs: passes over the images.
             learning_rate: maximum learning rate; None: a tenth of ``config.learning_rate``.
             keep: weight of the regularisation; 0 turns it off.

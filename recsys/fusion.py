@@ -105,10 +105,10 @@ def make_blocks(
     """Create the blocks of the fused vectors.
 
     Args:
-        items: Each source's item vectors, float32 [n_items, d].
-        is_cold: Which items are cold, bool [n_items].
-        warm_weights: Weight of each source for warm items.
-        cold_weights: Weight of each source for cold items.
+        items: each source's item vectors, float32 [n_items, d].
+        is_cold: which items are cold, bool [n_items].
+        warm_weights: weight of each source for warm items.
+        cold_weights: weight of each source for cold items.
 
     Returns:
         A block for each source, in the order of `items`.

@@ -197,7 +197,9 @@ class Architecture:
         """Return the output shape of every layer: (channels, height, width), or (units,).
 
         Args:
-            channels, height, width: shape of the image.
+            channels: channels of the image.
+            height: rows of the image.
+            width: columns of the image.
 
         Raises:
             InvalidArgumentError: the image is too small for a layer; the message names it.
@@ -217,7 +219,9 @@ class Architecture:
         """Return output shape, parameters and multiply-adds of every layer.
 
         Args:
-            channels, height, width: shape of the image.
+            channels: channels of the image.
+            height: rows of the image.
+            width: columns of the image.
             outputs: number of classes of the output layer; 0 leaves it out.
 
         Raises:

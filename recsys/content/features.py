@@ -41,8 +41,8 @@ class MetadataVocabulary:
         """Collect the values of artist, album, genre and tags that at least two warm items have.
 
         Args:
-            items: Item table of a data set.
-            warm: Which rows are warm, bool [n_items].
+            items: item table of a data set.
+            warm: which rows are warm, bool [n_items].
         """
         fields = [ARTIST, ALBUM, GENRE]
         fields += [name for name in items.columns if name not in (ITEM_ID, TITLE, *fields)]
@@ -75,16 +75,16 @@ def align_embeddings(
     """Arrange embeddings in the order of `item_ids`.
 
     Args:
-        frame: Embeddings: index item_id, one numeric column per dimension.
-        item_ids: Ids of n_items items.
-        ignore_others: Skip embeddings of items that are not in `item_ids` instead of raising.
+        frame: embeddings: index item_id, one numeric column per dimension.
+        item_ids: ids of n_items items.
+        ignore_others: skip embeddings of items that are not in `item_ids` instead of raising.
 
     Returns:
         Embeddings, float32 [n_items, e], zero for items without one; and which items have one,
         bool [n_items].
 
     Raises:
-        DataError: An item is unknown or occurs twice, or a value is not a finite number. The
+        DataError: an item is unknown or occurs twice, or a value is not a finite number. The
             message names the item.
 
     Examples:

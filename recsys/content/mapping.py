@@ -84,11 +84,11 @@ class ContentMap:
         embedding.
 
         Args:
-            content: Content of n_items items.
-            targets: The vectors to predict, float32 [n_items, d].
-            user_counts: Number of users of each item, int [n_items]; items with 0 are not used.
-            artists: Artist code of each item, int [n_items].
-            config: Settings of the map.
+            content: content of n_items items.
+            targets: the vectors to predict, float32 [n_items, d].
+            user_counts: number of users of each item, int [n_items]; items with 0 are not used.
+            artists: artist code of each item, int [n_items].
+            config: settings of the map.
         """
         warm = np.flatnonzero(user_counts > 0)
         evidence = user_counts[warm] / (user_counts[warm] + config.evidence)

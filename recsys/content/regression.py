@@ -170,8 +170,8 @@ def artist_folds(artists: IntArray, folds: int) -> IntArray:
     """Assign items to folds, whole artists at a time, largest first, to the smallest fold.
 
     Args:
-        artists: Artist code of each item, int [n].
-        folds: Number of folds.
+        artists: artist code of each item, int [n].
+        folds: number of folds.
 
     Returns:
         Fold of each item, int [n].

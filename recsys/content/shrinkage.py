@@ -51,10 +51,10 @@ def shrink(
     """Mix learned and predicted vectors by the number of users.
 
     Args:
-        learned: Vectors learned from plays, float32 [n_items, d].
-        predicted: Vectors predicted from content, float32 [n_items, d].
-        user_counts: Number of users of each item, int [n_items].
-        k: Number of users the prediction is worth, at least 0.
+        learned: vectors learned from plays, float32 [n_items, d].
+        predicted: vectors predicted from content, float32 [n_items, d].
+        user_counts: number of users of each item, int [n_items].
+        k: number of users the prediction is worth, at least 0.
 
     Returns:
         float32 [n_items, d]: the prediction for items without users, the learned vector for items
@@ -93,11 +93,11 @@ def apply_shrinkage(
     """Shrink warm items with content towards the map's prediction; give it to cold items.
 
     Args:
-        content_map: Predicts item vectors from content.
-        data: Training data.
-        vectors: The vectors that the source learned from plays.
-        config: Its ``shrinkage`` is k; None chooses k on `data`.
-        learn_items: How the source learns items from their users.
+        content_map: predicts item vectors from content.
+        data: training data.
+        vectors: the vectors that the source learned from plays.
+        config: its ``shrinkage`` is k; None chooses k on `data`.
+        learn_items: how the source learns items from their users.
 
     Returns:
         The map with its ``shrinkage``, and vectors of all items, float32 [n_items, d]. Warm items

@@ -41,14 +41,14 @@ class AnnoyIndex:
         The caller has to make sure that the file belongs to the items: Annoy loads any file.
 
         Args:
-            path: As given to `build`.
-            items: Item vectors, float32 [n_items, D].
-            search_k: Number of nodes to inspect per search.
-            length: What `build` returned.
-            threads: Threads for exact search.
+            path: as given to `build`.
+            items: item vectors, float32 [n_items, D].
+            search_k: number of nodes to inspect per search.
+            length: what `build` returned.
+            threads: threads for exact search.
 
         Raises:
-            ArtifactError: The file cannot be read.
+            ArtifactError: the file cannot be read.
         """
         from annoy import AnnoyIndex as Annoy
 
@@ -66,10 +66,10 @@ class AnnoyIndex:
         """Write an index.
 
         Args:
-            items: Item vectors, float32 [n_items, D].
-            path: The file gets this name and `SUFFIX`.
-            n_trees: Number of trees; more find more of the best items.
-            seed: The same seed gives the same file.
+            items: item vectors, float32 [n_items, D].
+            path: the file gets this name and `SUFFIX`.
+            n_trees: number of trees; more find more of the best items.
+            seed: the same seed gives the same file.
 
         Returns:
             The length of the stored vectors, which opening the index needs.

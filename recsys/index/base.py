@@ -59,10 +59,10 @@ class Index(Protocol):
 
         Args:
             queries: float32 [q, D].
-            k: Number of items per query.
+            k: number of items per query.
             seen: CSR [q, n_items]; a stored entry excludes that item for that query. None excludes
                 nothing.
-            banned: Rows of items to exclude for all queries, int [m].
+            banned: rows of items to exclude for all queries, int [m].
 
         Returns:
             At most k hits per query; fewer only if fewer items are left.

@@ -69,11 +69,11 @@ def build_index(
     sidecar.
 
     Args:
-        items: Item vectors, float32 [n_items, D].
-        queries: User vectors, float32 [n_users, D].
-        folder: Folder for the files.
-        config: Method and target recall.
-        seed: Seed of the samples and of Annoy.
+        items: item vectors, float32 [n_items, D].
+        queries: user vectors, float32 [n_users, D].
+        folder: folder for the files.
+        config: method and target recall.
+        seed: seed of the samples and of Annoy.
 
     Returns:
         Path of the sidecar, which `open_index` opens.
@@ -123,16 +123,16 @@ def open_index(
     """Open the index that a sidecar describes.
 
     Args:
-        items: Item vectors, float32 [n_items, D].
-        sidecar: What `build_index` returned; None searches exactly.
-        threads: Threads for exact search.
+        items: item vectors, float32 [n_items, D].
+        sidecar: what `build_index` returned; None searches exactly.
+        threads: threads for exact search.
 
     Returns:
         The index, and its facts: ``method``, and for an index with files its settings and measured
         ``recall``.
 
     Raises:
-        ArtifactError: The sidecar or a file is damaged or belongs to other items.
+        ArtifactError: the sidecar or a file is damaged or belongs to other items.
 
     Examples:
         >>> index, facts = open_index(np.ones((5, 2), np.float32), None, threads=1)
@@ -175,7 +175,7 @@ def index_files(sidecar: Path) -> list[Path]:
         sidecar: what `build_index` returned.
 
     Raises:
-        ArtifactError: The sidecar cannot be read or names an unknown method.
+        ArtifactError: the sidecar cannot be read or names an unknown method.
 
     Examples:
         >>> items = np.eye(4, dtype=np.float32)

@@ -43,8 +43,8 @@ class GrowingIndex:
         """Wrap an index.
 
         Args:
-            index: An index over `items`.
-            items: Fitted item vectors, float32 [n_items, D].
+            index: an index over `items`.
+            items: fitted item vectors, float32 [n_items, D].
         """
         self._index = index
         self._fitted = items
@@ -94,10 +94,10 @@ class GrowingIndex:
 
         Args:
             queries: float32 [q, D].
-            k: Number of items per query.
+            k: number of items per query.
             seen: CSR [q, len(self)]; a stored entry excludes that item for that query.
-            banned: Rows to exclude for all queries.
-            only: If given, search these rows only.
+            banned: rows to exclude for all queries.
+            only: if given, search these rows only.
 
         Returns:
             At most k hits per query; fewer only if fewer items are eligible.

@@ -47,11 +47,11 @@ class PrunedIndex:
         """Open the files that `build` wrote; they are memory-mapped.
 
         Args:
-            path: As given to `build`.
-            slack: Factor of the bound on the inner product, in (0, 1]; 1 searches exactly.
+            path: as given to `build`.
+            slack: factor of the bound on the inner product, in (0, 1]; 1 searches exactly.
 
         Raises:
-            ArtifactError: A file cannot be read, or the files do not fit together.
+            ArtifactError: a file cannot be read, or the files do not fit together.
         """
         self.slack = slack
         self._items: Float32Array = _load(path.with_suffix(INDEX_PARTS[0]))
@@ -67,8 +67,8 @@ class PrunedIndex:
         """Write an index.
 
         Args:
-            items: Item vectors, float32 [n_items, D].
-            path: The files get this name and the suffixes `INDEX_PARTS`.
+            items: item vectors, float32 [n_items, D].
+            path: the files get this name and the suffixes `INDEX_PARTS`.
         """
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items))
         rows = np.argsort(-lengths, kind="stable").astype(np.int32)

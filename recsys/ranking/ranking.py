@@ -189,9 +189,9 @@ def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Arr
     it, the shares are equal.
 
     Args:
-        blocks: The blocks of the fused vectors.
-        user: A user's fused vector, float32 [D].
-        items: Items' fused vectors, float32 [n, D].
+        blocks: the blocks of the fused vectors.
+        user: a user's fused vector, float32 [D].
+        items: items' fused vectors, float32 [n, D].
 
     Returns:
         float64 [n, n_blocks]; rows sum to 1.

@@ -37,7 +37,7 @@ class ALSSource(FactorSource):
         """Learn factors of length ``config.factors``; see `Source.fit`.
 
         Raises:
-            ColdtuneError: A linear system cannot be solved.
+            ColdtuneError: a linear system cannot be solved.
         """
         factors = self.factors(data)
         content_map = ContentMap.fit(
@@ -49,7 +49,7 @@ class ALSSource(FactorSource):
         """Learn factors from plays alone, without content.
 
         Raises:
-            ColdtuneError: A linear system cannot be solved.
+            ColdtuneError: a linear system cannot be solved.
         """
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError

@@ -52,10 +52,10 @@ class Source(Protocol):
         """Compute the vector of an item from the users who play it.
 
         Args:
-            predicted: The vector that `item_vectors` gives the item, float32 [d]; None if the item
+            predicted: the vector that `item_vectors` gives the item, float32 [d]; None if the item
                 has no content to predict from.
-            users: This source's vectors of the users who play the item, float32 [n, d].
-            weights: Play weights of these users, float32 [n].
+            users: this source's vectors of the users who play the item, float32 [n, d].
+            weights: play weights of these users, float32 [n].
             gram: PᵀP of all users' vectors P, float64 [d, d].
 
         Returns:
@@ -101,8 +101,8 @@ class FactorSource(ABC):
         """Learn items' vectors from their plays alone, with the user vectors fixed.
 
         Args:
-            users: User vectors, float32 [n_users, d].
-            plays: Play weights of each item's users, CSR float32 [n_items, n_users].
+            users: user vectors, float32 [n_users, d].
+            plays: play weights of each item's users, CSR float32 [n_items, n_users].
             gram: PᵀP of all users' vectors P, float64 [d, d].
 
         Returns:

@@ -46,8 +46,8 @@ class FoldIn(Protocol):
         """Compute the vector of a user.
 
         Args:
-            history: The source's vectors of the items that the user played, float32 [h, d].
-            weights: Plays of these items, float32 [h].
+            history: the source's vectors of the items that the user played, float32 [h, d].
+            weights: plays of these items, float32 [h].
             gram: VᵀV of the warm items' vectors, float64 [d, d].
 
         Returns:
@@ -72,9 +72,9 @@ def fold_in_user(
     """Fold in one user with every source.
 
     Args:
-        sources: Sources by name.
-        item_vectors: Each source's vectors of the items that the user played, float32 [h, d].
-        weights: Plays of these items, float32 [h].
+        sources: sources by name.
+        item_vectors: each source's vectors of the items that the user played, float32 [h, d].
+        weights: plays of these items, float32 [h].
         grams: VᵀV of the warm items' vectors of each source, float64 [d, d].
 
     Returns:
@@ -140,8 +140,8 @@ def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Arr
     """Solve for one user's vector.
 
     Args:
-        history: Vectors of the played items, float32 [h, d].
-        weights: Their play weights, float32 [h]; 1 for a usual play.
+        history: vectors of the played items, float32 [h, d].
+        weights: their play weights, float32 [h]; 1 for a usual play.
         gram: VᵀV of all item vectors V, float64 [d, d].
 
     Returns:
@@ -163,8 +163,8 @@ def least_squares_batch(
     """Solve for the vectors of many users at once, in batches of bounded memory.
 
     Args:
-        vectors: Item vectors, float32 [n_items, d].
-        histories: Play weights of each user's items, CSR float32 [n_users, n_items].
+        vectors: item vectors, float32 [n_items, d].
+        histories: play weights of each user's items, CSR float32 [n_users, n_items].
         gram: VᵀV of all item vectors V, float64 [d, d].
 
     Returns:
@@ -201,7 +201,7 @@ def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
     """Convert play counts to training weights.
 
     Args:
-        plays: Play counts of any shape.
+        plays: play counts of any shape.
         weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves.
 
     Returns:

@@ -56,8 +56,8 @@ class FMSource(FactorSource):
         """Learn vectors of length ``config.components + 1``; see `Source.fit`.
 
         Raises:
-            ColdtuneError: Training diverged.
-            InvalidArgumentError: A content map that is not affine would have to be tuned.
+            ColdtuneError: training diverged.
+            InvalidArgumentError: a content map that is not affine would have to be tuned.
         """
         user_counts = data.user_counts
         warm = np.flatnonzero(user_counts > 0)

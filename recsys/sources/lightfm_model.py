@@ -79,14 +79,14 @@ def train_model(
     """Continue training; return the vectors of users and items.
 
     Args:
-        model: Trained in place.
-        played: Interactions, COO float32 [n_users, n_items].
-        features: Item features, CSR float32 [n_items, n_features].
-        epochs: Passes over the interactions.
-        threads: More than one makes results differ from run to run.
+        model: trained in place.
+        played: interactions, COO float32 [n_users, n_items].
+        features: item features, CSR float32 [n_items, n_features].
+        epochs: passes over the interactions.
+        threads: more than one makes results differ from run to run.
 
     Raises:
-        ColdtuneError: Training diverged.
+        ColdtuneError: training diverged.
     """
     try:
         model.fit_partial(played, item_features=features, epochs=epochs, num_threads=threads)
@@ -173,7 +173,7 @@ class EmbeddingFeatures:
 
         Args:
             intercept: float64 [d].
-            rows: Weights of the features, float64 [c, d].
+            rows: weights of the features, float64 [c, d].
 
         Returns:
             Intercept [d] and weights [e, d].
@@ -200,9 +200,9 @@ def content_map_of_features(
     """Express what features other than identity add to an item as a map from its content.
 
     Args:
-        rows: Vectors of the metadata values and of the embedding features, float64 [m + c, d].
+        rows: vectors of the metadata values and of the embedding features, float64 [m + c, d].
         n_metadata: m.
-        scaler: How embeddings became features.
+        scaler: how embeddings became features.
     """
     effects, d = rows[:n_metadata], rows.shape[1]
     intercept, weights = scaler.map_to_embeddings(np.zeros(d), rows[n_metadata:])
@@ -224,19 +224,19 @@ def as_lightfm(
     settings of `config`, with Adagrad's sums as at the start of a training.
 
     Args:
-        vectors: Vectors of users and items, as `FMSource.fit` returned them.
-        content: Content of the items.
-        content_map: The source's map from content to item vectors.
-        user_counts: Number of users of each item; only warm items get an identity feature.
-        config: Settings of LightFM. The default has the right number of components.
-        seed: Seed of LightFM.
+        vectors: vectors of users and items, as `FMSource.fit` returned them.
+        content: content of the items.
+        content_map: the source's map from content to item vectors.
+        user_counts: number of users of each item; only warm items get an identity feature.
+        config: settings of LightFM. The default has the right number of components.
+        seed: seed of LightFM.
 
     Returns:
         The model, and the item features to call ``predict`` with, CSR float32
         [n_items, n_items + 2 + e + 2m].
 
     Raises:
-        InvalidArgumentError: The content map is not affine.
+        InvalidArgumentError: the content map is not affine.
 
     Examples:
         >>> from recsys.config import ContentMapConfig
@@ -300,20 +300,20 @@ def tune_model(
     """Train the model that `as_lightfm` builds for ``config.tuning_epochs`` further epochs.
 
     Args:
-        vectors: Vectors of users and items; all items are warm.
-        content: Content of the items.
-        content_map: Map from content to item vectors.
-        played: Interactions, COO float32 [n_users, n_items].
-        config: Settings of LightFM.
-        seed: Seed of LightFM.
-        threads: Threads for training.
+        vectors: vectors of users and items; all items are warm.
+        content: content of the items.
+        content_map: map from content to item vectors.
+        played: interactions, COO float32 [n_users, n_items].
+        config: settings of LightFM.
+        seed: seed of LightFM.
+        threads: threads for training.
 
     Returns:
         The tuned vectors, and the tuned map from content to item vectors.
 
     Raises:
-        ColdtuneError: Training diverged.
-        InvalidArgumentError: The content map is not affine.
+        ColdtuneError: training diverged.
+        InvalidArgumentError: the content map is not affine.
     """
     content_map.require_affine("fm.embedding_features 'closed-form+tuning'")
     embeddings = content.embeddings[content.has_embedding].astype(np.float64)

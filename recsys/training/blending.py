@@ -90,8 +90,8 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
     """Return the configured weights, or choose them on a validation split.
 
     Args:
-        split: The validation split; None uses the default weights.
-        config: Sources, their settings, and weights that are not to be chosen.
+        split: the validation split; None uses the default weights.
+        config: sources, their settings, and weights that are not to be chosen.
 
     Examples:
         >>> blend = choose_blend(None, RecommenderConfig(sources=("als", "fm")))

@@ -74,18 +74,18 @@ def fit_state(
     """Fit the whole model.
 
     Args:
-        dataset: What to learn from.
-        config: All settings; what they leave open is chosen on a validation split.
-        embeddings: Embeddings to use instead of the network's: index item_id, one column per
+        dataset: what to learn from.
+        config: all settings; what they leave open is chosen on a validation split.
+        embeddings: embeddings to use instead of the network's: index item_id, one column per
             dimension. None computes them from the recordings.
-        encoder: A trained network to use instead of training one.
-        progress: Show progress on stderr.
+        encoder: a trained network to use instead of training one.
+        progress: show progress on stderr.
 
     Returns:
         The fitted state, and the embeddings computed from the recordings.
 
     Raises:
-        DataError: The data set has no plays, or the embeddings do not fit it.
+        DataError: the data set has no plays, or the embeddings do not fit it.
 
     Examples:
         >>> from recsys import RecommenderConfig

@@ -65,8 +65,8 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
     """Split training data for validation; return None if there are too few interactions.
 
     Args:
-        data: The training data.
-        config: Its ``seed`` and ``fusion.validation_fraction`` determine the split.
+        data: the training data.
+        config: its ``seed`` and ``fusion.validation_fraction`` determine the split.
 
     Examples:
         >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
@@ -119,9 +119,9 @@ def validation_users(split: ValidationSplit, held_out: sp.csr_matrix, limit: int
     """Select users who have both training and held-out interactions.
 
     Args:
-        split: The validation split.
-        held_out: Held-out interactions, CSR [n_users, n_items].
-        limit: Maximum number of users, spread evenly over all that qualify.
+        split: the validation split.
+        held_out: held-out interactions, CSR [n_users, n_items].
+        limit: maximum number of users, spread evenly over all that qualify.
 
     Returns:
         User rows, ascending; empty if fewer than `MIN_USERS` qualify.
@@ -140,9 +140,9 @@ def mean_ndcg(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -
     and training may not import evaluation.
 
     Args:
-        scores: Scores of each user's candidates, float64 [n_users, n_candidates].
-        relevant: Which candidates were held out, bool [n_users, n_candidates].
-        n_relevant: Held-out items of each user, candidates or not, int [n_users].
+        scores: scores of each user's candidates, float64 [n_users, n_candidates].
+        relevant: which candidates were held out, bool [n_users, n_candidates].
+        n_relevant: held-out items of each user, candidates or not, int [n_users].
     """
     k = min(LIST_LENGTH, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
