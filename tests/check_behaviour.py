@@ -22,12 +22,34 @@ import numpy as np
 import pandas as pd
 
 COMMANDS = (
-    "demo", "train", "recommend", "similar", "recommend-all", "explain", "onboard", "update",
-    "remove", "rebuild", "tune", "evaluate", "info", "map", "songs", "record", "picture",
-    "genre-cv", "compose", "architecture", "fine-tune", "data", "data list", "data get",
-)  # fmt: skip
+    "demo",
+    "train",
+    "recommend",
+    "similar",
+    "recommend-all",
+    "explain",
+    "onboard",
+    "update",
+    "remove",
+    "rebuild",
+    "tune",
+    "evaluate",
+    "info",
+    "map",
+    "songs",
+    "record",
+    "picture",
+    "genre-cv",
+    "compose",
+    "architecture",
+    "fine-tune",
+    "data",
+    "data list",
+    "data get",
+)
 VOLATILE = (
     "seconds",
+    "peak_mb",
     "versions",
     "command",
     "created",
