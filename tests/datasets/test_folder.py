@@ -141,6 +141,7 @@ class TestCsv:
         assert list(times) == [pd.Timestamp("2024-01-31")] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tables", "message"),
     [

@@ -224,6 +224,7 @@ def test_genres(raw: list[str], genres: list[str]) -> None:
 names = st.lists(st.sampled_from(["a", "b", ".wav", ".mp3"]), min_size=1, max_size=3).map("".join)
 
 
+@pytest.mark.slow
 @given(st.sets(st.tuples(names, st.sampled_from([".mp3", ".wav", ".ogg"])), max_size=12))
 def test_ids_are_unique(parts: set[tuple[str, str]]) -> None:
     paths = sorted(name + suffix for name, suffix in parts)

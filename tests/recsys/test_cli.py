@@ -643,6 +643,7 @@ def test_what_nobody_foresaw_is_one_line_and_exits_with_70(
         call("info", "model")
 
 
+@pytest.mark.slow
 def test_help(call: Call) -> None:
     said = call("--help")
     assert said.code == 0

@@ -23,6 +23,7 @@ def played_by(dataset, user):
 # ------------------------------------------------------------------ what a list looks like
 
 
+@pytest.mark.slow
 def test_columns_in_order(fitted):
     one = fitted.recommend("user-1", k=10)
     assert list(one.columns) == COLUMNS + SHARES
@@ -336,6 +337,7 @@ def test_similar_refuses(fitted):
         fitted.similar("item-1", k=0)
 
 
+@pytest.mark.slow
 def test_info_says_how_the_model_is_searched(fit_quickly, fitted, tmp_path):
     assert fitted.info["index"] == {"method": "exact"}
     model = fit_quickly(retrieval={"method": "annoy"})

@@ -1,6 +1,8 @@
 import os
 import threading
 
+import pytest
+
 from embedding.audio.decoding import silence_decoder
 
 
@@ -38,6 +40,7 @@ def test_threads_may_share_it(capfd) -> None:
     assert capfd.readouterr().err.count("word\n") == 200
 
 
+@pytest.mark.slow
 def test_decoding_an_mp3_from_the_middle_says_nothing(recording, capfd) -> None:
     from embedding.audio.config import SnippetConfig
     from embedding.audio.snippets import load_snippets

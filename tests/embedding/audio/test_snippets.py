@@ -321,6 +321,7 @@ class TestBadInput:
         path.write_bytes(path.read_bytes()[:300])
         self.error(path, rf"stump\.{extension}: {reason}")
 
+    @pytest.mark.slow
     def test_an_mp3_without_its_header_of_lengths(self, recording) -> None:
         path = recording("headless.mp3", seconds=30)
         path.write_bytes(path.read_bytes()[path.stat().st_size // 3 :])

@@ -35,6 +35,7 @@ def test_the_default_picture() -> None:
         assert image[0, start:stop].std() > 0.005
 
 
+@pytest.mark.slow
 def test_bands_are_librosas_transforms_on_their_scales() -> None:
     """With as many rows and columns as the transforms have, resizing changes nothing."""
     y = song()

@@ -80,6 +80,7 @@ class TestSheet:
         assert len(bars) == len(PICTURED) - 3 + 2
         assert all(bar.get_ylabel() for bar in bars)
 
+    @pytest.mark.slow
     def test_nothing_is_clipped(self, whole: Figure) -> None:
         edge = whole.bbox
         for text in whole.findobj(Text):
@@ -233,6 +234,7 @@ class TestFiles:
             draw(upload, tmp_path / "a.png")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_by_the_command(self, stereo: Path, tmp_path: Path, monkeypatch, capsys) -> None:
         out = tmp_path / "mine.png"
         arguments = ["coldtune", "picture", str(stereo), "--out", str(out), "--only", "chroma"]

@@ -88,6 +88,7 @@ class TestValidationSplit:
         np.testing.assert_array_equal(first, again)
         assert set(first) != set(other)
 
+    @pytest.mark.slow
     @given(
         st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=80),
         st.floats(0, 0.5),

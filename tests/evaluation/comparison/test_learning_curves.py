@@ -51,6 +51,7 @@ def test_parts_do_not_depend_on_the_order_of_the_rows(dataset):
     )
 
 
+@pytest.mark.slow
 def test_the_last_point_is_the_comparison_and_the_first_is_short_of_it(dataset):
     split = warm_split(dataset, 0.3)
     curve = learning_curve(

@@ -144,6 +144,7 @@ def test_whoever_was_told_of_plays_must_not_recommend_them_and_whoever_was_not_m
     assert means(result, "deaf", k=10)["catalogue"] < means(result, "told", k=10)["catalogue"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [UnknownUserError, KeyError])
 def test_a_user_who_is_refused_counts_zero_and_silences_nobody_else(dataset, error):
     split = cold_user_split(dataset, 0.3)

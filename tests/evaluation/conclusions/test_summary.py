@@ -229,6 +229,7 @@ def test_the_best_is_among_the_semi_cold_songs(everything: Comparison) -> None:
     assert f"nDCG@5 {figures[split, 'thin', 'content', 'ndcg', 5].mean:.3f}" in semi_cold
 
 
+@pytest.mark.slow
 def test_few_semi_cold_songs_are_ranked_in_the_whole_catalogue() -> None:
     dataset, embeddings = world("informative", 0)
     split = semi_cold_split(dataset, 1, 0.1, among=set(dataset.interactions["item_id"]))

@@ -102,6 +102,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_recordings_of_a_data_set(folder):
     config = EncoderConfig(snippet={"seconds": 1.0}, hyperimage={"sample_rate": 8000})
     material = from_dataset(load_folder(folder), config, windows=2, workers=0)

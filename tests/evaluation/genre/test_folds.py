@@ -54,6 +54,7 @@ def test_an_interrupted_run_goes_on_where_it_was(cross_validate, tmp_path):
     assert fits(log) == 4  # nothing was left to do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"key": "other settings"}, {"seed": 1}, {"split": "song"}, {"images": "louder"}]
 )

@@ -104,6 +104,7 @@ def test_invariants(maker, plays, seed):
             assert {item for _, item in test} <= {item for _, item in train & heard}
 
 
+@pytest.mark.slow
 def test_real_listening(real_mini):
     dataset = load_folder(real_mini)
     warm = warm_split(dataset)

@@ -44,6 +44,7 @@ def coldtune(monkeypatch, capsys, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_list(model, coldtune):
     code, out, _ = coldtune("songs", model, "--limit", 3)
     assert code == 0

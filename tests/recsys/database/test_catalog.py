@@ -270,6 +270,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

@@ -96,6 +96,7 @@ def test_the_control_alike_for_all_takes_the_hybrid_that_is_fitted(
     assert len(fits) == 2
 
 
+@pytest.mark.slow
 def test_what_new_users_play_reaches_the_line_up() -> None:
     dataset, embeddings = world("informative", 0)
     split = cold_user_split(dataset, 0.3, 5)

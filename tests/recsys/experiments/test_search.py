@@ -232,6 +232,7 @@ def test_the_search_side_is_what_both_tests_leave(tastes: Tastes) -> None:
     assert set(side.items["item_id"]) == set(splits[1].training(dataset).items["item_id"])
 
 
+@pytest.mark.slow
 def test_too_little_to_hold_out(tastes: Tastes) -> None:
     dataset, _ = tastes
     with pytest.raises(EvaluationError, match="with a recording"):

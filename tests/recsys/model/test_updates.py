@@ -299,6 +299,7 @@ def test_a_removed_item_leaves_no_trace_in_newcomers(model, base):
 # ------------------------------------------------------------------ on disk
 
 
+@pytest.mark.slow
 def test_everything_is_there_after_loading(model, tmp_path: Path):
     model.save(tmp_path / "model")
     model.onboard(item_id="late", embedding=np.eye(8)[1])
@@ -317,6 +318,7 @@ def test_everything_is_there_after_loading(model, tmp_path: Path):
     same(lists(Recommender.load(tmp_path / "copy")), lists(loaded))
 
 
+@pytest.mark.slow
 def test_refresh_takes_in_what_another_has_done(model, tmp_path: Path):
     model.save(tmp_path / "model")
     reader, writer = (Recommender.load(tmp_path / "model") for _ in range(2))

@@ -200,6 +200,7 @@ def test_parts_of_another_model_are_not_used(fit_quickly, stopped, tmp_path):
     assert other.write_recommendations(stopped, k=3, batch_size=30).resumed == 0
 
 
+@pytest.mark.slow
 def test_parts_from_before_a_new_song_are_not_used(fit_quickly, tmp_path, monkeypatch):
     model = fit_quickly()
     model.save(tmp_path / "model")
@@ -321,6 +322,7 @@ def test_the_command_has_the_wishes_of_a_list(model, loaded, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["recs.parquet"]
 
 
+@pytest.mark.slow
 def test_what_has_changed_since_the_fit_counts_in_batches(fit_quickly):
     model = fit_quickly()
     model.onboard(item_id="cold-80", embedding=[1.0] + 7 * [0.0])  # moves: its old row is retired

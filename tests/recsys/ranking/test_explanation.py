@@ -96,6 +96,7 @@ def test_unknown_and_contradictory(fitted):
             fitted.explain(item_id="item-1", **arguments)
 
 
+@pytest.mark.slow
 def test_the_command(call, fit_quickly, tmp_path):
     fit_quickly().save(tmp_path / "model")
     as_json = call("explain", tmp_path / "model", "user-1", "item-4", "--json")

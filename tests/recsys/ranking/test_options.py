@@ -217,6 +217,7 @@ def test_an_item_onboarded_later_is_found_by_its_texts(fit_quickly):
     assert model.recommend("user-1", where={"artist": "later"})["item_id"].tolist() == ["late"]
 
 
+@pytest.mark.slow
 def test_what_was_played_or_removed_since_the_fit_keeps_to_the_filters(fit_quickly):
     model = fit_quickly()
     jazz = {"genre": "jazz", "artist": ["artist 2", "late"]}  # by Artist 2: item-4, item-5
@@ -245,6 +246,7 @@ def test_nothing_asked_for_is_what_there_was_before(model, monkeypatch):
     assert model.recommend("user-1", k=20, per_artist=1000).equals(plain)
 
 
+@pytest.mark.slow
 def test_a_number_in_place_of_a_text_means_its_digits(model, tastes):
     dataset, embeddings = tastes
     items = dataset.items.assign(year=["1999" if n % 2 else "2001" for n in range(90)])

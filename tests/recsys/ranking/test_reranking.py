@@ -144,6 +144,7 @@ def test_diversity_where_popularity_is_the_only_source(fit_quickly, tastes):
     assert len(deaf.recommend("user-1", 5, per_artist=1, popularity_correction=0.5)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["als", "fm", "ease"])
 def test_diversity_without_embeddings(tastes, source):
     model = Recommender(QUICK.replace(sources=(source,), fusion={})).fit(tastes[0])

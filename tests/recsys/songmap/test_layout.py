@@ -13,6 +13,7 @@ from recsys.songmap.layout import NAMED, _groups, song_map
 from tests.helpers.recommenders import CONFIG
 
 
+@pytest.mark.slow
 def test_every_song_with_an_embedding_is_on_the_map_once(fit_quickly):
     recommender = fit_quickly()
     recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="polka", tags={})
@@ -92,6 +93,7 @@ def test_a_model_without_sound_has_no_map(tastes):
     assert len(song_map(recommender._model, embeddings="fused").songs) == 90  # by metadata too
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(fit_quickly, tmp_path):
     recommender = fit_quickly()
     evil = "</script><script>alert(1)</script> <b>bold</b>"

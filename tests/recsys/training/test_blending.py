@@ -52,6 +52,7 @@ def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
     assert "held-out items" in blend.cold_reason
 
 
+@pytest.mark.slow
 def test_content_that_is_noise_gets_the_least_weight(tastes_data, noise):
     told, untold = choose_blend(tastes_data, SMALL), choose_blend(noise, SMALL)
     assert untold.warm["content"] < 0.2  # what it gets where nothing is known
@@ -69,6 +70,7 @@ def test_a_source_that_says_nothing_takes_no_part(tastes):
     assert "default" not in blend.warm_reason
 
 
+@pytest.mark.slow
 def test_deterministic(tastes_data):
     assert choose_blend(tastes_data, SMALL) == choose_blend(tastes_data, SMALL)
 
@@ -84,6 +86,7 @@ def test_a_single_source_has_all_the_weight(tastes_data):
     assert blend.warm_reason == "a single source"
 
 
+@pytest.mark.slow
 def test_configured_weights_are_respected(tastes_data):
     warm, cold = {"als": 3, "fm": 1, "content": 1}, {"als": 1, "fm": 1, "content": 2}
     both = choose_blend(tastes_data, SMALL.replace(fusion={"warm": warm, "cold": cold}))
@@ -129,6 +132,7 @@ def test_few_items_with_an_embedding_give_the_default_for_cold_items_only(tastes
     assert blend.warm_reason.startswith("nDCG@10")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artists", [1, 2, 3])
 def test_few_artists_leave_something_to_learn_from(tastes, tastes_data, artists):
     data = replace(tastes_data, artists=np.arange(90) % artists)
@@ -199,6 +203,7 @@ def test_ndcg_looks_at_ten_places():
     assert mean_ndcg(scores, relevant, np.array([1])) == pytest.approx(1 / np.log2(11))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 49, 60])
 def test_as_many_users_are_scored_as_configured(tastes_data, limit):
     fusion = FusionConfig(validation_users=limit)
