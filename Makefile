@@ -1,7 +1,6 @@
 # make demo   set up, then the main job end to end on the demo catalogue
 # make test   set up, then all tests
 # make test-fast  without the slow tests and those that start processes: under a minute
-# make test-kills  200 processes killed while they onboard, update, save and rebuild
 # make docs   the documentation site, into site/
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
 
@@ -15,7 +14,7 @@ READY  := $(VENV)/.ready
 export LIGHTFM_NO_CFLAGS = 1
 export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
 
-.PHONY: demo test test-fast test-kills lint types docs wheel check clean
+.PHONY: demo test test-fast lint types docs wheel check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
@@ -35,9 +34,6 @@ test: $(READY)
 
 test-fast: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests
-
-test-kills: $(READY)
-	COLDTUNE_TEST_KILLS=50 $(BIN)/python -m pytest tests/integration/test_faults.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -586,11 +586,8 @@ def test_killed_while_fitting(
 # ---------------------------------------------------------------------- at random moments
 
 PLAYED = ["item-1", "item-2", "cold-80", "cold-81"]
-KINDS = ("o", "u", "ous", "our")
-"""What processes do by turns: onboard, update, save, rebuild."""
-
-KILLS = int(os.environ.get("COLDTUNE_TEST_KILLS", "20"))
-"""How many processes of each kind are killed; `make test-kills` kills 200 in all."""
+KINDS = {"o": 50, "u": 50, "ous": 50, "our": 50}
+"""What processes do by turns (onboard, update, save, rebuild), and how many of them are killed."""
 
 
 @pytest.fixture(scope="module")
@@ -709,12 +706,13 @@ def test_killed_at_any_moment_of_a_change(
     processes: Template, indexed: Path, quick_disk: Path, kinds: str
 ) -> None:
     """The model opens after every kill; no acknowledged change is lost, none is half there."""
+    assert sum(KINDS.values()) == 200
     folder = Path(shutil.copytree(indexed, quick_disk / "model"))
     items: set[str] = set()
     users: set[str] = set()
     at_work = 0
     rng = np.random.default_rng(len(kinds) + ord(kinds[-1]))
-    for life in range(KILLS):  # each process opens what the one before it left behind
+    for life in range(KINDS[kinds]):  # each process opens what the one before it left behind
         with process(processes, change_forever, folder, life, kinds) as (victim, hear):
             # Some changes are done, however slow the machine; then a moment of the next one.
             finished = int(rng.integers(len(kinds) + 1))

@@ -82,9 +82,8 @@ def flip(content: bytes, position: int, bits: int) -> bytes:
 
 def damages(content: bytes) -> Iterator[tuple[str, bytes | None]]:
     """Ways to damage a file: each with its name and the new content, None for a deletion."""
-    for position in sorted({0, len(content) // 2}):
+    for position in sorted({0, len(content) // 3, len(content) // 2, len(content) - 1}):
         yield f"bit flipped at {position}", flip(content, position, 0x01)
-    for position in sorted({len(content) // 3, len(content) - 1}):
         yield f"byte turned over at {position}", flip(content, position, 0xFF)
     yield "cut in half", content[: len(content) // 2]
     yield "one byte short", content[:-1]
