@@ -54,7 +54,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.music",),
         ("datasets.tables",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
-         "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions"),
+         "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
+         "datasets.text"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own

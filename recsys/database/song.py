@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.tables.values import is_unicode
+from datasets.text import caseless
 from recsys.database.schema import recordings as _recordings
 from recsys.database.schema import songs as _songs
 
@@ -136,7 +136,7 @@ class Song:
 
 def search_key(text: str) -> str:
     """Normalise a text for search: without case, and with accents in one Unicode form."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return caseless(text)
 
 
 def _checksum(row: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]) -> str:
