@@ -9,6 +9,8 @@ Examples:
     items.csv, line 3, column 'item_id': is blank
 """
 
+import errno
+
 
 class ColdtuneError(Exception):
     """Base of all exceptions of this library; the message is one line for users."""
@@ -40,6 +42,16 @@ class NotFittedError(ColdtuneError, RuntimeError):
 
 class ArtifactError(ColdtuneError):
     """A saved model is damaged, incomplete, of a newer format, or cannot be written."""
+
+
+class DiskFullError(ColdtuneError, OSError):
+    """A disk is full; the message names the folder, what was to be written, and what is free."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.ENOSPC, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class EvaluationError(ColdtuneError):

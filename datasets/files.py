@@ -1,5 +1,7 @@
 """Atomic writes, lock files, checks that a place can be written, and digests of files."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import os
@@ -7,6 +9,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets.temporary import room_for, temporary_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from datasets.arrays import IntArray
+
+_BLOCK = 2**23
+"""Bytes of an array that are written at once."""
 
 
 @contextmanager
@@ -15,7 +28,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Yields a temporary path beside `path`. At the end of the block it is synced to disk and
     renamed to `path`; on any error, including an interruption, it is removed and `path` is
-    unchanged. Missing parent folders are created.
+    unchanged (what a killed process left is removed by the next one that writes in the folder).
+    Missing parent folders are created.
 
     Examples:
         >>> with atomic_write(folder / "new" / "notes.txt") as temporary:
@@ -23,21 +37,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         >>> (folder / "new" / "notes.txt").read_text()
         'whole'
     """
-    with parents_created(path):
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            sync_file(temporary)
-            # mkstemp makes files private to their owner; give them what `open` would have.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-            sync_directory(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with parents_created(path), temporary_file(path) as temporary:
+        yield temporary
+        sync_file(temporary)
+        # It was made private to its owner; give it what `open` would have.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -141,6 +147,43 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_array(path: Path, array: NDArray[Any], order: IntArray | None = None) -> None:
+    """Write an array as a .npy file.
+
+    It is written and not mapped: a full disk is an error and does not end the process.
+
+    Args:
+        path: file to write.
+        array: numbers or truth values.
+        order: the rows to write, in this order; None for all as they are.
+
+    Raises:
+        DiskFullError: the disk has no room for it.
+        OSError: it cannot be written.
+
+    Examples:
+        >>> write_array(folder / "a.npy", np.arange(6).reshape(3, 2), order=np.array([2, 0]))
+        >>> np.load(folder / "a.npy").tolist()
+        [[4, 5], [0, 1]]
+    """
+    from numpy.lib import format as npy
+
+    n_rows = len(array) if order is None else len(order)
+    row = array[:1].nbytes
+    facts = {
+        "descr": npy.dtype_to_descr(array.dtype),
+        "fortran_order": False,
+        "shape": (n_rows, *array.shape[1:]),
+    }
+    step = max(_BLOCK // max(row, 1), 1)
+    with room_for(path.parent, path.name, n_rows * row), path.open("wb") as stream:
+        npy.write_array_header_1_0(stream, facts)
+        for start in range(0, n_rows, step):
+            rows = slice(start, start + step)
+            block = array[rows] if order is None else array[order[rows]]
+            stream.write(block.tobytes())
 
 
 def sync_file(path: Path) -> None:

@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.tables",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
-         "datasets.text"),
+         "datasets.temporary", "datasets.text"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own

@@ -7,7 +7,6 @@ file objects are first written to a temporary file. All checks of files then app
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from datasets.errors import AudioError, InvalidArgumentError
+from datasets.temporary import temporary_folder
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A recording: the path of a file, its content, or a binary file object, which is read from its
@@ -67,8 +67,7 @@ def on_disk(sources: Sequence[AudioSource]) -> Iterator[list[RecordingFile]]:
                 files.append(RecordingFile(Path(source), printable(source)))
             else:
                 if folder is None:
-                    made = stack.enter_context(tempfile.TemporaryDirectory(prefix="coldtune-"))
-                    folder = Path(made)
+                    folder = stack.enter_context(temporary_folder())
                 files.append(_write_temporary(source, folder, number))
         yield files
 

@@ -7,7 +7,6 @@ through the transforms, to the notes of a set of instruments, so that the result
 hyper-image exists by construction.
 """
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.progress import progress_bar
 from datasets.settings import Settings
+from datasets.temporary import temporary_folder
 from embedding.audio.microphone import RECORDING_FORMATS
 from embedding.composition.goals import DifferentiableEncoder, Goal
 from embedding.composition.initial_loop import make_initial_loop
@@ -245,8 +245,8 @@ def roundtrip_images(encoder: SongEncoder, composition: Composition) -> Float32A
         >>> roundtrip_images(encoder, composition).shape
         (1, 1, 24, 24)
     """
-    with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
-        path = Path(folder) / "composition.wav"
+    with temporary_folder() as folder:
+        path = folder / "composition.wav"
         write_sound(path, composition.sound, composition.sample_rate)
         extraction = extract([path], encoder.config.snippet, encoder.config.hyperimage, workers=0)
     if extraction.failures:

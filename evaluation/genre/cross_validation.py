@@ -8,7 +8,6 @@ the predictions are those of Fig. 9B.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.files import write_array
 from datasets.progress import progress_bar
+from datasets.temporary import temporary_folder
 from evaluation.genre.folds import FoldJob, FoldScores, GenreClassifier, data_digest, run_folds
 from evaluation.genre.scores import (
     MEASURES,
@@ -328,9 +329,8 @@ def _images_writer(images: NDArray[Any], store: Path | None) -> Iterator[Callabl
 
         def write() -> Path:
             try:
-                folder = tempfile.TemporaryDirectory(prefix="images-", dir=store)
-                path = Path(stack.enter_context(folder)) / "images.npy"
-                np.save(path, images, allow_pickle=False)
+                path = stack.enter_context(temporary_folder(store)) / "images.npy"
+                write_array(path, images)
             except OSError as error:
                 raise ArtifactError(f"images for the processes: {error}") from None
             return path

@@ -6,7 +6,6 @@ that stores them was committed, so that what was acknowledged is still there aft
 
 import secrets
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError
+from datasets.temporary import temporary_folder
 from recsys.database import schema
 from recsys.database.changes import (
     Changes,
@@ -234,8 +234,8 @@ class Catalog:
     @contextmanager
     def snapshot(self) -> Iterator["Catalog"]:
         """Open a temporary copy for long reads, which would keep writers waiting."""
-        with tempfile.TemporaryDirectory(prefix="coldtune-") as folder:
-            path = Path(folder) / "catalog.sqlite"
+        with temporary_folder() as folder:
+            path = folder / "catalog.sqlite"
             self.copy_to(path)
             copy = Catalog.open(path)
             try:

@@ -1,6 +1,7 @@
 from .annoy import AnnoyIndex as AnnoyIndex
 from .base import Hits as Hits
 from .base import Index as Index
+from .build import IndexFiles as IndexFiles
 from .build import build_index as build_index
 from .build import index_files as index_files
 from .build import needs_index_files as needs_index_files

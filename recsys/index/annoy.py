@@ -6,6 +6,8 @@ items are centred, which shifts all of a query's scores alike, and get one more 
 them all equally long; a query is scaled to that length and has 0 there.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
@@ -15,6 +17,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
+from datasets.temporary import room_for
 from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
 
@@ -73,6 +76,10 @@ class AnnoyIndex:
 
         Returns:
             The length of the stored vectors, which opening the index needs.
+
+        Raises:
+            DiskFullError: the disk has no room for the file.
+            OSError: it cannot be written.
         """
         from annoy import AnnoyIndex as Annoy
 
@@ -81,12 +88,22 @@ class AnnoyIndex:
         longest = max((float(np.linalg.norm(vector - mean)) for vector in items), default=0.0)
         annoy = Annoy(items.shape[1] + 1, "euclidean")
         annoy.set_seed(max(seed, 1))  # Annoy takes 0 for "not set"
-        annoy.on_disk_build(str(path.with_suffix(SUFFIX)))
         for row, vector in enumerate(items):
             centred = vector - mean
             rest = max(longest * longest - float(centred @ centred), 0.0) ** 0.5
             annoy.add_item(row, np.append(centred, np.float32(rest)))
         annoy.build(n_trees, n_jobs=1)  # one job: the same seed gives the same file
+        file = path.with_suffix(SUFFIX)
+        # Built in memory and then written: Annoy's own build on the disk grows a mapped file, and
+        # a full disk would end the process.
+        with room_for(file.parent, file.name, items.nbytes):
+            try:
+                annoy.save(str(file))
+            except OSError as error:  # has a text alone, which ends with the number of the error
+                number = re.search(r"\((\d+)\)$", str(error))
+                if number is None:
+                    raise
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from None
         annoy.unload()
         return longest
 

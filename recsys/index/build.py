@@ -9,6 +9,8 @@ users, and verified on another sample.
 import hashlib
 import json
 import logging
+import os
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +34,10 @@ SIDECAR = "index-facts.json"
 """Name of the file that describes an index."""
 
 _BASE = "index"
+
+_BLOCK = 2**23
+"""Bytes of a file that are copied at once."""
+
 _K = 10
 _SAMPLE_SIZE = 200
 """Number of queries to tune with, and of others to verify with."""
@@ -185,6 +191,47 @@ def index_files(sidecar: Path) -> list[Path]:
     """
     method = _read_sidecar(sidecar).get("method")
     return [sidecar, *_files(sidecar.with_name(_BASE), method)]
+
+
+class IndexFiles:
+    """The files of an index, kept open: they can be copied when they have been removed.
+
+    Examples:
+        >>> items = np.eye(4, dtype=np.float32)
+        >>> sidecar = build_index(items, items, folder, RetrievalConfig(method="pruned"), seed=0)
+        >>> files = IndexFiles(sidecar)
+        >>> for path in index_files(sidecar):
+        ...     path.unlink()
+        >>> (folder / "copy").mkdir()
+        >>> open_index(items, files.copy_to(folder / "copy"), threads=1)[1]["method"]
+        'pruned'
+    """
+
+    def __init__(self, sidecar: Path) -> None:
+        """Open the files of the index that a sidecar describes."""
+        self._files: dict[str, int] = {}
+        weakref.finalize(self, _close, self._files)
+        for path in index_files(sidecar):
+            self._files[path.name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def copy_to(self, folder: Path) -> Path:
+        """Write the files into a folder, and return the path of the sidecar there.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        for name, file in self._files.items():
+            place = 0  # read by place: a forked process shares the position in the file
+            with (folder / name).open("wb") as copy:
+                while block := os.pread(file, _BLOCK, place):
+                    copy.write(block)
+                    place += len(block)
+        return folder / SIDECAR
+
+
+def _close(files: dict[str, int]) -> None:
+    for file in files.values():
+        os.close(file)
 
 
 class _Tuned(NamedTuple):

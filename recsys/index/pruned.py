@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
+from datasets.files import write_array
 from recsys.index.base import Hits, seen_rows
 
 INDEX_PARTS = (".npy", ".rows.npy", ".lengths.npy")
@@ -69,20 +70,15 @@ class PrunedIndex:
         Args:
             items: item vectors, float32 [n_items, D].
             path: the files get this name and the suffixes `INDEX_PARTS`.
+
+        Raises:
+            DiskFullError: the disk has no room for them.
         """
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items))
         rows = np.argsort(-lengths, kind="stable").astype(np.int32)
-        np.save(path.with_suffix(INDEX_PARTS[1]), rows)
-        np.save(path.with_suffix(INDEX_PARTS[2]), lengths[rows])
-        if not items.size:  # an empty array cannot be mapped
-            np.save(path.with_suffix(INDEX_PARTS[0]), np.zeros(items.shape, np.float32))
-            return
-        stored = np.lib.format.open_memmap(
-            path.with_suffix(INDEX_PARTS[0]), "w+", np.float32, items.shape
-        )
-        for start in range(0, len(items), _LARGEST_BLOCK):
-            stored[start : start + _LARGEST_BLOCK] = items[rows[start : start + _LARGEST_BLOCK]]
-        stored.flush()
+        write_array(path.with_suffix(INDEX_PARTS[1]), rows)
+        write_array(path.with_suffix(INDEX_PARTS[2]), lengths[rows])
+        write_array(path.with_suffix(INDEX_PARTS[0]), items, order=rows)
 
     def with_slack(self, slack: float) -> "PrunedIndex":
         """Return the same index with another slack."""

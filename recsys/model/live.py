@@ -6,17 +6,24 @@ shares all that stays the same, so that an answer under way is given from one wh
 """
 
 import copy
-import tempfile
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from datasets.arrays import Float32Array
-from datasets.errors import InvalidArgumentError
+from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.temporary import temporary_folder
 from recsys.audio import RecordingEmbedder
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.database.song import Song
-from recsys.index.build import build_index, needs_index_files, open_index
+from recsys.index.build import (
+    IndexFiles,
+    build_index,
+    index_files,
+    needs_index_files,
+    open_index,
+)
 from recsys.index.growing import GrowingIndex
 from recsys.model.items import NO_SOUND, ItemTable, song_content
 from recsys.model.state import FittedState
@@ -66,19 +73,17 @@ class LiveModel:
         self.generation: str | None = None
         """The generation of the model folder that this is, once it has been saved or loaded."""
         self.index_file = index_file
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._index_files: IndexFiles | None = None
+        """Files of the index that have no names any more."""
         if index_file is None and needs_index_files(len(state.items), state.config.retrieval):
-            self._folder = tempfile.TemporaryDirectory(prefix="coldtune-")
-            self.index_file = build_index(
-                state.item_vectors,
-                state.user_vectors,
-                Path(self._folder.name),
-                state.config.retrieval,
-                state.config.seed,
-            )
-        index, self.index_info = open_index(
-            state.item_vectors, self.index_file, state.config.n_threads
-        )
+            # Without names, nothing of them stays, however the process ends.
+            with temporary_folder() as folder:
+                sidecar = self._build_index(folder)
+                index, info = open_index(state.item_vectors, sidecar, state.config.n_threads)
+                self._index_files = IndexFiles(sidecar)
+        else:
+            index, info = open_index(state.item_vectors, index_file, state.config.n_threads)
+        self.index_info = info
         """The method of search, its settings, and the recall that was measured with them."""
         self._index_of_the_fit = GrowingIndex(index, state.item_vectors)
         self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
@@ -96,6 +101,29 @@ class LiveModel:
     def saved_as(self, catalog: Catalog, generation: str, index_file: Path | None) -> None:
         """Go on with the files of a model folder, to which this model has just been written."""
         self.catalog, self.generation, self.index_file = catalog, generation, index_file
+        self._index_files = None
+
+    def write_index(self, folder: Path) -> Path | None:
+        """Write the index into a folder; return its sidecar, None for a search without files.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._index_files is not None:
+            return self._index_files.copy_to(folder)
+        if self.index_file is None:
+            return None
+        try:
+            for file in index_files(self.index_file):
+                shutil.copyfile(file, folder / file.name)
+        except (FileNotFoundError, ArtifactError):  # another process saved over the model it is of
+            return self._build_index(folder)
+        return folder / self.index_file.name
+
+    def _build_index(self, folder: Path) -> Path:
+        state = self.state
+        vectors = state.item_vectors, state.user_vectors
+        return build_index(*vectors, folder, state.config.retrieval, state.config.seed)
 
     @property
     def audio(self) -> RecordingEmbedder:

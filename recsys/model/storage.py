@@ -4,7 +4,6 @@ The folder holds the fitted state, the index and the song database; the song dat
 what comes to the model after the fit.
 """
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
-from recsys.index.build import SIDECAR, build_index, index_files
+from recsys.index.build import SIDECAR
 from recsys.model import artifact
 from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
@@ -167,13 +166,12 @@ def _write(folder: Path, model: LiveModel) -> None:
     with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
         state.write(generation)
         model.catalog.copy_to(generation / _CATALOG)
-        if model.index_file is not None:
-            _write_index(model.index_file, generation, state)
+        index_file = model.write_index(generation)
     model.catalog.close()
     model.saved_as(
         Catalog.open(generation / _CATALOG),
         generation.name,
-        None if model.index_file is None else generation / SIDECAR,
+        index_file,
     )
 
 
@@ -241,15 +239,6 @@ def _open_catalog(
         catalog.close()
         raise
     return catalog
-
-
-def _write_index(sidecar: Path, folder: Path, state: FittedState) -> None:
-    try:
-        for file in index_files(sidecar):
-            shutil.copyfile(file, folder / file.name)
-    except (FileNotFoundError, ArtifactError):  # another process saved over the model it is of
-        items, users = state.item_vectors, state.user_vectors
-        build_index(items, users, folder, state.config.retrieval, state.config.seed)
 
 
 def _check_current(folder: Path, model: LiveModel) -> None:

@@ -1,12 +1,16 @@
 """Building an index: target recall, the method of `auto`, files of other vectors."""
 
+import errno
 import json
 import shutil
+import subprocess
+import sys
+from collections import namedtuple
 
 import numpy as np
 import pytest
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, DiskFullError
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import AnnoyIndex
 from recsys.index.build import build_index, index_files, needs_index_files, open_index
@@ -108,3 +112,42 @@ def test_auto_searches_exactly_up_to_a_size():
     assert needs_index_files(1, auto.replace(method="annoy"))
     assert needs_index_files(1, auto.replace(method="pruned"))
     assert open_index(FITTED, None, 1)[1] == {"method": "exact"}
+
+
+# ------------------------------------------------------------------ full disks
+
+
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_a_full_disk_is_one_line_that_says_how_much_is_needed(tmp_path, method, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 5, 500))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(DiskFullError) as caught:
+        build_index(FITTED, ITEMS, tmp_path, RetrievalConfig(method=method), seed=0)
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "bytes are needed, 500 bytes are free" in message
+    assert "TMPDIR" in message
+
+
+WRITE_UNTIL_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from recsys.config import RetrievalConfig
+from recsys.index import build_index
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+items = np.random.default_rng(0).normal(size=(3000, 8)).astype(np.float32)
+try:
+    build_index(items, items[:50], Path(sys.argv[1]), RetrievalConfig(method=sys.argv[2]), seed=0)
+except OSError as error:
+    print("OSError", error.errno)
+"""
+
+
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_a_disk_that_fills_up_under_way_is_an_error_and_no_signal(tmp_path, method):
+    command = [sys.executable, "-c", WRITE_UNTIL_FULL, str(tmp_path), method]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"OSError {errno.EFBIG}\n")

@@ -643,7 +643,7 @@ STEPS = [
     (artifact, "sync_directory"),
     (artifact, "digest_files"),
     (artifact, "write_text"),
-    (storage.shutil, "copyfile"),
+    (shutil, "copyfile"),
     (FittedState, "write"),
     (Catalog, "copy_to"),
 ]
