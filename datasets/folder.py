@@ -23,7 +23,7 @@ from datasets.tables.checks import (
     empty_audio,
 )
 from datasets.tables.read_write import RawTable, read_table, write_table
-from datasets.tables.recordings import find_recordings
+from datasets.tables.recordings import ROOT, list_recordings
 from datasets.tables.values import format_value
 from datasets.tagged_files import tagged_folder
 
@@ -52,8 +52,13 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}")
-    if not any(_find(folder, name) for name in _TABLES) and find_recordings(folder):
-        return tagged_folder(folder)
+    if not any(_find(folder, name) for name in _TABLES):
+        recordings, passed_over = list_recordings(folder)
+        if recordings:
+            return tagged_folder(folder)
+        for one in passed_over:
+            if one.kind == ROOT:
+                raise DataError(f"{folder} {one.reason}")
     items = _read(folder, "items", ITEM_COLUMNS)
     interactions = _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
     if _find(folder, "audio") is None:

@@ -52,10 +52,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.public",),
         ("datasets.folder", "datasets.tagged_files", "datasets.image_arrays"),
         ("datasets.music",),
+        ("datasets.tags",),
         ("datasets.tables",),
+        ("datasets.chunk_tags",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
-         "datasets.temporary", "datasets.text"),
+         "datasets.temporary", "datasets.text", "datasets.file_names"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own

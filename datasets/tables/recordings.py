@@ -1,24 +1,134 @@
-"""Find the audio files in a folder, and check the recording paths of a table."""
+"""List the audio files in a folder and what is passed over; check the paths of recordings."""
 
 import os
 import stat
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from datasets.file_names import name_as_text
 from datasets.tables.values import format_value
 
 SUFFIXES = frozenset(
     {
-        ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".m4a",
-        ".mp4", ".aac", ".wma", ".webm", ".mka", ".ape", ".wv",
+        ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2",
+        ".mp1", ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".m4a", ".m4b", ".m4r",
+        ".mp4", ".aac", ".adts", ".3gp", ".3ga", ".wma", ".asf", ".webm", ".weba", ".mka", ".ape",
+        ".wv", ".mpc", ".mp+", ".mpp", ".tta", ".tak", ".ofr", ".dsf", ".dff", ".ac3", ".eac3",
+        ".dts", ".amr", ".ra", ".rm", ".voc", ".shn",
     }
 )  # fmt: skip
 """Suffixes of audio files, case-insensitive. Some need ffmpeg to be decoded."""
 
 
-def find_recordings(folder: Path) -> list[str]:
-    """Return the sorted paths of all audio files in a folder and below, except hidden ones.
+ROOT = "the folder itself"
+"""Kind of a `PassedOver` that is the folder that was to be looked through."""
 
-    Files are recognised by suffix (`SUFFIXES`); paths are relative to the folder.
+
+UNREADABLE, LINKS, SPECIAL = "unreadable folders", "links to folders", "pipes, devices and sockets"
+
+NOTABLE = frozenset({ROOT, UNREADABLE, LINKS, SPECIAL})
+"""Kinds of a `PassedOver` in which there may be recordings after all."""
+
+
+class PassedOver(NamedTuple):
+    """A file or folder that holds no recording for us, and why."""
+
+    path: str
+    """Relative to the folder that was looked through, with `/`; `.` is that folder itself."""
+    reason: str
+    kind: str
+    """Short name of the reason, the same for all files that have it, to count them by."""
+
+
+class FolderListing(NamedTuple):
+    """What `list_recordings` found."""
+
+    recordings: list[str]
+    """Paths of the audio files, sorted."""
+    passed_over: list[PassedOver]
+    """Everything else, by path."""
+
+
+def list_recordings(folder: Path) -> FolderListing:
+    """List all audio files in a folder and below, and what was passed over.
+
+    Files are recognised by suffix (`SUFFIXES`). Links to folders are not followed. Names that begin
+    with a dot are hidden, but not those that begin with three (`...Baby One More Time.mp3`).
+
+    Args:
+        folder: where to look.
+
+    Returns:
+        Paths relative to the folder. A file or folder that may not be read is passed over.
+
+    Examples:
+        >>> _ = (folder / "cover.jpg").write_bytes(b"")
+        >>> list_recordings(folder).passed_over[0].reason
+        'is no audio file by its suffix'
+    """
+    found: list[str] = []
+    passed_over: list[PassedOver] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    path = below + entry.name
+                    problem = _not_a_recording(entry)
+                    if problem is not None:
+                        passed_over.append(PassedOver(path, *problem))
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/")
+                    else:
+                        found.append(path)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            kind = UNREADABLE if below else ROOT
+            passed_over.append(PassedOver(below.rstrip("/") or ".", reason, kind))
+    return FolderListing(sorted(found), sorted(passed_over))
+
+
+def _not_a_recording(entry: "os.DirEntry[str]") -> tuple[str, str] | None:
+    """Return why an entry is passed over, in full and in short; None for folders and recordings."""
+    folder = entry.is_dir(follow_symlinks=False)
+    if entry.name.startswith(".") and not entry.name.startswith("..."):
+        return ("is a hidden folder", "hidden folders") if folder else ("is hidden", "hidden files")
+    if folder:
+        return None
+    try:
+        mode = entry.stat().st_mode
+    except OSError:  # a link that leads nowhere, which whoever opens the recording will report
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        return "is a link to a folder, which is not followed", LINKS
+    suffix = Path(entry.name).suffix.lower()
+    if suffix not in SUFFIXES:
+        kind = f"{name_as_text(suffix)} files" if suffix else "files without a suffix"
+        return "is no audio file by its suffix", kind
+    if not stat.S_ISREG(mode):
+        return "is not a regular file", SPECIAL
+    return None
+
+
+def count_passed_over(passed_over: Sequence[PassedOver]) -> str:
+    """Count what was passed over by its kind, in words; the most frequent kind comes first.
+
+    Examples:
+        >>> jpg = PassedOver("cover.jpg", "is no audio file by its suffix", ".jpg files")
+        >>> count_passed_over([jpg, jpg])
+        '2 .jpg files'
+    """
+    counts = Counter(one.kind for one in passed_over)
+    return ", ".join(
+        kind if kind == ROOT else f"{count:,} {kind}" for kind, count in counts.most_common()
+    )
+
+
+def find_recordings(folder: Path) -> list[str]:
+    """Return the sorted paths of all audio files in a folder and below; see `list_recordings`.
 
     Args:
         folder: where to look.
@@ -27,16 +137,7 @@ def find_recordings(folder: Path) -> list[str]:
         >>> find_recordings(recording.parent)
         ['song.wav']
     """
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(folder)
-        found += [
-            (below / name).as_posix()
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
+    return list_recordings(folder).recordings
 
 
 class RecordingChecker:
