@@ -1,5 +1,6 @@
 """Checks of arguments that are numbers."""
 
+import math
 import numbers
 from typing import Any
 
@@ -40,3 +41,45 @@ def check_share(name: str, value: Any) -> None:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not 0 <= float(value) <= 1:
         raise InvalidArgumentError(f"{name} must be a number from 0 to 1, not {value!r}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> None:
+    """Check that an argument is a finite number within bounds.
+
+    Args:
+        name: the argument's name, for the message.
+        value: the argument; bools are not accepted.
+        least: smallest allowed value.
+        above: a value that the argument must exceed.
+        most: largest allowed value.
+
+    Raises:
+        InvalidArgumentError: it is not.
+
+    Examples:
+        >>> check_number("keep", 0.5, least=0)
+        >>> check_number("keep", float("nan"), least=0)
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: keep must be a number of at least 0, not nan
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
+    fits = (
+        math.isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
+    )
+    if not fits:
+        bounds = [(least, "of at least"), (above, "above"), (most, "of at most")]
+        wanted = " and ".join(f"{words} {bound:g}" for bound, words in bounds if bound is not None)
+        raise InvalidArgumentError(
+            f"{name} must be a number {wanted or 'that is finite'}, not {value!r}"
+        )

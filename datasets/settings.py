@@ -1,19 +1,22 @@
 """Base class of all configurations: typed, immutable, validated, with a digest."""
 
 import hashlib
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from datasets.errors import InvalidArgumentError
+
+T = TypeVar("T")
 
 
 class Settings(BaseModel):
     """Base class of all configurations (a frozen pydantic model).
 
-    Fields are checked on construction; an unknown field or a value out of range raises
-    InvalidArgumentError naming the field. `model_dump(mode="json")` converts to JSON,
-    `from_json` back.
+    Fields are checked on construction, however a configuration is made; an unknown field, a value
+    out of range, NaN, infinity, or a truth value in place of a number raises InvalidArgumentError
+    naming the field. `model_dump(mode="json")` converts to JSON, `from_json` back.
 
     Examples:
         >>> from pydantic import Field
@@ -26,13 +29,62 @@ class Settings(BaseModel):
         datasets.errors.InvalidArgumentError: Training: epochs: Input should be greater than ...
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise InvalidArgumentError(_one_line(type(self).__name__, error)) from None
+        _in_one_line(type(self).__name__, lambda: super(Settings, self).__init__(**values))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _in_one_line(type(self).__name__, lambda: super(Settings, self).__setattr__(name, value))
+
+    def __delattr__(self, name: str) -> None:
+        _in_one_line(type(self).__name__, lambda: super(Settings, self).__delattr__(name))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values_for_numbers(cls, values: Any) -> Any:
+        """Refuse True and False where a number is meant; pydantic would take them for 1 and 0."""
+        if isinstance(values, dict):
+            for name, value in values.items():
+                field = cls.model_fields.get(name)
+                if isinstance(value, bool) and field is not None and _is_number(field.annotation):
+                    raise ValueError(f"{name} must be a number, not {value}")
+        return values
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Create settings from a mapping; see `pydantic.BaseModel.model_validate`."""
+        return _in_one_line(
+            cls.__name__, lambda: super(Settings, cls).model_validate(obj, **options)
+        )
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Create settings from JSON; see `pydantic.BaseModel.model_validate_json`."""
+        return _in_one_line(
+            cls.__name__, lambda: super(Settings, cls).model_validate_json(json_data, **options)
+        )
+
+    @classmethod
+    def model_construct(  # type: ignore[override]  # the plugin's own signature takes no values
+        cls, _fields_set: set[str] | None = None, **values: Any
+    ) -> Self:
+        """Create settings; checked all the same, unlike other pydantic models."""
+        return cls(**values)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with some fields changed; checked, unlike other pydantic models."""
+        return self.replace(**update) if update else super().model_copy(deep=deep)
+
+    def checked(self) -> Self:
+        """Check again, as a mapping within settings can be changed in place; return a copy.
+
+        Raises:
+            InvalidArgumentError: a value is no longer valid; names the field.
+        """
+        return type(self)(**self.model_dump())
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -54,14 +106,35 @@ class Settings(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+def _is_number(annotation: Any) -> bool:
+    """Whether a field holds one number, or may hold None."""
+    kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def _in_one_line(name: str, make: Callable[[], T]) -> T:
+    """Call a function of pydantic; its error becomes one line that names settings and field."""
+    try:
+        return make()
+    except ValidationError as error:
+        raise InvalidArgumentError(_one_line(name, error)) from None
+
+
 def _one_line(name: str, error: ValidationError) -> str:
     """Join pydantic's errors into one line, with the path of each field."""
     problems = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
+        parts = [str(part) for part in problem["loc"]]
+        field = ".".join(part if part.isprintable() else repr(part) for part in parts)
         cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, InvalidArgumentError):  # of settings within settings
-            problems.append(f"{field}.{str(cause).partition(': ')[2]}")
+        if isinstance(cause, InvalidArgumentError):
+            inner = str(cause).partition(": ")[2]
+            # Without a path it is of these settings themselves, else of settings within them.
+            problems.append(f"{field}.{inner}" if field else inner)
+        elif problem["type"] == "frozen_instance":
+            problems.append(
+                f"{field}: settings cannot be changed; `replace` returns a changed copy"
+            )
         else:
             text = str(cause) if isinstance(cause, ValueError) else problem["msg"]
             problems.append(f"{field}: {text}" if field else text)

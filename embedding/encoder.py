@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
 from embedding.network.architecture import parse
@@ -140,11 +141,15 @@ class SongEncoder:
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
-            InvalidArgumentError: as `fit`, or the images have another size.
+            InvalidArgumentError: as `fit`, the images have another size, or a number that is out of
+                range.
         """
         from embedding.network.layers import extend_outputs
 
         network = self._fitted()
+        check_number("keep", keep, least=0)
+        if learning_rate is None:
+            learning_rate = self.config.learning_rate / 10
         self._check_shape(images)
         targets = make_targets(
             labels,
@@ -155,7 +160,7 @@ class SongEncoder:
         )
         settings = self.config.replace(
             epochs=epochs,
-            learning_rate=learning_rate or self.config.learning_rate / 10,
+            learning_rate=learning_rate,
             window=None if self.image_shape_ is None else self.image_shape_[2],
         )
         start = extend_outputs(network.state_dict(), [len(t.classes) for t in targets])

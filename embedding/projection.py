@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 
@@ -62,6 +63,7 @@ def project(
         raise InvalidArgumentError(f"method must be one of {', '.join(get_args(ProjectionMethod))}")
     if dimensions < 1:
         raise InvalidArgumentError(f"dimensions must be at least 1, not {dimensions}")
+    check_whole("seed", seed, 0)
     table = np.asarray(vectors, np.float64)
     if table.ndim != 2 or len(table) < FEWEST or not table.shape[1]:
         raise InvalidArgumentError(

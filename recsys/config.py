@@ -113,14 +113,20 @@ class ContentMapConfig(Settings):
         return strengths
 
 
+WEIGHT_BOUNDS = (1e-6, 1e6)
+"""Bounds of a source's weight. Weights are scaled to the sum 1: further apart, the scores of one
+source would be rounding errors beside those of another, or too large for single precision."""
+
+
 class FusionConfig(Settings):
     """Weights of the sources, for items with users (warm) and without (cold)."""
 
     warm: dict[SourceName, float] | None = None
-    """Weights for warm items; None chooses them on a validation split."""
+    """Weights for warm items, from 1e-6 to 1e6, that of popularity also 0 or negative; None chooses
+    them on a validation split."""
 
     cold: dict[SourceName, float] | None = None
-    """Weights for cold items; None chooses them on a validation split."""
+    """Weights for cold items, as those for warm ones; None chooses them on a validation split."""
 
     validation_fraction: float = Field(0.1, gt=0, le=0.5)
     """Share of the interactions, and of the items with an embedding, held out for validation."""
@@ -135,6 +141,12 @@ class FusionConfig(Settings):
     @field_validator("warm", "cold")
     @classmethod
     def _usable(cls, weights: dict[SourceName, float] | None) -> dict[SourceName, float] | None:
+        least, most = WEIGHT_BOUNDS
+        for name, weight in (weights or {}).items():
+            if abs(weight) > most or (name != "popularity" and 0 < weight < least):
+                raise ValueError(
+                    f"the weight of {name} must lie between {least:g} and {most:g}, not {weight:g}"
+                )
         # The other sources may favour popular items too much: that of popularity may be negative.
         signs = [weight > 0 for name, weight in (weights or {}).items() if name != "popularity"]
         if weights is not None and not (signs and all(signs)):
@@ -233,5 +245,6 @@ class RecommenderConfig(Settings):
     def network(self) -> EncoderConfig:
         """The encoder's settings, with the seed and the threads of the whole."""
         return self.encoder.replace(
-            seed=self.seed + self.encoder.seed, threads=self.encoder.threads or self.threads or 0
+            seed=(self.seed + self.encoder.seed) % 2**62,
+            threads=self.encoder.threads or self.threads or 0,
         )

@@ -103,13 +103,14 @@ class Recommender:
 
         Raises:
             DataError: data that cannot be learned from.
-            InvalidArgumentError: both embeddings and an encoder, or recordings with fewer than two
-                labels.
+            InvalidArgumentError: both embeddings and an encoder, recordings with fewer than two
+                labels, or a setting that was changed in place and is not valid.
         """
         from threadpoolctl import threadpool_limits
 
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
+        self.config = self.config.checked()
         with tracked_run("fit", enabled=self.config.tracking) as run:
             run.log_params(self.config.model_dump(mode="json"))
             run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})

@@ -17,6 +17,7 @@ from typing import Final
 import pandas as pd
 from pydantic import Field
 
+from datasets.arguments import check_whole
 from datasets.demo.catalogue import (
     audio_table,
     draw_catalogue,
@@ -73,7 +74,7 @@ class DemoSettings(Settings):
     """
 
     version: int = Field(1, ge=1, le=1, description="Changes when a seed would give other songs.")
-    seed: int = Field(0, ge=0, description="Start of all chance.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Start of all chance.")
     n_songs: int = Field(198, ge=len(GENRES), description="Songs, one recording each.")
     n_artists: int = Field(66, ge=len(GENRES), description="Artists, at most one for each song.")
     n_listeners: int = Field(900, ge=1, description="Simulated listeners.")
@@ -180,8 +181,7 @@ def write_new_song(
     """
     if genre not in GENRES:
         raise InvalidArgumentError(f"genre {genre!r} is not one of {', '.join(GENRES)}")
-    if seed < 0:
-        raise InvalidArgumentError(f"seed is {seed}; it must be 0 or more")
+    check_whole("seed", seed, 0)
     target = Path(folder)
     settings = _read_settings(target)
     song = draw_new_song(

@@ -65,7 +65,7 @@ class CompositionConfig(Settings):
     seconds: float = Field(default=10.0, ge=0.25, le=600.0)
     """Length of the sound in seconds."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the initial loops and all other random choices."""
 
     steps: int = Field(default=150, ge=1, le=100_000)

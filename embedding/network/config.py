@@ -132,7 +132,7 @@ class EncoderConfig(Settings):
     patience: int = Field(default=15, ge=1)
     """Epochs without improvement of the validation accuracy after which training stops."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)
     """Seed of initial weights, order and validation split. On one machine, the same seed gives the
     same result."""
 

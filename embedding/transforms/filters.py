@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 
@@ -189,6 +190,9 @@ def bin_range(sr: int, n_fft: int, fmin: float, fmax: float | None) -> tuple[int
     Raises:
         InvalidArgumentError: there is no bin in this range.
     """
+    check_number("fmin", fmin)
+    if fmax is not None:
+        check_number("fmax", fmax)
     start = max(0, int(np.ceil(fmin * n_fft / sr)))
     stop = 1 + n_fft // 2
     if fmax is not None:
@@ -208,6 +212,8 @@ def log_spaced_frequencies(
     Raises:
         InvalidArgumentError: ``fmin`` is not positive, or above ``fmax`` or sr/2.
     """
+    if fmax is not None:
+        check_number("fmax", fmax, above=0)
     highest = min(sr / 2, np.inf if fmax is None else fmax)
     if not 0 < fmin <= highest:
         raise InvalidArgumentError(

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
@@ -148,12 +149,16 @@ def constant_q_bins(sr: int, fmin: float = filters.C1, bins_per_octave: int = 12
         fmin: frequency of the first bin in Hz.
         bins_per_octave: bins in an octave.
 
+    Raises:
+        InvalidArgumentError: ``fmin`` is not above 0.
+
     Examples:
         >>> from embedding import transforms
         >>> transforms.constant_q_bins(22050)
         101
     """
     # Half the bandwidth of a Hann window, in units of its inverse length.
+    check_number("fmin", fmin, above=0)
     half_bandwidth = 0.5 * 1.50018310546875
     ratio = 2 ** (2 / bins_per_octave)
     highest = sr / 2 / (1 + half_bandwidth * (ratio - 1) / (ratio + 1))

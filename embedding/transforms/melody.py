@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import scipy.fft
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms.spectrum import (
@@ -109,6 +110,9 @@ def cepstral_pitch(
         >>> float(transforms.cepstral_pitch(y=voice)[20].round())
         220.0
     """
+    check_number("fmin", fmin, above=0)
+    check_number("fmax", fmax, above=0)
+    check_number("threshold", threshold)
     S = resolve_spectrogram(y, S, n_fft, hop_length)
     shortest, longest = int(np.ceil(sr / fmax)), int(sr / fmin)
     if not 2 <= shortest < longest < len(S) - 1:

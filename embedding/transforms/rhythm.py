@@ -4,6 +4,7 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array
 from embedding.transforms import filters
 from embedding.transforms.spectrum import HOP, N_FFT, decibels, safe_divide
@@ -89,6 +90,7 @@ def tempogram(
         >>> transforms.tempogram(y=y, win_length=40).shape
         (40, 44)
     """
+    check_number("floor", floor, least=0)
     if onsets is None:
         onsets = onset_strength(y=y, sr=sr, S=S, n_fft=n_fft, hop_length=hop_length)
     half = win_length // 2

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
@@ -182,11 +183,15 @@ def decibels(S: Float32Array, *, top_db: float = 80.0) -> Float32Array:
         S: power, any shape.
         top_db: range of the result; lower levels are raised to ``top_db`` below the maximum.
 
+    Raises:
+        InvalidArgumentError: ``top_db`` is no number of at least 0.
+
     Examples:
         >>> from embedding import transforms
         >>> transforms.decibels(np.array([1, 0.1, 0], dtype=np.float32)).round().tolist()
         [0.0, -10.0, -80.0]
     """
+    check_number("top_db", top_db, least=0)
     levels = np.maximum(S, AMIN)
     np.log10(levels, out=levels)
     levels *= 10

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms import filters
@@ -120,7 +121,7 @@ def contrast(
         sr/2.
 
     Raises:
-        InvalidArgumentError: the highest band begins at or above sr/2.
+        InvalidArgumentError: the highest band begins at or above sr/2, or a number out of range.
 
     Examples:
         >>> from embedding import transforms
@@ -128,6 +129,9 @@ def contrast(
         >>> transforms.contrast(y=y).shape
         (7, 44)
     """
+    check_number("fmin", fmin, above=0)
+    check_number("quantile", quantile, least=0, most=1)
+    check_number("floor", floor, least=0)
     if fmin * 2.0 ** (n_bands - 1) >= sr / 2:
         raise InvalidArgumentError(
             f"{n_bands} octaves from {fmin} Hz do not fit below half of {sr} Hz"

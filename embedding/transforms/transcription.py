@@ -17,6 +17,7 @@ from functools import cache
 
 import numpy as np
 
+from datasets.arguments import check_number
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError
 from embedding.transforms.harmony import constant_q, constant_q_bins
@@ -121,7 +122,7 @@ def transcribe(
         Notes, sorted by start time.
 
     Raises:
-        InvalidArgumentError: neither ``y`` nor ``salience`` is given.
+        InvalidArgumentError: neither ``y`` nor ``salience`` is given, or a number out of range.
 
     Examples:
         >>> from embedding import transforms
@@ -129,6 +130,8 @@ def transcribe(
         >>> [note.midi for note in transforms.transcribe(y=y)]  # MIDI note 69 is A4
         [69]
     """
+    check_number("threshold", threshold, least=0, most=1)
+    check_number("min_seconds", min_seconds, least=0)
     if salience is None:
         if y is None:
             raise InvalidArgumentError("give the waveform y or its note salience")

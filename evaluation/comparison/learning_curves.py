@@ -86,7 +86,7 @@ def learning_curve(
         [['popularity', 0.5, 'ndcg'], ['popularity', 1.0, 'ndcg']]
     """
     parts = sorted(set(fractions))
-    if not parts or not (parts[0] > 0 and parts[-1] <= 1):
+    if not parts or not all(0 < part <= 1 for part in parts):
         raise InvalidArgumentError(f"fractions must lie above 0 and at most at 1, not {fractions}")
     if candidates is None:
         candidates = _DEFAULT_CANDIDATES.get(split.kind, CATALOGUE)

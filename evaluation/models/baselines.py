@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import InvalidArgumentError, NotFittedError
@@ -46,6 +47,7 @@ class Baseline(ABC):
     """Stream of random numbers, so that two baselines with one seed draw different ones."""
 
     def __init__(self, seed: int = 0) -> None:
+        check_whole("seed", seed, 0)
         self.seed = seed
         self._items: pd.Index[str] = pd.Index([], dtype=object)
         self._seen: dict[str, IntArray] | None = None

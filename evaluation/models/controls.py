@@ -14,6 +14,7 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, SCORE
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
+from evaluation.arguments import generator
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Baseline
 from evaluation.models.top_k import SharedOrder
@@ -98,7 +99,7 @@ def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """
     n = len(embeddings)
     # One cycle through all items in random order: each item gets the embedding of its neighbour.
-    order = np.random.default_rng(seed).permutation(n)
+    order = generator(seed).permutation(n)
     rows = np.empty(n, np.intp)
     rows[order] = np.roll(order, 1)
     return embeddings.iloc[rows].set_axis(embeddings.index)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from datasets.arguments import check_number
 from embedding.network.config import MODERN_ARCHITECTURE, PATENT_ARCHITECTURE
 from recsys.config import SOURCES, RecommenderConfig, SourceName
 
@@ -80,6 +81,11 @@ class FloatRange:
     low: float
     high: float
     log: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError for bounds between which there is no number."""
+        check_number(f"low of {self.name}", self.low)
+        check_number(f"high of {self.name}", self.high, least=self.low)
 
     def suggest(self, trial: "optuna.Trial") -> Value:
         """Return a number that the trial suggests."""

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from recsys import RecommenderConfig
+from recsys import Recommender, RecommenderConfig
 from recsys.config import SOURCES
 
 
@@ -28,6 +28,16 @@ from recsys.config import SOURCES
         ({"fusion": {"cold": {"als": 1, "fm": 1}}}, r"fusion\.cold weighs \['als', 'fm'\]"),
         ({"sources": ("als",), "fusion": {"warm": {"fm": 1}}}, r"the sources are \['als'\]"),
         ({"fusion": {"warm": {}}}, "fusion.*warm.* a weight must be positive"),
+        (
+            {"sources": ("als",), "fusion": {"warm": {"als": 1e300}}},
+            "als must lie between .* 1e\\+300",
+        ),
+        ({"sources": ("als",), "fusion": {"cold": {"als": 1e-9}}}, "als must lie between .* 1e-09"),
+        (
+            {"sources": ("popularity",), "fusion": {"warm": {"popularity": -1e7}}},
+            "popularity must lie between 1e-06 and 1e\\+06, not -1e\\+07",
+        ),
+        ({"encoder": {"seed": 2**64}}, r"encoder\.seed"),
         ({"retrieval": {"method": "faiss"}}, "retrieval.*method"),
         ({"speed": "high"}, "speed"),
     ],
@@ -36,6 +46,14 @@ def test_refused(values, message):
     with pytest.raises(InvalidArgumentError, match=f"^RecommenderConfig: .*{message}") as raised:
         RecommenderConfig(**values)
     assert "\n" not in str(raised.value)
+
+
+def test_a_fit_looks_at_the_settings_again(tastes):
+    weights = {"warm": {"als": 1.0, "content": 1.0}}
+    config = RecommenderConfig(tracking=False, sources=("als", "content"), fusion=weights)
+    config.fusion.warm["als"] = float("nan")
+    with pytest.raises(InvalidArgumentError, match=r"fusion\.warm\.als"):
+        Recommender(config).fit(tastes[0], embeddings=tastes[1])
 
 
 def test_defaults_and_changes():
