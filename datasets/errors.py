@@ -11,9 +11,17 @@ Examples:
 
 import errno
 
+from datasets.safe_text import hide_password, printable
+
 
 class ColdtuneError(Exception):
-    """Base of all exceptions of this library; the message is one line for users."""
+    """Base of all exceptions of this library; the message is one line for users.
+
+    Names in it come from files: control characters are escaped, passwords of addresses hidden.
+    """
+
+    def __str__(self) -> str:
+        return hide_password(printable(super().__str__()))
 
 
 class DataError(ColdtuneError, ValueError):

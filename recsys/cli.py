@@ -8,6 +8,7 @@ import sys
 import typer
 
 from datasets.errors import ColdtuneError
+from datasets.safe_text import hide_password, printable, printable_lines
 from recsys.commands import audio, data, demo, evaluate, onboard, recommend, songs, train
 
 app = typer.Typer(
@@ -49,7 +50,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Titles with characters that the terminal's encoding lacks are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # Waiting threads sleep: on a busy machine, threads that spin take time from those that work
     # (docs/decisions.md). OpenMP reads this when it is loaded, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -79,8 +82,15 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {hide_password(printable(' '.join(message.split())))}\n")
     sys.exit(code)
+
+
+class _Printable(logging.Formatter):
+    """Log messages, with the names in them made safe for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide_password(printable_lines(super().format(record)))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.chunk_tags",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
-         "datasets.temporary", "datasets.text", "datasets.file_names"),
+         "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from datasets.errors import AudioError, InvalidArgumentError
+from datasets.safe_text import printable
 from datasets.temporary import temporary_folder
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -70,14 +71,6 @@ def on_disk(sources: Sequence[AudioSource]) -> Iterator[list[RecordingFile]]:
                     folder = stack.enter_context(temporary_folder())
                 files.append(_write_temporary(source, folder, number))
         yield files
-
-
-def printable(name: str | os.PathLike[str]) -> str:
-    """Return a file name as one line of valid text, for messages."""
-    text = os.fsencode(name).decode("utf-8", errors="replace")
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def _write_temporary(source: bytes | BinaryIO, folder: Path, number: int) -> RecordingFile:

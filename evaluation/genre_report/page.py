@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from datasets.safe_text import escape_markdown, printable
 from evaluation.genre.scores import MEASURES
 from evaluation.genre.splits import SPLITS
 from evaluation.genre.study import BASELINE, NETWORK, PUBLISHED, GenreStudy
@@ -221,15 +222,25 @@ def _songs(study: GenreStudy, split: str) -> dict[str, Any]:
 
 def study_markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
     """Render summary, cautions and tables of a study as Markdown, without single predictions."""
-    lines = [f"# {_title(study)}", "", _byline(study, facts["created"]), ""]
+    lines = [
+        f"# {escape_markdown(_title(study))}",
+        "",
+        escape_markdown(_byline(study, facts["created"])),
+        "",
+    ]
     for sentence in summarise_study(study):
-        lines += [sentence, ""]
-    lines += ["Read this first:", "", *(f"- {note}" for note in study_cautions(study)), ""]
+        lines += [escape_markdown(sentence), ""]
+    lines += [
+        "Read this first:",
+        "",
+        *(f"- {escape_markdown(note)}" for note in study_cautions(study)),
+        "",
+    ]
     lines += ["## Results", "", *_results_table(study), ""]
-    lines += [f"{spread_meaning(study)}. The patent: {PUBLISHED['source']}.", ""]
+    lines += [f"{escape_markdown(spread_meaning(study))}. The patent: {PUBLISHED['source']}.", ""]
     for split, classifier in study.groups():
         lines += [
-            f"## {classifier}, split by {split}",
+            f"## {escape_markdown(f'{classifier}, split by {split}')}",
             "",
             *_folds_table(study, split, classifier),
             "",
@@ -241,13 +252,13 @@ def study_markdown(study: GenreStudy, facts: dict[str, Any]) -> str:
             "",
         ]
     if facts["command"]:
-        lines += ["## Repeat it", "", "```", facts["command"], "```", ""]
+        lines += ["## Repeat it", "", "```", printable(facts["command"]), "```", ""]
     return "\n".join(lines)
 
 
 def _results_table(study: GenreStudy) -> Iterable[str]:
     rows = [
-        [row["split"], row["classifier"], f"`{row['architecture']}`"]
+        [*map(escape_markdown, (row["split"], row["classifier"])), f"`{row['architecture']}`"]
         + [" ".join(cell).strip() for cell in row["cells"]]
         for row in _result_rows(study)
     ]
@@ -259,7 +270,7 @@ def _results_table(study: GenreStudy) -> Iterable[str]:
 
 def _folds_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     rows = [
-        [str(row["fold"]), str(run.seed), f"`{run.architecture}`", str(row["n"])]
+        [escape_markdown(str(row["fold"])), str(run.seed), f"`{run.architecture}`", str(row["n"])]
         + [format_genre_measure(row[name], name) for name in _COLUMNS]
         for run in study.of(split, classifier)
         for row in run.result.table.to_dict("records")
@@ -277,18 +288,18 @@ def _labels_table(study: GenreStudy, split: str, classifier: str) -> Iterable[st
     names = ("precision", "recall", "F1")
     rows = [
         [
-            str(row["label"]),
+            escape_markdown(str(row["label"])),
             str(row["n"]),
             *(format_genre_measure(row[name], name) for name in names),
         ]
         for row in frame.to_dict("records")
     ]
-    return markdown_table((study.material.tag, "tested", *names), rows, text=1)
+    return markdown_table((escape_markdown(study.material.tag), "tested", *names), rows, text=1)
 
 
 def _confusion_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
     counts = _commonest(study.confusion(split, classifier))
-    names = [str(name) for name in counts.index]
+    names = [escape_markdown(str(name)) for name in counts.index]
     rows = [
         [name, *map(str, row)] for name, row in zip(names, counts.to_numpy().tolist(), strict=True)
     ]

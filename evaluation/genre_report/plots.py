@@ -3,20 +3,20 @@
 from typing import Any
 
 from evaluation.genre.study import NETWORK, GenreStudy
-from evaluation.report.plots import PlotlyFigure, layout_of_rows, marker
+from evaluation.report.plots import PlotlyFigure, layout_of_rows, marker, plotly_text
 
 
 def folds_plot(study: GenreStudy) -> PlotlyFigure:
     """Plot precision@1 of every fold and the mean, a row for each split and classifier."""
     folds = study.folds()
-    names = [f"{split}, {classifier}" for split, classifier in study.groups()]
+    names = [plotly_text(f"{split}, {classifier}") for split, classifier in study.groups()]
     traces = []
     for classifier in dict.fromkeys(classifier for _, classifier in study.groups()):
         part = folds[folds["classifier"] == classifier]
         dots = _dots(
             classifier,
             part["precision@1"].tolist(),
-            (part["split"] + ", " + part["classifier"]).tolist(),
+            (part["split"] + ", " + part["classifier"]).map(plotly_text).tolist(),
         )
         dots["marker"]["opacity"] = 0.75
         dots["customdata"] = part[["fold", "seed"]].to_numpy().tolist()
@@ -50,11 +50,11 @@ def labels_plot(study: GenreStudy, split: str) -> PlotlyFigure:
         dots = _dots(
             classifier,
             part["recall"].fillna(0).tolist(),
-            [str(name) for name in part["label"]],
+            [plotly_text(name) for name in part["label"]],
         )
         dots["hovertemplate"] = f"<b>%{{y}}</b>, {classifier}: %{{x:.1%}}<extra></extra>"
         traces.append(dots)
-    names = [str(name) for name in order["label"]]
+    names = [plotly_text(name) for name in order["label"]]
     layout = _layout("recordings recognised", names, row_height=26)
     return {"data": traces, "layout": layout}
 

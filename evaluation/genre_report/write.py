@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets.errors import InvalidArgumentError
 from datasets.files import atomic_write, check_writable, write_text
+from datasets.safe_text import write_spreadsheet
 from evaluation.genre.study import GenreStudy
 from evaluation.genre_report.conclusions import study_cautions, summarise_study
 from evaluation.genre_report.page import study_markdown, study_page
@@ -80,7 +81,7 @@ def write_study(study: GenreStudy, out: Path, *, command: str = "") -> Path:
         write_text(out / "genre.json", text)
         for name, table in tables.items():
             with atomic_write(out / f"{name}.csv") as temporary:
-                table.to_csv(temporary, index=False)
+                write_spreadsheet(table, temporary)
         write_text(out / "genre.md", study_markdown(study, facts))
         write_text(target, study_page(study, facts))
     except OSError as error:

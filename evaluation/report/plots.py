@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, TITLE
+from datasets.safe_text import printable
 from evaluation.comparison.bootstrap import Interval
 
 PlotlyFigure = dict[str, Any]
@@ -70,7 +71,7 @@ def interval_plot(
                 "mode": "markers",
                 "name": "controls" if control else "models",
                 "x": [point.value.mean for point in chosen],
-                "y": [point.model for point in chosen],
+                "y": [plotly_text(point.model) for point in chosen],
                 "error_x": _error_bars(chosen, control),
                 "marker": marker(control),
                 "cliponaxis": False,
@@ -81,7 +82,7 @@ def interval_plot(
                 ),
             }
         )
-    layout = layout_of_rows(label, [point.model for point in points], row_height=26)
+    layout = layout_of_rows(label, [plotly_text(point.model) for point in points], row_height=26)
     if reference is not None and min(point.value.low for point in points) > reference[1] / 2:
         layout["xaxis"]["rangemode"] = "normal"
     if reference is not None:
@@ -104,7 +105,7 @@ def interval_plot(
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
-                "text": name,
+                "text": plotly_text(name),
                 "showarrow": False,
                 "font": {"size": 11, "color": "$muted"},
             }
@@ -195,7 +196,7 @@ def scatter_plot(
                 "name": "controls" if control else "models",
                 "x": [point.value.mean for point in horizontal],
                 "y": [point.value.mean for point in vertical],
-                "text": [point.model for point in horizontal],
+                "text": [plotly_text(point.model) for point in horizontal],
                 "textposition": [positions.get(p.model, "top center") for p in horizontal],
                 "textfont": {
                     "size": 12,
@@ -307,7 +308,7 @@ def curve_plot(curve: pd.DataFrame, label: str) -> PlotlyFigure:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": str(name),
+                "name": plotly_text(name),
                 "x": rows["interactions"].astype(int).tolist(),
                 "y": rows["mean"].tolist(),
                 "error_y": {
@@ -392,7 +393,7 @@ def map_plot(songs: pd.DataFrame) -> PlotlyFigure:
         for name, colour, symbol, chosen in groups:
             part = songs[chosen & (cold == held_out)]
             if len(part) or (chosen.any() and not held_out):
-                label = f"{html.escape(name)} ({int(chosen.sum()):,})"
+                label = f"{plotly_text(name)} ({int(chosen.sum()):,})"
                 traces.append(_genre_trace(label, colour, symbol, part, size, held_out=held_out))
     if cold.any():
         traces.append(
@@ -430,7 +431,7 @@ def _genre_trace(
 ) -> dict[str, Any]:
     """The songs of one genre; held-out songs share the legend entry of the others."""
     texts = [
-        f"<b>{html.escape(str(title))}</b><br>{html.escape(str(artist))}"
+        f"<b>{plotly_text(title)}</b><br>{plotly_text(artist)}"
         + ("<br>held out" if held_out else "")
         for title, artist in zip(songs[TITLE], songs[ARTIST], strict=True)
     ]
@@ -455,6 +456,11 @@ def _genre_trace(
 
 
 # What plots share
+
+
+def plotly_text(text: object) -> str:
+    """Escape a name for Plotly, which understands some HTML, and fills in ``%{...}``."""
+    return html.escape(printable(text), quote=False).replace("%{", "%&#123;")
 
 
 def marker(control: bool) -> dict[str, Any]:

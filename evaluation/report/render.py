@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from datasets.safe_text import escape_markdown, printable, printable_json, printable_lines
 from evaluation.report.charts import Chart
 
 
@@ -35,6 +36,12 @@ def render_page(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Also on a page, a name must not turn around the text that follows it.
+        finalize=lambda value: (
+            printable_lines(value)
+            if isinstance(value, str) and not isinstance(value, Markup)
+            else value
+        ),
     )
     folder = resources.files("evaluation") / "templates"
     style = "".join((folder / name).read_text(encoding="utf-8") for name in styles)
@@ -56,13 +63,6 @@ def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, text:
     return [_line(names), _line(rule), *map(_line, rows)]
 
 
-def escape_markdown(text: str) -> str:
-    """Escape a name, so that it adds no emphasis, link, HTML or table cell."""
-    for mark in "\\`*_[]<>#|":
-        text = text.replace(mark, "\\" + mark)
-    return text
-
-
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
@@ -82,7 +82,7 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
     Returns:
         The Markdown.
     """
-    lines = [f"# {escape_markdown(shown['title'])}", "", shown["byline"], ""]
+    lines = [f"# {escape_markdown(shown['title'])}", "", escape_markdown(shown["byline"]), ""]
     for sentence in shown["summary"]:
         lines += [escape_markdown(sentence), ""]
     if shown["cautions"]:
@@ -141,7 +141,7 @@ def _models(shown: Mapping[str, Any]) -> list[str]:
     for group, span in shown["groups"]:
         for _ in range(span):
             label = next(labels)[0]
-            names.append(f"{escape_markdown(group)}: {label}" if group else label)
+            names.append(escape_markdown(f"{group}: {label}" if group else label))
     rows = [[_name(row), *(_figure(cell) for cell in row["cells"])] for row in shown["rows"]]
     return markdown_table(names, rows, text=1)
 
@@ -187,7 +187,7 @@ def _titled_tables(tables: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _controls(shown: Mapping[str, Any]) -> list[str]:
-    lines: list[str] = [shown["controls_correction"], ""]
+    lines: list[str] = [escape_markdown(shown["controls_correction"]), ""]
     names = ("control", "its figure", "exposes", "model less control", "corrected", "so")
     for part in shown["controls"]:
         rows = [
@@ -247,7 +247,7 @@ def _gap(cell: Mapping[str, str] | None) -> list[str]:
 def _slices(sections: Sequence[Mapping[str, Any]]) -> list[str]:
     lines: list[str] = []
     for section in sections:
-        lines += [section["bounds"], ""] if section["bounds"] else []
+        lines += [escape_markdown(section["bounds"]), ""] if section["bounds"] else []
         for part in section["tables"]:
             title = f"{section['title']}. {part['title']}, {part['metric']}"
             lines += [f"### {escape_markdown(title)}", ""]
@@ -280,7 +280,14 @@ def _genre(shown: Mapping[str, Any] | None) -> list[str]:
     confusion = markdown_table(
         ["true \\ first", *map(escape_markdown, shown["names"])], counts, text=1
     )
-    return [shown["sentence"], "", *markdown_table(names, folds, text=1), "", *confusion, ""]
+    return [
+        escape_markdown(shown["sentence"]),
+        "",
+        *markdown_table(names, folds, text=1),
+        "",
+        *confusion,
+        "",
+    ]
 
 
 def _examples(users: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -295,7 +302,7 @@ def _examples(users: Sequence[Mapping[str, Any]]) -> list[str]:
             "",
             f"Played most: {'; '.join(map(_item, user['played']))}  ",
             f"Held out: {'; '.join(map(_item, user['held_out']))}  ",
-            f"{user['facts']}.",
+            f"{escape_markdown(user['facts'])}.",
             "",
             *markdown_table(["model", *places], rows, text=1 + len(places)),
             "",
@@ -312,11 +319,16 @@ def _item(item: Mapping[str, Any]) -> str:
 
 def _data(shown: Mapping[str, Any]) -> list[str]:
     rows = [
-        [split[name] for name in ("name", "how", "train", "test", "users", "cold", "withheld")]
+        [
+            escape_markdown(split[name])
+            for name in ("name", "how", "train", "test", "users", "cold", "withheld")
+        ]
         for split in shown["splits"]
     ]
     names = ("split", "how", "training rows", "test rows", "test users", "new", "withheld")
-    facts = ", ".join(f"{name.lower()} {value}" for name, value in shown["dataset"])
+    facts = ", ".join(
+        escape_markdown(f"{name.lower()} {value}") for name, value in shown["dataset"]
+    )
     return [f"{facts[:1].upper()}{facts[1:]}.", "", *markdown_table(names, rows, text=2), ""]
 
 
@@ -334,6 +346,6 @@ def _costs(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _repeat(shown: Mapping[str, Any]) -> list[str]:
-    lines = ["```sh", shown["command"], "```", ""] if shown["command"] else []
-    lines += [f"- {name}: {value}" for name, value in shown["provenance"]]
-    return [*lines, "", "```json", shown["configuration"], "```", ""]
+    lines = ["```sh", printable(shown["command"]), "```", ""] if shown["command"] else []
+    lines += [f"- {name}: {escape_markdown(str(value))}" for name, value in shown["provenance"]]
+    return [*lines, "", "```json", printable_json(shown["configuration"]), "```", ""]

@@ -4,6 +4,7 @@ Only what ``evaluation.report.plots`` makes is supported: traces of type "scatte
 text, lines and error bars, straight lines as shapes, and two axes of which y may be categorical.
 """
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -70,9 +71,11 @@ def light_colours() -> dict[str, str]:
 
 
 def apply_colours(node: Any, colours: Mapping[str, str]) -> Any:
-    """Replace each ``$name`` in a figure by its colour, as the page's script does."""
+    """Replace each ``$name`` in a figure by its colour, and HTML entities by their characters."""
     if isinstance(node, str):
-        return colours.get(node.removeprefix("$"), node) if node.startswith("$") else node
+        if node.startswith("$") and node[1:] in colours:
+            return colours[node[1:]]
+        return html.unescape(node)
     if isinstance(node, list):
         return [apply_colours(inner, colours) for inner in node]
     if isinstance(node, dict):

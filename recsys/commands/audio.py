@@ -1,6 +1,5 @@
 """The commands `coldtune record`, `picture` and `compose`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import JsonFlag
+from recsys.commands.printing import echo, print_json
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
@@ -35,7 +35,7 @@ def record(
         channels=2 if stereo else 1,
     )
     record_file(out, config, progress=True)
-    typer.echo(f"{seconds:g} s written to {out}")
+    echo(f"{seconds:g} s written to {out}")
 
 
 def picture(
@@ -62,7 +62,7 @@ def picture(
 
     place = {"position": "at", "at": at} if at is not None else {"position": position}
     draw(file, out, SnippetConfig(seconds=seconds, seed=seed, **place), only=only or ())
-    typer.echo(f"picture written to {out}")
+    echo(f"picture written to {out}")
 
 
 def compose(
@@ -131,11 +131,11 @@ def compose(
             "reached_by_sound": round(again, 4),
             "probabilities": {name: round(float(p), 4) for name, p in scores.items()},
         }
-        typer.echo(json.dumps(result, indent=1, ensure_ascii=False))
+        print_json(result, ascii_only=False)
         return
-    typer.echo(f"composed {wanted}: {composed:.1%} reached by the picture")
-    typer.echo(f"written to {out} and heard again: {again:.1%} reached by the sound; it sounds")
-    typer.echo("to the network like " + ", ".join(f"{name} ({scores[name]:.1%})" for name in best))
+    echo(f"composed {wanted}: {composed:.1%} reached by the picture")
+    echo(f"written to {out} and heard again: {again:.1%} reached by the sound; it sounds")
+    echo("to the network like " + ", ".join(f"{name} ({scores[name]:.1%})" for name in best))
 
 
 def _label_weights(genre: list[str]) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The commands `coldtune data list` and `data get`: public data sets."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recsys.commands.options import JsonFlag
-from recsys.commands.printing import print_frame
+from recsys.commands.printing import echo, print_frame, print_json
 
 if TYPE_CHECKING:
     from datasets.public.base import PublicDataset
@@ -23,7 +22,7 @@ def list_sets(as_json: JsonFlag = False) -> None:
 
     rows = [_facts(public_dataset(name)) for name in NAMES]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        print_json(rows, ascii_only=False)
         return
     import pandas as pd
 
@@ -55,9 +54,9 @@ def get(
         accept_licence=True if accept_licence else _ask,
     )
     if as_json:
-        typer.echo(json.dumps({"folder": str(music.root)} | music.summary(), indent=1))
+        print_json({"folder": str(music.root)} | music.summary())
         return
-    typer.echo(
+    echo(
         f"{len(music.items):,} items, {len(music.audio):,} recordings,"
         f" {len(music.interactions):,} interactions in {music.root}"
     )

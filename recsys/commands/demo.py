@@ -10,7 +10,7 @@ import typer
 
 from datasets.columns import ITEM_ID, RANK, USER_ID
 from recsys.commands.options import Seed, Threads, Tracking, recommender_config
-from recsys.commands.printing import print_frame, print_info
+from recsys.commands.printing import echo, print_frame, print_info
 
 if TYPE_CHECKING:
     from datasets.music import MusicDataset
@@ -52,14 +52,14 @@ def demonstrate(out: Path, config: "RecommenderConfig") -> None:
 
     with _chapter("1. A catalogue of songs composed by rule, and listeners who are SIMULATED"):
         dataset = make_demo(out / "catalogue", seed=config.seed, workers=config.n_threads)
-        typer.echo(repr(dataset))
+        echo(repr(dataset))
     with _chapter("2. Learning: audio, hyper-images, network, ALS, factorization machine, fusion"):
         recommender = Recommender(config).fit(dataset, progress=True)
         recommender.save(out / "model")
         print_info(recommender.info, as_json=False)
     with _chapter("3. Recommendations"):
         user = _typical_listener(dataset)
-        typer.echo(f"for {user}; cold songs are those that nobody has played")
+        echo(f"for {user}; cold songs are those that nobody has played")
         print_frame(recommender.recommend(user, k=5))
     with _chapter("4. Onboarding a song that nobody has played"):
         _onboard(recommender, dataset, out / "catalogue")
@@ -73,11 +73,11 @@ def demonstrate(out: Path, config: "RecommenderConfig") -> None:
             progress=True,
         )
         for sentence in evaluation.summary:
-            typer.echo(sentence)
-        typer.echo(SIMULATED)
-    typer.echo(f"\nOpen {evaluation.path} in a browser. The model is in {out / 'model'}:")
-    typer.echo(f"  coldtune recommend {out / 'model'} {user}")
-    typer.echo(f"  coldtune similar {out / 'model'} {NEW_SONG} --by sound")
+            echo(sentence)
+        echo(SIMULATED)
+    echo(f"\nOpen {evaluation.path} in a browser. The model is in {out / 'model'}:")
+    echo(f"  coldtune recommend {out / 'model'} {user}")
+    echo(f"  coldtune similar {out / 'model'} {NEW_SONG} --by sound")
 
 
 def _onboard(recommender: "Recommender", dataset: "MusicDataset", catalogue: Path) -> None:
@@ -89,16 +89,16 @@ def _onboard(recommender: "Recommender", dataset: "MusicDataset", catalogue: Pat
     added = recommender.onboard(
         path, item_id=NEW_SONG, title=tags.title, artist=tags.artist, album=tags.album
     )
-    typer.echo(
+    echo(
         f"{tags.title} by {tags.artist}, a new artist; composed as {tags.genre}, "
         f"sounds to the network like {added.predicted} ({added.probability:.0%})"
     )
-    typer.echo("nearest by sound:")
+    echo("nearest by sound:")
     print_frame(recommender.similar(NEW_SONG, k=5, by="sound"))
     users = dataset.interactions[USER_ID].unique()
     lists = recommender.recommend_many(users, k=10)
     found = lists[lists[ITEM_ID] == NEW_SONG].sort_values(RANK)
-    typer.echo(f"it is at once among the ten recommended to {len(found)} of {len(users)} listeners")
+    echo(f"it is at once among the ten recommended to {len(found)} of {len(users)} listeners")
 
 
 def _typical_listener(dataset: "MusicDataset") -> str:

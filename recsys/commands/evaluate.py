@@ -20,6 +20,7 @@ from recsys.commands.options import (
     read_object,
     recommender_config,
 )
+from recsys.commands.printing import echo, print_json
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
@@ -93,11 +94,11 @@ def evaluate(
         progress=True,
     )
     if as_json:
-        typer.echo(json.dumps(evaluation.comparison.to_dict(), indent=1))
+        print_json(evaluation.comparison.to_dict())
     else:
         for sentence in evaluation.summary:
-            typer.echo(sentence)
-        typer.echo(f"report written to {evaluation.path}")
+            echo(sentence)
+        echo(f"report written to {evaluation.path}")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -176,20 +177,20 @@ def tune(
             command=shlex.join(["coldtune", *sys.argv[1:]]),
         )
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1))
+        print_json(result.to_dict())
         return
     states = result.trials["state"].value_counts()
-    typer.echo(
+    echo(
         f"{len(result.trials)} trials, {states.get('pruned', 0)} of them cut short; "
         f"best on the validation splits: {result.trials['value'].max():.4f}"
     )
     for name, (before, after) in result.changed.items():
-        typer.echo(f"  {name}: {before} -> {after}")
+        echo(f"  {name}: {before} -> {after}")
     for sentence in (*result.cautions, *result.verdict):
-        typer.echo(sentence)
+        echo(sentence)
     whose = "of the best trial" if result.changed else "it started from"
-    typer.echo(f"the settings {whose} are written to {out}")
-    typer.echo(f"  coldtune train {folder} --config {out} --out MODEL")
+    echo(f"the settings {whose} are written to {out}")
+    echo(f"  coldtune train {folder} --config {out} --out MODEL")
 
 
 def genre_cv(
@@ -255,10 +256,10 @@ def genre_cv(
         folder, settings, tag, array_names, windows_config, baseline=baseline, progress=not as_json
     )
     for what, found in material.sources.items():
-        typer.echo(f"{what}: {found}", err=True)
+        echo(f"{what}: {found}", err=True)
     _, fewer = affordable_jobs(min(jobs, folds), material.images.nbytes)
     if fewer:
-        typer.echo(fewer, err=True)
+        echo(fewer, err=True)
     store = (cache_folder() / "genre-cv") if out is None else out / "folds"
     study = run_study(
         material,
@@ -272,13 +273,13 @@ def genre_cv(
     if out is not None:
         report = write_study(study, out, command=shlex.join(["coldtune", *sys.argv[1:]]))
     if as_json:
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document, ascii_only=False)
         return
     from recsys.commands.genre_tables import print_study
 
     print_study(study)
     if out is not None:
-        typer.echo(f"report written to {report}")
+        echo(f"report written to {report}")
 
 
 def encoder_config(
@@ -359,7 +360,7 @@ def _material(
 def _say(split: str, classifier: str, seed: int, row: dict[str, float]) -> None:
     """Print a line on the error stream for every fold that is done."""
     loss = "" if row["loss"] != row["loss"] else f"loss {row['loss']:.3f}, "
-    typer.echo(
+    echo(
         f"{split} split, {classifier}, seed {seed}, fold {row['fold']:.0f}: {loss}"
         f"precision@1 {row['precision@1']:.1%}, @3 {row['precision@3']:.1%}"
         f" ({'kept from before' if row['kept'] else format(row['seconds'], '.0f') + ' s'})",

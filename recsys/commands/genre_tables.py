@@ -4,14 +4,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from evaluation.genre.splits import genre_split
 from evaluation.genre.study import PUBLISHED
 from evaluation.genre_report.conclusions import mean_with_spread, summarise_study
 from evaluation.genre_report.page import MAX_LABELS
 from evaluation.report.facts import format_genre_measure
-from recsys.commands.printing import cell_text
+from recsys.commands.printing import cell_text, echo
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,23 +24,23 @@ def print_study(study: "GenreStudy") -> None:
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for split, classifier in study.groups():
         architecture = study.of(split, classifier)[0].architecture
-        typer.echo(f"\n{classifier}, split by {split}: {architecture}")
+        echo(f"\n{classifier}, split by {split}: {architecture}")
         console.print(_folds(study, split, classifier))
     split, classifier = study.groups()[0]
     if study.runs[0].result.facts["labels"] <= MAX_LABELS:
-        typer.echo(f"\nTrue (rows) and ranked first (columns): {classifier}, split by {split}")
+        echo(f"\nTrue (rows) and ranked first (columns): {classifier}, split by {split}")
         console.print(_confusion(study, split, classifier))
-    typer.echo(f"\nBy label: {classifier}, split by {split}")
+    echo(f"\nBy label: {classifier}, split by {split}")
     console.print(_labels(study, split, classifier))
-    typer.echo("\nSummary")
+    echo("\nSummary")
     console.print(_summary(study))
     for split in dict.fromkeys(split for split, _ in study.groups()):
-        typer.echo(f"{split} split: {genre_split(split).leak}")
-    typer.echo(f"patent: {PUBLISHED['source']}")
+        echo(f"{split} split: {genre_split(split).leak}")
+    echo(f"patent: {PUBLISHED['source']}")
     for note in study.notes:
-        typer.echo(note)
+        echo(note)
     for sentence in summarise_study(study):
-        typer.echo(sentence)
+        echo(sentence)
 
 
 def _table(*columns: str, text: int = 1) -> "Table":

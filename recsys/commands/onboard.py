@@ -1,13 +1,14 @@
 """The commands that change a saved model: `coldtune onboard`, `update`, `remove`, `rebuild`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from datasets.errors import InvalidArgumentError
+from datasets.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
+from recsys.commands.printing import echo, print_json, records
 
 
 def onboard(
@@ -52,9 +53,9 @@ def onboard(
         recording, item_id=item_id, title=title, artist=artist, album=album, genre=genre
     )
     if as_json:
-        typer.echo(json.dumps(added._asdict()))
+        print_json(added._asdict(), indent=None)
     else:
-        typer.echo(
+        echo(
             f"{added.item_id} is in the catalogue; "
             f"it sounds like {added.predicted} ({added.probability:.0%})"
         )
@@ -63,22 +64,20 @@ def onboard(
 def _onboard_folder(
     model: Path, folder: Path, metadata: Path | None, threads: int | None, as_json: bool
 ) -> None:
-    from embedding.audio.source import printable
     from recsys import Recommender
-    from recsys.commands.printing import records
 
     report = Recommender.load(model).onboard_folder(
         folder, metadata, progress=not as_json, threads=threads
     )
     failed = report[report["status"] == "failed"]
     if as_json:
-        typer.echo(json.dumps(records(report), indent=1))
+        print_json(records(report))
     else:
         for path, reason in zip(failed["path"], failed["reason"], strict=True):
-            typer.echo(f"{printable(path)}: {reason}", err=True)
+            echo(f"{printable(path)}: {reason}", err=True)
         counts = report["status"].value_counts()
         said = [f"{counts.get(name, 0):,} {name}" for name in ("added", "unchanged", "failed")]
-        typer.echo(f"{folder}: {', '.join(said)}")
+        echo(f"{folder}: {', '.join(said)}")
     if len(failed) == len(report):
         raise typer.Exit(1)
 
@@ -99,9 +98,9 @@ def update(
     plays = check_interactions(raw.frame, raw.origin, None)
     counts = Recommender.load(model).update(plays)
     if as_json:
-        typer.echo(json.dumps(counts._asdict()))
+        print_json(counts._asdict(), indent=None)
         return
-    typer.echo(
+    echo(
         f"{counts.plays:,} plays by {counts.users:,} users ({counts.new_users:,} new) "
         f"of {counts.items:,} items ({counts.warmed:,} for the first time)"
     )
@@ -112,7 +111,7 @@ def remove(model: Model, item: Annotated[str, typer.Argument(help="Item id.")]) 
     from recsys import Recommender
 
     Recommender.load(model).remove(item)
-    typer.echo(f"{item} is no longer in the catalogue")
+    echo(f"{item} is no longer in the catalogue")
 
 
 def rebuild(model: Model) -> None:
@@ -120,4 +119,4 @@ def rebuild(model: Model) -> None:
     from recsys import Recommender
 
     Recommender.load(model).rebuild()
-    typer.echo(f"model rebuilt in {model}")
+    echo(f"model rebuilt in {model}")

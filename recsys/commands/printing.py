@@ -2,10 +2,11 @@
 
 import json
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from datasets.safe_text import printable, printable_json, printable_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def print_frame(frame: "pd.DataFrame") -> None:
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
         numeric = frame[name].dtype.kind in "if"
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(cell_text(name), justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(cell_text(value) for value in row))
     # A pipe has no width: every row is one line there.
@@ -42,40 +43,44 @@ def cell_text(value: object) -> str:
         return "" if value != value else f"{value:.3f}"
     if str(value) in ("True", "False"):
         return "yes" if str(value) == "True" else ""
-    return escape("".join(map(_visible, str(value))))
+    return escape(printable(value))
 
 
-def _visible(sign: str) -> str:
-    # Characters that move the cursor or end the line would break the table or the terminal.
-    control = unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp")
-    return sign.encode("unicode_escape").decode() if control else sign
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print text; control characters in it are escaped, except line ends."""
+    typer.echo(printable_lines(text), err=err)
+
+
+def print_json(document: Any, *, indent: int | None = 1, ascii_only: bool = True) -> None:
+    """Print a document as JSON, on lines of its own for ``indent`` not None."""
+    typer.echo(printable_json(json.dumps(document, indent=indent, ensure_ascii=ascii_only)))
 
 
 def print_info(info: dict[str, Any], as_json: bool) -> None:
     """Print `Recommender.info` as lines or as JSON."""
     if as_json:
-        typer.echo(json.dumps(info, indent=1, ensure_ascii=False))
+        print_json(info, ascii_only=False)
         return
     now, blend = info["now"], info["blend"]
-    typer.echo(
+    echo(
         f"{now['users']:,} users, {now['items']:,} items "
         f"({now['with_listeners']:,} with listeners, {now['with_embedding']:,} heard, "
         f"{info['onboarded']:,} onboarded since)"
     )
     for kind in ("warm", "cold"):
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
-        typer.echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
+        echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
     if info["encoder"]:
         last = info["encoder"]["history"][-1]
-        typer.echo(
+        echo(
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
             f"last loss {last['loss']:.3f}"
         )
-    typer.echo(f"search: {_describe_index(info['index'])}")
+    echo(f"search: {_describe_index(info['index'])}")
     for line in info["recordings_left_out"]:
-        typer.echo(f"left out: {line}")
+        echo(f"left out: {line}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
-    typer.echo(f"seconds: {seconds}")
+    echo(f"seconds: {seconds}")
 
 
 def _describe_index(index: dict[str, Any]) -> str:

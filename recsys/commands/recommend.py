@@ -1,6 +1,5 @@
 """The commands `coldtune recommend`, `recommend-all`, `similar` and `explain`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from recsys.commands.options import (
     WhereFlag,
     parse_where,
 )
-from recsys.commands.printing import print_frame, records
+from recsys.commands.printing import echo, print_frame, print_json, records
 
 
 def recommend(
@@ -53,15 +52,15 @@ def recommend(
     )
     fallback = frame.attrs.get("fallback")
     if as_json:
-        typer.echo(json.dumps({"fallback": fallback, "items": records(frame)}, indent=1))
+        print_json({"fallback": fallback, "items": records(frame)})
         return
     if frame.empty:
         having = f" that has {' and '.join(where)}" if where else ""
-        typer.echo(f"No item{having} is left to recommend.")
+        echo(f"No item{having} is left to recommend.")
         return
     if fallback:
         who = "these listeners" if user is None else repr(user)
-        typer.echo(f"Nothing is known of {who}: these are the {fallback} items.")
+        echo(f"Nothing is known of {who}: these are the {fallback} items.")
     print_frame(frame)
 
 
@@ -79,7 +78,7 @@ def similar(
         raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
     frame = Recommender.load(model).similar(item, k, by=by)  # type: ignore[arg-type]
     if as_json:
-        typer.echo(json.dumps(records(frame), indent=1))
+        print_json(records(frame))
     else:
         print_frame(frame)
 
@@ -95,7 +94,10 @@ def explain(
     from recsys import Recommender
 
     found = Recommender.load(model).explain(user, item, n=n)
-    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        echo(found)
 
 
 def recommend_all(
@@ -124,12 +126,10 @@ def recommend_all(
         popularity_correction=popularity_correction, batch_size=batch, progress=True,
     )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(report.to_dict()))
+        print_json(report.to_dict(), indent=None)
         return
     if report.resumed:
-        typer.echo(f"{report.resumed:,} users had their lists from an earlier run")
+        echo(f"{report.resumed:,} users had their lists from an earlier run")
     if report.fallback_users:
-        typer.echo(
-            f"nothing is known of {report.fallback_users:,} users: they got the popular items"
-        )
-    typer.echo(f"lists of {report.users:,} users, {report.rows:,} rows, written to {out}")
+        echo(f"nothing is known of {report.fallback_users:,} users: they got the popular items")
+    echo(f"lists of {report.users:,} users, {report.rows:,} rows, written to {out}")

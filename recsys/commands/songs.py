@@ -1,6 +1,5 @@
 """The commands `coldtune songs` (the song database of a model) and `coldtune map`."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import JsonFlag, Model
-from recsys.commands.printing import print_frame, records
+from recsys.commands.printing import echo, print_frame, print_json, records
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,14 +73,14 @@ def songs(
         list_rows = list_scores if scores else list_songs
         frame = list_rows(connection, where, limit or _ROWS)
     if as_json:
-        typer.echo(json.dumps({"songs": count, "rows": records(frame)}, indent=1))
+        print_json({"songs": count, "rows": records(frame)})
         return
     if frame.empty:
-        typer.echo(f"no song{_describe_filter(genre, search, scored=scores)}")
+        echo(f"no song{_describe_filter(genre, search, scored=scores)}")
         return
     print_frame(frame)
     what = "songs that were heard" if scores else "songs"
-    typer.echo(f"{min(limit or _ROWS, count):,} of {count:,} {what}")
+    echo(f"{min(limit or _ROWS, count):,} of {count:,} {what}")
 
 
 def _describe_filter(genre: str | None, search: str | None, *, scored: bool) -> str:
@@ -108,9 +107,9 @@ def _export(
     with progress_bar("writing songs", count, shown=not as_json) as advance:
         rows = export_songs(connection, path, where, scores=scores, advance=advance)
     if as_json:
-        typer.echo(json.dumps({"file": str(path), "songs": count, "rows": rows}))
+        print_json({"file": str(path), "songs": count, "rows": rows}, indent=None)
     else:
-        typer.echo(f"{rows:,} rows of {count:,} songs written to {path}")
+        echo(f"{rows:,} rows of {count:,} songs written to {path}")
 
 
 def _publish(model: str, url: str, as_json: bool) -> None:
@@ -127,10 +126,10 @@ def _publish(model: str, url: str, as_json: bool) -> None:
     finally:
         catalog.close()
     if as_json:
-        typer.echo(json.dumps(vars(report)))
+        print_json(vars(report), indent=None)
     else:
         counts = ", ".join(f"{count:,} {what}" for what, count in vars(report).items())
-        typer.echo(f"songs published: {counts}")
+        echo(f"songs published: {counts}")
 
 
 @contextmanager
@@ -196,5 +195,5 @@ def map(
     write_map_html(drawn, out)
     if png is not None:
         write_map_png(drawn, png)
-    typer.echo(f"{drawn.title}: {drawn.facts}")
-    typer.echo(f"written to {out}" + (f" and {png}" if png else ""))
+    echo(f"{drawn.title}: {drawn.facts}")
+    echo(f"written to {out}" + (f" and {png}" if png else ""))

@@ -1,6 +1,5 @@
 """The commands `coldtune train`, `info`, `fine-tune` and `architecture`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from recsys.commands.options import (
     Tracking,
     recommender_config,
 )
-from recsys.commands.printing import print_frame, print_info
+from recsys.commands.printing import echo, print_frame, print_info, print_json
 
 
 def train(
@@ -48,17 +47,17 @@ def train(
     settings = recommender_config(config, seed, threads, tracking, recipe)
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
-        typer.echo(goes, err=True)
+        echo(goes, err=True)
     network = None if encoder is None else open_encoder(encoder)
     recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
     recommender.save(out)
     print_info(recommender.info, as_json)
     if not as_json:
-        typer.echo(f"model written to {out}")
+        echo(f"model written to {out}")
     if register is not None:
         from recsys.tracking.model import log_model
 
-        typer.echo(f"registered as {log_model(out, register=register)}", err=as_json)
+        echo(f"registered as {log_model(out, register=register)}", err=as_json)
 
 
 def info(
@@ -108,12 +107,12 @@ def fine_tune(
     }
     last = network.history_[-1]
     if as_json:
-        typer.echo(json.dumps({"classes_added": added, "last_epoch": last}, indent=1))
+        print_json({"classes_added": added, "last_epoch": last})
         return
     for tag, names in added.items():
-        typer.echo(f"{tag}: {len(before[tag])} classes kept, added: {', '.join(names) or 'none'}")
-    typer.echo(f"loss {last['loss']:.3f} after {len(network.history_)} epochs in all")
-    typer.echo(f"encoder written to {out}")
+        echo(f"{tag}: {len(before[tag])} classes kept, added: {', '.join(names) or 'none'}")
+    echo(f"loss {last['loss']:.3f} after {len(network.history_)} epochs in all")
+    echo(f"encoder written to {out}")
 
 
 def architecture(
@@ -152,12 +151,12 @@ def architecture(
             "layers": [asdict(row) for row in report],
             **total,
         }
-        typer.echo(json.dumps(document, indent=1))
+        print_json(document)
         return
     rows: list[tuple[str, tuple[int, ...], int, int]] = [("input", (channels, height, width), 0, 0)]
     rows += [(row.layer, row.shape, row.parameters, row.multiply_adds) for row in report]
     rows.append(("all", (), total["parameters"], total["multiply_adds"]))
-    typer.echo(str(network))
+    echo(str(network))
     print_frame(
         pd.DataFrame(
             [

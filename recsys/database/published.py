@@ -94,7 +94,11 @@ class SongDatabase:
         try:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
-            raise InvalidArgumentError(f"{url!r} is not the URL of a database") from None
+            # Without the address, whose password may stand anywhere in it.
+            raise InvalidArgumentError(
+                "this is not the address of a database: write postgresql://user@host/database "
+                "or sqlite:///path"
+            ) from None
         name = parsed.render_as_string(hide_password=True)
         kind = parsed.get_backend_name()
         if kind not in ("sqlite", "postgresql"):

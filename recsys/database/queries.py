@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Select, exists, func, select
 from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import atomic_write
+from datasets.safe_text import write_spreadsheet
 from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 
@@ -315,7 +316,7 @@ def _write_csv(path: Path, frames: Iterator[pd.DataFrame], advance: Callable[[in
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as stream:
         for number, frame in enumerate(frames):
-            frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+            write_spreadsheet(frame, stream, header=number == 0)
             rows += len(frame)
             advance(len(frame))
     return rows

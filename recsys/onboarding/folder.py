@@ -13,8 +13,9 @@ from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
+from datasets.safe_text import printable
 from datasets.tables.values import is_unicode
-from embedding.audio.source import RecordingFile, printable
+from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed, in_processes
 from recsys.audio import RecordingEmbedder
 from recsys.database import schema

@@ -10,6 +10,7 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
+from datasets.safe_text import printable
 from recsys.model.live import LiveModel
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
@@ -91,7 +92,7 @@ class Explanation:
             f"{one.column} {one.value}: {one.played} of {self.n_played} played items have it"
             for one in self.common
         ]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def explain(

@@ -10,6 +10,7 @@ import numpy as np
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import ArtifactError
 from datasets.files import atomic_write, write_text
+from datasets.safe_text import printable
 from recsys.songmap.layout import UNKNOWN, SongMap
 
 # The 3-D symbols that plotly draws well; it draws "x" as a letter.
@@ -103,7 +104,7 @@ def write_map_html(song_map: SongMap, path: Path) -> None:
     # No text may contain "</script>".
     text = json.dumps(figure, ensure_ascii=False).replace("<", "\\u003c")
     parts = {
-        "$title": html.escape(song_map.title),
+        "$title": html.escape(printable(song_map.title)),
         "$facts": html.escape(song_map.facts[:1].upper() + song_map.facts[1:] + "."),
         "$figure": text,
         "$library": get_plotlyjs(),
@@ -235,9 +236,9 @@ def _layout(song_map: SongMap) -> dict[str, Any]:
 
 def _escape_html(text: str) -> str:
     """Escape a text for plotly, which understands some HTML."""
-    return html.escape(text, quote=False)
+    return html.escape(printable(text), quote=False)
 
 
 def _escape_tex(text: str) -> str:
     """Escape a text for matplotlib, which understands some TeX."""
-    return text.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")

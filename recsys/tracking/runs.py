@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from datasets.music import MusicDataset
+from datasets.safe_text import hide_password, printable
 
 T = TypeVar("T")
 
@@ -308,8 +309,8 @@ def _short_timeouts() -> Iterator[None]:
 
 
 def _warn(error: Exception) -> None:
-    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-    logger.warning("going on without MLflow: %s", reason)
+    reason = hide_password(str(error) or type(error).__name__).splitlines()[0][:200]
+    logger.warning("going on without MLflow: %s", printable(reason))
 
 
 def _batched(values: Sequence[T], n: int) -> Iterator[Sequence[T]]:

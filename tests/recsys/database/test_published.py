@@ -285,7 +285,8 @@ def test_an_sqlite_file_has_a_write_ahead_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "is not the URL of a database"),
+        ("nonsense", "is not the address of a database"),
+        ("postgres:/anna:secret@host/base", "is not the address of a database"),
         ("mysql://host/base", "not at 'mysql'"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
