@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 
 import typer
 
@@ -53,6 +54,7 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    warnings.formatwarning = _format_warning
     # Waiting threads sleep: on a busy machine, threads that spin take time from those that work
     # (docs/decisions.md). OpenMP reads this when it is loaded, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -84,6 +86,10 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     sys.stderr.write(f"error: {hide_password(printable(' '.join(message.split())))}\n")
     sys.exit(code)
+
+
+def _format_warning(message: Warning | str, *_where: object, **_line: object) -> str:
+    return f"warning: {hide_password(printable(' '.join(str(message).split())))}\n"
 
 
 class _Printable(logging.Formatter):

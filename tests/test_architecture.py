@@ -365,3 +365,10 @@ def test_the_map_names_what_exists() -> None:
     assert len(named) > 40
     missing = {name for name in named if not (ROOT / name).exists() and name not in modules()}
     assert not missing - PLANNED, f"docs/architecture.md names what is not there: {missing}"
+
+
+def test_commands_print_through_the_functions_that_escape_control_characters() -> None:
+    for path in (ROOT / "recsys" / "commands").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        direct = re.search(r"typer\.echo|(?<![\w.])print\(", text)
+        assert path.name == "printing.py" or not direct, path
