@@ -1,8 +1,10 @@
-"""Checks of arguments that are numbers."""
+"""Checks of arguments that are numbers or truth values."""
 
 import math
 import numbers
 from typing import Any
+
+import numpy as np
 
 from datasets.errors import InvalidArgumentError
 
@@ -34,6 +36,12 @@ def check_whole(name: str, value: Any, least: int = 1) -> None:
         raise InvalidArgumentError(
             f"{name} must be a whole number of at least {least}, not {value!r}"
         )
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise InvalidArgumentError, with the argument's name, unless ``value`` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidArgumentError(f"{name} must be True or False, not {value!r}")
 
 
 def check_share(name: str, value: Any) -> None:

@@ -20,6 +20,7 @@ from datasets.tables.checks import (
     empty_audio,
     empty_interactions,
 )
+from datasets.tables.ids import checked_ids
 from datasets.tables.values import format_value
 
 
@@ -198,9 +199,7 @@ class MusicDataset:
         return self._filter_items(self._checked_ids(item_ids), False)
 
     def _checked_ids(self, item_ids: Iterable[str]) -> set[str]:
-        if isinstance(item_ids, str):
-            raise InvalidArgumentError(f"item_ids must be several ids, not the text {item_ids!r}")
-        wanted = list(item_ids)
+        wanted = checked_ids("item_ids", item_ids)
         known = set(self.items[c.ITEM_ID])
         for item_id in wanted:
             if item_id not in known:

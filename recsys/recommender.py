@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
+from datasets.tables.ids import checked_id
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
@@ -336,7 +337,7 @@ class Recommender:
             >>> recommender.similar("s1", k=2, by="sound")["genre"].tolist()
             ['jazz', 'jazz']
         """
-        return similar_items(self._fitted(), str(item_id), k, by)
+        return similar_items(self._fitted(), item_id, k, by)
 
     # ------------------------------------------------------------------ new items and plays
 
@@ -382,7 +383,7 @@ class Recommender:
         """
         song = build_song(
             self._fitted(), recording, embedding,
-            Song(item_id, title, artist, album, genre, dict(tags or {})),
+            Song(checked_id("item_id", item_id), title, artist, album, genre, dict(tags or {})),
         )  # fmt: skip
         self._add_songs([song])
         return OnboardingResult.from_song(song)
@@ -500,8 +501,9 @@ class Recommender:
             >>> recommender.info["now"]["items"]
             29
         """
+        item = checked_id("item_id", item_id)
         with self._changing() as model:
-            self._model = model.without_item(item_id)
+            self._model = model.without_item(item)
 
     # ------------------------------------------------------------------ on disk
 

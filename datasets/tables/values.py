@@ -33,7 +33,12 @@ class BadValueError(ValueError):
 
 def format_value(value: object) -> str:
     """Format a value for a message: its repr on one line, shortened if long."""
-    text = str(value) if isinstance(value, np.generic) else repr(value)
+    try:
+        text = str(value) if isinstance(value, np.generic) else repr(value)
+    except Exception:  # such as an integer of thousands of digits
+        return f"a value of type {type(value).__name__}"
+    if "\n" in text:  # of a table or an array
+        text = " ".join(text.split())
     if len(text) <= _LONGEST_SHOWN:
         return text
     return f"{text[: _LONGEST_SHOWN - 2]}…{text[-1]}"
@@ -66,11 +71,32 @@ def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = Fals
     values = column.to_numpy(dtype=object)
     if set(map(type, values)) <= {str}:
         return map_distinct(values, lambda value: _clean(value, required))
+    values = object_array(map(_unwrapped, values))
     # 1, 1.0 and True are equal as dictionary keys but not as text, hence the type.
     return map_distinct(
         object_array((type(value), value if _is_single(value) else None) for value in values),
         lambda key: _clean(_to_text(key[1], key[0], identifier), required),
     )
+
+
+def id_text(value: object) -> str:
+    """Convert one value to an id, as `as_text` does with a column of ids that must not be blank.
+
+    Args:
+        value: text or a whole number, also as an array of no dimension.
+
+    Raises:
+        ValueError: any other value.
+
+    Examples:
+        >>> id_text("a7"), id_text(np.uint8(7))
+        ('a7', '7')
+    """
+    if type(value) is str:
+        return _clean(value, True)
+    value = _unwrapped(value)
+    single = value if _is_single(value) else None
+    return _clean(_to_text(single, type(value), True), True)
 
 
 def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> StrArray:
@@ -166,6 +192,11 @@ def is_real(value: Any) -> bool:
     return isinstance(value, numbers) and not isinstance(value, bool)
 
 
+def _unwrapped(value: Any) -> Any:
+    """The value of an array of no dimension; any other value as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
 def _is_single(value: Any) -> bool:
     return value is None or pd.api.types.is_scalar(value) or isinstance(value, os.PathLike)
 
@@ -185,7 +216,7 @@ def _clean(text: str, required: bool) -> str:
 def _to_text(value: Any, kind: type, identifier: bool) -> str:
     expected = "text or a whole number" if identifier else "text"
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # an enumeration's str() is the name of its member
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if value is None and kind is not type(None):

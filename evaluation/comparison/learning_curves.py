@@ -12,6 +12,7 @@ from datasets.columns import ITEM_ID, RANK, USER_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
+from datasets.tables.ids import checked_ids
 from evaluation.comparison.comparison import compare
 from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, FEW_SHOT
 from evaluation.metrics.ranking import ACCURACY
@@ -192,7 +193,7 @@ class _ThinnedModel:
         only: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Recommend items without those the user played in all of the training side."""
-        users = np.array(list(user_ids), dtype=object)
+        users = np.array(checked_ids("user_ids", user_ids), dtype=object)
         extra = self._n_removable(users, only) if exclude_seen else np.zeros(len(users), np.int64)
         # As many more as may have to be removed, rounded up to powers of two: a call for each
         # number would be slow, and the largest number for all users too.
@@ -219,7 +220,7 @@ class _ThinnedModel:
         """How many items to remove could be in each user's list."""
         user, item = np.divmod(self._removed, max(len(self._items), 1))
         if only is not None:
-            user = user[self._items.isin(list(only))[item]]
+            user = user[self._items.isin(checked_ids("only", only))[item]]
         count = np.append(np.bincount(user, minlength=len(self._users)), 0)
         possible: IntArray = count[self._users.get_indexer(pd.Index(users, dtype=object))]
         return possible

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.tables.values import format_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,9 +268,15 @@ class HitEncoder:
             (np.isin(keys, seen), "recommended although it is in the user's training data"),
         ]
         wrong, problem = next(rule for rule in rules if rule[0].any())
-        row = recommendations.iloc[int(wrong.argmax())]
+        first = int(wrong.argmax())
+        # Each from its column: a row of several columns would turn whole numbers to floats.
+        ids = {name: recommendations[name].iloc[first] for name in (USER_ID, ITEM_ID)}
+        other = [name for name, value in ids.items() if not isinstance(value, str)]
+        if other:
+            kind = type(ids[other[0]]).__name__
+            problem += f"; {other[0]} must be text, as in the data set, and is of type {kind}"
         return EvaluationError(
-            f"user {row[USER_ID]!r}, item {row[ITEM_ID]!r}: {problem}"
+            f"user {format_value(ids[USER_ID])}, item {format_value(ids[ITEM_ID])}: {problem}"
             f" ({int(wrong.sum())} recommendations in all)"
         )
 

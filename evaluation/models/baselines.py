@@ -10,8 +10,10 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ITEM_ID, USER_ID
-from datasets.errors import InvalidArgumentError, NotFittedError
+from datasets.errors import NotFittedError
 from datasets.music import MusicDataset
+from datasets.tables.checks import Origin, check_interactions
+from datasets.tables.ids import checked_ids
 from evaluation.models.top_k import (
     RandomOrder,
     SharedOrder,
@@ -72,10 +74,12 @@ class Baseline(ABC):
 
         Raises:
             NotFittedError: before ``fit``.
+            DataError: the table is wrong, or an item unknown.
         """
         if self._seen is None:
             raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
-        for user, rows in self._rows_of_users(played_pairs(interactions)).items():
+        checked = check_interactions(interactions, Origin("interactions"), self._items.to_series())
+        for user, rows in self._rows_of_users(played_pairs(checked)).items():
             known = self._seen.get(user, rows[:0])
             self._seen[user] = np.union1d(known, rows)
         return self
@@ -101,14 +105,13 @@ class Baseline(ABC):
 
         Raises:
             NotFittedError: before ``fit``.
-            InvalidArgumentError: ``k`` < 1.
+            InvalidArgumentError: ``k`` < 1, or something that is no id.
             UnknownItemError: ``only`` has an unknown id.
         """
         if self._seen is None:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
-        if k < 1:
-            raise InvalidArgumentError(f"k must be at least 1, not {k}")
-        all_users = list(user_ids)
+        check_whole("k", k)
+        all_users = checked_ids("user_ids", user_ids)
         allowed = rows_of_items(self._items, only)
         order = self._order(allowed)
         not_allowed = np.ones(len(self._items), dtype=bool)

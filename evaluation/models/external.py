@@ -14,10 +14,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
 from datasets.music import MusicDataset
+from datasets.tables.checks import Origin, check_interactions
+from datasets.tables.ids import checked_ids
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
 from evaluation.models.top_k import RankedLists, lists_to_frame, rows_of_items, top_k_per_row
@@ -110,15 +113,14 @@ class Peer(ABC):
 
         Raises:
             NotFittedError: before ``fit``.
-            InvalidArgumentError: ``k`` < 1.
+            InvalidArgumentError: ``k`` < 1, or something that is no id.
             UnknownItemError: ``only`` has an unknown id.
         """
         if self._users is None:
             raise NotFittedError(f"{type(self).__name__} recommends after fit, not before")
-        if k < 1:
-            raise InvalidArgumentError(f"k must be at least 1, not {k}")
+        check_whole("k", k)
         allowed = rows_of_items(self._items, only)
-        users = pd.Index(list(user_ids), dtype=object)
+        users = pd.Index(checked_ids("user_ids", user_ids), dtype=object)
         rows = self._users.get_indexer(users)
         users, rows = users[rows >= 0], rows[rows >= 0]
         step = max(1, _CELLS // max(len(self._items), 1))
@@ -175,11 +177,13 @@ class FoldInPeer(Peer):
 
         Raises:
             NotFittedError: before ``fit``.
+            DataError: the table is wrong, or an item unknown.
             InvalidArgumentError: a user was in training; learning from more plays needs ``fit``.
         """
         if self._users is None:
             raise NotFittedError(f"{type(self).__name__} takes in plays after fit, not before")
-        users, plays = self._encoded(interactions)
+        checked = check_interactions(interactions, Origin("interactions"), self._items.to_series())
+        users, plays = self._encoded(checked)
         known = users[users.isin(self._users)]
         if len(known):
             raise InvalidArgumentError(f"user {known[0]!r} was in training")

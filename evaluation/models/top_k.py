@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import UnknownItemError
+from datasets.tables.ids import checked_ids
 
 _DRAWS = 256
 """Places of a random order that are drawn one by one; a list rarely needs more."""
@@ -123,7 +124,7 @@ def rows_of_items(items: "pd.Index[str]", only: Sequence[str] | None) -> IntArra
     """
     if only is None:
         return np.arange(len(items))
-    ids = list(only)
+    ids = checked_ids("only", only)
     rows = items.get_indexer(pd.Index(ids, dtype=object))
     if (rows < 0).any():
         raise UnknownItemError(f"no item {ids[int(rows.argmin())]!r} in the catalogue")

@@ -16,8 +16,9 @@ import pandas as pd
 
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ARTIST, ITEM_ID, PATH, TIMESTAMP, USER_ID, WEIGHT
-from datasets.errors import EvaluationError
+from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.tables.ids import checked_ids
 from evaluation.splitting.interactions import (
     NEVER,
     UserItemPairs,
@@ -73,6 +74,24 @@ class Split:
     """Number of the fold within its group, from 1."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the split was made, for the report."""
+
+    def __post_init__(self) -> None:
+        """Read ids as a data set does, and rows as positions.
+
+        Raises:
+            InvalidArgumentError: something that is no id, or rows that are no positions.
+        """
+        for name in ("cold_items", "excluded_items", "few_shot_items"):
+            object.__setattr__(self, name, tuple(checked_ids(name, getattr(self, name))))
+        for name in ("train_rows", "test_rows", "fold_in_rows"):
+            rows = np.asarray(getattr(self, name))
+            if rows.size == 0:
+                rows = rows.astype(np.int64)
+            if rows.ndim != 1 or rows.dtype.kind not in "iu":
+                raise InvalidArgumentError(
+                    f"{name} must be a one-dimensional array of positions, not of {rows.dtype}"
+                )
+            object.__setattr__(self, name, rows)
 
     def training(self, dataset: MusicDataset) -> MusicDataset:
         """Return the training side of ``dataset``.

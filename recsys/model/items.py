@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from datasets.tables.values import is_unicode
+from datasets.tables.ids import is_table
+from datasets.tables.values import format_value, is_unicode
 from recsys.data import ItemContent
 from recsys.database.song import Song
 from recsys.model.state import FittedState
@@ -214,17 +215,7 @@ class ItemTable:
             raise InvalidArgumentError(f"where must be columns with their values, not {where!r}")
         chosen = np.ones(len(self), bool)
         for column, given in where.items():
-            several = [given] if isinstance(given, str | int) else given
-            if not isinstance(several, Iterable):
-                raise InvalidArgumentError(
-                    f"where: values of {column!r} must be texts, not {given!r}"
-                )
-            values = list(several)
-            for value in values:
-                if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
-                    raise InvalidArgumentError(
-                        f"where: values of {column!r} must be texts, not {value!r}"
-                    )
+            values = _wanted_values(column, given)
             codes, numbers = self.codes(column)
             wanted_texts = (_folded(str(value)) for value in values)
             matching = [numbers[text] for text in wanted_texts if text in numbers]
@@ -385,6 +376,19 @@ class ItemTable:
         if old >= 0:
             self._retired.append(old)
         self._moved[item_id] = new
+
+
+def _wanted_values(column: str, given: Any) -> list[Any]:
+    """Read the values that a filter wants of one column."""
+    no_list = isinstance(given, str | bytes | bytearray | memoryview | Mapping) or is_table(given)
+    several = isinstance(given, Iterable) and getattr(given, "ndim", 1) == 1
+    values = list(given) if several and not no_list else [given]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+            raise InvalidArgumentError(
+                f"where: values of {column!r} must be texts, not {format_value(value)}"
+            )
+    return values
 
 
 class _ColumnCodes:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from datasets.arguments import check_whole
 from datasets.arrays import StrArray
+from datasets.tables.ids import checked_ids, each_id
 from recsys.model.live import LiveModel
 from recsys.model.tables import Ids
-from recsys.ranking.options import ListOptions, checked_ids
+from recsys.ranking.options import ListOptions
 from recsys.ranking.ranking import FALLBACK_USERS, find_candidates, recommend_for_users
 
 BATCH = 4096
@@ -53,15 +54,13 @@ def user_batches(
         batch_size: users per batch.
 
     Raises:
-        InvalidArgumentError: at once for a batch size below 1 or a text in place of ids; for a
-            missing id when its batch is made.
+        InvalidArgumentError: at once for a batch size below 1 or something else than ids, such as
+            a text or a table; for what is no id when its batch is made.
     """
     check_whole("batch_size", batch_size)
     if user_ids is None:
         return _slices(model.users.ids, batch_size)
-    if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
-        checked_ids("user_ids", user_ids)  # raises the error
-    return _read_batches(iter(user_ids), batch_size)
+    return _read_batches(each_id("user_ids", user_ids), batch_size)
 
 
 def _slices(ids: Ids, size: int) -> Iterator[StrArray]:
@@ -71,4 +70,4 @@ def _slices(ids: Ids, size: int) -> Iterator[StrArray]:
 
 def _read_batches(ids: Iterator[str], size: int) -> Iterator[StrArray]:
     while batch := list(islice(ids, size)):
-        yield np.array(checked_ids("user_ids", batch), object)
+        yield np.array(batch, object)

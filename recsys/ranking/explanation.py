@@ -11,6 +11,7 @@ from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from datasets.safe_text import printable
+from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
@@ -113,10 +114,12 @@ def explain(
     check_whole("n", n)
     if (user_id is None) == (plays is None):
         raise InvalidArgumentError("give a user id or a history, one of them")
-    row = model.items.row(str(item_id))
+    item_id = checked_id("item_id", item_id)
+    user_id = None if user_id is None else checked_id("user_id", user_id)
+    row = model.items.row(item_id)
     vector, played = _user(model, user_id, plays)
     if not vector.any():
-        who = "this history" if user_id is None else f"user {str(user_id)!r}"
+        who = "this history" if user_id is None else f"user {user_id!r}"
         raise InvalidArgumentError(f"nothing is known of the taste of {who}: no score to explain")
     blocks = model.state.blocks
     item = model.index.vectors(np.array([row]))
@@ -124,8 +127,8 @@ def explain(
     others = np.setdiff1d(played, np.append(model.items.retired, row))
     texts = model.items.describe(np.array([row])).iloc[0]
     return Explanation(
-        user_id=None if user_id is None else str(user_id),
-        item_id=str(item_id),
+        user_id=user_id,
+        item_id=item_id,
         title=str(texts[TITLE]),
         artist=str(texts[ARTIST]),
         score=float(item[0] @ vector),
@@ -146,9 +149,9 @@ def _user(
     if plays is not None:
         played = model.items.rows(plays)
         return model.users.fold_in(played, np.array(list(plays.values()), np.float32)), played
-    row = model.users.row(str(user_id))
+    row = model.users.row(user_id)
     if row is None:
-        raise UnknownUserError(f"no user {str(user_id)!r} in the training data")
+        raise UnknownUserError(f"no user {user_id!r} in the training data")
     return model.users.vectors(np.array([row]))[0], model.users.seen(row)
 
 

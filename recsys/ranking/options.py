@@ -2,14 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import TypedDict, TypeVar
 
 import numpy as np
-import pandas as pd
 
-from datasets.arguments import check_share, check_whole
+from datasets.arguments import check_flag, check_share, check_whole
 from datasets.errors import InvalidArgumentError
+from datasets.tables.ids import checked_id, checked_ids
+from datasets.tables.values import format_value, is_real
 from recsys.model.items import Where
 
 History = Sequence[str] | Mapping[str, float]
@@ -84,6 +86,7 @@ class ListOptions:
         object.__setattr__(self, "exclude", checked_ids("exclude", self.exclude))
         if self.only is not None:
             object.__setattr__(self, "only", checked_ids("only", self.only))
+        check_flag("exclude_seen", self.exclude_seen)
         check_whole("k", self.k)
         if self.per_artist is not None:
             check_whole("per_artist", self.per_artist)
@@ -116,42 +119,29 @@ def shows_list_options(method: Method) -> Method:
     return method
 
 
-def checked_ids(name: str, values: Iterable[str]) -> list[str]:
-    """Read ids as texts; numbers become their digits, as in a data set.
-
-    Raises:
-        InvalidArgumentError: names the argument; a single text, no iterable, or a missing id (None,
-            NaN, NA), which would otherwise be an unknown one.
-    """
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InvalidArgumentError(f"{name} must be several ids, not {values!r}")
-    ids = []
-    for number, value in enumerate(values, 1):
-        if not isinstance(value, str) and pd.api.types.is_scalar(value) and pd.isna(value):
-            raise InvalidArgumentError(f"{name}: id number {number} is missing ({value})")
-        ids.append(str(value))
-    return ids
-
-
 def history_plays(history: History) -> dict[str, float]:
     """Read the plays of each item of a history; 1 each for a list of items.
 
     Raises:
-        InvalidArgumentError: an invalid or missing id, or plays that are not a positive number.
+        InvalidArgumentError: an invalid or missing id, one given twice, or plays that are not a
+            positive number.
     """
-    ids = checked_ids("history", history)
     if not isinstance(history, Mapping):
-        return dict.fromkeys(ids, 1.0)
+        return dict.fromkeys(checked_ids("history", history), 1.0)
     least, most = PLAYS_IN_HISTORY
-    plays = {}
-    for item, given in zip(ids, history.values(), strict=True):
-        try:
-            weight = float(given)
-        except (TypeError, ValueError):
-            weight = np.nan
+    plays: dict[str, float] = {}
+    for number, (given_id, given) in enumerate(history.items(), 1):
+        item = checked_id(f"history: id number {number}", given_id)
+        weight = np.nan
+        if is_real(given) or isinstance(given, str):
+            with suppress(ValueError, OverflowError):
+                weight = float(given)
         if not least <= weight <= most:
             raise InvalidArgumentError(
-                f"history: plays of item {item!r} must be a positive number, not {given!r}"
+                f"history: plays of item {item!r} must be a positive number, "
+                f"not {format_value(given)}"
             )
+        if item in plays:
+            raise InvalidArgumentError(f"history: item {item!r} is given twice")
         plays[item] = weight
     return plays

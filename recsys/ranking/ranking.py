@@ -10,6 +10,7 @@ import pandas as pd
 from datasets.arrays import Float32Array, Float64Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
+from datasets.tables.ids import checked_id
 from recsys.fusion import Block
 from recsys.index.base import Hits, seen_rows
 from recsys.model.live import LiveModel
@@ -129,7 +130,7 @@ def find_profile(
         return model.users.profile_of_plays(plays, with_seen=with_seen)
     if user_id is None:
         raise InvalidArgumentError("give a user id or a history")
-    return model.users.profiles([str(user_id)], with_seen=with_seen)
+    return model.users.profiles([checked_id("user_id", user_id)], with_seen=with_seen)
 
 
 def rank(

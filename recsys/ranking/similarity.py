@@ -10,6 +10,7 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
+from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
 
 Space = Literal["sound", "taste", "fused"]
@@ -42,7 +43,7 @@ def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataF
         ['jazz', 'jazz']
     """
     check_whole("k", k)
-    rows, scores = similar_rows(model, model.items.row(item_id), k, by)
+    rows, scores = similar_rows(model, model.items.row(checked_id("item_id", item_id)), k, by)
     return model.items.ranked(rows, scores)
 
 

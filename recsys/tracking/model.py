@@ -32,7 +32,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     `mlflow.pyfunc.load_model(uri).predict(frame)` then recommends for the users in the column
     `user_id` of a frame. It returns user_id, rank, item_id, score and fallback (the user is unknown
     and the list has the most popular items), and takes the parameters k (default 10) and
-    exclude_seen (default true). A missing user id is an error.
+    exclude_seen (default true). A user id that is no text and no whole number is an error.
 
     MLflow keeps a copy of the folder and the script that opens it
     (``recsys.tracking.model_script``); the library has to be installed where the model is
@@ -86,12 +86,17 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
 
 
 def _signature() -> "ModelSignature":
-    """Return what the logged model takes and gives, as ``recsys.tracking.model_script``."""
+    """Return what the logged model takes and gives, as ``recsys.tracking.model_script``.
+
+    Ids may be texts or whole numbers, which no type of MLflow says: it would refuse the numbers or
+    turn fractions to texts. So any value comes in, and the recommender refuses what is no id.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, USER_ID)]),
+        inputs=Schema([ColSpec(AnyType(), USER_ID)]),  # type: ignore[no-untyped-call]
         outputs=Schema(
             [
                 ColSpec(DataType.string, USER_ID),

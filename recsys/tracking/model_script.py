@@ -4,12 +4,14 @@ MLflow keeps a copy of this file beside each model ("models from code"), so that
 The copy has to run with later versions of the library: it imports `recsys.Recommender` and nothing
 else of it, and spells its constants itself.
 
-Input: a frame with a column `user_id`. Output: `user_id`, `rank`, `item_id`, `score` and `fallback`
-(true where the model knows nothing about the user, so that the list has the most popular items).
+Input: a frame with a column `user_id`, texts or whole numbers. Output: `user_id`, `rank`,
+`item_id`, `score` and `fallback` (true where the model knows nothing about the user, so that the
+list has the most popular items).
 """
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
@@ -38,11 +40,14 @@ class Recommendations(PythonModel):
             One row per recommended item: user_id, rank, item_id, score, fallback.
 
         Raises:
-            InvalidArgumentError: a user id is missing.
+            InvalidArgumentError: a user id is missing, or no text and no whole number.
         """
         options = params or {}
+        users = model_input["user_id"].tolist()
+        if len(users) == 1 and isinstance(users[0], list | tuple | np.ndarray):
+            users = list(users[0])  # MLflow makes one row of {"user_id": ["a", "b"]}
         lists = self._recommender.recommend_many(
-            model_input["user_id"].tolist(),
+            users,
             int(options.get("k", 10)),
             exclude_seen=bool(options.get("exclude_seen", True)),
         )

@@ -369,7 +369,7 @@ class TestDerived:
             dataset.take_items(["a", "x"])
         with pytest.raises(UnknownItemError, match="no item 'x'"):
             dataset.drop_items(["x"])
-        with pytest.raises(InvalidArgumentError, match="not the text 'abc'"):
+        with pytest.raises(InvalidArgumentError, match="not 'abc'"):
             dataset.take_items("abc")
 
     def test_nothing_is_looked_for_again(self, dataset: MusicDataset, root: Path) -> None:

@@ -227,7 +227,7 @@ BAD = [
     ({"user_id": "user-1", "exclude": ["item-1", "?"]}, UnknownItemError, r"no item '\?'"),
     ({"user_id": "user-1", "only": ["?"]}, UnknownItemError, r"no item '\?'"),
     ({"user_id": "nobody", "only": ["?"]}, UnknownItemError, r"no item '\?'"),
-    ({"user_id": "user-1", "only": [["item-1"]]}, UnknownItemError, "no item"),
+    ({"user_id": "user-1", "only": [["item-1"]]}, InvalidArgumentError, r"only: id number 1 must"),
     ({"history": ["?"]}, UnknownItemError, r"no item '\?'"),
     ({"history": "item-1"}, InvalidArgumentError, "history must be several ids"),
     ({"history": 7}, InvalidArgumentError, "history must be several ids"),

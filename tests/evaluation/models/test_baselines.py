@@ -136,7 +136,7 @@ def test_errors(dataset):
         with pytest.raises(NotFittedError):
             model.recommend_many(["u1"], 1)
         model.fit(dataset)
-        with pytest.raises(InvalidArgumentError, match="k must be at least 1"):
+        with pytest.raises(InvalidArgumentError, match="k must be a whole number of at least 1"):
             model.recommend_many(["u1"], 0)
         with pytest.raises(UnknownItemError, match="nowhere"):
             model.recommend_many(["u1"], 1, only=["a", "nowhere"])

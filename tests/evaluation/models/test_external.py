@@ -124,7 +124,7 @@ def test_lists_are_those_of_a_full_sort_with_equal_scores_by_row(few_at_once, mo
             assert own["item_id"].tolist() == order
             assert own["rank"].tolist() == list(range(1, len(order) + 1))
             assert own["score"].tolist() == [score[int(item)] for item in order]
-    with pytest.raises(InvalidArgumentError, match="k must be at least 1"):
+    with pytest.raises(InvalidArgumentError, match="k must be a whole number of at least 1"):
         model.recommend_many(["1"], 0)
 
 

@@ -155,9 +155,9 @@ def test_many_one_after_the_other_under_annoy(fit_quickly):
     ("arguments", "message"),
     [
         ({"item_id": "item-1"}, "'item-1' has listeners already"),
-        ({"item_id": " "}, "item_id must be a text, not ' '"),
-        ({"item_id": None}, "item_id must be a text, not None"),
-        ({"item_id": 5}, "item_id must be a text, not 5"),
+        ({"item_id": " "}, "item_id is blank"),
+        ({"item_id": None}, r"item_id is missing \(None\)"),
+        ({"item_id": 5.0}, r"item_id must be a text or a whole number, not 5\.0 \(float\)"),
         ({"title": None}, "title of item 'new' must be a text, not None"),
         ({"tags": {"year": 1999}}, "year of item 'new' must be a text, not 1999"),
         ({"embedding": JAZZ[:7]}, r"'new': has shape \(7,\), the model's have \(8,\)"),

@@ -134,6 +134,16 @@ def test_a_logged_model_recommends_as_ours_does(
         frame = pd.DataFrame({"user_id": ["user-3", missing]}, dtype=object)
         with pytest.raises(InvalidArgumentError, match=r"user_ids: id number 2 is missing"):
             model.predict(frame)
+    # What is no id is no unknown user either; a list in a dictionary is what it plainly is.
+    for wrong in (2.5, b"user-3", True, ["user-3"]):
+        frame = pd.DataFrame({"user_id": pd.Series(["user-3", wrong], dtype=object)})
+        with pytest.raises(InvalidArgumentError, match=r"user_ids: id number 2 must be a text"):
+            model.predict(frame)
+    for several in ({"user_id": users}, pd.DataFrame({"user_id": pd.Categorical(users)})):
+        pd.testing.assert_frame_equal(model.predict(several), expected)
+    for dtype in ("int64", "Int64", "uint8"):
+        numbers = model.predict(pd.DataFrame({"user_id": pd.Series([7], dtype=dtype)}))
+        assert set(numbers["user_id"]) == {"7"}
     # The signature refuses what is no frame of user ids.
     with pytest.raises(mlflow.MlflowException, match="user_id"):
         model.predict(pd.DataFrame({"item_id": ["item-1"]}))
