@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ import pandas as pd
 
 from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, PATH
-from datasets.errors import AudioError
+from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import cache_folder, file_digest
 from datasets.music import MusicDataset
 from embedding.network.config import EncoderConfig
+from embedding.network.targets import known_values
 from embedding.parallel import Crashed, PersistentWorker
 from recsys.database.song import Scores, SongRecording
 
@@ -48,12 +49,25 @@ class DatasetEmbeddings:
         return cls(pd.DataFrame(), pd.DataFrame(), (), np.empty(0, np.int64))
 
 
+class TooFewLabelsError(InvalidArgumentError):
+    """No tag has two values among the usable recordings, so that there is nothing to tell apart.
+
+    A fit goes on without a network.
+    """
+
+    def __init__(self, message: str, failures: Sequence[str]) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+        """One line for each recording that could not be used."""
+
+
 def train_encoder(
     dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
 ) -> "SongEncoder":
     """Train a network on the labelled recordings of a data set.
 
-    Hyper-images and the training state are cached, so that an interrupted training continues.
+    Hyper-images and the training state are cached, so that an interrupted training continues. Of
+    several tags, those with fewer than two values among the usable recordings are left out.
 
     Args:
         dataset: data set with recordings and labels.
@@ -62,14 +76,27 @@ def train_encoder(
         progress: show progress bars.
 
     Returns:
-        The trained encoder.
+        The trained encoder; its configuration has the tags that it was trained on.
 
     Raises:
-        InvalidArgumentError: fewer than two values of the tag are known.
+        AudioError: none of the recordings can be used.
+        TooFewLabelsError: fewer than two values of every tag are known.
     """
     from embedding import SongEncoder
 
-    images, labels, artists = _training_data(dataset, config, workers, progress)
+    extraction = _usable(dataset, config, workers=workers, progress=progress)
+    images, labels, artists = _training_data(dataset, config, extraction)
+    several = config.loss == "binary_cross_entropy"
+    values = {tag: known_values(labels[tag], several=several) for tag in config.tags}
+    tags = tuple(tag for tag in config.tags if len(values[tag]) > 1)
+    if not tags:
+        raise TooFewLabelsError(
+            _too_few(values, len(np.unique(extraction.recording))),
+            [failure.message for failure in extraction.failures],
+        )
+    if tags != config.tags:
+        config = config.replace(tags=tags)
+        labels = {tag: labels[tag] for tag in tags}
     return SongEncoder(config).fit(
         images,
         labels,
@@ -102,8 +129,13 @@ def fine_tune_encoder(
 
     Returns:
         The encoder.
+
+    Raises:
+        AudioError: none of the recordings can be used.
+        InvalidArgumentError: what `SongEncoder.fine_tune` raises.
     """
-    images, labels, artists = _training_data(dataset, encoder.config, workers, progress)
+    extraction = _usable(dataset, encoder.config, workers=workers, progress=progress)
+    images, labels, artists = _training_data(dataset, encoder.config, extraction)
     return encoder.fine_tune(
         images,
         labels,
@@ -301,13 +333,33 @@ def _tag_values(encoder: "SongEncoder", tag: str) -> list[str]:
 
 
 def _training_data(
-    dataset: MusicDataset, config: EncoderConfig, workers: int, progress: bool
+    dataset: MusicDataset, config: EncoderConfig, extraction: "Extraction"
 ) -> tuple[Float32Array, dict[str, StrArray], StrArray]:
     """Return hyper-images, the values of each tag, and the artists of the images."""
-    extraction = _extract(dataset, config, workers=workers, progress=progress)
     recording = extraction.recording
     labels = {tag: dataset.recording_labels(tag).to_numpy()[recording] for tag in config.tags}
     return extraction.images, labels, dataset.recording_artists().to_numpy()[recording]
+
+
+def _usable(
+    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+) -> "Extraction":
+    """Extract the hyper-images of a data set's recordings; raise AudioError if there are none."""
+    extraction = _extract(dataset, config, workers=workers, progress=progress)
+    if not len(extraction.images) and extraction.failures:
+        raise AudioError(extraction.none_usable())
+    return extraction
+
+
+def _too_few(values: Mapping[str, Collection[str]], n_usable: int) -> str:
+    """Say why no network can be trained on recordings with these values of their tags."""
+    tag, found = next(iter(values.items()))
+    only = f"of {tag} {min(found)!r}" if found else f"without any {tag}"
+    others = f" (nor has any other of the tags {', '.join(values)} two values)"
+    one = "the only usable one is" if n_usable == 1 else f"the {n_usable:,} usable ones are all"
+    return f"a network needs recordings of at least two values of {tag!r}, and {one} {only}" + (
+        others if len(values) > 1 else ""
+    )
 
 
 def _extract(

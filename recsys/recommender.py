@@ -89,8 +89,9 @@ class Recommender:
         """Learn from plays, metadata and recordings.
 
         Without embeddings and encoder, a network is trained on the data set's labelled recordings;
-        without recordings the model learns from plays and metadata alone. What was learned before
-        is replaced once everything has been learned.
+        without recordings, or without two values of a tag to tell apart (a warning and ``info`` say
+        so), the model learns from plays and metadata alone. What was learned before is replaced
+        once everything has been learned.
 
         Args:
             dataset: items, plays and recordings.
@@ -104,8 +105,9 @@ class Recommender:
 
         Raises:
             DataError: data that cannot be learned from.
-            InvalidArgumentError: both embeddings and an encoder, recordings with fewer than two
-                labels, or a setting that was changed in place and is not valid.
+            AudioError: a network is to be trained, and none of the recordings can be used.
+            InvalidArgumentError: both embeddings and an encoder, or a setting that was changed in
+                place and is not valid.
         """
         from threadpoolctl import threadpool_limits
 
@@ -547,6 +549,9 @@ class Recommender:
     @property
     def info(self) -> dict[str, Any]:
         """Facts about the model: data set, items, blend weights, network, times, versions.
+
+        ``encoder`` describes the network; ``network`` says why there is none in spite of
+        recordings, or which tags it could not be trained on, and is empty otherwise.
 
         ``dataset`` and ``items`` are those of the fit (after a rebuild, ``items`` those at that
         time); ``now`` counts what there is: users, items, with_listeners, with_embedding.

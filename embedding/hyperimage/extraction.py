@@ -107,6 +107,9 @@ class OrderedResults:
 CODE_VERSION = 2
 """Increased whenever the same settings give other values, to invalidate old cache entries."""
 
+FAILURES_NAMED = 3
+"""Recordings that an error names where none of them can be used."""
+
 FEW_FILES = 8
 """Up to this many files are read in this process; starting others would take longer."""
 
@@ -153,6 +156,14 @@ class Extraction:
 
     extracted: int
     """Number of recordings that were decoded and not read from the cache."""
+
+    def none_usable(self) -> str:
+        """Return a message that none of the recordings can be used, with the first reasons."""
+        reasons = [failure.message for failure in self.failures]
+        more = len(reasons) - FAILURES_NAMED
+        rest = [f"and {more:,} more"] if more > 0 else []
+        said = "; ".join([*reasons[:FAILURES_NAMED], *rest])
+        return f"none of the {len(reasons):,} recordings can be used: {said}"
 
 
 def extract(

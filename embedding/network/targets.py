@@ -76,6 +76,17 @@ def clean_labels(labels: ArrayLike, n: int) -> NDArray[np.str_]:
     )
 
 
+def known_values(labels: ArrayLike, *, several: bool = False) -> set[str]:
+    """Return the values that occur among the labels of a tag.
+
+    Args:
+        labels: any number of values; blank ones ("", None, NaN) are unknown.
+        several: whether a value may hold several classes, separated by ``;``.
+    """
+    names = clean_labels(labels, len(np.asarray(labels, dtype=object)))
+    return {part for name in names for part in _parts(str(name), several)}
+
+
 def as_column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     """Convert `values` to an array of n objects; raise InvalidArgumentError if there are not n."""
     array = np.asarray(values, dtype=object)

@@ -225,7 +225,7 @@ def from_dataset(
         paths, snippet, config.hyperimage, workers=workers, cache=cache, progress=progress
     )
     if not len(extraction.images):
-        raise DataError(f"no recording can be used: {extraction.failures[0].message}")
+        raise DataError(extraction.none_usable())
     of_windows = of_recordings = None
     if baseline:
         rate = config.hyperimage.sample_rate

@@ -76,6 +76,8 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
             f"last loss {last['loss']:.3f}"
         )
+    if info.get("network"):
+        echo(info["network"])
     echo(f"search: {_describe_index(info['index'])}")
     for line in info["recordings_left_out"]:
         echo(f"left out: {line}")

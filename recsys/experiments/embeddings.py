@@ -1,6 +1,7 @@
 """Item embeddings for evaluations: one encoder for each training side, trained once and cached."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,14 @@ from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
-from recsys.audio import embed_dataset, train_encoder
+from recsys.audio import TooFewLabelsError, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from evaluation.genre.cross_validation import GenreResult
+
+logger = logging.getLogger("coldtune")
 
 _LARGEST_MAP = 5000
 """Items on the map of an evaluation; of more, a random sample is drawn."""
@@ -118,22 +121,29 @@ class FoldEncoders:
     def __init__(self, config: RecommenderConfig, *, progress: bool = False) -> None:
         self._config = config
         self._progress = progress
-        self._trained: dict[str, NetworkEmbeddings] = {}
+        self._trained: dict[str, NetworkEmbeddings | None] = {}
 
     def __call__(self, training: MusicDataset) -> NetworkEmbeddings | None:
-        """Return the network trained on ``training``; None where it has no recordings."""
+        """Return the network trained on ``training``; None without recordings to train on."""
         if not len(training.audio):
             return None
         key = _recordings_digest(training)
         if key not in self._trained:
+            self._trained[key] = self._train(training)
+        return self._trained[key]
+
+    def _train(self, training: MusicDataset) -> NetworkEmbeddings | None:
+        try:
             encoder = train_encoder(
                 training,
                 self._config.network,
                 workers=self._config.n_threads,
                 progress=self._progress,
             )
-            self._trained[key] = NetworkEmbeddings(encoder, self._config, self._progress)
-        return self._trained[key]
+        except TooFewLabelsError as error:
+            logger.warning("no network was trained on a training side: %s", error)
+            return None
+        return NetworkEmbeddings(encoder, self._config, self._progress)
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:

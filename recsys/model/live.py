@@ -133,6 +133,8 @@ class LiveModel:
             InvalidArgumentError: the model has no network.
         """
         if self._audio is None:
+            if reason := self.state.info.get("network"):
+                raise InvalidArgumentError(f"this model cannot hear recordings: {reason}")
             raise InvalidArgumentError(
                 "this model was fitted without recordings of its own: onboard with embedding="
                 if self.state.has_embedding.any()

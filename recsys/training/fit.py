@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import DataError
 from datasets.music import MusicDataset
-from recsys.audio import DatasetEmbeddings, embed_dataset, train_encoder
+from recsys.audio import DatasetEmbeddings, TooFewLabelsError, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors
@@ -86,6 +86,7 @@ def fit_state(
 
     Raises:
         DataError: the data set has no plays, or the embeddings do not fit it.
+        AudioError: a network is to be trained, and none of the recordings can be used.
 
     Examples:
         >>> from recsys import RecommenderConfig
@@ -101,10 +102,17 @@ def fit_state(
     if played.empty:
         raise DataError("interactions: nobody has played anything, so there is nothing to learn")
 
-    audio = DatasetEmbeddings.empty()
+    audio, no_network = DatasetEmbeddings.empty(), ""
     if embeddings is None and len(dataset.audio):
-        encoder, audio = _embed_recordings(dataset, config, encoder, timer)
-        embeddings = audio.embeddings
+        try:
+            encoder, audio = _embed_recordings(dataset, config, encoder, timer)
+            embeddings = audio.embeddings
+        except TooFewLabelsError as error:
+            no_network = f"no network was trained: {error}"
+            logger.warning("%s; the model goes by plays and metadata alone", no_network)
+            audio = replace(audio, failures=error.failures)
+        for failure in audio.failures:
+            logger.warning("recording left out: %s", failure)
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
@@ -148,6 +156,7 @@ def fit_state(
         "ridge_strengths": _finite_values(fitted, "strength"),
         "shrinkage": _finite_values(fitted, "shrinkage"),
         "encoder": None if encoder is None else _encoder_info(encoder),
+        "network": no_network or _tags_left_out(encoder, config),
         "recordings_left_out": list(audio.failures),
         "seconds": timer.seconds,
         "libraries": library_versions(),
@@ -187,8 +196,6 @@ def _embed_recordings(
             )
     with audio_timer.stage("embeddings"):
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
-    for failure in audio.failures:
-        logger.warning("recording left out: %s", failure)
     return encoder, audio
 
 
@@ -229,6 +236,14 @@ def _finite_values(
     """Return the sources' scalars of this name, those that are finite."""
     found = {name: float(of_source[key]) for name, of_source in arrays.items() if key in of_source}
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _tags_left_out(encoder: "SongEncoder | None", config: RecommenderConfig) -> str:
+    """Say which tags of the configuration a trained network does not tell; "" for none."""
+    tags = [] if encoder is None else [t for t in config.network.tags if t not in encoder.heads_]
+    if not tags:
+        return ""
+    return f"the network was not trained on {', '.join(tags)}: not two values are known"
 
 
 def _encoder_info(encoder: "SongEncoder") -> dict[str, Any]:
