@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,8 +211,57 @@ def file_digest(path: Path) -> str:
         >>> file_digest(folder / "a")[:16]
         'e3b0c44298fc1c14'
     """
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading in binary mode; pipes, devices, sockets and folders are refused.
+
+    Opening a pipe waits until something writes to it, and opening a device may do things. So the
+    kind of file is looked at before it is opened, and again afterwards, as another one may have
+    come into its place; links are followed.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it is not a file, or cannot be opened; ``strerror`` says why.
+        ValueError: no file can have this name.
+
+    Examples:
+        >>> _ = (folder / "a").write_bytes(b"text")
+        >>> with open_regular(folder / "a") as stream:
+        ...     stream.read()
+        b'text'
+        >>> open_regular(folder)
+        Traceback (most recent call last):
+        IsADirectoryError: [Errno 21] is a folder, not a file: ...
+    """
+    _refuse_irregular(path, path.stat())
+    return open(path, "rb", opener=_open_at_once)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without waiting, and without becoming the process's terminal.
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    try:
+        _refuse_irregular(path, os.fstat(handle))
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_irregular(path: str | Path, status: os.stat_result) -> None:
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+    kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "device")
+    raise OSError(errno.EINVAL, f"is a {kind}, not a file", str(path))
 
 
 def cache_folder() -> Path:

@@ -3,6 +3,8 @@
 - `config`: which part of a recording is used (`SnippetConfig`)
 - `source`: paths, bytes and file objects as files on disk
 - `decoding`: files to samples, by libsndfile or ffmpeg
+- `ffmpeg`: parts of recordings by the ffmpeg program, which opens nothing else
+- `containers`: what a file is by its first bytes; the length of m4a and aac
 - `snippets`: the wanted parts of a recording at one sample rate
 - `waveform`: mono or stereo waveforms, and their outlines for drawing
 - `microphone`: recording from a microphone

@@ -1,7 +1,7 @@
 """Decode audio files: any part of a recording, even if its header gives a wrong length.
 
 wav, flac, ogg, mp3 and the other formats of libsndfile are read directly; all others (m4a, aac, …)
-are converted by the ``ffmpeg`` program if it is installed.
+by the ``ffmpeg`` program if it is installed.
 
 libmpg123, with which libsndfile decodes mp3, writes messages straight to the error stream of the
 process, harmless ones at nearly every seek. `silence_decoder` keeps them out of progress bars and
@@ -11,20 +11,28 @@ logs.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import soundfile
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
+from datasets.files import open_regular
+from embedding.audio.containers import StreamInfo, kind_for_ffmpeg
+from embedding.audio.ffmpeg import (
+    DecodedStream,
+    NoFfmpegError,
+    UnreadableError,
+    decoded_blocks,
+    describe_sound,
+    measure,
+)
 
 ERROR_STREAM = 2
 
@@ -99,15 +107,44 @@ BLOCK_SAMPLES = 1 << 12
 """Samples (of all channels) read at a time when a file is read from its beginning. Small, because
 the block in which a damaged file ends is lost."""
 
-FFMPEG_SECONDS = 600
-"""Timeout of ffmpeg for one file."""
-
 LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
 """Suffixes of formats that libsndfile reads; for other files the error message suggests ffmpeg."""
 
 
 DAMAGED = "cannot be decoded: it is damaged, or not audio at all"
 """Message for an unreadable file with one of these suffixes, whether ffmpeg is installed or not."""
+
+
+class AudioReader(Protocol):
+    """Reads the samples of one file."""
+
+    rate: int
+    """Sample rate in Hz."""
+
+    frames: int
+    """Length in frames (samples of one channel): what the header says, or the measured length once
+    a part turned out to be missing."""
+
+    def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
+        """Read several parts of the recording.
+
+        Args:
+            starts: first frame of each part, ascending; parts may overlap, no frame is decoded
+                twice.
+            length: frames in a part.
+
+        Yields:
+            float32 [length, channels] for each start; shorter at the end of the recording.
+
+        Raises:
+            ShorterError: the file is not as its header says (truncated, or the length was an
+                estimate). ``frames`` and ``rate`` are corrected; the caller may want other starts.
+        """
+        ...
+
+    def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
+        """Read the whole recording, ``frames`` at a time, up to the first decoding error."""
+        ...
 
 
 @contextmanager
@@ -123,24 +160,32 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
         with silence_decoder():
             yield recording
         return
-    with _convert_with_ffmpeg(path) as converted:
-        recording = _try_libsndfile(converted)
-        if recording is None:
-            raise AudioError("cannot be decoded, not by ffmpeg either: no sound in its output")
-        yield recording
+    known = path.suffix.lower() in LIBSNDFILE_SUFFIXES
+    try:
+        yield FfmpegReader(path)
+    except NoFfmpegError as error:
+        kind = kind_for_ffmpeg(path)
+        if kind is None and known:
+            raise AudioError(DAMAGED) from None
+        what = f"it is {kind}" if kind else "libsndfile does not know the format"
+        raise AudioError(
+            f"{error}: {what}; ffmpeg reads m4a, aac, wma, webm and many others"
+        ) from None
+    except UnreadableError as error:
+        # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
+        raise AudioError(
+            DAMAGED if known and kind_for_ffmpeg(path) is None else str(error)
+        ) from None
 
 
 class ShorterError(Exception):
-    """A recording is shorter than its header says; never leaves this package."""
+    """A recording is not as long as its header says; never leaves this package."""
 
 
-class AudioReader:
-    """Reader of the samples of one file.
+class SndfileReader:
+    """Reads the samples of one file by libsndfile; see `AudioReader`.
 
     Attributes:
-        rate: sample rate in Hz.
-        frames: length in frames (samples of one channel): what the header says, or the measured
-            length once a part turned out to be missing.
         channels: number of channels.
     """
 
@@ -150,30 +195,14 @@ class AudioReader:
             self.rate: int = stream.samplerate
             self.frames: int = stream.frames
             self.channels: int = stream.channels
-        if not MIN_RATE <= self.rate <= MAX_RATE:
-            raise AudioError(
-                f"has {self.rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used"
-            )
+        _checked_rate(self.rate)
         self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)
         self._length_is_exact = 0 < self.frames < MAX_FRAMES
         if not self._length_is_exact:
             self._measure_length()
 
     def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
-        """Read several parts of the recording.
-
-        Args:
-            starts: first frame of each part, ascending; parts may overlap, no frame is decoded
-                twice.
-            length: frames in a part.
-
-        Yields:
-            float32 [length, channels] for each start; shorter at the end of the recording.
-
-        Raises:
-            ShorterError: the file is shorter than its header says (truncated, or the length was an
-                estimate). ``frames`` is corrected; the caller may want other starts.
-        """
+        """Read several parts; see `AudioReader`."""
         return (self._by_seeking if self._length_is_exact else self._from_beginning)(starts, length)
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
@@ -229,15 +258,138 @@ class AudioReader:
         self.frames = sum(len(block) for block in self.read_blocks())
 
     def _open(self) -> soundfile.SoundFile:
-        # As bytes: a file name need not be valid text.
-        return soundfile.SoundFile(os.fsencode(self._path) if os.name == "posix" else self._path)
+        # Opened here, as libsndfile would wait for ever on a pipe that came into the file's place.
+        with open_regular(self._path) as stream:
+            return soundfile.SoundFile(os.dup(stream.fileno()))
 
 
-def _try_libsndfile(path: Path) -> AudioReader | None:
+JUMP_SECONDS = 20.0
+"""Where parts are further apart than this, ffmpeg is started again at the next one: decoding what
+lies between would take as long."""
+
+NEARLY_SECONDS = 0.25
+"""By so much less than its header says a recording may have without being measured: codecs work in
+blocks of up to this length."""
+
+
+class FfmpegReader:
+    """Reads the samples of one file by ffmpeg; see `AudioReader`.
+
+    Raises:
+        NoFfmpegError: ffmpeg is not installed.
+        AudioError: ffmpeg cannot open the file, or did not end well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._measured = self._counted = False
+        self.rate: int
+        self.frames: int
+        self._offset: float
+        self._take(describe_sound(path))
+        if self.frames <= 0:
+            self._measure_length()
+
+    def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
+        """Read several parts; see `AudioReader`."""
+        if self._counted:
+            # As it was counted, so that the parts are where the count says.
+            yield from self._near(starts, length, 0)
+            return
+        run: list[int] = []
+        for start in starts:
+            if run and start > run[-1] + length + JUMP_SECONDS * self.rate:
+                yield from self._near(run, length, run[0])
+                run = []
+            run.append(start)
+        yield from self._near(run, length, run[0])
+
+    def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
+        """Read the whole recording, ``frames`` at a time."""
+        with decoded_blocks(self._path) as stream:
+            size = frames or max(1, BLOCK_SAMPLES // stream.channels)
+            yield from _of_length(stream, size)
+
+    def _near(self, starts: list[int], length: int, first: int) -> Iterator[Float32Array]:
+        """Read parts that are near each other in one go, from a first frame on."""
+        last = min(starts[-1] + length, self.frames)
+        seconds = (last - first) / self.rate
+        with decoded_blocks(self._path, first / self.rate, seconds, offset=self._offset) as stream:
+            if stream.rate != self.rate:  # the header gives half of it for some kinds of AAC
+                self.frames = round(self.frames / self.rate * stream.rate)
+                self.rate = _checked_rate(stream.rate)
+                raise ShorterError
+            held = np.empty((0, stream.channels), dtype=np.float32)
+            at = first
+            for start in starts:
+                wanted = min(length, self.frames - start)
+                pieces, end = [held], at + len(held)
+                while end < start + wanted and (block := next(stream.blocks, None)) is not None:
+                    pieces.append(block)
+                    end += len(block)
+                held = np.concatenate(pieces)[max(0, start - at) :]
+                at = max(at, start)
+                if len(held) < wanted and not self._counted:
+                    self._correct(end)
+                    raise ShorterError
+                yield held[:wanted]
+            for _ in stream.blocks:  # to its end, as only then it is known whether all went well
+                pass
+
+    def _correct(self, end: int) -> None:
+        """Find the real length after the sound ended at frame ``end``, too early."""
+        missing = self.frames - end
+        if not self._measured and 0 < missing <= NEARLY_SECONDS * self.rate and end > 0:
+            self.frames, self._measured = end, True
+        else:
+            self._measure_length()
+
+    def _measure_length(self) -> None:
+        """Measure the length by its packets; if that was done and was wrong, by decoding all."""
+        if not self._measured:
+            before, self._measured = self.frames, True
+            self._take(measure(self._path))
+            if self.frames > 0 and self.frames != before:
+                return
+        self._counted = True
+        with decoded_blocks(self._path) as stream:
+            self.rate = _checked_rate(stream.rate)
+            self.frames = sum(len(block) for block in stream.blocks)
+
+    def _take(self, info: StreamInfo) -> None:
+        self.rate = _checked_rate(info.rate)
+        self.frames = min(round(info.seconds * info.rate), MAX_FRAMES)
+        self._offset = info.offset
+
+
+def _of_length(stream: DecodedStream, size: int) -> Iterator[Float32Array]:
+    """Cut sound into blocks of one length; the last one may be shorter."""
+    pieces: list[Float32Array] = []
+    held = 0
+    for block in stream.blocks:
+        pieces.append(block)
+        held += len(block)
+        if held >= size:
+            whole = np.concatenate(pieces)
+            for start in range(0, held - size + 1, size):
+                yield whole[start : start + size]
+            pieces = [whole[held // size * size :]]
+            held = len(pieces[0])
+    if held:
+        yield np.concatenate(pieces)
+
+
+def _checked_rate(rate: int) -> int:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"has {rate} samples a second; {MIN_RATE} to {MAX_RATE} can be used")
+    return rate
+
+
+def _try_libsndfile(path: Path) -> SndfileReader | None:
     """Return a reader, or None if libsndfile cannot read the file."""
     with silence_decoder():
         try:
-            return AudioReader(path)
+            return SndfileReader(path)
         except soundfile.LibsndfileError:
             return None
 
@@ -245,51 +397,19 @@ def _try_libsndfile(path: Path) -> AudioReader | None:
 def _check_file(path: Path) -> None:
     """Raise AudioError unless `path` is a readable, non-empty regular file."""
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise AudioError("is a folder, not a recording")
-        if not path.is_file():
-            raise AudioError("is not a regular file")
-        if size == 0:
-            raise AudioError("is empty (0 bytes)")
-        with path.open("rb"):
-            pass
+        with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size == 0:
+                raise AudioError("is empty (0 bytes)")
     except FileNotFoundError:
         raise AudioError("no such file") from None
+    except IsADirectoryError:
+        raise AudioError("is a folder, not a recording") from None
     except (OSError, ValueError) as error:
         if isinstance(error, AudioError):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"cannot be read: {reason}") from error
-
-
-@contextmanager
-def _convert_with_ffmpeg(path: Path) -> Iterator[Path]:
-    """Convert `path` to a temporary wav file by ffmpeg, for the duration of the block."""
-    program = shutil.which("ffmpeg")
-    if program is None and path.suffix.lower() not in LIBSNDFILE_SUFFIXES:
+        reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(
-            "cannot be decoded: libsndfile does not know the format, and ffmpeg, which reads "
-            "m4a, aac and many others, is not installed"
-        )
-    if program is None:
-        raise AudioError(DAMAGED)
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = f"file:{path.absolute()}", Path(folder) / "converted.wav"
-        # Files only: a playlist disguised as a recording must not reach the network.
-        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-        command += ["-i", source, "-map", "0:a:0", "-c:a", "pcm_f32le"]
-        command += ["-rf64", "auto", str(target)]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=FFMPEG_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise AudioError(f"ffmpeg did not decode it within {FFMPEG_SECONDS} s") from None
-        # ffmpeg writes what it could decode of a damaged file.
-        if not target.is_file() or target.stat().st_size == 0:
-            if path.suffix.lower() in LIBSNDFILE_SUFFIXES:
-                # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
-                raise AudioError(DAMAGED)
-            said = done.stderr.decode(errors="replace").replace(source, "").strip().splitlines()
-            reason = said[-1].removeprefix(":").strip() if said else "?"
-            raise AudioError(f"cannot be decoded, not by ffmpeg either: {reason}")
-        yield target
+            reason.replace("not a file", "not a recording")
+            if reason.startswith("is a ")
+            else f"cannot be read: {reason}"
+        ) from error

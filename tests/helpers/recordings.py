@@ -1,5 +1,6 @@
 """What the tests of the audio side share: small recordings made on the spot."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,44 @@ def write_song(path: Path, number: int) -> Path:
     noise = 0.05 * np.random.default_rng(number).standard_normal(len(t))
     soundfile.write(path, 0.4 * wave * (1 + np.sin(8 * np.pi * t)) / 2 + noise, 11025)
     return path
+
+
+def box(name: bytes, *content: bytes) -> bytes:
+    """A box of an MPEG-4 file."""
+    body = b"".join(content)
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+def m4a_header(rate: int, seconds: float, *, priming: int = 0, channels: int = 1) -> bytes:
+    """An m4a of this length that holds no sound: all that is read of it to find its length."""
+    frames = round(seconds * rate)
+    clock = struct.pack(">12xII4x", rate, priming + frames)
+    edits = struct.pack(">4xIIii", 1, round(1000 * seconds), priming, 1 << 16)
+    sound = struct.pack(">4xII4s16xHH4xI", 1, 36, b"mp4a", channels, 16, rate << 16)
+    track = box(
+        b"trak",
+        box(b"edts", box(b"elst", edits)),
+        box(
+            b"mdia",
+            box(b"mdhd", clock),
+            box(b"hdlr", struct.pack(">8x4s12x", b"soun")),
+            box(b"minf", box(b"stbl", box(b"stsd", sound))),
+        ),
+    )
+    movie = box(b"mvhd", struct.pack(">12xII80x", 1000, round(1000 * seconds)))
+    return box(b"ftyp", b"M4A \0\0\0\0") + box(b"moov", movie, track)
+
+
+def install_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """Put a shell script in the place of the ffmpeg program, and nothing in that of ffprobe."""
+    program = folder / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    for name in ("cat", "sleep"):
+        (program.parent / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(program.parent))
+    return program
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import MAX_WINDOWS, content_fingerprint, snippet_starts
 from embedding.audio.source import RecordingFile
 from tests.helpers.programs import missing_reason, needs
+from tests.helpers.recordings import install_ffmpeg, m4a_header
 
 RATE = 22050
 
@@ -381,11 +382,7 @@ class TestFfmpeg:
     """With a stand-in for the program, since it need not be installed."""
 
     def install(self, folder: Path, monkeypatch, script: str) -> None:
-        program = folder / "bin" / "ffmpeg"
-        program.parent.mkdir()
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+        install_ffmpeg(folder, monkeypatch, script)
 
     def test_without_it_the_message_says_so(self, tmp_path: Path, monkeypatch) -> None:
         monkeypatch.setenv("PATH", "")
@@ -395,23 +392,21 @@ class TestFfmpeg:
             audio.load_snippets(path, SnippetConfig(), RATE)
 
     def test_what_it_makes_of_the_file_is_read(self, recording, tmp_path, monkeypatch) -> None:
-        converted = recording("converted.wav", samples=ramp(9), subtype="FLOAT")
-        # The last argument is the target; the source comes after -i and as a "file:" address.
-        self.install(
-            tmp_path,
-            monkeypatch,
-            f'case "$*" in *"-i file:/"*"odd name.m4a"*) ;; *) exit 1;; esac\n'
-            f'for last; do :; done; cp "{converted}" "$last"',
-        )
+        # From half a second before the snippet on.
+        samples = ramp(9)[RATE * 3 // 2 : RATE * 15 // 2]
+        converted = recording("converted.au", samples=samples, subtype="FLOAT")
+        # The source is the opened file, under an address that no name can look like.
+        script = f'case "$*" in *"-i file:/dev/fd/"*) ;; *) exit 1;; esac; cat "{converted}"'
+        self.install(tmp_path, monkeypatch, script)
         path = tmp_path / "odd name.m4a"
-        path.write_bytes(b"\0\0\0 ftypM4A ")
+        path.write_bytes(m4a_header(RATE, 9))
         (y,) = audio.load_snippets(path, SnippetConfig(), RATE)
         np.testing.assert_array_equal(y, ramp(9)[2 * RATE : 7 * RATE])
 
     def test_its_reason_is_passed_on(self, tmp_path: Path, monkeypatch) -> None:
         self.install(tmp_path, monkeypatch, "echo moov atom not found >&2; exit 1")
         path = tmp_path / "broken.m4a"
-        path.write_bytes(b"\0\0\0 ftypM4A ")
+        path.write_bytes(m4a_header(RATE, 9))
         with pytest.raises(AudioError, match=r"broken\.m4a: .*moov atom not found"):
             audio.load_snippets(path, SnippetConfig(), RATE)
 
@@ -419,7 +414,7 @@ class TestFfmpeg:
         script = 'while [ "$1" != -i ]; do shift; done; echo "$2: End of file" >&2; exit 1'
         self.install(tmp_path, monkeypatch, script)
         path = tmp_path / "broken.m4a"
-        path.write_bytes(b"\0\0\0 ftypM4A ")
+        path.write_bytes(m4a_header(RATE, 9))
         with pytest.raises(AudioError) as caught:
             audio.load_snippets(path, SnippetConfig(), RATE)
         reason = "cannot be decoded, not by ffmpeg either: End of file"

@@ -13,6 +13,7 @@ from embedding.audio import source as recording_source
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
 from embedding.audio.source import on_disk
+from tests.helpers.recordings import install_ffmpeg, m4a_header
 
 RATE = 22050
 
@@ -164,15 +165,13 @@ def test_what_was_written_is_removed_again(recording, tmp_path: Path, monkeypatc
 
 def test_formats_for_ffmpeg_work_from_bytes_too(recording, tmp_path: Path, monkeypatch) -> None:
     """With a stand-in for the program, which reads the temporary file and not the network."""
-    converted = recording("converted.wav", seconds=9)
-    program = tmp_path / "bin" / "ffmpeg"
-    program.parent.mkdir()
-    program.write_text(
-        '#!/bin/sh\ncase "$*" in *"-protocol_whitelist file -i file:/"*) ;; *) exit 1;; esac\n'
-        f'for last; do :; done; cp "{converted}" "$last"\n'
+    converted = recording("converted.au", seconds=5.25, subtype="FLOAT")
+    install_ffmpeg(
+        tmp_path,
+        monkeypatch,
+        'case "$*" in *"-protocol_whitelist file "*" -i file:/"*) ;; *) exit 1;; esac\n'
+        f'cat "{converted}"',
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    (y,) = load_snippets(b"\0\0\0 ftypM4A " + bytes(99), SnippetConfig(), RATE)
-    (expected,) = load_snippets(converted, SnippetConfig(), RATE)
+    (y,) = load_snippets(m4a_header(RATE, 9), SnippetConfig(position="start"), RATE)
+    (expected,) = load_snippets(converted, SnippetConfig(position="start"), RATE)
     np.testing.assert_array_equal(y, expected)

@@ -1,0 +1,447 @@
+"""Decode parts of recordings by the ffmpeg program, safely: no other file is opened or written.
+
+Recordings come from strangers, and ffmpeg reads far more than recordings: playlists and scripts
+that name other files, addresses on the network, numbered pictures. So it may open container formats
+only (`CONTAINERS`), whatever the name of the file says, and no address but files; it gets the file
+that was checked and opened here, not its name.
+
+Samples come through a pipe, as many as are wanted. ffmpeg ends with this process however it ends,
+with the caller's interest, after `CPU_SECONDS` of work, or after `SILENT_SECONDS` without a sample;
+if it ends in any other way than well, what it wrote so far is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from datasets.arrays import Float32Array
+from datasets.errors import AudioError
+from datasets.files import open_regular
+from embedding.audio.containers import StreamInfo, read_header
+
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,avi,flv,mpegts,mpeg,ogg,"
+    "aac,ac3,eac3,amr,amrnb,amrwb,dts,mp3,"
+    "flac,ape,wv,tta,tak,mpc,mpc8,dsf,iff,"
+    "wav,w64,aiff,au,caf"
+)
+"""Demuxers of ffmpeg that may be used: containers of sound, and of video for their sound. Nothing
+that names other files: no playlist, script, image sequence, description of a stream."""
+
+CPU_SECONDS = 600
+"""Processor seconds after which ffmpeg is ended."""
+
+SILENT_SECONDS = 60.0
+"""Seconds after which ffmpeg is ended if it has written nothing in them."""
+
+PREROLL_SECONDS = 0.5
+"""What is decoded before the wanted part and dropped: after a jump the first frames of most codecs
+are not yet right, since they overlap with, or are predicted from, the ones before."""
+
+SPARE_SECONDS = 0.25
+"""What is decoded after the wanted part and dropped, since times are rounded in some formats."""
+
+MAX_CHANNELS = 64
+
+CHUNK_BYTES = 1 << 16
+
+MAX_MESSAGE = 1 << 14
+"""Bytes of ffmpeg's messages that are kept, the last ones."""
+
+NO_STREAM = "has no sound: there is no audio stream in it"
+
+_HEAD = struct.Struct(">4sIIIII")
+"""Header of Sun AU: magic, its size, size of the data, encoding, rate, channels."""
+
+# Ends all of ffmpeg's process group when descriptor 0 of this shell is closed at the other end,
+# which happens when the process that decodes ends, even if it is killed.
+_SUPERVISOR = """
+ulimit -t "$1"; shift
+exec 9<&0 </dev/null
+"$@" 9<&- & program=$!
+{ read -r _ <&9; kill -KILL 0; } >/dev/null 2>&1 & watcher=$!
+wait $program; code=$?
+kill -KILL $watcher 2>/dev/null; wait $watcher 2>/dev/null
+exit $code
+"""
+
+_FIRST_DESCRIPTOR = 10
+"""The recording's descriptor is above those that the shell names by one digit."""
+
+# Write ends of the pipes that keep ffmpeg alive. A fork must not keep them open.
+_life_lines: set[int] = set()
+
+
+def _close_life_lines() -> None:
+    for descriptor in _life_lines:
+        with suppress(OSError):
+            os.close(descriptor)
+    _life_lines.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_life_lines)
+
+
+class NoFfmpegError(AudioError):
+    """The ffmpeg program is needed and not installed."""
+
+
+class UnreadableError(AudioError):
+    """ffmpeg found nothing in the file that it can decode."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedSound:
+    """Samples that ffmpeg decoded.
+
+    Attributes:
+        rate: sample rate, Hz.
+        samples: float32 [frames, channels].
+    """
+
+    rate: int
+    samples: Float32Array
+
+
+def decode_with_ffmpeg(
+    path: Path, start: float = 0.0, seconds: float | None = None, *, offset: float = 0.0
+) -> DecodedSound:
+    """Decode a part of a recording.
+
+    Args:
+        path: the file.
+        start: where the part begins, in seconds from the first sample.
+        seconds: its length; None decodes to the end.
+        offset: see `StreamInfo`.
+
+    Returns:
+        The part at the file's own rate and channels; shorter, or of no frames, where the recording
+        ends before.
+
+    Raises:
+        NoFfmpegError: ffmpeg is not installed.
+        AudioError: ffmpeg cannot decode the file; the message gives the reason but not the file.
+    """
+    with decoded_blocks(path, start, seconds, offset=offset) as stream:
+        samples = np.empty((0, stream.channels), dtype=np.float32)
+        blocks = list(stream.blocks)
+        return DecodedSound(stream.rate, np.concatenate([samples, *blocks]))
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedStream:
+    """Sound that is being decoded.
+
+    Attributes:
+        rate: sample rate, Hz.
+        channels: number of channels.
+        blocks: float32 [frames, channels] arrays of any length, in order. The last one is followed
+            by AudioError if ffmpeg did not end well.
+    """
+
+    rate: int
+    channels: int
+    blocks: Iterator[Float32Array]
+
+
+@contextmanager
+def decoded_blocks(
+    path: Path, start: float = 0.0, seconds: float | None = None, *, offset: float = 0.0
+) -> Iterator[DecodedStream]:
+    """Decode a part of a recording block by block; see `decode_with_ffmpeg`.
+
+    ffmpeg ends with the ``with`` block.
+    """
+    preroll = min(start, PREROLL_SECONDS)
+    jump = start - preroll
+    options = ["-ss", f"{jump + offset:.6f}"] if jump else []
+    arguments = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1"]
+    if seconds is not None:
+        arguments += ["-t", f"{preroll + seconds + SPARE_SECONDS:.6f}"]
+    arguments += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    with _running(path, options, arguments) as output:
+        head = _Reader(output)
+        magic, size, _, _, rate, channels = _HEAD.unpack(head.exactly(_HEAD.size))
+        if magic != b".snd" or not 1 <= channels <= MAX_CHANNELS or size < _HEAD.size:
+            raise AudioError("cannot be decoded: ffmpeg wrote something that is not sound")
+        head.exactly(size - _HEAD.size)
+        first = round(preroll * rate)
+        frames = None if seconds is None else round(seconds * rate)
+        most = None if frames is None else first + frames + rate
+        blocks = _part(_frames(head.rest(), channels, most), first, frames)
+        yield DecodedStream(rate, channels, blocks)
+
+
+def describe_sound(path: Path) -> StreamInfo:
+    """Say what the first audio stream of a file is, by its header or with ffmpeg's help.
+
+    Raises:
+        NoFfmpegError: ffmpeg is needed for that and not installed.
+        AudioError: ffmpeg cannot open the file; the message gives the reason but not the file.
+    """
+    return read_header(path) or probe(path)
+
+
+def probe(path: Path) -> StreamInfo:
+    """Read rate, channels and length of the first audio stream from a file's header.
+
+    The length is a guess in formats without one; it may also be wrong.
+
+    Raises:
+        NoFfmpegError: ffmpeg is not installed.
+        AudioError: ffmpeg cannot open the file; the message gives the reason but not the file.
+    """
+    if shutil.which("ffprobe") is None:
+        return measure(path)
+    entries = "stream=sample_rate,channels,start_time,duration:format=duration,format_name"
+    arguments = ["-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
+    with _running(path, [], arguments, program="ffprobe") as output:
+        said = json.loads(b"".join(output))
+    if not said.get("streams"):
+        raise AudioError(NO_STREAM)
+    stream, container = said["streams"][0], said.get("format", {})
+    seconds = _number(stream.get("duration")) or _number(container.get("duration"))
+    if not seconds or container.get("format_name") in _GUESSING:
+        return measure(path)
+    rate, channels = _number(stream.get("sample_rate")), _number(stream.get("channels"))
+    # Opus and others begin before time 0, with samples that are not part of the sound.
+    offset = -min(0.0, _number(stream.get("start_time")))
+    return StreamInfo(int(rate), int(channels), seconds - offset, offset)
+
+
+_GUESSING = frozenset({"aac", "ac3", "eac3", "dts", "amr", "mp3", "mpegts", "mpeg", "flac"})
+"""Formats without a length in their header, where ffprobe estimates it from the bit rate."""
+
+
+def measure(path: Path) -> StreamInfo:
+    """Measure the length of the first audio stream by reading all packets without decoding them.
+
+    Raises:
+        NoFfmpegError: ffmpeg is not installed.
+        AudioError: ffmpeg cannot open the file; the message gives the reason but not the file.
+    """
+    sound = decode_with_ffmpeg(path, 0.0, 0.1)
+    arguments = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-c", "copy"]
+    arguments += ["-progress", "pipe:1", "-f", "null", "-"]
+    last = b""
+    with _running(path, [], arguments) as output:
+        for chunk in output:
+            last = (last + chunk)[-CHUNK_BYTES:]
+    times = re.findall(rb"out_time_us=(\d+)", last)
+    seconds = int(times[-1]) / 1e6 if times else 0.0
+    return StreamInfo(sound.rate, sound.samples.shape[1], seconds)
+
+
+def _number(text: object) -> float:
+    try:
+        return float(str(text))
+    except ValueError:
+        return 0.0
+
+
+def _frames(chunks: Iterator[bytes], channels: int, limit: int | None) -> Iterator[Float32Array]:
+    """Samples float32 [frames, channels] from big-endian bytes."""
+    size, rest, seen = 4 * channels, b"", 0
+    for chunk in chunks:
+        data = rest + chunk
+        whole = len(data) // size * size
+        rest = data[whole:]
+        block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
+        seen += len(block)
+        if limit is not None and seen > limit:
+            raise AudioError("cannot be decoded: ffmpeg wrote more than was asked for")
+        yield block
+
+
+def _part(blocks: Iterator[Float32Array], first: int, frames: int | None) -> Iterator[Float32Array]:
+    """Drop the first frames and those after the wanted number, but read all."""
+    for block in blocks:
+        kept = block[first:] if frames is None else block[first : first + frames]
+        first = max(0, first - len(block))
+        if frames is not None:
+            frames -= len(kept)
+        if len(kept):
+            yield kept
+
+
+class _Reader:
+    """Reads exact numbers of bytes from chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._held = b""
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next bytes. Raises AudioError if there are not so many."""
+        while len(self._held) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise UnreadableError("cannot be decoded, not by ffmpeg either: no sound in it")
+            self._held += chunk
+        found, self._held = self._held[:size], self._held[size:]
+        return found
+
+    def rest(self) -> Iterator[bytes]:
+        """Return all further chunks."""
+        yield self._held
+        yield from self._chunks
+
+
+@contextmanager
+def _running(
+    path: Path, options: Sequence[str], arguments: Sequence[str], *, program: str = "ffmpeg"
+) -> Iterator[Iterator[bytes]]:
+    """Run ffmpeg on a file and yield what it writes; it is ended with the block.
+
+    Args:
+        path: the recording.
+        options: options of the input.
+        arguments: everything after the input.
+        program: ``ffmpeg`` or ``ffprobe``.
+    """
+    found = shutil.which(program)
+    if found is None:
+        raise NoFfmpegError("ffmpeg is needed to decode it, and is not installed")
+    with _opened(path) as recording:
+        address, inherited = _address(path, recording)
+        command = [found, "-v", "error", "-hide_banner"]
+        command += ["-nostdin"] if program == "ffmpeg" else []
+        command += ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
+        command += [*options, "-i", address, *arguments]
+        life_line, process = _start(command, inherited)
+        output = _output(process, address)
+        try:
+            yield output
+        finally:
+            output.close()
+            _end(process, life_line)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with open_regular(path) as stream:
+        if os.name != "posix":
+            yield stream
+            return
+        import fcntl
+
+        descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        with os.fdopen(descriptor, "rb", buffering=0) as high:
+            yield high
+
+
+def _address(path: Path, recording: BinaryIO) -> tuple[str, tuple[int, ...]]:
+    """Return ffmpeg's address of a file, and the descriptors that ffmpeg needs for it."""
+    descriptor = recording.fileno()
+    if Path(f"/dev/fd/{descriptor}").exists():
+        return f"file:/dev/fd/{descriptor}", (descriptor,)
+    return f"file:{path.absolute()}", ()
+
+
+def _start(command: list[str], inherited: tuple[int, ...]) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start a program in a process group of its own, which ends when this process does."""
+    environment = os.environ | {"AV_LOG_FORCE_NOCOLOR": "1"}
+    environment.pop("FFREPORT", None)  # would write a file
+    shell = shutil.which("sh", path="/bin:/usr/bin") if os.name == "posix" else None
+    if shell:
+        command = [shell, "-c", _SUPERVISOR, "sh", str(CPU_SECONDS), *command]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        pass_fds=inherited,
+        start_new_session=True,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    life_line = process.stdin.fileno()
+    _life_lines.add(life_line)
+    return life_line, process
+
+
+def _end(process: subprocess.Popen[bytes], life_line: int) -> None:
+    _life_lines.discard(life_line)
+    with suppress(OSError):
+        if process.returncode is not None:
+            pass
+        elif os.name == "posix":
+            # The whole group: `ffmpeg` may be a script that starts the program.
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+    process.wait()
+
+
+def _output(process: subprocess.Popen[bytes], address: str) -> Generator[bytes, None, None]:
+    """Yield what the program writes; raise AudioError if it stops, fails, or is ended."""
+    messages: deque[bytes] = deque()
+    kept = 0
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stderr, selectors.EVENT_READ)
+        silent_since = time.monotonic()
+        while selector.get_map():
+            for key, _ in selector.select(
+                max(0.0, SILENT_SECONDS + silent_since - time.monotonic())
+            ):
+                pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]
+                chunk = os.read(pipe.fileno(), CHUNK_BYTES)
+                if not chunk:
+                    selector.unregister(pipe)
+                elif pipe is process.stdout:
+                    yield chunk
+                    silent_since = time.monotonic()
+                else:
+                    messages.append(chunk)
+                    kept += len(chunk)
+                    while kept - len(messages[0]) >= MAX_MESSAGE:
+                        kept -= len(messages.popleft())
+            if time.monotonic() - silent_since > SILENT_SECONDS:
+                raise AudioError(f"ffmpeg decoded nothing of it for {SILENT_SECONDS:g} s")
+    code = process.wait()
+    if code:
+        raise _failure(b"".join(messages), address, code)
+
+
+def _failure(said: bytes, address: str, code: int) -> AudioError:
+    """Say in one line why ffmpeg failed."""
+    text = said.decode(errors="replace").replace(address, "")
+    lines = [line for line in map(_cleaned, text.splitlines()) if line]
+    if any("Format not on whitelist" in line for line in lines):
+        return AudioError("is not a recording: it is in none of the formats that are decoded")
+    if any("matches no streams" in line or "not contain any stream" in line for line in lines):
+        return AudioError(NO_STREAM)
+    ended = -code if code < 0 else code - 128
+    if 0 < ended < 65 and code != 255:
+        return AudioError(f"cannot be decoded: ffmpeg was ended by signal {ended}")
+    said_last = lines[-1] if lines else f"exit code {code}"
+    return UnreadableError(f"cannot be decoded, not by ffmpeg either: {said_last}")
+
+
+def _cleaned(line: str) -> str:
+    line = re.sub(r"\[[^\]]*? @ 0x[0-9a-f]+\]", "", line).strip().removeprefix(":").strip()
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)[:300]
