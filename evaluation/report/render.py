@@ -348,4 +348,6 @@ def _costs(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def _repeat(shown: Mapping[str, Any]) -> list[str]:
     lines = ["```sh", printable(shown["command"]), "```", ""] if shown["command"] else []
     lines += [f"- {name}: {escape_markdown(str(value))}" for name, value in shown["provenance"]]
-    return [*lines, "", "```json", printable_json(shown["configuration"]), "```", ""]
+    # Some programs look for HTML in code, too.
+    configuration = printable_json(shown["configuration"]).replace("<", "\\u003c")
+    return [*lines, "", "```json", configuration, "```", ""]
