@@ -62,5 +62,9 @@ class DiskFullError(ColdtuneError, OSError):
         return str(self.strerror)
 
 
+class BusyError(ColdtuneError):
+    """A lock was not free within its time limit; the message names who holds it. Try again."""
+
+
 class EvaluationError(ColdtuneError):
     """An evaluation that would be meaningless: a leak, or an invalid ranking."""

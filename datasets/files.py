@@ -1,4 +1,4 @@
-"""Atomic writes, lock files, checks that a place can be written, and digests of files."""
+"""Atomic writes, checks that a place can be written, and digests of files."""
 
 from __future__ import annotations
 
@@ -96,49 +96,6 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # what was never made, or holds something by now
             folder.rmdir()
-
-
-@contextmanager
-def locked(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on a file inside the block.
-
-    The file and its folder are created if missing. The file stays, unless the block removes it.
-
-    Args:
-        path: the lock file.
-        busy: error to raise if another process or thread holds the lock; None waits for it.
-
-    Raises:
-        OSError: if the file cannot be created.
-
-    Examples:
-        >>> with locked(folder / "lock", busy=RuntimeError("in use")):
-        ...     print("alone")
-        alone
-    """
-    import fcntl  # not on Windows, where the rest of this module works
-
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-            except BlockingIOError:
-                if busy is None:
-                    raise
-                raise busy from None
-            if _is_open(path, lock.fileno()):
-                yield
-                return
-            # Otherwise the previous holder has just removed the file.
-
-
-def _is_open(path: Path, descriptor: int) -> bool:
-    """Return whether `path` is still the file that the descriptor has open."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
 
+from datasets.locks import Order, ThreadLock
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
@@ -43,7 +45,7 @@ class PersistentWorker:
     """
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turn = ThreadLock("the shared process", Order.PART)
         self._executor: Executor | None = None
         self._owner = 0  # id of the process that started it; a fork must start its own
         self._end: Callable[[], object] | None = None
@@ -70,29 +72,34 @@ class PersistentWorker:
 
     def close(self) -> None:
         """End the process; a later job starts a new one."""
-        with self._turn:
-            self._forget()
+        with self._turn.held("ending it"):
+            end = self._forget()
+        end()
 
     def _running(self) -> Executor:
-        with self._turn:
+        with self._turn.held("starting it"):
             if self._executor is None or self._owner != os.getpid():
                 self._executor, self._owner = _executor(1), os.getpid()
                 self._end = weakref.finalize(self, _shut, self._executor, self._owner)
             return self._executor
 
     def _dropped(self, executor: Executor) -> bool:
-        with self._turn:
+        with self._turn.held("looking at it"):
             return self._executor is not executor
 
     def _drop(self, executor: Executor) -> None:
-        with self._turn:
-            if self._executor is executor:
-                self._forget()
+        with self._turn.held("ending it"):
+            end = self._forget() if self._executor is executor else _nothing
+        end()
 
-    def _forget(self) -> None:
-        if self._end is not None:
-            self._end()
-        self._executor = self._end = None
+    def _forget(self) -> Callable[[], object]:
+        """Forget the process; return what ends it, to be called when the lock is let go."""
+        end, self._executor, self._end = self._end, None, None
+        return end or _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def _shut(executor: Executor, owner: int) -> None:

@@ -1,7 +1,6 @@
 """From recordings to embeddings and predicted tags: whole data sets, and single new recordings."""
 
 import os
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, PATH
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import cache_folder, file_digest
+from datasets.locks import Order, ThreadLock
 from datasets.music import MusicDataset
 from embedding.network.config import EncoderConfig
 from embedding.network.targets import known_values
@@ -256,7 +256,8 @@ class RecordingEmbedder:
     def __init__(self, encoder: "SongEncoder") -> None:
         self.encoder = encoder
         self._decoder = PersistentWorker()
-        self._network_lock = threading.Lock()  # prediction moves the network and sets its threads
+        # Prediction moves the network and sets its threads.
+        self._network_lock = ThreadLock("the network of the model", Order.PART)
 
     def embed(self, source: "AudioSource") -> tuple[EmbeddedRecording, SongRecording]:
         """Embed one recording.
@@ -305,7 +306,7 @@ class RecordingEmbedder:
         if not images:
             return []
         together = images[0] if len(images) == 1 else np.concatenate(images)
-        with self._network_lock:
+        with self._network_lock.held("embedding recordings"):
             embeddings, probabilities = self.encoder.embed_and_predict(together)
         embedded = []
         end = 0

@@ -1,6 +1,5 @@
 """The recommender: fit, recommend, explain, find similar items, onboard, update, save and load."""
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets.errors import InvalidArgumentError, NotFittedError
+from datasets.locks import Order, ThreadLock, patience
 from datasets.music import MusicDataset
 from datasets.tables.ids import checked_id
 from recsys.config import RecommenderConfig
@@ -74,7 +74,8 @@ class Recommender:
         self.config = config or RecommenderConfig()
         self._model: LiveModel | None = None
         self._folder: Path | None = None
-        self._write_lock = threading.RLock()  # one writer at a time: rows are numbered in order
+        # One writer at a time: rows are numbered in order.
+        self._write_lock = ThreadLock("this recommender", Order.MODEL)
 
     # ------------------------------------------------------------------ fit
 
@@ -125,7 +126,7 @@ class Recommender:
             catalog = Catalog.in_memory()
             catalog.fill(fitted_songs(state, dataset, audio))
             model = LiveModel(state, catalog)
-            with self._write_lock:
+            with self._writing("taking over what was learned", longer=True):
                 self._model, self._folder = model, None
             if state.encoder is not None and encoder is None:
                 run.log_training(state.encoder.history_)
@@ -485,7 +486,7 @@ class Recommender:
             UpdateReport(plays=1, users=1, new_users=1, items=1, warmed=1)
         """
         plays = checked_plays(interactions)
-        with self._changing() as model:
+        with self._changing("storing plays") as model:
             self._model, report = model.with_plays(plays)
         return report
 
@@ -504,18 +505,27 @@ class Recommender:
             29
         """
         item = checked_id("item_id", item_id)
-        with self._changing() as model:
+        with self._changing("removing an item") as model:
             self._model = model.without_item(item)
 
     # ------------------------------------------------------------------ on disk
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, replace: bool = False) -> None:
         """Write the model to a folder, replacing a model that is there in a single step.
 
-        From then on, onboarded items and plays are stored there, too.
+        From then on, onboarded items and plays are stored there, too. What other processes have
+        stored in this model is saved with it.
+
+        Args:
+            folder: a new folder, that of this model, or that of another one.
+            replace: also over songs and plays that came to the model there and that this one does
+                not have, and over a model that took the place of this one.
 
         Raises:
-            ArtifactError: the model cannot be written; what was there is left as it was.
+            ArtifactError: the model cannot be written, or another process has put a new model in
+                the place of this one; what was there is left as it was.
+            InvalidArgumentError: another model there took in songs or plays that would be lost.
+            BusyError: another process has been writing there for too long.
 
         Examples:
             >>> recommender.save(folder / "model")
@@ -523,8 +533,8 @@ class Recommender:
             True
         """
         place = Path(folder).absolute()  # the working directory may change later
-        with self._write_lock:
-            storage.save_model(place, self._fitted())
+        with self._writing("saving the model", longer=True):
+            self._model = storage.save_model(place, self._fitted(), replace=replace)
             self._folder = place
 
     @classmethod
@@ -586,7 +596,7 @@ class Recommender:
             >>> reader.refresh()
             True
         """
-        with self._write_lock:
+        with self._writing("refreshing the model"):
             model = self._fitted()
             if self._folder is None:
                 return False
@@ -612,7 +622,7 @@ class Recommender:
         """
         from recsys.model.rebuild import rebuilt
 
-        with self._write_lock:
+        with self._writing("rebuilding the model", longer=True):
             model = self._fitted()
             if self._folder is None:
                 self._model = rebuilt(model)
@@ -625,16 +635,22 @@ class Recommender:
         return self._model
 
     @contextmanager
-    def _changing(self) -> Iterator[LiveModel]:
+    def _writing(self, doing: str, *, longer: bool = False) -> Iterator[None]:
+        """Hold off other threads that would change the model."""
+        with self._write_lock.held(doing, seconds=patience(longer=longer)):
+            yield
+
+    @contextmanager
+    def _changing(self, doing: str) -> Iterator[LiveModel]:
         """Hold off other changes; yield the model, with what other processes have stored in it."""
-        with self._write_lock:
+        with self._writing(doing):
             model = self._fitted()
             if self._folder is None:
                 yield model
                 return
-            with storage.held_for_change(self._folder, model):
+            with storage.held_for_change(self._folder, model, doing):
                 yield model.reopened()
 
     def _add_songs(self, songs: Sequence[Song]) -> None:
-        with self._changing() as model:
+        with self._changing("storing songs") as model:
             self._model = model.with_songs(songs)

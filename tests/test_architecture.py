@@ -57,7 +57,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.chunk_tags",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
-         "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text"),
+         "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text",
+         "datasets.locks"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own
@@ -259,6 +260,32 @@ def test_modules_import_from_modules() -> None:
         if is_package(target) and target not in roots
     ]
     assert not wrong, "\n".join(wrong)
+
+
+PLAIN_LOCKS = {
+    "threading": {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"},
+    "multiprocessing": {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"},
+    "fcntl": {"flock", "lockf"},
+}
+"""Locks without an order, a time limit and a holder."""
+
+
+def test_locks_know_their_order_their_limit_and_their_holder() -> None:
+    """A lock is one of `datasets.locks`: no other waits for ever, or against the order."""
+    plain = []
+    for module in modules():
+        for node in ast.walk(tree(module)):
+            found: set[str] = set()
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found = {node.attr} & PLAIN_LOCKS.get(node.value.id, set())
+            elif isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                found = names & PLAIN_LOCKS.get(node.module or "", set())
+            plain += [f"{module}, line {node.lineno}: {name}" for name in found]  # type: ignore[attr-defined]
+    # Temporary files are locked without waiting, so that nobody can wait for ever.
+    allowed = ("datasets.locks,", "datasets.temporary,")
+    assert [one for one in plain if not one.startswith(allowed)] == []
+    assert plain  # this test sees the locks that there are
 
 
 def public_definitions() -> dict[str, list[str]]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
-from datasets.files import cache_folder, locked, write_text
+from datasets.files import cache_folder, write_text
 from datasets.folder import load_folder
+from datasets.locks import Order, locked, patience
 from datasets.music import MusicDataset
 from datasets.public.conversion import showing_progress
 from datasets.public.download import download
@@ -134,7 +135,9 @@ def fetch(
     """
     target = cache_folder() / "public" / dataset.name if folder is None else Path(folder)
     try:
-        with _alone(target):
+        if target.resolve() == _downloads(dataset).resolve():
+            raise DataError(f"{target} is where downloads are kept; choose a new folder")
+        with _alone(target, f"making {dataset.name}", Order.JOB):
             if not _converted(dataset, target):
                 files = _files(dataset, source, accept_licence, progress)
                 return _convert(dataset, files, target, progress)
@@ -144,13 +147,17 @@ def fetch(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, doing: str, order: Order) -> Iterator[None]:
     """Hold `folder` against other processes, which would write into the same files."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
     path = cache_folder() / "locks" / f"{name}.lock"  # not beside a user's folders
-    with locked(path):
+    with locked(path, doing, name=str(folder), order=order, seconds=patience(longer=True)):
         yield
+
+
+def _downloads(dataset: PublicDataset) -> Path:
+    return cache_folder() / "downloads" / dataset.name
 
 
 def _converted(dataset: PublicDataset, target: Path) -> bool:
@@ -185,8 +192,8 @@ def _files(
         raise InvalidArgumentError(
             f"{dataset.name} must be asked for. {dataset.by_hand} Then give the folder as source"
         )
-    downloads = cache_folder() / "downloads" / dataset.name
-    with _alone(downloads):
+    downloads = _downloads(dataset)
+    with _alone(downloads, f"downloading {dataset.name}", Order.FOLDER):
         _ask(dataset, downloads / "terms-accepted.txt", accept_licence)
         for file in dataset.files:
             path = downloads / file.name

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ import soundfile
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from datasets.files import open_regular
+from datasets.locks import Order, ThreadLock
 from embedding.audio.containers import StreamInfo, kind_for_ffmpeg
 from embedding.audio.ffmpeg import (
     DecodedStream,
@@ -46,7 +46,7 @@ REMARKS = (
 """Beginnings of the lines that are dropped; everything else is passed on."""
 
 # State of `silence_decoder`, shared by all threads: the error stream belongs to the process.
-_lock = threading.Lock()
+_lock = ThreadLock("the error stream of the decoder", Order.PART)
 _users = 0
 _captured: IO[bytes]
 _original: int
@@ -67,7 +67,7 @@ def silence_decoder() -> Iterator[None]:
 
 def _enter() -> None:
     global _users, _captured, _original
-    with _lock:
+    with _lock.held("catching its messages"):
         if _users == 0:
             try:
                 _original = os.dup(ERROR_STREAM)
@@ -81,7 +81,7 @@ def _enter() -> None:
 
 def _leave() -> None:
     global _users
-    with _lock:
+    with _lock.held("passing on messages"):
         if _users == 0:
             return
         _users -= 1

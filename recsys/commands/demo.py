@@ -55,7 +55,7 @@ def demonstrate(out: Path, config: "RecommenderConfig") -> None:
         echo(repr(dataset))
     with _chapter("2. Learning: audio, hyper-images, network, ALS, factorization machine, fusion"):
         recommender = Recommender(config).fit(dataset, progress=True)
-        recommender.save(out / "model")
+        recommender.save(out / "model", replace=True)  # of an earlier demonstration
         print_info(recommender.info, as_json=False)
     with _chapter("3. Recommendations"):
         user = _typical_listener(dataset)

@@ -6,10 +6,11 @@ that stores them was committed, so that what was acknowledged is still there aft
 
 import secrets
 import sqlite3
-import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError
+from datasets.locks import Order, ThreadLock
 from datasets.temporary import temporary_folder
 from recsys.database import schema
 from recsys.database.changes import (
@@ -29,9 +31,40 @@ from recsys.database.changes import (
     write_plays,
     write_removal,
 )
-from recsys.database.read_write import SongWriter, check_songs, read_songs, transaction
+from recsys.database.read_write import (
+    SongWriter,
+    batched,
+    check_songs,
+    read_songs,
+    song_pages,
+    transaction,
+)
 from recsys.database.song import Song
 from recsys.database.sqlite import connect_sqlite, sqlite_engine
+
+_file_locks: "weakref.WeakValueDictionary[tuple[int, int], ThreadLock]"
+_file_locks = weakref.WeakValueDictionary()
+"""The locks of the files that are open in this process, by device and inode."""
+_finding_locks = ThreadLock("the locks of song databases", Order.PART)
+
+
+def _lock_of(path: Path) -> tuple[ThreadLock, tuple[int, int]]:
+    """The lock of a file, the same for all who have it open in this process, and which file it is.
+
+    SQLite's own locks belong to the process and the file: closing any descriptor of the file, as
+    after reading it as plain bytes, drops those of every connection. So all that is done with one
+    file in a process is done in turns.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+    file = status.st_dev, status.st_ino
+    with _finding_locks.held("finding one"):
+        lock = _file_locks.get(file)
+        if lock is None:
+            lock = _file_locks[file] = ThreadLock(str(path), Order.DATABASE)
+        return lock, file
 
 
 class Catalog:
@@ -50,10 +83,17 @@ class Catalog:
 
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self._engine = engine
-        self._path = path
-        self._check: Callable[[], None] | None = None
-        self._lock = threading.RLock()  # all threads share the connection of one in memory
+        self.path = path
+        """Its file; None in memory."""
+        self._check: Callable[[Catalog], None] | None = None
         self._name = str(path or "the song database in memory")
+        self._file: tuple[int, int] | None = None
+        if path is None:  # all threads share its connection
+            self._lock = ThreadLock(self._name, Order.DATABASE)
+        else:
+            self._lock, self._file = _lock_of(path)
+        # With the last model that has it, so that the room of a removed file is free at once.
+        weakref.finalize(self, engine.dispose).atexit = False
 
     @classmethod
     def in_memory(cls) -> "Catalog":
@@ -83,7 +123,7 @@ class Catalog:
         if not path.is_file():
             raise ArtifactError(f"{path}: the song database is missing")
         catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
-        with catalog._transaction() as connection:
+        with catalog._transaction("opening it") as connection:
             # This opens the file, which then stays readable after another process saved over it.
             if "revision" in _tables(connection) and "genres" not in _tables(connection):
                 raise ArtifactError(
@@ -92,15 +132,17 @@ class Catalog:
         return catalog
 
     def fill(self, songs: Iterable[Song]) -> None:
-        """Insert the songs of the fit."""
-        with self.transaction() as connection:
-            SongWriter(connection).insert(songs)
+        """Insert the songs of the fit, page by page."""
+        self._check_all()
+        for page in batched(songs):  # songs may come from another database, which has a lock too
+            with self._transaction("storing songs") as connection:
+                SongWriter(connection).insert(page)
 
     def put(self, songs: Iterable[Song]) -> None:
         """Insert or replace onboarded songs in one transaction, durably."""
-        with self._transaction() as connection:
+        songs = list(songs)
+        with self._transaction("storing songs") as connection:
             self._bump_revision(connection)
-            songs = list(songs)
             forget_removals(connection, [song.item_id for song in songs])
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
             SongWriter(connection).replace(
@@ -109,14 +151,14 @@ class Catalog:
 
     def add_plays(self, plays: Iterable[Play]) -> None:
         """Append plays in one transaction, durably."""
-        with self._transaction() as connection:
+        with self._transaction("storing plays") as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
             write_plays(connection, plays)
 
     def remove(self, item_id: str) -> None:
         """Delete a song and its plays, and record the removal."""
-        with self._transaction() as connection:
+        with self._transaction("removing a song") as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
             write_removal(connection, item_id)
@@ -137,9 +179,20 @@ class Catalog:
             return Changes(songs, plays, removed, (str(fit), int(number)))
 
     def songs(self) -> Iterator[Song]:
-        """Iterate over all songs by item id."""
-        with self.transaction() as connection:
-            yield from read_songs(connection)
+        """Iterate over all songs by item id.
+
+        Read page by page: no lock is held while a song is used, and what others change meanwhile
+        may be among the later ones. `transaction` and `snapshot` see one state.
+        """
+        self._check_all()
+        last: str | None = None
+        while True:
+            with self._transaction() as connection:
+                page = next(song_pages(connection, after=last), [])
+            if not page:
+                return
+            last = page[-1].item_id
+            yield from page
 
     def onboarded(self) -> list[Song]:
         """Return the songs onboarded since the fit, in order of arrival."""
@@ -162,11 +215,12 @@ class Catalog:
         Raises:
             ArtifactError: something is damaged.
         """
-        with self._transaction() as connection:
+        expected = _expected_schemas()
+        with self._transaction("checking it") as connection:
             problem = " ".join(str(_value(connection, "PRAGMA integrity_check")).split())
             if problem != "ok":
                 raise self._damaged(problem)
-            self._check_structure(connection)
+            self._check_structure(connection, expected)
             check_songs(connection)
             read_changes(connection)
 
@@ -176,11 +230,12 @@ class Catalog:
         Raises:
             ArtifactError: the tables or the size are wrong.
         """
+        expected = _expected_schemas()
         with self._transaction() as connection:
-            self._check_structure(connection)
+            self._check_structure(connection, expected)
 
-    def check_later(self, check: Callable[[], None]) -> None:
-        """Run `check` once, before songs of the fit are first read, copied or queried.
+    def check_later(self, check: "Callable[[Catalog], None]") -> None:
+        """Run ``check(self)`` once, before songs of the fit are first read, copied or queried.
 
         Until then, only rows with their own checksum are read: those of onboarded songs.
         """
@@ -193,14 +248,43 @@ class Catalog:
             ArtifactError: the file is gone.
         """
         try:
-            return 0 if self._path is None else self._path.stat().st_size
+            return 0 if self.path is None else self.path.stat().st_size
         except OSError as error:  # another process has just saved a new model
-            raise ArtifactError(f"{self._path}: cannot be read: {error.strerror}") from None
+            raise ArtifactError(f"{self.path}: cannot be read: {error.strerror}") from None
 
-    def _check_structure(self, connection: Connection) -> None:
-        if not _is_expected(_schema(connection)):
+    def is_in_place(self) -> bool:
+        """Return whether its file is still the one at its path; always true in memory.
+
+        Changes to a file that was removed, or that another one has taken the place of, would be
+        lost.
+        """
+        if self.path is None:
+            return True
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file
+
+    @contextmanager
+    def alone(self, doing: str) -> Iterator[None]:
+        """Keep this process from any other use of the file inside the block.
+
+        Needed to read the file as plain bytes: closing it drops SQLite's locks on it.
+
+        Args:
+            doing: what for, as in "checking it".
+
+        Raises:
+            BusyError: another thread has used it for too long.
+        """
+        with self._lock.held(doing):
+            yield
+
+    def _check_structure(self, connection: Connection, expected: tuple[set[str], ...]) -> None:
+        if _schema(connection) not in expected:
             raise self._damaged("its tables are not those of a song database")
-        if self._path is not None:
+        if self.path is not None:
             pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
             wanted, found = _value(connection, pages), self.size()
             if found != wanted:
@@ -210,24 +294,34 @@ class Catalog:
         return ArtifactError(f"{self._name}: the song database is damaged: {problem[:200]}")
 
     def _check_all(self) -> None:
-        with self._lock:
-            if self._check is not None:
-                self._check()
-                self._check = None
+        # No lock is held, as the check takes its own: two threads at once may both check it.
+        check = self._check
+        if check is not None:
+            check(self)
+            self._check = None
 
-    def copy_to(self, path: Path) -> None:
+    def copy_to(self, path: Path) -> tuple[str, int]:
         """Write a compact copy to a new file.
+
+        Returns:
+            The revision of the copy: others may have changed this one since it was last asked for.
 
         Raises:
             ArtifactError: it cannot be written.
         """
         self._check_all()
         try:
-            with self._engine.connect() as connection, closing(sqlite3.connect(path)) as copy:
+            with (
+                self._lock.held("copying it"),
+                self._engine.connect() as connection,
+                closing(sqlite3.connect(path)) as copy,
+            ):
                 source: Any = connection.connection.driver_connection
                 copy.execute("PRAGMA synchronous = OFF")  # the caller syncs the file once
                 source.backup(copy)
                 copy.execute("VACUUM")
+                fit, number = copy.execute("SELECT fit, number FROM revision").fetchone()
+                return str(fit), int(number)
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise ArtifactError(f"{path}: the song database cannot be written: {error}") from error
 
@@ -264,8 +358,11 @@ class Catalog:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._lock, transaction(self._engine, self._name) as connection:
+    def _transaction(self, doing: str = "reading it") -> Iterator[Connection]:
+        with (
+            self._lock.held(doing),
+            transaction(self._engine, self._name, self.path) as connection,
+        ):
             yield connection
 
 
@@ -289,11 +386,11 @@ def _schema(connection: Any) -> set[str]:
     return set(connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars())
 
 
-def _is_expected(found: set[str]) -> bool:
-    """Return whether these are the tables of a catalog, before or after its first change."""
+@cache
+def _expected_schemas() -> tuple[set[str], ...]:
+    """The tables of a catalog, before and after its first change."""
     catalog = Catalog.in_memory()
     with catalog.transaction() as connection:
-        if found == _schema(connection):
-            return True
+        before = _schema(connection)
         create_change_tables(connection)
-        return found == _schema(connection)
+        return before, _schema(connection)

@@ -1,15 +1,18 @@
 """Read, write and check songs in the tables of a song database, SQLite or PostgreSQL."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, BusyError
+from datasets.locks import file_lockers, patience, say_lockers
 from recsys.database import schema
 from recsys.database.song import Scores, Song
 
@@ -20,22 +23,39 @@ _Row = TypeVar("_Row")
 
 
 @contextmanager
-def transaction(engine: Engine, name: str) -> Iterator[Connection]:
+def transaction(engine: Engine, name: str, path: Path | None = None) -> Iterator[Connection]:
     """Open a transaction: its changes are committed at the end, all of them or none.
 
     Args:
         engine: engine of the database.
         name: name of the database, with which error messages begin.
+        path: its file, if it is one.
 
     Raises:
+        BusyError: another process has used the file for too long.
         ArtifactError: the database reports an error.
     """
     try:
         with engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
+        if path is not None and is_busy(error):
+            raise BusyError(f"{name}: {_lockers(path)}") from error
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ArtifactError(f"{name}: {reason}") from error
+
+
+def is_busy(error: SQLAlchemyError) -> bool:
+    """Return whether an error says that another process had locked an SQLite file for too long."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _lockers(path: Path) -> str:
+    try:
+        return f"{say_lockers(file_lockers(path.stat().st_ino))}; waited {patience():.0f} s for it"
+    except OSError:
+        return "another process holds it"
 
 
 class SongWriter:
@@ -95,9 +115,26 @@ def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[S
     Raises:
         ArtifactError: the checksum of a row does not match.
     """
+    for page in song_pages(connection, onboarded=onboarded):
+        yield from page
+
+
+def song_pages(
+    connection: Connection, *, onboarded: bool = False, after: str | None = None
+) -> Iterator[list[Song]]:
+    """Iterate over the same songs page by page: a large catalogue need not fit in memory.
+
+    Args:
+        connection: of a song database.
+        onboarded: as for `read_songs`.
+        after: only songs whose item id sorts after this one.
+
+    Raises:
+        ArtifactError: the checksum of a row does not match.
+    """
     key: ColumnElement[Any] = schema.songs.c.onboarded if onboarded else schema.songs.c.item_id
-    last = None
-    while True:  # page by page: a large catalogue need not fit in memory
+    last: Any = after
+    while True:
         query = select(schema.songs).order_by(key).limit(_PAGE)
         query = query.where(key.is_not(None) if last is None else key > last)
         rows = [row._asdict() for row in connection.execute(query)]
@@ -105,8 +142,7 @@ def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[S
             return
         last = rows[-1]["onboarded" if onboarded else "item_id"]
         found = _recordings_of(connection, [row["item_id"] for row in rows])
-        for row in rows:
-            yield Song.from_rows(row, found[row["item_id"]])
+        yield [Song.from_rows(row, found[row["item_id"]]) for row in rows]
 
 
 def check_songs(connection: Connection) -> None:

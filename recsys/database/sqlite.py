@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
 
-_PATIENCE = 60
-"""Seconds to wait for another process that uses the database."""
+from datasets.locks import patience
 
 WRITES = "coldtune_writes"
 """Execution option of an engine: transactions lock the database for writing when they begin."""
@@ -21,7 +20,7 @@ def connect_sqlite(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection
     # As a URI: it takes the mode, and any file name.
     name = urllib.parse.quote(os.fsencode(path.absolute()))
     return sqlite3.connect(
-        f"file:{name}?mode={mode}", uri=True, timeout=_PATIENCE, check_same_thread=False
+        f"file:{name}?mode={mode}", uri=True, timeout=patience(), check_same_thread=False
     )
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
-from datasets.files import check_writable, locked, parents_created
+from datasets.files import check_writable, parents_created
+from datasets.locks import Order, locked
 
 if TYPE_CHECKING:
     import optuna
@@ -145,7 +146,7 @@ def _held(path: Path) -> Iterator[None]:
     # Beside the file: SQLite has locks of its own on that.
     beside = path.with_name(f".{path.name}.lock")
     busy = InvalidArgumentError(f"{path}: another search is using it")
-    with parents_created(path), locked(beside, busy=busy):
+    with parents_created(path), locked(beside, "searching", order=Order.JOB, busy=busy):
         try:
             yield
         finally:

@@ -12,12 +12,13 @@ on all cores.
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import locked, sync_directory, sync_file, write_text
+from datasets.files import sync_directory, sync_file, write_text
+from datasets.locks import Order, locked, patience
 from datasets.versions import package_versions
 from embedding.parallel import available_cores
 
@@ -136,17 +138,25 @@ def check_destination(folder: Path) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, doing: str, *, longer: bool = False) -> Iterator[None]:
     """Hold off other writers of a model folder; wait while one holds it.
+
+    Args:
+        folder: the model.
+        doing: what for, as in "saving the model".
+        longer: wait for longer, as work would be lost otherwise.
 
     Raises:
         ArtifactError: a model must not be saved there (`check_destination`), or the folder
             cannot be created or written; nothing has been touched.
+        BusyError: another writer held it for too long; nothing has been touched.
     """
     check_destination(folder)
+    limit = patience(longer=longer)
+    held = locked(folder / LOCK, doing, name=str(folder), order=Order.FOLDER, seconds=limit)
     with ExitStack() as lock:
         try:
-            lock.enter_context(locked(folder / LOCK))
+            lock.enter_context(held)
         except OSError as error:
             raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from None
         yield
@@ -162,7 +172,7 @@ def new_generation(
 
     Args:
         folder: the model.
-        document: what the manifest says besides the files.
+        document: what the manifest says besides the files; read at the end.
         mutable: names of files that change after the save, so that their digests are not checked.
 
     Raises:
@@ -204,11 +214,25 @@ def new_generation(
         if isinstance(error, OSError):
             raise ArtifactError(f"{folder}: the model cannot be written: {error}") from error
         raise
-    for old in folder.iterdir():
-        if _GENERATION.fullmatch(old.name) and old != generation:
-            shutil.rmtree(old, ignore_errors=True)
-        elif old.name.startswith(f".{MANIFEST}."):  # of a save that was killed
-            old.unlink(missing_ok=True)
+    remove_others(folder, generation.name)
+
+
+def remove_others(folder: Path, generation: str) -> None:
+    """Remove the files of all generations but one, such as what a killed save has left.
+
+    Call under `writing`. Processes that have an older generation open keep what they have mapped.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            others = [one.name for one in entries if one.name != generation]
+    except OSError:
+        return
+    for name in others:
+        if _GENERATION.fullmatch(name):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        elif name.startswith(f".{MANIFEST}."):
+            with suppress(OSError):
+                (folder / name).unlink()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ retired. Row numbers never leave the library; users and files only see item ids.
 """
 
 import copy
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self, TypeVar
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import InvalidArgumentError, UnknownItemError
+from datasets.locks import Order, ThreadLock
 from datasets.tables.ids import is_table
 from datasets.tables.values import format_value, is_unicode
 from recsys.data import ItemContent
@@ -396,14 +396,14 @@ class _ColumnCodes:
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._lock = threading.Lock()
+        self._lock = ThreadLock(f"the codes of column {column!r}", Order.PART)
         self._codes = np.empty(0, np.int32)
         self._numbers: dict[str, int] = {}
 
     def up_to(self, items: ItemTable) -> tuple[NDArray[np.int32], dict[str, int]]:
         """The codes of a table's rows, and the code of each value."""
         count = len(items)
-        with self._lock:
+        with self._lock.held("encoding new rows"):
             old = len(self._codes)
             if count > old:
                 texts = items.texts(self._column, np.arange(old, count))

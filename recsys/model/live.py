@@ -98,10 +98,15 @@ class LiveModel:
         other._take_in_changes()
         return other
 
-    def saved_as(self, catalog: Catalog, generation: str, index_file: Path | None) -> None:
-        """Go on with the files of a model folder, to which this model has just been written."""
-        self.catalog, self.generation, self.index_file = catalog, generation, index_file
-        self._index_files = None
+    def saved_as(self, catalog: Catalog, generation: str, index_file: Path | None) -> "LiveModel":
+        """Return the model with the files of a folder, to which it has just been written.
+
+        Answers under way go on with those that it had.
+        """
+        other = copy.copy(self)
+        other.catalog, other.generation, other.index_file = catalog, generation, index_file
+        other._index_files = None
+        return other
 
     def write_index(self, folder: Path) -> Path | None:
         """Write the index into a folder; return its sidecar, None for a search without files.

@@ -4,9 +4,10 @@ The folder holds the fitted state, the index and the song database; the song dat
 what comes to the model after the fit.
 """
 
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
+from recsys.database.song import Song
 from recsys.index.build import SIDECAR
 from recsys.model import artifact
 from recsys.model.live import LiveModel
@@ -33,19 +35,31 @@ LARGE_CHANGED = 2**22
 """The same for a database that has changed since the save: it has no digest, so that every row is
 checked."""
 
-_files_open = threading.Lock()
-"""Held while a song database is written or read as plain bytes: closing any descriptor of a file
-drops the locks that SQLite holds on it anywhere in the same process."""
 
+def save_model(folder: Path, model: LiveModel, *, replace: bool = False) -> LiveModel:
+    """Write a model to a folder; the song database of the returned one is there.
 
-def save_model(folder: Path, model: LiveModel) -> None:
-    """Write a model to a folder; from then on its song database is the one in the folder.
+    Args:
+        folder: a new folder, that of this model, or that of another one.
+        model: the model.
+        replace: whether what another model there has acknowledged may be lost.
+
+    Returns:
+        The model as it is in the folder.
 
     Raises:
-        ArtifactError: it cannot be written; a model that was there is left as it was.
+        ArtifactError: it cannot be written, or the folder is this model's and another process has
+            put a new model there since; a model that was there is left as it was.
+        InvalidArgumentError: another model there took in songs or plays that would be lost.
+        BusyError: another process has been writing there for too long.
     """
-    with artifact.writing(folder):
-        _write(folder, model)
+    with artifact.writing(folder, "saving the model", longer=True):
+        if not replace and (folder / artifact.MANIFEST).exists():
+            if _is_home(folder, model):
+                _check_current(folder, model)
+            elif lost := _would_be_lost(folder, model):
+                raise InvalidArgumentError(lost)
+        return _write(folder, model.reopened())
 
 
 def replace_model(
@@ -62,10 +76,9 @@ def replace_model(
         ArtifactError: it cannot be written, or another model was saved there meanwhile; the model
             that was there is left as it was.
     """
-    with held_for_change(folder, model):  # so that nothing can be stored that would not be in it
-        new = make(model.reopened())
-        _write(folder, new)
-        return new
+    # Held, so that nothing can be stored that would not be in it.
+    with held_for_change(folder, model, "rebuilding the model", longer=True):
+        return _write(folder, make(model.reopened()))
 
 
 def load_model(folder: Path) -> LiveModel:
@@ -103,7 +116,7 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
     """
     while True:
         generation = artifact.read_manifest(folder)["generation"]
-        if generation != model.generation:
+        if generation != model.generation or not model.catalog.is_in_place():
             return load_model(folder)
         try:
             return model.reopened()
@@ -155,20 +168,15 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
                 raise
 
 
-def _write(folder: Path, model: LiveModel) -> None:
+def _write(folder: Path, model: LiveModel) -> LiveModel:
     state = model.state
-    fit, revision = model.catalog.revision()
-    document = {
-        "config": state.config.model_dump(mode="json"),
-        "info": state.info,
-        "catalog": {"fit": fit, "revision": revision},
-    }
+    document = {"config": state.config.model_dump(mode="json"), "info": state.info}
     with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
         state.write(generation)
-        model.catalog.copy_to(generation / _CATALOG)
+        fit, revision = model.catalog.copy_to(generation / _CATALOG)
+        document["catalog"] = {"fit": fit, "revision": revision}
         index_file = model.write_index(generation)
-    model.catalog.close()
-    model.saved_as(
+    return model.saved_as(
         Catalog.open(generation / _CATALOG),
         generation.name,
         index_file,
@@ -176,15 +184,25 @@ def _write(folder: Path, model: LiveModel) -> None:
 
 
 @contextmanager
-def held_for_change(folder: Path, model: LiveModel) -> Iterator[None]:
+def held_for_change(
+    folder: Path, model: LiveModel, doing: str, *, longer: bool = False
+) -> Iterator[None]:
     """Hold off other writers while the model in a folder is changed.
+
+    Args:
+        folder: where the model was saved.
+        model: the model, as far as this process knows it.
+        doing: what is done, as in "storing songs".
+        longer: wait for longer, as work would be lost otherwise.
 
     Raises:
         ArtifactError: another process has saved a new model there meanwhile.
+        BusyError: another process has been writing there for too long.
     """
     _check_current(folder, model)  # before the lock, the lock file would create the folder again
-    with artifact.writing(folder), _files_open:
+    with artifact.writing(folder, doing, longer=longer):
         _check_current(folder, model)
+        artifact.remove_others(folder, str(model.generation))
         yield
 
 
@@ -234,7 +252,7 @@ def _open_catalog(
             raise ArtifactError(f"{path}: is the song database of another model")
         if later:
             catalog.check_structure()
-            catalog.check_later(partial(_check_catalog, catalog, path, saved, manifest))
+            catalog.check_later(partial(_check_catalog, path=path, saved=saved, manifest=manifest))
     except BaseException:
         catalog.close()
         raise
@@ -242,8 +260,24 @@ def _open_catalog(
 
 
 def _check_current(folder: Path, model: LiveModel) -> None:
-    if artifact.read_manifest(folder)["generation"] != model.generation:
-        raise ArtifactError(f"{folder}: the model was replaced since it was opened; load it again")
+    generation = artifact.read_manifest(folder)["generation"]
+    # A copy that was put in the place of the model has the same generation, but other files.
+    if generation != model.generation or not model.catalog.is_in_place():
+        raise ArtifactError(
+            f"{folder}: the model was replaced since it was opened; load it again, or refresh it"
+        )
+
+
+def _is_home(folder: Path, model: LiveModel) -> bool:
+    """Return whether a model was loaded from a folder, or saved to it last."""
+    path = model.catalog.path
+    if path is None:
+        return False
+    home = path.parent.parent
+    try:
+        return home == folder or home.samefile(folder)
+    except OSError:
+        return False
 
 
 class _SavedCatalog(NamedTuple):
@@ -262,7 +296,7 @@ def _check_catalog(
         # Opening undoes what a killed process left half written; only then do the bytes count.
         if catalog.revision()[0] != saved.fit:
             raise ArtifactError(f"{path}: is the song database of another model")
-        with _files_open:
+        with catalog.alone("checking it"):
             # Raises ArtifactError, too, where another process has just saved a new model.
             (found,) = artifact.file_digests([path], manifest)
         if found == saved.digest:
@@ -297,36 +331,61 @@ def check_overwrite(folder: Path, *, replace: bool) -> str:
         raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
     if not (folder / artifact.MANIFEST).exists():
         return ""
+    if not replace and (lost := _would_be_lost(folder, None)):
+        raise InvalidArgumentError(lost)
     try:
-        later = _changes_since_fit(folder)
-    except ArtifactError as error:
-        if not replace:
-            raise InvalidArgumentError(
-                f"{error}; what came to the model after its fit is not known, --replace lets it go"
-            ) from None
+        later = _changes_since_fit(folder, None)
+    except ArtifactError:
         later = "it cannot be read"
-    if later and not replace:
-        raise InvalidArgumentError(
-            f"{folder}: the new model would not have what came to this one after its fit "
-            f"({later}); --replace lets it go"
-        )
-    replaced = f"{folder}: the model there is replaced"
-    return f"{replaced}, with what came to it after its fit ({later})" if later else replaced
+    goes = f"{folder}: the model there is replaced"
+    return f"{goes}, with what came to it after its fit ({later})" if later else goes
 
 
-def _changes_since_fit(folder: Path) -> str:
-    """What a model took in after its fit, in words; "" for nothing."""
+def _would_be_lost(folder: Path, model: LiveModel | None) -> str:
+    """Say what saving a model over the one in a folder would lose; "" for nothing."""
+    let_go = "--replace (replace=True) lets it go"
+    try:
+        later = _changes_since_fit(folder, model)
+    except ArtifactError as error:
+        return f"{error}; what came to the model after its fit is not known, {let_go}"
+    if not later:
+        return ""
+    return (
+        f"{folder}: the new model would not have what came to this one after its fit "
+        f"({later}); {let_go}"
+    )
+
+
+def _changes_since_fit(folder: Path, model: LiveModel | None) -> str:
+    """What the model in a folder took in after its fit, in words; "" for nothing.
+
+    Without what `model` has as well, if that is a copy of it.
+    """
     info = artifact.read_manifest(folder).get("info")
     catalog = open_catalog(folder, whole=False)
     try:
         changes = catalog.changes()
     finally:
         catalog.close()
-    counts = {
-        "onboarded songs": len(changes.songs),
-        "plays": len(changes.plays),
-        "removed songs": len(changes.removed),
-        # After a rebuild they are part of the model and cannot be told from it.
-        "rebuilds": int(info.get("rebuilt", 0)) if isinstance(info, dict) else 0,
-    }
+    own = None if model is None else model.catalog.changes()
+    if own is not None and own.revision[0] == changes.revision[0]:  # of one fit, and one rebuild
+        known = set(map(_content, own.songs))
+        counts = {
+            "onboarded songs": sum(_content(song) not in known for song in changes.songs),
+            "plays": (Counter(changes.plays) - Counter(own.plays)).total(),
+            "removed songs": len(set(changes.removed).difference(own.removed)),
+        }
+    else:
+        counts = {
+            "onboarded songs": len(changes.songs),
+            "plays": len(changes.plays),
+            "removed songs": len(changes.removed),
+            # After a rebuild they are part of the model and cannot be told from it.
+            "rebuilds": int(info.get("rebuilt", 0)) if isinstance(info, dict) else 0,
+        }
     return ", ".join(f"{what}: {count:,}" for what, count in counts.items() if count)
+
+
+def _content(song: Song) -> str:
+    """A digest of all there is of a song but when it came."""
+    return str(replaced(song, onboarded=None).to_row()["checksum"])

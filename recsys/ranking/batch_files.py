@@ -19,7 +19,8 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
-from datasets.files import atomic_write, file_digest, locked, parents_created, write_text
+from datasets.files import atomic_write, file_digest, parents_created, write_text
+from datasets.locks import Order, locked
 from datasets.progress import progress_bar
 from recsys.model.live import LiveModel
 from recsys.ranking.batches import user_batches
@@ -149,7 +150,7 @@ def _held(folder: Path) -> Iterator[None]:
     Raises ArtifactError while another run holds it.
     """
     busy = ArtifactError(f"{folder}: another run writes this file")
-    with locked(folder / _LOCK, busy=busy):
+    with locked(folder / _LOCK, "writing lists", order=Order.JOB, busy=busy):
         try:
             yield
         finally:

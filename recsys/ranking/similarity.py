@@ -1,6 +1,5 @@
 """Similar items: cosine similarity by sound, by taste, or by all sources together."""
 
-import threading
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -10,6 +9,7 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
+from datasets.locks import Order, ThreadLock
 from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
 
@@ -107,7 +107,7 @@ class _UnitVectors:
 
     def __init__(self, make: Callable[[LiveModel, IntArray], Float32Array]) -> None:
         self.make = make
-        self._lock = threading.Lock()
+        self._lock = ThreadLock("the unit vectors of the items", Order.PART)
         self._count = 0
         self._array = np.empty((0, 0), np.float32)
         self._known = np.empty(0, bool)
@@ -115,7 +115,7 @@ class _UnitVectors:
     def up_to(self, model: LiveModel) -> tuple[Float32Array, BoolArray]:
         """The vectors of a model's rows, and which of them are not zero."""
         count = len(model.items)
-        with self._lock:
+        with self._lock.held("computing unit vectors"):
             if count > self._count:
                 new = self.make(model, np.arange(self._count, count))
                 if count > len(self._array):
@@ -125,7 +125,7 @@ class _UnitVectors:
                         array[: self._count] = self._array[: self._count]
                     self._array = array
                 self._array[self._count : count] = new
-                self._known = np.append(self._known, new.any(axis=1))
+                self._known = np.append(self._known[: self._count], new.any(axis=1))
                 self._count = count
             return self._array[:count], self._known[:count]
 

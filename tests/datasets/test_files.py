@@ -1,12 +1,10 @@
 """Files and the folders above them: made where they are missing, and gone where it fails."""
 
-import threading
 from pathlib import Path
 
 import pytest
 
-from datasets.errors import DataError
-from datasets.files import atomic_write, check_writable, locked, parents_created
+from datasets.files import atomic_write, check_writable, parents_created
 
 
 def test_folders_that_were_made_go_where_it_fails(tmp_path: Path) -> None:
@@ -48,26 +46,3 @@ def test_a_look_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> 
             check_writable(path)
     assert list(tmp_path.iterdir()) == [there]
     assert there.read_text() == "text"
-
-
-def test_a_lock_is_refused_or_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "lock"
-    busy = DataError("in use")
-    entered = threading.Event()
-
-    def wait() -> None:
-        with locked(path):
-            entered.set()
-
-    waiting = threading.Thread(target=wait)
-    with locked(path):
-        with pytest.raises(DataError, match="in use"), locked(path, busy=busy):
-            pass
-        waiting.start()
-        assert not entered.wait(0.05)
-        path.unlink()  # who waited takes a new file
-    waiting.join()
-    assert entered.is_set()
-    assert path.exists()
-    with locked(path, busy=busy):
-        pass

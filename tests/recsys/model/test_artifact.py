@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
 from recsys import Recommender
@@ -519,8 +519,10 @@ def test_what_is_ours_is_saved_over(models: dict[str, Path], model: Path, tmp_pa
     broken = Path(shutil.copytree(model, tmp_path / "broken"))
     (broken / "manifest.json").write_bytes(b"\0\0")
     (model / "notes.txt").write_text("kept")
+    with pytest.raises(InvalidArgumentError, match=r"cannot be read.*is not known, --replace"):
+        other.save(broken)  # it may hold songs that somebody onboarded
     for folder in (tmp_path / "empty", tmp_path / "new" / "deep", killed, broken, model):
-        other.save(folder)
+        other.save(folder, replace=folder == broken)
         pd.testing.assert_frame_equal(answers(Recommender.load(folder)), wanted)
         left = {path.name for path in folder.iterdir()} - {"notes.txt"}
         assert left == {".lock", "manifest.json", generation(folder).name}

@@ -1,0 +1,134 @@
+"""Models in a folder: nothing that changes one waits for ever, whatever is checked meanwhile."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from datasets.errors import BusyError
+from datasets.locks import locked
+from recsys import Recommender
+from recsys.model import storage
+
+NEW = np.eye(8, dtype=np.float32)[1]
+PLAYS = pd.DataFrame({"user_id": ["new"], "item_id": ["item-1"], "weight": [1.0]})
+
+WRITERS: dict[str, Callable[[Recommender, Path], object]] = {
+    "onboard": lambda one, _: one.onboard(embedding=NEW, item_id="written"),
+    "update": lambda one, _: one.update(PLAYS),
+    "remove": lambda one, _: one.remove("item-2"),
+    "save": lambda one, folder: one.save(folder),
+    "rebuild": lambda one, _: one.rebuild(),
+    "refresh": lambda one, _: one.refresh(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
+@pytest.fixture(scope="module")
+def saved(
+    fit_quickly: Callable[..., Recommender], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    fit_quickly().save(folder)
+    return folder
+
+
+@pytest.fixture
+def model(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def run(*works: Callable[[], object]) -> list[BaseException]:
+    """Do things in threads at once; return what they raised. Fails where one has no end."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(len(works))
+
+    def do(work: Callable[[], object]) -> None:
+        try:
+            start.wait()
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=do, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    return errors
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_whatever_first_uses_a_large_changed_song_database_ends(
+    model: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The check that was put off runs in the midst of it, and other writers go on."""
+    monkeypatch.setattr(storage, "LARGE_CHANGED", 0)
+    monkeypatch.setenv("COLDTUNE_LOCK_SECONDS", "30")
+    Recommender.load(model).onboard(embedding=NEW, item_id="first")
+    opened, other = Recommender.load(model), Recommender.load(model)
+    assert run(lambda: WRITERS[kind](opened, model)) == []
+    other.refresh()
+    assert run(lambda: other.onboard(embedding=NEW, item_id="later")) == []
+    assert opened.refresh()
+    for one in (opened, Recommender.load(model)):
+        assert {"first", "later"} <= {song.item_id for song in one._fitted().catalog.songs()}
+        assert one.info["now"] == other.info["now"]
+
+
+def test_a_check_that_was_put_off_and_a_change_do_not_wait_for_each_other(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LARGE_CHANGED", 0)
+    monkeypatch.setenv("COLDTUNE_LOCK_SECONDS", "30")
+    Recommender.load(model).onboard(embedding=NEW, item_id="first")
+    for number in range(3):
+        opened = Recommender.load(model)
+        catalog = opened._fitted().catalog
+        assert run(
+            lambda opened=opened, number=number: opened.onboard(embedding=NEW, item_id=f"{number}"),
+            lambda catalog=catalog: list(catalog.songs()),
+            lambda catalog=catalog: catalog.verify(),
+            lambda opened=opened: opened.refresh(),
+            lambda: Recommender.load(model),
+        ) == []  # fmt: skip
+    assert Recommender.load(model).info["onboarded"] == 4
+
+
+@pytest.mark.parametrize("kind", [name for name in WRITERS if name != "refresh"])
+def test_a_writer_that_waits_for_another_process_ends_and_says_for_whom(
+    model: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    opened, other = Recommender.load(model), Recommender.load(model)
+    monkeypatch.setenv("COLDTUNE_LOCK_SECONDS", "0.01")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:  # two descriptors of a file are as two processes
+        with locked(model / ".lock", "rebuilding the model"):
+            held.set()
+            done.wait(60)
+
+    def write() -> None:
+        assert held.wait(60)
+        try:
+            with pytest.raises(BusyError, match=r"model: thread .* has been rebuilding the model"):
+                WRITERS[kind](opened, model)
+            assert not opened.refresh()  # readers go on
+        finally:
+            done.set()
+
+    assert run(hold, write) == []
+    monkeypatch.delenv("COLDTUNE_LOCK_SECONDS")
+    WRITERS[kind](opened, model)
+    other.refresh()
+    other.onboard(embedding=NEW, item_id="late")
