@@ -26,6 +26,8 @@ _FILE = re.compile(r"\..{1,40}\.coldtune-tmp-[a-z0-9_]{8}(\..*)?", re.DOTALL)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_WRITTEN = re.compile(r"\d+ requested and \d+ written")
+
 _TRIES = 100
 
 _looked_after: set[Path] = set()
@@ -175,7 +177,8 @@ def room_for(folder: Path, what: str, n_bytes: int = 0) -> Iterator[None]:
     except DiskFullError:
         raise
     except OSError as error:
-        if error.errno not in _FULL:
+        # NumPy's own error has a text alone: how much was to be written, and how much was.
+        if error.errno not in _FULL and not _WRITTEN.fullmatch(str(error)):
             raise
         raise _disk_full(folder, what, n_bytes) from error
 
@@ -188,10 +191,8 @@ def _disk_full(folder: Path, what: str, n_bytes: int) -> DiskFullError:
 
 
 def _is_temporary(folder: Path) -> bool:
-    try:
-        return folder.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
-    except OSError:
-        return False
+    ours = any(part.startswith(PREFIX) for part in folder.parts)
+    return ours or folder == Path(tempfile.gettempdir())
 
 
 def _free(folder: Path) -> int:

@@ -3,14 +3,20 @@
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
+from typing import NoReturn
 
 import typer
 
 from datasets.errors import ColdtuneError
 from datasets.safe_text import hide_password, printable, printable_lines
+from datasets.temporary import remove_left_overs
 from recsys.commands import audio, data, demo, evaluate, onboard, recommend, songs, train
+
+_ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""Signals that ask a process to end."""
 
 app = typer.Typer(
     help="Recommend music, songs that nobody has played yet included.",
@@ -55,6 +61,10 @@ def main() -> None:
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     warnings.formatwarning = _format_warning
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as under nohup
+            signal.signal(number, _end)
+    remove_left_overs()
     # Waiting threads sleep: on a busy machine, threads that spin take time from those that work
     # (docs/decisions.md). OpenMP reads this when it is loaded, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -69,6 +79,9 @@ def main() -> None:
         sys.exit(code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
+    except _Ended as ended:
+        # For whoever waits for this process, it ends by the signal.
+        os.kill(os.getpid(), ended.args[0])
     except ColdtuneError as error:
         _fail(str(error), 1)
     except Exception as error:
@@ -81,6 +94,16 @@ def main() -> None:
             raise
         first = (str(error) or "no message").splitlines()[0]
         _fail(f"unexpected {type(error).__name__}: {first} (COLDTUNE_DEBUG=1 shows where)", 70)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End in order when asked to from outside: what is half done is undone, as for Ctrl-C."""
+    signal.signal(number, signal.SIG_DFL)
+    raise _Ended(number)
+
+
+class _Ended(BaseException):
+    """A signal has asked the process to end."""
 
 
 def _fail(message: str, code: int) -> None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from datasets.errors import ArtifactError
 from datasets.files import sync_directory, sync_file, write_text
 from datasets.locks import Order, locked, patience
+from datasets.temporary import room_for
 from datasets.versions import package_versions
 from embedding.parallel import available_cores
 
@@ -299,8 +300,13 @@ def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
 
 
 def save_array(folder: Path, name: str, array: NDArray[Any]) -> None:
-    """Write an array to ``name``.npy."""
-    np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    """Write an array to ``name``.npy.
+
+    Raises:
+        DiskFullError: the disk has no room for it.
+    """
+    with room_for(folder, f"{name}.npy", array.nbytes):
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def load_array(folder: Path, name: str) -> NDArray[Any]:

@@ -122,7 +122,7 @@ def _no_room(*_: object, **__: object) -> None:
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 5, 5000))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "sub"))
     for write, n_bytes in ((lambda: None, 6000), (_no_room, 0), (_no_room, 3)):
         message = _error(lambda n=n_bytes, w=write: _write(tmp_path / "sub", n, w))
         assert str(tmp_path / "sub") in message

@@ -801,3 +801,35 @@ def test_train_with_a_recipe_takes_it_for_the_encoder(songs: Path, config: Path)
     assert own.label_smoothing == EncoderConfig.recipe("modern").label_smoothing
     with pytest.raises(InvalidArgumentError, match="recipe must be one of patent, modern"):
         recommender_config(None, None, None, None, "baroque")
+
+
+ENDED = """
+import sys
+from recsys import cli
+from datasets.temporary import temporary_folder
+def wait(**_):
+    with temporary_folder() as folder:
+        print(folder, flush=True)
+        sys.stdin.readline()
+cli.app.registered_commands.clear()
+cli.app.command("wait")(lambda: wait())
+cli.app.command("other")(lambda: None)
+sys.argv = ["coldtune", "wait"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_asked_to_end_leaves_nothing(tmp_path, number):
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDED],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:  # fmt: skip
+        folder = Path(process.stdout.readline().strip())
+        assert folder.parent == tmp_path
+        process.send_signal(number)
+        _, said = process.communicate()
+    assert list(tmp_path.iterdir()) == []
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert said == ("error: interrupted\n" if number == signal.SIGINT else "")
