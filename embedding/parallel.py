@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
 
 from datasets.locks import Order, ThreadLock
+from datasets.processes import end_with_parent
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -24,9 +22,6 @@ Result = TypeVar("Result")
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Each process uses one thread, so that processes do not compete for the cores."""
-
-WATCH_SECONDS = 1.0
-"""Interval at which a process checks whether its parent is still running."""
 
 _TRIES = 3
 """Attempts with the shared process before a job gets a process of its own."""
@@ -170,22 +165,9 @@ def _executor(workers: int) -> Executor:
     from loky import ProcessPoolExecutor
 
     executor: Executor = ProcessPoolExecutor(
-        workers, env=ONE_THREAD, initializer=_end_with, initargs=(os.getpid(),)
+        workers, env=ONE_THREAD, initializer=end_with_parent, initargs=(os.getpid(),)
     )
     return executor
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent ends, even if the parent is killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_SECONDS)
-        os._exit(1)
-
-    # Ctrl-C reaches all processes of a terminal; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def available_cores() -> int:

@@ -1,5 +1,6 @@
 """Render songs to stereo audio, and write them as tagged files with several processes."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from datasets.demo.instruments import INSTRUMENTS, play_drum, play_note
 from datasets.demo.planning import SongPlan, draw_artist, draw_plan
 from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.files import atomic_write
+from datasets.processes import end_with_parent
 from datasets.progress import progress_bar
 
 SAMPLE_RATE = 22_050
@@ -353,8 +355,7 @@ def _in_batches(songs: Sequence[DemoSong], folder: Path, workers: int | None) ->
         for song in songs:
             yield _record_batch([song], folder)
         return
-    # Idle processes end by themselves, even if this one is killed.
-    executor = ProcessPoolExecutor(processes, timeout=10)
+    executor = ProcessPoolExecutor(processes, initializer=end_with_parent, initargs=(os.getpid(),))
     try:
         batches = [
             executor.submit(_record_batch, songs[start : start + _BATCH], folder)

@@ -17,13 +17,12 @@ import os
 import re
 import selectors
 import shutil
-import signal
 import struct
 import subprocess
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -33,6 +32,7 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from datasets.files import open_regular
+from datasets.processes import FIRST_DESCRIPTOR, running_program
 from embedding.audio.containers import StreamInfo, read_header
 
 CONTAINERS = (
@@ -68,35 +68,6 @@ NO_STREAM = "has no sound: there is no audio stream in it"
 
 _HEAD = struct.Struct(">4sIIIII")
 """Header of Sun AU: magic, its size, size of the data, encoding, rate, channels."""
-
-# Ends all of ffmpeg's process group when descriptor 0 of this shell is closed at the other end,
-# which happens when the process that decodes ends, even if it is killed.
-_SUPERVISOR = """
-ulimit -t "$1"; shift
-exec 9<&0 </dev/null
-"$@" 9<&- & program=$!
-{ read -r _ <&9; kill -KILL 0; } >/dev/null 2>&1 & watcher=$!
-wait $program; code=$?
-kill -KILL $watcher 2>/dev/null; wait $watcher 2>/dev/null
-exit $code
-"""
-
-_FIRST_DESCRIPTOR = 10
-"""The recording's descriptor is above those that the shell names by one digit."""
-
-# Write ends of the pipes that keep ffmpeg alive. A fork must not keep them open.
-_life_lines: set[int] = set()
-
-
-def _close_life_lines() -> None:
-    for descriptor in _life_lines:
-        with suppress(OSError):
-            os.close(descriptor)
-    _life_lines.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_life_lines)
 
 
 class NoFfmpegError(AudioError):
@@ -325,13 +296,16 @@ def _running(
         command += ["-nostdin"] if program == "ffmpeg" else []
         command += ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
         command += [*options, "-i", address, *arguments]
-        life_line, process = _start(command, inherited)
-        output = _output(process, address)
-        try:
-            yield output
-        finally:
-            output.close()
-            _end(process, life_line)
+        environment = os.environ | {"AV_LOG_FORCE_NOCOLOR": "1"}
+        environment.pop("FFREPORT", None)  # would write a file
+        with running_program(
+            command, cpu_seconds=CPU_SECONDS, environment=environment, pass_fds=inherited
+        ) as process:
+            output = _output(process, address)
+            try:
+                yield output
+            finally:
+                output.close()
 
 
 @contextmanager
@@ -342,7 +316,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             return
         import fcntl
 
-        descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
         with os.fdopen(descriptor, "rb", buffering=0) as high:
             yield high
 
@@ -353,45 +327,6 @@ def _address(path: Path, recording: BinaryIO) -> tuple[str, tuple[int, ...]]:
     if Path(f"/dev/fd/{descriptor}").exists():
         return f"file:/dev/fd/{descriptor}", (descriptor,)
     return f"file:{path.absolute()}", ()
-
-
-def _start(command: list[str], inherited: tuple[int, ...]) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start a program in a process group of its own, which ends when this process does."""
-    environment = os.environ | {"AV_LOG_FORCE_NOCOLOR": "1"}
-    environment.pop("FFREPORT", None)  # would write a file
-    shell = shutil.which("sh", path="/bin:/usr/bin") if os.name == "posix" else None
-    if shell:
-        command = [shell, "-c", _SUPERVISOR, "sh", str(CPU_SECONDS), *command]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        pass_fds=inherited,
-        start_new_session=True,
-        bufsize=0,
-    )
-    assert process.stdin is not None
-    life_line = process.stdin.fileno()
-    _life_lines.add(life_line)
-    return life_line, process
-
-
-def _end(process: subprocess.Popen[bytes], life_line: int) -> None:
-    _life_lines.discard(life_line)
-    with suppress(OSError):
-        if process.returncode is not None:
-            pass
-        elif os.name == "posix":
-            # The whole group: `ffmpeg` may be a script that starts the program.
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        assert pipe is not None
-        pipe.close()
-    process.wait()
 
 
 def _output(process: subprocess.Popen[bytes], address: str) -> Generator[bytes, None, None]:

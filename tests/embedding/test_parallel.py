@@ -2,10 +2,14 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 from embedding.parallel import Crashed, PersistentWorker, in_processes
+from tests.helpers.kills import all_end, children_of, kill, start_script
+from tests.helpers.recordings import install_ffmpeg, m4a_header
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +55,62 @@ def _pid(_job: int) -> int:
 
 def _raise(_job: int) -> None:
     raise ValueError("own error")
+
+
+STARTING = """
+from embedding.parallel import in_processes
+for _ in in_processes(abs, range(10**5), 2):
+    pass
+"""
+
+IDLE = """
+import signal
+from embedding.parallel import PersistentWorker
+worker = PersistentWorker()
+worker.run(abs, -1)
+print("ready", flush=True)
+signal.pause()
+"""
+
+DECODING = """
+import sys
+from embedding.audio import SnippetConfig
+from embedding.hyperimage import HyperImageConfig, extract
+sources = [open(sys.argv[2], "rb").read()] * 20 if sys.argv[1] == "upload" else sys.argv[2:] * 20
+extract(sources, SnippetConfig(), HyperImageConfig(), workers=int(sys.argv[1] != "here"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+class TestParentIsKilled:
+    def test_while_workers_start(self) -> None:
+        parent = start_script(STARTING)
+        while not (below := children_of(parent.pid)):
+            assert parent.poll() is None
+        kill(parent)
+        assert all_end(below)
+
+    def test_while_a_worker_waits_for_a_job(self) -> None:
+        parent = start_script(IDLE)
+        assert parent.stdout.readline() == "ready\n"
+        below = children_of(parent.pid)
+        assert below
+        kill(parent)
+        assert all_end(below)
+
+    @pytest.mark.parametrize("where", ["here", "worker", "upload"])
+    def test_while_ffmpeg_decodes(self, tmp_path: Path, monkeypatch, where: str) -> None:
+        begun, temporary = tmp_path / "begun", tmp_path / "temporary"
+        os.mkfifo(begun)
+        temporary.mkdir()
+        # ffmpeg as a script that starts another program, as some systems have it.
+        install_ffmpeg(tmp_path, monkeypatch, f'echo $$ > "{begun}"; sleep 600')
+        (tmp_path / "song.m4a").write_bytes(m4a_header(22050, 9))
+        parent = start_script(DECODING, where, tmp_path / "song.m4a", TMPDIR=str(temporary))
+        with begun.open() as stream:  # waits until ffmpeg has begun
+            ffmpeg = int(stream.readline())
+        below = children_of(parent.pid)
+        assert ffmpeg in below
+        kill(parent)
+        assert all_end(below)
+        assert list(temporary.glob("coldtune-*")) == []
