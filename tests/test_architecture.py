@@ -58,7 +58,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
          "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text",
-         "datasets.locks"),
+         "datasets.locks", "datasets.processes"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own
