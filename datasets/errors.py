@@ -28,6 +28,10 @@ class DataError(ColdtuneError, ValueError):
     """A data set is wrong; the message names the file, the column and the row or id."""
 
 
+class DataWarning(UserWarning):
+    """Something in a data set was read as what it plainly means; the message says what and how."""
+
+
 class AudioError(ColdtuneError, ValueError):
     """A recording cannot be used; the message names the file and the reason."""
 

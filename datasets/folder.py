@@ -22,7 +22,7 @@ from datasets.tables.checks import (
     check_tables,
     empty_audio,
 )
-from datasets.tables.read_write import RawTable, read_table, write_table
+from datasets.tables.read_write import TABLE_SUFFIXES, RawTable, read_table, write_table
 from datasets.tables.recordings import ROOT, list_recordings
 from datasets.tables.values import format_value
 from datasets.tagged_files import tagged_folder
@@ -35,9 +35,10 @@ _TABLES = ("items", "audio", "interactions")
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     """Load a data set from a folder.
 
-    The folder holds `items`, `interactions` and optionally `audio`, each as `.csv` or
-    `.parquet`. Recordings must exist; they are not decoded. A folder of recordings without any
-    table is read by their tags (``tagged_folder``).
+    The folder holds `items`, `interactions` and optionally `audio`, each as `.csv`, `.tsv` (both
+    also compressed: `.gz`, `.bz2`, `.xz`, `.zst`) or `.parquet`. Recordings must exist; they are
+    not decoded. A folder of recordings without any table is read by their tags
+    (``tagged_folder``).
 
     Raises:
         DataError: if a table is missing or wrong; the message names the file, the line (CSV,
@@ -167,7 +168,7 @@ def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:
 
 def _find(folder: Path, name: str) -> Path | None:
     """Return the path of a table, None if there is none."""
-    found = [path for kind in FORMATS if (path := folder / f"{name}.{kind}").exists()]
+    found = [path for suffix in TABLE_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
     if len(found) > 1:
-        raise DataError(f"{folder} has both {name}.csv and {name}.parquet; keep one of them")
+        raise DataError(f"{folder} has both {found[0].name} and {found[1].name}; keep one of them")
     return found[0] if found else None

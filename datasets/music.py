@@ -20,6 +20,7 @@ from datasets.tables.checks import (
     empty_audio,
     empty_interactions,
 )
+from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_ids
 from datasets.tables.values import format_value
 
@@ -53,12 +54,12 @@ class MusicDataset:
 
     def __init__(
         self,
-        items: pd.DataFrame,
-        audio: pd.DataFrame | None = None,
-        interactions: pd.DataFrame | None = None,
+        items: FrameLike,
+        audio: FrameLike | None = None,
+        interactions: FrameLike | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Copy, check and normalise the tables.
+        """Copy, check and normalise the tables: frames of pandas, polars, Arrow or others.
 
         Args:
             items: columns `item_id`, `title`, `artist`, `album`, `genre`; more are kept as tags.

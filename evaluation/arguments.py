@@ -9,8 +9,10 @@ import pandas as pd
 
 from datasets.arguments import check_whole, is_whole
 from datasets.columns import ITEM_ID
-from datasets.errors import InvalidArgumentError
+from datasets.errors import DataError, InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.tables.frames import embedding_frame
+from datasets.tables.ids import is_table
 
 
 def generator(seed: Any) -> np.random.Generator:
@@ -70,25 +72,32 @@ def check_models(models: Mapping[str, Any], controls: Iterable[str], baseline: s
         raise InvalidArgumentError("every model is a control; there is nothing to compare")
 
 
-def check_embeddings(embeddings: Any, dataset: MusicDataset) -> None:
-    """Raise InvalidArgumentError unless None, or numbers with an item of the data set as index."""
+def checked_embeddings(embeddings: Any, dataset: MusicDataset) -> pd.DataFrame | None:
+    """Return embeddings with the item ids as index; None for None.
+
+    Raises:
+        InvalidArgumentError: no table, no numbers, or no item of the data set among the ids.
+    """
     if embeddings is None:
-        return
-    if not isinstance(embeddings, pd.DataFrame):
+        return None
+    if not is_table(embeddings):
         raise InvalidArgumentError(
             f"embeddings must be a DataFrame with the index item_id, not {_a(embeddings)}"
         )
+    try:
+        frame = embedding_frame(embeddings)
+    except DataError as error:
+        raise InvalidArgumentError(str(error)) from None
     words = [
-        name
-        for name, dtype in embeddings.dtypes.items()
-        if not pd.api.types.is_numeric_dtype(dtype)
+        name for name, dtype in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)
     ]
     if words:
         raise InvalidArgumentError(f"embeddings: column {words[0]!r} is not of numbers")
-    if not embeddings.index.isin(dataset.items[ITEM_ID]).any():
+    if not frame.index.isin(dataset.items[ITEM_ID]).any():
         raise InvalidArgumentError(
             "embeddings: no item of the data set is in the index, which must be item_id"
         )
+    return frame
 
 
 def _a(value: Any) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from datasets.errors import InvalidArgumentError, NotFittedError
 from datasets.locks import Order, ThreadLock, patience
 from datasets.music import MusicDataset
+from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_id
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
@@ -82,7 +83,7 @@ class Recommender:
     def fit(
         self,
         dataset: MusicDataset,
-        embeddings: pd.DataFrame | None = None,
+        embeddings: FrameLike | None = None,
         encoder: "SongEncoder | None" = None,
         *,
         progress: bool = False,
@@ -96,8 +97,8 @@ class Recommender:
 
         Args:
             dataset: items, plays and recordings.
-            embeddings: item embeddings in place of the network's: index item_id, one column a
-                dimension; items may be missing.
+            embeddings: item embeddings in place of the network's: index or column item_id, one
+                column a dimension; items may be missing.
             encoder: a trained network in place of training one.
             progress: show progress bars.
 
@@ -266,7 +267,8 @@ class Recommender:
 
         Args:
             out: the file, ending in .parquet.
-            users: a text file of user ids, one a line; all users if not given.
+            users: a text file of user ids, one a line, or a table with a column user_id; all users
+                if not given.
             k: length of each list.
             batch_size: users per batch.
             progress: show a progress bar.
@@ -394,7 +396,7 @@ class Recommender:
     def onboard_many(
         self,
         dataset: MusicDataset,
-        embeddings: pd.DataFrame | None = None,
+        embeddings: FrameLike | None = None,
         *,
         progress: bool = False,
     ) -> pd.DataFrame:
@@ -425,7 +427,7 @@ class Recommender:
     def onboard_folder(
         self,
         folder: str | Path,
-        metadata: str | Path | pd.DataFrame | None = None,
+        metadata: str | Path | FrameLike | None = None,
         progress: bool = False,
         *,
         threads: int | None = None,
@@ -462,7 +464,7 @@ class Recommender:
             progress=progress,
         )
 
-    def update(self, interactions: pd.DataFrame) -> UpdateReport:
+    def update(self, interactions: FrameLike) -> UpdateReport:
         """Take in new plays, in time proportional to what they touch; lists know them at once.
 
         The model is the fit plus the sum of all plays since, whatever the order and the batches

@@ -2,6 +2,8 @@
 
 - `checks`: required columns, known ids, existing recordings; errors that name file, line and column
 - `values`: columns of text and of weights
+- `ids`: ids as arguments
+- `frames`: tables in memory, of pandas and other libraries
 - `times`: columns of times, as UTC
 - `read_write`: CSV and Parquet files
 - `recordings`: audio files in a folder, and checks of their paths

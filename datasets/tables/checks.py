@@ -15,6 +15,7 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
+from datasets.tables.frames import as_frame
 from datasets.tables.recordings import RecordingChecker
 from datasets.tables.times import as_timestamps
 from datasets.tables.values import BadValueError, as_text, as_weights, format_value, is_unicode
@@ -75,9 +76,6 @@ def check_tables(
     Raises:
         DataError: at the first problem.
     """
-    for table, origin in zip((items, audio, interactions), origins, strict=True):
-        if not isinstance(table, pd.DataFrame):
-            raise DataError(f"{origin.name}: a DataFrame is expected, not {type(table).__name__}")
     checked = check_items(items, origins[0])
     ids = checked[c.ITEM_ID]
     return (
@@ -87,13 +85,13 @@ def check_tables(
     )
 
 
-def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+def check_items(table: object, origin: Origin) -> pd.DataFrame:
     """Check items: unique non-blank ids, four text columns; further columns become tags.
 
     Raises:
         DataError: at the first problem.
     """
-    raw = _named(raw, ITEM_COLUMNS, origin)
+    raw = _named(table, ITEM_COLUMNS, origin, ITEM_COLUMNS)
     if raw.empty:
         raise DataError(f"{origin.name} has no items")
     texts = {
@@ -114,14 +112,14 @@ def check_items(raw: pd.DataFrame, origin: Origin) -> pd.DataFrame:
 
 
 def check_audio(
-    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any]", root: Path | None
+    table: object, origin: Origin, item_ids: "pd.Series[Any]", root: Path | None
 ) -> pd.DataFrame:
     """Check recordings: known items, existing files inside `root`; title and genre may be blank.
 
     Raises:
         DataError: at the first problem.
     """
-    raw = _named(raw, (c.ITEM_ID, c.PATH), origin)
+    raw = _named(table, (c.ITEM_ID, c.PATH), origin, AUDIO_COLUMNS)
     texts = {
         name: _text(raw, name, origin, required=name in (c.ITEM_ID, c.PATH))
         if name in raw.columns
@@ -138,19 +136,19 @@ def check_audio(
 
 
 def check_interactions(
-    raw: pd.DataFrame, origin: Origin, item_ids: "pd.Series[Any] | None"
+    table: object, origin: Origin, item_ids: "pd.Series[Any] | None"
 ) -> pd.DataFrame:
     """Check interactions: non-blank users, known items, weights >= 0, valid times.
 
     Args:
-        raw: the table.
+        table: the table, of pandas or another library (`frames.as_frame`).
         origin: its name in error messages.
         item_ids: the known items; None to skip that check.
 
     Raises:
         DataError: at the first problem.
     """
-    raw = _named(raw, INTERACTION_COLUMNS, origin)
+    raw = _named(table, INTERACTION_COLUMNS, origin, (*INTERACTION_COLUMNS, c.TIMESTAMP))
     users = _text(raw, c.USER_ID, origin, required=True)
     items = _text(raw, c.ITEM_ID, origin, required=True)
     if item_ids is not None:
@@ -162,8 +160,11 @@ def check_interactions(
     return result
 
 
-def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.DataFrame:
-    """Return the frame with its column names stripped and checked."""
+def _named(
+    table: object, required: Sequence[str], origin: Origin, expected: Sequence[str]
+) -> pd.DataFrame:
+    """Return a table as a pandas frame with its column names stripped and checked."""
+    raw = as_frame(table, origin.name, expected)
     names: list[str] = []
     for position, name in enumerate(raw.columns, start=1):
         if not isinstance(name, str):
@@ -181,7 +182,9 @@ def _named(raw: pd.DataFrame, required: Sequence[str], origin: Origin) -> pd.Dat
         plural = "s" if len(missing) > 1 else ""
         wanted = ", ".join(repr(name) for name in missing)
         found = ", ".join(format_value(name) for name in names) or "none"
-        raise DataError(f"{origin.name}: column{plural} {wanted} missing; there are: {found}")
+        in_index = c.ITEM_ID in missing and pd.api.types.is_string_dtype(raw.index.dtype)
+        hint = "; are the ids the index? Name it 'item_id'" if in_index and len(raw) else ""
+        raise DataError(f"{origin.name}: column{plural} {wanted} missing; there are: {found}{hint}")
     return raw.set_axis(names, axis="columns")
 
 

@@ -1,12 +1,19 @@
 """Read and write one table as CSV or Parquet; values come back exactly as written."""
 
+import bz2
 import codecs
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -16,7 +23,8 @@ from datasets.arrays import StrArray
 from datasets.errors import DataError
 from datasets.files import atomic_write
 from datasets.tables.checks import Origin
-from datasets.tables.values import object_array
+from datasets.tables.frames import as_frame, name_key, to_series
+from datasets.tables.values import id_text, object_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +32,14 @@ if TYPE_CHECKING:
 _SEPARATORS = (",", ";", "\t")
 
 _BATCH = 1024
+
+TABLE_SUFFIXES = (
+    ".csv",
+    ".parquet",
+    ".tsv",
+    *(f"{text}.{packed}" for text in (".csv", ".tsv") for packed in ("gz", "bz2", "xz", "zst")),
+)
+"""What the names of tables of a data set end in."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,10 @@ class RawTable:
 
 
 def read_table(path: Path, expected: Sequence[str]) -> RawTable:
-    r"""Read a table, CSV or Parquet by suffix; text stays text.
+    r"""Read a table, CSV or Parquet by its content; text stays text.
+
+    A CSV file may be compressed (gzip, bzip2, xz, Zstandard), UTF-8 or UTF-16, and separated by
+    commas, semicolons or tabs; of the latter two, weights may have decimal commas.
 
     Args:
         path: the file.
@@ -53,9 +72,147 @@ def read_table(path: Path, expected: Sequence[str]) -> RawTable:
         [['007', '1962']]
     """
     try:
-        return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, expected)
+        is_parquet = path.suffix == ".parquet" or _first_bytes(path).startswith(_PARQUET)
+        return _read_parquet(path) if is_parquet else _read_csv(path, expected)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def read_ids(path: Path, column: str, *, is_id: Callable[[str], bool]) -> Iterator[str]:
+    r"""Read ids from a file: one a line, or the column of that name of a table with a header.
+
+    Lines are read as the ids are, so that memory does not grow with the file.
+
+    Args:
+        path: a text file, or a table that `read_table` reads.
+        column: the column of a table.
+        is_id: tells whether a first line that looks like the header of a table is an id after all.
+
+    Raises:
+        DataError: the file cannot be read, or has something that is no id; the line is named.
+
+    Examples:
+        >>> _ = (folder / "users.txt").write_text("user_id\nann\nbob\n")
+        >>> list(read_ids(folder / "users.txt", "user_id", is_id=lambda text: False))
+        ['ann', 'bob']
+    """
+    try:
+        if path.suffix == ".parquet" or _first_bytes(path).startswith(_PARQUET):
+            table = _read_parquet(path)
+            frame = as_frame(table.frame, table.origin.name, [column])
+            if column not in frame:
+                raise DataError(f"{path}: column {column!r} missing")
+            numbered: Iterable[tuple[int, object]] = enumerate(frame[column], 1)
+            place = "row"
+        else:
+            numbered, place = _lines_or_column(path, column, is_id), "line"
+        for number, value in numbered:
+            try:
+                yield id_text(value)
+            except ValueError as error:
+                raise DataError(f"{path}, {place} {number}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _lines_or_column(
+    path: Path, column: str, is_id: Callable[[str], bool]
+) -> Iterator[tuple[int, str]]:
+    """Yield the ids of a text file with their lines; blank lines do not count."""
+    separator = _separator(path, [column])
+    try:
+        header = next(_records(path, separator), (1, []))[1]
+    except DataError:  # lone quotes, as an id may have
+        header = []
+    named = [place for place, name in enumerate(header) if name_key(name) == name_key(column)]
+    if not named or (len(header) == 1 and is_id(header[0].strip())):
+        with open_text(path) as stream:
+            try:
+                for number, line in enumerate(stream, 1):
+                    if text := line.strip():
+                        yield number, text
+            except UnicodeDecodeError:
+                raise DataError(_encoding_problem(path)) from None
+        return
+    if len(named) > 1:
+        raise DataError(f"{path}: two columns are named {column!r}")
+    for number, fields in islice(_records(path, separator), 1, None):
+        if len(fields) != len(header):
+            raise DataError(f"{path}, line {number}: {_ragged_problem(fields, header)}")
+        yield number, fields[named[0]]
+
+
+_PARQUET = b"PAR1"
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_FOREIGN = {
+    b"PK\x03\x04": "a workbook or archive; save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
+    b"ARROW1": "an Arrow (Feather) file; save the table as Parquet or CSV",
+    b"SQLite f": "an SQLite database; save the table as CSV",
+    b"%PDF": "a PDF document",
+}
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(8)
+
+
+@contextmanager
+def _open_bytes(path: Path) -> Iterator[Any]:
+    """Open a file, decompressed; what is compressed is told by its content."""
+    start = _first_bytes(path)
+    for magic, what in _FOREIGN.items():
+        if start.startswith(magic):
+            raise DataError(f"{path} is {what}")
+    try:
+        if start.startswith(_ZSTANDARD):
+            import pyarrow as pa
+
+            with pa.CompressedInputStream(str(path), "zstd") as packed:
+                yield io.BufferedReader(packed)
+            return
+        opened = next((how for magic, how in _COMPRESSED.items() if start.startswith(magic)), None)
+        with path.open("rb") if opened is None else opened(path, "rb") as stream:
+            yield stream
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    r"""Open a text file, decompressed and decoded; line ends stay as they are.
+
+    Args:
+        path: UTF-8, or UTF-16 or UTF-32 with a byte order mark; plain or compressed.
+
+    Raises:
+        DataError: it is no text file, or a damaged archive.
+
+    Examples:
+        >>> _ = (folder / "a.csv").write_text("a;b\n", encoding="utf-16")
+        >>> with open_text(folder / "a.csv") as stream:
+        ...     stream.read()
+        'a;b\n'
+    """
+    with _open_bytes(path) as binary:
+        start = binary.peek(4)[:4]
+        encoding = next((name for mark, name in _BOMS.items() if start.startswith(mark)), "")
+        if not encoding and len(start) == 4 and start[1] == start[3] == 0 != start[0]:
+            encoding = "utf-16-le"
+        with io.TextIOWrapper(binary, encoding=encoding or "utf-8-sig", newline="") as stream:
+            yield stream
 
 
 def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
@@ -66,13 +223,17 @@ def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
     names = header[1]
     try:
         columns = _read_columns(path, separator, len(names))
-    except (csv.Error, UnicodeDecodeError, _RaggedError):
+    except (csv.Error, UnicodeError, _RaggedError):
         # Slower, one record at a time, to find the line.
         for line, fields in _records(path, separator):
             if len(fields) != len(names):
-                problem = f"{len(fields)} values, but the header names {len(names)} columns"
-                raise DataError(f"{path}, line {line}: {problem}") from None
+                raise DataError(f"{path}, line {line}: {_ragged_problem(fields, names)}") from None
         raise DataError(f"{path} changed while it was read") from None
+    if separator != ",":
+        columns = [
+            _with_points(column) if name_key(name) == c.WEIGHT else column
+            for name, column in zip(names, columns, strict=True)
+        ]
     series = [pd.Series(column, dtype=object) for column in columns]
     frame = pd.concat(series, axis="columns").set_axis(names, axis="columns")
 
@@ -83,8 +244,33 @@ def _read_csv(path: Path, expected: Sequence[str]) -> RawTable:
     return RawTable(frame, Origin(str(path), place))
 
 
+def _with_points(column: StrArray) -> StrArray:
+    """Write decimal commas as points, if that is plainly what they are.
+
+    Where all of them could stand between thousands (1,250), or a point occurs, nothing is changed.
+    """
+    distinct = {text: text.strip() for text in set(column)}
+    commas = [text for text in distinct.values() if "," in text]
+    if not commas or any("." in text for text in distinct.values()):
+        return column
+    if not all(_DECIMAL_COMMA.fullmatch(text) for text in commas):
+        return column
+    if all(_THOUSANDS.fullmatch(text) for text in commas):
+        return column
+    pointed = {text: short.replace(",", ".") for text, short in distinct.items()}
+    return object_array(map(pointed.__getitem__, column))
+
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+
+
 class _RaggedError(Exception):
     """A record has more or fewer values than the header."""
+
+
+def _ragged_problem(fields: list[str], names: list[str]) -> str:
+    return f"{len(fields)} values, but the header names {len(names)} columns"
 
 
 def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
@@ -95,8 +281,9 @@ def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
     """
     parts: list[list[StrArray]] = [[object_array(())] for _ in range(width)]
     seen: list[dict[str, str]] = [{} for _ in range(width)]
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=separator, strict=True)
+    with open_text(path) as stream:
+        lines, _ = _below_declaration(stream)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
         records = filter(None, reader)  # a blank line is an empty record
         next(records)
         while batch := list(islice(records, _BATCH)):
@@ -109,31 +296,56 @@ def _read_columns(path: Path, separator: str, width: int) -> list[StrArray]:
 
 
 def _separator(path: Path, expected: Sequence[str]) -> str:
-    """Return the separator under which the header has most expected columns, then most columns."""
+    """Return the separator that the file declares, or under which its header fits best.
+
+    That is the one under which it has most expected columns, then most columns.
+    """
+    with open_text(path) as stream:
+        try:
+            declared = _DECLARATION.fullmatch(stream.readline().strip("\r\n"))
+        except UnicodeError:
+            raise DataError(_encoding_problem(path)) from None
+    if declared is not None:
+        return declared[1]
+    keys = {name_key(name) for name in expected}
 
     def score(separator: str) -> tuple[int, int]:
         try:
             header = next(_records(path, separator), (1, []))[1]
         except DataError:  # quotes make no sense under a wrong separator
             return -1, 0
-        return len({name.strip() for name in header} & set(expected)), len(header)
+        return len({name_key(name) for name in header} & keys), len(header)
 
     return max(_SEPARATORS, key=score)
+
+
+_DECLARATION = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""The first line of a file of Excel that names the separator."""
+
+
+def _below_declaration(stream: TextIO) -> tuple[Iterable[str], int]:
+    """The lines of a file below the one that names the separator, and how many were skipped."""
+    first = stream.readline()
+    if _DECLARATION.fullmatch(first.strip("\r\n")):
+        return stream, 1
+    return chain([first], stream), 0
 
 
 def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (first line, fields) of every record, header included, blank lines skipped."""
     line = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=separator, strict=True)
+        with open_text(path) as stream:
+            lines, skipped = _below_declaration(stream)
+            line += skipped
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             for fields in reader:
                 if fields:
                     yield line, fields
-                line = reader.line_num + 1
+                line = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise DataError(f"{path}, line {line}: {_csv_problem(str(error))}") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise DataError(_encoding_problem(path)) from None
 
 
@@ -148,9 +360,10 @@ def _csv_problem(reason: str) -> str:
 
 
 def _encoding_problem(path: Path) -> str:
-    content = path.read_bytes()
+    with _open_bytes(path) as stream:
+        content = stream.read()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return f"{path} is UTF-16; save it as UTF-8"
+        return f"{path} is not valid UTF-16; save it as UTF-8"
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,7 +386,7 @@ def _read_parquet(path: Path) -> RawTable:
         with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
             table = file.read()
         series = [
-            _to_series(column, name)
+            to_series(column, name, of_texts=True)
             for name, column in zip(schema.names, table.columns, strict=True)
             if not _is_pandas_index(name, schema)
         ]
@@ -195,20 +408,6 @@ def _is_pandas_index(name: str, schema: "pa.Schema") -> bool:
     """Return whether a column is a row index that pandas saved with the table."""
     metadata = schema.pandas_metadata or {}
     return name.startswith("__index_level_") and name in metadata.get("index_columns", ())
-
-
-def _to_series(column: "pa.ChunkedArray", name: str) -> "pd.Series[Any]":
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_decimal(kind) and name == c.WEIGHT:
-        column = column.cast(pa.float64())
-    elif pa.types.is_integer(kind) and name not in (c.WEIGHT, c.TIMESTAMP):
-        column = column.cast(pa.string())  # exact even where some are missing
-    elif pa.types.is_dictionary(kind):
-        column = column.unify_dictionaries()
-    series: pd.Series[Any] = column.to_pandas()
-    return series.rename(name)
 
 
 _LARGEST_EXACT = 2.0**53

@@ -72,6 +72,8 @@ def as_text(column: "pd.Series[Any]", *, required: bool, identifier: bool = Fals
     if set(map(type, values)) <= {str}:
         return map_distinct(values, lambda value: _clean(value, required))
     values = object_array(map(_unwrapped, values))
+    if identifier and required:
+        _check_gaps(values)
     # 1, 1.0 and True are equal as dictionary keys but not as text, hence the type.
     return map_distinct(
         object_array((type(value), value if _is_single(value) else None) for value in values),
@@ -97,6 +99,21 @@ def id_text(value: object) -> str:
     value = _unwrapped(value)
     single = value if _is_single(value) else None
     return _clean(_to_text(single, type(value), True), True)
+
+
+def _check_gaps(ids: StrArray) -> None:
+    """Name the missing ids that have made floats of the whole numbers of a column, as pandas does.
+
+    Raises:
+        BadValueError: there are some.
+    """
+    floats = [one for one in ids if isinstance(one, float | np.floating) and not is_missing(one)]
+    if not floats or not all(float(one).is_integer() for one in floats):
+        return
+    gaps = [row for row, one in enumerate(ids) if _is_single(one) and is_missing(one)]
+    if gaps:
+        made = f"which has made floats of the whole numbers, such as {format_value(floats[0])}"
+        raise BadValueError(gaps[0], f"is missing, {made}", len(gaps))
 
 
 def _categories_as_text(column: "pd.Series[Any]", required: bool, identifier: bool) -> StrArray:

@@ -14,11 +14,12 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
+from datasets.tables.frames import FrameLike
 from evaluation.arguments import (
     check_confidence,
-    check_embeddings,
     check_models,
     check_sampled,
+    checked_embeddings,
     list_lengths,
 )
 from evaluation.comparison.bootstrap import Bootstrap, Difference, Interval, paired_difference
@@ -200,7 +201,7 @@ def compare(
     controls: Mapping[str, str] | None = None,
     baseline: str | None = None,
     sampled: int | None = None,
-    embeddings: pd.DataFrame | None = None,
+    embeddings: FrameLike | None = None,
     examples: int = 10,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -264,7 +265,7 @@ def compare(
         raise InvalidArgumentError("a comparison needs at least one model and one split")
     check_models(models, controls, baseline)
     check_sampled(sampled)
-    check_embeddings(embeddings, dataset)
+    embeddings = checked_embeddings(embeddings, dataset)
     check_confidence(confidence)
     for what, value, least in (
         ("examples", examples, 0),

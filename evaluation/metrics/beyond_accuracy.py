@@ -35,6 +35,7 @@ from datasets.columns import GENRE, ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.checks import empty_audio, empty_interactions
+from datasets.tables.frames import embedding_frame
 from evaluation.metrics.hits import HitMatrix
 from evaluation.splitting.interactions import played_pairs
 from evaluation.splitting.split import artist_groups
@@ -213,6 +214,7 @@ def _genres(table: pd.DataFrame, rows: IntArray) -> tuple[IntArray, "pd.Index[st
 
 
 def _unit_vectors(embeddings: pd.DataFrame, items: "pd.Index[str]") -> Float32Array:
+    embeddings = embedding_frame(embeddings)
     if embeddings.index.has_duplicates:
         twice = embeddings.index[embeddings.index.duplicated()][0]
         raise EvaluationError(f"embeddings: item {twice!r} has more than one row")

@@ -14,6 +14,7 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, SCORE
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
+from datasets.tables.frames import embedding_frame
 from evaluation.arguments import generator
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Baseline
@@ -97,6 +98,7 @@ def shuffled(embeddings: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         >>> int((dealt.to_numpy() == embeddings.to_numpy()).all(axis=1).sum())
         0
     """
+    embeddings = embedding_frame(embeddings)
     n = len(embeddings)
     # One cycle through all items in random order: each item gets the embedding of its neighbour.
     order = generator(seed).permutation(n)

@@ -105,7 +105,8 @@ def recommend_all(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     k: K = 10,
     users: Annotated[
-        Path | None, typer.Option(help="Text file of user ids, one a line; all users without.")
+        Path | None,
+        typer.Option(help="User ids, one a line or a table with user_id; all users without."),
     ] = None,
     batch: Annotated[int, typer.Option(help="Users ranked at once.")] = 4096,
     exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,

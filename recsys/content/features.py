@@ -1,6 +1,7 @@
 """Content features of items: one-hot metadata, embeddings in item order, artist codes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
+from datasets.tables.frames import embedding_frame
 
 _MIN_ITEMS = 2
 """Fewest warm items with a metadata value for it to be a feature: one item's value says nothing
@@ -70,12 +72,12 @@ class MetadataVocabulary:
 
 
 def align_embeddings(
-    frame: pd.DataFrame, item_ids: pd.Index, *, ignore_others: bool = False
+    frame: object, item_ids: pd.Index, *, ignore_others: bool = False
 ) -> tuple[Float32Array, BoolArray]:
     """Arrange embeddings in the order of `item_ids`.
 
     Args:
-        frame: embeddings: index item_id, one numeric column per dimension.
+        frame: embeddings: index or column item_id, one other numeric column per dimension.
         item_ids: ids of n_items items.
         ignore_others: skip embeddings of items that are not in `item_ids` instead of raising.
 
@@ -93,15 +95,16 @@ def align_embeddings(
         >>> vectors.tolist(), known.tolist()
         ([[0.0, 0.0], [1.0, 2.0]], [False, True])
     """
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(
-            "embeddings: must be a DataFrame with the item ids for an index, "
-            f"not {type(frame).__name__}"
-        )
-    ids = frame.index.astype(str)
+    frame = embedding_frame(frame)
     if ignore_others:
-        frame = frame[ids.isin(item_ids)]
-        ids = frame.index.astype(str)
+        known_ids = frame.index.isin(item_ids)
+        if len(frame) and not known_ids.any():
+            raise DataError(
+                f"embeddings: none of the {len(frame):,} ids, such as {frame.index[0]!r}, "
+                "is that of an item"
+            )
+        frame = frame[known_ids]
+    ids = frame.index
     if (twice := ids[ids.duplicated()]).size:
         raise DataError(f"embeddings: item {twice[0]!r} has more than one row")
     position = item_ids.get_indexer(ids)
@@ -115,7 +118,11 @@ def align_embeddings(
         with np.errstate(over="ignore"):
             values = frame.to_numpy(np.float32)
     except (TypeError, ValueError):
-        raise DataError("embeddings: every column must be numeric") from None
+        words = [name for name, kind in frame.dtypes.items() if not _is_numeric(kind)]
+        hint = f" and {words[0]!r} is not; ids belong in the index or column item_id"
+        raise DataError(
+            f"embeddings: every column must be numeric{hint if words else ''}"
+        ) from None
     unfit = ~np.isfinite(values).all(axis=1)
     if unfit.any():
         raise DataError(
@@ -126,6 +133,10 @@ def align_embeddings(
     known = np.zeros(len(item_ids), bool)
     known[position] = True
     return aligned, known
+
+
+def _is_numeric(kind: Any) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(kind))
 
 
 def artist_codes(items: pd.DataFrame) -> IntArray:

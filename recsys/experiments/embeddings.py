@@ -14,6 +14,7 @@ from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
+from datasets.tables.frames import embedding_frame
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
 from recsys.audio import TooFewLabelsError, embed_dataset, train_encoder
@@ -65,6 +66,10 @@ class GivenEmbeddings:
 
     frame: pd.DataFrame
     """Index item_id, one column a dimension."""
+
+    def __post_init__(self) -> None:
+        """Take the ids from the index or the column item_id; DataError without any."""
+        object.__setattr__(self, "frame", embedding_frame(self.frame))
 
     def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
         """Return the embeddings of the items of ``dataset``."""

@@ -22,6 +22,7 @@ from datasets.errors import ColdtuneError, EvaluationError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
 from datasets.settings import Settings
+from datasets.tables.frames import FrameLike, embedding_frame
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.evidence import main_measure
@@ -147,7 +148,7 @@ def search_hyperparameters(
     config: RecommenderConfig | None = None,
     settings: SearchConfig | None = None,
     *,
-    embeddings: pd.DataFrame | None = None,
+    embeddings: FrameLike | None = None,
     study_file: Path | None = None,
     progress: bool = False,
 ) -> SearchResult:
@@ -181,7 +182,9 @@ def search_hyperparameters(
     """
     config, settings = config or RecommenderConfig(), settings or SearchConfig()
     # Take the test splits away before anything is looked at.
-    among = None if embeddings is None else [str(item) for item in embeddings.index]
+    if embeddings is not None:
+        embeddings = embedding_frame(embeddings)
+    among = None if embeddings is None else embeddings.index.tolist()
     test = held_out_splits(dataset, settings.kinds, settings.fraction, config.seed, among)
     visible = search_data(dataset, test)
     folds = validation_folds(

@@ -14,8 +14,8 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.arrays import Float32Array, Float64Array, IntArray
-from datasets.errors import DataError
 from datasets.tables.checks import Origin, check_interactions
+from datasets.tables.frames import FrameLike
 from recsys.content.shrinkage import has_content
 from recsys.data import PLAY_BOUNDS, ItemContent
 from recsys.database.changes import Play
@@ -51,14 +51,12 @@ class UpdateReport(NamedTuple):
     """Of them, those that nobody had played before."""
 
 
-def checked_plays(interactions: pd.DataFrame) -> list[Play]:
+def checked_plays(interactions: FrameLike) -> list[Play]:
     """Read plays from a table of interactions as a data set has it; those of weight 0 are dropped.
 
     Raises:
         DataError: names the row and the column of what is wrong.
     """
-    if not isinstance(interactions, pd.DataFrame):
-        raise DataError(f"interactions: a DataFrame is expected, not {type(interactions).__name__}")
     table = check_interactions(interactions, Origin("interactions"), None)
     times: Sequence[int | None] = [None] * len(table)
     if c.TIMESTAMP in table:

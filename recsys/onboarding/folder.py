@@ -14,6 +14,7 @@ from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
 from datasets.safe_text import printable
+from datasets.tables.frames import FrameLike
 from datasets.tables.values import is_unicode
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed, in_processes
@@ -38,7 +39,7 @@ def onboard_folder(
     model: LiveModel,
     add: Callable[[Sequence[Song]], None],
     folder: Path,
-    metadata: Path | pd.DataFrame | None,
+    metadata: Path | FrameLike | None,
     *,
     workers: int,
     progress: bool,

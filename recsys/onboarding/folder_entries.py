@@ -11,6 +11,7 @@ import pandas as pd
 from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import DataError
 from datasets.tables.checks import ITEM_COLUMNS, Origin, check_items
+from datasets.tables.frames import FrameLike, as_frame
 from datasets.tables.read_write import read_table
 from datasets.tables.recordings import find_recordings
 from datasets.tables.values import BadValueError, as_text, format_value
@@ -32,7 +33,7 @@ class FolderEntry:
     """Why there is no recording: a row of the table without a file. Empty otherwise."""
 
 
-def folder_entries(folder: Path, metadata: Path | pd.DataFrame | None) -> list[FolderEntry]:
+def folder_entries(folder: Path, metadata: Path | FrameLike | None) -> list[FolderEntry]:
     """List the recordings of a folder and its subfolders, and rows of the table without a file.
 
     A recording without an item id in the table gets its relative path without suffix.
@@ -72,14 +73,15 @@ def _default_id(path: str) -> str:
 
 
 def _read_metadata(
-    folder: Path, files: Sequence[str], metadata: Path | pd.DataFrame
+    folder: Path, files: Sequence[str], metadata: Path | FrameLike
 ) -> dict[str, FolderEntry]:
     """Return entries by path."""
-    if isinstance(metadata, pd.DataFrame):
-        raw, origin = metadata, Origin("metadata")
+    expected = (*FILE_COLUMNS, *ITEM_COLUMNS)
+    if not isinstance(metadata, Path):
+        raw, origin = as_frame(metadata, "metadata", expected), Origin("metadata")
     else:
-        table = read_table(metadata, (*FILE_COLUMNS, *ITEM_COLUMNS))
-        raw, origin = table.frame, table.origin
+        table = read_table(metadata, expected)
+        raw, origin = as_frame(table.frame, table.origin.name, expected), table.origin
     raw = raw.rename(columns=lambda name: name.strip() if isinstance(name, str) else name)
     columns = [name for name in FILE_COLUMNS if name in raw.columns]
     if len(columns) != 1:

@@ -11,6 +11,7 @@ from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
 from recsys.content.features import align_embeddings
 from recsys.database.song import Scores, Song, SongRecording
@@ -79,7 +80,7 @@ def build_song(
 def build_songs(
     model: LiveModel,
     dataset: MusicDataset,
-    embeddings: pd.DataFrame | None,
+    embeddings: FrameLike | None,
     *,
     progress: bool,
 ) -> tuple[list[Song], DatasetEmbeddings]:

@@ -22,6 +22,7 @@ from datasets.errors import ArtifactError, DataError, InvalidArgumentError
 from datasets.files import atomic_write, file_digest, parents_created, write_text
 from datasets.locks import Order, locked
 from datasets.progress import progress_bar
+from datasets.tables.read_write import read_ids
 from recsys.model.live import LiveModel
 from recsys.ranking.batches import user_batches
 from recsys.ranking.options import ListOptions
@@ -74,7 +75,8 @@ def write_lists(
     Args:
         model: the model.
         out: the file, ending in .parquet.
-        users: a text file of user ids, one a line; None for all users of the model.
+        users: a text file of user ids, one a line, or a table with a column user_id; None for all
+            users of the model.
         options: length, contents and order of the lists.
         batch_size: users per batch.
         progress: show a progress bar.
@@ -87,9 +89,9 @@ def write_lists(
     """
     candidates = find_candidates(model, options)
     _check_out(out)
-    total = len(model.users.ids) if users is None else _count(users)
+    total = len(model.users.ids) if users is None else _count(users, model)
     plan = _plan(model, users, options, candidates, batch_size)
-    batches = user_batches(model, None if users is None else _lines(users), batch_size)
+    batches = user_batches(model, None if users is None else _ids(users, model), batch_size)
     folder = out.parent / f".{out.name}.parts"
     try:
         with parents_created(out), _held(folder):
@@ -222,21 +224,13 @@ def _assemble(parts: list[Path], out: Path) -> tuple[int, int]:
     return rows, fallback
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """User ids, one a line; blank lines do not count."""
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for line in stream:
-                if name := line.strip():
-                    yield name
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8 text") from None
+def _ids(path: Path, model: LiveModel) -> Iterator[str]:
+    """User ids, one a line or in a column of a table; blank lines do not count."""
+    return read_ids(path, USER_ID, is_id=lambda text: model.users.row(text) is not None)
 
 
-def _count(path: Path) -> int:
-    count = sum(1 for _ in _lines(path))
+def _count(path: Path, model: LiveModel) -> int:
+    count = sum(1 for _ in _ids(path, model))
     if not count:
         raise DataError(f"{path}: names no user")
     return count

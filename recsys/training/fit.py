@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import DataError
 from datasets.music import MusicDataset
+from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, TooFewLabelsError, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
@@ -67,7 +68,7 @@ def fit_state(
     dataset: MusicDataset,
     config: RecommenderConfig,
     *,
-    embeddings: pd.DataFrame | None,
+    embeddings: FrameLike | None,
     encoder: "SongEncoder | None",
     progress: bool,
 ) -> tuple[FittedState, DatasetEmbeddings]:
@@ -202,7 +203,7 @@ def _embed_recordings(
 def _training_data(
     dataset: MusicDataset,
     played: pd.DataFrame,
-    embeddings: pd.DataFrame | None,
+    embeddings: FrameLike | None,
     config: RecommenderConfig,
 ) -> tuple[TrainingData, pd.Index, MetadataVocabulary]:
     """Return training data, the user ids in row order, and the metadata values known."""

@@ -151,7 +151,7 @@ class TestCsv:
         ({"audio": b""}, "audio.csv is empty"),
         ({"interactions": b"\xef\xbb\xbf"}, "interactions.csv is empty"),
         ({"items": ITEMS.splitlines()[0]}, "items.csv has no items"),
-        ({"items": ITEMS.encode("utf-16")}, "items.csv is UTF-16; save it as UTF-8"),
+        ({"items": ITEMS.encode("utf-16")[:-1]}, "items.csv is not valid UTF-16; save it as UTF-8"),
         (
             {"items": ITEMS.replace("Beta", "Bé").encode("latin-1")},
             "items.csv, line 3: byte 0xe9 is not UTF-8",
@@ -161,13 +161,14 @@ class TestCsv:
             "items.csv, line 3: byte 0xe9 is not UTF-8",
         ),
         ({"items": "item_idé".encode("latin-1")}, "items.csv, line 1: byte 0xe9 is not UTF-8"),
-        ({"items": "PAR1\0\0PAR1"}, "items.csv: the name of column 1 is not valid text"),
+        ({"items": "PAR1\0\0PAR1"}, "items.csv is not a Parquet file that can be read"),
+        ({"items": "R1\0\0,PAR1"}, "items.csv: the name of column 1 is not valid text"),
         # columns
         (
             {"items": ITEMS.replace("item_id", "id")},
             "items.csv: column 'item_id' missing; there are: 'id', 'title', 'artist'",
         ),
-        ({"items": ITEMS.replace("album", "Album")}, "items.csv: column 'album' missing"),
+        ({"items": ITEMS.replace("album", "record")}, "items.csv: column 'album' missing"),
         ({"audio": "item_id,file\n"}, "audio.csv: column 'path' missing"),
         ({"interactions": "user_id,item_id\nu,a\n"}, "interactions.csv: column 'weight' missing"),
         ({"interactions": "u;i;w\n"}, "interactions.csv: columns 'user_id', 'item_id', 'weight'"),
@@ -229,8 +230,8 @@ class TestCsv:
             "interactions.csv, line 4, column 'weight': 'lots' is not a number",
         ),
         (
-            {"interactions": "user_id;item_id;weight\nu;a;1\nu;a;1,5\n"},
-            "interactions.csv, line 3, column 'weight': '1,5' is not a number; write decimals with",
+            {"interactions": "user_id;item_id;weight\nu;a;1\nu;a;1,500\n"},
+            "interactions.csv, line 3, column 'weight': '1,500' is not a number; write decimals",
         ),
         (
             {"interactions": "user_id,item_id,weight,timestamp\nu,a,1,2024-01-31\nu,a,1,today\n"},

@@ -171,8 +171,8 @@ def test_bad_items_are_named(changes: dict[Any, Any], message: str) -> None:
 
 
 def test_missing_columns_are_named_with_those_that_are_there() -> None:
-    table = item_table().rename(columns={"artist": "Artist"})
-    with pytest.raises(DataError, match=r"items: column 'artist' missing; there are: .*'Artist'"):
+    table = item_table().rename(columns={"artist": "Band"})
+    with pytest.raises(DataError, match=r"items: column 'artist' missing; there are: .*'Band'"):
         MusicDataset(table)
 
 

@@ -154,8 +154,14 @@ def on_data(model: Recommender, dataset: MusicDataset) -> dict[str, Callable[[An
         "popularity only": lambda one: popular.recommend_many(["1000"], 3, only=[one]),
         "peer users": lambda one: peer.recommend_many([one], 3),
         "peer only": lambda one: peer.recommend_many(["1000"], 3, only=[one]),
+        "embeddings": lambda one: model.onboard_many(dataset, embeddings=_vectors(one)),
         "peer update": lambda one: peer.update(plays(user=one)),
     }
+
+
+def _vectors(one: Any) -> pd.DataFrame:
+    ids = pd.Series(["0", one], dtype=object)
+    return pd.DataFrame(np.ones((2, 4), np.float32)).assign(item_id=ids)
 
 
 def is_refusal(error: ColdtuneError) -> bool:
