@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import stat
 import tempfile
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datasets.arrays import IntArray
+
+UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
+    EOFError, SyntaxError, RecursionError, MemoryError, RuntimeError,
+)  # fmt: skip
+"""What reading a file raises that is not what this library wrote."""
 
 _BLOCK = 2**23
 """Bytes of an array that are written at once."""
@@ -143,6 +150,36 @@ def write_array(path: Path, array: NDArray[Any], order: IntArray | None = None) 
             rows = slice(start, start + step)
             block = array[rows] if order is None else array[order[rows]]
             stream.write(block.tobytes())
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Open a .npy file, memory-mapped and read-only; nothing in it is unpickled.
+
+    Raises:
+        Exception: one of `UNREADABLE`: it is no .npy file, or does not hold what its head says.
+
+    Examples:
+        >>> write_array(folder / "a.npy", np.arange(3))
+        >>> open_array(folder / "a.npy").tolist()
+        [0, 1, 2]
+    """
+    import numpy as np
+
+    with path.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        size = path.stat().st_size - stream.tell()
+    if dtype.hasobject:
+        raise ValueError("it has pickled objects, which are not read")
+    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"it should hold an array of shape {list(shape)} and has {size:,} bytes")
+    if not size:  # an empty file cannot be mapped
+        return np.zeros(shape, dtype)
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def sync_file(path: Path) -> None:

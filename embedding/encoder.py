@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arguments import check_number
 from datasets.arrays import Float32Array, IntArray
-from datasets.errors import AudioError, InvalidArgumentError, NotFittedError
+from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
+from datasets.files import UNREADABLE
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
 from embedding.network.checkpoints import Pretrained
@@ -299,9 +300,19 @@ class SongEncoder:
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
         """
-        from embedding.network.storage import load_encoder, restore_network
+        from embedding.network.storage import load_encoder
 
         document, weights = load_encoder(Path(folder))
+        try:
+            return cls._restore(document, weights)
+        except UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
+
+    @classmethod
+    def _restore(cls, document: dict[str, Any], weights: dict[str, NDArray[Any]]) -> Self:
+        from embedding.network.storage import restore_network
+
         encoder = cls(EncoderConfig.from_json(document["config"]))
         encoder.heads_ = {
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()

@@ -12,10 +12,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import atomic_write, file_digest, write_text
+from datasets.files import UNREADABLE, atomic_write, file_digest, write_text
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
@@ -77,7 +78,7 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file, so this is no saved encoder") from None
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise ArtifactError(f"{path}: cannot be read: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise ArtifactError(f"{path}: not the manifest of a saved encoder")
@@ -93,14 +94,21 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
         )
     if manifest.get("sha256") != _digest_of(manifest):
         raise ArtifactError(f"{path}: changed since it was saved")
-    weights_path = folder / manifest["weights"]["file"]
+    try:
+        name, digest = manifest["weights"]["file"], manifest["weights"]["sha256"]
+        inside = Path(name).name == name
+    except UNREADABLE:
+        inside = False
+    if not inside:
+        raise ArtifactError(f"{path}: names no file of weights in its folder")
+    weights_path = folder / name
     if not weights_path.is_file():
         raise ArtifactError(f"{weights_path}: missing from the saved encoder")
-    if file_digest(weights_path) != manifest["weights"]["sha256"]:
+    if file_digest(weights_path) != digest:
         raise ArtifactError(f"{weights_path}: changed since it was saved")
     try:
         return manifest, from_bytes(weights_path.read_bytes())
-    except (OSError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise ArtifactError(f"{weights_path}: cannot be read: {error}") from None
 
 
@@ -110,13 +118,29 @@ def restore_network(
     n_classes: list[int],
     weights: Weights,
 ) -> SongNetwork:
-    """Build the network with saved weights, in evaluation mode."""
+    """Build the network with saved weights, in evaluation mode.
+
+    Raises:
+        ValueError: the weights are not those of such a network, or not finite.
+    """
     import torch
 
     from embedding.network.architecture import parse
     from embedding.network.layers import SongNetwork
 
-    network = SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
+    def build() -> SongNetwork:
+        return SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
+
+    with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
+        wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+    found = {name: array.shape for name, array in weights.items()}
+    if wanted != found:
+        name = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))[0]
+        raise ValueError(f"the weights {name!r} do not fit its architecture")
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"the weights {name!r} are not finite")
+    network = build()
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()

@@ -21,6 +21,9 @@ from datasets.temporary import room_for
 from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
 
+_CHECKED = 2**14
+"""Nodes that are checked at once."""
+
 SUFFIX = ".annoy"
 """Suffix of the index file."""
 
@@ -58,10 +61,12 @@ class AnnoyIndex:
         self.search_k = search_k
         self._length = length
         self._annoy = Annoy(items.shape[1] + 1, "euclidean")
+        file = path.with_suffix(SUFFIX)
         try:
-            self._annoy.load(str(path.with_suffix(SUFFIX)))
-        except OSError as error:
-            raise ArtifactError(f"{path.with_suffix(SUFFIX)}: cannot be read: {error}") from None
+            _check_nodes(file, len(items), items.shape[1] + 1)
+            self._annoy.load(str(file))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{file}: cannot be read: {error}") from None
         self._exact = ExactIndex(items, threads)
 
     @staticmethod
@@ -154,3 +159,49 @@ class AnnoyIndex:
             best = best[np.argsort(-scores[best], kind="stable")]
             parts.append(Hits(np.full(k, number), candidates[best], scores[best]))
         return Hits.concatenate(parts)
+
+
+def _check_nodes(path: Path, n_items: int, width: int) -> None:
+    """Check that all references among the nodes of Annoy's file lead to nodes of the file.
+
+    Annoy itself follows them unchecked. A node is the number of items below it, an offset, and
+    either the ids of its two children and a vector, or, for at most width + 2 items, their ids.
+    An item is a node with itself below it; inner nodes come after their children.
+
+    Args:
+        path: the file.
+        n_items: number of items of the index, which are the first nodes.
+        width: length of the vectors.
+
+    Raises:
+        ValueError: the file is no index of these items.
+    """
+    most = width + 2
+    node = np.dtype([("n", "<i4"), ("offset", "<f4"), ("ids", "<i4", (most,))])
+    size = path.stat().st_size
+    if not n_items:
+        return  # nothing is ever searched for
+    if size % node.itemsize or size // node.itemsize <= n_items:
+        raise ValueError("it is no index of these items")
+    nodes = np.memmap(path, node, mode="r")
+    if nodes["n"][-1] != n_items or (nodes["n"][:n_items] != 1).any():
+        raise ValueError("it is no index of these items")
+    for start in range(0, len(nodes), _CHECKED):
+        part = nodes[start : start + _CHECKED]
+        place = np.arange(start, start + len(part))
+        below, ids = part["n"], part["ids"]
+        item = place < n_items
+        leaf = ~item & (below <= most)
+        inner = ~item & (below > most)
+        named = np.where(np.arange(most) < below[leaf, None], ids[leaf], 0)
+        vectors = ids[:, 2:].view("<f4")[~leaf]
+        if (
+            (below < 1).any()
+            or (named < 0).any()
+            or (named >= n_items).any()
+            or (ids[inner, :2] < 0).any()
+            or (ids[inner, :2] >= place[inner, None]).any()
+            or not np.isfinite(vectors).all()
+            or not np.isfinite(part["offset"][inner]).all()
+        ):
+            raise ValueError("it has nodes that Annoy did not write")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from datasets.files import write_array
+from datasets.files import UNREADABLE, open_array, write_array
 from recsys.index.base import Hits, seen_rows
 
 INDEX_PARTS = (".npy", ".rows.npy", ".lengths.npy")
@@ -58,8 +58,14 @@ class PrunedIndex:
         self._items: Float32Array = _load(path.with_suffix(INDEX_PARTS[0]))
         self._rows = _load(path.with_suffix(INDEX_PARTS[1]))
         self._shortness = -_load(path.with_suffix(INDEX_PARTS[2]))
-        if not len(self._items) == len(self._rows) == len(self._shortness):
+        shapes = (self._items.ndim, self._rows.ndim, self._shortness.ndim)
+        kinds = (self._items.dtype.kind, self._rows.dtype.kind, self._shortness.dtype.kind)
+        if (shapes, kinds) != ((2, 1, 1), ("f", "i", "f")) or not len(self._items) == len(
+            self._rows
+        ) == len(self._shortness):
             raise ArtifactError(f"{path}: the parts of the index do not fit together")
+        if not np.array_equal(np.sort(self._rows), np.arange(len(self._rows))):
+            raise ArtifactError(f"{path}: the index does not have every item once")
         self._place = np.empty(len(self._rows), np.intp)
         self._place[self._rows] = np.arange(len(self._rows))
 
@@ -145,9 +151,8 @@ class PrunedIndex:
 
 def _load(path: Path) -> NDArray[Any]:
     try:
-        try:
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except ValueError:  # an empty array cannot be mapped
-            return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+        return np.asarray(open_array(path))
+    except UNREADABLE as error:
+        raise ArtifactError(
+            f"{path}: cannot be read: {str(error) or type(error).__name__}"
+        ) from None

@@ -8,6 +8,7 @@
 - `rebuild`: everything since the fit becomes part of the fitted state.
 - `storage`: save, open and replace a model in a folder.
 - `artifact`: the files of a saved model: generations, manifest, checksums.
+- `checks`: whether the arrays of a saved model fit together.
 - `tables`: tables of texts and indexes of ids that stay on the disk.
 """
 

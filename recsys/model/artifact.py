@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import sync_directory, sync_file, write_text
+from datasets.files import UNREADABLE, open_array, sync_directory, sync_file, write_text
 from datasets.locks import Order, locked, patience
 from datasets.temporary import room_for
 from datasets.versions import package_versions
@@ -317,13 +317,11 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
     """
     path = folder / f"{name}.npy"
     try:
-        # An empty array cannot be mapped, but it costs nothing to read.
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
-    return array
+        return open_array(path)
+    except UNREADABLE as error:
+        raise ArtifactError(
+            f"{path}: cannot be read: {str(error) or type(error).__name__}"
+        ) from None
 
 
 def library_versions() -> dict[str, str]:

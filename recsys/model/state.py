@@ -13,11 +13,13 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import ArtifactError
+from datasets.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.features import MetadataVocabulary
 from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
+from recsys.model.checks import check_matrix_parts, check_state
 from recsys.model.tables import (
     HashedIdIndex,
     Ids,
@@ -181,9 +183,12 @@ class FittedState:
             ArtifactError: the files do not fit together.
         """
         try:
-            return cls._read(folder, config, info, version)
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            raise ArtifactError(f"{folder}: the model cannot be read: {error}") from error
+            state = cls._read(folder, config, info, version)
+            check_state(state)
+        except UNREADABLE as error:
+            reason = str(error) or type(error).__name__
+            raise ArtifactError(f"{folder}: the model cannot be read: {reason}") from error
+        return state
 
     @classmethod
     def _read(
@@ -209,10 +214,12 @@ class FittedState:
             )
             arrays = {key: load_array(folder, f"source_{name}_{key}") for key in stored["arrays"]}
             sources[name] = make_source(name, config).restore(arrays)
-        plays = sp.csr_matrix(
-            tuple(load_array(folder, f"plays_{part}") for part in ("data", "indices", "indptr")),
-            shape=(len(users), len(items)),
+        data, indices, indptr = (
+            load_array(folder, f"plays_{part}") for part in ("data", "indices", "indptr")
         )
+        shape = len(users), len(items)
+        check_matrix_parts("plays", data, indices, indptr, shape)
+        plays = sp.csr_matrix((data, indices, indptr), shape=shape)
         encoder = None
         if structure["encoder"]:
             from embedding import SongEncoder

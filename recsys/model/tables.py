@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import ArtifactError
+from recsys.model.checks import check_array, check_rows
 
 
 class Ids(Protocol):
@@ -41,6 +42,8 @@ class HashedIdIndex:
         """Raise ValueError if the parts do not fit together."""
         if not len(texts) == len(hashes) == len(rows):
             raise ValueError("a table of ids does not fit its texts")
+        check_array("hashes of ids", hashes, "u", -1)
+        check_rows("rows of ids", rows, len(texts))
         self._texts = texts.array
         self._hashes = hashes
         self._rows = rows
@@ -128,6 +131,11 @@ def read_string_table(path: Path) -> pd.DataFrame:
 
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # offsets and UTF-8, which nothing checks later
+        if any(kind != pa.large_string() for kind in table.schema.types):
+            raise pa.ArrowInvalid("a column is not text")
+        if any(column.null_count for column in table.columns):
+            raise pa.ArrowInvalid("a text is missing")
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path}: cannot be read: {error}") from None
     return table.to_pandas(types_mapper=pd.ArrowDtype)
