@@ -125,6 +125,12 @@ class AudioReader(Protocol):
     """Length in frames (samples of one channel): what the header says, or the measured length once
     a part turned out to be missing."""
 
+    is_pcm: bool
+    """Whether the samples may be integers that were stored without loss."""
+
+    step: float
+    """Distance of neighbouring sample values; 0 if it is not known, or very small."""
+
     def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         """Read several parts of the recording.
 
@@ -178,6 +184,10 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
         ) from None
 
 
+STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
+"""Distance of neighbouring sample values, by the subtype of libsndfile."""
+
+
 class ShorterError(Exception):
     """A recording is not as long as its header says; never leaves this package."""
 
@@ -195,6 +205,8 @@ class SndfileReader:
             self.rate: int = stream.samplerate
             self.frames: int = stream.frames
             self.channels: int = stream.channels
+            self.is_pcm: bool = stream.subtype.startswith("PCM_")
+            self.step: float = STEPS.get(stream.subtype, 0.0)
         _checked_rate(self.rate)
         self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)
         self._length_is_exact = 0 < self.frames < MAX_FRAMES
@@ -282,6 +294,7 @@ class FfmpegReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.is_pcm, self.step = True, 0.0
         self._measured = self._counted = False
         self.rate: int
         self.frames: int

@@ -1,15 +1,17 @@
 """Read snippets: parts of a recording, mono or stereo, at one sample rate."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
+from embedding.audio.bitstreams import refuse_bitstream
 from embedding.audio.config import SnippetConfig
 from embedding.audio.decoding import AudioReader, ShorterError, open_recording
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
@@ -19,6 +21,8 @@ MAX_WINDOWS = 20_000
 
 SAMPLED_BYTES = 1 << 16
 """Bytes at the beginning, middle and end of a file that enter its fingerprint."""
+
+logger = logging.getLogger("coldtune")
 
 _SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
@@ -100,8 +104,32 @@ SILENCE = 1e-7
 scale, a hundredth of a 16-bit step."""
 
 CANCELLED = 1e-4
-"""Channels count as opposite in phase if the range of their mean is at most this share of the
+"""Channels cancel each other out completely if the range of their mean is at most this share of the
 range of all samples."""
+
+OPPOSITE = 0.25
+"""Channels are taken for opposite in phase if their mean has less than this share of the power it
+has with channels turned over. In stereo: the difference is 6 dB above the mean or more, where in
+music it is below."""
+
+QUIET = 10 ** (-36 / 20)
+"""Level below which the sound of a snippet is compared with the rest of the recording."""
+
+FAINT = 10 ** (-40 / 20)
+"""A snippet says nothing if its level is below this share of that of the recording, …"""
+
+FAINT_AND_STEADY = 10 ** (-16 / 20)
+"""… or below this one if it is a steady noise or hum."""
+
+STEADY_DB = 1.5
+"""A sound is steady if the level of its tenths of seconds varies by no more (standard deviation, in
+dB). Noise varies by 0.2 to 1, music in general by 2 to 6."""
+
+PROBES = 24
+"""Places in a recording where its level is measured."""
+
+PROBE_SECONDS = 0.5
+"""Length of each of these places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +218,8 @@ def read_snippets(
 def to_mono(samples: Float32Array) -> Float32Array:
     """Mix channels to mono by their mean: [frames, channels] to [frames].
 
-    If the channels cancel each other out (opposite phase), the loudest channel is used alone.
+    If channels nearly cancel each other out (opposite phase), some are turned over before; if they
+    do so completely, the loudest is used alone.
 
     Args:
         samples: float32 [frames, channels].
@@ -213,9 +242,45 @@ def to_mono(samples: Float32Array) -> Float32Array:
         return samples[:, 0]
     # A matrix product, since numpy's mean over so short an axis is ten times slower.
     mono: Float32Array = samples @ np.full(channels, 1 / channels, dtype=np.float32)
+    if not _may_cancel(mono, samples):
+        return mono
+    weights = _turned(samples)
+    if weights is None:
+        return mono
     if _range(mono) <= CANCELLED * _range(samples):
         return max((samples[:, channel] for channel in range(channels)), key=_range)
-    return mono
+    return samples @ weights
+
+
+def _may_cancel(mono: Float32Array, samples: Float32Array) -> bool:
+    """Whether the mean of the channels is so weak that `_turned` has to look closer."""
+    flat = samples.ravel(order="K")
+    power = float(np.vdot(flat, flat)) / samples.shape[1]
+    mean_power = float(np.vdot(mono, mono)) - float(np.vdot(mono, np.ones_like(mono))) ** 2 / len(
+        mono
+    )
+    # Powers that float32 cannot hold are looked at closer as well.
+    return not (0 < power < np.inf and mean_power > OPPOSITE * power)
+
+
+def _turned(samples: Float32Array) -> Float32Array | None:
+    """Weights of the channels, some of them turned over; None if none of them is to be.
+
+    With one channel of a stereo recording upside down the mean is what differs between left and
+    right, and after a lossy codec mostly its noise.
+    """
+    channels = samples.shape[1]
+    scale = float(np.abs(samples).max())
+    if scale == 0:
+        return None
+    centred = samples.astype(np.float64) / scale
+    centred -= centred.mean(axis=0)
+    covariance = centred.T @ centred
+    signs = np.where(covariance[int(np.diag(covariance).argmax())] < 0, -1.0, 1.0)
+    signs *= signs[0] / channels  # the first channel stays as it is
+    if covariance.sum() / channels**2 >= OPPOSITE * (signs @ covariance @ signs):
+        return None
+    return signs.astype(np.float32)
 
 
 def to_stereo(samples: Float32Array) -> Float32Array:
@@ -271,11 +336,13 @@ def resample(y: Float32Array, rate: int, wanted: int) -> Float32Array:
     return resampled
 
 
-def is_silent(y: Float32Array) -> bool:
+def is_silent(y: Float32Array, *, step: float = 0.0) -> bool:
     """Return whether [frames] or [frames, channels] is silent: (nearly) constant in every channel.
 
     Args:
         y: float32 [frames] or [frames, channels].
+        step: distance of neighbouring values in the format of the recording. What stays within
+            two steps is silence with dither.
 
     Examples:
         >>> from embedding.audio import is_silent
@@ -283,7 +350,8 @@ def is_silent(y: Float32Array) -> bool:
         True
     """
     # In double precision, where no difference of two float32 samples overflows.
-    return bool(np.max(y.max(axis=0).astype(float) - y.min(axis=0)) <= SILENCE)
+    extent = np.max(y.max(axis=0).astype(float) - y.min(axis=0))
+    return bool(extent <= max(SILENCE, 2.001 * step))
 
 
 def _range(y: Float32Array) -> float:
@@ -315,6 +383,11 @@ class _SnippetRequest:
         content = content_fingerprint(self.file.path) if self.snippet.position == "random" else b""
         return snippet_starts(recording.frames, recording.rate, self.snippet, content)
 
+    @property
+    def may_move(self) -> bool:
+        """Whether the snippets may be taken elsewhere where they say nothing."""
+        return self.snippet.position not in ("at", "whole")
+
     def mixed(self, part: Float32Array) -> Float32Array:
         """Mix a part to the wanted channels: [frames] or [frames, 2]."""
         mono = part.shape[1] == 1 if self.channels is None else self.channels == 1
@@ -333,17 +406,74 @@ class _SnippetRequest:
         return Snippet(start / rate, recorded, np.ascontiguousarray(y[:samples].T))
 
 
+class _Loudness(NamedTuple):
+    """How loud a part of a recording is."""
+
+    level: float
+    """Root mean square of the samples, without a constant offset."""
+
+    is_steady: bool
+    """Whether it is quiet, and as steady as noise or hum."""
+
+    def says_nothing_beside(self, level: float) -> bool:
+        """Whether it is next to silent in a recording of this level."""
+        faint = FAINT_AND_STEADY if self.is_steady else FAINT
+        return self.level < QUIET and self.level < faint * level
+
+
+def _loudness(y: Float32Array, rate: int) -> _Loudness:
+    level = _level(y)
+    tenth = max(1, rate // 10)
+    parts = len(y) // tenth
+    if not level < QUIET or parts < 4:
+        return _Loudness(level, False)
+    levels = y[: parts * tenth].reshape(parts, -1).std(axis=1)
+    spread = np.log10(np.maximum(levels, np.finfo(np.float32).tiny)).std()
+    return _Loudness(level, 20 * float(spread) <= STEADY_DB)
+
+
+def _level(y: Float32Array) -> float:
+    """Root mean square without a constant offset; infinity where float32 cannot hold the power."""
+    flat = y.reshape(-1)
+    power = float(np.vdot(flat, flat)) / flat.size - float(flat.mean()) ** 2
+    return max(power, 0.0) ** 0.5 if np.isfinite(power) else np.inf
+
+
+def _level_of_recording(recording: AudioReader, length: int) -> float:
+    """Level of the loud places of a recording, found by looking at a few of them.
+
+    The second loudest counts, so that a click in one of them does not.
+    """
+    length = min(length, round(PROBE_SECONDS * recording.rate))
+    places = np.linspace(0, max(0, recording.frames - length), PROBES)
+    starts = [int(start) for start in np.unique(places.astype(np.int64))]
+    levels = [_level(part) for part in recording.read_parts(starts, length) if part.size]
+    return sorted([0.0, 0.0, *(level for level in levels if np.isfinite(level))])[-2]
+
+
 def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[Snippet]:
-    """Read the wanted snippets that are not silent; if all are, the loudest part."""
+    """Read the wanted snippets that say something; if none does, the loudest part."""
     length = round(wanted.snippet.seconds * recording.rate)
     try:
-        found = []
+        found, loudness = [], []
         starts = wanted.starts(recording)
         for start, part in zip(starts, recording.read_parts(starts, length), strict=True):
+            if recording.is_pcm:
+                refuse_bitstream(part)
             clip = wanted.mixed(part)
-            if not is_silent(clip):
+            if not is_silent(clip, step=recording.step):
                 # Resampled at once, so that no more of a long recording is held than is returned.
                 found.append(wanted.finished(start, recording.rate, clip))
+                if wanted.may_move:
+                    loudness.append(_loudness(clip, recording.rate))
+        if loudness:
+            level = max(loud.level for loud in loudness)
+            if level < QUIET and recording.frames > length:
+                level = max(level, _level_of_recording(recording, length))
+            faint = [loud.says_nothing_beside(level) for loud in loudness]
+            found = [
+                snippet for snippet, left_out in zip(found, faint, strict=True) if not left_out
+            ]
     except ShorterError:
         # The real length is known now, so that this cannot happen again.
         return _audible_snippets(recording, wanted)
@@ -352,7 +482,14 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
     if wanted.snippet.at is not None:
         raise AudioError(f"is silent from {wanted.snippet.at:g} s on")
     start, clip = _loudest(recording, length, wanted.mixed)
-    return [wanted.finished(start, recording.rate, clip)]
+    snippet = wanted.finished(start, recording.rate, clip)
+    logger.warning(
+        "%s: there is no more than silence or faint noise at %.1f s; heard from %.1f s on instead",
+        wanted.file.name,
+        starts[0] / recording.rate,
+        snippet.start,
+    )
+    return [snippet]
 
 
 def _loudest(
@@ -362,7 +499,7 @@ def _loudest(
     best, energy, at = None, 0.0, 0
     for part in recording.read_blocks(length):
         clip = mixed(part)
-        if not is_silent(clip) and float(np.vdot(clip, clip)) > energy:
+        if not is_silent(clip, step=recording.step) and float(np.vdot(clip, clip)) > energy:
             best, energy = (at, clip), float(np.vdot(clip, clip))
         at += len(part)
     if best is None:

@@ -19,6 +19,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from embedding.audio.snippets import SILENCE
 from embedding.hyperimage.bands import FAINTEST, MFCC_SCALE
 from embedding.hyperimage.config import HyperImageConfig
+from embedding.hyperimage.image import OFFSET
 from embedding.transforms import filters
 from embedding.transforms.snippet import RHYTHM_FLOOR, TOP_DB
 from embedding.transforms.spectrum import AMIN, TINY
@@ -63,7 +64,7 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
     """
     _check_config(config)
     _check_sound(y)
-    sound = _BatchFeatures(y / y.abs().amax(dim=1, keepdim=True), config)
+    sound = _BatchFeatures(_without_offset(y / y.abs().amax(dim=1, keepdim=True)), config)
     bands = []
     for band, rows in zip(config.layout, config.band_rows(), strict=True):
         picture = _BANDS[band.transform](sound)
@@ -74,6 +75,17 @@ def hyperimages(y: Tensor, config: HyperImageConfig) -> Tensor:
         return pad(whole, (0, config.width - whole.shape[2])).clamp(0, 1)[:, None]
     columns = _bank(stacked, filters.resize_bank, stacked.shape[2], config.width)
     return (stacked @ columns.T).clamp(0, 1)[:, None]
+
+
+def _without_offset(y: Tensor) -> Tensor:
+    """Take large offsets out of snippets of peak 1, as in `hyperimage`."""
+    precision = torch.float32 if y.device.type == "mps" else torch.float64
+    offset = y.mean(dim=1, keepdim=True, dtype=precision).to(y.dtype)
+    is_large = offset.square() > OFFSET**2 * y.square().mean(dim=1, keepdim=True)
+    if not bool(is_large.any()):
+        return y
+    centred = y - offset
+    return torch.where(is_large, centred / centred.abs().amax(dim=1, keepdim=True), y)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class OrderedResults:
         return np.concatenate(parts, dtype=np.float32), recording
 
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Increased whenever the same settings give other values, to invalidate old cache entries."""
 
 FAILURES_NAMED = 3

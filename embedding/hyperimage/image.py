@@ -16,6 +16,10 @@ from embedding.hyperimage.config import HyperImageConfig
 from embedding.transforms import filters
 from embedding.transforms.snippet import SnippetFeatures
 
+OFFSET = 0.2
+"""A constant offset of a channel is taken out if it is above this share of the root mean square. In
+recordings it is .13 at most, and has an effect of one per cent on the embedding."""
+
 BRIGHTNESS = frozenset({"scale", "db", "unit"})
 """Normalisations with values in 0 .. 1."""
 
@@ -31,7 +35,7 @@ def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
     Returns:
         float32 [channels, height, width], finite, each band with its lowest row first; 0 .. 1
         unless a band is normalised otherwise. A constant gain makes no difference, except with
-        ``normalise="none"``.
+        ``normalise="none"``, nor does a large constant offset.
 
     Raises:
         InvalidArgumentError: ``y`` is not [samples] or [channels, samples].
@@ -50,7 +54,7 @@ def hyperimage(y: Float32Array, config: HyperImageConfig) -> Float32Array:
 
 
 def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeatures:
-    """Scale a snippet to a largest sample of 1, and set up its transforms.
+    """Scale a snippet to a largest sample of 1, without large offsets, and set up its transforms.
 
     Raises:
         InvalidArgumentError, AudioError: as `hyperimage`.
@@ -69,13 +73,28 @@ def prepare_snippet(y: Float32Array, config: HyperImageConfig) -> SnippetFeature
     if (highest - lowest).max() <= SILENCE:
         raise AudioError("is silent")
     return SnippetFeatures(
-        (channels / peak).astype(np.float32, copy=False),
+        _without_offset((channels / peak).astype(np.float32, copy=False)),
         sr=config.sample_rate,
         n_fft=config.n_fft,
         hop_length=config.hop_length,
         n_mels=config.n_mels,
         tempogram_frames=config.tempogram_frames,
     )
+
+
+def _without_offset(channels: Float32Array) -> Float32Array:
+    """Take large offsets out of a snippet [channels, samples] of peak 1, and give it peak 1 again.
+
+    An offset takes the place of the lowest notes, and at the ends of the snippet it is a click.
+    """
+    offset = channels.mean(axis=1, dtype=np.float64).astype(np.float32)
+    power = np.einsum("cs,cs->c", channels, channels) / channels.shape[1]
+    is_large = offset**2 > OFFSET**2 * power
+    if not is_large.any():
+        return channels
+    centred = channels - np.where(is_large, offset, 0)[:, None]
+    peak = np.abs(centred).max()
+    return centred / peak if peak > 0 else channels
 
 
 def _stacked(sound: SnippetFeatures, config: HyperImageConfig) -> list[Float32Array]:

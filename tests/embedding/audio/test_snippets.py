@@ -92,6 +92,44 @@ class TestMono:
         opposite = np.stack([0.1 + y, 0.1 - y], axis=1)
         np.testing.assert_array_equal(audio.to_mono(opposite), 0.1 + y)
 
+    @pytest.mark.parametrize("offset", [0.0, 0.3])
+    def test_of_channels_that_nearly_cancel_is_the_one_with_a_channel_turned_over(
+        self, offset: float
+    ) -> None:
+        rng = np.random.default_rng(0)
+        middle, side = rng.normal(size=(2, RATE)).astype(np.float32) * [[0.1], [0.01]]
+        left, right = middle + side, middle - side
+        original = np.stack([left, right], axis=1).astype(np.float32)
+        upside_down = np.stack([left + offset, offset - right], axis=1).astype(np.float32)
+        np.testing.assert_allclose(
+            audio.to_mono(upside_down), audio.to_mono(original), atol=1e-6 + offset / 1e6
+        )
+
+    def test_of_six_channels_of_which_half_are_upside_down(self) -> None:
+        y = np.random.default_rng(0).normal(size=(RATE, 1)).astype(np.float32)
+        noise = np.random.default_rng(1).normal(size=(RATE, 6)) / 100
+        turned = (y * [1, -1, 1, -1, 1, -1] + noise).astype(np.float32)
+        assert abs(np.corrcoef(audio.to_mono(turned), y[:, 0])[0, 1]) > 0.999
+
+    def test_of_wide_stereo_is_the_mean_to_the_bit(self) -> None:
+        rng = np.random.default_rng(0)
+        apart = rng.normal(size=(RATE, 2)).astype(np.float32)
+        wide = apart @ np.array([[1, -0.3], [-0.3, 1]], dtype=np.float32)
+        for samples in (apart, wide, apart * np.float32(1e-4), np.tile(apart, (1, 4))):
+            channels = samples.shape[1]
+            mean = samples @ np.full(channels, 1 / channels, dtype=np.float32)
+            np.testing.assert_array_equal(audio.to_mono(samples), mean)
+
+    def test_one_silent_channel_leaves_the_other(self) -> None:
+        y = ramp(1)
+        np.testing.assert_array_equal(audio.to_mono(np.stack([y, 0 * y], axis=1)), y / 2)
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e20, 1e30])
+    def test_cancellation_is_found_at_any_level(self, scale: float) -> None:
+        y = (np.random.default_rng(0).normal(size=1000) * scale).astype(np.float32)
+        samples = np.stack([y, -0.9 * y], axis=1).astype(np.float32)
+        np.testing.assert_allclose(audio.to_mono(samples), 0.95 * y, rtol=1e-5)
+
     def test_of_huge_samples_does_not_overflow(self) -> None:
         assert np.isfinite(audio.to_mono(np.full((2, 8), 3e38, dtype=np.float32))).all()
 
@@ -234,6 +272,54 @@ class TestShortAndSilent:
         )
         np.testing.assert_array_equal(snippet, y[25 * RATE :].astype(np.float32))
 
+    @pytest.mark.parametrize("faint", ["hiss", "hum", "dither", "far too quiet music"])
+    def test_where_the_middle_says_nothing_another_part_is_heard(
+        self, recording, faint: str, caplog
+    ) -> None:
+        rng = np.random.default_rng(0)
+        beat = np.tile(np.linspace(0.5, 0, RATE // 2), 20)
+        y = np.tile(beat * rng.normal(size=len(beat)) / 4, 3)  # 30 s
+        t = np.arange(10 * RATE) / RATE
+        y[10 * RATE : 20 * RATE] = {
+            "hiss": 3e-3 * rng.normal(size=10 * RATE),
+            "hum": 3e-3 * np.sin(2 * np.pi * 50 * t),
+            "dither": rng.integers(-1, 2, 10 * RATE) / 32768,
+            "far too quiet music": 1e-3 * y[10 * RATE : 20 * RATE],
+        }[faint]
+        path = recording("gap.wav", samples=y)
+        (snippet,) = audio.load_snippets(path, SnippetConfig(), RATE)
+        assert snippet.std() > 0.03
+        assert "gap.wav: there is no more than silence or faint noise at 12.5 s; heard from" in (
+            caplog.text
+        )
+        # Of several snippets the one in the gap is left out; where a place is asked for, it counts.
+        assert len(audio.load_snippets(path, SnippetConfig(count=3), RATE)) == 2
+        if faint != "dither":
+            for place in ({"position": "at", "at": 12.5}, {"position": "whole"}):
+                found = audio.load_snippets(path, SnippetConfig(**place), RATE)
+                assert min(one.std() for one in found) < 0.004
+
+    def test_quiet_music_is_heard_where_it_was_asked_for(self, recording, caplog) -> None:
+        # Softer in the middle, by 30 dB, but neither steady nor faint beside the rest.
+        beat = np.tile(np.linspace(0.2, 0, RATE // 2), 60)
+        y = beat * np.random.default_rng(0).normal(size=len(beat))
+        y[10 * RATE : 20 * RATE] *= 10 ** (-30 / 20)
+        path = recording("piano.wav", samples=y, subtype="FLOAT")
+        (snippet,) = audio.load_snippets(path, SnippetConfig(), RATE)
+        start = round(12.5 * RATE)
+        np.testing.assert_array_equal(snippet, y[start : start + 5 * RATE].astype(np.float32))
+        # A recording that is quiet from end to end is quiet music, however steady it is.
+        drone = recording("drone.wav", samples=1e-3 * np.sin(np.arange(30 * RATE)), subtype="FLOAT")
+        assert audio.load_snippets(drone, SnippetConfig(), RATE)[0].std() > 1e-4
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24"])
+    def test_dither_alone_is_silence(self, recording, subtype: str) -> None:
+        step = {"PCM_U8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-23}[subtype]
+        samples = np.random.default_rng(0).integers(-1, 2, 8 * RATE) * step
+        with pytest.raises(AudioError, match="is silent"):
+            audio.load_snippets(recording(samples=samples, subtype=subtype), SnippetConfig(), RATE)
+
     @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
     def test_silence_is_an_error(self, recording, extension: str) -> None:
         path = recording(f"silence.{extension}", samples=np.zeros(8 * RATE))
@@ -340,6 +426,13 @@ class TestBadInput:
         y = ramp(6)
         y[3 * RATE] = bad
         self.error(recording("bad.wav", samples=y, subtype="FLOAT"), "NaN or infinite")
+
+    def test_a_rip_of_a_dts_disc(self, recording) -> None:
+        words = np.random.default_rng(0).integers(-32768, 32768, 12 * 44100)
+        words[::1024], words[1::1024] = 0x7FFE, -0x7FFF
+        for name in ("rip.wav", "rip.flac"):
+            path = recording(name, samples=(words / 32768).reshape(-1, 2), rate=44100)
+            self.error(path, "holds a DTS bit stream in place of sound")
 
     def test_a_sample_rate_of_1_hz(self, recording) -> None:
         self.error(recording("slow.wav", samples=ramp(1), rate=1), "1 samples a second")

@@ -35,6 +35,24 @@ def test_the_default_picture() -> None:
         assert image[0, start:stop].std() > 0.005
 
 
+@pytest.mark.parametrize("config", [HyperImageConfig(), HyperImageConfig(preset="waveform")])
+def test_an_offset_makes_no_difference(config: HyperImageConfig) -> None:
+    y = np.stack([song(), song(seed=1)])
+    y -= y.mean(axis=1, keepdims=True)
+    image = hyperimage(y, config)
+    for offset in (0.1, -3.0, [[0.5], [0.0]], [[0.2], [-0.2]]):
+        moved = (y + offset).astype(np.float32)
+        np.testing.assert_allclose(hyperimage(moved, config), image, atol=0.02)
+
+
+def test_the_small_offset_of_honest_music_stays() -> None:
+    y = song()
+    level = y.std()
+    y += 0.1 * level
+    image = hyperimage(y, HyperImageConfig())
+    assert np.abs(image - hyperimage(y - y.mean(), HyperImageConfig())).max() > 0
+
+
 @pytest.mark.slow
 def test_bands_are_librosas_transforms_on_their_scales() -> None:
     """With as many rows and columns as the transforms have, resizing changes nothing."""
