@@ -184,7 +184,7 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
         ) from None
 
 
-STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
+SAMPLE_STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
 """Distance of neighbouring sample values, by the subtype of libsndfile."""
 
 
@@ -206,7 +206,7 @@ class SndfileReader:
             self.frames: int = stream.frames
             self.channels: int = stream.channels
             self.is_pcm: bool = stream.subtype.startswith("PCM_")
-            self.step: float = STEPS.get(stream.subtype, 0.0)
+            self.step: float = SAMPLE_STEPS.get(stream.subtype, 0.0)
         _checked_rate(self.rate)
         self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)
         self._length_is_exact = 0 < self.frames < MAX_FRAMES
