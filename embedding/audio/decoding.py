@@ -97,6 +97,20 @@ def _leave() -> None:
             os.write(ERROR_STREAM, rest)
 
 
+def _in_child() -> None:
+    """Give a forked child its error stream back, which other threads of its parent captured."""
+    global _lock, _users
+    _lock = threading.Lock()
+    if _users:
+        _users = 0
+        os.dup2(_original, ERROR_STREAM)
+        os.close(_original)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
 MIN_RATE, MAX_RATE = 1000, 768_000
 """Range of sample rates, in Hz, that are accepted."""
 

@@ -12,31 +12,44 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
+from datasets.forking import gpu_is_lost, openmp_threads
 from embedding.network.config import EncoderConfig
 from embedding.parallel import available_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+logger = logging.getLogger("coldtune")
+
 
 def make_fabric(config: EncoderConfig) -> "Fabric":
     """Create a Lightning Fabric for the accelerator, devices, nodes and precision of the settings.
 
     Raises:
-        InvalidArgumentError: no such device is available.
+        InvalidArgumentError: no such device is available, or no longer after a fork.
     """
     from lightning_fabric import Fabric
 
     # Its messages about processes that connect to each other are of no interest to users.
     for name in ("lightning_fabric", "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    accelerator = config.accelerator
+    if gpu_is_lost():
+        if accelerator in ("gpu", "cuda"):
+            raise InvalidArgumentError(
+                f"accelerator {accelerator!r}: the GPU was in use when this process was forked, and"
+                " CUDA cannot be used here any more; start the process afresh (spawn), or train"
+                " with accelerator='cpu'"
+            )
+        logger.warning("the GPU cannot be used after a fork: the network is trained on the CPU")
+        accelerator = "cpu"
     alone = config.devices == config.nodes == 1
     # A launcher such as torchrun has already started one process a device; else Fabric does.
     launched = "LOCAL_RANK" in os.environ
     strategy = "auto" if alone else "ddp" if launched or config.nodes > 1 else "ddp_spawn"
     try:
         fabric = Fabric(
-            accelerator=config.accelerator,
+            accelerator=accelerator,
             devices=config.devices,
             num_nodes=config.nodes,
             precision=config.precision,
@@ -51,7 +64,12 @@ def make_fabric(config: EncoderConfig) -> "Fabric":
 
 
 def inference_device(config: EncoderConfig) -> torch.device:
-    """Return the device for inference: a GPU if allowed and available, else the CPU."""
+    """Return the device for inference: a GPU if allowed and available, else the CPU.
+
+    A process that was forked from one that used CUDA computes on the CPU.
+    """
+    if gpu_is_lost():
+        return torch.device("cpu")
     if config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.device("cuda")
     if config.accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
@@ -76,7 +94,7 @@ def limited_threads(threads: int) -> Iterator[None]:
     """
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(threads or min(before, available_cores()))
+        torch.set_num_threads(openmp_threads(threads or min(before, available_cores())))
         yield
     finally:
         torch.set_num_threads(before)

@@ -18,6 +18,7 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
+from datasets.forking import openmp_threads
 from datasets.music import MusicDataset
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
@@ -211,7 +212,7 @@ class ImplicitALS(Peer):
                 regularization=self.chosen["ratio"] * self.chosen["alpha"],
                 alpha=self.chosen["alpha"],
                 random_state=self.seed,
-                num_threads=self.threads,
+                num_threads=openmp_threads(self.threads),
             )
             self._model.fit(plays, show_progress=False)
 
@@ -234,7 +235,7 @@ class ImplicitBPR(Peer):
         from implicit.cpu.bpr import BayesianPersonalizedRanking
 
         self._model = BayesianPersonalizedRanking(
-            random_state=self.seed, num_threads=self.threads, **self.chosen
+            random_state=self.seed, num_threads=openmp_threads(self.threads), **self.chosen
         )
         self._model.fit(plays, show_progress=False)
 
@@ -261,7 +262,9 @@ class LightFMWarp(Peer):
             loss="warp",
             random_state=self.seed,
         )
-        self._model.fit(plays.tocoo(), epochs=self.chosen["epochs"], num_threads=self.threads)
+        self._model.fit(
+            plays.tocoo(), epochs=self.chosen["epochs"], num_threads=openmp_threads(self.threads)
+        )
 
     def _scores(self, rows: IntArray) -> Float32Array:
         scores: Float32Array = self._model.user_embeddings[rows] @ self._model.item_embeddings.T
@@ -285,7 +288,7 @@ class ItemKNN(FoldInPeer):
 
         kinds = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}
         model = kinds[self.chosen["weighting"]](
-            K=self.chosen["neighbours"], num_threads=self.threads
+            K=self.chosen["neighbours"], num_threads=openmp_threads(self.threads)
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # implicit warns of a conversion that it makes itself

@@ -9,6 +9,7 @@ After US 2018/0276540 A1, paragraphs 43, 65 and 66.
 - `catalog`: the song database inside a saved model, in memory or in an SQLite file
 - `published`: a database by URL, to which the songs of a model are published for others to query
 - `queries`: lists of songs and scores, and their export to CSV and Parquet
+- `connections`: connections of forked processes
 - `sqlite`: SQLite connections whose transactions see one state of the database
 """
 

@@ -31,6 +31,7 @@ from recsys.database.changes import (
     write_plays,
     write_removal,
 )
+from recsys.database.connections import in_use
 from recsys.database.read_write import (
     SongWriter,
     batched,
@@ -312,6 +313,7 @@ class Catalog:
         self._check_all()
         try:
             with (
+                in_use(self._engine, self._name),
                 self._lock.held("copying it"),
                 self._engine.connect() as connection,
                 closing(sqlite3.connect(path)) as copy,

@@ -30,6 +30,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.progress import progress_bar
 from recsys.database import schema
 from recsys.database.catalog import Catalog
+from recsys.database.connections import usable_in_children
 from recsys.database.read_write import (
     SongWriter,
     batched,
@@ -271,7 +272,7 @@ def _file(url: URL, name: str, create: bool) -> Engine:
 
 def _server(url: URL) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             isolation_level="REPEATABLE READ",
             connect_args=(
@@ -282,6 +283,7 @@ def _server(url: URL) -> Engine:
         raise InvalidArgumentError(
             "PostgreSQL needs the package psycopg: pip install 'coldtune[postgres]'"
         ) from None
+    return usable_in_children(engine)
 
 
 def _empty(connection: Connection, numbers: dict[tuple[str, str], int]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from datasets.errors import ArtifactError, BusyError
 from datasets.locks import file_lockers, patience, say_lockers
 from recsys.database import schema
+from recsys.database.connections import in_use
 from recsys.database.song import Scores, Song
 
 _PAGE = 500
@@ -36,7 +37,7 @@ def transaction(engine: Engine, name: str, path: Path | None = None) -> Iterator
         ArtifactError: the database reports an error.
     """
     try:
-        with engine.begin() as connection:
+        with in_use(engine, name), engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
         if path is not None and is_busy(error):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
 
 from datasets.locks import patience
+from recsys.database.connections import usable_in_children
 
 WRITES = "coldtune_writes"
 """Execution option of an engine: transactions lock the database for writing when they begin."""
@@ -35,7 +36,7 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -
         connect: opens a connection.
         pool: connection pool, `StaticPool` for a database in memory.
     """
-    engine = create_engine("sqlite://", creator=connect, poolclass=pool)
+    engine = usable_in_children(create_engine("sqlite://", creator=connect, poolclass=pool))
 
     @event.listens_for(engine, "connect")
     def leave_transactions_alone(connection: Any, _record: Any) -> None:

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
+from datasets.forking import openmp_threads
 from recsys.index.base import Hits
 
 _MIN_SCORE = -1e38
@@ -67,7 +68,7 @@ class ExactIndex:
             min(k, len(self.items)),
             filter_query_items=None if seen is None else _SparseRows(seen),
             filter_items=banned.astype(np.int32) if len(banned) else None,
-            num_threads=self.threads,
+            num_threads=openmp_threads(self.threads),
         )
         found = scores > _MIN_SCORE
         query = np.repeat(np.arange(len(queries)), found.sum(axis=1))

@@ -4,6 +4,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
+from datasets.forking import openmp_threads
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
@@ -64,7 +65,7 @@ class ALSSource(FactorSource):
                 alpha=self.config.alpha,
                 iterations=self.config.iterations,
                 random_state=data.seed,
-                num_threads=data.threads,
+                num_threads=openmp_threads(data.threads),
             )
             try:
                 model.fit(weigh_matrix(data.plays, self.config.weighting), show_progress=False)

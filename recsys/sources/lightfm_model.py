@@ -24,6 +24,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import ColdtuneError
+from datasets.forking import openmp_threads
 from recsys.config import FMConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import ItemContent, TrainingData, Vectors
@@ -89,7 +90,9 @@ def train_model(
         ColdtuneError: training diverged.
     """
     try:
-        model.fit_partial(played, item_features=features, epochs=epochs, num_threads=threads)
+        model.fit_partial(
+            played, item_features=features, epochs=epochs, num_threads=openmp_threads(threads)
+        )
     except ValueError as error:
         raise ColdtuneError(f"the factorization machine could not be trained: {error}") from None
     vectors = model_vectors(model, features)

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
+from datasets.forking import openmp_threads
 from recsys.config import RecommenderConfig
 from recsys.data import TrainingData, Vectors
 from recsys.sources.als import DEFAULT_RATIO, ALSSource
@@ -169,7 +170,7 @@ def warm_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> floa
         np.ascontiguousarray(vectors.users[users]),
         min(LIST_LENGTH, len(warm)),
         filter_query_items=seen,
-        num_threads=split.training.threads,
+        num_threads=openmp_threads(split.training.threads),
     )
     relevant = np.asarray(held_out[np.arange(len(users))[:, None], rows].todense()) > 0
     order = -np.arange(rows.shape[1], dtype=np.float64)
