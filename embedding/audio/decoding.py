@@ -99,8 +99,7 @@ def _leave() -> None:
 
 def _in_child() -> None:
     """Give a forked child its error stream back, which other threads of its parent captured."""
-    global _lock, _users
-    _lock = threading.Lock()
+    global _users
     if _users:
         _users = 0
         os.dup2(_original, ERROR_STREAM)
