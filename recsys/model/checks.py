@@ -4,16 +4,10 @@ Digests show that files are as they were saved, not that they were saved by this
 of a row that does not exist would crash the process in compiled code.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-
-from recsys.data import ItemContent
-
-if TYPE_CHECKING:
-    from recsys.model.state import FittedState
 
 
 def check_array(name: str, array: NDArray[Any], kind: str, *shape: int) -> None:
@@ -68,42 +62,3 @@ def check_matrix_parts(
         raise ValueError(f"{name}: data, indices and indptr do not fit together")
     if (np.diff(indptr.astype(np.int64)) < 0).any():
         raise ValueError(f"{name}_indptr falls")
-
-
-def check_state(state: "FittedState") -> None:
-    """Check that shapes, types and indices of a state fit together.
-
-    Raises:
-        ValueError: names the array that does not.
-    """
-    n_users, n_items = len(state.user_ids), len(state.items)
-    width = sum(block.columns.stop - block.columns.start for block in state.blocks)
-    check_array("user_vectors", state.user_vectors, "f", n_users, width)
-    check_array("item_vectors", state.item_vectors, "f", n_items, width)
-    check_array("user_scales", state.user_scales, "f", n_users, len(state.blocks))
-    check_array("embeddings", state.embeddings, "f", n_items, -1)
-    check_array("has_embedding", state.has_embedding, "b", n_items)
-    start = 0
-    for block in state.blocks:
-        if block.columns.start != start or block.columns.stop < start:
-            raise ValueError("the blocks of the sources do not follow one another")
-        start, size = block.columns.stop, block.columns.stop - start
-        check_array(f"block_{block.name}_mean", block.mean, "f", size)
-        check_array(f"block_{block.name}_covariance", block.covariance, "f", size, size)
-        numbers = (block.warm, block.cold, block.n_items, block.mean, block.covariance)
-        if not all(np.isfinite(number).all() for number in numbers):
-            raise ValueError(f"block {block.name!r} is not finite")
-        _check_source(state, block.name, size)
-
-
-def _check_source(state: "FittedState", name: str, size: int) -> None:
-    """Let a source predict the vectors of an item with and of one without an embedding."""
-    content = ItemContent(
-        np.zeros((2, state.embeddings.shape[1]), np.float32),
-        np.array([True, False]),
-        sp.csr_matrix((2, len(state.vocabulary.values)), dtype=np.float32),
-    )
-    vectors = state.sources[name].item_vectors(content)
-    check_array(f"vectors of source {name!r}", vectors, "f", 2, size)
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"source {name!r} predicts vectors that are not finite")
