@@ -57,13 +57,11 @@ class StreamInfo:
 
     Attributes:
         rate: sample rate, Hz.
-        channels: number of channels.
         seconds: length.
         offset: what ffmpeg's clock shows more than the place in the decoded sound, in seconds.
     """
 
     rate: int
-    channels: int
     seconds: float
     offset: float = 0.0
 
@@ -76,7 +74,7 @@ def kind_for_ffmpeg(path: Path) -> str | None:
 
 
 def read_header(path: Path) -> StreamInfo | None:
-    """Read rate, channels and exact length of an m4a or aac file.
+    """Read rate and exact length of an m4a or aac file.
 
     Returns:
         None for other formats, and where these are damaged, fragmented or cut in an odd way.
@@ -127,11 +125,11 @@ class _Mpeg4:
             if shown and shown + 2 < length / clock * movie_rate:
                 length = round(shown / movie_rate * clock)
         sound = self._read(self._find(trak, b"mdia", b"minf", b"stbl", b"stsd"), 8, 36)
-        channels, rate = struct.unpack(">24xH6xI", sound)
+        (rate,) = struct.unpack(">32xI", sound)
         if not 0 < length < 2**48 or not clock > 0:
             return None
         # Rates of 65,536 Hz and more do not fit into this field.
-        return StreamInfo((rate >> 16) or clock, channels, length / clock)
+        return StreamInfo((rate >> 16) or clock, length / clock)
 
     def _rate_and_length(self, box: tuple[int, int] | None) -> tuple[int, int]:
         (version,) = self._read(box, 0, 1)
@@ -196,5 +194,4 @@ def _adts_info(stream: BinaryIO) -> StreamInfo | None:
     if rate_number >= len(_ADTS_RATES):
         return None
     rate = _ADTS_RATES[rate_number]
-    channels = (data[first + 2] & 1) << 2 | data[first + 3] >> 6
-    return StreamInfo(rate, channels or 2, blocks * _ADTS_FRAMES / rate)
+    return StreamInfo(rate, blocks * _ADTS_FRAMES / rate)

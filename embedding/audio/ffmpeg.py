@@ -171,7 +171,7 @@ def describe_sound(path: Path) -> StreamInfo:
 
 
 def probe(path: Path) -> StreamInfo:
-    """Read rate, channels and length of the first audio stream from a file's header.
+    """Read rate and length of the first audio stream from a file's header.
 
     The length is a guess in formats without one; it may also be wrong.
 
@@ -181,7 +181,7 @@ def probe(path: Path) -> StreamInfo:
     """
     if shutil.which("ffprobe") is None:
         return measure(path)
-    entries = "stream=sample_rate,channels,start_time,duration:format=duration,format_name"
+    entries = "stream=sample_rate,start_time,duration:format=duration,format_name"
     arguments = ["-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
     with _running(path, [], arguments, program="ffprobe") as output:
         said = json.loads(b"".join(output))
@@ -191,10 +191,9 @@ def probe(path: Path) -> StreamInfo:
     seconds = _number(stream.get("duration")) or _number(container.get("duration"))
     if not seconds or container.get("format_name") in _GUESSING:
         return measure(path)
-    rate, channels = _number(stream.get("sample_rate")), _number(stream.get("channels"))
     # Opus and others begin before time 0, with samples that are not part of the sound.
     offset = -min(0.0, _number(stream.get("start_time")))
-    return StreamInfo(int(rate), int(channels), seconds - offset, offset)
+    return StreamInfo(int(_number(stream.get("sample_rate"))), seconds - offset, offset)
 
 
 _GUESSING = frozenset({"aac", "ac3", "eac3", "dts", "amr", "mp3", "mpegts", "mpeg", "flac"})
@@ -217,7 +216,7 @@ def measure(path: Path) -> StreamInfo:
             last = (last + chunk)[-CHUNK_BYTES:]
     times = re.findall(rb"out_time_us=(\d+)", last)
     seconds = int(times[-1]) / 1e6 if times else 0.0
-    return StreamInfo(sound.rate, sound.samples.shape[1], seconds)
+    return StreamInfo(sound.rate, seconds)
 
 
 def _number(text: object) -> float:

@@ -37,12 +37,12 @@ def box(name: bytes, *content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), name) + body
 
 
-def m4a_header(rate: int, seconds: float, *, priming: int = 0, channels: int = 1) -> bytes:
+def m4a_header(rate: int, seconds: float, *, priming: int = 0) -> bytes:
     """An m4a of this length that holds no sound: all that is read of it to find its length."""
     frames = round(seconds * rate)
     clock = struct.pack(">12xII4x", rate, priming + frames)
     edits = struct.pack(">4xIIii", 1, round(1000 * seconds), priming, 1 << 16)
-    sound = struct.pack(">4xII4s16xHH4xI", 1, 36, b"mp4a", channels, 16, rate << 16)
+    sound = struct.pack(">4xII4s16xHH4xI", 1, 36, b"mp4a", 1, 16, rate << 16)
     track = box(
         b"trak",
         box(b"edts", box(b"elst", edits)),
