@@ -1,5 +1,6 @@
 """Training data of the sources: play counts, item content, and the vectors sources return."""
 
+import logging
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,10 +8,36 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from datasets.arrays import BoolArray, Float32Array, IntArray
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
+
+logger = logging.getLogger("coldtune")
 
 PLAY_BOUNDS = (1e-30, 1e30)
 """Bounds of a play weight: beyond them, float32 would round it to zero or overflow in a sum."""
+
+
+def warn_of_wild_plays(users: StrArray, items: StrArray, weights: Float64Array) -> None:
+    """Log weights of plays beyond `PLAY_BOUNDS`, which count as the nearest bound.
+
+    Args:
+        users: user of each play.
+        items: item of each play.
+        weights: weight of each play, positive.
+    """
+    least, most = PLAY_BOUNDS
+    wild = np.flatnonzero((weights < least) | (weights > most))
+    if len(wild):
+        first = int(wild[0])
+        logger.warning(
+            "weight %g of user %r and item %r%s: weights below %g count as that, those above %g "
+            "as that",
+            weights[first],
+            users[first],
+            items[first],
+            f", and {len(wild) - 1} more" if len(wild) > 1 else "",
+            least,
+            most,
+        )
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
          "datasets.forking",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
          "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text",
-         "datasets.locks", "datasets.processes"),
+         "datasets.locks", "datasets.processes", "datasets.linear_algebra"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own

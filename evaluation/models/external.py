@@ -19,6 +19,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
 from datasets.forking import openmp_threads
+from datasets.linear_algebra import invert_symmetric
 from datasets.music import MusicDataset
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
@@ -318,14 +319,14 @@ class FullEASE(FoldInPeer):
         wide = plays.astype(np.float64)
         if wide.shape[0] < wide.shape[1]:
             # Woodbury: (XᵀX + λI)⁻¹ = (I - Xᵀ (XXᵀ + λI)⁻¹ X) / λ
-            core = np.linalg.inv((wide @ wide.T).toarray() + penalty * np.eye(wide.shape[0]))
+            core = invert_symmetric((wide @ wide.T).toarray() + penalty * np.eye(wide.shape[0]))
             half = np.asarray((wide.T @ core).astype(np.float64))
             diagonal = (1 - np.asarray(wide.T.multiply(half).sum(axis=1)).ravel()) / penalty
             self._weights = None
             self._learned = wide.T
             self._half, self._diagonal, self._penalty = half, diagonal, penalty
         else:
-            inverse = np.linalg.inv((wide.T @ wide).toarray() + penalty * np.eye(wide.shape[1]))
+            inverse = invert_symmetric((wide.T @ wide).toarray() + penalty * np.eye(wide.shape[1]))
             weights = -inverse / np.diag(inverse)
             np.fill_diagonal(weights, 0)
             self._weights = weights

@@ -1,7 +1,6 @@
 """Content features of items: one-hot metadata, embeddings in item order, artist codes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 from datasets.tables.frames import embedding_frame
+from recsys.content.embedding_range import real_numbers
 
 _MIN_ITEMS = 2
 """Fewest warm items with a metadata value for it to be a feature: one item's value says nothing
@@ -114,16 +114,8 @@ def align_embeddings(
         )
     if frame.shape[1] == 0 and len(frame):
         raise DataError("embeddings: the frame has no columns")
-    try:
-        with np.errstate(over="ignore"):
-            values = frame.to_numpy(np.float32)
-    except (TypeError, ValueError):
-        words = [name for name, kind in frame.dtypes.items() if not _is_numeric(kind)]
-        hint = f" and {words[0]!r} is not; ids belong in the index or column item_id"
-        raise DataError(
-            f"embeddings: every column must be numeric{hint if words else ''}"
-        ) from None
-    unfit = ~np.isfinite(values).all(axis=1)
+    values = _numbers(frame)
+    unfit = np.asarray(~np.isfinite(values).all(axis=1))
     if unfit.any():
         raise DataError(
             f"embeddings: item {ids[unfit][0]!r} has a value that is not a finite number"
@@ -135,8 +127,23 @@ def align_embeddings(
     return aligned, known
 
 
-def _is_numeric(kind: Any) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(kind))
+def _numbers(frame: pd.DataFrame) -> Float32Array:
+    """The values of a table of embeddings, float32 [rows, columns]; missing ones are NaN."""
+    if all(isinstance(kind, np.dtype) and kind.kind in "iuf" for kind in frame.dtypes):
+        with np.errstate(over="ignore"):
+            return frame.to_numpy(np.float32)
+    columns = []
+    for position in range(frame.shape[1]):
+        column = frame.iloc[:, position]
+        nullable = isinstance(column.dtype, pd.api.extensions.ExtensionDtype)
+        numbers = real_numbers(column.to_numpy(object, na_value=np.nan) if nullable else column)
+        if numbers is None:
+            raise DataError(
+                f"embeddings: every column must be numeric and {frame.columns[position]!r} is not; "
+                "ids belong in the index or column item_id"
+            )
+        columns.append(numbers)
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0), np.float32)
 
 
 def artist_codes(items: pd.DataFrame) -> IntArray:

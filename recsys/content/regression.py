@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
+from datasets.linear_algebra import right_singular_vectors, symmetric_eigen
 from recsys.config import ContentMapConfig
 
 MapKind = Literal["ridge", "low-rank", "cosine", "mlp"]
@@ -26,6 +27,9 @@ KINDS: tuple[MapKind, ...] = ("ridge", "low-rank", "cosine", "mlp")
 
 _STEPS = (25, 50, 100, 200, 400)
 """Numbers of training steps of a network that cross-validation chooses from."""
+
+_LEAST_DIVISOR = 1e-290
+"""A quotient by less than this may be infinite."""
 
 _MARGIN = 0.01
 """Share by which another kind must reduce the error for ``auto`` to prefer it to ridge."""
@@ -127,7 +131,7 @@ def fit_maps(
     center = weighted_mean(E, w)
     X = (E - center) * np.sqrt(w)[:, None]
     bases = {
-        strength: np.linalg.svd(X @ map_.weights, full_matrices=False)[2].T
+        strength: right_singular_vectors(X @ map_.weights).T
         for strength, map_ in by_strength.items()
     }
     maps = []
@@ -151,7 +155,7 @@ def ridge(
     X = (E - center) * np.sqrt(w)[:, None]
     Z = (Y - level) * np.sqrt(w)[:, None]
     n, width = X.shape
-    values, basis = np.linalg.eigh(X @ X.T if n < width else X.T @ X)
+    values, basis = symmetric_eigen(X @ X.T if n < width else X.T @ X)
     values = np.maximum(values, 0)
     rotated = basis.T @ (Z if n < width else X.T @ Z)
     # A variance below this share of the embeddings' size is rounding error of their mean.
@@ -159,7 +163,11 @@ def ridge(
     unit = max(values.sum(), least) / max(width, 1)
     maps = []
     for strength in strengths:
-        weights = basis @ (rotated / (values + strength * unit)[:, None])
+        with np.errstate(over="ignore"):  # an infinite penalty leaves the mean
+            penalised = (values + strength * unit)[:, None]
+        # With a penalty of next to nothing, what does not vary has nothing to be divided by.
+        known = np.broadcast_to(penalised > _LEAST_DIVISOR, rotated.shape)
+        weights = basis @ np.divide(rotated, penalised, out=np.zeros_like(rotated), where=known)
         if n < width:
             weights = X.T @ weights
         maps.append(EmbeddingMap(level - center @ weights, weights))

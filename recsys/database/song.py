@@ -124,7 +124,7 @@ class Song:
         return cls(
             **{name: row[name] for name in ("item_id", "title", "artist", "album", "genre")},
             tags=json.loads(row["tags"]),
-            embedding=None if vector is None else np.frombuffer(vector, "<f4").astype(np.float32),
+            embedding=None if vector is None else _embedding(vector),
             scores=None if scores is None else json.loads(scores),
             onboarded=row["onboarded"],
             recordings=tuple(
@@ -132,6 +132,13 @@ class Song:
                 for one in recordings
             ),
         )
+
+
+def _embedding(stored: bytes) -> Float32Array:
+    """The embedding that is stored in these bytes; NaN if they are no numbers."""
+    if len(stored) % 4:
+        return np.full(1, np.nan, np.float32)
+    return np.frombuffer(stored, "<f4").astype(np.float32)
 
 
 def search_key(text: str) -> str:

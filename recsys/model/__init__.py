@@ -5,6 +5,7 @@
 - `items`: the items, by id and by row: texts, embeddings, how many users each has.
 - `users`: the users: histories, vectors, fold-in.
 - `updates`: new vectors for the items that plays since the fit touch.
+- `repair`: what older versions should not have taken in counts as unknown.
 - `rebuild`: everything since the fit becomes part of the fitted state.
 - `storage`: save, open and replace a model in a folder.
 - `artifact`: the files of a saved model: generations, manifest, checksums.

@@ -20,6 +20,7 @@ from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.locks import Order, ThreadLock
 from datasets.tables.ids import is_table
 from datasets.tables.values import format_value, is_unicode
+from recsys.content.embedding_range import real_numbers
 from recsys.data import ItemContent
 from recsys.database.song import Song
 from recsys.model.state import FittedState
@@ -293,10 +294,13 @@ class ItemTable:
         """Check that songs can be onboarded.
 
         Raises:
-            InvalidArgumentError: an unusable id or text, an id given twice, or an item that
-                somebody has played already.
+            InvalidArgumentError: an unusable id or text, an id given twice, an item that somebody
+                has played already, or an embedding that is not like those learned.
         """
         check_texts(songs)
+        for song in songs:
+            if song.embedding is not None:
+                checked_embedding(self._state, song.embedding, song.item_id)
         ids = [song.item_id for song in songs]
         known = [name for name, row in zip(ids, self._find(ids), strict=True) if row >= 0]
         played = np.flatnonzero(~self.is_cold(self.rows(known)))
@@ -423,13 +427,12 @@ def checked_embedding(
     """Return an embedding as float32 [e].
 
     Raises:
-        InvalidArgumentError: not numeric, of another length than the model's, or not finite.
+        InvalidArgumentError: not numeric, of another number of dimensions than the model's, not
+            finite, zero, or of a length far outside those learned.
     """
-    try:
-        with np.errstate(over="ignore"):
-            vector = np.asarray(embedding, np.float32)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"embedding of item {item_id!r}: is not numeric") from None
+    vector = real_numbers(embedding)
+    if vector is None:
+        raise InvalidArgumentError(f"embedding of item {item_id!r}: is not numeric")
     width = state.embeddings.shape[1]
     if not width:
         raise InvalidArgumentError(NO_SOUND)
@@ -441,6 +444,8 @@ def checked_embedding(
         raise InvalidArgumentError(
             f"embedding of item {item_id!r}: has a value that is not a finite number"
         )
+    if problem := state.embedding_range.problem(vector):
+        raise InvalidArgumentError(f"embedding of item {item_id!r}: {problem}")
     return vector
 
 
@@ -475,7 +480,10 @@ def check_texts(songs: Sequence[Song]) -> None:
 
 
 def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
-    """Encode songs as the sources of a fit see them: embeddings and metadata values."""
+    """Encode songs as the sources of a fit see them: embeddings and metadata values.
+
+    An embedding longer than all of the fit is shortened to the longest of them.
+    """
     embeddings = np.zeros((len(songs), state.embeddings.shape[1]), np.float32)
     known = np.array([song.embedding is not None for song in songs], bool)
     for row, song in enumerate(songs):
@@ -483,4 +491,5 @@ def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
             embeddings[row] = song.embedding
     texts = [{**{name: getattr(song, name) for name in ITEM_TEXT}, **song.tags} for song in songs]
     frame = pd.DataFrame(texts).fillna("")
+    embeddings = state.embedding_range.within_reach(embeddings)
     return ItemContent(embeddings, known, state.vocabulary.encode(frame))

@@ -26,6 +26,7 @@ from recsys.index.build import (
 )
 from recsys.index.growing import GrowingIndex
 from recsys.model.items import NO_SOUND, ItemTable, song_content
+from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
 from recsys.model.updates import IncrementalUpdater, UpdateReport
 from recsys.model.users import PlaysSinceFit, UserTable
@@ -88,6 +89,8 @@ class LiveModel:
         self._index_of_the_fit = GrowingIndex(index, state.item_vectors)
         self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
         self._updater = IncrementalUpdater(state)
+        self._reported: set[str] = set()
+        """Items whose stored embedding was logged as unusable; shared with all copies."""
         self._take_in_changes()
 
     def reopened(self) -> "LiveModel":
@@ -224,8 +227,8 @@ class LiveModel:
         """Start from the fit and take in everything the song database has stored since."""
         changes = self.catalog.changes()
         self.items, self.index = ItemTable(self.state), self._index_of_the_fit
-        self._plays = PlaysSinceFit().plus(changes.plays)
-        self._add_songs(changes.songs)
+        self._plays = PlaysSinceFit().plus(usable_plays(changes.plays))
+        self._add_songs(usable_songs(self.state, changes.songs, self._reported))
         self.items = self.items.without(changes.removed)
         self._recompute_items(self._plays.by_item)
         self.revision = changes.revision

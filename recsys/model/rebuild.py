@@ -12,7 +12,7 @@ from recsys.data import PLAY_BOUNDS
 from recsys.database.catalog import Catalog
 from recsys.fusion import user_scales
 from recsys.model.live import LiveModel
-from recsys.model.state import FittedState
+from recsys.model.state import EMBEDDING_LENGTHS, FittedState
 
 
 def rebuilt(model: LiveModel) -> LiveModel:
@@ -22,7 +22,13 @@ def rebuilt(model: LiveModel) -> LiveModel:
     the sources have learned and how they are blended stays.
     """
     catalog = Catalog.in_memory()
-    catalog.fill(replace(song, onboarded=None) for song in model.catalog.songs())
+    rows = model.items.active
+    heard = set(model.items.ids(rows[model.items.has_embedding(rows)]).tolist())
+    catalog.fill(
+        # An embedding that could not be used is left behind.
+        replace(song, onboarded=None, embedding=song.embedding if song.item_id in heard else None)
+        for song in model.catalog.songs()
+    )
     return LiveModel(_merged(model), catalog)
 
 
@@ -42,6 +48,7 @@ def _merged(model: LiveModel) -> FittedState:
             "cold": int((user_counts == 0).sum()),
             "with_embedding": int(has_embedding.sum()),
         },
+        EMBEDDING_LENGTHS: state.embedding_range.to_json(),
         "rebuilt": int(state.info.get("rebuilt", 0)) + 1,
     }
     return replace(

@@ -15,6 +15,7 @@ from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import ArtifactError
 from datasets.files import UNREADABLE
 from recsys.config import RecommenderConfig
+from recsys.content.embedding_range import EmbeddingRange
 from recsys.content.features import MetadataVocabulary
 from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 """The tables of a model, and the columns with the ids of their rows."""
+
+
+EMBEDDING_LENGTHS = "embedding_lengths"
+"""Name of the lengths of embeddings among the facts about a fit."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,18 @@ class FittedState:
     def user_counts(self) -> IntArray:
         """How many users have played each item in training, int [n_items]."""
         return np.bincount(self.plays.indices, minlength=len(self.items))
+
+    @cached_property
+    def embedding_range(self) -> EmbeddingRange:
+        """The lengths of the embeddings of the fit, by which others are judged.
+
+        What is onboarded and merged by `rebuild` does not change them.
+        """
+        stored = self.info.get(EMBEDDING_LENGTHS)
+        if stored is not None:
+            return EmbeddingRange.from_json(stored)
+        # A model of an earlier version: wild ones may be among them, and do not count.
+        return EmbeddingRange.learn(np.asarray(self.embeddings)[self.has_embedding])
 
     @cached_property
     def item_ids(self) -> Ids:
@@ -225,6 +242,8 @@ class FittedState:
             from embedding import SongEncoder
 
             encoder = SongEncoder.load(folder / "encoder")
+        if info.get(EMBEDDING_LENGTHS) is not None:
+            EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         return cls(
             config=config,
             items=items,

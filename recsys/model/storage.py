@@ -20,6 +20,7 @@ from recsys.database.song import Song
 from recsys.index.build import SIDECAR
 from recsys.model import artifact
 from recsys.model.live import LiveModel
+from recsys.model.repair import repaired
 from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
@@ -219,6 +220,9 @@ def _open(folder: Path, manifest: dict[str, Any]) -> LiveModel:
     catalog = _open_catalog(folder, manifest, "by size")
     try:
         index = generation / SIDECAR if SIDECAR in manifest["files"] else None
+        usable = repaired(state, folder)
+        if usable is not state:  # the index is of the vectors before
+            state, index = usable, None
         model = LiveModel(state, catalog, index)
     except BaseException:
         catalog.close()

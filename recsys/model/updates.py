@@ -17,7 +17,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.frames import FrameLike
 from recsys.content.shrinkage import has_content
-from recsys.data import PLAY_BOUNDS, ItemContent
+from recsys.data import PLAY_BOUNDS, ItemContent, warn_of_wild_plays
 from recsys.database.changes import Play
 from recsys.database.song import Song
 from recsys.fusion import fuse_items
@@ -61,6 +61,8 @@ def checked_plays(interactions: FrameLike) -> list[Play]:
     times: Sequence[int | None] = [None] * len(table)
     if c.TIMESTAMP in table:
         times = table[c.TIMESTAMP].to_numpy().astype("datetime64[ns]").astype(np.int64).tolist()
+    found = table[table[c.WEIGHT] > 0]
+    warn_of_wild_plays(*(found[name].to_numpy() for name in (c.USER_ID, c.ITEM_ID, c.WEIGHT)))
     columns = (table[name].tolist() for name in (c.USER_ID, c.ITEM_ID, c.WEIGHT))
     return [
         Play(user, item, float(weight), time)

@@ -18,7 +18,6 @@ from datasets.tables.frames import FrameLike
 from datasets.tables.values import is_unicode
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed, in_processes
-from recsys.audio import RecordingEmbedder
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.read_write import batched
@@ -71,7 +70,7 @@ def onboard_folder(
     embedder = model.audio
     entries = folder_entries(folder, metadata)
     known = _digests_of_unchanged(model.catalog, entries)
-    batch = _Batch(embedder, add)
+    batch = _Batch(model, add)
     results: dict[str, tuple[str, str]] = {}  # status and reason by path
     jobs, entry_of = [], {}
     for entry in entries:
@@ -106,6 +105,9 @@ def onboard_folder(
                     results[entry.path] = ADDED, ""
             advance(1)
         batch.store()
+    for entry in entries:
+        if results[entry.path][0] == ADDED and entry.item_id in batch.refused:
+            results[entry.path] = FAILED, batch.refused[entry.item_id]
     return pd.DataFrame(
         [(entry.item_id, entry.path, *results[entry.path]) for entry in entries],
         columns=[ITEM_ID, PATH, "status", "reason"],
@@ -115,13 +117,14 @@ def onboard_folder(
 class _Batch:
     """Songs that are decoded but not yet in the model."""
 
-    def __init__(
-        self, embedder: RecordingEmbedder, store: Callable[[Sequence[Song]], None]
-    ) -> None:
-        self._embedder = embedder
+    def __init__(self, model: LiveModel, store: Callable[[Sequence[Song]], None]) -> None:
+        self._embedder = model.audio
+        self._range = model.state.embedding_range
         self._store = store
         self._decoded: list[tuple[Song, Float32Array]] = []
         self._embedded: list[Song] = []
+        self.refused: dict[str, str] = {}
+        """Items whose embedding the model cannot take, and why."""
 
     def add(self, song: Song, images: Float32Array) -> None:
         """Add a song with its hyper-images; embed or store when there are enough."""
@@ -141,6 +144,9 @@ class _Batch:
         decoded, self._decoded = self._decoded, []
         embedded = self._embedder.embed_images([images for _, images in decoded])
         for (song, _), one in zip(decoded, embedded, strict=True):
+            if problem := self._range.problem(one.embedding):
+                self.refused[song.item_id] = f"its embedding cannot be used: {problem}"
+                continue
             self._embedded.append(replace(song, embedding=one.embedding, scores=one.scores))
 
 

@@ -4,12 +4,13 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, ITEM_TEXT
-from datasets.errors import InvalidArgumentError
+from datasets.errors import AudioError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
@@ -72,6 +73,8 @@ def build_song(
         vector = checked_embedding(model.state, embedding, texts.item_id)
         return replace(texts, embedding=vector)
     embedded, described = model.audio.embed(recording)
+    if problem := model.state.embedding_range.problem(embedded.embedding):
+        raise AudioError(f"{described.path}: its embedding cannot be used: {problem}")
     return replace(
         texts, embedding=embedded.embedding, scores=embedded.scores, recordings=(described,)
     )
@@ -105,6 +108,7 @@ def build_songs(
         audio = embed_dataset(
             dataset, state.encoder, workers=state.config.n_threads, progress=progress
         )
+        audio = _without_wild(audio, state)
         embeddings = audio.embeddings
     if embeddings is None:
         embeddings = pd.DataFrame()
@@ -118,6 +122,23 @@ def build_songs(
         vector = checked_embedding(state, vectors[number], item_id) if known[number] else None
         songs.append(_build_song(row, vector, scores.get(item_id), recordings.get(item_id, ())))
     return songs, audio
+
+
+def _without_wild(audio: DatasetEmbeddings, state: FittedState) -> DatasetEmbeddings:
+    """Leave out the embeddings of recordings that the model cannot take, with the reason."""
+    problems = {
+        str(item_id): problem
+        for item_id, embedding in zip(
+            audio.embeddings.index, audio.embeddings.to_numpy(np.float32), strict=True
+        )
+        if (problem := state.embedding_range.problem(embedding))
+    }
+    reasons = [f"item {item!r}: its embedding: {problem}" for item, problem in problems.items()]
+    return replace(
+        audio,
+        embeddings=audio.embeddings[~audio.embeddings.index.isin(list(problems))],
+        failures=(*audio.failures, *reasons),
+    )
 
 
 def fitted_songs(

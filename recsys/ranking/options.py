@@ -12,13 +12,11 @@ from datasets.arguments import check_flag, check_share, check_whole
 from datasets.errors import InvalidArgumentError
 from datasets.tables.ids import checked_id, checked_ids
 from datasets.tables.values import format_value, is_real
+from recsys.data import PLAY_BOUNDS
 from recsys.model.items import Where
 
 History = Sequence[str] | Mapping[str, float]
 """Items that somebody has played: a list of item ids, or a mapping from item id to plays."""
-
-PLAYS_IN_HISTORY = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
-"""Bounds of the plays of an item in a history."""
 
 _POOL = 10
 _LEAST_POOL = 100
@@ -128,7 +126,7 @@ def history_plays(history: History) -> dict[str, float]:
     """
     if not isinstance(history, Mapping):
         return dict.fromkeys(checked_ids("history", history), 1.0)
-    least, most = PLAYS_IN_HISTORY
+    least, most = PLAY_BOUNDS
     plays: dict[str, float] = {}
     for number, (given_id, given) in enumerate(history.items(), 1):
         item = checked_id(f"history: id number {number}", given_id)

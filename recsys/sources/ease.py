@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
+from datasets.linear_algebra import symmetric_eigen
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
@@ -87,14 +88,22 @@ def _truncated_svd(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64A
     """Return the largest nonzero singular values [r] and their right vectors [n_items, r]."""
     n = min(plays.shape)
     if rank < n // 2:
-        from scipy.sparse.linalg import svds
+        from scipy.sparse.linalg import ArpackError, svds
 
         start = np.random.default_rng(seed).standard_normal(n)
-        _, values, right = svds(plays, k=rank, v0=start, return_singular_vectors="vh")
+        try:
+            _, values, right = svds(plays, k=rank, v0=start, return_singular_vectors="vh")
+        except (
+            ArpackError,
+            np.linalg.LinAlgError,
+        ):  # it does not converge; random projections need not
+            from sklearn.utils.extmath import randomized_svd
+
+            _, values, right = randomized_svd(plays, rank, random_state=seed)
         right = right.T
     else:
         small = plays if plays.shape[0] <= plays.shape[1] else plays.T
-        squares, left = np.linalg.eigh((small @ small.T).toarray())
+        squares, left = symmetric_eigen((small @ small.T).toarray())
         values = np.sqrt(np.maximum(squares, 0))
         right = np.asarray(plays.T @ left) / np.maximum(values, 1e-12) if small is plays else left
     order = np.argsort(-values, kind="stable")[:rank]

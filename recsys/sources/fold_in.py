@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array, Float64Array
+from datasets.linear_algebra import single_precision, solve_symmetric
 from recsys.config import PlayWeighting
 from recsys.data import CSRArrays
 
@@ -108,7 +109,12 @@ class MeanFoldIn:
     ) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
         known = weigh_plays(weights, "log") * history.any(axis=1)
-        return (known @ history / max(known.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = known @ history / max(known.sum(), np.finfo(np.float32).tiny)
+        if not np.isfinite(mean).all():  # a sum of single precision was too large
+            exact = known.astype(np.float64)
+            mean = single_precision(exact @ history.astype(np.float64) / exact.sum())
+        return mean.astype(np.float32)
 
 
 class EASEFoldIn:
@@ -154,7 +160,7 @@ def least_squares(history: Float32Array, weights: Float32Array, gram: Float64Arr
         >>> (items @ user).argsort()[::-1].tolist()  # which now scores best, the second worst
         [0, 2, 1]
     """
-    return np.linalg.solve(*_normal_equations(history, weights, gram)).astype(np.float32)
+    return single_precision(solve_symmetric(*_normal_equations(history, weights, gram)))
 
 
 def least_squares_batch(
@@ -180,7 +186,9 @@ def least_squares_batch(
             left[row], right[row, :, 0] = _normal_equations(
                 vectors[histories.indices[own]], histories.data[own], gram
             )
-        solutions[start : start + len(left)] = np.linalg.solve(left, right)[:, :, 0]
+        solutions[start : start + len(left)] = single_precision(
+            solve_symmetric(left, right)[:, :, 0]
+        )
     return solutions
 
 

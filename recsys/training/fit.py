@@ -12,16 +12,17 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
-from datasets.errors import DataError
+from datasets.errors import ColdtuneError, DataError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, TooFewLabelsError, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
+from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
-from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors
+from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import FittedState
+from recsys.model.state import EMBEDDING_LENGTHS, FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
@@ -133,6 +134,12 @@ def fit_state(
         with timer.stage(f"source {name}"):
             sources[name] = make_source(name, chosen)
             vectors[name] = sources[name].fit(data)
+            learned = (vectors[name].users, vectors[name].items)
+            if not all(np.isfinite(part).all() for part in learned):
+                raise ColdtuneError(
+                    f"source {name}: learned a vector that is not finite; its settings, or the "
+                    "scale of embeddings or plays, do not suit it"
+                )
 
     with timer.stage("fusion"):
         is_cold = data.user_counts == 0
@@ -150,6 +157,9 @@ def fit_state(
             "cold": int(is_cold.sum()),
             "with_embedding": int(data.content.has_embedding.sum()),
         },
+        EMBEDDING_LENGTHS: EmbeddingRange.learn(
+            data.content.embeddings[data.content.has_embedding]
+        ).to_json(),
         "blend": vars(blend),
         "settings": (
             {"als.regularization": chosen.als.regularization} if "als" in config.sources else {}
@@ -208,6 +218,9 @@ def _training_data(
 ) -> tuple[TrainingData, pd.Index, MetadataVocabulary]:
     """Return training data, the user ids in row order, and the metadata values known."""
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
+    warn_of_wild_plays(
+        played[USER_ID].to_numpy(), played[ITEM_ID].to_numpy(), played[WEIGHT].to_numpy(np.float64)
+    )
     user_rows, user_ids = pd.factorize(played[USER_ID])
     item_rows = item_ids.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
     plays = sp.csr_matrix(
@@ -219,6 +232,15 @@ def _training_data(
     vectors, known = align_embeddings(
         pd.DataFrame() if embeddings is None else embeddings, item_ids
     )
+    rows = np.flatnonzero(known)
+    empty = rows[check_learned_embeddings(vectors[rows], item_ids[rows])]
+    if len(empty):
+        known[empty] = False
+        logger.warning(
+            "embeddings: that of item %r is zero in every dimension and is left out%s",
+            item_ids[empty[0]],
+            f", and {len(empty) - 1} more" if len(empty) > 1 else "",
+        )
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(
