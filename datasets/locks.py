@@ -327,7 +327,8 @@ def _is_own(handle: int) -> bool:
 def _write_holder(handle: int, doing: str) -> None:
     thread = threading.current_thread().name
     holder = Holder(os.getpid(), thread, doing, time.time(), socket.gethostname())
-    os.ftruncate(handle, 0)
+    if os.fstat(handle).st_size:  # of one who was killed
+        os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(holder._asdict()).encode(), 0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from datasets.errors import InvalidArgumentError, NotFittedError
+from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from datasets.locks import Order, ThreadLock, patience
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
@@ -386,11 +386,12 @@ class Recommender:
             >>> recommender.onboard(item_id="n", title="New", embedding=np.ones(4))
             OnboardingResult(item_id='n', predicted=None, probability=None)
         """
+        model = self._fitted()
         song = build_song(
-            self._fitted(), recording, embedding,
+            model, recording, embedding,
             Song(checked_id("item_id", item_id), title, artist, album, genre, dict(tags or {})),
         )  # fmt: skip
-        self._add_songs([song])
+        self._add_songs([song], model)
         return OnboardingResult.from_song(song)
 
     def onboard_many(
@@ -420,8 +421,9 @@ class Recommender:
             >>> recommender.onboard_many(type(dataset)(items=songs))["status"].tolist()
             ['metadata only', 'metadata only']
         """
-        songs, audio = build_songs(self._fitted(), dataset, embeddings, progress=progress)
-        self._add_songs(songs)
+        model = self._fitted()
+        songs, audio = build_songs(model, dataset, embeddings, progress=progress)
+        self._add_songs(songs, model)
         return onboarding_report(songs, audio)
 
     def onboard_folder(
@@ -455,9 +457,10 @@ class Recommender:
         """
         from recsys.onboarding.folder import onboard_folder
 
+        model = self._fitted()
         return onboard_folder(
-            self._fitted(),
-            self._add_songs,
+            model,
+            lambda songs: self._add_songs(songs, model),
             Path(folder),
             Path(metadata) if isinstance(metadata, str) else metadata,
             workers=self.config.n_threads if threads is None else threads,
@@ -653,6 +656,12 @@ class Recommender:
             with storage.held_for_change(self._folder, model, doing):
                 yield model.reopened()
 
-    def _add_songs(self, songs: Sequence[Song]) -> None:
+    def _add_songs(self, songs: Sequence[Song], heard_by: LiveModel) -> None:
+        """Add songs whose embeddings were made for a model, this one or an earlier one."""
         with self._changing("storing songs") as model:
+            if any(song.embedding is not None for song in songs) and not model.hears_like(heard_by):
+                raise ArtifactError(
+                    "the model was replaced by one that hears otherwise while recordings were "
+                    f"embedded for it; onboard {songs[0].item_id!r} again"
+                )
             self._model = model.with_songs(songs)

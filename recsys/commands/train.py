@@ -1,12 +1,13 @@
 """The commands `coldtune train`, `info`, `fine-tune` and `architecture`."""
 
+import itertools
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datasets.errors import InvalidArgumentError
+from datasets.errors import ArtifactError, BusyError, InvalidArgumentError
 from recsys.commands.options import (
     Config,
     JsonFlag,
@@ -18,6 +19,9 @@ from recsys.commands.options import (
     recommender_config,
 )
 from recsys.commands.printing import echo, print_frame, print_info, print_json
+
+if TYPE_CHECKING:
+    from recsys import Recommender
 
 
 def train(
@@ -50,7 +54,7 @@ def train(
         echo(goes, err=True)
     network = None if encoder is None else open_encoder(encoder)
     recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
-    recommender.save(out)
+    _save(recommender, out, replace, goes)
     print_info(recommender.info, as_json)
     if not as_json:
         echo(f"model written to {out}")
@@ -58,6 +62,26 @@ def train(
         from recsys.tracking.model import log_model
 
         echo(f"registered as {log_model(out, register=register)}", err=as_json)
+
+
+def _save(recommender: "Recommender", out: Path, replace: bool, said: str) -> None:
+    """Save what was learned; where that would lose something, beside `out`.
+
+    Learning takes long, and meanwhile songs and plays may have come to the model there.
+    """
+    from recsys.model.storage import check_overwrite
+
+    try:
+        if replace and (goes := check_overwrite(out, replace=True)) not in ("", said):
+            echo(goes, err=True)
+        recommender.save(out, replace=replace)
+    except (InvalidArgumentError, BusyError) as error:
+        wanted = out.absolute()
+        names = (f"{wanted.name}-new{number or ''}" for number in itertools.count())
+        place = next(path for path in map(wanted.with_name, names) if not path.exists())
+        recommender.save(place)
+        reason = str(error).replace("replace=True", "--replace")
+        raise ArtifactError(f"{reason}; what was learned is in {place}") from None
 
 
 def info(

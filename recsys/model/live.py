@@ -150,6 +150,15 @@ class LiveModel:
             )
         return self._audio
 
+    def hears_like(self, other: "LiveModel") -> bool:
+        """Return whether embeddings made for another model are those that this one would make."""
+        if self.state.embeddings.shape[1] != other.state.embeddings.shape[1]:
+            return False
+        own, others = self.state.encoder, other.state.encoder
+        if own is others or own is None or others is None:
+            return own is others
+        return own.digest() == others.digest()
+
     def counts(self) -> dict[str, int]:
         """Count what there is now, changes since the fit included.
 

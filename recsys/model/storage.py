@@ -58,7 +58,7 @@ def save_model(folder: Path, model: LiveModel, *, replace: bool = False) -> Live
         if not replace and (folder / artifact.MANIFEST).exists():
             if _is_home(folder, model):
                 _check_current(folder, model)
-            elif lost := _would_be_lost(folder, model):
+            elif lost := _would_be_lost(folder, model, "replace=True"):
                 raise InvalidArgumentError(lost)
         return _write(folder, model.reopened())
 
@@ -335,7 +335,7 @@ def check_overwrite(folder: Path, *, replace: bool) -> str:
         raise ArtifactError(f"{folder}: a model cannot be saved there: {error.strerror}") from None
     if not (folder / artifact.MANIFEST).exists():
         return ""
-    if not replace and (lost := _would_be_lost(folder, None)):
+    if not replace and (lost := _would_be_lost(folder, None, "--replace")):
         raise InvalidArgumentError(lost)
     try:
         later = _changes_since_fit(folder, None)
@@ -345,9 +345,9 @@ def check_overwrite(folder: Path, *, replace: bool) -> str:
     return f"{goes}, with what came to it after its fit ({later})" if later else goes
 
 
-def _would_be_lost(folder: Path, model: LiveModel | None) -> str:
+def _would_be_lost(folder: Path, model: LiveModel | None, option: str) -> str:
     """Say what saving a model over the one in a folder would lose; "" for nothing."""
-    let_go = "--replace (replace=True) lets it go"
+    let_go = f"{option} lets it go"
     try:
         later = _changes_since_fit(folder, model)
     except ArtifactError as error:

@@ -479,7 +479,7 @@ def test_onboarding_into_a_model_that_was_replaced(
 
 
 def save_once(say: Connection, source: Path, target: Path) -> None:
-    Recommender.load(source).save(target)
+    Recommender.load(source).save(target, replace=True)
     say.send("saved")
 
 

@@ -258,6 +258,39 @@ def test_what_a_model_took_in_goes_only_where_that_is_asked_for(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_a_model_takes_in_while_another_is_learned_goes_only_where_that_is_asked_for(
+    call: Call, songs: Path, model: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
+) -> None:
+    """Neither the songs that came meanwhile are lost nor what was learned for hours."""
+    learned = Path(shutil.copytree(model, model.with_name("learned")))
+    model.with_name(f"{model.name}-new").mkdir()  # somebody's own
+
+    def meanwhile(*_: object, **__: object) -> Recommender:
+        opened = Recommender.load(model)
+        opened.update(pd.DataFrame({"user_id": ["x"], "item_id": ["song-4"], "weight": [1.0]}))
+        return Recommender.load(learned)
+
+    monkeypatch.setattr(Recommender, "fit", meanwhile)
+    options = ["--replace"] if replace else []
+    said = call("train", songs, "--out", model, "--no-tracking", *options)
+    began = f"{model}: the model there is replaced"
+    if replace:
+        assert said.code == 0
+        assert said.err == f"{began}\n{began}, with what came to it after its fit (plays: 1)\n"
+        assert Recommender.load(model).recommend("x", k=1).attrs["fallback"] == "popular"
+        return
+    assert said.code == 1
+    place = model.with_name(f"{model.name}-new1")
+    assert said.err == (
+        f"{began}\nerror: {model}: the new model would not have what came to this one after its "
+        f"fit (plays: 1); --replace lets it go; what was learned is in {place}\n"
+    )
+    assert "fallback" not in Recommender.load(model).recommend("x", k=1).attrs
+    assert Recommender.load(place).info["dataset"] == Recommender.load(learned).info["dataset"]
+
+
+@pytest.mark.slow
 def test_a_model_that_cannot_be_read_is_replaced_only_where_that_is_asked_for(
     call: Call, songs: Path, model: Path, untrained: list[RecommenderConfig]
 ) -> None:
