@@ -519,7 +519,7 @@ def test_what_is_ours_is_saved_over(models: dict[str, Path], model: Path, tmp_pa
     broken = Path(shutil.copytree(model, tmp_path / "broken"))
     (broken / "manifest.json").write_bytes(b"\0\0")
     (model / "notes.txt").write_text("kept")
-    with pytest.raises(InvalidArgumentError, match=r"cannot be read.*is not known, --replace"):
+    with pytest.raises(InvalidArgumentError, match=r"cannot be read.*is not known, replace=True"):
         other.save(broken)  # it may hold songs that somebody onboarded
     for folder in (tmp_path / "empty", tmp_path / "new" / "deep", killed, broken, model):
         other.save(folder, replace=folder == broken)
