@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from datasets.files import open_regular
+
 LONGEST_TEXT = 1 << 16
 """Bytes of a tag that are read; what is longer is no title."""
 
@@ -57,7 +59,7 @@ def read_chunk_tags(path: Path) -> Fields:
         {'title': ['Blue']}
     """
     fields: Fields = {}
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         head = stream.read(12)
         if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE":
             for chunk in iff_chunks(stream, "<"):

@@ -236,6 +236,32 @@ def open_regular(path: Path) -> BufferedReader:
     return open(path, "rb", opener=_open_at_once)
 
 
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text; pipes, devices, sockets and folders are refused, unopened.
+
+    Raises:
+        OSError: it is not a file, or cannot be opened; ``strerror`` says why.
+        UnicodeDecodeError: it is not UTF-8.
+
+    Examples:
+        >>> write_text(folder / "a.txt", "text")
+        >>> read_text(folder / "a.txt")
+        'text'
+    """
+    with open_regular(path) as stream:
+        return stream.read().decode("utf-8")
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of reading a file says, without its number and the file's name.
+
+    Examples:
+        >>> reason_of(PermissionError(13, "Permission denied", "a.json"))
+        'Permission denied'
+    """
+    return getattr(error, "strerror", None) or str(error)
+
+
 def _open_at_once(path: str, flags: int) -> int:
     # Without waiting, and without becoming the process's terminal.
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import DataError, InvalidArgumentError
+from datasets.files import open_regular
 from datasets.tables.read_write import read_table
 from datasets.tables.values import format_value, object_array
 
@@ -45,7 +46,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         ['jazz', 'rock']
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             return {name.removesuffix(".npy"): _read_npy(archive, name) for name in names}
     except OSError as error:

@@ -29,7 +29,7 @@ from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
 from datasets.demo.rendering import SAMPLE_RATE, record_missing, record_song
 from datasets.errors import DataError, InvalidArgumentError
-from datasets.files import write_text
+from datasets.files import read_text, write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.settings import Settings
@@ -216,7 +216,7 @@ def _claim(folder: Path, settings: DemoSettings) -> None:
 def _read_settings(folder: Path) -> DemoSettings:
     path = folder / _SETTINGS_FILE
     try:
-        return DemoSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return DemoSettings.from_json(json.loads(read_text(path)))
     except FileNotFoundError:
         raise DataError(f"{folder} holds no demo catalogue: it has no {path.name}") from None
     except (OSError, ValueError) as error:

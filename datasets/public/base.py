@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
-from datasets.files import cache_folder, write_text
+from datasets.files import cache_folder, open_regular, write_text
 from datasets.folder import load_folder
 from datasets.locks import Order, locked, patience
 from datasets.music import MusicDataset
@@ -210,7 +210,7 @@ def _compare(dataset: PublicDataset, source: Path) -> None:
         kind, _, digest = file.checksum.partition(":")
         path = source / file.name
         if digest and path.is_file():
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
                 found = hashlib.file_digest(stream, kind).hexdigest()
             if found != digest:
                 logger.warning("%s is another file than was published: its %s differs", path, kind)

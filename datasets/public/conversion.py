@@ -21,7 +21,7 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.files import atomic_write, write_text
+from datasets.files import atomic_write, open_regular, write_text
 from datasets.progress import progress_bar
 from datasets.tables.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS
 from datasets.tables.read_write import write_table
@@ -104,7 +104,10 @@ def read_lines(
     number = 0
     try:
         size = path.stat().st_size
-        with path.open("rb") as raw, conversion_progress(path.name, size, in_bytes=True) as advance:
+        with (
+            open_regular(path) as raw,
+            conversion_progress(path.name, size, in_bytes=True) as advance,
+        ):
             done = 0
             for number, line in enumerate(raw if stream is None else stream(raw), start=1):
                 if number % _LINES_A_STEP == 0:  # updating the bar costs more than reading a line
@@ -269,7 +272,7 @@ def open_member(origin: Path, name: str) -> Iterator[IO[bytes]]:
     if origin.is_dir():
         if not (origin / name).is_file():
             raise DataError(f"{origin} has no {name}")
-        with (origin / name).open("rb") as stream:
+        with open_regular(origin / name) as stream:
             yield stream
         return
     with _readable(origin), zipfile.ZipFile(origin) as archive:
@@ -323,7 +326,7 @@ def _from_tar(path: Path, choose_target: ChooseTarget) -> dict[str, Path]:
     taken = {}
     size = path.stat().st_size
     with (
-        path.open("rb") as raw,
+        open_regular(path) as raw,
         tarfile.open(fileobj=raw, mode="r:*") as archive,
         conversion_progress(path.name, size, in_bytes=True) as advance,
     ):

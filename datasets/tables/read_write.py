@@ -21,7 +21,7 @@ import pandas as pd
 from datasets import columns as c
 from datasets.arrays import StrArray
 from datasets.errors import DataError
-from datasets.files import atomic_write
+from datasets.files import atomic_write, open_regular
 from datasets.tables.checks import Origin
 from datasets.tables.frames import as_frame, name_key, to_series
 from datasets.tables.values import id_text, object_array
@@ -165,7 +165,7 @@ _BOMS = {
 
 
 def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream.read(8)
 
 
@@ -184,7 +184,7 @@ def _open_bytes(path: Path) -> Iterator[Any]:
                 yield io.BufferedReader(packed)
             return
         opened = next((how for magic, how in _COMPRESSED.items() if start.startswith(magic)), None)
-        with path.open("rb") if opened is None else opened(path, "rb") as stream:
+        with open_regular(path) if opened is None else opened(path, "rb") as stream:
             yield stream
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged: {error}") from None

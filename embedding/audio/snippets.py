@@ -11,6 +11,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
+from datasets.files import open_regular
 from embedding.audio.bitstreams import refuse_bitstream
 from embedding.audio.config import SnippetConfig
 from embedding.audio.decoding import AudioReader, ShorterError, open_recording
@@ -77,7 +78,7 @@ def content_fingerprint(path: Path) -> bytes:
     """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         for place in (0, (size - SAMPLED_BYTES) // 2, size - SAMPLED_BYTES):
             stream.seek(max(0, place))
             digest.update(stream.read(SAMPLED_BYTES))

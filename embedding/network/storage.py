@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import UNREADABLE, atomic_write, file_digest, write_text
+from datasets.files import UNREADABLE, atomic_write, file_digest, read_text, reason_of, write_text
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig
@@ -75,11 +75,11 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
 
     path = folder / ENCODER_MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file, so this is no saved encoder") from None
     except UNREADABLE as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+        raise ArtifactError(f"{path}: cannot be read: {reason_of(error)}") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise ArtifactError(f"{path}: not the manifest of a saved encoder")
     version = manifest.get("format_version")
@@ -109,7 +109,7 @@ def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
     try:
         return manifest, from_bytes(weights_path.read_bytes())
     except (*UNREADABLE, SafetensorError) as error:
-        raise ArtifactError(f"{weights_path}: cannot be read: {error}") from None
+        raise ArtifactError(f"{weights_path}: cannot be read: {reason_of(error)}") from None
 
 
 def restore_network(

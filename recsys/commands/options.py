@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from datasets.errors import InvalidArgumentError
+from datasets.files import read_text, reason_of
 
 if TYPE_CHECKING:
     from recsys.config import RecommenderConfig
@@ -64,9 +65,9 @@ def read_object(path: Path) -> dict[str, Any]:
         InvalidArgumentError: the file cannot be read or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{path}: cannot be read as JSON: {error}") from None
+        raise InvalidArgumentError(f"{path}: cannot be read as JSON: {reason_of(error)}") from None
     if not isinstance(values, dict):
         raise InvalidArgumentError(f"{path}: must hold a JSON object")
     return values

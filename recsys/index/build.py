@@ -19,7 +19,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from datasets.files import write_text
+from datasets.files import read_text, reason_of, write_text
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index
@@ -166,9 +166,9 @@ def open_index(
 def _read_sidecar(path: Path) -> dict[str, Any]:
     """Read the sidecar; raise ArtifactError if it cannot be read."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(read_text(path))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+        raise ArtifactError(f"{path}: cannot be read: {reason_of(error)}") from None
     if not isinstance(facts, dict):
         raise ArtifactError(f"{path}: does not describe an index")
     return facts

@@ -26,7 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import UNREADABLE, open_array, sync_directory, sync_file, write_text
+from datasets.files import (
+    UNREADABLE,
+    open_array,
+    read_text,
+    reason_of,
+    sync_directory,
+    sync_file,
+    write_text,
+)
 from datasets.locks import Order, locked, patience
 from datasets.temporary import room_for
 from datasets.versions import package_versions
@@ -333,13 +341,13 @@ def _parse_manifest(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_MANIFEST:
             raise ArtifactError(f"{path}: is too large for the manifest of a model")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent}: there is no model here (no {MANIFEST})") from None
     except NotADirectoryError:
         raise ArtifactError(f"{path.parent}: is no folder; a model is one") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+        raise ArtifactError(f"{path}: cannot be read: {reason_of(error)}") from None
     if not isinstance(manifest, dict):
         raise ArtifactError(f"{path}: is not the manifest of a coldtune model")
     return manifest

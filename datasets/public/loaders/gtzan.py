@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from datasets.errors import DataError
+from datasets.files import open_regular
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
     extract_files,
@@ -109,7 +110,7 @@ def _problem(path: Path) -> str | None:
     """Return why a clip is skipped, None if it is not."""
     if path.stem in BROKEN:
         return "known to be damaged"
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         if stream.read(4) != _MAGIC[path.suffix]:
             return f"is not a {path.suffix[1:]} file"
     return None
