@@ -22,6 +22,7 @@ from datasets.tables.checks import (
 )
 from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_ids
+from datasets.tables.spellings import known_spellings, warn_of_forms
 from datasets.tables.values import format_value
 
 
@@ -202,6 +203,9 @@ class MusicDataset:
     def _checked_ids(self, item_ids: Iterable[str]) -> set[str]:
         wanted = checked_ids("item_ids", item_ids)
         known = set(self.items[c.ITEM_ID])
+        if spelt := known_spellings(set(wanted) - known, known):
+            warn_of_forms("item_ids", spelt)
+            wanted = [spelt.get(item_id, item_id) for item_id in wanted]
         for item_id in wanted:
             if item_id not in known:
                 raise UnknownItemError(f"no item {format_value(item_id)} in the data set")

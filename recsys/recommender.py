@@ -18,7 +18,7 @@ from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model import storage
 from recsys.model.live import LiveModel
-from recsys.model.updates import UpdateReport, checked_plays
+from recsys.model.updates import UpdateReport, checked_plays, known_plays
 from recsys.onboarding.recordings import (
     OnboardingResult,
     build_song,
@@ -492,7 +492,7 @@ class Recommender:
         """
         plays = checked_plays(interactions)
         with self._changing("storing plays") as model:
-            self._model, report = model.with_plays(plays)
+            self._model, report = model.with_plays(known_plays(plays, model.items, model.users))
         return report
 
     def remove(self, item_id: str) -> None:
@@ -511,7 +511,7 @@ class Recommender:
         """
         item = checked_id("item_id", item_id)
         with self._changing("removing an item") as model:
-            self._model = model.without_item(item)
+            self._model = model.without_item(*model.items.known_ids([item]))
 
     # ------------------------------------------------------------------ on disk
 
@@ -664,4 +664,4 @@ class Recommender:
                     "the model was replaced by one that hears otherwise while recordings were "
                     f"embedded for it; onboard {songs[0].item_id!r} again"
                 )
-            self._model = model.with_songs(songs)
+            self._model = model.with_songs(model.items.with_known_spellings(songs))

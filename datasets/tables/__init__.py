@@ -3,6 +3,7 @@
 - `checks`: required columns, known ids, existing recordings; errors that name file, line and column
 - `values`: columns of text and of weights
 - `ids`: ids as arguments
+- `spellings`: spellings of one id or label
 - `frames`: tables in memory, of pandas and other libraries
 - `times`: columns of times, as UTC
 - `read_write`: CSV and Parquet files

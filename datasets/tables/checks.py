@@ -17,8 +17,22 @@ from datasets import columns as c
 from datasets.errors import DataError
 from datasets.tables.frames import as_frame
 from datasets.tables.recordings import RecordingChecker
+from datasets.tables.spellings import (
+    known_spellings,
+    one_form_each,
+    one_spelling_each,
+    warn_of_equal_looking_items,
+    warn_of_forms,
+)
 from datasets.tables.times import as_timestamps
-from datasets.tables.values import BadValueError, as_text, as_weights, format_value, is_unicode
+from datasets.tables.values import (
+    BadValueError,
+    as_text,
+    as_weights,
+    format_value,
+    is_unicode,
+    object_array,
+)
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT)
 AUDIO_COLUMNS = (c.ITEM_ID, c.PATH, c.TITLE, c.GENRE)
@@ -78,11 +92,14 @@ def check_tables(
     """
     checked = check_items(items, origins[0])
     ids = checked[c.ITEM_ID]
-    return (
-        checked,
-        check_audio(audio, origins[1], ids, root),
-        check_interactions(interactions, origins[2], ids),
-    )
+    recordings = check_audio(audio, origins[1], ids, root)
+    for name in checked.columns:
+        if name not in (c.ITEM_ID, c.TITLE):
+            both = [checked[name], *([recordings[name]] if name == c.GENRE else [])]
+            spelt = one_spelling_each(both, f"{origins[0].name}, column {name!r}")
+            for table, texts in zip((checked, recordings), spelt, strict=False):
+                table[name] = pd.Series(texts, dtype=object)
+    return checked, recordings, check_interactions(interactions, origins[2], ids)
 
 
 def check_items(table: object, origin: Origin) -> pd.DataFrame:
@@ -108,6 +125,7 @@ def check_items(table: object, origin: Origin) -> pd.DataFrame:
             f"{format_value(ids[row])} is there already, in {first}; an item_id must be unique"
         )
         raise origin.error(row, c.ITEM_ID, problem, int(repeated.sum()))
+    warn_of_equal_looking_items(ids, origin.place, origin.name)
     return _frame(texts)
 
 
@@ -126,7 +144,7 @@ def check_audio(
         else np.full(len(raw), "", dtype=object)
         for name in AUDIO_COLUMNS
     }
-    _check_known(texts[c.ITEM_ID], item_ids, origin)
+    texts[c.ITEM_ID] = _known(texts[c.ITEM_ID], item_ids, origin)
     finder = RecordingChecker(root)
     problems = [(row, finder.problem(path)) for row, path in enumerate(texts[c.PATH])]
     wrong = [(row, problem) for row, problem in problems if problem is not None]
@@ -151,8 +169,11 @@ def check_interactions(
     raw = _named(table, INTERACTION_COLUMNS, origin, (*INTERACTION_COLUMNS, c.TIMESTAMP))
     users = _text(raw, c.USER_ID, origin, required=True)
     items = _text(raw, c.ITEM_ID, origin, required=True)
-    if item_ids is not None:
-        _check_known(items, item_ids, origin)
+    users = one_form_each(users, f"{origin.name}, column {c.USER_ID!r}")
+    if item_ids is None:
+        items = one_form_each(items, f"{origin.name}, column {c.ITEM_ID!r}")
+    else:
+        items = _known(items, item_ids, origin)
     result = _frame({c.USER_ID: users, c.ITEM_ID: items})
     result[c.WEIGHT] = _located(c.WEIGHT, origin, lambda: as_weights(raw[c.WEIGHT]))
     if c.TIMESTAMP in raw.columns:
@@ -202,12 +223,18 @@ def _located(column: str, origin: Origin, convert: Callable[[], Any]) -> Any:
         raise origin.error(error.row, column, error.problem, error.count) from None
 
 
-def _check_known(ids: Any, known: "pd.Series[Any]", origin: Origin) -> None:
+def _known(ids: Any, known: "pd.Series[Any]", origin: Origin) -> Any:
+    """Return ids of items as the items have them; DataError for one that they do not have."""
     unknown = set(ids) - set(known)
+    if unknown and (spelt := known_spellings(unknown, known)):
+        warn_of_forms(f"{origin.name}, column {c.ITEM_ID!r}", spelt)
+        ids = object_array(spelt.get(item_id, item_id) for item_id in ids)
+        unknown -= spelt.keys()
     if unknown:
         rows = [row for row, item_id in enumerate(ids) if item_id in unknown]
         problem = f"{format_value(ids[rows[0]])} is not among the items"
         raise origin.error(rows[0], c.ITEM_ID, problem, len(rows))
+    return ids
 
 
 def _frame(texts: dict[str, Any]) -> pd.DataFrame:

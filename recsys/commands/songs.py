@@ -64,7 +64,7 @@ def songs(
         check_export(export)  # before anything is shown or done
     with _opened(model, whole=export is not None) as connection:
         if genre is not None:
-            check_genre(connection, genre)
+            genre = check_genre(connection, genre)
         where = SongFilter(genre, search, scored=scores)
         count = count_songs(connection, where)
         if export is not None:

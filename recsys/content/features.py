@@ -10,6 +10,7 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 from datasets.tables.frames import embedding_frame
+from datasets.tables.spellings import known_spellings, warn_of_forms
 from recsys.content.embedding_range import real_numbers
 
 _MIN_ITEMS = 2
@@ -97,7 +98,8 @@ def align_embeddings(
     """
     frame = embedding_frame(frame)
     if ignore_others:
-        known_ids = frame.index.isin(item_ids)
+        spelt = known_spellings(frame.index[~frame.index.isin(item_ids)], item_ids)
+        known_ids = frame.index.isin([*item_ids, *spelt])
         if len(frame) and not known_ids.any():
             raise DataError(
                 f"embeddings: none of the {len(frame):,} ids, such as {frame.index[0]!r}, "
@@ -108,6 +110,12 @@ def align_embeddings(
     if (twice := ids[ids.duplicated()]).size:
         raise DataError(f"embeddings: item {twice[0]!r} has more than one row")
     position = item_ids.get_indexer(ids)
+    if (position < 0).any() and (spelt := known_spellings(ids[position < 0], item_ids)):
+        warn_of_forms("embeddings", spelt)
+        ids = pd.Index([spelt.get(item_id, item_id) for item_id in ids], dtype=object)
+        if (twice := ids[ids.duplicated()]).size:
+            raise DataError(f"embeddings: item {twice[0]!r} has more than one row")
+        position = item_ids.get_indexer(ids)
     if (position < 0).any():
         raise DataError(
             f"embeddings: item {ids[position < 0][0]!r} is not among the items of the data set"

@@ -13,6 +13,7 @@ from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.safe_text import write_spreadsheet
+from datasets.text import folded
 from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 
@@ -77,15 +78,18 @@ def count_songs(connection: Connection, where: SongFilter) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def check_genre(connection: Connection, genre: str) -> None:
-    """Check that some song has this genre.
+def check_genre(connection: Connection, genre: str) -> str:
+    """Check that some song has this genre, and return it as the songs spell it.
 
     Raises:
         InvalidArgumentError: no song has it; the message names some genres.
     """
     if connection.execute(select(songs.c.genre).where(songs.c.genre == genre).limit(1)).first():
-        return
+        return genre
     query = select(songs.c.genre).distinct().where(songs.c.genre != "").order_by(songs.c.genre)
+    for spelling in connection.execute(query).scalars():
+        if folded(spelling) == folded(genre):
+            return str(spelling)
     known = connection.execute(query.limit(_GENRES_NAMED + 1)).scalars().all()
     more = ", …" if len(known) > _GENRES_NAMED else ""
     there = f"there are: {', '.join(known[:_GENRES_NAMED])}{more}" if known else "there are none"

@@ -6,7 +6,9 @@ retired. Row numbers never leave the library; users and files only see item ids.
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
@@ -16,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
-from datasets.errors import InvalidArgumentError, UnknownItemError
+from datasets.errors import DataWarning, InvalidArgumentError, UnknownItemError
 from datasets.locks import Order, ThreadLock
 from datasets.tables.ids import is_table
+from datasets.tables.spellings import label_key, other_forms, warn_of_forms
 from datasets.tables.values import format_value, is_unicode
+from datasets.text import folded
 from recsys.content.embedding_range import real_numbers
 from recsys.data import ItemContent
 from recsys.database.song import Song
@@ -89,10 +93,61 @@ class ItemTable:
         """
         ids = list(item_ids)
         rows = self._find(ids)
+        if any(row < 0 for row in rows):
+            ids = self.known_ids(ids)
+            rows = self._find(ids)
         for name, row in zip(ids, rows, strict=True):
             if row < 0:
                 raise UnknownItemError(f"no item {name!r} in the catalogue")
         return np.array(rows, np.intp)
+
+    def known_ids(self, item_ids: Iterable[str]) -> list[str]:
+        """Return ids as the catalogue has them, those that it lacks as they are.
+
+        An id that the catalogue has in another Unicode form is taken for that, with a warning.
+        """
+        ids = list(item_ids)
+        if all(map(str.isascii, ids)):
+            return ids
+        taken = {}
+        for place, row in enumerate(self._find(ids)):
+            if row < 0:
+                forms = other_forms(ids[place])
+                for form, found in zip(forms, self._find(forms), strict=True):
+                    if found >= 0:
+                        taken[ids[place]] = ids[place] = form
+        warn_of_forms("items", taken)
+        return ids
+
+    def with_known_spellings(self, songs: Sequence[Song]) -> list[Song]:
+        """Return songs with ids, genres and tags spelt as the catalogue and the fit have them."""
+        learned = self.cached("labels", lambda: _Labels(self._state.vocabulary.values))
+        ids = self.known_ids([song.item_id for song in songs])
+        spelt = [
+            replace(
+                song,
+                item_id=item_id,
+                genre=learned.spelling(GENRE, song.genre),
+                tags={name: learned.spelling(name, text) for name, text in song.tags.items()},
+            )
+            for song, item_id in zip(songs, ids, strict=True)
+        ]
+        changed = [
+            (song, one)
+            for song, one in zip(songs, spelt, strict=True)
+            if (song.genre, song.tags) != (one.genre, one.tags)
+        ]
+        if changed:
+            song, one = changed[0]
+            given, kept = (song.genre, *song.tags.values()), (one.genre, *one.tags.values())
+            text, label = next(pair for pair in zip(given, kept, strict=True) if len({*pair}) > 1)
+            more = f" ({len(changed) - 1:,} more such items)" if len(changed) > 1 else ""
+            warnings.warn(
+                f"{text!r} is kept as {label!r}, as the model spells it{more}",
+                DataWarning,
+                stacklevel=2,
+            )
+        return spelt
 
     def fitted_rows(self, item_ids: Iterable[str]) -> list[int | None]:
         """Return each item's row of the fit, None for an item that was onboarded since."""
@@ -218,7 +273,7 @@ class ItemTable:
         for column, given in where.items():
             values = _wanted_values(column, given)
             codes, numbers = self.codes(column)
-            wanted_texts = (_folded(str(value)) for value in values)
+            wanted_texts = (folded(str(value)) for value in values)
             matching = [numbers[text] for text in wanted_texts if text in numbers]
             wanted = np.zeros(len(numbers), bool)  # made last: other threads may add numbers
             wanted[matching] = True
@@ -395,6 +450,20 @@ def _wanted_values(column: str, given: Any) -> list[Any]:
     return values
 
 
+class _Labels:
+    """How the genres and tags that a fit has learned from are spelt."""
+
+    def __init__(self, values: Sequence[tuple[str, str]]) -> None:
+        self._exact = set(values)
+        self._by_key = {(field, label_key(field, text)): text for field, text in reversed(values)}
+
+    def spelling(self, field: str, text: str) -> str:
+        """The spelling of a label in the fit; the text itself where it has none."""
+        if not isinstance(text, str) or not text or (field, text) in self._exact:
+            return text
+        return self._by_key.get((field, label_key(field, text)), text)
+
+
 class _ColumnCodes:
     """The integer codes of a text column, 4 bytes a row, extended as rows are added."""
 
@@ -412,13 +481,9 @@ class _ColumnCodes:
             if count > old:
                 texts = items.texts(self._column, np.arange(old, count))
                 numbers = self._numbers
-                new = [numbers.setdefault(_folded(str(text)), len(numbers)) for text in texts]
+                new = [numbers.setdefault(folded(str(text)), len(numbers)) for text in texts]
                 self._codes = np.append(self._codes, np.array(new, np.int32))
             return self._codes[:count], self._numbers
-
-
-def _folded(text: str) -> str:
-    return text.strip().casefold()
 
 
 def checked_embedding(

@@ -71,6 +71,18 @@ def checked_plays(interactions: FrameLike) -> list[Play]:
     ]
 
 
+def known_plays(plays: Sequence[Play], items: ItemTable, users: UserTable) -> list[Play]:
+    """Return plays with the ids that a model has in another Unicode form, with a warning."""
+    if all(play.user_id.isascii() and play.item_id.isascii() for play in plays):
+        return list(plays)
+    item_ids = items.known_ids(play.item_id for play in plays)
+    user_ids = users.known_ids(play.user_id for play in plays)
+    return [
+        play._replace(user_id=user, item_id=item)
+        for play, user, item in zip(plays, user_ids, item_ids, strict=True)
+    ]
+
+
 class RecomputedItems(NamedTuple):
     """Items with new vectors."""
 

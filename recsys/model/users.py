@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
+from datasets.tables.spellings import other_forms, warn_of_forms
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items
@@ -120,6 +121,36 @@ class UserTable:
 
     def rows(self, user_ids: Sequence[object]) -> IntArray:
         """Return rows of users, int [n]; -1 for those who have played nothing."""
+        rows = self._find(user_ids)
+        taken = {}
+        for place in np.flatnonzero(rows < 0).tolist():
+            name = user_ids[place]
+            for form in other_forms(name) if isinstance(name, str) else ():
+                if (row := int(self._find([form])[0])) >= 0:
+                    rows[place], taken[str(name)] = row, form
+                    break
+        warn_of_forms("users", taken)
+        return rows
+
+    def known_ids(self, user_ids: Iterable[str]) -> list[str]:
+        """Return ids as the model has them, those that it lacks as they are.
+
+        An id that the model has in another Unicode form is taken for that, with a warning.
+        """
+        ids = list(user_ids)
+        if all(map(str.isascii, ids)):
+            return ids
+        odd = list({ids[place] for place in np.flatnonzero(self._find(ids) < 0).tolist()})
+        taken = {
+            name: form
+            for name in odd
+            for form in reversed(other_forms(name))
+            if self._find([form])[0] >= 0
+        }
+        warn_of_forms("users", taken)
+        return [taken.get(name, name) for name in ids]
+
+    def _find(self, user_ids: Sequence[object]) -> IntArray:
         ids = pd.Index(list(user_ids), dtype=object)
         rows = np.array(self._state.user_ids.get_indexer(ids), np.intp)
         if self._plays.by_user:

@@ -15,6 +15,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
 from datasets.safe_text import printable
 from datasets.tables.frames import FrameLike
+from datasets.tables.spellings import label_key
 from datasets.tables.values import is_unicode
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed, in_processes
@@ -164,7 +165,10 @@ def _digests_of_unchanged(
             for item_id, *texts, tags in connection.execute(query):
                 stored = {**dict(zip(ITEM_TEXT, texts, strict=True)), **json.loads(tags)}
                 wanted = texts_of[item_id]
-                if all(stored.get(name, "") == text for name, text in wanted.items()):
+                if all(
+                    label_key(name, stored.get(name, "")) == label_key(name, text)
+                    for name, text in wanted.items()
+                ):
                     digests[item_id] = set()
             query = select(recordings.c.item_id, recordings.c.digest)
             for item_id, digest in connection.execute(query.where(recordings.c.item_id.in_(page))):

@@ -12,6 +12,7 @@ from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from datasets.safe_text import printable
 from datasets.tables.ids import checked_id
+from datasets.tables.spellings import label_key
 from recsys.model.live import LiveModel
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
@@ -180,7 +181,8 @@ def _common(model: LiveModel, row: int, played: IntArray) -> tuple[Common, ...]:
         if column in (ITEM_ID, TITLE):
             continue
         value = str(model.items.texts(column, np.array([row]))[0])
-        count = int((model.items.texts(column, played) == value).sum())
+        texts = model.items.texts(column, played)
+        count = sum(label_key(column, str(text)) == label_key(column, value) for text in texts)
         if value and count:
             found.append(Common(column, value, count))
     return tuple(sorted(found, key=lambda one: -one.played))
