@@ -136,11 +136,11 @@ def test_a_run_that_is_cut_short_goes_on(
     model = Recommender.load(place)
     add, added = model._add_songs, []
 
-    def until_the_second(songs):
+    def until_the_second(songs, heard_by):
         if added:
             raise KeyboardInterrupt
         added.extend(song.item_id for song in songs)
-        add(songs)
+        add(songs, heard_by)
 
     monkeypatch.setattr(model, "_add_songs", until_the_second)
     with pytest.raises(KeyboardInterrupt):
