@@ -21,9 +21,9 @@ from datasets.progress import progress_bar
 from datasets.safe_text import printable
 from datasets.tables.frames import FrameLike
 from datasets.tables.recordings import UNREADABLE
+from datasets.tables.spellings import label_key
 from datasets.tags import ALL_GENRES, read_file_tags
 from embedding.audio.sound_digest import sound_digest
-from datasets.tables.spellings import label_key
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed, available_cores, in_processes
 from recsys.database import schema
