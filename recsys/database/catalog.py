@@ -324,8 +324,8 @@ class Catalog:
         self._check_all()
         try:
             with (
-                in_use(self._engine, self._name),
                 self._lock.held("copying it"),
+                in_use(self._engine, self._name),
                 self._engine.connect() as connection,
                 closing(sqlite3.connect(path)) as copy,
             ):

@@ -4,6 +4,7 @@ A model keeps its songs in its own folder (``recsys.database.catalog``). They ar
 into the same tables.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Engine,
     Inspector,
     create_engine,
+    event,
     func,
     inspect,
     make_url,
@@ -27,6 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.locks import patience
 from datasets.progress import progress_bar
 from recsys.database import schema
 from recsys.database.catalog import Catalog
@@ -76,9 +79,10 @@ class SongDatabase:
         >>> database.close()
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, path: Path | None = None) -> None:
         self._engine = engine
         self._name = name
+        self._path = path
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> "SongDatabase":
@@ -106,12 +110,14 @@ class SongDatabase:
             raise InvalidArgumentError(
                 f"{name}: a song database is at postgresql://… or sqlite:///…, not at {kind!r}"
             )
-        engine = _file(parsed, name, create) if kind == "sqlite" else _server(parsed)
-        database = cls(engine, name)
+        if kind == "sqlite":
+            database = cls(_file(parsed, name, create), name, Path(parsed.database or ""))
+        else:
+            database = cls(_server(parsed), name)
         try:
             database._prepare(create)
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
         return database
 
@@ -129,6 +135,7 @@ class SongDatabase:
 
         Raises:
             ArtifactError: the database reports an error.
+            BusyError: somebody else has been writing there for too long.
             InvalidArgumentError: PostgreSQL cannot store a text (it has a NUL character).
         """
         report = PublishReport()
@@ -179,7 +186,7 @@ class SongDatabase:
 
     def transaction(self) -> Any:
         """Open a transaction that sees one state of the database, as a context manager."""
-        return transaction(self._engine, self._name)
+        return transaction(self._engine, self._name, self._path)
 
     def close(self) -> None:
         """Close the connections."""
@@ -188,7 +195,8 @@ class SongDatabase:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """Open a transaction that excludes other writers."""
-        with transaction(self._engine.execution_options(**{WRITES: True}), self._name) as write:
+        engine = self._engine.execution_options(**{WRITES: True})
+        with transaction(engine, self._name, self._path) as write:
             if write.dialect.name == "postgresql":
                 write.execute(text("LOCK TABLE revision IN EXCLUSIVE MODE"))
             yield write
@@ -217,7 +225,8 @@ class SongDatabase:
         if self._engine.dialect.name == "postgresql":
             # Sees the tables that another process created while this one waited for the lock.
             options["isolation_level"] = "READ COMMITTED"
-        with transaction(self._engine.execution_options(**options), self._name) as change:
+        engine = self._engine.execution_options(**options)
+        with transaction(engine, self._name, self._path) as change:
             if create and change.dialect.name == "postgresql":
                 change.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             if self._has_tables(inspect(change)):
@@ -275,14 +284,25 @@ def _server(url: URL) -> Engine:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             isolation_level="REPEATABLE READ",
-            connect_args=(
-                {} if "connect_timeout" in url.query else {"connect_timeout": _SECONDS_TO_CONNECT}
-            ),
+            connect_args={
+                name: value
+                for name, value in (
+                    ("connect_timeout", _SECONDS_TO_CONNECT),
+                    # So that those who wait for this process can tell who it is.
+                    ("application_name", f"coldtune, process {os.getpid()}"),
+                )
+                if name not in url.query
+            },
         )
     except ModuleNotFoundError:
         raise InvalidArgumentError(
             "PostgreSQL needs the package psycopg: pip install 'coldtune[postgres]'"
         ) from None
+
+    @event.listens_for(engine, "begin")
+    def limit_waiting(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(1000 * patience()) or 1}")
+
     return usable_in_children(engine)
 
 

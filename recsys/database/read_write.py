@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from datasets.errors import ArtifactError, BusyError
@@ -33,30 +33,57 @@ def transaction(engine: Engine, name: str, path: Path | None = None) -> Iterator
         path: its file, if it is one.
 
     Raises:
-        BusyError: another process has used the file for too long.
+        BusyError: another process has used the database for too long.
         ArtifactError: the database reports an error.
     """
     try:
         with in_use(engine, name), engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
-        if path is not None and is_busy(error):
-            raise BusyError(f"{name}: {_lockers(path)}") from error
+        if is_busy(error):
+            holder = _locker_of_server(engine) if path is None else _lockers(path)
+            raise BusyError(f"{name}: {holder}; waited {patience():.0f} s for it") from error
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ArtifactError(f"{name}: {reason}") from error
 
 
 def is_busy(error: SQLAlchemyError) -> bool:
-    """Return whether an error says that another process had locked an SQLite file for too long."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    """Return whether an error says that another process had locked a database for too long."""
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlstate", None) == "55P03":  # PostgreSQL: lock_not_available
+        return True
+    code = getattr(cause, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _lockers(path: Path) -> str:
+    """Who holds SQLite's lock on a file."""
     try:
-        return f"{say_lockers(file_lockers(path.stat().st_ino))}; waited {patience():.0f} s for it"
+        return say_lockers(file_lockers(path.stat().st_ino))
     except OSError:
-        return "another process holds it"
+        return say_lockers([])
+
+
+_HOLDER = text("""
+    SELECT a.pid, a.application_name, date_trunc('second', a.xact_start)::text AS began
+    FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode <> 'AccessShareLock'
+      AND (l.locktype = 'advisory' OR l.relation = to_regclass('revision'))
+    ORDER BY a.xact_start LIMIT 1
+""")
+
+
+def _locker_of_server(engine: Engine) -> str:
+    """Who holds what publications to a server wait for."""
+    try:
+        with engine.begin() as connection:
+            found = connection.execute(_HOLDER).first()
+    except SQLAlchemyError:
+        found = None
+    if found is None:
+        return "another session holds it"
+    who = f"session {found.pid} ({found.application_name or 'of an unnamed program'})"
+    return f"{who} has been holding it since {found.began}"
 
 
 class SongWriter:

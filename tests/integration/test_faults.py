@@ -29,7 +29,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, BusyError
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from embedding import EncoderConfig, SongEncoder
@@ -290,6 +290,13 @@ STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "
 def save_and_die(say: Connection, source: Path, target: Path, step: int) -> None:
     """Save, but be killed before the step with this number that changes or opens a file."""
     model = Recommender.load(source)
+    steps = die_before(step, target)
+    model.save(target)
+    say.send(steps())
+
+
+def die_before(step: int, target: Path) -> Callable[[], int]:
+    """Be killed before a step that changes or opens a file; returns what counts the steps."""
     steps = 0
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
@@ -301,8 +308,7 @@ def save_and_die(say: Connection, source: Path, target: Path, step: int) -> None
         steps += 1
 
     sys.addaudithook(count)
-    model.save(target)
-    say.send(steps)
+    return lambda: steps
 
 
 def test_killed_before_any_step_of_a_save(
@@ -332,6 +338,88 @@ def test_killed_before_any_step_of_a_save(
     assert set(states) == {"old", "new"}
 
 
+def rebuild_and_die(say: Connection, folder: Path, step: int) -> None:
+    """Rebuild, but be killed before the step with this number that changes or opens a file."""
+    model = Recommender.load(folder)
+    steps = die_before(step, folder)
+    model.rebuild()
+    say.send(steps())
+
+
+def test_killed_before_any_step_of_a_rebuild_while_another_has_the_model_open(
+    processes: Template, two: dict[str, tuple[Path, str]], tmp_path: Path
+) -> None:
+    """Whoever has the model open goes on, or is told to load it again; nothing is lost or left."""
+    source = Path(shutil.copytree(two["old"][0], tmp_path / "source"))
+    Recommender.load(source).onboard(embedding=vector(0), item_id="acknowledged")
+
+    def attempt(step: int) -> tuple[bool, list[Any]]:
+        folder = Path(shutil.copytree(source, tmp_path / f"step-{step}"))
+        opened = Recommender.load(folder)
+        before = opened._fitted().generation
+        with process(processes, rebuild_and_die, folder, step) as (_, hear):
+            finished = until_the_end(hear)
+        loaded = Recommender.load(folder)
+        replaced = loaded._fitted().generation != before
+        if replaced:
+            with pytest.raises(ArtifactError, match="was replaced since it was opened"):
+                opened.onboard(embedding=vector(1), item_id="later")
+            assert opened.refresh()
+        opened.onboard(embedding=vector(1), item_id="later")
+        assert len(list(folder.glob("g-*"))) == 1
+        found = Recommender.load(folder).recommend("user-1", k=2, only=["acknowledged", "later"])
+        assert set(found["item_id"]) == {"acknowledged", "later"}
+        shutil.rmtree(folder)
+        return replaced, finished
+
+    replaced, (total,) = attempt(10**9)
+    assert replaced
+    states = []
+    for step in (total // 3, *range(total - 12, total, 2)):
+        replaced, finished = attempt(step)
+        assert finished == [], step
+        states.append(replaced)
+    assert states == sorted(states)
+    assert set(states) == {False, True}
+
+
+def hold_forever(say: Connection, folder: Path) -> None:
+    from recsys.model import artifact
+
+    with artifact.writing(folder, "rebuilding the model"):
+        say.send("ready")
+        signal.pause()
+
+
+def test_a_writer_that_is_stopped_is_named_to_those_who_wait(
+    processes: Template,
+    two: dict[str, tuple[Path, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Path(shutil.copytree(two["old"][0], tmp_path / "model"))
+    opened = Recommender.load(folder)
+    monkeypatch.setenv("COLDTUNE_LOCK_SECONDS", "0.01")
+    with process(processes, hold_forever, folder) as (victim, hear):
+        assert said(hear, 600) == ["ready"]
+        assert victim._pid is not None
+        os.kill(victim._pid, signal.SIGSTOP)
+        name = f"{folder}: process {victim._pid} has been rebuilding the model since"
+        for change_it in (
+            lambda: opened.onboard(embedding=vector(0), item_id="late"),
+            lambda: opened.remove("item-1"),
+            opened.rebuild,
+            lambda: opened.save(folder),
+        ):
+            with pytest.raises(BusyError) as error:
+                change_it()
+            assert str(error.value).startswith(name)
+        assert answers(opened) == answers(Recommender.load(folder)) == two["old"][1]
+        victim.kill()
+        opened.onboard(embedding=vector(0), item_id="late")
+    assert Recommender.load(folder).info["onboarded"] == 1
+
+
 def load_over_and_over(say: Connection, target: Path, right: list[str]) -> None:
     while True:
         say.send(answers(Recommender.load(target)) in right)
@@ -358,7 +446,9 @@ def test_loading_while_another_process_saves(
 
 
 def vector(number: int) -> np.ndarray:
-    return np.random.default_rng(number).standard_normal(8).astype(np.float32)
+    drawn = np.random.default_rng(number).standard_normal(8)
+    # As long as those of the fit: longer ones are shortened before anything is made of them.
+    return (drawn / np.linalg.norm(drawn)).astype(np.float32)
 
 
 def onboard_forever(say: Connection, folder: Path, name: str) -> None:

@@ -1,5 +1,7 @@
 """Songs published to a file or a server: what is there is what the model has, all or nothing."""
 
+import os
+import re
 import sqlite3
 import sys
 import threading
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.errors import ArtifactError, BusyError, InvalidArgumentError
 from recsys.database.catalog import Catalog
 from recsys.database.published import PublishReport, SongDatabase
 from recsys.database.queries import SongFilter, count_songs, list_scores, list_songs
@@ -183,6 +185,31 @@ def test_several_publish_at_once_into_an_empty_database(url: str) -> None:
     (winner,) = [n for n, catalog in enumerate(catalogs) if catalog.revision() == revision]
     assert {song.item_id.split("-")[0] for song in database.songs()} == {str(winner)}
     database.close()
+
+
+def test_waiting_for_another_publication_ends_and_names_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, other = (SongDatabase.open(url, create=True) for _ in range(2))
+    database.publish(catalog_of(*SONGS))
+    monkeypatch.setenv("COLDTUNE_LOCK_SECONDS", "0.1")
+    late = SongDatabase.open(url)
+    with other._writing():
+        with pytest.raises(BusyError) as error:
+            late.publish(catalog_of(SONGS[0]))
+        assert len(database.songs()) == 3  # readers go on
+    message = str(error.value)
+    assert "\n" not in message
+    if url.startswith("postgresql"):
+        assert re.search(
+            rf"session \d+ \(coldtune, process {os.getpid()}\) has been holding", message
+        )
+    else:
+        assert re.search(r"holds? it; waited 0 s for it$", message)
+    late.publish(catalog_of(SONGS[0]))
+    assert [song.item_id for song in database.songs()] == ["a"]
+    for one in (database, other, late):
+        one.close()
 
 
 def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
