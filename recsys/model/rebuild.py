@@ -24,12 +24,11 @@ def rebuilt(model: LiveModel) -> LiveModel:
     catalog = Catalog.in_memory()
     rows = model.items.active
     heard = set(model.items.ids(rows[model.items.has_embedding(rows)]).tolist())
-    songs = (
+    catalog.fill(
         # An embedding that could not be used is left behind.
         replace(song, onboarded=None, embedding=song.embedding if song.item_id in heard else None)
         for song in model.catalog.songs()
     )
-    catalog.fill(songs, model.catalog.sounds())
     return LiveModel(_merged(model), catalog)
 
 

@@ -81,7 +81,10 @@ class EASESource(FactorSource):
         """Set the state that `arrays` returned; return the source."""
         parts = dict(arrays)
         self._squares = np.asarray(parts.pop("squares"))
-        return super().restore(parts)
+        super().restore(parts)
+        if self._squares.shape != self._fitted_map().intercept.shape:
+            raise ValueError("the squared singular values do not fit the content map")
+        return self
 
 
 def _truncated_svd(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64Array, Float64Array]:
