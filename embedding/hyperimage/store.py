@@ -144,7 +144,13 @@ class ImageStore:
         if content.shape[1:] != self.shape:
             raise ValueError(f"a store of {self.shape} was given {content.shape}")
         try:
-            first, count = self._add(recording, content)
+            try:
+                first, count = self._add(recording, content)
+            except sqlite3.OperationalError:
+                raise  # disk full, or locked
+            except sqlite3.DatabaseError:
+                self._replace()
+                first, count = self._add(recording, content)
         except sqlite3.Error as error:
             raise OSError(f"{self.folder / INDEX}: {error}") from error
         return np.arange(first, first + count)
@@ -228,10 +234,14 @@ class ImageStore:
         except sqlite3.OperationalError as error:
             raise ArtifactError(f"{self.folder / INDEX}: cannot be used: {error}") from error
         except sqlite3.DatabaseError:
-            self._index.close()
-            self._remove_files()
-            self._index = self._connect()
+            self._replace()
             return self._index.execute(query, values).fetchall()
+
+    def _replace(self) -> None:
+        """Begin with an empty store in place of a damaged one."""
+        self._index.close()
+        self._remove_files()
+        self._index = self._connect()
 
     def _remove_files(self) -> None:
         # Deleted and not overwritten: another process may still have the old files mapped.
