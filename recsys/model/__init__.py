@@ -4,6 +4,7 @@
 - `state`: what the fit has learned, as arrays and tables.
 - `items`: the items, by id and by row: texts, embeddings, how many users each has.
 - `users`: the users: histories, vectors, fold-in.
+- `persistent`: mappings and columns whose changed copies share what stays the same.
 - `updates`: new vectors for the items that plays since the fit touch.
 - `repair`: what older versions should not have taken in counts as unknown.
 - `rebuild`: everything since the fit becomes part of the fitted state.
