@@ -1,6 +1,6 @@
 """Content features of items: one-hot metadata, embeddings in item order, artist codes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,20 @@ class MetadataVocabulary:
         column = np.concatenate(columns) if columns else np.empty(0, np.intp)
         shape = (len(items), len(self.values))
         return sp.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
+
+    def encode_texts(self, items: Sequence[Mapping[str, str]]) -> sp.csr_matrix:
+        """Encode items given by their texts that are not empty; the result is that of `encode`.
+
+        This takes as long as the items have texts, however many fields the vocabulary has.
+        """
+        found = [
+            sorted(self._column[pair] for pair in texts.items() if pair in self._column)
+            for texts in items
+        ]
+        indptr = np.cumsum([0, *map(len, found)])
+        columns = np.array([column for own in found for column in own], np.intp)
+        shape = (len(items), len(self.values))
+        return sp.csr_matrix((np.ones(len(columns), np.float32), columns, indptr), shape=shape)
 
 
 def align_embeddings(

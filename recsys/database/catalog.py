@@ -157,12 +157,12 @@ class Catalog:
             create_change_tables(connection)
             write_plays(connection, plays)
 
-    def remove(self, item_id: str) -> None:
-        """Delete a song and its plays, and record the removal."""
+    def remove(self, item_id: str, *, of_the_fit: bool = True) -> None:
+        """Delete a song and its plays, and record the removal if the fit has an item of this id."""
         with self._transaction("removing a song") as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
-            write_removal(connection, item_id)
+            write_removal(connection, item_id, of_the_fit=of_the_fit)
             SongWriter(connection).remove([item_id])
 
     def changes(self) -> Changes:

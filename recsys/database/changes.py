@@ -88,10 +88,15 @@ def write_plays(connection: Connection, new: Iterable[Play]) -> None:
         connection.execute(plays.insert(), [{**row, "checksum": _checksum(row)} for row in rows])
 
 
-def write_removal(connection: Connection, item_id: str) -> None:
-    """Record that an item was removed, and delete its plays: onboarded again, it is a new item."""
+def write_removal(connection: Connection, item_id: str, *, of_the_fit: bool) -> None:
+    """Delete the plays of an item that is removed: onboarded again, it is a new item.
+
+    That it was removed is recorded if the fit has it; of any other item nothing is left.
+    """
     connection.execute(plays.delete().where(plays.c.item_id == item_id))
     connection.execute(removals.delete().where(removals.c.item_id == item_id))
+    if not of_the_fit:
+        return
     row = {"item_id": item_id}
     connection.execute(removals.insert(), {**row, "checksum": _checksum(row)})
 

@@ -4,6 +4,7 @@ Filters never leave a list short while enough items are eligible.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,14 @@ class GrowingIndex:
         self._buffer.vectors[used:needed] = vectors
         self._buffer.used = needed
         self._added = self._buffer.vectors[:needed]
+
+    def keeping(self, rows: IntArray) -> "GrowingIndex":
+        """Return an index with these of the appended rows alone, in this order."""
+        other = copy(self)
+        vectors = self._added[rows - len(self._fitted)]
+        other._buffer = _Buffer(vectors, len(vectors))
+        other._added = vectors
+        return other
 
     def vectors(self, rows: IntArray) -> Float32Array:
         """Return the item vectors of some rows, float32 [len(rows), D]."""

@@ -2,15 +2,18 @@
 
 Row numbers count through: the items of the fit first, then the added ones in order of arrival. An
 item that is onboarded again, or played since the fit, is added as a new row and its old row is
-retired. Row numbers never leave the library; users and files only see item ids.
+retired; when more added rows are retired than are in use, they are given up (`compacted`). Row
+numbers never leave the library; users and files only see item ids.
 """
 
 import copy
+import itertools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,7 @@ from datasets.text import folded
 from recsys.content.embedding_range import real_numbers
 from recsys.data import ItemContent
 from recsys.database.song import Song
+from recsys.model.persistent import PersistentMap, SharedColumn
 from recsys.model.state import FittedState
 
 Where = Mapping[str, str | int | Iterable[str | int]]
@@ -34,7 +38,17 @@ Where = Mapping[str, str | int | Iterable[str | int]]
 
 NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DerivedFromRows")
+
+LEAST_WASTE = 256
+"""Retired rows that are always kept: giving them up copies all other added rows."""
+
+
+class DerivedFromRows(Protocol):
+    """What is computed row by row and kept with the items."""
+
+    def first(self, count: int) -> Self:
+        """Return the same of the first rows alone."""
 
 
 class ItemTable:
@@ -61,14 +75,24 @@ class ItemTable:
         self._n_added = 0
         self._added: list[Song] = []
         """The songs of the added rows. Only ever grows, and is shared with the tables before and
-        after this one, of which each knows how many rows are its own; so is the next one."""
-        self._added_user_counts: list[int] = []
-        self._moved: dict[str, int] = {}
+        after this one, of which each knows how many rows are its own; so are the next four."""
+        self._added_user_counts = SharedColumn(np.intp)
+        self._added_has_embedding = SharedColumn(bool)
+        self._added_origins = SharedColumn(np.intp)
+        """The row of the fit of an added row's item; for an item that was onboarded, the number of
+        its arrival after all of these. It stays the same when the item gets another row."""
+        self._retired = SharedColumn(np.intp)
+        self._n_retired = 0
+        self._n_wasted = 0
+        """How many of the added rows are retired."""
+        self._n_arrived = self._n_fitted
+        self._moved: PersistentMap[str, int] = PersistentMap()
         """The row of each item that is no longer in its row of the fit; -1 for a removed item."""
-        self._added_tags: set[str] = set()
-        """Tags of added songs; the items of the fit may have none of them."""
-        self._onboarded: set[str] = set()
-        self._retired: list[int] = []
+        self._left: PersistentMap[int, int] = PersistentMap()
+        """From a row of the fit that its item has left to the item's row; -1 where it is gone."""
+        self._added_tags: PersistentMap[str, int] = PersistentMap()
+        """Tags of added songs, and how many have them; the items of the fit may have none."""
+        self._onboarded: PersistentMap[str, None] = PersistentMap()
         self._cache: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -157,10 +181,10 @@ class ItemTable:
             None if name in self._onboarded else row for name, row in zip(ids, found, strict=True)
         ]
 
-    @cached_property
+    @property
     def retired(self) -> IntArray:
-        """Rows that were replaced or removed and must not be recommended."""
-        return np.array(self._retired, np.intp)
+        """Rows that were replaced or removed and must not be recommended, each of them once."""
+        return self._retired.first(self._n_retired)
 
     @cached_property
     def active(self) -> IntArray:
@@ -171,11 +195,15 @@ class ItemTable:
     def current_rows(self) -> IntArray:
         """Where the item of each row of the fit is now, int [n fitted]; -1 where it is gone."""
         rows = np.arange(self._n_fitted)
-        left = self.retired[self.retired < self._n_fitted]
-        rows[left] = [
-            -1 if name in self._onboarded else self._moved[name] for name in self.ids(left)
-        ]
+        if self._left:
+            rows[list(self._left)] = list(self._left.values())
         return rows
+
+    def now_at(self, rows: IntArray) -> IntArray:
+        """Return where the items of some rows of the fit are now; -1 where they are gone."""
+        if not self._left:
+            return rows
+        return np.array([self._left.get(row, row) for row in rows.tolist()], np.intp)
 
     @property
     def n_onboarded(self) -> int:
@@ -210,7 +238,7 @@ class ItemTable:
     def columns(self) -> list[str]:
         """Text columns of the items: those of the fit, then tags that only added items have."""
         fitted = [str(name) for name in self._state.items.columns]
-        return fitted + sorted(self._added_tags.difference(fitted))
+        return fitted + sorted(set(self._added_tags).difference(fitted))
 
     def texts(self, name: str, rows: IntArray) -> StrArray:
         """Return one column of the items, tags included, for rows; ``""`` where it is unknown.
@@ -218,7 +246,7 @@ class ItemTable:
         Raises:
             InvalidArgumentError: no item has such a column.
         """
-        if name not in self.columns:
+        if name not in self._state.items and name not in self._added_tags:
             choices = ", ".join(self.columns)
             raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
         n = self._n_fitted
@@ -291,11 +319,7 @@ class ItemTable:
 
     def has_embedding(self, rows: IntArray) -> BoolArray:
         """Return which of the rows have an embedding, bool [len(rows)]."""
-        n = self._n_fitted
-        known = np.array(self._state.has_embedding[np.where(rows < n, rows, 0)])
-        for position in np.flatnonzero(rows >= n):
-            known[position] = self._added[rows[position] - n].embedding is not None
-        return known
+        return self._by_row(self._state.has_embedding, self._added_has_embedding, rows)
 
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
         """Return items with their texts and embeddings, as the song database stores them.
@@ -304,44 +328,66 @@ class ItemTable:
             UnknownItemError: names the first id that is not in the catalogue.
         """
         rows = self.rows(item_ids)
-        texts = {name: self.texts(name, rows) for name in self.columns}
+        texts = {name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)}
         embeddings, known = self.embeddings(rows)
-        tags = [name for name in texts if name not in (ITEM_ID, *ITEM_TEXT)]
         return [
             Song(
-                **{name: texts[name][number] for name in (ITEM_ID, *ITEM_TEXT)},
-                tags={name: texts[name][number] for name in tags if texts[name][number]},
+                **{name: column[number] for name, column in texts.items()},
+                tags=self.tags(row),
                 embedding=embeddings[number] if known[number] else None,
             )
-            for number in range(len(rows))
+            for number, row in enumerate(rows.tolist())
         ]
+
+    def tags(self, row: int) -> dict[str, str]:
+        """Return the tags that the item of a row has, in the order of the columns."""
+        if row < self._n_fitted:
+            return self._state.tags.of(row)
+        tags, places = self._added[row - self._n_fitted].tags, self._state.tag_places
+        names = sorted(tags, key=lambda name: (places.get(name, len(places)), name))
+        return {name: tags[name] for name in names if tags[name]}
 
     # ------------------------------------------------------------------ users of the items
 
     def is_cold(self, rows: IntArray) -> BoolArray:
         """Return which of the rows nobody has played, at the fit or since, bool [len(rows)]."""
+        counts = self._by_row(self._state.user_counts, self._added_user_counts, rows)
+        return np.asarray(counts == 0)
+
+    def _by_row(self, fitted: NDArray[Any], added: SharedColumn, rows: IntArray) -> NDArray[Any]:
+        """Take the values of rows from those of the fit and those of the added rows."""
         n = self._n_fitted
         if not self._n_added:
-            return np.asarray(self._state.user_counts[rows] == 0)
-        cold = self._state.user_counts[np.where(rows < n, rows, 0)] == 0
-        for position in np.flatnonzero(rows >= n).tolist():
-            cold[position] = self._added_user_counts[rows[position] - n] == 0
-        return np.asarray(cold)
+            return np.asarray(fitted[rows])
+        is_added = rows >= n
+        if not n:
+            return added.first(self._n_added)[rows]
+        values = np.array(fitted[np.where(is_added, 0, rows)])
+        values[is_added] = added.first(self._n_added)[rows[is_added] - n]
+        return values
 
     @cached_property
     def user_counts(self) -> IntArray:
         """How many users have played the item of each row, int [rows]."""
-        added = np.array(self._added_user_counts[: self._n_added], np.intp)
+        added = self._added_user_counts.first(self._n_added)
         return np.concatenate([self._state.user_counts, added])
 
     @cached_property
     def by_popularity(self) -> IntArray:
-        """Rows of the items that somebody has played, most users first; retired rows included."""
-        if not any(self._added_user_counts[: self._n_added]):
+        """Rows of the items that somebody has played, most users first; retired rows included.
+
+        Among equals, items are in the order of the fit and then in that of their arrival, whatever
+        has happened to them since.
+        """
+        if not self._added_user_counts.first(self._n_added).any():
             return self._state.by_popularity
-        warm = np.concatenate([self._state.by_popularity, np.arange(self._n_fitted, len(self))])
-        warm = warm[self.user_counts[warm] > 0]
-        return np.asarray(warm[np.argsort(-self.user_counts[warm], kind="stable")])
+        fitted = self._state.by_popularity
+        rank = np.arange(len(fitted), len(fitted) + self._n_arrived)
+        rank[fitted] = np.arange(len(fitted))
+        origins = self._added_origins.first(self._n_added)
+        rank = np.concatenate([rank[: self._n_fitted], rank[origins]])
+        warm = np.flatnonzero(self.user_counts)
+        return np.asarray(warm[np.lexsort((rank[warm], -self.user_counts[warm]))])
 
     # ------------------------------------------------------------------ changes
 
@@ -368,8 +414,7 @@ class ItemTable:
     def with_onboarded(self, songs: Sequence[Song]) -> "ItemTable":
         """Return a table in which these songs, played by nobody, replace those of the same ids."""
         other = self._fork()
-        other._append_new(songs, [0] * len(songs))
-        other._onboarded.update(song.item_id for song in songs)
+        other._append_new(songs, [0] * len(songs), onboarded=True)
         return other
 
     def with_played(self, songs: Sequence[Song], user_counts: Sequence[int]) -> "ItemTable":
@@ -378,23 +423,61 @@ class ItemTable:
         user_counts: how many users have played each of the songs.
         """
         other = self._fork()
-        other._append_new(songs, user_counts)
+        other._append_new(songs, user_counts, onboarded=False)
         return other
 
     def without(self, item_ids: Iterable[str]) -> "ItemTable":
         """Return a table without these items."""
-        other = self._fork()
-        ids = list(item_ids)
-        for item_id, row in zip(ids, other._find(ids), strict=True):
-            other._retire(item_id, row, -1)
-            other._onboarded.discard(item_id)
+        other, ids = self._fork(), list(item_ids)
+        fitted = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        old = [row for row in self._find(ids) if row >= 0]
+        gone = [name for name, row in zip(ids, fitted, strict=True) if row < 0]
+        # An item that the fit does not know is forgotten altogether.
+        other._moved = self._moved.changed(dict.fromkeys(set(ids).difference(gone), -1), gone)
+        other._left = self._left.changed({row: -1 for row in fitted if row >= 0})
+        other._onboarded = self._onboarded.changed({}, ids)
+        other._retire(old)
         return other
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether more of the added rows are retired than are in use."""
+        return self._n_wasted > max(LEAST_WASTE, self._n_added - self._n_wasted)
+
+    def compacted(self) -> tuple["ItemTable", IntArray]:
+        """Return a table without the retired ones among the added rows.
+
+        The other rows keep their order. Which rows of this table they were is returned, too.
+        """
+        n = self._n_fitted
+        rows = self.active
+        kept = rows[rows >= n] - n
+        other = self._fork()
+        other._added = [self._added[row] for row in kept.tolist()]
+        other._n_added, other._n_wasted = len(kept), 0
+        for name in ("_added_user_counts", "_added_has_embedding"):
+            column = getattr(self, name).first(self._n_added)
+            setattr(other, name, SharedColumn(column.dtype, column[kept]))
+        origins = np.array(self._added_origins.first(self._n_added)[kept])
+        arrived = origins >= n
+        numbers, origins[arrived] = np.unique(origins[arrived], return_inverse=True)
+        origins[arrived] += n
+        other._added_origins = SharedColumn(np.intp, origins)
+        other._n_arrived = n + len(numbers)
+        retired = self.retired[self.retired < n]
+        other._retired, other._n_retired = SharedColumn(np.intp, retired), len(retired)
+        place = dict(zip((kept + n).tolist(), range(n, n + len(kept)), strict=True))
+        other._moved = PersistentMap({k: place.get(row, row) for k, row in self._moved.items()})
+        other._left = PersistentMap({k: place.get(row, row) for k, row in self._left.items()})
+        other._cache = {name: one.first(n) for name, one in list(self._cache.items())}
+        return other, kept + n
 
     def cached(self, name: str, make: Callable[[], T]) -> T:
         """Return the object kept under a name, made on first use.
 
         Shared by all tables that come from one another. A row never changes, so that whatever is
-        derived from single rows stays right when rows are added.
+        derived from single rows stays right when rows are added. When rows are given up, those of
+        the fit go on to be shared.
         """
         found: T | None = self._cache.get(name)
         if found is None:
@@ -408,10 +491,6 @@ class ItemTable:
         for name, value in vars(type(self)).items():
             if isinstance(value, cached_property):
                 other.__dict__.pop(name, None)
-        other._moved = dict(self._moved)
-        other._added_tags = set(self._added_tags)
-        other._onboarded = set(self._onboarded)
-        other._retired = list(self._retired)
         return other
 
     def _find(self, item_ids: Sequence[str]) -> list[int]:
@@ -419,22 +498,57 @@ class ItemTable:
         fitted = self._state.item_ids.get_indexer(pd.Index(item_ids, dtype=object)).tolist()
         return [self._moved.get(name, row) for name, row in zip(item_ids, fitted, strict=True)]
 
-    def _append_new(self, songs: Sequence[Song], user_counts: Sequence[int]) -> None:
-        first = len(self)
+    def _append_new(
+        self, songs: Sequence[Song], user_counts: Sequence[int], *, onboarded: bool
+    ) -> None:
+        ids = [song.item_id for song in songs]
+        fitted = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        old = [self._moved.get(name, row) for name, row in zip(ids, fitted, strict=True)]
+        new = range(len(self), len(self) + len(songs))
+        if onboarded:
+            origins = list(range(self._n_arrived, self._n_arrived + len(songs)))
+            self._n_arrived += len(songs)
+            self._onboarded = self._onboarded.changed(dict.fromkeys(ids))
+        else:
+            origins = self._origins(old)
         # Whatever lies beyond our own rows is of a change that could not be stored.
         self._added[self._n_added :] = songs
-        self._added_user_counts[self._n_added :] = user_counts
+        self._added_user_counts.write(self._n_added, user_counts)
+        self._added_has_embedding.write(
+            self._n_added, [song.embedding is not None for song in songs]
+        )
+        self._added_origins.write(self._n_added, origins)
         self._n_added += len(songs)
-        self._added_tags.update(*(song.tags for song in songs))
-        rows = self._find([song.item_id for song in songs])
-        for row, (song, old) in enumerate(zip(songs, rows, strict=True), start=first):
-            self._retire(song.item_id, old, row)
+        self._count_tags(songs, 1)
+        self._retire([row for row in old if row >= 0])
+        self._moved = self._moved.changed(dict(zip(ids, new, strict=True)))
+        # The plays of the fit are not those of an item that was onboarded under the same id.
+        self._left = self._left.changed(
+            {
+                row: -1 if name in self._onboarded else place
+                for name, row, place in zip(ids, fitted, new, strict=True)
+                if row >= 0
+            }
+        )
 
-    def _retire(self, item_id: str, old: int, new: int) -> None:
-        """From now on an item is in another row; -1: it is gone."""
-        if old >= 0:
-            self._retired.append(old)
-        self._moved[item_id] = new
+    def _origins(self, rows: Sequence[int]) -> list[int]:
+        added = self._added_origins.first(self._n_added)
+        return [row if row < self._n_fitted else int(added[row - self._n_fitted]) for row in rows]
+
+    def _retire(self, rows: Sequence[int]) -> None:
+        """From now on no item is in these rows."""
+        self._retired.write(self._n_retired, rows)
+        self._n_retired += len(rows)
+        added = [self._added[row - self._n_fitted] for row in rows if row >= self._n_fitted]
+        self._n_wasted += len(added)
+        self._count_tags(added, -1)
+
+    def _count_tags(self, songs: Sequence[Song], change: int) -> None:
+        counts = Counter(tag for song in songs for tag in song.tags)
+        changed = {tag: self._added_tags.get(tag, 0) + change * n for tag, n in counts.items()}
+        gone = [tag for tag, count in changed.items() if not count]
+        there = {tag: count for tag, count in changed.items() if count}
+        self._added_tags = self._added_tags.changed(there, gone)
 
 
 def _wanted_values(column: str, given: Any) -> list[Any]:
@@ -463,6 +577,10 @@ class _Labels:
             return text
         return self._by_key.get((field, label_key(field, text)), text)
 
+    def first(self, count: int) -> "_Labels":
+        """The same: rows have no part in it."""
+        return self
+
 
 class _ColumnCodes:
     """The integer codes of a text column, 4 bytes a row, extended as rows are added."""
@@ -484,6 +602,16 @@ class _ColumnCodes:
                 new = [numbers.setdefault(folded(str(text)), len(numbers)) for text in texts]
                 self._codes = np.append(self._codes, np.array(new, np.int32))
             return self._codes[:count], self._numbers
+
+    def first(self, count: int) -> "_ColumnCodes":
+        """The codes of the first rows alone, and of their values."""
+        other = _ColumnCodes(self._column)
+        with self._lock.held("taking the first rows"):
+            other._codes = self._codes[:count]
+            # Numbers are given in the order of the rows.
+            n_values = int(other._codes.max(initial=-1)) + 1
+            other._numbers = dict(itertools.islice(self._numbers.items(), n_values))
+        return other
 
 
 def checked_embedding(
@@ -555,6 +683,5 @@ def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
         if song.embedding is not None:
             embeddings[row] = song.embedding
     texts = [{**{name: getattr(song, name) for name in ITEM_TEXT}, **song.tags} for song in songs]
-    frame = pd.DataFrame(texts).fillna("")
     embeddings = state.embedding_range.within_reach(embeddings)
-    return ItemContent(embeddings, known, state.vocabulary.encode(frame))
+    return ItemContent(embeddings, known, state.vocabulary.encode_texts(texts))

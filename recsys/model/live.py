@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.temporary import temporary_folder
@@ -29,7 +31,7 @@ from recsys.model.items import NO_SOUND, ItemTable, song_content
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
 from recsys.model.updates import IncrementalUpdater, UpdateReport
-from recsys.model.users import PlaysSinceFit, UserTable
+from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
 
 
 class LiveModel:
@@ -168,7 +170,7 @@ class LiveModel:
         """
         rows = self.items.active
         return {
-            "users": len(self.users.ids),
+            "users": len(self.users),
             "items": len(rows),
             "with_listeners": int((self.items.user_counts[rows] > 0).sum()),
             "with_embedding": int(self.items.has_embedding(rows).sum()),
@@ -204,6 +206,7 @@ class LiveModel:
         n_unknown = int((self.users.rows(users) < 0).sum())
         other = copy.copy(self)
         other._plays = self._plays.plus(plays)
+        other._active = self._active.plus(users)
         # A new user's plays change that user's vector, and so every item the user has played.
         touched = set(items)
         for user in self.users.not_in_fit(users):
@@ -222,12 +225,15 @@ class LiveModel:
         self.items.row(item_id)
         other = copy.copy(self)
         other._plays = self._plays.without(item_id)
+        other._active = self._active.those_of(other._plays)
         other.items = self.items.without([item_id])
         touched: set[str] = set()
         for user in self.users.not_in_fit(self._plays.by_item.get(item_id, ())):
             touched.update(other._plays.by_user.get(user, ()))
         other._recompute_items(touched)
-        self.catalog.remove(item_id)
+        other._give_up_rows()
+        in_fit = int(self.state.item_ids.get_indexer(pd.Index([item_id], dtype=object))[0]) >= 0
+        self.catalog.remove(item_id, of_the_fit=in_fit)
         return other._bump_revision()
 
     # These write to a copy that nobody else has seen yet.
@@ -236,10 +242,13 @@ class LiveModel:
         """Start from the fit and take in everything the song database has stored since."""
         changes = self.catalog.changes()
         self.items, self.index = ItemTable(self.state), self._index_of_the_fit
-        self._plays = PlaysSinceFit().plus(usable_plays(changes.plays))
+        plays = usable_plays(changes.plays)
+        self._plays = PlaysSinceFit().plus(plays)
+        self._active = ActiveUsers(self.state).plus(play.user_id for play in plays)
         self._add_songs(usable_songs(self.state, changes.songs, self._reported))
         self.items = self.items.without(changes.removed)
         self._recompute_items(self._plays.by_item)
+        self._give_up_rows()
         self.revision = changes.revision
 
     def _add_songs(self, songs: Sequence[Song]) -> None:
@@ -248,7 +257,7 @@ class LiveModel:
 
     def _recompute_items(self, item_ids: Collection[str]) -> None:
         """Give items that were played since the fit new rows, with vectors from their users."""
-        self.users = UserTable(self.state, self.items, self.index, self._plays)
+        self.users = self._users()
         if not item_ids:
             return
         songs, vectors, user_counts = self._updater.recompute(
@@ -259,7 +268,18 @@ class LiveModel:
     def _add_rows(self, items: ItemTable, vectors: Float32Array) -> None:
         self.items, self.index = items, copy.copy(self.index)
         self.index.append(vectors)
-        self.users = UserTable(self.state, self.items, self.index, self._plays)
+        self._give_up_rows()
+        self.users = self._users()
+
+    def _give_up_rows(self) -> None:
+        """Free the added rows that were retired, once they are more than those in use."""
+        if self.items.is_wasteful:
+            self.items, kept = self.items.compacted()
+            self.index = self.index.keeping(kept)
+            self.users = self._users()
+
+    def _users(self) -> UserTable:
+        return UserTable(self.state, self.items, self.index, self._plays, self._active)
 
     def _bump_revision(self) -> "LiveModel":
         """Count the change that was just stored."""

@@ -102,8 +102,8 @@ class SharedColumn:
         ([5], [5, 6, 7])
     """
 
-    def __init__(self, dtype: DTypeLike) -> None:
-        self._array: NDArray[Any] = np.empty(0, dtype)
+    def __init__(self, dtype: DTypeLike, values: Any = ()) -> None:
+        self._array: NDArray[Any] = np.array(values, dtype)
 
     def write(self, place: int, values: Any) -> None:
         """Write values from a place on."""

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from datasets.columns import ITEM_ID, USER_ID
+from datasets.columns import ITEM_ID, ITEM_TEXT, USER_ID
 from datasets.errors import ArtifactError
 from datasets.files import UNREADABLE
 from recsys.config import RecommenderConfig
@@ -22,6 +22,7 @@ from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
 from recsys.model.checks import check_array, check_matrix_parts
 from recsys.model.tables import (
+    FilledCells,
     HashedIdIndex,
     Ids,
     read_string_table,
@@ -128,6 +129,17 @@ class FittedState:
             if self.item_lookup is not None
             else pd.Index(self.items[ITEM_ID], dtype=object)
         )
+
+    @cached_property
+    def tags(self) -> FilledCells:
+        """Which tags each item has."""
+        return FilledCells(self.items[list(self.tag_places)])
+
+    @cached_property
+    def tag_places(self) -> dict[str, int]:
+        """The tags in the order of their columns, and the number of each."""
+        names = [name for name in self.items.columns if name not in (ITEM_ID, *ITEM_TEXT)]
+        return {str(name): place for place, name in enumerate(names)}
 
     @cached_property
     def by_popularity(self) -> IntArray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.arrays import IntArray, StrArray
+from datasets.arrays import BoolArray, IntArray, StrArray
 from datasets.errors import ArtifactError
 from recsys.model.checks import check_array, check_rows
 
@@ -103,6 +103,39 @@ def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")
     return hashes[order], order.astype(np.int64)
+
+
+class FilledCells:
+    """The cells of a table of texts that are not empty, by row.
+
+    Most of thousands of tags are empty for any one item: a row takes as long as it has texts.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        """Find the cells; the table may be memory-mapped."""
+        self._names = [str(name) for name in table.columns]
+        self._texts = [table.iloc[:, column].array for column in range(len(self._names))]
+        found = [np.flatnonzero(_is_filled(texts)) for texts in self._texts]
+        rows = np.concatenate([np.empty(0, np.intp), *found])
+        columns = np.repeat(np.arange(len(found), dtype=np.int32), [len(one) for one in found])
+        order = np.argsort(rows, kind="stable")
+        self._columns = columns[order]
+        self._starts = np.searchsorted(rows[order], np.arange(len(table) + 1))
+
+    def of(self, row: int) -> dict[str, str]:
+        """Return the texts of a row that are not empty, by column."""
+        start, stop = self._starts[row : row + 2]
+        own = self._columns[start:stop].tolist()
+        return {self._names[column]: str(self._texts[column][row]) for column in own}
+
+
+def _is_filled(texts: Any) -> BoolArray:
+    if isinstance(texts, pd.arrays.ArrowExtensionArray):
+        import pyarrow.compute as pc
+
+        lengths = pc.binary_length(texts.__arrow_array__())
+        return np.asarray(lengths.to_numpy() > 0)
+    return np.asarray(texts != "", bool)
 
 
 def write_string_table(path: Path, table: pd.DataFrame) -> None:

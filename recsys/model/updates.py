@@ -26,6 +26,9 @@ from recsys.model.state import FittedState
 from recsys.model.users import PlaysSinceFit, UserTable
 from recsys.sources.fold_in import fold_in_user
 
+_MOST_KEPT = 10_000
+"""Users whose vectors are kept from one update to the next."""
+
 _ROWS = 65_536
 """Users whose vectors are read at once to compute a Gram matrix."""
 
@@ -98,6 +101,8 @@ class IncrementalUpdater:
 
     def __init__(self, state: FittedState) -> None:
         self._state = state
+        self._folded_in: dict[str, tuple[Mapping[str, float], dict[str, Float32Array]]] = {}
+        """Plays and vectors of users whom the fit does not know, the oldest first."""
 
     def recompute(
         self, items: ItemTable, users: UserTable, plays: PlaysSinceFit, item_ids: Iterable[str]
@@ -114,14 +119,17 @@ class IncrementalUpdater:
         newcomers = sorted(
             users.not_in_fit(set().union(*(plays.by_item[item_id] for item_id in touched)))
         )
-        needed = sorted(set(touched).union(*(plays.by_user[user] for user in newcomers)))
+        # A user's own vectors change with the user's own plays alone.
+        kept = {user: self._kept(user, plays) for user in newcomers}
+        folded = {user: vectors for user, vectors in kept.items() if vectors is not None}
+        unknown = [user for user in newcomers if user not in folded]
+        needed = sorted(set(touched).union(*(plays.by_user[user] for user in unknown)))
         position = {item_id: number for number, item_id in enumerate(needed)}
         songs, fitted = items.songs(needed), items.fitted_rows(needed)
         content = song_content(self._state, songs)
         predicted, baseline = self.baseline_vectors(content, fitted)
         is_known = has_content(content)
-        folded = {}
-        for user in newcomers:
+        for user in unknown:
             history = sorted(plays.by_user[user])
             places = [position[item_id] for item_id in history]
             weights = np.array([plays.by_user[user][item_id] for item_id in history])
@@ -131,6 +139,9 @@ class IncrementalUpdater:
                 np.clip(weights, *PLAY_BOUNDS).astype(np.float32),
                 self._state.item_grams,
             )
+            self._folded_in[user] = plays.by_user[user], folded[user]
+        while len(self._folded_in) > _MOST_KEPT:
+            del self._folded_in[next(iter(self._folded_in))]
         computed = []
         for item_id in touched:
             place = position[item_id]
@@ -150,6 +161,11 @@ class IncrementalUpdater:
             np.stack([vector for vector, _ in computed]),
             [count for _, count in computed],
         )
+
+    def _kept(self, user: str, plays: PlaysSinceFit) -> dict[str, Float32Array] | None:
+        """The vectors of a user whom the fit does not know, if these were the user's plays."""
+        before, vectors = self._folded_in.get(user, (None, None))
+        return vectors if before is plays.by_user[user] else None
 
     def baseline_vectors(
         self, content: ItemContent, fitted: Sequence[int | None]

@@ -4,8 +4,8 @@ A user of the fit who has played nothing since keeps the vector of the fit. The 
 user is folded in from the whole history and the items as they are now.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,52 +19,89 @@ from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items
 from recsys.index.growing import GrowingIndex
 from recsys.model.items import ItemTable
+from recsys.model.persistent import PersistentMap
 from recsys.model.state import FittedState
 from recsys.sources.fold_in import fold_in_user
+
+_Sums = Mapping[str, Mapping[str, float]]
 
 
 class PlaysSinceFit:
     """Summed plays since the fit, by item and by user. Immutable."""
 
-    def __init__(
-        self,
-        by_item: Mapping[str, Mapping[str, float]] | None = None,
-        by_user: Mapping[str, Mapping[str, float]] | None = None,
-    ) -> None:
-        self.by_item = dict(by_item or {})
+    def __init__(self, by_item: _Sums | None = None, by_user: _Sums | None = None) -> None:
+        self.by_item: PersistentMap[str, Mapping[str, float]] = _persistent(by_item)
         """Item id to user id to plays."""
-        self.by_user = dict(by_user or {})
+        self.by_user: PersistentMap[str, Mapping[str, float]] = _persistent(by_user)
         """User id to item id to plays."""
 
     def plus(self, plays: Iterable[Play]) -> "PlaysSinceFit":
         """Return the sums with further plays."""
-        since = PlaysSinceFit(self.by_item, self.by_user)
-        own: set[tuple[int, str]] = set()  # tables copied already, which may be written to
+        by_item: dict[str, dict[str, float]] = {}
+        by_user: dict[str, dict[str, float]] = {}
         for play in plays:
-            for kind, (table, key, other) in enumerate(
-                (
-                    (since.by_item, play.item_id, play.user_id),
-                    (since.by_user, play.user_id, play.item_id),
-                )
+            for sums, old, key, other in (
+                (by_item, self.by_item, play.item_id, play.user_id),
+                (by_user, self.by_user, play.user_id, play.item_id),
             ):
-                if (kind, key) not in own:
-                    table[key] = dict(table.get(key, {}))
-                    own.add((kind, key))
-                sums: Any = table[key]
-                sums[other] = sums.get(other, 0.0) + play.weight
-        return since
+                if key not in sums:
+                    sums[key] = dict(old.get(key, {}))
+                sums[key][other] = sums[key].get(other, 0.0) + play.weight
+        return PlaysSinceFit(self.by_item.changed(by_item), self.by_user.changed(by_user))
 
     def without(self, item_id: str) -> "PlaysSinceFit":
         """Return the sums without the plays of one item."""
-        by_item = {item: users for item, users in self.by_item.items() if item != item_id}
-        by_user = dict(self.by_user)
+        rest: dict[str, Mapping[str, float]] = {}
+        gone = []
         for user in self.by_item.get(item_id, {}):
-            rest = {item: plays for item, plays in by_user[user].items() if item != item_id}
-            if rest:
-                by_user[user] = rest
+            left = {item: plays for item, plays in self.by_user[user].items() if item != item_id}
+            if left:
+                rest[user] = left
             else:
-                del by_user[user]
-        return PlaysSinceFit(by_item, by_user)
+                gone.append(user)
+        return PlaysSinceFit(self.by_item.changed({}, [item_id]), self.by_user.changed(rest, gone))
+
+
+def _persistent(sums: _Sums | None) -> PersistentMap[str, Mapping[str, float]]:
+    return sums if isinstance(sums, PersistentMap) else PersistentMap(sums)
+
+
+class ActiveUsers:
+    """Who has played something since the fit, by id and by row. Immutable.
+
+    A user whom the fit does not know gets the next row.
+    """
+
+    def __init__(self, state: FittedState) -> None:
+        self._state = state
+        self.rows: PersistentMap[str, int] = PersistentMap()
+        """User id to row."""
+        self.ids: PersistentMap[int, str] = PersistentMap()
+        """Row to user id."""
+        self.n_new = 0
+        """How many of them the fit does not know; their rows follow those of the fit."""
+
+    def plus(self, user_ids: Iterable[str]) -> "ActiveUsers":
+        """Return the users with others, in the order in which they came."""
+        others = [user for user in dict.fromkeys(user_ids) if user not in self.rows]
+        if not others:
+            return self
+        found = self._state.user_ids.get_indexer(pd.Index(others, dtype=object)).tolist()
+        grown, n_fitted = copy.copy(self), len(self._state.user_vectors)
+        rows = []
+        for row in found:
+            rows.append(row if row >= 0 else n_fitted + grown.n_new)
+            grown.n_new += row < 0
+        grown.rows = self.rows.changed(dict(zip(others, rows, strict=True)))
+        grown.ids = self.ids.changed(dict(zip(rows, others, strict=True)))
+        return grown
+
+    def those_of(self, plays: PlaysSinceFit) -> "ActiveUsers":
+        """Return the users without those who have no plays any more."""
+        if len(plays.by_user) == len(self.rows):
+            return self
+        rows = sorted(row for user, row in self.rows.items() if user in plays.by_user)
+        return ActiveUsers(self._state).plus(self.ids[row] for row in rows)
 
 
 class Profiles(NamedTuple):
@@ -97,22 +134,33 @@ class UserTable:
     """
 
     def __init__(
-        self, state: FittedState, items: ItemTable, index: GrowingIndex, plays: PlaysSinceFit
+        self,
+        state: FittedState,
+        items: ItemTable,
+        index: GrowingIndex,
+        plays: PlaysSinceFit,
+        active: ActiveUsers,
     ) -> None:
         self._state = state
         self._items = items
         self._n_items = len(items)
         self._index = index
         self._plays = plays
+        self._active = active
         self._folded_in: dict[int, Float32Array] = {}
         """Vectors of users who have played since the fit, as far as they were asked for."""
 
     @property
     def ids(self) -> Any:
         """Ids of all users who have played something: those of the fit, then new ones."""
-        if not self._plays.by_user:
+        if not self._active.n_new:
             return self._state.user_ids
-        return np.array([*self._state.user_ids, *self._new_rows], object)
+        n = len(self._state.user_vectors)
+        new = (self._active.ids[row] for row in range(n, len(self)))
+        return np.array([*self._state.user_ids, *new], object)
+
+    def __len__(self) -> int:
+        return len(self._state.user_vectors) + self._active.n_new
 
     def row(self, user_id: object) -> int | None:
         """Return the row of a user, None for one who has played nothing."""
@@ -153,9 +201,9 @@ class UserTable:
     def _find(self, user_ids: Sequence[object]) -> IntArray:
         ids = pd.Index(list(user_ids), dtype=object)
         rows = np.array(self._state.user_ids.get_indexer(ids), np.intp)
-        if self._plays.by_user:
+        if self._active.n_new:
             for position in np.flatnonzero(rows < 0).tolist():
-                rows[position] = self._new_rows.get(ids[position], -1)
+                rows[position] = self._active.rows.get(ids[position], -1)
         return rows
 
     def not_in_fit(self, user_ids: Iterable[str]) -> list[str]:
@@ -188,7 +236,7 @@ class UserTable:
         vectors[~fitted] = 0
         if self._plays.by_user:
             for position, row in enumerate(rows.tolist()):
-                if row in self.active:
+                if row in self._active.ids:
                     if row not in self._folded_in:
                         self._folded_in[row] = self.fold_in(*self.history(row))
                     vectors[position] = self._folded_in[row]
@@ -203,12 +251,12 @@ class UserTable:
             rows = np.asarray(self._state.plays.indices[start:stop], np.intp)
             weights = np.asarray(self._state.plays.data[start:stop], np.float32)
         if len(self._items.retired):
-            rows = self._items.current_rows[rows]
+            rows = self._items.now_at(rows)
             rows, weights = rows[rows >= 0], weights[rows >= 0]
-        if not self._plays.by_user or row not in self.active:
+        if row not in self._active.ids:
             return rows, weights
         plays = dict(zip(rows.tolist(), weights.tolist(), strict=True))
-        since = self._plays.by_user[self.active[row]]
+        since = self._plays.by_user[self._active.ids[row]]
         for item, weight in zip(self._items.rows(since).tolist(), since.values(), strict=True):
             plays[item] = plays.get(item, 0.0) + weight
         rows = np.sort(np.fromiter(plays, np.intp, len(plays)))
@@ -243,20 +291,10 @@ class UserTable:
         item_vectors = unfuse_items(state.blocks, self._index.vectors(item_rows), is_cold)
         return fold_in_user(state.sources, item_vectors, weights, state.item_grams)
 
-    @cached_property
-    def active(self) -> dict[int, str]:
+    @property
+    def active(self) -> Mapping[int, str]:
         """The users who have played something since the fit: their ids by row."""
-        ids = list(self._plays.by_user)
-        rows = np.array(self._state.user_ids.get_indexer(pd.Index(ids, dtype=object)), np.intp)
-        is_new = rows < 0
-        rows[is_new] = len(self._state.user_vectors) + np.arange(is_new.sum())
-        return dict(zip(rows.tolist(), ids, strict=True))
-
-    @cached_property
-    def _new_rows(self) -> dict[str, int]:
-        """Rows of the users whom the fit does not know, in order."""
-        n = len(self._state.user_vectors)
-        return {user: row for row, user in self.active.items() if row >= n}
+        return self._active.ids
 
 
 def _csr(rows: Sequence[IntArray], n_columns: int) -> sp.csr_matrix:

@@ -89,7 +89,7 @@ def write_lists(
     """
     candidates = find_candidates(model, options)
     _check_out(out)
-    total = len(model.users.ids) if users is None else _count(users, model)
+    total = len(model.users) if users is None else _count(users, model)
     plan = _plan(model, users, options, candidates, batch_size)
     batches = user_batches(model, None if users is None else _ids(users, model), batch_size)
     folder = out.parent / f".{out.name}.parts"

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
-from datasets.columns import ARTIST, ITEM_ID, TITLE
+from datasets.columns import ARTIST, ITEM_ID, ITEM_TEXT, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
 from datasets.safe_text import printable
 from datasets.tables.ids import checked_id
@@ -177,12 +177,12 @@ def _nearest(
 
 def _common(model: LiveModel, row: int, played: IntArray) -> tuple[Common, ...]:
     found = []
-    for column in model.items.columns:
-        if column in (ITEM_ID, TITLE):
-            continue
-        value = str(model.items.texts(column, np.array([row]))[0])
-        texts = model.items.texts(column, played)
-        count = sum(label_key(column, str(text)) == label_key(column, value) for text in texts)
+    shown = model.items.describe(np.array([row])).iloc[0]
+    texts = {name: str(shown[name]) for name in ITEM_TEXT if name != TITLE}
+    for column, value in {**texts, **model.items.tags(row)}.items():
+        key = label_key(column, value)
+        others = model.items.texts(column, played)
+        count = sum(label_key(column, str(text)) == key for text in others)
         if value and count:
             found.append(Common(column, value, count))
     return tuple(sorted(found, key=lambda one: -one.played))

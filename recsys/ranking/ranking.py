@@ -212,7 +212,9 @@ class VectorSearch:
         self._index = model.index
         self._profiles = profiles
         self._only = candidates.only
-        self._banned = np.union1d(candidates.exclude, model.items.retired)
+        self._banned = model.items.retired
+        if len(candidates.exclude):
+            self._banned = np.union1d(candidates.exclude, self._banned)
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""

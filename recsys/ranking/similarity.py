@@ -129,6 +129,14 @@ class _UnitVectors:
                 self._count = count
             return self._array[:count], self._known[:count]
 
+    def first(self, count: int) -> "_UnitVectors":
+        """The vectors of the first rows alone."""
+        other = _UnitVectors(self.make)
+        with self._lock.held("taking the first rows"):
+            other._count = count = min(count, self._count)
+            other._array, other._known = self._array[:count], self._known[:count]
+        return other
+
 
 def _by_sound(model: LiveModel) -> Callable[[LiveModel, IntArray], Float32Array]:
     """Unit embeddings, centred on the mean of the fitted ones."""
