@@ -76,7 +76,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(STEP, max_size=25), st.sampled_from([0, 3]))
 def test_any_history_gives_the_lists_of_a_fresh_model(base, steps, spare):
     model = own(base)
@@ -158,7 +158,7 @@ def test_rows_and_memory_stay_bounded(base, monkeypatch):
     tracemalloc.start()
     cycle(30)
     before, _ = tracemalloc.get_traced_memory()
-    for number in range(31, 110):
+    for number in range(31, 70):
         cycle(number)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
