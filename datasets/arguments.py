@@ -1,7 +1,8 @@
-"""Checks of arguments that are numbers or truth values."""
+"""Checks of arguments that are numbers, truth values or names."""
 
 import math
 import numbers
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,26 @@ def check_flag(name: str, value: Any) -> None:
     """Raise InvalidArgumentError, with the argument's name, unless ``value`` is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise InvalidArgumentError(f"{name} must be True or False, not {value!r}")
+
+
+def check_names(name: str, values: Any) -> list[str]:
+    """Check that an argument holds several names, and return them as a list.
+
+    Raises:
+        InvalidArgumentError: a single text, no list at all, or an entry that is no text.
+
+    Examples:
+        >>> check_names("models", ("hybrid", "popularity"))
+        ['hybrid', 'popularity']
+        >>> check_names("models", "hybrid")
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: models must be a list of names, not 'hybrid'
+    """
+    several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    found = list(values) if several else []
+    if not several or not all(isinstance(one, str) for one in found):
+        raise InvalidArgumentError(f"{name} must be a list of names, not {values!r:.100}")
+    return found
 
 
 def check_share(name: str, value: Any) -> None:

@@ -33,7 +33,7 @@ def list_lengths(ks: Iterable[Any]) -> tuple[int, ...]:
     Raises:
         InvalidArgumentError: there is none, or one is not a whole number of at least 1.
     """
-    given = tuple(ks)
+    given = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     if not given or not all(is_whole(k, 1) for k in given):
         raise InvalidArgumentError(
             f"ks must be list lengths, whole numbers of at least 1, not {given}"

@@ -262,7 +262,7 @@ def _hostile_cells(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def check_dataset(dataset: Any) -> None:
-    """Raise `UnfitError` unless ids are distinct, known and no blanks, and weights are positive."""
+    """Raise `UnfitError` for ids that are blank, unknown or twice there, and weights below 0."""
     ids = dataset.items["item_id"].tolist()
     if len(set(ids)) != len(ids) or not all(isinstance(i, str) and i.strip() for i in ids):
         raise UnfitError("item ids that are blank, no text, or twice there")
@@ -270,8 +270,8 @@ def check_dataset(dataset: Any) -> None:
     if not set(plays["item_id"]) <= set(ids) or not set(dataset.audio["item_id"]) <= set(ids):
         raise UnfitError("rows of unknown items")
     weights = plays["weight"].to_numpy(float)
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise UnfitError("weights that are not positive")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise UnfitError("weights below zero")
     if not all(isinstance(user, str) and user.strip() for user in plays["user_id"]):
         raise UnfitError("users without an id")
 

@@ -159,10 +159,11 @@ class HyperImageConfig(Settings):
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
         # The layout of another preset is replaced, so that `replace(preset=...)` works.
-        if isinstance(values, dict) and values.get("preset") in PRESETS:
+        preset = values.get("preset") if isinstance(values, dict) else None
+        if isinstance(preset, str) and preset in PRESETS:
             layout = values.get("layout")
             if layout is None or any(_same(layout, known) for known in PRESETS.values()):
-                return {**values, "layout": PRESETS[values["preset"]]}
+                return {**values, "layout": PRESETS[preset]}
         return values
 
     @model_validator(mode="after")

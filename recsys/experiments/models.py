@@ -10,6 +10,7 @@ from typing import Self
 
 import pandas as pd
 
+from datasets.arguments import check_names
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
@@ -82,7 +83,7 @@ def model_names(names: Iterable[str]) -> list[str]:
         >>> model_names(["popular", "hybrid"])
         ['popularity', 'hybrid']
     """
-    given = list(names)
+    given = check_names("models", names)
     for name in given:
         if ALIASES.get(name, name) not in MODELS:
             raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")

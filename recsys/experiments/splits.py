@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from datasets.arguments import check_names
 from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
@@ -200,6 +201,7 @@ def check_split_names(names: Sequence[str]) -> None:
 
 def _parsed(names: Sequence[str]) -> list[tuple[SplitKind, str, int | None]]:
     """Kind, label and number of every named split."""
+    names = check_names("splits", names)
     if not names:
         raise InvalidArgumentError("no split is named")
     found = [_parse(name) for name in names]
