@@ -17,7 +17,7 @@ from datasets.files import cache_folder, open_regular, write_text
 from datasets.folder import load_folder
 from datasets.locks import Order, locked, patience
 from datasets.music import MusicDataset
-from datasets.public.conversion import showing_progress
+from datasets.public.conversion import collecting_missing, showing_progress
 from datasets.public.download import download
 
 ABOUT_FILE: Final = "about.json"
@@ -109,7 +109,8 @@ def fetch(
             this data set; None: `public/NAME` in the cache (`COLDTUNE_CACHE`).
         source: a folder with the published files, packed or unpacked; nothing is downloaded.
             Needed for data sets that are given on request. A file whose checksum differs from
-            the published one is used with a warning.
+            the published one is used with a warning; so are plays or recordings without the files
+            of names and tags, and the set is made again when a source is given again.
         accept_licence: whether you accept the terms, which are shown before the first download,
             or a function that is called with the data set. The answer is remembered as long as
             the terms stay the same.
@@ -138,7 +139,7 @@ def fetch(
         if target.resolve() == _downloads(dataset).resolve():
             raise DataError(f"{target} is where downloads are kept; choose a new folder")
         with _alone(target, f"making {dataset.name}", Order.JOB):
-            if not _converted(dataset, target):
+            if not _converted(dataset, target, again=source is not None):
                 files = _files(dataset, source, accept_licence, progress)
                 return _convert(dataset, files, target, progress)
     except OSError as error:
@@ -160,8 +161,11 @@ def _downloads(dataset: PublicDataset) -> Path:
     return cache_folder() / "downloads" / dataset.name
 
 
-def _converted(dataset: PublicDataset, target: Path) -> bool:
-    """Return whether `target` holds this data set; raise if it holds anything else."""
+def _converted(dataset: PublicDataset, target: Path, *, again: bool) -> bool:
+    """Return whether `target` holds this data set; raise if it holds anything else.
+
+    again: a set that was made without some of its files is to be made again.
+    """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     about: Any = {}
@@ -172,7 +176,8 @@ def _converted(dataset: PublicDataset, target: Path) -> bool:
         known = False
     if not known:
         raise DataError(f"{target} holds something else than {dataset.name}; choose a new folder")
-    return bool(about.get("version") == dataset.version)
+    incomplete = again and bool(about.get("missing"))
+    return bool(about.get("version") == dataset.version) and not incomplete
 
 
 def _files(
@@ -236,7 +241,7 @@ def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) 
     partial = target.with_name(f".{target.name}.{dataset.name}-{dataset.version}.partial")
     partial.mkdir(exist_ok=True)
     try:
-        with showing_progress(progress):
+        with showing_progress(progress), collecting_missing() as missing:
             dataset.convert(files, partial)
         music = load_folder(partial)
     except ColdtuneError:
@@ -250,6 +255,7 @@ def _convert(dataset: PublicDataset, files: Path, target: Path, progress: bool) 
         "citation": dataset.citation,
         "homepage": dataset.homepage,
         "files": [{"name": file.name, "url": file.url} for file in dataset.files],
+        "missing": missing,
     }
     write_text(partial / ABOUT_FILE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     old = target.with_name(f".{target.name}.old")

@@ -57,6 +57,37 @@ def conversion_progress(
         yield advance
 
 
+class MissingInputError(DataError):
+    """A published file is not in the folder of a user."""
+
+
+_missing: ContextVar[list[str] | None] = ContextVar("_missing", default=None)
+
+
+@contextmanager
+def collecting_missing() -> Iterator[list[str]]:
+    """Collect what `note_missing` is told in the block."""
+    found: list[str] = []
+    token = _missing.set(found)
+    try:
+        yield found
+    finally:
+        _missing.reset(token)
+
+
+def note_missing(error: MissingInputError, cost: str) -> None:
+    """Warn that an optional file is missing, and remember it in the converted folder.
+
+    Args:
+        error: says which file is missing.
+        cost: what the data set lacks without it.
+    """
+    logger.warning("%s: %s", error, cost)
+    found = _missing.get()
+    if found is not None:
+        found.append(f"{error}: {cost}")
+
+
 def find_input(source: Path, *names: str) -> Path:
     """Return the first of these names that exists in `source`.
 
@@ -65,7 +96,7 @@ def find_input(source: Path, *names: str) -> Path:
         *names: names to look for, the preferred one first.
 
     Raises:
-        DataError: if none exists.
+        MissingInputError: if none exists.
 
     Examples:
         >>> (folder / "songs").mkdir()
@@ -75,7 +106,7 @@ def find_input(source: Path, *names: str) -> Path:
     for name in names:
         if (source / name).exists():
             return source / name
-    raise DataError(f"{source} has no {' and no '.join(names)}")
+    raise MissingInputError(f"{source} has no {' and no '.join(names)}")
 
 
 def read_lines(

@@ -8,7 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, cast
 
 from datasets.errors import DataError
-from datasets.public.conversion import find_input, read_lines, report_skipped
+from datasets.public.conversion import (
+    MissingInputError,
+    find_input,
+    note_missing,
+    read_lines,
+    report_skipped,
+)
 
 _ARCHIVES: Final = (".tar.gz", ".zip")
 _READ_AHEAD: Final = 1 << 20
@@ -38,18 +44,36 @@ def read_archived_lines(
             return
     origin = source / name if not archives else find_input(source, *archives, name)
     if not origin.is_file():
-        raise DataError(f"{source} has no {name}")
+        raise MissingInputError(f"{source} has no {name}")
 
     def member(raw: IO[bytes]) -> IO[bytes]:
         found = _in_zip(raw, name) if origin.suffix == ".zip" else _in_tar(raw, name)
         if found is None:
-            raise DataError(f"{origin} has no {name}")
+            raise MissingInputError(f"{origin} has no {name}")
         return found
 
     try:
         yield from read_lines(origin, encoding, stream=member)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise DataError(f"{origin} is damaged or not an archive: {error}") from None
+
+
+def read_optional_lines(
+    source: Path, name: str, *archives: str, cost: str, encoding: str = "utf-8-sig"
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file as `read_archived_lines`, none if the file is nowhere.
+
+    Args:
+        source: the folder with the published files.
+        name: name of the table.
+        archives: names of archives that may hold it.
+        cost: what the data set lacks without the file, for the warning.
+        encoding: of the text.
+    """
+    try:
+        yield from read_archived_lines(source, name, *archives, encoding=encoding)
+    except MissingInputError as error:
+        note_missing(error, cost)
 
 
 def clean_text(text: str) -> str:

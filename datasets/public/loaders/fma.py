@@ -22,9 +22,11 @@ from typing import Final
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
+    MissingInputError,
     conversion_progress,
     extract_files,
     find_input,
+    note_missing,
     open_member,
     report_skipped,
     text_frame,
@@ -76,7 +78,12 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
 
     metadata = find_input(source, "fma_metadata.zip", "fma_metadata")
     titles = _genre_titles(metadata)
-    clips = extract_files(find_input(source, f"fma_{size}.zip", f"fma_{size}"), choose_target)
+    try:
+        clips = extract_files(find_input(source, f"fma_{size}.zip", f"fma_{size}"), choose_target)
+        heard = True
+    except MissingInputError as error:
+        note_missing(error, "there are no recordings")
+        clips, heard = {}, False
     places = {int(path.stem): path for path in clips.values()}
     subsets = _SIZES[: _SIZES.index(size) + 1]
     items, audio, left_out = [], [], []
@@ -85,13 +92,14 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
             continue
         path = places.get(track)
         problem = _problem(track, path)
-        if path is None or problem is not None:
+        if heard and (path is None or problem is not None):
             left_out.append((f"{track:06d}", problem or ""))
             continue
         genres = [titles.get(number, number) for number in re.findall(r"\d+", values["genres"])]
         values["genres"] = "; ".join(genres)
         items.append((str(track), *(values[name] for name in _WANTED if name != "subset")))
-        audio.append((str(track), path.relative_to(target).as_posix()))
+        if path is not None:
+            audio.append((str(track), path.relative_to(target).as_posix()))
     for path in set(places.values()) - {target / row[1] for row in audio}:
         path.unlink()
     report_skipped(target, left_out)

@@ -23,7 +23,12 @@ from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
 from datasets.public.parquet import interaction_writer
-from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
+from datasets.public.text_tables import (
+    SkippedRows,
+    clean_text,
+    read_archived_lines,
+    read_optional_lines,
+)
 
 _CITATION: Final = (
     "I. Cantador, P. Brusilovsky, T. Kuflik: 2nd Workshop on Information Heterogeneity and"
@@ -71,7 +76,11 @@ _FILES: Final = (
 
 def _convert(source: Path, target: Path) -> None:
     """Write artists with genre and tags, and play counts."""
-    names = {row[0]: row[1] for _, row in _rows(source, "artists.dat")}
+    names = {
+        row[0]: row[1] for _, row in _rows(source, "artists.dat", cost="artists have no names")
+    }
+    if not names:
+        names = {row[1]: "" for _, row in _rows(source, "user_artists.dat")}
     ranked = _ranked_tags(source)
     artists_of = Counter(tag for tags in ranked.values() for tag in tags)
     items = []
@@ -100,9 +109,10 @@ def _item(artist: str) -> str:
 
 def _ranked_tags(source: Path) -> dict[str, list[str]]:
     """Return the tags of each artist, most given first, then alphabetically."""
-    values = {row[0]: clean_text(row[1]).lower() for _, row in _rows(source, "tags.dat", "latin-1")}
+    tags = _rows(source, "tags.dat", "latin-1", cost=_NO_TAGS)
+    values = {row[0]: clean_text(row[1]).lower() for _, row in tags}
     given: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for _, (_, artist, tag, *_) in _rows(source, "user_taggedartists.dat"):
+    for _, (_, artist, tag, *_) in _rows(source, "user_taggedartists.dat", cost=_NO_TAGS):
         if values.get(tag):
             given[artist][values[tag]] += 1
     return {
@@ -111,10 +121,22 @@ def _ranked_tags(source: Path) -> dict[str, list[str]]:
     }
 
 
-def _rows(source: Path, name: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, values) of each line below the header; DataError for another format."""
+_NO_TAGS: Final = "artists have no genres and tags"
+
+
+def _rows(
+    source: Path, name: str, encoding: str = "utf-8-sig", *, cost: str = ""
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, values) of each line below the header; DataError for another format.
+
+    cost: what the set lacks without this table, which makes it optional.
+    """
     header = _HEADERS[name]
-    for number, line in read_archived_lines(source, name, ARCHIVE, encoding=encoding):
+    if cost:
+        lines = read_optional_lines(source, name, ARCHIVE, cost=cost, encoding=encoding)
+    else:
+        lines = read_archived_lines(source, name, ARCHIVE, encoding=encoding)
+    for number, line in lines:
         values = line.split("\t")
         if number == 1:
             if tuple(values) != header:

@@ -22,7 +22,7 @@ from typing import Final
 
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
-from datasets.public.conversion import text_frame, write_items
+from datasets.public.conversion import MissingInputError, note_missing, text_frame, write_items
 from datasets.public.parquet import interaction_writer
 from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
 
@@ -42,7 +42,11 @@ _Rows = Iterator[tuple[int, list[str]]]
 
 def _convert(source: Path, target: Path, *, size: str) -> None:
     """Write films, and who liked them, from the zip of one size or its folder."""
-    films = dict(_films(source, size))
+    try:
+        films = dict(_films(source, size))
+    except MissingInputError as error:
+        note_missing(error, "films have no titles and genres")
+        films = {film: ("", []) for film in _rated(source, size)}
     items = []
     for film, (title, genres) in films.items():
         listed = [genre for genre in genres if genre and genre not in _NO_GENRE]
@@ -50,9 +54,7 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
         first = listed[0] if listed else ""
         items.append((film, title, first, "; ".join(listed), year[1] if year else ""))
     write_items(target, text_frame(items, ("item_id", "title", "genre", "genres", "year")))
-    name, separator = {"100k": ("u.data", "\t"), "1m": ("ratings.dat", "::")}.get(
-        size, ("ratings.csv", ",")
-    )
+    name, separator = _ratings(size)
     left_out, kept = SkippedRows(name), 0
     with interaction_writer(target, times=True) as add:
         for number, line in _lines(source, name, size):
@@ -73,6 +75,21 @@ def _convert(source: Path, target: Path, *, size: str) -> None:
                 add(user, film, 1.0, seconds)
                 kept += 1
         left_out.report(target, kept)
+
+
+def _ratings(size: str) -> tuple[str, str]:
+    """The file of ratings and its separator."""
+    files = {"100k": ("u.data", "\t"), "1m": ("ratings.dat", "::")}
+    return files.get(size, ("ratings.csv", ","))
+
+
+def _rated(source: Path, size: str) -> Iterator[str]:
+    """Yield the film of each rating, where no file lists them."""
+    name, separator = _ratings(size)
+    for number, line in _lines(source, name, size):
+        fields = line.split(separator)
+        if len(fields) == 4 and not (number == 1 and name.endswith(".csv")):
+            yield fields[1]
 
 
 def _films(source: Path, size: str) -> Iterator[tuple[str, tuple[str, list[str]]]]:

@@ -20,7 +20,12 @@ from typing import Final
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import text_frame, write_items
 from datasets.public.parquet import interaction_writer
-from datasets.public.text_tables import SkippedRows, clean_text, read_archived_lines
+from datasets.public.text_tables import (
+    SkippedRows,
+    clean_text,
+    read_archived_lines,
+    read_optional_lines,
+)
 
 _CITATION: Final = (
     "T. Bertin-Mahieux, D. P. W. Ellis, B. Whitman, P. Lamere: The Million Song Dataset. ISMIR"
@@ -72,7 +77,8 @@ def _convert(source: Path, target: Path) -> None:
 
 def _mismatches(source: Path) -> set[str]:
     # Its names are in more than one encoding; the ids are ASCII.
-    found = read_archived_lines(source, MISMATCHES_FILE, encoding="latin-1")
+    cost = "songs that were matched to a wrong track stay"
+    found = read_optional_lines(source, MISMATCHES_FILE, cost=cost, encoding="latin-1")
     return {match[1] for _, line in found if (match := _MISMATCH.search(line))}
 
 
@@ -82,7 +88,8 @@ def _names(
     """Return (title, artist, track) by song for the wanted songs, and the lines skipped."""
     found: dict[str, tuple[str, str, str]] = {}
     left_out = SkippedRows(TRACKS_FILE)
-    for number, line in read_archived_lines(source, TRACKS_FILE, encoding="latin-1"):
+    cost = "songs have no titles and artists"
+    for number, line in read_optional_lines(source, TRACKS_FILE, cost=cost, encoding="latin-1"):
         fields = line.split("<SEP>")
         if len(fields) != 4:
             left_out.add(f"{len(fields)} values, not 4", number)

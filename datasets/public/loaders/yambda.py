@@ -33,8 +33,10 @@ from datasets.arrays import Float32Array, IntArray
 from datasets.errors import DataError
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
+    MissingInputError,
     conversion_progress,
     find_input,
+    note_missing,
     report_skipped,
     text_frame,
     write_items,
@@ -75,7 +77,11 @@ def _convert(source: Path, target: Path) -> None:
     left_out = [(path.name, f"{too_short:,} listens of less than half the track")]
     if no_ratio:
         left_out.append((path.name, f"{no_ratio:,} listens without played_ratio_pct"))
-    without = len(tracks) - _write_embeddings(source / "embeddings.parquet", target, tracks)
+    without = 0
+    try:
+        without = len(tracks) - _write_embeddings(source / "embeddings.parquet", target, tracks)
+    except MissingInputError as error:
+        note_missing(error, "there are no embeddings")
     if without:
         left_out.append(("embeddings.parquet", f"{without:,} tracks have no embedding"))
     report_skipped(target, left_out)
@@ -107,7 +113,7 @@ def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise DataError(f"{path.parent} has no {path.name}")
+        raise MissingInputError(f"{path.parent} has no {path.name}")
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in names if name not in file.schema_arrow.names]
@@ -125,11 +131,14 @@ def _batches(path: Path, names: tuple[str, ...], rows: int) -> Iterator[Any]:
 def _first_of(path: Path, name: str, tracks: IntArray) -> IntArray:
     """Return the lowest number of each track in a mapping, -1 if it has none."""
     found = np.full(len(tracks), np.iinfo(np.int64).max)
-    for numbers, items in _columns(path, (name, "item_id")):
-        place = np.searchsorted(tracks, items)
-        place[place == len(tracks)] = 0
-        known = tracks[place] == items
-        np.minimum.at(found, place[known], numbers[known].astype(np.int64))
+    try:
+        for numbers, items in _columns(path, (name, "item_id")):
+            place = np.searchsorted(tracks, items)
+            place[place == len(tracks)] = 0
+            known = tracks[place] == items
+            np.minimum.at(found, place[known], numbers[known].astype(np.int64))
+    except MissingInputError as error:
+        note_missing(error, f"tracks have no {name.removesuffix('_id')}")
     found[found == np.iinfo(np.int64).max] = -1
     return found
 

@@ -1,5 +1,6 @@
 """HetRec 2011 Last.fm-2K: its tables as published, quotes, line ends and latin-1 included."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -120,3 +121,39 @@ def test_the_real_set_comes_back(tmp_path: Path) -> None:
     assert music.items["title"].tolist() == artists["title"].tolist()
     assert music.summary()["n_users"] == 1892
     assert not (tmp_path / "out" / "left-out.csv").exists()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_plays_are_taken_without_names_and_tags(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, packed: bool
+) -> None:
+    source = publish(tmp_path / "published", packed=False)
+    for name in ("artists.dat", "tags.dat", "user_taggedartists.dat"):
+        (source / name).unlink()
+    if packed:
+        with zipfile.ZipFile(source / ARCHIVE, "w") as archive:
+            archive.write(source / "user_artists.dat", "user_artists.dat")
+        (source / "user_artists.dat").unlink()
+    out = tmp_path / "out"
+    music = fetch(HETREC_LASTFM, out, source=source, progress=False)
+    assert music.interactions["weight"].tolist() == [13883.0, 11690.0, 1.0, 7.0]
+    assert set(music.items["title"]) == set(music.items["genre"]) == {""}
+    said = [one.message for one in caplog.records if "has no" in one.message]
+    assert [one.rpartition("has no ")[2].rpartition(" and no ")[2] for one in said] == [
+        "artists.dat: artists have no names",
+        "tags.dat: artists have no genres and tags",
+        "user_taggedartists.dat: artists have no genres and tags",
+    ]
+    assert len(json.loads((out / "about.json").read_text())["missing"]) == 3
+    # The rest has come: with a source the set is made again, without one it is there.
+    (source / "artists.dat").write_text(TABLES["artists.dat"])
+    assert set(fetch(HETREC_LASTFM, out, progress=False).items["title"]) == {""}
+    music = fetch(HETREC_LASTFM, out, source=source, progress=False)
+    assert "Duran Duran" in set(music.items["title"])
+
+
+def test_plays_are_needed(tmp_path: Path) -> None:
+    source = publish(tmp_path / "published", packed=False)
+    (source / "user_artists.dat").unlink()
+    with pytest.raises(DataError, match=r"has no hetrec2011-lastfm-2k\.zip and no user_artists"):
+        fetch(HETREC_LASTFM, tmp_path / "out", source=source, progress=False)

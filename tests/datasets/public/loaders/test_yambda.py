@@ -123,8 +123,11 @@ def test_another_format(tmp_path: Path, changed: dict[str, Any], problem: str) -
 def test_missing_or_damaged(tmp_path: Path) -> None:
     source = publish(tmp_path / "p")
     (source / "album_item_mapping.parquet").unlink()
-    with pytest.raises(DataError, match=r"has no album_item_mapping\.parquet"):
-        fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)
+    (source / "embeddings.parquet").unlink()
+    music = fetch(YAMBDA_50M, tmp_path / "plays", source=source, progress=False)
+    assert set(music.items["album"]) == {""}
+    assert len(music.interactions)
+    assert not (tmp_path / "plays" / "embeddings.parquet").exists()
     (source / "listens.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"listens\.parquet is not a Parquet file that can be"):
         fetch(YAMBDA_50M, tmp_path / "out", source=source, progress=False)
