@@ -1,5 +1,6 @@
 """The command line `coldtune`: registers the commands, and prints errors as one line."""
 
+import errno
 import io
 import logging
 import os
@@ -76,6 +77,7 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == 130:  # what Typer makes of Ctrl-C
             raise KeyboardInterrupt
+        _flush()
         sys.exit(code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
@@ -84,7 +86,12 @@ def main() -> None:
         os.kill(os.getpid(), ended.args[0])
     except ColdtuneError as error:
         _fail(str(error), 1)
+    except BrokenPipeError:
+        _flush()
+        sys.exit(_PIPE_CLOSED)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+            _fail(f"nothing more can be written: {error.strerror}", 1)
         if hasattr(error, "format_message"):  # a usage error of the command line itself
             message = error.format_message()
             if not message:  # the help was printed already
@@ -94,6 +101,24 @@ def main() -> None:
             raise
         first = (str(error) or "no message").splitlines()[0]
         _fail(f"unexpected {type(error).__name__}: {first} (COLDTUNE_DEBUG=1 shows where)", 70)
+
+
+def _flush() -> None:
+    """Write out what was printed; a reader who wants no more of it ends the program quietly."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try again when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_PIPE_CLOSED)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"nothing more can be written: {error.strerror}", 1)
+
+
+_PIPE_CLOSED = 128 + signal.SIGPIPE
+"""The exit code of a program that a closed pipe has ended, as the shell reports it."""
 
 
 def _end(number: int, frame: object) -> NoReturn:

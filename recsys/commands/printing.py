@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -18,32 +18,71 @@ def records(frame: "pd.DataFrame") -> Any:
 
 
 def print_frame(frame: "pd.DataFrame") -> None:
-    """Print a frame as a table."""
+    """Print a frame: in a terminal as a table that fits, else as lines of tab-separated values.
+
+    Where a terminal is too narrow for the longest word of every column, each row is a paragraph
+    with a line for each column.
+    """
+    names = [plain_text(name) for name in frame.columns]
+    rows = [[plain_text(value) for value in row] for row in frame.itertuples(index=False)]
+    if not sys.stdout.isatty():
+        # A pipe has no width: every row is one line there. Tabs in a text are escaped.
+        typer.echo("\n".join("\t".join(row) for row in (names, *rows)))
+        return
+    from rich.cells import cell_len
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    console = Console()
+    words = [
+        max((cell_len(word) for text in column for word in text.split()), default=0)
+        for column in zip(names, *rows, strict=True)
+    ]
+    if sum(words) + 2 * len(words) > console.width:
+        _print_paragraphs(names, rows, console.width)
+        return
     table = Table(box=None, header_style="bold")
-    for name in frame.columns:
+    for name, column, least in zip(frame.columns, names, words, strict=True):
         numeric = frame[name].dtype.kind in "if"
-        table.add_column(cell_text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(cell_text(value) for value in row))
-    # A pipe has no width: every row is one line there.
-    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(escape(column), justify=justify, overflow="fold", min_width=least)
+    for row in rows:
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
-def cell_text(value: object) -> str:
-    """Format a value for a table cell, without markup and control characters."""
-    from rich.markup import escape
+def _print_paragraphs(names: list[str], rows: list[list[str]], width: int) -> None:
+    """Print the rows as paragraphs of at most `width` cells a line."""
+    from rich.console import Console
+    from rich.text import Text
 
+    console = Console(width=width)
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        for name, text in zip(names, row, strict=True):
+            if text:
+                first, *more = Text(f"{name}: {text}").wrap(console, max(width - 2, 1))
+                typer.echo("\n  ".join(str(line).rstrip() for line in (first, *more)))
+
+
+def plain_text(value: object) -> str:
+    """Format a value for a table, on one line and without control characters."""
     if value is None:
         return ""
     if isinstance(value, float):
         return "" if value != value else f"{value:.3f}"
     if str(value) in ("True", "False"):
         return "yes" if str(value) == "True" else ""
-    return escape(printable(value))
+    return printable(value)
+
+
+def cell_text(value: object) -> str:
+    """Format a value for a cell of a Rich table, without markup and control characters."""
+    from rich.markup import escape
+
+    return escape(plain_text(value))
 
 
 def echo(text: object = "", *, err: bool = False) -> None:

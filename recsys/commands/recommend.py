@@ -1,10 +1,12 @@
 """The commands `coldtune recommend`, `recommend-all`, `similar` and `explain`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasets.columns import SHARE_PREFIX
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
     Diversity,
@@ -17,6 +19,9 @@ from recsys.commands.options import (
     parse_where,
 )
 from recsys.commands.printing import echo, print_frame, print_json, records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def recommend(
@@ -61,7 +66,22 @@ def recommend(
     if fallback:
         who = "these listeners" if user is None else repr(user)
         echo(f"Nothing is known of {who}: these are the {fallback} items.")
-    print_frame(frame)
+    print_frame(shares_together(frame) if sys.stdout.isatty() else frame)
+
+
+def shares_together(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Put the shares of the sources into one column, largest first: a terminal is narrow."""
+    names = [name for name in frame.columns if name.startswith(SHARE_PREFIX)]
+    texts = []
+    for row in frame[names].itertuples(index=False):
+        known = [
+            (share, name.removeprefix(SHARE_PREFIX))
+            for name, share in zip(names, row, strict=True)
+            if share > 0
+        ]
+        ordered = sorted(known, key=lambda pair: -pair[0])
+        texts.append(", ".join(f"{name} {share:.2f}" for share, name in ordered))
+    return frame.drop(columns=names).assign(shares=texts)
 
 
 def similar(
