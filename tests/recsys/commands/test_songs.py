@@ -25,7 +25,7 @@ def model(tastes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("songs") / "model"
     recommender.save(folder)
     song = Song("cold-80", "Émile", "Ana", "", "pop", {"mood": "dark"}, np.eye(8)[2], HEARD)
-    recommender._add_songs([song])
+    recommender._add_songs([song], recommender._fitted())
     return folder
 
 
