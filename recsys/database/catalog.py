@@ -27,6 +27,7 @@ from recsys.database.changes import (
     Play,
     create_change_tables,
     forget_removals,
+    merge_plays,
     read_changes,
     write_plays,
     write_removal,
@@ -155,7 +156,9 @@ class Catalog:
         with self._transaction("storing plays") as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
+            plays = list(plays)
             write_plays(connection, plays)
+            merge_plays(connection, len(plays))
 
     def remove(self, item_id: str, *, of_the_fit: bool = True) -> None:
         """Delete a song and its plays, and record the removal if the fit has an item of this id."""

@@ -141,3 +141,46 @@ def _rows(connection: Connection, table: Table, order: Column[Any]) -> Iterator[
 
 def _checksum(row: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(list(row.values())).encode()).hexdigest()
+
+
+LEAST_MERGED = 1024
+"""Rows of plays up to which none are merged."""
+
+
+def merge_plays(connection: Connection, n_new: int, table: Table = plays) -> None:
+    """Make one row of all plays of a user and an item, once half of the rows are such.
+
+    Whether they are is looked up when the number of rows doubles, so that there are never more than
+    four times as many rows as users with items, and an update takes no longer for it on average.
+    The sums are those of the single plays in order of arrival, to the bit; of their times the
+    latest is kept.
+
+    Args:
+        connection: an open transaction.
+        n_new: how many rows have just been added.
+        table: `plays`, or another table of the same columns.
+
+    Raises:
+        ArtifactError: the checksum of a row does not match.
+    """
+    last = connection.execute(select(func.max(table.c.number))).scalar() or 0
+    before = max(last - n_new, 0)
+    if (last // LEAST_MERGED).bit_length() == (before // LEAST_MERGED).bit_length():
+        return
+    merged: dict[tuple[str, str], Play] = {}
+    n_rows = 0
+    for row in _rows(connection, table, table.c.number):
+        pair, weight, time = (row["user_id"], row["item_id"]), row["weight"], row["timestamp"]
+        if pair in merged:
+            sum_, latest = merged[pair].weight, merged[pair].timestamp
+            times = [one for one in (latest, time) if one is not None]
+            merged[pair] = Play(*pair, sum_ + weight, max(times, default=None))
+        else:
+            merged[pair] = Play(*pair, weight, time)
+        n_rows += 1
+    if 2 * len(merged) > n_rows:
+        return
+    connection.execute(table.delete())
+    for page in batched(enumerate(merged.values(), start=1)):
+        rows = [{"number": number, **play._asdict()} for number, play in page]
+        connection.execute(table.insert(), [{**row, "checksum": _checksum(row)} for row in rows])

@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import Recommender
+from recsys.database import changes
 from recsys.database.catalog import Catalog
+from recsys.database.changes import Play
 from recsys.model import items as items_module
 from recsys.model.live import LiveModel
 from recsys.model.persistent import PersistentMap, SharedColumn
+from recsys.model.users import PlaysSinceFit
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
 FITTED = ["item-1", "item-2", "item-5", "cold-80", "cold-81"]
@@ -202,3 +205,59 @@ def test_a_column_that_grows_leaves_what_was_read():
         column.write(number, [number])
         views.append(column.first(number + 1))
     assert all(view.tolist() == list(range(number + 1)) for number, view in enumerate(views))
+
+
+# ------------------------------------------------------------------ what is on the disk
+
+
+def test_plays_of_one_user_and_item_become_one_row(monkeypatch):
+    monkeypatch.setattr(changes, "LEAST_MERGED", 8)
+    rng = np.random.default_rng(0)
+    once, merged = Catalog.in_memory(), Catalog.in_memory()
+    given = []
+    for _ in range(200):
+        batch = [
+            Play(f"u{rng.integers(3)}", f"i{rng.integers(2)}", float(rng.random()), int(time))
+            for time in rng.integers(1, 1000, rng.integers(1, 4))
+        ]
+        given += batch
+        merged.add_plays(batch)
+        assert len(merged.changes().plays) <= 4 * 6 + 8 + 3
+    monkeypatch.setattr(changes, "LEAST_MERGED", 10**9)
+    once.add_plays(given)
+    wanted = PlaysSinceFit().plus(once.changes().plays)
+    found = PlaysSinceFit().plus(merged.changes().plays)
+    assert found.by_item == wanted.by_item  # to the bit
+    assert found.by_user == wanted.by_user
+    latest = {(one.user_id, one.item_id): one.timestamp for one in given}
+    for one in given:
+        pair = one.user_id, one.item_id
+        latest[pair] = max(latest[pair], one.timestamp)
+    stored = {(one.user_id, one.item_id): 0 for one in given}
+    for one in merged.changes().plays:
+        pair = one.user_id, one.item_id
+        stored[pair] = max(stored[pair], one.timestamp)
+    assert stored == latest
+    merged.verify()
+
+
+def test_plays_of_many_users_are_not_merged_in_vain(monkeypatch):
+    monkeypatch.setattr(changes, "LEAST_MERGED", 8)
+    catalog = Catalog.in_memory()
+    for number in range(100):
+        catalog.add_plays([Play(f"u{number}", "i", 1.0)])
+    assert [play.user_id for play in catalog.changes().plays] == [f"u{n}" for n in range(100)]
+
+
+def test_songs_that_come_and_go_leave_no_record(base, tmp_path):
+    model = own(base)
+    model.save(tmp_path / "model")
+    for number in range(5):
+        model.onboard(embedding=np.ones(8), item_id=f"gone-{number}")
+        model.remove(f"gone-{number}")
+    model.remove("item-3")
+    assert model._model.catalog.changes().removed == ["item-3"]
+    opened = Recommender.load(tmp_path / "model")
+    assert_same_model(model, opened)
+    with pytest.raises(LookupError):
+        opened.similar("gone-1")
