@@ -92,9 +92,10 @@ def _leave() -> None:
         with _captured:
             _captured.seek(0)
             lines = _captured.read().splitlines(keepends=True)
-        rest = b"".join(line for line in lines if line.strip() and not line.startswith(REMARKS))
-        if rest:
-            os.write(ERROR_STREAM, rest)
+    # Without the lock: whoever reads the stream may take their time.
+    rest = b"".join(line for line in lines if line.strip() and not line.startswith(REMARKS))
+    if rest:
+        os.write(ERROR_STREAM, rest)
 
 
 def _in_child() -> None:

@@ -12,7 +12,9 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
-from recsys.model.storage import load_model
+from datasets.temporary import temporary_folder
+from recsys.model.live import LiveModel
+from recsys.model.storage import load_model, save_model
 from recsys.tracking.runs import tracked_run, tracking_uri
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
     and the list has the most popular items), and takes the parameters k (default 10) and
     exclude_seen (default true). A user id that is no text and no whole number is an error.
 
-    MLflow keeps a copy of the folder and the script that opens it
+    MLflow keeps a copy of the model, as it is now, and the script that opens it
     (``recsys.tracking.model_script``); the library has to be installed where the model is
     loaded. ``recsys.tracking.runs`` says which tracking store is used.
 
@@ -53,7 +55,8 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
         ArtifactError: there is no model in the folder, or MLflow cannot take it.
     """
     folder = Path(folder).absolute()
-    state = load_model(folder).state
+    model = load_model(folder)
+    state = model.state
     with tracked_run("model" if register is None else f"model {register}", enabled=True) as run:
         run.log_params(state.config.model_dump(mode="json"))
         run.log_params({"dataset": state.info["dataset"]})
@@ -65,6 +68,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
             import mlflow
 
             with (
+                _one_state(model, folder.name) as copy,
                 _default_store(tracking_uri()),
                 mlflow.start_run(run.run_id, nested=True, log_system_metrics=False),
             ):
@@ -72,7 +76,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
                     name="recommender",
                     registered_model_name=register,
                     python_model=str(Path(__file__).with_name("model_script.py")),
-                    artifacts={_ARTIFACT: str(folder)},
+                    artifacts={_ARTIFACT: str(copy)},
                     signature=_signature(),
                     input_example=pd.DataFrame({USER_ID: list(state.user_ids[:_EXAMPLE_USERS])}),
                     pip_requirements=[_requirement("coldtune"), _requirement("mlflow")],
@@ -83,6 +87,14 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
         if register is not None:
             return f"models:/{register}/{logged.registered_model_version}"
         return str(logged.model_uri)
+
+
+@contextmanager
+def _one_state(model: LiveModel, name: str) -> Iterator[Path]:
+    """Provide a copy of a model's folder that nobody changes while MLflow takes it."""
+    with temporary_folder() as place:
+        save_model(place / name, model)
+        yield place / name
 
 
 def _signature() -> "ModelSignature":
