@@ -1,6 +1,5 @@
 """From recordings to embeddings and predicted tags: whole data sets, and single new recordings."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import pandas as pd
 from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, PATH
 from datasets.errors import AudioError, InvalidArgumentError
+from datasets.file_names import name_as_text
 from datasets.files import cache_folder, file_digest
 from datasets.locks import Order, ThreadLock
 from datasets.music import MusicDataset
@@ -198,37 +198,41 @@ def recordings_by_item(
     Returns:
         The recordings of each item; files that no longer exist are left out.
     """
+    from embedding.audio.sound_digest import sound_digest
+
     paths = dataset.recording_paths()
     found: dict[str, tuple[SongRecording, ...]] = {}
     for position in used:
         try:
-            digest = file_digest(paths[position])
+            digest, sound = file_digest(paths[position]), sound_digest(paths[position])
         except OSError:
             continue
         item = str(dataset.audio[ITEM_ID].iat[position])
-        recording = song_recording(str(dataset.audio[PATH].iat[position]), digest, config)
+        recording = song_recording(str(dataset.audio[PATH].iat[position]), digest, config, sound)
         found[item] = (*found.get(item, ()), recording)
     return found
 
 
-def song_recording(name: str, digest: str, config: EncoderConfig) -> SongRecording:
+def song_recording(name: str, digest: str, config: EncoderConfig, sound: str = "") -> SongRecording:
     """Describe a recording for the song database.
 
     Args:
         name: path or name of the file.
         digest: hex SHA-256 of its content.
         config: configuration of the network that embedded it.
+        sound: digest of its audio without tags; "" where it is not known.
     """
     from embedding.hyperimage.extraction import image_kind
     from embedding.hyperimage.store import store_folder_name
 
     images = store_folder_name(image_kind(config.snippet, config.hyperimage))
     return SongRecording(
-        path=os.fsencode(name).decode(errors="backslashreplace"),
+        path=name_as_text(name),
         digest=digest,
         snippet=config.snippet.digest(),
         hyperimage=config.hyperimage.digest(),
         image_key=f"{images}/{digest}",
+        sound=sound,
     )
 
 
@@ -283,7 +287,7 @@ class RecordingEmbedder:
             raise AudioError(decoded)
         assert decoded.images is not None  # only contents known before have none
         (embedded,) = self.embed_images([decoded.images])
-        return embedded, self.song_recording(file, decoded.digest)
+        return embedded, self.song_recording(file, decoded.digest, decoded.sound)
 
     def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "DecodingJob":
         """Describe the work of a decoding process.
@@ -319,10 +323,10 @@ class RecordingEmbedder:
             embedded.append(EmbeddedRecording(embeddings[start:end].mean(axis=0), scores))
         return embedded
 
-    def song_recording(self, file: "RecordingFile", digest: str) -> SongRecording:
-        """Describe a file with this content digest for the song database."""
+    def song_recording(self, file: "RecordingFile", digest: str, sound: str = "") -> SongRecording:
+        """Describe a file with these digests of content and sound for the song database."""
         name = file.name if file.temporary else str(file.path.absolute())
-        return song_recording(name, digest, self.encoder.config)
+        return song_recording(name, digest, self.encoder.config, sound)
 
     def close(self) -> None:
         """End the decoding process; the next recording starts another."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -433,38 +433,56 @@ class Recommender:
         progress: bool = False,
         *,
         threads: int | None = None,
+        duplicates: Literal["keep", "skip"] = "keep",
+        remove_missing: bool = False,
     ) -> pd.DataFrame:
         """Add every recording in a folder and below; what the model has unchanged is skipped.
 
         Items are added in batches, each recommendable, and durable as by `onboard`, at once:
         an interrupted run continues where it stopped. A recording that cannot be used is skipped.
+        Title, artist and so on are read from the files' tags. A file that was renamed, moved or
+        retagged stays the same item: it is known by its sound.
 
         Args:
             folder: the folder.
             metadata: a CSV or Parquet file or a table with a column path (a file's path within the
                 folder, or its name alone), and any of item_id, title, artist, album, genre and
-                tags. A recording without an item_id there gets its path without the suffix.
+                tags, which come before those of the files. A recording without an item_id there
+                gets its path without the suffix, or with it where another one has that id.
             progress: show a progress bar.
             threads: processes that decode; as configured if not given.
+            duplicates: "keep" makes an item of each new recording that sounds like another one,
+                "skip" does not.
+            remove_missing: take out the songs of earlier runs whose files are gone, unless all
+                are: then the folder is perhaps not the one that it was.
 
         Returns:
-            Columns item_id, path, status ("added", "unchanged": the item has this recording and
-            these texts already, "failed") and reason (why it failed), by path.
+            Columns item_id, path, status and reason. The status is "added"; "updated": the item has
+            this recording, and now its new texts or path; "unchanged": it has both already;
+            "failed"; "duplicate"; "missing": an item of an earlier run whose file is gone, or
+            "removed". Files come first, by path. What is in the folder and is no recording is in
+            ``attrs["passed_over"]``, each with path and reason.
 
         Raises:
             DataError: no folder, nothing in it, or metadata that cannot be used.
             InvalidArgumentError: a model without a network.
         """
-        from recsys.onboarding.folder import onboard_folder
+        from recsys.onboarding.folder import ModelWriter, onboard_folder
 
         model = self._fitted()
         return onboard_folder(
             model,
-            lambda songs: self._add_songs(songs, model),
+            ModelWriter(
+                add=lambda songs: self._add_songs(songs, model),
+                retell=lambda songs: self._add_songs(songs, model, told_anew=True),
+                remove=self.remove,
+            ),
             Path(folder),
             Path(metadata) if isinstance(metadata, str) else metadata,
             workers=self.config.n_threads if threads is None else threads,
             progress=progress,
+            duplicates=duplicates,
+            remove_missing=remove_missing,
         )
 
     def update(self, interactions: FrameLike) -> UpdateReport:
@@ -656,12 +674,20 @@ class Recommender:
             with storage.held_for_change(self._folder, model, doing):
                 yield model.reopened()
 
-    def _add_songs(self, songs: Sequence[Song], heard_by: LiveModel) -> None:
-        """Add songs whose embeddings were made for a model, this one or an earlier one."""
+    def _add_songs(
+        self, songs: Sequence[Song], heard_by: LiveModel, *, told_anew: bool = False
+    ) -> None:
+        """Add songs whose embeddings were made for a model, this one or an earlier one.
+
+        Songs that are only told anew are in it already, and may have been played.
+        """
         with self._changing("storing songs") as model:
             if any(song.embedding is not None for song in songs) and not model.hears_like(heard_by):
                 raise ArtifactError(
                     "the model was replaced by one that hears otherwise while recordings were "
                     f"embedded for it; onboard {songs[0].item_id!r} again"
                 )
-            self._model = model.with_songs(model.items.with_known_spellings(songs))
+            if told_anew:
+                self._model = model.with_new_texts(model.items.with_known_spellings(songs))
+            else:
+                self._model = model.with_songs(model.items.with_known_spellings(songs))

@@ -122,9 +122,8 @@ def count_passed_over(passed_over: Sequence[PassedOver]) -> str:
         '2 .jpg files'
     """
     counts = Counter(one.kind for one in passed_over)
-    return ", ".join(
-        kind if kind == ROOT else f"{count:,} {kind}" for kind, count in counts.most_common()
-    )
+    often_first = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(kind if kind == ROOT else f"{count:,} {kind}" for kind, count in often_first)
 
 
 def find_recordings(folder: Path) -> list[str]:

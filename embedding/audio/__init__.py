@@ -6,6 +6,7 @@
 - `ffmpeg`: parts of recordings by the ffmpeg program, which opens nothing else
 - `containers`: what a file is by its first bytes; the length of m4a and aac
 - `bitstreams`: coded streams that are stored as samples
+- `sound_digest`: what stays of a file when its tags are changed
 - `snippets`: the wanted parts of a recording at one sample rate
 - `waveform`: mono or stereo waveforms, and their outlines for drawing
 - `microphone`: recording from a microphone

@@ -15,6 +15,7 @@ from datasets.files import file_digest
 from datasets.progress import progress_bar
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import read_snippets
+from embedding.audio.sound_digest import sound_digest
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
@@ -266,17 +267,33 @@ class DecodedRecording:
     images: Float32Array | None
     """float32 [n, channels, height, width]; None if the content is in ``known``."""
 
+    sound: str = ""
+    """Digest of its audio without tags; see `embedding.audio.sound_digest`."""
+
 
 def decode_recording(job: DecodingJob) -> DecodedRecording | str:
-    """Return digest and hyper-images of a recording, or an error message naming it."""
-    try:
-        digest = file_digest(job.file.path)
-    except (OSError, ValueError):
-        digest = ""  # decoding will report what is wrong with the file
+    """Return digests and hyper-images of a recording, or an error message naming it."""
+    digest = sound = ""
+    before = None
+    # What is wrong with a file that cannot be read is for decoding to report.
+    with suppress(OSError, ValueError):
+        if job.file.path.is_file():  # opening a pipe would wait
+            before = job.file.path.stat()
+            digest = file_digest(job.file.path)
     if digest in job.known:
         return DecodedRecording(digest, None)
     images = _images_or_reason(_ExtractionJob(0, job.file, job.snippet, job.hyperimage))
-    return images if isinstance(images, str) else DecodedRecording(digest, images)
+    if isinstance(images, str):
+        return images
+    with suppress(OSError, ValueError):
+        sound = sound_digest(job.file.path)
+        after = job.file.path.stat()
+        if before is None or (before.st_size, before.st_mtime_ns) != (
+            after.st_size,
+            after.st_mtime_ns,
+        ):
+            return f"{job.file.name}: was changed while it was read"
+    return DecodedRecording(digest, images, sound)
 
 
 def crash_message(file: RecordingFile) -> str:

@@ -1,7 +1,7 @@
 """The commands that change a saved model: `coldtune onboard`, `update`, `remove`, `rebuild`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +9,12 @@ from datasets.errors import InvalidArgumentError
 from datasets.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
 from recsys.commands.printing import echo, print_json, records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 3
+"""Recordings that a summary names."""
 
 
 def onboard(
@@ -29,22 +35,51 @@ def onboard(
     threads: Annotated[
         int | None, typer.Option(help="A folder: processes that decode; as configured by default.")
     ] = None,
+    duplicates: Annotated[
+        Literal["keep", "skip"],
+        typer.Option(help="A folder: new files that sound like another one become items, or not."),
+    ] = "keep",
+    remove_missing: Annotated[
+        bool,
+        typer.Option(
+            "--remove-missing", help="A folder: take out songs of earlier runs that are gone."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="A folder: name every file that was passed over.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Add recordings that nobody has played; they are recommendable at once.
 
     A folder is gone through with all folders in it. What is in the model already is skipped, so the
-    same command goes on where it was interrupted.
+    same command goes on where it was interrupted. Renamed and retagged files stay what they are.
     """
     texts = {"title": title, "artist": artist, "album": album, "genre": genre}
     if item_id is None and recording.is_dir():
         if given := [name for name, text in texts.items() if text]:
             raise InvalidArgumentError(f"--{given[0]} is for one recording; use --metadata")
-        _onboard_folder(model, recording, metadata, threads, as_json)
+        from recsys import Recommender
+
+        report = Recommender.load(model).onboard_folder(
+            recording,
+            metadata,
+            progress=not as_json,
+            threads=threads,
+            duplicates=duplicates,
+            remove_missing=remove_missing,
+        )
+        _show_report(recording, report, verbose=verbose, as_json=as_json)
         return
     if item_id is None:
         raise typer.BadParameter("Missing option '--item-id', which a single recording needs.")
-    for name, value in (("metadata", metadata), ("threads", threads)):
+    for name, value in (
+        ("metadata", metadata),
+        ("threads", threads),
+        ("duplicates", None if duplicates == "keep" else duplicates),
+        ("remove-missing", remove_missing or None),
+        ("verbose", verbose or None),
+    ):
         if value is not None:
             raise InvalidArgumentError(f"--{name} is for a folder of recordings")
     from recsys import Recommender
@@ -61,25 +96,62 @@ def onboard(
         )
 
 
-def _onboard_folder(
-    model: Path, folder: Path, metadata: Path | None, threads: int | None, as_json: bool
-) -> None:
-    from recsys import Recommender
+def _show_report(folder: Path, report: "pd.DataFrame", *, verbose: bool, as_json: bool) -> None:
+    from datasets.tables.recordings import NOTABLE, PassedOver, count_passed_over
+    from recsys.onboarding.folder import TWIN
 
-    report = Recommender.load(model).onboard_folder(
-        folder, metadata, progress=not as_json, threads=threads
-    )
-    failed = report[report["status"] == "failed"]
+    passed_over = [PassedOver(**one) for one in report.attrs["passed_over"]]
+    counts = report["status"].value_counts().to_dict()
     if as_json:
-        print_json(records(report))
+        rows = [
+            {"item_id": "", "path": one.path, "status": "passed over", "reason": one.reason}
+            for one in passed_over
+        ]
+        print_json([*records(report), *rows])
     else:
-        for path, reason in zip(failed["path"], failed["reason"], strict=True):
-            echo(f"{printable(path)}: {reason}", err=True)
-        counts = report["status"].value_counts()
-        said = [f"{counts.get(name, 0):,} {name}" for name in ("added", "unchanged", "failed")]
+        for row in report[report["status"] == "failed"].itertuples():
+            echo(f"{printable(row.path)}: {row.reason}", err=True)
+        for one in passed_over:
+            if verbose or one.kind in NOTABLE:
+                echo(f"{printable(one.path)}: passed over: {one.reason}", err=True)
+        if passed_over:
+            hint = "" if verbose else " (--verbose names them)"
+            echo(f"passed over: {count_passed_over(passed_over)}{hint}", err=True)
+        twins = report[report["reason"].str.startswith(TWIN)]
+        _show_some(twins, "sounds", "sound", "like another recording", verbose=verbose)
+        if "duplicate" not in counts and len(twins):
+            echo("--duplicates skip makes no items of such new files", err=True)
+        missing = report[report["status"] == "missing"]
+        _show_some(
+            missing, "of an earlier run is", "of an earlier run are", "gone", verbose=verbose
+        )
+        if len(missing) and missing["reason"].str.contains("none is taken out").any():
+            echo("none was taken out, as all are gone: is this the right folder?", err=True)
+        elif len(missing):
+            echo("--remove-missing takes them out", err=True)
+        others = [name for name in ("updated", "duplicate", "missing", "removed") if name in counts]
+        said = [
+            f"{counts.get(name, 0):,} {name}" for name in ("added", "unchanged", "failed", *others)
+        ]
         echo(f"{folder}: {', '.join(said)}")
-    if len(failed) == len(report):
+    if counts.get("failed", 0) == len(report):
         raise typer.Exit(1)
+
+
+def _show_some(rows: "pd.DataFrame", one: str, several: str, what: str, *, verbose: bool) -> None:
+    """Name recordings of a report, the first few if not all are wanted."""
+    from recsys.onboarding.folder import TWIN
+
+    if rows.empty:
+        return
+    shown = rows if verbose else rows.head(SHOWN)
+    named = ", ".join(
+        printable(path) + (f" ({other})" if (other := reason.removeprefix(TWIN)) != reason else "")
+        for path, reason in zip(shown["path"], shown["reason"], strict=True)
+    )
+    more = f" and {len(rows) - len(shown):,} more" if len(rows) > len(shown) else ""
+    said = f"song {one}" if len(rows) == 1 else f"songs {several}"
+    echo(f"{len(rows):,} {said} {what}: {named}{more}", err=True)
 
 
 def update(

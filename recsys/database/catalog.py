@@ -7,7 +7,7 @@ that stores them was committed, so that what was acknowledged is still there aft
 import secrets
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -42,6 +42,7 @@ from recsys.database.read_write import (
     transaction,
 )
 from recsys.database.song import Song
+from recsys.database.sounds import read_sounds, sounds_of, write_sounds
 from recsys.database.sqlite import connect_sqlite, sqlite_engine
 
 _file_locks: "weakref.WeakValueDictionary[tuple[int, int], ThreadLock]"
@@ -133,23 +134,32 @@ class Catalog:
                 )
         return catalog
 
-    def fill(self, songs: Iterable[Song]) -> None:
-        """Insert the songs of the fit, page by page."""
+    def fill(self, songs: Iterable[Song], sounds: Mapping[str, str] | None = None) -> None:
+        """Insert the songs of the fit, page by page, and digests of sounds as `sounds` has them."""
         self._check_all()
+        with self._transaction("storing sounds") as connection:
+            write_sounds(connection, sounds or {})
         for page in batched(songs):  # songs may come from another database, which has a lock too
             with self._transaction("storing songs") as connection:
                 SongWriter(connection).insert(page)
+                write_sounds(connection, sounds_of(page))
 
     def put(self, songs: Iterable[Song]) -> None:
         """Insert or replace onboarded songs in one transaction, durably."""
         songs = list(songs)
         with self._transaction("storing songs") as connection:
             self._bump_revision(connection)
+            write_sounds(connection, sounds_of(songs))
             forget_removals(connection, [song.item_id for song in songs])
             last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
             SongWriter(connection).replace(
                 replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
             )
+
+    def sounds(self) -> dict[str, str]:
+        """Return the digests of the sounds of files by digest of the file's content."""
+        with self._transaction() as connection:
+            return read_sounds(connection)
 
     def add_plays(self, plays: Iterable[Play]) -> None:
         """Append plays in one transaction, durably."""
@@ -227,6 +237,7 @@ class Catalog:
             self._check_structure(connection, expected)
             check_songs(connection)
             read_changes(connection)
+            read_sounds(connection)
 
     def check_structure(self) -> None:
         """Check tables and file size, in constant time.
@@ -393,9 +404,12 @@ def _schema(connection: Any) -> set[str]:
 
 @cache
 def _expected_schemas() -> tuple[set[str], ...]:
-    """The tables of a catalog, before and after its first change."""
+    """The tables of a catalog, with and without those that are made when they are needed."""
     catalog = Catalog.in_memory()
     with catalog.transaction() as connection:
         before = _schema(connection)
         create_change_tables(connection)
-        return before, _schema(connection)
+        changes = _schema(connection) - before
+        write_sounds(connection, {})
+        sounds = _schema(connection) - before - changes
+        return before, before | changes, before | sounds, before | changes | sounds

@@ -173,6 +173,20 @@ def song_pages(
         yield [Song.from_rows(row, found[row["item_id"]]) for row in rows]
 
 
+def read_songs_of(connection: Connection, item_ids: Iterable[str]) -> Iterator[Song]:
+    """Iterate over the songs of these ids, in any order; unknown ids are passed over.
+
+    Raises:
+        ArtifactError: the checksum of a row does not match.
+    """
+    for page in batched(item_ids):
+        query = select(schema.songs).where(schema.songs.c.item_id.in_(page))
+        rows = [row._asdict() for row in connection.execute(query)]
+        found = _recordings_of(connection, [row["item_id"] for row in rows])
+        for row in rows:
+            yield Song.from_rows(row, found[row["item_id"]])
+
+
 def check_songs(connection: Connection) -> None:
     """Check the checksums of all songs, and the rows of scores and recordings against them.
 

@@ -41,6 +41,9 @@ class SongRecording:
     """Digest of the HyperImageConfig."""
     image_key: str
     """Key of the hyper-images in their cache."""
+    sound: str = field(default="", compare=False)
+    """Hex SHA-256 of its audio without tags; "" where it was not computed. The song database keeps
+    it in a table of its own, and songs that are read from there are without."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,12 @@ class Song:
     def recording_rows(self) -> list[dict[str, Any]]:
         """Convert the recordings to rows of the table `recordings`."""
         return [
-            {"item_id": self.item_id, "number": number, **vars(recording)}
-            for number, recording in enumerate(self.recordings)
+            {
+                "item_id": self.item_id,
+                **{name: getattr(one, name) for name in _OF_RECORDING if name != "number"},
+                "number": number,
+            }
+            for number, one in enumerate(self.recordings)
         ]
 
     @classmethod

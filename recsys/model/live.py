@@ -27,7 +27,7 @@ from recsys.index.build import (
     open_index,
 )
 from recsys.index.growing import GrowingIndex
-from recsys.model.items import NO_SOUND, ItemTable, song_content
+from recsys.model.items import NO_SOUND, ItemTable, check_texts, song_content
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
 from recsys.model.updates import IncrementalUpdater, UpdateReport
@@ -189,6 +189,27 @@ class LiveModel:
             return self
         other = copy.copy(self)
         other._add_songs(songs)  # first: a song that no model can take in must not be stored
+        self.catalog.put(songs)
+        return other._bump_revision()
+
+    def with_new_texts(self, songs: Sequence[Song]) -> "LiveModel":
+        """Store songs that were onboarded since the fit anew, durably; return the model with them.
+
+        They may have been played: their vectors are computed from their users again.
+
+        Args:
+            songs: items with the embeddings that they had; each is in the catalogue and not of the
+                fit.
+        """
+        check_texts(songs)
+        other = copy.copy(self)
+        other._add_songs(songs)
+        touched = {song.item_id for song in songs} & set(self._plays.by_item)
+        for user in self.users.not_in_fit(
+            {user for item_id in touched for user in self._plays.by_item[item_id]}
+        ):
+            touched.update(self._plays.by_user[user])
+        other._recompute_items(touched)
         self.catalog.put(songs)
         return other._bump_revision()
 

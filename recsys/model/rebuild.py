@@ -24,11 +24,12 @@ def rebuilt(model: LiveModel) -> LiveModel:
     catalog = Catalog.in_memory()
     rows = model.items.active
     heard = set(model.items.ids(rows[model.items.has_embedding(rows)]).tolist())
-    catalog.fill(
+    songs = (
         # An embedding that could not be used is left behind.
         replace(song, onboarded=None, embedding=song.embedding if song.item_id in heard else None)
         for song in model.catalog.songs()
     )
+    catalog.fill(songs, model.catalog.sounds())
     return LiveModel(_merged(model), catalog)
 
 

@@ -3,6 +3,7 @@
 - `recordings`: build songs from single recordings, embeddings or whole data sets
 - `folder`: onboard all recordings of a folder, in batches that survive interruption
 - `folder_entries`: the recordings of a folder with their texts from a metadata table
+- `known_files`: which item of the model a file is the recording of, by path, content and sound
 """
 
 import lazy_loader as lazy

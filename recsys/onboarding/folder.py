@@ -2,29 +2,37 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
 from datasets.arrays import Float32Array
-from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
-from datasets.errors import InvalidArgumentError
+from datasets.columns import GENRE, ITEM_ID, ITEM_TEXT, PATH, TITLE
+from datasets.errors import InvalidArgumentError, UnknownItemError
+from datasets.file_names import name_as_text
+from datasets.files import file_digest
 from datasets.progress import progress_bar
 from datasets.safe_text import printable
 from datasets.tables.frames import FrameLike
+from datasets.tables.recordings import UNREADABLE
 from datasets.tables.spellings import label_key
-from datasets.tables.values import is_unicode
+from datasets.tags import ALL_GENRES, read_file_tags
+from embedding.audio.sound_digest import sound_digest
 from embedding.audio.source import RecordingFile
-from embedding.parallel import Crashed, in_processes
+from embedding.parallel import Crashed, available_cores, in_processes
 from recsys.database import schema
 from recsys.database.catalog import Catalog
-from recsys.database.read_write import batched
+from recsys.database.read_write import batched, read_songs_of
 from recsys.database.song import Song, SongRecording
 from recsys.model.live import LiveModel
 from recsys.onboarding.folder_entries import FolderEntry, folder_entries
+from recsys.onboarding.known_files import NEW, SAME, Assignment, FoundFile, KnownFiles
 
 FILES_AT_ONCE = 32
 """Songs stored in one transaction: fewer make the disk slow, more are lost when killed."""
@@ -32,87 +40,305 @@ FILES_AT_ONCE = 32
 EMBEDDED_AT_ONCE = 8
 """Recordings embedded in one pass, small so that decoding processes do not wait."""
 
-ADDED, UNCHANGED, FAILED = "added", "unchanged", "failed"
+ADDED, UPDATED, UNCHANGED, FAILED = "added", "updated", "unchanged", "failed"
+DUPLICATE, MISSING, REMOVED = "duplicate", "missing", "removed"
+
+TWIN = "sounds the same as "
+"""How the reason of a recording begins that has the same sound as another one, which it names."""
+
+Duplicates = Literal["keep", "skip"]
+"""What becomes of a new file whose sound another file or item has: an item of its own, or none."""
+
+SAME_SOUND = 0.9999
+"""Cosine from which two embeddings are those of one sound, where its digest is not known."""
+
+
+class ModelWriter(NamedTuple):
+    """The changes that onboarding a folder makes to a model, each durable when it returns."""
+
+    add: Callable[[Sequence[Song]], None]
+    """Stores songs, all or none, and makes them recommendable."""
+    retell: Callable[[Sequence[Song]], None]
+    """Gives songs that were onboarded since the fit, and may have been played, other texts."""
+    remove: Callable[[str], None]
+    """Takes an item out."""
 
 
 def onboard_folder(
     model: LiveModel,
-    add: Callable[[Sequence[Song]], None],
+    writer: ModelWriter,
     folder: Path,
     metadata: Path | FrameLike | None,
     *,
     workers: int,
     progress: bool,
+    duplicates: Duplicates = "keep",
+    remove_missing: bool = False,
 ) -> pd.DataFrame:
     """Add all recordings of a folder and its subfolders to a model.
 
     Songs are stored in batches, so that a killed run loses one batch at most. Recordings that the
-    model already has, with the same texts, are not decoded again: a repeated run continues.
+    model has already, under whatever name and with whatever tags, are not decoded again: a repeated
+    run continues.
 
     Args:
         model: the model as of now.
-        add: stores songs durably, all or none, and makes them recommendable.
+        writer: changes the model.
         folder: the recordings.
         metadata: table of texts for the recordings, see ``folder_entries``.
         workers: processes that decode.
         progress: show a progress bar.
+        duplicates: whether a new recording that sounds like another becomes an item.
+        remove_missing: take out the songs of earlier runs whose files are gone.
 
     Returns:
-        item_id, path, status ("added", "unchanged" or "failed") and reason (of a failure).
+        item_id, path, status and reason; see `Recommender.onboard_folder`.
 
     Raises:
         DataError: the folder or the metadata cannot be used.
-        InvalidArgumentError: the model has no network, or `workers` < 1.
+        InvalidArgumentError: the model has no network, or an argument is none of its values.
     """
     from embedding.hyperimage.extraction import crash_message, decode_recording
 
     if workers < 1:
         raise InvalidArgumentError(f"threads must be at least 1, not {workers}")
+    if duplicates not in get_args(Duplicates):
+        raise InvalidArgumentError(
+            f"duplicates must be {' or '.join(get_args(Duplicates))}, not {duplicates!r}"
+        )
     embedder = model.audio
-    entries = folder_entries(folder, metadata)
-    known = _digests_of_unchanged(model.catalog, entries)
-    batch = _Batch(model, add)
-    results: dict[str, tuple[str, str]] = {}  # status and reason by path
-    jobs, entry_of = [], {}
+    entries, passed_over = folder_entries(folder, metadata)
+    folder = folder.resolve()  # one spelling, however it is reached
+    known = KnownFiles(model.catalog)
+    model = model.reopened()  # with what other processes have stored
+    results: dict[str, tuple[str, str, str]] = {}  # item id, status and reason by path
     for entry in entries:
         if entry.problem:
-            results[entry.path] = FAILED, entry.problem
-        else:
-            file = RecordingFile(folder / entry.path, printable(entry.path))
-            jobs.append(embedder.decoding_job(file, known.get(entry.item_id, ())))
-            entry_of[file] = entry
-    with (
-        progress_bar("onboarding", len(entries), shown=progress) as advance,
-        # Closed: when interrupted, the processes end at once.
-        closing(in_processes(decode_recording, jobs, min(workers, len(jobs) or 1))) as decoded,
-    ):
+            results[entry.path] = entry.item_id, FAILED, entry.problem
+    looked = _look_at(folder, [one for one in entries if not one.problem], known, progress=progress)
+    assigned = known.assign(folder, [one.file for one in looked])
+    items = _Items(model, [assigned[one.file.entry.path].item_id for one in looked])
+    batch = _Batch(model, writer.add)
+    jobs, waiting = [], {}
+    with progress_bar("onboarding", len(entries), shown=progress) as advance:
         advance(len(results))
-        for job, result in decoded:
-            entry = entry_of[job.file]
-            if isinstance(result, Crashed):
-                result = crash_message(job.file)
-            if isinstance(result, str):
-                results[entry.path] = FAILED, result.removeprefix(f"{job.file.name}: ")
-            elif result.images is None:  # its digest is among the known ones
-                results[entry.path] = UNCHANGED, ""
+        for one in looked:
+            entry, own = one.file.entry, assigned[one.file.entry.path]
+            note = f"{TWIN}{printable(own.twin)}" if own.twin else ""
+            if own.twin and own.relation == NEW and duplicates == "skip" and not entry.named:
+                results[entry.path] = "", DUPLICATE, note
+            elif own.relation == SAME:
+                status, reason = _retell(one, own, items, batch, writer)
+                results[entry.path] = own.item_id, status, reason or note
             else:
-                song = _build_song(entry, embedder.song_recording(job.file, result.digest))
-                try:
-                    model.items.check_new([song])
-                except InvalidArgumentError as error:
-                    results[entry.path] = FAILED, str(error)
-                else:
-                    batch.add(song, result.images)
-                    results[entry.path] = ADDED, ""
+                file = RecordingFile(folder / entry.path, printable(entry.path))
+                jobs.append(embedder.decoding_job(file))
+                waiting[file] = one, own, note
+                continue
             advance(1)
+        # Closed: when interrupted, the processes end at once.
+        with closing(in_processes(decode_recording, jobs, min(workers, len(jobs) or 1))) as decoded:
+            for job, result in decoded:
+                one, own, note = waiting[job.file]
+                if isinstance(result, Crashed):
+                    result = crash_message(job.file)
+                if isinstance(result, str):
+                    status, reason = FAILED, result.removeprefix(f"{job.file.name}: ")
+                else:
+                    assert result.images is not None  # no content is known to the job
+                    recording = embedder.song_recording(job.file, result.digest, result.sound)
+                    status, reason = _add(one, own, items, recording, result.images, batch)
+                results[one.file.entry.path] = own.item_id, status, reason or note
+                advance(1)
         batch.store()
-    for entry in entries:
-        if results[entry.path][0] == ADDED and entry.item_id in batch.refused:
-            results[entry.path] = FAILED, batch.refused[entry.item_id]
-    return pd.DataFrame(
-        [(entry.item_id, entry.path, *results[entry.path]) for entry in entries],
-        columns=[ITEM_ID, PATH, "status", "reason"],
+    for path, (item_id, status, _) in list(results.items()):
+        if status == ADDED and item_id in batch.refused:
+            results[path] = item_id, FAILED, batch.refused[item_id]
+    rows = [
+        (item_id, entry.shown, status, reason)
+        for entry in entries
+        for item_id, status, reason in (results[entry.path],)
+    ]
+    claimed = {own.item_id for own in assigned.values()}
+    unreadable = [one.path for one in passed_over if one.kind == UNREADABLE]
+    rows += _missing(known, folder, claimed, unreadable, writer.remove if remove_missing else None)
+    report = pd.DataFrame(rows, columns=[ITEM_ID, PATH, "status", "reason"])
+    report.attrs["passed_over"] = [
+        {"path": name_as_text(one.path), "reason": one.reason, "kind": one.kind}
+        for one in passed_over
+    ]
+    return report
+
+
+@dataclass(frozen=True)
+class _LookedAt:
+    """A file of the folder with its tags."""
+
+    file: FoundFile
+    tags: Mapping[str, str]
+
+    def texts(self, stored: Mapping[str, str], own: Assignment) -> dict[str, str]:
+        """Return title, artist, album, genre and tags that the item is to have.
+
+        The table comes first. Tags that were written since the item was stored come before what is
+        stored, and the others after it; the file's name is a title if there is none.
+        """
+        texts = dict(stored)
+        written = own.stored is None or own.stored.digest != self.file.digest
+        for name, text in self.tags.items():
+            if written or not texts.get(name):
+                texts[name] = text
+        if written and self.tags.get(GENRE) and ALL_GENRES not in self.tags:
+            texts.pop(ALL_GENRES, None)
+        texts.update({name: text for name, text in self.file.entry.texts.items() if text})
+        before = "" if own.stored is None else Path(own.stored.path).stem
+        if texts.get(TITLE, "") in ("", before) and not self.tags.get(TITLE):
+            texts[TITLE] = self.file.entry.texts.get(TITLE) or Path(self.file.entry.shown).stem
+        return {name: text for name, text in texts.items() if text}
+
+
+class _Items:
+    """Texts and recordings of the items of a model that files were found for."""
+
+    def __init__(self, model: LiveModel, item_ids: Iterable[str]) -> None:
+        self.model = model
+        self._texts = _stored_texts(model.catalog, item_ids)
+
+    def texts(self, item_id: str) -> dict[str, str]:
+        """Return the texts that are stored, without empty ones."""
+        return self._texts.get(item_id, {})
+
+    def song(self, item_id: str) -> Song:
+        """Read an item of the model with its embedding."""
+        with self.model.catalog.transaction() as connection:
+            for song in read_songs_of(connection, [item_id]):
+                return song
+        raise UnknownItemError(f"item {item_id!r} was taken out meanwhile; run this again")
+
+    def is_played(self, item_id: str) -> bool:
+        """Return whether somebody has played the item."""
+        try:
+            rows = self.model.items.rows([item_id])
+        except UnknownItemError:  # stored, but not used: its embedding is damaged
+            return False
+        return not self.model.items.is_cold(rows)[0]
+
+    def is_of_the_fit(self, item_id: str) -> bool:
+        """Return whether the fit knows the item."""
+        return self.model.items.fitted_rows([item_id])[0] is not None
+
+
+def _look_at(
+    folder: Path, entries: Sequence[FolderEntry], known: KnownFiles, *, progress: bool
+) -> list[_LookedAt]:
+    """Read digests and tags of files; those that cannot be read are left to decoding."""
+
+    def look(entry: FolderEntry) -> _LookedAt:
+        path, digest, sound = folder / entry.path, "", ""
+        with suppress(OSError, ValueError):
+            if path.is_file():  # opening a pipe would wait
+                digest = file_digest(path)
+                sound = known.sound_of(digest) or sound_digest(path)
+        found = FoundFile(entry, name_as_text(str(path)), digest, sound)
+        return _LookedAt(found, read_file_tags(path).texts if digest else {})
+
+    looked = []
+    # Threads are enough: hashing and reading release the GIL.
+    with (
+        progress_bar("looking at files", len(entries), shown=progress) as advance,
+        ThreadPoolExecutor(available_cores()) as threads,
+    ):
+        for one in threads.map(look, entries):
+            looked.append(one)
+            advance(1)
+    return looked
+
+
+def _retell(
+    one: _LookedAt,
+    own: Assignment,
+    items: _Items,
+    batch: "_Batch",
+    writer: ModelWriter,
+) -> tuple[str, str]:
+    """Give an item whose recording is known its new texts and path; return status and reason."""
+    stored = items.texts(own.item_id)
+    texts = one.texts(stored, own)
+    moved = own.stored is not None and own.stored.path not in (one.file.path, one.file.entry.shown)
+    unchanged = _means_the_same(texts, stored)
+    if unchanged and not moved:
+        return UNCHANGED, ""
+    if items.is_played(own.item_id) and items.is_of_the_fit(own.item_id):
+        # The fit's texts are part of what it has learned. The file is found again by its sound.
+        return UNCHANGED, "" if unchanged else "has other texts now, which a new fit will read"
+    song = items.song(own.item_id)
+    recordings = tuple(
+        replace(recording, path=one.file.path, digest=one.file.digest, sound=one.file.sound)
+        if own.stored is not None and recording.digest == own.stored.digest
+        else recording
+        for recording in song.recordings
     )
+    song = replace(_with_texts(song, texts), recordings=recordings)
+    if items.is_played(own.item_id):
+        writer.retell([song])
+    else:
+        batch.add_embedded(song)
+    return UPDATED, ""
+
+
+def _means_the_same(texts: Mapping[str, str], stored: Mapping[str, str]) -> bool:
+    """Return whether texts are the stored ones, whatever the spelling of a label."""
+    return texts.keys() == stored.keys() and all(
+        label_key(name, text) == label_key(name, stored[name]) for name, text in texts.items()
+    )
+
+
+def _add(
+    one: _LookedAt,
+    own: Assignment,
+    items: _Items,
+    recording: SongRecording,
+    images: Float32Array,
+    batch: "_Batch",
+) -> tuple[str, str]:
+    """Add a decoded recording as an item, or to one; return status and reason."""
+    stored = items.texts(own.item_id)
+    texts = one.texts(stored, own)
+    song = replace(_with_texts(Song(own.item_id), texts), recordings=(recording,))
+    try:
+        items.model.items.check_new([song])
+    except InvalidArgumentError as error:
+        if own.relation != NEW and batch.sounds_like(images, items.song(own.item_id)):
+            return UNCHANGED, ""  # retagged before digests of sounds were stored
+        return FAILED, str(error)
+    batch.add(song, images)
+    return ADDED, ""
+
+
+def _with_texts(song: Song, texts: Mapping[str, str]) -> Song:
+    title, artist, album, genre = (texts.get(name, "") for name in ITEM_TEXT)
+    tags = {name: text for name, text in texts.items() if name not in ITEM_TEXT}
+    return replace(song, title=title, artist=artist, album=album, genre=genre, tags=tags)
+
+
+def _missing(
+    known: KnownFiles,
+    folder: Path,
+    claimed: set[str],
+    unreadable: Sequence[str],
+    remove: Callable[[str], None] | None,
+) -> list[tuple[str, str, str, str]]:
+    """Report, and take out if wanted, the songs of earlier runs whose files are gone."""
+    gone, kept = known.missing(folder, claimed, unreadable)
+    inside = f"{name_as_text(str(folder))}/"
+    status, reason = MISSING, "is gone since an earlier run"
+    if remove is not None and gone and not kept:
+        reason += "; as all songs of earlier runs are, so that none is taken out"
+    elif remove is not None:
+        status, reason = REMOVED, "is gone since an earlier run, and so is its item now"
+        for one in gone:
+            remove(one.item_id)
+    return [(one.item_id, one.path.removeprefix(inside), status, reason) for one in gone]
 
 
 class _Batch:
@@ -135,6 +361,20 @@ class _Batch:
         elif len(self._decoded) >= EMBEDDED_AT_ONCE:
             self._embed()
 
+    def add_embedded(self, song: Song) -> None:
+        """Add a song that has its embedding; store when there are enough."""
+        self._embedded.append(song)
+        if len(self._decoded) + len(self._embedded) >= FILES_AT_ONCE:
+            self.store()
+
+    def sounds_like(self, images: Float32Array, song: Song) -> bool:
+        """Return whether the embedding of hyper-images is that of a song."""
+        if song.embedding is None:
+            return False
+        (one,) = self._embedder.embed_images([images])
+        lengths = np.linalg.norm(one.embedding) * np.linalg.norm(song.embedding)
+        return bool(one.embedding @ song.embedding > SAME_SOUND * lengths)
+
     def store(self) -> None:
         """Put all songs into the model, or none if that fails."""
         self._embed()
@@ -151,33 +391,16 @@ class _Batch:
             self._embedded.append(replace(song, embedding=one.embedding, scores=one.scores))
 
 
-def _digests_of_unchanged(
-    catalog: Catalog, entries: Iterable[FolderEntry]
-) -> Mapping[str, set[str]]:
-    """Return the recordings' digests of items that the model has with the texts of their entry."""
-    songs, recordings = schema.songs, schema.recordings
-    texts_of = {entry.item_id: entry.texts for entry in entries}
-    digests: dict[str, set[str]] = {}
+def _stored_texts(catalog: Catalog, item_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the texts of items of the model, without empty ones."""
+    songs = schema.songs
+    columns = [songs.c[name] for name in (ITEM_ID, *ITEM_TEXT, "tags")]
+    found: dict[str, dict[str, str]] = {}
     with catalog.transaction() as connection:
-        for page in batched(item_id for item_id in texts_of if is_unicode(item_id)):
-            columns = [songs.c[name] for name in (ITEM_ID, *ITEM_TEXT, "tags")]
-            query = select(*columns).where(songs.c.item_id.in_(page))
-            for item_id, *texts, tags in connection.execute(query):
-                stored = {**dict(zip(ITEM_TEXT, texts, strict=True)), **json.loads(tags)}
-                wanted = texts_of[item_id]
-                if all(
-                    label_key(name, stored.get(name, "")) == label_key(name, text)
-                    for name, text in wanted.items()
-                ):
-                    digests[item_id] = set()
-            query = select(recordings.c.item_id, recordings.c.digest)
-            for item_id, digest in connection.execute(query.where(recordings.c.item_id.in_(page))):
-                if item_id in digests:
-                    digests[item_id].add(digest)
-    return digests
-
-
-def _build_song(entry: FolderEntry, recording: SongRecording) -> Song:
-    title, artist, album, genre = (entry.texts.get(name, "") for name in ITEM_TEXT)
-    tags = {name: text for name, text in entry.texts.items() if name not in ITEM_TEXT and text}
-    return Song(entry.item_id, title, artist, album, genre, tags, recordings=(recording,))
+        for page in batched(item_ids):
+            for item_id, *texts, tags in connection.execute(
+                select(*columns).where(songs.c.item_id.in_(page))
+            ):
+                whole = {**dict(zip(ITEM_TEXT, texts, strict=True)), **json.loads(tags)}
+                found[item_id] = {name: text for name, text in whole.items() if text}
+    return found

@@ -5,8 +5,11 @@ import os
 import shutil
 import signal
 import threading
+import unicodedata
 from pathlib import Path
+from typing import Any
 
+import mutagen
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,7 +123,7 @@ def test_what_is_there_unchanged_is_not_decoded_again(place: Path, folder: Path)
     assert set(report.values()) == {"unchanged"}
     assert model.info["onboarded"] == 6
     titles = pd.DataFrame({"path": ["2.wav", "3.wav"], "title": ["Two", ""]})
-    assert statuses(model.onboard_folder(folder, titles))["2"] == "added"
+    assert statuses(model.onboard_folder(folder, titles))["2"] == "updated"
     assert model.similar("0", k=20, by="sound").set_index("item_id").loc["2", "title"] == "Two"
     again = statuses(model.onboard_folder(folder, titles))
     assert set(again.values()) == {"unchanged"}
@@ -133,11 +136,11 @@ def test_a_run_that_is_cut_short_goes_on(
     model = Recommender.load(place)
     add, added = model._add_songs, []
 
-    def until_the_second(songs):
+    def until_the_second(songs, heard_by):
         if added:
             raise KeyboardInterrupt
         added.extend(song.item_id for song in songs)
-        add(songs)
+        add(songs, heard_by)
 
     monkeypatch.setattr(model, "_add_songs", until_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -197,13 +200,13 @@ def test_texts_and_ids_come_from_the_table(place: Path, folder: Path, tmp_path: 
     assert (songs["four"].title, songs["four"].genre) == ("Vier", "jazz")
     assert songs["four"].tags == {"mood": "calm"}
     assert songs["0"].title == "Null"
-    assert songs["1"].title == ""
+    assert songs["1"].title == "1"  # has no tags
 
 
 def test_a_table_may_be_parquet(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "items.parquet"
     pd.DataFrame({"file": ["1.wav"], "item_id": [17], "artist": ["X"]}).to_parquet(table)
-    (entry,) = (entry for entry in folder_entries(folder, table) if entry.path == "1.wav")
+    (entry,) = (entry for entry in folder_entries(folder, table).entries if entry.path == "1.wav")
     assert (entry.item_id, entry.texts) == ("17", {"artist": "X"})
 
 
@@ -241,8 +244,177 @@ def test_what_is_no_folder_of_recordings(tmp_path: Path) -> None:
         folder_entries(tmp_path, None)
     for suffix in (".wav", ".mp3"):
         (tmp_path / f"a{suffix}").touch()
-    with pytest.raises(DataError, match=r"'a\.mp3' and 'a\.wav' would both be item 'a'"):
-        folder_entries(tmp_path, None)
+    assert [entry.item_id for entry in folder_entries(tmp_path, None).entries] == ["a.mp3", "a.wav"]
+
+
+# ------------------------------------------------------------------ a library that changes
+
+
+def tagged(path: Path, **tags: str) -> Path:
+    """Write tags into a FLAC file."""
+    file = mutagen.File(path)
+    file.update({name.upper(): text for name, text in tags.items()})
+    file.save()
+    return path
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """Three tagged recordings."""
+    for number, name in enumerate("abc"):
+        path = write_song(tmp_path / "library" / f"{name}.flac", 50 + number)
+        tagged(path, title=f"Song {name}", artist="Ann", genre="dub", date="1999")
+    return tmp_path / "library"
+
+
+def onboarded(model: Recommender) -> dict[str, Any]:
+    return {song.item_id: song for song in model._fitted().catalog.onboarded()}
+
+
+def test_tags_are_read(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library, pd.DataFrame({"path": ["b.flac"], "artist": "Bob", "album": ""}))
+    songs = onboarded(model)
+    assert (songs["a"].title, songs["a"].artist, songs["a"].genre) == ("Song a", "Ann", "dub")
+    assert songs["a"].tags == {"year": "1999"}
+    assert (songs["b"].title, songs["b"].artist) == ("Song b", "Bob")  # the table comes first
+    assert set(statuses(model.onboard_folder(library)).values()) == {"unchanged"}
+    assert onboarded(model)["b"].artist == "Bob"
+
+
+def test_renamed_moved_and_retagged_files_stay_what_they_are(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library)
+    before = onboarded(model)
+    tagged(library / "a.flac", replaygain_track_gain="-6.0 dB")
+    (library / "b.flac").rename(library / "other name.flac")
+    tagged(library / "other name.flac", title="Another title")
+    (library / "new").mkdir()
+    (library / "c.flac").rename(library / "new" / "c.flac")
+    report = model.onboard_folder(library)
+    assert statuses(report) == {"a": "unchanged", "c": "updated", "b": "updated"}
+    songs = onboarded(Recommender.load(place))
+    assert songs["b"].title == "Another title"
+    assert songs["b"].recordings[0].path == str(library / "other name.flac")
+    np.testing.assert_array_equal(songs["b"].embedding, before["b"].embedding)
+    library.rename(library.parent / "moved")
+    report = model.onboard_folder(library.parent / "moved")
+    assert set(statuses(report)) == {"a", "b", "c"}
+    assert set(report["status"]) == {"updated"}
+    assert set(statuses(model.onboard_folder(library.parent / "moved")).values()) == {"unchanged"}
+
+
+def test_played_songs_are_followed_too(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library)
+    model.update(pd.DataFrame({"user_id": ["u"], "item_id": ["a"], "weight": [3.0]}))
+    tagged(library / "a.flac", rating="5")
+    assert statuses(model.onboard_folder(library))["a"] == "unchanged"
+    before = model.recommend("user-1", k=20).set_index("item_id")["score"]
+    tagged(library / "a.flac", title="Played")
+    (library / "a.flac").rename(library / "played.flac")
+    assert statuses(model.onboard_folder(library))["a"] == "updated"
+    for now in (model, Recommender.load(place)):
+        after = now.recommend("user-1", k=20).set_index("item_id")
+        assert after.loc["a", "title"] == "Played"
+        np.testing.assert_allclose(after["score"].loc[before.index], before, atol=1e-5)
+    model.rebuild()  # now it is of the fit, whose texts stay
+    tagged(library / "played.flac", title="Later")
+    report = model.onboard_folder(library).set_index("item_id")
+    assert report.loc["a", "status"] == "unchanged"
+    assert report.loc["a", "reason"] == "has other texts now, which a new fit will read"
+
+
+def test_two_files_swap_their_names(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library)
+    before = onboarded(model)
+    (library / "a.flac").rename(library / "x")
+    (library / "b.flac").rename(library / "a.flac")
+    (library / "x").rename(library / "b.flac")
+    assert statuses(model.onboard_folder(library)) == {
+        "a": "updated",
+        "b": "updated",
+        "c": "unchanged",
+    }
+    for name in "ab":
+        np.testing.assert_array_equal(onboarded(model)[name].embedding, before[name].embedding)
+
+
+def test_what_is_gone_can_be_taken_out(call: Call, place: Path, library: Path) -> None:
+    assert call("onboard", place, library)[0] == 0
+    kept = (library / "a.flac").read_bytes()
+    (library / "a.flac").unlink()
+    code, out, err = call("onboard", place, library)
+    assert (code, out) == (0, f"{library}: 0 added, 2 unchanged, 0 failed, 1 missing\n")
+    assert "1 song of an earlier run is gone: a.flac" in err
+    assert "--remove-missing takes them out" in err
+    code, out, _ = call("onboard", place, library, "--remove-missing")
+    assert (code, out) == (0, f"{library}: 0 added, 2 unchanged, 0 failed, 1 removed\n")
+    assert set(onboarded(Recommender.load(place))) == {"b", "c"}
+    assert "missing" not in call("onboard", place, library)[1]
+    (library / "a.flac").write_bytes(kept)
+    assert "1 added, 2 unchanged" in call("onboard", place, library)[1]
+
+
+def test_nothing_is_taken_out_of_a_folder_that_is_not_there(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library)
+    library.rename(library.parent / "unplugged")
+    with pytest.raises(DataError, match="does not exist"):
+        model.onboard_folder(library, remove_missing=True)
+    library.mkdir()
+    with pytest.raises(DataError, match="holds no recordings"):
+        model.onboard_folder(library, remove_missing=True)
+    write_song(library / "z.wav", 60)  # another disk
+    report = model.onboard_folder(library, remove_missing=True)
+    assert set(report["status"]) == {"added", "missing"}
+    assert report["reason"].str.contains("so that none is taken out").sum() == 3
+    assert set(onboarded(model)) == {"a", "b", "c", "z"}
+
+
+def test_one_recording_under_two_names(call: Call, place: Path, library: Path) -> None:
+    shutil.copy(library / "a.flac", library / "copy.flac")
+    tagged(library / "copy.flac", title="A copy")
+    other = shutil.copytree(place, place.parent / "other")
+    code, out, err = call("onboard", place, library)
+    assert (code, out) == (0, f"{library}: 4 added, 0 unchanged, 0 failed\n")
+    assert "1 song sounds like another recording: copy.flac" in err
+    code, out, err = call("onboard", other, library, "--duplicates", "skip")
+    assert (code, out) == (0, f"{library}: 3 added, 0 unchanged, 0 failed, 1 duplicate\n")
+    assert set(onboarded(Recommender.load(other))) == {"a", "b", "c"}
+
+
+def test_names_that_are_no_text(call: Call, place: Path, library: Path) -> None:
+    (library / "a.flac").rename(os.fsdecode(os.fsencode(library) + b"/caf\xe9.flac"))
+    (library / "b.flac").rename(library / " .flac")
+    (library / "c.flac").rename(library / "new\nline.flac")
+    code, out, _ = call("onboard", place, library, "--json")
+    assert code == 0
+    assert {row["item_id"] for row in json.loads(out)} == {r"caf\xe9", " .flac", "new\nline"}
+    code, out, _ = call("onboard", place, library)
+    assert (code, out) == (0, f"{library}: 0 added, 3 unchanged, 0 failed\n")
+
+
+def test_a_song_comes_beside_one_of_the_same_name(place: Path, library: Path) -> None:
+    model = Recommender.load(place)
+    model.onboard_folder(library)
+    write_song(library / "a.wav", 70)
+    write_song(library.parent / "second" / "a.flac", 71)
+    assert statuses(model.onboard_folder(library)) == {
+        "a": "unchanged", "a.wav": "added", "b": "unchanged", "c": "unchanged",
+    }  # fmt: skip
+    assert statuses(model.onboard_folder(library.parent / "second")) == {"a.flac": "added"}
+    assert set(onboarded(model)) == {"a", "b", "c", "a.wav", "a.flac"}
+
+
+def test_names_of_a_table_in_another_unicode_form(place: Path, library: Path) -> None:
+    (library / "a.flac").rename(library / unicodedata.normalize("NFD", "Beyoncé.flac"))
+    table = pd.DataFrame({"path": [unicodedata.normalize("NFC", "Beyoncé.flac")], "title": "Halo"})
+    model = Recommender.load(place)
+    report = model.onboard_folder(library, table)
+    assert set(report["status"]) == {"added"}
+    assert "Halo" in [song.title for song in onboarded(model).values()]
 
 
 # ------------------------------------------------------------------ crashes and threads
@@ -273,7 +445,8 @@ def test_a_crash_costs_its_file_alone(place: Path, folder: Path) -> None:
         "failed",
         "the decoder crashed on it",
     ]
-    assert (report["status"] == "added").sum() == 5
+    assert report.loc["good", "status"] == "updated"  # from now on with a title
+    assert (report["status"] == "added").sum() == 4
 
 
 def test_threads_may_onboard_at_the_same_time(place: Path, folder: Path) -> None:
@@ -312,9 +485,16 @@ def test_the_command(call: Call, place: Path, folder: Path) -> None:
     assert code == 0
     assert out == f"{folder}: 5 added, 0 unchanged, 1 failed\n"
     assert "text.mp3: cannot be decoded" in err
+    assert "passed over: 1 .txt files, 1 hidden files (--verbose names them)" in err
+    assert "notes.txt: passed over: is no audio" in call("onboard", place, folder, "--verbose")[2]
     code, out, _ = call("onboard", place, folder, "--json", "--threads", "1")
     assert code == 0
-    assert [row["status"] for row in json.loads(out)] == ["unchanged"] * 5 + ["failed"]
+    rows = json.loads(out)
+    assert [row["status"] for row in rows[:6]] == ["unchanged"] * 5 + ["failed"]
+    assert {row["path"]: row["reason"] for row in rows[6:]} == {
+        "._0.wav": "is hidden",
+        "notes.txt": "is no audio file by its suffix",
+    }
     only = folder.parent / "only"
     only.mkdir()
     (folder / "text.mp3").rename(only / "text.mp3")
