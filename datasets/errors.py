@@ -70,5 +70,9 @@ class BusyError(ColdtuneError):
     """A lock was not free within its time limit; the message names who holds it. Try again."""
 
 
+class NotCopiedError(ColdtuneError, TypeError):
+    """An object that cannot be pickled or copied; the message says what to do instead."""
+
+
 class EvaluationError(ColdtuneError):
     """An evaluation that would be meaningless: a leak, or an invalid ranking."""

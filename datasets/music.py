@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from datasets import columns as c
 from datasets.errors import InvalidArgumentError, UnknownItemError
+from datasets.suggestions import did_you_mean
 from datasets.tables.checks import (
     ITEM_COLUMNS,
     Origin,
@@ -130,7 +131,8 @@ class MusicDataset:
         """
         choices = [name for name in self.items.columns if name != c.ITEM_ID]
         if tag not in choices:
-            raise InvalidArgumentError(f"no tag {tag!r}; there are: {', '.join(choices)}")
+            hint = did_you_mean(tag, choices)
+            raise InvalidArgumentError(f"no tag {tag!r}{hint}; there are: {', '.join(choices)}")
         labels = self._per_recording(tag)
         if tag == c.GENRE:
             own = self.audio[c.GENRE]
@@ -208,7 +210,8 @@ class MusicDataset:
             wanted = [spelt.get(item_id, item_id) for item_id in wanted]
         for item_id in wanted:
             if item_id not in known:
-                raise UnknownItemError(f"no item {format_value(item_id)} in the data set")
+                hint = did_you_mean(item_id, known)
+                raise UnknownItemError(f"no item {format_value(item_id)} in the data set{hint}")
         return set(wanted)
 
     def _filter_items(self, item_ids: set[str], keep: bool) -> Self:
@@ -266,6 +269,24 @@ class MusicDataset:
             f" of {self.audio[c.ITEM_ID].nunique():,} of them,"
             f" {len(self.interactions):,} interactions"
             f" of {self.interactions[c.USER_ID].nunique():,} users>"
+        )
+
+
+def check_dataset(dataset: object) -> None:
+    """Raise InvalidArgumentError, which says how to make one, unless this is a `MusicDataset`.
+
+    Examples:
+        >>> check_dataset(pd.DataFrame())
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: dataset must be a MusicDataset, not a DataFrame: ...
+    """
+    if not isinstance(dataset, MusicDataset):
+        kind = type(dataset).__name__
+        what = "None" if dataset is None else f"{'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}"
+        raise InvalidArgumentError(
+            f"dataset must be a MusicDataset, not {what}: make one of tables with "
+            "MusicDataset(items, audio, interactions), or of a folder with "
+            "datasets.folder.load_folder(path)"
         )
 
 

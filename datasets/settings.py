@@ -1,12 +1,13 @@
 """Base class of all configurations: typed, immutable, validated, with a digest."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from datasets.errors import InvalidArgumentError
+from datasets.suggestions import did_you_mean
 
 T = TypeVar("T")
 
@@ -34,13 +35,13 @@ class Settings(BaseModel):
     )
 
     def __init__(self, **values: Any) -> None:
-        _in_one_line(type(self).__name__, lambda: super(Settings, self).__init__(**values))
+        _in_one_line(type(self), lambda: super(Settings, self).__init__(**values))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _in_one_line(type(self).__name__, lambda: super(Settings, self).__setattr__(name, value))
+        _in_one_line(type(self), lambda: super(Settings, self).__setattr__(name, value))
 
     def __delattr__(self, name: str) -> None:
-        _in_one_line(type(self).__name__, lambda: super(Settings, self).__delattr__(name))
+        _in_one_line(type(self), lambda: super(Settings, self).__delattr__(name))
 
     @model_validator(mode="before")
     @classmethod
@@ -56,15 +57,13 @@ class Settings(BaseModel):
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Create settings from a mapping; see `pydantic.BaseModel.model_validate`."""
-        return _in_one_line(
-            cls.__name__, lambda: super(Settings, cls).model_validate(obj, **options)
-        )
+        return _in_one_line(cls, lambda: super(Settings, cls).model_validate(obj, **options))
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
         """Create settings from JSON; see `pydantic.BaseModel.model_validate_json`."""
         return _in_one_line(
-            cls.__name__, lambda: super(Settings, cls).model_validate_json(json_data, **options)
+            cls, lambda: super(Settings, cls).model_validate_json(json_data, **options)
         )
 
     @classmethod
@@ -106,21 +105,102 @@ class Settings(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+class Configured:
+    """Parameters as scikit-learn has them, for a class whose one argument is its settings.
+
+    A setting is a parameter, one within settings has a name such as ``als__factors``;
+    `sklearn.base.clone` returns an untrained object of equal settings.
+
+    Examples:
+        >>> from recsys import Recommender
+        >>> model = Recommender().set_params(als__factors=32, threads=1)
+        >>> model.get_params()["als__factors"], model.config.als.factors
+        (32, 32)
+    """
+
+    config: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Args:
+            deep: also each setting by its own name; otherwise only ``config``, all of them.
+        """
+        return {"config": self.config, **(_named(self.config) if deep else {})}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings, for the next fit.
+
+        Args:
+            **params: as `get_params` names them.
+
+        Returns:
+            The object itself.
+
+        Raises:
+            InvalidArgumentError: there is no such parameter, or a value is not valid; nothing is
+                changed.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise InvalidArgumentError(
+                    f"no parameter {name!r} of {type(self).__name__}{hint}; "
+                    f"there are: {', '.join(known)}"
+                )
+        rest = dict(params)
+        config = rest.pop("config", self.config)
+        if not isinstance(config, type(self.config)):
+            raise InvalidArgumentError(
+                f"config must be a {type(self.config).__name__}, not {type(config).__name__}"
+            )
+        changes: dict[str, Any] = {name: rest[name] for name in rest if "__" not in name}
+        for name in rest.keys() - changes.keys():
+            outer, _, inner = name.partition("__")
+            changes[outer] = _with(changes.get(outer, getattr(config, outer)), inner, rest[name])
+        self._take_settings(config.replace(**changes))
+        return self
+
+    def _take_settings(self, config: Any) -> None:
+        self.config = config
+
+
+def _named(settings: Settings, before: str = "") -> dict[str, Any]:
+    """All settings by name, those within settings included."""
+    found: dict[str, Any] = {}
+    for name, value in settings:
+        found[before + name] = value
+        if isinstance(value, Settings):
+            found |= _named(value, f"{before}{name}__")
+    return found
+
+
+def _with(settings: Any, name: str, value: Any) -> Any:
+    """Settings, or a mapping of some, with one changed: ``name`` may lie deeper."""
+    outer, deeper, inner = name.partition("__")
+    values = dict(settings)
+    values[outer] = _with(values[outer], inner, value) if deeper else value
+    return values
+
+
 def _is_number(annotation: Any) -> bool:
     """Whether a field holds one number, or may hold None."""
     kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
     return bool(kinds) and kinds <= {int, float}
 
 
-def _in_one_line(name: str, make: Callable[[], T]) -> T:
+def _in_one_line(settings: type[Settings], make: Callable[[], T]) -> T:
     """Call a function of pydantic; its error becomes one line that names settings and field."""
     try:
         return make()
     except ValidationError as error:
-        raise InvalidArgumentError(_one_line(name, error)) from None
+        raise InvalidArgumentError(
+            _one_line(settings.__name__, list(settings.model_fields), error)
+        ) from None
 
 
-def _one_line(name: str, error: ValidationError) -> str:
+def _one_line(name: str, fields: Collection[str], error: ValidationError) -> str:
     """Join pydantic's errors into one line, with the path of each field."""
     problems = []
     for problem in error.errors():
@@ -131,6 +211,10 @@ def _one_line(name: str, error: ValidationError) -> str:
             inner = str(cause).partition(": ")[2]
             # Without a path it is of these settings themselves, else of settings within them.
             problems.append(f"{field}.{inner}" if field else inner)
+        elif problem["type"] == "extra_forbidden" and len(parts) == 1:
+            known = ", ".join(fields)
+            hint = did_you_mean(parts[0], fields)
+            problems.append(f"{field}: there is no such setting{hint}; there are: {known}")
         elif problem["type"] == "frozen_instance":
             problems.append(
                 f"{field}: settings cannot be changed; `replace` returns a changed copy"

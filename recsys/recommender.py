@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
+from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
+from datasets.arguments import check_whole
 from datasets.locks import Order, ThreadLock, patience
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
+from datasets.settings import Configured
 from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_id
+from datasets.tables.values import format_value
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
 
 
-class Recommender:
+class Recommender(Configured):
     """A hybrid music recommender: it learns from plays, metadata and the sound of recordings.
 
     New songs are recommendable as soon as they are onboarded, new plays as soon as they are given
@@ -78,6 +82,35 @@ class Recommender:
         # One writer at a time: rows are numbered in order.
         self._write_lock = ThreadLock("this recommender", Order.MODEL)
 
+    def __repr__(self) -> str:
+        """Say what it is: fitted on what, and where it is; never more than a line."""
+        try:
+            return f"<Recommender: {self._described()}>"
+        except Exception:  # a model on a disk that is gone, or half unpickled
+            return "<Recommender>"
+
+    def _described(self) -> str:
+        model = self._model
+        if model is None:
+            return f"not fitted; sources {', '.join(self.config.sources)}"
+        state, onboarded = model.state, model.items.n_onboarded
+        users, items = f"{len(state.user_ids):,} users", f"{len(state.items):,} items"
+        since = f", {onboarded:,} onboarded since" if onboarded else ""
+        place = "in memory" if self._folder is None else f"in {format_value(str(self._folder))}"
+        return f"fitted on {users} and {items}{since}; {place}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: the settings; a fitted model has files and a database."""
+        if self._model is not None:
+            raise NotCopiedError(
+                "a fitted Recommender is not pickled or copied: save(folder) writes it, and "
+                "Recommender.load(folder) opens it, in other processes and several times as well"
+            )
+        return {"config": self.config}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     # ------------------------------------------------------------------ fit
 
     def fit(
@@ -107,6 +140,7 @@ class Recommender:
 
         Raises:
             DataError: data that cannot be learned from.
+            InvalidArgumentError: no `MusicDataset`.
             AudioError: a network is to be trained, and none of the recordings can be used.
             InvalidArgumentError: both embeddings and an encoder, or a setting that was changed in
                 place and is not valid.
@@ -115,6 +149,7 @@ class Recommender:
 
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
+        check_dataset(dataset)
         self.config = self.config.checked()
         with tracked_run("fit", enabled=self.config.tracking) as run:
             run.log_params(self.config.model_dump(mode="json"))
@@ -344,6 +379,31 @@ class Recommender:
         """
         return similar_items(self._fitted(), item_id, k, by)
 
+    def search(self, text: str, k: int = 10) -> pd.DataFrame:
+        """Search items by their title, artist or id.
+
+        Args:
+            text: words; every one must be in the title, the artist or the id. Case is ignored.
+            k: number of items at most.
+
+        Returns:
+            Columns item_id, title, artist, album and genre; first the items of which the text is
+            the title, or artist and title as "A - B", then in the order of the data set.
+
+        Raises:
+            InvalidArgumentError: no text, or k below 1.
+
+        Examples:
+            >>> recommender.search("artist 2 - song 2")["item_id"].tolist()
+            ['s2']
+        """
+        check_whole("k", k)
+        if not isinstance(text, str):
+            raise InvalidArgumentError(f"text must be a text, not {format_value(text)}")
+        items = self._fitted().items
+        rows = [*items.rows_called(text).tolist(), *items.rows_mentioning(text).tolist()]
+        return items.describe(np.array(list(dict.fromkeys(rows))[:k], np.intp))
+
     # ------------------------------------------------------------------ new items and plays
 
     def onboard(
@@ -421,6 +481,7 @@ class Recommender:
             >>> recommender.onboard_many(type(dataset)(items=songs))["status"].tolist()
             ['metadata only', 'metadata only']
         """
+        check_dataset(dataset)
         model = self._fitted()
         songs, audio = build_songs(model, dataset, embeddings, progress=progress)
         self._add_songs(songs, model)

@@ -56,7 +56,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.tables",),
         ("datasets.chunk_tags",),
         ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
-         "datasets.forking",
+         "datasets.forking", "datasets.suggestions",
          "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
          "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text",
          "datasets.locks", "datasets.processes", "datasets.linear_algebra"),

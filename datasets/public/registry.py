@@ -5,6 +5,7 @@ from typing import Final
 
 from datasets.errors import InvalidArgumentError
 from datasets.public.base import PublicDataset
+from datasets.suggestions import did_you_mean
 
 _MODULES: Final[dict[str, str]] = {
     # name: module in loaders/, which holds it as a constant (fma-small: FMA_SMALL);
@@ -48,7 +49,8 @@ def public_dataset(name: str) -> PublicDataset:
         'Apache 2.0'
     """
     if name not in _MODULES:
-        raise InvalidArgumentError(f"no data set {name!r}; there are: {', '.join(NAMES)}")
+        hint = did_you_mean(name, NAMES)
+        raise InvalidArgumentError(f"no data set {name!r}{hint}; there are: {', '.join(NAMES)}")
     module = import_module(f"datasets.public.loaders.{_MODULES[name]}")
     found: PublicDataset = getattr(module, name.replace("-", "_").upper())
     return found

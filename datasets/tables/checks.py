@@ -15,6 +15,7 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
+from datasets.suggestions import close_names
 from datasets.tables.frames import as_frame
 from datasets.tables.recordings import RecordingChecker
 from datasets.tables.spellings import (
@@ -205,6 +206,15 @@ def _named(
         found = ", ".join(format_value(name) for name in names) or "none"
         in_index = c.ITEM_ID in missing and pd.api.types.is_string_dtype(raw.index.dtype)
         hint = "; are the ids the index? Name it 'item_id'" if in_index and len(raw) else ""
+        others = [name for name in names if name not in required]
+        hint = hint or next(
+            (
+                f"; is {format_value(close[0])} meant for {name!r}? Rename it"
+                for name in missing
+                if (close := close_names(name, others))
+            ),
+            "",
+        )
         raise DataError(f"{origin.name}: column{plural} {wanted} missing; there are: {found}{hint}")
     return raw.set_axis(names, axis="columns")
 

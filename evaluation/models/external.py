@@ -21,6 +21,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedErro
 from datasets.forking import openmp_threads
 from datasets.linear_algebra import invert_symmetric
 from datasets.music import MusicDataset
+from datasets.suggestions import did_you_mean
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
 from evaluation.metrics.hits import HitEncoder
@@ -61,7 +62,11 @@ class Peer(ABC):
 
     def __init__(self, seed: int = 0, threads: int = 1, tuned: bool = True, **given: Any) -> None:
         if unknown := sorted(given.keys() - self.grid.keys()):
-            raise InvalidArgumentError(f"{type(self).__name__} has no setting {unknown[0]!r}")
+            hint = did_you_mean(unknown[0], self.grid)
+            raise InvalidArgumentError(
+                f"{type(self).__name__} has no setting {unknown[0]!r}{hint}; "
+                f"there are: {', '.join(self.grid) or 'none'}"
+            )
         self.seed = seed
         self.threads = threads
         self.tuned = tuned

@@ -82,7 +82,9 @@ def taste_goal(model: LiveModel, user_id: str) -> TasteGoal:
     """
     row = model.users.row(user_id)
     if row is None:
-        raise UnknownUserError(f"no user {user_id!r} in the training data")
+        raise UnknownUserError(
+            f"no user {user_id!r} in the training data{model.users.suggestion(user_id)}"
+        )
     state = model.state
     user = model.users.vectors(np.array([row]))[0]
     embeddings = np.asarray(state.embeddings[state.has_embedding])

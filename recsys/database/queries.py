@@ -14,6 +14,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.safe_text import write_spreadsheet
 from datasets.text import folded
+from datasets.suggestions import did_you_mean
 from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 
@@ -93,7 +94,8 @@ def check_genre(connection: Connection, genre: str) -> str:
     known = connection.execute(query.limit(_GENRES_NAMED + 1)).scalars().all()
     more = ", …" if len(known) > _GENRES_NAMED else ""
     there = f"there are: {', '.join(known[:_GENRES_NAMED])}{more}" if known else "there are none"
-    raise InvalidArgumentError(f"no song is of genre {genre!r}; {there}")
+    hint = did_you_mean(genre, connection.execute(query).scalars().all())
+    raise InvalidArgumentError(f"no song is of genre {genre!r}{hint}; {there}")
 
 
 def list_songs(

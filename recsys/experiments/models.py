@@ -14,6 +14,7 @@ from datasets.arguments import check_names
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.suggestions import did_you_mean
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (
@@ -86,7 +87,8 @@ def model_names(names: Iterable[str]) -> list[str]:
     given = check_names("models", names)
     for name in given:
         if ALIASES.get(name, name) not in MODELS:
-            raise InvalidArgumentError(f"no model {name!r}; there are: {', '.join(MODELS)}")
+            hint = did_you_mean(name, MODELS)
+            raise InvalidArgumentError(f"no model {name!r}{hint}; there are: {', '.join(MODELS)}")
     found = [ALIASES.get(name, name) for name in given]
     if not found:
         raise InvalidArgumentError("no model is named")

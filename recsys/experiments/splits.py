@@ -8,6 +8,7 @@ from datasets.arguments import check_names
 from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.suggestions import did_you_mean
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
@@ -214,7 +215,8 @@ def _parse(text: str) -> tuple[SplitKind, str, int | None]:
     name, colon, number = text.partition(":")
     kind = SPLIT_KINDS.get(name)
     if kind is None:
-        raise InvalidArgumentError(f"no split {name!r}; there are: {', '.join(SPLIT_KINDS)}")
+        hint = did_you_mean(name, SPLIT_KINDS)
+        raise InvalidArgumentError(f"no split {name!r}{hint}; there are: {', '.join(SPLIT_KINDS)}")
     if colon and kind.number and number.isdecimal() and int(number) < kind.least:
         raise InvalidArgumentError(
             f"split {text!r}: the number behind {name} must be at least {kind.least}"

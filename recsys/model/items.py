@@ -23,6 +23,8 @@ from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import DataWarning, InvalidArgumentError, UnknownItemError
 from datasets.locks import Order, ThreadLock
+from datasets.safe_text import printable
+from datasets.suggestions import LONGEST, close_names, did_you_mean, near_spellings, suggest
 from datasets.tables.ids import is_table
 from datasets.tables.spellings import label_key, other_forms, warn_of_forms
 from datasets.tables.values import format_value, is_unicode
@@ -37,6 +39,19 @@ Where = Mapping[str, str | int | Iterable[str | int]]
 """From a column of the items to a value, or several of which an item has one."""
 
 NO_SOUND = "this model knows no sound: it was fitted without recordings or embeddings"
+
+_MOST_SUGGESTED = 3
+_MOST_PAIRS = 10
+"""Artist and title that a text may be taken for."""
+
+_FEW = 200_000
+"""Up to so many items, an error about an unknown one looks for words in titles as well."""
+
+_SHORTEST = 3
+"""Characters of such words."""
+
+_LONGEST_SHOWN = 60
+"""Characters of a title that an error shows."""
 
 T = TypeVar("T", bound="DerivedFromRows")
 
@@ -122,7 +137,9 @@ class ItemTable:
             rows = self._find(ids)
         for name, row in zip(ids, rows, strict=True):
             if row < 0:
-                raise UnknownItemError(f"no item {name!r} in the catalogue")
+                raise UnknownItemError(
+                    f"no item {format_value(name)} in the catalogue{self._suggestion(str(name))}"
+                )
         return np.array(rows, np.intp)
 
     def known_ids(self, item_ids: Iterable[str]) -> list[str]:
@@ -210,6 +227,94 @@ class ItemTable:
         """Number of items onboarded since the fit."""
         return len(self._onboarded)
 
+    # ------------------------------------------------------------------ by title and artist
+
+    def rows_called(self, text: str) -> IntArray:
+        """Return the rows of the items with this title, or with artist and title "A - B".
+
+        Case, and spaces around them, are ignored.
+
+        Examples:
+            >>> from recsys.model import load_model
+            >>> recommender.save(folder / "model")
+            >>> items = load_model(folder / "model").items
+            >>> items.rows_called("song 3").tolist()
+            [3]
+            >>> items.rows_called("Artist 2 - Song 2").tolist()
+            [2]
+        """
+        pairs = [("", text)]
+        for dash in (" - ", " – ", " — "):
+            start = text.find(dash)
+            while start >= 0:
+                pairs.append((text[:start], text[start + len(dash) :]))
+                start = text.find(dash, start + 1)
+        chosen = np.zeros(len(self), bool)
+        for artist, title in pairs[:_MOST_PAIRS]:
+            if title.strip():
+                own = self._mask(TITLE, title, whole=True)
+                chosen |= own & self._mask(ARTIST, artist, whole=True) if artist.strip() else own
+        return self._not_retired(chosen)
+
+    def rows_mentioning(self, text: str) -> IntArray:
+        """Return the rows of the items that have every word of a text in id, title or artist."""
+        words = text.split()
+        chosen = np.full(len(self), bool(words))
+        for word in words:
+            parts = [self._mask(name, word, whole=False) for name in (ITEM_ID, TITLE, ARTIST)]
+            chosen &= np.logical_or.reduce(parts)
+        return self._not_retired(chosen)
+
+    def _mask(self, name: str, text: str, *, whole: bool) -> BoolArray:
+        """Which rows, retired ones included, have a text in a column, or as the whole of it."""
+        wanted = text.strip().lower()
+        found = np.zeros(len(self), bool)
+        column = self._state.items[name]
+        if whole:
+            fitted = column.str.strip().str.lower() == wanted
+        else:  # one pass over the file where texts are there
+            fitted = column.str.contains(wanted, case=False, regex=False)
+        found[: self._n_fitted] = fitted.to_numpy(dtype=bool, na_value=False)
+        for number, song in enumerate(self._added[: self._n_added], start=self._n_fitted):
+            own = getattr(song, name).strip().lower()
+            found[number] = own == wanted if whole else wanted in own
+        return found
+
+    def _not_retired(self, chosen: BoolArray) -> IntArray:
+        chosen[self.retired] = False
+        return np.flatnonzero(chosen)
+
+    def _suggestion(self, text: str) -> str:
+        """The end of an error message: items whose id is like a text, or that are called so."""
+        if len(text) > LONGEST:
+            return ""
+        near = near_spellings(text)
+        rows = [row for row in self._find(near) if row >= 0] if near else []
+        rows += self.rows_called(text)[:_MOST_SUGGESTED].tolist()
+        if not rows and len(self) <= _FEW:
+            ids = self.ids(self.active)
+            rows = self._find(close_names(text, ids.tolist()))
+            if not rows and len(text.strip()) >= _SHORTEST:
+                rows = self.rows_mentioning(text)[:_MOST_SUGGESTED].tolist()
+        return suggest([], self.labels(list(dict.fromkeys(rows))[:_MOST_SUGGESTED]))
+
+    def labels(self, rows: Sequence[int]) -> list[str]:
+        """Return each row's item as its id with artist and title, safe for a terminal.
+
+        Examples:
+            >>> from recsys.model import load_model
+            >>> recommender.save(folder / "model")
+            >>> load_model(folder / "model").items.labels([2])
+            ["'s2' (Artist 2 - Song 2)"]
+        """
+        at = np.array(rows, np.intp)
+        texts = zip(*(self.texts(name, at) for name in (ITEM_ID, ARTIST, TITLE)), strict=True)
+        labels = []
+        for item_id, artist, title in texts:
+            known = " - ".join(printable(one)[:_LONGEST_SHOWN] for one in (artist, title) if one)
+            labels.append(f"{format_value(item_id)} ({known})" if known else format_value(item_id))
+        return labels
+
     # ------------------------------------------------------------------ texts and embeddings
 
     def ids(self, rows: IntArray) -> StrArray:
@@ -247,8 +352,11 @@ class ItemTable:
             InvalidArgumentError: no item has such a column.
         """
         if name not in self._state.items and name not in self._added_tags:
-            choices = ", ".join(self.columns)
-            raise InvalidArgumentError(f"items have no column {name!r}; there are: {choices}")
+            choices = ", ".join(map(printable, self.columns))
+            raise InvalidArgumentError(
+                f"items have no column {format_value(name)}{did_you_mean(name, self.columns)}; "
+                f"there are: {choices}"
+            )
         n = self._n_fitted
         is_added = rows >= n
         texts: StrArray = np.full(len(rows), "", object)

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.tables.spellings import other_forms, warn_of_forms
+from datasets.suggestions import close_names, near_spellings, suggest
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items
@@ -205,6 +206,20 @@ class UserTable:
             for position in np.flatnonzero(rows < 0).tolist():
                 rows[position] = self._active.rows.get(ids[position], -1)
         return rows
+
+    def suggestion(self, user_id: object) -> str:
+        """Return the end of an error message about an unknown user: users of similar ids.
+
+        Examples:
+            >>> from recsys.model import load_model
+            >>> recommender.save(folder / "model")
+            >>> load_model(folder / "model").users.suggestion("U12")
+            "; did you mean 'u12'?"
+        """
+        near = near_spellings(str(user_id))
+        rows = self.rows(near).tolist() if near else []
+        found = [name for name, row in zip(near, rows, strict=True) if row >= 0]
+        return suggest((found or close_names(user_id, self._state.user_ids))[:3])
 
     def not_in_fit(self, user_ids: Iterable[str]) -> list[str]:
         """Return those of the users whom the fit does not know."""

@@ -13,6 +13,7 @@ from datasets.errors import InvalidArgumentError, UnknownUserError
 from datasets.safe_text import printable
 from datasets.tables.ids import checked_id
 from datasets.tables.spellings import label_key
+from datasets.tables.values import format_value
 from recsys.model.live import LiveModel
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
@@ -152,7 +153,9 @@ def _user(
         return model.users.fold_in(played, np.array(list(plays.values()), np.float32)), played
     row = model.users.row(user_id)
     if row is None:
-        raise UnknownUserError(f"no user {user_id!r} in the training data")
+        raise UnknownUserError(
+            f"no user {format_value(user_id)} in the training data{model.users.suggestion(user_id)}"
+        )
     return model.users.vectors(np.array([row]))[0], model.users.seen(row)
 
 
