@@ -7,20 +7,20 @@ import os
 import signal
 import sys
 import warnings
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from datasets.errors import ColdtuneError
 from datasets.safe_text import hide_password, printable, printable_lines
 from datasets.temporary import remove_left_overs
+from datasets.versions import package_versions
 from recsys.commands import audio, data, demo, evaluate, onboard, recommend, songs, train
 
 _ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 """Signals that ask a process to end."""
 
 app = typer.Typer(
-    help="Recommend music, songs that nobody has played yet included.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,6 +51,24 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"coldtune {package_versions(['coldtune']).get('coldtune', 'unknown')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Recommend music, songs that nobody has played yet included."""
 
 
 def main() -> None:

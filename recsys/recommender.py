@@ -198,7 +198,8 @@ class Recommender(Configured):
             only: ids of items to choose from.
             where: a column (artist, album, genre, any tag) with a value, or several of which an
                 item must have one; of several columns, all must fit. Case and spaces around a value
-                are ignored.
+                are ignored. If the list is empty because no item has a value,
+                ``attrs["unmatched"]`` says so.
             per_artist: at most this many items of one artist.
             diversity: from 0, the order of scores, to 1, the items least alike, by maximal marginal
                 relevance among the best candidates. Scores stay as they are.
@@ -387,22 +388,28 @@ class Recommender(Configured):
             k: number of items at most.
 
         Returns:
-            Columns item_id, title, artist, album and genre; first the items of which the text is
-            the title, or artist and title as "A - B", then in the order of the data set.
+            Columns item_id, title, artist, album and genre, in the order of the data set, but first
+            those that the text names: ``attrs["named"]`` is how many. An item is named by its id
+            (then by nothing else), its title, or artist and title as "A - B".
 
         Raises:
             InvalidArgumentError: no text, or k below 1.
 
         Examples:
-            >>> recommender.search("artist 2 - song 2")["item_id"].tolist()
-            ['s2']
+            >>> found = recommender.search("song 2")
+            >>> found["item_id"].tolist()[:2], found.attrs["named"]
+            (['s2', 's4'], 1)
         """
         check_whole("k", k)
         if not isinstance(text, str):
             raise InvalidArgumentError(f"text must be a text, not {format_value(text)}")
         items = self._fitted().items
-        rows = [*items.rows_called(text).tolist(), *items.rows_mentioning(text).tolist()]
-        return items.describe(np.array(list(dict.fromkeys(rows))[:k], np.intp))
+        named = items.rows_named(text)
+        others = items.rows_mentioning(text) if len(named) < k else named
+        rows = list(dict.fromkeys([*named.tolist(), *others.tolist()]))[:k]
+        found = items.describe(np.array(rows, np.intp))
+        found.attrs["named"] = min(len(named), k)
+        return found
 
     # ------------------------------------------------------------------ new items and plays
 

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.files import read_text, reason_of
+from recsys.commands.printing import echo
 
 if TYPE_CHECKING:
+    from recsys import Recommender
     from recsys.config import RecommenderConfig
+
+_MOST_NAMED = 5
+"""Items of one name that an error lists."""
 
 Model = Annotated[Path, typer.Argument(help="Folder of a saved model.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -56,6 +62,40 @@ def parse_where(given: list[str] | None) -> dict[str, list[str]]:
             )
         wanted.setdefault(column.strip(), []).append(value)
     return wanted
+
+
+def item_named(model: "Recommender", text: str) -> str:
+    """Return the id of the item that somebody means: by its id, title, or "artist - title".
+
+    Raises:
+        InvalidArgumentError: several items are called so.
+    """
+    if model.search(text, 1)[ITEM_ID].tolist() == [text]:
+        return text
+    found = model.search(text, _MOST_NAMED + 1)
+    named = int(found.attrs["named"])
+    if not named:
+        return text  # whatever looks it up says that there is none, and suggests others
+    columns = (found[name].head(named).tolist() for name in (ITEM_ID, ARTIST, TITLE))
+    songs = [
+        f"{item_id!r} ({' - '.join(filter(None, (artist, title)))})"
+        for item_id, artist, title in zip(*columns, strict=True)
+    ]
+    if named > 1:
+        more = ", …" if named > _MOST_NAMED else ""
+        raise InvalidArgumentError(
+            f"several items are called {text!r}: {', '.join(songs[:_MOST_NAMED])}{more}; "
+            "give the id of one"
+        )
+    item_id = str(found[ITEM_ID].iloc[0])
+    if item_id != text:
+        echo(f"{text!r} is taken for {songs[0]}", err=True)
+    return item_id
+
+
+def items_named(model: "Recommender", texts: list[str] | None) -> list[str] | None:
+    """Return the ids of the items that somebody means; None for None."""
+    return None if texts is None else [item_named(model, text) for text in texts]
 
 
 def read_object(path: Path) -> dict[str, Any]:

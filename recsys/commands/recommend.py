@@ -16,6 +16,8 @@ from recsys.commands.options import (
     PerArtist,
     PopularityCorrection,
     WhereFlag,
+    item_named,
+    items_named,
     parse_where,
 )
 from recsys.commands.printing import echo, print_frame, print_json, records
@@ -29,7 +31,8 @@ def recommend(
     user: Annotated[str | None, typer.Argument(help="A user of the training data.")] = None,
     k: K = 10,
     history: Annotated[
-        list[str] | None, typer.Option(help="Item played by somebody else; repeat for more.")
+        list[str] | None,
+        typer.Option(help="Item played by somebody else, by id or title; repeat for more."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")] = None,
@@ -43,13 +46,14 @@ def recommend(
     """The items that a user will like best."""
     from recsys import Recommender
 
-    frame = Recommender.load(model).recommend(
+    recommender = Recommender.load(model)
+    frame = recommender.recommend(
         user,
         k,
-        history=history,
+        history=items_named(recommender, history),
         exclude_seen=not seen,
-        exclude=exclude or (),
-        only=only,
+        exclude=items_named(recommender, exclude) or (),
+        only=items_named(recommender, only),
         where=parse_where(where),
         per_artist=per_artist,
         diversity=diversity,
@@ -61,7 +65,8 @@ def recommend(
         return
     if frame.empty:
         having = f" that has {' and '.join(where)}" if where else ""
-        echo(f"No item{having} is left to recommend.")
+        unmatched = frame.attrs.get("unmatched")
+        echo(f"No item{having} is left to recommend{f': {unmatched}' if unmatched else '.'}")
         return
     if fallback:
         who = "these listeners" if user is None else repr(user)
@@ -86,7 +91,7 @@ def shares_together(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 def similar(
     model: Model,
-    item: Annotated[str, typer.Argument(help="Item id.")],
+    item: Annotated[str, typer.Argument(help="An item by its id, its title, or 'artist - title'.")],
     k: K = 10,
     by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
     as_json: JsonFlag = False,
@@ -96,7 +101,8 @@ def similar(
 
     if by not in ("sound", "taste", "fused"):
         raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
-    frame = Recommender.load(model).similar(item, k, by=by)  # type: ignore[arg-type]
+    recommender = Recommender.load(model)
+    frame = recommender.similar(item_named(recommender, item), k, by=by)  # type: ignore[arg-type]
     if as_json:
         print_json(records(frame))
     else:
@@ -106,14 +112,15 @@ def similar(
 def explain(
     model: Model,
     user: Annotated[str, typer.Argument(help="A user of the training data.")],
-    item: Annotated[str, typer.Argument(help="Item id.")],
+    item: Annotated[str, typer.Argument(help="An item by its id, its title, or 'artist - title'.")],
     n: Annotated[int, typer.Option("-n", help="How many played items of each kind.")] = 5,
     as_json: JsonFlag = False,
 ) -> None:
     """Why a user gets an item: what each source says, and what they played that is like it."""
     from recsys import Recommender
 
-    found = Recommender.load(model).explain(user, item, n=n)
+    recommender = Recommender.load(model)
+    found = recommender.explain(user, item_named(recommender, item), n=n)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -141,8 +148,10 @@ def recommend_all(
     """The best items for every user, as a Parquet file; a killed run goes on where it was."""
     from recsys import Recommender
 
-    report = Recommender.load(model).write_recommendations(
-        out, users, k, exclude_seen=not seen, exclude=exclude or (), only=only,
+    recommender = Recommender.load(model)
+    report = recommender.write_recommendations(
+        out, users, k, exclude_seen=not seen,
+        exclude=items_named(recommender, exclude) or (), only=items_named(recommender, only),
         where=parse_where(where), per_artist=per_artist, diversity=diversity,
         popularity_correction=popularity_correction, batch_size=batch, progress=True,
     )  # fmt: skip

@@ -256,6 +256,11 @@ class ItemTable:
                 chosen |= own & self._mask(ARTIST, artist, whole=True) if artist.strip() else own
         return self._not_retired(chosen)
 
+    def rows_named(self, text: str) -> IntArray:
+        """Return the row of the item with this id, or else the rows of those called so."""
+        (row,) = self._find([text])
+        return np.array([row], np.intp) if row >= 0 else self.rows_called(text)
+
     def rows_mentioning(self, text: str) -> IntArray:
         """Return the rows of the items that have every word of a text in id, title or artist."""
         words = text.split()
@@ -291,6 +296,9 @@ class ItemTable:
         near = near_spellings(text)
         rows = [row for row in self._find(near) if row >= 0] if near else []
         rows += self.rows_called(text)[:_MOST_SUGGESTED].tolist()
+        if not rows:
+            by_artist = self._not_retired(self._mask(ARTIST, text, whole=True))
+            rows = by_artist[:_MOST_SUGGESTED].tolist()
         if not rows and len(self) <= _FEW:
             ids = self.ids(self.active)
             rows = self._find(close_names(text, ids.tolist()))
@@ -415,6 +423,24 @@ class ItemTable:
             wanted[matching] = True
             chosen &= wanted[codes]
         return np.flatnonzero(chosen)
+
+    def unmatched(self, where: Where) -> str:
+        """Say which of the wanted values no item has, and what may have been meant; "" for none.
+
+        Examples:
+            >>> from recsys.model import load_model
+            >>> recommender.save(folder / "model")
+            >>> load_model(folder / "model").items.unmatched({"genre": "jaz"})
+            "no item has genre 'jaz'; did you mean 'jazz'?"
+        """
+        said = []
+        for column, given in where.items():
+            numbers = self.codes(column)[1]
+            for value in [given] if isinstance(given, str | int) else given:
+                if _folded(str(value)) not in numbers:
+                    hint = did_you_mean(value, list(numbers))
+                    said.append(f"no item has {printable(column)} {format_value(value)}{hint}")
+        return "; ".join(said)
 
     def embeddings(self, rows: IntArray) -> tuple[Float32Array, BoolArray]:
         """Return embeddings float32 [len(rows), e], and which of the rows have one."""

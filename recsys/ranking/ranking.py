@@ -22,6 +22,9 @@ from recsys.ranking.similarity import knows_likeness
 FALLBACK_USERS = "fallback_users"
 """Attribute of a table of lists: the users about whom nothing is known; they get popular items."""
 
+UNMATCHED = "unmatched"
+"""Attribute of an empty list: which wanted value no item has, and what may have been meant."""
+
 _NO_ROWS: IntArray = np.empty(0, np.intp)
 
 
@@ -67,7 +70,10 @@ def recommend_for_user(
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
     hits = rank(model, profile, candidates, options)  # search, then rerank
     item_vectors = model.index.vectors(hits.item)
-    return describe(model, hits, profile.vectors[0], item_vectors)
+    frame = describe(model, hits, profile.vectors[0], item_vectors)
+    if options.where and not len(frame) and (unmatched := model.items.unmatched(options.where)):
+        frame.attrs[UNMATCHED] = unmatched
+    return frame
 
 
 def recommend_for_users(

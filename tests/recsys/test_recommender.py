@@ -1,13 +1,26 @@
 """Recommender: lists in order, full, filtered, the same for one user and for many."""
 
+import copy
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from typer.testing import CliRunner
 
-from datasets.errors import ColdtuneError, InvalidArgumentError, NotFittedError, UnknownItemError
+from datasets.errors import (
+    ColdtuneError,
+    InvalidArgumentError,
+    NotCopiedError,
+    NotFittedError,
+    UnknownItemError,
+    UnknownUserError,
+)
+from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.cli import app
 from tests.helpers.recommenders import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
@@ -353,3 +366,156 @@ def test_info_says_how_the_model_is_searched(fit_quickly, fitted, tmp_path):
         f"search: annoy (n_trees {found['n_trees']}, search_k {found['search_k']}), finds" in said
     )
     assert "of the best items of 60 users (wanted: 99.0%)" in said
+
+
+# ------------------------------------------------------------------ manners
+
+
+@pytest.fixture(scope="module")
+def fitted_once(tastes):
+    return Recommender(QUICK).fit(*tastes)
+
+
+@pytest.fixture
+def recommender_in_memory(fitted_once):
+    """One that a test may change: what it does is undone."""
+    before = fitted_once._model, fitted_once._folder
+    yield fitted_once
+    fitted_once._model, fitted_once._folder = before
+
+
+def test_its_repr_says_on_what_it_was_fitted_and_where_it_is(recommender_in_memory, monkeypatch):
+    assert repr(Recommender(QUICK)) == "<Recommender: not fitted; sources als, fm, content>"
+    model = recommender_in_memory
+    assert repr(model) == "<Recommender: fitted on 120 users and 90 items; in memory>"
+    model.onboard(item_id="new", embedding=np.ones(8))
+    place = f"/{'x' * 30}"
+    monkeypatch.setattr(model, "_folder", Path(place))
+    assert repr(model) == (
+        f"<Recommender: fitted on 120 users and 90 items, 1 onboarded since; in '{place}'>"
+    )
+    monkeypatch.setattr(model, "_model", object())  # broken by somebody: still no error
+    assert repr(model) == "<Recommender>"
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_fitted_one_is_not_copied_and_names_save_and_load(
+    recommender_in_memory, tmp_path, copied
+):
+    with pytest.raises(NotCopiedError, match=r"save\(folder\).*Recommender\.load\(folder\)"):
+        copied(recommender_in_memory)
+    recommender_in_memory.save(tmp_path / "model")
+    with pytest.raises(TypeError, match=r"Recommender\.load"):
+        copied(Recommender.load(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda model: pickle.loads(pickle.dumps(model)), copy.copy, copy.deepcopy, clone]
+)
+def test_a_copy_of_one_that_is_not_fitted_has_its_settings_and_fits_alike(tastes, copied):
+    model = Recommender(QUICK.replace(seed=3))
+    other = copied(model)
+    assert other is not model
+    assert other.config == model.config
+    lists = [one.fit(*tastes).recommend_many(["user-1", "user-2"]) for one in (model, other)]
+    pd.testing.assert_frame_equal(*lists)
+
+
+def test_parameters_are_those_of_scikit_learn(recommender_in_memory):
+    model = recommender_in_memory
+    params = model.get_params()
+    assert params["config"] == model.config
+    assert params["als__factors"] == 16
+    assert params["encoder__snippet__seconds"] == model.config.encoder.snippet.seconds
+    assert model.get_params(deep=False) == {"config": model.config}
+    changed = clone(model).set_params(als__factors=4, als__alpha=2.0, seed=7, encoder={"epochs": 1})
+    assert (changed.config.als.factors, changed.config.als.alpha, changed.config.seed) == (4, 2, 7)
+    assert changed.config.encoder.epochs == 1
+    assert changed.config.fm == model.config.fm
+    assert model.config.als.factors == 16
+    with pytest.raises(NotFittedError, match="fit, or load"):
+        changed.recommend("user-1")
+    assert changed.set_params(config=QUICK, threads=2).config == QUICK.replace(threads=2)
+    assert changed.set_params(encoder__snippet__seconds=2.0).config.encoder.snippet.seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"als__factros": 3}, r"no parameter 'als__factros'.*mean 'als__factors'.*there are: conf"),
+        ({"factors": 3}, "no parameter 'factors'"),
+        ({"als__factors": 0}, r"als\.factors: .*greater than or equal to 1"),
+        ({"config": {}}, "config must be a RecommenderConfig, not dict"),
+        ({"threads": 1, "no": 1}, "no parameter 'no'"),
+    ],
+)
+def test_wrong_parameters_change_nothing(params, said):
+    model = Recommender(QUICK)
+    with pytest.raises(InvalidArgumentError, match=said):
+        model.set_params(**params)
+    assert model.config == QUICK
+
+
+@pytest.mark.parametrize(
+    "given", [None, pd.DataFrame({"item_id": ["a"]}), "folder", [], MusicDataset]
+)
+def test_a_fit_on_something_else_names_the_music_dataset(given):
+    with pytest.raises(InvalidArgumentError, match=r"MusicDataset\(items, audio.*load_folder"):
+        Recommender(QUICK).fit(given)
+
+
+@pytest.mark.parametrize(
+    ("asked", "suggested"),
+    [
+        ("Item-7", r"mean 'item-7' \(Artist 3 - Song 7\)\?$"),
+        ("item7", r"mean 'item-7' \(Artist 3 - Song 7\)"),
+        ("song 7", r"mean 'item-7' \(Artist 3 - Song 7\)\?$"),
+        (" artist 3 - SONG 7 ", r"mean 'item-7' \(Artist 3 - Song 7\)\?$"),
+        ("Artist 44", r"mean 'cold-88' \(Artist 44 - Song 88\) or 'cold-89' "),
+        ("nothing of the kind", "in the catalogue$"),
+    ],
+)
+def test_unknown_items_are_answered_with_those_that_may_be_meant(
+    recommender_in_memory, asked, suggested
+):
+    model = recommender_in_memory
+    for ask in (
+        lambda: model.similar(asked),
+        lambda: model.explain("user-1", asked),
+        lambda: model.recommend("user-1", only=["item-1", asked]),
+        lambda: model.recommend(history=[asked]),
+        lambda: model.remove(asked),
+    ):
+        with pytest.raises(UnknownItemError, match=suggested):
+            ask()
+
+
+def test_unknown_users_columns_and_values_are_answered_with_what_may_be_meant(
+    recommender_in_memory,
+):
+    model = recommender_in_memory
+    with pytest.raises(UnknownUserError, match="mean 'user-12'"):
+        model.explain("User-12", "item-1")
+    with pytest.raises(InvalidArgumentError, match=r"'gnere'; did you mean 'genre'\?; there are"):
+        model.recommend("user-1", where={"gnere": "rock"})
+    empty = model.recommend("user-1", where={"genre": ["roc", "blues"]})
+    assert empty.attrs["unmatched"] == (
+        "no item has genre 'roc'; did you mean 'rock'?; no item has genre 'blues'"
+    )
+
+
+def test_songs_are_found_by_words_of_title_artist_and_id(recommender_in_memory):
+    model = recommender_in_memory
+    model.onboard(item_id="fresh", title="Night Song", artist="Ärzte", embedding=np.ones(8))
+    model.onboard(item_id="fresh", title="Day Song", artist="Ärzte", embedding=np.ones(8))
+    found = model.search("song ÄRZTE")
+    assert found["item_id"].tolist() == ["fresh"]
+    assert found.attrs["named"] == 0
+    assert model.search("night song").empty
+    assert model.search("day song").attrs["named"] == 1
+    assert model.search("item-1", k=2)["item_id"].tolist() == ["item-1", "item-10"]
+    assert model.search("Song 8", k=100)["item_id"].tolist()[:2] == ["item-8", "item-16"]
+    assert model.search(".*").empty
+    for wrong in (None, 7, ["x"]):
+        with pytest.raises(InvalidArgumentError, match="text must be"):
+            model.search(wrong)
