@@ -16,6 +16,9 @@ from datasets.arguments import check_number
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
 from datasets.files import UNREADABLE
+from datasets.safe_text import printable
+from datasets.settings import Configured
+from datasets.tables.values import format_value
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
 from embedding.network.checkpoints import Pretrained
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 IMAGES_AT_ONCE = 256
 
 
-class SongEncoder:
+class SongEncoder(Configured):
     """Convolutional network that predicts tags of songs and embeds them.
 
     US 2018/0276540 A1, paragraphs 53 to 60 and 71: the embedding of a hyper-image is the activation
@@ -67,6 +70,24 @@ class SongEncoder:
         self.history_: list[dict[str, float]] = []
         self.image_shape_: tuple[int, int, int] | None = None
         self._network: SongNetwork | None = None
+
+    def __repr__(self) -> str:
+        if self._network is None:
+            known = "not trained"
+        else:
+            classes = [
+                f"{len(values)} values of {printable(tag)}" for tag, values in self.heads_.items()
+            ]
+            known = f"trained for {len(self.history_)} epochs to tell {', '.join(classes)}"
+        return f"<SongEncoder {format_value(self.config.architecture)}: {known}>"
+
+    def _take_settings(self, config: EncoderConfig) -> None:
+        if self._network is not None:
+            raise InvalidArgumentError(
+                "this SongEncoder is trained with its settings; set those of a new one: "
+                "sklearn.base.clone(encoder), or SongEncoder(encoder.config.replace(...))"
+            )
+        self.config, self.dimension = config, parse(config.architecture).dimension
 
     @property
     def classes_(self) -> NDArray[np.str_]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from embedding.hyperimage.extraction import DecodingJob, Extraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetEmbeddings:
     """Embeddings and predicted tags of the items of a data set.
 
@@ -42,6 +42,13 @@ class DatasetEmbeddings:
     """One line for each recording that could not be used."""
     used: IntArray
     """Positions of the usable recordings in the data set's `audio`."""
+
+    def __repr__(self) -> str:
+        n, dimension = self.embeddings.shape
+        return (
+            f"<DatasetEmbeddings: {n:,} items with {dimension} dimensions, of {len(self.used):,} "
+            f"recordings; {len(self.failures):,} could not be used>"
+        )
 
     @classmethod
     def empty(cls) -> "DatasetEmbeddings":

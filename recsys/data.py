@@ -40,7 +40,7 @@ def warn_of_wild_plays(users: StrArray, items: StrArray, weights: Float64Array) 
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ItemContent:
     """What is known about items apart from who plays them: embeddings and metadata."""
 
@@ -53,6 +53,9 @@ class ItemContent:
     metadata: sp.csr_matrix
     """Metadata values (artist, genre, ...) as one-hot columns, CSR [n_items, m]."""
 
+    def __repr__(self) -> str:
+        return f"<ItemContent: {len(self):,} items>"
+
     def __len__(self) -> int:
         return len(self.has_embedding)
 
@@ -63,7 +66,7 @@ class ItemContent:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingData:
     """What the sources learn from."""
 
@@ -81,6 +84,9 @@ class TrainingData:
 
     threads: int
     """Threads for training."""
+
+    def __repr__(self) -> str:
+        return "<TrainingData: {:,} users, {:,} items>".format(*self.plays.shape)
 
     @property
     def user_counts(self) -> IntArray:

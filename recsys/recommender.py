@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
 from datasets.arguments import check_whole
+from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
 from datasets.locks import Order, ThreadLock, patience
 from datasets.music import MusicDataset, check_dataset
 from datasets.settings import Configured

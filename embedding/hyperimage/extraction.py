@@ -133,7 +133,7 @@ class Failure:
     """One line with the name of the recording and the reason."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Extraction:
     """Result of `extract`.
 
@@ -157,6 +157,12 @@ class Extraction:
 
     extracted: int
     """Number of recordings that were decoded and not read from the cache."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Extraction: {len(self.images):,} images; {len(self.failures):,} recordings could "
+            "not be used>"
+        )
 
     def none_usable(self) -> str:
         """Return a message that none of the recordings can be used, with the first reasons."""

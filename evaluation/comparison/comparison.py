@@ -15,6 +15,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
 from datasets.tables.frames import FrameLike
+from datasets.tables.values import format_value
 from evaluation.arguments import (
     check_confidence,
     check_models,
@@ -52,7 +53,11 @@ OnRun = Callable[[str, str, RunResult], None]
 """Called with (model, split, result) after every run."""
 
 
-@dataclass(frozen=True, eq=False)
+_MOST_NAMED = 5
+"""Models that the repr names."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """The result of ``compare``: tables of figures, differences, runs, slices and folds.
 
@@ -101,6 +106,15 @@ class Comparison:
     sd, and the t interval over folds; empty without folds."""
     examples: tuple[Example, ...]
     """Users shown in full."""
+
+    def __repr__(self) -> str:
+        names = [format_value(name) for name in self.models]
+        more = ", …" if len(names) > _MOST_NAMED else ""
+        splits = len(self.splits)
+        return (
+            f"<Comparison of {', '.join(names[:_MOST_NAMED])}{more} on {splits} "
+            f"split{'s' if splits != 1 else ''}: {len(self.table):,} figures>"
+        )
 
     @property
     def models(self) -> list[str]:

@@ -37,7 +37,7 @@ from evaluation.genre.splits import assign_folds, genre_split
 from evaluation.serialization import json_safe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GenreResult:
     """Result of ``genre_cross_validation``.
 
@@ -64,6 +64,9 @@ class GenreResult:
     folds lack the label."""
     facts: Mapping[str, Any]
     """Numbers of recordings, groups and labels; folds, seed, split; what was left out."""
+
+    def __repr__(self) -> str:
+        return f"<GenreResult: {len(self.table)} folds, precision@1 {self.mean['precision@1']:.3f}>"
 
     @property
     def mean(self) -> dict[str, float]:

@@ -82,7 +82,7 @@ class GenreRun:
     result: GenreResult
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GenreStudy:
     """All runs of a study and tables over them; made by ``run_study``.
 
@@ -104,6 +104,9 @@ class GenreStudy:
     """Settings of the network, as JSON types."""
     notes: tuple[str, ...]
     """Remarks on data and protocol for readers of the report."""
+
+    def __repr__(self) -> str:
+        return f"<GenreStudy: {len(self.runs)} runs>"
 
     def groups(self) -> list[tuple[str, str]]:
         """List the pairs of split and classifier in the order they ran."""

@@ -54,6 +54,10 @@ class Baseline(ABC):
         self._items: pd.Index[str] = pd.Index([], dtype=object)
         self._seen: dict[str, IntArray] | None = None
 
+    def __repr__(self) -> str:
+        fitted = "not fitted" if self._seen is None else f"fitted on {len(self._seen):,} users"
+        return f"<{type(self).__name__}: {fitted}; seed {self.seed}>"
+
     def fit(self, dataset: MusicDataset) -> Self:
         """Store the catalogue and the items that each user has played."""
         self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)

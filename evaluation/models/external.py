@@ -74,6 +74,11 @@ class Peer(ABC):
         self.chosen: dict[str, Any] = {}
         self._users: pd.Index[str] | None = None
 
+    def __repr__(self) -> str:
+        fitted = "not fitted" if self._users is None else f"fitted on {len(self._users):,} users"
+        settings = "".join(f", {n} {v!r}" for n, v in (self.chosen or self.given).items())
+        return f"<{type(self).__name__}: {fitted}; seed {self.seed}{settings}>"
+
     def fit(self, dataset: MusicDataset) -> Self:
         """Choose the settings that are not given, then learn from all plays."""
         self.chosen = {name: values[0] for name, values in self.grid.items()} | self.given

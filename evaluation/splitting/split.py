@@ -19,6 +19,7 @@ from datasets.columns import ARTIST, ITEM_ID, PATH, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.ids import checked_ids
+from datasets.tables.values import format_value
 from evaluation.splitting.interactions import (
     NEVER,
     UserItemPairs,
@@ -28,7 +29,7 @@ from evaluation.splitting.interactions import (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Training rows and test rows of one data set.
 
@@ -74,6 +75,11 @@ class Split:
     """Number of the fold within its group, from 1."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the split was made, for the report."""
+
+    def __repr__(self) -> str:
+        sides = f"{len(self.train_rows):,} training rows, {len(self.test_rows):,} test rows"
+        new = f", {len(self.cold_items):,} cold items" if self.cold_items else ""
+        return f"<Split {format_value(self.name)} ({self.kind}): {sides}{new}>"
 
     def __post_init__(self) -> None:
         """Read ids as a data set does, and rows as positions.

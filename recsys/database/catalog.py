@@ -12,14 +12,15 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, NotCopiedError
 from datasets.locks import Order, ThreadLock
+from datasets.tables.values import format_value
 from datasets.temporary import temporary_folder
 from recsys.database import schema
 from recsys.database.changes import (
@@ -97,6 +98,15 @@ class Catalog:
             self._lock, self._file = _lock_of(path)
         # With the last model that has it, so that the room of a removed file is free at once.
         weakref.finalize(self, engine.dispose).atexit = False
+
+    def __repr__(self) -> str:
+        return f"<Catalog: {format_value(str(self.path)) if self.path else 'in memory'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotCopiedError(
+            "the song database of a model is not pickled or copied: save the Recommender with "
+            "save(folder), and open it with Recommender.load(folder)"
+        )
 
     @classmethod
     def in_memory(cls) -> "Catalog":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import (
     URL,
@@ -28,9 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.locks import patience
+from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError
 from datasets.progress import progress_bar
+from datasets.safe_text import hide_password
+from datasets.tables.values import format_value
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.connections import usable_in_children
@@ -83,6 +85,15 @@ class SongDatabase:
         self._engine = engine
         self._name = name
         self._path = path
+
+    def __repr__(self) -> str:
+        return f"<SongDatabase: {format_value(hide_password(self._name))}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotCopiedError(
+            "a SongDatabase is not pickled or copied: SongDatabase.open(url) opens it anywhere; a "
+            "model is written by save(folder) and opened by Recommender.load(folder)"
+        )
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> "SongDatabase":

@@ -13,8 +13,8 @@ from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.files import atomic_write
 from datasets.safe_text import write_spreadsheet
-from datasets.text import folded
 from datasets.suggestions import did_you_mean
+from datasets.text import folded
 from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 

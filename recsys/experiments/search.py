@@ -104,7 +104,7 @@ class SearchConfig(Settings):
         return warm + cold
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """What a search found, and how it does on test splits that the search has not seen.
 
@@ -129,6 +129,9 @@ class SearchResult:
     """What the test shows, in words."""
     cautions: tuple[str, ...] = ()
     """What is doubtful about the objective, in words."""
+
+    def __repr__(self) -> str:
+        return f"<SearchResult: {len(self.trials):,} trials, {len(self.changed)} settings changed>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values, without the values per user."""

@@ -9,14 +9,14 @@ them all equally long; a query is scaled to that length and has 0 there.
 import os
 import re
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
-from datasets.errors import ArtifactError
+from datasets.errors import ArtifactError, NotCopiedError
 from datasets.temporary import room_for
 from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
@@ -114,9 +114,20 @@ class AnnoyIndex:
 
     def with_search_k(self, search_k: float) -> "AnnoyIndex":
         """Return the same index with another number of nodes to inspect."""
-        other = copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)  # the open file is shared
         other.search_k = int(search_k)
         return other
+
+    def __repr__(self) -> str:
+        n, dimension = self._exact.items.shape
+        return f"<AnnoyIndex: {n:,} items with {dimension} dimensions, search_k {self.search_k}>"
+
+    def __getstate__(self) -> NoReturn:
+        raise NotCopiedError(
+            "an AnnoyIndex is not pickled or copied: AnnoyIndex(path, ...) opens its file anywhere;"
+            " a model is written by save(folder) and opened by Recommender.load(folder)"
+        )
 
     @property
     def info(self) -> Mapping[str, object]:

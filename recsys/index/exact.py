@@ -49,6 +49,10 @@ class ExactIndex:
         self.items = items
         self.threads = threads
 
+    def __repr__(self) -> str:
+        n, dimension = self.items.shape
+        return f"<ExactIndex: {n:,} items with {dimension} dimensions>"
+
     @property
     def info(self) -> Mapping[str, object]:
         """The search method, always ``exact``."""

@@ -53,6 +53,9 @@ class GrowingIndex:
         self._added = self._buffer.vectors
         """The appended vectors: the part of the buffer that this index sees."""
 
+    def __repr__(self) -> str:
+        return f"<GrowingIndex: {self._index!r} and {len(self._added):,} items since>"
+
     def __len__(self) -> int:
         return len(self._fitted) + len(self._added)
 

@@ -92,6 +92,10 @@ class PrunedIndex:
         other.slack = slack
         return other
 
+    def __repr__(self) -> str:
+        n, dimension = self._items.shape
+        return f"<PrunedIndex: {n:,} items with {dimension} dimensions, slack {self.slack}>"
+
     @property
     def info(self) -> Mapping[str, object]:
         """The search method and its slack."""

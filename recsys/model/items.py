@@ -110,6 +110,9 @@ class ItemTable:
         self._onboarded: PersistentMap[str, None] = PersistentMap()
         self._cache: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        return f"<ItemTable: {self._n_fitted:,} items of the fit, {self._n_added:,} rows since>"
+
     def __len__(self) -> int:
         """Number of rows, retired ones included."""
         return self._n_fitted + self._n_added

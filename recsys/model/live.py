@@ -95,6 +95,9 @@ class LiveModel:
         """Items whose stored embedding was logged as unusable; shared with all copies."""
         self._take_in_changes()
 
+    def __repr__(self) -> str:
+        return f"<LiveModel: {self.state!r}, {self.items.n_onboarded:,} items onboarded since>"
+
     def reopened(self) -> "LiveModel":
         """Return the model with what other processes have stored; itself if that is nothing."""
         if self.catalog.revision() == self.revision:

@@ -43,7 +43,7 @@ EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FittedState:
     """Everything learned by a fit. Immutable.
 
@@ -103,6 +103,10 @@ class FittedState:
 
     item_lookup: Ids | None = None
     """The index of the item ids, if there is one already."""
+
+    def __repr__(self) -> str:
+        sources = ", ".join(block.name for block in self.blocks)
+        return f"<FittedState: {len(self.user_ids):,} users, {len(self.items):,} items; {sources}>"
 
     @cached_property
     def user_counts(self) -> IntArray:

@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
-from datasets.tables.spellings import other_forms, warn_of_forms
 from datasets.suggestions import close_names, near_spellings, suggest
+from datasets.tables.spellings import other_forms, warn_of_forms
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items
@@ -150,6 +150,10 @@ class UserTable:
         self._active = active
         self._folded_in: dict[int, Float32Array] = {}
         """Vectors of users who have played since the fit, as far as they were asked for."""
+
+    def __repr__(self) -> str:
+        fitted, since = len(self._state.user_ids), len(self._plays.by_user)
+        return f"<UserTable: {fitted:,} users of the fit, {since:,} active since>"
 
     @property
     def ids(self) -> Any:

@@ -90,6 +90,10 @@ class FactorSource(ABC):
         self.fold_in = fold_in
         self.map: ContentMap | None = None
 
+    def __repr__(self) -> str:
+        settings = getattr(self, "config", self.map_config)
+        return f"<{type(self).__name__}: {'not ' if self.map is None else ''}fitted; {settings!r}>"
+
     @abstractmethod
     def fit(self, data: TrainingData) -> Vectors:
         """Learn from training data; see `Source.fit`."""

@@ -30,6 +30,9 @@ class ContentSource:
 
     fold_in = MeanFoldIn()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     def fit(self, data: TrainingData) -> Vectors:
         """Learn the centre; plays weigh log(1 + plays); see `Source.fit`."""
         warm = data.content.has_embedding & (data.user_counts > 0)

@@ -31,6 +31,9 @@ class PopularitySource:
     _center: float
     _scale: float
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     def fit(self, data: TrainingData) -> Vectors:
         """Learn mean and deviation over the warm items; see `Source.fit`."""
         counts = data.user_counts
