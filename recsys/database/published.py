@@ -28,8 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from datasets.locks import patience
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError
+from datasets.locks import patience
 from datasets.progress import progress_bar
 from datasets.safe_text import hide_password
 from datasets.tables.values import format_value

@@ -440,7 +440,7 @@ class ItemTable:
         for column, given in where.items():
             numbers = self.codes(column)[1]
             for value in [given] if isinstance(given, str | int) else given:
-                if _folded(str(value)) not in numbers:
+                if folded(str(value)) not in numbers:
                     hint = did_you_mean(value, list(numbers))
                     said.append(f"no item has {printable(column)} {format_value(value)}{hint}")
         return "; ".join(said)
