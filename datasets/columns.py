@@ -6,6 +6,7 @@ USER_ID: Final = "user_id"
 ITEM_ID: Final = "item_id"
 WEIGHT: Final = "weight"
 TIMESTAMP: Final = "timestamp"
+EVENT_ID: Final = "event_id"
 
 TITLE: Final = "title"
 ARTIST: Final = "artist"

@@ -19,10 +19,11 @@ from datasets.tables.ids import checked_id
 from datasets.tables.values import format_value
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
+from recsys.database.requests import UpdateMode
 from recsys.database.song import Song
 from recsys.model import storage
 from recsys.model.live import LiveModel
-from recsys.model.updates import UpdateReport, checked_plays, known_plays
+from recsys.model.updates import UpdateReport, checked_request
 from recsys.onboarding.recordings import (
     OnboardingResult,
     build_song,
@@ -553,22 +554,40 @@ class Recommender(Configured):
             remove_missing=remove_missing,
         )
 
-    def update(self, interactions: FrameLike) -> UpdateReport:
+    def update(
+        self,
+        interactions: FrameLike,
+        *,
+        batch_id: str | None = None,
+        mode: UpdateMode = "add",
+    ) -> UpdateReport:
         """Take in new plays, in time proportional to what they touch; lists know them at once.
 
         The model is the fit plus the sum of all plays since, whatever the order and the batches
         they came in. An item that somebody has played is no longer cold. If the model has been
         saved or loaded, the plays are on the disk before this returns.
 
+        A batch with an id is taken in once, whoever sends it again and whatever happened to the
+        process that took it in; so is a play with an event_id. What is known already changes
+        nothing. The model keeps the newest 100,000 ids of batches and 1,000,000 of events, through
+        `save`, `rebuild` and `load`; `fit` starts without any.
+
         Args:
             interactions: user_id, item_id, weight and, optionally, timestamp, as in a data set; of
                 known and new users and of all items of the catalogue, onboarded ones included.
+                A column event_id names the event that each row tells of; "" for none.
+            batch_id: a name for these plays, of at most 500 characters.
+            mode: "add": the weight is added to what the user has played of the item. "replace": it
+                takes the place of that, the plays of the fit included.
 
         Returns:
-            How many plays were taken in, and of how many users and items.
+            How many plays were taken in, and of how many users and items; its `repeated` is the
+            number of plays that were known already.
 
         Raises:
             DataError: names the row of what is wrong with the table; nothing is taken in.
+            InvalidArgumentError: a batch or an event that is known with other plays, or an id or a
+                mode that cannot be; nothing is taken in.
             UnknownItemError: names an item that is not in the catalogue; nothing is taken in.
 
         Examples:
@@ -576,9 +595,9 @@ class Recommender(Configured):
             >>> recommender.update(plays)
             UpdateReport(plays=1, users=1, new_users=1, items=1, warmed=1)
         """
-        plays = checked_plays(interactions)
+        plays, request = checked_request(interactions, batch_id, mode)
         with self._changing("storing plays") as model:
-            self._model, report = model.with_plays(known_plays(plays, model.items, model.users))
+            self._model, report = model.with_plays(plays, request)
         return report
 
     def remove(self, item_id: str) -> None:

@@ -155,7 +155,11 @@ def check_audio(
 
 
 def check_interactions(
-    table: object, origin: Origin, item_ids: "pd.Series[Any] | None"
+    table: object,
+    origin: Origin,
+    item_ids: "pd.Series[Any] | None",
+    *,
+    with_events: bool = False,
 ) -> pd.DataFrame:
     """Check interactions: non-blank users, known items, weights >= 0, valid times.
 
@@ -163,11 +167,13 @@ def check_interactions(
         table: the table, of pandas or another library (`frames.as_frame`).
         origin: its name in error messages.
         item_ids: the known items; None to skip that check.
+        with_events: keep the column event_id, if there is one; "" where it is blank.
 
     Raises:
         DataError: at the first problem.
     """
-    raw = _named(table, INTERACTION_COLUMNS, origin, (*INTERACTION_COLUMNS, c.TIMESTAMP))
+    optional = (c.TIMESTAMP, c.EVENT_ID) if with_events else (c.TIMESTAMP,)
+    raw = _named(table, INTERACTION_COLUMNS, origin, (*INTERACTION_COLUMNS, *optional))
     users = _text(raw, c.USER_ID, origin, required=True)
     items = _text(raw, c.ITEM_ID, origin, required=True)
     users = one_form_each(users, f"{origin.name}, column {c.USER_ID!r}")
@@ -179,6 +185,9 @@ def check_interactions(
     result[c.WEIGHT] = _located(c.WEIGHT, origin, lambda: as_weights(raw[c.WEIGHT]))
     if c.TIMESTAMP in raw.columns:
         result[c.TIMESTAMP] = _located(c.TIMESTAMP, origin, lambda: as_timestamps(raw[c.TIMESTAMP]))
+    if with_events and c.EVENT_ID in raw.columns:
+        events = _text(raw, c.EVENT_ID, origin, required=False)
+        result[c.EVENT_ID] = pd.Series(events, dtype=object)
     return result
 
 
@@ -220,7 +229,7 @@ def _named(
 
 
 def _text(raw: pd.DataFrame, name: str, origin: Origin, *, required: bool) -> Any:
-    identifier = name in (c.ITEM_ID, c.USER_ID)
+    identifier = name in (c.ITEM_ID, c.USER_ID, c.EVENT_ID)
     return _located(
         name, origin, lambda: as_text(raw[name], required=required, identifier=identifier)
     )

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import InvalidArgumentError
+from datasets.files import file_digest
 from datasets.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
 from recsys.commands.printing import echo, print_json, records
@@ -157,21 +159,53 @@ def _show_some(rows: "pd.DataFrame", one: str, several: str, what: str, *, verbo
 def update(
     model: Model,
     interactions: Annotated[
-        Path, typer.Argument(help="CSV or Parquet: user_id, item_id, weight[, timestamp].")
+        Path,
+        typer.Argument(help="CSV or Parquet: user_id, item_id, weight[, timestamp, event_id]."),
     ],
+    batch_id: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-id", help="Name by which the batch is known; the file's digest if not given."
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Count the plays, even if the same file has been.")
+    ] = False,
+    mode: Annotated[
+        str,
+        typer.Option(help="add: to what was played; replace: take the place of what was played."),
+    ] = "add",
     as_json: JsonFlag = False,
 ) -> None:
-    """Take in new plays; lists know them at once."""
+    """Take in new plays; lists know them at once. The same file, or batch, counts once."""
     from datasets.tables.checks import INTERACTION_COLUMNS, check_interactions
     from datasets.tables.read_write import read_table
     from recsys import Recommender
 
     raw = read_table(interactions, INTERACTION_COLUMNS)
-    plays = check_interactions(raw.frame, raw.origin, None)
-    counts = Recommender.load(model).update(plays)
+    plays = check_interactions(raw.frame, raw.origin, None, with_events=True)
+    if again and batch_id is not None:
+        raise InvalidArgumentError("give --batch-id or --again, not both")
+    if batch_id is None and not again:
+        batch_id = f"sha256:{file_digest(interactions)}"
+    counts = Recommender.load(model).update(
+        plays,
+        batch_id=batch_id,
+        mode=mode,  # type: ignore[arg-type]  # checked there
+    )
     if as_json:
-        print_json(counts._asdict(), indent=None)
+        repeated = {"repeated": counts.repeated} if counts.repeated else {}
+        print_json({**counts._asdict(), **repeated}, indent=None)
         return
+    if counts.repeated and not counts.plays:
+        users, items = (plays[name].nunique() for name in (USER_ID, ITEM_ID))
+        echo(
+            f"taken in before: {counts.repeated:,} plays by {users:,} users (0 new) of {items:,} "
+            "items (0 for the first time); nothing was changed"
+        )
+        return
+    if counts.repeated:
+        echo(f"{counts.repeated:,} plays were taken in before and do not count again")
     echo(
         f"{counts.plays:,} plays by {counts.users:,} users ({counts.new_users:,} new) "
         f"of {counts.items:,} items ({counts.warmed:,} for the first time)"

@@ -7,6 +7,7 @@ After US 2018/0276540 A1, paragraphs 43, 65 and 66.
 - `read_write`: read, write and check songs in any database with these tables
 - `changes`: tables of plays and removals since the fit
 - `sounds`: the table that knows files by their sound
+- `requests`: ids of the batches and events of plays that were taken in, so that each counts once
 - `catalog`: the song database inside a saved model, in memory or in an SQLite file
 - `published`: a database by URL, to which the songs of a model are published for others to query
 - `queries`: lists of songs and scores, and their export to CSV and Parquet

@@ -24,12 +24,14 @@ from datasets.tables.values import format_value
 from datasets.temporary import temporary_folder
 from recsys.database import schema
 from recsys.database.changes import (
+    CORRECTIONS,
     Changes,
     Play,
     create_change_tables,
     forget_removals,
     merge_plays,
     read_changes,
+    read_corrections,
     write_plays,
     write_removal,
 )
@@ -41,6 +43,17 @@ from recsys.database.read_write import (
     read_songs,
     song_pages,
     transaction,
+)
+from recsys.database.requests import (
+    PlaysRequest,
+    check_requests,
+    create_request_tables,
+    known_batch,
+    known_events,
+    request_pages,
+    write_batch,
+    write_events,
+    write_request_rows,
 )
 from recsys.database.song import Song
 from recsys.database.sounds import read_sounds, sounds_of, write_sounds
@@ -171,14 +184,60 @@ class Catalog:
         with self._transaction() as connection:
             return read_sounds(connection)
 
-    def add_plays(self, plays: Iterable[Play]) -> None:
-        """Append plays in one transaction, durably."""
+    def add_plays(
+        self,
+        plays: Iterable[Play],
+        request: PlaysRequest | None = None,
+        events: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Append plays in one transaction, durably, and what they are known by.
+
+        Args:
+            plays: the plays; in mode "replace" what changes by them.
+            request: how they came.
+            events: digests of their events by key.
+        """
+        request = request or PlaysRequest()
         with self._transaction("storing plays") as connection:
             self._bump_revision(connection)
             create_change_tables(connection)
-            plays = list(plays)
-            write_plays(connection, plays)
-            merge_plays(connection, len(plays))
+            if not request.is_plain:
+                create_request_tables(connection)
+            plays, replacing = list(plays), request.mode == "replace"
+            write_plays(connection, plays, as_corrections=replacing)
+            if replacing:
+                merge_plays(connection, len(plays), CORRECTIONS)
+            else:
+                merge_plays(connection, len(plays))
+            if request.batch_id is not None:
+                write_batch(connection, request.batch_id, request.digest)
+            if events:
+                write_events(connection, events)
+
+    def known_batch(self, batch_id: str) -> str | None:
+        """Return the digest of the plays of a batch that was taken in; None if it was not."""
+        with self._transaction() as connection:
+            return known_batch(connection, batch_id)
+
+    def known_events(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the digests of those events that were taken in, by key."""
+        with self._transaction() as connection:
+            return known_events(connection, keys)
+
+    def take_requests_of(self, other: "Catalog") -> None:
+        """Copy what is known of batches and events from another catalog, page by page."""
+        for name in ("batches", "events"):
+            last = 0
+            while True:
+                with other._transaction() as connection:
+                    rows = request_pages(connection, name, last)
+                if not rows:
+                    break
+                last = rows[-1]["number"]
+                with self._transaction("storing plays") as connection:
+                    create_change_tables(connection)
+                    create_request_tables(connection)
+                    write_request_rows(connection, name, rows)
 
     def remove(self, item_id: str, *, of_the_fit: bool = True) -> None:
         """Delete a song and its plays, and record the removal if the fit has an item of this id."""
@@ -200,7 +259,8 @@ class Catalog:
             fit, number = connection.execute(
                 select(schema.revision.c.fit, schema.revision.c.number)
             ).one()
-            return Changes(songs, plays, removed, (str(fit), int(number)))
+            corrections = read_corrections(connection)
+            return Changes(songs, plays, removed, (str(fit), int(number)), corrections)
 
     def songs(self) -> Iterator[Song]:
         """Iterate over all songs by item id.
@@ -248,6 +308,8 @@ class Catalog:
             check_songs(connection)
             read_changes(connection)
             read_sounds(connection)
+            read_corrections(connection)
+            check_requests(connection)
 
     def check_structure(self) -> None:
         """Check tables and file size, in constant time.
@@ -422,4 +484,10 @@ def _expected_schemas() -> tuple[set[str], ...]:
         changes = _schema(connection) - before
         write_sounds(connection, {})
         sounds = _schema(connection) - before - changes
-        return before, before | changes, before | sounds, before | changes | sounds
+        create_request_tables(connection)  # never without those of changes
+        changed = changes, _schema(connection) - before - sounds
+        return tuple(
+            before | of_changes | of_sounds
+            for of_changes in (set(), *changed)
+            for of_sounds in (set(), sounds)
+        )

@@ -7,7 +7,7 @@ that databases of versions without them can be opened and written.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -30,15 +30,22 @@ from recsys.database.song import Song
 
 metadata = MetaData()
 
+
+def _play_columns() -> "list[Column[Any]]":
+    return [
+        Column("number", BigInteger, primary_key=True, autoincrement=False),  # order of arrival
+        Column("user_id", String, nullable=False),
+        Column("item_id", String, nullable=False),
+        Column("weight", Double, nullable=False),
+        Column("timestamp", BigInteger),  # nanoseconds since 1970, UTC
+        Column("checksum", String, nullable=False),
+    ]
+
+
 plays = Table(
     "plays",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),  # order of arrival
-    Column("user_id", String, nullable=False),
-    Column("item_id", String, nullable=False),
-    Column("weight", Double, nullable=False),
-    Column("timestamp", BigInteger),  # nanoseconds since 1970, UTC
-    Column("checksum", String, nullable=False),
+    *_play_columns(),
     Index("ix_plays_item", "item_id"),
 )
 
@@ -48,6 +55,17 @@ removals = Table(
     Column("item_id", String, primary_key=True),
     Column("checksum", String, nullable=False),
 )
+
+
+CORRECTIONS = Table(
+    "corrections",
+    MetaData(),
+    # By what the play of a user and an item since the fit has to change to be what replaced it:
+    # the weight may be negative.
+    *_play_columns(),
+    Index("ix_corrections_item", "item_id"),
+)
+"""Differences that replaced plays make. Created with the tables of `requests`."""
 
 
 class Play(NamedTuple):
@@ -73,6 +91,13 @@ class Changes:
     """Ids of removed items that were not onboarded again."""
     revision: tuple[str, int]
     """Id of the fit, and number of transactions since."""
+    corrections: list[Play] = field(default_factory=list)
+    """What replaced plays have changed; the weights may be negative."""
+
+    @property
+    def all_plays(self) -> list[Play]:
+        """Plays that were added and corrections, each in order of arrival."""
+        return self.plays + self.corrections
 
 
 def create_change_tables(connection: Connection) -> None:
@@ -80,12 +105,15 @@ def create_change_tables(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-def write_plays(connection: Connection, new: Iterable[Play]) -> None:
-    """Append plays."""
-    last = connection.execute(select(func.max(plays.c.number))).scalar() or 0
+def write_plays(
+    connection: Connection, new: Iterable[Play], *, as_corrections: bool = False
+) -> None:
+    """Append plays, or what replaced plays have changed."""
+    table = CORRECTIONS if as_corrections else plays
+    last = connection.execute(select(func.max(table.c.number))).scalar() or 0
     for page in batched(enumerate(new, start=last + 1)):
         rows = [{"number": number, **play._asdict()} for number, play in page]
-        connection.execute(plays.insert(), [{**row, "checksum": _checksum(row)} for row in rows])
+        connection.execute(table.insert(), [{**row, "checksum": _checksum(row)} for row in rows])
 
 
 def write_removal(connection: Connection, item_id: str, *, of_the_fit: bool) -> None:
@@ -94,6 +122,8 @@ def write_removal(connection: Connection, item_id: str, *, of_the_fit: bool) -> 
     That it was removed is recorded if the fit has it; of any other item nothing is left.
     """
     connection.execute(plays.delete().where(plays.c.item_id == item_id))
+    if _has_corrections(connection):
+        connection.execute(CORRECTIONS.delete().where(CORRECTIONS.c.item_id == item_id))
     connection.execute(removals.delete().where(removals.c.item_id == item_id))
     if not of_the_fit:
         return
@@ -121,6 +151,24 @@ def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
         for row in _rows(connection, plays, plays.c.number)
     ]
     return played, [row["item_id"] for row in _rows(connection, removals, removals.c.item_id)]
+
+
+def read_corrections(connection: Connection) -> list[Play]:
+    """Return what replaced plays have changed, in order of arrival.
+
+    Raises:
+        ArtifactError: the checksum of a row does not match.
+    """
+    if not _has_corrections(connection):
+        return []
+    return [
+        Play(row["user_id"], row["item_id"], row["weight"], row["timestamp"])
+        for row in _rows(connection, CORRECTIONS, CORRECTIONS.c.number)
+    ]
+
+
+def _has_corrections(connection: Connection) -> bool:
+    return bool(inspect(connection).has_table(CORRECTIONS.name))
 
 
 def has_change_tables(connection: Connection) -> bool:

@@ -6,6 +6,7 @@ shares all that stays the same, so that an answer under way is given from one wh
 """
 
 import copy
+import logging
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from datasets.temporary import temporary_folder
 from recsys.audio import RecordingEmbedder
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
+from recsys.database.requests import PlaysRequest
 from recsys.database.song import Song
 from recsys.index.build import (
     IndexFiles,
@@ -30,8 +32,17 @@ from recsys.index.growing import GrowingIndex
 from recsys.model.items import NO_SOUND, ItemTable, check_texts, song_content
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
-from recsys.model.updates import IncrementalUpdater, UpdateReport
+from recsys.model.updates import (
+    IncrementalUpdater,
+    UpdateReport,
+    corrections_of,
+    is_known_batch,
+    known_plays,
+    new_plays,
+)
 from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
+
+logger = logging.getLogger("coldtune")
 
 
 class LiveModel:
@@ -216,16 +227,47 @@ class LiveModel:
         self.catalog.put(songs)
         return other._bump_revision()
 
-    def with_plays(self, plays: Sequence[Play]) -> tuple["LiveModel", UpdateReport]:
+    def with_plays(
+        self, plays: Sequence[Play], request: PlaysRequest | None = None
+    ) -> tuple["LiveModel", UpdateReport]:
         """Store plays durably, all of them or none, and return the model with them.
+
+        Args:
+            plays: the plays.
+            request: how they came; what is known of it already is not taken in again.
 
         Raises:
             UnknownItemError: names the first item that is not in the catalogue.
+            InvalidArgumentError: names a batch or an event that is known with other plays.
         """
+        request = request or PlaysRequest()
+        given = len(plays)
+        if is_known_batch(self.catalog, request):
+            logger.warning("batch %r was taken in before: nothing was changed", request.batch_id)
+            return self, UpdateReport(0, 0, 0, 0, 0).with_repeated(given)
+        plays, events = new_plays(self.catalog, plays, request)
+        if len(plays) < given:
+            logger.warning(
+                "%d of %d plays were taken in before, by their event_id, and do not count again",
+                given - len(plays),
+                given,
+            )
+        plays = known_plays(plays, self.items, self.users)
+        if request.mode == "replace":
+            self.items.rows(play.item_id for play in plays)
+            plays = corrections_of(self.state, self.items, self._plays, plays)
+        other, report = self._taking_in(plays)
+        if not plays and request.batch_id is None:
+            return self, report.with_repeated(given)
+        self.catalog.add_plays(plays, request, events)
+        return other._bump_revision(), report.with_repeated(given - len(plays))
+
+    def _taking_in(self, plays: Sequence[Play]) -> tuple["LiveModel", UpdateReport]:
+        """Return a copy with plays that are not stored yet."""
         items = list(dict.fromkeys(play.item_id for play in plays))
         n_cold = int(self.items.is_cold(self.items.rows(items)).sum())
         if not plays:
-            return self, UpdateReport(0, 0, 0, 0, 0)
+            return copy.copy(self), UpdateReport(0, 0, 0, 0, 0)
         users = list(dict.fromkeys(play.user_id for play in plays))
         n_unknown = int((self.users.rows(users) < 0).sum())
         other = copy.copy(self)
@@ -236,9 +278,7 @@ class LiveModel:
         for user in self.users.not_in_fit(users):
             touched.update(other._plays.by_user[user])
         other._recompute_items(touched)
-        self.catalog.add_plays(plays)
-        report = UpdateReport(len(plays), len(users), n_unknown, len(items), n_cold)
-        return other._bump_revision(), report
+        return other, UpdateReport(len(plays), len(users), n_unknown, len(items), n_cold)
 
     def without_item(self, item_id: str) -> "LiveModel":
         """Remove an item durably and return the model without it.
@@ -266,7 +306,7 @@ class LiveModel:
         """Start from the fit and take in everything the song database has stored since."""
         changes = self.catalog.changes()
         self.items, self.index = ItemTable(self.state), self._index_of_the_fit
-        plays = usable_plays(changes.plays)
+        plays = usable_plays(changes)
         self._plays = PlaysSinceFit().plus(plays)
         self._active = ActiveUsers(self.state).plus(play.user_id for play in plays)
         self._add_songs(usable_songs(self.state, changes.songs, self._reported))

@@ -30,6 +30,7 @@ def rebuilt(model: LiveModel) -> LiveModel:
         for song in model.catalog.songs()
     )
     catalog.fill(songs, model.catalog.sounds())
+    catalog.take_requests_of(model.catalog)
     return LiveModel(_merged(model), catalog)
 
 

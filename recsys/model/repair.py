@@ -7,7 +7,7 @@ else's lists are as they were, and the item can be removed, onboarded again, or 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import ArtifactError
 from recsys.content.embedding_range import lengths_of
 from recsys.data import PLAY_BOUNDS, ItemContent
-from recsys.database.changes import Play
+from recsys.database.changes import Changes, Play
 from recsys.database.song import Song
 from recsys.fusion import fuse_users, unfuse_items, user_scales
 from recsys.model.state import EMBEDDING_LENGTHS, FittedState
@@ -70,8 +70,12 @@ def stored_problem(state: FittedState, embedding: Float32Array) -> str | None:
     return state.embedding_range.problem(embedding)
 
 
-def usable_plays(plays: Sequence[Play]) -> list[Play]:
-    """Return plays without those whose weight is no positive number, which are logged."""
+def usable_plays(changes: Changes) -> list[Play]:
+    """Return plays since the fit, and what replaced ones have changed.
+
+    Those whose weight is no positive number are left out and logged.
+    """
+    plays = changes.plays
     usable = [play for play in plays if 0 < play.weight < np.inf]
     if len(usable) < len(plays):
         wild = next(play for play in plays if not 0 < play.weight < np.inf)
@@ -82,7 +86,7 @@ def usable_plays(plays: Sequence[Play]) -> list[Play]:
             wild.user_id,
             wild.item_id,
         )
-    return usable
+    return usable + [play for play in changes.corrections if np.isfinite(play.weight)]
 
 
 def repaired(state: FittedState, folder: Path) -> FittedState:

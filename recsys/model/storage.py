@@ -376,13 +376,13 @@ def _changes_since_fit(folder: Path, model: LiveModel | None) -> str:
         known = set(map(_content, own.songs))
         counts = {
             "onboarded songs": sum(_content(song) not in known for song in changes.songs),
-            "plays": (Counter(changes.plays) - Counter(own.plays)).total(),
+            "plays": (Counter(changes.all_plays) - Counter(own.all_plays)).total(),
             "removed songs": len(set(changes.removed).difference(own.removed)),
         }
     else:
         counts = {
             "onboarded songs": len(changes.songs),
-            "plays": len(changes.plays),
+            "plays": len(changes.all_plays),
             "removed songs": len(changes.removed),
             # After a rebuild they are part of the model and cannot be told from it.
             "rebuilds": int(info.get("rebuilt", 0)) if isinstance(info, dict) else 0,

@@ -5,20 +5,31 @@ in. So nothing here is learned step by step: a touched item's vector is computed
 all its users.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from datasets import columns as c
 from datasets.arrays import Float32Array, Float64Array, IntArray
+from datasets.errors import DataError, InvalidArgumentError
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.frames import FrameLike
+from datasets.tables.ids import checked_id
 from recsys.content.shrinkage import has_content
 from recsys.data import PLAY_BOUNDS, ItemContent, warn_of_wild_plays
+from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
+from recsys.database.requests import (
+    PlaysRequest,
+    UpdateMode,
+    digest_of_plays,
+    event_digest,
+    event_key,
+)
 from recsys.database.song import Song
 from recsys.fusion import fuse_items
 from recsys.model.items import ItemTable, song_content
@@ -29,18 +40,15 @@ from recsys.sources.fold_in import fold_in_user
 _MOST_KEPT = 10_000
 """Users whose vectors are kept from one update to the next."""
 
+_LONGEST_ID = 500
+"""Characters of the id of a batch."""
+
 _ROWS = 65_536
 """Users whose vectors are read at once to compute a Gram matrix."""
 
 
-class UpdateReport(NamedTuple):
-    """What an update has changed.
-
-    Examples:
-        >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
-        >>> recommender.update(plays).new_users
-        1
-    """
+class _UpdateCounts(NamedTuple):
+    """The numbers of an `UpdateReport`."""
 
     plays: int
     """Plays that were added; those of weight 0 are not counted."""
@@ -54,24 +62,175 @@ class UpdateReport(NamedTuple):
     """Of them, those that nobody had played before."""
 
 
+class UpdateReport(_UpdateCounts):
+    """What an update has changed: plays, users, new_users, items and warmed.
+
+    Examples:
+        >>> plays = pd.DataFrame({"user_id": ["ann"], "item_id": ["new-1"], "weight": [1.0]})
+        >>> recommender.update(plays, batch_id="monday").new_users
+        1
+        >>> again = recommender.update(plays, batch_id="monday")
+        >>> again.plays, again.repeated
+        (0, 1)
+    """
+
+    repeated: int = 0
+    """Plays that were known, by their batch or their event, and changed nothing."""
+
+    def with_repeated(self, plays: int) -> "UpdateReport":
+        """Return the report with this number of plays that were known."""
+        report = UpdateReport(*self)
+        report.repeated = plays
+        return report
+
+
 def checked_plays(interactions: FrameLike) -> list[Play]:
     """Read plays from a table of interactions as a data set has it; those of weight 0 are dropped.
 
     Raises:
         DataError: names the row and the column of what is wrong.
     """
-    table = check_interactions(interactions, Origin("interactions"), None)
+    return checked_request(interactions)[0]
+
+
+def checked_request(
+    interactions: FrameLike, batch_id: object = None, mode: UpdateMode = "add"
+) -> tuple[list[Play], PlaysRequest]:
+    """Read plays as `checked_plays` does, and how they came.
+
+    Args:
+        interactions: user_id, item_id, weight and, optionally, timestamp and event_id.
+        batch_id: the id of the batch; None for none.
+        mode: "add" or "replace".
+
+    Returns:
+        The plays, and how they came.
+
+    Raises:
+        DataError: names the row and the column of what is wrong.
+        InvalidArgumentError: an unusable batch id, or another mode.
+    """
+    if mode not in get_args(UpdateMode):
+        raise InvalidArgumentError(f"mode must be 'add' or 'replace', not {mode!r}")
+    if batch_id is not None:
+        batch_id = checked_id("batch_id", batch_id)
+        if len(batch_id) > _LONGEST_ID:
+            raise InvalidArgumentError(
+                f"batch_id has {len(batch_id):,} characters; at most {_LONGEST_ID} are kept"
+            )
+    table = check_interactions(interactions, Origin("interactions"), None, with_events=True)
+    if mode == "replace":
+        _check_replaced(table)
     times: Sequence[int | None] = [None] * len(table)
     if c.TIMESTAMP in table:
         times = table[c.TIMESTAMP].to_numpy().astype("datetime64[ns]").astype(np.int64).tolist()
     found = table[table[c.WEIGHT] > 0]
     warn_of_wild_plays(*(found[name].to_numpy() for name in (c.USER_ID, c.ITEM_ID, c.WEIGHT)))
     columns = (table[name].tolist() for name in (c.USER_ID, c.ITEM_ID, c.WEIGHT))
-    return [
-        Play(user, item, float(weight), time)
-        for user, item, weight, time in zip(*columns, times, strict=True)
+    ids = table[c.EVENT_ID].tolist() if c.EVENT_ID in table else [""] * len(table)
+    played = [
+        (Play(user, item, float(weight), time), event)
+        for user, item, weight, time, event in zip(*columns, times, ids, strict=True)
         if weight > 0
     ]
+    plays = [play for play, _ in played]
+    events = [event for _, event in played] if any(ids) else []
+    digest = "" if batch_id is None else digest_of_plays(plays, events, mode)
+    return plays, PlaysRequest(batch_id, digest, events, mode)
+
+
+def _check_replaced(table: pd.DataFrame) -> None:
+    pairs = table[[c.USER_ID, c.ITEM_ID]]
+    for wrong, problem in (
+        (table[c.WEIGHT] == 0, "a weight of 0 cannot take the place of a play"),
+        (pairs.duplicated(), "is given twice, and only one can take the place of a play"),
+    ):
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            user, item = pairs.iloc[row]
+            raise DataError(f"interactions: row {row + 1}: user {user!r}, item {item!r}: {problem}")
+
+
+def is_known_batch(catalog: Catalog, request: PlaysRequest) -> bool:
+    """Return whether the batch of a request was taken in before.
+
+    Raises:
+        InvalidArgumentError: it was, with other plays.
+    """
+    if request.batch_id is None:
+        return False
+    known = catalog.known_batch(request.batch_id)
+    if known is not None and known != request.digest:
+        raise InvalidArgumentError(
+            f"batch {request.batch_id!r} was taken in before with other plays; nothing was changed"
+        )
+    return known is not None
+
+
+def new_plays(
+    catalog: Catalog, plays: Sequence[Play], request: PlaysRequest
+) -> tuple[list[Play], dict[bytes, bytes]]:
+    """Leave out the plays whose events were taken in before, or stand in the request twice.
+
+    Returns:
+        The others, and the digests of their events by key.
+
+    Raises:
+        InvalidArgumentError: an event is known with another play; names it.
+    """
+    if not any(request.events):
+        return list(plays), {}
+    keys = [event_key(event) if event else None for event in request.events]
+    known = catalog.known_events(dict.fromkeys(key for key in keys if key is not None))
+    kept: list[Play] = []
+    events: dict[bytes, bytes] = {}
+    for play, key, event in zip(plays, keys, request.events, strict=True):
+        if key is not None:
+            digest = event_digest(play, request.mode)
+            before = known.get(key) or events.get(key)
+            if before is not None and before != digest:
+                raise InvalidArgumentError(
+                    f"event {event!r} was taken in before with another play; nothing was changed"
+                )
+            if before is not None:
+                continue
+            events[key] = digest
+        kept.append(play)
+    return kept, events
+
+
+def corrections_of(
+    state: FittedState, items: ItemTable, since: PlaysSinceFit, plays: Sequence[Play]
+) -> list[Play]:
+    """Return by what plays since the fit change where these take the place of what was.
+
+    Args:
+        state: what the fit has learned.
+        items: the items as they are now.
+        since: all plays since the fit.
+        plays: one for each pair of a user and an item.
+
+    Raises:
+        DataError: several for one pair.
+    """
+    users = state.user_ids.get_indexer(pd.Index([play.user_id for play in plays], dtype=object))
+    rows = items.fitted_rows([play.item_id for play in plays])
+    pairs = [(play.user_id, play.item_id) for play in plays]
+    if len(set(pairs)) < len(pairs):  # in two Unicode forms; others are found by their rows
+        user_id, item_id = Counter(pairs).most_common(1)[0][0]
+        raise DataError(
+            f"interactions: user {user_id!r}, item {item_id!r}: is given twice, and only one can "
+            "take the place of a play"
+        )
+    changed = []
+    for play, user, row in zip(plays, users.tolist(), rows, strict=True):
+        before = since.by_user.get(play.user_id, {}).get(play.item_id, 0.0)
+        if user >= 0 and row is not None and row >= 0:
+            own = slice(*state.plays.indptr[user : user + 2])
+            found = np.flatnonzero(state.plays.indices[own] == row)
+            before += float(state.plays.data[own][found].sum())
+        changed.append(play._replace(weight=play.weight - before))
+    return changed
 
 
 def known_plays(plays: Sequence[Play], items: ItemTable, users: UserTable) -> list[Play]:
