@@ -23,7 +23,7 @@ honest embeddings, none has one that is 2.5 times longer, or 4 times shorter."""
 DEVIATIONS = 10.0
 """Where lengths differ much, it may lie this many deviations of their logarithm from the median."""
 
-WIDTH = 16
+WIDTH = 32
 """From this many dimensions on, an embedding whose values are all the same is a placeholder."""
 
 _BOUNDS = (1e-12, 1e12)

@@ -93,7 +93,7 @@ class Catalog:
         >>> catalog.put([Song("new-1", title="Red")])
         >>> [song.title for song in catalog.onboarded()]
         ['Red']
-        >>> catalog.copy_to(folder / "catalog.sqlite")
+        >>> revision = catalog.copy_to(folder / "catalog.sqlite")
         >>> [song.item_id for song in Catalog.open(folder / "catalog.sqlite").songs()]
         ['new-1', 's1']
     """

@@ -18,7 +18,7 @@ from recsys.content.embedding_range import (
 RANDOM = np.random.default_rng(0)
 
 
-def embeddings(n=50, width=20, length=30.0, spread=0.2):
+def embeddings(n=50, width=40, length=30.0, spread=0.2):
     """Embeddings whose lengths differ by `spread` on a logarithmic scale."""
     table = RANDOM.normal(size=(n, width))
     table *= (length * np.exp(spread * RANDOM.normal(size=n)) / np.linalg.norm(table, axis=1))[
@@ -40,16 +40,16 @@ def test_honest_ones_are_taken(factor):
 @pytest.mark.parametrize(
     ("embedding", "problem"),
     [
-        (np.zeros(20), "it is zero in every dimension"),
-        (np.full(20, -0.0), "it is zero in every dimension"),
-        (np.full(20, 7.0), "all its values are the same"),
+        (np.zeros(40), "it is zero in every dimension"),
+        (np.full(40, -0.0), "it is zero in every dimension"),
+        (np.full(40, 7.0), "all its values are the same"),
         (1000 * LEARNED[0], "its length"),
         (1e12 * LEARNED[0], "its length"),
         (1e36 * LEARNED[0], "its length"),
         (1e-3 * LEARNED[0], "its length"),
-        (np.full(20, 1e-45), "its length"),
-        ([*LEARNED[0][:19], np.nan], "not a finite number"),
-        ([*LEARNED[0][:19], -np.inf], "not a finite number"),
+        (np.full(40, 1e-45), "its length"),
+        ([*LEARNED[0][:39], np.nan], "not a finite number"),
+        ([*LEARNED[0][:39], -np.inf], "not a finite number"),
     ],
 )
 def test_wild_ones_are_not(embedding, problem):
@@ -77,8 +77,8 @@ def test_lengths_that_differ_much_are_not_wild():
 
 
 def test_constant_ones_are_taken_where_they_were_learned():
-    learned = EmbeddingRange.learn(np.full((5, 20), 2, np.float32))
-    assert learned.problem(np.full(20, 3, np.float32)) is None
+    learned = EmbeddingRange.learn(np.full((5, 40), 2, np.float32))
+    assert learned.problem(np.full(40, 3, np.float32)) is None
     # In few dimensions they are a point like any other.
     narrow = EmbeddingRange.learn(embeddings(width=8))
     assert narrow.problem(np.full(8, 10, np.float32)) is None
@@ -101,7 +101,7 @@ def test_longer_than_all_learned_is_shortened_to_the_longest():
     assert short[1] / np.linalg.norm(short[1]) == pytest.approx(
         LEARNED[1] / np.linalg.norm(LEARNED[1]), abs=1e-6
     )
-    assert np.isfinite(learned.within_reach(np.full((1, 20), 3e38, np.float32))).all()
+    assert np.isfinite(learned.within_reach(np.full((1, 40), 3e38, np.float32))).all()
 
 
 def test_written_as_json_and_read_again():
