@@ -31,7 +31,7 @@ LEARNED = embeddings()
 NAMES = [f"item-{number}" for number in range(50)]
 
 
-@pytest.mark.parametrize("factor", [0.15, 0.5, 1, 2, 6])
+@pytest.mark.parametrize("factor", [0.25, 0.5, 1, 2, 4])
 def test_honest_ones_are_taken(factor):
     learned = EmbeddingRange.learn(LEARNED)
     assert all(learned.problem(np.float32(factor) * one) is None for one in embeddings())

@@ -57,7 +57,7 @@ def test_no_way_in(folder, size, tastes):
         lambda: model.onboard(item_id="wild", embedding=wild),
         lambda: model.onboard(item_id="wild", embedding=wild.astype(float).tolist()),
         lambda: model.onboard_many(MusicDataset(items), table),
-        lambda: model._add_songs([Song("wild", embedding=wild)]),
+        lambda: model._fitted().with_songs([Song("wild", embedding=wild)]),
     ):
         with pytest.raises(InvalidArgumentError, match=r"'wild': its length .* is far outside"):
             call()
