@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
-    EOFError, SyntaxError, RecursionError, MemoryError, RuntimeError,
+    EOFError, SyntaxError, RecursionError, RuntimeError,
 )  # fmt: skip
 """What reading a file raises that is not what this library wrote."""
 

@@ -117,6 +117,11 @@ def main() -> None:
             _fail(message, 2)
         if os.environ.get("COLDTUNE_DEBUG"):
             raise
+        if _is_out_of_memory(error):
+            _fail("there is not enough memory for this", 1)
+        if isinstance(error, OSError) and error.strerror:
+            names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+            _fail(": ".join([*names, error.strerror]), 1)
         first = (str(error) or "no message").splitlines()[0]
         _fail(f"unexpected {type(error).__name__}: {first} (COLDTUNE_DEBUG=1 shows where)", 70)
 
@@ -147,6 +152,16 @@ def _end(number: int, frame: object) -> NoReturn:
 
 class _Ended(BaseException):
     """A signal has asked the process to end."""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was refused: each library has its own way to say so."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    words = ("failed to map segment", "allocate memory", "not enough memory", "bad_alloc")
+    if isinstance(error, ImportError | RuntimeError | OSError | SystemError):
+        return any(word in str(error) for word in words)
+    return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
 
 
 def _fail(message: str, code: int) -> None:

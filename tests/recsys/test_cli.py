@@ -866,3 +866,46 @@ def test_a_command_that_is_asked_to_end_leaves_nothing(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert said == ("error: interrupted\n" if number == signal.SIGINT else "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("RLIMIT_AS", 200 * 2**20, "error: there is not enough memory for this"),
+        ("RLIMIT_NOFILE", 12, "error: .*: Too many open files|.*Too many open files"),
+    ],
+)
+def test_too_little_memory_and_too_few_files_are_one_line(
+    model: Path, limit: str, value: int, message: str
+) -> None:
+    code = (
+        f"import resource; resource.setrlimit(resource.{limit}, ({value}, {value}));"
+        f"import sys; sys.argv[1:] = ['recommend', {str(model)!r}, 'user-1'];"
+        "from recsys.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(f"(?:{message})\n", ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "there is not enough memory for this"),
+        (ImportError("lib.so: failed to map segment"), "there is not enough memory for this"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (OSError(24, "Too many open files", "a.npy"), "a.npy: Too many open files"),
+        (OSError(13, "Permission denied", "a\x1b.npy"), "a\\x1b.npy: Permission denied"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_in_one_line(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("recsys.Recommender.load", fail)
+    assert said in one_error(call("info", "model"), 1)
