@@ -5,8 +5,10 @@ snippet. Where that is depends on the length of the recording, which these forma
 bytes (ISO/IEC 14496-12) or in the heads of their frames (ISO/IEC 13818-7).
 """
 
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -80,15 +82,34 @@ def read_header(path: Path) -> StreamInfo | None:
         None for other formats, and where these are damaged, fragmented or cut in an odd way.
     """
     with open_regular(path) as stream:
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
-        try:
-            if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-                return _Mpeg4(stream).info()
-            if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0):
-                return _adts_info(stream)
-        except (struct.error, OverflowError, ZeroDivisionError):
-            pass  # it ends where something should be
+        status = os.fstat(stream.fileno())
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        with suppress(KeyError):  # looked at before it was decoded together with others
+            return _seen[key]
+        info = _read_header(stream)
+    with suppress(RuntimeError, StopIteration):  # another thread changes it
+        while len(_seen) >= MAX_SEEN:
+            _seen.pop(next(iter(_seen)), None)
+    _seen[key] = info
+    return info
+
+
+MAX_SEEN = 64
+"""Files whose headers are remembered."""
+
+_seen: dict[tuple[int, ...], StreamInfo | None] = {}
+
+
+def _read_header(stream: BinaryIO) -> StreamInfo | None:
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    try:
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return _Mpeg4(stream).info()
+        if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0):
+            return _adts_info(stream)
+    except (struct.error, OverflowError, ZeroDivisionError):
+        pass  # it ends where something should be
     return None
 
 

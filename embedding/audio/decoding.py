@@ -28,8 +28,9 @@ from embedding.audio.containers import StreamInfo, kind_for_ffmpeg
 from embedding.audio.ffmpeg import (
     DecodedStream,
     NoFfmpegError,
+    SoundPart,
     UnreadableError,
-    decoded_blocks,
+    decoded_part,
     describe_sound,
     measure,
 )
@@ -306,14 +307,15 @@ class FfmpegReader:
         AudioError: ffmpeg cannot open the file, or did not end well.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, info: StreamInfo | None = None) -> None:
+        """Find out what the file is, unless that is known."""
         self._path = path
         self.is_pcm, self.step = True, 0.0
         self._measured = self._counted = False
         self.rate: int
         self.frames: int
         self._offset: float
-        self._take(describe_sound(path))
+        self._take(info or describe_sound(path))
         if self.frames <= 0:
             self._measure_length()
 
@@ -323,25 +325,35 @@ class FfmpegReader:
             # As it was counted, so that the parts are where the count says.
             yield from self._near(starts, length, 0)
             return
-        run: list[int] = []
+        for run in self._runs(starts, length):
+            yield from self._near(run, length, run[0])
+
+    def parts(self, starts: list[int], length: int) -> list[SoundPart]:
+        """Return what `read_parts` has ffmpeg decode."""
+        return [self._part(run, length, run[0]) for run in self._runs(starts, length)]
+
+    def _runs(self, starts: list[int], length: int) -> list[list[int]]:
+        """Group starts that are near each other."""
+        runs: list[list[int]] = []
         for start in starts:
-            if run and start > run[-1] + length + JUMP_SECONDS * self.rate:
-                yield from self._near(run, length, run[0])
-                run = []
-            run.append(start)
-        yield from self._near(run, length, run[0])
+            if not runs or start > runs[-1][-1] + length + JUMP_SECONDS * self.rate:
+                runs.append([])
+            runs[-1].append(start)
+        return runs
+
+    def _part(self, starts: list[int], length: int, first: int) -> SoundPart:
+        last = min(starts[-1] + length, self.frames)
+        return SoundPart(self._path, first / self.rate, (last - first) / self.rate, self._offset)
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
         """Read the whole recording, ``frames`` at a time."""
-        with decoded_blocks(self._path) as stream:
+        with decoded_part(SoundPart(self._path)) as stream:
             size = frames or max(1, BLOCK_SAMPLES // stream.channels)
             yield from _of_length(stream, size)
 
     def _near(self, starts: list[int], length: int, first: int) -> Iterator[Float32Array]:
         """Read parts that are near each other in one go, from a first frame on."""
-        last = min(starts[-1] + length, self.frames)
-        seconds = (last - first) / self.rate
-        with decoded_blocks(self._path, first / self.rate, seconds, offset=self._offset) as stream:
+        with decoded_part(self._part(starts, length, first)) as stream:
             if stream.rate != self.rate:  # the header gives half of it for some kinds of AAC
                 self.frames = round(self.frames / self.rate * stream.rate)
                 self.rate = _checked_rate(stream.rate)
@@ -379,7 +391,7 @@ class FfmpegReader:
             if self.frames > 0 and self.frames != before:
                 return
         self._counted = True
-        with decoded_blocks(self._path) as stream:
+        with decoded_part(SoundPart(self._path)) as stream:
             self.rate = _checked_rate(stream.rate)
             self.frames = sum(len(block) for block in stream.blocks)
 

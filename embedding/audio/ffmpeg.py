@@ -22,10 +22,11 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -63,6 +64,8 @@ CHUNK_BYTES = 1 << 16
 
 MAX_MESSAGE = 1 << 14
 """Bytes of ffmpeg's messages that are kept, the last ones."""
+
+NOT_INSTALLED = "ffmpeg is needed to decode it, and is not installed"
 
 NO_STREAM = "has no sound: there is no audio stream in it"
 
@@ -110,7 +113,7 @@ def decode_with_ffmpeg(
         NoFfmpegError: ffmpeg is not installed.
         AudioError: ffmpeg cannot decode the file; the message gives the reason but not the file.
     """
-    with decoded_blocks(path, start, seconds, offset=offset) as stream:
+    with decoded_part(SoundPart(path, start, seconds, offset)) as stream:
         samples = np.empty((0, stream.channels), dtype=np.float32)
         blocks = list(stream.blocks)
         return DecodedSound(stream.rate, np.concatenate([samples, *blocks]))
@@ -132,32 +135,146 @@ class DecodedStream:
     blocks: Iterator[Float32Array]
 
 
-@contextmanager
-def decoded_blocks(
-    path: Path, start: float = 0.0, seconds: float | None = None, *, offset: float = 0.0
-) -> Iterator[DecodedStream]:
-    """Decode a part of a recording block by block; see `decode_with_ffmpeg`.
+@dataclass(frozen=True)
+class SoundPart:
+    """A part of a recording that is to be decoded; see `decode_with_ffmpeg`."""
 
-    ffmpeg ends with the ``with`` block.
-    """
-    preroll = min(start, PREROLL_SECONDS)
-    jump = start - preroll
-    options = ["-ss", f"{jump + offset:.6f}"] if jump else []
-    arguments = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1"]
-    if seconds is not None:
-        arguments += ["-t", f"{preroll + seconds + SPARE_SECONDS:.6f}"]
-    arguments += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-    with _running(path, options, arguments) as output:
+    path: Path
+    start: float = 0.0
+    seconds: float | None = None
+    offset: float = 0.0
+
+    @property
+    def preroll(self) -> float:
+        """Seconds that are decoded before the part."""
+        return min(self.start, PREROLL_SECONDS)
+
+    def input_options(self) -> list[str]:
+        """Options of ffmpeg's input, before ``-i``."""
+        jump = self.start - self.preroll
+        seek = ["-ss", f"{jump + self.offset:.6f}"] if jump else []
+        return ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, *seek]
+
+    def output_options(self, number: int, target: str) -> list[str]:
+        """What ffmpeg is to do with its input of this number."""
+        options = ["-map", f"{number}:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1"]
+        if self.seconds is not None:
+            options += ["-t", f"{self.preroll + self.seconds + SPARE_SECONDS:.6f}"]
+        return [*options, "-c:a", "pcm_f32be", "-f", "au", target]
+
+    def opened(self, output: Iterator[bytes]) -> DecodedStream:
+        """Read rate and channels of what ffmpeg writes, and prepare to read the samples."""
         head = _Reader(output)
         magic, size, _, _, rate, channels = _HEAD.unpack(head.exactly(_HEAD.size))
         if magic != b".snd" or not 1 <= channels <= MAX_CHANNELS or size < _HEAD.size:
             raise AudioError("cannot be decoded: ffmpeg wrote something that is not sound")
         head.exactly(size - _HEAD.size)
-        first = round(preroll * rate)
-        frames = None if seconds is None else round(seconds * rate)
+        first = round(self.preroll * rate)
+        frames = None if self.seconds is None else round(self.seconds * rate)
         most = None if frames is None else first + frames + rate
         blocks = _part(_frames(head.rest(), channels, most), first, frames)
-        yield DecodedStream(rate, channels, blocks)
+        return DecodedStream(rate, channels, blocks)
+
+
+@contextmanager
+def decoded_part(part: SoundPart) -> Iterator[DecodedStream]:
+    """Decode a part of a recording block by block; see `decode_with_ffmpeg`.
+
+    ffmpeg ends with the ``with`` block.
+    """
+    ahead = (_ahead.get() or {}).pop(part, None)
+    if ahead is not None:
+        yield DecodedStream(ahead.rate, ahead.samples.shape[1], iter([ahead.samples]))
+        return
+    arguments = part.output_options(0, "pipe:1")
+    with _running(part.path, part.input_options(), arguments) as output:
+        yield part.opened(output)
+
+
+MAX_AHEAD_BYTES = 1 << 26
+"""Most that is kept of one part that is decoded ahead."""
+
+_ahead: ContextVar[dict[SoundPart, DecodedSound] | None] = ContextVar("_ahead", default=None)
+
+
+@contextmanager
+def decoded_ahead(parts: Sequence[SoundPart]) -> Iterator[None]:
+    """Decode parts of several recordings by one run of ffmpeg; inside the block they are at hand.
+
+    Starting ffmpeg takes several times as long as decoding a snippet. If the run does not go well,
+    each part is decoded by itself when it is asked for, so that one bad file costs time and
+    nothing else.
+    """
+    found: dict[SoundPart, DecodedSound] = {}
+    if len(parts) > 1:
+        with suppress(AudioError, OSError):
+            found = dict(zip(parts, _decode_together(parts), strict=True))
+    token = _ahead.set(found)
+    try:
+        yield
+    finally:
+        _ahead.reset(token)
+
+
+def _decode_together(parts: Sequence[SoundPart]) -> list[DecodedSound]:
+    found = shutil.which("ffmpeg")
+    if found is None or os.name != "posix":
+        raise NoFfmpegError(NOT_INSTALLED)
+    with ExitStack() as stack:
+        command = [found, "-v", "error", "-hide_banner", "-nostdin"]
+        outputs: list[str] = []
+        inherited: list[int] = []
+        ends: dict[int, bytearray] = {}
+        targets = []
+        for number, part in enumerate(parts):
+            recording = stack.enter_context(_opened(part.path))
+            address, own = _address(part.path, recording)
+            command += [*part.input_options(), "-i", address]
+            read, write = os.pipe()
+            ends[stack.enter_context(os.fdopen(read, "rb", buffering=0)).fileno()] = bytearray()
+            target = stack.enter_context(_high(os.fdopen(write, "wb", buffering=0)))
+            outputs += part.output_options(number, f"pipe:{target.fileno()}")
+            inherited += [*own, target.fileno()]
+            targets.append(target)
+        with running_program(
+            [*command, *outputs],
+            cpu_seconds=CPU_SECONDS,
+            environment=_environment(),
+            pass_fds=inherited,
+        ) as process:
+            for target in targets:
+                target.close()
+            assert process.stderr is not None
+            _read_all(ends, process.stderr.fileno())
+            if process.wait():
+                raise UnreadableError("one of the recordings cannot be decoded")
+        sounds = []
+        for part, content in zip(parts, ends.values(), strict=True):
+            stream = part.opened(iter([bytes(content)]))
+            samples = np.concatenate(
+                [np.empty((0, stream.channels), dtype=np.float32), *stream.blocks]
+            )
+            sounds.append(DecodedSound(stream.rate, samples))
+        return sounds
+
+
+def _read_all(ends: dict[int, bytearray], messages: int) -> None:
+    """Read several pipes to their ends, and throw the messages away."""
+    with selectors.DefaultSelector() as selector:
+        for end in (*ends, messages):
+            selector.register(end, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(SILENT_SECONDS)
+            if not ready:
+                raise AudioError(f"ffmpeg decoded nothing for {SILENT_SECONDS:g} s")
+            for key, _ in ready:
+                chunk = os.read(key.fd, CHUNK_BYTES)
+                if not chunk:
+                    selector.unregister(key.fd)
+                elif key.fd != messages:
+                    ends[key.fd] += chunk
+                    if len(ends[key.fd]) > MAX_AHEAD_BYTES:
+                        raise AudioError("ffmpeg wrote more than was asked for")
 
 
 def describe_sound(path: Path) -> StreamInfo:
@@ -183,7 +300,7 @@ def probe(path: Path) -> StreamInfo:
         return measure(path)
     entries = "stream=sample_rate,start_time,duration:format=duration,format_name"
     arguments = ["-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
-    with _running(path, [], arguments, program="ffprobe") as output:
+    with _running(path, SoundPart(path).input_options(), arguments, program="ffprobe") as output:
         said = json.loads(b"".join(output))
     if not said.get("streams"):
         raise AudioError(NO_STREAM)
@@ -211,7 +328,7 @@ def measure(path: Path) -> StreamInfo:
     arguments = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-c", "copy"]
     arguments += ["-progress", "pipe:1", "-f", "null", "-"]
     last = b""
-    with _running(path, [], arguments) as output:
+    with _running(path, SoundPart(path).input_options(), arguments) as output:
         for chunk in output:
             last = (last + chunk)[-CHUNK_BYTES:]
     times = re.findall(rb"out_time_us=(\d+)", last)
@@ -288,17 +405,14 @@ def _running(
     """
     found = shutil.which(program)
     if found is None:
-        raise NoFfmpegError("ffmpeg is needed to decode it, and is not installed")
+        raise NoFfmpegError(NOT_INSTALLED)
     with _opened(path) as recording:
         address, inherited = _address(path, recording)
         command = [found, "-v", "error", "-hide_banner"]
         command += ["-nostdin"] if program == "ffmpeg" else []
-        command += ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
         command += [*options, "-i", address, *arguments]
-        environment = os.environ | {"AV_LOG_FORCE_NOCOLOR": "1"}
-        environment.pop("FFREPORT", None)  # would write a file
         with running_program(
-            command, cpu_seconds=CPU_SECONDS, environment=environment, pass_fds=inherited
+            command, cpu_seconds=CPU_SECONDS, environment=_environment(), pass_fds=inherited
         ) as process:
             output = _output(process, address)
             try:
@@ -307,17 +421,30 @@ def _running(
                 output.close()
 
 
+def _environment() -> dict[str, str]:
+    environment = os.environ | {"AV_LOG_FORCE_NOCOLOR": "1"}
+    environment.pop("FFREPORT", None)  # would write a file
+    return environment
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    with open_regular(path) as stream:
-        if os.name != "posix":
-            yield stream
-            return
-        import fcntl
+    with open_regular(path) as stream, _high(stream) as high:
+        yield high
 
-        descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
-        with os.fdopen(descriptor, "rb", buffering=0) as high:
-            yield high
+
+@contextmanager
+def _high(stream: Any) -> Iterator[Any]:
+    """Provide a stream under a descriptor that a program can inherit."""
+    if os.name != "posix":
+        yield stream
+        return
+    import fcntl
+
+    descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+    with stream, os.fdopen(descriptor, stream.mode, buffering=0) as high:
+        stream.close()
+        yield high
 
 
 def _address(path: Path, recording: BinaryIO) -> tuple[str, tuple[int, ...]]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +15,9 @@ from datasets.errors import AudioError
 from datasets.files import open_regular
 from embedding.audio.bitstreams import refuse_bitstream
 from embedding.audio.config import SnippetConfig
-from embedding.audio.decoding import AudioReader, ShorterError, open_recording
+from embedding.audio.containers import kind_for_ffmpeg, read_header
+from embedding.audio.decoding import AudioReader, FfmpegReader, ShorterError, open_recording
+from embedding.audio.ffmpeg import SoundPart, decoded_ahead
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 
 MAX_WINDOWS = 20_000
@@ -214,6 +217,40 @@ def read_snippets(
             )
     except AudioError as error:
         raise AudioError(f"{file.name}: {error}") from error.__cause__
+
+
+@contextmanager
+def snippets_ahead(files: Sequence[RecordingFile], snippet: SnippetConfig) -> Iterator[None]:
+    """Decode the snippets of several files that need ffmpeg together.
+
+    Inside the block `read_snippets` finds them decoded. Only files whose headers tell the length
+    (m4a, aac) are decoded ahead, and none whole; others are read as ever.
+
+    Args:
+        files: recordings that will be read inside the block.
+        snippet: length, position and number of snippets, as they will be read.
+    """
+    parts: list[SoundPart] = []
+    for file in files:
+        # What is wrong with a file will be said when it is read.
+        with suppress(AudioError, OSError, ValueError):
+            parts += _parts_ahead(file, snippet)
+    with decoded_ahead(parts):
+        yield
+
+
+MAX_SECONDS_AHEAD = 60.0
+"""Most that is decoded of a file before it is read, so that little is held in memory."""
+
+
+def _parts_ahead(file: RecordingFile, snippet: SnippetConfig) -> list[SoundPart]:
+    info = None if kind_for_ffmpeg(file.path) is None else read_header(file.path)
+    if info is None:
+        return []
+    recording = FfmpegReader(file.path, info)
+    starts = _SnippetRequest(file, snippet, recording.rate, 1).starts(recording)
+    parts = recording.parts(starts, round(snippet.seconds * recording.rate))
+    return parts if sum(part.seconds or 0.0 for part in parts) <= MAX_SECONDS_AHEAD else []
 
 
 def to_mono(samples: Float32Array) -> Float32Array:

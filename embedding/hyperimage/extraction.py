@@ -1,10 +1,12 @@
 """Extract hyper-images from many recordings, on all cores and with a cache on disk."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,7 +16,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.files import file_digest
 from datasets.progress import progress_bar
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import read_snippets
+from embedding.audio.snippets import read_snippets, snippets_ahead
 from embedding.audio.sound_digest import sound_digest
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.hyperimage.config import HyperImageConfig
@@ -110,6 +112,12 @@ CODE_VERSION = 3
 
 FAILURES_NAMED = 3
 """Recordings that an error names where none of them can be used."""
+
+AHEAD_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".aac"})
+"""Suffixes of recordings that ffmpeg decodes, and whose length is known without it."""
+
+AHEAD_FILES = 8
+"""Recordings that one run of ffmpeg decodes."""
 
 FEW_FILES = 8
 """Up to this many files are read in this process; starting others would take longer."""
@@ -252,6 +260,29 @@ def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
     return f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
 
 
+class RecordingJob(Protocol):
+    """One recording from which snippets are to be read."""
+
+    @property
+    def file(self) -> RecordingFile:
+        """The recording."""
+        ...
+
+    @property
+    def snippet(self) -> SnippetConfig:
+        """Which snippets; the same in all jobs that are given together."""
+        ...
+
+    def is_known(self) -> bool:
+        """Return whether nothing need be decoded."""
+        ...
+
+
+Job = TypeVar("Job", bound=RecordingJob)
+
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True)
 class DecodingJob:
     """One recording to be decoded by `decode_recording` in another process."""
@@ -261,6 +292,13 @@ class DecodingJob:
     hyperimage: HyperImageConfig
     known: frozenset[str] = frozenset()
     """Digests of contents whose images are not needed."""
+
+    def is_known(self) -> bool:
+        """Return whether the images of this recording are not needed."""
+        try:
+            return bool(self.known) and file_digest(self.file.path) in self.known
+        except (OSError, ValueError):
+            return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,6 +340,55 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
     return DecodedRecording(digest, images, sound)
 
 
+def in_processes_ahead(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+) -> Generator[tuple[Job, Result | Crashed], None, None]:
+    """Apply a function to recordings in several processes, as `in_processes` does.
+
+    Recordings that need ffmpeg are decoded several at a time, as starting it takes several times
+    as long as decoding a snippet.
+
+    Args:
+        function: importable function of one job, which reads the snippets of its recording.
+        jobs: the recordings.
+        workers: number of processes.
+
+    Yields:
+        (job, result) in order of completion.
+    """
+    one_by_one = functools.partial(_one_by_one, function)
+    with closing(in_processes(one_by_one, _groups(jobs, workers), workers)) as done:
+        for group, results in done:
+            if not isinstance(results, Crashed):
+                yield from zip(group, results, strict=True)
+                continue
+            # One of them crashes the process; the others can be used.
+            for job in group:
+                yield from in_processes(function, [job], 1) if len(group) > 1 else [(job, results)]
+
+
+def _one_by_one(function: Callable[[Job], Result], group: Sequence[Job]) -> list[Result]:
+    with _decoded_ahead(group):
+        return [function(job) for job in group]
+
+
+def _decoded_ahead(group: Sequence[Job]) -> AbstractContextManager[None]:
+    if len(group) == 1:
+        return nullcontext()
+    return snippets_ahead([job.file for job in group if not job.is_known()], group[0].snippet)
+
+
+def _groups(jobs: Sequence[Job], workers: int) -> list[tuple[Job, ...]]:
+    """Put recordings that need ffmpeg together, by their names; each of the others alone."""
+    together = [job for job in jobs if job.file.path.suffix.lower() in AHEAD_SUFFIXES]
+    size = max(1, min(AHEAD_FILES, -(-len(together) // workers)))
+    groups = [tuple(together[start : start + size]) for start in range(0, len(together), size)]
+    first = {id(group[0]): group for group in groups}
+    taken = {id(job) for job in together}
+    # In their order, so that results do not wait long for earlier ones.
+    return [first.get(id(job), (job,)) for job in jobs if id(job) in first or id(job) not in taken]
+
+
 def crash_message(file: RecordingFile) -> str:
     """Return the error message for a recording whose decoding crashed the process."""
     return f"{file.name}: the decoder crashed on it"
@@ -315,6 +402,10 @@ class _ExtractionJob:
     file: RecordingFile
     snippet: SnippetConfig
     hyperimage: HyperImageConfig
+
+    def is_known(self) -> bool:
+        """Return False: what is known is left out before."""
+        return False
 
 
 def _digests(files: list[RecordingFile]) -> list[str | None]:
@@ -338,11 +429,13 @@ def _run(
         return
     if workers == 0 or (workers is None and len(jobs) <= FEW_FILES):
         with threadpool_limits(1):
-            for job in jobs:
-                yield job, _images_or_reason(job)
+            for group in _groups(jobs, 1):
+                with _decoded_ahead(group):
+                    for job in group:
+                        yield job, _images_or_reason(job)
         return
     workers = min(workers or available_cores(), len(jobs))
-    for job, result in in_processes(_images_or_reason, jobs, workers):
+    for job, result in in_processes_ahead(_images_or_reason, jobs, workers):
         if isinstance(result, Crashed):
             yield job, crash_message(job.file)
         else:

@@ -98,7 +98,7 @@ def onboard_folder(
         DataError: the folder or the metadata cannot be used.
         InvalidArgumentError: the model has no network, or an argument is none of its values.
     """
-    from embedding.hyperimage.extraction import crash_message, decode_recording
+    from embedding.hyperimage.extraction import crash_message, decode_recording, in_processes_ahead
 
     if workers < 1:
         raise InvalidArgumentError(f"threads must be at least 1, not {workers}")
@@ -136,8 +136,9 @@ def onboard_folder(
                 waiting[file] = one, own, note
                 continue
             advance(1)
+        processes = min(workers, len(jobs) or 1)
         # Closed: when interrupted, the processes end at once.
-        with closing(in_processes(decode_recording, jobs, min(workers, len(jobs) or 1))) as decoded:
+        with closing(in_processes_ahead(decode_recording, jobs, processes)) as decoded:
             for job, result in decoded:
                 one, own, note = waiting[job.file]
                 if isinstance(result, Crashed):

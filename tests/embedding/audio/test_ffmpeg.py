@@ -16,7 +16,8 @@ from embedding.audio.config import SnippetConfig
 from embedding.audio.containers import kind_for_ffmpeg, read_header
 from embedding.audio.decoding import FfmpegReader, ShorterError, open_recording
 from embedding.audio.ffmpeg import decode_with_ffmpeg, measure, probe
-from embedding.audio.snippets import load_snippets
+from embedding.audio.snippets import load_snippets, snippets_ahead
+from embedding.audio.source import RecordingFile
 from tests.helpers.programs import needs
 from tests.helpers.recordings import box, install_ffmpeg, m4a_header
 
@@ -384,3 +385,56 @@ class TestHeaders:
             path.write_bytes(content.tobytes()[: rng.integers(1, len(content) + 1)])
             info = read_header(path)
             assert info is None or 0 < info.seconds < 2**48
+
+
+class TestTogether:
+    """Several recordings by one run of ffmpeg."""
+
+    @pytest.fixture
+    def songs(self, melody, tmp_path) -> list[Path]:
+        formats = (("a.m4a", "aac"), ("b.m4a", "alac"), ("c.aac", "aac"))
+        return [convert(melody, tmp_path / name, "-c:a", codec) for name, codec in formats]
+
+    @needs("ffmpeg", "ffprobe")
+    def test_the_sound_is_the_same_and_ffmpeg_runs_once(self, songs, monkeypatch) -> None:
+        snippet = SnippetConfig(count=3, seconds=2)
+        alone = [load_snippets(song, snippet, RATE) for song in songs]
+        runs: list[int] = []
+        run = ffmpeg.running_program
+
+        def counted(*args, **kwargs):
+            runs.append(1)
+            return run(*args, **kwargs)
+
+        monkeypatch.setattr(ffmpeg, "running_program", counted)
+        with snippets_ahead([RecordingFile(song, song.name) for song in songs], snippet):
+            together = [load_snippets(song, snippet, RATE) for song in songs]
+        assert len(runs) == 1
+        for some, others in zip(alone, together, strict=True):
+            for y, same in zip(some, others, strict=True):
+                assert lag(y, same)[0] == 0
+                np.testing.assert_allclose(y, same, atol=0.01)  # aac has noise of its own
+
+    @needs("ffmpeg", "ffprobe")
+    def test_a_bad_one_costs_the_others_nothing(self, songs) -> None:
+        from embedding.hyperimage import HyperImageConfig, extract
+
+        broken = songs[0].with_name("broken.m4a")
+        broken.write_bytes(m4a_header(RATE, 30))
+        missing = songs[0].with_name("missing.m4a")
+        found = extract([*songs, broken, missing], SnippetConfig(), HyperImageConfig(), workers=0)
+        assert found.recording.tolist() == [0, 1, 2]
+        assert [failure.path for failure in found.failures] == [broken, missing]
+        alone = extract(songs[:1], SnippetConfig(), HyperImageConfig(), workers=0)
+        np.testing.assert_allclose(found.images[0], alone.images[0], atol=0.05)
+
+    def test_without_ffmpeg_each_says_what_it_is(self, tmp_path, monkeypatch) -> None:
+        from embedding.hyperimage import HyperImageConfig, extract
+
+        monkeypatch.setenv("PATH", "")
+        songs = [tmp_path / "a.m4a", tmp_path / "b.m4a"]
+        for song in songs:
+            song.write_bytes(m4a_header(RATE, 30))
+        found = extract(songs, SnippetConfig(), HyperImageConfig(), workers=0)
+        assert len(found.failures) == 2
+        assert all("not installed: it is MPEG-4" in failure.message for failure in found.failures)
