@@ -1,6 +1,13 @@
 """Time of a 5 s snippet from the middle of a long recording against decoding all of it.
 
     python -m benchmarks.speed.decoding [MINUTES]
+    python -m benchmarks.speed.decoding folders [FILES]
+
+The second form compares folders of three-minute recordings by processor time: how many files a
+second a core makes hyper-images of (`embedding.hyperimage.extract`), mp3 and, by ffmpeg, m4a and
+aac, alternately in one run, ffmpeg's own time and its start included.
+
+The first form:
 
 Makes a stereo recording of ten minutes (or MINUTES) at 44.1 kHz in each format, in a temporary
 folder, and reads it in one run, alternately, one thread:
@@ -12,7 +19,10 @@ folder, and reads it in one run, alternately, one thread:
 - bare: decoding all of it with libsndfile and nothing else, the floor of "all"
 """
 
+import resource
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +35,7 @@ from threadpoolctl import threadpool_limits
 
 from embedding import SnippetConfig
 from embedding.audio.snippets import load_snippets
+from embedding.hyperimage import HyperImageConfig, extract
 
 ROUNDS = 7
 ROUNDS_OF_ALL = 3
@@ -58,7 +69,53 @@ def milliseconds(function: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
+FOLDERS = {
+    "mp3": ("-c:a", "libmp3lame", "-b:a", "128k"),
+    "m4a": ("-c:a", "aac", "-b:a", "128k"),
+    "aac": ("-c:a", "aac", "-b:a", "128k"),
+    "webm": ("-c:a", "libopus", "-b:a", "96k"),
+}
+"""Formats of the folders, and ffmpeg's options for them."""
+
+
+def processor_seconds() -> float:
+    """Processor time of this process and of the programs that it ran."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def compare_folders(files: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        source = Path(folder) / "source.wav"
+        write_recording(source, 3)
+        paths: dict[str, list[Path]] = {}
+        for extension, options in FOLDERS.items():
+            first = Path(folder) / f"0.{extension}"
+            command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(source), *options, str(first)]
+            subprocess.run(command, check=True)
+            paths[extension] = [Path(folder) / f"{n}.{extension}" for n in range(files)]
+            for path in paths[extension][1:]:
+                shutil.copy(first, path)
+        extract(paths["mp3"][:1], SnippetConfig(), HyperImageConfig(), workers=0)
+        rates: dict[str, list[float]] = {extension: [] for extension in FOLDERS}
+        for _ in range(ROUNDS_OF_ALL):
+            for extension in FOLDERS:
+                before = processor_seconds()
+                found = extract(paths[extension], SnippetConfig(), HyperImageConfig(), workers=0)
+                assert found.extracted == files, found.failures
+                rates[extension].append(files / (processor_seconds() - before))
+    print(f"{files} files of 3 min, stereo, 44.1 kHz; medians of {ROUNDS_OF_ALL} rounds")
+    for extension, values in rates.items():
+        rate = statistics.median(values)
+        ratio = statistics.median(rates["mp3"]) / rate
+        print(f"{extension:6}{rate:7.1f} files/s a core, {ratio:4.1f} times the time of mp3")
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["folders"]:
+        compare_folders(int(sys.argv[2]) if len(sys.argv) > 2 else 48)
+        return
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     middle, end = SnippetConfig(), SnippetConfig(position="end")
     whole = SnippetConfig(position="whole")

@@ -75,6 +75,19 @@ def kind_for_ffmpeg(path: Path) -> str | None:
     return next((name for at, magic, name in _KINDS if head[at : at + len(magic)] == magic), None)
 
 
+def file_version(path: Path) -> tuple[int, ...]:
+    """Return numbers that change when another file takes the place of this one.
+
+    Raises:
+        OSError: there is no file.
+    """
+    return _version(path.stat())
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_header(path: Path) -> StreamInfo | None:
     """Read rate and exact length of an m4a or aac file.
 
@@ -82,8 +95,7 @@ def read_header(path: Path) -> StreamInfo | None:
         None for other formats, and where these are damaged, fragmented or cut in an odd way.
     """
     with open_regular(path) as stream:
-        status = os.fstat(stream.fileno())
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        key = _version(os.fstat(stream.fileno()))
         with suppress(KeyError):  # looked at before it was decoded together with others
             return _seen[key]
         info = _read_header(stream)

@@ -24,7 +24,7 @@ from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from datasets.files import open_regular
 from datasets.locks import Order, ThreadLock
-from embedding.audio.containers import StreamInfo, kind_for_ffmpeg
+from embedding.audio.containers import StreamInfo, file_version, kind_for_ffmpeg
 from embedding.audio.ffmpeg import (
     DecodedStream,
     NoFfmpegError,
@@ -311,6 +311,7 @@ class FfmpegReader:
         """Find out what the file is, unless that is known."""
         self._path = path
         self.is_pcm, self.step = True, 0.0
+        self._version = file_version(path)
         self._measured = self._counted = False
         self.rate: int
         self.frames: int
@@ -343,7 +344,9 @@ class FfmpegReader:
 
     def _part(self, starts: list[int], length: int, first: int) -> SoundPart:
         last = min(starts[-1] + length, self.frames)
-        return SoundPart(self._path, first / self.rate, (last - first) / self.rate, self._offset)
+        return SoundPart(
+            self._path, first / self.rate, (last - first) / self.rate, self._offset, self._version
+        )
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
         """Read the whole recording, ``frames`` at a time."""

@@ -143,6 +143,9 @@ class SoundPart:
     start: float = 0.0
     seconds: float | None = None
     offset: float = 0.0
+    version: tuple[int, ...] = ()
+    """What tells the file from another that takes its place, so that no part of one stands for
+    the other's."""
 
     @property
     def preroll(self) -> float:

@@ -278,9 +278,9 @@ class RecordingJob(Protocol):
         ...
 
 
-Job = TypeVar("Job", bound=RecordingJob)
+_Job = TypeVar("_Job", bound=RecordingJob)
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -341,8 +341,8 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
 
 
 def in_processes_ahead(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
-) -> Generator[tuple[Job, Result | Crashed], None, None]:
+    function: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int
+) -> Generator[tuple[_Job, _Result | Crashed], None, None]:
     """Apply a function to recordings in several processes, as `in_processes` does.
 
     Recordings that need ffmpeg are decoded several at a time, as starting it takes several times
@@ -367,18 +367,18 @@ def in_processes_ahead(
                 yield from in_processes(function, [job], 1) if len(group) > 1 else [(job, results)]
 
 
-def _one_by_one(function: Callable[[Job], Result], group: Sequence[Job]) -> list[Result]:
+def _one_by_one(function: Callable[[_Job], _Result], group: Sequence[_Job]) -> list[_Result]:
     with _decoded_ahead(group):
         return [function(job) for job in group]
 
 
-def _decoded_ahead(group: Sequence[Job]) -> AbstractContextManager[None]:
+def _decoded_ahead(group: Sequence[_Job]) -> AbstractContextManager[None]:
     if len(group) == 1:
         return nullcontext()
     return snippets_ahead([job.file for job in group if not job.is_known()], group[0].snippet)
 
 
-def _groups(jobs: Sequence[Job], workers: int) -> list[tuple[Job, ...]]:
+def _groups(jobs: Sequence[_Job], workers: int) -> list[tuple[_Job, ...]]:
     """Put recordings that need ffmpeg together, by their names; each of the others alone."""
     together = [job for job in jobs if job.file.path.suffix.lower() in AHEAD_SUFFIXES]
     size = max(1, min(AHEAD_FILES, -(-len(together) // workers)))

@@ -25,7 +25,7 @@ from datasets.tables.spellings import label_key
 from datasets.tags import ALL_GENRES, read_file_tags
 from embedding.audio.sound_digest import sound_digest
 from embedding.audio.source import RecordingFile
-from embedding.parallel import Crashed, available_cores, in_processes
+from embedding.parallel import Crashed, available_cores
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.read_write import batched, read_songs_of
