@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from datasets.columns import ITEM_ID, USER_ID
-from datasets.errors import InvalidArgumentError
+from datasets.errors import DataError, InvalidArgumentError
 from datasets.files import file_digest
 from datasets.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
@@ -74,6 +74,10 @@ def onboard(
         _show_report(recording, report, verbose=verbose, as_json=as_json)
         return
     if item_id is None:
+        from datasets.tables.recordings import SUFFIXES
+
+        if not recording.exists() and recording.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{recording} does not exist")
         raise typer.BadParameter("Missing option '--item-id', which a single recording needs.")
     for name, value in (
         ("metadata", metadata),

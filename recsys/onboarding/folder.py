@@ -32,7 +32,14 @@ from recsys.database.read_write import batched, read_songs_of
 from recsys.database.song import Song, SongRecording
 from recsys.model.live import LiveModel
 from recsys.onboarding.folder_entries import FolderEntry, folder_entries
-from recsys.onboarding.known_files import NEW, SAME, Assignment, FoundFile, KnownFiles
+from recsys.onboarding.known_files import (
+    NEW,
+    PERHAPS,
+    SAME,
+    Assignment,
+    FoundFile,
+    KnownFiles,
+)
 
 FILES_AT_ONCE = 32
 """Songs stored in one transaction: fewer make the disk slow, more are lost when killed."""
@@ -148,7 +155,15 @@ def onboard_folder(
                 else:
                     assert result.images is not None  # no content is known to the job
                     recording = embedder.song_recording(job.file, result.digest, result.sound)
-                    status, reason = _add(one, own, items, recording, result.images, batch)
+                    if own.relation == PERHAPS:
+                        if batch.sounds_like(result.images, items.song(own.item_id)):
+                            own = own._replace(relation=SAME)
+                        else:
+                            own = Assignment(own.otherwise, NEW, twin=own.twin)
+                    if own.relation == SAME:
+                        status, reason = _retell(one, own, items, batch, writer)
+                    else:
+                        status, reason = _add(one, own, items, recording, result.images, batch)
                 results[one.file.entry.path] = own.item_id, status, reason or note
                 advance(1)
         batch.store()

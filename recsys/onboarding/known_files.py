@@ -18,9 +18,10 @@ from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.onboarding.folder_entries import FolderEntry
 
-SAME, OTHER_SOUND, NEW = "same", "other sound", "new"
+SAME, OTHER_SOUND, PERHAPS, NEW = "same", "other sound", "perhaps the same", "new"
 """Relations of a file and its item: the item has this recording; it has another one at this path or
-under this id; there is no such item."""
+under this id; it had a recording at this path in the data set of the fit, whose sound is not known;
+there is no such item."""
 
 
 class StoredFile(NamedTuple):
@@ -60,6 +61,8 @@ class Assignment(NamedTuple):
     relation: str
     stored: StoredFile | None = None
     """The recording of the item that the file is, or that it replaces."""
+    otherwise: str = ""
+    """The id of a new item, should one that is perhaps the same turn out to be another."""
     twin: str = ""
     """Another file or item with the same sound; empty if there is none."""
 
@@ -140,6 +143,14 @@ class KnownFiles:
                     break
         for file in self._open(files, found):
             item_id = self._free_id(folder, file, claimed, there)
+            for one in self._preferred(file, self._by_path.get(file.entry.shown, [])):
+                if one.item_id not in claimed and not one.sound:
+                    claim(file, one.item_id, PERHAPS, one)
+                    claimed.add(item_id)
+                    found[file.entry.path] = found[file.entry.path]._replace(otherwise=item_id)
+                    break
+            if file.entry.path in found:
+                continue
             own = self.by_item.get(item_id, [])
             claim(file, item_id, OTHER_SOUND if own else NEW, own[0] if own else None)
         return self._with_twins(files, found)

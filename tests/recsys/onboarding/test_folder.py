@@ -19,6 +19,7 @@ from datasets.errors import AudioError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from embedding.hyperimage import extraction
 from recsys import Recommender
+from recsys.database.catalog import Catalog
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
 from tests.helpers.commands import Call
@@ -325,6 +326,20 @@ def test_played_songs_are_followed_too(place: Path, library: Path) -> None:
     assert report.loc["a", "reason"] == "has other texts now, which a new fit will read"
 
 
+def test_a_fit_of_before_sounds_were_known(
+    saved: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Catalog, "sounds", lambda self: {})
+    folder = tmp_path / "library"
+    folder.mkdir()
+    played = (saved.parent / "song-1.wav").read_bytes()
+    (folder / "song-1.wav").write_bytes(played + b"LIST\4\0\0\0INFO")
+    write_song(folder / "song-2.wav", 61)
+    report = Recommender.load(place).onboard_folder(folder)
+    assert statuses(report) == {"song-1": "unchanged", "song-2": "failed"}
+    assert "listeners already" in report["reason"].iloc[1]
+
+
 def test_two_files_swap_their_names(place: Path, library: Path) -> None:
     model = Recommender.load(place)
     model.onboard_folder(library)
@@ -347,6 +362,7 @@ def test_what_is_gone_can_be_taken_out(call: Call, place: Path, library: Path) -
     (library / "a.flac").unlink()
     code, out, err = call("onboard", place, library)
     assert (code, out) == (0, f"{library}: 0 added, 2 unchanged, 0 failed, 1 missing\n")
+    assert "none does not exist" in call("onboard", place, library.parent / "none")[2]
     assert "1 song of an earlier run is gone: a.flac" in err
     assert "--remove-missing takes them out" in err
     code, out, _ = call("onboard", place, library, "--remove-missing")

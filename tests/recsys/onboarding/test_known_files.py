@@ -7,7 +7,7 @@ import pytest
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song, SongRecording
 from recsys.onboarding.folder_entries import FolderEntry
-from recsys.onboarding.known_files import NEW, OTHER_SOUND, SAME, FoundFile, KnownFiles
+from recsys.onboarding.known_files import NEW, OTHER_SOUND, PERHAPS, SAME, FoundFile, KnownFiles
 
 LIBRARY = Path("/library")
 
@@ -85,6 +85,11 @@ def test_items_of_the_fit_are_relative_to_their_data_set() -> None:
     fitted = known(("a", "a.mp3", "A"))
     assert items(fitted, found("a.mp3", "A")) == {"a.mp3": ("a", SAME)}
     assert items(fitted, found("a.mp3", "C")) == {"a.mp3": ("a", OTHER_SOUND)}
+
+
+def test_a_file_may_be_what_the_fit_had_at_its_path() -> None:
+    (assigned,) = known(("one", "a.mp3", "")).assign(LIBRARY, [found("a.mp3", "A")]).values()
+    assert (assigned.item_id, assigned.relation, assigned.otherwise) == ("one", PERHAPS, "a")
 
 
 def test_ids_of_the_table_come_first() -> None:
