@@ -140,7 +140,10 @@ def embedding_frame(table: object, name: str = "embeddings") -> pd.DataFrame:
         place = f"column {c.ITEM_ID!r}"
     else:
         if not is_pandas:
-            raise DataError(f"{name}: column {c.ITEM_ID!r} missing; there are: {_names(frame)}")
+            raise DataError(
+                f"{name}: a {_kind(table)} has no index, so that a column {c.ITEM_ID!r} is needed; "
+                f"there are: {_names(frame)}"
+            )
         if frame.index.nlevels > 1:
             raise DataError(
                 f"{name}: the index has {frame.index.nlevels} levels; item ids alone are expected"
@@ -191,8 +194,7 @@ def _from_arrow(table: Any, name: str, *, of_texts: bool) -> pd.DataFrame:
     # Whatever the other library raises: a table that was read already, a type that Arrow lacks.
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
-        kind = f"{type(table).__module__.partition('.')[0]} {type(table).__name__}"
-        raise DataError(f"{name}: the {kind} cannot be read as a table: {reason}") from None
+        raise DataError(f"{name}: the {_kind(table)} cannot be read as a table: {reason}") from None
     frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
     return frame.set_axis(pd.Index([str(one) for one in arrow.column_names], dtype=object), axis=1)
 
@@ -218,6 +220,11 @@ def to_series(column: "pa.ChunkedArray", name: str, *, of_texts: bool) -> "pd.Se
         column = column.unify_dictionaries()
     series: pd.Series[Any] = column.to_pandas()
     return series.rename(name)
+
+
+def _kind(table: object) -> str:
+    """The library and the type of a table, such as "polars DataFrame"."""
+    return f"{type(table).__module__.partition('.')[0]} {type(table).__name__}"
 
 
 def _names(frame: pd.DataFrame) -> str:
