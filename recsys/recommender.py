@@ -457,7 +457,7 @@ class Recommender(Configured):
         model = self._fitted()
         song = build_song(
             model, recording, embedding,
-            Song(checked_id("item_id", item_id), title, artist, album, genre, dict(tags or {})),
+            Song(checked_id("item_id", item_id), title, artist, album, genre, _checked_tags(tags)),
         )  # fmt: skip
         self._add_songs([song], model)
         return OnboardingResult.from_song(song)
@@ -778,3 +778,11 @@ class Recommender(Configured):
                 self._model = model.with_new_texts(model.items.with_known_spellings(songs))
             else:
                 self._model = model.with_songs(model.items.with_known_spellings(songs))
+
+
+def _checked_tags(tags: object) -> dict[str, str]:
+    if tags is not None and not isinstance(tags, Mapping):
+        raise InvalidArgumentError(
+            f"tags must be texts by name, as in {{'mood': 'calm'}}, not {format_value(tags)}"
+        )
+    return dict(tags or {})

@@ -12,7 +12,7 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
 from datasets.progress import progress_bar
 from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
@@ -279,6 +279,7 @@ def compare(
         raise InvalidArgumentError("a comparison needs at least one model and one split")
     check_models(models, controls, baseline)
     check_sampled(sampled)
+    check_dataset(dataset)
     embeddings = checked_embeddings(embeddings, dataset)
     check_confidence(confidence)
     for what, value, least in (

@@ -11,7 +11,7 @@ from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import NotFittedError
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
 from evaluation.models.top_k import (
@@ -60,6 +60,7 @@ class Baseline(ABC):
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Store the catalogue and the items that each user has played."""
+        check_dataset(dataset)
         self._items = pd.Index(dataset.items[ITEM_ID], dtype=object)
         self._seen = self._rows_of_users(played_pairs(dataset.interactions))
         return self

@@ -20,7 +20,7 @@ from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
 from datasets.forking import openmp_threads
 from datasets.linear_algebra import invert_symmetric
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
 from datasets.suggestions import did_you_mean
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
@@ -81,6 +81,7 @@ class Peer(ABC):
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Choose the settings that are not given, then learn from all plays."""
+        check_dataset(dataset)
         self.chosen = {name: values[0] for name, values in self.grid.items()} | self.given
         free = {name: values for name, values in self.grid.items() if name not in self.given}
         points = [dict(zip(free, values, strict=True)) for values in product(*free.values())]

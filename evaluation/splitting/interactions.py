@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
 
 NEVER = np.iinfo(np.int64).max
 """The time of an event that did not happen: later than any timestamp (nanoseconds)."""
@@ -48,6 +48,7 @@ class UserItemPairs:
     @classmethod
     def from_dataset(cls, dataset: MusicDataset) -> "UserItemPairs":
         """Encode all interactions of ``dataset``."""
+        check_dataset(dataset)
         frame = dataset.interactions
         users, user_ids = pd.factorize(frame[USER_ID], sort=True)
         items, item_ids = pd.factorize(frame[ITEM_ID], sort=True)

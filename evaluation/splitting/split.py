@@ -17,7 +17,7 @@ import pandas as pd
 from datasets.arrays import BoolArray, IntArray
 from datasets.columns import ARTIST, ITEM_ID, PATH, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
-from datasets.music import MusicDataset
+from datasets.music import MusicDataset, check_dataset
 from datasets.tables.ids import checked_ids
 from datasets.tables.values import format_value
 from evaluation.splitting.interactions import (
@@ -123,6 +123,7 @@ class Split:
             EvaluationError: a leak, an empty side, rows that do not exist or come twice, or fields
                 that belong to another kind of split.
         """
+        check_dataset(dataset)
         n_rows = len(dataset.interactions)
         for side, rows in (("training", self.train_rows), ("test", self.test_rows)):
             if len(rows) == 0:

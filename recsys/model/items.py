@@ -692,6 +692,8 @@ def _wanted_values(column: str, given: Any) -> list[Any]:
     """Read the values that a filter wants of one column."""
     no_list = isinstance(given, str | bytes | bytearray | memoryview | Mapping) or is_table(given)
     several = isinstance(given, Iterable) and getattr(given, "ndim", 1) == 1
+    if callable(read := getattr(given, "to_pylist", None)):  # a column of Arrow
+        given = read()
     values = list(given) if several and not no_list else [given]
     for value in values:
         if isinstance(value, bool) or not isinstance(value, str | int | np.integer):

@@ -16,7 +16,7 @@ import pytest
 
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
-from evaluation import Popularity
+from evaluation import Popularity, warm_split
 from evaluation.models.external import PEERS
 from evaluation.splitting.split import Split
 from recsys import Recommender
@@ -369,6 +369,27 @@ def test_other_arguments_are_not_taken_for_what_they_are_not(
         model.recommend(**options)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+def test_a_table_is_no_data_set(model: Recommender) -> None:
+    table = tables()["interactions"]
+    asked: list[Callable[[], Any]] = [
+        lambda: model.fit(table),  # type: ignore[arg-type]
+        lambda: model.onboard_many(table),  # type: ignore[arg-type]
+        lambda: warm_split(table),  # type: ignore[arg-type]
+        lambda: cold_split(cold_items=("0",)).check(table),  # type: ignore[arg-type]
+        lambda: Popularity().fit(table),  # type: ignore[arg-type]
+        lambda: PEERS["bpr"]().fit(table),  # type: ignore[arg-type]
+    ]
+    for ask in asked:
+        with pytest.raises(InvalidArgumentError, match="dataset must be a MusicDataset"):
+            ask()
+
+
+@pytest.mark.parametrize("tags", [["mood"], "mood", 5, {"mood"}])
+def test_tags_are_a_mapping(model: Recommender, tags: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="tags must be texts by name"):
+        model.onboard(item_id="new", embedding=np.ones(4), tags=tags)
 
 
 def test_a_text_that_nobody_has_is_somebody_unknown(model: Recommender) -> None:
