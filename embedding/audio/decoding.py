@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -34,6 +34,10 @@ from embedding.audio.ffmpeg import (
     describe_sound,
     measure,
 )
+from embedding.audio.mp3_frames import find_frames, right_frames
+from embedding.audio.ogg_links import ogg_links
+from embedding.audio.spliced import Piece, SplicedFile
+from embedding.audio.wav_chunks import SEARCHED_BYTES, wav_pieces
 
 ERROR_STREAM = 2
 
@@ -146,6 +150,11 @@ class AudioReader(Protocol):
     step: float
     """Distance of neighbouring sample values; 0 if it is not known, or very small."""
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What was found wrong with the file while it was read, and what stands for it."""
+        ...
+
     def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         """Read several parts of the recording.
 
@@ -164,7 +173,11 @@ class AudioReader(Protocol):
         ...
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
-        """Read the whole recording, ``frames`` at a time, up to the first decoding error."""
+        """Read the whole recording, ``frames`` at a time.
+
+        Without a number up to the first decoding error; with one, what lies behind damage as well,
+        where that is possible.
+        """
         ...
 
 
@@ -203,6 +216,16 @@ SAMPLE_STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_2
 """Distance of neighbouring sample values, by the subtype of libsndfile."""
 
 
+SAMPLE_BYTES = {
+    "PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1,
+    "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8,
+}  # fmt: skip
+"""Bytes of a sample, by the subtype of libsndfile."""
+
+DAMAGE = 1024
+"""Frames by which damage in a FLAC file is stepped over; its blocks have 4,096 mostly."""
+
+
 class ShorterError(Exception):
     """A recording is not as long as its header says; never leaves this package."""
 
@@ -212,19 +235,30 @@ class SndfileReader:
 
     Attributes:
         channels: number of channels.
+        format, subtype: names of libsndfile for the container and the kind of samples.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, pieces: Sequence[Piece] | None = None) -> None:
+        """Open a file.
+
+        Args:
+            path: the file.
+            pieces: what libsndfile is to read in its place; see `SplicedFile`.
+        """
+        self._path, self._pieces = path, pieces
+        self.remarks: list[str] = []
         with self._open() as stream:
             self.rate: int = stream.samplerate
             self.frames: int = stream.frames
             self.channels: int = stream.channels
-            self.is_pcm: bool = stream.subtype.startswith("PCM_")
-            self.step: float = SAMPLE_STEPS.get(stream.subtype, 0.0)
+            self.format: str = stream.format
+            self.subtype: str = stream.subtype
+        self.is_pcm = self.subtype.startswith("PCM_")
+        self.step = SAMPLE_STEPS.get(self.subtype, 0.0)
         _checked_rate(self.rate)
         self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)
         self._length_is_exact = 0 < self.frames < MAX_FRAMES
+        self._is_repaired = False
         if not self._length_is_exact:
             self._measure_length()
 
@@ -233,14 +267,22 @@ class SndfileReader:
         return (self._by_seeking if self._length_is_exact else self._from_beginning)(starts, length)
 
     def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
-        """Read the whole recording, ``frames`` at a time, up to the first decoding error."""
+        """Read the whole recording, ``frames`` at a time; see `AudioReader`."""
         size = frames or max(1, BLOCK_SAMPLES // self.channels)
-        try:
-            with self._open() as stream:
-                while len(block := self._read(stream, size)):
-                    yield block
-        except soundfile.LibsndfileError:
-            return
+        at = 0
+        with suppress(soundfile.LibsndfileError), self._open() as stream:
+            while len(block := self._read(stream, size)):
+                yield block
+                at += len(block)
+        if frames is not None and self.format == "FLAC" and self._length_is_exact:
+            while at < self.frames:
+                stop = min(at + frames, self.frames)
+                block, end = self._around_damage(at, stop)
+                if end > at:
+                    yield block[: end - at]
+                if end < stop:
+                    return
+                at = stop
 
     def _by_seeking(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         held, at = self._no_samples, 0  # the previous part, and its first frame
@@ -256,9 +298,119 @@ class SndfileReader:
                     fresh = self._no_samples
                 held, at = np.concatenate([known, fresh]) if len(known) else fresh, start
                 if len(held) < wanted:
-                    self._measure_length()
-                    raise ShorterError
+                    break
                 yield held
+            else:
+                return
+        if self.format == "FLAC":
+            yield from self._over_damage(starts[starts.index(start) :], length)
+            return
+        if not self._without_damage():
+            before = self.frames
+            self._measure_length()
+            self._say_cut_off(before)
+        raise ShorterError
+
+    def _without_damage(self) -> bool:
+        """Leave out what lies between the frames of an mp3; return whether that was possible."""
+        if self.format != "MP3" or self._is_repaired:
+            return False
+        self._is_repaired = True
+        found = find_frames(self._path)
+        if found is None:
+            return False
+        before, rate, channels = self.frames, self.rate, self.channels
+        old, self._pieces = self._pieces, found.pieces()
+        try:
+            with self._open() as stream:
+                self.frames = stream.frames
+                same = (stream.samplerate, stream.channels) == (rate, channels)
+        except soundfile.LibsndfileError:
+            same = False
+        if not same or not 0 < self.frames < MAX_FRAMES:
+            self._pieces, self.frames = old, before
+            return False
+        if len(found.runs) > 1:
+            self.remarks.append(
+                f"is damaged in {len(found.runs) - 1} places, which are left out: "
+                f"{self.frames / rate:.1f} s of {before / rate:.1f} s remain"
+            )
+        else:
+            self._say_cut_off(before)
+        return True
+
+    def _over_damage(self, starts: list[int], length: int) -> Iterator[Float32Array]:
+        """Read parts of a FLAC file, with silence where a frame is damaged.
+
+        libsndfile ends at such a frame, but finds its way again behind it.
+        """
+        if self._pieces is None:
+            # An unfinished download may end with zeros, in which libsndfile searches for seconds.
+            self._pieces = [range(_end_of_content(self._path))]
+        for start in starts:
+            stop = min(start + length, self.frames)
+            part, end = self._around_damage(start, stop)
+            if end < stop:
+                before = self.frames
+                self.frames = end if end > start else self._last_readable(start)
+                self._say_cut_off(before)
+                raise ShorterError
+            yield part
+
+    def _around_damage(self, start: int, stop: int) -> tuple[Float32Array, int]:
+        """Read from one frame to another, and say where the sound ends if it does before."""
+        part = np.zeros((stop - start, self.channels), dtype=np.float32)
+        at = start
+        while at < stop:
+            for block in self._good_blocks(at, stop):
+                part[at - start : at - start + len(block)] = block
+                at += len(block)
+            if at >= stop:
+                break
+            behind = self._behind_damage(at)
+            if behind is None:
+                return part, at
+            if not self.remarks:
+                self.remarks.append(
+                    f"is damaged at {at / self.rate:.1f} s; silence stands for what is lost"
+                )
+            at = behind
+        return part, stop
+
+    def _good_blocks(self, start: int, stop: int) -> Iterator[Float32Array]:
+        """Read blocks from one frame on up to another, or to the first error."""
+        with suppress(soundfile.LibsndfileError), self._open() as stream:
+            stream.seek(start)
+            while start < stop and len(block := self._read(stream, min(DAMAGE, stop - start))):
+                yield block
+                start += len(block)
+
+    def _behind_damage(self, at: int) -> int | None:
+        """First frame after a damaged one that can be read; None if none can."""
+        step = DAMAGE
+        while at + step < self.frames:
+            if any(len(block) for block in self._good_blocks(at + step, at + step + 1)):
+                return at + step
+            step += max(DAMAGE, step - 12 * DAMAGE)  # faster and faster after a few blocks
+        return None
+
+    def _last_readable(self, end: int) -> int:
+        """Length in frames of what can be read before a frame behind which nothing can."""
+        start = 0
+        while end - start > DAMAGE:
+            middle = (start + end) // 2
+            if any(len(block) for block in self._good_blocks(middle, middle + 1)):
+                start = middle
+            else:
+                end = middle
+        return start + sum(len(block) for block in self._good_blocks(start, end + DAMAGE))
+
+    def _say_cut_off(self, before: int) -> None:
+        if 0 < self.frames < before - self.rate // 2 and before < MAX_FRAMES:
+            self.remarks = [
+                f"is cut off or damaged: {self.frames / self.rate:.1f} s of "
+                f"{before / self.rate:.1f} s can be decoded"
+            ]
 
     def _from_beginning(self, starts: list[int], length: int) -> Iterator[Float32Array]:
         blocks = self.read_blocks()
@@ -279,15 +431,100 @@ class SndfileReader:
             return self._no_samples
         return part
 
+    def measure(self) -> None:
+        """Measure the real length by decoding everything once, if that was not done before."""
+        if self._length_is_exact:
+            self._measure_length()
+
     def _measure_length(self) -> None:
-        """Measure the real length by decoding everything once."""
         self._length_is_exact = False
         self.frames = sum(len(block) for block in self.read_blocks())
 
     def _open(self) -> soundfile.SoundFile:
         # Opened here, as libsndfile would wait for ever on a pipe that came into the file's place.
+        if self._pieces is not None:
+            return soundfile.SoundFile(SplicedFile(open_regular(self._path), self._pieces))
         with open_regular(self._path) as stream:
             return soundfile.SoundFile(os.dup(stream.fileno()))
+
+
+def _end_of_content(path: Path) -> int:
+    """Place behind the last byte of a file that is not zero."""
+    with open_regular(path) as stream:
+        end = stream.seek(0, 2)
+        while end > 0:
+            start = max(0, end - (1 << 16))
+            stream.seek(start)
+            data = stream.read(end - start).rstrip(b"\0")
+            if data:
+                return start + len(data)
+            end = start
+    return 0
+
+
+class LinkedReader:
+    """Reads recordings that follow one another in a chained file as one; see `AudioReader`.
+
+    All are read at the rate and with the channels of the first one.
+    """
+
+    def __init__(self, links: Sequence[SndfileReader]) -> None:
+        self._links = links
+        self.rate, self.channels = links[0].rate, links[0].channels
+        self.is_pcm, self.step = False, 0.0
+        self._starts = self._measured()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What was found wrong with the links."""
+        return list(dict.fromkeys(remark for link in self._links for remark in link.remarks))
+
+    def read_parts(self, starts: list[int], length: int) -> Iterator[Float32Array]:
+        """Read several parts; see `AudioReader`."""
+        for start in starts:
+            try:
+                yield self._part(start, min(start + length, self.frames))
+            except ShorterError:
+                for link in self._links:
+                    link.measure()
+                self._starts = self._measured()
+                raise
+
+    def read_blocks(self, frames: int | None = None) -> Iterator[Float32Array]:
+        """Read the whole recording; see `AudioReader`."""
+        size = frames or round(self.rate)
+        yield from self.read_parts(list(range(0, self.frames, size)), size)
+
+    def _measured(self) -> list[int]:
+        """First frame of each link; sets the length of them all."""
+        lengths = [round(link.frames / link.rate * self.rate) for link in self._links]
+        *starts, self.frames = np.cumsum([0, *lengths]).tolist()
+        return starts
+
+    def _part(self, start: int, stop: int) -> Float32Array:
+        pieces = []
+        for first, link in zip(self._starts, self._links, strict=True):
+            begin = max(0, start - first)
+            end = min(stop - first, round(link.frames / link.rate * self.rate))
+            if begin < end:
+                pieces.append(self._from(link, begin, end))
+        return np.concatenate(pieces)
+
+    def _from(self, link: SndfileReader, begin: int, end: int) -> Float32Array:
+        """Frames of a link, counted at the rate of the first one, float32 [end - begin, c]."""
+        share = link.rate / self.rate
+        at = min(round(begin * share), link.frames - 1)
+        (found,) = link.read_parts([at], max(1, round((end - begin) * share)))
+        if link.rate != self.rate:
+            import soxr
+
+            found = soxr.resample(found, link.rate, self.rate, quality="HQ")
+        if link.channels != self.channels:
+            wide = link.channels > self.channels > 1
+            mono = found.mean(axis=1, keepdims=True)
+            found = found[:, : self.channels] if wide else np.repeat(mono, self.channels, axis=1)
+        missing = max(0, end - begin - len(found))
+        return np.pad(found[: end - begin], ((0, missing), (0, 0)), mode="edge")
 
 
 JUMP_SECONDS = 20.0
@@ -312,6 +549,7 @@ class FfmpegReader:
         self._path = path
         self.is_pcm, self.step = True, 0.0
         self._version = file_version(path)
+        self.remarks: list[str] = []
         self._measured = self._counted = False
         self.rate: int
         self.frames: int
@@ -427,13 +665,64 @@ def _checked_rate(rate: int) -> int:
     return rate
 
 
-def _try_libsndfile(path: Path) -> SndfileReader | None:
+def _try_libsndfile(path: Path) -> SndfileReader | LinkedReader | None:
     """Return a reader, or None if libsndfile cannot read the file."""
     with silence_decoder():
         try:
-            return SndfileReader(path)
+            recording = SndfileReader(path)
         except soundfile.LibsndfileError:
-            return None
+            return _in_spite_of_its_header(path)
+        if recording.format == "OGG" and (links := ogg_links(path)):
+            readers = [reader for part in links if (reader := _reader_of(path, [part]))]
+            return LinkedReader(readers) if len(readers) > 1 else recording
+        pieces: Sequence[Piece] | None = None
+        if recording.format == "MP3":
+            frames = right_frames(path, recording.frames)
+            pieces = frames.pieces() if frames else None
+        elif recording.format in ("WAV", "WAVEX", "RF64") and _is_most_left_out(recording, path):
+            pieces = wav_pieces(path)
+        return (pieces and _reader_of(path, pieces)) or recording
+
+
+def _in_spite_of_its_header(path: Path) -> SndfileReader | None:
+    """Return a reader of a wav or mp3 file that libsndfile does not recognise."""
+    if kind_for_ffmpeg(path) is not None:
+        return None
+    for pieces in (wav_pieces(path), _behind_garbage(path)):
+        if pieces is not None and (reader := _reader_of(path, pieces)):
+            return reader
+    frames = find_frames(path)
+    # Other formats may hold some frames as well.
+    if frames is None or 4 * sum(map(len, frames.runs)) < path.stat().st_size:
+        return None
+    return _reader_of(path, frames.pieces())
+
+
+def _behind_garbage(path: Path) -> list[Piece] | None:
+    """Return the part of a file that begins as flac or ogg does, if that is not at its start."""
+    with open_regular(path) as stream:
+        end = stream.seek(0, 2)
+        stream.seek(0)
+        head = stream.read(SEARCHED_BYTES)
+    places = [head.find(b"fLaC\0\0\0\x22"), head.find(b"OggS\0\2")]
+    start = next((at for at in places if at > 0), None)
+    return None if start is None else [range(start, end)]
+
+
+def _reader_of(path: Path, pieces: Sequence[Piece]) -> SndfileReader | None:
+    try:
+        reader = SndfileReader(path, pieces)
+    except soundfile.LibsndfileError:
+        return None
+    return reader if reader.frames else None
+
+
+def _is_most_left_out(recording: SndfileReader, path: Path) -> bool:
+    """Whether a wav file is longer than the samples that libsndfile finds in it."""
+    size = SAMPLE_BYTES.get(recording.subtype, 0)
+    if not size:
+        return not recording.frames
+    return recording.frames * recording.channels * size < 0.9 * path.stat().st_size - 4096
 
 
 def _check_file(path: Path) -> None:

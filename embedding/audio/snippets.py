@@ -212,9 +212,12 @@ def read_snippets(
     """
     try:
         with open_recording(file.path) as recording:
-            return _audible_snippets(
+            found = _audible_snippets(
                 recording, _SnippetRequest(file, snippet, sample_rate, channels)
             )
+            for remark in recording.remarks:
+                logger.warning("%s: %s", file.name, remark)
+            return found
     except AudioError as error:
         raise AudioError(f"{file.name}: {error}") from error.__cause__
 
