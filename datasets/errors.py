@@ -66,6 +66,10 @@ class DiskFullError(ColdtuneError, OSError):
         return str(self.strerror)
 
 
+class ReplacedError(ArtifactError):
+    """Another process has put a new model in the place of the opened one; load it again."""
+
+
 class BusyError(ColdtuneError):
     """A lock was not free within its time limit; the message names who holds it. Try again."""
 

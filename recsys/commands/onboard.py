@@ -1,19 +1,28 @@
 """The commands that change a saved model: `coldtune onboard`, `update`, `remove`, `rebuild`."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from datasets.columns import ITEM_ID, USER_ID
-from datasets.errors import DataError, InvalidArgumentError
+from datasets.errors import DataError, InvalidArgumentError, ReplacedError
 from datasets.files import file_digest
 from datasets.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
 from recsys.commands.printing import echo, print_json, records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+
+    from recsys import Recommender
+
+Changed = TypeVar("Changed")
+
+_TRIES = 10
 
 SHOWN = 3
 """Recordings that a summary names."""
@@ -61,15 +70,16 @@ def onboard(
     if item_id is None and recording.is_dir():
         if given := [name for name, text in texts.items() if text]:
             raise InvalidArgumentError(f"--{given[0]} is for one recording; use --metadata")
-        from recsys import Recommender
-
-        report = Recommender.load(model).onboard_folder(
-            recording,
-            metadata,
-            progress=not as_json,
-            threads=threads,
-            duplicates=duplicates,
-            remove_missing=remove_missing,
+        report = _changed(
+            model,
+            lambda one: one.onboard_folder(
+                recording,
+                metadata,
+                progress=not as_json,
+                threads=threads,
+                duplicates=duplicates,
+                remove_missing=remove_missing,
+            ),
         )
         _show_report(recording, report, verbose=verbose, as_json=as_json)
         return
@@ -88,10 +98,12 @@ def onboard(
     ):
         if value is not None:
             raise InvalidArgumentError(f"--{name} is for a folder of recordings")
-    from recsys import Recommender
-
-    added = Recommender.load(model).onboard(
-        recording, item_id=item_id, title=title, artist=artist, album=album, genre=genre
+    song_id = item_id
+    added = _changed(
+        model,
+        lambda one: one.onboard(
+            recording, item_id=song_id, title=title, artist=artist, album=album, genre=genre
+        ),
     )
     if as_json:
         print_json(added._asdict(), indent=None)
@@ -100,6 +112,16 @@ def onboard(
             f"{added.item_id} is in the catalogue; "
             f"it sounds like {added.predicted} ({added.probability:.0%})"
         )
+
+
+def _changed(model: Path, change: "Callable[[Recommender], Changed]") -> Changed:
+    """Open a model and change it; again where another process has just put a new one there."""
+    from recsys import Recommender
+
+    for _ in range(_TRIES - 1):
+        with suppress(ReplacedError):
+            return change(Recommender.load(model))
+    return change(Recommender.load(model))
 
 
 def _show_report(folder: Path, report: "pd.DataFrame", *, verbose: bool, as_json: bool) -> None:
@@ -184,7 +206,6 @@ def update(
     """Take in new plays; lists know them at once. The same file, or batch, counts once."""
     from datasets.tables.checks import INTERACTION_COLUMNS, check_interactions
     from datasets.tables.read_write import read_table
-    from recsys import Recommender
 
     raw = read_table(interactions, INTERACTION_COLUMNS)
     plays = check_interactions(raw.frame, raw.origin, None, with_events=True)
@@ -192,10 +213,13 @@ def update(
         raise InvalidArgumentError("give --batch-id or --again, not both")
     if batch_id is None and not again:
         batch_id = f"sha256:{file_digest(interactions)}"
-    counts = Recommender.load(model).update(
-        plays,
-        batch_id=batch_id,
-        mode=mode,  # type: ignore[arg-type]  # checked there
+    counts = _changed(
+        model,
+        lambda one: one.update(
+            plays,
+            batch_id=batch_id,
+            mode=mode,  # type: ignore[arg-type]  # checked there
+        ),
     )
     if as_json:
         repeated = {"repeated": counts.repeated} if counts.repeated else {}
@@ -218,15 +242,11 @@ def update(
 
 def remove(model: Model, item: Annotated[str, typer.Argument(help="Item id.")]) -> None:
     """Take an item out of the catalogue."""
-    from recsys import Recommender
-
-    Recommender.load(model).remove(item)
+    _changed(model, lambda one: one.remove(item))
     echo(f"{item} is no longer in the catalogue")
 
 
 def rebuild(model: Model) -> None:
     """Make all that happened since the fit part of the model; lists stay the same."""
-    from recsys import Recommender
-
-    Recommender.load(model).rebuild()
+    _changed(model, lambda one: one.rebuild())
     echo(f"model rebuilt in {model}")

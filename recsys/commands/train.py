@@ -72,7 +72,7 @@ def _save(recommender: "Recommender", out: Path, replace: bool, said: str) -> No
     from recsys.model.storage import check_overwrite
 
     try:
-        if replace and (goes := check_overwrite(out, replace=True)) not in ("", said):
+        if (goes := check_overwrite(out, replace=replace)) not in ("", said):
             echo(goes, err=True)
         recommender.save(out, replace=replace)
     except (InvalidArgumentError, BusyError) as error:

@@ -65,23 +65,28 @@ _file_locks = weakref.WeakValueDictionary()
 _finding_locks = ThreadLock("the locks of song databases", Order.PART)
 
 
-def _lock_of(path: Path) -> tuple[ThreadLock, tuple[int, int]]:
-    """The lock of a file, the same for all who have it open in this process, and which file it is.
+def _identity(path: Path) -> tuple[int, int]:
+    """Device and inode of a file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+    return status.st_dev, status.st_ino
+
+
+def _lock_of(path: Path) -> ThreadLock:
+    """The lock of a file, the same for all who have it open in this process.
 
     SQLite's own locks belong to the process and the file: closing any descriptor of the file, as
     after reading it as plain bytes, drops those of every connection. So all that is done with one
     file in a process is done in turns.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
-    file = status.st_dev, status.st_ino
+    file = _identity(path)
     with _finding_locks.held("finding one"):
         lock = _file_locks.get(file)
         if lock is None:
             lock = _file_locks[file] = ThreadLock(str(path), Order.DATABASE)
-        return lock, file
+        return lock
 
 
 class Catalog:
@@ -108,7 +113,7 @@ class Catalog:
         if path is None:  # all threads share its connection
             self._lock = ThreadLock(self._name, Order.DATABASE)
         else:
-            self._lock, self._file = _lock_of(path)
+            self._lock, self._file = _lock_of(path), _identity(path)
         # With the last model that has it, so that the room of a removed file is free at once.
         weakref.finalize(self, engine.dispose).atexit = False
 
@@ -155,6 +160,7 @@ class Catalog:
                 raise ArtifactError(
                     f"{path}: the song database is of an older version of coldtune; train again"
                 )
+        catalog._file = _identity(path)  # a file of a container's image is another one once opened
         return catalog
 
     def fill(self, songs: Iterable[Song], sounds: Mapping[str, str] | None = None) -> None:

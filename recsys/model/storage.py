@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.errors import ArtifactError, InvalidArgumentError, ReplacedError
 from datasets.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
@@ -197,7 +197,7 @@ def held_for_change(
         longer: wait for longer, as work would be lost otherwise.
 
     Raises:
-        ArtifactError: another process has saved a new model there meanwhile.
+        ReplacedError: another process has saved a new model there meanwhile.
         BusyError: another process has been writing there for too long.
     """
     _check_current(folder, model)  # before the lock, the lock file would create the folder again
@@ -267,7 +267,7 @@ def _check_current(folder: Path, model: LiveModel) -> None:
     generation = artifact.read_manifest(folder)["generation"]
     # A copy that was put in the place of the model has the same generation, but other files.
     if generation != model.generation or not model.catalog.is_in_place():
-        raise ArtifactError(
+        raise ReplacedError(
             f"{folder}: the model was replaced since it was opened; load it again, or refresh it"
         )
 

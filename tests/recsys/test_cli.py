@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import InvalidArgumentError
+from datasets.errors import InvalidArgumentError, UnknownItemError
 from recsys import Recommender, RecommenderConfig
 from tests.helpers.commands import Call, Said
 from tests.helpers.folders import file_contents
@@ -288,6 +289,30 @@ def test_what_a_model_takes_in_while_another_is_learned_goes_only_where_that_is_
     )
     assert "fallback" not in Recommender.load(model).recommend("x", k=1).attrs
     assert Recommender.load(place).info["dataset"] == Recommender.load(learned).info["dataset"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["remove", "rebuild"])
+def test_a_command_starts_again_where_another_process_has_just_replaced_the_model(
+    call: Call, model: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Between the opening of the model and its change, another one rebuilds it."""
+    load, rebuilds = Recommender.load, iter(range(2))
+
+    def then_replaced(folder: Path) -> Recommender:
+        opened = load(folder)
+        if next(rebuilds, None) is not None:
+            load(folder).rebuild()
+        return opened
+
+    monkeypatch.setattr(Recommender, "load", then_replaced)
+    said = call(command, model, *(["song-4"] if command == "remove" else []))
+    assert (said.code, said.err) == (0, "")
+    assert next(rebuilds, None) is None
+    found = load(model).info
+    assert found["rebuilt"] == (2 if command == "remove" else 3)
+    with pytest.raises(UnknownItemError) if command == "remove" else nullcontext():
+        load(model).similar("song-4")
 
 
 @pytest.mark.slow
