@@ -27,7 +27,8 @@ def print_frame(frame: "pd.DataFrame") -> None:
     rows = [[plain_text(value) for value in row] for row in frame.itertuples(index=False)]
     if not sys.stdout.isatty():
         # A pipe has no width: every row is one line there. Tabs in a text are escaped.
-        typer.echo("\n".join("\t".join(row) for row in (names, *rows)))
+        # Not by Typer, which would write UTF-8 where the output has another encoding.
+        sys.stdout.write("".join("\t".join(row) + "\n" for row in (names, *rows)))
         return
     from rich.cells import cell_len
     from rich.console import Console
@@ -60,11 +61,12 @@ def _print_paragraphs(names: list[str], rows: list[list[str]], width: int) -> No
     console = Console(width=width)
     for number, row in enumerate(rows):
         if number:
-            typer.echo()
+            sys.stdout.write("\n")
         for name, text in zip(names, row, strict=True):
             if text:
                 first, *more = Text(f"{name}: {text}").wrap(console, max(width - 2, 1))
-                typer.echo("\n  ".join(str(line).rstrip() for line in (first, *more)))
+                lines = "\n  ".join(str(line).rstrip() for line in (first, *more))
+                sys.stdout.write(f"{lines}\n")
 
 
 def plain_text(value: object) -> str:

@@ -424,7 +424,7 @@ def test_ids_that_look_like_options_or_code(call: Call, trained: Trained) -> Non
     )
     assert said.code == 0
     for item in (NASTY, DASHED, MARKUP):
-        assert f" {item} " in said.out
+        assert f"\t{item}\t" in said.out
 
 
 @pytest.mark.slow
