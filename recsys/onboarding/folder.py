@@ -264,9 +264,14 @@ def _look_at(
         progress_bar("looking at files", len(entries), shown=progress) as advance,
         ThreadPoolExecutor(available_cores()) as threads,
     ):
-        for one in threads.map(look, entries):
-            looked.append(one)
-            advance(1)
+        try:
+            for one in threads.map(look, entries):
+                looked.append(one)
+                advance(1)
+        except BaseException:
+            # When interrupted, the files that were not looked at yet are not waited for.
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
     return looked
 
 
