@@ -23,6 +23,7 @@ from datasets.arrays import IntArray, StrArray
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.files import open_regular
 from datasets.tables.read_write import read_table
+from datasets.tables.spellings import one_spelling_each
 from datasets.tables.values import format_value, object_array
 
 _STRING_OPCODES = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
@@ -221,9 +222,9 @@ def read_image_arrays(
     group = _choose_column("groups", groups, GROUP_NAMES, columns, source)
     taken["labels"] = f"{label!r} {origin[label]}"
     taken["groups"] = "none found" if group is None else f"{group!r} {origin[group]}"
-    return ImageArrays(
-        pictures, values, columns[label], None if group is None else columns[group], taken
-    )
+    given = pd.Series(columns[label], dtype=object, name=label)
+    (spelt,) = one_spelling_each([given], f"{source}, column {label!r}")
+    return ImageArrays(pictures, values, spelt, None if group is None else columns[group], taken)
 
 
 def _npz_file(path: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.errors import DataError, InvalidArgumentError
+from datasets.errors import DataError, DataWarning, InvalidArgumentError
 from datasets.image_arrays import is_image_arrays, read_image_arrays, read_npz
 
 IMAGES = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3)
@@ -49,6 +49,13 @@ def test_rows_are_joined_by_id(write):
     assert is_image_arrays(folder / "x.npz")
     (folder / "items.csv").touch()
     assert not is_image_arrays(folder)
+
+
+def test_spellings_of_one_label_are_one(write):
+    folder = write(TABLE | {"genre": ["jazz", "Rock", "rock ", "jazz"]}, clip=IDS, pictures=IMAGES)
+    with pytest.warns(DataWarning, match="'rock' .1 rows. as 'Rock'"):
+        arrays = read_image_arrays(folder)
+    assert arrays.labels.tolist() == ["jazz", "Rock", "jazz", "Rock"]
 
 
 def test_names_given_override_what_is_found(write):
