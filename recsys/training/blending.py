@@ -269,18 +269,23 @@ def _candidates(
     all_scores, all_relevant = [], []
     for start in range(0, len(users), 256):
         rows = users[start : start + 256]
-        scores = np.stack(
-            [vectors.users[n][rows] @ vectors.items[n][pool].T for n in vectors.users]
-        )
-        relevant = held_out[rows][:, pool].toarray() > 0
-        scores[:, seen[rows][:, pool].toarray() > 0] = -np.inf
-        proposed = np.argpartition(-scores, size - 1, axis=2)[:, :, :size]
-        proposed = np.concatenate(list(proposed), axis=1)
+        is_seen = seen[rows][:, pool].nonzero()
+
+        def scores(
+            name: str, rows: IntArray = rows, is_seen: tuple[IntArray, ...] = is_seen
+        ) -> Float32Array:
+            found = vectors.users[name][rows] @ vectors.items[name][pool].T
+            found[is_seen] = -np.inf
+            return np.asarray(found)
+
+        relevant = (held_out[rows][:, pool] > 0).toarray()
+        # One source at a time, and computed again below: all at once would be 18 kB an item.
+        proposed = np.concatenate([_best_columns(scores(n), size) for n in vectors.users], axis=1)
         # An item that several sources propose counts once, so that it takes one place in a list.
         order = np.sort(proposed, axis=1)
         repeated = np.zeros_like(order, bool)
         repeated[:, 1:] = order[:, 1:] == order[:, :-1]
-        chosen = np.take_along_axis(scores, order[None], axis=2)
+        chosen = np.stack([np.take_along_axis(scores(n), order, axis=1) for n in vectors.users])
         chosen[:, repeated] = -np.inf
         for own, name in enumerate(vectors.users):
             # Their weights may be zero or negative: infinity would become NaN or attract. The other
@@ -290,6 +295,15 @@ def _candidates(
         all_scores.append(chosen)
         all_relevant.append(np.take_along_axis(relevant, order, axis=1) & ~repeated)
     return np.concatenate(all_scores, axis=1), np.concatenate(all_relevant)
+
+
+def _best_columns(scores: Float32Array, size: int) -> IntArray:
+    """Return the columns of the `size` largest scores of each row, in no order."""
+    found = np.empty((len(scores), size), np.intp)
+    for start in range(0, len(scores), 16):  # few rows at once, as positions need twice the memory
+        block = -scores[start : start + 16]
+        found[start : start + 16] = np.argpartition(block, size - 1, axis=1)[:, :size]
+    return found
 
 
 def _grid(n: int) -> Float64Array:
