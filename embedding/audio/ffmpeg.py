@@ -48,7 +48,7 @@ that names other files: no playlist, script, image sequence, description of a st
 CPU_SECONDS = 600
 """Processor seconds after which ffmpeg is ended."""
 
-SILENT_SECONDS = 60.0
+SILENT_SECONDS = 25.0
 """Seconds after which ffmpeg is ended if it has written nothing in them."""
 
 PREROLL_SECONDS = 0.5
