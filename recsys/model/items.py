@@ -44,7 +44,7 @@ _MOST_SUGGESTED = 3
 _MOST_PAIRS = 10
 """Artist and title that a text may be taken for."""
 
-_FEW = 200_000
+_FEW = 50_000
 """Up to so many items, an error about an unknown one looks for words in titles as well."""
 
 _SHORTEST = 3
