@@ -9,6 +9,7 @@
 - `mp3_frames`: the frames of an mp3 whose header gives a wrong length
 - `ogg_links`: the streams that follow one another in an Ogg file
 - `wav_chunks`: format and samples of a wav file with a wrong header
+- `file_kinds`: what a file is that is no recording, for messages
 - `bitstreams`: coded streams that are stored as samples
 - `sound_digest`: what stays of a file when its tags are changed
 - `snippets`: the wanted parts of a recording at one sample rate

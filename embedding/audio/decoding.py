@@ -34,6 +34,7 @@ from embedding.audio.ffmpeg import (
     describe_sound,
     measure,
 )
+from embedding.audio.file_kinds import describe_other_file
 from embedding.audio.mp3_frames import find_frames, right_frames
 from embedding.audio.ogg_links import ogg_links
 from embedding.audio.spliced import Piece, SplicedFile
@@ -197,18 +198,18 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
     known = path.suffix.lower() in LIBSNDFILE_SUFFIXES
     try:
         yield FfmpegReader(path)
-    except NoFfmpegError as error:
+    except (NoFfmpegError, UnreadableError) as error:
+        if other := describe_other_file(path):
+            raise AudioError(f"cannot be decoded: it is {other}") from None
         kind = kind_for_ffmpeg(path)
+        if isinstance(error, UnreadableError):
+            # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
+            raise AudioError(DAMAGED if known and kind is None else str(error)) from None
         if kind is None and known:
             raise AudioError(DAMAGED) from None
         what = f"it is {kind}" if kind else "libsndfile does not know the format"
         raise AudioError(
             f"{error}: {what}; ffmpeg reads m4a, aac, wma, webm and many others"
-        ) from None
-    except UnreadableError as error:
-        # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
-        raise AudioError(
-            DAMAGED if known and kind_for_ffmpeg(path) is None else str(error)
         ) from None
 
 
