@@ -812,15 +812,20 @@ def check_texts(songs: Sequence[Song]) -> None:
 
 
 def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
-    """Encode songs as the sources of a fit see them: embeddings and metadata values.
-
-    An embedding longer than all of the fit is shortened to the longest of them.
-    """
+    """Encode songs as the sources of a fit see them: embeddings and metadata values."""
     embeddings = np.zeros((len(songs), state.embeddings.shape[1]), np.float32)
     known = np.array([song.embedding is not None for song in songs], bool)
     for row, song in enumerate(songs):
         if song.embedding is not None:
             embeddings[row] = song.embedding
     texts = [{**{name: getattr(song, name) for name in ITEM_TEXT}, **song.tags} for song in songs]
-    embeddings = state.embedding_range.within_reach(embeddings)
     return ItemContent(embeddings, known, state.vocabulary.encode_texts(texts))
+
+
+def reachable_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
+    """Encode songs as `song_content` does, with no embedding longer than the longest of the fit.
+
+    Of longer ones the maps to vectors have learned nothing: they would lead everybody's list.
+    """
+    content = song_content(state, songs)
+    return replace(content, embeddings=state.embedding_range.within_reach(content.embeddings))

@@ -29,7 +29,7 @@ from recsys.index.build import (
     open_index,
 )
 from recsys.index.growing import GrowingIndex
-from recsys.model.items import NO_SOUND, ItemTable, check_texts, song_content
+from recsys.model.items import NO_SOUND, ItemTable, check_texts, reachable_content
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
 from recsys.model.updates import (
@@ -316,7 +316,7 @@ class LiveModel:
         self.revision = changes.revision
 
     def _add_songs(self, songs: Sequence[Song]) -> None:
-        vectors = self.state.fuse_content(song_content(self.state, songs))
+        vectors = self.state.fuse_content(reachable_content(self.state, songs))
         self._add_rows(self.items.with_onboarded(songs), vectors)
 
     def _recompute_items(self, item_ids: Collection[str]) -> None:

@@ -32,7 +32,7 @@ from recsys.database.requests import (
 )
 from recsys.database.song import Song
 from recsys.fusion import fuse_items
-from recsys.model.items import ItemTable, song_content
+from recsys.model.items import ItemTable, reachable_content
 from recsys.model.state import FittedState
 from recsys.model.users import PlaysSinceFit, UserTable
 from recsys.sources.fold_in import fold_in_user
@@ -285,7 +285,7 @@ class IncrementalUpdater:
         needed = sorted(set(touched).union(*(plays.by_user[user] for user in unknown)))
         position = {item_id: number for number, item_id in enumerate(needed)}
         songs, fitted = items.songs(needed), items.fitted_rows(needed)
-        content = song_content(self._state, songs)
+        content = reachable_content(self._state, songs)
         predicted, baseline = self.baseline_vectors(content, fitted)
         is_known = has_content(content)
         for user in unknown:
