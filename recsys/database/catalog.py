@@ -180,7 +180,9 @@ class Catalog:
             self._bump_revision(connection)
             write_sounds(connection, sounds_of(songs))
             forget_removals(connection, [song.item_id for song in songs])
-            last = _value(connection, "SELECT MAX(onboarded) FROM songs") or 0
+            # SQLite takes the small index of onboarded songs only where the condition names it.
+            query = "SELECT MAX(onboarded) FROM songs WHERE onboarded IS NOT NULL"
+            last = _value(connection, query) or 0
             SongWriter(connection).replace(
                 replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
             )
