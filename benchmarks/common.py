@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datasets.files import write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, empty_audio
+from datasets.system.files import write_text
 from embedding import EncoderConfig, SongEncoder
 from recsys import RecommenderConfig
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from datasets.files import open_regular
+from datasets.system.files import open_regular
 
 LONGEST_TEXT = 1 << 16
 """Bytes of a tag that are read; what is longer is no title."""

@@ -11,7 +11,7 @@ Examples:
 
 import errno
 
-from datasets.safe_text import hide_password, printable
+from datasets.texts.safe_text import hide_password, printable
 
 
 class ColdtuneError(Exception):

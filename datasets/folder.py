@@ -12,8 +12,8 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError, InvalidArgumentError
-from datasets.files import atomic_write
 from datasets.music import MusicDataset
+from datasets.system.files import atomic_write
 from datasets.tables.checks import (
     AUDIO_COLUMNS,
     INTERACTION_COLUMNS,

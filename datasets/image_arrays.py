@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import DataError, InvalidArgumentError
-from datasets.files import open_regular
+from datasets.system.files import open_regular
 from datasets.tables.read_write import read_table
 from datasets.tables.spellings import one_spelling_each
 from datasets.tables.values import format_value, object_array

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from datasets import columns as c
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from datasets.suggestions import did_you_mean
 from datasets.tables.checks import (
     ITEM_COLUMNS,
     Origin,
@@ -25,6 +24,7 @@ from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_ids
 from datasets.tables.spellings import known_spellings, warn_of_forms
 from datasets.tables.values import format_value
+from datasets.texts.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from datasets.errors import InvalidArgumentError
-from datasets.suggestions import did_you_mean
+from datasets.texts.suggestions import did_you_mean
 
 T = TypeVar("T")
 

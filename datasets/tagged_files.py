@@ -15,7 +15,6 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.file_names import name_as_text
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
 from datasets.tables.recordings import (
@@ -27,7 +26,8 @@ from datasets.tables.recordings import (
 )
 from datasets.tables.values import format_value, is_unicode
 from datasets.tags import TAG_COLUMNS, read_file_tags
-from datasets.text import composed
+from datasets.texts.file_names import name_as_text
+from datasets.texts.unicode_forms import composed
 
 logger = logging.getLogger("coldtune")
 

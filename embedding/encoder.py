@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arguments import check_number
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
-from datasets.files import UNREADABLE
-from datasets.safe_text import printable
 from datasets.settings import Configured
+from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
+from datasets.texts.safe_text import printable
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
 from embedding.network.checkpoints import Pretrained

@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
 
-from datasets.locks import Order, ThreadLock
-from datasets.processes import end_with_parent
+from datasets.system.locks import Order, ThreadLock
+from datasets.system.processes import end_with_parent
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future

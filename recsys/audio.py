@@ -10,10 +10,10 @@ import pandas as pd
 from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, PATH
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.file_names import name_as_text
-from datasets.files import cache_folder, file_digest
-from datasets.locks import Order, ThreadLock
 from datasets.music import MusicDataset
+from datasets.system.files import cache_folder, file_digest
+from datasets.system.locks import Order, ThreadLock
+from datasets.texts.file_names import name_as_text
 from embedding.network.config import EncoderConfig
 from embedding.network.targets import known_values
 from embedding.parallel import Crashed, PersistentWorker
@@ -205,7 +205,7 @@ def recordings_by_item(
     Returns:
         The recordings of each item; files that no longer exist are left out.
     """
-    from embedding.audio.sound_digest import sound_digest
+    from embedding.decoding.sound_digest import sound_digest
 
     paths = dataset.recording_paths()
     found: dict[str, tuple[SongRecording, ...]] = {}

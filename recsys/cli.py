@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from datasets.errors import ColdtuneError
-from datasets.safe_text import hide_password, printable, printable_lines
-from datasets.temporary import remove_left_overs
+from datasets.system.temporary import remove_left_overs
+from datasets.texts.safe_text import hide_password, printable, printable_lines
 from datasets.versions import package_versions
 from recsys.commands import audio, data, demo, evaluate, onboard, recommend, songs, train
 

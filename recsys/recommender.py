@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from datasets.arguments import check_whole
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
-from datasets.locks import Order, ThreadLock, patience
 from datasets.music import MusicDataset, check_dataset
 from datasets.settings import Configured
+from datasets.system.locks import Order, ThreadLock, patience
 from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_id
 from datasets.tables.values import format_value

@@ -45,6 +45,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("embedding.hyperimage",),
         ("embedding.transforms",),
         ("embedding.audio",),
+        ("embedding.decoding",),
         ("embedding.parallel",),
     ),
     "datasets": (
@@ -55,11 +56,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("datasets.tags",),
         ("datasets.tables",),
         ("datasets.chunk_tags",),
-        ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.files",
-         "datasets.forking", "datasets.suggestions",
-         "datasets.progress", "datasets.arrays", "datasets.arguments", "datasets.versions",
-         "datasets.temporary", "datasets.text", "datasets.file_names", "datasets.safe_text",
-         "datasets.locks", "datasets.processes", "datasets.linear_algebra"),
+        ("datasets.columns", "datasets.errors", "datasets.settings", "datasets.system",
+         "datasets.texts", "datasets.progress", "datasets.arrays", "datasets.arguments",
+         "datasets.versions", "datasets.linear_algebra"),
     ),
 }  # fmt: skip
 """Rooms (folders, and modules that stand alone) from the top down: a room imports from its own
@@ -272,7 +271,7 @@ PLAIN_LOCKS = {
 
 
 def test_locks_know_their_order_their_limit_and_their_holder() -> None:
-    """A lock is one of `datasets.locks`: no other waits for ever, or against the order."""
+    """A lock is one of `datasets.system.locks`: no other waits for ever, or against the order."""
     plain = []
     for module in modules():
         for node in ast.walk(tree(module)):
@@ -285,7 +284,7 @@ def test_locks_know_their_order_their_limit_and_their_holder() -> None:
             plain += [f"{module}, line {node.lineno}: {name}" for name in found]  # type: ignore[attr-defined]
     # Temporary files are locked without waiting, and a fork waits for seconds at most: so nobody
     # can wait for ever.
-    allowed = ("datasets.locks,", "datasets.temporary,", "datasets.forking,")
+    allowed = ("datasets.system.locks,", "datasets.system.temporary,", "datasets.system.forking,")
     assert [one for one in plain if not one.startswith(allowed)] == []
     assert plain  # this test sees the locks that there are
 

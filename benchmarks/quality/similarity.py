@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.common import argument_parser
 from datasets.demo.make import make_demo
-from datasets.files import cache_folder
 from datasets.folder import load_folder
 from datasets.image_arrays import is_image_arrays, read_image_arrays
+from datasets.system.files import cache_folder
 from embedding import EncoderConfig, SongEncoder
 from embedding.encoder import mean_by_recording
 from evaluation.comparison.bootstrap import mean_interval

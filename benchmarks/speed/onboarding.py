@@ -25,8 +25,8 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import argument_parser
-from datasets.files import file_digest
 from datasets.music import MusicDataset
+from datasets.system.files import file_digest
 from embedding.audio.snippets import read_snippets
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.image import hyperimage

@@ -29,10 +29,10 @@ from datasets.demo.genres import GENRES
 from datasets.demo.listeners import simulate_listening
 from datasets.demo.rendering import SAMPLE_RATE, record_missing, record_song
 from datasets.errors import DataError, InvalidArgumentError
-from datasets.files import read_text, write_text
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.settings import Settings
+from datasets.system.files import read_text, write_text
 from datasets.tables.read_write import write_table
 
 _SETTINGS_FILE: Final = "demo.json"

@@ -30,9 +30,9 @@ from datasets.demo.genres import GENRES
 from datasets.demo.instruments import INSTRUMENTS, play_drum, play_note
 from datasets.demo.planning import SongPlan, draw_artist, draw_plan
 from datasets.errors import AudioError, DataError, InvalidArgumentError
-from datasets.files import atomic_write
-from datasets.processes import end_with_parent
 from datasets.progress import progress_bar
+from datasets.system.files import atomic_write
+from datasets.system.processes import end_with_parent
 
 SAMPLE_RATE = 22_050
 

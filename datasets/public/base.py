@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
-from datasets.files import cache_folder, open_regular, write_text
 from datasets.folder import load_folder
-from datasets.locks import Order, locked, patience
 from datasets.music import MusicDataset
 from datasets.public.conversion import collecting_missing, showing_progress
 from datasets.public.download import download
+from datasets.system.files import cache_folder, open_regular, write_text
+from datasets.system.locks import Order, locked, patience
 
 ABOUT_FILE: Final = "about.json"
 """File in a converted folder, written last: what it is, its licence, how to cite it."""

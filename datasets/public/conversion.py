@@ -21,8 +21,8 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.files import atomic_write, open_regular, write_text
 from datasets.progress import progress_bar
+from datasets.system.files import atomic_write, open_regular, write_text
 from datasets.tables.checks import AUDIO_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS
 from datasets.tables.read_write import write_table
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.errors import DataError
-from datasets.files import file_digest, write_text
 from datasets.progress import progress_bar
+from datasets.system.files import file_digest, write_text
 
 _CHUNK: Final = 1 << 16  # what came of the last one is lost when a transfer breaks
 _TIMEOUT: Final = (15.0, 60.0)

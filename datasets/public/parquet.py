@@ -10,7 +10,7 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 
 EMBEDDINGS_FILE: Final = "embeddings.parquet"
 """File of a data set's item embeddings: `item_id` and `embedding`, float32 [dimensions]."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from datasets.errors import InvalidArgumentError
 from datasets.public.base import PublicDataset
-from datasets.suggestions import did_you_mean
+from datasets.texts.suggestions import did_you_mean
 
 _MODULES: Final[dict[str, str]] = {
     # name: module in loaders/, which holds it as a constant (fma-small: FMA_SMALL);

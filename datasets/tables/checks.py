@@ -15,7 +15,6 @@ import pandas as pd
 
 from datasets import columns as c
 from datasets.errors import DataError
-from datasets.suggestions import close_names
 from datasets.tables.frames import as_frame
 from datasets.tables.recordings import RecordingChecker
 from datasets.tables.spellings import (
@@ -34,6 +33,7 @@ from datasets.tables.values import (
     is_unicode,
     object_array,
 )
+from datasets.texts.suggestions import close_names
 
 ITEM_COLUMNS = (c.ITEM_ID, *c.ITEM_TEXT)
 AUDIO_COLUMNS = (c.ITEM_ID, c.PATH, c.TITLE, c.GENRE)

@@ -17,7 +17,7 @@ from datasets import columns as c
 from datasets.errors import DataError, DataWarning
 from datasets.tables.ids import is_table
 from datasets.tables.values import BadValueError, as_text, format_value
-from datasets.text import caseless
+from datasets.texts.unicode_forms import caseless
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,7 +21,7 @@ import pandas as pd
 from datasets import columns as c
 from datasets.arrays import StrArray
 from datasets.errors import DataError
-from datasets.files import atomic_write, open_regular
+from datasets.system.files import atomic_write, open_regular
 from datasets.tables.checks import Origin
 from datasets.tables.frames import as_frame, name_key, to_series
 from datasets.tables.values import id_text, object_array

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from datasets.file_names import name_as_text
 from datasets.tables.values import format_value
+from datasets.texts.file_names import name_as_text
 
 SUFFIXES = frozenset(
     {

@@ -17,7 +17,7 @@ from datasets import columns as c
 from datasets.arrays import StrArray
 from datasets.errors import DataWarning
 from datasets.tables.values import object_array
-from datasets.text import by_composed, composed, folded
+from datasets.texts.unicode_forms import by_composed, composed, folded
 
 _NAMES = (c.TITLE, c.ARTIST, c.ALBUM)
 """Columns of names, in which case and spaces count."""

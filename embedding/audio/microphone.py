@@ -13,9 +13,9 @@ from pydantic import Field
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.files import atomic_write
 from datasets.progress import progress_bar
 from datasets.settings import Settings
+from datasets.system.files import atomic_write
 from embedding.audio.snippets import is_silent
 
 logger = logging.getLogger("coldtune")

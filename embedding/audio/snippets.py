@@ -12,13 +12,13 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError
-from datasets.files import open_regular
-from embedding.audio.bitstreams import refuse_bitstream
+from datasets.system.files import open_regular
 from embedding.audio.config import SnippetConfig
-from embedding.audio.containers import kind_for_ffmpeg, read_header
-from embedding.audio.decoding import AudioReader, FfmpegReader, ShorterError, open_recording
-from embedding.audio.ffmpeg import SoundPart, decoded_ahead
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
+from embedding.decoding.bitstreams import refuse_bitstream
+from embedding.decoding.containers import kind_for_ffmpeg, read_header
+from embedding.decoding.ffmpeg import SoundPart, decoded_ahead
+from embedding.decoding.readers import AudioReader, FfmpegReader, ShorterError, open_recording
 
 MAX_WINDOWS = 20_000
 """Maximum number of windows of a whole recording: more than a day of 5 s windows."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.safe_text import printable
-from datasets.temporary import temporary_folder
+from datasets.system.temporary import temporary_folder
+from datasets.texts.safe_text import printable
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A recording: the path of a file, its content, or a binary file object, which is read from its

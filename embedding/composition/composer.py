@@ -17,10 +17,10 @@ from pydantic import Field
 
 from datasets.arrays import Float32Array
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.files import atomic_write
 from datasets.progress import progress_bar
 from datasets.settings import Settings
-from datasets.temporary import temporary_folder
+from datasets.system.files import atomic_write
+from datasets.system.temporary import temporary_folder
 from embedding.audio.microphone import RECORDING_FORMATS
 from embedding.composition.goals import DifferentiableEncoder, Goal
 from embedding.composition.initial_loop import make_initial_loop

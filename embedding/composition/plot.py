@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from datasets.errors import InvalidArgumentError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 from embedding.composition.composer import Composition
 from embedding.composition.initial_loop import STEPS
 from embedding.composition.instruments import LOOP_DRUMS, RANGES

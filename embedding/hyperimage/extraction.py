@@ -13,12 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.files import file_digest
 from datasets.progress import progress_bar
+from datasets.system.files import file_digest
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import read_snippets, snippets_ahead
-from embedding.audio.sound_digest import sound_digest
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
+from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
 from embedding.hyperimage.store import ImageStore
@@ -312,7 +312,7 @@ class DecodedRecording:
     """float32 [n, channels, height, width]; None if the content is in ``known``."""
 
     sound: str = ""
-    """Digest of its audio without tags; see `embedding.audio.sound_digest`."""
+    """Digest of its audio without tags; see `embedding.decoding.sound_digest`."""
 
 
 def decode_recording(job: DecodingJob) -> DecodedRecording | str:

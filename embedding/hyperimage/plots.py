@@ -16,7 +16,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import to_mono
 from embedding.audio.source import AudioSource, on_disk

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.arrays import Float32Array, IntArray
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor

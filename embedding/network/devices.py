@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.errors import InvalidArgumentError
-from datasets.forking import gpu_is_lost, openmp_threads
+from datasets.system.forking import gpu_is_lost, openmp_threads
 from embedding.network.config import EncoderConfig
 from embedding.parallel import available_cores
 

@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import UNREADABLE, atomic_write, file_digest, read_text, reason_of, write_text
+from datasets.system.files import (
+    UNREADABLE,
+    atomic_write,
+    file_digest,
+    read_text,
+    reason_of,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.errors import ArtifactError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 from evaluation.comparison.run import RunResult, model_settings, run_model
 from evaluation.comparison.trial import Trial
 from evaluation.metrics.hits import HitMatrix

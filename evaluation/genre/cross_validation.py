@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets.arrays import IntArray, StrArray
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.files import write_array
 from datasets.progress import progress_bar
-from datasets.temporary import temporary_folder
+from datasets.system.files import write_array
+from datasets.system.temporary import temporary_folder
 from evaluation.genre.folds import FoldJob, FoldScores, GenreClassifier, data_digest, run_folds
 from evaluation.genre.scores import (
     MEASURES,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float64Array, IntArray, StrArray
 from datasets.errors import ArtifactError, EvaluationError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 
 _DIGEST_FORMAT: Final = 1
 

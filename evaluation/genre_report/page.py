@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from datasets.safe_text import escape_markdown, printable
+from datasets.texts.safe_text import escape_markdown, printable
 from evaluation.genre.scores import MEASURES
 from evaluation.genre.splits import SPLITS
 from evaluation.genre.study import BASELINE, NETWORK, PUBLISHED, GenreStudy

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from datasets.errors import InvalidArgumentError
-from datasets.files import atomic_write, check_writable, write_text
-from datasets.safe_text import write_spreadsheet
+from datasets.system.files import atomic_write, check_writable, write_text
+from datasets.texts.safe_text import write_spreadsheet
 from evaluation.genre.study import GenreStudy
 from evaluation.genre_report.conclusions import study_cautions, summarise_study
 from evaluation.genre_report.page import study_markdown, study_page

@@ -18,12 +18,12 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import EvaluationError, InvalidArgumentError, NotFittedError
-from datasets.forking import openmp_threads
 from datasets.linear_algebra import invert_symmetric
 from datasets.music import MusicDataset, check_dataset
-from datasets.suggestions import did_you_mean
+from datasets.system.forking import openmp_threads
 from datasets.tables.checks import Origin, check_interactions
 from datasets.tables.ids import checked_ids
+from datasets.texts.suggestions import did_you_mean
 from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ndcg
 from evaluation.models.top_k import RankedLists, lists_to_frame, rows_of_items, top_k_per_row

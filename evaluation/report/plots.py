@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, TITLE
-from datasets.safe_text import printable
+from datasets.texts.safe_text import printable
 from evaluation.comparison.bootstrap import Interval
 
 PlotlyFigure = dict[str, Any]

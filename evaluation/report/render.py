@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from datasets.safe_text import escape_markdown, printable, printable_json, printable_lines
+from datasets.texts.safe_text import escape_markdown, printable, printable_json, printable_lines
 from evaluation.report.charts import Chart
 
 

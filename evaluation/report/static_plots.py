@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from datasets.errors import InvalidArgumentError
-from datasets.files import atomic_write
+from datasets.system.files import atomic_write
 from evaluation.report.plots import PlotlyFigure
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
-from datasets.files import write_text
+from datasets.system.files import write_text
 from evaluation.comparison.comparison import Comparison
 from evaluation.conclusions.summary import cautions, findings, summarise
 from evaluation.genre.cross_validation import GenreResult

@@ -141,8 +141,8 @@ def tune(
     as_json: JsonFlag = False,
 ) -> None:
     """Search for better settings, and test them on plays and songs the search has not seen."""
-    from datasets.files import check_writable, write_text
     from datasets.folder import load_folder
+    from datasets.system.files import check_writable, write_text
     from evaluation import write_report
     from recsys.experiments.search import SearchConfig, search_hyperparameters
 
@@ -234,7 +234,7 @@ def genre_cv(
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how well genres are heard, by cross-validation."""
-    from datasets.files import cache_folder
+    from datasets.system.files import cache_folder
     from evaluation.genre.splits import genre_split
     from evaluation.genre.study import GenreStudyConfig, affordable_jobs, run_study
     from evaluation.genre_report.write import check_study_folder, write_study
@@ -325,9 +325,9 @@ def _material(
     baseline: bool,
     progress: bool,
 ) -> "GenreMaterial":
-    from datasets.files import cache_folder
     from datasets.folder import load_folder
     from datasets.image_arrays import is_image_arrays, read_image_arrays
+    from datasets.system.files import cache_folder
     from datasets.tables.recordings import find_recordings
     from evaluation.genre.data import from_arrays, from_dataset
 

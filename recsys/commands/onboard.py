@@ -8,8 +8,8 @@ import typer
 
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import DataError, InvalidArgumentError, ReplacedError
-from datasets.files import file_digest
-from datasets.safe_text import printable
+from datasets.system.files import file_digest
+from datasets.texts.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
 from recsys.commands.printing import echo, print_json, records
 

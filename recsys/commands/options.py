@@ -8,7 +8,7 @@ import typer
 
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
-from datasets.files import read_text, reason_of
+from datasets.system.files import read_text, reason_of
 from recsys.commands.printing import echo
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from datasets.safe_text import printable, printable_json, printable_lines
+from datasets.texts.safe_text import printable, printable_json, printable_lines
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from datasets.errors import ArtifactError, NotCopiedError
-from datasets.locks import Order, ThreadLock
+from datasets.system.locks import Order, ThreadLock
+from datasets.system.temporary import temporary_folder
 from datasets.tables.values import format_value
-from datasets.temporary import temporary_folder
 from recsys.database import schema
 from recsys.database.changes import (
     CORRECTIONS,

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.pool import Pool, StaticPool
 
 from datasets.errors import ArtifactError
-from datasets.forking import ForkGate
+from datasets.system.forking import ForkGate
 
 _gate = ForkGate()
 """Whoever uses a connection of this process is inside."""

@@ -29,10 +29,10 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError
-from datasets.locks import patience
 from datasets.progress import progress_bar
-from datasets.safe_text import hide_password
+from datasets.system.locks import patience
 from datasets.tables.values import format_value
+from datasets.texts.safe_text import hide_password
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.connections import usable_in_children

@@ -11,10 +11,10 @@ from sqlalchemy import Column, Connection, Select, exists, func, select
 
 from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.files import atomic_write
-from datasets.safe_text import write_spreadsheet
-from datasets.suggestions import did_you_mean
-from datasets.text import folded
+from datasets.system.files import atomic_write
+from datasets.texts.safe_text import write_spreadsheet
+from datasets.texts.suggestions import did_you_mean
+from datasets.texts.unicode_forms import folded
 from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 

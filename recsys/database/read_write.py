@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from datasets.errors import ArtifactError, BusyError
-from datasets.locks import file_lockers, patience, say_lockers
+from datasets.system.locks import file_lockers, patience, say_lockers
 from recsys.database import schema
 from recsys.database.connections import in_use
 from recsys.database.song import Scores, Song

@@ -11,7 +11,7 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.tables.values import is_unicode
-from datasets.text import caseless
+from datasets.texts.unicode_forms import caseless
 from recsys.database.schema import recordings as _recordings
 from recsys.database.schema import songs as _songs
 

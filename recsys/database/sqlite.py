@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Pool, create_engine, event
 
-from datasets.locks import patience
+from datasets.system.locks import patience
 from recsys.database.connections import usable_in_children
 
 WRITES = "coldtune_writes"

@@ -12,8 +12,8 @@ import pandas as pd
 
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
-from datasets.files import atomic_write, cache_folder
 from datasets.music import MusicDataset
+from datasets.system.files import atomic_write, cache_folder
 from datasets.tables.frames import embedding_frame
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split

@@ -14,7 +14,7 @@ from datasets.arguments import check_names
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
-from datasets.suggestions import did_you_mean
+from datasets.texts.suggestions import did_you_mean
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (

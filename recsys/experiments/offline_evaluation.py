@@ -10,9 +10,9 @@ import pandas as pd
 
 from datasets.arguments import check_whole
 from datasets.errors import EvaluationError, InvalidArgumentError
-from datasets.files import check_writable
 from datasets.music import MusicDataset
 from datasets.settings import Settings
+from datasets.system.files import check_writable
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datasets.errors import ColdtuneError, InvalidArgumentError
-from datasets.files import check_writable, parents_created
-from datasets.locks import Order, locked
+from datasets.system.files import check_writable, parents_created
+from datasets.system.locks import Order, locked
 
 if TYPE_CHECKING:
     import optuna

@@ -8,7 +8,7 @@ from datasets.arguments import check_names
 from datasets.columns import WEIGHT
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
-from datasets.suggestions import did_you_mean
+from datasets.texts.suggestions import did_you_mean
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows

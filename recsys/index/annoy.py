@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, NotCopiedError
-from datasets.temporary import room_for
+from datasets.system.temporary import room_for
 from recsys.index.base import Hits, seen_rows
 from recsys.index.exact import ExactIndex
 

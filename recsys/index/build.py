@@ -19,7 +19,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from datasets.files import read_text, reason_of, write_text
+from datasets.system.files import read_text, reason_of, write_text
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
-from datasets.forking import openmp_threads
+from datasets.system.forking import openmp_threads
 from recsys.index.base import Hits
 
 _MIN_SCORE = -1e38

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
-from datasets.files import UNREADABLE, open_array, write_array
+from datasets.system.files import UNREADABLE, open_array, write_array
 from recsys.index.base import Hits, seen_rows
 
 INDEX_PARTS = (".npy", ".rows.npy", ".lengths.npy")

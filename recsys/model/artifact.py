@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import ArtifactError
-from datasets.files import (
+from datasets.system.files import (
     UNREADABLE,
     open_array,
     read_text,
@@ -35,8 +35,8 @@ from datasets.files import (
     sync_file,
     write_text,
 )
-from datasets.locks import Order, locked, patience
-from datasets.temporary import room_for
+from datasets.system.locks import Order, locked, patience
+from datasets.system.temporary import room_for
 from datasets.versions import package_versions
 from embedding.parallel import available_cores
 

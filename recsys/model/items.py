@@ -22,13 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import DataWarning, InvalidArgumentError, UnknownItemError
-from datasets.locks import Order, ThreadLock
-from datasets.safe_text import printable
-from datasets.suggestions import LONGEST, close_names, did_you_mean, near_spellings, suggest
+from datasets.system.locks import Order, ThreadLock
 from datasets.tables.ids import is_table
 from datasets.tables.spellings import label_key, other_forms, warn_of_forms
 from datasets.tables.values import format_value, is_unicode
-from datasets.text import folded
+from datasets.texts.safe_text import printable
+from datasets.texts.suggestions import LONGEST, close_names, did_you_mean, near_spellings, suggest
+from datasets.texts.unicode_forms import folded
 from recsys.content.embedding_range import real_numbers
 from recsys.data import ItemContent
 from recsys.database.song import Song

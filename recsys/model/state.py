@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, ITEM_TEXT, USER_ID
 from datasets.errors import ArtifactError
-from datasets.files import UNREADABLE
+from datasets.system.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange
 from recsys.content.features import MetadataVocabulary

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from datasets.errors import ArtifactError, InvalidArgumentError, ReplacedError
-from datasets.files import check_writable
+from datasets.system.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song

@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
-from datasets.suggestions import close_names, near_spellings, suggest
 from datasets.tables.spellings import other_forms, warn_of_forms
+from datasets.texts.suggestions import close_names, near_spellings, suggest
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items

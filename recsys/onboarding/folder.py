@@ -15,16 +15,16 @@ from sqlalchemy import select
 from datasets.arrays import Float32Array
 from datasets.columns import GENRE, ITEM_ID, ITEM_TEXT, PATH, TITLE
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from datasets.file_names import name_as_text
-from datasets.files import file_digest
 from datasets.progress import progress_bar
-from datasets.safe_text import printable
+from datasets.system.files import file_digest
 from datasets.tables.frames import FrameLike
 from datasets.tables.recordings import UNREADABLE
 from datasets.tables.spellings import label_key
 from datasets.tags import ALL_GENRES, read_file_tags
-from embedding.audio.sound_digest import sound_digest
+from datasets.texts.file_names import name_as_text
+from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
+from embedding.decoding.sound_digest import sound_digest
 from embedding.parallel import Crashed, available_cores
 from recsys.database import schema
 from recsys.database.catalog import Catalog

@@ -11,14 +11,14 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, ITEM_TEXT, PATH
 from datasets.errors import DataError
-from datasets.file_names import name_as_text
 from datasets.tables.checks import ITEM_COLUMNS, Origin, check_items
 from datasets.tables.frames import FrameLike, as_frame
 from datasets.tables.read_write import read_table
 from datasets.tables.recordings import ROOT, PassedOver, count_passed_over, list_recordings
 from datasets.tables.values import BadValueError, as_text, format_value
 from datasets.tagged_files import item_ids
-from datasets.text import composed
+from datasets.texts.file_names import name_as_text
+from datasets.texts.unicode_forms import composed
 
 FILE_COLUMNS = (PATH, "file", "filename")
 """Possible names of the column with a file's relative path or name; a table has one of them."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from datasets.file_names import name_as_text, name_from_text
+from datasets.texts.file_names import name_as_text, name_from_text
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.onboarding.folder_entries import FolderEntry

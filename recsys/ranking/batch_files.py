@@ -19,9 +19,9 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
-from datasets.files import atomic_write, file_digest, parents_created, write_text
-from datasets.locks import Order, locked
 from datasets.progress import progress_bar
+from datasets.system.files import atomic_write, file_digest, parents_created, write_text
+from datasets.system.locks import Order, locked
 from datasets.tables.read_write import read_ids
 from recsys.model.live import LiveModel
 from recsys.ranking.batches import user_batches

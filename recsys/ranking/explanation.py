@@ -10,10 +10,10 @@ from datasets.arguments import check_whole
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, ITEM_TEXT, TITLE
 from datasets.errors import InvalidArgumentError, UnknownUserError
-from datasets.safe_text import printable
 from datasets.tables.ids import checked_id
 from datasets.tables.spellings import label_key
 from datasets.tables.values import format_value
+from datasets.texts.safe_text import printable
 from recsys.model.live import LiveModel
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of

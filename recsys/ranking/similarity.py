@@ -9,7 +9,7 @@ import pandas as pd
 from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
-from datasets.locks import Order, ThreadLock
+from datasets.system.locks import Order, ThreadLock
 from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
 

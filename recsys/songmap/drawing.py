@@ -9,8 +9,8 @@ import numpy as np
 
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import ArtifactError
-from datasets.files import atomic_write, write_text
-from datasets.safe_text import printable
+from datasets.system.files import atomic_write, write_text
+from datasets.texts.safe_text import printable
 from recsys.songmap.layout import UNKNOWN, SongMap
 
 # The 3-D symbols that plotly draws well; it draws "x" as a letter.

@@ -4,7 +4,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
-from datasets.forking import openmp_threads
+from datasets.system.forking import openmp_threads
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors

@@ -24,7 +24,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import ColdtuneError
-from datasets.forking import openmp_threads
+from datasets.system.forking import openmp_threads
 from recsys.config import FMConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import ItemContent, TrainingData, Vectors

@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
-from datasets.temporary import temporary_folder
+from datasets.system.temporary import temporary_folder
 from recsys.model.live import LiveModel
 from recsys.model.storage import load_model, save_model
 from recsys.tracking.runs import tracked_run, tracking_uri

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from datasets.music import MusicDataset
-from datasets.safe_text import hide_password, printable
+from datasets.texts.safe_text import hide_password, printable
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float64Array, IntArray
-from datasets.forking import openmp_threads
+from datasets.system.forking import openmp_threads
 from recsys.config import RecommenderConfig
 from recsys.data import TrainingData, Vectors
 from recsys.sources.als import DEFAULT_RATIO, ALSSource

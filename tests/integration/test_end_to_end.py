@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.files import cache_folder, file_digest
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
+from datasets.system.files import cache_folder, file_digest
 from evaluation.models.controls import MODEL_CONTROLS, control_name
 from recsys import Recommender
 from recsys.audio import train_encoder

@@ -864,7 +864,7 @@ def test_train_with_a_recipe_takes_it_for_the_encoder(songs: Path, config: Path)
 ENDED = """
 import sys
 from recsys import cli
-from datasets.temporary import temporary_folder
+from datasets.system.temporary import temporary_folder
 def wait(**_):
     with temporary_folder() as folder:
         print(folder, flush=True)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 from datasets.errors import DataError
-from datasets.files import open_regular
 from datasets.public.base import PublicDataset, RemoteFile
 from datasets.public.conversion import (
     extract_files,
@@ -34,6 +33,7 @@ from datasets.public.conversion import (
     write_items,
     write_no_interactions,
 )
+from datasets.system.files import open_regular
 
 _CITATION: Final = (
     "G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech"

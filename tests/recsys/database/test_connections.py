@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from datasets import forking
 from datasets.errors import ArtifactError
+from datasets.system import forking
 from recsys.database import Catalog, Song, SongDatabase
 from recsys.database.read_write import transaction
 from tests.helpers.forks import in_child

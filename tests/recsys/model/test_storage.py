@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from datasets.errors import BusyError
-from datasets.locks import locked
+from datasets.system.locks import locked
 from recsys import Recommender
 from recsys.model import storage
 
