@@ -290,7 +290,7 @@ class TestFolder:
     def test_table_is_a_directory(self, tmp_path: Path) -> None:
         folder = make(tmp_path, items=None)
         (folder / "items.csv").mkdir()
-        assert "items.csv cannot be read: Is a directory" in message_of(folder)
+        assert "items.csv cannot be read: is a folder" in message_of(folder)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
     def test_table_may_not_be_read(self, tmp_path: Path) -> None:
