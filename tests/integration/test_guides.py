@@ -98,6 +98,10 @@ def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not {"new-1", "demo-0001", "demo-0004"} & set(found["item_id"])
 
 
+def test_reliability() -> None:
+    run_blocks(ROOT / "docs" / "reliability.md")
+
+
 @pytest.mark.slow
 def test_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
