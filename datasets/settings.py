@@ -1,9 +1,10 @@
 """Base class of all configurations: typed, immutable, validated, with a digest."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Self, TypeVar, get_args
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Self, TypeVar, get_args, get_origin
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from datasets.errors import InvalidArgumentError
@@ -50,8 +51,12 @@ class Settings(BaseModel):
         if isinstance(values, dict):
             for name, value in values.items():
                 field = cls.model_fields.get(name)
-                if isinstance(value, bool) and field is not None and _is_number(field.annotation):
-                    raise ValueError(f"{name} must be a number, not {value}")
+                if field is None or not _is_number(field.annotation):
+                    continue
+                parts = value.values() if isinstance(value, Mapping) else _several(value)
+                for part in parts:
+                    if isinstance(part, bool | np.bool_):
+                        raise ValueError(f"{name} must be a number, not {part}")
         return values
 
     @classmethod
@@ -151,10 +156,7 @@ class Configured:
                 )
         rest = dict(params)
         config = rest.pop("config", self.config)
-        if not isinstance(config, type(self.config)):
-            raise InvalidArgumentError(
-                f"config must be a {type(self.config).__name__}, not {type(config).__name__}"
-            )
+        check_config(config, type(self.config))
         changes: dict[str, Any] = {name: rest[name] for name in rest if "__" not in name}
         for name in rest.keys() - changes.keys():
             outer, _, inner = name.partition("__")
@@ -164,6 +166,24 @@ class Configured:
 
     def _take_settings(self, config: Any) -> None:
         self.config = config
+
+
+def check_config(config: object, kind: type[Settings]) -> None:
+    """Check that an argument ``config`` is of the settings that are meant.
+
+    Raises:
+        InvalidArgumentError: it is something else, a mapping for instance.
+
+    Examples:
+        >>> from recsys import RecommenderConfig
+        >>> check_config({"seed": 1}, RecommenderConfig)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: config must be a RecommenderConfig, not dict; ...
+    """
+    if not isinstance(config, kind):
+        name = kind.__name__
+        hint = f"; give {name}(**settings) of it" if isinstance(config, Mapping) else ""
+        raise InvalidArgumentError(f"config must be a {name}, not {type(config).__name__}{hint}")
 
 
 def _named(settings: Settings, before: str = "") -> dict[str, Any]:
@@ -185,9 +205,18 @@ def _with(settings: Any, name: str, value: Any) -> Any:
 
 
 def _is_number(annotation: Any) -> bool:
-    """Whether a field holds one number, or may hold None."""
-    kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
-    return bool(kinds) and kinds <= {int, float}
+    """Whether a field holds a number, several, or numbers by name; or may hold None."""
+    if get_origin(annotation) is dict:
+        return _is_number(get_args(annotation)[1])
+    kinds = set(get_args(annotation) or (annotation,)) - {type(None), ...}
+    return bool(kinds) and all(
+        kind in (int, float) or (bool(get_args(kind)) and _is_number(kind)) for kind in kinds
+    )
+
+
+def _several(value: Any) -> Iterable[Any]:
+    """The values of a list or a tuple, or the one value."""
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _in_one_line(settings: type[Settings], make: Callable[[], T]) -> T:

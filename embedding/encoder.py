@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from datasets.arguments import check_number
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
-from datasets.settings import Configured
+from datasets.settings import Configured, check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
@@ -64,7 +64,8 @@ class SongEncoder(Configured):
     """
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
-        self.config = config or EncoderConfig()
+        self.config = EncoderConfig() if config is None else config
+        check_config(self.config, EncoderConfig)
         self.dimension: int = parse(self.config.architecture).dimension
         self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []

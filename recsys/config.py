@@ -169,11 +169,15 @@ class RetrievalConfig(Settings):
     """Mean share of a user's 10 best items that ``pruned`` and ``annoy`` have to find; measured on
     users of the model when the index is built, and stored with it."""
 
-    n_trees: int | None = Field(None, ge=1)
+    n_trees: int | None = Field(None, ge=1, le=10_000)
     """For ``annoy``: number of trees; None tries 20, 50 and 100 until the target recall is met."""
 
     search_k: int | None = Field(None, ge=1)
     """For ``annoy``: nodes to inspect per search; None is as many as the target recall needs."""
+
+
+MOST_THREADS = 4096
+"""Bound of the number of threads: more than any machine has cores."""
 
 
 class RecommenderConfig(Settings):
@@ -188,7 +192,7 @@ class RecommenderConfig(Settings):
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of all random choices; the network's own seed is added to it."""
 
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """Threads for training, also of the network unless it has its own setting; None uses all cores.
     LightFM is reproducible only with one thread."""
 

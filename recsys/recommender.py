@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from datasets.arguments import check_whole
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
 from datasets.music import MusicDataset, check_dataset
-from datasets.settings import Configured
+from datasets.settings import Configured, check_config
 from datasets.system.locks import Order, ThreadLock, patience
 from datasets.tables.frames import FrameLike
 from datasets.tables.ids import checked_id
@@ -77,7 +77,8 @@ class Recommender(Configured):
     """
 
     def __init__(self, config: RecommenderConfig | None = None) -> None:
-        self.config = config or RecommenderConfig()
+        self.config = RecommenderConfig() if config is None else config
+        check_config(self.config, RecommenderConfig)
         self._model: LiveModel | None = None
         self._folder: Path | None = None
         # One writer at a time: rows are numbered in order.
@@ -151,6 +152,7 @@ class Recommender(Configured):
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
         check_dataset(dataset)
+        check_config(self.config, RecommenderConfig)
         self.config = self.config.checked()
         with tracked_run("fit", enabled=self.config.tracking) as run:
             run.log_params(self.config.model_dump(mode="json"))

@@ -136,7 +136,7 @@ class EncoderConfig(Settings):
     """Seed of initial weights, order and validation split. On one machine, the same seed gives the
     same result."""
 
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=4096)
     """CPU threads for the network; 0: PyTorch's default."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"

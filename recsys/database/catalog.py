@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from datasets.errors import ArtifactError, NotCopiedError
+from datasets.errors import ArtifactError, NotCopiedError, ReplacedError
 from datasets.system.locks import Order, ThreadLock
 from datasets.system.temporary import temporary_folder
 from datasets.tables.values import format_value
@@ -455,11 +455,19 @@ class Catalog:
 
     @contextmanager
     def _transaction(self, doing: str = "reading it") -> Iterator[Connection]:
-        with (
-            self._lock.held(doing),
-            transaction(self._engine, self._name, self.path) as connection,
-        ):
-            yield connection
+        try:
+            with (
+                self._lock.held(doing),
+                transaction(self._engine, self._name, self.path) as connection,
+            ):
+                yield connection
+        except ArtifactError:
+            if self.path is None or self.path.exists():
+                raise
+            raise ReplacedError(
+                f"{self.path.parent.parent}: the model was replaced since it was opened; "
+                "load it again, or refresh it"
+            ) from None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

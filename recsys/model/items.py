@@ -439,8 +439,8 @@ class ItemTable:
         said = []
         for column, given in where.items():
             numbers = self.codes(column)[1]
-            for value in [given] if isinstance(given, str | int) else given:
-                if folded(str(value)) not in numbers:
+            for value in map(str, _wanted_values(column, given)):
+                if folded(value) not in numbers:
                     hint = did_you_mean(value, list(numbers))
                     said.append(f"no item has {printable(column)} {format_value(value)}{hint}")
         return "; ".join(said)

@@ -138,7 +138,7 @@ def _plan(
     }
     return {
         "generation": model.generation,
-        "catalog": list(model.catalog.revision()),
+        "catalog": list(model.revision),  # of the lists, whatever others have stored since
         "filters": hashlib.sha256(json.dumps(filters, sort_keys=True).encode()).hexdigest(),
         "batch_size": batch_size,
         "users": None if users is None else file_digest(users),

@@ -1,10 +1,10 @@
 """Arguments of recommendations, checked: options of lists, ids and listening histories."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
@@ -84,6 +84,9 @@ class ListOptions:
         object.__setattr__(self, "exclude", checked_ids("exclude", self.exclude))
         if self.only is not None:
             object.__setattr__(self, "only", checked_ids("only", self.only))
+        if isinstance(self.where, Mapping):
+            read = {name: _reread(values) for name, values in self.where.items()}
+            object.__setattr__(self, "where", read)
         check_flag("exclude_seen", self.exclude_seen)
         check_whole("k", self.k)
         if self.per_artist is not None:
@@ -99,6 +102,11 @@ class ListOptions:
         if not self.diversity and not self.popularity_correction:
             return 2 * self.k  # in the order of scores, so that more candidates change nothing
         return max(_LEAST_POOL, _POOL * self.k)
+
+
+def _reread(values: Any) -> Any:
+    """The values that a filter wants, which every batch of lists reads again."""
+    return list(values) if isinstance(values, Iterator) else values
 
 
 def shows_list_options(method: Method) -> Method:

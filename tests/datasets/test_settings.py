@@ -113,6 +113,19 @@ def test_a_truth_value_is_no_number(name: str) -> None:
         RecommenderConfig(**{name: True})
     with pytest.raises(InvalidArgumentError, match=r"als\.alpha must be a number, not False"):
         RecommenderConfig(als={"alpha": False})
+    with pytest.raises(InvalidArgumentError, match=r"fusion\.warm must be a number, not True"):
+        RecommenderConfig(sources=("als",), fusion={"warm": {"als": True}})
+    with pytest.raises(InvalidArgumentError, match=r"strengths must be a number, not False"):
+        RecommenderConfig(content_map={"strengths": (1.0, False)})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"threads": 10**30}, {"encoder": {"threads": 10**30}}, {"retrieval": {"n_trees": 10**9}}],
+)
+def test_numbers_that_no_machine_has_room_for_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="Input should be less than or equal to"):
+        RecommenderConfig(**values)
 
 
 def test_a_value_cannot_be_set_later() -> None:

@@ -23,6 +23,7 @@ from datasets.errors import (
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.cli import app
+from recsys.config import ALSConfig
 from tests.helpers.recommenders import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
@@ -502,6 +503,25 @@ def test_unknown_users_columns_and_values_are_answered_with_what_may_be_meant(
     assert empty.attrs["unmatched"] == (
         "no item has genre 'roc'; did you mean 'rock'?; no item has genre 'blues'"
     )
+    for values in (np.int64(7), [np.int64(7)], iter(["7"])):
+        empty = model.recommend("user-1", where={"genre": values})
+        assert empty.attrs["unmatched"] == "no item has genre '7'"
+
+
+def test_values_of_a_filter_from_a_generator_count_in_every_batch(recommender_in_memory):
+    genres = iter(["rock"])
+    batches = recommender_in_memory.recommend_batches(k=2, batch_size=50, where={"genre": genres})
+    assert [len(batch) for batch in batches][:2] == [100, 100]
+
+
+@pytest.mark.parametrize("config", [{"seed": 1}, {}, "config.json", 0, ALSConfig()], ids=repr)
+def test_what_is_no_config_is_refused_at_once(config, tastes):
+    with pytest.raises(InvalidArgumentError, match=r"^config must be a RecommenderConfig, not "):
+        Recommender(config)
+    model = Recommender()
+    model.config = config
+    with pytest.raises(InvalidArgumentError, match=r"^config must be a RecommenderConfig, not "):
+        model.fit(*tastes)
 
 
 def test_songs_are_found_by_words_of_title_artist_and_id(recommender_in_memory):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import BusyError
+from datasets.errors import BusyError, ReplacedError
 from datasets.system.locks import locked
 from recsys import Recommender
 from recsys.model import storage
@@ -132,3 +132,24 @@ def test_a_writer_that_waits_for_another_process_ends_and_says_for_whom(
     WRITERS[kind](opened, model)
     other.refresh()
     other.onboard(embedding=NEW, item_id="late")
+
+
+def test_a_reader_whose_model_another_process_has_rebuilt(model: Path, tmp_path: Path) -> None:
+    reader = Recommender.load(model)
+    asked = Recommender.load(model)
+    writer = Recommender.load(model)
+    writer.onboard(item_id="written", embedding=NEW)
+    writer.rebuild()
+    for one in (reader, asked):
+        one._fitted().catalog.close()  # as in a forked child: files are opened again
+    report = asked.write_recommendations(tmp_path / "lists.parquet", k=2)
+    assert report.rows == 2 * report.users
+    with pytest.raises(ReplacedError, match=r"model: the model was replaced .* refresh it$"):
+        reader.save(tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / "manifest.json").exists()
+    assert reader.refresh()
+    reader.save(tmp_path / "elsewhere")
+    assert (
+        "written"
+        in Recommender.load(tmp_path / "elsewhere").recommend("x", 500)["item_id"].tolist()
+    )
