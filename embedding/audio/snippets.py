@@ -123,7 +123,8 @@ FAINT = 10 ** (-40 / 20)
 """A snippet says nothing if its level is below this share of that of the recording, …"""
 
 FAINT_AND_STEADY = 10 ** (-16 / 20)
-"""… or below this one if it is a steady noise or hum."""
+"""… or below this one if it is a steady noise or hum, or no more than a few clicks in what says
+nothing."""
 
 STEADY_DB = 1.5
 """A sound is steady if the level of its tenths of seconds varies by no more (standard deviation, in
@@ -456,9 +457,14 @@ class _Loudness(NamedTuple):
     is_steady: bool
     """Whether it is quiet, and as steady as noise or hum."""
 
+    usual: float
+    """The level that half of its tenths of seconds do not exceed, where it is quiet: of what lies
+    between clicks. Otherwise its level."""
+
     def says_nothing_beside(self, level: float) -> bool:
         """Whether it is next to silent in a recording of this level."""
-        faint = FAINT_AND_STEADY if self.is_steady else FAINT
+        is_little = self.is_steady or self.usual < FAINT * level
+        faint = FAINT_AND_STEADY if is_little else FAINT
         return self.level < QUIET and self.level < faint * level
 
 
@@ -467,10 +473,10 @@ def _loudness(y: Float32Array, rate: int) -> _Loudness:
     tenth = max(1, rate // 10)
     parts = len(y) // tenth
     if not level < QUIET or parts < 4:
-        return _Loudness(level, False)
+        return _Loudness(level, False, level)
     levels = y[: parts * tenth].reshape(parts, -1).std(axis=1)
     spread = np.log10(np.maximum(levels, np.finfo(np.float32).tiny)).std()
-    return _Loudness(level, 20 * float(spread) <= STEADY_DB)
+    return _Loudness(level, 20 * float(spread) <= STEADY_DB, float(np.median(levels)))
 
 
 def _level(y: Float32Array) -> float:
@@ -540,8 +546,10 @@ def _loudest(
     best, energy, at = None, 0.0, 0
     for part in recording.read_blocks(length):
         clip = mixed(part)
-        if not is_silent(clip, step=recording.step) and float(np.vdot(clip, clip)) > energy:
-            best, energy = (at, clip), float(np.vdot(clip, clip))
+        # The last one may be short. A constant offset is no sound.
+        own = _level(clip) ** 2 * len(clip)
+        if own > energy and not is_silent(clip, step=recording.step):
+            best, energy = (at, clip), own
         at += len(part)
     if best is None:
         raise AudioError("is silent")

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import AudioError
 
-EXAMINED_WORDS: Final = 1 << 14
+EXAMINED_WORDS: Final = 1 << 17
 """Samples of all channels, from the start of a part, that are searched: four blocks or more."""
+
+_LARGEST_BURST: Final = 1 << 15
+"""Largest distance of the preambles of IEC 61937, in words: Dolby TrueHD has 30,720."""
 
 REPEATED: Final = 3
 """Blocks at the right distance that make a stream. A pair of words occurs by chance in one of
-two hundred thousand such parts of noise; three at one distance practically never."""
+twenty-five thousand such parts of noise; three at one distance practically never."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ def _stream(name: str, bits: int, words: tuple[int, ...], least: int, most: int)
 
 _DTS: Final = "a DTS bit stream"
 _CODED: Final = "a coded bit stream (AC-3, DTS or Dolby E)"
+_DSD: Final = "a DSD stream (DoP)"
+_DSD_MARKS: Final = (0x05, 0xFA)
+"""Upper eight of the 24 bits of every sample of DSD over PCM."""
+
 _DATA: Final = "the data track of a CD-ROM"
 _STREAMS: Final = (
     # ETSI TS 102 114: the sync word in 16 and in 14 bits, in either byte order.
@@ -51,10 +58,10 @@ _STREAMS: Final = (
     _stream(_DTS, 16, (0x1FFF, 0xE800), 48, 8192),
     _stream(_DTS, 16, (0xFF1F, 0x00E8), 48, 8192),
     # IEC 61937 and SMPTE 337M: the preambles Pa and Pb in 16, 20 and 24 bits.
-    _stream(_CODED, 16, (0xF872, 0x4E1F), 48, 8192),
-    _stream(_CODED, 16, (0x72F8, 0x1F4E), 48, 8192),
-    _stream(_CODED, 20, (0x6F872, 0x54E1F), 48, 8192),
-    _stream(_CODED, 24, (0x96F872, 0xA54E1F), 48, 8192),
+    _stream(_CODED, 16, (0xF872, 0x4E1F), 48, _LARGEST_BURST),
+    _stream(_CODED, 16, (0x72F8, 0x1F4E), 48, _LARGEST_BURST),
+    _stream(_CODED, 20, (0x6F872, 0x54E1F), 48, _LARGEST_BURST),
+    _stream(_CODED, 24, (0x96F872, 0xA54E1F), 48, _LARGEST_BURST),
     # ECMA-130: twelve bytes before each sector of 2,352 bytes, in either byte order.
     _stream(_DATA, 16, (0xFF00, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0x00FF), 1176, 1176),
     _stream(_DATA, 16, (0x00FF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFF00), 1176, 1176),
@@ -81,14 +88,17 @@ def refuse_bitstream(part: Float32Array) -> None:
     """Raise AudioError if the samples are the words of a coded stream.
 
     Args:
-        part: integer samples of a lossless file, divided by full scale, float32
+        part: samples of a lossless file, of which integers are divided by full scale, float32
             [frames, channels].
 
     Raises:
-        AudioError: they are DTS, AC-3, Dolby E or the data track of a CD-ROM.
+        AudioError: they are DTS, AC-3, Dolby E, DSD or the data track of a CD-ROM.
     """
     words = part.reshape(-1)[:EXAMINED_WORDS]
-    upper = np.floor(words * np.float32(32768)).astype(np.int16)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity have no upper bits
+        upper = np.floor(words * np.float32(32768)).astype(np.int16)
+    if len(upper) and np.isin(upper.view(np.uint16) >> 8, _DSD_MARKS).all():
+        raise AudioError(_refusal(_DSD))
     places = np.flatnonzero(_first_words()[upper.view(np.uint16)])
     if len(places) < REPEATED:
         return

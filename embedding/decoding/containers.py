@@ -75,6 +75,19 @@ def kind_for_ffmpeg(path: Path) -> str | None:
     return next((name for at, magic, name in _KINDS if head[at : at + len(magic)] == magic), None)
 
 
+_OTHER_CODECS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff", b"OggS", b".snd")
+
+_OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC")
+"""Beginnings of an Ogg file's first packet that libsndfile reads."""
+
+
+def may_need_ffmpeg(path: Path) -> bool:
+    """Return whether a file is of a format of which libsndfile knows some codecs, ffmpeg others."""
+    with open_regular(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    return head.startswith(_OTHER_CODECS) and not any(name in head for name in _OGG_CODECS)
+
+
 def file_version(path: Path) -> tuple[int, ...]:
     """Return numbers that change when another file takes the place of this one.
 

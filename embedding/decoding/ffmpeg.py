@@ -81,6 +81,10 @@ class UnreadableError(AudioError):
     """ffmpeg found nothing in the file that it can decode."""
 
 
+class NotARecordingError(AudioError):
+    """ffmpeg knows the format, which is none of sound or video."""
+
+
 @dataclass(frozen=True, eq=False)
 class DecodedSound:
     """Samples that ffmpeg decoded.
@@ -496,7 +500,9 @@ def _failure(said: bytes, address: str, code: int) -> AudioError:
     text = said.decode(errors="replace").replace(address, "")
     lines = [line for line in map(_cleaned, text.splitlines()) if line]
     if any("Format not on whitelist" in line for line in lines):
-        return AudioError("is not a recording: it is in none of the formats that are decoded")
+        return NotARecordingError(
+            "is not a recording: it is in none of the formats that are decoded"
+        )
     if any("matches no streams" in line or "not contain any stream" in line for line in lines):
         return AudioError(NO_STREAM)
     ended = -code if code < 0 else code - 128

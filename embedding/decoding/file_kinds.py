@@ -20,6 +20,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"II*\0", "a picture (TIFF)"),
     (0, b"MM\0*", "a picture (TIFF)"),
     (0, b"%PDF", "a document (PDF)"),
+    (0, b"{\\rtf", "a document (RTF)"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"PK\x05\x06", "a zip archive"),
     (0, b"Rar!", "a RAR archive"),

@@ -252,7 +252,8 @@ class _FrameSearch:
 
     def header(self, at: int) -> int:
         """The four bytes at a place; 0 at the end of the file."""
-        data = self._data[max(0, at - self._start) :][:4] if at >= self._start else b""
+        place = at - self._start
+        data = self._data[place : place + 4] if place >= 0 else b""
         if len(data) < 4:
             self._stream.seek(at)
             data = self._stream.read(4)

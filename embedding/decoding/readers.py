@@ -24,10 +24,16 @@ from datasets.arrays import Float32Array
 from datasets.errors import AudioError
 from datasets.system.files import open_regular
 from datasets.system.locks import Order, ThreadLock
-from embedding.decoding.containers import StreamInfo, file_version, kind_for_ffmpeg
+from embedding.decoding.containers import (
+    StreamInfo,
+    file_version,
+    kind_for_ffmpeg,
+    may_need_ffmpeg,
+)
 from embedding.decoding.ffmpeg import (
     DecodedStream,
     NoFfmpegError,
+    NotARecordingError,
     SoundPart,
     UnreadableError,
     decoded_part,
@@ -134,6 +140,11 @@ LIBSNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"
 DAMAGED = "cannot be decoded: it is damaged, or not audio at all"
 """Message for an unreadable file with one of these suffixes, whether ffmpeg is installed or not."""
 
+DAMAGED_OR_UNKNOWN = (
+    "cannot be decoded: it is damaged, or its codec needs ffmpeg, which is not installed"
+)
+"""Message where ffmpeg is not installed and might read it."""
+
 
 class AudioReader(Protocol):
     """Reads the samples of one file."""
@@ -198,15 +209,17 @@ def open_recording(path: Path) -> Iterator[AudioReader]:
     known = path.suffix.lower() in LIBSNDFILE_SUFFIXES
     try:
         yield FfmpegReader(path)
-    except (NoFfmpegError, UnreadableError) as error:
+    except (NoFfmpegError, NotARecordingError, UnreadableError) as error:
         if other := describe_other_file(path):
             raise AudioError(f"cannot be decoded: it is {other}") from None
+        if isinstance(error, NotARecordingError):
+            raise
         kind = kind_for_ffmpeg(path)
         if isinstance(error, UnreadableError):
             # libsndfile knows the format, so what ffmpeg says of its own attempt does not help.
             raise AudioError(DAMAGED if known and kind is None else str(error)) from None
         if kind is None and known:
-            raise AudioError(DAMAGED) from None
+            raise AudioError(DAMAGED_OR_UNKNOWN if may_need_ffmpeg(path) else DAMAGED) from None
         what = f"it is {kind}" if kind else "libsndfile does not know the format"
         raise AudioError(
             f"{error}: {what}; ffmpeg reads m4a, aac, wma, webm and many others"
@@ -254,7 +267,8 @@ class SndfileReader:
             self.channels: int = stream.channels
             self.format: str = stream.format
             self.subtype: str = stream.subtype
-        self.is_pcm = self.subtype.startswith("PCM_")
+        # What was converted to floating point has the values of the integers still.
+        self.is_pcm = self.subtype.startswith("PCM_") or self.subtype in ("FLOAT", "DOUBLE")
         self.step = SAMPLE_STEPS.get(self.subtype, 0.0)
         _checked_rate(self.rate)
         self._no_samples: Float32Array = np.empty((0, self.channels), dtype=np.float32)

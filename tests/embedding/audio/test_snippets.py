@@ -272,7 +272,10 @@ class TestShortAndSilent:
         )
         np.testing.assert_array_equal(snippet, y[25 * RATE :].astype(np.float32))
 
-    @pytest.mark.parametrize("faint", ["hiss", "hum", "dither", "far too quiet music"])
+    @pytest.mark.parametrize(
+        "faint",
+        ["hiss", "hum", "dither", "hiss beside zero", "clicks in hiss", "far too quiet music"],
+    )
     def test_where_the_middle_says_nothing_another_part_is_heard(
         self, recording, faint: str, caplog
     ) -> None:
@@ -284,6 +287,11 @@ class TestShortAndSilent:
             "hiss": 3e-3 * rng.normal(size=10 * RATE),
             "hum": 3e-3 * np.sin(2 * np.pi * 50 * t),
             "dither": rng.integers(-1, 2, 10 * RATE) / 32768,
+            # A constant is not loud.
+            "hiss beside zero": 0.3 + 1e-3 * rng.normal(size=10 * RATE),
+            # Twice a second.
+            "clicks in hiss": 5e-4 * rng.normal(size=10 * RATE)
+            + (np.arange(10 * RATE) % 11025 == 0) / 3,
             "far too quiet music": 1e-3 * y[10 * RATE : 20 * RATE],
         }[faint]
         path = recording("gap.wav", samples=y)

@@ -1,4 +1,5 @@
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.errors import AudioError
 from embedding.audio.config import SnippetConfig
 from embedding.audio.waveform import load_waveforms
 from embedding.decoding.readers import silence_decoder
@@ -112,3 +114,17 @@ class TestDamagedFlac:
         for front in (bytes(1000), b"ID3\x03\0\0\0\0\x10\0" + bytes(2048)):
             found = self.windows(tmp_path / "song.flac", front + bytes(content))
             np.testing.assert_allclose(found, y, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", [0x2001, 0x00FF])
+def test_a_codec_that_only_ffmpeg_knows_is_not_called_damage(
+    tmp_path: Path, monkeypatch, form: int
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 9000), 8000)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, 20, form)
+    path.write_bytes(content)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AudioError, match="its codec needs ffmpeg, which is not installed"):
+        load_waveforms(path, SnippetConfig(), 8000)
