@@ -173,7 +173,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 # The password of an address ends at its last "@"; badly written ones have "@", "/" or spaces in it.
 _PASSWORD = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/@]*):[^'\"\n]*@")
-_QUERY_PASSWORD = re.compile(r"(?i)([?&;\s](?:password|passwd|pwd|token|secret)=)[^&;\s'\"]*")
+# Also sslpassword=, PGPASSWORD= and access_token=; a value with spaces is in quotes.
+_QUERY_PASSWORD = re.compile(
+    r"(?i)((?:^|(?<=[?&;\s'\"(]))[a-z_\-]*(?:password|passwd|pwd|passphrase|token|secret|api_?key)=)"
+    r"(?:'[^'\n]*'|\"[^\"\n]*\"|[^&;\s'\"]*)"
+)
 
 
 def _escape(character: str) -> str:

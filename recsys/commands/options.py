@@ -98,6 +98,16 @@ def items_named(model: "Recommender", texts: list[str] | None) -> list[str] | No
     return None if texts is None else [item_named(model, text) for text in texts]
 
 
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The values of a JSON object by name; of two with one name, JSON would take the last."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is given twice")
+    return values
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file.
 
@@ -105,7 +115,8 @@ def read_object(path: Path) -> dict[str, Any]:
         InvalidArgumentError: the file cannot be read or holds something else.
     """
     try:
-        values = json.loads(read_text(path))
+        text = read_text(path).removeprefix("\ufeff")  # as editors of Windows write it
+        values = json.loads(text, object_pairs_hook=_named_once)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{path}: cannot be read as JSON: {reason_of(error)}") from None
     if not isinstance(values, dict):

@@ -108,7 +108,8 @@ def repaired(state: FittedState, folder: Path) -> FittedState:
     for block in state.blocks:  # means and covariances are checked where they are read
         learned = state.sources[block.name].arrays().values()
         # A single value may be infinite: the penalty of a map without one.
-        if not all(np.isfinite(np.asarray(one, np.float64)).all() for one in learned if one.ndim):
+        numbers = [np.asarray(one, np.float64) for one in learned]
+        if not all(np.isfinite(one).all() if one.ndim else not np.isnan(one) for one in numbers):
             raise ArtifactError(
                 f"{folder}: what source {block.name} has learned is not finite; train again"
             )

@@ -39,6 +39,9 @@ _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 """The tables of a model, and the columns with the ids of their rows."""
 
 
+_LARGEST = 1e15
+"""Of a number in a predicted vector: products of larger ones leave single precision."""
+
 EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
 
@@ -331,3 +334,5 @@ def _check_source(state: FittedState, name: str, size: int) -> None:
     check_array(f"vectors of source {name!r}", vectors, "f", 2, size)
     if not np.isfinite(vectors).all():
         raise ValueError(f"source {name!r} predicts vectors that are not finite")
+    if np.abs(vectors).max(initial=0) > _LARGEST:
+        raise ValueError(f"source {name!r} predicts vectors whose products are not finite")

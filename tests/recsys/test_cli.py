@@ -347,7 +347,10 @@ def test_an_empty_list_is_a_sentence(call: Call, trained: Trained, user: str) ->
     arguments = ("recommend", trained.model, user, "--where", "genre=polka")
     said = call(*arguments, "--where", "artist=Artist 1")
     assert said == Said(
-        0, "No item that has genre=polka and artist=Artist 1 is left to recommend.\n", ""
+        0,
+        "No item that has genre=polka and artist=Artist 1 is left to recommend: "
+        "no item has genre 'polka'\n",
+        "",
     )
     assert json.loads(call(*arguments, "--json").out)["items"] == []
     said = call("recommend", trained.model, user, "--only", "song-4", "--exclude", "song-4")
@@ -647,8 +650,11 @@ def test_what_cannot_work_exits_with_1_and_says_why(
         (b"\xff\xfe\x00", "cannot be read as JSON"),
         (b"[" * 100_000, "cannot be read as JSON"),
         (b"[1]", "must hold a JSON object"),
+        (b'{"seed": 1, "seed": 2}', "cannot be read as JSON: 'seed' is given twice"),
+        (b'{"als": {"factors": 4, "factors": 8}}', "'factors' is given twice"),
+        (b'\xef\xbb\xbf{"als": {"factors": -1}}', "als.factors: "),
         (b'"text"', "must hold a JSON object"),
-        (b'{"colour": "blue"}', "colour: Extra inputs are not permitted"),
+        (b'{"colour": "blue"}', "colour: there is no such setting"),
         (b'{"als": {"factors": -1}}', "als.factors: "),
         (b'{"als": {"factors": "many"}}', "als.factors: "),
         (b'{"encoder": {"hyperimage": {"height": 1}}}', "encoder.hyperimage.height: "),

@@ -133,6 +133,13 @@ def test_markdown_gets_no_html_and_no_table_cell(text: str) -> None:
         ("http://user@host:80/path", "http://user@host:80/path"),
         ("sqlite:///a.sqlite?password=x&b=1", "sqlite:///a.sqlite?password=***&b=1"),
         ("host=h password=secret dbname=d", "host=h password=*** dbname=d"),
+        ("host=h password='a secret' dbname=d", "host=h password=*** dbname=d"),
+        ("PGPASSWORD=secret psql", "PGPASSWORD=*** psql"),
+        (
+            "'postgresql://h/d?sslmode=require&sslpassword=x'",
+            "'postgresql://h/d?sslmode=require&sslpassword=***'",
+        ),
+        ("https://h/?access_token=x&api_key=y", "https://h/?access_token=***&api_key=***"),
     ],
 )
 def test_passwords_are_hidden(text: str, shown: str) -> None:

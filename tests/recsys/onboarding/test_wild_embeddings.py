@@ -237,10 +237,20 @@ def test_plays_in_the_fitted_state_that_are_no_numbers(folder, caplog):
     good_lists(model)
 
 
-@pytest.mark.parametrize("name", ["block_als_mean", "source_als_weights", "source_als_effects"])
-def test_what_cannot_be_repaired_says_so(folder, name):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("block_als_mean", np.nan),
+        ("source_als_weights", np.nan),
+        ("source_als_effects", np.nan),
+        ("source_als_shrinkage", np.nan),
+        ("source_als_intercept", 1e38),
+        ("source_als_bare_intercept", 1e30),
+    ],
+)
+def test_what_cannot_be_repaired_says_so(folder, name, value):
     def spoil(array):
-        array[0] = np.nan
+        array.flat[0] = value
 
     rewrite(folder, **{name: spoil})
     with pytest.raises(ArtifactError, match=r"als.* not finite"):
