@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def check_names(name: str, values: Any) -> list[str]:
         Traceback (most recent call last):
         datasets.errors.InvalidArgumentError: models must be a list of names, not 'hybrid'
     """
-    several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    several = isinstance(values, Iterable) and not isinstance(values, str | bytes)
     found = list(values) if several else []
     if not several or not all(isinstance(one, str) for one in found):
         raise InvalidArgumentError(f"{name} must be a list of names, not {values!r:.100}")

@@ -23,9 +23,8 @@ def model(tastes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recommender.save("model")
     scores = {"genre": {"jazz": 0.8, "rock": 0.2}}
-    recommender._add_songs(
-        [Song("new", "Song", genre="jazz", embedding=np.eye(8)[1], scores=scores)]
-    )
+    song = Song("new", "Song", genre="jazz", embedding=np.eye(8)[1], scores=scores)
+    recommender._add_songs([song], recommender._fitted())
 
 
 def blocks(kind):

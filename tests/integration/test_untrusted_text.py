@@ -60,9 +60,9 @@ def model(dataset: MusicDataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def acting(text: str) -> set[str]:
-    """Characters of a text that act on a terminal, other than line ends."""
+    """Characters of a text that act on a terminal, other than ends of lines and columns."""
     hidden = ("Cc", "Cf", "Zl", "Zp")
-    return {sign for sign in text if unicodedata.category(sign) in hidden} - {"\n"}
+    return {sign for sign in text if unicodedata.category(sign) in hidden} - set("\n\t")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_facts(facts):
     # a, b and the cold item are by one artist; c and d, without artist, by two others.
     assert facts.artists[0] == facts.artists[1] == facts.artists[4]
     assert len(set(facts.artists)) == 3
-    assert facts.genre_names.tolist() == ["rock", "jazz", "folk"]
+    assert facts.genre_names.tolist() == ["Rock", "jazz", "folk"]
     assert facts.genres.tolist() == [0, 0, 1, -1, 2]
     expected = [[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 0, 0, 0, 0], [0] * 5]
     assert facts.history.toarray().tolist() == expected
