@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from datasets.system.locks import Order, ThreadLock
@@ -15,6 +18,7 @@ from datasets.system.processes import end_with_parent
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+    from multiprocessing.process import BaseProcess
 
 Job = TypeVar("Job")
 
@@ -162,12 +166,29 @@ def _until_a_crash(
 
 
 def _executor(workers: int) -> Executor:
-    from loky import ProcessPoolExecutor
+    from loky import ProcessPoolExecutor, process_executor
+
+    # loky ends a process by the program pgrep, which small containers lack; it then waits for ever.
+    if os.name == "posix" and shutil.which("pgrep") is None:
+        process_executor.kill_process_tree = _kill
 
     executor: Executor = ProcessPoolExecutor(
         workers, env=ONE_THREAD, initializer=end_with_parent, initargs=(os.getpid(),)
     )
     return executor
+
+
+def _kill(process: BaseProcess, use_psutil: bool = True) -> None:
+    """End a process, and wait for it; programs that it has started end with it.
+
+    Args:
+        process: the process.
+        use_psutil: as loky gives it; of no meaning here.
+    """
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def available_cores() -> int:

@@ -114,3 +114,17 @@ class TestParentIsKilled:
         kill(parent)
         assert all_end(below)
         assert list(temporary.glob("coldtune-*")) == []
+
+
+def test_processes_end_where_there_is_no_program_to_list_them(monkeypatch, capfd) -> None:
+    monkeypatch.setenv("PATH", "")
+    found = dict(in_processes(_process_id, [1, 2], 2))
+    assert set(found) == {1, 2}
+    for number in found.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
+    assert capfd.readouterr().err == ""
+
+
+def _process_id(_: int) -> int:
+    return os.getpid()
