@@ -7,6 +7,7 @@ Nothing is unpickled: `numpy.savez` pickles arrays of Python strings, and these 
 pickle's opcodes without executing it.
 """
 
+import lzma
 import pickletools
 import zipfile
 import zlib
@@ -57,6 +58,9 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        RuntimeError,
         ValueError,
         EOFError,
         LookupError,

@@ -7,6 +7,7 @@ recordings, and report what was skipped; all with progress bars where `fetch` sh
 import csv
 import io
 import logging
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -313,11 +314,18 @@ def open_member(origin: Path, name: str) -> Iterator[IO[bytes]]:
             yield stream
 
 
+DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What reading an archive raises that is damaged, encrypted, or packed in a way of its own."""
+
+
 @contextmanager
 def _readable(origin: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as e:
+    except DAMAGED_ARCHIVE as e:
         raise DataError(f"{origin} is damaged or not an archive: {e}") from None
 
 

@@ -9,6 +9,7 @@ from typing import IO, Any, Final, cast
 
 from datasets.errors import DataError
 from datasets.public.conversion import (
+    DAMAGED_ARCHIVE,
     MissingInputError,
     find_input,
     note_missing,
@@ -54,7 +55,7 @@ def read_archived_lines(
 
     try:
         yield from read_lines(origin, encoding, stream=member)
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARCHIVE as error:
         raise DataError(f"{origin} is damaged or not an archive: {error}") from None
 
 

@@ -1,6 +1,7 @@
 import io
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -204,3 +205,19 @@ def test_damaged_files(tmp_path):
         read_npz(tmp_path / "no.npz")
     with pytest.raises(DataError, match="cannot be read"):
         read_npz(tmp_path / "absent.npz")
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 0x01), (8, 99), (4, 250)])
+def test_an_archive_that_is_encrypted_or_packed_otherwise(
+    tmp_path: Path, place: int, value: int
+) -> None:
+    """Flags, method and version of the first member, in its own header and in the directory."""
+    path = tmp_path / "a.npz"
+    np.savez(path, images=np.zeros((2, 1, 2, 2), np.float32))
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    content[place] = value
+    content[central + place + 2] = value
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz is not an \.npz file that can be read: "):
+        read_npz(path)
