@@ -177,7 +177,11 @@ class ContentMap:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Rebuild a map from `arrays`; those of the first model format are affine, unshrunk."""
+        """Rebuild a map from `arrays`; those of the first model format are affine, unshrunk.
+
+        Raises:
+            ValueError: the arrays do not fit together.
+        """
         hidden, bias, out = _no_hidden_units(*arrays["weights"].shape)
         parts: dict[str, Any] = {
             "hidden": hidden,
@@ -187,7 +191,17 @@ class ContentMap:
             "strength": float(arrays["strength"]),
             "shrinkage": float(arrays.get("shrinkage", 0.0)),
         }
-        return cls(**parts)
+        found = cls(**parts)
+        (width, d), units, values = found.weights.shape, len(found.bias), len(found.effects)
+        shapes = {
+            "intercept": (d,), "bare_intercept": (d,), "effects": (values, d),
+            "bare_effects": (values, d), "hidden": (width, units), "bias": (units,),
+            "out": (units, d),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            if getattr(found, name).shape != shape:
+                raise ValueError(f"{name} of a content map does not fit its weights")
+        return found
 
 
 def _no_hidden_units(width: int, d: int) -> tuple[Float32Array, Float32Array, Float32Array]:

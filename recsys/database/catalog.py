@@ -297,7 +297,9 @@ class Catalog:
             fit, number = connection.execute(
                 select(schema.revision.c.fit, schema.revision.c.number)
             ).one()
-            return str(fit), int(number)
+            if not isinstance(number, int):
+                raise self._damaged(f"the number of its changes is {number!r}")
+            return str(fit), number
 
     def verify(self) -> None:
         """Check the structure, every page and every row.

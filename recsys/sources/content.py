@@ -71,4 +71,6 @@ class ContentSource:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Set the centre that `arrays` returned; return the source."""
         self.center = np.asarray(arrays["center"])
+        if self.center.ndim != 1:
+            raise ValueError("the centre of the content source is not one vector")
         return self
