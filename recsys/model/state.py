@@ -281,10 +281,17 @@ class FittedState:
             has_embedding=load_array(folder, "has_embedding"),
             blocks=tuple(blocks),
             sources=sources,
-            vocabulary=MetadataVocabulary([tuple(pair) for pair in structure["vocabulary"]]),
+            vocabulary=MetadataVocabulary(_pairs_of_texts(structure["vocabulary"])),
             encoder=encoder,
             info=info,
         )
+
+
+def _pairs_of_texts(stored: Any) -> list[tuple[str, str]]:
+    pairs = [(field, value) for field, value in stored]
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise ValueError("the vocabulary has values that are no texts")
+    return pairs
 
 
 def _read_table(folder: Path, name: str, version: int) -> tuple[pd.DataFrame, Ids]:
@@ -317,6 +324,12 @@ def _check_state(state: FittedState) -> None:
         start, size = block.columns.stop, block.columns.stop - start
         check_array(f"block_{block.name}_mean", block.mean, "f", size)
         check_array(f"block_{block.name}_covariance", block.covariance, "f", size, size)
+        whole = (block.columns.start, block.columns.stop, block.n_items)
+        weights = (block.warm, block.cold)
+        if not all(type(one) is int for one in whole) or not all(
+            type(one) in (int, float) for one in weights
+        ):
+            raise ValueError(f"block {block.name!r} has something else in the place of a number")
         numbers = (block.warm, block.cold, block.n_items, block.mean, block.covariance)
         if not all(np.isfinite(number).all() for number in numbers):
             raise ValueError(f"block {block.name!r} is not finite")

@@ -248,7 +248,7 @@ def test_a_missing_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
     catalog = saved(tmp_path)
     catalog.close()
     (tmp_path / "catalog.sqlite").unlink()
-    with pytest.raises(ArtifactError, match=r"catalog\.sqlite: unable to open"):
+    with pytest.raises(ArtifactError, match="was replaced since it was opened"):
         catalog.revision()
     assert list(tmp_path.iterdir()) == []
 
