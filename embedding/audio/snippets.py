@@ -280,7 +280,7 @@ def to_mono(samples: Float32Array) -> Float32Array:
     """
     _check_finite(samples)
     channels = samples.shape[1]
-    if channels == 1:
+    if channels == 1 or not len(samples):
         return samples[:, 0]
     # A matrix product, since numpy's mean over so short an axis is ten times slower.
     mono: Float32Array = samples @ np.full(channels, 1 / channels, dtype=np.float32)
@@ -391,6 +391,8 @@ def is_silent(y: Float32Array, *, step: float = 0.0) -> bool:
         >>> is_silent(np.full(100, 0.5, dtype=np.float32))
         True
     """
+    if not len(y):
+        return True
     # In double precision, where no difference of two float32 samples overflows.
     extent = np.max(y.max(axis=0).astype(float) - y.min(axis=0))
     return bool(extent <= max(SILENCE, 2.001 * step))
@@ -482,6 +484,8 @@ def _loudness(y: Float32Array, rate: int) -> _Loudness:
 def _level(y: Float32Array) -> float:
     """Root mean square without a constant offset; infinity where float32 cannot hold the power."""
     flat = y.reshape(-1)
+    if not flat.size:
+        return 0.0
     power = float(np.vdot(flat, flat)) / flat.size - float(flat.mean()) ** 2
     return max(power, 0.0) ** 0.5 if np.isfinite(power) else np.inf
 

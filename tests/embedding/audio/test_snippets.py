@@ -666,3 +666,8 @@ class TestFingerprint:
     def test_of_a_few_bytes(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"1")
         assert len(content_fingerprint(tmp_path / "a")) == 32
+
+
+def test_no_samples_of_several_channels_are_no_samples() -> None:
+    assert audio.to_mono(np.zeros((0, 2), np.float32)).shape == (0,)
+    assert audio.is_silent(np.zeros(0, np.float32))
