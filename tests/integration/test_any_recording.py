@@ -89,7 +89,10 @@ def test_any_recording(
         assert 0 <= image.min() <= image.max() <= 1
         louder = (found.samples * np.float32(10 ** (gain / 20))).astype(np.float32)
         if np.ptp(louder) > 2 * SILENCE:  # fainter, it is silence
-            assert np.abs(hyperimage(louder, config) - image).max() < 1e-3
+            # What is left when an offset is taken out has been rounded with the offset, anew for
+            # each gain.
+            tolerance = 1e-2 if offset else 1e-3
+            assert np.abs(hyperimage(louder, config) - image).max() < tolerance
 
 
 @pytest.mark.slow

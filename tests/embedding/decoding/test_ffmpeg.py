@@ -171,7 +171,10 @@ class TestNothingElseIsRead:
     ) -> None:
         path = tmp_path / name
         path.write_text(script.format(secret=secret))
-        with pytest.raises(AudioError, match=r"is not a recording|damaged, or not|not by ffmpeg"):
+        with pytest.raises(
+            AudioError,
+            match=r"cannot be decoded: it is |is not a recording|damaged, or not|not by ffmpeg",
+        ):
             load_snippets(path, SnippetConfig(), RATE)
 
     @pytest.mark.parametrize("kind", [b"url ", b"alis"])
