@@ -44,7 +44,7 @@ def main() -> None:
         # longer than all the rest: only what importing needs is installed.
         run(*pip, "--no-deps", wheel, cwd=folder)
         run(*pip, "datasets", "numpy", "pandas", "scipy", "pydantic", "lazy-loader", cwd=folder)
-        run(*pip, "sqlalchemy", cwd=folder)
+        run(*pip, "sqlalchemy", "threadpoolctl", cwd=folder)
         (site,) = (environment / "lib").glob("python*/site-packages")
 
         ours = {str(path) for path in installed(site, "coldtune").files or ()}
