@@ -16,7 +16,8 @@ def check_array(name: str, array: NDArray[Any], kind: str, *shape: int) -> None:
     Args:
         name: how the error names it.
         array: the array.
-        kind: kinds of NumPy's ``dtype.kind`` that are allowed, such as "f" or "iu".
+        kind: kinds of NumPy's ``dtype.kind`` that are allowed, such as "f" or "iu"; "f4" for
+            float32 alone.
         shape: the shape; -1 for any size.
 
     Raises:
@@ -25,7 +26,8 @@ def check_array(name: str, array: NDArray[Any], kind: str, *shape: int) -> None:
     fits = array.ndim == len(shape) and all(
         wanted in (-1, size) for wanted, size in zip(shape, array.shape, strict=True)
     )
-    if array.dtype.kind not in kind or not fits:
+    of_kind = array.dtype == np.float32 if kind == "f4" else array.dtype.kind in kind
+    if not (of_kind and array.dtype.isnative and fits):
         sizes = ", ".join("any" if size == -1 else str(size) for size in shape)
         raise ValueError(
             f"{name} is {array.dtype} of shape {list(array.shape)}, it should be of shape [{sizes}]"
@@ -55,7 +57,7 @@ def check_matrix_parts(
     Raises:
         ValueError: they are not.
     """
-    check_array(f"{name}_data", data, "f", -1)
+    check_array(f"{name}_data", data, "f4", -1)
     check_array(f"{name}_indptr", indptr, "iu", shape[0] + 1)
     check_rows(f"{name}_indices", indices, shape[1])
     if len(data) != len(indices) or indptr[0] != 0 or indptr[-1] != len(data):

@@ -312,10 +312,10 @@ def _check_state(state: FittedState) -> None:
     """
     n_users, n_items = len(state.user_ids), len(state.items)
     width = sum(block.columns.stop - block.columns.start for block in state.blocks)
-    check_array("user_vectors", state.user_vectors, "f", n_users, width)
-    check_array("item_vectors", state.item_vectors, "f", n_items, width)
-    check_array("user_scales", state.user_scales, "f", n_users, len(state.blocks))
-    check_array("embeddings", state.embeddings, "f", n_items, -1)
+    check_array("user_vectors", state.user_vectors, "f4", n_users, width)
+    check_array("item_vectors", state.item_vectors, "f4", n_items, width)
+    check_array("user_scales", state.user_scales, "f4", n_users, len(state.blocks))
+    check_array("embeddings", state.embeddings, "f4", n_items, -1)
     check_array("has_embedding", state.has_embedding, "b", n_items)
     start = 0
     for block in state.blocks:
