@@ -84,6 +84,8 @@ class EASESource(FactorSource):
         super().restore(parts)
         if self._squares.shape != self._fitted_map().intercept.shape:
             raise ValueError("the squared singular values do not fit the content map")
+        if not (np.isfinite(self._squares) & (self._squares > 0)).all():
+            raise ValueError("a squared singular value is not a positive number")
         return self
 
 
