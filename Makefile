@@ -1,6 +1,6 @@
 # make demo   set up, then the main job end to end on the demo catalogue
 # make test   set up, then all tests
-# make test-fast  without the slow tests and those that start processes: under a minute
+# make test-fast  without the slow tests and those that start processes: two minutes
 # make docs   the documentation site, into site/
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
 
