@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, Self, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import pandas as pd
@@ -47,12 +47,6 @@ class HashedIdIndex:
         self._texts = texts.array
         self._hashes = hashes
         self._rows = rows
-
-    @classmethod
-    def from_ids(cls, ids: Iterable[str]) -> Self:
-        """Index distinct ids in the order of their rows."""
-        texts = pd.Series(list(ids), dtype=object)
-        return cls(texts, *sorted_hashes(texts))
 
     def __len__(self) -> int:
         return len(self._texts)

@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike
 
 from datasets.arrays import IntArray
 from datasets.music import MusicDataset
-from recsys import RecommenderConfig
+from recsys import Recommender, RecommenderConfig
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.data import ItemContent, TrainingData
+from recsys.database.catalog import Catalog
+from recsys.model.live import LiveModel
 
 CONFIG = RecommenderConfig(
     threads=1,
@@ -93,3 +95,12 @@ def dataset_of(rows, items, **texts):
     )
     plays = pd.DataFrame(rows, columns=["user_id", "item_id", "weight"])
     return MusicDataset(items=table, interactions=plays)
+
+
+def own(base: Recommender) -> Recommender:
+    """A recommender with a song database of its own, of the one fit."""
+    catalog = Catalog.in_memory()
+    catalog.fill(base._model.catalog.songs())
+    model = Recommender(base.config)
+    model._model = LiveModel(base._model.state, catalog)
+    return model

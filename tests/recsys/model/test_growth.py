@@ -16,6 +16,7 @@ from recsys.model import items as items_module
 from recsys.model.live import LiveModel
 from recsys.model.persistent import PersistentMap, SharedColumn
 from recsys.model.users import PlaysSinceFit
+from tests.helpers.recommenders import own
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
 FITTED = ["item-1", "item-2", "item-5", "cold-80", "cold-81"]
@@ -25,15 +26,6 @@ NEW = ["fresh-1", "fresh-2", "fresh-3"]
 @pytest.fixture(scope="module")
 def base(fit_quickly):
     return fit_quickly()
-
-
-def own(base):
-    """A recommender with a song database of its own, of the one fit."""
-    catalog = Catalog.in_memory()
-    catalog.fill(base._model.catalog.songs())
-    model = Recommender(base.config)
-    model._model = LiveModel(base._model.state, catalog)
-    return model
 
 
 def plays(*rows):

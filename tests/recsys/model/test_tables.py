@@ -22,13 +22,18 @@ from recsys.model.tables import (
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
+def index_of(ids: list[str]) -> HashedIdIndex:
+    texts = pd.Series(ids, dtype=object)
+    return HashedIdIndex(texts, *sorted_hashes(texts))
+
+
 @pytest.mark.slow
 @settings(max_examples=200)
 @given(known=st.lists(texts, unique=True, max_size=30), wanted=st.lists(texts, max_size=30))
 def test_the_rows_are_those_of_a_pandas_index(known: list[str], wanted: list[str]) -> None:
     wanted += known[::-2]
     expected = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
-    found = HashedIdIndex.from_ids(known).get_indexer(pd.Index(wanted, dtype=object))
+    found = index_of(known).get_indexer(pd.Index(wanted, dtype=object))
     assert found.tolist() == expected.tolist()
     assert found.dtype == np.intp
 
@@ -39,15 +44,15 @@ def test_ids_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(ids, "hash_ids", three_hashes)
     known = ["", "a", "b", "cc", "dd", "ee", "fff", "gggg"]
-    lookup = HashedIdIndex.from_ids(known)
+    lookup = index_of(known)
     assert lookup.get_indexer([*known, "x", "xx", "xxx"]).tolist() == [*range(8), -1, -1, -1]
 
 
 def test_what_is_no_text_is_not_there() -> None:
-    lookup = HashedIdIndex.from_ids(["1", "nan", "None"])
+    lookup = index_of(["1", "nan", "None"])
     assert lookup.get_indexer([1, None, float("nan"), "1", b"1"]).tolist() == [-1, -1, -1, 0, -1]
     assert lookup.get_indexer([]).tolist() == []
-    assert HashedIdIndex.from_ids([]).get_indexer(["a"]).tolist() == [-1]
+    assert index_of([]).get_indexer(["a"]).tolist() == [-1]
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:

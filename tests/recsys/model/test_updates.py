@@ -17,14 +17,12 @@ from recsys import Recommender
 from recsys.cli import app
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
-from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
-from recsys.model.live import LiveModel
 from recsys.model.updates import checked_plays
 from recsys.model.users import PlaysSinceFit
 from recsys.sources.als import ALSSource
 from recsys.sources.fold_in import least_squares
-from tests.helpers.recommenders import COLD, IDS, item_content
+from tests.helpers.recommenders import COLD, IDS, item_content, own
 
 USERS = ["user-1", "user-2", "new-a", "new-b", "nobody"]
 
@@ -48,15 +46,6 @@ def same(one, two):
 @pytest.fixture(scope="module")
 def base(fit_quickly):
     return fit_quickly()
-
-
-def own(base):
-    """A recommender with a song database of its own, of the one fit."""
-    catalog = Catalog.in_memory()
-    catalog.fill(base._model.catalog.songs())
-    model = Recommender(base.config)
-    model._model = LiveModel(base._model.state, catalog)
-    return model
 
 
 @pytest.fixture
