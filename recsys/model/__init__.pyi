@@ -1,3 +1,4 @@
+from .discovery_curve import DiscoveryCurve as DiscoveryCurve
 from .items import ItemTable as ItemTable
 from .live import LiveModel as LiveModel
 from .state import FittedState as FittedState

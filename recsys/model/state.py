@@ -21,6 +21,7 @@ from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
 from recsys.model.checks import check_array, check_matrix_parts
+from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.model.tables import (
     FilledCells,
     HashedIdIndex,
@@ -44,6 +45,9 @@ _LARGEST = 1e15
 
 EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
+
+DISCOVERY = "discovery"
+"""Name of the measured discovery curve among the facts about a fit."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,6 +131,12 @@ class FittedState:
             return EmbeddingRange.from_json(stored)
         # A model of an earlier version: wild ones may be among them, and do not count.
         return EmbeddingRange.learn(np.asarray(self.embeddings)[self.has_embedding])
+
+    @cached_property
+    def discovery(self) -> DiscoveryCurve | None:
+        """What new songs in lists cost; None where the fit could not, or did not, measure it."""
+        stored = self.info.get(DISCOVERY)
+        return None if stored is None else DiscoveryCurve.from_json(stored)
 
     @cached_property
     def item_ids(self) -> Ids:
@@ -263,6 +273,8 @@ class FittedState:
             encoder = SongEncoder.load(folder / "encoder")
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
+        if info.get(DISCOVERY) is not None:
+            DiscoveryCurve.from_json(info[DISCOVERY])
         return cls(
             config=config,
             items=items,

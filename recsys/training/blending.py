@@ -15,14 +15,16 @@ held-out item through the same embedding, so that favours none of them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from recsys.config import RecommenderConfig, SourceName
+from recsys.config import FusionConfig, RecommenderConfig, SourceName
 from recsys.data import Vectors
 from recsys.fusion import make_blocks
+from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.sources.registry import make_source
 from recsys.training.validation import (
     LIST_LENGTH,
@@ -46,8 +48,11 @@ DEFAULT_SCALE = 0.5
 """How much a cold item counts beside a warm one if there is too little data to measure it; the
 value measured on the demo catalogue."""
 
-SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
-"""How much a cold item may count beside a warm one."""
+SCALES = (
+    *(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2),
+    *(1.5, 1.9, 2.4, 3.0, 3.7, 4.6, 5.8, 7.2, 9.0, 11.0, 14.0, 17.0, 20.0),
+)
+"""How much a cold item may count beside a warm one: the scales at which nDCG is measured."""
 
 POPULARITY: SourceName = "popularity"
 """The source whose weight may be negative."""
@@ -85,6 +90,18 @@ class Blend:
     cold_reason: str
     """How the weights for cold items were chosen, for people to read."""
 
+    discovery: DiscoveryCurve | None = None
+    """What other scales of the cold weights cost; None where that was not measured."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return weights and reasons as JSON values."""
+        return {
+            "warm": self.warm,
+            "cold": self.cold,
+            "warm_reason": self.warm_reason,
+            "cold_reason": self.cold_reason,
+        }
+
 
 def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Blend:
     """Return the configured weights, or choose them on a validation split.
@@ -117,11 +134,12 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
         warm = (_normalised(fixed.warm), "configured")
     if fixed.cold is not None:
         cold = (_normalised(fixed.cold), "configured")
-    elif split is not None:
-        cold = _scale_cold_weights(
-            vectors, split, warm[0], cold, limit=limit, discovery=fixed.discovery
-        )
-    return Blend(warm[0], cold[0], warm[1], cold[1])
+    curve = None
+    if split is not None:
+        curve = _measure_discovery(vectors, split, warm[0], cold[0], fixed)
+        if fixed.cold is None:
+            cold = _scale_cold_weights(cold, curve)
+    return Blend(warm[0], cold[0], warm[1], cold[1], curve)
 
 
 @dataclass(frozen=True)
@@ -208,23 +226,23 @@ def _choose_weights(
     )
 
 
-def _scale_cold_weights(
+def _measure_discovery(
     vectors: _SourceVectors,
     split: ValidationSplit,
     warm: dict[str, float],
-    cold: tuple[dict[str, float], str],
-    *,
-    limit: int,
-    discovery: float,
-) -> tuple[dict[str, float], str]:
-    """Scale cold weights up until lists of all items would lose more than `discovery` of nDCG."""
-    weights, reason = cold
+    cold: dict[str, float],
+    fixed: FusionConfig,
+) -> DiscoveryCurve | None:
+    """Measure what lists of all items lose at each scale of the cold weights.
+
+    None if there is too little data, or no difference. Configured cold weights are not scaled.
+    """
     held_out = split.held_mixed
-    users = validation_users(split, held_out, limit)
+    users = validation_users(split, held_out, fixed.validation_users)
     if not len(users) or len(split.cold_items) < MIN_COLD_ITEMS:
-        return _scale_by_default(weights, reason)
+        return None
     blended = []
-    for blend, is_cold in ((warm, False), (weights, True)):
+    for blend, is_cold in ((warm, False), (cold, True)):
         scores, relevant = _candidates(vectors, split, users, held_out, cold=is_cold)
         point = [blend[name] for name in vectors.users]
         blended.append((np.tensordot(point, scores, axes=1), relevant))
@@ -235,12 +253,24 @@ def _scale_cold_weights(
         scale: mean_ndcg(np.hstack([warm_scores, scale * cold_scores]), relevant, n_relevant)
         for scale in SCALES
     }
-    enough = (1 - discovery) * max(found.values())
-    best = max(scale for scale in SCALES if found[scale] >= enough)
-    scaled = {name: best * weight for name, weight in weights.items()}
+    if len(set(found.values())) == 1:
+        return None  # cold items that score alike, or nothing is found anyway
+    fitted = None if fixed.cold is None else 1.0
+    return DiscoveryCurve.from_ndcg(found, fixed.discovery, fitted)
+
+
+def _scale_cold_weights(
+    cold: tuple[dict[str, float], str], curve: DiscoveryCurve | None
+) -> tuple[dict[str, float], str]:
+    """Scale cold weights up as far as lists of all items lose no more than they may."""
+    weights, reason = cold
+    if curve is None:
+        return _scale_by_default(weights, reason)
+    scaled = {name: curve.fitted * weight for name, weight in weights.items()}
     return (
         scaled,
-        f"{reason}; times {best:g} beside warm items: nDCG@{LIST_LENGTH} {found[best]:.3f}",
+        f"{reason}; times {curve.fitted:.3g} beside warm items, where lists lose "
+        f"{curve.budget:.1%} of nDCG@{LIST_LENGTH} at most",
     )
 
 

@@ -22,7 +22,7 @@ from recsys.content.features import MetadataVocabulary, align_embeddings, artist
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import EMBEDDING_LENGTHS, FittedState
+from recsys.model.state import DISCOVERY, EMBEDDING_LENGTHS, FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
@@ -160,7 +160,8 @@ def fit_state(
         EMBEDDING_LENGTHS: EmbeddingRange.learn(
             data.content.embeddings[data.content.has_embedding]
         ).to_json(),
-        "blend": vars(blend),
+        "blend": blend.to_json(),
+        DISCOVERY: None if blend.discovery is None else blend.discovery.to_json(),
         "settings": (
             {"als.regularization": chosen.als.regularization} if "als" in config.sources else {}
         ),

@@ -18,6 +18,7 @@ from recsys.training.blending import (
     STEP,
     _candidates,
     _grid,
+    _measure_discovery,
     _scale_cold_weights,
     _SourceVectors,
 )
@@ -44,8 +45,9 @@ def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
     blend = choose_blend(tastes_data, SMALL)
     # The cold weights add to how much a cold item counts beside a warm one.
     cold = sum(blend.cold.values())
-    assert cold == pytest.approx(min(SCALES, key=lambda scale: abs(scale - cold)))
-    assert f"times {cold:.1f}".removesuffix(".0") in blend.cold_reason
+    assert cold == pytest.approx(blend.discovery.fitted)
+    assert SCALES[0] <= cold <= SCALES[-1]
+    assert f"times {cold:.3g} beside warm items" in blend.cold_reason
     for weights, total in ((blend.warm, 1), (blend.cold, cold)):
         assert list(weights) == ["als", "fm", "content"]
         assert sum(weights.values()) == pytest.approx(total)
@@ -257,14 +259,15 @@ def test_candidates_are_new_to_the_user_and_of_one_kind(scored, cold, candidates
 
 @pytest.mark.parametrize(
     ("cold_score", "cold_is_wanted", "scale"),
-    [(1.9, False, 0.5), (0.9, True, 1.2), (0.5, True, 1.2), (0.5, False, 1.2)],
+    [(1.9, False, 0.5), (0.9, True, 1.2), (0.55, True, 1.9), (0.55, False, 1.5)],
 )
 def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, cold_is_wanted, scale):
     # Everybody has played warm item 0 and wants either warm item 1, which scores 1, or the first
     # of the cold ones, of which there are enough to fill a list. Where cold items are in the way,
-    # the largest scale is taken that leaves them behind; where they are not, the largest.
+    # the largest scale is taken that leaves them behind; where they are wanted, the smallest that
+    # puts them first: larger ones change nothing any more.
     n = 60
-    items = array([[-9], [1], *[[cold_score]] * 25])
+    items = array([[-9], [1], [cold_score], *[[cold_score - 0.01]] * 24])
     learned = np.zeros((n + 1, 27), np.float32)
     learned[:n, 0] = 1
     learned[n, 1] = 1
@@ -278,11 +281,18 @@ def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, col
         data, warm, cold, held_mixed=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
     )
     vectors = _SourceVectors({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
-    weights, reason = _scale_cold_weights(
-        vectors, split, {"a": 1.0}, ({"a": 1.0}, "why"), limit=1000, discovery=0.0
-    )
+    ones = {"a": 1.0}
+    free = FusionConfig(discovery=0.0, validation_users=1000)
+    curve = _measure_discovery(vectors, split, ones, ones, free)
+    assert curve.fitted == pytest.approx(scale)
+    assert curve.scale(0) == pytest.approx(1)
+    weights, reason = _scale_cold_weights((ones, "why"), curve)
     assert weights == {"a": pytest.approx(scale)}
-    assert reason.startswith(f"why; times {scale:g} beside warm items: nDCG@10 ")
+    assert reason.startswith(f"why; times {scale:g} beside warm items, where lists lose 0.0%")
+    # Configured weights stay as they are, and what others would cost is measured from there.
+    configured = _measure_discovery(vectors, split, ones, ones, free.replace(cold={"als": 1.0}))
+    assert configured.fitted == 1
+    assert configured.scale(0) == pytest.approx(scale)
 
 
 def test_memory_for_candidates_does_not_grow_with_sources_and_little_with_items():
