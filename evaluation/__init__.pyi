@@ -10,6 +10,8 @@ from .genre.cross_validation import genre_cross_validation as genre_cross_valida
 from .genre.study import GenreStudy as GenreStudy
 from .genre.study import run_study as run_study
 from .genre_report.write import write_study as write_study
+from .metrics.whole_lists import WholeLists as WholeLists
+from .metrics.whole_lists import frontier as frontier
 from .model import Model as Model
 from .models.baselines import Popularity as Popularity
 from .models.baselines import PopularityOracle as PopularityOracle
@@ -24,6 +26,7 @@ from .splitting.cold import cold_folds as cold_folds
 from .splitting.cold import cold_split as cold_split
 from .splitting.cold import cold_user_split as cold_user_split
 from .splitting.cold import semi_cold_split as semi_cold_split
+from .splitting.mixed import mixed_split as mixed_split
 from .splitting.split import Split as Split
 from .splitting.temporal import leave_last_split as leave_last_split
 from .splitting.temporal import time_split as time_split

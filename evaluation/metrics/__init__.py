@@ -3,6 +3,7 @@
 - `hits`: check lists and encode them as hit matrices, which all metrics take.
 - `ranking`: precision, recall, nDCG, MAP, MRR, and AUC per item and per user.
 - `beyond_accuracy`: novelty, diversity, popularity, serendipity, calibration, coverage.
+- `whole_lists`: new items in lists of everything: places, exposure, nDCG, and what they cost.
 - `slices`: nDCG and recall on parts of the items and users.
 - `sampling`: rank sampled candidates, to compare with figures published that way.
 """

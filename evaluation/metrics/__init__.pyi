@@ -22,3 +22,8 @@ from .ranking import reciprocal_rank as reciprocal_rank
 from .ranking import user_auc as user_auc
 from .sampling import SampledCandidates as SampledCandidates
 from .slices import Slices as Slices
+from .whole_lists import BUDGETS as BUDGETS
+from .whole_lists import WholeListFigures as WholeListFigures
+from .whole_lists import WholeLists as WholeLists
+from .whole_lists import frontier as frontier
+from .whole_lists import random_new_items as random_new_items

@@ -3,6 +3,7 @@
 - `split`: ``Split``, and the checks that nothing is on both sides.
 - `warm`: known users and items, some of their interactions held out; k-fold too.
 - `cold`: items, or users, without or with hardly any training interactions.
+- `mixed`: new items among known ones, the same share of everybody's plays tested.
 - `temporal`: splits by the time of plays.
 - `interactions`: interactions as integer (user, item) pairs, which the splits are computed on.
 """

@@ -39,6 +39,7 @@ class Split:
     - "cold": whole items; none of their interactions, texts or recordings is in training.
     - "semi-cold": items that keep only a few (``keep``) users in training.
     - "time": interactions from a moment on; items first played then are cold.
+    - "mixed": the same share of the interactions of known and of new items.
     - "cold users": users without any training interaction.
 
     Examples:
@@ -49,18 +50,20 @@ class Split:
     """
 
     name: str
-    kind: Literal["warm", "cold", "semi-cold", "time", "cold users"]
+    kind: Literal["warm", "cold", "semi-cold", "time", "mixed", "cold users"]
     train_rows: IntArray
     """Training rows: positions in ``dataset.interactions``, ascending."""
     test_rows: IntArray
     """Test rows: positions in ``dataset.interactions``, ascending."""
     cold_items: tuple[str, ...] = ()
-    """Cold and time: ids of the new items, which models get by ``onboard_many`` after ``fit``."""
+    """Cold, time and mixed: ids of the new items, which models get by ``onboard_many`` after
+    ``fit``."""
     excluded_items: tuple[str, ...] = ()
-    """Cold and time: ids of items on neither side, as they share an artist or a recording with a
-    cold item, or are new too but not tested."""
+    """Cold, time and mixed: ids of items on neither side, as they share an artist or a recording
+    with a cold item, or are new too but not tested."""
     by: Literal["artist", "item", "first seen"] = "item"
-    """Cold: what was drawn: whole artists, single items, or everything new from a day on."""
+    """Cold and mixed: what was drawn: whole artists, single items, or everything new from a day
+    on."""
     few_shot_items: tuple[str, ...] = ()
     """Semi-cold: ids of the items under test, which keep ``keep`` users each in training."""
     keep: int = 0
@@ -142,6 +145,9 @@ class Split:
             case "time":
                 self._check_held_out(pairs)
                 self._check_moment(dataset)
+            case "mixed":
+                self._check_held_out(pairs)
+                self._check_texts_and_recordings(dataset)
             case "semi-cold":
                 self._check_few_shot(pairs)
             case "cold users":
@@ -162,7 +168,10 @@ class Split:
     def _check_fields(self) -> None:
         """Refuse fields of another kind of split: nothing would check them."""
         stray = {
-            "holds out whole items": (self.cold_items or self.excluded_items, ("cold", "time")),
+            "holds out whole items": (
+                self.cold_items or self.excluded_items,
+                ("cold", "time", "mixed"),
+            ),
             "has thin items": (self.few_shot_items or self.keep, ("semi-cold",)),
             "has given rows": (len(self.fold_in_rows), ("cold users",)),
             "is in each user's order": (self.user_order, ("warm",)),
@@ -192,7 +201,7 @@ class Split:
                 )
 
     def _check_held_out(self, pairs: UserItemPairs) -> None:
-        """Cold items are in no training row; tested items are cold or, by time, were trained on."""
+        """Cold items are in no training row; what is tested is cold or (time, mixed) trained on."""
         trained = pairs.users_per_item(pairs.mark_rows(self.train_rows)) > 0
         leaked = trained & pairs.mark_items([*self.cold_items, *self.excluded_items])
         if leaked.any():
@@ -200,7 +209,7 @@ class Split:
             raise self._error(f"leaks: the held-out item {item!r} has interactions in training")
         wrong = pairs.users_per_item(pairs.mark_rows(self.test_rows)) > 0
         wrong &= ~pairs.mark_items(self.cold_items)
-        if self.kind == "time":
+        if self.kind in ("time", "mixed"):
             wrong &= ~trained
         if wrong.any():
             item = pairs.item_ids[int(wrong.argmax())]

@@ -42,7 +42,7 @@ def warm_split(
     check_fraction(fraction)
     pairs = UserItemPairs.from_dataset(dataset)
     order = generator(seed).random(len(pairs))
-    test = _keep_items_warm(pairs, _share_of_each_user(pairs, fraction, order), order)
+    test = keep_items_warm(pairs, _share_of_each_user(pairs, fraction, order), order)
     if not test.any():
         raise EvaluationError(
             "no interaction can be held out: no user has two items of which one has other listeners"
@@ -131,7 +131,7 @@ def user_folds(
     fold = random.permutation(pairs.n_users) % folds
     share = _share_of_each_user(pairs, fraction, order)
     tests = [
-        _keep_items_warm(pairs, share & (fold[pairs.user] == number), order)
+        keep_items_warm(pairs, share & (fold[pairs.user] == number), order)
         for number in range(folds)
     ]
     settings = {"seed": seed, "fraction": fraction}
@@ -148,7 +148,7 @@ def _share_of_each_user(pairs: UserItemPairs, fraction: float, order: Float64Arr
     return share
 
 
-def _keep_items_warm(pairs: UserItemPairs, test: BoolArray, order: Float64Array) -> BoolArray:
+def keep_items_warm(pairs: UserItemPairs, test: BoolArray, order: Float64Array) -> BoolArray:
     """Take back, of each item without a pair left in training, the first test pair by ``order``."""
     n_train = pairs.users_per_item(pairs.played & ~test)
     lonely = np.flatnonzero(test & (n_train[pairs.item] == 0))
