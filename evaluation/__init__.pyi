@@ -26,6 +26,7 @@ from .splitting.cold import cold_folds as cold_folds
 from .splitting.cold import cold_split as cold_split
 from .splitting.cold import cold_user_split as cold_user_split
 from .splitting.cold import semi_cold_split as semi_cold_split
+from .splitting.mixed import mixed_folds as mixed_folds
 from .splitting.mixed import mixed_split as mixed_split
 from .splitting.split import Split as Split
 from .splitting.temporal import leave_last_split as leave_last_split

@@ -21,6 +21,10 @@ class Model(Protocol):
     with the fold-in interactions of a split of cold users. A user for whom ``recommend_many``
     raises UnknownUserError or KeyError there counts 0.
 
+    A model whose ``recommend_many`` has a keyword ``discovery`` can be told how much it may pay for
+    new items: the share of nDCG that lists of all items may lose, 0 to 1. It is then asked for
+    lists at several such budgets on a mixed split (``evaluation.metrics.whole_lists``).
+
     All methods are looked up by name, so no base class is needed.
 
     Examples:

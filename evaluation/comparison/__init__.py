@@ -5,6 +5,7 @@
 - `run`: fit one model on one trial, ask it for lists and measure them.
 - `run_cache`: results of runs on disk, to resume an interrupted comparison.
 - `folds`: pool the folds of one experiment.
+- `frontier`: the table of what new items cost in whole lists, against what is shown of them.
 - `tables`: tables of means, intervals and differences.
 - `bootstrap`: bootstrap intervals, paired differences and p-values.
 - `examples`: users shown in full.

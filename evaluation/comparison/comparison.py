@@ -33,6 +33,7 @@ from evaluation.comparison.folds import (
     pooled_run_facts,
     pooled_split_facts,
 )
+from evaluation.comparison.frontier import tabulate_frontier
 from evaluation.comparison.run import RunResult, run_model
 from evaluation.comparison.run_cache import RunCache
 from evaluation.comparison.tables import (
@@ -44,6 +45,7 @@ from evaluation.comparison.tables import (
 )
 from evaluation.comparison.trial import CATALOGUE, Trial, TrialOptions, Units
 from evaluation.metrics.ranking import ACCURACY
+from evaluation.metrics.whole_lists import BUDGETS, checked_budgets
 from evaluation.model import ModelFactory
 from evaluation.serialization import installed_versions, json_safe
 from evaluation.splitting.interactions import UserItemPairs
@@ -134,7 +136,27 @@ class Comparison:
         """Return the differences of a role as {key: (the model compared with, difference)}."""
         return dict(self._gaps[role])
 
+    @property
+    def frontier(self) -> pd.DataFrame:
+        """What new items cost in whole lists, against what is shown of them.
+
+        A row for each model of a mixed split at each budget it was asked for, and one for its own
+        lists (``discovery`` is NaN): see ``evaluation.comparison.frontier``.
+        """
+        return self._frontier.copy()
+
     # Cached: conclusions and report ask for these hundreds of times.
+    @cached_property
+    def _frontier(self) -> pd.DataFrame:
+        return tabulate_frontier(
+            self.values,
+            self._figures,
+            self.controls,
+            n_bootstrap=self.settings["n_bootstrap"],
+            confidence=self.settings["confidence"],
+            seed=self.settings["seed"],
+        )
+
     @cached_property
     def _figures(self) -> dict[FigureKey, Interval]:
         return {_key(row): _interval(row) for row in self.table.to_dict("records")}
@@ -199,6 +221,7 @@ class Comparison:
                 "versions": dict(self.versions),
                 "slices": self.slices.to_dict("records"),
                 "folds": self.folds.to_dict("records"),
+                "frontier": self.frontier.to_dict("records"),
                 "examples": [example.to_dict() for example in self.examples],
             }
         )
@@ -220,6 +243,7 @@ def compare(
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     max_auc_users: int = 5000,
+    budgets: Sequence[float] = BUDGETS,
     seed: int = 0,
     progress: bool = False,
     on_run: OnRun | None = None,
@@ -252,6 +276,9 @@ def compare(
         n_bootstrap: number of bootstrap resamples, at least 100.
         confidence: level of the intervals and tests.
         max_auc_users: the AUCs rank for at most this many users, drawn by ``seed``.
+        budgets: shares of nDCG that a model may pay for new items; on mixed splits, models that
+            take one (``evaluation.model.Model``) are also measured at each of these and at 0.
+            Empty: at none.
         seed: seed of all random choices.
         progress: show a progress bar.
         on_run: called with the name of the model, that of the split (a fold's own) and the result,
@@ -272,7 +299,14 @@ def compare(
     """
     # Check everything before anything is fitted.
     controls = dict(controls or {})
-    options = TrialOptions(list_lengths(ks), _with_ndcg(metrics), sampled, max_auc_users, seed)
+    options = TrialOptions(
+        list_lengths(ks),
+        _with_ndcg(metrics),
+        sampled,
+        max_auc_users,
+        tuple(checked_budgets(budgets)) if len(budgets) else (),
+        seed,
+    )
     if baseline is None:
         baseline = "popularity" if "popularity" in models else next(iter(models), "")
     if not models or not splits:

@@ -1,5 +1,6 @@
 """Fit one model on one split, ask it for lists, and measure them."""
 
+import inspect
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,17 @@ from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
-from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, CandidateSet, Trial
+from evaluation.comparison.trial import (
+    AT_RANDOM,
+    CATALOGUE,
+    COLD_ITEMS,
+    DISCOVERY,
+    CandidateSet,
+    Trial,
+)
 from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
+from evaluation.metrics.whole_lists import WholeLists, random_new_items
 from evaluation.model import ModelFactory
 
 MetricKey = tuple[str, str, int | None]
@@ -25,6 +34,17 @@ MetricKey = tuple[str, str, int | None]
 
 SliceMetricKey = tuple[str, str, str, str, int]
 """(candidates, by, slice, metric, k)."""
+
+NEW_SHARE: Final = "new_share"
+"""Metric: share of a list's places that new items take."""
+NDCG_NEW: Final = "ndcg_new"
+NDCG_KNOWN: Final = "ndcg_known"
+"""Metrics: nDCG in whole lists with only new, or only known, items counted as relevant."""
+NEW_SHOWN: Final = "new_shown"
+NEW_SHOWN_TO_TEN: Final = "new_shown_to_ten"
+"""Metrics: number of new items in at least one, and in at least ten users' lists."""
+NEW_LARGEST_SHARE: Final = "new_largest_share"
+"""Metric: share of the users whose lists have the new item that is in most lists."""
 
 EXAMPLE_LENGTH: Final = 5
 """Length of the lists shown in examples."""
@@ -99,11 +119,25 @@ def _run(trial: Trial, model: Any) -> RunResult:
             values[name, metric, at] = _for_all_users(trial, found, candidates.rows)
         for (metric, at), figure in candidates.of_catalogue(hits, options.ks).items():
             of_catalogue[name, metric, at] = figure
+        if name == CATALOGUE and trial.whole_lists is not None:
+            for at in options.ks:
+                _add_new_items(trial.whole_lists, hits, name, at, values, of_catalogue)
         if candidates.slices is not None:
             for part, found in candidates.slices.values(hits, options.ks).items():
                 slices[name, *part] = found
         if candidates is trial.example_candidates:
             example_hits = _first_places(hits, EXAMPLE_LENGTH)
+    if trial.whole_lists is not None and trial.split.kind == "mixed" and fitted.takes_discovery:
+        at = options.ks[0]
+        for budget in options.budgets:
+            lists = fitted.recommend_at(trial.whole_lists.users, at, budget)
+            drawn = random_new_items(
+                lists, trial.whole_lists.new_items, options.seed, seen=trial.whole_lists.seen
+            )
+            for end, shown in (("", lists), (AT_RANDOM, drawn)):
+                name = f"{DISCOVERY}{budget:g}{end}"
+                hits = trial.whole_lists.encoder.hits(shown, at)
+                _add_new_items(trial.whole_lists, hits, name, at, values, of_catalogue)
     if trial.auc_encoder is not None:
         values |= _aucs(trial, trial.auc_encoder, fitted.all_scores(trial.auc_encoder))
     facts["recommends_cold"] = None
@@ -113,6 +147,26 @@ def _run(trial: Trial, model: Any) -> RunResult:
             trial.example_candidates.users
         )
     return RunResult(values, facts, of_catalogue, slices, example_hits)
+
+
+def _add_new_items(
+    truth: WholeLists,
+    hits: HitMatrix,
+    candidates: str,
+    k: int,
+    values: dict[MetricKey, Float64Array],
+    of_catalogue: dict[MetricKey, tuple[float, int]],
+) -> None:
+    """Add the figures of new items in whole lists."""
+    found = truth.measure_hits(hits, k)
+    for name, per_user in found.values.items():
+        values[candidates, name, k] = per_user
+    for name, figure in (
+        (NEW_SHOWN, found.shown),
+        (NEW_SHOWN_TO_TEN, found.shown_to_ten),
+        (NEW_LARGEST_SHARE, found.largest_share),
+    ):
+        of_catalogue[candidates, name, k] = float(figure), found.n_new
 
 
 class _FittedModel:
@@ -137,6 +191,7 @@ class _FittedModel:
         if trial.new_items is not None and onboard is not None:
             with measure_stage(facts, "onboard"):
                 onboard(trial.new_items)
+        self.takes_discovery = self.knows_cold and takes_discovery(model)
         update = getattr(model, "update", None)
         self._knows_fold_in = False
         if len(trial.fold_in) and update is not None:
@@ -182,6 +237,10 @@ class _FittedModel:
             )
         return _checked_frame(lists)
 
+    def recommend_at(self, users: Sequence[str], k: int, discovery: float) -> pd.DataFrame:
+        """The first ``k`` of everything for each user, at a budget for new items."""
+        return _checked_frame(self._model.recommend_many(users, k, discovery=discovery))
+
     def check_no_unknown_item(self, lists: pd.DataFrame) -> None:
         """Raise EvaluationError for a cold item in the lists of a model that was not given it."""
         if self.knows_cold:
@@ -223,6 +282,20 @@ def _for_all_users(trial: Trial, values: Float64Array, rows: IntArray) -> Float6
     spread = np.full(len(trial.users), np.nan)
     spread[rows] = values
     return spread
+
+
+def takes_discovery(model: Any) -> bool:
+    """Tell whether ``recommend_many`` of a model has the keyword ``discovery``.
+
+    Examples:
+        >>> from evaluation import Popularity
+        >>> takes_discovery(Popularity())
+        False
+    """
+    try:
+        return "discovery" in inspect.signature(model.recommend_many).parameters
+    except (TypeError, ValueError):  # some compiled methods do not tell
+        return False
 
 
 def model_settings(model: Any) -> dict[str, Any]:

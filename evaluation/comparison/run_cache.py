@@ -26,7 +26,7 @@ from evaluation.model import ModelFactory
 from evaluation.serialization import installed_versions, json_safe
 from evaluation.splitting.split import Split
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class RunCache:

@@ -22,6 +22,7 @@ from evaluation.metrics.hits import HitEncoder, HitMatrix
 from evaluation.metrics.ranking import ACCURACY, ITEM_AUC, RANKING_METRICS, USER_AUC, items_with_auc
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.metrics.slices import Slices
+from evaluation.metrics.whole_lists import WholeLists
 from evaluation.splitting.interactions import UserItemPairs
 from evaluation.splitting.split import Split, check_no_leak
 
@@ -34,6 +35,12 @@ COLD_ITEMS: Final = "cold"
 FEW_SHOT: Final = "thin"
 """Candidates: the items that keep few interactions in training, among themselves. Reports and
 stored results call them thin."""
+
+DISCOVERY: Final = "discovery "
+"""How the names of lists made at a budget for new items begin; the budget follows."""
+
+AT_RANDOM: Final = " at random"
+"""How they end where new items drawn at random stand in the places of new items."""
 
 PLAYED: Final = "played"
 """Candidates: the items with training interactions, where the catalogue has others too."""
@@ -51,6 +58,8 @@ class TrialOptions:
     """Number of sampled candidates that are ranked in addition to the whole catalogue."""
     max_auc_users: int = 5000
     """The AUCs rank the cold items for at most this many users, drawn by ``seed``."""
+    budgets: tuple[float, ...] = ()
+    """Shares of nDCG that models may pay for new items, at which mixed splits are measured too."""
     seed: int = 0
     """Seed of the sampled candidates and of the users of the AUCs."""
 
@@ -61,6 +70,7 @@ class TrialOptions:
             "metrics": list(self.metrics),
             "sampled": self.sampled,
             "max_auc_users": self.max_auc_users,
+            "budgets": list(self.budgets),
             "seed": self.seed,
         }
 
@@ -199,6 +209,11 @@ class Trial:
         self.users, self.users_without_training = self._test_users()
         self._embeddings = embeddings
 
+        # Among new items alone all of their plays count, also where lists test a share of them.
+        self._new_pairs = self.test_pairs
+        if split.kind == "mixed":
+            is_new = pairs.mark_items(split.cold_items)[pairs.item]
+            self._new_pairs = pairs.to_frame(is_new & pairs.played)
         catalogue = [*self.train.items[ITEM_ID], *split.cold_items]
         # A model that got the plays of fold-in must not recommend them; one without ``update``
         # does not know them.
@@ -209,18 +224,22 @@ class Trial:
         """Encoder of the catalogue for models that did not get ``fold_in``."""
         if in_fold_in.any():
             self.hit_encoder_without_fold_in = HitEncoder(self.users, catalogue, self.test_pairs)
+        self.whole_lists: WholeLists | None = None
+        """Measures new items in lists of the whole catalogue; None without new items."""
+        if split.cold_items:
+            self.whole_lists = WholeLists.from_encoder(encoder, len(split.cold_items))
         facts = self._item_facts(encoder)
         self._n_played = np.diff(facts.history.indptr)
         self.candidate_sets: list[CandidateSet] = []
         """All sets that lists are made of, the catalogue first."""
         self.candidate_sets.append(self._candidate_set(CATALOGUE, encoder, facts, facts))
         trained_items = sorted(self._train_pairs[ITEM_ID].unique())
-        if split.kind == "warm" and len(trained_items) < len(catalogue):
-            self._add(PLAYED, trained_items, self._train_pairs)
+        if split.kind in ("warm", "mixed") and len(trained_items) < len(catalogue):
+            self._add(PLAYED, trained_items, self.test_pairs, self._train_pairs)
         if split.few_shot_items:
-            self._add(FEW_SHOT, split.few_shot_items, self._train_pairs)
+            self._add(FEW_SHOT, split.few_shot_items, self.test_pairs, self._train_pairs)
         if split.cold_items:
-            self._add(COLD_ITEMS, split.cold_items, None)
+            self._add(COLD_ITEMS, split.cold_items, self._new_pairs, None)
         if options.sampled is not None:
             drawn = SampledCandidates(encoder, options.sampled, options.seed)
             all_users = np.arange(len(self.users))
@@ -245,7 +264,7 @@ class Trial:
         """The users to ask for, and how many test users are left out for want of training data."""
         tested = set(self.test_pairs[USER_ID].unique())
         users = tested
-        if self.split.kind in ("cold", "semi-cold", "time"):
+        if self.split.kind in ("cold", "semi-cold", "time", "mixed"):
             users = tested & set(self._train_pairs[USER_ID].unique())
         if not users:
             raise EvaluationError(
@@ -264,13 +283,15 @@ class Trial:
             embeddings=self._embeddings,
         )
 
-    def _add(self, name: str, items: Sequence[str], seen: pd.DataFrame | None) -> None:
+    def _add(
+        self, name: str, items: Sequence[str], tested: pd.DataFrame, seen: pd.DataFrame | None
+    ) -> None:
         """Add candidates for the users to whom one of them is relevant, if there are any."""
-        relevant = self.test_pairs[ITEM_ID].isin(items)
-        concerned = set(self.test_pairs[USER_ID][relevant].unique())
+        relevant = tested[ITEM_ID].isin(items)
+        concerned = set(tested[USER_ID][relevant].unique())
         users = [user for user in self.users if user in concerned]
         if users:
-            encoder = HitEncoder(users, items, self.test_pairs, seen)
+            encoder = HitEncoder(users, items, tested, seen)
             catalogue_facts = None
             if name == COLD_ITEMS:
                 catalogue = self.candidate_sets[0].hit_encoder
@@ -301,7 +322,7 @@ class Trial:
         if len(users) > most:
             drawn = np.random.default_rng(self.options.seed).permutation(len(users))[:most]
             users = [users[row] for row in np.sort(drawn)]
-        self.auc_encoder = HitEncoder(users, self.split.cold_items, self.test_pairs)
+        self.auc_encoder = HitEncoder(users, self.split.cold_items, self._new_pairs)
         if ITEM_AUC in self.options.metrics:
             defined = items_with_auc(self.auc_encoder.relevance())
             self.auc_items = tuple(self.split.cold_items[item] for item in defined)

@@ -120,10 +120,20 @@ class WholeLists:
         both = set(known) & set(added)
         if both:
             raise InvalidArgumentError(f"item {min(both)!r} is given as known and as new")
-        self.encoder = HitEncoder(users, [*known, *added], relevant, seen)
+        self._take(HitEncoder(users, [*known, *added], relevant, seen), len(added))
+
+    def _take(self, encoder: HitEncoder, n_new: int) -> None:
+        self.encoder = encoder
         """Checks lists, and knows what is relevant."""
-        self.is_new: BoolArray = np.arange(len(known) + len(added)) >= len(known)
-        """[n_items]: which of the encoder's items are new."""
+        self.is_new: BoolArray = np.arange(len(encoder.items)) >= len(encoder.items) - n_new
+        """[n_items]: which of the encoder's items are new: its last ones."""
+
+    @classmethod
+    def from_encoder(cls, encoder: HitEncoder, n_new: int) -> "WholeLists":
+        """Measure lists by an encoder whose last ``n_new`` items are new, at least one."""
+        lists = cls.__new__(cls)
+        lists._take(encoder, n_new)
+        return lists
 
     @classmethod
     def from_split(cls, dataset: MusicDataset, split: Split) -> "WholeLists":
@@ -171,6 +181,12 @@ class WholeLists:
     def new_items(self) -> list[str]:
         """Ids of the new items."""
         return list(self.encoder.items[self.is_new])
+
+    @property
+    def seen(self) -> pd.DataFrame:
+        """user_id and item_id of what lists must not have."""
+        user, item = self.encoder.seen
+        return pd.DataFrame({USER_ID: self.encoder.users[user], ITEM_ID: self.encoder.items[item]})
 
     def measure(self, lists: pd.DataFrame, k: int = 10) -> WholeListFigures:
         """Measure the lists that one model made of everything it has.
@@ -374,7 +390,7 @@ def frontier(
     wanted = checked_budgets(budgets)
     rows: list[dict[str, Any]] = []
     free: float | None = None
-    seen = _frame(truth.encoder)
+    seen = truth.seen
     for budget in wanted:
         lists = recommend(truth.users, k, budget)
         found = truth.measure(lists, k)
@@ -414,11 +430,6 @@ def checked_budgets(budgets: Sequence[float]) -> list[float]:
 def _loss(ndcg_now: float, free: float) -> float:
     """Share of ``free`` that is lost."""
     return 1.0 - ndcg_now / free if free > 0 else float("nan")
-
-
-def _frame(encoder: HitEncoder) -> pd.DataFrame:
-    user, item = encoder.seen
-    return pd.DataFrame({USER_ID: encoder.users[user], ITEM_ID: encoder.items[item]})
 
 
 def _played(interactions: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@ from .cold import cold_folds as cold_folds
 from .cold import cold_split as cold_split
 from .cold import cold_user_split as cold_user_split
 from .cold import semi_cold_split as semi_cold_split
+from .mixed import mixed_folds as mixed_folds
 from .mixed import mixed_split as mixed_split
 from .split import Split as Split
 from .split import artist_groups as artist_groups

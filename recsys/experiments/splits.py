@@ -10,6 +10,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.texts.suggestions import did_you_mean
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
+from evaluation.splitting.mixed import mixed_folds, mixed_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
@@ -94,6 +95,22 @@ def _cold_by_date(request: _SplitRequest) -> list[Split]:
     return [_single_cold(request, "first seen")]
 
 
+def _mixed(request: _SplitRequest) -> list[Split]:
+    if request.folds > 1:
+        return mixed_folds(
+            request.dataset, request.folds, request.seed, among=request.among, name=request.name
+        )
+    return [
+        mixed_split(
+            request.dataset,
+            request.fraction,
+            request.seed,
+            among=request.among,
+            name=request.name,
+        )
+    ]
+
+
 def _single_cold(request: _SplitRequest, by: Literal["artist", "item", "first seen"]) -> Split:
     return cold_split(
         request.dataset,
@@ -130,6 +147,7 @@ def _cold_users(request: _SplitRequest) -> list[Split]:
 SPLIT_KINDS = {
     "warm": SplitKind("a share of every user's items", _warm),
     "cold": SplitKind("items nobody has played, whole artists of them", _cold),
+    "mixed": SplitKind("new items among known ones, the same share of both kinds' plays", _mixed),
     "cold-items": SplitKind("the same, single items", _cold_items),
     "cold-by-date": SplitKind("the items that were first played last", _cold_by_date),
     "semi-cold": SplitKind("items of which N listeners are left, 1 by default", _semi_cold, "N"),

@@ -89,3 +89,31 @@ class Content:
                 "score": found[user, place],
             }
         )
+
+
+class Budgeted(Content):
+    """Content whose new items get the larger a bonus the more may be paid for them."""
+
+    def fit(self, dataset: MusicDataset) -> None:
+        super().fit(dataset)
+        self.known = set(self.items)
+
+    def recommend_many(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        only: Sequence[str] | None = None,
+        discovery: float = 0.0,
+    ) -> pd.DataFrame:
+        users = list(user_ids)
+        among = self.items if only is None else list(only)
+        lists = super().recommend_many(users, len(among), exclude_seen=exclude_seen, only=among)
+        bonus = 20.0 * (discovery - 0.1)
+        score = lists["score"] + np.where(lists["item_id"].isin(self.known), 0.0, bonus)
+        lists = lists.assign(score=score)
+        lists["place"] = lists["user_id"].map({user: n for n, user in enumerate(users)})
+        lists = lists.sort_values(["place", "score"], ascending=[True, False], kind="stable")
+        lists["rank"] = lists.groupby("user_id", sort=False).cumcount() + 1
+        return lists[lists["rank"] <= k].drop(columns="place").reset_index(drop=True)

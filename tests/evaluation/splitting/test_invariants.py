@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from datasets.errors import EvaluationError
 from datasets.folder import load_folder
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
-from evaluation.splitting.mixed import mixed_split
+from evaluation.splitting.mixed import mixed_folds, mixed_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
@@ -28,6 +28,7 @@ MAKERS = {
     "cold by item": lambda d, seed: [cold_split(d, 0.4, seed, by="item", among=ITEMS)],
     "first seen": lambda d, _: [cold_split(d, 0.4, by="first seen", among=ITEMS)],
     "mixed": lambda d, seed: [mixed_split(d, 0.4, seed, among=ITEMS)],
+    "mixed folds": lambda d, seed: mixed_folds(d, 2, seed, among=ITEMS),
     "cold folds": lambda d, seed: cold_folds(d, 2, seed, among=ITEMS),
     "semi-cold": lambda d, seed: [semi_cold_split(d, 1, 0.4, seed, among=ITEMS)],
     "cold users": lambda d, seed: [cold_user_split(d, 0.4, 1, seed)],
