@@ -15,6 +15,9 @@ logger = logging.getLogger("coldtune")
 PLAY_BOUNDS = (1e-30, 1e30)
 """Bounds of a play weight: beyond them, float32 would round it to zero or overflow in a sum."""
 
+ENOUGH_USERS = 2
+"""Fewest users with two items or more from whom sources can learn who plays what."""
+
 
 def warn_of_wild_plays(users: StrArray, items: StrArray, weights: Float64Array) -> None:
     """Log weights of plays beyond `PLAY_BOUNDS`, which count as the nearest bound.
@@ -85,6 +88,10 @@ class TrainingData:
     threads: int
     """Threads for training."""
 
+    counts_all: bool = False
+    """Whether means and deviations are taken over all items and not the warm ones alone: where
+    hardly anybody has played anything, the mean of what was played is one user's taste."""
+
     def __repr__(self) -> str:
         return "<TrainingData: {:,} users, {:,} items>".format(*self.plays.shape)
 
@@ -92,6 +99,18 @@ class TrainingData:
     def user_counts(self) -> IntArray:
         """Number of users who have played each item, int [n_items]; 0 for cold items."""
         return np.bincount(self.plays.indices, minlength=self.plays.shape[1])
+
+    @property
+    def n_telling_users(self) -> int:
+        """Number of users who have played two items or more: one item says of no other."""
+        return int((np.diff(self.plays.indptr) > 1).sum())
+
+    @property
+    def is_counted(self) -> BoolArray:
+        """Items that means and deviations are taken over, bool [n_items]: the warm ones, or all."""
+        if self.counts_all:
+            return np.ones(self.plays.shape[1], bool)
+        return self.user_counts > 0
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,9 @@ class Recommender(Configured):
 
         Without embeddings and encoder, a network is trained on the data set's labelled recordings;
         without recordings, or without two values of a tag to tell apart (a warning and ``info`` say
-        so), the model learns from plays and metadata alone. What was learned before is replaced
-        once everything has been learned.
+        so), the model learns from plays and metadata alone. Without plays, or with those of one
+        user, it goes by sound alone: the sources that need more stay out, as a warning and ``info``
+        say. What was learned before is replaced once everything has been learned.
 
         Args:
             dataset: items, plays and recordings.
@@ -190,7 +191,9 @@ class Recommender(Configured):
 
         A user who is unknown and has no history gets the most popular items: then
         ``attrs["fallback"]`` is ``"popular"``, the score is the number of users who have played an
-        item, and there are no shares. Fewer than k rows are returned only if fewer items are left.
+        item, and there are no shares. Where nobody has played anything yet, it is ``"varied"``: the
+        most typical song of each kind of sound in turn, the largest kind first. Fewer than k rows
+        are returned only if fewer items are left.
 
         Args:
             user_id: a user of the model.
@@ -672,6 +675,7 @@ class Recommender(Configured):
     def info(self) -> dict[str, Any]:
         """Facts about the model: data set, items, blend weights, network, times, versions.
 
+        ``sources_left_out`` says which sources the plays were too few for, and is empty otherwise.
         ``encoder`` describes the network; ``network`` says why there is none in spite of
         recordings, or which tags it could not be trained on, and is empty otherwise.
 

@@ -108,6 +108,8 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         f"({now['with_listeners']:,} with listeners, {now['with_embedding']:,} heard, "
         f"{info['onboarded']:,} onboarded since)"
     )
+    if info.get("sources_left_out"):
+        echo(info["sources_left_out"])
     for kind in ("warm", "cold"):
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
         echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")

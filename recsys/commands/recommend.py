@@ -70,7 +70,8 @@ def recommend(
         return
     if fallback:
         who = "these listeners" if user is None else repr(user)
-        echo(f"Nothing is known of {who}: these are the {fallback} items.")
+        what = "songs of every kind" if fallback == "varied" else f"the {fallback} items"
+        echo(f"Nothing is known of {who}: these are {what}.")
     print_frame(shares_together(frame) if sys.stdout.isatty() else frame)
 
 

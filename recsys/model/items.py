@@ -510,6 +510,11 @@ class ItemTable:
         return np.concatenate([self._state.user_counts, added])
 
     @cached_property
+    def has_plays(self) -> bool:
+        """Whether any item of the catalogue has been played."""
+        return bool(self.user_counts[self.active].any())
+
+    @cached_property
     def by_popularity(self) -> IntArray:
         """Rows of the items that somebody has played, most users first; retired rows included.
 

@@ -49,6 +49,9 @@ EMBEDDING_LENGTHS = "embedding_lengths"
 DISCOVERY = "discovery"
 """Name of the measured discovery curve among the facts about a fit."""
 
+SOURCES_LEFT_OUT = "sources_left_out"
+"""Name, among the facts about a fit, of the sentence about sources that plays were too few for."""
+
 
 @dataclass(frozen=True, repr=False)
 class FittedState:

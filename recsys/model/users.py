@@ -251,8 +251,8 @@ class UserTable:
         """Return fused vectors [len(rows), D] of users; zero for row -1."""
         n = len(self._state.user_vectors)
         fitted = (rows >= 0) & (rows < n)
-        vectors = np.array(self._state.user_vectors[np.where(fitted, rows, 0)])
-        vectors[~fitted] = 0
+        vectors = np.zeros((len(rows), self._state.user_vectors.shape[1]), np.float32)
+        vectors[fitted] = self._state.user_vectors[rows[fitted]]
         if self._plays.by_user:
             for position, row in enumerate(rows.tolist()):
                 if row in self._active.ids:

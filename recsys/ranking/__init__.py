@@ -5,6 +5,7 @@
 - `reranking`: popularity correction, a cap on artists, diversity.
 - `batches`: lists for many users, a batch at a time.
 - `batch_files`: the lists of all users as a Parquet file.
+- `variety`: a varied order for those of whom nothing is known, where nothing has been played.
 - `similarity`: similar items by sound, by taste, or by all sources.
 - `explanation`: why a user gets an item.
 """

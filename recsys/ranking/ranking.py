@@ -18,6 +18,7 @@ from recsys.model.users import Profiles
 from recsys.ranking.options import ListOptions
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
+from recsys.ranking.variety import varied_order
 
 FALLBACK_USERS = "fallback_users"
 """Attribute of a table of lists: the users about whom nothing is known; they get popular items."""
@@ -185,7 +186,7 @@ def describe(model: LiveModel, hits: Hits, user: Float32Array, items: Float32Arr
     for column, block in enumerate(blocks):
         frame[SHARE_PREFIX + block.name] = shares[:, column]
     if not is_known:
-        frame.attrs["fallback"] = "popular"
+        frame.attrs["fallback"] = "popular" if model.items.has_plays else "varied"
     return frame
 
 
@@ -235,20 +236,24 @@ class VectorSearch:
 class PopularitySearch:
     """Finds the items that most users have played, for users about whom nothing is known.
 
-    Items that nobody has played come last, so that lists are not short while items are left.
+    Items that nobody has played come last, so that lists are not short while items are left; where
+    the fit knows no plays at all, so that these may be all items, in a varied order.
     """
 
     def __init__(self, model: LiveModel, profiles: Profiles, candidates: Candidates) -> None:
         items = model.items
         self._user_counts = items.user_counts
         self._profiles = profiles
-        order = np.concatenate([items.by_popularity, np.flatnonzero(items.user_counts == 0)])
         allowed = np.full(len(items), candidates.only is None)
         if candidates.only is not None:
             allowed[candidates.only] = True
         allowed[candidates.exclude] = False
         allowed[items.retired] = False
-        self._order = order[allowed[order]]
+        played = items.by_popularity
+        unplayed: IntArray = np.flatnonzero(allowed & (items.user_counts == 0))
+        if not model.state.plays.nnz:
+            unplayed = varied_order(model, unplayed)
+        self._order = np.concatenate([played[allowed[played]], unplayed])
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""

@@ -12,6 +12,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.system.locks import Order, ThreadLock
 from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
+from recsys.model.state import SOURCES_LEFT_OUT
 
 Space = Literal["sound", "taste", "fused"]
 """What items are compared by: embeddings, the sources that know who plays them, or all sources."""
@@ -160,7 +161,10 @@ def _by_sources(model: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], 
     without = {"popularity"} | ({"content"} if by == "taste" else set())
     blocks = [block for block in model.state.blocks if block.name not in without]
     if not blocks:
-        raise InvalidArgumentError("this model has no source that knows taste")
+        why = model.state.info.get(SOURCES_LEFT_OUT)
+        raise InvalidArgumentError(
+            f"this model has no source that knows taste{f': {why}' if why else ''}"
+        )
 
     def make(model: LiveModel, rows: IntArray) -> Float32Array:
         fused = model.index.vectors(rows)

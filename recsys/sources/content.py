@@ -14,9 +14,10 @@ from recsys.sources.fold_in import MeanFoldIn, weigh_matrix
 class ContentSource:
     """An item's vector is its centred embedding of length 1; a user's is the mean of their items'.
 
-    Embeddings are centred by the mean of the warm items. Activations of a rectified layer all point
-    into one orthant; centring makes the inner product a cosine similarity that is about zero, not
-    close to one, for unrelated songs. Items without an embedding have the zero vector.
+    Embeddings are centred by the mean of the warm items, or of all where hardly anything was
+    played. Activations of a rectified layer all point into one orthant; centring makes the inner
+    product a cosine similarity that is about zero, not close to one, for unrelated songs. Items
+    without an embedding have the zero vector.
 
     Examples:
         >>> source = ContentSource().restore({"center": np.float32([1, 1])})
@@ -26,7 +27,7 @@ class ContentSource:
     """
 
     center: Float32Array
-    """Mean embedding of the warm items, float32 [e]."""
+    """Mean embedding of the items that count, float32 [e]."""
 
     fold_in = MeanFoldIn()
 
@@ -35,11 +36,11 @@ class ContentSource:
 
     def fit(self, data: TrainingData) -> Vectors:
         """Learn the centre; plays weigh log(1 + plays); see `Source.fit`."""
-        warm = data.content.has_embedding & (data.user_counts > 0)
+        counted = data.content.has_embedding & data.is_counted
         embeddings = data.content.embeddings
         self.center = (
-            embeddings[warm].mean(axis=0, dtype=np.float64).astype(np.float32)
-            if warm.any()
+            embeddings[counted].mean(axis=0, dtype=np.float64).astype(np.float32)
+            if counted.any()
             else np.zeros(embeddings.shape[1], np.float32)
         )
         items = self.item_vectors(data.content)

@@ -1,6 +1,7 @@
 """Fitting a recommender: from a data set to the fitted state.
 
 - `fit`: the fit itself, top to bottom.
+- `usable_sources`: which sources can learn from the plays there are.
 - `validation`: the split inside the training data, and the regularization chosen on it.
 - `blending`: the weights of the sources, chosen on the same split.
 """

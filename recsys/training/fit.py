@@ -22,10 +22,11 @@ from recsys.content.features import MetadataVocabulary, align_embeddings, artist
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import DISCOVERY, EMBEDDING_LENGTHS, FittedState
+from recsys.model.state import DISCOVERY, EMBEDDING_LENGTHS, SOURCES_LEFT_OUT, FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
+from recsys.training.usable_sources import usable_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def fit_state(
         The fitted state, and the embeddings computed from the recordings.
 
     Raises:
-        DataError: the data set has no plays, or the embeddings do not fit it.
+        DataError: there is nothing to learn from, neither plays nor any item's sound, or the
+            embeddings do not fit the data set.
         AudioError: a network is to be trained, and none of the recordings can be used.
 
     Examples:
@@ -101,8 +103,11 @@ def fit_state(
     """
     timer = StageTimer(progress)
     played = dataset.interactions[dataset.interactions[WEIGHT] > 0]
-    if played.empty:
-        raise DataError("interactions: nobody has played anything, so there is nothing to learn")
+    if played.empty and embeddings is None and dataset.audio.empty:
+        raise DataError(
+            "interactions: nobody has played anything, and no item has a recording or an "
+            "embedding, so there is nothing to learn"
+        )
 
     audio, no_network = DatasetEmbeddings.empty(), ""
     if embeddings is None and len(dataset.audio):
@@ -118,19 +123,23 @@ def fit_state(
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
-    chosen = config
-    needs_blend = len(config.sources) > 1 and None in (config.fusion.warm, config.fusion.cold)
-    needs_regularization = leaves_regularization_open(config)
-    split = hold_out(data, config) if needs_blend or needs_regularization else None
+    choice = usable_sources(data, config.sources)
+    if choice.left_out:
+        logger.warning("%s", choice.sentence)
+        data = replace(data, counts_all=True)
+    chosen = used = choice.configured(config)
+    needs_blend = len(used.sources) > 1 and None in (used.fusion.warm, used.fusion.cold)
+    needs_regularization = leaves_regularization_open(used)
+    split = hold_out(data, used) if needs_blend or needs_regularization else None
     if needs_regularization:
         with timer.stage("settings"):
-            chosen = choose_regularization(split, config)
+            chosen = choose_regularization(split, used)
     with timer.stage("blend weights"):
         blend = choose_blend(split, chosen)
 
     sources: dict[str, Source] = {}
     vectors: dict[str, Vectors] = {}
-    for name in config.sources:
+    for name in used.sources:
         with timer.stage(f"source {name}"):
             sources[name] = make_source(name, chosen)
             vectors[name] = sources[name].fit(data)
@@ -145,7 +154,7 @@ def fit_state(
         is_cold = data.user_counts == 0
         source_users = {name: pair.users for name, pair in vectors.items()}
         source_items = {name: pair.items for name, pair in vectors.items()}
-        blocks = make_blocks(source_items, is_cold, blend.warm, blend.cold)
+        blocks = make_blocks(source_items, ~data.is_counted, blend.warm, blend.cold)
         user_vectors = fuse_users(blocks, source_users)
         item_vectors = fuse_items(blocks, source_items, is_cold)
 
@@ -162,8 +171,9 @@ def fit_state(
         ).to_json(),
         "blend": blend.to_json(),
         DISCOVERY: None if blend.discovery is None else blend.discovery.to_json(),
+        SOURCES_LEFT_OUT: choice.sentence,
         "settings": (
-            {"als.regularization": chosen.als.regularization} if "als" in config.sources else {}
+            {"als.regularization": chosen.als.regularization} if "als" in used.sources else {}
         ),
         "ridge_strengths": _finite_values(fitted, "strength"),
         "shrinkage": _finite_values(fitted, "shrinkage"),

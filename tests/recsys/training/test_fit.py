@@ -186,7 +186,7 @@ def test_fit_refuses_and_leaves_what_was_learned(tastes, fit_quickly):
         with pytest.raises(DataError, match=message):
             model.fit(dataset, embeddings=wrong)
     with pytest.raises(DataError, match="nobody has played anything"):
-        model.fit(dataset.take_interactions([]), embeddings=embeddings)
+        model.fit(dataset.take_interactions([]))
     with pytest.raises(InvalidArgumentError, match="not both"):
         model.fit(dataset, embeddings=embeddings, encoder=object())
     pd.testing.assert_frame_equal(model.recommend("user-1"), before)
