@@ -26,7 +26,7 @@ from recsys.model.state import DISCOVERY, EMBEDDING_LENGTHS, SOURCES_LEFT_OUT, F
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
-from recsys.training.usable_sources import usable_sources
+from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def fit_state(
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
-    choice = usable_sources(data, config.sources)
+    choice = choose_sources(data, config.sources)
     if choice.left_out:
         logger.warning("%s", choice.sentence)
         data = replace(data, counts_all=True)

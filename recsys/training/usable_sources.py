@@ -49,7 +49,7 @@ class SourceChoice:
         return config.replace(sources=self.used, fusion=fusion)
 
 
-def usable_sources(data: TrainingData, sources: Sequence[SourceName]) -> SourceChoice:
+def choose_sources(data: TrainingData, sources: Sequence[SourceName]) -> SourceChoice:
     """Choose the sources that can learn from these plays.
 
     Where fewer than `ENOUGH_USERS` users have played two items or more, those that need plays stay
@@ -63,7 +63,7 @@ def usable_sources(data: TrainingData, sources: Sequence[SourceName]) -> SourceC
         DataError: nobody has played anything, and there is no sound to learn from either.
 
     Examples:
-        >>> usable_sources(training_data, ("als", "content")).used
+        >>> choose_sources(training_data, ("als", "content")).used
         ('als', 'content')
     """
     by_sound = tuple(name for name in sources if name in WITHOUT_PLAYS)

@@ -7,7 +7,7 @@ import pytest
 from datasets.errors import DataError
 from recsys import RecommenderConfig
 from recsys.data import TrainingData
-from recsys.training.usable_sources import usable_sources
+from recsys.training.usable_sources import choose_sources
 from tests.helpers.recommenders import dataset_of, training_data
 
 ALL = RecommenderConfig().sources
@@ -34,17 +34,17 @@ def data_of(case: str, *, heard: bool = True) -> TrainingData:
     ],
 )
 def test_few_plays_leave_sound_alone(case: str, said: str) -> None:
-    choice = usable_sources(data_of(case), ALL)
+    choice = choose_sources(data_of(case), ALL)
     assert choice.used == ("content",)
     assert choice.sentence == f"als, fm, ease and popularity stay out: {said}"
     settings = RecommenderConfig(fusion={"warm": dict.fromkeys(ALL, 0.5)})
     used = choice.configured(settings)
     assert (used.sources, used.fusion.warm) == (("content",), {"content": 0.5})
-    assert usable_sources(data_of(case), ("als", "content")).sentence == f"als stays out: {said}"
+    assert choose_sources(data_of(case), ("als", "content")).sentence == f"als stays out: {said}"
 
 
 def test_two_users_bring_all_sources_in() -> None:
-    choice = usable_sources(data_of("two users"), ALL)
+    choice = choose_sources(data_of("two users"), ALL)
     assert (choice.used, choice.left_out, choice.sentence) == (ALL, (), "")
     config = RecommenderConfig()
     assert choice.configured(config) is config
@@ -52,12 +52,12 @@ def test_two_users_bring_all_sources_in() -> None:
 
 @pytest.mark.parametrize("case", ["one user", "one each"])
 def test_without_sound_the_sources_learn_from_what_there_is(case: str) -> None:
-    assert usable_sources(data_of(case, heard=False), ALL).used == ALL
-    assert usable_sources(data_of(case), ("als", "fm")).used == ("als", "fm")
+    assert choose_sources(data_of(case, heard=False), ALL).used == ALL
+    assert choose_sources(data_of(case), ("als", "fm")).used == ("als", "fm")
 
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="nobody has played anything, and no item has a recording"):
-        usable_sources(data_of("nobody", heard=False), ALL)
+        choose_sources(data_of("nobody", heard=False), ALL)
     with pytest.raises(DataError, match="none of the sources als, fm goes without plays"):
-        usable_sources(data_of("nobody"), ("als", "fm"))
+        choose_sources(data_of("nobody"), ("als", "fm"))
