@@ -18,7 +18,7 @@ from evaluation.comparison.run import (
     NEW_SHOWN_TO_TEN,
 )
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import AT_RANDOM, CATALOGUE, DISCOVERY
+from evaluation.comparison.trial import AT_BUDGET, AT_RANDOM, CATALOGUE
 
 FRONTIER_TABLE_COLUMNS: Final = (
     "split", "model", "control", "discovery", "at_random", "k", "share", "share_low", "share_high",
@@ -69,7 +69,7 @@ def tabulate_frontier(
             continue
         place = (split, candidates, model)
         share, new = figures[(*place, NEW_SHARE, k)], figures.get((*place, NDCG_NEW, k))
-        free = values.get((split, f"{DISCOVERY}0", model, "ndcg", k))
+        free = values.get((split, f"{AT_BUDGET}0", model, "ndcg", k))
         cost = Interval(math.nan, math.nan, math.nan)
         if free is not None:
             lost = free - values[(*place, "ndcg", k)]
@@ -108,10 +108,10 @@ def tabulate_frontier(
 
 def _budget(candidates: str) -> tuple[float | None, bool]:
     """The budget in the name of a set of candidates, and whether its new items are random ones."""
-    if not candidates.startswith(DISCOVERY):
+    if not candidates.startswith(AT_BUDGET):
         return None, False
     at_random = candidates.endswith(AT_RANDOM)
-    return float(candidates.removeprefix(DISCOVERY).removesuffix(AT_RANDOM)), at_random
+    return float(candidates.removeprefix(AT_BUDGET).removesuffix(AT_RANDOM)), at_random
 
 
 def _mean(value: Interval | None) -> float:

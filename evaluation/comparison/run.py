@@ -17,10 +17,10 @@ from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
 from datasets.errors import EvaluationError, UnknownUserError
 from datasets.settings import Settings
 from evaluation.comparison.trial import (
+    AT_BUDGET,
     AT_RANDOM,
     CATALOGUE,
     COLD_ITEMS,
-    DISCOVERY,
     CandidateSet,
     Trial,
 )
@@ -135,7 +135,7 @@ def _run(trial: Trial, model: Any) -> RunResult:
                 lists, trial.whole_lists.new_items, options.seed, seen=trial.whole_lists.seen
             )
             for end, shown in (("", lists), (AT_RANDOM, drawn)):
-                name = f"{DISCOVERY}{budget:g}{end}"
+                name = f"{AT_BUDGET}{budget:g}{end}"
                 hits = trial.whole_lists.encoder.hits(shown, at)
                 _add_new_items(trial.whole_lists, hits, name, at, values, of_catalogue)
     if trial.auc_encoder is not None:

@@ -36,7 +36,7 @@ FEW_SHOT: Final = "thin"
 """Candidates: the items that keep few interactions in training, among themselves. Reports and
 stored results call them thin."""
 
-DISCOVERY: Final = "discovery "
+AT_BUDGET: Final = "discovery "
 """How the names of lists made at a budget for new items begin; the budget follows."""
 
 AT_RANDOM: Final = " at random"

@@ -147,9 +147,9 @@ def _cold_users(request: _SplitRequest) -> list[Split]:
 SPLIT_KINDS = {
     "warm": SplitKind("a share of every user's items", _warm),
     "cold": SplitKind("items nobody has played, whole artists of them", _cold),
-    "mixed": SplitKind("new items among known ones, the same share of both kinds' plays", _mixed),
     "cold-items": SplitKind("the same, single items", _cold_items),
     "cold-by-date": SplitKind("the items that were first played last", _cold_by_date),
+    "mixed": SplitKind("new items among known ones, the same share of both kinds' plays", _mixed),
     "semi-cold": SplitKind("items of which N listeners are left, 1 by default", _semi_cold, "N"),
     "time": SplitKind("what is played after a moment, in N windows", _time, "N"),
     "last": SplitKind("the last N items of every user, 1 by default", _last, "N"),

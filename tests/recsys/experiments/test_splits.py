@@ -7,7 +7,7 @@ from datasets.music import MusicDataset
 from evaluation.splitting.split import Split
 from recsys.experiments.splits import SPLIT_KINDS, named_splits
 
-IN_FOLDS = {"warm", "cold", "cold-items", "time", "users"}
+IN_FOLDS = {"warm", "cold", "cold-items", "mixed", "time", "users"}
 """Splits that can be had in folds."""
 
 
