@@ -31,6 +31,7 @@ for command in (
     train.train,
     recommend.recommend,
     recommend.similar,
+    recommend.audience,
     recommend.recommend_all,
     recommend.explain,
     onboard.onboard,

@@ -22,6 +22,7 @@ from recsys.database.catalog import Catalog
 from recsys.database.requests import UpdateMode
 from recsys.database.song import Song
 from recsys.model import storage
+from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.updates import UpdateReport, checked_request
 from recsys.onboarding.recordings import (
@@ -31,6 +32,7 @@ from recsys.onboarding.recordings import (
     fitted_songs,
     onboarding_report,
 )
+from recsys.ranking.audience import AudienceOptions, song_audience
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, recommend_batches, recommend_many
 from recsys.ranking.explanation import Explanation, explain
@@ -49,6 +51,7 @@ from recsys.training.fit import fit_state
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from embedding.audio.source import AudioSource
+    from recsys.ranking.audience import ItemOrRecording
 
 
 class Recommender(Configured):
@@ -385,6 +388,75 @@ class Recommender(Configured):
             ['jazz', 'jazz']
         """
         return similar_items(self._fitted(), item_id, k, by)
+
+    def audience(
+        self,
+        item_id: "ItemOrRecording | None" = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Iterable[str] = (),
+        users: Iterable[str] | None = None,
+        where: Where | None = None,
+        recording: "AudioSource | None" = None,
+        embedding: ArrayLike | None = None,
+        title: str = "",
+        artist: str = "",
+        album: str = "",
+        genre: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> pd.DataFrame:
+        """List the k users who will like a song best: an item, or one that is not onboarded.
+
+        A recording or an embedding is heard and mapped as by `onboard`, and the model stays as it
+        is. Users of whose taste nothing is known are never listed.
+
+        Args:
+            item_id: an item; or a recording, as for `onboard`. A text that is no item's id is taken
+                for the path of a file that exists.
+            k: how many users.
+            exclude_seen: leave out the users who have played the item.
+            exclude: ids of users to leave out.
+            users: ids of users to choose from; all if not given.
+            where: as for `recommend`: only users who have played an item that fits.
+            recording: a recording in place of an item.
+            embedding: a song's vector in place of an item, as for `onboard`.
+            title: of a song that is no item, like the next four; they count as they do for
+                `onboard`.
+            artist: likewise.
+            album: likewise.
+            genre: likewise.
+            tags: likewise.
+
+        Returns:
+            Columns rank (from 1), user_id, score and share_als and so on, as `recommend` gives them
+            for this item; like, the id of the item that the user has played which is most like the
+            song, "" where none is like it; and reason, both in words. Equal scores are in the order
+            of the users. An empty table says why in ``attrs["empty"]``.
+
+        Raises:
+            UnknownItemError: neither an item of the catalogue nor a file.
+            UnknownUserError: a user of `exclude` or `users` is not in the model.
+            AudioError: a recording that cannot be used.
+            InvalidArgumentError: a number out of its range, an unknown column, an embedding that
+                does not fit, or not exactly one of item, recording and embedding.
+
+        Examples:
+            >>> recommender.audience("new-1", k=2)["rank"].tolist()
+            [1, 2]
+            >>> recommender.audience(embedding=[0, 1, 0, 0], k=3, where={"genre": "jazz"}).shape[0]
+            3
+        """
+        options = AudienceOptions(k, exclude_seen, exclude, users, where)
+        texts = {"title": title, "artist": artist, "album": album, "genre": genre}
+        return song_audience(
+            self._fitted(),
+            item_id,
+            {**texts, "tags": _checked_tags(tags)},
+            options,
+            recording=recording,
+            embedding=embedding,
+        )
 
     def search(self, text: str, k: int = 10) -> pd.DataFrame:
         """Search items by their title, artist or id.

@@ -1,4 +1,4 @@
-"""The commands `coldtune recommend`, `recommend-all`, `similar` and `explain`."""
+"""The commands `coldtune recommend`, `recommend-all`, `similar`, `audience` and `explain`."""
 
 import sys
 from pathlib import Path
@@ -108,6 +108,59 @@ def similar(
         print_json(records(frame))
     else:
         print_frame(frame)
+
+
+def audience(
+    model: Model,
+    item: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ITEM",
+            help="A recording, or an item by its id, its title, or 'artist - title'.",
+        ),
+    ],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many users.")] = 10,
+    seen: Annotated[bool, typer.Option(help="Also list users who have played it.")] = False,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", help="User to choose from; repeat.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="User to leave out; repeat.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", help="Users who played an item that has this, as genre=jazz; repeat."
+        ),
+    ] = None,
+    title: str = "",
+    artist: str = "",
+    album: str = "",
+    genre: str = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """The users who will like a song best: an item, or a recording that stays outside the model.
+
+    Title, artist, album and genre tell of a recording what its sound does not.
+    """
+    from recsys import Recommender
+
+    recommender = Recommender.load(model)
+    texts = {"title": title, "artist": artist, "album": album, "genre": genre}
+    frame = recommender.audience(
+        item if Path(item).is_file() else item_named(recommender, item),
+        k,
+        exclude_seen=not seen,
+        exclude=exclude or (),
+        users=users,
+        where=parse_where(where) or None,
+        **texts,  # type: ignore[arg-type]
+    )
+    empty = frame.attrs.get("empty")
+    if as_json:
+        print_json({"empty": empty, "users": records(frame)})
+    elif empty:
+        echo(f"No user is left to hear it: {empty}")
+    else:
+        print_frame(shares_together(frame) if sys.stdout.isatty() else frame)
 
 
 def explain(

@@ -5,6 +5,7 @@
 - `discovery_curve`: what it costs to show new songs, as the fit has measured it.
 - `items`: the items, by id and by row: texts, embeddings, how many users each has.
 - `users`: the users: histories, vectors, fold-in.
+- `user_search`: the users who score an item highest.
 - `persistent`: mappings and columns whose changed copies share what stays the same.
 - `updates`: new vectors for the items that plays since the fit touch.
 - `repair`: what older versions should not have taken in counts as unknown.

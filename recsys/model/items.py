@@ -225,6 +225,14 @@ class ItemTable:
             return rows
         return np.array([self._left.get(row, row) for row in rows.tolist()], np.intp)
 
+    def moved_since(self, earlier: "ItemTable") -> list[str]:
+        """Return the ids of the items that were in another row of an earlier or later table."""
+        return sorted(self._moved.differing(earlier._moved))
+
+    def rows_or_none(self, item_ids: Sequence[str]) -> IntArray:
+        """Return the rows of items, in the order given; -1 for what is not in the catalogue."""
+        return np.array(self._find(item_ids), np.intp)
+
     @property
     def n_onboarded(self) -> int:
         """Number of items onboarded since the fit."""

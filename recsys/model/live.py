@@ -40,6 +40,7 @@ from recsys.model.updates import (
     known_plays,
     new_plays,
 )
+from recsys.model.user_search import UserSearch
 from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
 
 logger = logging.getLogger("coldtune")
@@ -102,6 +103,8 @@ class LiveModel:
         self._index_of_the_fit = GrowingIndex(index, state.item_vectors)
         self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
         self._updater = IncrementalUpdater(state)
+        self.user_search = UserSearch(state)
+        """Finds the users who score an item highest; shared with all copies."""
         self._reported: set[str] = set()
         """Items whose stored embedding was logged as unusable; shared with all copies."""
         self._take_in_changes()
@@ -189,6 +192,10 @@ class LiveModel:
             "with_listeners": int((self.items.user_counts[rows] > 0).sum()),
             "with_embedding": int(self.items.has_embedding(rows).sum()),
         }
+
+    def vectors_of_new(self, songs: Sequence[Song]) -> Float32Array:
+        """Compute fused vectors [n, D] of songs that nobody has played, in the model or not."""
+        return self.state.fuse_content(reachable_content(self.state, songs))
 
     # ------------------------------------------------------------------ changes
 
@@ -316,8 +323,7 @@ class LiveModel:
         self.revision = changes.revision
 
     def _add_songs(self, songs: Sequence[Song]) -> None:
-        vectors = self.state.fuse_content(reachable_content(self.state, songs))
-        self._add_rows(self.items.with_onboarded(songs), vectors)
+        self._add_rows(self.items.with_onboarded(songs), self.vectors_of_new(songs))
 
     def _recompute_items(self, item_ids: Collection[str]) -> None:
         """Give items that were played since the fit new rows, with vectors from their users."""

@@ -66,6 +66,23 @@ class PersistentMap(Mapping[K, V]):
             part[key] = value
         return self
 
+    def differing(self, other: "PersistentMap[K, V]") -> set[K]:
+        """Return the keys that only one of the two has, or that have other values in the other.
+
+        What both share since one was made of the other takes no time.
+        """
+        if len(self._parts) == len(other._parts):
+            pairs = zip(self._parts, other._parts, strict=True)
+            own, others = {}, {}
+            for mine, theirs in pairs:
+                if mine is not theirs:
+                    own.update(mine)
+                    others.update(theirs)
+        else:
+            own, others = dict(self.items()), dict(other.items())
+        found = {key for key, value in own.items() if others.get(key, _NOTHING) != value}
+        return found | (others.keys() - own.keys())
+
     def __getitem__(self, key: K) -> V:
         return self._parts[hash(key) & (len(self._parts) - 1)][key]
 

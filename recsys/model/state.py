@@ -162,12 +162,34 @@ class FittedState:
         return {str(name): place for place, name in enumerate(names)}
 
     @cached_property
+    def sound_centre(self) -> Float32Array:
+        """Mean of the embeddings of the fit, float32 [e]; zero without any."""
+        fitted = np.asarray(self.embeddings)[self.has_embedding]
+        if not len(fitted):
+            return np.zeros(self.embeddings.shape[1], np.float32)
+        # In double precision, or embeddings that are all alike would differ by what rounding left.
+        return fitted.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    @cached_property
     def by_popularity(self) -> IntArray:
         """Rows of the warm items, most users first; among equals, most plays first."""
         plays = np.asarray(self.plays.sum(axis=0)).ravel()
         order = np.lexsort((-plays, -self.user_counts))
         warm: IntArray = order[self.user_counts[order] > 0]
         return warm
+
+    @cached_property
+    def listeners(self) -> tuple[IntArray, IntArray]:
+        """Who has played each item in training: the rows of the users of all items one after
+        another, int32 [plays], and where those of each item begin, int [n_items + 1].
+
+        It takes 4 bytes a play, and is made when somebody first asks who has played something.
+        """
+        marks = np.ones(self.plays.nnz, np.int8)
+        by_item = sp.csr_matrix(
+            (marks, self.plays.indices, self.plays.indptr), shape=self.plays.shape
+        ).tocsc()
+        return by_item.indices, by_item.indptr
 
     @cached_property
     def item_grams(self) -> dict[str, Float64Array]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from datasets.arrays import Float32Array, IntArray
+from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.tables.spellings import other_forms, warn_of_forms
 from datasets.texts.suggestions import close_names, near_spellings, suggest
 from recsys.data import PLAY_BOUNDS
@@ -118,6 +118,18 @@ class Profiles(NamedTuple):
         return Profiles(self.vectors[queries], None if self.seen is None else self.seen[queries])
 
 
+class ActiveVectors(NamedTuple):
+    """The vectors of all users who have played something since the fit, as one table has them."""
+
+    table: "UserTable"
+    rows: IntArray
+    """Their rows, int [n], ascending."""
+    vectors: Float32Array
+    """Fused vectors [n, D]."""
+    places: Mapping[str, int]
+    """The number of each, by user id."""
+
+
 class UserTable:
     """Histories and fused vectors of all users, by row. Immutable.
 
@@ -166,6 +178,15 @@ class UserTable:
 
     def __len__(self) -> int:
         return len(self._state.user_vectors) + self._active.n_new
+
+    def ids_of(self, rows: IntArray) -> StrArray:
+        """Return the ids of users by their rows; unlike `ids`, it reads these alone."""
+        n = len(self._state.user_vectors)
+        is_new = rows >= n
+        found: StrArray = np.empty(len(rows), object)
+        found[~is_new] = self._state.user_ids[rows[~is_new]]
+        found[is_new] = np.array([self._active.ids[row] for row in rows[is_new].tolist()], object)
+        return found
 
     def row(self, user_id: object) -> int | None:
         """Return the row of a user, None for one who has played nothing."""
@@ -296,6 +317,74 @@ class UserTable:
         return _csr(
             [self.seen(row) if row >= 0 else nothing for row in rows.tolist()], self._n_items
         )
+
+    def who_played(self, item_rows: IntArray) -> IntArray:
+        """Return the rows of the users who have played any of these items, ascending."""
+        ids = self._items.ids(item_rows)
+        fitted = self._items.fitted_rows(ids)
+        users, starts = (
+            self._state.listeners
+            if any(row is not None and row >= 0 for row in fitted)
+            else (np.empty(0, np.int32), np.empty(0, np.intp))
+        )
+        parts = [np.empty(0, np.intp)]
+        for item_id, row in zip(ids.tolist(), fitted, strict=True):
+            if row is not None and row >= 0:
+                parts.append(users[starts[row] : starts[row + 1]].astype(np.intp))
+            since = self._plays.by_item.get(item_id, ())
+            parts.append(np.array([self._active.rows[user] for user in since], np.intp))
+        return np.unique(np.concatenate(parts))
+
+    def active_vectors(self, earlier: "ActiveVectors | None") -> "ActiveVectors":
+        """Return the vectors of all users who have played something since the fit.
+
+        Args:
+            earlier: those of another table of the same fit, of which all that is the same is taken.
+        """
+        if earlier is not None and earlier.table is self:
+            return earlier
+        users = sorted(self._active.rows, key=self._active.rows.__getitem__)
+        rows = np.array([self._active.rows[user] for user in users], np.intp)
+        kept: dict[str, int] = {}
+        if earlier is not None:
+            again = self._changed_since(earlier.table)
+            kept = {user: place for user, place in earlier.places.items() if user not in again}
+        vectors = np.empty((len(users), self._state.user_vectors.shape[1]), np.float32)
+        for number, user in enumerate(users):
+            if earlier is not None and (place := kept.get(user)) is not None:
+                vectors[number] = earlier.vectors[place]
+            else:
+                vectors[number] = self.vectors(rows[number : number + 1])[0]
+        places = {user: number for number, user in enumerate(users)}
+        return ActiveVectors(self, rows, vectors, places)
+
+    def _changed_since(self, other: "UserTable") -> set[str]:
+        """Users whose vectors may differ from those that another table of this fit gives them."""
+        plays, before = self._plays, other._plays
+        changed = plays.by_user.differing(before.by_user)
+        moved = self._items.moved_since(other._items)
+        rows, old = self._items.rows_or_none(moved), other._items.rows_or_none(moved)
+        # A row that moved with the vector that it had changes nobody.
+        both = np.flatnonzero((rows >= 0) & (old >= 0))
+        same = (self._index.vectors(rows[both]) == other._index.vectors(old[both])).all(axis=1)
+        same &= self._items.is_cold(rows[both]) == other._items.is_cold(old[both])
+        unchanged = set(both[same].tolist())
+        moved = [name for place, name in enumerate(moved) if place not in unchanged]
+        for table in (self, other):
+            for name in moved:
+                changed.update(table._plays.by_item.get(name, ()))
+        if columns := [row for row in self._fit_columns(moved) if row >= 0]:
+            users, starts = self._state.listeners
+            active = np.array(sorted(self._active.ids), np.intp)
+            for row in columns:
+                own = np.intersect1d(active, users[starts[row] : starts[row + 1]])
+                changed.update(self._active.ids[user] for user in own.tolist())
+        return changed
+
+    def _fit_columns(self, item_ids: Sequence[str]) -> list[int]:
+        """The row of the fit of each item, whatever has happened to it since; -1 for none."""
+        ids = pd.Index(list(item_ids), dtype=object)
+        return np.asarray(self._state.item_ids.get_indexer(ids)).tolist()
 
     def fold_in(self, item_rows: IntArray, weights: Float32Array) -> Float32Array:
         """Return the fused vector [D] of somebody who has played these rows so often."""

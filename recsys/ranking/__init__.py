@@ -8,6 +8,7 @@
 - `variety`: a varied order for those of whom nothing is known, where nothing has been played.
 - `similarity`: similar items by sound, by taste, or by all sources.
 - `explanation`: why a user gets an item.
+- `audience`: the users who will like a song best.
 """
 
 import lazy_loader as lazy

@@ -1,3 +1,5 @@
+from .audience import AudienceOptions as AudienceOptions
+from .audience import song_audience as song_audience
 from .batch_files import BatchReport as BatchReport
 from .explanation import Explanation as Explanation
 from .options import ListOptions as ListOptions

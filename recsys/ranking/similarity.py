@@ -12,7 +12,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.system.locks import Order, ThreadLock
 from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
-from recsys.model.state import SOURCES_LEFT_OUT
+from recsys.model.state import SOURCES_LEFT_OUT, FittedState
 
 Space = Literal["sound", "taste", "fused"]
 """What items are compared by: embeddings, the sources that know who plays them, or all sources."""
@@ -98,7 +98,9 @@ def _cached(model: LiveModel, by: Space) -> "_UnitVectors":
         raise InvalidArgumentError(f"by must be 'sound', 'taste' or 'fused', not {by!r}")
 
     def make() -> _UnitVectors:
-        return _UnitVectors(_by_sound(model) if by == "sound" else _by_sources(model, by))
+        if by != "sound":
+            unit_by_sources(model, by, model.index.vectors(np.empty(0, np.intp)))  # may raise
+        return _UnitVectors(_by_sound if by == "sound" else _by_sources(by))
 
     return model.items.cached(f"unit vectors by {by}", make)
 
@@ -139,24 +141,18 @@ class _UnitVectors:
         return other
 
 
-def _by_sound(model: LiveModel) -> Callable[[LiveModel, IntArray], Float32Array]:
-    """Unit embeddings, centred on the mean of the fitted ones."""
-    state = model.state
-    fitted = np.asarray(state.embeddings)[state.has_embedding]
-    # In double precision, or embeddings that are all alike would differ by what rounding left.
-    centre = fitted.mean(axis=0, dtype=np.float64).astype(np.float32) if len(fitted) else 0
-
-    def make(model: LiveModel, rows: IntArray) -> Float32Array:
-        embeddings, known = model.items.embeddings(rows)
-        return _unit(np.where(known[:, None], embeddings - centre, 0).astype(np.float32))
-
-    return make
+def unit_by_sound(state: FittedState, embeddings: Float32Array) -> Float32Array:
+    """Compute unit vectors float32 [n, e] of embeddings, centred on the mean of the fitted ones."""
+    return _unit((embeddings - state.sound_centre).astype(np.float32))
 
 
-def _by_sources(model: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], Float32Array]:
-    """Vectors in the spaces of several sources, side by side.
+def unit_by_sources(model: LiveModel, by: Space, fused: Float32Array) -> Float32Array:
+    """Compute unit vectors of fused ones [n, D] in the spaces of several sources, side by side.
 
     Each source's part is brought to length one first, so that its weight is what the blend says.
+
+    Raises:
+        InvalidArgumentError: no source tells items apart so.
     """
     without = {"popularity"} | ({"content"} if by == "taste" else set())
     blocks = [block for block in model.state.blocks if block.name not in without]
@@ -165,13 +161,17 @@ def _by_sources(model: LiveModel, by: Space) -> Callable[[LiveModel, IntArray], 
         raise InvalidArgumentError(
             f"this model has no source that knows taste{f': {why}' if why else ''}"
         )
+    parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
+    return _unit(np.hstack(parts))
 
-    def make(model: LiveModel, rows: IntArray) -> Float32Array:
-        fused = model.index.vectors(rows)
-        parts = [np.sqrt(np.float32(one.warm)) * _unit(fused[:, one.columns]) for one in blocks]
-        return _unit(np.hstack(parts))
 
-    return make
+def _by_sound(model: LiveModel, rows: IntArray) -> Float32Array:
+    embeddings, known = model.items.embeddings(rows)
+    return unit_by_sound(model.state, embeddings) * known[:, None]
+
+
+def _by_sources(by: Space) -> Callable[[LiveModel, IntArray], Float32Array]:
+    return lambda model, rows: unit_by_sources(model, by, model.index.vectors(rows))
 
 
 def _unit(vectors: Float32Array) -> Float32Array:

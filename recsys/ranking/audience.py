@@ -1,0 +1,328 @@
+"""The audience of a song: the users who will like it best, and why."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from datasets.arguments import check_flag, check_whole
+from datasets.arrays import Float32Array, Float64Array, IntArray
+from datasets.columns import ARTIST, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE, USER_ID
+from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
+from datasets.tables.ids import checked_id, checked_ids
+from datasets.tables.values import format_value
+from datasets.texts.safe_text import printable
+from recsys.database.song import Song
+from recsys.model.items import Where, check_texts
+from recsys.model.live import LiveModel
+from recsys.onboarding.recordings import build_song
+from recsys.ranking.ranking import UNMATCHED, source_shares
+from recsys.ranking.similarity import unit_by_sound, unit_by_sources, unit_vectors_of
+
+if TYPE_CHECKING:
+    from embedding.audio.source import AudioSource
+
+    ItemOrRecording: TypeAlias = str | AudioSource
+    """An item by its id, or a recording that is none: a path, its content, or a file object."""
+
+EMPTY = "empty"
+"""Attribute of an empty audience: why nobody is in it."""
+
+LIKE = "like"
+REASON = "reason"
+"""Columns of an audience: the played item that is most like the song, and the reason in words."""
+
+_SHOWN = 2
+"""Sources that a reason names."""
+
+_NOT_ONBOARDED = "(not onboarded)"
+"""Stands for the id of a song that is no item, in messages."""
+
+
+@dataclass(frozen=True)
+class AudienceOptions:
+    """How many users an audience has, and who may be in it.
+
+    Raises:
+        InvalidArgumentError: a number out of its range, or an invalid or missing id.
+
+    Examples:
+        >>> AudienceOptions(k=5, users=["u1", "u2"]).k
+        5
+        >>> AudienceOptions(k=0)
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: k must be a whole number of at least 1, not 0
+    """
+
+    k: int = 10
+    """How many users."""
+
+    exclude_seen: bool = True
+    """Leave out the users who have played the item."""
+
+    exclude: Iterable[str] = ()
+    """Ids of users to leave out; kept as a list."""
+
+    users: Iterable[str] | None = None
+    """Ids of users to choose from, kept as a list; None for all."""
+
+    where: Where | None = None
+    """Columns of the items with the value, or the values, that an item must have which a user has
+    played."""
+
+    def __post_init__(self) -> None:
+        """Check all options; ids are read once, so that they may come from a generator."""
+        check_whole("k", self.k)
+        check_flag("exclude_seen", self.exclude_seen)
+        object.__setattr__(self, "exclude", checked_ids("exclude (users)", self.exclude))
+        if self.users is not None:
+            object.__setattr__(self, "users", checked_ids("users", self.users))
+        if isinstance(self.where, Mapping):
+            read = {
+                name: list(values) if isinstance(values, Iterator) else values
+                for name, values in self.where.items()
+            }
+            object.__setattr__(self, "where", read)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The song whose audience is wanted: an item, or a song that is none."""
+
+    vector: Float32Array
+    """Fused vector, [D]."""
+    row: int | None
+    """The item's row; None for a song that is no item."""
+    sound: Float32Array
+    """Unit vector of the embedding, [e]; zero where there is none."""
+
+
+def song_audience(
+    model: LiveModel,
+    item: "ItemOrRecording | None",
+    texts: Mapping[str, Any],
+    options: AudienceOptions,
+    *,
+    recording: "AudioSource | None" = None,
+    embedding: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Find the users who will like a song best; see `Recommender.audience`.
+
+    Args:
+        model: the model.
+        item: an item's id, or a recording.
+        texts: title, artist, album, genre and tags of a song that is no item.
+        options: how many users, and who.
+        recording: a recording in place of `item`.
+        embedding: the embedding of a song that is no item, in place of both.
+
+    Returns:
+        The table that `Recommender.audience` describes.
+
+    Raises:
+        UnknownItemError: neither an item nor a file.
+        UnknownUserError: a user of the options is not in the model.
+        AudioError: a recording that cannot be used.
+        InvalidArgumentError: options that cannot work, or not exactly one song.
+
+    Examples:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> model = load_model(folder / "model")
+        >>> found = song_audience(model, "new-1", {}, AudienceOptions(k=3))
+        >>> found["rank"].tolist(), found["score"].is_monotonic_decreasing
+        ([1, 2, 3], True)
+    """
+    exclude: IntArray
+    only, exclude, unmatched = _chosen(model, options)
+    subject = _subject(model, item, recording, embedding, texts)
+    if options.exclude_seen and subject.row is not None:
+        exclude = np.union1d(exclude, model.users.who_played(np.array([subject.row])))
+    rows, scores = np.empty(0, np.intp), np.empty(0, np.float32)
+    if subject.vector.any():
+        rows, scores = model.user_search.best(
+            model.users, subject.vector, options.k, exclude=exclude, only=only
+        )
+    shares = _shares(model, rows, subject)
+    liked = [_most_alike(model, row, subject) for row in rows.tolist()]
+    names = [block.name for block in model.state.blocks]
+    frame = pd.DataFrame(
+        {
+            RANK: np.arange(1, len(rows) + 1),
+            USER_ID: model.users.ids_of(rows),
+            SCORE: scores,
+            **{SHARE_PREFIX + name: shares[:, place] for place, name in enumerate(names)},
+            LIKE: pd.Series([one.item_id for one in liked], dtype=object),
+            REASON: pd.Series(
+                [_reason(names, own, one) for own, one in zip(shares, liked, strict=True)],
+                dtype=object,
+            ),
+        }
+    )
+    if not len(frame):
+        frame.attrs[EMPTY] = unmatched or _why_nobody(model, subject, options, exclude)
+        if unmatched:
+            frame.attrs[UNMATCHED] = unmatched
+    return frame
+
+
+def _chosen(
+    model: LiveModel, options: AudienceOptions
+) -> tuple[IntArray | None, IntArray, str]:
+    """Rows of users to choose from, None for all, and to leave out; which value no item has."""
+    only = None if options.users is None else _user_rows(model, options.users)
+    exclude = _user_rows(model, options.exclude)
+    if options.where is None or options.where == {}:
+        return only, exclude, ""
+    items = np.setdiff1d(model.items.rows_where(options.where), model.items.retired)
+    matching = model.users.who_played(items)
+    only = matching if only is None else np.intersect1d(only, matching)
+    return only, exclude, "" if len(matching) else model.items.unmatched(options.where)
+
+
+def _user_rows(model: LiveModel, user_ids: Iterable[str]) -> IntArray:
+    ids = list(user_ids)
+    rows = model.users.rows(ids)
+    if len(unknown := np.flatnonzero(rows < 0)):
+        name = ids[int(unknown[0])]
+        raise UnknownUserError(
+            f"no user {format_value(name)} in the training data{model.users.suggestion(name)}"
+        )
+    return rows
+
+
+def _subject(
+    model: LiveModel,
+    item: "ItemOrRecording | None",
+    recording: "AudioSource | None",
+    embedding: ArrayLike | None,
+    texts: Mapping[str, Any],
+) -> _Subject:
+    """The song: an item by its id, or heard and mapped as `onboard` would, and added nowhere."""
+    if (item is None) + (recording is None) + (embedding is None) != 2:
+        raise InvalidArgumentError("give an item, a recording or an embedding, one of them")
+    if item is not None and is_recording(item):
+        recording = item
+    elif item is not None:
+        row = _row_or_none(model, item)
+        if row is not None:
+            return _item(model, row, texts)
+        recording = str(item)
+    named = Song(_NOT_ONBOARDED, **texts)
+    check_texts([named])
+    (song,) = model.items.with_known_spellings([build_song(model, recording, embedding, named)])
+    assert song.embedding is not None
+    sound = unit_by_sound(model.state, song.embedding[None])[0]
+    return _Subject(model.vectors_of_new([song])[0], None, sound)
+
+
+def _item(model: LiveModel, row: int, texts: Mapping[str, Any]) -> _Subject:
+    if given := [name for name, text in texts.items() if text]:
+        raise InvalidArgumentError(
+            f"{given[0]} is for a song that is no item: {model.items.labels([row])[0]} has texts"
+        )
+    at = np.array([row])
+    return _Subject(model.index.vectors(at)[0], row, unit_vectors_of(model, "sound", at)[0])
+
+
+def is_recording(item: object) -> bool:
+    """Return whether something can only be a recording: a path object, content, or a file object.
+
+    Examples:
+        >>> is_recording(Path("song.wav")), is_recording(b"RIFF"), is_recording("s1")
+        (True, True, False)
+    """
+    return isinstance(item, os.PathLike | bytes | bytearray | memoryview) or hasattr(item, "read")
+
+
+def _row_or_none(model: LiveModel, item: object) -> int | None:
+    """The row of an item; None for the path of a file that exists."""
+    item_id = checked_id("item_id", item)
+    try:
+        return model.items.row(item_id)
+    except UnknownItemError as error:
+        if isinstance(item, str) and _exists(item):
+            return None
+        raise UnknownItemError(f"{error}; and there is no such file") from None
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long a name, or one with a NUL
+        return False
+
+
+def _shares(model: LiveModel, rows: IntArray, subject: _Subject) -> Float64Array:
+    """How much of each user's score each source gave, [users, blocks]."""
+    vectors = model.users.vectors(rows)
+    # The inner product has the same parts whichever of the two is called the user.
+    return source_shares(model.state.blocks, subject.vector, vectors)
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """The played item that is most like the song."""
+
+    item_id: str = ""
+    name: str = ""
+    cosine: float = 0.0
+    by: str = ""
+    """How it is like the song: "sounds" or "is"."""
+
+
+def _most_alike(model: LiveModel, user: int, subject: _Subject) -> _Alike:
+    """The item that a user has played which is most like the song, by sound if that is known."""
+    played = model.users.seen(user)
+    played = played[~np.isin(played, model.items.retired)]
+    if subject.row is not None:
+        played = played[played != subject.row]
+    if not len(played):
+        return _Alike()
+    own, by, vectors = subject.sound, "sounds", np.empty((0, 0), np.float32)
+    if own.any():
+        vectors = unit_vectors_of(model, "sound", played)
+    if not vectors.any():
+        if all(block.name == "popularity" for block in model.state.blocks):
+            return _Alike()
+        own, by = unit_by_sources(model, "fused", subject.vector[None])[0], "is"
+        vectors = unit_vectors_of(model, "fused", played)
+    cosines = vectors @ own
+    best = int(np.argmax(cosines))
+    if cosines[best] <= 0:
+        return _Alike()
+    row = played[best : best + 1]
+    item_id, title, artist = (
+        str(model.items.texts(name, row)[0]) for name in (ITEM_ID, TITLE, ARTIST)
+    )
+    name = f"{title or item_id} by {artist}" if artist else title or item_id
+    return _Alike(item_id, name, min(float(cosines[best]), 1.0), by)
+
+
+def _reason(names: Sequence[str], shares: Float64Array, liked: _Alike) -> str:
+    """The sources that carry the score, and what was played that is like the song, in words."""
+    largest = np.argsort(-shares, kind="stable")[:_SHOWN]
+    said = ", ".join(f"{names[place]} {shares[place]:.0%}" for place in largest if shares[place])
+    if liked.item_id:
+        said += f"; it {liked.by} like {printable(liked.name)} ({liked.cosine:.2f})"
+    return said
+
+
+def _why_nobody(
+    model: LiveModel, subject: _Subject, options: AudienceOptions, exclude: IntArray
+) -> str:
+    """Why an audience is empty, in words."""
+    if not subject.vector.any():
+        return "nothing is known of this song that tells who will like it"
+    if not len(model.users):
+        return "the model has no users"
+    if options.users is not None or options.where:
+        return "none of the users to choose from is left"
+    if options.exclude_seen and len(np.unique(exclude)) == len(model.users):
+        return "every user has played it" if not options.exclude else "no user is left"
+    return "nothing is known of the taste of the users who are left"
