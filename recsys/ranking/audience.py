@@ -15,6 +15,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE, USER_ID
 from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
 from datasets.tables.ids import checked_id, checked_ids
+from datasets.tables.recordings import SUFFIXES
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from recsys.database.song import Song
@@ -138,11 +139,11 @@ def song_audience(
         >>> found["rank"].tolist(), found["score"].is_monotonic_decreasing
         ([1, 2, 3], True)
     """
-    exclude: IntArray
     only, exclude, unmatched = _chosen(model, options)
     subject = _subject(model, item, recording, embedding, texts)
     if options.exclude_seen and subject.row is not None:
-        exclude = np.union1d(exclude, model.users.who_played(np.array([subject.row])))
+        seen = model.users.who_played(np.array([subject.row]))
+        exclude = np.unique(np.concatenate([exclude, seen]))
     rows, scores = np.empty(0, np.intp), np.empty(0, np.float32)
     if subject.vector.any():
         rows, scores = model.user_search.best(
@@ -171,9 +172,7 @@ def song_audience(
     return frame
 
 
-def _chosen(
-    model: LiveModel, options: AudienceOptions
-) -> tuple[IntArray | None, IntArray, str]:
+def _chosen(model: LiveModel, options: AudienceOptions) -> tuple[IntArray | None, IntArray, str]:
     """Rows of users to choose from, None for all, and to leave out; which value no item has."""
     only = None if options.users is None else _user_rows(model, options.users)
     exclude = _user_rows(model, options.exclude)
@@ -246,9 +245,13 @@ def _row_or_none(model: LiveModel, item: object) -> int | None:
     try:
         return model.items.row(item_id)
     except UnknownItemError as error:
-        if isinstance(item, str) and _exists(item):
+        if not isinstance(item, str):
+            raise
+        if _exists(item):
             return None
-        raise UnknownItemError(f"{error}; and there is no such file") from None
+        if os.sep in item or Path(item).suffix.lower() in SUFFIXES:
+            raise UnknownItemError(f"no file {format_value(item)}, and {error}") from None
+        raise
 
 
 def _exists(path: str) -> bool:

@@ -1,5 +1,6 @@
 """From recordings and listening to recommendations, on sounds made on the spot and on real ones."""
 
+import json
 import shutil
 import sqlite3
 
@@ -372,3 +373,30 @@ def test_predicted_tags_stand_apart_from_given_ones(songs):
         assert predicted_tags(connection) == ["genre", "mood"]
     assert row["predicted_genre"] == told.predicted
     assert row["probability_genre"] == pytest.approx(told.probability)
+
+
+def test_a_recording_has_the_audience_that_it_gets_when_it_is_onboarded(model, tmp_path, call):
+    path = tmp_path / "fresh.wav"
+    soundfile.write(path, sound("buzz", 997), RATE)
+    songs_before, revision = len(model.search("song", 100)), model._model.revision
+    found = model.audience(path, 60, genre="buzz")
+    for other in (str(path), path.read_bytes(), path.open("rb")):
+        pd.testing.assert_frame_equal(found, model.audience(other, 60, genre="buzz"))
+    pd.testing.assert_frame_equal(found, model.audience(recording=path, k=60, genre="buzz"))
+    assert (songs_before, revision) == (len(model.search("song", 100)), model._model.revision)
+    liked = [int(user.split("-")[1]) % 3 for user in found["user_id"][:15]]
+    assert np.mean(np.array(liked) == TIMBRES.index("buzz")) >= 0.8
+    said = call("audience", model._folder, path, "-k", 60, "--genre", "buzz", "--json")
+    assert said.code == 0
+    users = json.loads(said.out)["users"]
+    assert [row["user_id"] for row in users] == found["user_id"].tolist()
+    model.onboard(path, item_id="fresh", genre="buzz")
+    pd.testing.assert_frame_equal(found, model.audience("fresh", 60))
+    (tmp_path / "fresh").write_bytes(b"no sound")
+    assert len(model.audience("fresh", 60)) == 60  # an item comes before a file of its name
+    with pytest.raises(AudioError, match=r"gone\.wav"):
+        model.audience(tmp_path / "gone.wav")
+    with pytest.raises(AudioError):
+        model.audience(b"no sound")
+    with pytest.raises(AudioError):
+        model.audience(tmp_path)

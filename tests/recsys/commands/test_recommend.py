@@ -58,3 +58,52 @@ def test_what_may_be_meant_is_said(call, saved):
     assert said.out.endswith("no item has genre 'roc'; did you mean 'rock'?\n")
     assert "did you mean 'rock'?" in call("songs", saved, "--genre", "roc").err
     assert "did you mean 'user-12'?" in call("explain", saved, "USER-12", "item-1").err
+
+
+def test_the_audience_of_an_item(call, saved):
+    found = Recommender.load(saved).audience("cold-82", 3)
+    said = call("audience", saved, "Song 82", "-k", 3)
+    assert (said.code, said.err) == (0, "'Song 82' is taken for 'cold-82' (Artist 41 - Song 82)\n")
+    rows = [line.split("\t") for line in said.out.splitlines()]
+    assert rows[0] == found.columns.tolist()
+    assert [row[1] for row in rows[1:]] == found["user_id"].tolist()
+    said = call("audience", saved, "cold-82", "-k", 3, "--json")
+    printed = json.loads(said.out)
+    assert printed["empty"] is None
+    assert [row["user_id"] for row in printed["users"]] == found["user_id"].tolist()
+    assert [row["like"] for row in printed["users"]] == found["like"].tolist()
+    first, second = found["user_id"][:2]
+    said = call("audience", saved, "cold-82", "--user", first, "--user", second, "--exclude", first)
+    assert [line.split("\t")[1] for line in said.out.splitlines()[1:]] == [second]
+
+
+def test_an_audience_of_nobody_says_why(call, saved):
+    said = call("audience", saved, "cold-82", "--user", "user-1", "--exclude", "user-1")
+    assert (said.code, said.out) == (
+        0,
+        "No user is left to hear it: none of the users to choose from is left\n",
+    )
+    said = call("audience", saved, "cold-82", "--where", "genre=roc", "--json")
+    assert json.loads(said.out) == {
+        "empty": "no item has genre 'roc'; did you mean 'rock'?",
+        "users": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ITEM-7"], "no item 'ITEM-7' in the catalogue; did you mean 'item-7' "),
+        (["no.wav"], "no file 'no.wav', and no item 'no.wav' in the catalogue\n"),
+        (["item-7", "-k", "0"], "k must be a whole number of at least 1, not 0\n"),
+        (["item-7", "--user", "USER-7"], "no user 'USER-7' in the training data; did you mean "),
+        (["item-7", "--where", "gnere=rock"], "items have no column 'gnere'; did you mean 'genre'"),
+        (["item-7", "--genre", "rock"], "genre is for a song that is no item: 'item-7' (Artist 3"),
+        ([__file__], "this model was fitted without recordings of its own"),
+    ],
+)
+def test_what_is_wrong_with_an_audience_is_one_line(call, saved, arguments, message):
+    said = call("audience", saved, *arguments)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(f"error: {message}")
+    assert said.err.count("\n") == 1

@@ -111,10 +111,10 @@ def test_an_item_that_everybody_has_played_has_no_audience_left():
 
 
 def test_ids_are_checked_as_everywhere(fitted):
-    with pytest.raises(UnknownItemError, match="no item 'ITEM-7' in the cat.*did you mean 'item-7'"):
+    with pytest.raises(UnknownItemError, match=r"no item 'ITEM-7' .* mean 'item-7'"):
         fitted.audience("ITEM-7")
-    with pytest.raises(UnknownItemError, match="there is no such file"):
-        fitted.audience("no/such.wav")
+    with pytest.raises(UnknownItemError, match=r"no file 'no/a\.wav', and no item 'no/a\.wav' "):
+        fitted.audience("no/a.wav")
     with pytest.raises(UnknownItemError):
         fitted.audience("x" * 5000)
     for wrong in (None, 7.0, float("nan"), "", ["item-1"]):
@@ -209,7 +209,7 @@ class _Changes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_has_happened_an_audience_has_the_numbers_of_the_lists(fitted, seed):
     model = own(fitted)
     changes = _Changes(model, seed)
@@ -269,6 +269,7 @@ def test_users_of_whom_nothing_is_known_are_never_listed(tastes):
     assert "lonely" in set(model.audience("cold-80", 500)["user_id"])
 
 
+@pytest.mark.slow
 def test_threads_ask_while_others_write(fitted):
     model, wrong = own(fitted), []
     stop = threading.Event()
@@ -296,6 +297,7 @@ def test_threads_ask_while_others_write(fitted):
     check_by_lists(model, "cold-82", [*ALL_USERS, *(f"new-{number}" for number in range(15))])
 
 
+@pytest.mark.slow
 def test_other_processes_are_seen_after_a_refresh(fitted, tmp_path):
     own(fitted).save(tmp_path / "model")
     reader, writer = (Recommender.load(tmp_path / "model") for _ in range(2))
@@ -331,4 +333,6 @@ def test_whole_numbers_are_ids(tastes):
     model = Recommender(Recommender().config.replace(threads=1, tracking=False, sources=("als",)))
     rows = [(str(user), str(item), 1.0) for user in range(6) for item in (user, (user + 1) % 6)]
     model.fit(dataset_of(rows, [str(item) for item in range(6)]))
-    pd.testing.assert_frame_equal(model.audience(3, users=np.arange(3)), model.audience("3", users=list("012")))
+    pd.testing.assert_frame_equal(
+        model.audience(3, users=np.arange(3)), model.audience("3", users=list("012"))
+    )
