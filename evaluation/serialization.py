@@ -13,7 +13,7 @@ from datasets.versions import package_versions
 
 _PACKAGES: Final = (
     "coldtune", "numpy", "pandas", "scipy", "scikit-learn", "implicit", "rectools-lightfm",
-    "annoy", "torch", "librosa", "plotly",
+    "annoy", "torch", "librosa",
 )  # fmt: skip
 
 

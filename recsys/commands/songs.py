@@ -175,8 +175,11 @@ def map(
     ] = "sound",
     limit: Annotated[int, typer.Option(help="Draw a sample of more songs than this.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the sample, of UMAP and of t-SNE.")] = 0,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings, if they were moved since.")
+    ] = None,
 ) -> None:
-    """Draw where the songs lie in the space of their embeddings, as a plot that can be turned."""
+    """Draw where songs lie by their embeddings, as a page to turn, to search and to listen to."""
     from recsys.model.storage import load_model
     from recsys.songmap.drawing import write_map_html, write_map_png
     from recsys.songmap.layout import song_map
@@ -184,6 +187,8 @@ def map(
     for path, ending in ((out, ".html"), (png, ".png")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidArgumentError(f"{path}: must end in {ending}")
+    if recordings is not None and not recordings.is_dir():
+        raise InvalidArgumentError(f"--recordings {recordings}: there is no such folder")
     drawn = song_map(
         load_model(model.absolute()),
         method=method,  # type: ignore[arg-type]
@@ -191,6 +196,7 @@ def map(
         embeddings=embeddings,  # type: ignore[arg-type]
         limit=limit,
         seed=seed,
+        folder=recordings,
     )
     write_map_html(drawn, out)
     if png is not None:

@@ -1,20 +1,23 @@
 """Draw a song map as an interactive HTML page and as a PNG file."""
 
-import html
+import base64
 import json
+import os
+from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
-from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
+from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import ArtifactError
 from datasets.system.files import atomic_write, write_text
 from datasets.texts.safe_text import printable
-from recsys.songmap.layout import UNKNOWN, SongMap
+from recsys.songmap.layout import SongMap
 
-# The 3-D symbols that plotly draws well; it draws "x" as a letter.
-_SYMBOLS = ("circle", "square", "diamond", "circle-open", "cross", "square-open", "diamond-open")
+# circle, square, diamond, ring, cross, open square, open diamond; as map.js draws them
 _MARKERS = ("o", "s", "D", "o", "P", "s", "D")
 _OPEN = (3, 5, 6)
 """Shapes drawn as an outline."""
@@ -22,65 +25,15 @@ _OPEN = (3, 5, 6)
 _SMALL_ABOVE = 1500
 """Number of points above which they are drawn smaller."""
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --back: #ffffff; --ink: #1d2127; --muted: #5d6570;
-        --rule: #d9dde3; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #14171c; --ink: #e8eaed; --muted: #a0a8b3; --rule: #3a414b; }
-}
-html, body { margin: 0; height: 100%; background: var(--back); color: var(--ink);
-             font: 16px/1.4 system-ui, sans-serif; }
-body { display: flex; flex-direction: column; }
-header { padding: 16px 24px 0; }
-h1 { font-size: 22px; margin: 0 0 4px; }
-p { margin: 0 0 2px; color: var(--muted); font-size: 14px; }
-#map { flex: 1; min-height: 420px; }
-</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-<p>$facts</p>
-<p>Drag to turn, scroll to come nearer. A click on a name hides it, a double click shows it
-alone.</p>
-</header>
-<div id="map" role="img" aria-label="$title"></div>
-<script>$library</script>
-<script>
-const figure = $figure;
-const dark = matchMedia("(prefers-color-scheme: dark)");
-function coloured(layout) {
-  const style = getComputedStyle(document.documentElement);
-  const value = (name) => style.getPropertyValue(name).trim();
-  layout.font.color = value("--ink");
-  for (const axis of ["xaxis", "yaxis", "zaxis"]) {
-    Object.assign(layout.scene[axis], { gridcolor: value("--rule"), color: value("--muted"),
-                                        zerolinecolor: value("--rule") });
-  }
-  layout.modebar.color = value("--muted");
-  layout.modebar.activecolor = value("--ink");
-  layout.hoverlabel = { bgcolor: value("--back"), bordercolor: value("--muted"),
-                        font: { color: value("--ink") } };
-  return layout;
-}
-const place = document.getElementById("map");
-Plotly.newPlot(place, figure.data, coloured(figure.layout),
-               { responsive: true, displaylogo: false });
-dark.addEventListener("change", () => Plotly.react(place, place.data, coloured(place.layout)));
-</script>
-</body>
-</html>
-"""
+_EDGE = 32_767
+"""The largest coordinate on the page: two bytes each, finer than any screen."""
 
 
 def write_map_html(song_map: SongMap, path: Path) -> None:
-    """Write a map as a self-contained HTML page that can be turned and zoomed.
+    """Write a map as an HTML page: to turn, to come near, to find songs in, and to hear them.
+
+    The page is one file that needs no other, and 60 bytes larger for each song with the usual
+    texts. Recordings are not put into it: it plays them from where they are, as seen from `path`.
 
     Examples:
         >>> from recsys.songmap import song_map
@@ -88,7 +41,7 @@ def write_map_html(song_map: SongMap, path: Path) -> None:
         >>> from recsys.model import load_model
         >>> write_map_html(song_map(load_model(folder / "model")), folder / "map.html")
         >>> (folder / "map.html").read_text()[:15]
-        '<!DOCTYPE html>'
+        '<!doctype html>'
 
     Args:
         song_map: the map.
@@ -97,22 +50,27 @@ def write_map_html(song_map: SongMap, path: Path) -> None:
     Raises:
         ArtifactError: it cannot be written.
     """
-    from plotly.offline import get_plotlyjs
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
-    figure = {"data": [_trace(song_map, n) for n in range(len(song_map.groups))],
-              "layout": _layout(song_map)}  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("recsys.songmap"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else printable(str(value)),
+    )
+    folder = resources.files("recsys.songmap") / "templates"
     # No text may contain "</script>".
-    text = json.dumps(figure, ensure_ascii=False).replace("<", "\\u003c")
-    parts = {
-        "$title": html.escape(printable(song_map.title)),
-        "$facts": html.escape(song_map.facts[:1].upper() + song_map.facts[1:] + "."),
-        "$figure": text,
-        "$library": get_plotlyjs(),
-    }
-    head, library, tail = _PAGE.partition("$library")
-    for name in ("$title", "$facts"):
-        head = head.replace(name, parts[name])
-    page = head + parts[library] + tail.replace("$figure", parts["$figure"])
+    songs = json.dumps(_page_data(song_map, path), ensure_ascii=False, separators=(",", ":"))
+    page = environment.get_template("map.html").render(
+        title=song_map.title,
+        facts=song_map.facts[:1].upper() + song_map.facts[1:] + ".",
+        by=song_map.by,
+        style=Markup((folder / "map.css").read_text(encoding="utf-8")),
+        script=Markup((folder / "map.js").read_text(encoding="utf-8")),
+        songs=Markup(songs.replace("<", "\\u003c")),
+    )
     try:
         write_text(path, page)
     except OSError as error:
@@ -178,65 +136,57 @@ def write_map_png(song_map: SongMap, path: Path) -> None:
         raise ArtifactError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _trace(song_map: SongMap, number: int) -> dict[str, Any]:
-    group = song_map.groups[number]
-    points = song_map.projection.points[group.rows].astype(float).round(5)
-    songs = song_map.songs.iloc[group.rows]
-    small = len(song_map.songs) > _SMALL_ABOVE
-    texts = []
-    columns = (songs[name].tolist() for name in (ITEM_ID, TITLE, ARTIST, GENRE))
-    for item, title, artist, genre in zip(*columns, strict=True):
-        lines = map(_escape_html, (title or item, artist, genre or UNKNOWN))
-        texts.append("<b>{}</b><br>{}<br>{}".format(*lines))
+def _page_data(song_map: SongMap, path: Path) -> dict[str, Any]:
+    """What map.js draws; points and groups are packed, as there may be very many."""
+    points = song_map.projection.points
+    points = points - (points.max(axis=0) + points.min(axis=0)) / 2
+    largest = max(float(np.abs(points).max()), 1e-12)
+    group = np.zeros(len(points), np.uint8)
+    for number, one in enumerate(song_map.groups):
+        group[one.rows] = number
+    data: dict[str, Any] = {
+        "axes": song_map.axes,
+        "groups": [
+            {
+                "name": printable(one.name),
+                "n": len(one.rows),
+                "colour": one.colour,
+                "shape": one.shape,
+                "named": one.named,
+            }
+            for one in song_map.groups
+        ],
+        "points": _packed(np.rint(points / largest * _EDGE).astype("<i2")),
+        "group": _packed(group),
+    }
+    for name in (ITEM_ID, TITLE):
+        texts = [printable(text) for text in song_map.songs[name]]
+        data["id" if name == ITEM_ID else name] = {"values": texts}
+    for name in (ARTIST, ALBUM, GENRE):
+        rows, values = pd.factorize(song_map.songs[name])
+        data[name] = {"values": [printable(text) for text in values], "rows": rows.tolist()}
+    return data | _recordings(song_map, path)
+
+
+def _packed(numbers: np.ndarray[Any, Any]) -> str:
+    return base64.b64encode(numbers.tobytes()).decode("ascii")
+
+
+def _recordings(song_map: SongMap, path: Path) -> dict[str, Any]:
+    """Addresses of the recordings, as seen from the page; the part they share comes once."""
+    if not song_map.recordings:
+        return {}
+    start = path.absolute().parent
+    files = {item: os.path.relpath(file, start) for item, file in song_map.recordings.items()}
+    shared = os.path.commonpath([os.path.dirname(file) for file in files.values()])  # noqa: PTH120
+    prefix = len(shared) + 1 if shared else 0
     return {
-        "type": "scatter3d",
-        "mode": "markers",
-        "name": _escape_html(f"{group.name} ({len(group.rows):,})"),
-        "x": points[:, 0].tolist(),
-        "y": points[:, 1].tolist(),
-        "z": points[:, 2].tolist(),
-        "text": texts,
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {
-            "size": 3 if small else 6,
-            "symbol": _SYMBOLS[group.shape],
-            "color": group.colour,
-            "opacity": 0.9 if group.named else 0.5,
-        },
+        "folder": quote(os.fsencode(shared + "/")) if shared else "",
+        "recording": [
+            quote(os.fsencode(files[item][prefix:])) if item in files else ""
+            for item in song_map.songs[ITEM_ID]
+        ],
     }
-
-
-def _layout(song_map: SongMap) -> dict[str, Any]:
-    axes = {
-        name: {
-            "title": {"text": title},
-            "showbackground": False,
-            "showspikes": False,
-            "nticks": 6,
-        }
-        for name, title in zip(("xaxis", "yaxis", "zaxis"), song_map.axes, strict=True)
-    }
-    return {
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "legend": {
-            "itemsizing": "constant",
-            "title": {"text": _escape_html(song_map.by)},
-            "y": 0.94,
-        },
-        "modebar": {"bgcolor": "rgba(0,0,0,0)"},
-        "scene": {
-            **axes,
-            "aspectmode": "data",
-            "camera": {"eye": {"x": 1.15, "y": 1.3, "z": 0.7}, "center": {"z": -0.12}},
-        },
-    }
-
-
-def _escape_html(text: str) -> str:
-    """Escape a text for plotly, which understands some HTML."""
-    return html.escape(printable(text), quote=False)
 
 
 def _escape_tex(text: str) -> str:

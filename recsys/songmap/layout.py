@@ -1,16 +1,20 @@
 """Project the songs of a model to three dimensions, and group them by colour and shape."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from datasets.arrays import IntArray, StrArray
+from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from embedding.projection import FEWEST, Projection, ProjectionMethod, project
 from recsys.model.live import LiveModel
 from recsys.ranking.similarity import unit_vectors
+from recsys.songmap.recordings import recordings_at_hand
 
 MapSpace = Literal["sound", "fused"]
 """Which vectors are projected: embeddings of the audio, or fused item vectors."""
@@ -70,6 +74,8 @@ class SongMap:
     """Which vectors were projected."""
     total: int
     """Number of songs with such vectors, of which `songs` may be a sample."""
+    recordings: Mapping[str, Path] = field(default_factory=dict)
+    """The file of each song whose recording is at hand, by item id."""
 
     @property
     def axes(self) -> list[str]:
@@ -107,6 +113,7 @@ def song_map(
     embeddings: MapSpace = "sound",
     limit: int = 10_000,
     seed: int = 0,
+    folder: Path | None = None,
 ) -> SongMap:
     """Make a map of the songs that have vectors.
 
@@ -127,6 +134,8 @@ def song_map(
             `Recommender.similar` compares.
         limit: a random sample is drawn of more songs than this.
         seed: seed of the sample, and of UMAP and t-SNE.
+        folder: where recordings with a relative path are looked for, besides the folder of the
+            data set that the model learned from.
 
     Raises:
         InvalidArgumentError: an unknown choice, or fewer than four songs with vectors.
@@ -150,14 +159,16 @@ def song_map(
     total = len(positions)
     if total > limit:
         positions = np.sort(np.random.default_rng(seed).choice(positions, limit, replace=False))
+    songs = model.items.describe(rows[positions])
     return SongMap(
-        songs=model.items.describe(rows[positions]),
+        songs=songs,
         projection=project(vectors[positions], method, seed=seed),
         groups=_groups(labels[positions]),
         method=method,
         by=by,
         embeddings=embeddings,
         total=total,
+        recordings=recordings_at_hand(model, songs[ITEM_ID].tolist(), folder),
     )
 
 

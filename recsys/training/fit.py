@@ -15,6 +15,7 @@ from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import ColdtuneError, DataError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
+from datasets.texts.file_names import name_as_text
 from recsys.audio import DatasetEmbeddings, TooFewLabelsError, embed_dataset, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
@@ -160,7 +161,7 @@ def fit_state(
 
     fitted = {name: source.arrays() for name, source in sources.items()}
     info: dict[str, Any] = {
-        "dataset": {**dataset.summary(), "digest": dataset.digest()},
+        "dataset": {**dataset.summary(), "digest": dataset.digest(), **_folder(dataset)},
         "items": {
             "warm": int((~is_cold).sum()),
             "cold": int(is_cold.sum()),
@@ -200,6 +201,13 @@ def fit_state(
         info=info,
     )
     return state, audio
+
+
+def _folder(dataset: MusicDataset) -> dict[str, str]:
+    """The folder that paths of recordings start from, where they can be found to be played."""
+    if dataset.root is None or not len(dataset.audio):
+        return {}
+    return {"folder": name_as_text(str(dataset.root.absolute()))}
 
 
 def _embed_recordings(

@@ -1,14 +1,10 @@
-"""The map of the songs: who is on it, how they are grouped, and what the files hold."""
-
-import json
-import re
+"""The map of the songs: who is on it, and how they are grouped."""
 
 import numpy as np
 import pytest
 
-from datasets.errors import ArtifactError, InvalidArgumentError
+from datasets.errors import InvalidArgumentError
 from recsys import Recommender
-from recsys.songmap.drawing import write_map_html, write_map_png
 from recsys.songmap.layout import NAMED, _groups, song_map
 from tests.helpers.recommenders import CONFIG
 
@@ -91,43 +87,3 @@ def test_a_model_without_sound_has_no_map(tastes):
     with pytest.raises(InvalidArgumentError, match="0 songs have sound embeddings"):
         song_map(recommender._model)
     assert len(song_map(recommender._model, embeddings="fused").songs) == 90  # by metadata too
-
-
-@pytest.mark.slow
-def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(fit_quickly, tmp_path):
-    recommender = fit_quickly()
-    evil = "</script><script>alert(1)</script> <b>bold</b>"
-    recommender.onboard(embedding=np.eye(8)[0], item_id="new", title=evil, genre=evil)
-    drawn = song_map(recommender._model)
-    write_map_html(drawn, tmp_path / "map.html")
-    page = (tmp_path / "map.html").read_text(encoding="utf-8")
-    assert page.count("</script>") == 2  # plotly's and ours
-    assert not re.search(r"""<(script|link|img)[^>]*(src|href)=""", page)
-    text = page[page.rindex("const figure = ") + len("const figure = ") :]
-    figure, _ = json.JSONDecoder().raw_decode(text)
-    assert sum(len(trace["x"]) for trace in figure["data"]) == 91
-    names = [trace["name"] for trace in figure["data"]]
-    assert "jazz (30)" in names
-    hover = [text for trace in figure["data"] for text in trace["text"]]
-    assert any("&lt;b&gt;bold&lt;/b&gt;" in text for text in hover)
-    assert "<b>Song 3</b><br>Artist 1<br>rock" in hover
-    assert figure["layout"]["scene"]["zaxis"]["title"]["text"] == drawn.axes[2]
-
-
-@pytest.mark.slow
-def test_the_picture(fit_quickly, tmp_path):
-    from matplotlib.image import imread
-
-    recommender = fit_quickly()
-    recommender.onboard(embedding=np.eye(8)[0], item_id="new", genre="$x_{")  # no formula
-    write_map_png(song_map(recommender._model), tmp_path / "map.png")
-    image = imread(tmp_path / "map.png")
-    assert image.shape[:2] == (1200, 1950)
-    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 100
-
-
-@pytest.mark.parametrize("write", [write_map_html, write_map_png])
-def test_a_place_that_cannot_be_written(fitted, tmp_path, write):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ArtifactError, match="cannot be written"):
-        write(song_map(fitted._model), tmp_path / "file" / "map.html")
