@@ -3,6 +3,7 @@
 - `recommender`: the `Recommender`: fit, recommend, onboard, update, save and load
 - `config`: its settings, `RecommenderConfig`
 - `ranking`: lists, similar items and explanations from a live model
+- `playlists`: songs like others or between two, in a smooth order, as M3U files
 - `model`: the fitted state, all changes since the fit, and the saved model on the disk
 - `onboarding`: songs from recordings, embeddings and folders
 - `training`: the fit

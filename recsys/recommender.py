@@ -32,6 +32,7 @@ from recsys.onboarding.recordings import (
     fitted_songs,
     onboarding_report,
 )
+from recsys.playlists.playlist import PlaylistOptions, make_playlist
 from recsys.ranking.audience import AudienceOptions, song_audience
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, recommend_batches, recommend_many
@@ -51,6 +52,7 @@ from recsys.training.fit import fit_state
 if TYPE_CHECKING:
     from embedding import SongEncoder
     from embedding.audio.source import AudioSource
+    from recsys.playlists.playlist import Seeds
     from recsys.ranking.audience import ItemOrRecording
 
 
@@ -457,6 +459,69 @@ class Recommender(Configured):
             recording=recording,
             embedding=embedding,
         )
+
+    def playlist(
+        self,
+        seeds: "Seeds",
+        length: int = 20,
+        *,
+        path: bool = False,
+        by: Space = "fused",
+        per_artist: int | None = None,
+        exclude: Iterable[str] = (),
+        where: Where | None = None,
+        include_seeds: bool = True,
+        user_id: str | None = None,
+        playable: bool = False,
+        recordings: str | Path | None = None,
+    ) -> pd.DataFrame:
+        """Make a playlist of songs like one or several, or of a path from song to song.
+
+        The songs are in an order in which each is near the one before, beginning at the first seed,
+        with two of one artist side by side only where that cannot be avoided. No song comes twice,
+        nor two items with the same recording, or with the same artist and title.
+
+        Args:
+            seeds: the id of an item or a recording (path, bytes or file object; a text that is no
+                id may be a path), or several of them in a list.
+            length: songs in the playlist, seeds included.
+            path: go from each seed to the next in small steps, forward all along the way. Without,
+                each seed in turn adds the song that is nearest to it.
+            by: "sound", "taste" or "fused", as for `similar`.
+            per_artist: at most this many songs of one artist, seeds included.
+            exclude: ids of items to leave out, among seeds too.
+            where: as for `recommend`; for all songs but the seeds.
+            include_seeds: whether the seeds are in the playlist; of a path they are the ends.
+            user_id: a user whose taste counts as much as likeness in choosing the songs.
+            playable: choose only songs with a recording that is there.
+            recordings: the folder where the recordings are now, if they were moved since the model
+                has heard them.
+
+        Returns:
+            Columns rank, item_id ("" for a recording that is no item), score (cosine to the nearest
+            seed), distance (1 - cosine to the song before), title, artist, genre, cold, and path
+            ("" where no recording is there). Fewer rows than asked for only if no more songs fit.
+            What could not be done is in ``attrs["notes"]``, a line each.
+
+        Raises:
+            UnknownItemError: an item that is not in the catalogue.
+            UnknownUserError: no such user.
+            AudioError: a recording that cannot be used.
+            InvalidArgumentError: no seed, one given twice, more than the length has room for, or
+                one that has nothing to compare by; a path from one seed; options out of range.
+
+        Examples:
+            >>> recommender.playlist("s1", length=3, by="sound")["genre"].tolist()
+            ['jazz', 'jazz', 'jazz']
+            >>> songs = recommender.playlist(["s1", "s2"], length=6, path=True, per_artist=2)
+            >>> songs["item_id"].iloc[0], songs["item_id"].iloc[-1], len(songs)
+            ('s1', 's2', 6)
+        """
+        options = PlaylistOptions(
+            length, path, by, per_artist, exclude, where, include_seeds, user_id, playable,
+            recordings,
+        )  # fmt: skip
+        return make_playlist(self._fitted(), seeds, options)
 
     def search(self, text: str, k: int = 10) -> pd.DataFrame:
         """Search items by their title, artist or id.

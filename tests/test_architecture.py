@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("recsys.commands",),
         ("recsys.experiments", "recsys.songmap"),
         ("recsys", "recsys.recommender"),
-        ("recsys.training", "recsys.ranking", "recsys.onboarding"),
+        ("recsys.training", "recsys.ranking", "recsys.onboarding", "recsys.playlists"),
         ("recsys.tracking",),
         ("recsys.model",),
         ("recsys.audio", "recsys.sources"),

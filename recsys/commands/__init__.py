@@ -7,6 +7,7 @@ command line starts fast.
 - `data`: list and download public data sets
 - `train`: train, info, fine-tune and architecture
 - `recommend`: recommend, recommend-all, similar and explain
+- `playlist`: a playlist of songs like others, or a path between two, as an M3U file
 - `onboard`: onboard, update, remove and rebuild
 - `evaluate`: evaluate, tune and genre-cv
 - `songs`: the song database and the map of the songs

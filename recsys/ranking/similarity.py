@@ -60,8 +60,7 @@ def similar_rows(model: LiveModel, row: int, k: int, by: Space) -> tuple[IntArra
     vectors, known = _cached(model, by).up_to(model)
     if not known[row]:
         name = model.items.ids(np.array([row]))[0]
-        lacks = "recording or embedding" if by == "sound" else "listeners or content"
-        raise InvalidArgumentError(f"item {name!r} has no {lacks} that sets it apart by {by}")
+        raise InvalidArgumentError(f"item {name!r} {what_lacks(by)}")
     scores = vectors @ vectors[row]
     eligible = known.copy()
     eligible[row] = False
@@ -72,6 +71,17 @@ def similar_rows(model: LiveModel, row: int, k: int, by: Space) -> tuple[IntArra
         candidates = candidates[scores[candidates] >= kth]
     best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
     return best, scores[best]
+
+
+def what_lacks(by: Space) -> str:
+    """Say what an item without a vector lacks, to follow its name.
+
+    Examples:
+        >>> what_lacks("taste")
+        'has no listeners or content that sets it apart by taste'
+    """
+    lacks = "recording or embedding" if by == "sound" else "listeners or content"
+    return f"has no {lacks} that sets it apart by {by}"
 
 
 def unit_vectors(model: LiveModel, by: Space) -> Float32Array:

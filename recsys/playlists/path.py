@@ -1,0 +1,244 @@
+"""A path between two songs: a given number of songs in between, each near the one before.
+
+How far along a song is, is measured on a graph that joins each song to its nearest neighbours: the
+length of the shortest way from the start, as a share of that through the song to the end. Among all
+chains of the wanted length that only go forward, the one is taken whose steps are shortest and
+whose songs are spread evenly along the way (dynamic programming over songs and positions).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse import csgraph
+
+from datasets.arrays import Float32Array, Float64Array, IntArray
+from recsys.playlists.ordering import smooth_order
+
+NEIGHBOURS = 15
+"""Nearest songs that each song is joined to."""
+
+_POINTS = 11
+"""Points of the straight way between two songs near which songs are looked for."""
+
+_PER_SONG, _LEAST, _MOST = 12, 300, 1000
+"""Songs that a path is looked for among: so many for each song wanted, and the bounds of that."""
+
+_SPREAD = 1.0
+"""Weight of an even spread along the way beside short steps."""
+
+_LONGEST = 200
+"""Songs in between that are chosen by dynamic programming; longer paths are filled in."""
+
+
+_STRETCH = 50
+"""Neighbouring songs of a longer path that are ordered together."""
+
+
+class SongPath(NamedTuple):
+    """The songs between two others."""
+
+    places: IntArray
+    """Which of the candidates, in order."""
+    is_joined: bool
+    """Whether nearest neighbours join the two ends; otherwise the path has a jump."""
+
+
+def corridor_size(n: int) -> int:
+    """Return how many songs a path with n songs between its ends is looked for among at first.
+
+    Examples:
+        >>> [corridor_size(n) for n in (8, 50, 1000)]
+        [300, 600, 2000]
+    """
+    return max(2 * n, int(np.clip(_PER_SONG * n, _LEAST, _MOST)))
+
+
+def corridor(vectors: Float32Array, rows: IntArray, ends: Float32Array, size: int) -> IntArray:
+    """Choose the rows that a path is looked for among: those nearest to the way between its ends.
+
+    Args:
+        vectors: unit vectors of all songs, float32 [rows, d].
+        rows: the songs that may be on the path.
+        ends: unit vectors of both ends, float32 [2, d].
+        size: songs to choose.
+
+    Returns:
+        Some of the rows, those nearest to the straight way first.
+
+    Examples:
+        >>> songs = np.float32([[1, 0], [0.8, 0.6], [-1, 0], [0, 1]])
+        >>> corridor(songs, np.array([1, 2]), songs[[0, 3]], size=1).tolist()
+        [1]
+    """
+    share = np.linspace(0, 1, _POINTS, dtype=np.float32)[:, None]
+    points = (1 - share) * ends[0] + share * ends[1]
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    points = np.divide(points, norms, out=np.zeros_like(points), where=norms > 1e-6)
+    likeness = vectors[rows] @ points.T
+    if size < len(rows):
+        # Some of every point's nearest, so that no part of the way is left without songs.
+        each = -(-size // _POINTS)
+        nearest = np.argpartition(-likeness, each - 1, axis=0)[:each].ravel()
+        closest = likeness.max(axis=1)
+        closest[nearest] += 2  # before all others
+        chosen = np.argpartition(-closest, size - 1)[:size]
+        rows, likeness = rows[chosen], likeness[chosen]
+    order = np.lexsort((rows, -likeness.max(axis=1)))
+    return np.asarray(rows[order])
+
+
+def path_between(
+    ends: Float32Array,
+    songs: Float32Array,
+    n: int,
+    artists: IntArray | None = None,
+    end_artists: tuple[int, int] = (-1, -1),
+    *,
+    per_artist: int | None = None,
+    taken: Mapping[int, int] | None = None,
+) -> SongPath:
+    """Choose and order the songs of a path between two others.
+
+    Args:
+        ends: unit vectors of both ends, float32 [2, d].
+        songs: unit vectors of the candidates, float32 [m, d].
+        n: songs between the ends; fewer are chosen only where no more fit.
+        artists: a number for each candidate, [m]; -1 where the artist is unknown. Two songs of one
+            artist stand side by side only where that cannot be avoided.
+        end_artists: likewise for the ends.
+        per_artist: at most so many songs of one artist, those of `taken` included.
+        taken: how many songs an artist has already.
+
+    Examples:
+        >>> angles = np.linspace(0, 1.5, 16)
+        >>> songs = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        >>> path_between(songs[[0, -1]], songs[1:-1], 4)
+        SongPath(places=array([ 2,  5,  8, 11]), is_joined=True)
+    """
+    m = len(songs)
+    codes = np.full(m, -1) if artists is None else np.array(artists)
+    usable = np.ones(m, bool)
+    counts = dict(taken or {})
+    if per_artist is not None:
+        full = [artist for artist, count in counts.items() if count >= per_artist]
+        usable &= ~np.isin(codes, full) | (codes < 0)
+    is_joined = True
+    while True:
+        places = np.flatnonzero(usable)
+        vectors = np.concatenate([ends[:1], songs[places], ends[1:]])
+        own = np.concatenate([[end_artists[0]], codes[places], [end_artists[1]]])
+        wanted = min(n, len(places))
+        if not wanted:
+            return SongPath(np.empty(0, np.intp), is_joined)
+        squares = np.maximum(2 - 2 * (vectors @ vectors.T).astype(np.float64), 0)
+        along, is_joined = _progress(squares)
+        if wanted <= _LONGEST:
+            chain = _chain(squares, along, own, wanted)
+        else:
+            chain = _filled(vectors, squares, along, own, wanted)
+        surplus = [] if per_artist is None else _surplus(squares, chain, own, counts, per_artist)
+        if not surplus:
+            return SongPath(places[chain[1:-1] - 1], is_joined)
+        usable[places[np.array(surplus) - 1]] = False
+
+
+def _progress(squares: Float64Array) -> tuple[Float64Array, bool]:
+    """How far along each song is, from 0 at the first to 1 at the last, [songs].
+
+    Args:
+        squares: squared distances of all songs, both ends included, [songs, songs].
+
+    Returns:
+        The shares; and whether the graph of nearest neighbours joins the ends by itself. If not,
+        the smallest jumps that join its parts (a minimum spanning tree) are added to it.
+    """
+    m = len(squares)
+    k = min(NEIGHBOURS, m - 1)
+    away = squares + np.diag(np.full(m, np.inf))
+    nearest = np.argpartition(away, k - 1, axis=1)[:, :k]
+    rows = np.repeat(np.arange(m), k)
+    # Squared lengths make many small steps a shorter way than a large one; 0 would be no edge.
+    weights = squares[rows, nearest.ravel()] + 1e-9
+    graph = sp.csr_matrix((weights, (rows, nearest.ravel())), shape=(m, m))
+    graph = graph.maximum(graph.T)
+    parts = csgraph.connected_components(graph, directed=False)[1]
+    is_joined = bool(parts[0] == parts[-1])
+    if parts.any():
+        tree = csgraph.minimum_spanning_tree(squares + 1e-9)
+        graph = graph.maximum(tree.maximum(tree.T))
+    lengths = csgraph.dijkstra(graph, directed=False, indices=[0, m - 1])
+    whole = lengths.sum(axis=0)
+    along = np.divide(lengths[0], whole, out=np.full(m, 0.5), where=whole > 0)
+    along[0], along[-1] = 0.0, 1.0
+    return along, is_joined
+
+
+def _chain(squares: Float64Array, along: Float64Array, codes: IntArray, n: int) -> IntArray:
+    """The best chain of n songs between the first and the last that only goes forward."""
+    m = len(along)
+    inner = 1 + np.argsort(along[1:-1], kind="stable")
+    order = np.concatenate([[0], inner, [m - 1]])
+    scale = max(float(squares[0, -1]), 1e-6)
+    step = squares[np.ix_(order, order)] / scale  # from the second to the first
+    own = codes[order]
+    # More than any chain can gain: two songs of one artist in a row never pay.
+    most = 10.0 * (n + 1) * (1 + 4 / scale)
+    step += most * ((own[:, None] == own[None, :]) & (own[:, None] >= 0))
+    step[np.triu_indices(m)] = np.inf  # forward only
+    share = along[order]
+    best = np.full(m, np.inf)
+    best[0] = 0.0
+    came_from = np.empty((n + 2, m), np.int32)
+    total = np.empty_like(step)
+    for position in range(1, n + 2):
+        np.add(step, best, out=total)
+        came_from[position] = np.argmin(total, axis=1)
+        best = total[np.arange(m), came_from[position]]
+        if position <= n:
+            best = best + _SPREAD * (share - position / (n + 1)) ** 2
+            best[-1] = np.inf  # the end comes last
+    chain = [m - 1]
+    for position in range(n + 1, 0, -1):
+        chain.append(int(came_from[position, chain[-1]]))
+    return np.asarray(order[chain[::-1]])
+
+
+def _filled(
+    vectors: Float32Array, squares: Float64Array, along: Float64Array, codes: IntArray, n: int
+) -> IntArray:
+    """A long chain: the songs nearest to a shorter one are put in where they are along the way."""
+    m = len(along)
+    short = _chain(squares, along, codes, _LONGEST)
+    detour = squares[:, short].min(axis=1)
+    detour[short] = -1.0
+    chosen = np.argsort(detour, kind="stable")[: n + 2]
+    inner = chosen[(chosen != 0) & (chosen != m - 1)]
+    chain = np.concatenate([[0], inner[np.lexsort((inner, along[inner]))], [m - 1]])
+    for start in range(0, n + 1, _STRETCH):  # from the last song of the stretch before
+        part = chain[start : start + _STRETCH + 1]
+        is_last = start + _STRETCH >= n + 1
+        order = smooth_order(vectors[part], codes[part], fixed_last=is_last)
+        chain[start : start + _STRETCH + 1] = part[order]
+    return chain
+
+
+def _surplus(
+    squares: Float64Array,
+    chain: IntArray,
+    codes: IntArray,
+    taken: Mapping[int, int],
+    per_artist: int,
+) -> list[int]:
+    """The songs of a chain that are one too many of their artist: those with the longest steps."""
+    surplus = []
+    steps = squares[chain[1:-1], chain[:-2]] + squares[chain[1:-1], chain[2:]]
+    own = codes[chain[1:-1]]
+    for artist in np.unique(own[own >= 0]).tolist():
+        at = np.flatnonzero(own == artist)
+        room = per_artist - taken.get(artist, 0)
+        if len(at) > room:
+            worst = at[np.argsort(-steps[at], kind="stable")][: len(at) - room]
+            surplus += chain[1:-1][worst].tolist()
+    return surplus

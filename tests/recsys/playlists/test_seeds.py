@@ -1,0 +1,123 @@
+"""Playlists that start from recordings: heard where they are no items, items where they are."""
+
+import io
+import shutil
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pandas as pd
+import pytest
+
+from datasets.errors import AudioError, InvalidArgumentError
+from datasets.music import MusicDataset
+from recsys import Recommender
+from recsys.playlists import write_m3u
+from tests.helpers.recommenders import QUICK
+from tests.helpers.recordings import write_song
+
+pytestmark = pytest.mark.slow
+
+EARS = {
+    "architecture": "IC(2,5,8)PF(16)O",
+    "epochs": 2,
+    "batch_size": 8,
+    "snippet": {"seconds": 1.0},
+    "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Fitted on eight recordings and six listeners, with one song onboarded since."""
+    root = tmp_path_factory.mktemp("songs")
+    ids = [f"song-{n}" for n in range(8)]
+    for number, name in enumerate(ids):
+        write_song(root / f"{name}.flac", number)
+    genres = [("rock", "jazz")[n % 2] for n in range(8)]
+    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
+    dataset = MusicDataset(
+        items=pd.DataFrame(
+            {"item_id": ids, "title": ids, "artist": ids, "album": "", "genre": genres}
+        ),
+        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.flac" for name in ids]}),
+        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
+        root=root,
+    )
+    model = Recommender(QUICK.replace(encoder=EARS)).fit(dataset)
+    model.save(root / "model")
+    model.onboard(write_song(root / "late.flac", 9), item_id="late", title="Late")
+    return Recommender.load(root / "model")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A recording that the model does not have, with tags."""
+    path = write_song(tmp_path / "fresh.flac", 30)
+    file = mutagen.File(path)
+    file["title"], file["artist"] = "Fresh", "Newcomer"
+    file.save()
+    return path
+
+
+@pytest.mark.parametrize("by", ["sound", "fused", "taste"])
+def test_a_recording_that_is_no_item(model, fresh, by):
+    frame = model.playlist(fresh, 5, by=by)
+    first = frame.iloc[0]
+    assert (first["item_id"], first["title"], first["artist"]) == ("", "Fresh", "Newcomer")
+    assert first["path"] == str(fresh)
+    assert first["cold"]
+    assert first["score"] == pytest.approx(1)
+    assert len(frame) == 5
+    assert frame.dtypes["cold"].kind == "b"
+    assert model.playlist(str(fresh), 5, by=by)["item_id"].tolist() == frame["item_id"].tolist()
+    upload = model.playlist([io.BytesIO(fresh.read_bytes())], 5, by=by)
+    assert (upload["item_id"] != "").all()
+    assert upload.attrs["notes"] == ["a recording that is no file cannot be in the playlist"]
+
+
+def test_it_is_compared_as_it_would_be_once_onboarded(model, fresh):
+    before = model.playlist(fresh, 6, by="fused").iloc[1:]
+    root = model._folder.parent
+    copy = Recommender.load(Path(shutil.copytree(model._folder, root / "copy")))
+    copy.onboard(fresh, item_id="fresh", title="Fresh", artist="Newcomer")
+    after = copy.playlist("fresh", 6, by="fused").iloc[1:]
+    assert after["item_id"].tolist() == before["item_id"].tolist()
+    assert after["score"].tolist() == pytest.approx(before["score"].tolist(), abs=1e-4)
+
+
+def test_a_recording_that_the_model_has_is_its_item(model, tmp_path):
+    root = model._folder.parent
+    copy = Path(shutil.copy(root / "song-3.flac", tmp_path / "other name.flac"))
+    assert model.playlist(copy, 3)["item_id"].iloc[0] == "song-3"
+    with pytest.raises(InvalidArgumentError, match="'song-3' is given twice"):
+        model.playlist(["song-3", copy], 3)
+
+
+def test_a_path_from_a_recording_to_an_item_as_a_file_for_players(model, fresh):
+    frame = model.playlist([fresh, "late"], 6, path=True, playable=True, by="sound")
+    root = model._folder.parent
+    assert frame["path"].iloc[0] == str(fresh)
+    assert frame["path"].iloc[-1] == str(root / "late.flac")
+    assert frame.attrs["notes"] == []
+    assert write_m3u(frame, root / "way.m3u8", replace=True).songs == 6
+    lines = (root / "way.m3u8").read_text().splitlines()
+    assert lines[1].endswith("Newcomer - Fresh")
+    assert all((root / line).is_file() for line in lines[2::2])
+    assert sum(line.startswith("song-") for line in lines[2::2]) == 4  # relative to their folder
+
+
+def test_recordings_that_cannot_be_used(model, tmp_path):
+    (tmp_path / "text.wav").write_text("no sound")
+    for given in (tmp_path / "text.wav", tmp_path / "none.wav", tmp_path):
+        with pytest.raises(AudioError, match=given.name):
+            model.playlist(given, 5)
+    write_song(tmp_path / "a.flac", 31)
+    with pytest.raises(InvalidArgumentError, match="given twice"):
+        model.playlist([tmp_path / "a.flac", tmp_path / "a.flac"], 5)
+
+
+def test_no_two_recordings_of_one_sound(model):
+    ids = model.playlist("song-0", 9, by="sound")["item_id"].tolist()
+    assert sorted(ids) == sorted([*(f"song-{n}" for n in range(8)), "late"])
+    assert np.isfinite(model.playlist("song-0", 9)["score"]).all()
