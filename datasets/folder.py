@@ -1,6 +1,7 @@
 """Load and save a data set as a folder of CSV or Parquet tables (docs/data-format.md)."""
 
 import filecmp
+import logging
 import os
 import shutil
 from contextlib import ExitStack
@@ -21,11 +22,15 @@ from datasets.tables.checks import (
     Origin,
     check_tables,
     empty_audio,
+    empty_interactions,
 )
+from datasets.tables.frames import name_key
 from datasets.tables.read_write import TABLE_SUFFIXES, RawTable, read_table, write_table
 from datasets.tables.recordings import ROOT, list_recordings
 from datasets.tables.values import format_value
 from datasets.tagged_files import tagged_folder
+
+logger = logging.getLogger("coldtune")
 
 Format = Literal["csv", "parquet"]
 FORMATS = get_args(Format)
@@ -35,9 +40,10 @@ _TABLES = ("items", "audio", "interactions")
 def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
     """Load a data set from a folder.
 
-    The folder holds `items`, `interactions` and optionally `audio`, each as `.csv`, `.tsv` (both
+    The folder holds `items` and optionally `audio` and `interactions`, each as `.csv`, `.tsv` (both
     also compressed: `.gz`, `.bz2`, `.xz`, `.zst`) or `.parquet`. Recordings must exist; they are
-    not decoded. A folder of recordings without any table is read by their tags
+    not decoded. Without `interactions`, or with an empty file, nobody has played anything, which a
+    warning says. A folder of recordings without any table is read by their tags
     (``tagged_folder``).
 
     Raises:
@@ -61,7 +67,7 @@ def load_folder(path: str | os.PathLike[str]) -> MusicDataset:
             if one.kind == ROOT:
                 raise DataError(f"{folder} {one.reason}")
     items = _read(folder, "items", ITEM_COLUMNS)
-    interactions = _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
+    interactions = _read_interactions(folder)
     if _find(folder, "audio") is None:
         audio = RawTable(empty_audio(), Origin("audio"))
     else:
@@ -83,8 +89,8 @@ def save_folder(
 
     Recordings outside the folder are copied into it, those of a data set without a root into
     `audio/`. The folder may exist (a folder of recordings becomes a data set this way) but must
-    not hold a data set. If anything fails, what was written is removed; `interactions` is
-    written last, so that after a power cut no half data set loads.
+    not hold a data set. If anything fails, what was written is removed; `items` is written last,
+    so that after a power cut no half data set loads.
 
     Args:
         dataset: what to save.
@@ -115,7 +121,7 @@ def save_folder(
             raise DataError(f"{taken} exists; save into a folder that holds no data set")
     targets = _recordings_in(folder, dataset)
     audio = dataset.audio.assign(path=pd.Series(targets, dtype=object))
-    tables = {"items": dataset.items, "audio": audio, "interactions": dataset.interactions}
+    tables = {"audio": audio, "interactions": dataset.interactions, "items": dataset.items}
     try:
         with ExitStack() as undo:
             folder.mkdir(parents=True, exist_ok=True)
@@ -164,6 +170,23 @@ def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:
     if path is None:
         raise DataError(f"{folder} has no {name}.csv and no {name}.parquet")
     return read_table(path, expected)
+
+
+def _read_interactions(folder: Path) -> RawTable:
+    """Read the interactions; a missing or empty file is a table without rows, and a warning."""
+    path = _find(folder, "interactions")
+    if path is not None and path.stat().st_size:
+        return _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
+    if path is None:
+        for other in sorted(one.name for one in folder.iterdir()):
+            if name_key(other.partition(".")[0]) in ("interaction", "interactions"):
+                raise DataError(
+                    f"{folder} has no interactions.csv and no interactions.parquet, but "
+                    f"{format_value(other)}: rename it if it holds the plays"
+                )
+    missing = f"{folder} has no interactions.csv" if path is None else f"{path} is empty"
+    logger.warning("%s: nobody has played anything", missing)
+    return RawTable(empty_interactions(), Origin("interactions"))
 
 
 def _find(folder: Path, name: str) -> Path | None:

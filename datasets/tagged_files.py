@@ -2,8 +2,8 @@
 
 Every recording becomes an item. Its id is its path in the folder without the suffix, as when
 recordings are onboarded from a folder; files that differ only in the suffix keep it. A file without
-a title gets its name. There are no interactions: such a data set can train a network or give items
-to onboard, but no user preferences can be learned from it.
+a title gets its name. There are no interactions: such a data set can train a network, give items to
+onboard, or make a model that knows sound; no user preferences can be learned from it.
 """
 
 import logging

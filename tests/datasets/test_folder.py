@@ -276,10 +276,9 @@ class TestFolder:
         (tmp_path / "file").touch()
         assert "is not a folder" in message_of(tmp_path / "file")
 
-    @pytest.mark.parametrize("name", ["items", "interactions"])
-    def test_table_missing(self, tmp_path: Path, name: str) -> None:
-        folder = make(tmp_path, **{name: None})
-        assert f"has no {name}.csv and no {name}.parquet" in message_of(folder)
+    def test_table_missing(self, tmp_path: Path) -> None:
+        folder = make(tmp_path, items=None)
+        assert "has no items.csv and no items.parquet" in message_of(folder)
 
     @pytest.mark.parametrize("name", ["items", "audio", "interactions"])
     def test_table_in_both_formats(self, tmp_path: Path, name: str) -> None:
@@ -470,6 +469,33 @@ def test_a_failure_leaves_nothing(
     assert_same(load_folder(save_folder(dataset, tmp_path / "saved")), dataset)
 
 
+@pytest.mark.parametrize("case", ["missing", "no bytes", "header alone"])
+def test_nobody_has_played_anything(
+    dataset: MusicDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    folder = save_folder(dataset, tmp_path / "saved")
+    plays = folder / "interactions.csv"
+    if case == "missing":
+        plays.unlink()
+    else:
+        plays.write_text("" if case == "no bytes" else "user_id,item_id,weight\n")
+    loaded = load_folder(folder)
+    assert loaded.interactions.empty
+    assert_same(loaded, MusicDataset(dataset.items, dataset.audio, root=folder))
+    said = {"missing": f"{folder} has no interactions.csv", "no bytes": f"{plays} is empty"}
+    if case in said:
+        assert f"{said[case]}: nobody has played anything" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Interactions.csv", "interactions.xlsx", "interaction.csv", "interactions"])
+def test_plays_under_another_name_are_not_overlooked(
+    dataset: MusicDataset, tmp_path: Path, name: str
+) -> None:
+    folder = save_folder(dataset, tmp_path / "saved")
+    (folder / "interactions.csv").rename(folder / name)
+    assert f"but '{name}': rename it if it holds the plays" in message_of(folder)
+
+
 @pytest.mark.slow
 def test_a_kill_leaves_nothing_that_loads(dataset: MusicDataset, tmp_path: Path) -> None:
     script = """
@@ -477,15 +503,15 @@ import os, sys
 from datasets import folder
 write_table = folder.write_table
 folder.write_table = lambda table, path: (
-    os._exit(9) if path.stem == "interactions" else write_table(table, path)
+    os._exit(9) if path.stem == "items" else write_table(table, path)
 )
 folder.save_folder(folder.load_folder(sys.argv[1]), sys.argv[2])
 """
     arguments = [str(tmp_path / "source"), str(tmp_path / "saved")]
     killed = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
     assert killed.returncode == 9
-    assert (tmp_path / "saved" / "items.csv").exists()
-    assert "has no interactions.csv" in message_of(tmp_path / "saved")
+    assert (tmp_path / "saved" / "interactions.csv").exists()
+    assert "has no items.csv" in message_of(tmp_path / "saved")
     assert_same(load_folder(tmp_path / "source"), dataset)
 
 
