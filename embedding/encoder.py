@@ -325,6 +325,10 @@ class SongEncoder(Configured):
         from embedding.network.storage import load_encoder
 
         document, weights = load_encoder(Path(folder))
+        if "method" in document:
+            raise ArtifactError(
+                f"{folder}: holds no network, but {format_value(document['method'])} of sound"
+            )
         try:
             return cls._restore(document, weights)
         except UNREADABLE as error:

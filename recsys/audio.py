@@ -20,9 +20,10 @@ from embedding.parallel import Crashed, PersistentWorker
 from recsys.database.song import Scores, SongRecording
 
 if TYPE_CHECKING:
-    from embedding import SongEncoder
+    from embedding import SongEncoder, SoundStatistics
     from embedding.audio.source import AudioSource, RecordingFile
     from embedding.hyperimage.extraction import DecodingJob, Extraction
+    from embedding.sound_statistics import AnyEncoder
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +60,7 @@ class DatasetEmbeddings:
 class TooFewLabelsError(InvalidArgumentError):
     """No tag has two values among the usable recordings, so that there is nothing to tell apart.
 
-    A fit goes on without a network.
+    A fit goes on without a network, with statistics of sound in its place.
     """
 
     def __init__(self, message: str, failures: Sequence[str]) -> None:
@@ -113,6 +114,26 @@ def train_encoder(
     )
 
 
+def summarise_sound(
+    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+) -> "SoundStatistics":
+    """Make an encoder of a data set's recordings that needs no labels.
+
+    Args:
+        dataset: data set with recordings.
+        config: says what hyper-images are made of the recordings.
+        workers: processes that decode recordings.
+        progress: show progress bars.
+
+    Raises:
+        AudioError: none of the recordings can be used.
+    """
+    from embedding import SoundStatistics
+
+    extraction = _usable(dataset, config, workers=workers, progress=progress)
+    return SoundStatistics(config).fit(extraction.images)
+
+
 def fine_tune_encoder(
     encoder: "SongEncoder",
     dataset: MusicDataset,
@@ -156,7 +177,7 @@ def fine_tune_encoder(
 
 
 def embed_dataset(
-    dataset: MusicDataset, encoder: "SongEncoder", *, workers: int, progress: bool
+    dataset: MusicDataset, encoder: "AnyEncoder", *, workers: int, progress: bool
 ) -> DatasetEmbeddings:
     """Compute embeddings and predicted tags of all items with usable recordings.
 
@@ -164,7 +185,7 @@ def embed_dataset(
 
     Args:
         dataset: data set with recordings.
-        encoder: a trained network.
+        encoder: a trained network, or statistics of sound.
         workers: processes that decode recordings.
         progress: show progress bars.
 
@@ -186,7 +207,7 @@ def embed_dataset(
         frame.columns = pd.Index(_tag_values(encoder, tag))
     return DatasetEmbeddings(
         mean_by_item(embeddings),
-        pd.concat(scores, axis=1),
+        pd.concat(scores, axis=1) if scores else pd.DataFrame(),
         tuple(failure.message for failure in extraction.failures),
         np.unique(extraction.recording),
     )
@@ -249,8 +270,8 @@ class EmbeddedRecording:
 
     embedding: Float32Array
     """float32 [e], the mean over its snippets."""
-    scores: Scores
-    """Predicted probabilities, {tag: {value: probability}}."""
+    scores: Scores | None
+    """Predicted probabilities, {tag: {value: probability}}; None if none are predicted."""
 
 
 class RecordingEmbedder:
@@ -261,10 +282,10 @@ class RecordingEmbedder:
     snippet; it ends with ``close`` or with this object. Safe to use from several threads.
 
     Args:
-        encoder: a trained network.
+        encoder: a trained network, or statistics of sound.
     """
 
-    def __init__(self, encoder: "SongEncoder") -> None:
+    def __init__(self, encoder: "AnyEncoder") -> None:
         self.encoder = encoder
         self._decoder = PersistentWorker()
         # Prediction moves the network and sets its threads.
@@ -327,7 +348,8 @@ class RecordingEmbedder:
             for tag, values in probabilities.items():
                 mean = values[start:end].mean(axis=0).tolist()
                 scores[tag] = dict(zip(_tag_values(self.encoder, tag), mean, strict=True))
-            embedded.append(EmbeddedRecording(embeddings[start:end].mean(axis=0), scores))
+            embedding = embeddings[start:end].mean(axis=0)
+            embedded.append(EmbeddedRecording(embedding, scores or None))
         return embedded
 
     def song_recording(self, file: "RecordingFile", digest: str, sound: str = "") -> SongRecording:
@@ -340,7 +362,7 @@ class RecordingEmbedder:
         self._decoder.close()
 
 
-def _tag_values(encoder: "SongEncoder", tag: str) -> list[str]:
+def _tag_values(encoder: "AnyEncoder", tag: str) -> list[str]:
     return [str(value) for value in encoder.heads_[tag]]
 
 

@@ -50,8 +50,8 @@ from recsys.tracking.runs import tracked_run
 from recsys.training.fit import fit_state
 
 if TYPE_CHECKING:
-    from embedding import SongEncoder
     from embedding.audio.source import AudioSource
+    from embedding.sound_statistics import AnyEncoder
     from recsys.playlists.playlist import Seeds
     from recsys.ranking.audience import ItemOrRecording
 
@@ -124,15 +124,15 @@ class Recommender(Configured):
         self,
         dataset: MusicDataset,
         embeddings: FrameLike | None = None,
-        encoder: "SongEncoder | None" = None,
+        encoder: "AnyEncoder | None" = None,
         *,
         progress: bool = False,
     ) -> Self:
         """Learn from plays, metadata and recordings.
 
         Without embeddings and encoder, a network is trained on the data set's labelled recordings;
-        without recordings, or without two values of a tag to tell apart (a warning and ``info`` say
-        so), the model learns from plays and metadata alone. Without plays, or with those of one
+        without two values of a tag to tell apart, recordings are compared by statistics of their
+        sound (a warning and ``info`` say so). Without plays, or with those of one
         user, it goes by sound alone: the sources that need more stay out, as a warning and ``info``
         say. What was learned before is replaced once everything has been learned.
 
@@ -140,7 +140,7 @@ class Recommender(Configured):
             dataset: items, plays and recordings.
             embeddings: item embeddings in place of the network's: index or column item_id, one
                 column a dimension; items may be missing.
-            encoder: a trained network in place of training one.
+            encoder: a trained network, or fitted `SoundStatistics`, in place of training one.
             progress: show progress bars.
 
         Returns:
@@ -173,7 +173,7 @@ class Recommender(Configured):
             model = LiveModel(state, catalog)
             with self._writing("taking over what was learned", longer=True):
                 self._model, self._folder = model, None
-            if state.encoder is not None and encoder is None:
+            if state.encoder is not None and state.encoder.history_ and encoder is None:
                 run.log_training(state.encoder.history_)
             run.log_metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
             for kind in ("warm", "cold"):
@@ -813,8 +813,9 @@ class Recommender(Configured):
         """Facts about the model: data set, items, blend weights, network, times, versions.
 
         ``sources_left_out`` says which sources the plays were too few for, and is empty otherwise.
-        ``encoder`` describes the network; ``network`` says why there is none in spite of
-        recordings, or which tags it could not be trained on, and is empty otherwise.
+        ``encoder`` describes the network, or the statistics of sound (its ``method``) in its place;
+        ``network`` says why there is none in spite of recordings, or which tags it could not be
+        trained on, and is empty otherwise.
 
         ``dataset`` and ``items`` are those of the fit (after a rebuild, ``items`` those at that
         time); ``now`` counts what there is: users, items, with_listeners, with_embedding.

@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "embedding": (
         ("embedding.composition",),
-        ("embedding", "embedding.encoder", "embedding.projection"),
+        ("embedding", "embedding.encoder", "embedding.projection", "embedding.sound_statistics"),
         ("embedding.network",),
         ("embedding.hyperimage",),
         ("embedding.transforms",),

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-
-N_CEPSTRUM = 20
-"""Number of cepstral coefficients; the first is the level."""
+from embedding.hyperimage.statistics import N_CEPSTRUM, statistics_over_time
 
 DESCRIPTION = "SVM (RBF, C = 10, standardised) on means and deviations"
 
@@ -51,28 +49,6 @@ class StatisticsSVM:
         return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def image_statistics(images: NDArray[Any]) -> Float32Array:
-    """Summarise images over time: means and deviations of rows and of cepstral coefficients.
-
-    Args:
-        images: [n, channels, height, width]; rows are frequencies and columns are times.
-
-    Returns:
-        float32 [n, d]: mean and standard deviation of every row, and, for the first 20 cepstral
-        coefficients (discrete cosine transform along the rows), mean, standard deviation, and
-        standard deviation of the change from column to column.
-    """
-    from scipy.fft import dct
-
-    rows = []
-    for image in images:
-        picture = image.astype(np.float32)
-        cepstrum = dct(picture, axis=1, norm="ortho")[:, :N_CEPSTRUM]
-        parts = (picture.mean(axis=2), picture.std(axis=2), *_statistics_over_time(cepstrum))
-        rows.append(np.concatenate([part.ravel() for part in parts]))
-    return np.stack(rows).astype(np.float32)
-
-
 def mfcc_statistics(waveform: Float32Array, sample_rate: int) -> Float32Array:
     """Summarise 20 MFCCs over time, after Tzanetakis and Cook (IEEE TSAP 2002).
 
@@ -86,13 +62,4 @@ def mfcc_statistics(waveform: Float32Array, sample_rate: int) -> Float32Array:
     import librosa
 
     cepstrum = librosa.feature.mfcc(y=waveform, sr=sample_rate, n_mfcc=N_CEPSTRUM)
-    return np.concatenate(_statistics_over_time(cepstrum)).astype(np.float32)
-
-
-def _statistics_over_time(
-    values: NDArray[np.floating[Any]],
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Mean, standard deviation, and standard deviation of the change along the last axis."""
-    # An image of one column does not change.
-    change = np.diff(values, axis=-1) if values.shape[-1] > 1 else np.zeros_like(values)
-    return values.mean(axis=-1), values.std(axis=-1), change.std(axis=-1)
+    return np.concatenate(statistics_over_time(cepstrum)).astype(np.float32)

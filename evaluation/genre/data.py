@@ -15,7 +15,8 @@ from datasets.errors import DataError, InvalidArgumentError
 from datasets.image_arrays import ImageArrays
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
-from evaluation.genre.baseline import image_statistics, mfcc_statistics
+from embedding.hyperimage.statistics import image_statistics
+from evaluation.genre.baseline import mfcc_statistics
 
 if TYPE_CHECKING:
     from embedding.network.config import EncoderConfig

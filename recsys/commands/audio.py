@@ -161,19 +161,19 @@ def _encoder_and_goal(
     from embedding.composition.goals import labels
     from embedding.network.storage import ENCODER_MANIFEST
     from recsys.commands.composition_goals import likeness_goal, taste_goal
-    from recsys.model.storage import load_model, open_encoder
+    from recsys.model.storage import load_model, network_of, open_network
 
     if (model / ENCODER_MANIFEST).is_file():
         if like is not None or user is not None:
             raise InvalidArgumentError(
                 f"{model}: is an encoder alone, which knows labels but no songs and listeners"
             )
-        encoder = open_encoder(model)
+        encoder = open_network(model)
         return encoder, labels(encoder, weights)
     fitted = load_model(model.absolute())
-    network = fitted.state.encoder
-    if network is None:
+    if fitted.state.encoder is None:
         raise InvalidArgumentError(f"{model}: this model has no network of its own to compose with")
+    network = network_of(fitted.state.encoder, model)
     if like is not None:
         return network, likeness_goal(fitted, network, like)
     if user is not None:

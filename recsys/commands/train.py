@@ -111,9 +111,9 @@ def fine_tune(
     from datasets.folder import load_folder
     from embedding.parallel import available_cores
     from recsys.audio import fine_tune_encoder
-    from recsys.model.storage import open_encoder
+    from recsys.model.storage import open_network
 
-    network = open_encoder(encoder)
+    network = open_network(encoder)
     before = {tag: names.tolist() for tag, names in network.heads_.items()}
     fine_tune_encoder(
         network,

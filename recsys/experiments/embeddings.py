@@ -17,11 +17,12 @@ from datasets.system.files import atomic_write, cache_folder
 from datasets.tables.frames import embedding_frame
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
-from recsys.audio import TooFewLabelsError, embed_dataset, train_encoder
+from recsys.audio import TooFewLabelsError, embed_dataset, summarise_sound, train_encoder
 from recsys.config import RecommenderConfig
 
 if TYPE_CHECKING:
-    from embedding import SongEncoder
+    from embedding import SoundStatistics
+    from embedding.sound_statistics import AnyEncoder
     from evaluation.genre.cross_validation import GenreResult
 
 logger = logging.getLogger("coldtune")
@@ -82,10 +83,13 @@ class GivenEmbeddings:
 
 @dataclass(frozen=True)
 class NetworkEmbeddings:
-    """Embeddings by a network trained on the recordings of one training side."""
+    """Embeddings by a network trained on the recordings of one training side.
 
-    encoder: "SongEncoder"
-    """The trained network."""
+    Without labels to train it on they are statistics of sound.
+    """
+
+    encoder: "AnyEncoder"
+    """The trained network, or what stands in its place."""
     config: RecommenderConfig
     """Its ``n_threads`` is the number of processes that decode."""
     progress: bool
@@ -102,7 +106,9 @@ class NetworkEmbeddings:
         return self._cache[key]
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        """Return the true labels, averaged over the recordings of an item."""
+        """Return the true labels, averaged over the recordings of an item; none if unknown."""
+        if not len(self.encoder.classes_):
+            return pd.DataFrame()
         own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
         known = self.encoder.classes_.tolist()
         matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
@@ -146,9 +152,21 @@ class FoldEncoders:
                 progress=self._progress,
             )
         except TooFewLabelsError as error:
-            logger.warning("no network was trained on a training side: %s", error)
-            return None
+            logger.warning(
+                "no network was trained on a training side: %s; songs are compared by statistics "
+                "of their sound",
+                error,
+            )
+            return NetworkEmbeddings(self._statistics(training), self._config, self._progress)
         return NetworkEmbeddings(encoder, self._config, self._progress)
+
+    def _statistics(self, training: MusicDataset) -> "SoundStatistics":
+        return summarise_sound(
+            training,
+            self._config.network,
+            workers=self._config.n_threads,
+            progress=self._progress,
+        )
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:

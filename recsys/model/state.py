@@ -34,7 +34,7 @@ from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 
 if TYPE_CHECKING:
-    from embedding import SongEncoder
+    from embedding.sound_statistics import AnyEncoder
 
 _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 """The tables of a model, and the columns with the ids of their rows."""
@@ -105,8 +105,8 @@ class FittedState:
     vocabulary: MetadataVocabulary
     """The metadata values that the sources know."""
 
-    encoder: "SongEncoder | None"
-    """The network; None if the fit had no recordings."""
+    encoder: "AnyEncoder | None"
+    """What embeds recordings: a network, or statistics of sound; None if the fit had none."""
 
     info: dict[str, Any]
     """Facts about the fit: data set, weights, times, recordings left out."""
@@ -293,9 +293,9 @@ class FittedState:
         plays = sp.csr_matrix((data, indices, indptr), shape=shape)
         encoder = None
         if structure["encoder"]:
-            from embedding import SongEncoder
+            from embedding.sound_statistics import load_any_encoder
 
-            encoder = SongEncoder.load(folder / "encoder")
+            encoder = load_any_encoder(folder / "encoder")
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         if info.get(DISCOVERY) is not None:

@@ -25,6 +25,7 @@ from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
+    from embedding.sound_statistics import AnyEncoder
 
 _CATALOG = "catalog.sqlite"
 
@@ -126,21 +127,42 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
                 raise
 
 
-def open_encoder(folder: Path) -> "SongEncoder":
+def open_encoder(folder: Path) -> "AnyEncoder":
+    """Open what a saved model embeds recordings with, or an encoder that was saved alone.
+
+    Raises:
+        ArtifactError: there is neither.
+        InvalidArgumentError: a model without an encoder.
+    """
+    from embedding.network.storage import ENCODER_MANIFEST
+    from embedding.sound_statistics import load_any_encoder
+
+    if (folder / ENCODER_MANIFEST).is_file():
+        return load_any_encoder(folder)
+    encoder = load_model(folder.absolute()).state.encoder
+    if encoder is None:
+        raise InvalidArgumentError(f"{folder}: this model has no network of its own")
+    return encoder
+
+
+def open_network(folder: Path) -> "SongEncoder":
     """Open the network of a saved model, or a network that was saved alone.
 
     Raises:
         ArtifactError: there is neither.
         InvalidArgumentError: a model without a network.
     """
-    from embedding import SongEncoder
-    from embedding.network.storage import ENCODER_MANIFEST
+    return network_of(open_encoder(folder), folder)
 
-    if (folder / ENCODER_MANIFEST).is_file():
-        return SongEncoder.load(folder)
-    encoder = load_model(folder.absolute()).state.encoder
-    if encoder is None:
-        raise InvalidArgumentError(f"{folder}: this model has no network of its own")
+
+def network_of(encoder: "AnyEncoder", folder: Path) -> "SongEncoder":
+    """Return an encoder that is a network; raise InvalidArgumentError for statistics of sound."""
+    from embedding import SongEncoder
+
+    if not isinstance(encoder, SongEncoder):
+        raise InvalidArgumentError(
+            f"{folder}: there is no network; songs are compared by statistics of their sound"
+        )
     return encoder
 
 

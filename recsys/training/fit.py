@@ -16,7 +16,13 @@ from datasets.errors import ColdtuneError, DataError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from datasets.texts.file_names import name_as_text
-from recsys.audio import DatasetEmbeddings, TooFewLabelsError, embed_dataset, train_encoder
+from recsys.audio import (
+    DatasetEmbeddings,
+    TooFewLabelsError,
+    embed_dataset,
+    summarise_sound,
+    train_encoder,
+)
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
@@ -31,7 +37,7 @@ from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
 if TYPE_CHECKING:
-    from embedding import SongEncoder
+    from embedding.sound_statistics import AnyEncoder
 
 logger = logging.getLogger("coldtune")
 
@@ -72,7 +78,7 @@ def fit_state(
     config: RecommenderConfig,
     *,
     embeddings: FrameLike | None,
-    encoder: "SongEncoder | None",
+    encoder: "AnyEncoder | None",
     progress: bool,
 ) -> tuple[FittedState, DatasetEmbeddings]:
     """Fit the whole model.
@@ -112,13 +118,8 @@ def fit_state(
 
     audio, no_network = DatasetEmbeddings.empty(), ""
     if embeddings is None and len(dataset.audio):
-        try:
-            encoder, audio = _embed_recordings(dataset, config, encoder, timer)
-            embeddings = audio.embeddings
-        except TooFewLabelsError as error:
-            no_network = f"no network was trained: {error}"
-            logger.warning("%s; the model goes by plays and metadata alone", no_network)
-            audio = replace(audio, failures=error.failures)
+        encoder, audio, no_network = _embed_recordings(dataset, config, encoder, timer)
+        embeddings = audio.embeddings
         for failure in audio.failures:
             logger.warning("recording left out: %s", failure)
     with timer.stage("interactions"):
@@ -213,20 +214,33 @@ def _folder(dataset: MusicDataset) -> dict[str, str]:
 def _embed_recordings(
     dataset: MusicDataset,
     config: RecommenderConfig,
-    encoder: "SongEncoder | None",
+    encoder: "AnyEncoder | None",
     timer: StageTimer,
-) -> tuple["SongEncoder", DatasetEmbeddings]:
-    """Train an encoder unless there is one, and embed all recordings of the data set."""
+) -> tuple["AnyEncoder", DatasetEmbeddings, str]:
+    """Train an encoder unless there is one, and embed all recordings of the data set.
+
+    The text says why no network could be trained; "" where one was, or was given.
+    """
     # Both functions show progress bars of their own.
     audio_timer = StageTimer(progress=False, seconds=timer.seconds)
+    no_network = ""
     if encoder is None:
+        workers, progress = config.n_threads, timer.progress
         with audio_timer.stage("hyper-images and network"):
-            encoder = train_encoder(
-                dataset, config.network, workers=config.n_threads, progress=timer.progress
-            )
+            try:
+                encoder = train_encoder(dataset, config.network, workers=workers, progress=progress)
+            except TooFewLabelsError as error:
+                no_network = (
+                    f"no network was trained: {error}; songs are compared by statistics of their "
+                    "sound"
+                )
+                logger.warning("%s", no_network)
+                encoder = summarise_sound(
+                    dataset, config.network, workers=workers, progress=progress
+                )
     with audio_timer.stage("embeddings"):
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
-    return encoder, audio
+    return encoder, audio, no_network
 
 
 def _training_data(
@@ -280,15 +294,25 @@ def _finite_values(
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _tags_left_out(encoder: "SongEncoder | None", config: RecommenderConfig) -> str:
+def _tags_left_out(encoder: "AnyEncoder | None", config: RecommenderConfig) -> str:
     """Say which tags of the configuration a trained network does not tell; "" for none."""
-    tags = [] if encoder is None else [t for t in config.network.tags if t not in encoder.heads_]
+    if encoder is None or not encoder.heads_:
+        return ""
+    tags = [tag for tag in config.network.tags if tag not in encoder.heads_]
     if not tags:
         return ""
     return f"the network was not trained on {', '.join(tags)}: not two values are known"
 
 
-def _encoder_info(encoder: "SongEncoder") -> dict[str, Any]:
+def _encoder_info(encoder: "AnyEncoder") -> dict[str, Any]:
+    from embedding import SongEncoder
+
+    if not isinstance(encoder, SongEncoder):
+        return {
+            "method": "statistics of sound",
+            "digest": encoder.digest(),
+            "dimension": encoder.dimension,
+        }
     return {
         "digest": encoder.digest(),
         "architecture": encoder.config.architecture,

@@ -487,7 +487,9 @@ def test_nobody_has_played_anything(
         assert f"{said[case]}: nobody has played anything" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["Interactions.csv", "interactions.xlsx", "interaction.csv", "interactions"])
+@pytest.mark.parametrize(
+    "name", ["Interactions.csv", "interactions.xlsx", "interaction.csv", "interactions"]
+)
 def test_plays_under_another_name_are_not_overlooked(
     dataset: MusicDataset, tmp_path: Path, name: str
 ) -> None:

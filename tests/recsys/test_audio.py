@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import AudioError, InvalidArgumentError
+from datasets.errors import AudioError
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.audio import TooFewLabelsError, train_encoder
@@ -55,7 +56,7 @@ def listened(
         (["jazz", "rock"] * 2, [0, 1], 1, "the only usable one is of genre 'rock'"),
     ],
 )
-def test_without_two_genres_a_fit_goes_on_without_a_network(
+def test_without_two_genres_songs_are_compared_by_statistics_of_their_sound(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, genres: list[str], heard: list[int],
     broken: int, said: str,
 ) -> None:  # fmt: skip
@@ -63,15 +64,21 @@ def test_without_two_genres_a_fit_goes_on_without_a_network(
     model = Recommender(CONFIG).fit(dataset)
     needed = "a network needs recordings of at least two values of 'genre'"
     text = f"no network was trained: {needed}, and {said}"
+    text += "; songs are compared by statistics of their sound"
     assert model.info["network"] == text
-    assert f"{text}; the model goes by plays and metadata alone" in caplog.text
-    assert model.info["encoder"] is None
+    assert text in caplog.text
+    assert model.info["encoder"]["method"] == "statistics of sound"
+    assert model.info["items"]["with_embedding"] == len(heard) - broken
     assert len(model.info["recordings_left_out"]) == broken
     assert len(model.recommend("u1", k=1)) == 1
-    with pytest.raises(InvalidArgumentError, match="cannot hear recordings: no network was"):
-        model.onboard(tmp_path / f"{heard[-1]}.wav", item_id="new")
+    told = model.onboard(tmp_path / f"{heard[-1]}.wav", item_id="new")
+    assert (told.predicted, told.probability) == (None, None)
     model.save(tmp_path / "model")
-    assert Recommender.load(tmp_path / "model").info["network"] == text
+    again = Recommender.load(tmp_path / "model")
+    assert again.info["network"] == text
+    assert again.onboard(tmp_path / f"{heard[-1]}.wav", item_id="newer").item_id == "newer"
+    vectors = again._model.items.embeddings(again._model.items.rows(["new", "newer"]))[0]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
 def test_two_recordings_of_two_genres_are_enough(tmp_path: Path) -> None:
@@ -103,7 +110,7 @@ def test_where_nothing_can_be_decoded_the_error_says_so(tmp_path: Path) -> None:
     assert "genre" not in message
 
 
-def test_a_training_side_of_one_genre_has_no_network(
+def test_a_training_side_of_one_genre_has_statistics_of_sound(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -111,6 +118,8 @@ def test_a_training_side_of_one_genre_has_no_network(
     with pytest.raises(TooFewLabelsError):
         train_encoder(dataset, CONFIG.encoder, workers=1, progress=False)
     encoders = FoldEncoders(CONFIG)
-    assert encoders(dataset) is None
-    assert encoders(dataset) is None  # asked once
+    fold = encoders(dataset)
+    assert fold is encoders(dataset)  # asked once
+    assert list(fold.embeddings(dataset).index) == ["s0", "s1"]
+    assert fold.labels(dataset).empty
     assert caplog.text.count("no network was trained on a training side") == 1

@@ -1,6 +1,7 @@
 import numpy as np
 
-from evaluation.genre.baseline import StatisticsSVM, image_statistics, mfcc_statistics
+from embedding.hyperimage.statistics import image_statistics
+from evaluation.genre.baseline import StatisticsSVM, mfcc_statistics
 
 
 def test_statistics_by_hand():
