@@ -21,6 +21,7 @@ from datasets.texts.safe_text import printable
 from recsys.database.song import Song
 from recsys.model.items import Where, check_texts
 from recsys.model.live import LiveModel
+from recsys.model.user_search import BestUsers
 from recsys.onboarding.recordings import build_song
 from recsys.ranking.ranking import UNMATCHED, source_shares
 from recsys.ranking.similarity import unit_by_sound, unit_by_sources, unit_vectors_of
@@ -143,12 +144,13 @@ def song_audience(
     subject = _subject(model, item, recording, embedding, texts)
     if options.exclude_seen and subject.row is not None:
         seen = model.users.who_played(np.array([subject.row]))
-        exclude = np.unique(np.concatenate([exclude, seen]))
-    rows, scores = np.empty(0, np.intp), np.empty(0, np.float32)
+        exclude = np.union1d(exclude, seen)
+    found = BestUsers(np.empty(0, np.intp), np.empty(0, np.float32))
     if subject.vector.any():
-        rows, scores = model.user_search.best(
+        found = model.user_search.best(
             model.users, subject.vector, options.k, exclude=exclude, only=only
         )
+    rows = found.rows
     shares = _shares(model, rows, subject)
     liked = [_most_alike(model, row, subject) for row in rows.tolist()]
     names = [block.name for block in model.state.blocks]
@@ -156,7 +158,7 @@ def song_audience(
         {
             RANK: np.arange(1, len(rows) + 1),
             USER_ID: model.users.ids_of(rows),
-            SCORE: scores,
+            SCORE: found.scores,
             **{SHARE_PREFIX + name: shares[:, place] for place, name in enumerate(names)},
             LIKE: pd.Series([one.item_id for one in liked], dtype=object),
             REASON: pd.Series(
