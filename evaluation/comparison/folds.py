@@ -12,7 +12,7 @@ from datasets.errors import InvalidArgumentError
 from evaluation.comparison.bootstrap import t_interval
 from evaluation.comparison.run import MetricKey, RunResult, SliceMetricKey
 from evaluation.comparison.trial import Units
-from evaluation.metrics.ranking import ITEM_AUC
+from evaluation.metrics.ranking import ITEM_METRICS
 from evaluation.splitting.split import Split
 
 FOLD_COLUMNS: Final = (
@@ -91,7 +91,7 @@ class FoldPool:
         """Pool values: {(candidates, metric, k): one for each of ``users`` or ``auc_items``}."""
         found = {}
         for figure in _in_all([result.values for result in results]):
-            per_item = figure[1] == ITEM_AUC
+            per_item = figure[1] in ITEM_METRICS
             found[figure] = _pooled(
                 self._items if per_item else self._users,
                 [result.values[figure] for result in results],

@@ -25,12 +25,20 @@ from evaluation.comparison.trial import (
     Trial,
 )
 from evaluation.metrics.hits import HitEncoder, HitMatrix
-from evaluation.metrics.ranking import ITEM_AUC, USER_AUC, item_auc, user_auc
+from evaluation.metrics.ranking import (
+    AUDIENCE,
+    AUDIENCE_RECALL,
+    ITEM_AUC,
+    USER_AUC,
+    audience_recall,
+    item_auc,
+    user_auc,
+)
 from evaluation.metrics.whole_lists import WholeLists, random_new_items
 from evaluation.model import ModelFactory
 
 MetricKey = tuple[str, str, int | None]
-"""(candidates, metric, k); k is None for the AUCs."""
+"""(candidates, metric, k); k is None for the AUCs, the number of users for audiences."""
 
 SliceMetricKey = tuple[str, str, str, str, int]
 """(candidates, by, slice, metric, k)."""
@@ -271,6 +279,8 @@ def _aucs(trial: Trial, encoder: HitEncoder, scores: Float64Array) -> dict[Metri
     found: dict[MetricKey, Float64Array] = {}
     if ITEM_AUC in metrics:
         found[COLD_ITEMS, ITEM_AUC, None] = item_auc(scores, relevant).values
+    if AUDIENCE_RECALL in metrics and len(encoder.users) > AUDIENCE:
+        found[COLD_ITEMS, AUDIENCE_RECALL, AUDIENCE] = audience_recall(scores, relevant)
     if USER_AUC in metrics:
         rows = trial.candidate_sets[0].hit_encoder.users.get_indexer(encoder.users)
         found[COLD_ITEMS, USER_AUC, None] = _for_all_users(trial, user_auc(scores, relevant), rows)

@@ -21,7 +21,7 @@ from datasets.system.files import atomic_write
 from evaluation.comparison.run import RunResult, model_settings, run_model
 from evaluation.comparison.trial import Trial
 from evaluation.metrics.hits import HitMatrix
-from evaluation.metrics.ranking import ITEM_AUC
+from evaluation.metrics.ranking import ITEM_METRICS
 from evaluation.model import ModelFactory
 from evaluation.serialization import installed_versions, json_safe
 from evaluation.splitting.split import Split
@@ -155,7 +155,7 @@ def _fits(result: RunResult, trial: Trial) -> bool:
     units, hits = trial.units(), result.example_hits
     return (
         all(
-            len(values) == len(units.auc_items if metric == ITEM_AUC else units.users)
+            len(values) == len(units.auc_items if metric in ITEM_METRICS else units.users)
             for (_, metric, _), values in result.values.items()
         )
         and all(

@@ -16,7 +16,7 @@ from evaluation.comparison.bootstrap import (
     paired_p_values,
     percentile_interval,
 )
-from evaluation.metrics.ranking import ACCURACY, ITEM_AUC
+from evaluation.metrics.ranking import ACCURACY, ITEM_METRICS
 
 FigureKey = tuple[str, str, str, str, int | None]
 """(split, candidates, model, metric, k); k is None for the AUCs."""
@@ -78,7 +78,7 @@ def tabulate(
     """
     samples: dict[tuple[str, str, bool], list[FigureKey]] = {}
     for key in values:
-        samples.setdefault((key[0], key[1], key[3] == ITEM_AUC), []).append(key)
+        samples.setdefault((key[0], key[1], key[3] in ITEM_METRICS), []).append(key)
     figures: list[tuple[Any, ...]] = []
     differences: list[tuple[Any, ...]] = []
     for keys in samples.values():

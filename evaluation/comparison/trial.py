@@ -19,7 +19,13 @@ from evaluation.metrics.beyond_accuracy import (
     list_metrics,
 )
 from evaluation.metrics.hits import HitEncoder, HitMatrix
-from evaluation.metrics.ranking import ACCURACY, ITEM_AUC, RANKING_METRICS, USER_AUC, items_with_auc
+from evaluation.metrics.ranking import (
+    ACCURACY,
+    ITEM_METRICS,
+    RANKING_METRICS,
+    USER_AUC,
+    items_with_auc,
+)
 from evaluation.metrics.sampling import SampledCandidates
 from evaluation.metrics.slices import Slices
 from evaluation.metrics.whole_lists import WholeLists
@@ -256,7 +262,7 @@ class Trial:
         self.auc_items: tuple[str, ...] = ()
         self.auc_items_left_out = 0
         """Cold items without an item-wise AUC: played by nobody or by everybody."""
-        wants_auc = {ITEM_AUC, USER_AUC} & set(options.metrics)
+        wants_auc = {*ITEM_METRICS, USER_AUC} & set(options.metrics)
         if self.example_candidates.name == COLD_ITEMS and wants_auc:
             self._prepare_auc()
 
@@ -323,7 +329,7 @@ class Trial:
             drawn = np.random.default_rng(self.options.seed).permutation(len(users))[:most]
             users = [users[row] for row in np.sort(drawn)]
         self.auc_encoder = HitEncoder(users, self.split.cold_items, self._new_pairs)
-        if ITEM_AUC in self.options.metrics:
+        if set(ITEM_METRICS) & set(self.options.metrics):
             defined = items_with_auc(self.auc_encoder.relevance())
             self.auc_items = tuple(self.split.cold_items[item] for item in defined)
             self.auc_items_left_out = len(self.split.cold_items) - len(defined)

@@ -1,7 +1,7 @@
 """Metrics of recommendation lists: ranking accuracy, and what lists are like besides.
 
 - `hits`: check lists and encode them as hit matrices, which all metrics take.
-- `ranking`: precision, recall, nDCG, MAP, MRR, and AUC per item and per user.
+- `ranking`: precision, recall, nDCG, MAP, MRR; AUC per item and per user, recall of audiences.
 - `beyond_accuracy`: novelty, diversity, popularity, serendipity, calibration, coverage.
 - `whole_lists`: new items in lists of everything: places, exposure, nDCG, and what they cost.
 - `slices`: nDCG and recall on parts of the items and users.

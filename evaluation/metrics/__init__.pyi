@@ -11,6 +11,7 @@ from .beyond_accuracy import popularity_lift as popularity_lift
 from .beyond_accuracy import serendipity as serendipity
 from .hits import HitEncoder as HitEncoder
 from .hits import HitMatrix as HitMatrix
+from .ranking import audience_recall as audience_recall
 from .ranking import average_precision as average_precision
 from .ranking import hit as hit
 from .ranking import item_auc as item_auc

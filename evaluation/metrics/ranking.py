@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from evaluation.metrics.hits import HitMatrix
@@ -176,7 +177,16 @@ ITEM_AUC: Final = "item_auc"
 USER_AUC: Final = "user_auc"
 """The name of ``user_auc`` in tables."""
 
-ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, USER_AUC)
+AUDIENCE_RECALL: Final = "audience_recall"
+"""The name of ``audience_recall`` in tables."""
+
+AUDIENCE: Final = 100
+"""Users of an audience whose recall comparisons measure."""
+
+ITEM_METRICS: Final = (ITEM_AUC, AUDIENCE_RECALL)
+"""Names of the metrics with one value an item, both of the same items."""
+
+ACCURACY: Final = (*RANKING_METRICS, ITEM_AUC, AUDIENCE_RECALL, USER_AUC)
 """Names of the metrics where more is better; those of ``beyond_accuracy`` have no best value."""
 
 
@@ -243,14 +253,57 @@ def item_auc(scores: Float64Array, relevant: BoolArray) -> ItemAuc:
     _check_shapes(scores, relevant)
     n_users, n_items = scores.shape
     items = items_with_auc(relevant)
-    standard = np.empty(scores.shape)
-    for block in _blocks(n_users, n_items, _CACHED):
-        standard[block] = _standardise(scores[block])
+    standard = _standardised(scores)
     values = np.empty(len(items))
     for block in _blocks(len(items), n_users, _CELLS):
         columns = items[block]
         values[block] = _auc(np.ascontiguousarray(standard[:, columns].T), relevant[:, columns].T)
     return ItemAuc(values, items, n_items - len(items))
+
+
+def audience_recall(scores: Float64Array, relevant: BoolArray, k: int = AUDIENCE) -> Float64Array:
+    """Compute for each item the share of its users who are among the k that it suits best.
+
+    The recall of the item's audience: users are compared as by ``item_auc``. Of users who tie for
+    the last places of the k, each counts as much as a draw among them would on average: a ranking
+    that is the same for everybody gets k / n_users.
+
+    Args:
+        scores: [n_users, n_items], as for ``item_auc``.
+        relevant: [n_users, n_items], whether the item is relevant to the user.
+        k: users of an audience.
+
+    Returns:
+        The recall of the items that are relevant to some users but not to all, as ``item_auc``
+        orders them, 0 to 1; below 1 where more than ``k`` users are relevant.
+
+    Raises:
+        InvalidArgumentError: the two shapes differ, or k is below 1.
+
+    Examples:
+        Three users; the item suits the third best, and the other two like it:
+
+        >>> scores = np.array([[0.2, 0.8], [0.1, 0.9], [0.7, 0.3]])
+        >>> relevant = np.array([[True, False], [True, False], [False, False]])
+        >>> audience_recall(scores, relevant, k=2).tolist()
+        [0.5]
+    """
+    _check_shapes(scores, relevant)
+    check_whole("k", k)
+    n_users, items = len(scores), items_with_auc(relevant)
+    if k >= n_users:
+        return np.ones(len(items))
+    standard = _standardised(scores)
+    values = np.empty(len(items))
+    for block in _blocks(len(items), n_users, _CELLS):
+        columns = items[block]
+        own, liked = standard[:, columns], relevant[:, columns]
+        least = np.partition(own, n_users - k, axis=0)[n_users - k]
+        above, tied = own > least, own == least
+        places = (k - above.sum(axis=0)) / tied.sum(axis=0)
+        found = (above & liked).sum(axis=0) + places * (tied & liked).sum(axis=0)
+        values[block] = found / liked.sum(axis=0)
+    return values
 
 
 def items_with_auc(relevant: BoolArray) -> IntArray:
@@ -343,6 +396,14 @@ def _check_shapes(scores: Float64Array, relevant: BoolArray) -> None:
         raise InvalidArgumentError(
             f"scores {scores.shape} and relevant {relevant.shape} must be one [users, items] shape"
         )
+
+
+def _standardised(scores: Float64Array) -> Float64Array:
+    """Standardise all rows, a few at a time; see ``_standardise``."""
+    standard = np.empty(scores.shape)
+    for block in _blocks(*scores.shape, _CACHED):
+        standard[block] = _standardise(scores[block])
+    return standard
 
 
 def _standardise(scores: Float64Array) -> Float64Array:

@@ -18,7 +18,7 @@ from evaluation.conclusions.evidence import (
     split_info,
 )
 from evaluation.conclusions.wording import format_number
-from evaluation.metrics.ranking import ITEM_AUC, USER_AUC
+from evaluation.metrics.ranking import AUDIENCE, AUDIENCE_RECALL, ITEM_AUC, USER_AUC
 
 ACCURACY_NAMES: Final = {
     "precision": "Precision",
@@ -28,6 +28,7 @@ ACCURACY_NAMES: Final = {
     "map": "MAP",
     "mrr": "MRR",
     ITEM_AUC: "Item-wise AUC",
+    AUDIENCE_RECALL: "Audience recall",
     USER_AUC: "User-wise AUC",
 }
 """Printed names of accuracy metrics, of which each table marks the best model."""
@@ -180,6 +181,7 @@ class ReportTables:
                 wanted = [Column(split, candidates, name, k) for name in ACCURACY_NAMES]
                 if k == self.shortest:
                     wanted += [Column(split, candidates, m, None) for m in (ITEM_AUC, USER_AUC)]
+                    wanted.append(Column(split, candidates, AUDIENCE_RECALL, AUDIENCE))
                 if columns := self.with_figures(wanted):
                     title = f"{self.group_label(split, candidates)}, lists of {k}"
                     table = self.table([("", columns)])

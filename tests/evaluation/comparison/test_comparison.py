@@ -8,10 +8,12 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.folder import load_folder
 from evaluation.comparison.bootstrap import paired_difference
 from evaluation.comparison.comparison import compare
+from evaluation.metrics.ranking import ITEM_METRICS
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.split import Split
 from evaluation.splitting.warm import warm_split
+from tests.helpers.recommenders import dataset_of
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_tables_values_and_differences_agree(dataset, splits, oracle):
         assert row["mean"] == pytest.approx(np.nanmean(values))
         assert row["low"] <= row["mean"] <= row["high"]
         assert row["n"] == np.isfinite(values).sum() > 0
-        unit = "items" if row["metric"] == "item_auc" else "users"
+        unit = "items" if row["metric"] in ITEM_METRICS else "users"
         assert len(result.units[row["split"], unit]) == len(values)
     best = result.differences.query("role == 'best' and split == 'cold' and metric == 'ndcg'")
     assert set(best["against"]) == {"oracle"}
@@ -349,3 +351,26 @@ def test_on_real_listening_item_auc_sees_through_popularity(real_mini):
     assert mean(result, "oracle", "item_auc", None) == 0.5
     assert mean(result, "popularity", "item_auc", None) == 0.5
     assert mean(result, "random", "item_auc", None) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_recall_of_audiences_is_measured_where_there_are_more_users_than_it_counts():
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{user}", f"i{item}", 1.0)
+        for user in range(120)
+        for item in rng.choice(np.arange(user % 2, 24, 2), 8, replace=False)
+    ]
+    texts = {"artist": [f"a{n}" for n in range(24)]}
+    dataset = dataset_of(rows, [f"i{n}" for n in range(24)], **texts)
+    splits = [cold_split(dataset, among=set(dataset.items["item_id"]))]
+    models = {"oracle": lambda: PopularityOracle(dataset), "random": Random}
+    result = compare(models, dataset, splits, ks=(5,), n_bootstrap=100)
+    figures = result.table.query("metric == 'audience_recall'").set_index("model")
+    n_users = result.splits[0]["auc_users"]
+    assert set(figures["candidates"]) == {"cold"}
+    assert set(figures["k"]) == {100}
+    assert figures.loc["oracle", "mean"] == pytest.approx(100 / n_users)  # the same for everybody
+    assert (figures["n"] == result.splits[0]["auc_items"]).all()
+    few = compare(models, dataset, splits, ks=(5,), n_bootstrap=100, max_auc_users=90)
+    assert "audience_recall" not in set(few.table["metric"])
+    assert "item_auc" in set(few.table["metric"])

@@ -17,7 +17,13 @@ from hypothesis.extra.numpy import arrays
 from datasets.errors import InvalidArgumentError
 from evaluation.metrics import ranking as metrics
 from evaluation.metrics.hits import HitEncoder, HitMatrix
-from evaluation.metrics.ranking import RANKING_METRICS, item_auc, ranking_metrics, user_auc
+from evaluation.metrics.ranking import (
+    RANKING_METRICS,
+    audience_recall,
+    item_auc,
+    ranking_metrics,
+    user_auc,
+)
 
 
 def hits(*lists, relevant):
@@ -343,3 +349,44 @@ def test_user_auc_rewards_popularity_and_item_auc_does_not():
     popular = np.tile(relevant.sum(axis=0).astype(float), (300, 1))
     assert np.nanmean(user_auc(popular, relevant)) > 0.75
     assert item_auc(popular, relevant).values.mean() == 0.5
+
+
+def test_audience_recall_by_hand():
+    # Six users, one item that the first three like; the second item sets the users' scores apart.
+    scores = np.array([[3.0, 0.0], [2.0, 1.0], [0.0, 3.0], [3.0, 0.0], [1.0, 2.0], [0.0, 3.0]])
+    relevant = np.zeros((6, 2), bool)
+    relevant[:3, 0] = True
+    # Standardised, the users of a row have 1 or -1: users 0, 1 and 3 rank the first item highest.
+    assert audience_recall(scores, relevant, 3).tolist() == pytest.approx([2 / 3])
+    # All three tie for two places: each of the two who like it has one with probability 2/3.
+    assert audience_recall(scores, relevant, 2).tolist() == pytest.approx([(2 * 2 / 3) / 3])
+    # Three places for the best; the other three tie for the two that are left.
+    assert audience_recall(scores, relevant, 5).tolist() == pytest.approx([(2 + 2 / 3) / 3])
+    assert audience_recall(scores, relevant, 6).tolist() == [1.0]
+    assert audience_recall(scores, relevant, 100).tolist() == [1.0]
+
+
+def test_audience_recall_is_of_the_items_that_have_an_auc():
+    rng = np.random.default_rng(0)
+    scores, relevant = rng.standard_normal((30, 6)), rng.random((30, 6)) < 0.3
+    relevant[:, 1], relevant[:, 4] = True, False
+    found = audience_recall(scores, relevant, 5)
+    assert len(found) == len(item_auc(scores, relevant).values) == 4
+    standard = (scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)
+    for place, item in enumerate([0, 2, 3, 5]):
+        best = np.argsort(-standard[:, item])[:5]
+        assert found[place] == pytest.approx(relevant[best, item].sum() / relevant[:, item].sum())
+
+
+def test_audience_recall_of_a_ranking_that_is_the_same_for_everybody_is_that_of_chance():
+    rng = np.random.default_rng(1)
+    scores = np.tile(rng.standard_normal(5), (40, 1))
+    relevant = rng.random((40, 5)) < 0.4
+    assert audience_recall(scores, relevant, 10).tolist() == pytest.approx([0.25] * 5)
+
+
+def test_audience_recall_wants_one_shape_and_a_length():
+    with pytest.raises(InvalidArgumentError, match="one \\[users, items\\] shape"):
+        audience_recall(np.zeros((2, 2)), np.zeros((2, 3), bool))
+    with pytest.raises(InvalidArgumentError, match="k must be"):
+        audience_recall(np.zeros((2, 2)), np.zeros((2, 2), bool), 0)
