@@ -401,7 +401,8 @@ def _check_shapes(scores: Float64Array, relevant: BoolArray) -> None:
 def _standardised(scores: Float64Array) -> Float64Array:
     """Standardise all rows, a few at a time; see ``_standardise``."""
     standard = np.empty(scores.shape)
-    for block in _blocks(*scores.shape, _CACHED):
+    n_users, n_items = scores.shape
+    for block in _blocks(n_users, n_items, _CACHED):
         standard[block] = _standardise(scores[block])
     return standard
 
