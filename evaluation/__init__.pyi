@@ -5,6 +5,8 @@ from .comparison.learning_curves import learning_curve as learning_curve
 from .conclusions.summary import cautions as cautions
 from .conclusions.summary import findings as findings
 from .conclusions.summary import summarise as summarise
+from .conclusions.verdict import Verdict as Verdict
+from .conclusions.verdict import judge as judge
 from .genre.cross_validation import GenreResult as GenreResult
 from .genre.cross_validation import genre_cross_validation as genre_cross_validation
 from .genre.study import GenreStudy as GenreStudy

@@ -38,7 +38,10 @@ def tabulate_frontier(
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """Make a row for each model and budget, and one for a model's own lists.
+    """Make two rows for each model and budget, and for a model's own lists.
+
+    One is of the lists, the other of the same lists with new items drawn at random in the places of
+    new items.
 
     The cost is the share of nDCG of both kinds together that is lost against the same model at the
     budget 0; its interval is that of the paired difference of users, divided by the nDCG at 0. The
@@ -64,9 +67,9 @@ def tabulate_frontier(
     rows: list[dict[str, Any]] = []
     for key in values:
         split, candidates, model, metric, k = key
-        budget, at_random = _budget(candidates)
-        if metric != NEW_SHARE or (budget is None and candidates != CATALOGUE):
+        if metric != NEW_SHARE:
             continue
+        budget, at_random = _budget(candidates)
         place = (split, candidates, model)
         share, new = figures[(*place, NEW_SHARE, k)], figures.get((*place, NDCG_NEW, k))
         free = values.get((split, f"{AT_BUDGET}0", model, "ndcg", k))
@@ -108,10 +111,9 @@ def tabulate_frontier(
 
 def _budget(candidates: str) -> tuple[float | None, bool]:
     """The budget in the name of a set of candidates, and whether its new items are random ones."""
-    if not candidates.startswith(AT_BUDGET):
-        return None, False
     at_random = candidates.endswith(AT_RANDOM)
-    return float(candidates.removeprefix(AT_BUDGET).removesuffix(AT_RANDOM)), at_random
+    name = candidates.removesuffix(AT_RANDOM)
+    return (None if name == CATALOGUE else float(name.removeprefix(AT_BUDGET))), at_random
 
 
 def _mean(value: Interval | None) -> float:

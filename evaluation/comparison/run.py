@@ -128,8 +128,12 @@ def _run(trial: Trial, model: Any) -> RunResult:
         for (metric, at), figure in candidates.of_catalogue(hits, options.ks).items():
             of_catalogue[name, metric, at] = figure
         if name == CATALOGUE and trial.whole_lists is not None:
+            drawn = _at_random(trial.whole_lists, lists, options.seed)
+            random_hits = trial.whole_lists.encoder.hits(drawn, k)
             for at in options.ks:
-                _add_new_items(trial.whole_lists, hits, name, at, values, of_catalogue)
+                for end, shown in (("", hits), (AT_RANDOM, random_hits)):
+                    place = name + end
+                    _add_new_items(trial.whole_lists, shown, place, at, values, of_catalogue)
         if candidates.slices is not None:
             for part, found in candidates.slices.values(hits, options.ks).items():
                 slices[name, *part] = found
@@ -139,9 +143,7 @@ def _run(trial: Trial, model: Any) -> RunResult:
         at = options.ks[0]
         for budget in options.budgets:
             lists = fitted.recommend_at(trial.whole_lists.users, at, budget)
-            drawn = random_new_items(
-                lists, trial.whole_lists.new_items, options.seed, seen=trial.whole_lists.seen
-            )
+            drawn = _at_random(trial.whole_lists, lists, options.seed)
             for end, shown in (("", lists), (AT_RANDOM, drawn)):
                 name = f"{AT_BUDGET}{budget:g}{end}"
                 hits = trial.whole_lists.encoder.hits(shown, at)
@@ -155,6 +157,11 @@ def _run(trial: Trial, model: Any) -> RunResult:
             trial.example_candidates.users
         )
     return RunResult(values, facts, of_catalogue, slices, example_hits)
+
+
+def _at_random(truth: WholeLists, lists: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The same lists with new items drawn at random in the places of new items."""
+    return random_new_items(lists, truth.new_items, seed, seen=truth.seen)
 
 
 def _add_new_items(

@@ -48,6 +48,17 @@ AT_BUDGET: Final = "discovery "
 AT_RANDOM: Final = " at random"
 """How they end where new items drawn at random stand in the places of new items."""
 
+
+def is_variant(candidates: str) -> bool:
+    """Tell whether a set of candidates are lists made for the frontier, no ranking of its own.
+
+    Examples:
+        >>> is_variant("catalogue"), is_variant("discovery 0.01"), is_variant("catalogue at random")
+        (False, True, True)
+    """
+    return candidates.startswith(AT_BUDGET) or candidates.endswith(AT_RANDOM)
+
+
 PLAYED: Final = "played"
 """Candidates: the items with training interactions, where the catalogue has others too."""
 

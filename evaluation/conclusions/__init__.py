@@ -1,5 +1,6 @@
 """What a comparison allows one to conclude, as sentences made by rules.
 
+- `verdict`: "ship", "not yet" or "cannot tell", with the answers to four questions.
 - `summary`: the summary of a comparison, further findings, and cautions.
 - `headlines`: sentences on one split.
 - `audio_controls`: sentences on the controls, first of all on shuffled audio.

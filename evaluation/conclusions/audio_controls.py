@@ -8,9 +8,13 @@ from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import COLD_ITEMS
 from evaluation.conclusions.evidence import (
     CHANCE,
+    LEAST_NEW_ITEMS,
     auc_above_chance,
+    beats_random_order,
     best_model,
+    knows_who_plays_what,
     main_measure,
+    n_new_items_tested,
     paired_gaps,
 )
 from evaluation.conclusions.wording import as_sentence, is_or_are, join_names, quote_name
@@ -35,11 +39,13 @@ def controls_sentence(comparison: Comparison, split: str) -> str:
 
     Args:
         comparison: the comparison.
-        split: name of a cold split.
+        split: name of a cold or mixed split.
 
     Returns:
-        One sentence.
+        One sentence. Of fewer new items than ``LEAST_NEW_ITEMS`` it says that nothing can be said.
     """
+    if n_new_items_tested(comparison, split) < LEAST_NEW_ITEMS:
+        return as_sentence(too_few_clause(comparison, split))
     subject = audio_subject(comparison)
     measured = bool(auc_above_chance(comparison, split))
     clauses, said = [], set()
@@ -68,12 +74,24 @@ def audio_subject(comparison: Comparison) -> str | None:
     return None
 
 
+def too_few_clause(comparison: Comparison, split: str) -> str:
+    """State that the new items are too few for anything to be said of who plays what."""
+    n = n_new_items_tested(comparison, split)
+    return (
+        f"nothing can be said of who plays what: only {n} could be tested, and at least"
+        f" {LEAST_NEW_ITEMS} are needed"
+    )
+
+
 def auc_clause(comparison: Comparison, split: str, model: str = "") -> str:
-    """State the item-wise AUC of a model, by default the best, and whether it beats chance."""
+    """State the item-wise AUC of a model, by default the best, if it is shown to beat chance."""
     model = model or best_model(comparison, split, COLD_ITEMS)
-    gap = auc_above_chance(comparison, split)[model]
-    verdict = "chance is 50%" if _gains(gap) else "not shown to be better than chance, 50%"
-    return f"{model} is right {_auc_in_words(comparison, split, model)}; {verdict})"
+    if n_new_items_tested(comparison, split) < LEAST_NEW_ITEMS:
+        return too_few_clause(comparison, split)
+    if not knows_who_plays_what(comparison, split, model):
+        figure = _auc_figure(comparison, split, model)
+        return f"{model} is not shown to know who plays what ({figure}; chance is 0.50)"
+    return f"{model} is right {_auc_in_words(comparison, split, model)}; chance is 50%)"
 
 
 def _auc_in_words(comparison: Comparison, split: str, model: str) -> str:
@@ -86,31 +104,42 @@ def _auc_in_words(comparison: Comparison, split: str, model: str) -> str:
     )
 
 
+def _auc_figure(comparison: Comparison, split: str, model: str) -> str:
+    """The item-wise AUC as a mere figure, where it is no claim that the model is right."""
+    auc = comparison.figures()[split, COLD_ITEMS, model, ITEM_AUC, None]
+    level = comparison.settings["confidence"]
+    return f"item-wise AUC {auc.mean:.2f}, {level:.0%} interval {auc.low:.2f} to {auc.high:.2f}"
+
+
 def _audio(comparison: Comparison, split: str, model: str) -> str:
     """State whether a model predicts who plays a new item, and does so from the audio.
 
-    Both must be shown: that it beats chance, and that it beats itself with shuffled audio. As both
-    tests have to succeed, their p-values need no correction.
+    All must be shown: that it beats chance, that it beats a random order, where that was run, and
+    that it beats itself with shuffled audio. As all tests have to succeed, their p-values need no
+    correction.
     """
     own, without = (_auc(split, name) for name in (model, control_name(model, SHUFFLED_AUDIO)))
     alone, from_audio = paired_gaps(comparison, [(own, None), (own, without)], corrected=False)
     auc = f"{model} is right {_auc_in_words(comparison, split, model)}"
     shuffled = f"{comparison.figures()[without].mean:.0%} with shuffled audio, chance is 50%)"
-    if _gains(alone) and _gains(from_audio):
+    knows = _gains(alone) and beats_random_order(comparison, split, model)
+    if knows and _gains(from_audio):
         return f"there, the audio tells who plays what: {auc}; {shuffled}"
-    if _gains(alone):
+    if knows:
         if from_audio.high < _NEGLIGIBLE:
             return (
                 f"there, {auc}; {shuffled}, but with recordings dealt out at random it does as"
                 " well: the audio adds nothing here"
             )
         return f"there, {auc}; {shuffled}, but it is not shown that the audio has a part in it"
+    auc = _auc_figure(comparison, split, model)
+    shuffled = f"{comparison.figures()[without].mean:.2f} with shuffled audio, chance is 0.50"
     if min(alone.high, from_audio.high) < _NEGLIGIBLE:
-        return f"the audio adds nothing beyond popularity here: {auc}; {shuffled}"
+        return f"the audio adds nothing beyond popularity here ({auc}; {shuffled})"
     most = CHANCE + min(alone.high, from_audio.high)
     return (
         "it is not shown that the audio adds anything beyond popularity here, and with so few items"
-        f" up to {most:.0%} cannot be ruled out: {auc}; {shuffled}"
+        f" up to {most:.2f} cannot be ruled out ({auc}; {shuffled})"
     )
 
 

@@ -18,9 +18,16 @@ from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
 from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, FEW_SHOT
 from evaluation.metrics.ranking import ITEM_AUC
+from evaluation.models.controls import RANDOM
 
 CHANCE: Final = 0.5
 """Item-wise AUC of a ranking that does not depend on the user."""
+
+
+LEAST_NEW_ITEMS: Final = 30
+"""Fewest new items with an item-wise AUC from which anything is said about audio. The AUC has a
+standard deviation of .19 to .20 between items (Last.fm, VGGish and Spotify vectors), so that 30
+items show a gain of .1 over chance four times of five; fewer show little but luck."""
 
 
 def first_split(comparison: Comparison, kind: str) -> str | None:
@@ -35,6 +42,11 @@ def first_split(comparison: Comparison, kind: str) -> str | None:
         ('warm', None)
     """
     return next((split["name"] for split in comparison.splits if split["kind"] == kind), None)
+
+
+def new_items_split(comparison: Comparison) -> str | None:
+    """Return the first split whose new items are ranked among themselves: cold, else mixed."""
+    return first_split(comparison, "cold") or first_split(comparison, "mixed")
 
 
 def split_info(comparison: Comparison, split: str) -> Mapping[str, Any]:
@@ -77,12 +89,47 @@ def too_few_for_lists(comparison: Comparison, facts: Mapping[str, Any]) -> bool:
     return n_ranked is not None and comparison.ks[0] * 2 >= n_ranked
 
 
+def n_new_items_tested(comparison: Comparison, split: str) -> int:
+    """Return how many new items of a split conclusions rest on.
+
+    Those with an item-wise AUC where it was measured, else all that are ranked among themselves.
+    """
+    facts = split_info(comparison, split)
+    if ITEM_AUC in comparison.settings["metrics"]:
+        return int(facts["auc_items"])
+    return n_new_items_ranked(facts) or 0
+
+
+def knows_who_plays_what(comparison: Comparison, split: str, model: str) -> bool:
+    """Tell whether a model is shown to know who plays a new item, better than chance knows it.
+
+    Its item-wise AUC must be shown to be above 0.5, corrected for the number of models, and above
+    that of a random order, where that was run.
+    """
+    known = auc_above_chance(comparison, split)
+    if model not in known or not (known[model].shown and known[model].mean > 0):
+        return False
+    return beats_random_order(comparison, split, model)
+
+
+def beats_random_order(comparison: Comparison, split: str, model: str) -> bool:
+    """Tell whether a model is shown to have a higher item-wise AUC than a random order.
+
+    True where no random order was run, and for the random order itself.
+    """
+    random: FigureKey = (split, COLD_ITEMS, RANDOM, ITEM_AUC, None)
+    if model == RANDOM or random not in comparison.values:
+        return True
+    [gap] = paired_gaps(comparison, [((split, COLD_ITEMS, model, ITEM_AUC, None), random)])
+    return gap.shown and gap.mean > 0
+
+
 def n_new_items_ranked(facts: Mapping[str, Any]) -> int | None:
     """Return the number of cold or few-shot items of a split, of its folds the least.
 
     None for a split that does not test such items.
     """
-    if facts["kind"] == "cold":
+    if facts["kind"] in ("cold", "mixed"):
         return int(facts["cold_items_ranked"])
     if facts["kind"] == "semi-cold":
         return min(fold["thin_items"] for fold in facts["folds"] or (facts,))

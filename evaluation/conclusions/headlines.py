@@ -2,15 +2,20 @@
 
 from collections.abc import Collection
 
+import numpy as np
+
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
-from evaluation.conclusions.audio_controls import auc_clause
+from evaluation.conclusions.audio_controls import auc_clause, too_few_clause
 from evaluation.conclusions.evidence import (
+    LEAST_NEW_ITEMS,
     auc_above_chance,
     best_model,
     contenders,
     deciding_candidates,
+    knows_who_plays_what,
     main_measure,
+    n_new_items_tested,
     shown_worse_than_baseline,
     split_info,
     tied_by_item_auc,
@@ -19,6 +24,7 @@ from evaluation.conclusions.evidence import (
 from evaluation.conclusions.wording import (
     format_number,
     format_p_value,
+    format_percent,
     format_ratio,
     is_or_are,
     join_names,
@@ -31,6 +37,7 @@ _OPENINGS = {
     "cold": "On {noun} nobody has played",
     "semi-cold": "On {noun} of which hardly a play is known",
     "time": "On what was played later",
+    "mixed": "On {noun} people play and new ones together",
     "cold users": "For users who were not there in training",
 }
 
@@ -93,10 +100,11 @@ def headline(
 def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     """Compare the best model with the baseline on new items.
 
-    Lists of new items may be good by luck or by popularity. So hits are compared with the
-    baseline's only if the best model is shown to predict who plays what, and it is called better
-    than another model only if the item-wise AUC shows that too. With too few new items for lists,
-    the item-wise AUC takes their place.
+    Nothing is claimed of fewer new items than ``LEAST_NEW_ITEMS``. Lists of new items may be good
+    by luck or by popularity. So they are compared with the baseline's only if the best model is
+    shown to predict who plays what, and it is called better than another model only if the
+    item-wise AUC shows that too. With too few new items for lists, the item-wise AUC takes their
+    place.
 
     Args:
         comparison: the comparison.
@@ -108,6 +116,9 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
     """
     best = best_model(comparison, split, COLD_ITEMS)
     others = [name for name in contenders(comparison) if name != best]
+    if n_new_items_tested(comparison, split) < LEAST_NEW_ITEMS:
+        alone = "" if others else "; no other model was measured"
+        return f"{begin}, {too_few_clause(comparison, split)}{alone}."
     if main_measure(comparison, split, COLD_ITEMS)[0] == ITEM_AUC:
         text = f"{begin}, {auc_clause(comparison, split)}"
         if not others:
@@ -118,7 +129,7 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
         return f"{text}; it is shown to be better than every other model."
     known = auc_above_chance(comparison, split)
     unbeaten = comparison.baseline in (best, *tied_with_best(comparison, split, COLD_ITEMS))
-    if unbeaten or not known or (known[best].shown and known[best].mean > 0):
+    if unbeaten or not known or knows_who_plays_what(comparison, split, best):
         over_items = tied_by_item_auc(comparison, split, best)
         return headline(comparison, split, COLD_ITEMS, begin, over_items)
     own, k = _ndcg(comparison, split, COLD_ITEMS, best), comparison.ks[0]
@@ -130,6 +141,49 @@ def cold_headline(comparison: Comparison, split: str, begin: str) -> str:
         f" ({own}, against {against} of {quote_name(comparison.baseline)}) may be popularity, or"
         " luck with the few that were held out."
     )
+
+
+def lists_headline(comparison: Comparison, split: str, model: str, noun: str) -> str:
+    """Say what lists of known and new items together show of new ones, and what that costs.
+
+    Args:
+        comparison: the comparison.
+        split: name of a mixed split.
+        model: the model.
+        noun: what the items are called, in the plural.
+
+    Returns:
+        One or two sentences.
+    """
+    k = comparison.ks[0]
+    rows = comparison.frontier
+    rows = rows[(rows["split"] == split) & (rows["model"] == model) & (rows["k"] == k)]
+    own = rows[rows["discovery"].isna()]
+    lists, drawn = (own[own["at_random"] == at].iloc[0] for at in (False, True))
+    n_new = split_info(comparison, split)["cold_items"]
+    text = (
+        f"In lists of {k} of everything, {quote_name(model)} gives new {noun}"
+        f" {lists['share']:.1%} of the places: {lists['shown']:,.0f} of {n_new:,} are shown to"
+        f" somebody, {lists['shown_to_ten']:,.0f} to ten listeners or more"
+    )
+    if np.isfinite(lists["ndcg_new"]):
+        level = comparison.settings["confidence"]
+        text += (
+            f" (nDCG@{k} of new {noun} {format_number(lists['ndcg_new'])}, {level:.0%} interval"
+            f" {format_number(lists['ndcg_new_low'])} to {format_number(lists['ndcg_new_high'])};"
+            f" random ones in the same places {format_number(drawn['ndcg_new'])})"
+        )
+    if np.isfinite(lists["cost"]):
+        cost, low, high = (
+            format_percent(lists[name]) for name in ("cost", "cost_low", "cost_high")
+        )
+        level = comparison.settings["confidence"]
+        spread = f"{level:.0%} interval {low} to {high}"
+        if lists["cost"] > 0:
+            text += f". It costs {cost} of the nDCG of both kinds together ({spread})"
+        else:
+            text += f". It costs nothing of the nDCG of both kinds together ({cost}, {spread})"
+    return f"{text}."
 
 
 def semi_cold_headline(comparison: Comparison, split: str, begin: str) -> str:
@@ -197,9 +251,16 @@ def _ndcg(
 
 
 def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> str:
-    """Say how far the best model is ahead of the baseline, counted in hits."""
+    """Say how far the best model is ahead of the baseline, counted in hits.
+
+    A ratio to a model that knows nothing of the items is no measure of anything, and none is
+    stated where new or barely known items are ranked.
+    """
     figures, k, baseline = comparison.figures(), comparison.ks[0], comparison.baseline
-    if (split, candidates, best, "precision", k) not in figures:
+    if _knows_nothing(comparison, split, candidates):
+        return f"{best} ranks better than {baseline}, which knows nothing of them"
+    new = split_info(comparison, split)["kind"] in ("cold", "semi-cold", "mixed")
+    if new or (split, candidates, best, "precision", k) not in figures:
         return f"{best} ranks better than {baseline}"
     hits = figures[split, candidates, best, "precision", k].mean
     base = figures[split, candidates, baseline, "precision", k].mean
@@ -208,3 +269,13 @@ def _ahead(comparison: Comparison, split: str, candidates: str, best: str) -> st
     if hits / base >= 1.05:
         return f"{best} finds {format_ratio(hits / base)} as many hits as {baseline}"
     return f"{best} ranks better than {baseline}"
+
+
+def _knows_nothing(comparison: Comparison, split: str, candidates: str) -> bool:
+    """Tell whether the baseline is not shown to know new items that are ranked among themselves."""
+    if candidates != COLD_ITEMS:
+        return False
+    known = auc_above_chance(comparison, split)
+    if comparison.baseline not in known:
+        return comparison.baseline == "popularity"
+    return not (known[comparison.baseline].shown and known[comparison.baseline].mean > 0)

@@ -15,20 +15,27 @@ from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS
 from evaluation.conclusions.audio_controls import controls_sentence
 from evaluation.conclusions.evidence import (
+    LEAST_NEW_ITEMS,
     best_model,
     first_split,
     n_new_items_ranked,
+    n_new_items_tested,
+    new_items_split,
     split_info,
     too_few_for_lists,
 )
 from evaluation.conclusions.headlines import (
     cold_headline,
     headline,
+    lists_headline,
     semi_cold_headline,
     sentence_opening,
 )
+from evaluation.conclusions.verdict import subject
 from evaluation.conclusions.wording import format_number, join_names, quote_name
 from evaluation.metrics.slices import BY_ACTIVITY, BY_POPULARITY
+
+_OPENING_NEW = "On {noun} nobody has played"
 
 _SLICE_KINDS: Final = (BY_POPULARITY, BY_ACTIVITY)
 """Kinds of slices that findings are about, see ``evaluation.metrics.slices``."""
@@ -50,7 +57,9 @@ _SAMPLED = "sampled "
 
 
 def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
-    """Summarise a comparison: new items, what the controls show about them, known items.
+    """Summarise a comparison: new items in lists, among themselves, and known items.
+
+    What the controls show about new items is said where there are enough of them to tell.
 
     The best model is the best by ``main_measure``.
 
@@ -59,18 +68,24 @@ def summarise(comparison: Comparison, noun: str = "songs") -> list[str]:
         noun: what the items are called, in the plural.
 
     Returns:
-        At most three sentences; if there is neither a cold nor a warm split, one on the first.
+        At most four sentences; if there is neither a cold nor a warm split, one on the first.
 
     Examples:
         >>> print(summarise(comparison)[0])  # doctest: +ELLIPSIS
         On songs people play, no model is shown to beat popularity (nDCG@5 ..., 95% interval ...).
     """
     sentences = []
-    cold = first_split(comparison, "cold")
+    mixed = first_split(comparison, "mixed")
+    if mixed is not None:
+        sentences.append(lists_headline(comparison, mixed, subject(comparison), noun))
+    cold = new_items_split(comparison)
     if cold is not None:
-        begin = sentence_opening(comparison, cold, noun)
+        begin = _OPENING_NEW.format(noun=noun)
+        if split_info(comparison, cold)["kind"] == "cold":
+            begin = sentence_opening(comparison, cold, noun)
         sentences.append(cold_headline(comparison, cold, begin))
-        sentences.append(controls_sentence(comparison, cold))
+        if n_new_items_tested(comparison, cold) >= LEAST_NEW_ITEMS:
+            sentences.append(controls_sentence(comparison, cold))
     warm = first_split(comparison, "warm")
     if warm is not None:
         begin = sentence_opening(comparison, warm, noun)
@@ -98,7 +113,7 @@ def findings(
         >>> findings(comparison)  # one split, and no model is better than the baseline
         []
     """
-    summarised = {first_split(comparison, kind) for kind in ("warm", "cold")}
+    summarised = {first_split(comparison, kind) for kind in ("warm", "cold", "mixed")}
     names = [split["name"] for split in comparison.splits if split["name"] not in summarised]
     sentences = [_on_split(comparison, name, noun) for name in names]
     warm = first_split(comparison, "warm")
@@ -131,13 +146,15 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
         n_cold = split["cold_items"]
         if too_few_for_lists(comparison, split):
             few_shot = split["kind"] == "semi-cold"
+            kind = "semi-cold" if few_shot else "cold"
             instead = "Ranking the whole catalogue" if few_shot else "The item-wise AUC"
             sentences.append(
-                f"Split “{split['name']}” has {n_new_items_ranked(split)} {split['kind']}"
+                f"Split “{split['name']}” has {n_new_items_ranked(split)} {kind}"
                 f" {noun}{' in a fold' if split['folds'] else ''}: a list of {comparison.ks[0]}"
                 f" holds most of them, whoever makes it. {instead} takes the place of the lists."
             )
-        n_tested = {"cold": n_cold, "semi-cold": split["thin_items"]}.get(split["kind"])
+        tested = {"cold": n_cold, "mixed": n_cold, "semi-cold": split["thin_items"]}
+        n_tested = tested.get(split["kind"])
         if n_tested is not None and n_tested < _FEW_ITEMS:
             sentences.append(
                 f"The intervals of split “{split['name']}” are over users; that only {n_tested}"

@@ -13,6 +13,16 @@ def format_number(value: float) -> str:
     return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
 
 
+def format_percent(value: float) -> str:
+    """Write a share in percent to one decimal, with a minus sign below 0.
+
+    Examples:
+        >>> format_percent(0.0423), format_percent(-0.01)
+        ('4.2%', '−1.0%')
+    """
+    return f"{value:.1%}".replace("-", "−")
+
+
 def format_ratio(value: float) -> str:
     """Write a ratio, to one decimal below ten.
 

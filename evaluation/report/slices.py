@@ -6,6 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from evaluation.comparison.bootstrap import Interval
+from evaluation.comparison.trial import is_variant
 from evaluation.conclusions.evidence import split_info
 from evaluation.metrics.ranking import ITEM_AUC
 from evaluation.report.tables import ReportTables, format_cell, metric_label
@@ -126,7 +127,7 @@ def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any
     found = []
     chosen = frame[frame["k"].isna() | (frame["k"] == tables.shortest)]
     order = {"ndcg": 0, "recall": 1, ITEM_AUC: 2}
-    chosen = chosen[chosen["metric"].isin(order)]
+    chosen = chosen[chosen["metric"].isin(order) & ~chosen["candidates"].map(is_variant)]
     chosen = chosen.sort_values("metric", key=lambda names: names.map(order), kind="stable")
     for (split, candidates), part in _grouped(chosen, "split", "candidates"):
         columns, figures = [], {}

@@ -10,7 +10,7 @@ import pandas as pd
 from evaluation.comparison.bootstrap import Interval
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.tables import FigureKey
-from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, PLAYED
+from evaluation.comparison.trial import CATALOGUE, COLD_ITEMS, PLAYED, is_variant
 from evaluation.conclusions.evidence import (
     deciding_candidates,
     first_split,
@@ -55,6 +55,7 @@ _SPLIT_NAMES: Final = {
     "cold": "New {noun}",
     "semi-cold": "Barely known {noun}",
     "time": "What is played later",
+    "mixed": "Known and new {noun} together",
     "cold users": "New listeners",
 }
 """Titles of splits by their kind."""
@@ -110,8 +111,9 @@ class ReportTables:
         return any(candidates.startswith(_SAMPLED) for _, candidates in self.split_candidates())
 
     def split_candidates(self) -> list[tuple[str, str]]:
-        """List every (split, candidates) that was measured, in order."""
-        return list(dict.fromkeys((key[0], key[1]) for key in self.figures))
+        """List every (split, candidates) that was ranked, in order."""
+        found = dict.fromkeys((key[0], key[1]) for key in self.figures)
+        return [place for place in found if not is_variant(place[1])]
 
     def splits(self) -> list[str]:
         """List the splits that were measured, in order."""

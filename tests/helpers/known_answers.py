@@ -92,7 +92,14 @@ class Content:
 
 
 class Budgeted(Content):
-    """Content whose new items get the larger a bonus the more may be paid for them."""
+    """Content whose new items get the larger a bonus the more may be paid for them.
+
+    At a budget of 0.1, the default, scores stay as they are.
+    """
+
+    def __init__(self, embeddings: pd.DataFrame, budget: float = 0.1) -> None:
+        super().__init__(embeddings)
+        self.budget = budget
 
     def fit(self, dataset: MusicDataset) -> None:
         super().fit(dataset)
@@ -105,12 +112,12 @@ class Budgeted(Content):
         *,
         exclude_seen: bool = True,
         only: Sequence[str] | None = None,
-        discovery: float = 0.0,
+        discovery: float | None = None,
     ) -> pd.DataFrame:
         users = list(user_ids)
         among = self.items if only is None else list(only)
         lists = super().recommend_many(users, len(among), exclude_seen=exclude_seen, only=among)
-        bonus = 20.0 * (discovery - 0.1)
+        bonus = 20.0 * ((self.budget if discovery is None else discovery) - 0.1)
         score = lists["score"] + np.where(lists["item_id"].isin(self.known), 0.0, bonus)
         lists = lists.assign(score=score)
         lists["place"] = lists["user_id"].map({user: n for n, user in enumerate(users)})

@@ -34,11 +34,12 @@ def compared(heard):
 
 def test_a_row_for_each_budget_and_for_the_lists_themselves(compared):
     table = compared[0].frontier
-    own = table[table["discovery"].isna()]
+    own = table[table["discovery"].isna() & ~table["at_random"]]
     assert sorted(zip(own["model"], own["k"], strict=True)) == [
         (model, k) for model in ("hybrid", "popularity", "random") for k in (5, 10)
     ]
-    assert not own["at_random"].any()
+    drawn = table[table["discovery"].isna() & table["at_random"]]
+    assert drawn["share"].tolist() == own["share"].tolist()
     asked = table[table["discovery"].notna()]
     assert set(asked["model"]) == {"hybrid"}  # the others take no budget
     assert set(asked["k"]) == {5}
@@ -90,8 +91,8 @@ def test_models_that_know_no_new_item_show_none(heard):
 
     split = mixed_split(dataset, 0.3, among=set(dataset.interactions["item_id"]))
     result = compare({"als": Warm}, dataset, [split], ks=(5,), n_bootstrap=200)
-    (row,) = result.frontier.to_dict("records")
-    assert (row["share"], row["shown"], row["ndcg_new"]) == (0, 0, 0)
+    row, drawn = result.frontier.to_dict("records")
+    assert (row["share"], row["shown"], row["ndcg_new"]) == (0, 0, 0) == (drawn["share"], 0, 0)
     assert isnan(row["discovery"])
     assert isnan(row["cost"])
 
@@ -117,8 +118,9 @@ def test_cold_splits_have_the_figures_of_new_items_but_no_budgets(heard):
     result = compare(
         {"hybrid": lambda: Budgeted(embeddings)}, dataset, [split], ks=(5,), n_bootstrap=200
     )
-    (row,) = result.frontier.to_dict("records")
-    assert row["share"] > 0
+    row, drawn = result.frontier.to_dict("records")
+    assert row["share"] == drawn["share"] > 0
+    assert row["ndcg"] > drawn["ndcg"]
     assert row["ndcg"] == pytest.approx(row["ndcg_new"])
     assert isnan(row["ndcg_known"])
 
@@ -132,7 +134,7 @@ def test_folds_are_pooled(heard):
     )  # fmt: skip
     table = result.frontier
     assert set(table["split"]) == {"mixed"}
-    assert len(table) == 5
+    assert len(table) == 6
     assert isinstance(result.to_dict()["frontier"], list)
 
 
@@ -141,7 +143,7 @@ def test_no_budgets_no_rows_and_bad_ones_are_refused(heard):
     split = mixed_split(dataset, 0.3, among=set(dataset.interactions["item_id"]))
     models = {"hybrid": lambda: Budgeted(embeddings)}
     result = compare(models, dataset, [split], ks=(5,), n_bootstrap=200, budgets=())
-    assert len(result.frontier) == 1
+    assert len(result.frontier) == 2
     with pytest.raises(InvalidArgumentError, match="budget"):
         compare(models, dataset, [split], budgets=(2.0,))
     assert isinstance(result.frontier, pd.DataFrame)
