@@ -127,7 +127,9 @@ def fold_tables(tables: ReportTables, frame: pd.DataFrame) -> list[dict[str, Any
     found = []
     chosen = frame[frame["k"].isna() | (frame["k"] == tables.shortest)]
     order = {"ndcg": 0, "recall": 1, ITEM_AUC: 2}
-    chosen = chosen[chosen["metric"].isin(order) & ~chosen["candidates"].map(is_variant)]
+    chosen = chosen[
+        chosen["metric"].isin(order) & ~chosen["candidates"].map(is_variant).astype(bool)
+    ]
     chosen = chosen.sort_values("metric", key=lambda names: names.map(order), kind="stable")
     for (split, candidates), part in _grouped(chosen, "split", "candidates"):
         columns, figures = [], {}
