@@ -144,9 +144,9 @@ def _run(trial: Trial, model: Any) -> RunResult:
         for budget in options.budgets:
             lists = fitted.recommend_at(trial.whole_lists.users, at, budget)
             drawn = _at_random(trial.whole_lists, lists, options.seed)
-            for end, shown in (("", lists), (AT_RANDOM, drawn)):
+            for end, table in (("", lists), (AT_RANDOM, drawn)):
                 name = f"{AT_BUDGET}{budget:g}{end}"
-                hits = trial.whole_lists.encoder.hits(shown, at)
+                hits = trial.whole_lists.encoder.hits(table, at)
                 _add_new_items(trial.whole_lists, hits, name, at, values, of_catalogue)
     if trial.auc_encoder is not None:
         values |= _aucs(trial, trial.auc_encoder, fitted.all_scores(trial.auc_encoder))

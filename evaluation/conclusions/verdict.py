@@ -401,7 +401,7 @@ def auc_rivals(comparison: Comparison, split: str, model: str) -> dict[str | Non
         {name of a model, None for the chance 0.5: how it is called in a sentence}.
     """
     named = {RANDOM: "a random order", control_name(model, SHUFFLED_AUDIO): "shuffled audio"}
-    measured = {
+    measured: dict[str | None, str] = {
         name: words
         for name, words in named.items()
         if name != model and (split, COLD_ITEMS, name, ITEM_AUC, None) in comparison.values
