@@ -64,7 +64,7 @@ NEGLIGIBLE_NDCG: Final = 0.05
 """The same for nDCG on known items, as a share of the baseline's."""
 
 Outcome = Literal["ship", "not yet", "cannot tell"]
-State = Literal["good", "bad", "unknown"]
+Answer = Literal["good", "bad", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Tile:
     name: str
     """``"known"``, ``"new in lists"``, ``"who plays what"`` or ``"data"``."""
     title: str
-    state: State
+    state: Answer
     value: str
     """The figure that counts most, as text; – where there is none."""
     unit: str
@@ -223,7 +223,7 @@ def _known_place(comparison: Comparison) -> tuple[str, str] | None:
 
 def _known_answer(
     comparison: Comparison, key: FigureKey, base: Interval, noun: str
-) -> tuple[State, str]:
+) -> tuple[Answer, str]:
     model, baseline = key[2], comparison.baseline
     n = split_info(comparison, key[0])["test_users"]
     if n < LEAST_USERS:
@@ -291,7 +291,7 @@ def _in_lists(comparison: Comparison, model: str, noun: str) -> Tile:
 
 def _in_lists_answer(
     comparison: Comparison, split: str, model: str, noun: str
-) -> tuple[State, str]:
+) -> tuple[Answer, str]:
     k, found, facts = comparison.ks[0], comparison.figures(), split_info(comparison, split)
     place = (split, CATALOGUE, model)
     n_new = n_new_items_ranked(facts) or 0
@@ -368,7 +368,7 @@ def _who_plays_what(comparison: Comparison, model: str, noun: str) -> Tile:
     )
 
 
-def _auc_answer(comparison: Comparison, split: str, model: str, noun: str) -> tuple[State, str]:
+def _auc_answer(comparison: Comparison, split: str, model: str, noun: str) -> tuple[Answer, str]:
     n = int(split_info(comparison, split)["auc_items"])
     if n < LEAST_NEW_ITEMS:
         return "unknown", (
@@ -435,7 +435,7 @@ def _data(comparison: Comparison, noun: str) -> Tile:
     )
 
 
-def _data_answer(users: int, n_new: int, measured: bool, noun: str) -> tuple[State, str]:
+def _data_answer(users: int, n_new: int, measured: bool, noun: str) -> tuple[Answer, str]:
     if not measured:
         return "unknown", f"New {noun} were not measured."
     few = []
