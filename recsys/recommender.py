@@ -45,7 +45,8 @@ from recsys.ranking.options import (
     shows_list_options,
 )
 from recsys.ranking.ranking import recommend_for_user
-from recsys.ranking.similarity import Space, similar_items
+from recsys.ranking.similar import similar_items
+from recsys.ranking.similarity import Space
 from recsys.tracking.runs import tracked_run
 from recsys.training.fit import fit_state
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
     from embedding.sound_statistics import AnyEncoder
     from recsys.playlists.playlist import Seeds
-    from recsys.ranking.audience import ItemOrRecording
+    from recsys.ranking.subject import ItemOrRecording
 
 
 class Recommender(Configured):
@@ -369,27 +370,46 @@ class Recommender(Configured):
         plays = None if history is None else history_plays(history)
         return explain(model, user_id, item_id, plays, n)
 
-    def similar(self, item_id: str, k: int = 10, *, by: Space = "fused") -> pd.DataFrame:
-        """List the k items most similar to an item.
+    def similar(
+        self,
+        item_id: "ItemOrRecording | None" = None,
+        k: int = 10,
+        *,
+        by: Space = "fused",
+        recording: "AudioSource | None" = None,
+        embedding: ArrayLike | None = None,
+    ) -> pd.DataFrame:
+        """List the k items most similar to an item, or to a song that is not onboarded.
+
+        A recording or an embedding is heard and mapped as by `onboard`, and the model stays as it
+        is. If the recording is that of an item as well, the item is listed, too.
 
         Args:
-            item_id: the item.
+            item_id: an item; or a recording, as for `onboard`. A text that is no item's id is taken
+                for the path of a file that exists.
             k: length of the list.
             by: "sound" (cosine of embeddings), "taste" (cosine of the vectors of the sources that
                 know who plays the items), or "fused" (all sources).
+            recording: a recording in place of an item.
+            embedding: a song's vector in place of an item, as for `onboard`.
 
         Returns:
             Columns rank, item_id, score (cosine, -1 to 1), title, artist, genre, cold.
 
         Raises:
-            UnknownItemError: no such item.
-            InvalidArgumentError: the item has nothing to compare by.
+            UnknownItemError: neither an item of the catalogue nor a file.
+            AudioError: a recording that cannot be used.
+            InvalidArgumentError: the song has nothing to compare by, an embedding that does not
+                fit, or not exactly one of item, recording and embedding.
 
         Examples:
             >>> recommender.similar("s1", k=2, by="sound")["genre"].tolist()
             ['jazz', 'jazz']
+            >>> recommender.similar(embedding=[0, 1, 0, 0], k=2)["genre"].tolist()
+            ['jazz', 'jazz']
         """
-        return similar_items(self._fitted(), item_id, k, by)
+        model = self._fitted()
+        return similar_items(model, item_id, k, by, recording=recording, embedding=embedding)
 
     def audience(
         self,

@@ -25,6 +25,14 @@ from recsys.commands.printing import echo, print_frame, print_json, records
 if TYPE_CHECKING:
     import pandas as pd
 
+ItemOrFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|ITEM",
+        help="A recording, or an item by its id, its title, or 'artist - title'.",
+    ),
+]
+
 
 def recommend(
     model: Model,
@@ -92,18 +100,19 @@ def shares_together(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 def similar(
     model: Model,
-    item: Annotated[str, typer.Argument(help="An item by its id, its title, or 'artist - title'.")],
+    item: ItemOrFile,
     k: K = 10,
     by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
     as_json: JsonFlag = False,
 ) -> None:
-    """The items most like an item."""
+    """The items most like an item, or like a recording that stays outside the model."""
     from recsys import Recommender
 
     if by not in ("sound", "taste", "fused"):
         raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
     recommender = Recommender.load(model)
-    frame = recommender.similar(item_named(recommender, item), k, by=by)  # type: ignore[arg-type]
+    asked = item if Path(item).is_file() else item_named(recommender, item)
+    frame = recommender.similar(asked, k, by=by)  # type: ignore[arg-type]
     if as_json:
         print_json(records(frame))
     else:
@@ -112,13 +121,7 @@ def similar(
 
 def audience(
     model: Model,
-    item: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE|ITEM",
-            help="A recording, or an item by its id, its title, or 'artist - title'.",
-        ),
-    ],
+    item: ItemOrFile,
     k: Annotated[int, typer.Option("-k", "--k", help="How many users.")] = 10,
     seen: Annotated[bool, typer.Option(help="Also list users who have played it.")] = False,
     users: Annotated[

@@ -21,7 +21,6 @@ from recsys.database.song import Song
 from recsys.model.live import LiveModel
 from recsys.onboarding.recordings import build_song
 from recsys.playlists.files import RecordingFiles
-from recsys.ranking.audience import is_recording
 from recsys.ranking.similarity import (
     Space,
     unit_by_sound,
@@ -29,6 +28,7 @@ from recsys.ranking.similarity import (
     unit_vectors,
     what_lacks,
 )
+from recsys.ranking.subject import is_recording
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource

@@ -6,7 +6,9 @@
 - `batches`: lists for many users, a batch at a time.
 - `batch_files`: the lists of all users as a Parquet file.
 - `variety`: a varied order for those of whom nothing is known, where nothing has been played.
-- `similarity`: similar items by sound, by taste, or by all sources.
+- `similarity`: unit vectors of items by sound, by taste, or by all sources, and the nearest ones.
+- `subject`: the song that is asked about: an item, or a recording or an embedding that is none.
+- `similar`: the songs most similar to one.
 - `explanation`: why a user gets an item.
 - `audience`: the users who will like a song best.
 """

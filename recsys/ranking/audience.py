@@ -1,36 +1,30 @@
 """The audience of a song: the users who will like it best, and why."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets.arguments import check_flag, check_whole
-from datasets.arrays import Float32Array, Float64Array, IntArray
+from datasets.arrays import Float64Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE, USER_ID
-from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
-from datasets.tables.ids import checked_id, checked_ids
-from datasets.tables.recordings import SUFFIXES
+from datasets.errors import UnknownUserError
+from datasets.tables.ids import checked_ids
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
-from recsys.database.song import Song
-from recsys.model.items import Where, check_texts
+from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.user_search import BestUsers
-from recsys.onboarding.recordings import build_song
 from recsys.ranking.ranking import UNMATCHED, source_shares
-from recsys.ranking.similarity import unit_by_sound, unit_by_sources, unit_vectors_of
+from recsys.ranking.similarity import unit_by_sources, unit_vectors_of
+from recsys.ranking.subject import Subject, find_subject
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
-
-    ItemOrRecording: TypeAlias = str | AudioSource
-    """An item by its id, or a recording that is none: a path, its content, or a file object."""
+    from recsys.ranking.subject import ItemOrRecording
 
 EMPTY = "empty"
 """Attribute of an empty audience: why nobody is in it."""
@@ -41,9 +35,6 @@ REASON = "reason"
 
 _SHOWN = 2
 """Sources that a reason names."""
-
-_NOT_ONBOARDED = "(not onboarded)"
-"""Stands for the id of a song that is no item, in messages."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +83,6 @@ class AudienceOptions:
             object.__setattr__(self, "where", read)
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """The song whose audience is wanted: an item, or a song that is none."""
-
-    vector: Float32Array
-    """Fused vector, [D]."""
-    row: int | None
-    """The item's row; None for a song that is no item."""
-    sound: Float32Array
-    """Unit vector of the embedding, [e]; zero where there is none."""
-
-
 def song_audience(
     model: LiveModel,
     item: "ItemOrRecording | None",
@@ -141,7 +120,7 @@ def song_audience(
         ([1, 2, 3], True)
     """
     only, exclude, unmatched = _chosen(model, options)
-    subject = _subject(model, item, recording, embedding, texts)
+    subject = find_subject(model, item, recording, embedding, texts)
     if options.exclude_seen and subject.row is not None:
         seen = model.users.who_played(np.array([subject.row]))
         exclude = np.union1d(exclude, seen)
@@ -197,73 +176,7 @@ def _user_rows(model: LiveModel, user_ids: Iterable[str]) -> IntArray:
     return rows
 
 
-def _subject(
-    model: LiveModel,
-    item: "ItemOrRecording | None",
-    recording: "AudioSource | None",
-    embedding: ArrayLike | None,
-    texts: Mapping[str, Any],
-) -> _Subject:
-    """The song: an item by its id, or heard and mapped as `onboard` would, and added nowhere."""
-    if (item is None) + (recording is None) + (embedding is None) != 2:
-        raise InvalidArgumentError("give an item, a recording or an embedding, one of them")
-    if item is not None and is_recording(item):
-        recording = item
-    elif item is not None:
-        row = _row_or_none(model, item)
-        if row is not None:
-            return _item(model, row, texts)
-        recording = str(item)
-    named = Song(_NOT_ONBOARDED, **texts)
-    check_texts([named])
-    (song,) = model.items.with_known_spellings([build_song(model, recording, embedding, named)])
-    assert song.embedding is not None
-    sound = unit_by_sound(model.state, song.embedding[None])[0]
-    return _Subject(model.vectors_of_new([song])[0], None, sound)
-
-
-def _item(model: LiveModel, row: int, texts: Mapping[str, Any]) -> _Subject:
-    if given := [name for name, text in texts.items() if text]:
-        raise InvalidArgumentError(
-            f"{given[0]} is for a song that is no item: {model.items.labels([row])[0]} has texts"
-        )
-    at = np.array([row])
-    return _Subject(model.index.vectors(at)[0], row, unit_vectors_of(model, "sound", at)[0])
-
-
-def is_recording(item: object) -> bool:
-    """Return whether something can only be a recording: a path object, content, or a file object.
-
-    Examples:
-        >>> is_recording(Path("song.wav")), is_recording(b"RIFF"), is_recording("s1")
-        (True, True, False)
-    """
-    return isinstance(item, os.PathLike | bytes | bytearray | memoryview) or hasattr(item, "read")
-
-
-def _row_or_none(model: LiveModel, item: object) -> int | None:
-    """The row of an item; None for the path of a file that exists."""
-    item_id = checked_id("item_id", item)
-    try:
-        return model.items.row(item_id)
-    except UnknownItemError as error:
-        if not isinstance(item, str):
-            raise
-        if _exists(item):
-            return None
-        if os.sep in item or Path(item).suffix.lower() in SUFFIXES:
-            raise UnknownItemError(f"no file {format_value(item)}, and {error}") from None
-        raise
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # too long a name, or one with a NUL
-        return False
-
-
-def _shares(model: LiveModel, rows: IntArray, subject: _Subject) -> Float64Array:
+def _shares(model: LiveModel, rows: IntArray, subject: Subject) -> Float64Array:
     """How much of each user's score each source gave, [users, blocks]."""
     vectors = model.users.vectors(rows)
     # The inner product has the same parts whichever of the two is called the user.
@@ -281,7 +194,7 @@ class _Alike:
     """How it is like the song: "sounds" or "is"."""
 
 
-def _most_alike(model: LiveModel, user: int, subject: _Subject) -> _Alike:
+def _most_alike(model: LiveModel, user: int, subject: Subject) -> _Alike:
     """The item that a user has played which is most like the song, by sound if that is known."""
     played = model.users.seen(user)
     played = played[~np.isin(played, model.items.retired)]
@@ -319,7 +232,7 @@ def _reason(names: Sequence[str], shares: Float64Array, liked: _Alike) -> str:
 
 
 def _why_nobody(
-    model: LiveModel, subject: _Subject, options: AudienceOptions, exclude: IntArray
+    model: LiveModel, subject: Subject, options: AudienceOptions, exclude: IntArray
 ) -> str:
     """Why an audience is empty, in words."""
     if not subject.vector.any():

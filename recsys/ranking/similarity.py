@@ -4,13 +4,10 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 
-from datasets.arguments import check_whole
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.system.locks import Order, ThreadLock
-from datasets.tables.ids import checked_id
 from recsys.model.live import LiveModel
 from recsys.model.state import SOURCES_LEFT_OUT, FittedState
 
@@ -19,33 +16,6 @@ Space = Literal["sound", "taste", "fused"]
 
 _ROOM = 1.25
 """How much larger than needed the array is made when added rows no longer fit."""
-
-
-def similar_items(model: LiveModel, item_id: str, k: int, by: Space) -> pd.DataFrame:
-    """List the items most similar to one; see `Recommender.similar`.
-
-    Args:
-        model: the model.
-        item_id: the item.
-        k: length of the list.
-        by: what items are compared by.
-
-    Returns:
-        The table that `Recommender.similar` describes.
-
-    Raises:
-        UnknownItemError: no such item in the catalogue.
-        InvalidArgumentError: k below 1, another space, or an item that has nothing to compare.
-
-    Examples:
-        >>> recommender.save(folder / "model")
-        >>> from recsys.model import load_model
-        >>> similar_items(load_model(folder / "model"), "s1", 2, "sound")["genre"].tolist()
-        ['jazz', 'jazz']
-    """
-    check_whole("k", k)
-    rows, scores = similar_rows(model, model.items.row(checked_id("item_id", item_id)), k, by)
-    return model.items.ranked(rows, scores)
 
 
 def similar_rows(model: LiveModel, row: int, k: int, by: Space) -> tuple[IntArray, Float32Array]:
@@ -61,9 +31,29 @@ def similar_rows(model: LiveModel, row: int, k: int, by: Space) -> tuple[IntArra
     if not known[row]:
         name = model.items.ids(np.array([row]))[0]
         raise InvalidArgumentError(f"item {name!r} {what_lacks(by)}")
-    scores = vectors @ vectors[row]
+    return nearest_rows(model, vectors[row], k, by, other_than=row)
+
+
+def nearest_rows(
+    model: LiveModel, vector: Float32Array, k: int, by: Space, *, other_than: int | None = None
+) -> tuple[IntArray, Float32Array]:
+    """Find the k rows most similar to a unit vector [d] of the same kind.
+
+    Args:
+        model: the model.
+        vector: a unit vector, as `unit_by_sound` or `unit_by_sources` makes it.
+        k: how many rows.
+        by: what items are compared by.
+        other_than: a row to leave out.
+
+    Returns:
+        As `similar_rows`.
+    """
+    vectors, known = _cached(model, by).up_to(model)
+    scores = vectors @ vector
     eligible = known.copy()
-    eligible[row] = False
+    if other_than is not None:
+        eligible[other_than] = False
     eligible[model.items.retired] = False
     candidates = np.flatnonzero(eligible)
     if len(candidates) > k:
