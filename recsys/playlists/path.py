@@ -22,8 +22,14 @@ NEIGHBOURS = 15
 _POINTS = 11
 """Points of the straight way between two songs near which songs are looked for."""
 
-_PER_SONG, _LEAST, _MOST = 12, 300, 1000
+_PER_SONG, _LEAST, _MOST = 12, 600, 1000
 """Songs that a path is looked for among: so many for each song wanted, and the bounds of that."""
+
+_LANDMARKS = 1000
+"""Songs of a sample of all, over which a way is looked for first."""
+
+_TINY, _NO_LENGTH = 1e-6, 1e-9
+"""Lengths of vectors that have no direction, and of edges between songs that are the same."""
 
 _SPREAD = 1.0
 """Weight of an even spread along the way beside short steps."""
@@ -49,14 +55,17 @@ def corridor_size(n: int) -> int:
     """Return how many songs a path with n songs between its ends is looked for among at first.
 
     Examples:
-        >>> [corridor_size(n) for n in (8, 50, 1000)]
-        [300, 600, 2000]
+        >>> [corridor_size(n) for n in (8, 70, 1000)]
+        [600, 840, 2000]
     """
     return max(2 * n, int(np.clip(_PER_SONG * n, _LEAST, _MOST)))
 
 
 def corridor(vectors: Float32Array, rows: IntArray, ends: Float32Array, size: int) -> IntArray:
     """Choose the rows that a path is looked for among: those nearest to the way between its ends.
+
+    That is the straight way, and a way over a sample of the songs, in case the straight one leads
+    where there are none.
 
     Args:
         vectors: unit vectors of all songs, float32 [rows, d].
@@ -65,28 +74,43 @@ def corridor(vectors: Float32Array, rows: IntArray, ends: Float32Array, size: in
         size: songs to choose.
 
     Returns:
-        Some of the rows, those nearest to the straight way first.
+        Some of the rows, those nearest to the way first; all, as they are, where they are few.
 
     Examples:
         >>> songs = np.float32([[1, 0], [0.8, 0.6], [-1, 0], [0, 1]])
         >>> corridor(songs, np.array([1, 2]), songs[[0, 3]], size=1).tolist()
         [1]
     """
+    if size >= len(rows):
+        return np.array(rows)
     share = np.linspace(0, 1, _POINTS, dtype=np.float32)[:, None]
     points = (1 - share) * ends[0] + share * ends[1]
     norms = np.linalg.norm(points, axis=1, keepdims=True)
-    points = np.divide(points, norms, out=np.zeros_like(points), where=norms > 1e-6)
+    points = np.divide(points, norms, out=np.zeros_like(points), where=norms > _TINY)
+    points = np.concatenate([points, _stations(vectors, rows, ends)])
     likeness = vectors[rows] @ points.T
-    if size < len(rows):
-        # Some of every point's nearest, so that no part of the way is left without songs.
-        each = -(-size // _POINTS)
-        nearest = np.argpartition(-likeness, each - 1, axis=0)[:each].ravel()
-        closest = likeness.max(axis=1)
-        closest[nearest] += 2  # before all others
-        chosen = np.argpartition(-closest, size - 1)[:size]
-        rows, likeness = rows[chosen], likeness[chosen]
-    order = np.lexsort((rows, -likeness.max(axis=1)))
-    return np.asarray(rows[order])
+    # Some of every point's nearest, so that no part of the way is left without songs.
+    each = -(-size // len(points))
+    nearest = np.argpartition(-likeness, each - 1, axis=0)[:each].ravel()
+    closest = likeness.max(axis=1)
+    closest[nearest] += 2  # before all others
+    chosen = np.argpartition(-closest, size - 1)[:size]
+    return np.asarray(rows[chosen[np.lexsort((rows[chosen], -likeness[chosen].max(axis=1)))]])
+
+
+def _stations(vectors: Float32Array, rows: IntArray, ends: Float32Array) -> Float32Array:
+    """The songs of a shortest way between the ends over a sample of all songs, float32 [n, d].
+
+    The straight way may lead where there are no songs at all; this one goes where they are.
+    """
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _LANDMARKS).astype(np.intp))]
+    songs = np.concatenate([ends[:1], vectors[sample], ends[1:]])
+    graph, _ = _graph(_squares(songs))
+    came_from = csgraph.dijkstra(graph, directed=False, indices=0, return_predecessors=True)[1]
+    way = [len(songs) - 1]
+    while way[-1]:
+        way.append(int(came_from[way[-1]]))
+    return songs[way[::-1]]
 
 
 def path_between(
@@ -132,7 +156,7 @@ def path_between(
         wanted = min(n, len(places))
         if not wanted:
             return SongPath(np.empty(0, np.intp), is_joined)
-        squares = np.maximum(2 - 2 * (vectors @ vectors.T).astype(np.float64), 0)
+        squares = _squares(vectors)
         along, is_joined = _progress(squares)
         if wanted <= _LONGEST:
             chain = _chain(squares, along, own, wanted)
@@ -151,23 +175,10 @@ def _progress(squares: Float64Array) -> tuple[Float64Array, bool]:
         squares: squared distances of all songs, both ends included, [songs, songs].
 
     Returns:
-        The shares; and whether the graph of nearest neighbours joins the ends by itself. If not,
-        the smallest jumps that join its parts (a minimum spanning tree) are added to it.
+        The shares; and whether the graph of nearest neighbours joins the ends by itself.
     """
     m = len(squares)
-    k = min(NEIGHBOURS, m - 1)
-    away = squares + np.diag(np.full(m, np.inf))
-    nearest = np.argpartition(away, k - 1, axis=1)[:, :k]
-    rows = np.repeat(np.arange(m), k)
-    # Squared lengths make many small steps a shorter way than a large one; 0 would be no edge.
-    weights = squares[rows, nearest.ravel()] + 1e-9
-    graph = sp.csr_matrix((weights, (rows, nearest.ravel())), shape=(m, m))
-    graph = graph.maximum(graph.T)
-    parts = csgraph.connected_components(graph, directed=False)[1]
-    is_joined = bool(parts[0] == parts[-1])
-    if parts.any():
-        tree = csgraph.minimum_spanning_tree(squares + 1e-9)
-        graph = graph.maximum(tree.maximum(tree.T))
+    graph, is_joined = _graph(squares)
     lengths = csgraph.dijkstra(graph, directed=False, indices=[0, m - 1])
     whole = lengths.sum(axis=0)
     along = np.divide(lengths[0], whole, out=np.full(m, 0.5), where=whole > 0)
@@ -175,12 +186,40 @@ def _progress(squares: Float64Array) -> tuple[Float64Array, bool]:
     return along, is_joined
 
 
+def _squares(vectors: Float32Array) -> Float64Array:
+    """Squared distances of all unit vectors, [n, n]."""
+    return np.maximum(2 - 2 * (vectors @ vectors.T).astype(np.float64), 0)
+
+
+def _graph(squares: Float64Array) -> tuple[sp.csr_matrix, bool]:
+    """The graph that joins each song to its nearest ones, with squared lengths, [songs, songs].
+
+    Returns:
+        The graph, of one piece; and whether nearest neighbours alone join the first song and the
+        last. If not, the smallest jumps that join its parts (a minimum spanning tree) are added.
+    """
+    m = len(squares)
+    k = min(NEIGHBOURS, m - 1)
+    away = squares + np.diag(np.full(m, np.inf))
+    nearest = np.argpartition(away, k - 1, axis=1)[:, :k]
+    rows = np.repeat(np.arange(m), k)
+    # Squared lengths make many small steps a shorter way than a large one; 0 would be no edge.
+    weights = squares[rows, nearest.ravel()] + _NO_LENGTH
+    graph = sp.csr_matrix((weights, (rows, nearest.ravel())), shape=(m, m))
+    graph = graph.maximum(graph.T)
+    parts = csgraph.connected_components(graph, directed=False)[1]
+    if parts.any():
+        tree = csgraph.minimum_spanning_tree(squares + _NO_LENGTH)
+        graph = graph.maximum(tree.maximum(tree.T))
+    return graph, bool(parts[0] == parts[-1])
+
+
 def _chain(squares: Float64Array, along: Float64Array, codes: IntArray, n: int) -> IntArray:
     """The best chain of n songs between the first and the last that only goes forward."""
     m = len(along)
     inner = 1 + np.argsort(along[1:-1], kind="stable")
     order = np.concatenate([[0], inner, [m - 1]])
-    scale = max(float(squares[0, -1]), 1e-6)
+    scale = max(float(squares[0, -1]), _TINY)
     step = squares[np.ix_(order, order)] / scale  # from the second to the first
     own = codes[order]
     # More than any chain can gain: two songs of one artist in a row never pay.

@@ -118,4 +118,4 @@ def test_a_corridor_has_songs_all_along_the_way():
     size = corridor_size(8)
     rows = corridor(songs, np.arange(len(songs)), ends, size)
     assert len(set(rows.tolist())) == size
-    assert (rows >= 2000).sum() == 25
+    assert (rows >= 2000).sum() >= 20
