@@ -1,7 +1,7 @@
 """The songs that a playlist starts from: items of the catalogue, or recordings that are not."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from datasets.arrays import Float32Array
 from datasets.columns import ITEM_TEXT
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.system.files import file_digest
-from datasets.tables.ids import checked_id, is_table
+from datasets.tables.ids import checked_id, checked_ids, is_table
 from datasets.tables.values import format_value
 from datasets.tags import read_file_tags
 from datasets.texts.file_names import name_as_text
@@ -106,18 +106,18 @@ def _several(given: Any) -> list[Any]:
     """The seeds one by one; one alone may be given as it is."""
     if isinstance(given, str | int | np.integer) or is_recording(given):
         return [given]
-    if given is None or isinstance(given, Mapping) or is_table(given):
+    if isinstance(given, set | frozenset):
+        raise InvalidArgumentError("seeds must come in an order, and a set has none; give a list")
+    if not isinstance(given, Iterable) or isinstance(given, Mapping) or is_table(given):
         raise InvalidArgumentError(
             f"seeds must be item ids or recordings, not {format_value(given)}"
         )
-    if isinstance(given, set | frozenset):
-        raise InvalidArgumentError("seeds must come in an order, and a set has none; give a list")
-    try:
-        return list(given)
-    except TypeError:
-        raise InvalidArgumentError(
-            f"seeds must be item ids or recordings, not {format_value(given)}"
-        ) from None
+    if isinstance(given, Sequence | Iterator):
+        listed = list(given)
+        if any(map(is_recording, listed)):
+            return listed
+        return checked_ids("seeds", listed)
+    return checked_ids("seeds", given)
 
 
 def _read(model: LiveModel, given: Any, name: str, by: Space, files: RecordingFiles) -> Seed:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
@@ -98,6 +99,14 @@ def test_every_seed_has_its_share(fitted):
     assert frame["genre"].value_counts().tolist() == [5, 5, 5]
 
 
+@pytest.mark.parametrize(
+    "make", [tuple, iter, pd.Series, pd.Index, np.array, pd.Categorical, pa.array]
+)
+def test_seeds_in_any_container(fitted, make):
+    expected = fitted.playlist(["item-4", "item-1"], 5)
+    pd.testing.assert_frame_equal(fitted.playlist(make(["item-4", "item-1"]), 5), expected)
+
+
 def test_without_the_seeds(fitted):
     frame = fitted.playlist(["item-0", "item-1"], 10, include_seeds=False)
     assert len(frame) == 10
@@ -184,7 +193,9 @@ def test_what_cannot_be_done_is_an_error(fitted):
         ([None, 5], {}, InvalidArgumentError, "seeds must be item ids or recordings, not None"),
         ([{"item-0": 1}, 5], {}, InvalidArgumentError, "seeds must be item ids or recordings"),
         ([{"item-0"}, 5], {}, InvalidArgumentError, "a set has none"),
-        ([[1.5], 5], {}, InvalidArgumentError, "seeds: number 1 must be a text"),
+        ([[1.5], 5], {}, InvalidArgumentError, "seeds: id number 1 must be a text"),
+        ([[None], 5], {}, InvalidArgumentError, "seeds: id number 1 is missing"),
+        ([pd.DataFrame({"item_id": ["item-0"]}), 5], {}, InvalidArgumentError, "seeds must be"),
         ([["item-0", "item-0"], 5], {}, InvalidArgumentError, "'item-0' is given twice"),
         ([["item-0", "item-0"], 5], {"path": True}, InvalidArgumentError, "given twice"),
         ([["item-0"], 5], {"path": True}, InvalidArgumentError, "a path needs two seeds"),
