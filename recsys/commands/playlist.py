@@ -1,11 +1,12 @@
 """The command `coldtune playlist`: songs like others, or a path between two, as an M3U file."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datasets.columns import ITEM_ID, PATH
+from datasets.columns import PATH
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
     JsonFlag,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def playlist(
     model: Model,
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[ITEM]...", help="More songs, after --like.")
+        list[str] | None, typer.Argument(metavar="ITEM", help="More songs, after --like.")
     ] = None,
     like: Annotated[
         list[str] | None,
@@ -34,7 +35,9 @@ def playlist(
             help="A song by its id, its title, 'artist - title', or a recording; repeat for more.",
         ),
     ] = None,
-    length: Annotated[int, typer.Option(help="How many songs, the given ones included.")] = 20,
+    length: Annotated[
+        int, typer.Option("--length", "-k", help="How many songs, the given ones included.")
+    ] = 20,
     path: Annotated[
         bool, typer.Option("--path", help="Go from each given song to the next in small steps.")
     ] = False,
@@ -106,8 +109,7 @@ def playlist(
         echo(f"{written.songs:,} songs written to {out}")
 
 
-def _seed(recommender: "Recommender", text: str) -> str | Path:
-    """The id of the item that somebody means, or else the recording of this name."""
-    item_id = item_named(recommender, text)
-    known = recommender.search(item_id, 1)[ITEM_ID].tolist() == [item_id]
-    return item_id if known or not Path(text).is_file() else Path(text)
+def _seed(recommender: "Recommender", text: str) -> str:
+    """A recording as it is, or the id of the item that somebody means."""
+    # `Path.is_file` raises for a text that is too long to be a path.
+    return text if os.path.isfile(text) else item_named(recommender, text)  # noqa: PTH113

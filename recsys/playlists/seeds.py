@@ -13,7 +13,7 @@ from datasets.arrays import Float32Array
 from datasets.columns import ITEM_TEXT
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.system.files import file_digest
-from datasets.tables.ids import checked_id, checked_ids, is_table
+from datasets.tables.ids import checked_ids, is_table
 from datasets.tables.values import format_value
 from datasets.tags import read_file_tags
 from datasets.texts.file_names import name_as_text
@@ -28,7 +28,7 @@ from recsys.ranking.similarity import (
     unit_vectors,
     what_lacks,
 )
-from recsys.ranking.subject import is_recording
+from recsys.ranking.subject import is_recording, row_or_file
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
@@ -122,13 +122,10 @@ def _several(given: Any) -> list[Any]:
 
 def _read(model: LiveModel, given: Any, name: str, by: Space, files: RecordingFiles) -> Seed:
     if not is_recording(given):
-        item_id = checked_id(name, given)
-        try:
-            return _item(model, model.items.row(item_id), by)
-        except UnknownItemError:
-            if not os.path.isfile(item_id):  # noqa: PTH113 - the text may be no path at all
-                raise
-            given = Path(item_id)
+        row = row_or_file(model, given, name)
+        if row is not None:
+            return _item(model, row, by)
+        given = Path(given)
     path = Path(given).absolute() if isinstance(given, os.PathLike) else None
     if path is not None and path.is_file():
         for item_id in files.items_with(file_digest(path)):

@@ -80,7 +80,7 @@ def find_subject(
     if item is not None and is_recording(item):
         recording = item
     elif item is not None:
-        row = _row_or_none(model, item)
+        row = row_or_file(model, item, "item_id")
         if row is not None:
             return _item(model, row, texts)
         recording = str(item)
@@ -111,9 +111,25 @@ def is_recording(item: object) -> bool:
     return isinstance(item, os.PathLike | bytes | bytearray | memoryview) or hasattr(item, "read")
 
 
-def _row_or_none(model: LiveModel, item: object) -> int | None:
-    """The row of an item; None for the path of a file that exists."""
-    item_id = checked_id("item_id", item)
+def row_or_file(model: LiveModel, item: object, name: str) -> int | None:
+    """Return the row of an item; None for the path of a file that exists and is no item's id.
+
+    Args:
+        model: the model.
+        item: an id, or else a path.
+        name: the argument's name, for messages.
+
+    Raises:
+        UnknownItemError: neither an item nor a file.
+        InvalidArgumentError: nothing that an id can be.
+
+    Examples:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> row_or_file(load_model(folder / "model"), "s2", "item_id")
+        2
+    """
+    item_id = checked_id(name, item)
     try:
         return model.items.row(item_id)
     except UnknownItemError as error:

@@ -116,6 +116,8 @@ def test_what_is_wrong_is_said_in_a_line(call, saved, tmp_path):
     for words, code, text in [
         (["--like", "nix"], 1, "no item 'nix' in the catalogue"),
         (["--like", "song7"], 1, "no item 'song7' in the catalogue"),
+        (["--like", "song7.mp3"], 1, "no file 'song7.mp3', and no item 'song7.mp3'"),
+        (["--like", "x" * 5000], 1, "no item 'xxx"),
         ([], 2, "Missing option '--like'"),
         (["--like", "item-1", "--by", "smell"], 1, "--by must be sound, taste or fused"),
         (["--like", "item-1", "--out", "x.m3u"], 1, "x.m3u: must end in .m3u8"),
