@@ -22,6 +22,8 @@ _MAX_NOTES: Final = 6
 def summarise_study(study: GenreStudy) -> list[str]:
     """Write a sentence or two on each split: the network, the baseline, and guessing.
 
+    Where the network is worse than the baseline, that comes first.
+
     Args:
         study: a study with runs of the network.
 
@@ -58,7 +60,27 @@ def summarise_study(study: GenreStudy) -> list[str]:
             share = facts["most_common_share"]
             text += f" Always guessing the commonest {study.material.tag} is right for {share:.1%}."
         sentences.append(text)
-    return sentences
+    worse = [_worse(study, split) for split, classifier in study.groups() if classifier == NETWORK]
+    return [*filter(None, worse), *sentences]
+
+
+def _worse(study: GenreStudy, split: str) -> str:
+    """Say that the network is worse than the SVM on a split, if it is; "" otherwise."""
+    folds = study.folds().query("split == @split")
+    values = {
+        name: part.set_index(["seed", "fold"])["precision@1"]
+        for name, part in folds.groupby("classifier")
+    }
+    if BASELINE not in values or not values[NETWORK].mean() < values[BASELINE].mean():
+        return ""
+    behind = int((values[NETWORK] < values[BASELINE]).sum())
+    tag = study.material.tag
+    return (
+        f"The network is worse than the SVM on recordings {_TESTED[split]}: it puts"
+        f" {values[NETWORK].mean():.1%} in the right {tag}, the SVM {values[BASELINE].mean():.1%}"
+        f" (the network is behind in {behind} of {len(values[NETWORK])} folds). It is not shown to"
+        f" hear more than the simple statistics that the SVM gets."
+    )
 
 
 def study_cautions(study: GenreStudy) -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from datasets.errors import DataError, InvalidArgumentError
 from recsys.commands.options import (
     Config,
+    Embeddings,
     JsonFlag,
     K,
     Recipe,
@@ -53,6 +54,7 @@ def evaluate(
     texts: Annotated[
         bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
     ] = False,
+    embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
     seed: Seed = None,
@@ -61,6 +63,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure models side by side and write a report. Interrupted, it goes on where it was."""
+    from datasets.embedding_files import read_embedding_file
     from datasets.folder import load_folder
     from recsys.experiments import offline_evaluation
     from recsys.experiments.models import OURS
@@ -85,11 +88,13 @@ def evaluate(
         genre_folds=genre_folds,
         texts=texts,
     )
+    given = None if embeddings is None else read_embedding_file(embeddings)
     evaluation = offline_evaluation.evaluate(
         load_folder(folder),
         out,
         recommender_config(config, seed, threads, tracking, recipe),
         measured,
+        embeddings=given,
         command=shlex.join(["coldtune", *sys.argv[1:]]),
         progress=True,
     )

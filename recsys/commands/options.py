@@ -33,6 +33,13 @@ Config = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="How the network is made: patent or modern; or as configured.")
 ]
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(
+        help="Embeddings in place of a network's: .npz with item_id and embedding, or CSV or "
+        "Parquet with item_id and a column for each dimension."
+    ),
+]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 WhereFlag = Annotated[
     list[str] | None,

@@ -10,6 +10,7 @@ import typer
 from datasets.errors import ArtifactError, BusyError, InvalidArgumentError
 from recsys.commands.options import (
     Config,
+    Embeddings,
     JsonFlag,
     Model,
     Recipe,
@@ -30,6 +31,7 @@ def train(
     encoder: Annotated[
         Path | None, typer.Option(help="Network to use: a saved encoder, or the one of a model.")
     ] = None,
+    embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
     seed: Seed = None,
@@ -44,16 +46,22 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Learn from a data set and save the model."""
+    from datasets.embedding_files import read_embedding_file
     from datasets.folder import load_folder
     from recsys import Recommender
     from recsys.model.storage import check_overwrite, open_encoder
 
+    if encoder is not None and embeddings is not None:
+        raise InvalidArgumentError("--encoder and --embeddings exclude one another")
     settings = recommender_config(config, seed, threads, tracking, recipe)
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         echo(goes, err=True)
     network = None if encoder is None else open_encoder(encoder)
-    recommender = Recommender(settings).fit(load_folder(folder), encoder=network, progress=True)
+    given = None if embeddings is None else read_embedding_file(embeddings)
+    recommender = Recommender(settings).fit(
+        load_folder(folder), given, encoder=network, progress=True
+    )
     _save(recommender, out, replace, goes)
     print_info(recommender.info, as_json)
     if not as_json:

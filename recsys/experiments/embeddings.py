@@ -3,13 +3,14 @@
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
+from datasets.arrays import Float32Array, StrArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 from datasets.music import MusicDataset
@@ -57,28 +58,49 @@ EmbedFold = Callable[[MusicDataset], FoldEmbeddings | None]
 class GivenEmbeddings:
     """Embeddings computed beforehand, in place of an encoder's.
 
-    They must come from an encoder that was not trained on the items held out.
+    They must come from an encoder that was not trained on the items held out. Called with a
+    training side, it gives itself with the labels of that side.
 
     Examples:
         >>> given = GivenEmbeddings(embeddings)
         >>> given.embeddings(dataset.take_items(["s0", "s1"])).shape
         (2, 4)
+        >>> given(dataset).labels(dataset.take_items(["s0", "s1"])).values.tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
     """
 
     frame: pd.DataFrame
     """Index item_id, one column a dimension."""
 
+    classes: tuple[str, ...] = ()
+    """Genres of the training side's items that have an embedding."""
+
     def __post_init__(self) -> None:
         """Take the ids from the index or the column item_id; DataError without any."""
         object.__setattr__(self, "frame", embedding_frame(self.frame))
+
+    def __call__(self, training: MusicDataset) -> "GivenEmbeddings":
+        """Return the embeddings with the labels of a training side."""
+        return replace(self, classes=tuple(sorted(set(self._genres(training)) - {""})))
 
     def embeddings(self, dataset: MusicDataset) -> pd.DataFrame:
         """Return the embeddings of the items of ``dataset``."""
         return self.frame[self.frame.index.isin(dataset.items[ITEM_ID])]
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
-        """Raise DataError: there are no recordings to have labels."""
-        raise DataError("embeddings without recordings have no labels")
+        """Return the true genres of the items of ``dataset`` that have an embedding.
+
+        Raises:
+            DataError: no genre is known of the training side.
+        """
+        if not self.classes:
+            raise DataError("no item with an embedding has a genre")
+        own = self._genres(dataset)
+        return pd.DataFrame(_indicators(own.to_numpy(), self.classes), index=own.index)
+
+    def _genres(self, dataset: MusicDataset) -> "pd.Series[str]":
+        genres = dataset.items.set_index(ITEM_ID)[GENRE].astype(str)
+        return genres[genres.index.isin(self.frame.index)]
 
 
 @dataclass(frozen=True)
@@ -110,8 +132,7 @@ class NetworkEmbeddings:
         if not len(self.encoder.classes_):
             return pd.DataFrame()
         own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
-        known = self.encoder.classes_.tolist()
-        matches = pd.DataFrame({label: (own == label).astype(np.float32) for label in known})
+        matches = pd.DataFrame(_indicators(own, self.encoder.classes_.tolist()))
         return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
 
 
@@ -167,6 +188,15 @@ class FoldEncoders:
             workers=self._config.n_threads,
             progress=self._progress,
         )
+
+
+def _indicators(own: StrArray, classes: Sequence[str]) -> dict[str, Float32Array]:
+    """A column for each class: 1 for who has it, and the same share of all for who has none.
+
+    So nobody's vector is zero, which models refuse.
+    """
+    has_none = ~np.isin(own, list(classes)) / np.float32(len(classes))
+    return {label: (own == label).astype(np.float32) + has_none for label in classes}
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:

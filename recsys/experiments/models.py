@@ -4,7 +4,7 @@ All of them share one encoder for each training side, which is never trained on 
 recordings.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -102,7 +102,7 @@ def model_factories(
     config: RecommenderConfig,
     *,
     encoders: EmbedFold | None = None,
-    controls: bool = True,
+    controls: bool | Collection[str] = True,
     texts: bool = False,
     progress: bool = False,
 ) -> dict[str, ModelFactory]:
@@ -113,8 +113,9 @@ def model_factories(
         config: settings of this library's models.
         encoders: gives the embeddings of each training side; by default a network is trained on
             its recordings.
-        controls: whether to add controls: with shuffled embeddings, with genres in place of
-            embeddings, and with the same list for everybody.
+        controls: the controls to add, of ``evaluation.models.controls.MODEL_CONTROLS``: with
+            shuffled embeddings, with genres in place of embeddings, and with the same list for
+            everybody; True for all of them.
         texts: whether models get artist, album, genre and tags of new items, or the recording
             alone.
         progress: show progress bars.
@@ -164,16 +165,19 @@ def model_factories(
             embed = None if name in _WITHOUT_AUDIO else _own_embeddings
             factories[name] = factory(name, embed, shared if name == subject else None)
     if subject is not None:
+        wanted = MODEL_CONTROLS if controls is True else set(controls or ())
         for kind, stand_in in (
             (SHUFFLED_AUDIO, _shuffled_embeddings(config.seed)),
             (GENRE_FOR_AUDIO, _genre_labels),
         ):
-            factories[control_name(subject, kind)] = factory(subject, stand_in)
+            if kind in wanted:
+                factories[control_name(subject, kind)] = factory(subject, stand_in)
         # Fitting the hybrid takes longest of all, and this control differs in the last step alone.
-        same = factory(subject, _own_embeddings, shared, reuse=True)
-        factories[control_name(subject, SAME_FOR_EVERYBODY)] = lambda: SameForEverybody(
-            same, config.seed
-        )
+        if SAME_FOR_EVERYBODY in wanted:
+            same = factory(subject, _own_embeddings, shared, reuse=True)
+            factories[control_name(subject, SAME_FOR_EVERYBODY)] = lambda: SameForEverybody(
+                same, config.seed
+            )
     return factories
 
 

@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from datasets.arguments import check_whole
-from datasets.errors import EvaluationError, InvalidArgumentError
+from datasets.columns import ITEM_ID
+from datasets.errors import DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.settings import Settings
 from datasets.system.files import check_writable
+from datasets.tables.frames import FrameLike, embedding_frame
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve
 from evaluation.conclusions.summary import summarise
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle, Random
-from evaluation.models.controls import POPULARITY_ORACLE, RANDOM
+from evaluation.models.controls import GENRE_FOR_AUDIO, MODEL_CONTROLS, POPULARITY_ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
 from recsys.config import RecommenderConfig
+from recsys.content.features import align_embeddings
 from recsys.experiments.embeddings import (
     EmbedFold,
     FoldEncoders,
+    GivenEmbeddings,
     cached_embeddings,
     embedding_map,
     genre_accuracy,
@@ -91,7 +95,12 @@ class EvaluationConfig(Settings):
     alone."""
 
     among: frozenset[str] | None = None
-    """Ids of the items that may be held out; by default those with a recording."""
+    """Ids of the items that may be held out; by default those with a recording, or with an
+    embedding where embeddings are given."""
+
+    controls: tuple[str, ...] = tuple(MODEL_CONTROLS)
+    """Controls of the first model that uses audio, where whole items are held out; those of
+    ``evaluation.models.controls.MODEL_CONTROLS``."""
 
     noun: str = "items"
     """What the report calls items."""
@@ -108,6 +117,10 @@ class EvaluationConfig(Settings):
         list_lengths(given["ks"])
         check_fraction(given["fraction"])
         check_sampled(given["sampled"])
+        for name in given["controls"]:
+            if name not in MODEL_CONTROLS:
+                there = ", ".join(MODEL_CONTROLS)
+                raise InvalidArgumentError(f"no control {name!r}; there are: {there}")
         if given["genre_folds"]:
             check_whole("genre_folds", given["genre_folds"], 2)
         super().__init__(**values)
@@ -142,6 +155,7 @@ def evaluate(
     config: EvaluationConfig | None = None,
     *,
     encoders: EmbedFold | None = None,
+    embeddings: FrameLike | None = None,
     command: str = "",
     progress: bool = False,
 ) -> Evaluation:
@@ -157,10 +171,14 @@ def evaluate(
         config: what is measured.
         encoders: gives the embeddings of each training side; by default a network is trained on
             its recordings.
+        embeddings: embeddings of items in place of a network's: index or column item_id, one
+            column a dimension. They must come from an encoder that was not trained on the items
+            held out. Ids that are not of the data set are passed over.
         command: the command that the report is of, to be shown in it.
         progress: show progress bars.
 
     Raises:
+        DataError: embeddings that cannot be used.
         EvaluationError: the data is too small to hold anything out.
         InvalidArgumentError: the report cannot be written. In both cases it is raised before
             anything is learned, and nothing is left behind.
@@ -176,6 +194,12 @@ def evaluate(
     config = config or EvaluationConfig()
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_report_writable(path)  # now, and not when everything is read, learned or measured
+    given = None
+    if embeddings is not None:
+        if encoders is not None:
+            raise InvalidArgumentError("give embeddings or encoders, not both")
+        given, config = _given_embeddings(embeddings, dataset, config)
+        encoders = given
     splits, remarks = named_splits(
         dataset,
         config.splits,
@@ -187,7 +211,11 @@ def evaluate(
     holds_out_items = any(split.cold_items or split.few_shot_items for split in splits)
     encoders = encoders or FoldEncoders(recommender, progress=progress)
     models = model_factories(
-        config.models, recommender, encoders=encoders, controls=holds_out_items, texts=config.texts
+        config.models,
+        recommender,
+        encoders=encoders,
+        controls=config.controls if holds_out_items else (),
+        texts=config.texts,
     )
     if holds_out_items:
         models[POPULARITY_ORACLE] = lambda: PopularityOracle(dataset, recommender.seed)
@@ -200,11 +228,11 @@ def evaluate(
         run.log_params(recommender.model_dump(mode="json"))
         run.log_params({"dataset": {**dataset.summary(), "digest": dataset.digest()}})
         run.log_dataset(dataset, "evaluation")
-        embeddings = song_map = None
-        if any(name in AUDIO_MODELS for name in models):
-            embeddings = cached_embeddings(
-                dataset, splits, encoders, recommender.network, unfinished
-            )
+        shown = song_map = None
+        if given is not None:
+            shown = given.embeddings(dataset)
+        elif any(name in AUDIO_MODELS for name in models):
+            shown = cached_embeddings(dataset, splits, encoders, recommender.network, unfinished)
         comparison = compare(
             models,
             dataset,
@@ -212,20 +240,20 @@ def evaluate(
             ks=config.ks,
             controls=_controls(models, config.models),
             sampled=config.sampled,
-            embeddings=embeddings,
+            embeddings=shown,
             seed=recommender.seed,
             progress=progress,
             on_run=runs.add,
             resume=unfinished,
         )
         runs.log_results(comparison)
-        if embeddings is not None:
-            song_map = embedding_map(dataset, splits, embeddings, recommender.seed)
+        if shown is not None:
+            song_map = embedding_map(dataset, splits, shown, recommender.seed)
         curve = None
         if config.learning_curve:
             curve = _learning_curve(models, comparison, dataset, splits[0], unfinished, progress)
         genre = None
-        if config.genre_folds:
+        if config.genre_folds and given is None:
             try:
                 genre = genre_accuracy(dataset, recommender, config.genre_folds, progress)
             except EvaluationError as error:
@@ -237,7 +265,7 @@ def evaluate(
                 genre=genre,
                 curve=curve,
                 song_map=song_map,
-                notes=[*config.notes, _texts_note(config), *remarks],
+                notes=[*config.notes, _texts_note(config, given), *remarks],
                 noun=config.noun,
                 configuration=recommender.model_dump(mode="json"),
                 command=command,
@@ -293,9 +321,44 @@ def _check_report_writable(path: Path) -> None:
         ) from None
 
 
-def _texts_note(config: EvaluationConfig) -> str:
+def _texts_note(config: EvaluationConfig, given: GivenEmbeddings | None) -> str:
     """A sentence on what models get of held-out items."""
     texts = "with artist, album, genre and tags"
     if not config.texts:
         texts = "without artist, album, genre or tags"
-    return f"Held-out {config.noun} reach the models by recording, {texts}."
+    source = "recording" if given is None else "given embedding"
+    return f"Held-out {config.noun} reach the models by {source}, {texts}."
+
+
+def _given_embeddings(
+    embeddings: FrameLike, dataset: MusicDataset, config: EvaluationConfig
+) -> tuple[GivenEmbeddings, EvaluationConfig]:
+    """Check given embeddings, and make the settings of an evaluation with them."""
+    frame = embedding_frame(embeddings)
+    ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
+    # Now, and not by the first model; and with the ids as the data set spells them.
+    vectors, known = align_embeddings(frame, ids, ignore_others=True)
+    is_zero = known & ~vectors.any(axis=1)  # as models refuse them of new items
+    known &= ~is_zero
+    if not known.any():
+        raise DataError("embeddings: all of them are zero in every dimension")
+    given = GivenEmbeddings(pd.DataFrame(vectors[known], index=ids[known], columns=frame.columns))
+    notes = [
+        f"Embeddings were given: {known.sum():,} of {len(ids):,} {config.noun} have one of "
+        f"{frame.shape[1]:,} dimensions. Figures of new {config.noun} are too good if what made "
+        f"them was trained on these {config.noun}."
+    ]
+    if is_zero.any():
+        notes.append(
+            f"{is_zero.sum():,} more are zero in every dimension and count as none, such as that "
+            f"of {ids[is_zero][0]!r}."
+        )
+    controls = config.controls
+    if GENRE_FOR_AUDIO in controls and len(given(dataset).classes) < 2:
+        controls = tuple(name for name in controls if name != GENRE_FOR_AUDIO)
+        notes.append(f"Genres in place of audio are no control: the {config.noun} have none.")
+    among = config.among
+    if among is None:
+        among = frozenset(given.frame.index)
+    notes = [*config.notes, *notes]
+    return given, config.replace(among=among, controls=controls, notes=tuple(notes))
