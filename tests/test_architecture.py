@@ -51,6 +51,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "datasets": (
         ("datasets.public.loaders", "datasets.demo"),
         ("datasets.public",),
+        ("datasets.embedding_files",),
         ("datasets.folder", "datasets.tagged_files", "datasets.image_arrays"),
         ("datasets.music",),
         ("datasets.tags",),

@@ -1,7 +1,6 @@
 """Query a song database for songs and predicted scores, and export them to CSV or Parquet."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from datasets.system.files import atomic_write
 from datasets.texts.safe_text import write_spreadsheet
 from datasets.texts.suggestions import did_you_mean
 from datasets.texts.unicode_forms import folded
-from recsys.database.read_write import batched
-from recsys.database.schema import genres, recordings, scores, songs
+from recsys.database.schema import genres, scores, songs
 from recsys.database.song import search_key
 
 LONGEST_SEARCH = 1000
@@ -207,21 +205,6 @@ def predicted_tags(connection: Connection) -> list[str]:
     """Return the predicted tags, the network's first tag first."""
     query = select(genres.c.tag).group_by(genres.c.tag).order_by(func.min(genres.c.genre_id))
     return list(connection.execute(query).scalars())
-
-
-def recording_paths(connection: Connection, item_ids: Iterable[str]) -> dict[str, list[str]]:
-    """Return the paths of songs' recordings as they are stored, for songs that have any.
-
-    Args:
-        connection: of a song database.
-        item_ids: ids of songs; unknown ones are passed over.
-    """
-    found: dict[str, list[str]] = defaultdict(list)
-    for page in batched(item_ids):
-        query = select(recordings.c.item_id, recordings.c.path).order_by(recordings.c.number)
-        for row in connection.execute(query.where(recordings.c.item_id.in_(page))):
-            found[row.item_id].append(row.path)
-    return dict(found)
 
 
 def page_starts(connection: Connection, where: SongFilter, size: int) -> Iterator[str | None]:

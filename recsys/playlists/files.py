@@ -155,12 +155,14 @@ class RecordingFiles:
                     return place
         if path.is_absolute():
             return Path(path) if _is_file(Path(path)) else None
-        if self._fitted is None:
-            return None
-        place = self._fitted / path
-        # A song that came with another data set may have a path that is in this one, too.
-        fits = _is_file(place) and (stored.is_of_fit or _has_content(place, stored))
-        return place if fits else None
+        if self._fitted is not None:
+            place = self._fitted / path
+            # A song that came with another data set may have a path that is in this one, too.
+            if _is_file(place) and (stored.is_of_fit or _has_content(place, stored)):
+                return place
+        # Single recordings are onboarded by a path from the working directory.
+        place = Path.cwd() / path
+        return place if _is_file(place) and _has_content(place, stored) else None
 
 
 def _is_file(path: Path) -> bool:

@@ -3,7 +3,6 @@
 After US 2018/0276540 A1, paragraphs 60 to 63.
 
 - `layout`: choose and project the songs of a model, and group them by colour
-- `recordings`: find the recordings of songs, to be played
 - `drawing`: draw a map as an interactive page or as a PNG file
 """
 

@@ -11,10 +11,11 @@ import pandas as pd
 from datasets.arrays import IntArray, StrArray
 from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
+from datasets.texts.file_names import name_from_text
 from embedding.projection import FEWEST, Projection, ProjectionMethod, project
 from recsys.model.live import LiveModel
+from recsys.playlists.files import RecordingFiles
 from recsys.ranking.similarity import unit_vectors
-from recsys.songmap.recordings import recordings_at_hand
 
 MapSpace = Literal["sound", "fused"]
 """Which vectors are projected: embeddings of the audio, or fused item vectors."""
@@ -134,8 +135,7 @@ def song_map(
             `Recommender.similar` compares.
         limit: a random sample is drawn of more songs than this.
         seed: seed of the sample, and of UMAP and t-SNE.
-        folder: where recordings with a relative path are looked for, besides the folder of the
-            data set that the model learned from.
+        folder: where the recordings are, if they were moved since they were heard.
 
     Raises:
         InvalidArgumentError: an unknown choice, or fewer than four songs with vectors.
@@ -168,8 +168,18 @@ def song_map(
         by=by,
         embeddings=embeddings,
         total=total,
-        recordings=recordings_at_hand(model, songs[ITEM_ID].tolist(), folder),
+        recordings=_recordings(model, songs[ITEM_ID].tolist(), folder),
     )
+
+
+def _recordings(model: LiveModel, item_ids: list[str], folder: Path | None) -> dict[str, Path]:
+    """The file of each song whose recording is at hand."""
+    fitted = model.state.info["dataset"].get("folder")
+    start = None if fitted is None else Path(name_from_text(fitted))
+    files = RecordingFiles(model.catalog, start, folder)
+    files.look_up(item_ids)
+    found = {item_id: files.find(item_id) for item_id in item_ids}
+    return {item_id: file for item_id, file in found.items() if file is not None}
 
 
 def _groups(labels: StrArray) -> tuple[SongGroup, ...]:
