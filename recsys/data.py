@@ -15,9 +15,6 @@ logger = logging.getLogger("coldtune")
 PLAY_BOUNDS = (1e-30, 1e30)
 """Bounds of a play weight: beyond them, float32 would round it to zero or overflow in a sum."""
 
-ENOUGH_USERS = 2
-"""Fewest users with two items or more from whom sources can learn who plays what."""
-
 
 def warn_of_wild_plays(users: StrArray, items: StrArray, weights: Float64Array) -> None:
     """Log weights of plays beyond `PLAY_BOUNDS`, which count as the nearest bound.
@@ -99,11 +96,6 @@ class TrainingData:
     def user_counts(self) -> IntArray:
         """Number of users who have played each item, int [n_items]; 0 for cold items."""
         return np.bincount(self.plays.indices, minlength=self.plays.shape[1])
-
-    @property
-    def n_telling_users(self) -> int:
-        """Number of users who have played two items or more: one item says of no other."""
-        return int((np.diff(self.plays.indptr) > 1).sum())
 
     @property
     def is_counted(self) -> BoolArray:

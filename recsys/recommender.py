@@ -881,7 +881,9 @@ class Recommender(Configured):
         """Merge everything since the fit into the fitted state; lists stay the same.
 
         The plays, users and items since the fit are then in the matrices and in the index, which
-        makes opening and searching faster; nothing is learned. A model that has been saved or
+        makes opening and searching faster; nothing is learned, with one exception: sources that the
+        fit left out for want of plays (``info["sources_left_out"]``) are learned, and blended, as
+        soon as two users have played two items or more. A model that has been saved or
         loaded is replaced on the disk in a single step, and the song database keeps the songs.
 
         Raises:
@@ -894,14 +896,19 @@ class Recommender(Configured):
             >>> recommender.info["onboarded"]
             0
         """
-        from recsys.model.rebuild import rebuilt
+        from threadpoolctl import threadpool_limits
 
-        with self._writing("rebuilding the model", longer=True):
+        from recsys.training.relearning import relearned
+
+        with (
+            self._writing("rebuilding the model", longer=True),
+            threadpool_limits(self.config.n_threads, user_api="blas"),
+        ):
             model = self._fitted()
             if self._folder is None:
-                self._model = rebuilt(model)
+                self._model = relearned(model)
             else:
-                self._model = storage.replace_model(self._folder, model, rebuilt)
+                self._model = storage.replace_model(self._folder, model, relearned)
 
     def _fitted(self) -> LiveModel:
         if self._model is None:

@@ -108,10 +108,10 @@ def onboard(
     if as_json:
         print_json(added._asdict(), indent=None)
     else:
-        echo(
-            f"{added.item_id} is in the catalogue; "
-            f"it sounds like {added.predicted} ({added.probability:.0%})"
-        )
+        heard = ""
+        if added.predicted is not None:
+            heard = f"; it sounds like {added.predicted} ({added.probability:.0%})"
+        echo(f"{added.item_id} is in the catalogue{heard}")
 
 
 def _changed(model: Path, change: "Callable[[Recommender], Changed]") -> Changed:
@@ -247,6 +247,15 @@ def remove(model: Model, item: Annotated[str, typer.Argument(help="Item id.")]) 
 
 
 def rebuild(model: Model) -> None:
-    """Make all that happened since the fit part of the model; lists stay the same."""
-    _changed(model, lambda one: one.rebuild())
+    """Make all that happened since the fit part of the model; lists stay the same.
+
+    Only a model whose fit had too few plays learns from those since, once they are enough.
+    """
+
+    def change(recommender: "Recommender") -> str:
+        recommender.rebuild()
+        return str(recommender.info.get("sources_left_out", ""))
+
+    if left_out := _changed(model, change):
+        echo(left_out)
     echo(f"model rebuilt in {model}")

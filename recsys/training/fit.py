@@ -125,7 +125,8 @@ def fit_state(
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
-    choice = choose_sources(data, config.sources)
+    heard = bool(data.content.has_embedding.any())
+    choice = choose_sources(data.plays, config.sources, heard=heard)
     if choice.left_out:
         logger.warning("%s", choice.sentence)
         data = replace(data, counts_all=True)

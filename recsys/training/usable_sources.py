@@ -9,9 +9,14 @@ knows (docs/decisions.md).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import scipy.sparse as sp
+
 from datasets.errors import DataError
 from recsys.config import FusionConfig, RecommenderConfig, SourceName
-from recsys.data import ENOUGH_USERS, TrainingData
+
+ENOUGH_USERS = 2
+"""Fewest users with two items or more from whom sources can learn who plays what."""
 
 WITHOUT_PLAYS: tuple[SourceName, ...] = ("content",)
 """The sources that need no plays."""
@@ -49,28 +54,31 @@ class SourceChoice:
         return config.replace(sources=self.used, fusion=fusion)
 
 
-def choose_sources(data: TrainingData, sources: Sequence[SourceName]) -> SourceChoice:
+def choose_sources(
+    plays: sp.csr_matrix, sources: Sequence[SourceName], *, heard: bool
+) -> SourceChoice:
     """Choose the sources that can learn from these plays.
 
     Where fewer than `ENOUGH_USERS` users have played two items or more, those that need plays stay
     out, if any item's sound is known; if none is, they learn from what there is.
 
     Args:
-        data: the training data.
+        plays: CSR [n_users, n_items].
         sources: the sources of the configuration.
+        heard: whether any item has an embedding.
 
     Raises:
         DataError: nobody has played anything, and there is no sound to learn from either.
 
     Examples:
-        >>> choose_sources(training_data, ("als", "content")).used
+        >>> choose_sources(training_data.plays, ("als", "content"), heard=True).used
         ('als', 'content')
+        >>> choose_sources(training_data.plays[:1], ("als", "content"), heard=True).sentence
+        'als stays out: 1 user has played two items or more, and 2 are needed'
     """
     by_sound = tuple(name for name in sources if name in WITHOUT_PLAYS)
     others = tuple(name for name in sources if name not in WITHOUT_PLAYS)
-    hears = bool(by_sound) and bool(data.content.has_embedding.any())
-    nobody = not data.plays.nnz
-    if nobody and not hears:
+    if not plays.nnz and not (by_sound and heard):
         lacks = (
             "no item has a recording that can be used, or an embedding"
             if by_sound
@@ -79,14 +87,13 @@ def choose_sources(data: TrainingData, sources: Sequence[SourceName]) -> SourceC
         raise DataError(
             f"interactions: nobody has played anything, and {lacks}, so there is nothing to learn"
         )
-    if not hears or not others or data.n_telling_users >= ENOUGH_USERS:
+    n = int((np.diff(plays.indptr) > 1).sum())  # who has played one item says nothing of others
+    if not (by_sound and heard) or not others or n >= ENOUGH_USERS:
         return SourceChoice(tuple(sources), (), "")
-    if nobody:
-        reason = "nobody has played anything yet"
-    else:
-        n, needs = data.n_telling_users, f"they need {ENOUGH_USERS}"
-        who = "1 user has" if n == 1 else f"{n} users have"
-        reason = f"{who} played two items or more, and {needs}"
+    if not plays.nnz:
+        return SourceChoice(by_sound, others, "nobody has played anything yet")
+    who = "1 user has" if n == 1 else f"{n or 'no'} users have"
+    reason = f"{who} played two items or more, and {ENOUGH_USERS} are needed"
     return SourceChoice(by_sound, others, reason)
 
 
