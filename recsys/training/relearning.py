@@ -30,6 +30,12 @@ def relearned(model: LiveModel) -> LiveModel:
     """Return what `rebuilt` returns; with sources learned that had too few plays, if they suffice.
 
     Where none had, nothing is learned, and lists stay the same.
+
+    Examples:
+        >>> from recsys.model import load_model
+        >>> recommender.save(folder / "model")
+        >>> relearned(load_model(folder / "model")).state.info["rebuilt"]
+        1
     """
     merged = rebuilt(model)
     state = merged.state
