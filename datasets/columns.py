@@ -17,6 +17,7 @@ PATH: Final = "path"
 RANK: Final = "rank"
 SCORE: Final = "score"
 COLD: Final = "cold"
+NEW: Final = "new"
 SHARE_PREFIX: Final = "share_"
 
 ITEM_TEXT: Final = (TITLE, ARTIST, ALBUM, GENRE)

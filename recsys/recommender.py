@@ -218,11 +218,19 @@ class Recommender(Configured):
             popularity_correction: from 0 to 1, how much of an item's standardised log popularity is
                 taken off its standardised score to order the list. Scores stay as they are; the
                 list of popular items is not corrected.
+            discovery: the share of nDCG that the list may lose so that new songs, which nobody has
+                played, are in it: 0 for a list as good as it can be, up to 1; as configured if not
+                given. It raises or lowers the scores of new songs, as the fit has measured it.
+            new: "only" for new songs alone, or how many places are theirs: a whole number, or a
+                share of k as a float (1 is one place, 1.0 all). The best new songs for the user
+                get them, spread so that every song has a chance; the best known songs get the
+                rest. Where too few are left, the others fill the list, and ``attrs["new_places"]``
+                says so; a list of "only" new songs, and one of 0, stays one.
 
         Returns:
-            Columns rank (from 1), item_id, score, title, artist, genre, cold (nobody had played the
-            item when the model was fitted), and share_als, share_fm and so on: how much of the
-            score each source gave, adding to 1.
+            Columns rank (from 1), item_id, score, title, artist, genre, cold and new (both: nobody
+            has played the item), and share_als, share_fm and so on: how much of the score each
+            source gave, adding to 1.
 
         Raises:
             UnknownItemError: an item that is not in the catalogue.
@@ -237,6 +245,8 @@ class Recommender(Configured):
             5
             >>> recommender.recommend("nobody").attrs["fallback"]
             'popular'
+            >>> recommender.recommend("u1", k=3, new=1)["new"].tolist().count(True)
+            1
         """
         model = self._fitted()
         plays = None if history is None else history_plays(history)
@@ -254,7 +264,7 @@ class Recommender(Configured):
             **options: the options of `recommend`.
 
         Returns:
-            Columns user_id, rank, item_id, score; users in the order given. Users about whom
+            Columns user_id, rank, item_id, score, new; users in the order given. Users about whom
             nothing is known get the most popular items and are listed in
             ``attrs["fallback_users"]``.
 
@@ -308,7 +318,7 @@ class Recommender(Configured):
         progress: bool = False,
         **options: Unpack[ListArguments],
     ) -> BatchReport:
-        """Write the lists of all users to a Parquet file: user_id, rank, item_id, score.
+        """Write the lists of all users to a Parquet file: user_id, rank, item_id, score, new.
 
         A run that was killed continues where it stopped, if the model and the arguments are the
         same. The file appears only when it is complete.

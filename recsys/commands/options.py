@@ -14,6 +14,7 @@ from recsys.commands.printing import echo
 if TYPE_CHECKING:
     from recsys import Recommender
     from recsys.config import RecommenderConfig
+    from recsys.ranking.options import New
 
 _MOST_NAMED = 5
 """Items of one name that an error lists."""
@@ -52,6 +53,46 @@ Diversity = Annotated[
 PopularityCorrection = Annotated[
     float, typer.Option(help="0: none, 1: as much against popular items as for high scores.")
 ]
+Discovery = Annotated[
+    float | None,
+    typer.Option(help="Share of nDCG to pay for new songs, 0 to 1; as fitted where not given."),
+]
+NewFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--new",
+        metavar="only|N|SHARE",
+        help="Places for songs nobody has played: only, a number (2), or a share (0.2, 1.0).",
+    ),
+]
+
+
+def parse_new(given: str | None) -> "New | None":
+    """Parse the option --new: ``only``, a whole number of places, or a share with a point.
+
+    Raises:
+        InvalidArgumentError: it is none of these.
+
+    Examples:
+        >>> [parse_new(text) for text in ("only", "2", "0.2", "1", "1.0")]
+        ['only', 2, 0.2, 1, 1.0]
+    """
+    if given is None:
+        return None
+    text = given.strip().lower()
+    if text == "only":
+        return "only"
+    from recsys.ranking.options import ListOptions
+
+    try:
+        new: int | float = float(text) if set(text) & set(".e") else int(text)
+        ListOptions(new=new)
+    except (ValueError, InvalidArgumentError):
+        raise InvalidArgumentError(
+            "--new must be only, a whole number of places such as 2, or a share of the places from "
+            f"0.0 to 1.0, not {given!r}"
+        ) from None
+    return new
 
 
 def parse_where(given: list[str] | None) -> dict[str, list[str]]:

@@ -9,15 +9,18 @@ import typer
 from datasets.columns import SHARE_PREFIX
 from datasets.errors import InvalidArgumentError
 from recsys.commands.options import (
+    Discovery,
     Diversity,
     JsonFlag,
     K,
     Model,
+    NewFlag,
     PerArtist,
     PopularityCorrection,
     WhereFlag,
     item_named,
     items_named,
+    parse_new,
     parse_where,
 )
 from recsys.commands.printing import echo, print_frame, print_json, records
@@ -48,12 +51,15 @@ def recommend(
     per_artist: PerArtist = None,
     diversity: Diversity = 0.0,
     popularity_correction: PopularityCorrection = 0.0,
+    discovery: Discovery = None,
+    new: NewFlag = None,
     seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """The items that a user will like best."""
     from recsys import Recommender
 
+    places = parse_new(new)
     recommender = Recommender.load(model)
     frame = recommender.recommend(
         user,
@@ -66,20 +72,26 @@ def recommend(
         per_artist=per_artist,
         diversity=diversity,
         popularity_correction=popularity_correction,
+        discovery=discovery,
+        new=places,
     )
     fallback = frame.attrs.get("fallback")
+    notes = {name: frame.attrs[name] for name in ("new_places", "discovery") if name in frame.attrs}
     if as_json:
-        print_json({"fallback": fallback, "items": records(frame)})
+        print_json({"fallback": fallback, **notes, "items": records(frame)})
         return
     if frame.empty:
         having = f" that has {' and '.join(where)}" if where else ""
         unmatched = frame.attrs.get("unmatched")
-        echo(f"No item{having} is left to recommend{f': {unmatched}' if unmatched else '.'}")
+        kind = {"only": "new item"}.get(str(places), "item")
+        echo(f"No {kind}{having} is left to recommend{f': {unmatched}' if unmatched else '.'}")
         return
     if fallback:
         who = "these listeners" if user is None else repr(user)
         what = "songs of every kind" if fallback == "varied" else f"the {fallback} items"
         echo(f"Nothing is known of {who}: these are {what}.")
+    for note in notes.values():
+        echo(f"{note[:1].upper()}{note[1:]}.")
     print_frame(shares_together(frame) if sys.stdout.isatty() else frame)
 
 
@@ -199,18 +211,22 @@ def recommend_all(
     per_artist: PerArtist = None,
     diversity: Diversity = 0.0,
     popularity_correction: PopularityCorrection = 0.0,
+    discovery: Discovery = None,
+    new: NewFlag = None,
     seen: Annotated[bool, typer.Option(help="Also recommend what was played.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """The best items for every user, as a Parquet file; a killed run goes on where it was."""
     from recsys import Recommender
 
+    places = parse_new(new)
     recommender = Recommender.load(model)
     report = recommender.write_recommendations(
         out, users, k, exclude_seen=not seen,
         exclude=items_named(recommender, exclude) or (), only=items_named(recommender, only),
         where=parse_where(where), per_artist=per_artist, diversity=diversity,
-        popularity_correction=popularity_correction, batch_size=batch, progress=True,
+        popularity_correction=popularity_correction, discovery=discovery, new=places,
+        batch_size=batch, progress=True,
     )  # fmt: skip
     if as_json:
         print_json(report.to_dict(), indent=None)
@@ -219,4 +235,11 @@ def recommend_all(
         echo(f"{report.resumed:,} users had their lists from an earlier run")
     if report.fallback_users:
         echo(f"nothing is known of {report.fallback_users:,} users: they got the popular items")
+    if report.other_places:
+        echo(
+            f"too few songs are left: {report.other_places:,} lists have not as many new ones as "
+            "were asked for"
+        )
+    if report.new_rows:
+        echo(f"{report.new_rows:,} rows are songs that nobody has played")
     echo(f"lists of {report.users:,} users, {report.rows:,} rows, written to {out}")

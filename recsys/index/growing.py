@@ -134,11 +134,19 @@ class GrowingIndex:
             banned[(banned >= n) & (banned < n + len(added))] - n,
         )
         renumbered = added_hits._replace(item=added_hits.item + n)
-        return _best([fitted_hits, renumbered], k)
+        return best_hits([fitted_hits, renumbered], k)
 
 
-def _best(parts: Sequence[Hits], k: int) -> Hits:
-    """Return the k best items of each query among hits of several indexes."""
+def best_hits(parts: Sequence[Hits], k: int) -> Hits:
+    """Return the k best items of each query among the hits of several searches.
+
+    Examples:
+        >>> query = np.array([0, 0])
+        >>> known = Hits(query, np.array([4, 7]), np.float32([3, 1]))
+        >>> new = Hits(query[:1], np.array([9]), np.float32([2]))
+        >>> best_hits([known, new], 2).item.tolist()
+        [4, 9]
+    """
     query, item, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((-score, query))
     rank = np.arange(len(query)) - np.searchsorted(query[order], query[order])

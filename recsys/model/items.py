@@ -212,6 +212,12 @@ class ItemTable:
         return np.setdiff1d(np.arange(len(self)), self.retired)
 
     @cached_property
+    def new(self) -> IntArray:
+        """Rows of the items in the catalogue that nobody has played, ascending."""
+        rows = np.flatnonzero(self.user_counts == 0)
+        return np.setdiff1d(rows, self.retired, assume_unique=True)
+
+    @cached_property
     def current_rows(self) -> IntArray:
         """Where the item of each row of the fit is now, int [n fitted]; -1 where it is gone."""
         rows = np.arange(self._n_fitted)

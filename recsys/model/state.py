@@ -43,10 +43,13 @@ _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 _LARGEST = 1e15
 """Of a number in a predicted vector: products of larger ones leave single precision."""
 
+_MOST_USERS, _USERS_AT_ONCE = 100_000, 8192
+"""Users whose mean and covariance are taken, and how many are read at once."""
+
 EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
 
-DISCOVERY = "discovery"
+DISCOVERY_CURVE = "discovery"
 """Name of the measured discovery curve among the facts about a fit."""
 
 SOURCES_LEFT_OUT = "sources_left_out"
@@ -138,8 +141,24 @@ class FittedState:
     @cached_property
     def discovery(self) -> DiscoveryCurve | None:
         """What new songs in lists cost; None where the fit could not, or did not, measure it."""
-        stored = self.info.get(DISCOVERY)
+        stored = self.info.get(DISCOVERY_CURVE)
         return None if stored is None else DiscoveryCurve.from_json(stored)
+
+    @cached_property
+    def user_moments(self) -> tuple[Float64Array, Float64Array]:
+        """Mean [D] and covariance [D, D] of the fused vectors of the users of the fit.
+
+        Of more than `_MOST_USERS` users, as many are taken, spread evenly.
+        """
+        n, width = self.user_vectors.shape
+        rows = np.linspace(0, n - 1, min(n, _MOST_USERS)).astype(np.intp)
+        total, squares = np.zeros(width), np.zeros((width, width))
+        for start in range(0, len(rows), _USERS_AT_ONCE):
+            users = np.asarray(self.user_vectors[rows[start : start + _USERS_AT_ONCE]], np.float64)
+            total += users.sum(axis=0)
+            squares += users.T @ users
+        mean = total / max(len(rows), 1)
+        return mean, squares / max(len(rows), 1) - np.outer(mean, mean)
 
     @cached_property
     def item_ids(self) -> Ids:
@@ -298,8 +317,8 @@ class FittedState:
             encoder = load_any_encoder(folder / "encoder")
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
-        if info.get(DISCOVERY) is not None:
-            DiscoveryCurve.from_json(info[DISCOVERY])
+        if info.get(DISCOVERY_CURVE) is not None:
+            DiscoveryCurve.from_json(info[DISCOVERY_CURVE])
         return cls(
             config=config,
             items=items,

@@ -3,6 +3,8 @@
 - `ranking`: a list from profile, candidates, search and reranking.
 - `options`: the arguments of lists, checked: options, ids, histories.
 - `reranking`: popularity correction, a cap on artists, diversity.
+- `new_songs`: the songs that nobody has played, and who is shown which of them.
+- `places`: lists with places for new songs.
 - `batches`: lists for many users, a batch at a time.
 - `batch_files`: the lists of all users as a Parquet file.
 - `variety`: a varied order for those of whom nothing is known, where nothing has been played.

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
+from datasets.columns import ITEM_ID, NEW, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError, DataError, InvalidArgumentError
 from datasets.progress import progress_bar
 from datasets.system.files import atomic_write, file_digest, parents_created, write_text
@@ -26,11 +26,18 @@ from datasets.tables.read_write import read_ids
 from recsys.model.live import LiveModel
 from recsys.ranking.batches import user_batches
 from recsys.ranking.options import ListOptions
-from recsys.ranking.ranking import FALLBACK_USERS, Candidates, find_candidates, recommend_for_users
+from recsys.ranking.ranking import (
+    FALLBACK_USERS,
+    Candidates,
+    count_new,
+    find_candidates,
+    recommend_for_users,
+)
 
 _PLAN = "plan.json"
 _LOCK = "lock"
 _FALLBACK = b"coldtune.fallback_users"
+_OTHER_PLACES = b"coldtune.other_places"
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class BatchReport:
 
     Examples:
         >>> recommender.write_recommendations(folder / "lists.parquet", k=2)
-        BatchReport(users=60, rows=120, fallback_users=0, resumed=0)
+        BatchReport(users=60, rows=120, fallback_users=0, resumed=0, new_rows=2, other_places=0)
     """
 
     users: int
@@ -52,6 +59,11 @@ class BatchReport:
     """Users about whom nothing is known: they got the popular items."""
     resumed: int
     """Users whose lists an earlier run had written."""
+
+    new_rows: int = 0
+    """Rows of songs that nobody has played."""
+    other_places: int = 0
+    """Users whose lists have not as many new songs as were asked for: too few songs were left."""
 
     def to_dict(self) -> dict[str, int]:
         """Return the report as values that JSON can hold."""
@@ -67,7 +79,7 @@ def write_lists(
     *,
     progress: bool,
 ) -> BatchReport:
-    """Write user_id, rank, item_id and score of every user's list, one row group per batch.
+    """Write user_id, rank, item_id, score and new of every user's list, one row group a batch.
 
     A run that was killed continues with the missing batches if the model, its song database and all
     arguments are the same; otherwise it starts over.
@@ -103,13 +115,20 @@ def write_lists(
                 for number, ids in enumerate(islice(batches, len(done), None), start=len(done)):
                     parts.append(_part(folder, number))
                     lists = recommend_for_users(model, ids, candidates, options)
-                    _write_part(parts[-1], lists)
+                    _write_part(parts[-1], lists, _other_places(lists, len(ids), options))
                     advance(len(ids))
-            rows, fallback = _assemble(parts, out)
+            rows, new_rows, fallback, others = _assemble(parts, out)
             shutil.rmtree(folder)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error.strerror or error}") from None
-    return BatchReport(total, rows, fallback, resumed)
+    return BatchReport(total, rows, fallback, resumed, new_rows, others)
+
+
+def _other_places(lists: pd.DataFrame, n_lists: int, options: ListOptions) -> int:
+    """How many lists have not as many new songs as were asked for."""
+    if options.new is None:
+        return 0
+    return int((count_new(lists, n_lists) != options.new_places).sum())
 
 
 def _check_out(out: Path) -> None:
@@ -135,8 +154,11 @@ def _plan(
         "per_artist": None if options.per_artist is None else int(options.per_artist),
         "diversity": float(options.diversity),
         "popularity_correction": float(options.popularity_correction),
+        "discovery": None if options.discovery is None else float(options.discovery),
+        "new": None if options.new is None else [options.new == "only", options.new_places],
     }
     return {
+        "columns": [USER_ID, RANK, ITEM_ID, SCORE, NEW],
         "generation": model.generation,
         "catalog": list(model.revision),  # of the lists, whatever others have stored since
         "filters": hashlib.sha256(json.dumps(filters, sort_keys=True).encode()).hexdigest(),
@@ -192,36 +214,49 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _schema(fallback: int) -> Any:
+def _schema(fallback: int, other_places: int) -> Any:
     import pyarrow as pa
 
-    fields = {USER_ID: pa.string(), RANK: pa.int32(), ITEM_ID: pa.string(), SCORE: pa.float32()}
-    return pa.schema(fields, metadata={_FALLBACK: str(fallback)})
+    fields = {
+        USER_ID: pa.string(),
+        RANK: pa.int32(),
+        ITEM_ID: pa.string(),
+        SCORE: pa.float32(),
+        NEW: pa.bool_(),
+    }
+    facts = {_FALLBACK: str(fallback), _OTHER_PLACES: str(other_places)}
+    return pa.schema(fields, metadata=facts)
 
 
-def _write_part(path: Path, lists: pd.DataFrame) -> None:
+def _write_part(path: Path, lists: pd.DataFrame, other_places: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(len(lists.attrs.get(FALLBACK_USERS, ())))
+    schema = _schema(len(lists.attrs.get(FALLBACK_USERS, ())), other_places)
     with atomic_write(path) as temporary:
         pq.write_table(pa.Table.from_pandas(lists, schema, preserve_index=False), temporary)
 
 
-def _assemble(parts: list[Path], out: Path) -> tuple[int, int]:
-    """Write the parts as one file, a row group each; return its rows and users of the fallback."""
+def _assemble(parts: list[Path], out: Path) -> tuple[int, int, int, int]:
+    """Write the parts as one file, a row group each.
+
+    Returns the number of rows, of new songs among them, of users of the fallback, and of lists
+    with another number of new songs than was asked for.
+    """
     import pyarrow.parquet as pq
 
-    fallback = sum(int(pq.read_schema(path).metadata[_FALLBACK]) for path in parts)
-    schema = _schema(fallback)
-    rows = 0
+    facts = [pq.read_schema(path).metadata for path in parts]
+    fallback, others = (sum(int(one[name]) for one in facts) for name in (_FALLBACK, _OTHER_PLACES))
+    schema = _schema(fallback, others)
+    rows = new_rows = 0
     with atomic_write(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for path in parts:
             table = pq.ParquetFile(path).read().replace_schema_metadata(schema.metadata)
             if len(table):
                 writer.write_table(table, row_group_size=len(table))
             rows += len(table)
-    return rows, fallback
+            new_rows += int(table[NEW].to_numpy().sum())
+    return rows, new_rows, fallback, others
 
 
 def _ids(path: Path, model: LiveModel) -> Iterator[str]:

@@ -12,7 +12,12 @@ from datasets.tables.ids import checked_ids, each_id
 from recsys.model.live import LiveModel
 from recsys.model.tables import Ids
 from recsys.ranking.options import ListOptions
-from recsys.ranking.ranking import FALLBACK_USERS, find_candidates, recommend_for_users
+from recsys.ranking.ranking import (
+    FALLBACK_USERS,
+    find_candidates,
+    notes_on_new_songs,
+    recommend_for_users,
+)
 
 BATCH = 4096
 """Users ranked at once unless another number is asked for."""
@@ -30,7 +35,9 @@ def recommend_many(
         parts.append(recommend_for_users(model, users, candidates, options))
     whole = pd.concat(parts, ignore_index=True)
     fallback = [user for part in parts for user in part.attrs.get(FALLBACK_USERS, ())]
+    notes = notes_on_new_songs(model, options, whole, len(ids))
     whole.attrs = {FALLBACK_USERS: fallback} if fallback else {}
+    whole.attrs.update(notes)
     return whole
 
 

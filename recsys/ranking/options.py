@@ -1,14 +1,16 @@
 """Arguments of recommendations, checked: options of lists, ids and listening histories."""
 
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 
-from datasets.arguments import check_flag, check_share, check_whole
+from datasets.arguments import check_flag, check_share, check_whole, is_whole
 from datasets.errors import InvalidArgumentError
 from datasets.tables.ids import checked_id, checked_ids
 from datasets.tables.values import format_value, is_real
@@ -17,6 +19,9 @@ from recsys.model.items import Where
 
 History = Sequence[str] | Mapping[str, float]
 """Items that somebody has played: a list of item ids, or a mapping from item id to plays."""
+
+New = Literal["only"] | int | float
+"""How much of a list is for new songs: all of it, a number of its places, or a share of them."""
 
 _POOL = 10
 _LEAST_POOL = 100
@@ -35,6 +40,8 @@ class ListArguments(TypedDict, total=False):
     per_artist: int | None
     diversity: float
     popularity_correction: float
+    discovery: float | None
+    new: New | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,13 @@ class ListOptions:
     popularity_correction: float = 0.0
     """Share of the standardised log popularity taken off the standardised score, 0 to 1."""
 
+    discovery: float | None = None
+    """Share of nDCG that the list may lose so that new songs are in it, 0 to 1; None as fitted."""
+
+    new: New | None = None
+    """``"only"``, a number of places for new songs, or a share of the places as a float; None
+    leaves it to the scores. At most k places count: 1 is one place, 1.0 is all of them."""
+
     reranks: bool = field(init=False)
     """Whether the list is more than the k best scores of what may be in it."""
 
@@ -93,8 +107,27 @@ class ListOptions:
             check_whole("per_artist", self.per_artist)
         check_share("diversity", self.diversity)
         check_share("popularity_correction", self.popularity_correction)
+        if self.discovery is not None:
+            check_share("discovery", self.discovery)
+        if self.new is not None:
+            _check_new(self.new)
         changes_order = bool(self.diversity or self.popularity_correction)
         object.__setattr__(self, "reranks", changes_order or self.per_artist is not None)
+
+    @property
+    def new_places(self) -> int:
+        """How many places of the list are for new songs, where `new` says so.
+
+        Examples:
+            >>> [ListOptions(k=10, new=new).new_places for new in ("only", 3, 25, 0.25, 1.0, 0)]
+            [10, 3, 10, 3, 10, 0]
+        """
+        if self.new is None or isinstance(self.new, str):
+            return self.k if self.new else 0
+        if isinstance(self.new, numbers.Integral):
+            return min(int(self.new), self.k)
+        # The nearest whole number, half a place upwards; what rounding left of it is none.
+        return math.floor(round(float(self.new) * self.k, 6) + 0.5)
 
     @property
     def pool_size(self) -> int:
@@ -102,6 +135,22 @@ class ListOptions:
         if not self.diversity and not self.popularity_correction:
             return 2 * self.k  # in the order of scores, so that more candidates change nothing
         return max(_LEAST_POOL, _POOL * self.k)
+
+
+def _check_new(new: Any) -> None:
+    """Raise InvalidArgumentError for what is neither "only" nor a number or share of places."""
+    if isinstance(new, str):
+        fits = new == "only"
+    elif isinstance(new, numbers.Integral):
+        fits = is_whole(new, 0)
+    else:
+        is_number = isinstance(new, numbers.Real) and not isinstance(new, bool | np.bool_)
+        fits = is_number and 0 <= float(new) <= 1
+    if not fits:
+        raise InvalidArgumentError(
+            "new must be 'only', a whole number of places of at least 0, or a share of the places "
+            f"from 0.0 to 1.0, not {format_value(new)}"
+        )
 
 
 def _reread(values: Any) -> Any:

@@ -8,14 +8,18 @@ import numpy as np
 import pandas as pd
 
 from datasets.arrays import Float32Array, Float64Array, IntArray, StrArray
-from datasets.columns import ITEM_ID, RANK, SCORE, SHARE_PREFIX, USER_ID
+from datasets.columns import COLD, ITEM_ID, NEW, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
 from datasets.tables.ids import checked_id
 from recsys.fusion import Block
 from recsys.index.base import Hits, seen_rows
+from recsys.index.growing import best_hits
+from recsys.model.discovery_curve import TYPICAL
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
+from recsys.ranking.new_songs import NewSearch, NewSongs, PlainNewSearch, scaled_scores
 from recsys.ranking.options import ListOptions
+from recsys.ranking.places import fill_places
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
 from recsys.ranking.variety import varied_order
@@ -25,6 +29,12 @@ FALLBACK_USERS = "fallback_users"
 
 UNMATCHED = "unmatched"
 """Attribute of an empty list: which wanted value no item has, and what may have been meant."""
+
+NEW_PLACES = "new_places"
+"""Attribute of lists with fewer or more new songs than were asked for: how many, and why."""
+
+UNMEASURED = "discovery"
+"""Attribute of lists whose `discovery` rests on no measurement of the model's own: a sentence."""
 
 _NO_ROWS: IntArray = np.empty(0, np.intp)
 
@@ -69,11 +79,13 @@ def recommend_for_user(
     """
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
-    hits = rank(model, profile, candidates, options)  # search, then rerank
+    key = None if user_id is None else checked_id("user_id", user_id)
+    hits = rank(model, profile, candidates, options, [key])  # search, then rerank
     item_vectors = model.index.vectors(hits.item)
     frame = describe(model, hits, profile.vectors[0], item_vectors)
     if options.where and not len(frame) and (unmatched := model.items.unmatched(options.where)):
         frame.attrs[UNMATCHED] = unmatched
+    frame.attrs.update(notes_on_new_songs(model, options, frame, 1))
     return frame
 
 
@@ -83,11 +95,11 @@ def recommend_for_users(
     """Recommend items to several users.
 
     Returns:
-        user_id, rank, item_id and score, users in the order given. Users about whom nothing is
-        known get the popular items and are listed in ``attrs["fallback_users"]``.
+        user_id, rank, item_id, score and new, users in the order given. Users about whom nothing
+        is known get the popular items and are listed in ``attrs["fallback_users"]``.
     """
     profiles = model.users.profiles(user_ids.tolist(), with_seen=options.exclude_seen)
-    hits = rank(model, profiles, candidates, options)
+    hits = rank(model, profiles, candidates, options, user_ids.tolist())
     lengths = np.bincount(hits.query, minlength=len(user_ids))
     first = np.cumsum(lengths) - lengths
     frame = pd.DataFrame(
@@ -96,11 +108,13 @@ def recommend_for_users(
             RANK: np.arange(1, len(hits.query) + 1) - first[hits.query],
             ITEM_ID: model.items.ids(hits.item),
             SCORE: hits.score,
+            NEW: model.items.is_cold(hits.item),
         }
     )
     is_known = profiles.vectors.any(axis=1)
     if not is_known.all():
         frame.attrs[FALLBACK_USERS] = user_ids[~is_known].tolist()
+    frame.attrs.update(notes_on_new_songs(model, options, frame, len(user_ids)))
     return frame
 
 
@@ -141,7 +155,11 @@ def find_profile(
 
 
 def rank(
-    model: LiveModel, profiles: Profiles, candidates: Candidates, options: ListOptions
+    model: LiveModel,
+    profiles: Profiles,
+    candidates: Candidates,
+    options: ListOptions,
+    user_ids: Sequence[str | None],
 ) -> Hits:
     """Find the items of each profile's list: by its vector, or the most popular without one."""
     is_known = np.asarray(profiles.vectors.any(axis=1))
@@ -151,21 +169,142 @@ def rank(
         if not len(queries):
             continue
         own = profiles if len(queries) == len(is_known) else profiles.take(queries)
-        if known:
-            search: Search = VectorSearch(model, own, candidates)
-        else:
-            search = PopularitySearch(model, own, candidates)
+        if not known:
             options = replace(options, popularity_correction=0.0)  # nothing to take it off from
-        if options.reranks:
-            hits = search_and_rerank(model, search, len(queries), options)
+        if options.new is None:
+            search = _search(model, own, candidates, discovery_factor(model, options), known=known)
+            if options.reranks:
+                hits = search_and_rerank(model, search, len(queries), options)
+            else:
+                hits = search(np.arange(len(queries)), options.k)
         else:
-            hits = search(np.arange(len(queries)), options.k)
+            ids = [user_ids[query] for query in queries.tolist()]
+            hits = _with_places(model, own, candidates, options, ids, known=known)
         parts.append(Hits(queries[hits.query], hits.item, hits.score))
     if len(parts) == 1:
         return parts[0]
     hits = Hits.concatenate(parts)
     order = np.argsort(hits.query, kind="stable")
     return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+
+def _search(
+    model: LiveModel, profiles: Profiles, candidates: Candidates, factor: float, *, known: bool
+) -> Search:
+    """The search for the items of lists, the scores of new songs times a factor."""
+    if not known:
+        return PopularitySearch(model, profiles, candidates)
+    if factor == 1:
+        return VectorSearch(model, profiles, candidates)
+    of_known, of_new = _apart(model, candidates)
+    searches: list[Search] = [
+        VectorSearch(model, profiles, of_known),
+        PlainNewSearch(model, profiles, of_new, factor),
+    ]
+    return lambda queries, size: best_hits([one(queries, size) for one in searches], size)
+
+
+def _with_places(
+    model: LiveModel,
+    profiles: Profiles,
+    candidates: Candidates,
+    options: ListOptions,
+    user_ids: Sequence[str | None],
+    *,
+    known: bool,
+) -> Hits:
+    """Make lists with places for new songs."""
+    of_known, of_new = _apart(model, candidates)
+    factor = discovery_factor(model, options)
+
+    def scores(queries: IntArray, items: IntArray) -> Float32Array:
+        vectors = model.index.vectors(items)
+        plain = np.einsum("ij,ij->i", profiles.vectors[queries], vectors)
+        return scaled_scores(plain, factor)
+
+    return fill_places(
+        model,
+        _search(model, profiles, of_known, 1.0, known=known),
+        NewSearch(model, profiles, of_new, user_ids, max(options.new_places, 1)),
+        scores,
+        len(user_ids),
+        options,
+    )
+
+
+def _apart(model: LiveModel, candidates: Candidates) -> tuple[Candidates, IntArray]:
+    """The known items among candidates, and the new ones as places in `NewSongs.rows`."""
+    new = NewSongs.of(model)
+    keep = (
+        np.ones(len(new), bool) if candidates.only is None else np.isin(new.rows, candidates.only)
+    )
+    keep[new.places(candidates.exclude)] = False
+    if candidates.only is not None:
+        known = candidates._replace(only=np.setdiff1d(candidates.only, new.rows))
+    else:
+        known = candidates._replace(exclude=np.union1d(candidates.exclude, new.rows))
+    return known, np.flatnonzero(keep)
+
+
+def discovery_factor(model: LiveModel, options: ListOptions) -> float:
+    """By what the scores of new songs are multiplied: 1 unless `discovery` asks for others."""
+    curve = model.state.discovery
+    fitted = model.state.config.fusion.discovery if curve is None else curve.budget
+    if options.discovery is None or options.discovery == fitted:
+        return 1.0
+    if curve is None:
+        return TYPICAL.scale(options.discovery) / TYPICAL.scale(fitted)
+    return curve.scale(options.discovery)
+
+
+def notes_on_new_songs(
+    model: LiveModel, options: ListOptions, lists: pd.DataFrame, n_lists: int
+) -> dict[str, str]:
+    """Say where lists have not the new songs that were asked for: attributes of their table.
+
+    Args:
+        model: tells whether the costs of discovery were measured.
+        options: what was asked for.
+        lists: the lists, with the columns rank and new.
+        n_lists: how many they are, empty ones included.
+    """
+    notes = {}
+    if options.discovery is not None and model.state.discovery is None:
+        notes[UNMEASURED] = (
+            "what new songs cost was not measured when this model was fitted; a typical "
+            "measurement stands in for it"
+        )
+    if options.new is None:
+        return notes
+    wanted, counts = options.new_places, count_new(lists, n_lists)
+    fewer, more = int((counts < wanted).sum()), int((counts > wanted).sum())
+    if n_lists == 1 and fewer:
+        known = len(lists) > counts[0]
+        rest = "; known songs take the other places" if known else ""
+        notes[NEW_PLACES] = f"{counts[0]} new songs are left for {wanted} places{rest}"
+    elif n_lists == 1 and more:
+        notes[NEW_PLACES] = (
+            f"{len(lists) - counts[0]} known songs are left for {options.k - wanted} places; new "
+            "songs take the other places"
+        )
+    elif fewer or more:
+        said = ((fewer, "fewer", "new"), (more, "more", "known"))
+        notes[NEW_PLACES] = "; ".join(
+            f"{number:,} of {n_lists:,} lists have {word} than {wanted} new songs, as too few "
+            f"{kind} songs are left"
+            for number, word, kind in said
+            if number
+        )
+    return notes
+
+
+def count_new(lists: pd.DataFrame, n_lists: int) -> IntArray:
+    """Count the new songs of each list, [n_lists]; those of empty lists stand last."""
+    counts = np.zeros(n_lists, np.intp)
+    starts = np.flatnonzero(lists[RANK].to_numpy() == 1)
+    if len(starts):
+        counts[: len(starts)] = np.add.reduceat(lists[NEW].to_numpy(np.intp), starts)
+    return counts
 
 
 def describe(model: LiveModel, hits: Hits, user: Float32Array, items: Float32Array) -> pd.DataFrame:
@@ -183,6 +322,7 @@ def describe(model: LiveModel, hits: Hits, user: Float32Array, items: Float32Arr
     else:
         shares = np.full((len(hits.item), len(blocks)), np.nan)
     frame = model.items.ranked(hits.item, hits.score)
+    frame[NEW] = frame[COLD]
     for column, block in enumerate(blocks):
         frame[SHARE_PREFIX + block.name] = shares[:, column]
     if not is_known:

@@ -27,7 +27,11 @@ Search = Callable[[IntArray, int], Hits]
 
 
 def search_and_rerank(
-    model: LiveModel, search: Search, n_queries: int, options: ListOptions
+    model: LiveModel,
+    search: Search,
+    n_queries: int,
+    options: ListOptions,
+    taken: Hits | None = None,
 ) -> Hits:
     """Search for as many candidates as the lists of all queries need, and rerank them.
 
@@ -36,21 +40,24 @@ def search_and_rerank(
         search: finds candidates for queries 0 to ``n_queries - 1``.
         n_queries: number of lists.
         options: length and order of the lists.
+        taken: what stands in the lists already, by query.
 
     Returns:
-        At most k items per query, in the order of the list, by query.
+        At most k items per query, less those taken, in the order of the list, by query.
     """
+    taken = Hits.empty() if taken is None else taken
     waiting, size, parts = np.arange(n_queries), min(options.pool_size, len(model.items)), []
     while len(waiting):
         short = []
         step = max(_MOST_CANDIDATES // size, 1)
         for start in range(0, len(waiting), step):
             queries = waiting[start : start + step]
-            pool = search(queries, size)
-            is_done = _suffices(model, pool, len(queries), size, options)
+            found, own = search(queries, size), _of_queries(taken, queries)
+            pool = _without(found, own)
+            is_done = _suffices(model, found, pool, own, len(queries), size, options)
             ready = is_done[pool.query]
             pool = Hits(pool.query[ready], pool.item[ready], pool.score[ready])
-            hits = rerank(model, pool, options)
+            hits = rerank(model, pool, options, own)
             parts.append(Hits(queries[hits.query], hits.item, hits.score))
             short.append(queries[~is_done])
         waiting, size = np.concatenate(short), min(_GROWTH * size, len(model.items))
@@ -59,26 +66,87 @@ def search_and_rerank(
     return Hits(hits.query[order], hits.item[order], hits.score[order])
 
 
+def _of_queries(hits: Hits, queries: IntArray) -> Hits:
+    """The hits of some queries, which are ascending; they count from 0 then."""
+    if not len(hits.query):
+        return hits
+    place = np.full(int(max(hits.query.max(), queries.max(initial=0))) + 1, -1)
+    place[queries] = np.arange(len(queries))
+    own = place[hits.query]
+    keep = own >= 0
+    return Hits(own[keep], hits.item[keep], hits.score[keep])
+
+
+def _without(hits: Hits, others: Hits) -> Hits:
+    """Leave out hits of items that are among others of the same query."""
+    if not len(others.query):
+        return hits
+    width = int(max(hits.item.max(initial=0), others.item.max())) + 1
+    keep = ~np.isin(hits.query * width + hits.item, others.query * width + others.item)
+    return Hits(hits.query[keep], hits.item[keep], hits.score[keep])
+
+
 def _suffices(
-    model: LiveModel, pool: Hits, n_queries: int, size: int, options: ListOptions
+    model: LiveModel,
+    found: Hits,
+    pool: Hits,
+    taken: Hits,
+    n_queries: int,
+    size: int,
+    options: ListOptions,
 ) -> BoolArray:
-    """Whether lists of k can be made of these candidates, or no more are left, bool [n_queries]."""
-    if options.per_artist is None or size >= len(model.items):
+    """Whether lists of k can be made of the pool and what is taken, or no more can be found.
+
+    Args:
+        model: tells the artists.
+        found: what was found.
+        pool: those of it that are not taken.
+        taken: what stands in the lists already.
+        n_queries: number of lists.
+        size: how much was searched for.
+        options: length and cap.
+
+    Returns:
+        bool [n_queries].
+    """
+    if size >= len(model.items):
         return np.ones(n_queries, bool)
-    artist = model.items.artist_codes(pool.item)
-    allowed = within_cap(pool, artist, options.per_artist, options.k)
-    found = np.bincount(pool.query, minlength=n_queries)
-    return (np.bincount(allowed.query, minlength=n_queries) >= options.k) | (found < size)
+    if options.per_artist is None:
+        if not len(taken.query):
+            return np.ones(n_queries, bool)
+        available = np.bincount(pool.query, minlength=n_queries)
+        available += np.bincount(taken.query, minlength=n_queries)
+    else:
+        allowed = _within_cap_after(model, taken, pool, options)[0]
+        available = np.bincount(allowed.query, minlength=n_queries)
+    return (available >= options.k) | (np.bincount(found.query, minlength=n_queries) < size)
 
 
-def rerank(model: LiveModel, pool: Hits, options: ListOptions) -> Hits:
+def _within_cap_after(
+    model: LiveModel, taken: Hits, pool: Hits, options: ListOptions
+) -> tuple[Hits, BoolArray]:
+    """What is taken, then the first of the pool that fit; and which of all this is of the pool."""
+    both = Hits.concatenate([taken, pool])
+    order = np.argsort(both.query, kind="stable")
+    both = Hits(both.query[order], both.item[order], both.score[order])
+    artist = None if options.per_artist is None else model.items.artist_codes(both.item)
+    kept = places_within_cap(both.query, artist, options.per_artist, options.k)
+    return (
+        Hits(both.query[kept], both.item[kept], both.score[kept]),
+        order[kept] >= len(taken.query),
+    )
+
+
+def rerank(model: LiveModel, pool: Hits, options: ListOptions, taken: Hits | None = None) -> Hits:
     """Choose and order the list of each query from its candidates.
 
     Args:
         model: tells the popularity, the artists and the likeness of items.
         pool: candidates of every query, best score first.
         options: length and order of the lists.
+        taken: what stands in the lists already, by query, and is left out of the result.
     """
+    taken = Hits.empty() if taken is None else taken
     relevance = pool.score.astype(np.float64)
     if options.popularity_correction:
         user_counts = model.items.user_counts[pool.item]
@@ -86,22 +154,29 @@ def rerank(model: LiveModel, pool: Hits, options: ListOptions) -> Hits:
         order = np.lexsort((-relevance, pool.query))  # stable: the score decides among equals
         pool = Hits(pool.query[order], pool.item[order], pool.score[order])
         relevance = relevance[order]
-    artist = None if options.per_artist is None else model.items.artist_codes(pool.item)
     if not options.diversity:
-        return within_cap(pool, artist, options.per_artist, options.k)
+        both, is_new = _within_cap_after(model, taken, pool, options)
+        return Hits(both.query[is_new], both.item[is_new], both.score[is_new])
+    artist = None if options.per_artist is None else model.items.artist_codes(pool.item)
     chosen = []
     bounds = np.flatnonzero(np.diff(pool.query, prepend=-1, append=-1))
     for start, stop in pairwise(bounds):
         own = slice(start, stop)
+        before = taken.item[taken.query == pool.query[start]]
+        likeness = Likeness.from_rows(model, np.concatenate([before, pool.item[own]]))
+        artists = None
+        if artist is not None:
+            artists = np.concatenate([model.items.artist_codes(before), artist[own]])
         picked = mmr(
-            relevance[own],
-            Likeness.from_rows(model, pool.item[own]),
+            np.concatenate([np.full(len(before), relevance[own].max()), relevance[own]]),
+            likeness,
             options.k,
             options.diversity,
-            None if artist is None else artist[own],
+            artists,
             options.per_artist,
+            given=len(before),
         )
-        chosen.append(start + picked)
+        chosen.append(start + picked[len(before) :] - len(before))
     order = np.concatenate(chosen) if chosen else np.empty(0, np.intp)
     return Hits(pool.query[order], pool.item[order], pool.score[order])
 
@@ -126,20 +201,30 @@ def within_cap(pool: Hits, artist: IntArray | None, per_artist: int | None, k: i
 
     artist: a number for each candidate; -1 for an unknown artist, who is never capped.
     """
+    keep = places_within_cap(pool.query, artist, per_artist, k)
+    return Hits(pool.query[keep], pool.item[keep], pool.score[keep])
+
+
+def places_within_cap(
+    queries: IntArray, artist: IntArray | None, per_artist: int | None, k: int
+) -> IntArray:
+    """Return the places of the candidates that `within_cap` takes, ascending.
+
+    queries: the query of each candidate, ascending.
+    """
+    keep = np.arange(len(queries))
     if artist is not None and per_artist is not None:
         # Candidates of one artist of one query stand together, in their order in the list.
-        order = np.lexsort((artist, pool.query))
-        query, own = pool.query[order], artist[order]
+        order = np.lexsort((artist, queries))
+        query, own = queries[order], artist[order]
         first = np.ones(len(order), bool)
         first[1:] = (query[1:] != query[:-1]) | (own[1:] != own[:-1])
         position = np.arange(len(order))
         nth = position - np.maximum.accumulate(np.where(first, position, 0))
         fits: BoolArray = (nth < per_artist) | (own < 0)
         keep = np.sort(order[fits])
-        pool = Hits(pool.query[keep], pool.item[keep], pool.score[keep])
-    place = np.arange(len(pool.query)) - np.searchsorted(pool.query, pool.query)
-    keep = np.flatnonzero(place < k)
-    return Hits(pool.query[keep], pool.item[keep], pool.score[keep])
+    kept = queries[keep]
+    return keep[np.arange(len(kept)) - np.searchsorted(kept, kept) < k]
 
 
 @dataclass(frozen=True)
@@ -181,6 +266,8 @@ def mmr(
     diversity: float,
     artist: IntArray | None = None,
     per_artist: int | None = None,
+    *,
+    given: int = 0,
 ) -> IntArray:
     """Choose up to k candidates by maximal marginal relevance (Carbonell and Goldstein, 1998).
 
@@ -198,6 +285,7 @@ def mmr(
         diversity: 0 to 1.
         artist: as in `within_cap`.
         per_artist: at most this many of one artist.
+        given: so many of the first candidates are chosen already, in this order.
 
     Returns:
         Positions of the chosen candidates, in the order of their choice.
@@ -209,7 +297,9 @@ def mmr(
     taken: dict[int, int] = {}
     chosen: list[int] = []
     while len(chosen) < k and is_open.any():
-        best = int(np.argmax(np.where(is_open, value - diversity * closest, -np.inf)))
+        best = len(chosen)
+        if best >= given:
+            best = int(np.argmax(np.where(is_open, value - diversity * closest, -np.inf)))
         similar = likeness.to(best)
         closest = np.maximum(closest, similar) if chosen else similar.astype(np.float64)
         chosen.append(best)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from datasets.columns import ITEM_ID, RANK, SCORE, USER_ID
+from datasets.columns import ITEM_ID, NEW, RANK, SCORE, USER_ID
 from datasets.errors import ArtifactError
 from datasets.system.temporary import temporary_folder
 from recsys.model.live import LiveModel
@@ -115,6 +115,7 @@ def _signature() -> "ModelSignature":
                 ColSpec(DataType.long, RANK),
                 ColSpec(DataType.string, ITEM_ID),
                 ColSpec(DataType.float, SCORE),
+                ColSpec(DataType.boolean, NEW),
                 ColSpec(DataType.boolean, _FALLBACK),
             ]
         ),
@@ -122,6 +123,8 @@ def _signature() -> "ModelSignature":
             [
                 ParamSpec("k", DataType.long, 10),
                 ParamSpec("exclude_seen", DataType.boolean, True),
+                ParamSpec("discovery", DataType.double, None),
+                ParamSpec("new", DataType.string, None),
             ]
         ),
     )

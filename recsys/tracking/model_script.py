@@ -5,8 +5,8 @@ The copy has to run with later versions of the library: it imports `recsys.Recom
 else of it, and spells its constants itself.
 
 Input: a frame with a column `user_id`, texts or whole numbers. Output: `user_id`, `rank`,
-`item_id`, `score` and `fallback` (true where the model knows nothing about the user, so that the
-list has the most popular items).
+`item_id`, `score`, `new` (true for songs that nobody has played) and `fallback` (true where the
+model knows nothing about the user, so that the list has the most popular items).
 """
 
 from typing import Any
@@ -34,10 +34,12 @@ class Recommendations(PythonModel):
         Args:
             context: MLflow's context, not used.
             model_input: users, in the column `user_id`.
-            params: `k` (default 10) and `exclude_seen` (default true).
+            params: `k` (default 10), `exclude_seen` (default true), `discovery` (a share; as fitted
+                by default), and `new`, which is a text: `only`, a number of places such as `2`, or
+                a share of them such as `0.2` or `1.0`.
 
         Returns:
-            One row per recommended item: user_id, rank, item_id, score, fallback.
+            One row per recommended item: user_id, rank, item_id, score, new, fallback.
 
         Raises:
             InvalidArgumentError: a user id is missing, or no text and no whole number.
@@ -46,13 +48,27 @@ class Recommendations(PythonModel):
         users = model_input["user_id"].tolist()
         if len(users) == 1 and isinstance(users[0], list | tuple | np.ndarray):
             users = list(users[0])  # MLflow makes one row of {"user_id": ["a", "b"]}
+        wished = {
+            name: options[name] for name in ("discovery", "new") if options.get(name) is not None
+        }
+        if "new" in wished:
+            wished["new"] = _places(wished["new"])
         lists = self._recommender.recommend_many(
             users,
             int(options.get("k", 10)),
             exclude_seen=bool(options.get("exclude_seen", True)),
+            **wished,
         )
         lists["fallback"] = lists["user_id"].isin(lists.attrs.get("fallback_users", ()))
         return lists
+
+
+def _places(given: str) -> str | int | float:
+    """Read a number of places or a share, which has a point; another text is left as it is."""
+    try:
+        return float(given) if "." in given else int(given)
+    except ValueError:
+        return given
 
 
 set_model(Recommendations())

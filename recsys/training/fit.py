@@ -29,7 +29,7 @@ from recsys.content.features import MetadataVocabulary, align_embeddings, artist
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import DISCOVERY, EMBEDDING_LENGTHS, SOURCES_LEFT_OUT, FittedState
+from recsys.model.state import DISCOVERY_CURVE, EMBEDDING_LENGTHS, SOURCES_LEFT_OUT, FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
@@ -173,7 +173,7 @@ def fit_state(
             data.content.embeddings[data.content.has_embedding]
         ).to_json(),
         "blend": blend.to_json(),
-        DISCOVERY: None if blend.discovery is None else blend.discovery.to_json(),
+        DISCOVERY_CURVE: None if blend.discovery is None else blend.discovery.to_json(),
         SOURCES_LEFT_OUT: choice.sentence,
         "settings": (
             {"als.regularization": chosen.als.regularization} if "als" in used.sources else {}

@@ -42,7 +42,7 @@ IDS = [f"item-{n}" for n in range(80)] + COLD
 ALL_USERS = [f"user-{n}" for n in range(120)]
 """All users of the `tastes` data."""
 
-COLUMNS = ["rank", "item_id", "score", "title", "artist", "genre", "cold"]
+COLUMNS = ["rank", "item_id", "score", "title", "artist", "genre", "cold", "new"]
 SHARES = ["share_als", "share_fm", "share_content"]
 """Columns of a list for one user, in order."""
 

@@ -44,8 +44,8 @@ def test_columns_in_order(fitted):
     assert list(fitted.recommend(history=["item-1"], k=3).columns) == COLUMNS + SHARES
     assert list(fitted.recommend("nobody", k=3).columns) == COLUMNS + SHARES
     many = fitted.recommend_many(["user-1", "user-2"], k=10)
-    assert list(many.columns) == ["user_id", "rank", "item_id", "score"]
-    assert list(fitted.similar("item-1").columns) == COLUMNS
+    assert list(many.columns) == ["user_id", "rank", "item_id", "score", "new"]
+    assert list(fitted.similar("item-1").columns) == COLUMNS[:-1]
     for frame in (one, many):
         assert isinstance(frame.index, pd.RangeIndex)
         assert frame["rank"].dtype.kind == "i"
@@ -290,7 +290,7 @@ def test_numpy_counts_are_counts(fitted):
 
 def test_nobody_and_nothing(fitted):
     assert fitted.recommend_many([]).empty
-    assert list(fitted.recommend_many([]).columns) == ["user_id", "rank", "item_id", "score"]
+    assert list(fitted.recommend_many([]).columns) == ["user_id", "rank", "item_id", "score", "new"]
     for user in ("user-1", "nobody"):
         none = fitted.recommend(user, only=[])
         assert none.empty

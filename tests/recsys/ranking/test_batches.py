@@ -114,7 +114,7 @@ def test_a_missing_id_is_no_unknown_user(loaded, missing):
 def test_no_users_are_no_rows(loaded):
     frame = loaded.recommend_many([], 5)
     assert frame.empty
-    assert list(frame.columns) == ["user_id", "rank", "item_id", "score"]
+    assert list(frame.columns) == ["user_id", "rank", "item_id", "score", "new"]
     assert list(loaded.recommend_batches([], 5)) == []
 
 
@@ -128,7 +128,10 @@ def listed(path):
 def test_the_file_has_everybodys_list_a_row_group_a_batch(loaded, tmp_path):
     out = tmp_path / "recs.parquet"
     report = loaded.write_recommendations(out, k=4, batch_size=50)
-    assert report.to_dict() == {"users": 120, "rows": 480, "fallback_users": 0, "resumed": 0}
+    assert report.to_dict() == {
+        "users": 120, "rows": 480, "fallback_users": 0, "resumed": 0,
+        "new_rows": int(listed(out)["new"].sum()), "other_places": 0,
+    }  # fmt: skip
     users = listed(out)["user_id"].drop_duplicates().tolist()
     expected = loaded.recommend_many(users, 4)
     pd.testing.assert_frame_equal(listed(out), expected, check_dtype=False, atol=1e-5)

@@ -122,6 +122,15 @@ def test_a_logged_model_recommends_as_ours_does(
     wished = model.predict(pd.DataFrame({"user_id": users}), params={"k": 3, "exclude_seen": False})
     shorter = recommender.recommend_many(users, 3, exclude_seen=False)
     pd.testing.assert_frame_equal(wished.drop(columns="fallback"), shorter)
+    for text, new in (("only", "only"), ("2", 2), ("0.5", 0.5), ("1.0", 1.0)):
+        found = model.predict(
+            pd.DataFrame({"user_id": users}), params={"k": 4, "new": text, "discovery": 0.2}
+        )
+        places = recommender.recommend_many(users, 4, new=new, discovery=0.2)
+        assert found["item_id"].tolist() == places["item_id"].tolist()
+        assert found["new"].sum() == {"only": 12, "2": 6, "0.5": 6, "1.0": 12}[text]
+    with pytest.raises(InvalidArgumentError, match="new must be 'only'"):
+        model.predict(pd.DataFrame({"user_id": users}), params={"new": "all"})
     known = model.predict(pd.DataFrame({"user_id": users[:2]}))
     assert known["fallback"].dtype == bool
     assert not known["fallback"].any()

@@ -1,0 +1,392 @@
+"""The songs that nobody has played: who is shown which of them, so that all get a chance.
+
+By their scores alone a few new songs would be in most lists: those that are predicted to please
+everybody, and those whose vectors happen to be long. Places that are kept for new songs are
+therefore given by the exposure rule:
+
+- A song's score is divided by the deviation of its scores over the users, so that every song
+  competes with its own level, as in the rescaling of hubs by Schnitzer, Flexer, Schedl and Widmer
+  (Local and global scaling reduce hubs in space, JMLR 2012). So that songs of which little is known
+  are not blown up, `SMOOTHING` of the mean square deviation is added to the square of each.
+  Deviations come in closed form from the users' covariance.
+- A song is eligible for its best listeners: a `_LEAST_SHARE` of all users, or `ROOM` times the even
+  share of the places, whichever is more. Others get it only where too few songs are eligible.
+- A draw of at most `_DRAWN` deviations, by a hash of user and song, is added: of songs that suit a
+  user equally well, as all of one genre without a recording do, each comes first for some. A song
+  of which nothing is known comes last.
+
+The rule looks at one user at a time, so that lists made together, alone, or in several processes
+are the same. `benchmarks/quality/new_places.py` measures it.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.arrays import BoolArray, Float32Array, IntArray
+from datasets.system.locks import Order, ThreadLock
+from recsys.database.song import Song
+from recsys.index.base import Hits
+from recsys.index.exact import ExactIndex
+from recsys.model.items import ItemTable, song_content
+from recsys.model.live import LiveModel
+from recsys.model.users import Profiles
+from recsys.ranking.variety import varied_order
+
+SMOOTHING = 0.5
+"""Of the mean square deviation of songs' scores, the share added to each. On Last.fm, nDCG@10 of
+lists of new songs, and how many songs would share them evenly (exp of the entropy), are with
+Spotify's features and with VGGish: .039 and 264, .113 and 136 by plain scores; .028 and 326, .079
+and 247 for 0; .060 and 388, .126 and 238 for .5; .057 and 365, .128 and 214 for 1."""
+
+_LEAST_SHARE = 0.1
+"""Of all users, the share that each song is eligible for at least."""
+
+ROOM = 4.0
+"""How many times its even share of the places a song may be eligible for."""
+
+_SHRINKAGE = 0.01
+"""Weight of an even covariance beside that of the users, who may be fewer than dimensions."""
+
+_DRAWN = 0.1
+"""The most that is drawn for a user and a song, in deviations of the song's scores. On Last.fm, 0.2
+shows 18 % (Spotify) and 90 % (VGGish) more songs to somebody, and costs 7 % and 9 % of nDCG."""
+
+_ENTRIES = 4_000_000
+"""Scores computed at once."""
+
+_MOST_KEPT = 2**28
+"""Bytes of new songs' vectors that are kept in one piece; more are read for each search."""
+
+_ROWS_AT_ONCE = 65_536
+
+
+class NewSongs:
+    """The songs of one state of a model that nobody has played, as the exposure rule sees them.
+
+    Examples:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> model = load_model(folder / "model")
+        >>> new = NewSongs.of(model)
+        >>> model.items.ids(new.rows).tolist()
+        ['new-1', 'new-2']
+    """
+
+    def __init__(self, model: LiveModel) -> None:
+        self.rows: IntArray = model.items.new
+        """Rows of the songs, ascending."""
+        self._index = model.index
+        self._width = model.state.item_vectors.shape[1]
+        levels: _Levels = model.items.cached("levels of new songs", _Levels)
+        found = levels.up_to(model)
+        self.mean: Float32Array = found.mean[self.rows]
+        """Mean of each song's scores over the users, [m]."""
+        self.deviation: Float32Array = found.deviation[self.rows]
+        """Deviation of each song's scores, [m]; 0 for a song of which nothing is known."""
+        self.hashes: NDArray[np.uint32] = found.hashes[self.rows]
+        """A number for each song, [m]."""
+        heard = model.items.has_embedding(self.rows) & (self.deviation > 0)
+        typical = self.deviation[heard] if heard.any() else self.deviation
+        square = float(np.mean(typical.astype(np.float64) ** 2)) if len(typical) else 0.0
+        divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
+        self.divisor: Float32Array = np.where(divisor > 0, divisor, 1).astype(np.float32)
+        """By what the exposure rule divides each song's scores, [m]."""
+
+    @classmethod
+    def of(cls, model: LiveModel) -> "NewSongs":
+        """Return the new songs of a model, computed once for each of its states."""
+        found = _KNOWN.get(model.items)
+        if found is None:
+            found = _KNOWN.setdefault(model.items, cls(model))
+        return found
+
+    @cached_property
+    def _vectors(self) -> Float32Array:
+        return self._index.vectors(self.rows)
+
+    def vectors(self, places: IntArray) -> Float32Array:
+        """Return fused vectors [len(places), D] of some of the songs, numbered as in `rows`."""
+        if len(self) * self._width * 4 > _MOST_KEPT:
+            return self._index.vectors(self.rows[places])
+        return self._vectors if len(places) == len(self) else self._vectors[places]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def places(self, rows: IntArray) -> IntArray:
+        """Return which of the songs are among these rows, as places in `rows`, ascending."""
+        return np.flatnonzero(np.isin(self.rows, rows))
+
+
+_KNOWN: "WeakKeyDictionary[ItemTable, NewSongs]" = WeakKeyDictionary()
+"""By the items of a state: they are another object after every change."""
+
+
+class _Level(NamedTuple):
+    """Of each row; only those of songs that nobody has played are used."""
+
+    mean: Float32Array
+    deviation: Float32Array
+    hashes: NDArray[np.uint32]
+
+    def first(self, count: int) -> "_Level":
+        """The same of the first rows alone."""
+        return _Level(self.mean[:count], self.deviation[:count], self.hashes[:count])
+
+
+class _Levels:
+    """Mean and deviation of new songs' scores over the users, by row; extended with rows."""
+
+    def __init__(self, level: _Level | None = None) -> None:
+        nothing = np.empty(0, np.float32)
+        self._level = level or _Level(nothing, nothing, np.empty(0, np.uint32))
+        self._lock = ThreadLock("the levels of new songs", Order.PART)
+
+    def up_to(self, model: LiveModel) -> _Level:
+        """The levels of a model's rows."""
+        count = len(model.items)
+        with self._lock.held("comparing new songs"):
+            old = self._level
+            if count > len(old.mean):
+                new = _levels(model, len(old.mean))
+                self._level = _Level(
+                    np.append(old.mean, new.mean),
+                    np.append(old.deviation, new.deviation),
+                    np.append(old.hashes, new.hashes),
+                )
+            return self._level.first(count)
+
+    def first(self, count: int) -> "_Levels":
+        """The same of the first rows alone."""
+        with self._lock.held("taking the first rows"):
+            return _Levels(self._level.first(count))
+
+
+def _levels(model: LiveModel, first: int) -> _Level:
+    """The levels of a model's rows from `first` on."""
+    items, size = model.items, len(model.items) - first
+    level = _Level(
+        np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.uint32)
+    )
+    mean, covariance = model.state.user_moments
+    trace = float(covariance.trace())
+    even = np.eye(len(mean)) / max(len(mean), 1)
+    spread = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * trace * even if trace > 0 else even
+    # What the sources make of a song of which they know nothing.
+    (untold,) = model.state.fuse_content(song_content(model.state, [Song("untold")]))
+    new = first + np.flatnonzero(items.user_counts[first:] == 0)
+    for start in range(0, len(new), _ROWS_AT_ONCE):
+        rows = new[start : start + _ROWS_AT_ONCE]
+        vectors = model.index.vectors(rows).astype(np.float64)
+        level.mean[rows - first] = vectors @ mean
+        variance = ((vectors @ spread) * vectors).sum(axis=1)
+        variance[np.isclose(vectors, untold, rtol=1e-4, atol=1e-6).all(axis=1)] = 0
+        level.deviation[rows - first] = np.sqrt(np.maximum(variance, 0))
+        # Of ids, not rows: a song keeps its number when the model is rebuilt.
+        hashes = [zlib.crc32(item_id.encode()) for item_id in items.ids(rows).tolist()]
+        level.hashes[rows - first] = np.array(hashes, np.uint32)
+    return level
+
+
+class NewSearch:
+    """Finds the new songs that a user is to be shown, by the exposure rule.
+
+    The scores of its hits are the values by which the rule orders them. A user of whom nothing is
+    known gets songs drawn by the user's id, those more often that an average user will like.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        profiles: Profiles,
+        candidates: IntArray,
+        keys: Sequence[str | None],
+        n_places: int,
+    ) -> None:
+        """Prepare a search.
+
+        Args:
+            model: the model.
+            profiles: the users.
+            candidates: places in `NewSongs.rows` of the songs to choose from.
+            keys: an id of each user; None for somebody without one.
+            n_places: places for new songs in each list.
+        """
+        self._model = model
+        self._new = new = NewSongs.of(model)
+        self._profiles = profiles
+        self._candidates = candidates
+        self._keys = np.array(
+            [
+                _hash(vector.tobytes() if key is None else key.encode())
+                for vector, key in zip(profiles.vectors, keys, strict=True)
+            ],
+            np.uint32,
+        )
+        self._is_told = new.deviation[candidates] > 0
+        self._divisor = new.divisor[candidates]
+        even = n_places / max(int(self._is_told.sum()), 1)
+        self._share = min(max(_LEAST_SHARE, ROOM * even), 1.0)
+
+    def __call__(self, queries: IntArray, size: int) -> Hits:
+        """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
+        parts = [Hits.empty()]
+        if len(self._candidates) and size > 0:
+            vectors = self._new.vectors(self._candidates)
+            step = max(_ENTRIES // len(self._candidates), 1)
+            for start in range(0, len(queries), step):
+                own = queries[start : start + step]
+                part = self._best(own, vectors, size)
+                parts.append(part._replace(query=part.query + start))
+        return Hits.concatenate(parts)
+
+    def _best(self, queries: IntArray, vectors: Float32Array, size: int) -> Hits:
+        """The best songs of a block of users."""
+        users = self._profiles.vectors[queries]
+        is_known = users.any(axis=1)
+        values = np.asarray((users @ vectors.T) / self._divisor, np.float32)
+        eligible = np.ones(values.shape, bool)
+        if self._share < 1:
+            eligible = values >= self._thresholds
+        draw = self._drawn(queries)
+        values += np.float32(_DRAWN) * draw
+        if not is_known.all():
+            values[~is_known] = self._for_strangers(draw[~is_known])
+            eligible[~is_known] = True
+        values[:, ~self._is_told] = values.min() - 1 - draw[:, ~self._is_told]
+        rows = self._new.rows[self._candidates]
+        is_open = np.ones(values.shape, bool)
+        _close_seen(is_open, self._profiles, queries, rows)
+        found = best_eligible(values, eligible & self._is_told, is_open, size)
+        return found._replace(item=rows[found.item])
+
+    @cached_property
+    def _thresholds(self) -> Float32Array:
+        """The value of each candidate that the wanted share of a normal distribution exceeds."""
+        from scipy.special import ndtri
+
+        new, at = self._new, self._candidates
+        scores = new.mean[at] + float(ndtri(1 - self._share)) * new.deviation[at]
+        return np.asarray(scores / self._divisor, np.float32)
+
+    def _drawn(self, queries: IntArray) -> Float32Array:
+        """Numbers from 0 to 1, [queries, candidates], of each pair of a user and a song."""
+        songs = self._new.hashes[self._candidates]
+        mixed = (songs[None] ^ self._keys[queries, None]) * np.uint32(0x85EBCA6B)
+        mixed ^= mixed >> np.uint32(13)
+        mixed *= np.uint32(0xC2B2AE35)
+        mixed ^= mixed >> np.uint32(16)
+        return mixed.astype(np.float32) * np.float32(2**-32)
+
+    def _for_strangers(self, drawn: Float32Array) -> Float32Array:
+        """Values for users of whom nothing is known.
+
+        The best of them are a draw without replacement, in which a song counts more by e for each
+        deviation by which an average user's score is above that of other new songs (Gumbel).
+        """
+        rows = self._new.rows[self._candidates]
+        if not self._model.state.plays.nnz:  # no average user either: one of every kind of sound
+            place = np.empty(len(rows), np.float32)
+            place[np.searchsorted(rows, varied_order(self._model, rows))] = np.arange(len(rows))
+            return np.tile(-place, (len(drawn), 1))
+        expected = self._new.mean[self._candidates] / self._divisor
+        told = expected[self._is_told]
+        deviation = float(told.std()) if len(told) else 0.0
+        expected = (expected - told.mean()) / deviation if deviation > 0 else 0 * expected
+        return np.asarray(expected - np.log(-np.log(np.clip(drawn, 1e-7, 1 - 1e-7))), np.float32)
+
+
+class PlainNewSearch:
+    """Finds the new songs with the best scores, each times a factor."""
+
+    def __init__(
+        self, model: LiveModel, profiles: Profiles, candidates: IntArray, factor: float
+    ) -> None:
+        """Prepare a search; `candidates` are places in `NewSongs.rows`."""
+        self._new = NewSongs.of(model)
+        self._profiles = profiles
+        self._candidates = candidates
+        self._factor = factor
+
+    def __call__(self, queries: IntArray, size: int) -> Hits:
+        """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
+        rows = self._new.rows[self._candidates]
+        profiles = self._profiles.take(queries)
+        seen = profiles.seen
+        if seen is not None:
+            seen = seen[:, rows].tocsr() if np.isin(seen.indices, rows).any() else None
+        found = ExactIndex(self._new.vectors(self._candidates)).search(
+            profiles.vectors, size, seen, np.empty(0, np.intp)
+        )
+        return Hits(found.query, rows[found.item], scaled_scores(found.score, self._factor))
+
+
+def scaled_scores(scores: Float32Array, factor: float) -> Float32Array:
+    """Multiply scores by a factor; divide negative ones, so that a larger factor never lowers one.
+
+    Examples:
+        >>> scaled_scores(np.float32([3, -3]), 2.0).tolist()
+        [6.0, -1.5]
+    """
+    return np.where(scores > 0, scores * factor, scores / factor).astype(np.float32)
+
+
+def best_eligible(values: Float32Array, eligible: BoolArray, is_open: BoolArray, size: int) -> Hits:
+    """Return the columns of the best values of each row: eligible ones first, then others.
+
+    Values of others are lowered as a whole, so that they descend like the order.
+
+    Args:
+        values: [rows, columns].
+        eligible: which of them come first, [rows, columns].
+        is_open: which of them may be taken at all, [rows, columns].
+        size: how many of each row.
+
+    Examples:
+        >>> values, some = np.float32([[3, 2, 1]]), np.array([[False, True, True]])
+        >>> found = best_eligible(values, some, np.ones((1, 3), bool), 3)
+        >>> found.item.tolist(), found.score.tolist()
+        ([1, 2, 0], [2.0, 1.0, 1.0])
+    """
+    size = min(size, values.shape[1])
+    exact = np.where(is_open, values, -np.inf).astype(np.float64)
+    width = 2 * float(np.ptp(values)) + 1 if values.size else 1.0
+    ordered = np.where(eligible, exact, exact - width)
+    best = np.argpartition(-ordered, size - 1, axis=1)[:, :size]
+    order = np.argsort(-np.take_along_axis(ordered, best, axis=1), axis=1, kind="stable")
+    best = np.take_along_axis(best, order, axis=1)
+    score = np.take_along_axis(exact, best, axis=1)
+    first: BoolArray = np.take_along_axis(eligible, best, axis=1)
+    found: BoolArray = np.isfinite(score)
+    lowest = np.where(first & found, score, np.inf).min(axis=1, keepdims=True)
+    highest = np.where(~first & found, score, -np.inf).max(axis=1, keepdims=True)
+    both = np.isfinite(lowest) & np.isfinite(highest)
+    excess = np.where(both, np.maximum(np.where(both, highest - lowest, 0), 0), 0)
+    score = np.where(first, score, score - excess)
+    query = np.repeat(np.arange(len(values)), found.sum(axis=1))
+    return Hits(query, best[found].astype(np.intp), score[found].astype(np.float32))
+
+
+def _close_seen(is_open: BoolArray, profiles: Profiles, queries: IntArray, rows: IntArray) -> None:
+    """Close what the users have played: somebody's history may have new songs."""
+    if profiles.seen is None or not len(profiles.seen.indices):
+        return
+    seen = profiles.seen
+    if len(queries) < seen.shape[0]:
+        seen = seen[queries]
+    at = np.searchsorted(rows, seen.indices)
+    hit = np.flatnonzero(rows[np.minimum(at, len(rows) - 1)] == seen.indices)
+    if len(hit):
+        query = np.repeat(np.arange(len(queries)), np.diff(seen.indptr))
+        is_open[query[hit], at[hit]] = False
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "little")

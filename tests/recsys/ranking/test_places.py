@@ -1,0 +1,282 @@
+"""Places for new songs in lists: how many, where they stand, and what holds with every option."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.errors import InvalidArgumentError
+from recsys import Recommender
+from recsys.index.base import Hits
+from recsys.ranking.options import ListOptions
+from recsys.ranking.places import merged
+from tests.helpers.recommenders import ALL_USERS, COLD, IDS, QUICK, own
+
+ARTISTS = ["Ann", "Bo", "", "Cy", "Ann", "Di"]
+USERS = st.sampled_from(["user-0", "user-7", "user-31", "user-64", "user-119", "nobody", "other"])
+
+
+@pytest.fixture(scope="module")
+def model(tastes):
+    """80 known songs of few artists, ten new ones, three onboarded; not to be changed."""
+    dataset, embeddings = tastes
+    items = dataset.items.assign(artist=[ARTISTS[n % 6] for n in range(90)])
+    model = Recommender(QUICK).fit(
+        type(dataset)(items=items, interactions=dataset.interactions), embeddings=embeddings
+    )
+    for n in range(3):
+        vector = embeddings.loc[IDS[n]].to_numpy() + 0.1
+        model.onboard(item_id=f"late-{n}", artist="New", embedding=vector)
+    return model
+
+
+NEW = {*COLD, "late-0", "late-1", "late-2"}
+
+
+def hits(*lists):
+    query = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    pairs = [pair for one in lists for pair in one]
+    return Hits(
+        query,
+        np.array([item for item, _ in pairs], np.intp),
+        np.array([score for _, score in pairs], np.float32),
+    )
+
+
+def test_new_songs_stand_by_score_but_not_below_their_share():
+    new = hits([(90, 0.1), (91, 0.0)], [], [(92, 9.0), (93, 8.5)], [(94, 1.0)])
+    known = hits([(n, 9 - n) for n in range(8)], [(5, 1.0)], [(6, 8.7), (7, 8.5), (8, 1.0)], [])
+    found = merged(new, known)
+    assert found.query.tolist() == [0] * 10 + [1] + [2] * 5 + [3]
+    lists = [found.item[found.query == n].tolist() for n in range(4)]
+    # Two of ten: the first not below the fifth place, the second not below the tenth.
+    assert lists[0] == [0, 1, 2, 3, 90, 4, 5, 6, 7, 91]
+    assert lists[1] == [5]
+    assert lists[2] == [92, 6, 7, 93, 8]  # equal scores: the known song first
+    assert lists[3] == [94]
+
+
+def test_parts_keep_their_order_where_it_is_not_that_of_scores():
+    new, known = hits([(90, 2.0), (91, 7.0)]), hits([(1, 5.0), (2, 9.0), (3, 1.0)])
+    assert merged(new, known).item.tolist() == [1, 2, 90, 91, 3]
+
+
+@given(st.lists(st.tuples(st.lists(st.floats(-3, 3)), st.lists(st.floats(-3, 3))), max_size=5))
+def test_of_any_first_places_new_songs_have_their_share(lists):
+    new = hits(*([(100 + n, one) for n, one in enumerate(first)] for first, _ in lists))
+    known = hits(*([(n, one) for n, one in enumerate(second)] for _, second in lists))
+    found = merged(new, known)
+    for query, (first, second) in enumerate(lists):
+        items = found.item[found.query == query]
+        assert items[items >= 100].tolist() == list(range(100, 100 + len(first)))
+        assert items[items < 100].tolist() == list(range(len(second)))
+        counts = np.cumsum(items >= 100)
+        least = np.arange(1, len(items) + 1) * len(first) // max(len(items), 1)
+        assert (counts >= least).all()
+
+
+@pytest.mark.parametrize(
+    ("new", "k", "places"),
+    [
+        ("only", 7, 7), (0, 10, 0), (1, 10, 1), (25, 10, 10), (np.int64(2), 10, 2), (0.0, 10, 0),
+        (1.0, 10, 10), (0.25, 10, 3), (0.24, 10, 2), (0.01, 10, 0), (0.05, 10, 1), (0.15, 10, 2),
+        (0.35, 10, 4), (np.float32(0.3), 10, 3), (0.29, 100, 29), (None, 10, 0),
+    ],
+)  # fmt: skip
+def test_how_many_places(new, k, places):
+    assert ListOptions(k=k, new=new).new_places == places
+
+
+@pytest.mark.parametrize(
+    "new", [True, False, np.True_, -1, 1.5, 3.0, -0.1, math.nan, math.inf, "3", "all", "", [1], {}]
+)
+def test_what_is_no_number_of_places(model, new):
+    for ask in (model.recommend, lambda user, **o: model.recommend_many([user], **o)):
+        with pytest.raises(
+            InvalidArgumentError, match="new must be 'only', a whole number"
+        ) as error:
+            ask("user-1", new=new)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("discovery", [-0.1, 1.01, True, "0.1", math.nan])
+def test_what_is_no_budget(model, discovery):
+    with pytest.raises(InvalidArgumentError, match="discovery must be a number from 0 to 1"):
+        model.recommend("user-1", discovery=discovery)
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "exclude_seen": st.booleans(),
+        "exclude": st.lists(st.sampled_from([*IDS, "late-0"]), max_size=30),
+        "only": st.none() | st.lists(st.sampled_from([*IDS, *NEW]), max_size=60),
+        "where": st.none() | st.just({"artist": ["ann", "new", ""]}),
+        "per_artist": st.none() | st.integers(1, 4),
+        "diversity": st.sampled_from([0.0, 0.0, 0.4]),
+        "popularity_correction": st.sampled_from([0.0, 0.0, 0.5]),
+        "discovery": st.sampled_from([None, 0.0, 0.1, 1.0]),
+        "new": st.sampled_from(["only", 0, 1, 3, 40, 0.2, 0.5, 1.0]),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(user=USERS, k=st.integers(1, 30), options=OPTIONS)
+def test_lists_have_their_places_whatever_else_is_asked(model, user, k, options):
+    found = model.recommend(user, k, **options)
+    items, live = found["item_id"].tolist(), model._model.items
+    assert len(set(items)) == len(items)
+    assert found["new"].tolist() == [item in NEW for item in items]
+    plain = {name: options[name] for name in ("exclude_seen", "exclude", "only", "where")}
+    left = model.recommend(user, 1000, **plain)["item_id"].tolist()
+    assert set(items) <= set(left)
+
+    def room(ids):
+        """How many of these a list can hold under the cap."""
+        artists = [str(one).strip().lower() for one in live.texts("artist", live.rows(ids))]
+        cap = options["per_artist"] or 1000
+        return artists.count("") + sum(min(cap, artists.count(a)) for a in {*artists} - {""})
+
+    assert room(items) == len(items)  # the cap holds across both kinds
+    new, known = [i for i in left if i in NEW], [i for i in left if i not in NEW]
+    wanted = ListOptions(k=k, new=options["new"]).new_places
+    n_new = int(found["new"].sum())
+    if options["new"] == "only":
+        assert len(items) == n_new == min(k, room(new))
+    elif not wanted:
+        assert n_new == 0
+        assert len(items) == min(k, room(known))
+    else:
+        assert len(items) == min(k, room(left))  # never short
+        assert n_new >= min(wanted, room(new))
+        if n_new > wanted:  # known songs have run out
+            assert len(items) - n_new < k - wanted
+    assert ("new_places" in found.attrs) == (n_new != wanted)
+    many = model.recommend_many([user, "user-3", user], k, **options)
+    assert many["item_id"].tolist()[: len(items)] == items
+    assert many["new"].tolist()[: len(items)] == found["new"].tolist()
+
+
+@settings(max_examples=15)
+@given(
+    user=USERS,
+    k=st.integers(1, 30),
+    budgets=st.lists(st.floats(0, 1), min_size=2, max_size=4),
+)
+def test_a_larger_budget_never_shows_fewer_new_songs(model, user, k, budgets):
+    counts = [
+        int(model.recommend(user, k, discovery=budget)["new"].sum()) for budget in sorted(budgets)
+    ]
+    assert counts == sorted(counts)
+
+
+def test_the_budget_of_the_fit_changes_nothing(model):
+    fitted = model.config.fusion.discovery
+    plain = model.recommend_many(ALL_USERS, 7)
+    assert model.recommend_many(ALL_USERS, 7, discovery=fitted).equals(plain)
+    shares = [model.recommend_many(ALL_USERS, 7, discovery=x)["new"].mean() for x in (0, 0.5, 1)]
+    assert shares[0] <= plain["new"].mean() <= shares[1] <= shares[2]
+    assert shares[0] < shares[2]
+
+
+def test_scores_of_new_songs_are_multiplied(model):
+    one = own(model)
+    one._model.state.__dict__["discovery"] = None
+    plain = one.recommend("user-1", 1000, discovery=None).set_index("item_id")
+    more = one.recommend("user-1", 1000, discovery=0.1).set_index("item_id")
+    clear = plain["score"][plain["score"].abs() > 0.01]
+    ratio = (more["score"][clear.index] / clear).to_numpy()
+    # By the typical curve; negative scores are divided.
+    factor = np.where(clear.index.isin(NEW), np.where(clear > 0, 1.4, 1 / 1.4), 1)
+    assert ratio == pytest.approx(factor, rel=1e-3)
+    assert more["score"].is_monotonic_decreasing
+    assert "was not measured" in one.recommend("user-1", discovery=0.1).attrs["discovery"]
+
+
+def test_too_few_of_either_is_said(model):
+    few = model.recommend("user-1", k=30, new=20)
+    assert (len(few), few["new"].sum()) == (30, 13)
+    assert few.attrs["new_places"] == (
+        "13 new songs are left for 20 places; known songs take the other places"
+    )
+    only = model.recommend("user-1", k=30, new="only")
+    assert (len(only), only["new"].all()) == (13, True)
+    assert only.attrs["new_places"] == "13 new songs are left for 30 places"
+    lists = model.recommend_many(["user-1", "nobody", "user-2"], k=30, new=20)
+    assert lists.attrs["new_places"] == (
+        "3 of 3 lists have fewer than 20 new songs, as too few new songs are left"
+    )
+    assert "new_places" not in model.recommend_many(["user-1"], k=30, new=13).attrs
+    known = model.recommend("user-1", k=6, new=2, only=[*COLD, "item-1", "item-2"])
+    assert len(known) == 6
+    assert "known songs are left for 4 places; new songs take" in known.attrs["new_places"]
+
+
+def test_an_artist_whose_every_song_is_new(model):
+    capped = model.recommend("user-1", k=10, new=5, per_artist=1, where={"artist": "new"})
+    assert (len(capped), capped["new"].sum()) == (1, 1)
+    both = model.recommend("user-1", k=5, new=2, per_artist=1)
+    artists = [one for one in both["artist"] if one]
+    assert len(artists) == len(set(artists))
+    assert both["new"].sum() == 2
+
+
+def test_no_new_songs_at_all(tastes):
+    dataset, embeddings = tastes
+    items = dataset.items.iloc[:80]
+    model = Recommender(QUICK).fit(
+        type(dataset)(items=items, interactions=dataset.interactions), embeddings.iloc[:80]
+    )
+    plain = model.recommend("user-1")
+    filled = model.recommend("user-1", new=3)
+    assert filled["item_id"].tolist() == plain["item_id"].tolist()
+    assert filled.attrs["new_places"].startswith("0 new songs are left for 3 places; known")
+    assert model.recommend("user-1", new="only").empty
+    assert model.recommend("user-1", discovery=1.0)["item_id"].equals(plain["item_id"])
+    assert model.recommend_many([], new=2).empty
+
+
+@pytest.mark.parametrize("method", ["pruned", "annoy"])
+def test_every_index_finds_the_same(tastes, model, method):
+    dataset, embeddings = tastes
+    config = QUICK.replace(retrieval={"method": method, "target_recall": 1.0})
+    items = dataset.items.assign(artist=[ARTISTS[n % 6] for n in range(90)])
+    other = Recommender(config).fit(
+        type(dataset)(items=items, interactions=dataset.interactions), embeddings=embeddings
+    )
+    for n in range(3):
+        vector = embeddings.loc[IDS[n]].to_numpy() + 0.1
+        other.onboard(item_id=f"late-{n}", artist="New", embedding=vector)
+    for options in ({"new": 3}, {"discovery": 0.5}, {"new": "only"}, {"new": 0}):
+        found = other.recommend_many(ALL_USERS[:20], 8, **options)
+        expected = model.recommend_many(ALL_USERS[:20], 8, **options)
+        assert found["item_id"].equals(expected["item_id"])
+
+
+def test_files_and_batches_have_the_same(model, tmp_path):
+    options = {"new": 3, "discovery": 0.2, "per_artist": 2}
+    whole = model.recommend_many(ALL_USERS, 8, **options)
+    report = model.write_recommendations(tmp_path / "a.parquet", k=8, batch_size=50, **options)
+    assert (report.new_rows, report.other_places) == (int(whole["new"].sum()), 0)
+    found = pd.read_parquet(tmp_path / "a.parquet").set_index(["user_id", "rank"]).sort_index()
+    expected = whole.set_index(["user_id", "rank"]).sort_index()
+    assert found["item_id"].equals(expected["item_id"])
+    assert found["new"].equals(expected["new"])
+    batches = list(model.recommend_batches(ALL_USERS, 8, batch_size=40, **options))
+    assert pd.concat(batches, ignore_index=True)["item_id"].equals(whole["item_id"])
+    few = model.write_recommendations(tmp_path / "b.parquet", k=30, new=20)
+    assert (few.other_places, few.new_rows) == (120, 120 * 13)
+    assert "other_places" in few.to_dict()
+
+
+def test_new_songs_are_explained(model):
+    found = model.recommend("user-1", k=6, new=3)
+    shares = found.filter(like="share_").sum(axis=1)
+    assert shares.to_numpy() == pytest.approx(np.ones(6))
+    for item, score in found[found["new"]][["item_id", "score"]].itertuples(index=False):
+        why = model.explain("user-1", item)
+        assert why.cold
+        assert why.score == pytest.approx(score, abs=1e-5)
