@@ -42,6 +42,8 @@ def progress_bar(
 
     amounts = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
     parts = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
-    with Progress(*parts, console=Console(file=sys.stderr)) as display:
+    # What is printed meanwhile goes above the bar, but not where the output is another stream.
+    console, together = Console(file=sys.stderr), sys.stdout.isatty()
+    with Progress(*parts, console=console, redirect_stdout=together) as display:
         task = display.add_task(title, total=total, completed=done)
         yield lambda amount: display.advance(task, amount)

@@ -15,7 +15,18 @@ from datasets.errors import ColdtuneError
 from datasets.system.temporary import remove_left_overs
 from datasets.texts.safe_text import hide_password, printable, printable_lines
 from datasets.versions import package_versions
-from recsys.commands import audio, data, demo, evaluate, onboard, playlist, recommend, songs, train
+from recsys.commands import (
+    audio,
+    data,
+    demo,
+    evaluate,
+    onboard,
+    playlist,
+    recommend,
+    songs,
+    train,
+    watch,
+)
 
 _ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 """Signals that ask a process to end."""
@@ -36,6 +47,7 @@ for command in (
     recommend.explain,
     playlist.playlist,
     onboard.onboard,
+    watch.watch,
     onboard.update,
     onboard.remove,
     onboard.rebuild,

@@ -53,6 +53,8 @@ from recsys.training.fit import fit_state
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
     from embedding.sound_statistics import AnyEncoder
+    from recsys.onboarding.folder import ModelWriter
+    from recsys.onboarding.watching import FolderWatcher, WatchArguments
     from recsys.playlists.playlist import Seeds
     from recsys.ranking.subject import ItemOrRecording
 
@@ -708,16 +710,12 @@ class Recommender(Configured):
             DataError: no folder, nothing in it, or metadata that cannot be used.
             InvalidArgumentError: a model without a network.
         """
-        from recsys.onboarding.folder import ModelWriter, onboard_folder
+        from recsys.onboarding.folder import onboard_folder
 
         model = self._fitted()
         return onboard_folder(
             model,
-            ModelWriter(
-                add=lambda songs: self._add_songs(songs, model),
-                retell=lambda songs: self._add_songs(songs, model, told_anew=True),
-                remove=self.remove,
-            ),
+            self._folder_writer(model),
             Path(folder),
             Path(metadata) if isinstance(metadata, str) else metadata,
             workers=self.config.n_threads if threads is None else threads,
@@ -725,6 +723,41 @@ class Recommender(Configured):
             duplicates=duplicates,
             remove_missing=remove_missing,
         )
+
+    def watch_folder(
+        self, folder: str | Path, **options: Unpack["WatchArguments"]
+    ) -> "FolderWatcher":
+        """Follow a folder: add what arrives, notice what is renamed, changed or deleted.
+
+        The watcher has no state but the model: one that is started later compares the whole folder
+        with the model. A file is taken once it is complete, and known by its sound as by
+        `onboard_folder`.
+
+        Args:
+            folder: the folder.
+            settle: seconds for which a file must stay the same to count as complete; one that was
+                renamed into its place is complete at once.
+            remove: songs to take out when their files are gone: "none", "unplayed", or "all", with
+                their plays since the fit.
+            allow_mass_removal: take out more than half of the folder's songs at once, too.
+            duplicates: as for `onboard_folder`.
+            dry_run: change nothing, and say what would be done.
+            threads: processes that decode; as configured if not given.
+            progress: show progress bars.
+
+        Returns:
+            A watcher: its `events()` follow the folder until `stop()`, its `once()` compare the
+            folder with the model and end.
+
+        Raises:
+            DataError: no such folder.
+            InvalidArgumentError: a model without a network, or a number out of its range.
+        """
+        from recsys.onboarding.watching import FolderWatcher, WatchedModel
+
+        watched = WatchedModel(self._fitted, self._folder_writer, self.refresh)
+        options.setdefault("threads", self.config.n_threads)
+        return FolderWatcher(watched, Path(folder), **options)
 
     def update(
         self,
@@ -941,6 +974,21 @@ class Recommender(Configured):
                 return
             with storage.held_for_change(self._folder, model, doing):
                 yield model.reopened()
+
+    def _folder_writer(self, model: LiveModel) -> "ModelWriter":
+        """What changes this recommender for a folder whose recordings `model` has heard."""
+        from recsys.onboarding.folder import ModelWriter
+
+        def relocate(paths: Mapping[str, Mapping[str, str]]) -> None:
+            with self._changing("storing paths") as now:
+                self._model = now.with_new_paths(paths)
+
+        return ModelWriter(
+            add=lambda songs: self._add_songs(songs, model),
+            retell=lambda songs: self._add_songs(songs, model, told_anew=True),
+            remove=self.remove,
+            relocate=relocate,
+        )
 
     def _add_songs(
         self, songs: Sequence[Song], heard_by: LiveModel, *, told_anew: bool = False

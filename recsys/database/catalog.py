@@ -187,6 +187,12 @@ class Catalog:
                 replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
             )
 
+    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
+        """Store durably where recordings are now: by item, the path by digest of the content."""
+        with self._transaction("storing paths") as connection:
+            self._bump_revision(connection)
+            SongWriter(connection).relocate(paths)
+
     def sounds(self) -> dict[str, str]:
         """Return the digests of the sounds of files by digest of the file's content."""
         with self._transaction() as connection:

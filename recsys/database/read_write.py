@@ -4,6 +4,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,6 +106,30 @@ class SongWriter:
             rows = [song.to_row() for song in latest.values()]  # raises for invalid texts
             self.remove(latest)
             self._insert(list(latest.values()), rows)
+
+    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
+        """Change where recordings are: by item, the path by the digest of the content.
+
+        Items and recordings that are not there are passed over.
+        """
+        for item_ids in batched(paths):
+            for song in list(read_songs_of(self._connection, item_ids)):
+                own, songs, files = paths[song.item_id], schema.songs, schema.recordings
+                moved = tuple(
+                    replace(one, path=own.get(one.digest, one.path)) for one in song.recordings
+                )
+                row = replace(song, recordings=moved).to_row()
+                self._connection.execute(
+                    songs.update()
+                    .where(songs.c.item_id == song.item_id)
+                    .values(checksum=row["checksum"])
+                )
+                for number, one in enumerate(moved):
+                    self._connection.execute(
+                        files.update()
+                        .where(files.c.item_id == song.item_id, files.c.number == number)
+                        .values(path=one.path)
+                    )
 
     def remove(self, item_ids: Iterable[str]) -> None:
         """Delete songs with their recordings and scores."""

@@ -8,7 +8,7 @@ shares all that stays the same, so that an answer under way is given from one wh
 import copy
 import logging
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -232,6 +232,17 @@ class LiveModel:
             touched.update(self._plays.by_user[user])
         other._recompute_items(touched)
         self.catalog.put(songs)
+        return other._bump_revision()
+
+    def with_new_paths(self, paths: Mapping[str, Mapping[str, str]]) -> "LiveModel":
+        """Store durably where recordings are now; return the model, which recommends the same.
+
+        Args:
+            paths: by item, the path by the digest of the recording's content. What the catalogue
+                does not have is passed over.
+        """
+        other = copy.copy(self)
+        self.catalog.relocate(paths)
         return other._bump_revision()
 
     def with_plays(

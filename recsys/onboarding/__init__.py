@@ -3,6 +3,9 @@
 - `recordings`: build songs from single recordings, embeddings or whole data sets
 - `folder`: onboard all recordings of a folder, in batches that survive interruption
 - `folder_entries`: the recordings of a folder with their texts from a metadata table
+- `watching`: follow a folder: what arrives, and what is renamed, changed or deleted
+- `folder_changes`: wake-ups when something in a folder may have changed
+- `settling`: which files are complete, and which are still being written
 - `known_files`: which item of the model a file is the recording of, by path, content and sound
 """
 

@@ -1,1 +1,3 @@
 from .recordings import OnboardingResult as OnboardingResult
+from .watching import FolderWatcher as FolderWatcher
+from .watching import WatchEvent as WatchEvent

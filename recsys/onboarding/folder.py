@@ -1,7 +1,7 @@
 """Onboard all recordings of a folder: decode in other processes, embed and store in batches."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
 from embedding.decoding.sound_digest import sound_digest
 from embedding.parallel import Crashed, available_cores
+from recsys.audio import RecordingEmbedder
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.read_write import batched, read_songs_of
@@ -39,6 +40,7 @@ from recsys.onboarding.known_files import (
     Assignment,
     FoundFile,
     KnownFiles,
+    StoredFile,
 )
 
 FILES_AT_ONCE = 32
@@ -69,6 +71,29 @@ class ModelWriter(NamedTuple):
     """Gives songs that were onboarded since the fit, and may have been played, other texts."""
     remove: Callable[[str], None]
     """Takes an item out."""
+    relocate: Callable[[Mapping[str, Mapping[str, str]]], None]
+    """Stores where recordings are now: by item, the path by the digest of the content."""
+
+
+class FileOutcome(NamedTuple):
+    """What became of a file of the folder; what is said to be stored is stored."""
+
+    file: FoundFile
+    own: Assignment
+    """The item of the file."""
+    status: str
+    reason: str = ""
+
+    @property
+    def retagged(self) -> bool:
+        """Whether something was written into the file since the model got to know it."""
+        return self.own.stored is not None and self.own.stored.digest != self.file.digest
+
+    @property
+    def before(self) -> str:
+        """Where the recording was, if it is the same and was elsewhere; "" otherwise."""
+        stored = self.own.stored
+        return stored.path if stored is not None and self.own.relation == SAME else ""
 
 
 def onboard_folder(
@@ -105,45 +130,137 @@ def onboard_folder(
         DataError: the folder or the metadata cannot be used.
         InvalidArgumentError: the model has no network, or an argument is none of its values.
     """
-    from embedding.hyperimage.extraction import crash_message, decode_recording, in_processes_ahead
+    check_onboarding(model, workers, duplicates)
+    entries, passed_over = folder_entries(folder, metadata)
+    folder = folder.resolve()  # one spelling, however it is reached
+    known = KnownFiles(model.catalog)
+    model = model.reopened()  # with what other processes have stored
+    files = LookedAtFiles()
+    looked = files.look_at(
+        folder, [one for one in entries if not one.problem], known, progress=progress
+    )
+    comparison = FolderComparison(model, writer, folder, known, looked, duplicates)
+    results: dict[str, tuple[str, str, str]] = {}  # item id, status and reason by path
+    for entry in entries:
+        if entry.problem:
+            results[entry.path] = entry.item_id, FAILED, entry.problem
+    with progress_bar("onboarding", len(entries), shown=progress) as advance:
+        advance(len(results))
+        for one in comparison.outcomes(workers, advance=advance):
+            results[one.file.entry.path] = one.own.item_id, one.status, one.reason
+    rows = [
+        (item_id, entry.shown, status, reason)
+        for entry in entries
+        for item_id, status, reason in (results[entry.path],)
+    ]
+    unreadable = [one.path for one in passed_over if one.kind == UNREADABLE]
+    gone = comparison.missing(unreadable)
+    rows += _missing(gone, folder, writer.remove if remove_missing else None)
+    report = pd.DataFrame(rows, columns=[ITEM_ID, PATH, "status", "reason"])
+    report.attrs["passed_over"] = [
+        {"path": name_as_text(one.path), "reason": one.reason, "kind": one.kind}
+        for one in passed_over
+    ]
+    return report
 
+
+def check_onboarding(model: LiveModel, workers: int, duplicates: str) -> None:
+    """Check that a model can take in a folder, and how it is to do it.
+
+    Raises:
+        InvalidArgumentError: the model has no network, or an argument is none of its values.
+    """
+    _ = model.audio
     if workers < 1:
         raise InvalidArgumentError(f"threads must be at least 1, not {workers}")
     if duplicates not in get_args(Duplicates):
         raise InvalidArgumentError(
             f"duplicates must be {' or '.join(get_args(Duplicates))}, not {duplicates!r}"
         )
-    embedder = model.audio
-    entries, passed_over = folder_entries(folder, metadata)
-    folder = folder.resolve()  # one spelling, however it is reached
-    known = KnownFiles(model.catalog)
-    model = model.reopened()  # with what other processes have stored
-    results: dict[str, tuple[str, str, str]] = {}  # item id, status and reason by path
-    for entry in entries:
-        if entry.problem:
-            results[entry.path] = entry.item_id, FAILED, entry.problem
-    looked = _look_at(folder, [one for one in entries if not one.problem], known, progress=progress)
-    assigned = known.assign(folder, [one.file for one in looked])
-    items = _Items(model, [assigned[one.file.entry.path].item_id for one in looked])
-    batch = _Batch(model, writer.add)
-    jobs, waiting = [], {}
-    with progress_bar("onboarding", len(entries), shown=progress) as advance:
-        advance(len(results))
-        for one in looked:
-            entry, own = one.file.entry, assigned[one.file.entry.path]
+
+
+class FolderComparison:
+    """The recordings of a folder beside what a model has of them.
+
+    Args:
+        model: the model as of now.
+        writer: changes the model.
+        folder: the folder, absolute.
+        known: the recordings of the model.
+        looked: all recordings of the folder that may be read now.
+        duplicates: whether a new recording that sounds like another becomes an item.
+
+    Raises:
+        InvalidArgumentError: the model has no network.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        writer: ModelWriter,
+        folder: Path,
+        known: KnownFiles,
+        looked: Sequence["LookedAt"],
+        duplicates: Duplicates = "keep",
+    ) -> None:
+        self._embedder = model.audio
+        self._writer = writer
+        self._folder = folder
+        self._known = known
+        self._looked = looked
+        self._duplicates = duplicates
+        self._assigned = known.assign(folder, [one.file for one in looked])
+        self.items = _Items(model, [own.item_id for own in self._assigned.values()])
+
+    def outcomes(
+        self,
+        workers: int,
+        *,
+        left_alone: Collection[str] = (),
+        stopped: Callable[[], bool] = bool,
+        advance: Callable[[int], object] = bool,
+    ) -> Generator[FileOutcome, None, None]:
+        """Make the model know the recordings, in batches; yield what became of each.
+
+        What has to be decoded comes last, in any order.
+
+        Args:
+            workers: processes that decode.
+            left_alone: paths of recordings that are not decoded, and of which nothing is yielded
+                if they would have to be.
+            stopped: whether to end early, with what is decoded already stored.
+            advance: is told of each recording that is done with, yielded or not.
+        """
+        from embedding.hyperimage.extraction import (
+            crash_message,
+            decode_recording,
+            in_processes_ahead,
+        )
+
+        batch = _Batch(self._embedder, self.items, self._writer)
+        jobs, waiting = [], {}
+        for one in self._looked:
+            entry, own = one.file.entry, self._assigned[one.file.entry.path]
             note = f"{TWIN}{printable(own.twin)}" if own.twin else ""
-            if own.twin and own.relation == NEW and duplicates == "skip" and not entry.named:
-                results[entry.path] = "", DUPLICATE, note
+            if self._is_unwanted(one, own):
+                yield FileOutcome(one.file, own._replace(item_id=""), DUPLICATE, note)
             elif own.relation == SAME:
-                status, reason = _retell(one, own, items, batch, writer)
-                results[entry.path] = own.item_id, status, reason or note
+                status, reason = _retell(one, own, self.items, batch, self._writer)
+                yield from batch.settled(FileOutcome(one.file, own, status, reason or note))
+            elif entry.path in left_alone:
+                advance(1)
+                continue
             else:
-                file = RecordingFile(folder / entry.path, printable(entry.path))
-                jobs.append(embedder.decoding_job(file))
+                file = RecordingFile(self._folder / entry.path, printable(entry.path))
+                jobs.append(self._embedder.decoding_job(file))
                 waiting[file] = one, own, note
                 continue
             advance(1)
+            if stopped():
+                break
         processes = min(workers, len(jobs) or 1)
+        if stopped():
+            jobs = []
         # Closed: when interrupted, the processes end at once.
         with closing(in_processes_ahead(decode_recording, jobs, processes)) as decoded:
             for job, result in decoded:
@@ -154,40 +271,71 @@ def onboard_folder(
                     status, reason = FAILED, result.removeprefix(f"{job.file.name}: ")
                 else:
                     assert result.images is not None  # no content is known to the job
-                    recording = embedder.song_recording(job.file, result.digest, result.sound)
+                    recording = self._embedder.song_recording(job.file, result.digest, result.sound)
                     if own.relation == PERHAPS:
-                        if batch.sounds_like(result.images, items.song(own.item_id)):
+                        if batch.sounds_like(result.images, self.items.song(own.item_id)):
                             own = own._replace(relation=SAME)
                         else:
                             own = Assignment(own.otherwise, NEW, twin=own.twin)
                     if own.relation == SAME:
-                        status, reason = _retell(one, own, items, batch, writer)
+                        status, reason = _retell(one, own, self.items, batch, self._writer)
                     else:
-                        status, reason = _add(one, own, items, recording, result.images, batch)
-                results[one.file.entry.path] = own.item_id, status, reason or note
+                        status, reason = _add(one, own, self.items, recording, result.images, batch)
+                outcome = FileOutcome(one.file, own, status, reason or note)
+                yield from batch.settled(outcome)
                 advance(1)
+                if stopped():
+                    break
         batch.store()
-    for path, (item_id, status, _) in list(results.items()):
-        if status == ADDED and item_id in batch.refused:
-            results[path] = item_id, FAILED, batch.refused[item_id]
-    rows = [
-        (item_id, entry.shown, status, reason)
-        for entry in entries
-        for item_id, status, reason in (results[entry.path],)
-    ]
-    claimed = {own.item_id for own in assigned.values()}
-    unreadable = [one.path for one in passed_over if one.kind == UNREADABLE]
-    rows += _missing(known, folder, claimed, unreadable, writer.remove if remove_missing else None)
-    report = pd.DataFrame(rows, columns=[ITEM_ID, PATH, "status", "reason"])
-    report.attrs["passed_over"] = [
-        {"path": name_as_text(one.path), "reason": one.reason, "kind": one.kind}
-        for one in passed_over
-    ]
-    return report
+        yield from batch.settled()
+
+    def __len__(self) -> int:
+        return len(self._looked)
+
+    def count_new(self, left_alone: Collection[str] = ()) -> int:
+        """Count the recordings that `outcomes` decodes, duplicates of others among them."""
+        return sum(
+            own.relation != SAME and path not in left_alone for path, own in self._assigned.items()
+        )
+
+    def expected(self, left_alone: Collection[str] = ()) -> Iterator[FileOutcome]:
+        """Yield what `outcomes` would, as far as that can be known without decoding anything."""
+        for one in self._looked:
+            entry, own = one.file.entry, self._assigned[one.file.entry.path]
+            note = f"{TWIN}{printable(own.twin)}" if own.twin else ""
+            if self._is_unwanted(one, own):
+                yield FileOutcome(one.file, own._replace(item_id=""), DUPLICATE, note)
+            elif own.relation == SAME:
+                texts, stored = one.texts(self.items.texts(own.item_id), own), own.stored
+                told = _means_the_same(texts, self.items.texts(own.item_id))
+                moved = stored is not None and stored.path not in (one.file.path, entry.shown)
+                status = UNCHANGED if (told and not moved) or self._is_told(own) else UPDATED
+                yield FileOutcome(one.file, own, status, note)
+            elif entry.path not in left_alone:
+                yield FileOutcome(one.file, own, ADDED, note)
+
+    def _is_told(self, own: Assignment) -> bool:
+        """Return whether the texts of an item are part of what the fit has learned."""
+        items = self.items
+        return items.is_played(own.item_id) and items.is_of_the_fit(own.item_id)
+
+    def missing(self, unreadable: Sequence[str]) -> tuple[list[StoredFile], int]:
+        """List what the model has of this folder and is no longer there; see `KnownFiles.missing`.
+
+        Args:
+            unreadable: paths in the folder that could not be looked into.
+        """
+        claimed = {own.item_id for own in self._assigned.values()}
+        return self._known.missing(self._folder, claimed, unreadable)
+
+    def _is_unwanted(self, one: "LookedAt", own: Assignment) -> bool:
+        """Return whether a recording is a duplicate of which no item is to be made."""
+        skipped = self._duplicates == "skip" and not one.file.entry.named
+        return bool(own.twin) and own.relation == NEW and skipped
 
 
 @dataclass(frozen=True)
-class _LookedAt:
+class LookedAt:
     """A file of the folder with its tags."""
 
     file: FoundFile
@@ -244,21 +392,79 @@ class _Items:
         return self.model.items.fitted_rows([item_id])[0] is not None
 
 
-def _look_at(
-    folder: Path, entries: Sequence[FolderEntry], known: KnownFiles, *, progress: bool
-) -> list[_LookedAt]:
-    """Read digests and tags of files; those that cannot be read are left to decoding."""
+Stamp = tuple[int, ...]
+"""What the file system says of a file and changes with it: inode, size, times."""
 
-    def look(entry: FolderEntry) -> _LookedAt:
+
+class LookedAtFiles:
+    """Digests and tags of files; those of a file whose stamp has stayed are not read again."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[Stamp, LookedAt]] = {}
+
+    def look_at(
+        self,
+        folder: Path,
+        entries: Sequence[FolderEntry],
+        known: KnownFiles,
+        *,
+        stamps: Mapping[str, Stamp] | None = None,
+        stopped: Callable[[], bool] = bool,
+        progress: bool = False,
+        least: int = 1,
+    ) -> list[LookedAt]:
+        """Read digests and tags of files; those that cannot be read are left to decoding.
+
+        Args:
+            folder: the folder, absolute.
+            entries: its files.
+            known: the recordings of the model.
+            stamps: by path, taken before; files without one are read always.
+            stopped: whether to end early; then files are missing from the result.
+            progress: show a progress bar,
+            least: if so many files at least have to be read.
+        """
+        stamps = stamps or {}
+        seen: dict[str, tuple[Stamp, LookedAt]] = {}
+        unread = []
+        for entry in entries:
+            stamp, before = stamps.get(entry.path), self._seen.get(entry.path)
+            if stamp is None or before is None or before[0] != stamp:
+                unread.append(entry)
+            else:
+                file = replace(before[1].file, entry=entry)
+                seen[entry.path] = stamp, replace(before[1], file=file)
+        shown = progress and len(unread) >= least
+        read = _look_at(folder, unread, known, stopped=stopped, progress=shown)
+        found = {one.file.entry.path: one for one in read}
+        for path, one in found.items():
+            if stamp := stamps.get(path):
+                seen[path] = stamp, one
+        self._seen = seen
+        found.update({path: one for path, (_, one) in seen.items()})
+        return [found[entry.path] for entry in entries if entry.path in found]
+
+
+def _look_at(
+    folder: Path,
+    entries: Sequence[FolderEntry],
+    known: KnownFiles,
+    *,
+    stopped: Callable[[], bool],
+    progress: bool,
+) -> list[LookedAt]:
+    def look(entry: FolderEntry) -> LookedAt:
         path, digest, sound = folder / entry.path, "", ""
         with suppress(OSError, ValueError):
             if path.is_file():  # opening a pipe would wait
                 digest = file_digest(path)
                 sound = known.sound_of(digest) or sound_digest(path)
         found = FoundFile(entry, name_as_text(str(path)), digest, sound)
-        return _LookedAt(found, read_file_tags(path).texts if digest else {})
+        return LookedAt(found, read_file_tags(path).texts if digest else {})
 
-    looked = []
+    looked: list[LookedAt] = []
+    if not entries:
+        return looked
     # Threads are enough: hashing and reading release the GIL.
     with (
         progress_bar("looking at files", len(entries), shown=progress) as advance,
@@ -268,6 +474,9 @@ def _look_at(
             for one in threads.map(look, entries):
                 looked.append(one)
                 advance(1)
+                if stopped():
+                    threads.shutdown(wait=False, cancel_futures=True)
+                    break
         except BaseException:
             # When interrupted, the files that were not looked at yet are not waited for.
             threads.shutdown(wait=False, cancel_futures=True)
@@ -276,7 +485,7 @@ def _look_at(
 
 
 def _retell(
-    one: _LookedAt,
+    one: LookedAt,
     own: Assignment,
     items: _Items,
     batch: "_Batch",
@@ -290,7 +499,9 @@ def _retell(
     if unchanged and not moved:
         return UNCHANGED, ""
     if items.is_played(own.item_id) and items.is_of_the_fit(own.item_id):
-        # The fit's texts are part of what it has learned. The file is found again by its sound.
+        # The fit's texts are part of what it has learned; where the file is, is not.
+        if moved and own.stored is not None and Path(own.stored.path).is_absolute():
+            batch.relocate(own.item_id, own.stored.digest, one.file.path)
         return UNCHANGED, "" if unchanged else "has other texts now, which a new fit will read"
     song = items.song(own.item_id)
     recordings = tuple(
@@ -315,7 +526,7 @@ def _means_the_same(texts: Mapping[str, str], stored: Mapping[str, str]) -> bool
 
 
 def _add(
-    one: _LookedAt,
+    one: LookedAt,
     own: Assignment,
     items: _Items,
     recording: SongRecording,
@@ -343,14 +554,12 @@ def _with_texts(song: Song, texts: Mapping[str, str]) -> Song:
 
 
 def _missing(
-    known: KnownFiles,
+    missing: tuple[Sequence[StoredFile], int],
     folder: Path,
-    claimed: set[str],
-    unreadable: Sequence[str],
     remove: Callable[[str], None] | None,
 ) -> list[tuple[str, str, str, str]]:
     """Report, and take out if wanted, the songs of earlier runs whose files are gone."""
-    gone, kept = known.missing(folder, claimed, unreadable)
+    gone, kept = missing
     inside = f"{name_as_text(str(folder))}/"
     status, reason = MISSING, "is gone since an earlier run"
     if remove is not None and gone and not kept:
@@ -363,30 +572,46 @@ def _missing(
 
 
 class _Batch:
-    """Songs that are decoded but not yet in the model."""
+    """Songs that are decoded but not yet in the model, and what is to be said of them then."""
 
-    def __init__(self, model: LiveModel, store: Callable[[Sequence[Song]], None]) -> None:
-        self._embedder = model.audio
-        self._range = model.state.embedding_range
-        self._store = store
+    def __init__(self, embedder: RecordingEmbedder, items: _Items, writer: ModelWriter) -> None:
+        self._embedder = embedder
+        self._range = items.model.state.embedding_range
+        self._writer = writer
         self._decoded: list[tuple[Song, Float32Array]] = []
         self._embedded: list[Song] = []
-        self.refused: dict[str, str] = {}
+        self._moved: dict[str, dict[str, str]] = {}
+        self._refused: dict[str, str] = {}
         """Items whose embedding the model cannot take, and why."""
+        self._outcomes: list[FileOutcome] = []
 
     def add(self, song: Song, images: Float32Array) -> None:
         """Add a song with its hyper-images; embed or store when there are enough."""
         self._decoded.append((song, images))
-        if len(self._decoded) + len(self._embedded) >= FILES_AT_ONCE:
-            self.store()
-        elif len(self._decoded) >= EMBEDDED_AT_ONCE:
+        self._store_if_many()
+        if len(self._decoded) >= EMBEDDED_AT_ONCE:
             self._embed()
 
     def add_embedded(self, song: Song) -> None:
         """Add a song that has its embedding; store when there are enough."""
         self._embedded.append(song)
-        if len(self._decoded) + len(self._embedded) >= FILES_AT_ONCE:
-            self.store()
+        self._store_if_many()
+
+    def relocate(self, item_id: str, digest: str, path: str) -> None:
+        """Note where a recording is now; store when there are enough."""
+        self._moved.setdefault(item_id, {})[digest] = path
+        self._store_if_many()
+
+    def settled(self, *outcomes: FileOutcome) -> Iterator[FileOutcome]:
+        """Take outcomes, and yield those of which everything is stored."""
+        self._outcomes += outcomes
+        if self._decoded or self._embedded or self._moved:
+            return
+        ready, self._outcomes = self._outcomes, []
+        for one in ready:
+            reason = self._refused.get(one.own.item_id)
+            refused = reason is not None and one.status == ADDED
+            yield one._replace(status=FAILED, reason=str(reason)) if refused else one
 
     def sounds_like(self, images: Float32Array, song: Song) -> bool:
         """Return whether the embedding of hyper-images is that of a song."""
@@ -396,18 +621,25 @@ class _Batch:
         lengths = np.linalg.norm(one.embedding) * np.linalg.norm(song.embedding)
         return bool(one.embedding @ song.embedding > SAME_SOUND * lengths)
 
+    def _store_if_many(self) -> None:
+        if len(self._decoded) + len(self._embedded) + len(self._moved) >= FILES_AT_ONCE:
+            self.store()
+
     def store(self) -> None:
         """Put all songs into the model, or none if that fails."""
         self._embed()
         songs, self._embedded = self._embedded, []
-        self._store(songs)
+        self._writer.add(songs)
+        if self._moved:
+            moved, self._moved = self._moved, {}
+            self._writer.relocate(moved)
 
     def _embed(self) -> None:
         decoded, self._decoded = self._decoded, []
         embedded = self._embedder.embed_images([images for _, images in decoded])
         for (song, _), one in zip(decoded, embedded, strict=True):
             if problem := self._range.problem(one.embedding):
-                self.refused[song.item_id] = f"its embedding cannot be used: {problem}"
+                self._refused[song.item_id] = f"its embedding cannot be used: {problem}"
                 continue
             self._embedded.append(replace(song, embedding=one.embedding, scores=one.scores))
 

@@ -81,15 +81,63 @@ class KnownFiles:
             self.item_ids = set(connection.execute(select(schema.songs.c.item_id)).scalars())
             query = select(recordings.c.item_id, recordings.c.path, recordings.c.digest)
             for item_id, path, digest in connection.execute(query):
-                one = StoredFile(item_id, path, digest, sounds.get(digest, ""))
-                self.by_item[item_id].append(one)
-                self._by_path[path].append(one)
-                for content in {one.digest, one.sound} - {""}:
-                    self._by_content[content].append(one)
+                self._add(StoredFile(item_id, path, digest, sounds.get(digest, "")))
+
+    def _add(self, one: StoredFile) -> None:
+        self.by_item[one.item_id].append(one)
+        self._by_path[one.path].append(one)
+        for content in {one.digest, one.sound} - {""}:
+            self._by_content[content].append(one)
 
     def sound_of(self, digest: str) -> str:
         """Return the digest of the sound of a content that the model has; "" for others."""
         return self._sounds.get(digest, "")
+
+    def place_in(self, folder: Path, files: Iterable[FoundFile]) -> dict[str, dict[str, str]]:
+        """Read the paths of the fit, which are relative to its data set, as paths in a folder.
+
+        If most recordings of the fit are where their paths say, the folder is that of the data set,
+        and what is not there is gone or was renamed. Of another folder it is only known that the
+        recordings that are in it are there.
+
+        Args:
+            folder: the folder, absolute.
+            files: all files of it.
+
+        Returns:
+            By item, the absolute paths that are known now, by the digest of the content.
+        """
+        everything = [one for stored in self.by_item.values() for one in stored]
+        places = {
+            one: name_as_text(os.path.normpath(folder / name_from_text(one.path)))
+            for one in everything
+            if not os.path.isabs(one.path)  # noqa: PTH117
+        }
+        by_path, by_content = {}, defaultdict(list)
+        for file in files:
+            by_path[file.path] = file
+            for content in {file.digest, file.sound} - {""}:
+                by_content[content].append(file.path)
+        there = {
+            one
+            for one, path in places.items()
+            if (own := by_path.get(path)) is not None and own.is_recording(one)
+        }
+        if 2 * len(there) <= len(places):
+            for one in list(places):
+                found = by_content[one.digest] or by_content[one.sound]
+                if one not in there and found:
+                    places[one] = found[0]
+                elif one not in there:
+                    del places[one]
+        for mapping in (self.by_item, self._by_path, self._by_content):
+            mapping.clear()
+        paths: dict[str, dict[str, str]] = defaultdict(dict)
+        for one in everything:
+            if one in places:
+                paths[one.item_id][one.digest] = places[one]
+            self._add(one._replace(path=places.get(one, one.path)))
+        return paths
 
     def assign(self, folder: Path, files: Sequence[FoundFile]) -> dict[str, Assignment]:
         """Find the item of each file.
