@@ -121,6 +121,11 @@ class SettlingFiles:
         return ready
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there are files that are not complete."""
+        return bool(self._unfinished())
+
+    @property
     def waiting(self) -> bool:
         """Whether there are files that will be complete soon."""
         return bool(self._unfinished() - self._endless())

@@ -136,6 +136,13 @@ class FolderWatcher:
     Raises:
         DataError: no such folder.
         InvalidArgumentError: a model without a network, or a value out of its range.
+
+    Examples:
+        >>> recommender.watch_folder(folder)
+        Traceback (most recent call last):
+            ...
+        datasets.errors.InvalidArgumentError: this model was fitted without recordings of its own: \
+onboard with embedding=
     """
 
     def __init__(
@@ -241,6 +248,7 @@ class FolderWatcher:
             ArtifactError: the model is gone, or cannot be written.
             BusyError: another process has been writing to the model for too long.
         """
+        self._due = self._clock()
         while not self.stopped:
             if self._is_due():
                 for event in self.look():
@@ -274,7 +282,7 @@ class FolderWatcher:
         now = self._clock()
         return (
             self._away
-            or self._settling.waiting
+            or self._settling.unfinished
             or (self._due is not None and now >= self._due)
             or now - self._looked_at >= LOOK_AGAIN
         )

@@ -16,47 +16,21 @@ import pytest
 import soundfile
 
 from datasets.errors import AudioError, DataError, InvalidArgumentError
-from datasets.music import MusicDataset
 from embedding.hyperimage import extraction
 from recsys import Recommender
 from recsys.database.catalog import Catalog
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
 from tests.helpers.commands import Call
-from tests.helpers.recommenders import QUICK
 from tests.helpers.recordings import write_song
 
 pytestmark = pytest.mark.slow
 
-EARS = {
-    "architecture": "IC(2,5,8)PF(16)O",
-    "epochs": 2,
-    "batch_size": 8,
-    "snippet": {"seconds": 1.0},
-    "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
-}
-
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(hearing_model: Path) -> Path:
     """A model of eight recordings and six listeners, on the disk."""
-    root = tmp_path_factory.mktemp("songs")
-    ids = [f"song-{n}" for n in range(8)]
-    for number, name in enumerate(ids):
-        write_song(root / f"{name}.wav", number)
-    genres = [("rock", "jazz")[n % 2] for n in range(8)]
-    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
-    dataset = MusicDataset(
-        items=pd.DataFrame(
-            {"item_id": ids, "title": "", "artist": ids, "album": "", "genre": genres}
-        ),
-        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.wav" for name in ids]}),
-        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
-        root=root,
-    )
-    model = Recommender(QUICK.replace(encoder=EARS)).fit(dataset)
-    model.save(root / "model")
-    return root / "model"
+    return hearing_model
 
 
 @pytest.fixture
