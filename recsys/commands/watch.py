@@ -18,7 +18,7 @@ from recsys.commands.options import Model
 from recsys.commands.printing import echo, print_json
 
 if TYPE_CHECKING:
-    from recsys.onboarding import WatchEvent
+    from recsys.onboarding.watching import WatchEvent
 
 _TRIES = 10
 

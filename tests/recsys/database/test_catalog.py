@@ -379,3 +379,16 @@ def test_a_forked_process_may_go_on_with_an_open_catalog(tmp_path: Path) -> None
     catalog.put([Song("parent again")])
     assert [s.item_id for s in catalog.onboarded()] == ["parent", "child", "parent again"]
     catalog.verify()
+
+
+def test_recordings_have_other_paths(tmp_path: Path) -> None:
+    recordings = tuple(SongRecording(f"{name}.mp3", name, "s", "h", name) for name in "ab")
+    catalog = Catalog.in_memory()
+    catalog.fill([Song("one", recordings=recordings), Song("two", recordings=recordings[:1])])
+    fit, number = catalog.revision()
+    catalog.relocate({"one": {"b": "/music/x.mp3", "c": "y.mp3"}, "none": {"a": "z.mp3"}})
+    paths = {song.item_id: [one.path for one in song.recordings] for song in catalog.songs()}
+    assert paths == {"one": ["a.mp3", "/music/x.mp3"], "two": ["a.mp3"]}
+    assert catalog.revision() == (fit, number + 1)
+    assert catalog.onboarded() == []
+    catalog.verify()

@@ -111,3 +111,29 @@ def test_what_is_still_there_is_not_gone(tmp_path: Path) -> None:
     (tmp_path / ".hidden.mp3").touch()
     files = known(("a", str(tmp_path / ".hidden.mp3"), "A"))
     assert files.missing(tmp_path, set(), []) == ([], 0)
+
+
+FIT = (("a", "a.mp3", "A"), ("b", "sub/b.mp3", "B"), ("c", "c.mp3", "C"))
+
+
+def test_the_folder_of_the_data_set_is_known_by_most_of_its_recordings() -> None:
+    files = known(*FIT, ("d", "/elsewhere/d.mp3", "D"))
+    there = (found("a.mp3", "A"), found("sub/b.mp3", "B", retagged=True), found("x.mp3", "E"))
+    assert files.place_in(LIBRARY, there) == {
+        "a": {"A-bytes": "/library/a.mp3"},
+        "b": {"B-bytes": "/library/sub/b.mp3"},
+        "c": {"C-bytes": "/library/c.mp3"},
+    }
+    assert items(files, *there) == {
+        "a.mp3": ("a", SAME), "sub/b.mp3": ("b", SAME), "x.mp3": ("x", NEW),
+    }  # fmt: skip
+    gone, kept = files.missing(LIBRARY, {"a", "b"}, [])
+    assert ([one.item_id for one in gone], kept) == (["c"], 2)
+    assert files.place_in(LIBRARY, there) == {}
+
+
+def test_of_another_folder_it_is_known_what_is_in_it() -> None:
+    files = known(*FIT)
+    there = (found("copy/a.mp3", "A"), found("b.mp3", "X"))
+    assert files.place_in(LIBRARY, there) == {"a": {"A-bytes": "/library/copy/a.mp3"}}
+    assert files.missing(LIBRARY, {"a"}, []) == ([], 1)
