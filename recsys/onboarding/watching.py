@@ -55,7 +55,7 @@ Removal = Literal["none", "unplayed", "all"]
 LOOK_AGAIN = 60.0
 """Seconds after which the folder is listed again, should nothing have been told of a change."""
 
-NAMED = 20
+MANY = 20
 """Deleted files that are named one by one, where more than half of all are gone."""
 
 _SHOWN_FROM = 20
@@ -432,7 +432,7 @@ onboard with embedding=
             return
         many = len(gone) > kept
         held = many and not self._allow_mass_removal
-        if held and len(gone) > NAMED:
+        if held and len(gone) > MANY:
             if len(gone) != self._told_many:
                 self._told_many = len(gone)
                 yield self._many_deleted(gone, kept)

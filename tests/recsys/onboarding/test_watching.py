@@ -263,7 +263,7 @@ def test_a_disk_that_is_missing_costs_nothing(
     library.wait()
     assert said(watcher.look()) == [("folder back", "", "")]
     assert sorted(said(watcher.once())) == [("deleted", f"{name}.flac", name) for name in "abc"]
-    monkeypatch.setattr(watching, "NAMED", 2)
+    monkeypatch.setattr(watching, "MANY", 2)
     (event,) = library.watcher(remove="all").once()
     assert event.event == "many deleted"
     assert event.reason.startswith("all 3 are gone (a.flac, b.flac, c.flac, ...)")
