@@ -155,7 +155,8 @@ def cautions(comparison: Comparison, noun: str = "songs") -> list[str]:
             )
         tested = {"cold": n_cold, "mixed": n_cold, "semi-cold": split["thin_items"]}
         n_tested = tested.get(split["kind"])
-        if n_tested is not None and n_tested < _FEW_ITEMS:
+        again = split["kind"] == "mixed" and first_split(comparison, "cold") is not None
+        if n_tested is not None and n_tested < _FEW_ITEMS and not again:
             sentences.append(
                 f"The intervals of split “{split['name']}” are over users; that only {n_tested}"
                 f" {noun} were held out, and which, adds an uncertainty they do not show."

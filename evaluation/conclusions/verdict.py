@@ -45,7 +45,14 @@ from evaluation.conclusions.evidence import (
 )
 from evaluation.conclusions.wording import format_number, join_names, quote_name
 from evaluation.metrics.ranking import ITEM_AUC
-from evaluation.models.controls import RANDOM, SHUFFLED_AUDIO, STANDALONE_CONTROLS, control_name
+from evaluation.models.controls import (
+    POPULARITY_ORACLE,
+    RANDOM,
+    SAME_FOR_EVERYBODY,
+    SHUFFLED_AUDIO,
+    STANDALONE_CONTROLS,
+    control_name,
+)
 
 LEAST_USERS: Final = 50
 """Fewest test users to judge lists by. nDCG differs between two models by a standard deviation of
@@ -106,11 +113,11 @@ class Verdict:
     """Known items, new items in whole lists, who plays what, how much data."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict as JSON values: verdict, model, reason and tiles."""
+        """Return JSON values: verdict, verdict_model, verdict_reason and tiles."""
         return {
             "verdict": self.outcome,
-            "model": self.model,
-            "reason": self.reason,
+            "verdict_model": self.model,
+            "verdict_reason": self.reason,
             "tiles": [{**asdict(tile), "lines": list(tile.lines)} for tile in self.tiles],
         }
 
@@ -343,10 +350,12 @@ def _who_plays_what(comparison: Comparison, model: str, noun: str) -> Tile:
     }
     shown_names = {name: name.removeprefix(f"{model}, ") for name in rivals}
     few = n < LEAST_NEW_ITEMS
+    # Of these two the AUC is 0.5 by definition.
+    said_nothing = {POPULARITY_ORACLE, control_name(model, SAME_FOR_EVERYBODY)}
     lines = tuple(
         f"{shown_names[name]} {mean:.2f}"
         for name, mean in sorted(rivals.items(), key=lambda pair: -pair[1])
-        if name.startswith(f"{model}, ") and not few and "same for everybody" not in name
+        if not few and name not in said_nothing
     )
     state, answer = _auc_answer(comparison, split, model, noun)
     return Tile(

@@ -2,6 +2,7 @@
 
 - `write`: writes all files of a report.
 - `content`: everything that a report shows, as rows of text and plots.
+- `whole_lists`: the section on new items in whole lists.
 - `tables`: tables of models against metrics.
 - `slices`: tables of slices, folds and learning curves.
 - `facts`: data set, splits, genre accuracy, costs and settings.

@@ -34,8 +34,10 @@ from evaluation.report.facts import (
 )
 from evaluation.report.slices import fold_tables, learning_curve_table, slice_sections
 from evaluation.report.tables import Column, ReportTables, format_cell
+from evaluation.report.whole_lists import new_items_section
 
 SECTIONS: Final = {
+    "new-items": "New songs in whole lists",
     "results": "Results",
     "glance": "At a glance",
     "warm-cold": "Known against new",
@@ -92,6 +94,7 @@ def report_content(
     """
     tables = ReportTables(comparison, noun)
     parts: dict[str, Any] = {
+        "new_items": new_items_section(tables),
         "warm_cold": _with_charts(warm_cold_charts(tables), table=tables.warm_cold_table()),
         "controls": control_tables(tables),
         "controls_correction": correction_note(tables),
@@ -113,9 +116,17 @@ def report_content(
     if song_map is not None and len(song_map):
         seed = int(comparison.settings["seed"])
         parts["map"] = {"charts": [song_map_chart(song_map, noun, seed)]}
-    titles = SECTIONS | {"examples": _examples_title(len(parts["examples"]))}
+    titles = SECTIONS | {
+        "examples": _examples_title(len(parts["examples"])),
+        "new-items": f"New {noun} in whole lists",
+    }
     return {
         "title": facts["title"],
+        "verdict": {
+            "outcome": facts["verdict"],
+            "reason": facts["verdict_reason"],
+            "tiles": facts["tiles"],
+        },
         "summary": facts["summary"],
         "findings": facts["findings"],
         "cautions": [*facts["notes"], *facts["cautions"]],
@@ -155,7 +166,7 @@ def all_charts(shown: Mapping[str, Any]) -> list[Chart]:
     """List all plots in the order of the page."""
     return [
         chart
-        for name in ("glance", "warm_cold", "beyond", "curve", "map")
+        for name in ("new_items", "glance", "warm_cold", "beyond", "curve", "map")
         if shown[name]
         for chart in shown[name]["charts"]
     ]

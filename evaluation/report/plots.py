@@ -289,6 +289,81 @@ def _overlap(box: _Box, occupied: list[_Box], width: float) -> float:
     return covered + 14 * outside
 
 
+# New items against what they cost
+
+
+class Curve(NamedTuple):
+    """Points of one model, joined by a line."""
+
+    name: str
+    control: bool
+    """Whether it is a control."""
+    x: list[float]
+    y: list[float]
+    labels: list[str]
+    """A text beside each point; "" for none."""
+
+
+def frontier_plot(
+    curves: Sequence[Curve], x_label: str, y_label: str, *, normal: bool
+) -> PlotlyFigure:
+    """Plot curves of shares of places (x) against what they cost or find (y).
+
+    Args:
+        curves: the first is drawn strongest, and with its labels.
+        x_label: name of the x axis.
+        y_label: name of the y axis.
+        normal: whether the y axis fits the values instead of beginning at 0.
+    """
+    traces: list[dict[str, Any]] = []
+    models = controls = 0
+    for place, curve in enumerate(curves):
+        if not curve.x:
+            continue
+        if curve.control:
+            colour, symbol = "$second", ("diamond-open", "x", "cross")[controls % 3]
+            controls += 1
+        else:
+            colour = "$accent" if place == 0 else _PALETTE[1:][(models - 1) % (len(_PALETTE) - 1)]
+            symbol = _SYMBOLS[models % len(_SYMBOLS)]
+            models += 1
+        text = [plotly_text(label) for label in curve.labels]
+        dash = "dot" if curve.control else "solid"
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers+text" if any(text) else "lines+markers",
+                "name": plotly_text(curve.name),
+                "x": curve.x,
+                "y": curve.y,
+                "line": {"color": colour, "width": 2.5 if place == 0 else 1.5, "dash": dash},
+                "marker": {
+                    "size": 9 if place == 0 else 7,
+                    "symbol": symbol,
+                    "color": colour,
+                    "line": {"width": 1.5 if curve.control else 0, "color": colour},
+                },
+                "text": text,
+                "textposition": ["top left"] * len(text),
+                "textfont": {"size": 12, "color": "$ink", "weight": [700] * len(text)},
+                "cliponaxis": False,
+                "hovertemplate": (
+                    "<b>%{fullData.name}</b><br>%{x:.1f}% of places: %{y:.3g}<extra></extra>"
+                ),
+            }
+        )
+    layout = _layout(x_label, height=360 + 18 * len(traces))
+    layout["yaxis"] |= {
+        "title": {"text": y_label},
+        "rangemode": "normal" if normal else "tozero",
+        "automargin": True,
+        "nticks": 6,
+    }
+    layout["margin"] |= {"l": 56, "r": 24}
+    layout |= {"showlegend": True, "legend": _legend_below(-0.2)}
+    return {"data": traces, "layout": layout}
+
+
 # Learning curve
 
 

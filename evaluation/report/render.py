@@ -84,6 +84,7 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
         The Markdown.
     """
     lines = [f"# {escape_markdown(shown['title'])}", "", escape_markdown(shown["byline"]), ""]
+    lines += _verdict(shown["verdict"])
     for sentence in shown["summary"]:
         lines += [escape_markdown(sentence), ""]
     if shown["cautions"]:
@@ -94,6 +95,7 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
             "",
         ]
     parts = {
+        "new-items": _new_items(shown["new_items"], pictures),
         "results": _results(shown),
         "glance": _plots(shown["glance"], pictures),
         "warm-cold": _with_plots(shown["warm_cold"], pictures),
@@ -115,6 +117,49 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
         if name in parts:
             lines += [f"## {title}", "", *parts[name]]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _verdict(verdict: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            escape_markdown(tile["title"]),
+            escape_markdown(f"{tile['value']} {tile['unit']}"),
+            escape_markdown("; ".join(tile["lines"])),
+            escape_markdown(tile["answer"]),
+        ]
+        for tile in verdict["tiles"]
+    ]
+    outcome = str(verdict["outcome"])
+    return [
+        f"**{outcome[:1].upper()}{outcome[1:]}.** {escape_markdown(verdict['reason'])}",
+        "",
+        *markdown_table(["", "figure", "beside it", "answer"], rows, text=4),
+        "",
+    ]
+
+
+def _new_items(part: Mapping[str, Any] | None, pictures: str) -> list[str]:
+    if part is None:
+        return []
+    lines = _plots(part, pictures)
+    titled = [("Every model’s own lists", part["own"])]
+    titled += [(table["title"], table) for table in part["budgets"]]
+    for title, table in titled:
+        rows = [
+            [
+                f"*{escape_markdown(row['name'])}*"
+                if row["control"]
+                else escape_markdown(row["name"]),
+                *(
+                    f"{cell['mean']} ({cell['spread']})" if cell["spread"] else cell["mean"]
+                    for cell in row["cells"]
+                ),
+            ]
+            for row in table["rows"]
+        ]
+        names = [table["heading"].lower(), *map(escape_markdown, table["columns"])]
+        lines += [f"### {escape_markdown(title)}", "", *markdown_table(names, rows, text=1), ""]
+    return lines
 
 
 def _results(shown: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from datasets.errors import InvalidArgumentError
 from datasets.system.files import write_text
 from evaluation.comparison.comparison import Comparison
 from evaluation.conclusions.summary import cautions, findings, summarise
+from evaluation.conclusions.verdict import judge
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.report.content import all_charts, report_content
 from evaluation.report.facts import full_configuration
@@ -85,6 +86,7 @@ def write_report(
         "format": 1,
         "title": title,
         "created": created.isoformat(),
+        **judge(comparison, noun).to_dict(),
         "summary": summary,
         "notes": list(notes),
         "findings": more,

@@ -37,7 +37,7 @@ def evaluate(
     ] = "",
     splits: Annotated[
         str, typer.Option(help="Splits, as in warm,cold,semi-cold:2; ? names all.")
-    ] = "warm,cold",
+    ] = "warm,cold,mixed",
     folds: Annotated[
         int, typer.Option(help="Folds of each split that can be had in folds; 1 for one split.")
     ] = 1,
@@ -99,11 +99,13 @@ def evaluate(
         progress=True,
     )
     if as_json:
-        print_json(evaluation.comparison.to_dict())
+        print_json({**evaluation.verdict.to_dict(), **evaluation.comparison.to_dict()})
     else:
-        for sentence in evaluation.summary:
+        for sentence in (evaluation.verdict.reason, *evaluation.summary):
             echo(sentence)
         echo(f"report written to {evaluation.path}")
+        # Always the last line, for programs.
+        echo(f"verdict: {evaluation.verdict.outcome}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve
 from evaluation.conclusions.summary import summarise
+from evaluation.conclusions.verdict import Verdict, judge
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import PopularityOracle, Random
 from evaluation.models.controls import GENRE_FOR_AUDIO, MODEL_CONTROLS, POPULARITY_ORACLE, RANDOM
@@ -68,7 +69,7 @@ class EvaluationConfig(Settings):
     """Names of ``recsys.experiments.models.MODELS``; where whole items are held out, controls
     are added."""
 
-    splits: tuple[str, ...] = ("warm", "cold")
+    splits: tuple[str, ...] = ("warm", "cold", "mixed")
     """Names of ``recsys.experiments.splits.SPLIT_KINDS``; one that cannot be made of the data
     is left out, and the report says why."""
 
@@ -131,9 +132,10 @@ class Evaluation:
     """The result of ``evaluate``: a comparison, the report of it, and its summary.
 
     Examples:
-        >>> from evaluation import summarise
+        >>> from evaluation import judge, summarise
         >>> words = tuple(summarise(comparison))
-        >>> found = Evaluation(comparison, None, folder / "report.html", words)
+        >>> page = folder / "report.html"
+        >>> found = Evaluation(comparison, None, page, words, judge(comparison))
         >>> found.comparison.models
         ['popularity', 'random']
     """
@@ -146,6 +148,8 @@ class Evaluation:
     """The report, an HTML file."""
     summary: tuple[str, ...]
     """What the comparison shows, in words."""
+    verdict: Verdict
+    """Whether the first of our models is ready to be released."""
 
 
 def evaluate(
@@ -272,7 +276,7 @@ def evaluate(
             )
         except OSError as error:
             raise InvalidArgumentError(f"{path}: the report cannot be written: {error}") from error
-        summary = tuple(summarise(comparison, config.noun))
+        summary, verdict = tuple(summarise(comparison, config.noun)), judge(comparison, config.noun)
         run.set_description("\n\n".join(summary))
         if genre is not None:
             run.log_metrics({f"genre/{name}": value for name, value in genre.mean.items()})
@@ -281,7 +285,7 @@ def evaluate(
         for file in dict.fromkeys(files):
             run.log_artifact(file)
     shutil.rmtree(unfinished, ignore_errors=True)
-    return Evaluation(comparison, genre, path, summary)
+    return Evaluation(comparison, genre, path, summary, verdict)
 
 
 def _controls(models: Mapping[str, ModelFactory], named: Sequence[str]) -> dict[str, str]:

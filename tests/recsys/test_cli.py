@@ -784,7 +784,8 @@ def test_evaluate_end_to_end(
         "--fraction", "0.25",
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert said.out.splitlines()[-1] == f"report written to {page}"
+    *_, written, verdict = said.out.splitlines()
+    assert written == f"report written to {page}"
     assert sorted(path.name for path in page.parent.iterdir()) == [
         page.name.replace(".html", suffix) for suffix in ("-pictures", ".html", ".json", ".md")
     ]
@@ -792,7 +793,11 @@ def test_evaluate_end_to_end(
     models = {row["model"] for row in facts["table"]}
     assert {"hybrid", "popularity", "hybrid, shuffled audio"} <= models
     assert {row["k"] for row in facts["table"]} <= {3, 5, None}
-    assert {row["split"] for row in facts["table"]} == {"warm", "cold"}
+    assert {row["split"] for row in facts["table"]} == {"warm", "cold", "mixed"}
+    assert {row["model"] for row in facts["frontier"] if row["discovery"] == 0.01} >= {"hybrid"}
+    assert verdict == f"verdict: {facts['verdict']}"
+    assert facts["verdict"] == "cannot tell"  # from so few songs
+    assert facts["verdict_reason"] in said.out
     assert (facts["genre"] is None) == (form == "file")
     assert facts["command"].startswith("coldtune evaluate ")
     assert shlex.split(facts["command"])[2:5] == [str(songs), "--out", str(out)]
