@@ -6,7 +6,7 @@ recordings.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.texts.suggestions import did_you_mean
+from evaluation.comparison.run import takes_discovery
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (
@@ -247,6 +248,9 @@ class EvaluatedRecommender:
         if onboards:
             # `compare` looks for the method: a model that cannot onboard must have none.
             self.onboard_many = self._onboard_many
+            if takes_discovery(self._fitted.recommender):
+                # Likewise: only a model that can show new items is asked at budgets for them.
+                self.recommend_many = self._recommend_at_budget  # type: ignore[method-assign]
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Fit on a training side, or take the recommender that another model fitted on it."""
@@ -280,6 +284,20 @@ class EvaluatedRecommender:
         """Recommend ``k`` items to each user, see ``evaluation.model.Model``."""
         return self._fitted.recommender.recommend_many(
             user_ids, k, exclude_seen=exclude_seen, only=only
+        )
+
+    def _recommend_at_budget(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        only: Sequence[str] | None = None,
+        discovery: float | None = None,
+    ) -> pd.DataFrame:
+        options: dict[str, Any] = {} if discovery is None else {"discovery": discovery}
+        return self._fitted.recommender.recommend_many(
+            user_ids, k, exclude_seen=exclude_seen, only=only, **options
         )
 
     def _onboard_many(self, dataset: MusicDataset) -> Self:

@@ -37,7 +37,7 @@ def my_music(tmp_path, monkeypatch):
 def test_the_guide_s_code_runs(my_music):
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(compile(block, GUIDE.name, "exec"), names)
     assert len(names["ndcg"]) == len(names["users"]) == 20
