@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 
-_AT_ONCE = 1000
+_AT_ONCE = 300
 """Songs ordered together; longer lists are ordered part by part, as time grows with the square."""
 
 _PASSES = 50

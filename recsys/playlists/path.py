@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
-from datasets.arrays import Float32Array, Float64Array, IntArray
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.playlists.ordering import smooth_order
 
 NEIGHBOURS = 15
@@ -88,7 +88,7 @@ def corridor(vectors: Float32Array, rows: IntArray, ends: Float32Array, size: in
     norms = np.linalg.norm(points, axis=1, keepdims=True)
     points = np.divide(points, norms, out=np.zeros_like(points), where=norms > _TINY)
     points = np.concatenate([points, _stations(vectors, rows, ends)])
-    likeness = vectors[rows] @ points.T
+    likeness = (vectors @ points.T)[rows]  # not of the rows alone: to copy them takes longer
     # Some of every point's nearest, so that no part of the way is left without songs.
     each = -(-size // len(points))
     nearest = np.argpartition(-likeness, each - 1, axis=0)[:each].ravel()
@@ -141,31 +141,77 @@ def path_between(
         >>> path_between(songs[[0, -1]], songs[1:-1], 4)
         SongPath(places=array([ 2,  5,  8, 11]), is_joined=True)
     """
-    m = len(songs)
-    codes = np.full(m, -1) if artists is None else np.array(artists)
-    usable = np.ones(m, bool)
-    counts = dict(taken or {})
-    if per_artist is not None:
-        full = [artist for artist, count in counts.items() if count >= per_artist]
-        usable &= ~np.isin(codes, full) | (codes < 0)
-    is_joined = True
+    codes = np.full(len(songs), -1) if artists is None else np.array(artists)
+    room = _Room(per_artist, taken or {})
+    usable = room.is_open(codes)
+    wanted, is_joined = n, True
+    near = np.arange(len(songs))
+    if n > _LONGEST:
+        near = np.sort(corridor(songs, near, ends, corridor_size(_LONGEST)))
+        wanted = _LONGEST
     while True:
-        places = np.flatnonzero(usable)
+        places = near[usable[near]]
+        if not len(places) or not n:
+            chosen: IntArray = np.empty(0, np.intp)
+            break
         vectors = np.concatenate([ends[:1], songs[places], ends[1:]])
-        own = np.concatenate([[end_artists[0]], codes[places], [end_artists[1]]])
-        wanted = min(n, len(places))
-        if not wanted:
-            return SongPath(np.empty(0, np.intp), is_joined)
+        own = np.concatenate([end_artists[:1], codes[places], end_artists[1:]])
         squares = _squares(vectors)
         along, is_joined = _progress(squares)
-        if wanted <= _LONGEST:
-            chain = _chain(squares, along, own, wanted)
-        else:
-            chain = _filled(vectors, squares, along, own, wanted)
-        surplus = [] if per_artist is None else _surplus(squares, chain, own, counts, per_artist)
-        if not surplus:
-            return SongPath(places[chain[1:-1] - 1], is_joined)
-        usable[places[np.array(surplus) - 1]] = False
+        chain = _chain(squares, along, own, min(wanted, len(places)))
+        surplus = room.surplus(squares, chain, own)
+        chosen = places[chain[1:-1] - 1]
+        if not len(surplus):
+            break
+        usable[places[surplus - 1]] = False
+    if n > len(chosen) and n > _LONGEST:
+        chosen = _filled(ends, songs, codes, chosen, n, room)
+    return SongPath(chosen, is_joined)
+
+
+class _Room:
+    """How many more songs of each artist fit into a path."""
+
+    def __init__(self, per_artist: int | None, taken: Mapping[int, int]) -> None:
+        self.per_artist = per_artist
+        self.taken = dict(taken)
+
+    def is_open(self, codes: IntArray) -> BoolArray:
+        """Which songs are of an artist of whom one more song fits."""
+        if self.per_artist is None:
+            return np.ones(len(codes), bool)
+        full = [artist for artist, count in self.taken.items() if count >= self.per_artist]
+        return np.asarray(~np.isin(codes, full) | (codes < 0))
+
+    def surplus(self, squares: Float64Array, chain: IntArray, codes: IntArray) -> IntArray:
+        """The songs of a chain that are too many of their artist: those with the longest steps."""
+        surplus: list[int] = []
+        if self.per_artist is not None:
+            inner = chain[1:-1]
+            steps = squares[inner, chain[:-2]] + squares[inner, chain[2:]]
+            own = codes[inner]
+            for artist in np.unique(own[own >= 0]).tolist():
+                at = np.flatnonzero(own == artist)
+                room = self.per_artist - self.taken.get(artist, 0)
+                if len(at) > room:
+                    worst = at[np.argsort(-steps[at], kind="stable")][: len(at) - room]
+                    surplus += inner[worst].tolist()
+        return np.array(surplus, np.intp)
+
+    def first(self, order: IntArray, codes: IntArray, n: int) -> IntArray:
+        """The first n songs in an order that fit, one after the other."""
+        if self.per_artist is None:
+            return order[:n]
+        counts = dict(self.taken)
+        chosen: list[int] = []
+        for place in order.tolist():
+            artist = int(codes[place])
+            if artist < 0 or counts.get(artist, 0) < self.per_artist:
+                counts[artist] = counts.get(artist, 0) + 1
+                chosen.append(place)
+                if len(chosen) == n:
+                    break
+        return np.array(chosen, np.intp)
 
 
 def _progress(squares: Float64Array) -> tuple[Float64Array, bool]:
@@ -245,39 +291,22 @@ def _chain(squares: Float64Array, along: Float64Array, codes: IntArray, n: int) 
 
 
 def _filled(
-    vectors: Float32Array, squares: Float64Array, along: Float64Array, codes: IntArray, n: int
+    ends: Float32Array, songs: Float32Array, codes: IntArray, chain: IntArray, n: int, room: _Room
 ) -> IntArray:
-    """A long chain: the songs nearest to a shorter one are put in where they are along the way."""
-    m = len(along)
-    short = _chain(squares, along, codes, _LONGEST)
-    detour = squares[:, short].min(axis=1)
-    detour[short] = -1.0
-    chosen = np.argsort(detour, kind="stable")[: n + 2]
-    inner = chosen[(chosen != 0) & (chosen != m - 1)]
-    chain = np.concatenate([[0], inner[np.lexsort((inner, along[inner]))], [m - 1]])
-    for start in range(0, n + 1, _STRETCH):  # from the last song of the stretch before
-        part = chain[start : start + _STRETCH + 1]
-        is_last = start + _STRETCH >= n + 1
-        order = smooth_order(vectors[part], codes[part], fixed_last=is_last)
-        chain[start : start + _STRETCH + 1] = part[order]
-    return chain
-
-
-def _surplus(
-    squares: Float64Array,
-    chain: IntArray,
-    codes: IntArray,
-    taken: Mapping[int, int],
-    per_artist: int,
-) -> list[int]:
-    """The songs of a chain that are one too many of their artist: those with the longest steps."""
-    surplus = []
-    steps = squares[chain[1:-1], chain[:-2]] + squares[chain[1:-1], chain[2:]]
-    own = codes[chain[1:-1]]
-    for artist in np.unique(own[own >= 0]).tolist():
-        at = np.flatnonzero(own == artist)
-        room = per_artist - taken.get(artist, 0)
-        if len(at) > room:
-            worst = at[np.argsort(-steps[at], kind="stable")][: len(at) - room]
-            surplus += chain[1:-1][worst].tolist()
-    return surplus
+    """A long chain: the songs nearest to a shorter one are put in where they are nearest to it."""
+    stations = np.concatenate([ends[:1], songs[chain], ends[1:]])
+    likeness = songs @ stations.T
+    at, closest = likeness.argmax(axis=1), likeness.max(axis=1)
+    closest[chain], at[chain] = np.inf, np.arange(1, len(chain) + 1)
+    chosen = room.first(np.argsort(-closest, kind="stable"), codes, n)
+    chosen = chosen[np.lexsort((chosen, at[chosen]))]
+    vectors = np.concatenate([ends[:1], songs[chosen], ends[1:]])
+    own = np.concatenate([[-1], codes[chosen], [-1]])
+    order = np.arange(len(vectors))
+    for start in range(0, len(order) - 1, _STRETCH):  # from the last song of the stretch before
+        part = order[start : start + _STRETCH + 1]
+        is_last = start + _STRETCH >= len(order) - 1
+        order[start : start + _STRETCH + 1] = part[
+            smooth_order(vectors[part], own[part], fixed_last=is_last)
+        ]
+    return np.asarray(chosen[order[1:-1] - 1])

@@ -128,6 +128,10 @@ def make_playlist(model: LiveModel, given: "Seeds", options: PlaylistOptions) ->
         None if fitted is None else Path(name_from_text(fitted)),
         None if options.recordings is None else Path(options.recordings),
     )
+    if options.playable and not files.has_any:
+        raise InvalidArgumentError(
+            "no song can be played: this model knows no recordings, as it was not fitted on any"
+        )
     unit_vectors(model, options.by)  # raises if the model has no such vectors
     seeds = read_seeds(model, given, options.by, files)
     maker = _Maker(model, files, seeds, options)
@@ -156,8 +160,6 @@ class _Maker:
         self._options = options
         self._vectors = unit_vectors(model, options.by)
         self._notes: list[str] = []
-        if options.playable and not files.has_any:
-            self._notes.append("this model knows no recordings: it was not fitted on any")
         self._known: dict[int, _Known] = {}
         self._without_file: dict[str, None] = {}
         self._seeds = seeds
@@ -317,10 +319,8 @@ class _Maker:
         depth = min(len(rows), max(_LEAST_POOL, 10 * self._options.length))
         turn = np.full(len(rows), len(rows))
         closest = np.full(len(rows), -np.inf, np.float32)
-        every = len(rows) == len(self._vectors)
-        vectors = self._vectors if every else self._vectors[rows]
         for seed in self._seeds:
-            likeness = vectors @ seed.vector
+            likeness = (self._vectors @ seed.vector)[rows]
             closest = np.maximum(closest, likeness)
             if depth:
                 best = np.argpartition(-likeness, depth - 1)[:depth]

@@ -88,7 +88,7 @@ def read_seeds(
     for number, one in enumerate(_several(given), 1):
         seed = _read(model, one, f"seeds: number {number}", by, files)
         name = _name(seed)
-        if not seed.vector.any():
+        if not seed.vector.any() and len(model.items.active) > 1:
             raise InvalidArgumentError(f"{name} {what_lacks(by)}")
         same = (
             other.row == seed.row if seed.is_item else _is_same_file(other.file, seed.file)

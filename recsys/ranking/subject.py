@@ -16,7 +16,7 @@ from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.tables.ids import checked_id
 from datasets.tables.recordings import SUFFIXES
-from datasets.tables.values import format_value
+from datasets.tables.values import format_value, is_unicode
 from recsys.database.song import Song
 from recsys.model.items import check_texts
 from recsys.model.live import LiveModel
@@ -129,6 +129,8 @@ def row_or_file(model: LiveModel, item: object, name: str) -> int | None:
         >>> row_or_file(load_model(folder / "model"), "s2", "item_id")
         2
     """
+    if isinstance(item, str) and not is_unicode(item) and _exists(item):
+        return None  # a file name of other bytes, which no id has
     item_id = checked_id(name, item)
     try:
         return model.items.row(item_id)

@@ -104,6 +104,10 @@ def test_long_paths_are_filled_in(cloud, monkeypatch):
     monkeypatch.setattr(paths, "_LONGEST", 20)
     monkeypatch.setattr(paths, "_STRETCH", 10)
     ends, songs = cloud[:2], cloud[2:]
+    artists = np.arange(len(songs)) % 60
+    capped = path_between(ends, songs, 100, artists, per_artist=2, taken={0: 1})
+    counts = np.bincount(artists[capped.places], minlength=60)
+    assert (len(capped.places), counts.max(), counts[0]) == (100, 2, 1)
     found = path_between(ends, songs, 100)
     assert len(set(found.places.tolist())) == 100
     angle = np.arctan2(songs[found.places, 1], songs[found.places, 0])

@@ -210,6 +210,7 @@ def test_what_cannot_be_done_is_an_error(fitted):
         (["item-0", 5], {"user_id": "nobody"}, UnknownUserError, "no user 'nobody'"),
         ([["item-0", "item-1"], 5], {"path": True, "user_id": "user-1"}, InvalidArgumentError,
          "user_id is for songs like"),
+        (["item-0", 5], {"playable": True}, InvalidArgumentError, "knows no recordings"),
         (["item-0", 5], {"recordings": "/no/such"}, InvalidArgumentError, "/no/such: is no folder"),
         ([b"no sound", 5], {}, InvalidArgumentError, "fitted without recordings"),
     ]:  # fmt: skip

@@ -117,6 +117,15 @@ def test_recordings_that_cannot_be_used(model, tmp_path):
         model.playlist([tmp_path / "a.flac", tmp_path / "a.flac"], 5)
 
 
+def test_a_name_that_is_no_text(model, fresh):
+    odd = fresh.rename(fresh.with_name("caf\udce9.flac"))
+    for given in (odd, str(odd)):
+        frame = model.playlist(given, 3, by="sound")
+        assert frame["path"].iloc[0].endswith("caf\\xe9.flac")
+    assert write_m3u(frame, fresh.parent / "odd.m3u8").songs == 3
+    assert "file:///" in (fresh.parent / "odd.m3u8").read_text(encoding="utf-8")
+
+
 def test_no_two_recordings_of_one_sound(model):
     ids = model.playlist("song-0", 9, by="sound")["item_id"].tolist()
     assert sorted(ids) == sorted([*(f"song-{n}" for n in range(8)), "late"])
