@@ -8,6 +8,7 @@ import typer
 
 from datasets.columns import PATH
 from datasets.errors import InvalidArgumentError
+from datasets.texts.safe_text import printable
 from recsys.commands.options import (
     JsonFlag,
     Model,
@@ -106,7 +107,7 @@ def playlist(
     if written is None:
         print_frame(frame.drop(columns=PATH) if (frame[PATH] == "").all() else frame)
     else:
-        echo(f"{written.songs:,} songs written to {out}")
+        echo(f"{written.songs:,} songs written to {printable(out)}")
 
 
 def _seed(recommender: "Recommender", text: str) -> str:

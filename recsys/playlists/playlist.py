@@ -290,8 +290,10 @@ class _Maker:
         if self._options.user_id is not None:
             order = self._suiting(order, self._options.user_id)
         items, cap = self._model.items, self._options.per_artist
-        # With more songs than this of one artist, two of them would stand side by side.
-        apart = max(self._options.length // 2, 1)
+        # With more songs than this of one artist, two of them would stand side by side; of the one
+        # whose song comes first there may be one more where their number is odd.
+        half = self._options.length // 2
+        starts = self._artist(self._seeds[0]) if self._shown[0] else None
         counts, chosen, aside = self._taken(), [], []
         artists = items.artist_codes(order)
         artist_of = dict(zip(order.tolist(), artists.tolist(), strict=True))
@@ -299,7 +301,8 @@ class _Maker:
             artist = artist_of[row]
             if artist >= 0 and cap is not None and counts[artist] >= cap:
                 continue
-            if artist >= 0 and counts[artist] >= apart:
+            longest = -(-self._options.length // 2) if starts in (None, artist) else half
+            if artist >= 0 and counts[artist] >= longest:
                 aside.append(row)
                 continue
             counts[artist] += 1

@@ -237,7 +237,7 @@ def test_one_artist_alone(fitted):
     model = own(fitted)
     for number in range(6):
         model.onboard(item_id=f"n-{number}", title=f"N {number}", artist="Ann",
-                      embedding=np.eye(8)[0] + 0.1 * number)  # fmt: skip
+                      embedding=np.eye(8)[0] + 0.001 * number)  # fmt: skip
     seed, where = "n-0", {"artist": "ann"}
     capped = model.playlist(seed, 5, where=where, per_artist=2)
     assert len(capped) == 2
@@ -249,7 +249,11 @@ def test_one_artist_alone(fitted):
     assert len(free) == 5
     assert free.attrs["notes"] == ["two songs of one artist stand side by side 4 times"]
     # With others at hand, no more of hers come than can stand apart.
-    mixed = model.playlist(seed, 6, by="sound")
+    for length, most in ((3, 2), (6, 3), (7, 4)):
+        mixed = model.playlist(seed, length, by="sound")
+        assert (mixed["artist"] == "Ann").sum() == most
+        assert same_artist_pairs(artists_of(mixed)) == 0
+    mixed = model.playlist(["item-0", seed], 7, by="sound")
     assert same_artist_pairs(artists_of(mixed)) == 0
 
 
