@@ -125,7 +125,7 @@ def embedding_frame(table: object, name: str = "embeddings") -> pd.DataFrame:
     if not is_table(table):
         raise DataError(
             f"{name}: must be a DataFrame with the item ids for an index or in a column item_id, "
-            f"not {type(table).__name__}{_hint(table)}"
+            f"not {type(table).__name__}{_hint_of_vectors(table)}"
         )
     is_pandas = isinstance(table, pd.DataFrame)
     frame = table if isinstance(table, pd.DataFrame) else _from_arrow(table, name, of_texts=False)
@@ -148,6 +148,11 @@ def embedding_frame(table: object, name: str = "embeddings") -> pd.DataFrame:
             raise DataError(
                 f"{name}: the index has {frame.index.nlevels} levels; item ids alone are expected"
             )
+        if is_counted(frame.index) and (named := id_columns(frame)):
+            raise DataError(
+                f"{name}: the index counts rows, and column {format_value(named[0])} looks like "
+                f"ids: name it {c.ITEM_ID!r} or make it the index; rename it if it is a dimension"
+            )
         ids = pd.Series(frame.index.get_level_values(0))
         place = "index"
     try:
@@ -157,6 +162,31 @@ def embedding_frame(table: object, name: str = "embeddings") -> pd.DataFrame:
     if place == "index" and all(one is text for one, text in zip(ids, texts, strict=True)):
         return frame
     return frame.set_axis(pd.Index(texts, dtype=object, name=c.ITEM_ID), axis="index")
+
+
+def is_counted(index: pd.Index) -> bool:
+    """Return whether an index only counts rows, as pandas makes one where none is given.
+
+    Examples:
+        >>> is_counted(pd.DataFrame({"x": [1, 2]}).index), is_counted(pd.Index([7, 9]))
+        (True, False)
+    """
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
+
+
+def id_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that are named as ids are: "id", "track_id", "songID".
+
+    Examples:
+        >>> id_columns(pd.DataFrame(columns=["track_id", "songID", "valid", "Id"]))
+        ['track_id', 'songID', 'Id']
+    """
+    names = [name for name in frame.columns if isinstance(name, str)]
+    return [name for name in names if _LIKE_AN_ID.search(name.strip())]
+
+
+_LIKE_AN_ID = re.compile(r"(^|[\W_])(id|ID|Id)s?$|[a-z](ID|Id)s?$")
+"""Names of columns that hold ids."""
 
 
 def _index_as_columns(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -229,6 +259,15 @@ def _kind(table: object) -> str:
 
 def _names(frame: pd.DataFrame) -> str:
     return ", ".join(format_value(one) for one in frame.columns[:20]) or "none"
+
+
+def _hint_of_vectors(value: object) -> str:
+    """What makes a table of vectors of a value that nearly is one."""
+    if isinstance(value, dict):
+        return "; give pandas.DataFrame.from_dict(..., orient='index') of it"
+    if isinstance(value, list | tuple | np.ndarray):
+        return "; give pandas.DataFrame(..., index=item_ids) of it"
+    return _hint(value)
 
 
 def _hint(value: object) -> str:

@@ -1,6 +1,7 @@
 """Content features of items: one-hot metadata, embeddings in item order, artist codes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
 from datasets.tables.frames import embedding_frame
 from datasets.tables.spellings import known_spellings, warn_of_forms
+from datasets.tables.values import format_value
 from recsys.content.embedding_range import real_numbers
 
 _MIN_ITEMS = 2
@@ -133,14 +135,21 @@ def align_embeddings(
     if (position < 0).any():
         raise DataError(
             f"embeddings: item {ids[position < 0][0]!r} is not among the items of the data set"
+            f"{_where_ids_are(frame, item_ids)}"
         )
     if frame.shape[1] == 0 and len(frame):
         raise DataError("embeddings: the frame has no columns")
     values = _numbers(frame)
-    unfit = np.asarray(~np.isfinite(values).all(axis=1))
-    if unfit.any():
+    unfit = np.argwhere(~np.isfinite(values))
+    if len(unfit):
+        row, column = unfit[0].tolist()
+        others = len(np.unique(unfit[:, 0])) - 1
+        more = f" ({others:,} more such item{'s' if others > 1 else ''})"
         raise DataError(
-            f"embeddings: item {ids[unfit][0]!r} has a value that is not a finite number"
+            f"embeddings: item {ids[row]!r} has a value that is not a finite number in single "
+            f"precision: {format_value(frame.iat[row, column])} in column "
+            f"{format_value(frame.columns[column])}"
+            f"{more if others else ''}"
         )
     aligned = np.zeros((len(item_ids), values.shape[1]), np.float32)
     aligned[position] = values
@@ -162,10 +171,37 @@ def _numbers(frame: pd.DataFrame) -> Float32Array:
         if numbers is None:
             raise DataError(
                 f"embeddings: every column must be numeric and {frame.columns[position]!r} is not; "
-                "ids belong in the index or column item_id"
+                f"{_what_to_do(column)}"
             )
         columns.append(numbers)
     return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0), np.float32)
+
+
+def _what_to_do(column: "pd.Series[Any]") -> str:
+    """What makes numbers of a column that has none."""
+    first = column.iloc[0] if len(column) else None
+    if isinstance(first, list | tuple | np.ndarray):
+        return (
+            "it holds vectors, and one column a dimension is expected: "
+            "pandas.DataFrame(frame[column].tolist(), index=ids)"
+        )
+    return "ids belong in the index or column item_id"
+
+
+def _where_ids_are(frame: pd.DataFrame, item_ids: pd.Index) -> str:
+    """The end of a message about unknown ids: the column that holds those of items, if any."""
+    for place, name in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        if len(column) and pd.Index(column.astype(object).astype(str)).isin(item_ids).all():
+            return (
+                f"; ids of items are in column {format_value(name)}: name it 'item_id', or make it "
+                "the index"
+            )
+    if pd.Index([str(name) for name in frame.columns]).isin(item_ids).any():
+        return "; ids of items are the names of columns: give the transposed frame, .T"
+    if [str(number) for number in range(len(frame))] == list(frame.index):
+        return "; the index counts rows: ids belong in the index or column item_id"
+    return ""
 
 
 def artist_codes(items: pd.DataFrame) -> IntArray:

@@ -132,3 +132,56 @@ def test_items_without_an_artist_stand_alone():
 def test_an_artist_that_is_named_like_an_item_is_not_that_item():
     items = pd.DataFrame({"item_id": ["Ann", "2"], "artist": ["", "Ann"]})
     assert len(set(artist_codes(items))) == 2
+
+
+def test_a_value_that_is_no_number_is_named_by_its_item_and_column():
+    given = pd.DataFrame({"loudness": [1.0, 2.0, np.nan], "tempo": [np.inf, 90.0, 80.0]}, index=IDS)
+    said = r"item 'a' has .*: inf in column 'tempo' \(1 more such item\)$"
+    with pytest.raises(DataError, match=said):
+        align_embeddings(given, IDS)
+    with pytest.raises(DataError, match=r"item 'c' has .*: nan in column 'loudness'$"):
+        align_embeddings(given.iloc[1:], IDS)
+
+
+VECTORS = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            frame({"a": VECTORS[0], "b": VECTORS[1]}).reset_index(),
+            "ids of items are in column 'index'",
+        ),
+        (
+            frame({"a": VECTORS[0]}).reset_index(names="key"),
+            "in column 'key': name it 'item_id', or",
+        ),
+        (
+            frame({"a": VECTORS[0]}).reset_index(names="track_id"),
+            "'track_id' looks like ids: name it",
+        ),
+        (
+            pd.DataFrame({"songID": [1, 2], "x": [0.5, 1]}),
+            "column 'songID' looks like ids: name it",
+        ),
+        (pd.DataFrame(VECTORS), "the index counts rows: ids belong in the index"),
+        (pd.DataFrame(VECTORS, columns=IDS, index=["x", "y", "z"]), r"the transposed frame, \.T"),
+        (pd.DataFrame({"vector": list(VECTORS)}, index=IDS), "holds vectors, and one column a dim"),
+        (pd.DataFrame(VECTORS > 0, index=IDS), "must be numeric and 0 is not"),
+        (pd.DataFrame(VECTORS * 1j, index=IDS), "must be numeric and 0 is not"),
+        (
+            dict(zip(IDS, VECTORS, strict=True)),
+            r"give pandas\.DataFrame\.from_dict\(\.\.\., orient",
+        ),
+        (VECTORS, r"give pandas\.DataFrame\(\.\.\., index=item_ids\) of it"),
+    ],
+)
+def test_where_ids_are_missed_the_error_says_where_they_are(given, said):
+    with pytest.raises(DataError, match=f"^embeddings: .*{said}"):
+        align_embeddings(given, IDS)
+
+
+def test_numbers_of_rows_are_ids_where_no_column_looks_like_ids():
+    given = pd.DataFrame({"valid": [1.0, 2.0]})
+    assert align_embeddings(given, pd.Index(["0", "1"]))[1].all()
