@@ -6,7 +6,7 @@ recordings.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 
@@ -15,7 +15,6 @@ from datasets.columns import ITEM_ID
 from datasets.errors import InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.texts.suggestions import did_you_mean
-from evaluation.comparison.run import takes_discovery
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (
@@ -248,9 +247,8 @@ class EvaluatedRecommender:
         if onboards:
             # `compare` looks for the method: a model that cannot onboard must have none.
             self.onboard_many = self._onboard_many
-            if takes_discovery(self._fitted.recommender):
-                # Likewise: only a model that can show new items is asked at budgets for them.
-                self.recommend_many = self._recommend_at_budget  # type: ignore[method-assign]
+            # Likewise: only a model that can show new items is asked at budgets for them.
+            self.recommend_many = self._recommend_at_budget  # type: ignore[method-assign]
 
     def fit(self, dataset: MusicDataset) -> Self:
         """Fit on a training side, or take the recommender that another model fitted on it."""
@@ -295,9 +293,8 @@ class EvaluatedRecommender:
         only: Sequence[str] | None = None,
         discovery: float | None = None,
     ) -> pd.DataFrame:
-        options: dict[str, Any] = {} if discovery is None else {"discovery": discovery}
         return self._fitted.recommender.recommend_many(
-            user_ids, k, exclude_seen=exclude_seen, only=only, **options
+            user_ids, k, exclude_seen=exclude_seen, only=only, discovery=discovery
         )
 
     def _onboard_many(self, dataset: MusicDataset) -> Self:
