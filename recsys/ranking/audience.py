@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets.arguments import check_flag, check_whole
-from datasets.arrays import Float64Array, IntArray
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ARTIST, ITEM_ID, RANK, SCORE, SHARE_PREFIX, TITLE, USER_ID
 from datasets.errors import UnknownUserError
 from datasets.tables.ids import checked_ids
@@ -19,7 +19,7 @@ from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.user_search import BestUsers
 from recsys.ranking.ranking import UNMATCHED, source_shares
-from recsys.ranking.similarity import unit_by_sources, unit_vectors_of
+from recsys.ranking.similarity import Space, unit_by_sources, unit_vectors_of
 from recsys.ranking.subject import Subject, find_subject
 
 if TYPE_CHECKING:
@@ -127,11 +127,16 @@ def song_audience(
     found = BestUsers(np.empty(0, np.intp), np.empty(0, np.float32))
     if subject.vector.any():
         found = model.user_search.best(
-            model.users, subject.vector, options.k, exclude=exclude, only=only
+            model.users,
+            subject.vector,
+            options.k,
+            exclude=exclude,
+            only=only,
+            is_new=subject.row is None or bool(model.items.is_cold(np.array([subject.row]))[0]),
         )
     rows = found.rows
     shares = _shares(model, rows, subject)
-    liked = [_most_alike(model, row, subject) for row in rows.tolist()]
+    liked = _most_alike(model, rows, subject)
     names = [block.name for block in model.state.blocks]
     frame = pd.DataFrame(
         {
@@ -194,32 +199,73 @@ class _Alike:
     """How it is like the song: "sounds" or "is"."""
 
 
-def _most_alike(model: LiveModel, user: int, subject: Subject) -> _Alike:
-    """The item that a user has played which is most like the song, by sound if that is known."""
-    played = model.users.seen(user)
-    played = played[~np.isin(played, model.items.retired)]
+def _most_alike(model: LiveModel, users: IntArray, subject: Subject) -> list[_Alike]:
+    """For each user the played item that is most like the song, by sound where that is known."""
+    histories = [model.users.seen(user) for user in users.tolist()]
+    owner = np.repeat(np.arange(len(users)), [len(rows) for rows in histories])
+    played = np.concatenate([np.empty(0, np.intp), *histories])
+    kept = ~np.isin(played, model.items.retired)
     if subject.row is not None:
-        played = played[played != subject.row]
-    if not len(played):
-        return _Alike()
-    own, by, vectors = subject.sound, "sounds", np.empty((0, 0), np.float32)
-    if own.any():
-        vectors = unit_vectors_of(model, "sound", played)
-    if not vectors.any():
-        if all(block.name == "popularity" for block in model.state.blocks):
-            return _Alike()
-        own, by = unit_by_sources(model, "fused", subject.vector[None])[0], "is"
-        vectors = unit_vectors_of(model, "fused", played)
-    cosines = vectors @ own
-    best = int(np.argmax(cosines))
-    if cosines[best] <= 0:
-        return _Alike()
-    row = played[best : best + 1]
-    item_id, title, artist = (
-        str(model.items.texts(name, row)[0]) for name in (ITEM_ID, TITLE, ARTIST)
+        kept &= played != subject.row
+    owner, played = owner[kept], played[kept]
+    found = np.full(len(users), -1, np.intp)
+    cosine, by_sound = np.zeros(len(users)), np.zeros(len(users), bool)
+    if subject.sound.any():
+        by_sound = _nearest(model, "sound", subject.sound, owner, played, found, cosine)
+    if any(block.name != "popularity" for block in model.state.blocks):
+        own = unit_by_sources(model, "fused", subject.vector[None])[0]
+        others = ~by_sound[owner]
+        _nearest(model, "fused", own, owner[others], played[others], found, cosine)
+    alike = cosine > 0
+    rows = found[alike]
+    texts = zip(*(model.items.texts(name, rows) for name in (ITEM_ID, TITLE, ARTIST)), strict=True)
+    likenesses = iter(
+        _Alike(
+            str(item_id),
+            (f"{title or item_id} by {artist}" if artist else title or item_id),
+            min(value, 1.0),
+            "sounds" if heard else "is",
+        )
+        for (item_id, title, artist), value, heard in zip(
+            texts, cosine[alike].tolist(), by_sound[alike].tolist(), strict=True
+        )
     )
-    name = f"{title or item_id} by {artist}" if artist else title or item_id
-    return _Alike(item_id, name, min(float(cosines[best]), 1.0), by)
+    return [next(likenesses) if is_alike else _Alike() for is_alike in alike.tolist()]
+
+
+def _nearest(
+    model: LiveModel,
+    by: Space,
+    song: Float32Array,
+    owner: IntArray,
+    played: IntArray,
+    found: IntArray,
+    cosine: Float64Array,
+) -> BoolArray:
+    """Write the row and the cosine of what each user has played that is nearest to a song.
+
+    Args:
+        model: the model.
+        by: what items are compared by.
+        song: the song's unit vector.
+        owner: the user of each play, ascending.
+        played: the row of each play.
+        found: where the rows are written.
+        cosine: where the cosines are written.
+
+    Returns:
+        Whose are written: of the others no play has anything to compare.
+    """
+    rows, place = np.unique(played, return_inverse=True)
+    vectors = unit_vectors_of(model, by, rows)
+    known = np.asarray(vectors.any(axis=1))[place]
+    owner, played, values = owner[known], played[known], (vectors @ song)[place[known]]
+    order = np.lexsort((played, -values, owner))
+    users, first = np.unique(owner[order], return_index=True)
+    found[users], cosine[users] = played[order][first], values[order][first]
+    written = np.zeros(len(found), bool)
+    written[users] = True
+    return written
 
 
 def _reason(names: Sequence[str], shares: Float64Array, liked: _Alike) -> str:

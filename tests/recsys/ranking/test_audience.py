@@ -17,6 +17,7 @@ from datasets.errors import (
     UnknownUserError,
 )
 from recsys import Recommender
+from recsys.model import user_search
 from recsys.model.live import LiveModel
 from tests.helpers.recommenders import ALL_USERS, IDS, SHARES, dataset_of, own, taste_of
 
@@ -336,3 +337,50 @@ def test_whole_numbers_are_ids(tastes):
     pd.testing.assert_frame_equal(
         model.audience(3, users=np.arange(3)), model.audience("3", users=list("012"))
     )
+
+
+@pytest.fixture
+def screened(monkeypatch):
+    """Users are screened however few they are, by few coordinates."""
+    for name, value in {
+        "SCREENED": 0, "_WIDTHS_KNOWN": (4, 6), "_WIDTHS_NEW": (3, 4), "_FIRST": 8, "_STEP": 3,
+        "_MOST_LEFT": 1.0,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(user_search, name, value)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_screening_changes_nothing(fitted, screened, k, monkeypatch):
+    model, whole = own(fitted), own(fitted)
+    items = ["cold-82", "cold-87", "item-3", "item-40"]
+    monkeypatch.setattr(user_search, "_FIRST", 8 - 64 * k)  # however many are asked for
+    for gone in ("item-5", "item-6"):
+        for item in items:
+            found = model.audience(item, k)
+            everybody = whole.audience(item, 500)  # of so many, nobody is screened
+            assert found["user_id"].tolist() == everybody["user_id"][:k].tolist()
+            assert found["score"].tolist() == everybody["score"][:k].tolist()
+            left = everybody["user_id"][k:].tolist()
+            again = model.audience(item, k, exclude=everybody["user_id"][:k])
+            assert again["user_id"].tolist() == left[:k]
+        assert all(model._model.user_search._screens.values())
+        for one in (model, whole):
+            one.update(plays(("ann", "item-1", 5.0), ("user-4", "item-7", 2.0)))
+            one.remove(gone)
+
+
+def test_a_screen_is_right_about_every_score():
+    rng = np.random.default_rng(0)
+    users = rng.standard_normal((300, 12)) * np.geomspace(1, 100, 12)
+    users[:, 5] = 0
+    items = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 12))
+    items[:, 7] = 0
+    vectors = users.astype(np.float32)
+    for is_new in (True, False):
+        screen = user_search._Screen(vectors, users, items, (2, 3), is_new=is_new)
+        for item in (*items[:5], rng.standard_normal(12), np.zeros(12), np.eye(12)[7]):
+            question = screen.ask(item.astype(np.float32), 0.0)
+            near, exact = question.near(), vectors.astype(np.float64) @ item
+            assert (near + question.apart() >= exact).all()
+            rows = np.arange(0, 300, 7)
+            assert (question.at_most(rows, near[rows]) >= exact[rows]).all()
