@@ -43,6 +43,9 @@ _MOST_LEFT = 0.33
 _STEP = 16
 """Every so many scores are looked at to learn about how high the largest are."""
 
+_LOST = 1e-5
+"""Share of a squared length that single precision may lose where coordinates are measured."""
+
 _EPSILON = 2.0**-24
 """Relative error of one operation in single precision."""
 
@@ -79,7 +82,7 @@ class UserSearch:
         """Which users of the fit have a vector, bool [n], and the length of the longest."""
         self._active: ActiveVectors | None = None
         """The vectors of those who have played something since, as they were asked for last."""
-        self._screens: dict[bool, _Screen | None] = {}
+        self._screens: dict[bool, _Screen | None] | None = None
         """For items that nobody has played (True), and for the others."""
 
     def __repr__(self) -> str:
@@ -174,20 +177,25 @@ class UserSearch:
         return rows, (vectors @ item)[rows]
 
     def _screen(self, *, is_new: bool) -> "_Screen | None":
-        """The screen for items that nobody has played, or for the others; made on first use."""
-        if is_new not in self._screens:  # of two threads that come at once, both make it
+        """The screen for items that nobody has played, or for the others.
+
+        Both are made at the first search, so that none of the later ones takes long.
+        """
+        if self._screens is None:  # of two threads that come at once, both make them
             state = self._state
             rng = np.random.default_rng(0)
             rows = np.sort(rng.permutation(len(state.user_vectors))[:_SAMPLE])
-            items = _vectors_of_new(state, rng) if is_new else _vectors_of_known(state, rng)
             users = np.asarray(state.user_vectors[rows], np.float64)
-            first, second = _WIDTHS_NEW if is_new else _WIDTHS_KNOWN
-            width = items.shape[1]
-            made = None
-            if 2 * first <= width and items.any() and users.any():
-                second = min(second, width - first)
-                made = _Screen(state.user_vectors, users, items, (first, second), is_new=is_new)
-            self._screens[is_new] = made
+            made: dict[bool, _Screen | None] = {}
+            for new, (first, second), items in (
+                (True, _WIDTHS_NEW, _vectors_of_new(state, rng)),
+                (False, _WIDTHS_KNOWN, _vectors_of_known(state, rng)),
+            ):
+                made[new], width = None, items.shape[1]
+                if 2 * first <= width and items.any() and users.any():
+                    widths = first, min(second, width - first)
+                    made[new] = _Screen(state.user_vectors, users, items, widths, is_new=new)
+            self._screens = made
         return self._screens[is_new]
 
     def _fitted(self) -> tuple[BoolArray, float]:
@@ -209,7 +217,7 @@ class _Screen:
     Each dimension is first scaled so that users and items spread alike along it; scores stay what
     they are. The directions are orthonormal, so that the length of a rest follows from lengths.
 
-    It takes 4 (widths + 2) bytes a user: for a million of them 648 MB, for new items 392 MB.
+    It takes 4 (widths + 2) bytes a user: for a million of them 648 MB, and 392 MB for new items.
     """
 
     def __init__(
@@ -245,17 +253,18 @@ class _Screen:
         self.coordinates = tuple(np.empty((n, wide), np.float32) for wide in widths)
         self.rests = tuple(np.empty(n, np.float32) for _ in widths)
         self.longest = 0.0
+        scale32, own = scale.astype(np.float32), [one.astype(np.float32) for one in self.directions]
         for start in range(0, n, _ROWS):
-            part = np.asarray(vectors[start : start + _ROWS], np.float64) * scale
-            rest = np.einsum("ud,ud->u", part, part)
-            self.longest = max(self.longest, float(rest.max(initial=0)) ** 0.5)
-            for own, coordinates, rests in zip(
-                self.directions, self.coordinates, self.rests, strict=True
-            ):
-                along = part @ own
-                rest = np.maximum(rest - np.einsum("ud,ud->u", along, along), 0)
-                coordinates[start : start + _ROWS] = along
-                rests[start : start + _ROWS] = np.sqrt(rest)
+            block = slice(start, start + _ROWS)
+            part = np.asarray(vectors[block]) * scale32
+            squares = np.einsum("ud,ud->u", part, part, dtype=np.float64)
+            self.longest = max(self.longest, float(squares.max(initial=0)) ** 0.5)
+            rest = squares.copy()
+            for place, one in enumerate(own):
+                along = np.matmul(part, one, out=self.coordinates[place][block])
+                rest -= np.einsum("ud,ud->u", along, along, dtype=np.float64)
+                # A little longer than they are, by what single precision may have lost.
+                self.rests[place][block] = np.sqrt(np.maximum(rest, 0) + _LOST * squares)
 
     def ask(self, item: Float32Array, rounding: float) -> "_Question":
         """Prepare to compare everybody with an item.

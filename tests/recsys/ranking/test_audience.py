@@ -378,6 +378,7 @@ def test_a_screen_is_right_about_every_score():
     vectors = users.astype(np.float32)
     for is_new in (True, False):
         screen = user_search._Screen(vectors, users, items, (2, 3), is_new=is_new)
+        assert [one.shape for one in screen.coordinates] == [(300, 2), (300, 3)]
         for item in (*items[:5], rng.standard_normal(12), np.zeros(12), np.eye(12)[7]):
             question = screen.ask(item.astype(np.float32), 0.0)
             near, exact = question.near(), vectors.astype(np.float64) @ item
