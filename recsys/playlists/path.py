@@ -6,6 +6,7 @@ chains of the wanted length that only go forward, the one is taken whose steps a
 whose songs are spread evenly along the way (dynamic programming over songs and positions).
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -37,6 +38,12 @@ _SPREAD = 1.0
 _LONGEST = 200
 """Songs in between that are chosen by dynamic programming; longer paths are filled in."""
 
+
+_OF_ONE_ARTIST = 5
+"""Songs of an artist that are looked at for each that may be in the path."""
+
+_TRIES = 10
+"""Chains after which an artist with too many songs is done with at once."""
 
 _STRETCH = 50
 """Neighbouring songs of a longer path that are ordered together."""
@@ -83,19 +90,24 @@ def corridor(vectors: Float32Array, rows: IntArray, ends: Float32Array, size: in
     """
     if size >= len(rows):
         return np.array(rows)
-    share = np.linspace(0, 1, _POINTS, dtype=np.float32)[:, None]
-    points = (1 - share) * ends[0] + share * ends[1]
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    points = np.divide(points, norms, out=np.zeros_like(points), where=norms > _TINY)
-    points = np.concatenate([points, _stations(vectors, rows, ends)])
-    likeness = (vectors @ points.T)[rows]  # not of the rows alone: to copy them takes longer
+    likeness = _likeness(vectors, rows, ends)
     # Some of every point's nearest, so that no part of the way is left without songs.
-    each = -(-size // len(points))
+    each = -(-size // likeness.shape[1])
     nearest = np.argpartition(-likeness, each - 1, axis=0)[:each].ravel()
     closest = likeness.max(axis=1)
     closest[nearest] += 2  # before all others
     chosen = np.argpartition(-closest, size - 1)[:size]
     return np.asarray(rows[chosen[np.lexsort((rows[chosen], -likeness[chosen].max(axis=1)))]])
+
+
+def _likeness(vectors: Float32Array, rows: IntArray, ends: Float32Array) -> Float32Array:
+    """Cosine of rows and of points along the way between the ends, [len(rows), points]."""
+    share = np.linspace(0, 1, _POINTS, dtype=np.float32)[:, None]
+    points = (1 - share) * ends[0] + share * ends[1]
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    points = np.divide(points, norms, out=np.zeros_like(points), where=norms > _TINY)
+    points = np.concatenate([points, _stations(vectors, rows, ends)])
+    return np.asarray((vectors @ points.T)[rows])  # to copy the rows first would take longer
 
 
 def _stations(vectors: Float32Array, rows: IntArray, ends: Float32Array) -> Float32Array:
@@ -144,12 +156,13 @@ def path_between(
     codes = np.full(len(songs), -1) if artists is None else np.array(artists)
     room = _Room(per_artist, taken or {})
     usable = room.is_open(codes)
-    wanted, is_joined = n, True
-    near = np.arange(len(songs))
-    if n > _LONGEST:
-        near = np.sort(corridor(songs, near, ends, corridor_size(_LONGEST)))
-        wanted = _LONGEST
-    while True:
+    wanted, is_joined = min(n, _LONGEST), True
+    near = np.flatnonzero(usable)
+    if per_artist is not None and len(near):
+        closest = _likeness(songs, near, ends).max(axis=1)
+        near = near[first_of_each(codes[near], closest, _OF_ONE_ARTIST * per_artist)]
+    near = np.sort(corridor(songs, near, ends, corridor_size(wanted)))
+    for tried in itertools.count():
         places = near[usable[near]]
         if not len(places) or not n:
             chosen: IntArray = np.empty(0, np.intp)
@@ -159,7 +172,8 @@ def path_between(
         squares = _squares(vectors)
         along, is_joined = _progress(squares)
         chain = _chain(squares, along, own, min(wanted, len(places)))
-        surplus = room.surplus(squares, chain, own)
+        own[[0, -1]] = -1  # the ends are counted already, and stay
+        surplus = room.surplus(squares, chain, own, is_late=tried >= _TRIES)
         chosen = places[chain[1:-1] - 1]
         if not len(surplus):
             break
@@ -167,6 +181,19 @@ def path_between(
     if n > len(chosen) and n > _LONGEST:
         chosen = _filled(ends, songs, codes, chosen, n, room)
     return SongPath(chosen, is_joined)
+
+
+def first_of_each(codes: IntArray, values: Float32Array, n: int) -> IntArray:
+    """Return the positions of the n largest values of each code, ascending; of -1 all.
+
+    Examples:
+        >>> first_of_each(np.array([1, 1, 2, 1, -1]), np.float32([1, 3, 0, 2, 0]), 2).tolist()
+        [1, 2, 3, 4]
+    """
+    order = np.lexsort((-values, codes))
+    own = codes[order]
+    place = np.arange(len(own)) - np.searchsorted(own, own)
+    return np.sort(order[(place < n) | (own < 0)])
 
 
 class _Room:
@@ -183,8 +210,14 @@ class _Room:
         full = [artist for artist, count in self.taken.items() if count >= self.per_artist]
         return np.asarray(~np.isin(codes, full) | (codes < 0))
 
-    def surplus(self, squares: Float64Array, chain: IntArray, codes: IntArray) -> IntArray:
-        """The songs of a chain that are too many of their artist: those with the longest steps."""
+    def surplus(
+        self, squares: Float64Array, chain: IntArray, codes: IntArray, *, is_late: bool
+    ) -> IntArray:
+        """The songs that are to be left out where a chain has too many of one artist.
+
+        Those of the chain with the shortest steps stay. Once it is late, nothing else of the artist
+        stays, so that with each chain that is tried an artist is done with.
+        """
         surplus: list[int] = []
         if self.per_artist is not None:
             inner = chain[1:-1]
@@ -194,8 +227,9 @@ class _Room:
                 at = np.flatnonzero(own == artist)
                 room = self.per_artist - self.taken.get(artist, 0)
                 if len(at) > room:
-                    worst = at[np.argsort(-steps[at], kind="stable")][: len(at) - room]
-                    surplus += inner[worst].tolist()
+                    kept = inner[at[np.argsort(steps[at], kind="stable")][:room]]
+                    others = np.flatnonzero(codes == artist) if is_late else inner[at]
+                    surplus += np.setdiff1d(others, kept).tolist()
         return np.array(surplus, np.intp)
 
     def first(self, order: IntArray, codes: IntArray, n: int) -> IntArray:

@@ -383,7 +383,8 @@ class _Maker:
             return []
         ends = np.stack([start.vector, end.vector])
         rows = np.setdiff1d(self._allowed, np.array(chosen, np.intp))
-        size = corridor_size(n)
+        # Under a cap, more of them are of artists who have their songs already.
+        size = corridor_size(n) * (1 if self._options.per_artist is None else 4)
         while True:
             near = corridor(self._vectors, rows, ends, size)
             fitting = np.array(list(self._fitting(near, chosen)), np.intp)

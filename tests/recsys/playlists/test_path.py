@@ -76,6 +76,15 @@ def test_a_cap_and_no_artist_twice_in_a_row(cloud):
     assert counts.max() == 2
 
 
+def test_a_cap_of_one_where_there_are_hardly_more_artists_than_songs(cloud):
+    ends, songs = cloud[:2], cloud[2:]
+    artists = np.arange(len(songs)) % 22
+    found = path_between(ends, songs, 20, artists, per_artist=1)
+    assert len(set(artists[found.places].tolist())) == 20
+    whole = np.concatenate([ends[:1], songs[found.places], ends[1:]])
+    assert np.nanmax(step_lengths(whole)) < 0.3
+
+
 def test_fewer_songs_only_where_no_more_fit(cloud):
     ends, songs = cloud[:2], cloud[2:12]
     assert len(path_between(ends, songs, 30).places) == 10
