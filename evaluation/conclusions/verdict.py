@@ -137,7 +137,7 @@ def judge(comparison: Comparison, noun: str = "songs") -> Verdict:
     Examples:
         >>> from evaluation import judge
         >>> print(judge(comparison).reason)  # doctest: +ELLIPSIS
-        Cannot tell about popularity: ...
+        Whether popularity is ready cannot be told: ...
     """
     model = subject(comparison)
     tiles = (
@@ -170,8 +170,11 @@ def subject(comparison: Comparison) -> str:
 
 
 def _reason(outcome: Outcome, model: str, tiles: tuple[Tile, ...]) -> str:
-    begin = {"ship": "Ship", "not yet": "Not yet", "cannot tell": "Cannot tell about"}[outcome]
-    begin = f"{begin} {quote_name(model)}"
+    begin = {
+        "ship": f"{quote_name(model)} is ready",
+        "not yet": f"{quote_name(model)} is not ready",
+        "cannot tell": f"Whether {quote_name(model)} is ready cannot be told",
+    }[outcome]
     wanted = {"ship": "good", "not yet": "bad", "cannot tell": "unknown"}[outcome]
     because = [tile.answer.rstrip(".") for tile in tiles if tile.state == wanted]
     if outcome == "ship":
@@ -453,7 +456,7 @@ def _data_answer(users: int, n_new: int, measured: bool, noun: str) -> tuple[Ans
     if users < LEAST_USERS:
         few.append(f"{users} listeners (at least {LEAST_USERS} are needed)")
     if few:
-        return "unknown", f"Too little to tell: {join_names(few)}."
+        return "unknown", f"Only {join_names(few)}."
     limits = f"{LEAST_NEW_ITEMS} new {noun} and {LEAST_USERS} listeners"
     return "good", f"Enough to tell: the least is {limits}."
 

@@ -187,8 +187,8 @@ def test_what_works_is_shipped(seed: int) -> None:
     assert verdict.model == "hybrid"
     assert states(verdict) == ["good"] * 4
     assert verdict.reason == (
-        "Ship hybrid: better than popularity, and no other model is shown to be better; new songs"
-        " are shown, and better ones than at random; the audio tells who plays what."
+        "hybrid is ready: better than popularity, and no other model is shown to be better; new"
+        " songs are shown, and better ones than at random; the audio tells who plays what."
     )
     figures, frontier = verdict.tiles[1].figures, result.frontier
     own = frontier[frontier["discovery"].isna() & ~frontier["at_random"]]
@@ -210,7 +210,7 @@ def test_a_model_that_shows_no_new_song_is_not_shipped() -> None:
     verdict, _ = judged("informative", budget=-5.0)
     assert states(verdict) == ["good", "bad", "good", "good"]
     assert verdict.outcome == "not yet"
-    assert verdict.reason == "Not yet hybrid: no new song is in anybody’s list."
+    assert verdict.reason == "hybrid is not ready: no new song is in anybody’s list."
     assert verdict.tiles[1].figures["share"] == 0 < LEAST_SHARE
 
 
@@ -272,7 +272,7 @@ def test_from_few_songs_there_is_no_verdict_about_audio() -> None:
     verdict = judge(result)
     assert verdict.outcome == "cannot tell"
     assert verdict.reason == (
-        "Cannot tell about hybrid: too little to tell: 5 new songs (at least 30 are needed)."
+        "Whether hybrid is ready cannot be told: only 5 new songs (at least 30 are needed)."
     )
     auc = verdict.tiles[2]
     assert (auc.state, auc.value) == ("unknown", "–")
