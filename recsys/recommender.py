@@ -32,7 +32,6 @@ from recsys.onboarding.recordings import (
     fitted_songs,
     onboarding_report,
 )
-from recsys.playlists.playlist import PlaylistOptions, make_playlist
 from recsys.ranking.audience import AudienceOptions, song_audience
 from recsys.ranking.batch_files import BatchReport, write_lists
 from recsys.ranking.batches import BATCH, recommend_batches, recommend_many
@@ -549,6 +548,8 @@ class Recommender(Configured):
             >>> songs["item_id"].iloc[0], songs["item_id"].iloc[-1], len(songs)
             ('s1', 's2', 6)
         """
+        from recsys.playlists.playlist import PlaylistOptions, make_playlist
+
         options = PlaylistOptions(
             length, path, by, per_artist, exclude, where, include_seeds, user_id, playable,
             recordings,
