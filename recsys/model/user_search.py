@@ -122,10 +122,11 @@ class UserSearch:
         has_vector, longest = self._fitted()
         active = self._active = users.active_vectors(self._active)
         n = len(self._state.user_vectors)
-        allowed = np.array(has_vector)
+        is_left = np.ones(len(users), bool)
+        is_left[exclude] = False
+        since = np.flatnonzero(active.vectors.any(axis=1) & is_left[active.rows])
+        allowed = is_left[:n] & has_vector
         allowed[active.rows[active.rows < n]] = False
-        allowed[exclude[exclude < n]] = False
-        since = np.flatnonzero(active.vectors.any(axis=1) & ~np.isin(active.rows, exclude))
         scores = active.vectors[since] @ item
         rounding = _rounding(max(longest, _longest(active.vectors)), item)
         rows, fitted = self._fitted_candidates(scores, allowed, item, k, rounding, is_new=is_new)
@@ -143,7 +144,7 @@ class UserSearch:
         *,
         is_new: bool,
     ) -> tuple[IntArray, Float32Array]:
-        """Score the users of the fit who may be among the k best, or all of them.
+        """Score the users of the fit who may be among the k best.
 
         Args:
             others: the scores of the users who came or changed since.
@@ -173,8 +174,10 @@ class UserSearch:
             if least > -np.inf and len(left) <= n * _MOST_LEFT:
                 left = left[question.at_most(left, near[left]) >= least]
                 return left, vectors[left] @ item
-        rows = np.flatnonzero(allowed)
-        return rows, (vectors @ item)[rows]
+        scores = vectors @ item
+        scores[~allowed] = -np.inf
+        rows = _leading(scores, k, rounding)
+        return rows, scores[rows]
 
     def _screen(self, *, is_new: bool) -> "_Screen | None":
         """The screen for items that nobody has played, or for the others.

@@ -333,7 +333,8 @@ class UserTable:
                 parts.append(users[starts[row] : starts[row + 1]].astype(np.intp))
             since = self._plays.by_item.get(item_id, ())
             parts.append(np.array([self._active.rows[user] for user in since], np.intp))
-        return np.unique(np.concatenate(parts))
+        several = sum(len(part) > 0 for part in parts) > 1  # one has no user twice
+        return np.unique(np.concatenate(parts)) if several else np.sort(np.concatenate(parts))
 
     def active_vectors(self, earlier: "ActiveVectors | None") -> "ActiveVectors":
         """Return the vectors of all users who have played something since the fit.

@@ -123,7 +123,7 @@ def song_audience(
     subject = find_subject(model, item, recording, embedding, texts)
     if options.exclude_seen and subject.row is not None:
         seen = model.users.who_played(np.array([subject.row]))
-        exclude = np.union1d(exclude, seen)
+        exclude = np.concatenate([exclude, seen])
     found = BestUsers(np.empty(0, np.intp), np.empty(0, np.float32))
     if subject.vector.any():
         found = model.user_search.best(
