@@ -93,23 +93,30 @@ class KnownFiles:
         """Return the digest of the sound of a content that the model has; "" for others."""
         return self._sounds.get(digest, "")
 
-    def place_in(self, folder: Path, files: Iterable[FoundFile]) -> dict[str, dict[str, str]]:
+    def place_in(
+        self, folder: Path, files: Iterable[FoundFile], data_set: Path | None = None
+    ) -> dict[str, dict[str, str]]:
         """Read the paths of the fit, which are relative to its data set, as paths in a folder.
 
-        If most recordings of the fit are where their paths say, the folder is that of the data set,
-        and what is not there is gone or was renamed. Of another folder it is only known that the
-        recordings that are in it are there.
+        The folder is that of the data set, or has it in it or around it, if the model says so, or
+        if most recordings of the fit are where their paths say; what is not there is gone or was
+        renamed. Of another folder it is only known that the recordings that are in it are there.
 
         Args:
             folder: the folder, absolute.
             files: all files of it.
+            data_set: where the data set of the fit was; None if that is not known.
 
         Returns:
             By item, the absolute paths that are known now, by the digest of the content.
         """
         everything = [one for stored in self.by_item.values() for one in stored]
+        near = data_set is not None and (
+            data_set.is_relative_to(folder) or folder.is_relative_to(data_set)
+        )
+        root = data_set if near and data_set is not None else folder
         places = {
-            one: name_as_text(os.path.normpath(folder / name_from_text(one.path)))
+            one: name_as_text(os.path.normpath(root / name_from_text(one.path)))
             for one in everything
             if not os.path.isabs(one.path)  # noqa: PTH117
         }
@@ -123,7 +130,7 @@ class KnownFiles:
             for one, path in places.items()
             if (own := by_path.get(path)) is not None and own.is_recording(one)
         }
-        if 2 * len(there) <= len(places):
+        if not near and 2 * len(there) <= len(places):
             for one in list(places):
                 found = by_content[one.digest] or by_content[one.sound]
                 if one not in there and found:

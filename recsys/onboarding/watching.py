@@ -22,7 +22,7 @@ from datasets.progress import progress_bar
 from datasets.tables.recordings import ROOT, UNREADABLE, FolderListing, list_recordings
 from datasets.tables.values import format_value
 from datasets.tagged_files import item_ids
-from datasets.texts.file_names import name_as_text
+from datasets.texts.file_names import name_as_text, name_from_text
 from recsys.model.live import LiveModel
 from recsys.onboarding.folder import (
     ADDED,
@@ -341,7 +341,9 @@ onboard with embedding=
         )
         if self.stopped:
             return
-        placed = known.place_in(self._folder, [one.file for one in looked])
+        fitted = model.state.info.get("dataset", {}).get("folder")
+        data_set = Path(name_from_text(fitted)).resolve() if fitted else None
+        placed = known.place_in(self._folder, [one.file for one in looked], data_set)
         if placed and not self._dry_run:
             writer.relocate(placed)
         comparison = FolderComparison(model, writer, self._folder, known, looked, self._duplicates)

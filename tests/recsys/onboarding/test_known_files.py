@@ -132,6 +132,18 @@ def test_the_folder_of_the_data_set_is_known_by_most_of_its_recordings() -> None
     assert files.place_in(LIBRARY, there) == {}
 
 
+def test_the_folder_of_the_data_set_is_known_to_the_model() -> None:
+    files = known(*FIT)
+    assert len(files.place_in(LIBRARY, [found("a.mp3", "A")], LIBRARY)) == 3
+    gone, _ = files.missing(LIBRARY, {"a"}, [])
+    assert [one.path for one in gone] == ["/library/c.mp3", "/library/sub/b.mp3"]
+    files = known(*FIT)
+    paths = files.place_in(LIBRARY, [], LIBRARY / "deep")
+    assert paths["a"] == {"A-bytes": "/library/deep/a.mp3"}
+    files = known(*FIT)
+    assert files.place_in(LIBRARY, [], Path("/elsewhere")) == {}
+
+
 def test_of_another_folder_it_is_known_what_is_in_it() -> None:
     files = known(*FIT)
     there = (found("copy/a.mp3", "A"), found("b.mp3", "X"))
