@@ -103,7 +103,7 @@ def watch(
             allow_mass_removal=allow_mass_removal,
             duplicates=duplicates,
             dry_run=dry_run,
-            progress=not as_json,
+            progress=not as_json and sys.stderr is not None and sys.stderr.isatty(),
             poll=(EVERY if every is None else every) if poll or every is not None else None,
             **options,
         )
@@ -159,7 +159,9 @@ def _stopping(stop: Callable[[], object]) -> Iterator[None]:
     handlers: dict[int, Any] = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is None or signal.getsignal(number) is signal.SIG_IGN:  # as under nohup
+        if number is None:
+            continue
+        if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:  # as under nohup
             continue
         with suppress(ValueError):  # not the main thread
             handlers[number] = signal.signal(number, handle)
