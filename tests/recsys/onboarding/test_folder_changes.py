@@ -12,6 +12,12 @@ from recsys.onboarding.folder_changes import FolderChanges, folder_identity
 
 
 @pytest.fixture
+def told() -> None:
+    """Needs the library that tells of changes."""
+    pytest.importorskip("watchfiles")
+
+
+@pytest.fixture
 def stop() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
@@ -23,6 +29,7 @@ def next_change(wakeups: Iterator[bool]) -> bool:
     return next(changed for changed in wakeups if changed)
 
 
+@pytest.mark.usefixtures("told")
 def test_changes_are_told(tmp_path: Path, stop: threading.Event) -> None:
     changes = FolderChanges(tmp_path, stop)
     wakeups = iter(changes)
@@ -40,6 +47,7 @@ def test_changes_are_told(tmp_path: Path, stop: threading.Event) -> None:
     assert True not in wakeups
 
 
+@pytest.mark.usefixtures("told")
 def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, stop: threading.Event) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -54,6 +62,7 @@ def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, stop: threadi
     assert next_change(wakeups)
 
 
+@pytest.mark.usefixtures("told")
 def test_links_to_folders_are_not_followed(tmp_path: Path, stop: threading.Event) -> None:
     folder, other = tmp_path / "folder", tmp_path / "other"
     (folder / "deep").mkdir(parents=True)
@@ -82,6 +91,7 @@ def test_without_the_library_it_is_looked_now_and_then(
     assert "pip install watchfiles" in changes.problem
 
 
+@pytest.mark.usefixtures("told")
 def test_where_the_system_has_no_watches_left(
     tmp_path: Path, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
