@@ -1,4 +1,5 @@
-# make demo   set up, then the main job end to end on the demo catalogue
+# make demo   set up, then the main job end to end on the demo catalogue: two minutes
+# make report the same at full length, with all models in the report: five minutes
 # make test   set up, then all tests
 # make test-fast  without the slow tests and those that start processes: two minutes
 # make docs   the documentation site, into site/
@@ -14,7 +15,7 @@ READY  := $(VENV)/.ready
 export LIGHTFM_NO_CFLAGS = 1
 export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
 
-.PHONY: demo test test-fast lint types docs wheel check clean
+.PHONY: demo report test test-fast lint types docs wheel check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
@@ -25,6 +26,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/coldtune demo --out demo
+
+report: $(READY)
+	$(BIN)/coldtune demo --out demo --full
 
 # One thread a test process: a matrix product that takes all cores only gets in the others' way.
 # A file's tests stay in one process, which makes their fixtures once; processes that they start need
