@@ -111,6 +111,20 @@ def test_an_item_that_everybody_has_played_has_no_audience_left():
     assert model.audience("own-a", exclude=list("bcd")).attrs["empty"] == "no user is left"
 
 
+def test_the_first_plays_of_a_library_make_its_first_audience():
+    texts = {"title": list("abcd")}
+    dataset = dataset_of([], ["a", "b", "c", "d"], **texts)
+    vectors = pd.DataFrame(np.eye(4, 3) + 0.1, index=list("abcd"))
+    config = Recommender().config.replace(threads=1, tracking=False)
+    model = Recommender(config).fit(dataset, embeddings=vectors)
+    assert model.audience("a").attrs["empty"] == "the model has no users"
+    model.update(plays(("ann", "a", 1.0), ("ben", "b", 1.0)))
+    found = model.audience(embedding=vectors.loc["a"].to_numpy())
+    assert found["user_id"].tolist() == ["ann", "ben"]
+    assert found["like"].tolist()[0] == "a"
+    assert model.audience("a")["user_id"].tolist() == ["ben"]
+
+
 def test_ids_are_checked_as_everywhere(fitted):
     with pytest.raises(UnknownItemError, match=r"no item 'ITEM-7' .* mean 'item-7'"):
         fitted.audience("ITEM-7")
