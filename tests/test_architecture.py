@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("recsys.tracking",),
         ("recsys.model",),
         ("recsys.audio", "recsys.sources"),
-        ("recsys.content", "recsys.fusion", "recsys.database", "recsys.index"),
+        ("recsys.content", "recsys.fusion", "recsys.new_songs", "recsys.database", "recsys.index"),
         ("recsys.data",),
         ("recsys.config",),
     ),

@@ -122,12 +122,3 @@ class DiscoveryCurve:
         """
         scales, costs = (tuple(float(one) for one in values[name]) for name in ("scales", "costs"))
         return cls(scales, costs, float(values["budget"]), float(values["fitted"]))
-
-
-TYPICAL = DiscoveryCurve(
-    scales=(0.9, 1.0, 1.4, 1.8, 2.25, 2.8, 3.5, 5.0),
-    costs=(0.0, 0.01, 0.10, 0.30, 0.55, 0.74, 0.83, 0.88),
-    budget=0.01,
-)
-"""Stands in where a fit has measured nothing: the mean of the curves of Last.fm with Spotify's
-features and with VGGish, relative to the scale at a hundredth."""

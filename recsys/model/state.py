@@ -30,6 +30,7 @@ from recsys.model.tables import (
     sorted_hashes,
     write_string_table,
 )
+from recsys.new_songs import NewSongCalibration
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 
@@ -48,6 +49,9 @@ _MOST_USERS, _USERS_AT_ONCE = 100_000, 8192
 
 EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
+
+NEW_SONGS = "new_songs"
+"""Name, among the facts about a fit, of the calibration of new songs' scores."""
 
 DISCOVERY_CURVE = "discovery"
 """Name of the measured discovery curve among the facts about a fit."""
@@ -143,6 +147,12 @@ class FittedState:
         """What new songs in lists cost; None where the fit could not, or did not, measure it."""
         stored = self.info.get(DISCOVERY_CURVE)
         return None if stored is None else DiscoveryCurve.from_json(stored)
+
+    @cached_property
+    def calibration(self) -> NewSongCalibration | None:
+        """How new songs' scores compare with those of known ones; None where it is not known."""
+        stored = self.info.get(NEW_SONGS)
+        return None if stored is None else NewSongCalibration.from_json(stored)
 
     @cached_property
     def user_moments(self) -> tuple[Float64Array, Float64Array]:
@@ -319,6 +329,8 @@ class FittedState:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         if info.get(DISCOVERY_CURVE) is not None:
             DiscoveryCurve.from_json(info[DISCOVERY_CURVE])
+        if info.get(NEW_SONGS) is not None:
+            NewSongCalibration.from_json(info[NEW_SONGS])
         return cls(
             config=config,
             items=items,

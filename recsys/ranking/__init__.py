@@ -4,6 +4,7 @@
 - `options`: the arguments of lists, checked: options, ids, histories.
 - `reranking`: popularity correction, a cap on artists, diversity.
 - `new_songs`: the songs that nobody has played, and who is shown which of them.
+- `budget`: how many new songs lists have for the share of nDCG that they may lose.
 - `places`: lists with places for new songs.
 - `batches`: lists for many users, a batch at a time.
 - `batch_files`: the lists of all users as a Parquet file.

@@ -21,7 +21,7 @@ are the same. `benchmarks/quality/new_places.py` measures it.
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -37,6 +37,7 @@ from recsys.index.exact import ExactIndex
 from recsys.model.items import ItemTable, song_content
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
+from recsys.new_songs import NewSongCalibration
 from recsys.ranking.variety import varied_order
 
 SMOOTHING = 0.5
@@ -57,6 +58,12 @@ _SHRINKAGE = 0.01
 _DRAWN = 0.1
 """The most that is drawn for a user and a song, in deviations of the song's scores. On Last.fm, 0.2
 shows 18 % (Spotify) and 90 % (VGGish) more songs to somebody, and costs 7 % and 9 % of nDCG."""
+
+_TIE = 1e-3
+"""Adjusted scores that differ by less than this may be taken in another order."""
+
+_UNTOLD = -1e6
+"""List score of a song of which nothing is known."""
 
 _ENTRIES = 4_000_000
 """Scores computed at once."""
@@ -96,6 +103,10 @@ class NewSongs:
         typical = self.deviation[heard] if heard.any() else self.deviation
         square = float(np.mean(typical.astype(np.float64) ** 2)) if len(typical) else 0.0
         divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
+        self.typical = (
+            float(self.deviation[self.deviation > 0].mean()) if self.deviation.any() else 1.0
+        )
+        """Mean of the deviations."""
         self.divisor: Float32Array = np.where(divisor > 0, divisor, 1).astype(np.float32)
         """By what the exposure rule divides each song's scores, [m]."""
 
@@ -115,7 +126,8 @@ class NewSongs:
         """Return fused vectors [len(places), D] of some of the songs, numbered as in `rows`."""
         if len(self) * self._width * 4 > _MOST_KEPT:
             return self._index.vectors(self.rows[places])
-        return self._vectors if len(places) == len(self) else self._vectors[places]
+        whole = len(places) == len(self) and np.array_equal(places, np.arange(len(self)))
+        return self._vectors if whole else self._vectors[places]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -223,13 +235,7 @@ class NewSearch:
         self._new = new = NewSongs.of(model)
         self._profiles = profiles
         self._candidates = candidates
-        self._keys = np.array(
-            [
-                _hash(vector.tobytes() if key is None else key.encode())
-                for vector, key in zip(profiles.vectors, keys, strict=True)
-            ],
-            np.uint32,
-        )
+        self._keys = _keys_of(profiles, keys)
         self._is_told = new.deviation[candidates] > 0
         self._divisor = new.divisor[candidates]
         even = n_places / max(int(self._is_told.sum()), 1)
@@ -237,15 +243,7 @@ class NewSearch:
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
-        parts = [Hits.empty()]
-        if len(self._candidates) and size > 0:
-            vectors = self._new.vectors(self._candidates)
-            step = max(_ENTRIES // len(self._candidates), 1)
-            for start in range(0, len(queries), step):
-                own = queries[start : start + step]
-                part = self._best(own, vectors, size)
-                parts.append(part._replace(query=part.query + start))
-        return Hits.concatenate(parts)
+        return _in_blocks(self._best, queries, self._new, self._candidates, size)
 
     def _best(self, queries: IntArray, vectors: Float32Array, size: int) -> Hits:
         """The best songs of a block of users."""
@@ -255,15 +253,14 @@ class NewSearch:
         eligible = np.ones(values.shape, bool)
         if self._share < 1:
             eligible = values >= self._thresholds
-        draw = self._drawn(queries)
+        draw = _drawn(self._keys[queries], self._new.hashes[self._candidates])
         values += np.float32(_DRAWN) * draw
         if not is_known.all():
             values[~is_known] = self._for_strangers(draw[~is_known])
             eligible[~is_known] = True
         values[:, ~self._is_told] = values.min() - 1 - draw[:, ~self._is_told]
         rows = self._new.rows[self._candidates]
-        is_open = np.ones(values.shape, bool)
-        _close_seen(is_open, self._profiles, queries, rows)
+        is_open = _open(self._profiles, queries, rows)
         found = best_eligible(values, eligible & self._is_told, is_open, size)
         return found._replace(item=rows[found.item])
 
@@ -275,15 +272,6 @@ class NewSearch:
         new, at = self._new, self._candidates
         scores = new.mean[at] + float(ndtri(1 - self._share)) * new.deviation[at]
         return np.asarray(scores / self._divisor, np.float32)
-
-    def _drawn(self, queries: IntArray) -> Float32Array:
-        """Numbers from 0 to 1, [queries, candidates], of each pair of a user and a song."""
-        songs = self._new.hashes[self._candidates]
-        mixed = (songs[None] ^ self._keys[queries, None]) * np.uint32(0x85EBCA6B)
-        mixed ^= mixed >> np.uint32(13)
-        mixed *= np.uint32(0xC2B2AE35)
-        mixed ^= mixed >> np.uint32(16)
-        return mixed.astype(np.float32) * np.float32(2**-32)
 
     def _for_strangers(self, drawn: Float32Array) -> Float32Array:
         """Values for users of whom nothing is known.
@@ -301,6 +289,72 @@ class NewSearch:
         deviation = float(told.std()) if len(told) else 0.0
         expected = (expected - told.mean()) / deviation if deviation > 0 else 0 * expected
         return np.asarray(expected - np.log(-np.log(np.clip(drawn, 1e-7, 1 - 1e-7))), np.float32)
+
+
+class AdjustedNewSearch:
+    """Finds the new songs with the best list scores (`recsys.new_songs`).
+
+    Of songs with the same vector, as those of one genre without a recording, another one comes
+    first for every user; a song of which nothing is known comes last.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        profiles: Profiles,
+        candidates: IntArray,
+        calibration: NewSongCalibration,
+        boost: float = 0.0,
+    ) -> None:
+        """Prepare a search.
+
+        Args:
+            model: the model.
+            profiles: the users; something is known of all of them.
+            candidates: places in `NewSongs.rows` of the songs to choose from.
+            calibration: what list scores are computed by.
+            boost: is added to the list scores.
+        """
+        self._new = NewSongs.of(model)
+        self._profiles = profiles
+        self._candidates = candidates
+        self._calibration = calibration
+        self._boost = boost
+        self._keys = _keys_of(profiles, [None] * len(profiles.vectors))
+
+    def __call__(self, queries: IntArray, size: int) -> Hits:
+        """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
+        return _in_blocks(self._best, queries, self._new, self._candidates, size)
+
+    def scores(self, queries: IntArray, items: IntArray) -> Float32Array:
+        """Return the list scores of single new songs, [len(items)], each for one query."""
+        places = np.searchsorted(self._new.rows, items)
+        vectors = self._new.vectors(places) if len(places) else np.empty((0, 0), np.float32)
+        users = self._profiles.vectors[queries]
+        plain = np.einsum("ij,ij->i", users, vectors) if len(places) else np.empty(0, np.float32)
+        draw = _drawn(self._keys[queries], self._new.hashes[places], each=True)
+        return self._listed(plain, places, draw)
+
+    def _best(self, queries: IntArray, vectors: Float32Array, size: int) -> Hits:
+        rows = self._new.rows[self._candidates]
+        plain = np.asarray(self._profiles.vectors[queries] @ vectors.T, np.float32)
+        draw = _drawn(self._keys[queries], self._new.hashes[self._candidates])
+        values = self._listed(plain, self._candidates, draw)
+        is_open = _open(self._profiles, queries, rows)
+        found = best_eligible(values, np.ones(values.shape, bool), is_open, size)
+        return found._replace(item=rows[found.item])
+
+    def _listed(self, plain: Float32Array, places: IntArray, draw: Float32Array) -> Float32Array:
+        new, measured = self._new, self._calibration
+        deviation = new.deviation[places]
+        told = deviation > 0
+        # What is expected of a song of which nothing is known is less than of any other.
+        adjusted = measured.adjusted(
+            plain, new.mean[places], np.where(told, deviation, new.typical), new.typical
+        )
+        adjusted += np.float32(_TIE) * draw
+        listed = measured.list_scores(adjusted.astype(np.float64)) + self._boost
+        return np.where(told, listed, _UNTOLD + draw).astype(np.float32)
 
 
 class PlainNewSearch:
@@ -374,10 +428,29 @@ def best_eligible(values: Float32Array, eligible: BoolArray, is_open: BoolArray,
     return Hits(query, best[found].astype(np.intp), score[found].astype(np.float32))
 
 
-def _close_seen(is_open: BoolArray, profiles: Profiles, queries: IntArray, rows: IntArray) -> None:
-    """Close what the users have played: somebody's history may have new songs."""
+def _in_blocks(
+    best: Callable[[IntArray, Float32Array, int], Hits],
+    queries: IntArray,
+    new: NewSongs,
+    candidates: IntArray,
+    size: int,
+) -> Hits:
+    """Let a search find the best candidates of a few users at a time."""
+    parts = [Hits.empty()]
+    if len(candidates) and size > 0:
+        vectors = new.vectors(candidates)
+        step = max(_ENTRIES // len(candidates), 1)
+        for start in range(0, len(queries), step):
+            part = best(queries[start : start + step], vectors, size)
+            parts.append(part._replace(query=part.query + start))
+    return Hits.concatenate(parts)
+
+
+def _open(profiles: Profiles, queries: IntArray, rows: IntArray) -> BoolArray:
+    """Which rows the users have not played: somebody's history may have new songs."""
+    is_open = np.ones((len(queries), len(rows)), bool)
     if profiles.seen is None or not len(profiles.seen.indices):
-        return
+        return is_open
     seen = profiles.seen
     if len(queries) < seen.shape[0]:
         seen = seen[queries]
@@ -386,7 +459,25 @@ def _close_seen(is_open: BoolArray, profiles: Profiles, queries: IntArray, rows:
     if len(hit):
         query = np.repeat(np.arange(len(queries)), np.diff(seen.indptr))
         is_open[query[hit], at[hit]] = False
+    return is_open
 
 
-def _hash(key: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "little")
+def _keys_of(profiles: Profiles, ids: Sequence[str | None]) -> NDArray[np.uint32]:
+    """A number for each user, [users], by the id or else by the vector."""
+    keys = [
+        vector.tobytes() if user is None else user.encode()
+        for vector, user in zip(profiles.vectors, ids, strict=True)
+    ]
+    hashes = [hashlib.blake2b(key, digest_size=4).digest() for key in keys]
+    return np.frombuffer(b"".join(hashes), "<u4").astype(np.uint32)
+
+
+def _drawn(
+    users: NDArray[np.uint32], songs: NDArray[np.uint32], *, each: bool = False
+) -> Float32Array:
+    """Numbers from 0 to 1 of every user and song, [users, songs], or of each pair, [users]."""
+    mixed = (songs ^ (users if each else users[:, None])) * np.uint32(0x85EBCA6B)
+    mixed ^= mixed >> np.uint32(13)
+    mixed *= np.uint32(0xC2B2AE35)
+    mixed ^= mixed >> np.uint32(16)
+    return mixed.astype(np.float32) * np.float32(2**-32)

@@ -28,6 +28,7 @@ def fill_places(
     scores: _Scores,
     n_queries: int,
     options: ListOptions,
+    counts: IntArray | None = None,
 ) -> Hits:
     """Make lists with places for new songs.
 
@@ -40,7 +41,9 @@ def fill_places(
         new: finds the best new songs.
         scores: the scores that new songs have in the list.
         n_queries: number of lists.
-        options: length and order of the lists; `new` is given.
+        options: length and order of the lists, and places for new songs.
+        counts: the number of places in each list, [n_queries], where `new` leaves it open; then the
+            scores alone decide where new songs stand.
 
     Returns:
         At most k items per query, in the order of the list, by query.
@@ -48,17 +51,20 @@ def fill_places(
     # New songs are equally popular, and what they are valued by is no score.
     of_new = replace(options, new=None, popularity_correction=0.0)
     of_known = replace(options, new=None)
-    n_places = options.new_places
+    places = np.full(n_queries, options.new_places) if counts is None else counts
+    n_places = int(places.max(initial=0))
     chosen = Hits.empty()
     if n_places:
         chosen = search_and_rerank(model, new, n_queries, replace(of_new, k=n_places))
+        keep = _nth(chosen.query) < places[chosen.query]
+        chosen = Hits(chosen.query[keep], chosen.item[keep], chosen.score[keep])
     if options.new == "only":
         return chosen._replace(score=scores(chosen.query, chosen.item))
     rest = search_and_rerank(model, known, n_queries, of_known, chosen)
     length = np.bincount(chosen.query, minlength=n_queries)
     length += np.bincount(rest.query, minlength=n_queries)
     short = np.flatnonzero(length < options.k)
-    if n_places and len(short):
+    if (n_places or options.new is None) and len(short):
         taken = _by_query([chosen, rest])
         keep = np.isin(taken.query, short)
         taken = Hits(np.searchsorted(short, taken.query[keep]), taken.item[keep], taken.score[keep])
@@ -69,11 +75,13 @@ def fill_places(
         more = search_and_rerank(model, more_of, len(short), of_new, taken)
         chosen = _by_query([chosen, more._replace(query=short[more.query])])
     chosen = chosen._replace(score=scores(chosen.query, chosen.item))
-    return merged(chosen, rest)
+    return merged(chosen, rest, latest=counts is None)
 
 
-def merged(new: Hits, known: Hits) -> Hits:
+def merged(new: Hits, known: Hits, *, latest: bool = True) -> Hits:
     """Merge the new and the known songs of each list; see the module's docstring.
+
+    latest: whether new songs have a latest place.
 
     Examples:
         >>> new = Hits(np.array([0, 0]), np.array([8, 9]), np.float32([7, 1]))
@@ -94,10 +102,10 @@ def merged(new: Hits, known: Hits) -> Hits:
     order = np.lexsort((nth, is_new, -level, both.query))
     place = np.empty(len(order), np.intp)
     place[order] = _nth(both.query[order])
-    # The latest place of the j-th of n new songs among l is the j·l/n-th, rounded up.
-    length = (n_new + n_known)[new.query]
-    latest = -(-(nth[is_new] + 1) * length // n_new[new.query]) - 1
-    of_new = np.minimum(place[is_new], latest)
+    of_new = place[is_new]
+    if latest:  # for the j-th of n new songs among l it is the j·l/n-th, rounded up
+        length = (n_new + n_known)[new.query]
+        of_new = np.minimum(of_new, -(-(nth[is_new] + 1) * length // n_new[new.query]) - 1)
     # Known songs fill the other places in order.
     start = np.cumsum(n_new + n_known) - (n_new + n_known)
     is_free = np.ones(len(order), bool)

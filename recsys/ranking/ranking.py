@@ -14,12 +14,19 @@ from datasets.tables.ids import checked_id
 from recsys.fusion import Block
 from recsys.index.base import Hits, seen_rows
 from recsys.index.growing import best_hits
-from recsys.model.discovery_curve import TYPICAL
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
-from recsys.ranking.new_songs import NewSearch, NewSongs, PlainNewSearch, scaled_scores
+from recsys.new_songs import TYPICAL, NewSongCalibration
+from recsys.ranking.budget import LENGTH, Path, Ranked, path_of
+from recsys.ranking.new_songs import (
+    AdjustedNewSearch,
+    NewSearch,
+    NewSongs,
+    PlainNewSearch,
+    scaled_scores,
+)
 from recsys.ranking.options import ListOptions
-from recsys.ranking.places import fill_places
+from recsys.ranking.places import fill_places, merged
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
 from recsys.ranking.variety import varied_order
@@ -35,6 +42,9 @@ NEW_PLACES = "new_places"
 
 UNMEASURED = "discovery"
 """Attribute of lists whose `discovery` rests on no measurement of the model's own: a sentence."""
+
+_SAMPLE = 256
+"""Users whose lists say what a budget buys."""
 
 _NO_ROWS: IntArray = np.empty(0, np.intp)
 
@@ -171,15 +181,17 @@ def rank(
         own = profiles if len(queries) == len(is_known) else profiles.take(queries)
         if not known:
             options = replace(options, popularity_correction=0.0)  # nothing to take it off from
-        if options.new is None:
+        ids = [user_ids[query] for query in queries.tolist()]
+        if options.new is not None:
+            hits = _with_places(model, own, candidates, options, ids, known=known)
+        elif known and (calibration := _calibration(model, options)) is not None:
+            hits = _within_budget(model, own, candidates, options, calibration)
+        else:
             search = _search(model, own, candidates, discovery_factor(model, options), known=known)
             if options.reranks:
                 hits = search_and_rerank(model, search, len(queries), options)
             else:
                 hits = search(np.arange(len(queries)), options.k)
-        else:
-            ids = [user_ids[query] for query in queries.tolist()]
-            hits = _with_places(model, own, candidates, options, ids, known=known)
         parts.append(Hits(queries[hits.query], hits.item, hits.score))
     if len(parts) == 1:
         return parts[0]
@@ -215,13 +227,19 @@ def _with_places(
 ) -> Hits:
     """Make lists with places for new songs."""
     of_known, of_new = _apart(model, candidates)
-    factor = discovery_factor(model, options)
+    calibration = _calibration(model, options)
+    if not known or calibration is None:
+        factor = discovery_factor(model, options)
 
-    def scores(queries: IntArray, items: IntArray) -> Float32Array:
-        vectors = model.index.vectors(items)
-        plain = np.einsum("ij,ij->i", profiles.vectors[queries], vectors)
-        return scaled_scores(plain, factor)
+        def scores(queries: IntArray, items: IntArray) -> Float32Array:
+            vectors = model.index.vectors(items)
+            plain = np.einsum("ij,ij->i", profiles.vectors[queries], vectors)
+            return scaled_scores(plain, factor)
 
+    else:
+        path = _path(model, calibration)
+        boost = path.boost(path.point(_budget(model, options)))
+        scores = AdjustedNewSearch(model, profiles, of_new, calibration, boost).scores
     return fill_places(
         model,
         _search(model, profiles, of_known, 1.0, known=known),
@@ -230,6 +248,76 @@ def _with_places(
         len(user_ids),
         options,
     )
+
+
+def _within_budget(
+    model: LiveModel,
+    profiles: Profiles,
+    candidates: Candidates,
+    options: ListOptions,
+    calibration: NewSongCalibration,
+) -> Hits:
+    """Make lists with as many new songs as the budget for them allows; see `ranking.budget`."""
+    of_known, of_new = _apart(model, candidates)
+    path, k, n = _path(model, calibration), options.k, len(profiles.vectors)
+    t = path.point(_budget(model, options))
+    known = VectorSearch(model, profiles, of_known)
+    new = AdjustedNewSearch(model, profiles, of_new, calibration, path.boost(t))
+    plain = AdjustedNewSearch(model, profiles, of_new, calibration)
+    best_known, best_new = known(np.arange(n), k), plain(np.arange(n), k)
+    counts = path.counts(Ranked(_table(best_known, n, k), _table(best_new, n, k)), t, k)
+    if options.reranks:
+        return fill_places(model, known, new, new.scores, n, options, counts)
+    boosted = best_new._replace(score=best_new.score + np.float32(path.boost(t)))
+    return merged(_first(boosted, counts), _first(best_known, k - counts), latest=False)
+
+
+def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:
+    """What budgets buy in this state of the model."""
+
+    def sample() -> Ranked:
+        n_users = len(model.state.user_vectors)
+        rows = np.linspace(0, n_users - 1, min(n_users, _SAMPLE)).astype(np.intp)
+        profiles = Profiles(model.users.vectors(rows), model.users.seen_by(rows))
+        profiles = profiles.take(np.flatnonzero(profiles.vectors.any(axis=1)))
+        of_known, of_new = _apart(model, Candidates(None, _NO_ROWS))
+        n = len(profiles.vectors)
+        hits = (
+            VectorSearch(model, profiles, of_known)(np.arange(n), LENGTH),
+            AdjustedNewSearch(model, profiles, of_new, calibration)(np.arange(n), LENGTH),
+        )
+        return Ranked(*(_table(one, n, LENGTH) for one in hits))
+
+    return path_of(model.items, calibration, sample)
+
+
+def _table(hits: Hits, n_queries: int, size: int) -> Float64Array:
+    """The scores of hits, [n_queries, size], -inf where there are fewer."""
+    table = np.full((n_queries, size), -np.inf)
+    nth = np.arange(len(hits.query)) - np.searchsorted(hits.query, hits.query)
+    table[hits.query, nth] = hits.score
+    return table
+
+
+def _first(hits: Hits, counts: IntArray) -> Hits:
+    """The first hits of each query, as many as counted."""
+    nth = np.arange(len(hits.query)) - np.searchsorted(hits.query, hits.query)
+    keep = nth < counts[hits.query]
+    return Hits(hits.query[keep], hits.item[keep], hits.score[keep])
+
+
+def _calibration(model: LiveModel, options: ListOptions) -> NewSongCalibration | None:
+    """What list scores are computed by; None where new songs have plain scores."""
+    state = model.state
+    as_fitted = options.discovery in (None, state.config.fusion.discovery)
+    if state.calibration is not None or as_fitted or state.discovery is not None:
+        return state.calibration
+    return TYPICAL
+
+
+def _budget(model: LiveModel, options: ListOptions) -> float:
+    fitted = model.state.config.fusion.discovery
+    return fitted if options.discovery is None else options.discovery
 
 
 def _apart(model: LiveModel, candidates: Candidates) -> tuple[Candidates, IntArray]:
@@ -247,13 +335,10 @@ def _apart(model: LiveModel, candidates: Candidates) -> tuple[Candidates, IntArr
 
 
 def discovery_factor(model: LiveModel, options: ListOptions) -> float:
-    """By what the scores of new songs are multiplied: 1 unless `discovery` asks for others."""
+    """By what plain scores of new songs are multiplied: 1 unless `discovery` asks for others."""
     curve = model.state.discovery
-    fitted = model.state.config.fusion.discovery if curve is None else curve.budget
-    if options.discovery is None or options.discovery == fitted:
+    if options.discovery is None or curve is None or options.discovery == curve.budget:
         return 1.0
-    if curve is None:
-        return TYPICAL.scale(options.discovery) / TYPICAL.scale(fitted)
     return curve.scale(options.discovery)
 
 
@@ -269,7 +354,8 @@ def notes_on_new_songs(
         n_lists: how many they are, empty ones included.
     """
     notes = {}
-    if options.discovery is not None and model.state.discovery is None:
+    measured = (model.state.calibration, model.state.discovery)
+    if options.discovery is not None and measured == (None, None):
         notes[UNMEASURED] = (
             "what new songs cost was not measured when this model was fitted; a typical "
             "measurement stands in for it"

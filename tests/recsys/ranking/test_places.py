@@ -1,6 +1,7 @@
 """Places for new songs in lists: how many, where they stand, and what holds with every option."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,15 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
 from recsys import Recommender
+from recsys.database.catalog import Catalog
 from recsys.index.base import Hits
+from recsys.model.discovery_curve import DiscoveryCurve
+from recsys.model.live import LiveModel
+from recsys.new_songs import NewSongCalibration
+from recsys.ranking.new_songs import NewSongs
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import merged
-from tests.helpers.recommenders import ALL_USERS, COLD, IDS, QUICK, own
+from tests.helpers.recommenders import ALL_USERS, COLD, IDS, QUICK
 
 ARTISTS = ["Ann", "Bo", "", "Cy", "Ann", "Di"]
 USERS = st.sampled_from(["user-0", "user-7", "user-31", "user-64", "user-119", "nobody", "other"])
@@ -118,14 +124,17 @@ OPTIONS = st.fixed_dictionaries(
         "diversity": st.sampled_from([0.0, 0.0, 0.4]),
         "popularity_correction": st.sampled_from([0.0, 0.0, 0.5]),
         "discovery": st.sampled_from([None, 0.0, 0.1, 1.0]),
-        "new": st.sampled_from(["only", 0, 1, 3, 40, 0.2, 0.5, 1.0]),
+        "new": st.sampled_from([None, "only", 0, 1, 3, 40, 0.2, 0.5, 1.0]),
     }
 )
 
 
-@settings(max_examples=60)
-@given(user=USERS, k=st.integers(1, 30), options=OPTIONS)
-def test_lists_have_their_places_whatever_else_is_asked(model, user, k, options):
+@settings(max_examples=80)
+@given(user=USERS, k=st.integers(1, 30), options=OPTIONS, measured=st.booleans())
+def test_lists_have_their_places_whatever_else_is_asked(
+    model, calibrated, user, k, options, measured
+):
+    model = calibrated if measured else model
     found = model.recommend(user, k, **options)
     items, live = found["item_id"].tolist(), model._model.items
     assert len(set(items)) == len(items)
@@ -144,7 +153,9 @@ def test_lists_have_their_places_whatever_else_is_asked(model, user, k, options)
     new, known = [i for i in left if i in NEW], [i for i in left if i not in NEW]
     wanted = ListOptions(k=k, new=options["new"]).new_places
     n_new = int(found["new"].sum())
-    if options["new"] == "only":
+    if options["new"] is None:
+        assert len(items) == min(k, room(left))
+    elif options["new"] == "only":
         assert len(items) == n_new == min(k, room(new))
     elif not wanted:
         assert n_new == 0
@@ -154,7 +165,7 @@ def test_lists_have_their_places_whatever_else_is_asked(model, user, k, options)
         assert n_new >= min(wanted, room(new))
         if n_new > wanted:  # known songs have run out
             assert len(items) - n_new < k - wanted
-    assert ("new_places" in found.attrs) == (n_new != wanted)
+    assert ("new_places" in found.attrs) == (options["new"] is not None and n_new != wanted)
     many = model.recommend_many([user, "user-3", user], k, **options)
     assert many["item_id"].tolist()[: len(items)] == items
     assert many["new"].tolist()[: len(items)] == found["new"].tolist()
@@ -165,8 +176,10 @@ def test_lists_have_their_places_whatever_else_is_asked(model, user, k, options)
     user=USERS,
     k=st.integers(1, 30),
     budgets=st.lists(st.floats(0, 1), min_size=2, max_size=4),
+    measured=st.booleans(),
 )
-def test_a_larger_budget_never_shows_fewer_new_songs(model, user, k, budgets):
+def test_a_larger_budget_never_shows_fewer_new_songs(model, calibrated, user, k, budgets, measured):
+    model = calibrated if measured else model
     counts = [
         int(model.recommend(user, k, discovery=budget)["new"].sum()) for budget in sorted(budgets)
     ]
@@ -182,18 +195,102 @@ def test_the_budget_of_the_fit_changes_nothing(model):
     assert shares[0] < shares[2]
 
 
-def test_scores_of_new_songs_are_multiplied(model):
-    one = own(model)
-    one._model.state.__dict__["discovery"] = None
+def with_state(base, **info):
+    """The same model with other facts about its fit."""
+    live = base._model
+    other = Recommender(base.config)
+    catalog = Catalog.in_memory()
+    catalog.fill(live.catalog.songs())
+    state = replace(live.state, info={**live.state.info, **info})
+    other._model = LiveModel(state, catalog)
+    for n in range(3):
+        other.onboard(
+            item_id=f"late-{n}",
+            artist="New",
+            embedding=live.items.songs([f"late-{n}"])[0].embedding,
+        )
+    return other
+
+
+@pytest.fixture(scope="module")
+def calibrated(model):
+    """The model with a calibration: new songs count less than their scores say."""
+    return with_state(model, new_songs=MEASURED.to_json())
+
+
+MEASURED = NewSongCalibration(alpha_k=-4.0, beta_k=1.5, alpha_n=-4.5, beta_n=1.2, gamma=0.5)
+
+
+def test_list_scores_are_on_the_scale_of_known_songs(calibrated):
+    live = calibrated._model
+    found = calibrated.recommend("user-1", k=93, exclude_seen=False)
+    assert found["score"].is_monotonic_decreasing
+    plain = calibrated.recommend("user-1", k=93, exclude_seen=False, new=0)
+    known = found[~found["new"]]
+    assert known["item_id"].tolist() == plain["item_id"].tolist()
+    assert known["score"].to_numpy() == pytest.approx(plain["score"].to_numpy(), abs=1e-5)
+    new, user = NewSongs.of(live), live.users.vectors(live.users.rows(["user-1"]))[0]
+    scores = live.index.vectors(new.rows) @ user
+    adjusted = (scores - new.mean / 2) / np.sqrt(new.deviation / new.deviation.mean())
+    expected = pd.Series((-4.5 + 1.2 * adjusted + 4.0) / 1.5, index=live.items.ids(new.rows))
+    own = calibrated.recommend("user-1", k=20, new="only", discovery=0.0).set_index("item_id")
+    assert own["score"].to_numpy() == pytest.approx(expected[own.index].to_numpy(), abs=2e-3)
+    # A budget adds the same to all of them.
+    more = calibrated.recommend("user-1", k=20, new="only", discovery=0.9).set_index("item_id")
+    raised = more["score"] - own["score"][more.index]
+    assert raised.min() > 0
+    assert np.ptp(raised) < 1e-4
+
+
+def test_every_budget_shows_what_it_pays_for(calibrated):
+    fitted = calibrated.config.fusion.discovery
+    plain = calibrated.recommend_many(ALL_USERS, 10)
+    assert calibrated.recommend_many(ALL_USERS, 10, discovery=fitted).equals(plain)
+    shares = [
+        calibrated.recommend_many(ALL_USERS, 10, discovery=budget)["new"].mean()
+        for budget in (0, fitted, 0.05, 0.2, 1)
+    ]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2] < shares[4] == 1
+
+
+def test_scores_of_new_songs_are_multiplied_where_a_fit_measured_scales(model):
+    one = with_state(model, discovery=DiscoveryCurve((1.0, 1.4), (0.0, 0.1), 0.0).to_json())
     plain = one.recommend("user-1", 1000, discovery=None).set_index("item_id")
     more = one.recommend("user-1", 1000, discovery=0.1).set_index("item_id")
     clear = plain["score"][plain["score"].abs() > 0.01]
     ratio = (more["score"][clear.index] / clear).to_numpy()
-    # By the typical curve; negative scores are divided.
     factor = np.where(clear.index.isin(NEW), np.where(clear > 0, 1.4, 1 / 1.4), 1)
     assert ratio == pytest.approx(factor, rel=1e-3)
     assert more["score"].is_monotonic_decreasing
-    assert "was not measured" in one.recommend("user-1", discovery=0.1).attrs["discovery"]
+    assert "discovery" not in more.attrs
+
+
+def test_a_model_that_measured_nothing_says_so(model):
+    assert "was not measured" in model.recommend("user-1", discovery=0.1).attrs["discovery"]
+    assert "was not" in model.recommend_many(["user-1"], discovery=0.1).attrs["discovery"]
+    assert "discovery" not in model.recommend("user-1").attrs
+
+
+@pytest.mark.parametrize(
+    "broken", [{"alpha_k": "x"}, {"beta_n": 0.0}, {"gamma": 2}, {"beta_k": math.nan}]
+)
+def test_what_is_no_calibration(broken):
+    with pytest.raises((TypeError, ValueError)):
+        NewSongCalibration.from_json(MEASURED.to_json() | broken)
+    with pytest.raises(KeyError):
+        NewSongCalibration.from_json({"alpha_k": 1.0})
+
+
+def test_a_calibration_is_kept_with_the_model(calibrated, tmp_path):
+    calibrated.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model")
+    assert loaded._model.state.calibration == MEASURED
+    assert loaded.recommend("user-1", 20)["item_id"].equals(
+        calibrated.recommend("user-1", 20)["item_id"]
+    )
+    loaded.rebuild()
+    assert loaded._model.state.calibration == MEASURED
 
 
 def test_too_few_of_either_is_said(model):
