@@ -3,10 +3,9 @@
 A score means another thing for a song that nobody has played than for a known one, and some new
 songs have high scores for everybody. So two things are done before both stand in one list:
 
-- Exposure: of a song's score, a part of its mean over the users is taken off, and the rest is
-  divided by a power of its deviation. Every song then competes with its own level, as in the
-  rescaling of hubs by Schnitzer, Flexer, Schedl and Widmer (Local and global scaling reduce hubs in
-  space, JMLR 2012).
+- Exposure: a song's score is divided by the deviation of its scores over the users, as far as
+  `gamma` says. Every song then competes with its own level, as in the rescaling of hubs by
+  Schnitzer, Flexer, Schedl and Widmer (Local and global scaling reduce hubs in space, JMLR 2012).
 - Calibration: two logistic regressions on the validation split say how likely it is that somebody
   plays a song of a score, for known songs and for new ones. A new song's *list score* is the score
   of a known song that is as likely to be played.
@@ -33,8 +32,8 @@ class NewSongCalibration:
         >>> measured = NewSongCalibration(-5.0, 0.5, -4.0, 1.0, gamma=0.5)
         >>> measured.list_scores(np.array([2.0])).tolist()  # logits: -4 + 1 · 2 = -5 + .5 · 6
         [6.0]
-        >>> measured.adjusted(np.float32([[3]]), np.array([1.0]), np.array([4.0]), 1.0).tolist()
-        [[1.25]]
+        >>> measured.adjusted(np.float32([[5]]), np.array([2.0]), np.array([7.0]), 1.0).tolist()
+        [[1.0]]
     """
 
     alpha_k: float
@@ -49,7 +48,7 @@ class NewSongCalibration:
     beta_n: float
     """Its slope."""
 
-    gamma: float = 0.5
+    gamma: float = 2 / 3
     """How much a song competes with its own level: 0 not at all, 1 with nothing else."""
 
     def __post_init__(self) -> None:
@@ -75,16 +74,17 @@ class NewSongCalibration:
             scores: scores of new songs, [users, songs].
             mean: mean of each song's scores over the users of the model, [songs].
             deviation: their deviation, positive, [songs].
-            typical: mean of the deviations of all new songs.
+            typical: mean of the deviations of new songs that have been heard.
 
         Returns:
-            ``(score - gamma · mean) / (deviation / typical) ** gamma``, float32 [users, songs].
+            ``score · typical / sqrt(gamma · deviation² + (1 - gamma) · typical²)``, float32 [users,
+            songs]: what is not `gamma` keeps songs of which little is known from being blown up.
+            The mean is not used: taking it off as well costs nDCG on Last.fm (with VGGish .144 with
+            none of it, .132 with a quarter, .112 with half of it) and shows hardly more songs.
         """
-        factor = (typical / np.asarray(deviation, np.float64)) ** self.gamma
-        shift = self.gamma * np.asarray(mean, np.float64) * factor
-        found = scores * factor.astype(np.float32)
-        found -= shift.astype(np.float32)
-        return np.asarray(found, np.float32)
+        square = self.gamma * np.asarray(deviation, np.float64) ** 2
+        factor = typical / np.sqrt(square + (1 - self.gamma) * typical**2)
+        return np.asarray(scores * factor.astype(np.float32), np.float32)
 
     def list_scores(self, adjusted: Float64Array) -> Float64Array:
         """Return the scores of known songs that are as likely to be played as new ones."""

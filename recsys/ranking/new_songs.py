@@ -100,13 +100,12 @@ class NewSongs:
         self.hashes: NDArray[np.uint32] = found.hashes[self.rows]
         """A number for each song, [m]."""
         heard = model.items.has_embedding(self.rows) & (self.deviation > 0)
-        typical = self.deviation[heard] if heard.any() else self.deviation
+        told = self.deviation > 0
+        typical = self.deviation[heard if heard.any() else told]
         square = float(np.mean(typical.astype(np.float64) ** 2)) if len(typical) else 0.0
         divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
-        self.typical = (
-            float(self.deviation[self.deviation > 0].mean()) if self.deviation.any() else 1.0
-        )
-        """Mean of the deviations."""
+        self.typical = float(typical.mean()) if typical.any() else 1.0
+        """Mean of the deviations of the songs that have been heard; of all, if none has."""
         self.divisor: Float32Array = np.where(divisor > 0, divisor, 1).astype(np.float32)
         """By what the exposure rule divides each song's scores, [m]."""
 

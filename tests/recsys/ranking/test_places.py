@@ -231,7 +231,8 @@ def test_list_scores_are_on_the_scale_of_known_songs(calibrated):
     assert known["score"].to_numpy() == pytest.approx(plain["score"].to_numpy(), abs=1e-5)
     new, user = NewSongs.of(live), live.users.vectors(live.users.rows(["user-1"]))[0]
     scores = live.index.vectors(new.rows) @ user
-    adjusted = (scores - new.mean / 2) / np.sqrt(new.deviation / new.deviation.mean())
+    typical = new.deviation.mean()
+    adjusted = scores * typical / np.sqrt((new.deviation**2 + typical**2) / 2)
     expected = pd.Series((-4.5 + 1.2 * adjusted + 4.0) / 1.5, index=live.items.ids(new.rows))
     own = calibrated.recommend("user-1", k=20, new="only", discovery=0.0).set_index("item_id")
     assert own["score"].to_numpy() == pytest.approx(expected[own.index].to_numpy(), abs=2e-3)
