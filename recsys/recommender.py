@@ -47,7 +47,7 @@ from recsys.ranking.ranking import recommend_for_user
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space
 from recsys.tracking.runs import tracked_run
-from recsys.training.fit import fit_state
+from recsys.training.fit import check_encoder, fit_state
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
@@ -159,6 +159,7 @@ class Recommender(Configured):
 
         if embeddings is not None and encoder is not None:
             raise InvalidArgumentError("give embeddings or an encoder, not both")
+        check_encoder(encoder)
         check_dataset(dataset)
         check_config(self.config, RecommenderConfig)
         self.config = self.config.checked()

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from datasets.columns import WEIGHT
 from datasets.errors import ColdtuneError, EvaluationError
 from datasets.music import MusicDataset
 from datasets.progress import progress_bar
@@ -184,6 +185,8 @@ def search_hyperparameters(
         (1, 'defaults')
     """
     config, settings = config or RecommenderConfig(), settings or SearchConfig()
+    if not (dataset.interactions[WEIGHT] > 0).any():
+        raise EvaluationError("nobody has played anything: there is nothing to choose settings on")
     # Take the test splits away before anything is looked at.
     if embeddings is not None:
         embeddings = embedding_frame(embeddings)

@@ -12,9 +12,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
-from datasets.errors import ColdtuneError, DataError
+from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
+from datasets.tables.values import format_value
 from datasets.texts.file_names import name_as_text
 from recsys.audio import (
     DatasetEmbeddings,
@@ -210,6 +211,21 @@ def _folder(dataset: MusicDataset) -> dict[str, str]:
     if dataset.root is None or not len(dataset.audio):
         return {}
     return {"folder": name_as_text(str(dataset.root.absolute()))}
+
+
+def check_encoder(encoder: object) -> None:
+    """Raise InvalidArgumentError for what cannot embed recordings, such as a path.
+
+    Examples:
+        >>> check_encoder("encoder")
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: encoder must be a trained SongEncoder, ...
+    """
+    if encoder is not None and not hasattr(encoder, "embed_and_predict"):
+        raise InvalidArgumentError(
+            f"encoder must be a trained SongEncoder, not {format_value(encoder)}: "
+            "SongEncoder.load(folder) opens a saved one"
+        )
 
 
 def _embed_recordings(

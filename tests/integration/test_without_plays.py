@@ -13,6 +13,7 @@ from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from evaluation import warm_split
 from recsys import Recommender
+from recsys.experiments.search import search_hyperparameters
 from recsys.experiments.splits import named_splits
 from tests.helpers.commands import Call
 from tests.helpers.models import Tastes
@@ -95,8 +96,11 @@ def test_other_indexes_need_no_users(tastes: Tastes, tmp_path: Path, method: str
 
 
 def test_there_is_nothing_to_evaluate(tastes: Tastes) -> None:
+    unplayed = tastes[0].take_interactions([])
     with pytest.raises(EvaluationError, match="nobody has played anything: there is nothing to"):
-        named_splits(tastes[0].take_interactions([]), ["warm"], fraction=0.2, folds=1, seed=0)
+        search_hyperparameters(unplayed, QUICK, embeddings=tastes[1])
+    with pytest.raises(EvaluationError, match="nobody has played anything: there is nothing to"):
+        named_splits(unplayed, ["warm"], fraction=0.2, folds=1, seed=0)
 
 
 # ---------------------------------------------------------------------- the first plays
