@@ -26,6 +26,7 @@ COMMANDS = (
     "train",
     "recommend",
     "similar",
+    "audience",
     "recommend-all",
     "explain",
     "onboard",

@@ -196,7 +196,7 @@ class _Alike:
     name: str = ""
     cosine: float = 0.0
     by: str = ""
-    """How it is like the song: "sounds" or "is"."""
+    """What they were compared by."""
 
 
 def _most_alike(model: LiveModel, users: IntArray, subject: Subject) -> list[_Alike]:
@@ -224,7 +224,7 @@ def _most_alike(model: LiveModel, users: IntArray, subject: Subject) -> list[_Al
             str(item_id),
             (f"{title or item_id} by {artist}" if artist else title or item_id),
             min(value, 1.0),
-            "sounds" if heard else "is",
+            "sound" if heard else "all sources",
         )
         for (item_id, title, artist), value, heard in zip(
             texts, cosine[alike].tolist(), by_sound[alike].tolist(), strict=True
@@ -273,7 +273,7 @@ def _reason(names: Sequence[str], shares: Float64Array, liked: _Alike) -> str:
     largest = np.argsort(-shares, kind="stable")[:_SHOWN]
     said = ", ".join(f"{names[place]} {shares[place]:.0%}" for place in largest if shares[place])
     if liked.item_id:
-        said += f"; it {liked.by} like {printable(liked.name)} ({liked.cosine:.2f})"
+        said += f"; nearest by {liked.by}: {printable(liked.name)} ({liked.cosine:.2f})"
     return said
 
 

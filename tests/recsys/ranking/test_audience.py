@@ -73,7 +73,7 @@ def test_a_new_song_reaches_those_of_its_taste(fitted):
     assert found["like"][0] not in set(table["item_id"])
     assert (taste_of(found["like"]) == 1).all()
     number = found["like"][0].split("-")[1]
-    assert f"; it sounds like Song {number} by Artist {int(number) // 2} (" in found["reason"][0]
+    assert f"; nearest by sound: Song {number} by Artist {int(number) // 2} (" in found["reason"][0]
     assert found.attrs == {}
 
 
