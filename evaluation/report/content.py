@@ -10,7 +10,13 @@ import pandas as pd
 from evaluation.comparison.bootstrap import Difference
 from evaluation.comparison.comparison import Comparison
 from evaluation.comparison.examples import Example
-from evaluation.conclusions.evidence import contenders, paired_gaps
+from evaluation.comparison.trial import COLD_ITEMS
+from evaluation.conclusions.evidence import (
+    LEAST_NEW_ITEMS,
+    contenders,
+    n_new_items_tested,
+    paired_gaps,
+)
 from evaluation.conclusions.wording import format_p_value
 from evaluation.genre.cross_validation import GenreResult
 from evaluation.metrics.ranking import ITEM_AUC
@@ -57,6 +63,8 @@ SECTIONS: Final = {
     "repeat": "Repeat it",
 }
 """Titles of the sections by their ids, in the order of the page."""
+
+_TOO_FEW: Final = {"kind": "no", "sentence": f"too few to tell: fewer than {LEAST_NEW_ITEMS}"}
 
 _ALWAYS: Final = (
     "results",
@@ -186,12 +194,13 @@ def difference_tables(tables: ReportTables) -> list[dict[str, Any]]:
     """Make tables of the paired differences from the baseline and from the best model."""
     found = []
     for column in _deciding_columns(tables):
+        few = _too_few(tables, column)
         rows = [
             {
                 "model": model,
                 "control": model in tables.comparison.controls,
-                "baseline": _gap_cell(tables.from_baseline.get(column.key(model))),
-                "best": _gap_cell(tables.from_best.get(column.key(model))),
+                "baseline": _gap_cell(tables.from_baseline.get(column.key(model)), few=few),
+                "best": _gap_cell(tables.from_best.get(column.key(model)), few=few),
             }
             for model in tables.ranked_models()
         ]
@@ -240,14 +249,15 @@ def _control_rows(tables: ReportTables, column: Column) -> list[dict[str, Any]]:
         for model, control in zip(exposed, comparison.controls, strict=True)
     ]
     gaps = paired_gaps(comparison, pairs)
+    few = _too_few(tables, column)
     return [
         {
             "control": control,
             "own": format_cell(tables.figures[column.key(control)]),
             "model": model,
             "of_model": format_cell(tables.figures[column.key(model)]),
-            "gap": _gap_cell((control, gap)),
-            **_verdict(gap, meaning),
+            "gap": _gap_cell((control, gap), few=few),
+            **(_TOO_FEW if few else _verdict(gap, meaning)),
         }
         for (control, meaning), model, gap in zip(
             comparison.controls.items(), exposed, gaps, strict=True
@@ -282,6 +292,13 @@ def _best(tables: ReportTables, column: Column) -> str:
     )
 
 
+def _too_few(tables: ReportTables, column: Column) -> bool:
+    """Tell whether a column is of new items among themselves, too few for any verdict."""
+    if column.candidates != COLD_ITEMS:
+        return False
+    return n_new_items_tested(tables.comparison, column.split) < LEAST_NEW_ITEMS
+
+
 def _verdict(gap: Difference, meaning: str) -> dict[str, str]:
     """What the difference from one control means: a style class and a sentence."""
     if gap.shown and gap.mean > 0:
@@ -292,8 +309,8 @@ def _verdict(gap: Difference, meaning: str) -> dict[str, str]:
     return {"kind": "no", "sentence": f"{beaten}: it may be that {meaning}" if meaning else beaten}
 
 
-def _gap_cell(gap: tuple[str, Difference] | None) -> dict[str, str] | None:
-    """A paired difference as text."""
+def _gap_cell(gap: tuple[str, Difference] | None, *, few: bool = False) -> dict[str, str] | None:
+    """A paired difference as text; without a verdict where there are too ``few`` items for one."""
     if gap is None:
         return None
     mean, low, high = gap[1][:3]
@@ -301,8 +318,8 @@ def _gap_cell(gap: tuple[str, Difference] | None) -> dict[str, str] | None:
     return {
         "mean": _plus_minus(mean),
         "spread": f"{_plus_minus(low)} to {_plus_minus(high)}",
-        "verdict": verdict if gap[1].shown else "no difference shown",
-        "p": "" if isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
+        "verdict": "too few to tell" if few else verdict if gap[1].shown else "no difference shown",
+        "p": "" if few or isnan(gap[1].p_corrected) else format_p_value(gap[1].p_corrected),
     }
 
 

@@ -10,12 +10,14 @@ from evaluation.comparison.comparison import compare
 from evaluation.conclusions.verdict import judge
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import shuffled
+from evaluation.report.content import control_tables, difference_tables
 from evaluation.report.tables import ReportTables
 from evaluation.report.whole_lists import new_items_section
 from evaluation.report.write import write_report
+from evaluation.splitting.cold import cold_split
 from evaluation.splitting.mixed import mixed_split
 from evaluation.splitting.warm import warm_split
-from tests.helpers.known_answers import Budgeted, world
+from tests.helpers.known_answers import Budgeted, Content, world
 from tests.helpers.programs import needs
 from tests.helpers.reports import Page, in_browser
 
@@ -88,6 +90,27 @@ def test_without_new_items_there_is_no_section():
     dataset, _ = world("informative", 0)
     result = compare({"random": Random}, dataset, [warm_split(dataset)], ks=(5,), n_bootstrap=200)
     assert new_items_section(ReportTables(result, "songs")) is None
+
+
+def test_tables_give_no_verdict_on_few_new_items():
+    dataset, embeddings = world("informative", 0)
+    models = {"content": lambda: Content(embeddings), "popularity": Popularity, "random": Random}
+    for share, few in ((0.1, True), (0.4, False)):
+        split = cold_split(dataset, share, among=set(dataset.interactions["item_id"]))
+        result = compare(
+            models, dataset, [split], ks=(3,), controls={"random": "chance does"}, n_bootstrap=200
+        )
+        tables = ReportTables(result, "songs")
+        said = [row["sentence"] for table in control_tables(tables) for row in table["rows"]]
+        assert set(said) == ({"too few to tell: fewer than 30"} if few else {"beaten"})
+        cells = [
+            row["baseline"]
+            for table in difference_tables(tables)
+            for row in table["rows"]
+            if row["baseline"] is not None
+        ]
+        assert all((cell["verdict"] == "too few to tell") == few for cell in cells)
+        assert all((cell["p"] == "") == few for cell in cells)
 
 
 @pytest.mark.slow
