@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from evaluation.conclusions.wording import join_names
 from evaluation.genre.splits import genre_split
 from evaluation.genre.study import BASELINE, NETWORK, PUBLISHED, GenreStudy
 
@@ -60,27 +61,32 @@ def summarise_study(study: GenreStudy) -> list[str]:
             share = facts["most_common_share"]
             text += f" Always guessing the commonest {study.material.tag} is right for {share:.1%}."
         sentences.append(text)
-    worse = [_worse(study, split) for split, classifier in study.groups() if classifier == NETWORK]
-    return [*filter(None, worse), *sentences]
+    return [*_worse_than_baseline(study), *sentences]
 
 
-def _worse(study: GenreStudy, split: str) -> str:
-    """Say that the network is worse than the SVM on a split, if it is; "" otherwise."""
-    folds = study.folds().query("split == @split")
-    values = {
-        name: part.set_index(["seed", "fold"])["precision@1"]
-        for name, part in folds.groupby("classifier")
-    }
-    if BASELINE not in values or not values[NETWORK].mean() < values[BASELINE].mean():
-        return ""
-    behind = int((values[NETWORK] < values[BASELINE]).sum())
-    tag = study.material.tag
-    return (
-        f"The network is worse than the SVM on recordings {_TESTED[split]}: it puts"
-        f" {values[NETWORK].mean():.1%} in the right {tag}, the SVM {values[BASELINE].mean():.1%}"
-        f" (the network is behind in {behind} of {len(values[NETWORK])} folds). It is not shown to"
-        f" hear more than the simple statistics that the SVM gets."
-    )
+def _worse_than_baseline(study: GenreStudy) -> list[str]:
+    """A sentence that names the splits on which the network is worse than the SVM; [] for none."""
+    found = []
+    folds = study.folds()
+    for split in dict.fromkeys(folds["split"]):
+        values = {
+            name: part.set_index(["seed", "fold"])["precision@1"]
+            for name, part in folds[folds["split"] == split].groupby("classifier")
+        }
+        if {NETWORK, BASELINE} - set(values):
+            continue
+        network, baseline = values[NETWORK], values[BASELINE]
+        if network.mean() < baseline.mean():
+            found.append(
+                f"{network.mean():.1%} against {baseline.mean():.1%} right on the {split} split"
+                f" (behind in {int((network < baseline).sum())} of {len(network)} folds)"
+            )
+    if not found:
+        return []
+    return [
+        f"The network is worse than the SVM: {join_names(found)}. It is not shown to hear more of"
+        f" the {study.material.tag} than the simple statistics that the SVM gets."
+    ]
 
 
 def study_cautions(study: GenreStudy) -> list[str]:

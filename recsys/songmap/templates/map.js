@@ -19,7 +19,7 @@
   const EDGE = 32767;
   const FRONT = { yaw: 0, pitch: 0 };
   const view = { yaw: -0.6, pitch: 0.42, zoom: 1, x: 0, y: 0 };
-  let width = 0, height = 0, ratio = 1, scale = 1, middle = [0, 0];
+  let width = 0, height = 0, ratio = 1, scale = 1, middle = [0, 0], centre = 0;
   const across = new Float32Array(count);
   const down = new Float32Array(count);
   const depth = new Float32Array(count); // -1 is far, 1 is near
@@ -43,8 +43,11 @@
       if (y < low) low = y;
       if (y > high) high = y;
     }
-    const room = width < 500 ? 26 : 56;
-    const inside = { w: Math.max(width - 2 * room, 40), h: Math.max(height - 2 * room, 40) };
+    // The buttons above and the line below are kept free.
+    const isNarrow = width < 500, side = isNarrow ? 26 : 56;
+    const top = isNarrow ? 72 : 60, bottom = isNarrow ? 40 : 52;
+    const inside = { w: Math.max(width - 2 * side, 40), h: Math.max(height - top - bottom, 40) };
+    centre = top + inside.h / 2;
     scale = Math.min(inside.w / Math.max(right - left, 1), inside.h / Math.max(high - low, 1));
     middle = [(left + right) / 2, (low + high) / 2];
   };
@@ -52,7 +55,7 @@
   const project = () => {
     const [a, b, c, d, e, f, g, h, k] = turned();
     const s = scale * view.zoom;
-    const x0 = width / 2 + view.x - s * middle[0], y0 = height / 2 + view.y + s * middle[1];
+    const x0 = width / 2 + view.x - s * middle[0], y0 = centre + view.y + s * middle[1];
     for (let song = 0, i = 0; song < count; song++, i += 3) {
       const x = places[i], y = places[i + 1], z = places[i + 2];
       across[song] = x0 + s * (a * x + b * y + c * z);
@@ -302,7 +305,7 @@
       front = how === "front";
       Object.assign(view, front ? FRONT : START, { zoom: 1, x: 0, y: 0 });
       fit();
-    } else zoomBy(how === "nearer" ? 1.3 : 1 / 1.3, width / 2, height / 2);
+    } else zoomBy(how === "nearer" ? 1.3 : 1 / 1.3, width / 2, centre);
     redraw();
   };
   const zoomBy = (factor, x, y) => {
@@ -310,7 +313,7 @@
     const real = zoom / view.zoom;
     // The point under the fingers stays there.
     view.x = (x - width / 2) - real * (x - width / 2 - view.x);
-    view.y = (y - height / 2) - real * (y - height / 2 - view.y);
+    view.y = (y - centre) - real * (y - centre - view.y);
     view.zoom = zoom;
     redraw();
   };
