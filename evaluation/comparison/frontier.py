@@ -71,7 +71,10 @@ def tabulate_frontier(
             continue
         budget, at_random = _budget(candidates)
         place = (split, candidates, model)
-        share, new = figures[(*place, NEW_SHARE, k)], figures.get((*place, NDCG_NEW, k))
+        # Where no model gives anybody a list, there is no share either.
+        nothing = Interval(0.0, math.nan, math.nan)
+        share = figures.get((*place, NEW_SHARE, k), nothing)
+        new = figures.get((*place, NDCG_NEW, k))
         free = values.get((split, f"{AT_BUDGET}0", model, "ndcg", k))
         cost = Interval(math.nan, math.nan, math.nan)
         if free is not None:

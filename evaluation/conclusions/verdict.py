@@ -264,10 +264,11 @@ def _in_lists(comparison: Comparison, model: str, noun: str) -> Tile:
     place = (split, CATALOGUE, model)
     at_random = (split, CATALOGUE + AT_RANDOM, model)
     found, n_new = comparison.figures(), int(split_info(comparison, split)["cold_items"])
-    share, shown, ten, largest = (
+    shown, ten, largest = (
         found[(*place, metric, k)].mean
-        for metric in (NEW_SHARE, NEW_SHOWN, NEW_SHOWN_TO_TEN, NEW_LARGEST_SHARE)
+        for metric in (NEW_SHOWN, NEW_SHOWN_TO_TEN, NEW_LARGEST_SHARE)
     )
+    share = _share_of_places(comparison, (*place, NEW_SHARE, k))
     new, drawn = (found.get((*where, NDCG_NEW, k)) for where in (place, at_random))
     cost = _cost(comparison, split, model)
     lines = [f"{shown:,.0f} of {n_new:,} shown, {ten:,.0f} to ten listeners or more"]
@@ -309,7 +310,8 @@ def _in_lists_answer(
         return "unknown", f"Only {n_new} new {noun}: at least {LEAST_NEW_ITEMS} are needed."
     if facts["test_users"] < LEAST_USERS:
         return "unknown", f"Only {facts['test_users']} listeners were tested on new {noun}."
-    share, largest = (found[(*place, m, k)].mean for m in (NEW_SHARE, NEW_LARGEST_SHARE))
+    share = _share_of_places(comparison, (*place, NEW_SHARE, k))
+    largest = found[(*place, NEW_LARGEST_SHARE, k)].mean
     if share == 0:
         return "bad", f"No new {_singular(noun)} is in anybody’s list."
     if share < LEAST_SHARE:
@@ -325,6 +327,12 @@ def _in_lists_answer(
     if gap.shown:
         return "bad", f"Random new {noun} in the same places would do better."
     return "unknown", f"Not shown to be better than random new {noun} in the same places."
+
+
+def _share_of_places(comparison: Comparison, key: FigureKey) -> float:
+    """The share of places that new items take; 0 where nobody has a list."""
+    value = comparison.figures().get(key)
+    return 0.0 if value is None or math.isnan(value.mean) else value.mean
 
 
 def _cost(comparison: Comparison, split: str, model: str) -> float | None:

@@ -8,11 +8,13 @@ import pytest
 
 from datasets.errors import InvalidArgumentError
 from evaluation.comparison.comparison import compare
+from evaluation.conclusions.summary import findings, summarise
+from evaluation.conclusions.verdict import judge
 from evaluation.metrics.whole_lists import WholeLists, frontier
 from evaluation.models.baselines import Popularity, Random
 from evaluation.splitting.cold import cold_split
 from evaluation.splitting.mixed import mixed_folds, mixed_split
-from tests.helpers.known_answers import Budgeted, world
+from tests.helpers.known_answers import Budgeted, Content, world
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,23 @@ def test_no_budgets_no_rows_and_bad_ones_are_refused(heard):
     with pytest.raises(InvalidArgumentError, match="budget"):
         compare(models, dataset, [split], budgets=(2.0,))
     assert isinstance(result.frontier, pd.DataFrame)
+
+
+def test_models_that_give_nobody_a_list(heard):
+    """Nothing is shown, nothing is known, and everything that is derived from it still holds."""
+    dataset, embeddings = heard
+
+    class Silent(Content):
+        def recommend_many(self, user_ids, k, **options):
+            return super().recommend_many(user_ids, k, **options).iloc[:0]
+
+    among = set(dataset.interactions["item_id"])
+    splits = [mixed_split(dataset, 0.3, among=among), cold_split(dataset, 0.3, among=among)]
+    models = {"silent": lambda: Silent(embeddings)}
+    result = compare(models, dataset, splits, ks=(5,), n_bootstrap=200)
+    assert set(result.frontier["share"]) == {0}
+    verdict = judge(result)
+    assert verdict.outcome == "not yet"
+    assert verdict.tiles[1].answer == "No new song is in anybody’s list."
+    assert "0 of " in summarise(result)[0]
+    assert findings(result) == []
