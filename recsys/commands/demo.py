@@ -14,8 +14,6 @@ from recsys.commands.options import Seed, Threads, Tracking, recommender_config
 from recsys.commands.printing import echo, print_frame, print_info
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from datasets.music import MusicDataset
     from recsys.config import RecommenderConfig
     from recsys.experiments.offline_evaluation import EvaluationConfig
@@ -26,6 +24,9 @@ NEW_SONG = "new-song"
 _EPOCHS = 30
 """Passes of LightFM over the plays where time is short; on the demo they learn as much as the
 100 of the default, nDCG@10 .519 and .500 of known and new songs against .515 and .503."""
+
+_AUDIENCE = 100
+"""Listeners among whom one is looked for whose list has the new song."""
 
 SIMULATED = (
     "The listeners of this data set are simulated and its songs are composed by rule: the figures "
@@ -156,20 +157,28 @@ def _onboard(recommender: "Recommender", catalogue: Path) -> None:
     )
     echo("nearest by sound:")
     print_frame(recommender.similar(NEW_SONG, k=3, by="sound"))
-    listeners = recommender.audience(NEW_SONG, k=5)
+    listeners = recommender.audience(NEW_SONG, k=_AUDIENCE)
     echo("its audience, the listeners who will like it best:")
-    print_frame(listeners)
-    _show_list_with(recommender, listeners)
+    print_frame(listeners.head(5))
+    _show_list_with(recommender, listeners[USER_ID].astype(str).tolist())
 
 
-def _show_list_with(recommender: "Recommender", listeners: "pd.DataFrame") -> None:
-    """Show the list of the best listener whose list has the new song, or else of the first."""
-    users = listeners[USER_ID].astype(str).tolist()
-    lists = recommender.recommend_many(users, k=10)
-    having = set(lists[USER_ID][lists[ITEM_ID] == NEW_SONG])
-    user = next((name for name in users if name in having), users[0])
-    echo(f"what {user} is recommended" + (", it among them:" if having else ":"))
-    print_frame(lists[lists[USER_ID] == user].drop(columns=USER_ID))
+def _show_list_with(recommender: "Recommender", users: list[str]) -> None:
+    """Show a list that has the new song: by its score, or with places kept for new songs."""
+    for new, how in (
+        (None, ""),
+        (1, " with a place for a new song"),
+        (2, " with two for new songs"),
+    ):
+        lists = recommender.recommend_many(users, k=10, new=new)
+        having = lists[USER_ID][lists[ITEM_ID] == NEW_SONG]
+        if len(having):
+            user = str(having.iloc[0])
+            echo(f"the list of {user}{how}, where it is one of them:")
+            print_frame(recommender.recommend(user, k=10, new=new))
+            return
+    echo(f"the new songs for {users[0]}:")
+    print_frame(recommender.recommend(users[0], k=10, new="only"))
 
 
 def _typical_listener(dataset: "MusicDataset") -> str:

@@ -35,7 +35,7 @@ def test_from_nothing_to_a_verdict(small, tmp_path, capsys, monkeypatch):
         "4. Is it any good?",
         "5. A new song, which nobody has played",
         "its audience, the listeners who will like it best:",
-        "is recommended",
+        "where it is one of them:",
         "6. The verdict",
         "The listeners of this data set are simulated",
         "coldtune demo --out 'my demo' --full",
