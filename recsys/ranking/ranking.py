@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -208,10 +209,9 @@ def _search(
         return PopularitySearch(model, profiles, candidates)
     if factor == 1:
         return VectorSearch(model, profiles, candidates)
-    of_known, of_new = _apart(model, candidates)
     searches: list[Search] = [
-        VectorSearch(model, profiles, of_known),
-        PlainNewSearch(model, profiles, of_new, factor),
+        KnownSearch(model, profiles, candidates),
+        PlainNewSearch(model, profiles, _new_places(model, candidates), factor),
     ]
     return lambda queries, size: best_hits([one(queries, size) for one in searches], size)
 
@@ -226,8 +226,7 @@ def _with_places(
     known: bool,
 ) -> Hits:
     """Make lists with places for new songs."""
-    of_known, of_new = _apart(model, candidates)
-    calibration = _calibration(model, options)
+    of_new, calibration = _new_places(model, candidates), _calibration(model, options)
     if not known or calibration is None:
         factor = discovery_factor(model, options)
 
@@ -240,9 +239,13 @@ def _with_places(
         path = _path(model, calibration)
         boost = path.boost(path.point(_budget(model, options)))
         scores = AdjustedNewSearch(model, profiles, of_new, calibration, boost).scores
+    if known:
+        of_known: Search = KnownSearch(model, profiles, candidates)
+    else:
+        of_known = PopularitySearch(model, profiles, _known_only(model, candidates))
     return fill_places(
         model,
-        _search(model, profiles, of_known, 1.0, known=known),
+        of_known,
         NewSearch(model, profiles, of_new, user_ids, max(options.new_places, 1)),
         scores,
         len(user_ids),
@@ -258,10 +261,10 @@ def _within_budget(
     calibration: NewSongCalibration,
 ) -> Hits:
     """Make lists with as many new songs as the budget for them allows; see `ranking.budget`."""
-    of_known, of_new = _apart(model, candidates)
+    of_new = _new_places(model, candidates)
     path, k, n = _path(model, calibration), options.k, len(profiles.vectors)
     t = path.point(_budget(model, options))
-    known = VectorSearch(model, profiles, of_known)
+    known = KnownSearch(model, profiles, candidates)
     new = AdjustedNewSearch(model, profiles, of_new, calibration, path.boost(t))
     plain = AdjustedNewSearch(model, profiles, of_new, calibration)
     best_known, best_new = known(np.arange(n), k), plain(np.arange(n), k)
@@ -280,10 +283,11 @@ def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:
         rows = np.linspace(0, n_users - 1, min(n_users, _SAMPLE)).astype(np.intp)
         profiles = Profiles(model.users.vectors(rows), model.users.seen_by(rows))
         profiles = profiles.take(np.flatnonzero(profiles.vectors.any(axis=1)))
-        of_known, of_new = _apart(model, Candidates(None, _NO_ROWS))
+        everything = Candidates(None, _NO_ROWS)
+        of_new = _new_places(model, everything)
         n = len(profiles.vectors)
         hits = (
-            VectorSearch(model, profiles, of_known)(np.arange(n), LENGTH),
+            KnownSearch(model, profiles, everything)(np.arange(n), LENGTH),
             AdjustedNewSearch(model, profiles, of_new, calibration)(np.arange(n), LENGTH),
         )
         return Ranked(*(_table(one, n, LENGTH) for one in hits))
@@ -320,18 +324,23 @@ def _budget(model: LiveModel, options: ListOptions) -> float:
     return fitted if options.discovery is None else options.discovery
 
 
-def _apart(model: LiveModel, candidates: Candidates) -> tuple[Candidates, IntArray]:
-    """The known items among candidates, and the new ones as places in `NewSongs.rows`."""
+def _new_places(model: LiveModel, candidates: Candidates) -> IntArray:
+    """The new items among candidates, as places in `NewSongs.rows`."""
     new = NewSongs.of(model)
-    keep = (
-        np.ones(len(new), bool) if candidates.only is None else np.isin(new.rows, candidates.only)
-    )
-    keep[new.places(candidates.exclude)] = False
+    keep = np.ones(len(new), bool)
     if candidates.only is not None:
-        known = candidates._replace(only=np.setdiff1d(candidates.only, new.rows))
-    else:
-        known = candidates._replace(exclude=np.union1d(candidates.exclude, new.rows))
-    return known, np.flatnonzero(keep)
+        keep = np.isin(new.rows, candidates.only)
+    if len(candidates.exclude):
+        keep[new.places(candidates.exclude)] = False
+    return np.flatnonzero(keep)
+
+
+def _known_only(model: LiveModel, candidates: Candidates) -> Candidates:
+    """The candidates without the new items."""
+    new = NewSongs.of(model).rows
+    if candidates.only is not None:
+        return candidates._replace(only=np.setdiff1d(candidates.only, new))
+    return candidates._replace(exclude=np.union1d(candidates.exclude, new))
 
 
 def discovery_factor(model: LiveModel, options: ListOptions) -> float:
@@ -457,6 +466,47 @@ class VectorSearch:
         return self._index.search(
             profiles.vectors, size, seen=profiles.seen, banned=self._banned, only=self._only
         )
+
+
+class KnownSearch:
+    """Finds the known items with the largest inner product with users' vectors.
+
+    New items are few among the best: a few more are searched for, and only those users for whom
+    that was not enough are searched for again without new items, which an index is slow to skip.
+    """
+
+    def __init__(self, model: LiveModel, profiles: Profiles, candidates: Candidates) -> None:
+        self._model = model
+        self._profiles = profiles
+        self._candidates = candidates
+
+    def __call__(self, queries: IntArray, size: int) -> Hits:
+        """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""
+        if self._candidates.only is not None:
+            return self._without_new(queries, size)
+        wanted = size + size // 2 + 2
+        found = VectorSearch(self._model, self._profiles, self._candidates)(queries, wanted)
+        whole = np.bincount(found.query, minlength=len(queries)) == wanted
+        is_known = ~self._model.items.is_cold(found.item)
+        known = Hits(found.query[is_known], found.item[is_known], found.score[is_known])
+        nth = np.arange(len(known.query)) - np.searchsorted(known.query, known.query)
+        short = whole & (np.bincount(known.query, minlength=len(queries)) < size)
+        keep = (nth < size) & ~short[known.query]
+        known = Hits(known.query[keep], known.item[keep], known.score[keep])
+        if not short.any():
+            return known
+        again = np.flatnonzero(short)
+        more = self._without_new(queries[again], size)
+        hits = Hits.concatenate([known, more._replace(query=again[more.query])])
+        order = np.argsort(hits.query, kind="stable")
+        return Hits(hits.query[order], hits.item[order], hits.score[order])
+
+    def _without_new(self, queries: IntArray, size: int) -> Hits:
+        return VectorSearch(self._model, self._profiles, self._of_known)(queries, size)
+
+    @cached_property
+    def _of_known(self) -> Candidates:
+        return _known_only(self._model, self._candidates)
 
 
 class PopularitySearch:
