@@ -222,7 +222,7 @@ class Recommender(Configured):
                 list of popular items is not corrected.
             discovery: the share of nDCG that the list may lose so that new songs, which nobody has
                 played, are in it: 0 for a list as good as it can be, up to 1; as configured if not
-                given. It raises or lowers the scores of new songs, as the fit has measured it.
+                given. If the fit could not measure it, ``attrs["discovery"]`` says so.
             new: "only" for new songs alone, or how many places are theirs: a whole number, or a
                 share of k as a float (1 is one place, 1.0 all). The best new songs for the user
                 get them, spread so that every song has a chance; the best known songs get the

@@ -376,11 +376,11 @@ def notes_on_new_songs(
     if n_lists == 1 and fewer:
         known = len(lists) > counts[0]
         rest = "; known songs take the other places" if known else ""
-        notes[NEW_PLACES] = f"{counts[0]} new songs are left for {wanted} places{rest}"
+        notes[NEW_PLACES] = f"{_left(counts[0], 'new')} for {wanted} places{rest}"
     elif n_lists == 1 and more:
         notes[NEW_PLACES] = (
-            f"{len(lists) - counts[0]} known songs are left for {options.k - wanted} places; new "
-            "songs take the other places"
+            f"{_left(len(lists) - counts[0], 'known')} for {options.k - wanted} places; new songs "
+            "take the other places"
         )
     elif fewer or more:
         said = ((fewer, "fewer", "new"), (more, "more", "known"))
@@ -391,6 +391,10 @@ def notes_on_new_songs(
             if number
         )
     return notes
+
+
+def _left(count: int, kind: str) -> str:
+    return f"1 {kind} song is left" if count == 1 else f"{count:,} {kind} songs are left"
 
 
 def count_new(lists: pd.DataFrame, n_lists: int) -> IntArray:

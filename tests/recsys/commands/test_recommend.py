@@ -107,3 +107,50 @@ def test_what_is_wrong_with_an_audience_is_one_line(call, saved, arguments, mess
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith(f"error: {message}")
     assert said.err.count("\n") == 1
+
+
+def test_places_for_new_songs(call, saved, tmp_path):
+    model = Recommender.load(saved)
+    for given, new in (
+        ("only", "only"),
+        ("2", 2),
+        ("0.5", 0.5),
+        ("1", 1),
+        ("1.0", 1.0),
+        ("ONLY ", "only"),
+    ):
+        said = json.loads(call("recommend", saved, "user-1", "-k", 4, "--new", given, "--json").out)
+        expected = model.recommend("user-1", 4, new=new)
+        assert [one["item_id"] for one in said["items"]] == expected["item_id"].tolist()
+        assert [one["new"] for one in said["items"]] == expected["new"].tolist()
+    many = call("recommend", saved, "user-1", "-k", 30, "--new", 20)
+    assert many.code == 0
+    assert many.out.startswith(
+        "10 new songs are left for 20 places; known songs take the other places.\n"
+    )
+    note = json.loads(call("recommend", saved, "user-1", "-k", 30, "--new", 20, "--json").out)
+    assert note["new_places"].startswith("10 new songs are left")
+    paid = call("recommend", saved, "user-1", "--discovery", 0.2)
+    assert paid.out.startswith("What new songs cost was not measured when this model was fitted")
+    assert call("recommend", saved, "nobody", "--new", 3).out.count("\tyes\tyes\t") == 3
+    assert call("recommend", saved, "user-1", "--new", "only", "--only", "item-1").out == (
+        "No new item is left to recommend.\n"
+    )
+    out = tmp_path / "lists.parquet"
+    said = call("recommend-all", saved, "--out", out, "-k", 20, "--new", 15, "--discovery", 0.1)
+    assert said.code == 0
+    assert (
+        "too few songs are left: 120 lists have not as many new ones as were asked for" in said.out
+    )
+    assert "1,200 rows are songs that nobody has played" in said.out
+
+
+@pytest.mark.parametrize("given", ["all", "-1", "1.5", "nan", "", "2e3", "True", "1,5", "inf"])
+def test_what_is_no_number_of_places(call, saved, given):
+    for command in (["recommend", saved, "user-1"], ["recommend-all", saved, "--out", "x.parquet"]):
+        said = call(*command, f"--new={given}")
+        assert said.code == 1
+        assert said.err.startswith("error: --new must be only, a whole number of places such as 2")
+        assert said.err.count("\n") == 1
+    said = call("recommend", saved, "user-1", "--discovery", 1.5)
+    assert (said.code, said.err) == (1, "error: discovery must be a number from 0 to 1, not 1.5\n")

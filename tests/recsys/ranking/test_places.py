@@ -310,7 +310,7 @@ def test_too_few_of_either_is_said(model):
     assert "new_places" not in model.recommend_many(["user-1"], k=30, new=13).attrs
     known = model.recommend("user-1", k=6, new=2, only=[*COLD, "item-1", "item-2"])
     assert len(known) == 6
-    assert "known songs are left for 4 places; new songs take" in known.attrs["new_places"]
+    assert "1 known song is left for 4 places; new songs take" in known.attrs["new_places"]
 
 
 def test_an_artist_whose_every_song_is_new(model):
