@@ -161,6 +161,11 @@ def lists_headline(comparison: Comparison, split: str, model: str, noun: str) ->
     own = rows[rows["discovery"].isna()]
     lists, drawn = (own[own["at_random"] == at].iloc[0] for at in (False, True))
     n_new = split_info(comparison, split)["cold_items"]
+    if lists["shown"] == 0:
+        return (
+            f"In lists of {k} of everything, {quote_name(model)} shows none of the {n_new:,} new"
+            f" {noun} to anybody."
+        )
     text = (
         f"In lists of {k} of everything, {quote_name(model)} gives new {noun}"
         f" {lists['share']:.1%} of the places: {lists['shown']:,.0f} of {n_new:,} are shown to"

@@ -272,11 +272,13 @@ def _in_lists(comparison: Comparison, model: str, noun: str) -> Tile:
     new, drawn = (found.get((*where, NDCG_NEW, k)) for where in (place, at_random))
     cost = _cost(comparison, split, model)
     lines = [f"{shown:,.0f} of {n_new:,} shown, {ten:,.0f} to ten listeners or more"]
-    if new is not None and drawn is not None:
+    if shown == 0:
+        lines = [f"0 of {n_new:,} shown"]
+    if shown > 0 and new is not None and drawn is not None:
         lines.append(
             f"nDCG@{k} {format_number(new.mean)}; random ones there {format_number(drawn.mean)}"
         )
-    if cost is not None:
+    if shown > 0 and cost is not None:
         lines.append(f"costs {cost:.1%} of nDCG" if cost > 0 else "costs no nDCG")
     state, answer = _in_lists_answer(comparison, split, model, noun)
     return Tile(

@@ -180,6 +180,8 @@ def _charts(
             for one in drawn
         ]
         curves.append(_curve(at_random, column, scale, label, control=True))
+        # A weak source that fills its lists with new items must not squeeze the subject's curve.
+        most = max(5.0, 1.3 * max(curves[0].x, default=0.0))
         if column == "ndcg_new":
             points = own[~own["at_random"] & ~own["model"].isin(takers)]
             curves += [
@@ -187,6 +189,7 @@ def _charts(
                 for one in points["model"]
                 if one in ("random", "popularity")
             ]
+        curves = [_up_to(curve, most) if curve.name != model else curve for curve in curves]
         figure = frontier_plot(curves, share, y_label, normal=column == "cost")
         found.append(
             Chart(name, title, _described(curves, y_label), figure, whole=False, note=note)
@@ -207,6 +210,12 @@ def _curve(
     x = [100 * value for value in rows["share"]]
     labels = _spaced(x, _budget_names(rows)) if named else [""] * len(rows)
     return Curve(name, control, x, [scale * value for value in rows[column]], labels)
+
+
+def _up_to(curve: Curve, most: float) -> Curve:
+    """The points of a curve up to a share of places, in percent."""
+    n = sum(x <= most for x in curve.x)
+    return curve._replace(x=curve.x[:n], y=curve.y[:n], labels=curve.labels[:n])
 
 
 def _spaced(x: list[float], labels: list[str]) -> list[str]:

@@ -167,5 +167,9 @@ def test_models_that_give_nobody_a_list(heard):
     verdict = judge(result)
     assert verdict.outcome == "not yet"
     assert verdict.tiles[1].answer == "No new song is in anybody’s list."
-    assert "0 of " in summarise(result)[0]
+    n = len(splits[0].cold_items)
+    assert summarise(result)[0] == (
+        f"In lists of 5 of everything, silent shows none of the {n} new songs to anybody."
+    )
+    assert verdict.tiles[1].lines == (f"0 of {n} shown",)
     assert findings(result) == []
