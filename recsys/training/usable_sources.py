@@ -2,8 +2,8 @@
 
 A library without plays is known by its sound alone. ALS, LightFM and EASE learn who plays what from
 users who have played several items, and popularity from how many have played each. From one user
-they learn nothing but that this user has played something; two teach them more than sound alone
-knows (docs/decisions.md).
+they learn nothing but that this user has played something; what two share can teach them more than
+sound alone knows (docs/decisions.md).
 """
 
 from collections.abc import Mapping, Sequence
