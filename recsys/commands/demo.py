@@ -98,7 +98,7 @@ def demonstrate(out: Path, config: "RecommenderConfig", *, full: bool = False) -
     verdict = judge(evaluation.comparison, "songs")
     for tile in verdict.tiles:
         echo(f"  {tile.title}: {tile.value} {tile.unit}. {tile.answer}")
-    typer.secho(f"{verdict.outcome}: {verdict.reason}", bold=True)
+    typer.secho(f"{verdict.outcome.upper()}: {verdict.reason}", bold=True)
     echo(SIMULATED)
     echo(f"\nOpen {evaluation.path} in a browser. The model is in {out / 'model'}:")
     echo(f"  coldtune recommend {out / 'model'} {user}")

@@ -42,7 +42,7 @@ def test_from_nothing_to_a_verdict(small, tmp_path, capsys, monkeypatch):
     ]
     places = [out.index(text) for text in order]
     assert places == sorted(places)
-    assert any(f"\n{word}: " in out for word in ("ship", "not yet", "cannot tell"))
+    assert any(f"\n{word}: " in out for word in ("SHIP", "NOT YET", "CANNOT TELL"))
     assert Path("my demo/report/report.html").is_file()
     recommender = Recommender.load("my demo/model")
     assert len(recommender.audience(NEW_SONG, k=3)) == 3
