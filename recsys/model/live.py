@@ -54,6 +54,7 @@ class LiveModel:
         items: the items, by id and by row.
         users: the users and what they have played.
         index: finds the items nearest to a vector.
+        index_of_the_fit: the same among the items of the fit.
         catalog: the song database, which stores every change.
         revision: of the song database, as far as the model has taken it in.
 
@@ -70,6 +71,7 @@ class LiveModel:
     items: ItemTable
     users: UserTable
     index: GrowingIndex
+    index_of_the_fit: GrowingIndex
     catalog: Catalog
     revision: tuple[str, int]
 
@@ -100,7 +102,7 @@ class LiveModel:
             index, info = open_index(state.item_vectors, index_file, state.config.n_threads)
         self.index_info = info
         """The method of search, its settings, and the recall that was measured with them."""
-        self._index_of_the_fit = GrowingIndex(index, state.item_vectors)
+        self.index_of_the_fit = GrowingIndex(index, state.item_vectors)
         self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
         self._updater = IncrementalUpdater(state)
         self.user_search = UserSearch(state)
@@ -323,7 +325,7 @@ class LiveModel:
     def _take_in_changes(self) -> None:
         """Start from the fit and take in everything the song database has stored since."""
         changes = self.catalog.changes()
-        self.items, self.index = ItemTable(self.state), self._index_of_the_fit
+        self.items, self.index = ItemTable(self.state), self.index_of_the_fit
         plays = usable_plays(changes)
         self._plays = PlaysSinceFit().plus(plays)
         self._active = ActiveUsers(self.state).plus(play.user_id for play in plays)

@@ -9,15 +9,13 @@ model's users, with the new songs that there are, are expected to lose that shar
 holds however many songs have been onboarded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from datasets.arrays import Float64Array, IntArray
 from recsys.model.discovery_curve import DiscoveryCurve
-from recsys.model.items import ItemTable
 from recsys.new_songs import NewSongCalibration
 
 BONUS = 0.13
@@ -31,6 +29,10 @@ LENGTH = 10
 
 _STEPS = (*np.linspace(0.25, 1, 4), *np.geomspace(1.25, 1e6, 26))
 """Values of t at which costs are computed; at the last one, new songs stand before all others."""
+
+
+_MOST_PATHS = 4
+"""Paths that are kept: of what is asked in turn, such as before and after a change."""
 
 
 class Ranked(NamedTuple):
@@ -155,15 +157,29 @@ def _ahead(own: Float64Array, other: Float64Array, *, equal: bool) -> IntArray:
     return np.stack([np.searchsorted(-b, -a, side=side) for a, b in zip(own, other, strict=True)])
 
 
-_PATHS: "WeakKeyDictionary[ItemTable, Path]" = WeakKeyDictionary()
-"""By the items of a state: they are another object after every change."""
+class Paths:
+    """What budgets buy for the items of one fit, and what it was computed from."""
 
+    def __init__(self) -> None:
+        self._known: tuple[bytes, Float64Array] | None = None
+        self._paths: dict[Hashable, Path] = {}
 
-def path_of(
-    items: ItemTable, calibration: NewSongCalibration, sample: Callable[[], Ranked]
-) -> Path:
-    """Return the path of a state of a model, computed once."""
-    found = _PATHS.get(items)
-    if found is None:
-        found = _PATHS.setdefault(items, Path(calibration, sample()))
-    return found
+    def known(self, users: IntArray, make: Callable[[], Float64Array]) -> Float64Array:
+        """Return the scores of the best known items of these users, computed once."""
+        kept = self._known
+        if kept is None or kept[0] != users.tobytes():
+            self._known = kept = users.tobytes(), make()
+        return kept[1]
+
+    def of(self, key: Hashable, make: Callable[[], Path]) -> Path:
+        """Return the path that is kept under a key, computed once; the latest few are kept."""
+        found = self._paths.get(key)
+        if found is None:
+            found = make()
+            latest = list(self._paths.items())[1 - _MOST_PATHS :]
+            self._paths = dict([*latest, (key, found)])
+        return found
+
+    def first(self, count: int) -> "Paths":
+        """The same: which rows the items have is part of the keys."""
+        return self

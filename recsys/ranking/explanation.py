@@ -59,6 +59,7 @@ class Explanation:
     title: str
     artist: str
     score: float
+    """The sum of what the sources give; lists put that of a new song on the scale of known ones."""
     cold: bool
     """Nobody had played the item when the model was fitted."""
     seen: bool

@@ -99,13 +99,12 @@ class NewSongs:
         """Deviation of each song's scores, [m]; 0 for a song of which nothing is known."""
         self.hashes: NDArray[np.uint32] = found.hashes[self.rows]
         """A number for each song, [m]."""
-        heard = model.items.has_embedding(self.rows) & (self.deviation > 0)
-        told = self.deviation > 0
-        typical = self.deviation[heard if heard.any() else told]
-        square = float(np.mean(typical.astype(np.float64) ** 2)) if len(typical) else 0.0
-        divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
-        self.typical = float(typical.mean()) if typical.any() else 1.0
+        self._heard: BoolArray = model.items.has_embedding(self.rows) & (self.deviation > 0)
+        everything = np.arange(len(self.rows))
+        self.typical = self.typical_of(everything)
         """Mean of the deviations of the songs that have been heard; of all, if none has."""
+        square = self.typical_of(everything, power=2)
+        divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
         self.divisor: Float32Array = np.where(divisor > 0, divisor, 1).astype(np.float32)
         """By what the exposure rule divides each song's scores, [m]."""
 
@@ -130,6 +129,12 @@ class NewSongs:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def typical_of(self, places: IntArray, power: int = 1) -> float:
+        """Return the mean of a power of the deviations of the heard ones among some songs."""
+        own, heard = self.deviation[places].astype(np.float64), self._heard[places]
+        own = own[heard] if heard.any() else own[own > 0]
+        return float((own**power).mean()) if len(own) else 1.0
 
     def places(self, rows: IntArray) -> IntArray:
         """Return which of the songs are among these rows, as places in `rows`, ascending."""
@@ -304,6 +309,7 @@ class AdjustedNewSearch:
         candidates: IntArray,
         calibration: NewSongCalibration,
         boost: float = 0.0,
+        typical: float | None = None,
     ) -> None:
         """Prepare a search.
 
@@ -313,12 +319,14 @@ class AdjustedNewSearch:
             candidates: places in `NewSongs.rows` of the songs to choose from.
             calibration: what list scores are computed by.
             boost: is added to the list scores.
+            typical: the deviation of a typical new song; that of all of the model, if not given.
         """
         self._new = NewSongs.of(model)
         self._profiles = profiles
         self._candidates = candidates
         self._calibration = calibration
         self._boost = boost
+        self._typical = self._new.typical if typical is None else typical
         self._keys = _keys_of(profiles, [None] * len(profiles.vectors))
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
@@ -349,7 +357,7 @@ class AdjustedNewSearch:
         told = deviation > 0
         # What is expected of a song of which nothing is known is less than of any other.
         adjusted = measured.adjusted(
-            plain, new.mean[places], np.where(told, deviation, new.typical), new.typical
+            plain, new.mean[places], np.where(told, deviation, self._typical), self._typical
         )
         adjusted += np.float32(_TIE) * draw
         listed = measured.list_scores(adjusted.astype(np.float64)) + self._boost

@@ -18,7 +18,7 @@ from recsys.index.growing import best_hits
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
 from recsys.new_songs import TYPICAL, NewSongCalibration
-from recsys.ranking.budget import LENGTH, Path, Ranked, path_of
+from recsys.ranking.budget import LENGTH, Path, Paths, Ranked
 from recsys.ranking.new_songs import (
     AdjustedNewSearch,
     NewSearch,
@@ -44,8 +44,8 @@ NEW_PLACES = "new_places"
 UNMEASURED = "discovery"
 """Attribute of lists whose `discovery` rests on no measurement of the model's own: a sentence."""
 
-_SAMPLE = 256
-"""Users whose lists say what a budget buys."""
+_SAMPLE, _SAMPLED_SCORES = 256, 4_000_000
+"""Users whose lists say what a budget buys, and scores of theirs that are computed at most."""
 
 _NO_ROWS: IntArray = np.empty(0, np.intp)
 
@@ -276,23 +276,44 @@ def _within_budget(
 
 
 def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:
-    """What budgets buy in this state of the model."""
+    """What budgets buy with the new songs that there are.
+
+    The known songs of the sample are those of the fit. Of the new ones, as many count as the
+    largest power of 1.1, those that came first: the path is the same in every process, and is
+    computed anew once there are a tenth more.
+    """
+    new = NewSongs.of(model)
+    n_new = int(1.1 ** int(np.log(max(len(new), 1)) / np.log(1.1) + 1e-9))
+    places = np.arange(min(n_new, len(new)))
+    kept: Paths = model.items.cached("what budgets buy", Paths)
 
     def sample() -> Ranked:
-        n_users = len(model.state.user_vectors)
-        rows = np.linspace(0, n_users - 1, min(n_users, _SAMPLE)).astype(np.intp)
-        profiles = Profiles(model.users.vectors(rows), model.users.seen_by(rows))
-        profiles = profiles.take(np.flatnonzero(profiles.vectors.any(axis=1)))
-        everything = Candidates(None, _NO_ROWS)
-        of_new = _new_places(model, everything)
-        n = len(profiles.vectors)
-        hits = (
-            KnownSearch(model, profiles, everything)(np.arange(n), LENGTH),
-            AdjustedNewSearch(model, profiles, of_new, calibration)(np.arange(n), LENGTH),
+        state = model.state
+        n_users = len(state.user_vectors)
+        size = max(min(n_users, _SAMPLE, _SAMPLED_SCORES // max(len(places), 1)), min(n_users, 64))
+        rows = np.linspace(0, n_users - 1, size).astype(np.intp)
+        rows = rows[np.asarray(state.user_vectors[rows]).any(axis=1)]
+        users = Profiles(np.asarray(state.user_vectors[rows]), None)
+        known = kept.known(rows, lambda: _known_of_the_fit(model, rows))
+        search = AdjustedNewSearch(
+            model, users, places, calibration, typical=new.typical_of(places)
         )
-        return Ranked(*(_table(one, n, LENGTH) for one in hits))
+        of_new = search(np.arange(len(rows)), LENGTH)
+        return Ranked(known, _table(of_new, len(rows), LENGTH))
 
-    return path_of(model.items, calibration, sample)
+    key = (calibration, new.rows[places].tobytes())
+    return kept.of(key, lambda: Path(calibration, sample()))
+
+
+def _known_of_the_fit(model: LiveModel, rows: IntArray) -> Float64Array:
+    """The scores of the best known items of users of the fit, as the fit knew both."""
+    state = model.state
+    profiles = Profiles(np.asarray(state.user_vectors[rows]), state.plays[rows])
+    banned = np.flatnonzero(state.user_counts == 0)
+    hits = model.index_of_the_fit.search(
+        profiles.vectors, LENGTH, seen=profiles.seen, banned=banned
+    )
+    return _table(hits, len(rows), LENGTH)
 
 
 def _table(hits: Hits, n_queries: int, size: int) -> Float64Array:

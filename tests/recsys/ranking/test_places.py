@@ -16,6 +16,7 @@ from recsys.index.base import Hits
 from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.model.live import LiveModel
 from recsys.new_songs import NewSongCalibration
+from recsys.ranking.budget import Path
 from recsys.ranking.new_songs import NewSongs
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import merged
@@ -253,6 +254,31 @@ def test_every_budget_shows_what_it_pays_for(calibrated):
     ]
     assert shares == sorted(shares)
     assert shares[0] < shares[2] < shares[4] == 1
+
+
+def test_what_a_budget_buys_is_computed_anew_for_a_tenth_more_new_songs(
+    calibrated, monkeypatch, tmp_path
+):
+    one = with_state(calibrated)
+    made = []
+
+    def path(*arguments):
+        made.append(arguments)
+        return Path(*arguments)
+
+    monkeypatch.setattr("recsys.ranking.ranking.Path", path)
+    one.recommend("user-1")
+    one.recommend_many(ALL_USERS, new=2)
+    assert len(made) == 1
+    assert len(made[0][1].new) == len(ALL_USERS)
+    vector = one._model.items.songs(["late-0"])[0].embedding
+    for n, several in ((0, 2), (1, 3), (2, 4), (3, 4)):  # of 14, 15, 16 and 17: 13, 14, 15 and 15
+        one.onboard(item_id=f"later-{n}", embedding=vector)
+        one.recommend("user-1")
+        assert len(made) == several
+    one.save(tmp_path / "model")
+    lists = Recommender.load(tmp_path / "model").recommend_many(ALL_USERS, 10, discovery=0.03)
+    assert lists["item_id"].equals(one.recommend_many(ALL_USERS, 10, discovery=0.03)["item_id"])
 
 
 def test_scores_of_new_songs_are_multiplied_where_a_fit_measured_scales(model):
