@@ -62,8 +62,8 @@ shows 18 % (Spotify) and 90 % (VGGish) more songs to somebody, and costs 7 % and
 _TIE = 1e-3
 """Adjusted scores that differ by less than this may be taken in another order."""
 
-_UNTOLD = -1e6
-"""List score of a song of which nothing is known."""
+_UNTOLD = -4.0
+"""The adjusted score of a song of which nothing is known, in deviations of a typical new song."""
 
 _ENTRIES = 4_000_000
 """Scores computed at once."""
@@ -355,13 +355,13 @@ class AdjustedNewSearch:
         new, measured = self._new, self._calibration
         deviation = new.deviation[places]
         told = deviation > 0
-        # What is expected of a song of which nothing is known is less than of any other.
         adjusted = measured.adjusted(
             plain, new.mean[places], np.where(told, deviation, self._typical), self._typical
         )
+        adjusted = np.where(told, adjusted, np.float32(_UNTOLD * self._typical))
         adjusted += np.float32(_TIE) * draw
         listed = measured.list_scores(adjusted.astype(np.float64)) + self._boost
-        return np.where(told, listed, _UNTOLD + draw).astype(np.float32)
+        return np.asarray(listed, np.float32)
 
 
 class PlainNewSearch:

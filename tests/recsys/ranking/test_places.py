@@ -244,6 +244,20 @@ def test_list_scores_are_on_the_scale_of_known_songs(calibrated):
     assert np.ptp(raised) < 1e-4
 
 
+def test_a_song_of_which_nothing_is_known_has_a_low_score(calibrated, tastes):
+    one = with_state(calibrated)
+    nothing = pd.DataFrame(
+        {"item_id": ["bare"], "title": "", "artist": "", "album": "", "genre": ""}
+    )
+    one.onboard_many(type(tastes[0])(items=nothing))
+    for user in ALL_USERS[:5]:
+        found = one.recommend(user, 100, exclude_seen=False)
+        assert found["score"].is_monotonic_decreasing
+        new = found[found["new"]]
+        assert new["item_id"].tolist()[-1] == "bare"
+        assert -20 < new["score"].iloc[-1] < 0
+
+
 def test_every_budget_shows_what_it_pays_for(calibrated):
     fitted = calibrated.config.fusion.discovery
     plain = calibrated.recommend_many(ALL_USERS, 10)
