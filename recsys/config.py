@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from datasets.settings import Settings
 from embedding.network.config import EncoderConfig
@@ -83,14 +83,19 @@ class FMConfig(Settings):
 class ContentMapConfig(Settings):
     """The map that predicts a source's item vectors from content (embedding, metadata)."""
 
-    kind: Literal["auto", "ridge", "low-rank", "cosine", "mlp"] = "ridge"
-    """Kind of regression; ``auto`` chooses it by cross-validation."""
+    kind: Literal["kernel", "auto", "ridge", "low-rank", "cosine", "mlp"] = "kernel"
+    """Kind of regression: ``kernel``, a smooth mean of what is known of similar songs
+    (`recsys.content.kernel`); ``ridge``, ``low-rank`` and ``cosine``, linear ones; ``mlp``, a
+    network; ``auto`` chooses among the last four by cross-validation."""
+
+    widths: tuple[float, ...] = Field((0.1, 0.25, 0.5, 1.0), min_length=1)
+    """For ``kernel``: squared widths to choose from, as shares of the median squared distance."""
 
     strengths: tuple[float, ...] = Field(
         (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
     )
     """Ridge penalties to choose from by cross-validation; 1 is the mean eigenvalue of the
-    embeddings' weighted scatter."""
+    embeddings' weighted scatter or, for ``kernel``, noise as large as what the sound explains."""
 
     folds: int = Field(5, ge=2)
     """Number of folds of that cross-validation."""
@@ -105,12 +110,13 @@ class ContentMapConfig(Settings):
     """How many users a prediction from content is worth beside the item's own users
     (`recsys.content.shrinkage`). 0 keeps learned vectors; None chooses on the training data."""
 
-    @field_validator("strengths")
+    @field_validator("strengths", "widths")
     @classmethod
-    def _positive(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
-        if min(strengths) <= 0:
-            raise ValueError("every strength must be positive")
-        return strengths
+    def _positive(cls, values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if min(values) <= 0:
+            what = "width" if info.field_name == "widths" else "strength"
+            raise ValueError(f"every {what} must be positive")
+        return values
 
 
 WEIGHT_BOUNDS = (1e-6, 1e6)

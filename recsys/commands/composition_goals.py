@@ -1,15 +1,15 @@
 """Composition goals that need a fitted model: a song's sound, or the taste of a user."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.arrays import Float32Array
+from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import InvalidArgumentError, UnknownUserError
-from recsys.data import ItemContent
+from recsys.content.kernel import KernelMap
 from recsys.model.live import LiveModel
-from recsys.sources.base import Source
+from recsys.sources.base import FactorSource
 from recsys.sources.content import ContentSource
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ _MARGIN = 0.1
 class TasteGoal:
     """The score that a model gives a new song for a user, as a function of its embedding e.
 
-    Up to a constant it is `e · direct + profile · (e - center) / |e - center|`: the first term sums
-    the sources with content maps, which are affine in e, the second is the content source.
+    Up to a constant it is `e · direct + profile · u + Σ kernel(e) · weights`, with u the
+    standardised embedding at length 1: the first term sums the sources whose content maps are
+    affine in e, the second is the content source, the third sums the sources with kernel maps.
     """
 
     direct: Float32Array
@@ -36,6 +37,10 @@ class TasteGoal:
     """float32 [dimension]."""
     center: Float32Array
     """float32 [dimension]."""
+    inverse_scale: Float32Array
+    """float32 [dimension]."""
+    kernels: tuple[KernelMap, ...]
+    """Kernel maps to one number each, the score."""
     catalogue: Float32Array
     """Scores of all songs with an embedding, float32 [n]."""
 
@@ -47,15 +52,23 @@ class TasteGoal:
         """
         import torch
 
-        direct, profile, center = (
-            torch.tensor(vector, dtype=images.dtype, device=images.device)
-            for vector in (self.direct, self.profile, self.center)
-        )
+        def tensor(values: Float32Array | Float64Array) -> "Tensor":
+            return torch.tensor(values, dtype=images.dtype, device=images.device)
+
         embeddings = network.embeddings(images)
-        unit = torch.nn.functional.normalize(embeddings - center, dim=1)
+        standard = (embeddings - tensor(self.center)) * tensor(self.inverse_scale)
+        unit = torch.nn.functional.normalize(standard, dim=1)
+        scores = embeddings @ tensor(self.direct) + unit @ tensor(self.profile)
+        for kernel in self.kernels:
+            X = (embeddings - tensor(kernel.center)) * tensor(kernel.inverse_scale)
+            landmarks = tensor(kernel.landmarks)
+            # Not `cdist`, whose gradient at distance 0 is not finite.
+            squares = (X**2).sum(1)[:, None] + (landmarks**2).sum(1) - 2 * X @ landmarks.T
+            likeness = torch.exp(-kernel.precision * squares.clamp_min(0))
+            scores = scores + likeness @ tensor(kernel.weights[:, 0])
         spread = float(self.catalogue.std())
         wanted = float(self.catalogue.max()) + _MARGIN * spread
-        below: Tensor = (wanted - embeddings @ direct - unit @ profile) / spread
+        below: Tensor = (wanted - scores) / spread
         return below.clamp_min(0)
 
     def match(self, encoder: "SongEncoder", images: Float32Array) -> float:
@@ -65,7 +78,15 @@ class TasteGoal:
 
     def score(self, embeddings: Float32Array) -> Float32Array:
         """Score songs by their embeddings [n, dimension]; returns [n]."""
-        return _score(embeddings, self.direct, self.profile, self.center)
+        standard = (embeddings - self.center) * self.inverse_scale
+        norms = np.linalg.norm(standard, axis=1)
+        cosines = np.divide(
+            standard @ self.profile, norms, out=np.zeros_like(norms), where=norms > 0
+        )
+        scores = embeddings @ self.direct + cosines
+        for kernel in self.kernels:
+            scores = scores + kernel(embeddings.astype(np.float64))[:, 0]
+        return np.asarray(scores, np.float32)
 
 
 def taste_goal(model: LiveModel, user_id: str) -> TasteGoal:
@@ -78,7 +99,7 @@ def taste_goal(model: LiveModel, user_id: str) -> TasteGoal:
     Raises:
         UnknownUserError: the user is not in the training data.
         InvalidArgumentError: all songs score alike for the user, fewer than two songs have an
-            embedding, or a source's content map is not affine.
+            embedding, or a source's content map is a network.
     """
     row = model.users.row(user_id)
     if row is None:
@@ -90,28 +111,37 @@ def taste_goal(model: LiveModel, user_id: str) -> TasteGoal:
     embeddings = np.asarray(state.embeddings[state.has_embedding])
     dimension = embeddings.shape[1]
     direct = np.zeros(dimension, np.float32)
-    profile, center = np.zeros_like(direct), np.zeros_like(direct)
+    profile, center, inverse_scale = np.zeros_like(direct), np.zeros_like(direct), direct + 1
+    kernels = []
     for block in state.blocks:
         source = state.sources[block.name]
         factors = block.cold * user[block.columns]
         if isinstance(source, ContentSource):
-            profile, center = factors.astype(np.float32), np.asarray(source.center)
-        else:
-            probes = np.vstack([np.zeros(dimension), np.eye(dimension)]).astype(np.float32)
-            vectors = source.item_vectors(_embeddings_only(probes, model))
-            slopes = vectors[1:] - vectors[0]
-            if not _is_affine(source, slopes, vectors[0], embeddings[:8], model):
-                raise InvalidArgumentError(
-                    f"source {block.name!r} maps sound by a network, and a taste to compose for "
-                    "needs an affine map: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
-                )
-            direct += slopes @ factors
-    scores = _score(embeddings, direct, profile, center)
+            profile = factors.astype(np.float32)
+            center, inverse_scale = np.asarray(source.center), np.asarray(source.inverse_scale)
+            continue
+        map_ = source.map if isinstance(source, FactorSource) else None
+        if map_ is None:  # popularity, which sound says nothing about
+            continue
+        if len(map_.bias):
+            raise InvalidArgumentError(
+                f"source {block.name!r} maps sound by a network, and a taste to compose for "
+                "needs another map: fit with content_map.kind 'kernel', 'ridge', 'low-rank' or "
+                "'cosine'"
+            )
+        direct += map_.weights @ factors
+        if len(map_.landmarks):
+            weights = map_.kernel.weights @ factors[:, None].astype(np.float64)
+            kernels.append(replace(map_.kernel, weights=weights))
+    goal = TasteGoal(
+        direct, profile, center, inverse_scale, tuple(kernels), np.zeros(0, np.float32)
+    )
+    scores = goal.score(embeddings)
     if len(scores) < 2 or not scores.std() > 0:
         raise InvalidArgumentError(
             f"nothing is known of what user {user_id!r} likes to hear: all songs score alike"
         )
-    return TasteGoal(direct, profile, center, scores)
+    return replace(goal, catalogue=scores)
 
 
 def likeness_goal(model: LiveModel, encoder: "SongEncoder", item_id: str) -> "LikenessGoal":
@@ -135,36 +165,3 @@ def likeness_goal(model: LiveModel, encoder: "SongEncoder", item_id: str) -> "Li
     fitted = state.embeddings[state.has_embedding]
     center = fitted.mean(axis=0) if len(fitted) else np.zeros_like(vectors[0])
     return likeness(encoder, vectors[0], center)
-
-
-def _embeddings_only(embeddings: Float32Array, model: LiveModel) -> ItemContent:
-    """Describe items by embeddings alone, without metadata."""
-    import scipy.sparse as sp
-
-    n = len(embeddings)
-    metadata = sp.csr_matrix((n, len(model.state.vocabulary.values)), dtype=np.float32)
-    return ItemContent(embeddings, np.ones(n, bool), metadata)
-
-
-def _is_affine(
-    source: Source,
-    slopes: Float32Array,
-    level: Float32Array,
-    embeddings: Float32Array,
-    model: LiveModel,
-) -> bool:
-    """Return whether a source maps these embeddings [n, e] as an affine map would."""
-    vectors = source.item_vectors(_embeddings_only(embeddings, model))
-    affine = level + embeddings @ slopes
-    rounding = 1e-3 * (np.abs(level) + np.abs(embeddings) @ np.abs(slopes) + 1e-30)
-    return bool((np.abs(vectors - affine) <= rounding).all())
-
-
-def _score(
-    embeddings: Float32Array, direct: Float32Array, profile: Float32Array, center: Float32Array
-) -> Float32Array:
-    centred = embeddings - center
-    norms = np.linalg.norm(centred, axis=1)
-    cosines = np.divide(centred @ profile, norms, out=np.zeros_like(norms), where=norms > 0)
-    scores: Float32Array = embeddings @ direct + cosines
-    return scores

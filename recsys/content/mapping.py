@@ -1,7 +1,7 @@
 """The content map: predict a source's item vectors from embeddings and metadata."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
+from recsys.content.kernel import KernelMap, fit_kernel
 from recsys.content.regression import EmbeddingMap, choose_map, fit_maps, weighted_mean
 from recsys.data import ItemContent
+
+_SCALARS = ("strength", "precision", "width", "shrinkage")
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,10 @@ class ContentMap:
     """A map from an item's content to a vector of length d.
 
     An item with an embedding e and metadata values m gets
-    ``intercept + e·weights + relu(e·hidden + bias)·out + Σ effects[m]``; one without an embedding
-    ``bare_intercept + Σ bare_effects[m]``. The effects of metadata are learned from the residuals
-    of the embedding's part: what metadata adds to it. A map without hidden units is affine.
+    ``intercept + e·weights + relu(e·hidden + bias)·out + kernel(e) + Σ effects[m]``; one without an
+    embedding ``bare_intercept + Σ bare_effects[m]``. The effects of metadata are learned from the
+    residuals of the embedding's part: what metadata adds to it. A map without hidden units and
+    without landmarks of a kernel (`recsys.content.kernel`) is affine.
 
     Examples:
         >>> from recsys import RecommenderConfig
@@ -62,6 +66,24 @@ class ContentMap:
 
     strength: float
     """The ridge penalty that cross-validation chose; infinite if no ridge was fitted."""
+
+    landmarks: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """Standardised embeddings in which a kernel map is expanded, float32 [l, e]; [0, 0] without."""
+
+    kernel_weights: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """float32 [l, d]."""
+
+    center: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    """Mean of the embeddings, of a kernel map, float32 [e]."""
+
+    inverse_scale: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    """1 / their standard deviation in each dimension, of a kernel map, float32 [e]."""
+
+    precision: float = 0.0
+    """Of the kernel: ``exp(-precision · distance²)``."""
+
+    width: float = 0.0
+    """The width of the kernel that cross-validation chose."""
 
     shrinkage: float = 0.0
     """How many users the prediction is worth beside what users taught: k of
@@ -103,14 +125,28 @@ class ContentMap:
         width = content.embeddings.shape[1]
         map_ = EmbeddingMap(bare_intercept, np.zeros((width, targets.shape[1])))
         effects, strength = bare_effects, np.inf
+        kernel: dict[str, Any] = {}
         if len(embedded) >= 2:
             E = known.embeddings[embedded].astype(np.float64)
             Y, w = wanted[embedded], evidence[embedded]
-            choice = choose_map(E, Y, w, artists[warm][embedded], config)
-            map_, strength = fit_maps(E, Y, w, [choice.candidate])[0], choice.candidate.strength
-            effects = _group_effects(
-                known.metadata[embedded], choice.residuals, w, config.group_prior
-            )
+            of_artist = artists[warm][embedded]
+            if config.kind == "kernel":
+                fit = fit_kernel(E, Y, w, of_artist, config.widths, config.strengths)
+                map_ = EmbeddingMap(fit.level, np.zeros((width, targets.shape[1])))
+                strength, residuals = fit.settings.strength, fit.residuals
+                kernel = {
+                    "landmarks": _float32(fit.map.landmarks),
+                    "kernel_weights": _float32(fit.map.weights),
+                    "center": _float32(fit.map.center),
+                    "inverse_scale": _float32(fit.map.inverse_scale),
+                    "precision": fit.map.precision,
+                    "width": fit.settings.width,
+                }
+            else:
+                choice = choose_map(E, Y, w, of_artist, config)
+                map_, strength = fit_maps(E, Y, w, [choice.candidate])[0], choice.candidate.strength
+                residuals = choice.residuals
+            effects = _group_effects(known.metadata[embedded], residuals, w, config.group_prior)
         units = len(map_.bias)
         return cls(
             _float32(map_.intercept),
@@ -122,6 +158,7 @@ class ContentMap:
             _float32(map_.bias),
             _float32(map_.out.reshape(units, targets.shape[1])),
             strength,
+            **kernel,
         )
 
     @classmethod
@@ -147,15 +184,15 @@ class ContentMap:
 
     @property
     def is_affine(self) -> bool:
-        """Whether the map has no hidden units."""
-        return not len(self.bias)
+        """Whether the map has no hidden units and no kernel."""
+        return not len(self.bias) and not len(self.landmarks)
 
     def require_affine(self, purpose: str) -> None:
         """Raise InvalidArgumentError, naming the purpose, if the map is not affine."""
         if not self.is_affine:
             raise InvalidArgumentError(
-                f"{purpose} needs a content map that is affine in the embedding, and this one is a "
-                "network: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
+                f"{purpose} needs a content map that is affine in the embedding, and this one is "
+                "not: fit with content_map.kind 'ridge', 'low-rank' or 'cosine'"
             )
 
     def predict(self, content: ItemContent) -> Float32Array:
@@ -164,16 +201,28 @@ class ContentMap:
         from_embedding = (
             self.intercept + content.embeddings @ self.weights + content.metadata @ self.effects
         )
-        if not self.is_affine:
+        if len(self.bias):
             hidden = np.maximum(content.embeddings @ self.hidden + self.bias, 0)
             from_embedding += hidden @ self.out
+        if len(self.landmarks):
+            from_embedding += self.kernel(content.embeddings.astype(np.float64))
         from_metadata = self.bare_intercept + content.metadata @ self.bare_effects
         return np.where(embedded, from_embedding, from_metadata).astype(np.float32)
 
+    @property
+    def kernel(self) -> KernelMap:
+        """The part of a kernel map that an embedding's neighbours add."""
+        return KernelMap(
+            self.center.astype(np.float64),
+            self.inverse_scale.astype(np.float64),
+            self.landmarks.astype(np.float64),
+            self.precision,
+            self.kernel_weights.astype(np.float64),
+        )
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the map as arrays to save."""
-        scalars = {name: np.array(getattr(self, name)) for name in ("strength", "shrinkage")}
-        return {**vars(self), **scalars}
+        return {**vars(self), **{name: np.array(getattr(self, name)) for name in _SCALARS}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -188,8 +237,7 @@ class ContentMap:
             "bias": bias,
             "out": out,
             **arrays,
-            "strength": float(arrays["strength"]),
-            "shrinkage": float(arrays.get("shrinkage", 0.0)),
+            **{name: float(arrays[name]) for name in _SCALARS if name in arrays},
         }
         found = cls(**parts)
         (width, d), units, values = found.weights.shape, len(found.bias), len(found.effects)
@@ -201,6 +249,14 @@ class ContentMap:
         for name, shape in shapes.items():
             if getattr(found, name).shape != shape:
                 raise ValueError(f"{name} of a content map does not fit its weights")
+        if n := len(found.landmarks):
+            of_kernel = {
+                "landmarks": (n, width), "kernel_weights": (n, d), "center": (width,),
+                "inverse_scale": (width,),
+            }  # fmt: skip
+            for name, shape in of_kernel.items():
+                if getattr(found, name).shape != shape:
+                    raise ValueError(f"{name} of a content map does not fit its weights")
         return found
 
 

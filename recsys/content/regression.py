@@ -7,6 +7,8 @@ cosine    ridge regression on the vectors' directions, rescaled by one factor to
           a popular item's long vector counts no more than any other
 mlp       a network with one hidden layer
 
+The kernel regression, which is the default, has a module of its own: `recsys.content.kernel`.
+
 E are embeddings [n, e], Y vectors to predict [n, d], w weights of the items [n].
 """
 
@@ -90,6 +92,7 @@ def choose_map(
 
     Two songs of one artist are too similar to validate on each other.
     """
+    assert config.kind != "kernel"  # see `recsys.content.kernel`
     kinds = KINDS if config.kind == "auto" else (config.kind,)
     fold = artist_folds(artists, config.folds)
     best: tuple[float, MapChoice] | None = None

@@ -184,6 +184,8 @@ def _held_out_predictions(
     """Return up to 200 candidates and their vectors [n, d] by maps fitted without their artists."""
     if np.isfinite(content_map.strength):  # chosen before; only the training items differ
         config = config.replace(strengths=(content_map.strength,))
+        if content_map.width:
+            config = config.replace(widths=(content_map.width,))
     fold = artist_folds(data.artists, config.folds)
     rows: list[IntArray] = []
     predictions: list[Float32Array] = []

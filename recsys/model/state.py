@@ -13,10 +13,12 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, ITEM_TEXT, USER_ID
 from datasets.errors import ArtifactError
+from datasets.linear_algebra import single_precision
 from datasets.system.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange
 from recsys.content.features import MetadataVocabulary
+from recsys.content.kernel import standardisation
 from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
@@ -191,13 +193,15 @@ class FittedState:
         return {str(name): place for place, name in enumerate(names)}
 
     @cached_property
-    def sound_centre(self) -> Float32Array:
-        """Mean of the embeddings of the fit, float32 [e]; zero without any."""
-        fitted = np.asarray(self.embeddings)[self.has_embedding]
-        if not len(fitted):
-            return np.zeros(self.embeddings.shape[1], np.float32)
+    def _sound_standardisation(self) -> tuple[Float64Array, Float64Array]:
+        """Mean of the embeddings of the fit, and 1 / their deviation, float64 [e]."""
+        return standardisation(np.asarray(self.embeddings)[self.has_embedding])
+
+    def standardised(self, embeddings: Float32Array) -> Float32Array:
+        """Standardise embeddings [n, e] by those of the fit; what does not vary there is 0."""
+        center, inverse_scale = self._sound_standardisation
         # In double precision, or embeddings that are all alike would differ by what rounding left.
-        return fitted.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return single_precision((embeddings.astype(np.float64) - center) * inverse_scale)
 
     @cached_property
     def by_popularity(self) -> IntArray:

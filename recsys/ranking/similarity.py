@@ -142,8 +142,8 @@ class _UnitVectors:
 
 
 def unit_by_sound(state: FittedState, embeddings: Float32Array) -> Float32Array:
-    """Compute unit vectors float32 [n, e] of embeddings, centred on the mean of the fitted ones."""
-    return _unit((embeddings - state.sound_centre).astype(np.float32))
+    """Compute unit vectors float32 [n, e] of embeddings, standardised by the fitted ones."""
+    return _unit(state.standardised(embeddings))
 
 
 def unit_by_sources(model: LiveModel, by: Space, fused: Float32Array) -> Float32Array:

@@ -148,6 +148,7 @@ def song_map(
     labels = model.items.texts(by, rows)
     if embeddings == "sound":
         vectors, known = model.items.embeddings(rows)
+        vectors = model.state.standardised(vectors)
     else:
         vectors = unit_vectors(model, "fused")[rows]
         known = np.asarray(vectors.any(axis=1))

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
+from datasets.linear_algebra import single_precision
+from recsys.content.kernel import standardisation
 from recsys.data import ItemContent, TrainingData, Vectors
 from recsys.sources.fold_in import MeanFoldIn, weigh_matrix
 
@@ -35,14 +37,11 @@ class ContentSource:
         return f"<{type(self).__name__}>"
 
     def fit(self, data: TrainingData) -> Vectors:
-        """Learn the centre; plays weigh log(1 + plays); see `Source.fit`."""
+        """Learn centre and scale; plays weigh log(1 + plays); see `Source.fit`."""
         counted = data.content.has_embedding & data.is_counted
-        embeddings = data.content.embeddings
-        self.center = (
-            embeddings[counted].mean(axis=0, dtype=np.float64).astype(np.float32)
-            if counted.any()
-            else np.zeros(embeddings.shape[1], np.float32)
-        )
+        center, inverse_scale = standardisation(data.content.embeddings[counted])
+        self.center = center.astype(np.float32)
+        self.inverse_scale = single_precision(inverse_scale)
         items = self.item_vectors(data.content)
         weights = weigh_matrix(data.plays, "log")
         total = np.asarray(weights @ data.content.has_embedding.astype(np.float32))
@@ -50,10 +49,11 @@ class ContentSource:
         return Vectors(users.astype(np.float32), items)
 
     def item_vectors(self, content: ItemContent) -> Float32Array:
-        """Centre embeddings and scale them to length 1, float32 [n_items, e]."""
+        """Standardise embeddings and scale them to length 1, float32 [n_items, e]."""
         centred = np.where(content.has_embedding[:, None], content.embeddings - self.center, 0)
-        norms = np.linalg.norm(centred, axis=1, keepdims=True)
-        return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
+        standard = centred * self.inverse_scale
+        norms = np.linalg.norm(standard, axis=1, keepdims=True)
+        return np.divide(standard, norms, out=np.zeros_like(standard), where=norms > 0)
 
     def item_from_plays(
         self,
@@ -66,12 +66,13 @@ class ContentSource:
         return np.zeros(users.shape[1], np.float32) if predicted is None else predicted
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the centre as an array to save."""
-        return {"center": self.center}
+        """Return centre and scale as arrays to save."""
+        return {"center": self.center, "inverse_scale": self.inverse_scale}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Set the centre that `arrays` returned; return the source."""
+        """Set what `arrays` returned; return the source. Earlier models have no scale."""
         self.center = np.asarray(arrays["center"])
-        if self.center.ndim != 1:
-            raise ValueError("the centre of the content source is not one vector")
+        self.inverse_scale = np.asarray(arrays.get("inverse_scale", np.ones_like(self.center)))
+        if self.center.ndim != 1 or self.inverse_scale.shape != self.center.shape:
+            raise ValueError("centre and scale of the content source are not one vector each")
         return self

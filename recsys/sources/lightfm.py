@@ -104,8 +104,11 @@ class FMSource(FactorSource):
             epochs=n_epochs(self.config, played.nnz),
             threads=data.threads,
         )
+        config = self.map_config
+        if config.kind == "kernel" and self.config.embedding_features != "closed-form":
+            config = config.replace(kind="ridge")  # features of SGD add up linearly
         content_map = ContentMap.fit(
-            known, vectors.items, data.user_counts[warm], data.artists[warm], self.map_config
+            known, vectors.items, data.user_counts[warm], data.artists[warm], config
         )
         if self.config.embedding_features == "closed-form":
             return vectors, content_map

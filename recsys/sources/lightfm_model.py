@@ -244,7 +244,8 @@ def as_lightfm(
     Examples:
         >>> from recsys.config import ContentMapConfig
         >>> from recsys.sources import FMSource
-        >>> source = FMSource(FMConfig(components=8, epochs=5), ContentMapConfig())
+        >>> config = ContentMapConfig(kind="ridge")
+        >>> source = FMSource(FMConfig(components=8, epochs=5), config)
         >>> vectors = source.fit(training_data)
         >>> counts = training_data.user_counts
         >>> model, features = as_lightfm(vectors, training_data.content, source.map, counts)

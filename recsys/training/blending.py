@@ -2,18 +2,17 @@
 
 All sources are fitted on the training part of a validation split
 (`recsys.training.validation`), and every blend on a grid is scored by nDCG@10: on held-out
-interactions of warm items among all items, and on held-out items among themselves. Cold weights are
-then scaled together, as far up as lists of both kinds of items lose no more than the share
-`FusionConfig.discovery` of the best nDCG@10: cold items' vectors are guesses, and how far they may
-displace learned ones has to be measured, on a split where new items get the same share of their
-plays as others. The search is deterministic.
+interactions of warm items among all items, and on held-out items among themselves. What a cold
+item's score is worth beside a warm one's is then measured on lists of both, on a split where new
+items get the same share of their plays as others (`recsys.new_songs`), and cold weights are scaled
+so that a difference of scores means the same for both kinds. The search is deterministic.
 
 Given embeddings may come from a network that saw the held-out items' labels. All sources see a
 held-out item through the same embedding, so that favours none of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -21,10 +20,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from recsys.config import FusionConfig, RecommenderConfig, SourceName
+from recsys.config import RecommenderConfig, SourceName
 from recsys.data import Vectors
 from recsys.fusion import make_blocks
-from recsys.model.discovery_curve import DiscoveryCurve
+from recsys.new_songs import NewSongCalibration
 from recsys.sources.registry import make_source
 from recsys.training.validation import (
     LIST_LENGTH,
@@ -48,11 +47,11 @@ DEFAULT_SCALE = 0.5
 """How much a cold item counts beside a warm one if there is too little data to measure it; the
 value measured on the demo catalogue."""
 
-SCALES = (
-    *(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2),
-    *(1.5, 1.9, 2.4, 3.0, 3.7, 4.6, 5.8, 7.2, 9.0, 11.0, 14.0, 17.0, 20.0),
-)
-"""How much a cold item may count beside a warm one: the scales at which nDCG is measured."""
+_SCALES = (0.05, 20.0)
+"""Bounds of how much a cold item may count beside a warm one."""
+
+_LEAST_SLOPE = 0.02
+"""By how much a deviation of the score raises the logarithm of the odds of a play at least."""
 
 POPULARITY: SourceName = "popularity"
 """The source whose weight may be negative."""
@@ -90,8 +89,8 @@ class Blend:
     cold_reason: str
     """How the weights for cold items were chosen, for people to read."""
 
-    discovery: DiscoveryCurve | None = None
-    """What other scales of the cold weights cost; None where that was not measured."""
+    calibration: NewSongCalibration | None = None
+    """How likely items of a score are to be played; None where that was not measured."""
 
     def to_json(self) -> dict[str, Any]:
         """Return weights and reasons as JSON values."""
@@ -134,12 +133,12 @@ def choose_blend(split: ValidationSplit | None, config: RecommenderConfig) -> Bl
         warm = (_normalised(fixed.warm), "configured")
     if fixed.cold is not None:
         cold = (_normalised(fixed.cold), "configured")
-    curve = None
+    calibration = None
     if split is not None:
-        curve = _measure_discovery(vectors, split, warm[0], cold[0], fixed)
+        calibration = _calibrate(vectors, split, warm[0], cold[0], limit)
         if fixed.cold is None:
-            cold = _scale_cold_weights(cold, curve)
-    return Blend(warm[0], cold[0], warm[1], cold[1], curve)
+            cold, calibration = _scale_cold_weights(cold, calibration)
+    return Blend(warm[0], cold[0], warm[1], cold[1], calibration)
 
 
 @dataclass(frozen=True)
@@ -157,11 +156,17 @@ class _SourceVectors:
     @classmethod
     def fit(cls, split: ValidationSplit, config: RecommenderConfig) -> "_SourceVectors":
         """Fit all sources on the training part of a split."""
+        sources = {name: make_source(name, config) for name in config.sources}
         vectors: dict[str, Vectors] = {
-            name: make_source(name, config).fit(split.training) for name in config.sources
+            name: source.fit(split.training) for name, source in sources.items()
         }
         is_cold = split.training.user_counts == 0
         items = {name: pair.items for name, pair in vectors.items()}
+        if not split.knows_texts:
+            rows, content = split.cold_items, split.training.content.take(split.cold_items)
+            bare = replace(content, metadata=content.metadata * 0)
+            for name, source in sources.items():
+                items[name][rows] = source.item_vectors(bare)
         ones = dict.fromkeys(vectors, 1.0)
         blocks = make_blocks(items, is_cold, ones, ones)
         return cls(
@@ -226,51 +231,94 @@ def _choose_weights(
     )
 
 
-def _measure_discovery(
+def _calibrate(
     vectors: _SourceVectors,
     split: ValidationSplit,
     warm: dict[str, float],
     cold: dict[str, float],
-    fixed: FusionConfig,
-) -> DiscoveryCurve | None:
-    """Measure what lists of all items lose at each scale of the cold weights.
+    limit: int,
+) -> NewSongCalibration | None:
+    """Measure how likely items of a score are to be played: known items, and new ones.
 
-    None if there is too little data, or no difference. Configured cold weights are not scaled.
+    On held-out plays, the same share of all items'. None if there are too few.
     """
     held_out = split.held_mixed
-    users = validation_users(split, held_out, fixed.validation_users)
+    users = validation_users(split, held_out, limit)
     if not len(users) or len(split.cold_items) < MIN_COLD_ITEMS:
         return None
-    blended = []
-    for blend, is_cold in ((warm, False), (cold, True)):
-        scores, relevant = _candidates(vectors, split, users, held_out, cold=is_cold)
-        point = [blend[name] for name in vectors.users]
-        blended.append((np.tensordot(point, scores, axes=1), relevant))
-    (warm_scores, warm_relevant), (cold_scores, cold_relevant) = blended
-    relevant = np.hstack([warm_relevant, cold_relevant])
-    n_relevant = np.diff(held_out[users].indptr)
-    found = {
-        scale: mean_ndcg(np.hstack([warm_scores, scale * cold_scores]), relevant, n_relevant)
-        for scale in SCALES
-    }
-    if len(set(found.values())) == 1:
-        return None  # cold items that score alike, or nothing is found anyway
-    fitted = None if fixed.cold is None else 1.0
-    return DiscoveryCurve.from_ndcg(found, fixed.discovery, fitted)
+    scores, relevant = _candidates(vectors, split, users, held_out, cold=False)
+    blended = np.tensordot([warm[name] for name in vectors.users], scores, axes=1)
+    known = _logistic(*_best_of_each(blended, relevant, _POOL_SIZE))
+
+    P = np.hstack([vectors.users[name] for name in vectors.users]).astype(np.float64)
+    V = np.hstack(
+        [cold[name] * vectors.items[name][split.cold_items] for name in vectors.users]
+    ).astype(np.float64)
+    mean, deviation = (
+        V @ P.mean(axis=0),
+        np.sqrt(((V @ np.atleast_2d(np.cov(P.T))) * V).sum(axis=1)),
+    )
+    told = deviation > 0
+    if not told.any():
+        return None
+    plain = NewSongCalibration(0.0, 1.0, 0.0, 1.0)
+    adjusted = plain.adjusted(
+        np.asarray(P[users] @ V[told].T, np.float32),
+        mean[told],
+        deviation[told],
+        float(deviation[told].mean()),
+    )
+    relevant = (held_out[users][:, split.cold_items[told]] > 0).toarray()
+    new = _logistic(*_best_of_each(adjusted, relevant, _POOL_SIZE // 2))
+    return None if known is None or new is None else NewSongCalibration(*known, *new)
+
+
+def _best_of_each(
+    scores: Float64Array | Float32Array, relevant: BoolArray, size: int
+) -> tuple[Float64Array, BoolArray]:
+    """Return the best scores of each user, and which of their items were held out, flat."""
+    best = _best_columns(scores, min(size, scores.shape[1]))
+    found = np.take_along_axis(scores, best, axis=1).astype(np.float64)
+    finite = np.isfinite(found)
+    return found[finite], np.take_along_axis(relevant, best, axis=1)[finite]
+
+
+def _logistic(scores: Float64Array, relevant: BoolArray) -> tuple[float, float] | None:
+    """Return intercept and slope of the logistic regression of relevance on the score.
+
+    None without an example of either kind. A slope below `_LEAST_SLOPE` per deviation of the
+    scores, which then say nothing or the wrong thing, counts as that.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    spread = float(scores.std()) if len(scores) else 0.0
+    if not relevant.any() or relevant.all() or not spread > 0:
+        return None
+    middle = float(scores.mean())
+    # By so weak a penalty that it decides only where relevance follows from the score.
+    model = LogisticRegression(C=1e4).fit(((scores - middle) / spread)[:, None], relevant)
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope < _LEAST_SLOPE:
+        rate = float(relevant.mean())
+        slope, intercept = _LEAST_SLOPE, float(np.log(rate / (1 - rate)))
+    return intercept - slope * middle / spread, slope / spread
 
 
 def _scale_cold_weights(
-    cold: tuple[dict[str, float], str], curve: DiscoveryCurve | None
-) -> tuple[dict[str, float], str]:
-    """Scale cold weights up as far as lists of all items lose no more than they may."""
+    cold: tuple[dict[str, float], str], calibration: NewSongCalibration | None
+) -> tuple[tuple[dict[str, float], str], NewSongCalibration | None]:
+    """Scale cold weights so that a difference of scores means the same for new and known items.
+
+    The calibration that is returned is that of the scaled scores.
+    """
     weights, reason = cold
-    if curve is None:
-        return _scale_by_default(weights, reason)
-    scaled = {name: curve.fitted * weight for name, weight in weights.items()}
+    if calibration is None:
+        return _scale_by_default(weights, reason), None
+    scale = float(np.clip(calibration.beta_n / calibration.beta_k, *_SCALES))
+    scaled = {name: scale * weight for name, weight in weights.items()}
     return (
-        scaled,
-        f"{reason}; times {curve.fitted:.3g} beside warm items, where lists lose "
-        f"{curve.budget:.1%} of nDCG@{LIST_LENGTH} at most",
+        (scaled, f"{reason}; times {scale:.3g}, so that scores of new and known items compare"),
+        replace(calibration, beta_n=calibration.beta_n / scale),
     )
 
 
@@ -327,7 +375,7 @@ def _candidates(
     return np.concatenate(all_scores, axis=1), np.concatenate(all_relevant)
 
 
-def _best_columns(scores: Float32Array, size: int) -> IntArray:
+def _best_columns(scores: Float32Array | Float64Array, size: int) -> IntArray:
     """Return the columns of the `size` largest scores of each row, in no order."""
     found = np.empty((len(scores), size), np.intp)
     for start in range(0, len(scores), 16):  # few rows at once, as positions need twice the memory

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from datasets.arrays import Float32Array
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
@@ -27,10 +28,11 @@ from recsys.audio import (
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
+from recsys.content.kernel import standardisation
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import DISCOVERY_CURVE, EMBEDDING_LENGTHS, SOURCES_LEFT_OUT, FittedState
+from recsys.model.state import EMBEDDING_LENGTHS, NEW_SONGS, SOURCES_LEFT_OUT, FittedState
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
@@ -174,7 +176,7 @@ def fit_state(
             data.content.embeddings[data.content.has_embedding]
         ).to_json(),
         "blend": blend.to_json(),
-        DISCOVERY_CURVE: None if blend.discovery is None else blend.discovery.to_json(),
+        NEW_SONGS: None if blend.calibration is None else blend.calibration.to_json(),
         SOURCES_LEFT_OUT: choice.sentence,
         "settings": (
             {"als.regularization": chosen.als.regularization} if "als" in used.sources else {}
@@ -291,6 +293,13 @@ def _training_data(
             item_ids[empty[0]],
             f", and {len(empty) - 1} more" if len(empty) > 1 else "",
         )
+    constant = _constant_dimensions(vectors[known], embeddings)
+    if constant:
+        logger.warning(
+            "embeddings: column %r has the same value for every item and says nothing%s",
+            constant[0],
+            f"; so have {len(constant) - 1} more of {vectors.shape[1]}" if constant[1:] else "",
+        )
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(
@@ -301,6 +310,17 @@ def _training_data(
         threads=config.n_threads,
     )
     return data, pd.Index(user_ids, dtype=object), vocabulary
+
+
+def _constant_dimensions(vectors: Float32Array, given: FrameLike | None) -> list[str]:
+    """Return the names of the columns that are the same for all items with an embedding."""
+    if len(vectors) < 2:
+        return []
+    constant = np.flatnonzero(standardisation(vectors)[1] == 0)
+    columns = [str(name) for name in getattr(given, "columns", []) if name != ITEM_ID]
+    if len(columns) != vectors.shape[1]:
+        columns = [str(number) for number in range(vectors.shape[1])]
+    return [columns[number] for number in constant]
 
 
 def _finite_values(

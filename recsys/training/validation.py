@@ -1,6 +1,8 @@
 """The validation split inside the training data, and the choice of ALS regularization on it.
 
 The split holds out a share of the interactions and, of the items with an embedding, whole artists.
+Whether their genre and other texts are hidden goes by the items of the data set that nobody has
+played yet: where most of them come without, so will other new items.
 Test data has no part in it, and it is the same for the same data and seed.
 
 The best L2 penalty of ALS depends on how many users play an item and how many items a user plays:
@@ -61,6 +63,9 @@ class ValidationSplit:
     cold_items: IntArray
     """Rows of the held-out items."""
 
+    knows_texts: bool = False
+    """Whether genre and other texts of held-out items are known, as those of new items will be."""
+
 
 def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit | None:
     """Split training data for validation; return None if there are too few interactions.
@@ -93,7 +98,19 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         return sp.csr_matrix(entries, shape=plays.shape)
 
     training = replace(data, plays=part(~(of_cold | of_warm)))
-    return ValidationSplit(training, part(of_warm), part(of_cold), part(sampled), cold_items)
+    return ValidationSplit(
+        training, part(of_warm), part(of_cold), part(sampled), cold_items, _new_items_told(data)
+    )
+
+
+def _new_items_told(data: TrainingData) -> bool:
+    """Return whether most items that nobody has played come with texts that say something.
+
+    They are the example of what will be known of new items; without any, it is the recording alone.
+    """
+    new = data.user_counts == 0
+    told = np.diff(data.content.metadata.indptr)[new] > 0
+    return bool(len(told) and told.mean() > 0.5)
 
 
 def _hold_out_artists(data: TrainingData, fraction: float, rng: np.random.Generator) -> IntArray:

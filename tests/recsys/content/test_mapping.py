@@ -18,7 +18,7 @@ ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
 def fit(content, targets, listeners, artists=None, **settings):
     targets = np.asarray(targets, np.float32)
     artists = np.arange(len(targets)) if artists is None else np.asarray(artists)
-    config = ContentMapConfig(**settings)
+    config = ContentMapConfig(**{"kind": "ridge", **settings})
     return ContentMap.fit(content, targets, np.asarray(listeners), artists, config)
 
 

@@ -1,4 +1,4 @@
-"""Composing for a listener's taste needs content maps that are affine."""
+"""Composing for a listener's taste needs content maps with a gradient that is known."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from recsys.commands.composition_goals import taste_goal
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["low-rank", "cosine"])
-def test_affine_maps_give_a_goal(fit_quickly, kind):
+@pytest.mark.parametrize("kind", ["kernel", "low-rank", "cosine"])
+def test_affine_and_kernel_maps_give_a_goal(fit_quickly, kind):
     recommender = fit_quickly(content_map={"kind": kind})
     goal = taste_goal(recommender._fitted(), "user-0")
     assert goal.catalogue.std() > 0
@@ -17,5 +17,5 @@ def test_affine_maps_give_a_goal(fit_quickly, kind):
 @pytest.mark.slow
 def test_a_network_does_not(fit_quickly):
     recommender = fit_quickly(content_map={"kind": "mlp"})
-    with pytest.raises(InvalidArgumentError, match=r"source 'als' .*affine.*content_map\.kind"):
+    with pytest.raises(InvalidArgumentError, match=r"source 'als' .*network.*content_map\.kind"):
         taste_goal(recommender._fitted(), "user-0")

@@ -16,10 +16,12 @@ def data_of(plays, embeddings, has_embedding=None):
 
 
 def test_items_are_centred_and_of_length_one():
-    # The mean of the two warm items is (2, 0); the cold one does not move it.
-    data = data_of([[1, 1, 0]], [[5, 0], [-1, 0], [5, 4]])
+    # The mean of the two warm items is (2, 0), the deviation (3, 4); the cold one moves neither.
+    data = data_of([[1, 1, 0]], [[5, 4], [-1, -4], [8, 0]])
     vectors = ContentSource().fit(data)
-    assert vectors.items == pytest.approx(np.array([[1, 0], [-1, 0], [0.6, 0.8]]))
+    assert vectors.items == pytest.approx(
+        np.sqrt(0.5) * np.array([[1, 1], [-1, -1], [np.sqrt(2), 0]])
+    )
     assert vectors.items.dtype == np.float32
 
 
@@ -58,8 +60,8 @@ def test_no_embeddings_and_embeddings_all_alike_say_nothing():
 
 def test_new_items_are_centred_as_the_fitted_ones():
     source = ContentSource()
-    source.fit(data_of([[1, 1]], [[5, 0], [-1, 0]]))
+    source.fit(data_of([[1, 1]], [[5, 2], [-1, -2]]))  # mean (2, 0), deviation (3, 2)
     again = ContentSource().restore(source.arrays())
-    new = item_content([[5, 4], [9, 9]], [True, False])
+    new = item_content([[2 + 3 * 0.6, 2 * 0.8], [9, 9]], [True, False])
     for one in (source, again):
         assert one.item_vectors(new) == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))

@@ -17,7 +17,7 @@ SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05)
 
 
 def source(shrinkage=0.0, **changes):
-    return FMSource(SMALL.replace(**changes), ContentMapConfig(shrinkage=shrinkage))
+    return FMSource(SMALL.replace(**changes), ContentMapConfig(kind="ridge", shrinkage=shrinkage))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ SMALL = FMConfig(components=8, epochs=8, learning_rate=0.05, tuning_epochs=2, pc
 
 def source(scheme, content_map=None, **changes):
     config = SMALL.replace(embedding_features=scheme, **changes)
-    return FMSource(config, content_map or ContentMapConfig())
+    return FMSource(config, content_map or ContentMapConfig(kind="ridge"))
 
 
 def taste_gap(vectors, data):

@@ -12,13 +12,14 @@ import scipy.sparse as sp
 from datasets.errors import InvalidArgumentError
 from recsys.config import FusionConfig
 from recsys.data import TrainingData
+from recsys.new_songs import NewSongCalibration
 from recsys.training import blending
 from recsys.training.blending import (
-    SCALES,
     STEP,
+    _calibrate,
     _candidates,
     _grid,
-    _measure_discovery,
+    _logistic,
     _scale_cold_weights,
     _SourceVectors,
 )
@@ -45,9 +46,9 @@ def test_weights_add_to_one_and_the_reason_says_how(tastes_data):
     blend = choose_blend(tastes_data, SMALL)
     # The cold weights add to how much a cold item counts beside a warm one.
     cold = sum(blend.cold.values())
-    assert cold == pytest.approx(blend.discovery.fitted)
-    assert SCALES[0] <= cold <= SCALES[-1]
-    assert f"times {cold:.3g} beside warm items" in blend.cold_reason
+    assert f"times {cold:.3g}, so that scores of new and known items compare" in blend.cold_reason
+    # A difference of scores means the same for both kinds.
+    assert blend.calibration.beta_n == pytest.approx(blend.calibration.beta_k)
     for weights, total in ((blend.warm, 1), (blend.cold, cold)):
         assert list(weights) == ["als", "fm", "content"]
         assert sum(weights.values()) == pytest.approx(total)
@@ -257,42 +258,63 @@ def test_candidates_are_new_to_the_user_and_of_one_kind(scored, cold, candidates
     assert scores[0, hits].tolist() == relevant
 
 
-@pytest.mark.parametrize(
-    ("cold_score", "cold_is_wanted", "scale"),
-    [(1.9, False, 0.5), (0.9, True, 1.2), (0.55, True, 1.9), (0.55, False, 1.5)],
-)
-def test_cold_weights_are_scaled_for_the_best_list_of_both_kinds(cold_score, cold_is_wanted, scale):
-    # Everybody has played warm item 0 and wants either warm item 1, which scores 1, or the first
-    # of the cold ones, of which there are enough to fill a list. Where cold items are in the way,
-    # the largest scale is taken that leaves them behind; where they are wanted, the smallest that
-    # puts them first: larger ones change nothing any more.
-    n = 60
-    items = array([[-9], [1], [cold_score], *[[cold_score - 0.01]] * 24])
-    learned = np.zeros((n + 1, 27), np.float32)
-    learned[:n, 0] = 1
-    learned[n, 1] = 1
-    held_warm, held_cold = np.zeros((n + 1, 27)), np.zeros((n + 1, 27))
-    held_warm[:n, 1] = not cold_is_wanted
-    held_cold[:n, 2] = cold_is_wanted
-    content = item_content(np.zeros((27, 1)))
-    data = TrainingData(sp.csr_matrix(learned), content, np.arange(27), seed=0, threads=1)
-    warm, cold = sp.csr_matrix(held_warm), sp.csr_matrix(held_cold)
+def test_a_logistic_regression_finds_the_chances_that_were_drawn():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(3, 2, 40_000)
+    played = rng.random(40_000) < 1 / (1 + np.exp(4 - 0.8 * scores))
+    intercept, slope = _logistic(scores, played)
+    assert (intercept, slope) == (pytest.approx(-4, abs=0.15), pytest.approx(0.8, abs=0.04))
+
+
+def test_scores_that_say_nothing_or_the_wrong_thing_have_the_least_slope():
+    scores = np.arange(100.0)
+    intercept, slope = _logistic(scores, scores < 20)
+    assert slope == pytest.approx(0.02 / scores.std())
+    assert intercept + slope * scores.mean() == pytest.approx(np.log(0.2 / 0.8))
+    assert _logistic(scores, scores < 0) is None  # nothing was played
+    assert _logistic(np.ones(9), np.arange(9) < 3) is None  # nothing differs
+
+
+def test_calibration_compares_new_items_with_known_ones():
+    # New items are played by a steeper curve of the score, and less: logit = 2 s - 3 for s - 2.
+    rng = np.random.default_rng(1)
+    n, known, new = 3000, 60, 40
+    users, items = (rng.normal(size=(size, 1)).astype(np.float32) for size in (n, known + new))
+    items[known:] = np.where(items[known:] > 0, 1, -1)  # all as long, so none is adjusted
+    logit = np.hstack([users @ items[:known].T - 2, 2 * users @ items[known:].T - 3])
+    played = rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
+    learned = np.zeros((n, known + new), np.float32)
+    learned[np.arange(n), rng.integers(0, known, n)] = 1
+    learned[:known, :known] += np.eye(known)
+    held = np.where(learned > 0, 0, played).astype(np.float32)
+    data = TrainingData(
+        sp.csr_matrix(learned), item_content(np.zeros((known + new, 1))), np.arange(known + new),
+        seed=0, threads=1,
+    )  # fmt: skip
     split = ValidationSplit(
-        data, warm, cold, held_mixed=(warm + cold).tocsr(), cold_items=np.arange(2, 27)
+        data,
+        *[sp.csr_matrix(held)] * 3,
+        cold_items=np.arange(known, known + new),
     )
-    vectors = _SourceVectors({"a": np.ones((n + 1, 1), np.float32)}, {"a": items})
+    vectors = _SourceVectors({"a": users}, {"a": items})
     ones = {"a": 1.0}
-    free = FusionConfig(discovery=0.0, validation_users=1000)
-    curve = _measure_discovery(vectors, split, ones, ones, free)
-    assert curve.fitted == pytest.approx(scale)
-    assert curve.scale(0) == pytest.approx(1)
-    weights, reason = _scale_cold_weights((ones, "why"), curve)
-    assert weights == {"a": pytest.approx(scale)}
-    assert reason.startswith(f"why; times {scale:g} beside warm items, where lists lose 0.0%")
-    # Configured weights stay as they are, and what others would cost is measured from there.
-    configured = _measure_discovery(vectors, split, ones, ones, free.replace(cold={"als": 1.0}))
-    assert configured.fitted == 1
-    assert configured.scale(0) == pytest.approx(scale)
+    found = _calibrate(vectors, split, ones, ones, n)
+    expected = [-2, 1, -3, 2]
+    values = [found.alpha_k, found.beta_k, found.alpha_n, found.beta_n]
+    assert values == pytest.approx(expected, abs=0.1)
+    (weights, reason), scaled = _scale_cold_weights((ones, "why"), found)
+    assert weights == {"a": pytest.approx(2, abs=0.2)}
+    assert reason.startswith("why; times ")
+    assert scaled.beta_n == pytest.approx(scaled.beta_k)
+    assert (scaled.alpha_k, scaled.alpha_n) == (found.alpha_k, found.alpha_n)
+
+
+def test_without_a_calibration_cold_weights_have_the_default_scale():
+    (weights, reason), found = _scale_cold_weights(({"a": 1.0}, "why"), None)
+    assert (weights, found) == ({"a": 0.5}, None)
+    assert "a default as well" in reason
+    steep = NewSongCalibration(-5, 0.01, -5, 10.0)
+    assert _scale_cold_weights(({"a": 1.0}, ""), steep)[0][0] == {"a": 20.0}  # bounded
 
 
 def test_memory_for_candidates_does_not_grow_with_sources_and_little_with_items():

@@ -157,8 +157,8 @@ def test_embeddings_that_are_all_alike(tastes, value):
 
 def test_embeddings_wider_than_there_are_items(tastes):
     dataset, embeddings = tastes
-    noise = np.random.default_rng(0).normal(0, 0.02, (90, 150))
-    wide = pd.DataFrame(np.hstack([embeddings, noise]), index=embeddings.index)
+    turned = embeddings @ np.random.default_rng(0).normal(size=(embeddings.shape[1], 150))
+    wide = pd.DataFrame(np.hstack([embeddings, turned]), index=embeddings.index)
     model = Recommender(QUICK).fit(dataset, embeddings=wide)
     assert share_of_right_taste(model, ALL_USERS, k=3, only=COLD) >= 0.9
 
