@@ -1,5 +1,6 @@
 """Read item embeddings from a file: NumPy's .npz, Parquet or CSV."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ EMBEDDING = "embedding"
 """Name of the array of an .npz file, or of a column of lists, with one vector per item."""
 
 
-def read_embedding_file(path: Path) -> pd.DataFrame:
+def read_embedding_file(path: str | Path) -> pd.DataFrame:
     r"""Read embeddings of items, as `Recommender.fit` takes them.
 
     - .npz: arrays ``item_id`` [n] and ``embedding`` [n, dimensions];
@@ -43,7 +44,8 @@ def read_embedding_file(path: Path) -> pd.DataFrame:
         >>> read_embedding_file(folder / "e.npz").index.tolist()
         ['s1', 's2']
     """
-    if path.is_dir():
+    path = Path(path)
+    if os.path.isdir(path):  # noqa: PTH112  # `Path.is_dir` raises for too long a name
         raise DataError(f"{path}: a file of embeddings is expected, and this is a folder")
     frame = _of_npz(path) if path.suffix.lower() == ".npz" else _of_table(path)
     if frame.empty:

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,6 +140,16 @@ def item_named(model: "Recommender", text: str) -> str:
     if item_id != text:
         echo(f"{text!r} is taken for {songs[0]}", err=True)
     return item_id
+
+
+def item_or_file(model: "Recommender", text: str) -> str:
+    """Return the path of a recording as it is, or the id of the item that somebody means.
+
+    Raises:
+        InvalidArgumentError: several items are called so.
+    """
+    # `Path.is_file` raises for a text that is too long to be a path.
+    return text if os.path.isfile(text) else item_named(model, text)  # noqa: PTH113
 
 
 def items_named(model: "Recommender", texts: list[str] | None) -> list[str] | None:

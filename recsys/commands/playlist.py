@@ -1,8 +1,7 @@
 """The command `coldtune playlist`: songs like others, or a path between two, as an M3U file."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,14 +13,11 @@ from recsys.commands.options import (
     Model,
     PerArtist,
     WhereFlag,
-    item_named,
+    item_or_file,
     items_named,
     parse_where,
 )
 from recsys.commands.printing import echo, print_frame, print_json, records
-
-if TYPE_CHECKING:
-    from recsys import Recommender
 
 
 def playlist(
@@ -85,7 +81,7 @@ def playlist(
             raise InvalidArgumentError(str(error).replace("replace=True", "--replace")) from None
     recommender = Recommender.load(model)
     frame = recommender.playlist(
-        [_seed(recommender, one) for one in given],
+        [item_or_file(recommender, one) for one in given],
         length,
         path=path,
         by=by,  # type: ignore[arg-type]  # checked above
@@ -108,9 +104,3 @@ def playlist(
         print_frame(frame.drop(columns=PATH) if (frame[PATH] == "").all() else frame)
     else:
         echo(f"{written.songs:,} songs written to {printable(out)}")
-
-
-def _seed(recommender: "Recommender", text: str) -> str:
-    """A recording as it is, or the id of the item that somebody means."""
-    # `Path.is_file` raises for a text that is too long to be a path.
-    return text if os.path.isfile(text) else item_named(recommender, text)  # noqa: PTH113

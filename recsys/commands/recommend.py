@@ -19,6 +19,7 @@ from recsys.commands.options import (
     PopularityCorrection,
     WhereFlag,
     item_named,
+    item_or_file,
     items_named,
     parse_new,
     parse_where,
@@ -123,8 +124,7 @@ def similar(
     if by not in ("sound", "taste", "fused"):
         raise InvalidArgumentError(f"--by must be sound, taste or fused, not {by!r}")
     recommender = Recommender.load(model)
-    asked = item if Path(item).is_file() else item_named(recommender, item)
-    frame = recommender.similar(asked, k, by=by)  # type: ignore[arg-type]
+    frame = recommender.similar(item_or_file(recommender, item), k, by=by)  # type: ignore[arg-type]
     if as_json:
         print_json(records(frame))
     else:
@@ -161,7 +161,7 @@ def audience(
     recommender = Recommender.load(model)
     texts = {"title": title, "artist": artist, "album": album, "genre": genre}
     frame = recommender.audience(
-        item if Path(item).is_file() else item_named(recommender, item),
+        item_or_file(recommender, item),
         k,
         exclude_seen=not seen,
         exclude=exclude or (),

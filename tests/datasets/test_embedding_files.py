@@ -41,6 +41,14 @@ def test_every_format_gives_the_same(tmp_path, name):
     np.testing.assert_array_equal(frame.to_numpy(), VECTORS)
 
 
+def test_a_path_may_be_a_text(tmp_path):
+    path = _write(tmp_path / "e.npz")
+    pd.testing.assert_frame_equal(read_embedding_file(str(path)), read_embedding_file(path))
+    for name in ("x" * 300, "x" * 300 + ".npz"):
+        with pytest.raises(DataError, match="name too long"):
+            read_embedding_file(str(tmp_path / name))
+
+
 def test_whole_numbers_are_numbers(tmp_path):
     pd.DataFrame({"item_id": [1, 2], "x": [3, 4]}).to_parquet(tmp_path / "e.parquet")
     frame = read_embedding_file(tmp_path / "e.parquet")

@@ -41,6 +41,15 @@ def test_songs_may_be_named_by_title_and_artist(call, saved):
     )
 
 
+@pytest.mark.parametrize("command", ["similar", "audience"])
+def test_a_text_too_long_to_be_a_path_is_no_item(call, saved, command):
+    for text in ("x" * 300, "x" * 5000, "ü" * 200 + ".wav"):
+        said = call(command, saved, text)
+        assert said.code == 1
+        assert said.err.startswith("error: no ")
+        assert said.err.count("\n") == 1
+
+
 def test_a_title_that_several_songs_have_is_asked_about(call, saved, tmp_path):
     shutil.copytree(saved, tmp_path / "model")
     model = Recommender.load(tmp_path / "model")
