@@ -50,6 +50,9 @@ value measured on the demo catalogue."""
 _SCALES = (0.05, 20.0)
 """Bounds of how much a cold item may count beside a warm one."""
 
+_CALIBRATED = 2 * LIST_LENGTH
+"""Best items of each user on which chances are learned: those that lists are made of."""
+
 _LEAST_SLOPE = 0.02
 """By how much a deviation of the score raises the logarithm of the odds of a play at least."""
 
@@ -248,7 +251,7 @@ def _calibrate(
         return None
     scores, relevant = _candidates(vectors, split, users, held_out, cold=False)
     blended = np.tensordot([warm[name] for name in vectors.users], scores, axes=1)
-    known = _logistic(*_best_of_each(blended, relevant, _POOL_SIZE))
+    known = _logistic(*_best_of_each(blended, relevant, _CALIBRATED))
 
     P = np.hstack([vectors.users[name] for name in vectors.users]).astype(np.float64)
     V = np.hstack(
@@ -269,7 +272,7 @@ def _calibrate(
         float(deviation[told].mean()),
     )
     relevant = (held_out[users][:, split.cold_items[told]] > 0).toarray()
-    new = _logistic(*_best_of_each(adjusted, relevant, _POOL_SIZE // 2))
+    new = _logistic(*_best_of_each(adjusted, relevant, _CALIBRATED))
     return None if known is None or new is None else NewSongCalibration(*known, *new)
 
 
