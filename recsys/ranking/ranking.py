@@ -185,7 +185,11 @@ def rank(
         ids = [user_ids[query] for query in queries.tolist()]
         if options.new is not None:
             hits = _with_places(model, own, candidates, options, ids, known=known)
-        elif known and (calibration := _calibration(model, options)) is not None:
+        elif (
+            known
+            and (calibration := _calibration(model, options)) is not None
+            and _compares(model, candidates)
+        ):
             hits = _within_budget(model, own, candidates, options, calibration)
         else:
             search = _search(model, own, candidates, discovery_factor(model, options), known=known)
@@ -354,6 +358,18 @@ def _new_places(model: LiveModel, candidates: Candidates) -> IntArray:
     if len(candidates.exclude):
         keep[new.places(candidates.exclude)] = False
     return np.flatnonzero(keep)
+
+
+def _compares(model: LiveModel, candidates: Candidates) -> bool:
+    """Whether known and new items are among the candidates, so that one may displace the other.
+
+    Among new items alone plain scores decide: there is nothing that they could cost.
+    """
+    n_new = len(_new_places(model, candidates))
+    if candidates.only is not None:
+        return 0 < n_new < len(np.setdiff1d(candidates.only, candidates.exclude))
+    n_left = len(model.items) - len(np.union1d(candidates.exclude, model.items.retired))
+    return 0 < n_new < n_left
 
 
 def _known_only(model: LiveModel, candidates: Candidates) -> Candidates:

@@ -271,8 +271,11 @@ def _calibrate(
         deviation[told],
         float(deviation[told].mean()),
     )
-    relevant = (held_out[users][:, split.cold_items[told]] > 0).toarray()
-    new = _logistic(*_best_of_each(adjusted, relevant, _CALIBRATED))
+    # Few plays of new items are in a period as long as that of known ones. Of all their plays each
+    # is in it by the same chance, which says the same with much less noise.
+    relevant = (split.held_cold[users][:, split.cold_items[told]] > 0).toarray()
+    share = held_out[:, split.cold_items].nnz / max(split.held_cold.nnz, 1)
+    new = _logistic(*_best_of_each(adjusted, relevant, _CALIBRATED), share)
     return None if known is None or new is None else NewSongCalibration(*known, *new)
 
 
@@ -286,23 +289,36 @@ def _best_of_each(
     return found[finite], np.take_along_axis(relevant, best, axis=1)[finite]
 
 
-def _logistic(scores: Float64Array, relevant: BoolArray) -> tuple[float, float] | None:
+def _logistic(
+    scores: Float64Array, relevant: BoolArray, share: float = 1.0
+) -> tuple[float, float] | None:
     """Return intercept and slope of the logistic regression of relevance on the score.
 
     None without an example of either kind. A slope below `_LEAST_SLOPE` per deviation of the
     scores, which then say nothing or the wrong thing, counts as that.
+
+    Args:
+        scores: a score of each pair of a user and an item.
+        relevant: whether the user has played the item.
+        share: chance that a play counts.
     """
     from sklearn.linear_model import LogisticRegression
 
     spread = float(scores.std()) if len(scores) else 0.0
-    if not relevant.any() or relevant.all() or not spread > 0:
+    if not relevant.any() or relevant.all() or not spread > 0 or not share > 0:
         return None
     middle = float(scores.mean())
     # By so weak a penalty that it decides only where relevance follows from the score.
-    model = LogisticRegression(C=1e4).fit(((scores - middle) / spread)[:, None], relevant)
+    standard = ((scores - middle) / spread)[:, None]
+    weights = np.where(relevant, share, 1.0)
+    if share < 1:  # a play that does not count is no play
+        standard = np.vstack([standard, standard[relevant]])
+        weights = np.append(weights, np.full(int(relevant.sum()), 1 - share))
+    counts = np.append(relevant, np.zeros(len(standard) - len(relevant), bool))
+    model = LogisticRegression(C=1e4).fit(standard, counts, weights)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope < _LEAST_SLOPE:
-        rate = float(relevant.mean())
+        rate = share * float(relevant.mean())
         slope, intercept = _LEAST_SLOPE, float(np.log(rate / (1 - rate)))
     return intercept - slope * middle / spread, slope / spread
 

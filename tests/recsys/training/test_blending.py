@@ -266,6 +266,14 @@ def test_a_logistic_regression_finds_the_chances_that_were_drawn():
     assert (intercept, slope) == (pytest.approx(-4, abs=0.15), pytest.approx(0.8, abs=0.04))
 
 
+def test_plays_that_count_by_a_chance_say_the_same_as_those_that_do():
+    rng = np.random.default_rng(3)
+    scores = rng.normal(1, 1, 60_000)
+    played = rng.random(60_000) < 1 / (1 + np.exp(2 - scores))
+    counted = played & (rng.random(60_000) < 0.2)
+    assert _logistic(scores, played, 0.2) == pytest.approx(_logistic(scores, counted), abs=0.1)
+
+
 def test_scores_that_say_nothing_or_the_wrong_thing_have_the_least_slope():
     scores = np.arange(100.0)
     intercept, slope = _logistic(scores, scores < 20)
@@ -293,7 +301,9 @@ def test_calibration_compares_new_items_with_known_ones():
     )  # fmt: skip
     split = ValidationSplit(
         data,
-        *[sp.csr_matrix(held)] * 3,
+        held_warm=sp.csr_matrix(held * (np.arange(known + new) < known)),
+        held_cold=sp.csr_matrix(held * (np.arange(known + new) >= known)),
+        held_mixed=sp.csr_matrix(held),  # all plays of new items lie in the period
         cold_items=np.arange(known, known + new),
     )
     vectors = _SourceVectors({"a": users}, {"a": items})
