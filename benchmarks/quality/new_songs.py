@@ -21,6 +21,7 @@ from benchmarks.common import argument_parser
 from datasets.embedding_files import read_embedding_file
 from datasets.folder import load_folder
 from evaluation.comparison.comparison import Comparison, compare
+from evaluation.metrics.ranking import AUDIENCE_RECALL, ITEM_AUC
 from evaluation.models.baselines import PopularityOracle
 from evaluation.models.controls import POPULARITY_ORACLE
 from evaluation.splitting.mixed import mixed_split
@@ -31,7 +32,8 @@ from recsys.experiments.models import control_meanings, model_factories
 MODELS = ("hybrid", "content", "als+audio", "lightfm+audio", "popularity", "random")
 FIGURES = {
     "new: nDCG@10": ("cold", "ndcg"),
-    "new: item AUC": ("cold", "item_auc"),
+    "new: item AUC": ("cold", ITEM_AUC),
+    "new: audience recall@100": ("cold", AUDIENCE_RECALL),
     "known: nDCG@10": ("played", "ndcg"),
     "both: nDCG@10": ("catalogue", "ndcg"),
 }
@@ -68,7 +70,7 @@ def main() -> None:
             dataset,
             [split],
             ks=(10,),
-            metrics=("ndcg",),
+            metrics=("ndcg", ITEM_AUC, AUDIENCE_RECALL),
             controls=control_meanings(makers),
             resume=keep,
         )
