@@ -4,6 +4,11 @@ An embedding of another scale than those of the fit is not of the same kind: a m
 to vectors, which is affine, gives it a vector so long that it leads everybody's list. Lengths are
 compared on a logarithmic scale, by their median and the median deviation from it, which a few wild
 ones do not move.
+
+Where dimensions have units of their own, one of them may make up all of the length. Maps
+standardise embeddings, so that units are nothing to judge by: what is far outside must be so with
+each dimension in a unit of its own values as well. What is outside by that alone may have a value
+that few items have; that counts only where lengths as they were given say less.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +43,12 @@ _ROUNDING = 1e-6
 _NORMAL = 1.4826
 """Standard deviations of a normal distribution in its median deviation."""
 
+_TRIMMED = 0.01
+"""Share of a dimension's largest values that do not count for its unit: wild ones may be among."""
+
+_SAMPLE = 65_536
+"""Units are computed from at most this many embeddings."""
+
 
 @dataclass(frozen=True)
 class EmbeddingRange:
@@ -66,24 +77,42 @@ class EmbeddingRange:
     constant: bool
     """Whether embeddings whose values are all the same are taken, because those of the fit are."""
 
+    units: tuple[float, ...] = ()
+    """The unit of each dimension, 0 where all values are 0; empty in models of earlier versions."""
+
+    own_least: float = 0.0
+    """`least` with each dimension in its unit."""
+
+    own_most: float = 0.0
+    """`most` with each dimension in its unit."""
+
     @classmethod
     def learn(cls, embeddings: Float32Array) -> Self:
         """Learn from embeddings [n, e]; wild ones among them do not count.
 
         Without any that is not zero, all are taken.
         """
-        lengths = lengths_of(embeddings)
-        known = lengths[np.isfinite(lengths) & (lengths > 0)]
-        if not len(known):
+        found = _bounds(lengths_of(embeddings))
+        if found is None:
             return cls(0.0, 0.0, 0.0, float(np.finfo(np.float32).max), constant=True)
-        logs = np.log(known)
-        middle = float(np.median(logs))
-        deviation = _NORMAL * float(np.median(np.abs(logs - middle)))
-        room = min(max(np.log(FACTOR), DEVIATIONS * deviation), 300.0)
-        least, most = float(np.exp(middle - room)), float(np.exp(middle + room))
-        own = known[(known >= least) & (known <= most)]
         constant = bool(is_constant(embeddings).mean() > 0.5)
-        return cls(float(own.min()), float(own.max()), least, most, constant)
+        units = _units(embeddings)
+        _, _, least, most = _bounds(lengths_of(embeddings, units)) or found
+        return cls(*found, constant, tuple(units.tolist()), least, most)
+
+    def is_outside(self, embeddings: Float32Array) -> BoolArray:
+        """Return which embeddings [n, e] are too short or too long to be taken, bool [n]."""
+        lengths = lengths_of(embeddings)
+        outside: BoolArray = ~((lengths >= self.least) & (lengths <= self.most))
+        if not self.units:
+            return outside
+        # Where one dimension makes up the length, nearly all lengths may be inside.
+        says_little = self.most * self.own_least > self.own_most * self.least * (1 + _ROUNDING)
+        if says_little or outside.any():
+            lengths = lengths_of(embeddings, np.array(self.units))
+            own: BoolArray = ~((lengths >= self.own_least) & (lengths <= self.own_most))
+            outside = own if says_little else outside & own
+        return outside
 
     def problem(self, embedding: Float32Array) -> str | None:
         """Say what is wrong with an embedding [e]; None if nothing is."""
@@ -92,7 +121,7 @@ class EmbeddingRange:
         (length,) = lengths_of(embedding[None]).tolist()
         if self.longest and length == 0:
             return "it is zero in every dimension"
-        if self.longest and not self.least <= length <= self.most:
+        if self.longest and self.is_outside(embedding[None])[0]:
             return (
                 f"its length {length:.3g} is far outside the lengths learned, "
                 f"{self.shortest:.3g} to {self.longest:.3g}"
@@ -127,9 +156,12 @@ class EmbeddingRange:
             KeyError, TypeError, ValueError: it did not.
         """
         numbers = {name: float(values[name]) for name in ("shortest", "longest", "least", "most")}
-        if not all(np.isfinite(number) and number >= 0 for number in numbers.values()):
+        units = tuple(float(unit) for unit in values.get("units", ()))
+        if units:
+            numbers |= {name: float(values[name]) for name in ("own_least", "own_most")}
+        if not all(np.isfinite(number) and number >= 0 for number in (*numbers.values(), *units)):
             raise ValueError("embedding_lengths: not all are finite numbers")
-        return cls(**numbers, constant=bool(values["constant"]))
+        return cls(**numbers, constant=bool(values["constant"]), units=units)
 
 
 def check_learned_embeddings(embeddings: Float32Array, names: Sequence[str]) -> BoolArray:
@@ -157,9 +189,8 @@ def check_learned_embeddings(embeddings: Float32Array, names: Sequence[str]) -> 
             f"embeddings: half of them are of length {median:.3g} or more; scale them to lengths "
             f"between {_BOUNDS[0]:g} and {_BOUNDS[1]:g}"
         )
-    inside = (lengths >= learned.least) & (lengths <= learned.most)
-    same = is_constant(embeddings) & ~learned.constant
-    wild = np.flatnonzero(~zero & (~inside | same))
+    same = is_constant(embeddings) & (not learned.constant)
+    wild = np.flatnonzero(~zero & (learned.is_outside(embeddings) | same))
     if len(wild):
         several = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
         problem = learned.problem(embeddings[wild[0]])
@@ -167,13 +198,55 @@ def check_learned_embeddings(embeddings: Float32Array, names: Sequence[str]) -> 
     return zero
 
 
-def lengths_of(embeddings: Float32Array) -> Float64Array:
-    """Compute the lengths of embeddings [n, e] in double precision, [n]."""
+def lengths_of(embeddings: Float32Array, units: Float64Array | None = None) -> Float64Array:
+    """Compute the lengths of embeddings [n, e] in double precision, [n].
+
+    units: of each dimension, [e]; a dimension whose unit is 0 does not count.
+
+    Examples:
+        >>> lengths_of(np.float32([[3, 40]]), np.array([1.0, 10.0])).tolist()
+        [5.0]
+    """
     lengths = np.empty(len(embeddings))
     for start in range(0, len(embeddings), _ROWS):
         rows = np.asarray(embeddings[start : start + _ROWS], np.float64)
+        if units is not None:
+            rows = np.divide(rows, units, out=np.zeros_like(rows), where=units > 0)
         lengths[start : start + len(rows)] = np.sqrt((rows**2).sum(axis=1))
     return lengths
+
+
+def _bounds(lengths: Float64Array) -> tuple[float, float, float, float] | None:
+    """The shortest and the longest that are not wild, and bounds of those; None without any."""
+    known = lengths[np.isfinite(lengths) & (lengths > 0)]
+    if not len(known):
+        return None
+    logs = np.log(known)
+    middle = float(np.median(logs))
+    deviation = _NORMAL * float(np.median(np.abs(logs - middle)))
+    room = min(max(np.log(FACTOR), DEVIATIONS * deviation), 300.0)
+    least, most = float(np.exp(middle - room)), float(np.exp(middle + room))
+    own = known[(known >= least) & (known <= most)]
+    return float(own.min()), float(own.max()), least, most
+
+
+def _units(embeddings: Float32Array) -> Float64Array:
+    """The root mean square of each dimension without its largest values, [e].
+
+    Where nothing else is left, it is the largest value: one that few items have is not wild.
+    """
+    rows = embeddings
+    if len(rows) > _SAMPLE:
+        rows = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)]
+    kept = max(len(rows) - max(int(_TRIMMED * len(rows)), 1), 1)
+    units = np.empty(rows.shape[1])
+    for column in range(rows.shape[1]):
+        values = np.abs(np.asarray(rows[:, column], np.float64))
+        values[~np.isfinite(values)] = 0
+        values.partition(kept - 1)
+        unit = np.sqrt((values[:kept] ** 2).mean())
+        units[column] = unit if unit > 0 else values.max()
+    return units
 
 
 def is_constant(embeddings: Float32Array) -> BoolArray:

@@ -144,9 +144,11 @@ def _wild_embeddings(state: FittedState) -> BoolArray:
         return wild
     learned = state.embedding_range
     with np.errstate(all="ignore"):
-        lengths = lengths_of(np.asarray(state.embeddings)[rows])
-    # Zeros and constants of a fit were taken knowingly, and do no harm.
-    wild[rows] = ~np.isfinite(lengths) | (lengths > learned.most)
+        embeddings = np.asarray(state.embeddings)[rows]
+        # Zeros and constants of a fit were taken knowingly, and do no harm.
+        lengths = lengths_of(embeddings)
+        too_long = (lengths > learned.least) & learned.is_outside(embeddings)
+        wild[rows] = ~np.isfinite(lengths) | too_long
     return wild
 
 

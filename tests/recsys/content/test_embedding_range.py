@@ -152,6 +152,45 @@ def test_lengths_beyond_single_precision(factor):
         check_learned_embeddings((LEARNED.astype(float) * factor).astype(np.float32), NAMES)
 
 
+# ------------------------------------------------------------------ units of dimensions
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e9, 1e-6])
+def test_a_dimension_of_another_unit_is_taken(factor):
+    table = embeddings(n=200)
+    table[:, 3] *= np.float32(factor)
+    names = [f"item-{number}" for number in range(200)]
+    assert not check_learned_embeddings(table, names).any()
+    learned = EmbeddingRange.learn(table)
+    one = table[5].copy()
+    one[3] = 0
+    assert learned.problem(one) is None
+    # In these units, too, single ones may be wild: all of them, or in one dimension.
+    assert "its length" in learned.problem(1000 * table[5])
+    table[9] *= 1000
+    table[11, 5] = 1e6 * np.abs(table).max()
+    with pytest.raises(DataError, match=r"item 'item-9' and 1 more: its length"):
+        check_learned_embeddings(table, names)
+
+
+def test_a_value_that_few_items_have_is_not_wild():
+    table = embeddings(n=200)
+    table[:, 3] = 0
+    table[7, 3] = 1
+    assert not check_learned_embeddings(table, [str(number) for number in range(200)]).any()
+
+
+def test_lengths_of_earlier_versions_have_no_units():
+    learned = EmbeddingRange.learn(LEARNED)
+    stored = learned.to_json()
+    old = {name: stored[name] for name in ("shortest", "longest", "least", "most", "constant")}
+    read = EmbeddingRange.from_json(old)
+    assert read.problem(LEARNED[0]) is None
+    assert read.problem(1000 * LEARNED[0]) == learned.problem(1000 * LEARNED[0])
+    with pytest.raises(KeyError):
+        EmbeddingRange.from_json({**old, "units": [1.0] * 40})
+
+
 # ------------------------------------------------------------------ what is a number
 
 

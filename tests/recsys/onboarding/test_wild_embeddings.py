@@ -168,7 +168,7 @@ def test_a_stored_item_can_be_removed_or_onboarded_again(folder, caplog):
     model = Recommender.load(folder)
     model.onboard(item_id="poison", embedding=JAZZ)
     caplog.clear()
-    assert Recommender.load(folder).similar("poison", 1, by="sound")["score"].item() > 0.9
+    assert Recommender.load(folder).similar("poison", 1, by="sound")["score"].item() > 0.8
     model.remove("poison")
     good_lists(Recommender.load(folder))
     assert caplog.text == ""
