@@ -215,6 +215,8 @@ def test_tables_values_and_differences_agree(dataset, splits, oracle):
         unit = "items" if row["metric"] in ITEM_METRICS else "users"
         assert len(result.units[row["split"], unit]) == len(values)
     best = result.differences.query("role == 'best' and split == 'cold' and metric == 'ndcg'")
+    # Where new items are drawn anew in the places that a model gives them, a model that knows all
+    # is no better than others, and as its lists are short here, worse than longer ones.
     best = best[best["candidates"].isin(["catalogue", "cold"])]
     assert set(best["against"]) == {"oracle"}
     row = best.query("model == 'random' and candidates == 'cold' and k == 10").iloc[0]
