@@ -81,6 +81,7 @@ def acting(text: str) -> set[str]:
         ("playlist", "MODEL", ITEM),
         ("playlist", "MODEL", ITEM, "--json", "--length", "50"),
         ("playlist", "MODEL", f"nothing{WILD}"),
+        ("playlist", "MODEL", ITEM, "--out", f"x{WILD}"),
         ("playlist", "MODEL", ITEM, "--out", f"x{WILD}.m3u8"),
         ("explain", "MODEL", USER, ITEM),
         ("explain", "MODEL", USER, ITEM, "--json"),
@@ -103,7 +104,8 @@ def test_no_command_prints_what_acts_on_a_terminal(
     said = call(*(str(model) if part == "MODEL" else part for part in command))
     assert said.code in (0, 1, 2)
     assert acting(said.out + said.err) == set()
-    assert "[bold red]" in said.out + said.err or command[0] in ("info", "recommend")
+    nothing_named = command[0] in ("info", "recommend") or command[-1].endswith(".m3u8")
+    assert "[bold red]" in said.out + said.err or nothing_named
     if "--json" in command:
         json.loads(said.out)
     if said.code:

@@ -336,7 +336,7 @@ def test_a_model_that_cannot_be_read_is_replaced_only_where_that_is_asked_for(
 
 
 RECOMMENDED = [
-    "rank", "item_id", "score", "title", "artist", "genre", "cold",
+    "rank", "item_id", "score", "title", "artist", "genre", "cold", "new",
     "share_als", "share_fm", "share_ease", "share_content", "share_popularity",
 ]  # fmt: skip
 
@@ -369,7 +369,7 @@ def test_recommend_as_json(call: Call, trained: Trained) -> None:
     assert [item["item_id"] for item in answer["items"]] == frame["item_id"].tolist()
     scores = [item["score"] for item in answer["items"]]
     assert scores == pytest.approx(frame["score"].tolist(), abs=1e-6)
-    assert {type(item["cold"]) for item in answer["items"]} == {bool}
+    assert {type(item[name]) for item in answer["items"] for name in ("cold", "new")} == {bool}
 
 
 @pytest.mark.slow
