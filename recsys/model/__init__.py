@@ -2,7 +2,6 @@
 
 - `live`: a fitted model with the items, plays and removals since the fit.
 - `state`: what the fit has learned, as arrays and tables.
-- `discovery_curve`: what it costs to show new songs, as the fit has measured it.
 - `items`: the items, by id and by row: texts, embeddings, how many users each has.
 - `users`: the users: histories, vectors, fold-in.
 - `user_search`: the users who score an item highest.

@@ -1,4 +1,3 @@
-from .discovery_curve import DiscoveryCurve as DiscoveryCurve
 from .items import ItemTable as ItemTable
 from .live import LiveModel as LiveModel
 from .state import FittedState as FittedState

@@ -23,7 +23,6 @@ from recsys.data import ItemContent
 from recsys.fusion import Block, fuse_items
 from recsys.model.artifact import load_array, save_array
 from recsys.model.checks import check_array, check_matrix_parts
-from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.model.tables import (
     FilledCells,
     HashedIdIndex,
@@ -54,9 +53,6 @@ EMBEDDING_LENGTHS = "embedding_lengths"
 
 NEW_SONGS = "new_songs"
 """Name, among the facts about a fit, of the calibration of new songs' scores."""
-
-DISCOVERY_CURVE = "discovery"
-"""Name of the measured discovery curve among the facts about a fit."""
 
 SOURCES_LEFT_OUT = "sources_left_out"
 """Name, among the facts about a fit, of the sentence about sources that plays were too few for."""
@@ -143,12 +139,6 @@ class FittedState:
             return EmbeddingRange.from_json(stored)
         # A model of an earlier version: wild ones may be among them, and do not count.
         return EmbeddingRange.learn(np.asarray(self.embeddings)[self.has_embedding])
-
-    @cached_property
-    def discovery(self) -> DiscoveryCurve | None:
-        """What new songs in lists cost; None where the fit could not, or did not, measure it."""
-        stored = self.info.get(DISCOVERY_CURVE)
-        return None if stored is None else DiscoveryCurve.from_json(stored)
 
     @cached_property
     def calibration(self) -> NewSongCalibration | None:
@@ -331,8 +321,6 @@ class FittedState:
             encoder = load_any_encoder(folder / "encoder")
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
-        if info.get(DISCOVERY_CURVE) is not None:
-            DiscoveryCurve.from_json(info[DISCOVERY_CURVE])
         if info.get(NEW_SONGS) is not None:
             NewSongCalibration.from_json(info[NEW_SONGS])
         return cls(

@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from datasets.arrays import Float64Array, IntArray
-from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.new_songs import NewSongCalibration
 
 BONUS = 0.13
@@ -68,16 +67,20 @@ class Path:
         chances = calibration.chances(sample.known)
         last = chances[:, min(length, chances.shape[1]) - 1] if chances.size else np.zeros(1)
         self._bonus = BONUS * float(last.mean())
-        self._curve = DiscoveryCurve((1.0,), (0.0,), 0.0)
+        self._costs = np.zeros(1)
         if sample.known.size and np.isfinite(sample.new).any():
             best = self._expected(sample, 0.0)
-            costs = [max(1 - self._expected(sample, t) / best, 0.0) for t in _STEPS]
-            scales = (1.0, *(1 + t for t in _STEPS))
-            self._curve = DiscoveryCurve(scales, (0.0, *costs), 0.0)
+            self._costs = np.array([0.0, *(1 - self._expected(sample, t) / best for t in _STEPS)])
 
     def point(self, budget: float) -> float:
         """Return the t that a budget reaches, 0 or more."""
-        return self._curve.scale(budget) - 1 if budget else 0.0
+        costs = self._costs
+        last = int(np.flatnonzero(costs <= budget)[-1]) if budget else 0
+        points = (0.0, *_STEPS)
+        if last == len(costs) - 1:
+            return float(points[last]) if budget else 0.0
+        share = (budget - costs[last]) / (costs[last + 1] - costs[last]) if budget else 0.0
+        return float(points[last] + share * (points[last + 1] - points[last]))
 
     def boost(self, t: float) -> float:
         """Return what is added to the list scores of new songs at a point of the path."""

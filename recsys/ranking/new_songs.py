@@ -33,7 +33,6 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.system.locks import Order, ThreadLock
 from recsys.database.song import Song
 from recsys.index.base import Hits
-from recsys.index.exact import ExactIndex
 from recsys.model.items import ItemTable, song_content
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
@@ -362,41 +361,6 @@ class AdjustedNewSearch:
         adjusted += np.float32(_TIE) * draw
         listed = measured.list_scores(adjusted.astype(np.float64)) + self._boost
         return np.asarray(listed, np.float32)
-
-
-class PlainNewSearch:
-    """Finds the new songs with the best scores, each times a factor."""
-
-    def __init__(
-        self, model: LiveModel, profiles: Profiles, candidates: IntArray, factor: float
-    ) -> None:
-        """Prepare a search; `candidates` are places in `NewSongs.rows`."""
-        self._new = NewSongs.of(model)
-        self._profiles = profiles
-        self._candidates = candidates
-        self._factor = factor
-
-    def __call__(self, queries: IntArray, size: int) -> Hits:
-        """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
-        rows = self._new.rows[self._candidates]
-        profiles = self._profiles.take(queries)
-        seen = profiles.seen
-        if seen is not None:
-            seen = seen[:, rows].tocsr() if np.isin(seen.indices, rows).any() else None
-        found = ExactIndex(self._new.vectors(self._candidates)).search(
-            profiles.vectors, size, seen, np.empty(0, np.intp)
-        )
-        return Hits(found.query, rows[found.item], scaled_scores(found.score, self._factor))
-
-
-def scaled_scores(scores: Float32Array, factor: float) -> Float32Array:
-    """Multiply scores by a factor; divide negative ones, so that a larger factor never lowers one.
-
-    Examples:
-        >>> scaled_scores(np.float32([3, -3]), 2.0).tolist()
-        [6.0, -1.5]
-    """
-    return np.where(scores > 0, scores * factor, scores / factor).astype(np.float32)
 
 
 def best_eligible(values: Float32Array, eligible: BoolArray, is_open: BoolArray, size: int) -> Hits:

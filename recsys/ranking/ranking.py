@@ -14,7 +14,6 @@ from datasets.errors import InvalidArgumentError
 from datasets.tables.ids import checked_id
 from recsys.fusion import Block
 from recsys.index.base import Hits, seen_rows
-from recsys.index.growing import best_hits
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
 from recsys.new_songs import TYPICAL, NewSongCalibration
@@ -23,8 +22,6 @@ from recsys.ranking.new_songs import (
     AdjustedNewSearch,
     NewSearch,
     NewSongs,
-    PlainNewSearch,
-    scaled_scores,
 )
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import fill_places, merged
@@ -192,7 +189,7 @@ def rank(
         ):
             hits = _within_budget(model, own, candidates, options, calibration)
         else:
-            search = _search(model, own, candidates, discovery_factor(model, options), known=known)
+            search = _search(model, own, candidates, known=known)
             if options.reranks:
                 hits = search_and_rerank(model, search, len(queries), options)
             else:
@@ -205,19 +202,9 @@ def rank(
     return Hits(hits.query[order], hits.item[order], hits.score[order])
 
 
-def _search(
-    model: LiveModel, profiles: Profiles, candidates: Candidates, factor: float, *, known: bool
-) -> Search:
-    """The search for the items of lists, the scores of new songs times a factor."""
-    if not known:
-        return PopularitySearch(model, profiles, candidates)
-    if factor == 1:
-        return VectorSearch(model, profiles, candidates)
-    searches: list[Search] = [
-        KnownSearch(model, profiles, candidates),
-        PlainNewSearch(model, profiles, _new_places(model, candidates), factor),
-    ]
-    return lambda queries, size: best_hits([one(queries, size) for one in searches], size)
+def _search(model: LiveModel, profiles: Profiles, candidates: Candidates, *, known: bool) -> Search:
+    """The search for the items of lists by plain scores."""
+    return (VectorSearch if known else PopularitySearch)(model, profiles, candidates)
 
 
 def _with_places(
@@ -232,12 +219,10 @@ def _with_places(
     """Make lists with places for new songs."""
     of_new, calibration = _new_places(model, candidates), _calibration(model, options)
     if not known or calibration is None:
-        factor = discovery_factor(model, options)
 
         def scores(queries: IntArray, items: IntArray) -> Float32Array:
             vectors = model.index.vectors(items)
-            plain = np.einsum("ij,ij->i", profiles.vectors[queries], vectors)
-            return scaled_scores(plain, factor)
+            return np.asarray(np.einsum("ij,ij->i", profiles.vectors[queries], vectors))
 
     else:
         path = _path(model, calibration)
@@ -339,7 +324,7 @@ def _calibration(model: LiveModel, options: ListOptions) -> NewSongCalibration |
     """What list scores are computed by; None where new songs have plain scores."""
     state = model.state
     as_fitted = options.discovery in (None, state.config.fusion.discovery)
-    if state.calibration is not None or as_fitted or state.discovery is not None:
+    if state.calibration is not None or as_fitted:
         return state.calibration
     return TYPICAL
 
@@ -380,14 +365,6 @@ def _known_only(model: LiveModel, candidates: Candidates) -> Candidates:
     return candidates._replace(exclude=np.union1d(candidates.exclude, new))
 
 
-def discovery_factor(model: LiveModel, options: ListOptions) -> float:
-    """By what plain scores of new songs are multiplied: 1 unless `discovery` asks for others."""
-    curve = model.state.discovery
-    if options.discovery is None or curve is None or options.discovery == curve.budget:
-        return 1.0
-    return curve.scale(options.discovery)
-
-
 def notes_on_new_songs(
     model: LiveModel, options: ListOptions, lists: pd.DataFrame, n_lists: int
 ) -> dict[str, str]:
@@ -400,8 +377,7 @@ def notes_on_new_songs(
         n_lists: how many they are, empty ones included.
     """
     notes = {}
-    measured = (model.state.calibration, model.state.discovery)
-    if options.discovery is not None and measured == (None, None):
+    if options.discovery is not None and model.state.calibration is None:
         notes[UNMEASURED] = (
             "what new songs cost was not measured when this model was fitted; a typical "
             "measurement stands in for it"

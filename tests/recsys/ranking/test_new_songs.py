@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from recsys import Recommender
 from recsys.model.users import Profiles
 from recsys.ranking import new_songs
-from recsys.ranking.new_songs import NewSearch, NewSongs, best_eligible, scaled_scores
+from recsys.ranking.new_songs import NewSearch, NewSongs, best_eligible
 from tests.helpers.recommenders import ALL_USERS, COLD, QUICK
 
 
@@ -52,12 +52,6 @@ def test_the_best_are_what_sorting_gives(values, size, seed):
         wanted = [(bool(eligible[query, n]), row[n]) for n in order[:size]]
         assert [(bool(eligible[query, n]), row[n]) for n in found.item[own]] == wanted
         assert (np.diff(found.score[own]) <= 0).all()
-
-
-def test_a_larger_factor_never_lowers_a_score():
-    scores = np.array([-2, 0, 2], np.float32)
-    assert scaled_scores(scores, 4.0).tolist() == [-0.5, 0, 8]
-    assert scaled_scores(scores, 0.5).tolist() == [-4, 0, 1]
 
 
 def test_values_are_scores_over_the_deviation_among_the_users(model):

@@ -13,7 +13,6 @@ from datasets.errors import InvalidArgumentError
 from recsys import Recommender
 from recsys.database.catalog import Catalog
 from recsys.index.base import Hits
-from recsys.model.discovery_curve import DiscoveryCurve
 from recsys.model.live import LiveModel
 from recsys.new_songs import NewSongCalibration
 from recsys.ranking.budget import Path
@@ -293,18 +292,6 @@ def test_what_a_budget_buys_is_computed_anew_for_a_tenth_more_new_songs(
     one.save(tmp_path / "model")
     lists = Recommender.load(tmp_path / "model").recommend_many(ALL_USERS, 10, discovery=0.03)
     assert lists["item_id"].equals(one.recommend_many(ALL_USERS, 10, discovery=0.03)["item_id"])
-
-
-def test_scores_of_new_songs_are_multiplied_where_a_fit_measured_scales(model):
-    one = with_state(model, discovery=DiscoveryCurve((1.0, 1.4), (0.0, 0.1), 0.0).to_json())
-    plain = one.recommend("user-1", 1000, discovery=None).set_index("item_id")
-    more = one.recommend("user-1", 1000, discovery=0.1).set_index("item_id")
-    clear = plain["score"][plain["score"].abs() > 0.01]
-    ratio = (more["score"][clear.index] / clear).to_numpy()
-    factor = np.where(clear.index.isin(NEW), np.where(clear > 0, 1.4, 1 / 1.4), 1)
-    assert ratio == pytest.approx(factor, rel=1e-3)
-    assert more["score"].is_monotonic_decreasing
-    assert "discovery" not in more.attrs
 
 
 def test_a_model_that_measured_nothing_says_so(model):
