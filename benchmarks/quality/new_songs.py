@@ -7,9 +7,10 @@ Every split holds out a fifth of the items with an embedding, whole artists, and
 plays of all items (`evaluation.splitting.mixed`). New items reach the models by their embeddings
 alone. Printed are, as means over the splits with the standard error over them: the ranking of new
 items among themselves (nDCG@10, item-wise AUC, over all their plays); known items among themselves;
-both together; and for models that take a budget for new items, the frontier: what a budget costs in
-nDCG@10 of both kinds together, against the places of new items, how many of them are shown, and
-their nDCG@10 in whole lists. --keep FOLDER keeps results, so that a run can be resumed.
+both together; and for the hybrid the frontier: what a budget for new items costs in nDCG@10 of both
+kinds together, against the places of new items, how many of them are shown, and their nDCG@10 in
+whole lists, which single sources have at the places they give by themselves. --keep FOLDER keeps
+results, so that a run can be resumed.
 """
 
 from pathlib import Path
@@ -29,6 +30,7 @@ from recsys import RecommenderConfig
 from recsys.experiments.embeddings import GivenEmbeddings
 from recsys.experiments.models import control_meanings, model_factories
 
+BUDGETS = (0.01, 0.02, 0.05, 0.1)
 MODELS = ("hybrid", "content", "als+audio", "lightfm+audio", "popularity", "random")
 FIGURES = {
     "new: nDCG@10": ("cold", "ndcg"),
@@ -65,17 +67,23 @@ def main() -> None:
         )
         makers[POPULARITY_ORACLE] = lambda seed=seed: PopularityOracle(dataset, seed)
         keep = None if arguments.keep is None else arguments.keep / f"seed {seed}"
-        found = compare(
-            makers,
-            dataset,
-            [split],
-            ks=(10,),
-            metrics=("ndcg", ITEM_AUC, AUDIENCE_RECALL),
-            controls=control_meanings(makers),
-            resume=keep,
-        )
-        rows.append(figures(found))
-        frontiers.append(frontier(found))
+        found = []
+        for own in ("hybrid" in makers, False):
+            part = {name: maker for name, maker in makers.items() if (name == "hybrid") == own}
+            found.append(
+                compare(
+                    part,
+                    dataset,
+                    [split],
+                    ks=(10,),
+                    metrics=("ndcg", ITEM_AUC, AUDIENCE_RECALL),
+                    controls=control_meanings(part),
+                    budgets=BUDGETS if own else (),
+                    resume=keep,
+                )
+            )
+        rows.append(pd.concat([figures(one) for one in found]))
+        frontiers.append(pd.concat([frontier(one) for one in found]))
         print(f"seed {seed}: {len(split.cold_items)} new items", flush=True)
         print(rows[-1].round(4).to_string(), flush=True)
         print(frontiers[-1].round(4).to_string(), flush=True)
