@@ -68,8 +68,10 @@ def main() -> None:
         makers[POPULARITY_ORACLE] = lambda seed=seed: PopularityOracle(dataset, seed)
         keep = None if arguments.keep is None else arguments.keep / f"seed {seed}"
         found = []
-        for own in ("hybrid" in makers, False):
+        for own in (True, False):
             part = {name: maker for name, maker in makers.items() if (name == "hybrid") == own}
+            if not part:
+                continue
             found.append(
                 compare(
                     part,
