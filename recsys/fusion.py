@@ -14,6 +14,9 @@ import numpy as np
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array
 
+_MOST_RATIO = 20.0
+"""By how much warm and cold weights may differ where one is turned into the other."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -90,6 +93,22 @@ class Block:
         known = own.any(axis=1, keepdims=True)  # no item, if the weight is zero
         weight = self._weights(is_cold)
         return np.where(known, own / np.where(weight == 0, 1, weight) + self.mean, 0)
+
+    def as_known(self, predicted: Float32Array, share: float) -> Float32Array:
+        """Scale a predicted vector [d] so that it counts at the warm weight as at the cold one.
+
+        share: how much of the way to the warm weight has been gone, 0 to 1.
+
+        Examples:
+            >>> block = Block("als", slice(0, 1), np.float32([1]), np.eye(1), 9, 0.5, 1.0)
+            >>> [block.as_known(np.float32([3]), share).tolist() for share in (0.0, 0.5, 1.0)]
+            [[5.0], [4.0], [3.0]]
+        """
+        if not self.warm or not predicted.any():
+            return predicted
+        ratio = float(np.clip(self.cold / self.warm, 1 / _MOST_RATIO, _MOST_RATIO))
+        scale = np.float32(share + (1 - share) * ratio)
+        return np.asarray(self.mean + scale * (predicted - self.mean), np.float32)
 
     def _weights(self, is_cold: BoolArray) -> Float32Array:
         """Return the weight of each item, float32 [n, 1]."""

@@ -90,6 +90,11 @@ class NewSongCalibration:
         """Return the scores of known songs that are as likely to be played as new ones."""
         return (self.alpha_n + self.beta_n * adjusted - self.alpha_k) / self.beta_k
 
+    @property
+    def level(self) -> float:
+        """The list score of a new song whose adjusted score is 0."""
+        return (self.alpha_n - self.alpha_k) / self.beta_k
+
     def chances(self, list_scores: Float64Array) -> Float64Array:
         """Return how likely songs of these list scores are to be played, 0 to 1."""
         from scipy.special import expit

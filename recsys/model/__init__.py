@@ -7,6 +7,7 @@
 - `user_search`: the users who score an item highest.
 - `persistent`: mappings and columns whose changed copies share what stays the same.
 - `updates`: new vectors for the items that plays since the fit touch.
+- `first_plays`: the way of an item from new to known.
 - `repair`: what older versions should not have taken in counts as unknown.
 - `rebuild`: everything since the fit becomes part of the fitted state.
 - `storage`: save, open and replace a model in a folder.

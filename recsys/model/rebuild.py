@@ -11,8 +11,9 @@ from datasets.arrays import Float32Array, IntArray
 from recsys.data import PLAY_BOUNDS
 from recsys.database.catalog import Catalog
 from recsys.fusion import user_scales
+from recsys.model.first_plays import young_rows
 from recsys.model.live import LiveModel
-from recsys.model.state import EMBEDDING_LENGTHS, FittedState
+from recsys.model.state import EMBEDDING_LENGTHS, YOUNG, FittedState
 
 
 def rebuilt(model: LiveModel) -> LiveModel:
@@ -51,6 +52,7 @@ def _merged(model: LiveModel) -> FittedState:
             "with_embedding": int(has_embedding.sum()),
         },
         EMBEDDING_LENGTHS: state.embedding_range.to_json(),
+        YOUNG: young_rows(state, items.fitted_rows(items.ids(rows).tolist()), user_counts.tolist()),
         "rebuilt": int(state.info.get("rebuilt", 0)) + 1,
     }
     return replace(

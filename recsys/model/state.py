@@ -54,6 +54,10 @@ EMBEDDING_LENGTHS = "embedding_lengths"
 NEW_SONGS = "new_songs"
 """Name, among the facts about a fit, of the calibration of new songs' scores."""
 
+YOUNG = "young"
+"""Name, among the facts about a rebuilt model, of the rows of items that were new at the fit and
+have few users yet."""
+
 SOURCES_LEFT_OUT = "sources_left_out"
 """Name, among the facts about a fit, of the sentence about sources that plays were too few for."""
 
@@ -139,6 +143,11 @@ class FittedState:
             return EmbeddingRange.from_json(stored)
         # A model of an earlier version: wild ones may be among them, and do not count.
         return EmbeddingRange.learn(np.asarray(self.embeddings)[self.has_embedding])
+
+    @cached_property
+    def young(self) -> frozenset[int]:
+        """Rows of items that were new at the fit and have few users yet, after a rebuild."""
+        return frozenset(int(row) for row in self.info.get(YOUNG, ()))
 
     @cached_property
     def calibration(self) -> NewSongCalibration | None:
@@ -323,6 +332,8 @@ class FittedState:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         if info.get(NEW_SONGS) is not None:
             NewSongCalibration.from_json(info[NEW_SONGS])
+        if not all(isinstance(row, int) for row in info.get(YOUNG, ())):
+            raise ValueError("the rows of items that were new at the fit are no whole numbers")
         return cls(
             config=config,
             items=items,

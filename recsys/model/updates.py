@@ -32,6 +32,7 @@ from recsys.database.requests import (
 )
 from recsys.database.song import Song
 from recsys.fusion import fuse_items
+from recsys.model.first_plays import FirstPlays
 from recsys.model.items import ItemTable, reachable_content
 from recsys.model.state import FittedState
 from recsys.model.users import PlaysSinceFit, UserTable
@@ -260,6 +261,7 @@ class IncrementalUpdater:
 
     def __init__(self, state: FittedState) -> None:
         self._state = state
+        self._first_plays = FirstPlays(state)
         self._folded_in: dict[str, tuple[Mapping[str, float], dict[str, Float32Array]]] = {}
         """Plays and vectors of users whom the fit does not know, the oldest first."""
 
@@ -360,7 +362,8 @@ class IncrementalUpdater:
         """Compute the fused vector [D] of an item, and how many users have played it.
 
         The vector of the fit is moved by as much as the new plays move a vector that is computed
-        from the item's users alone: without new plays nothing changes.
+        from the item's users alone: without new plays nothing changes. What was new at the fit
+        becomes known step by step (`recsys.model.first_plays`).
 
         Args:
             predicted: [d] of each source from content; None for an item without content.
@@ -387,17 +390,29 @@ class IncrementalUpdater:
             [*(total[row] for row in rows[order].tolist()), *(plays[user] for user in others)]
         )
         after = np.clip(after, *PLAY_BOUNDS).astype(np.float32)
+        was_new = self._first_plays.concern(fitted)
+
+        def own_vector(
+            name: str, users: Float32Array, weights: Float32Array, gram: Float64Array
+        ) -> Float32Array:
+            """A source's vector of the item from these users alone."""
+            n = len(users)
+            if not was_new or predicted is None:
+                expected = None if predicted is None else predicted[name]
+                return state.sources[name].item_from_plays(expected, users, weights, gram)
+            expected = self._first_plays.expected(predicted, n)[name]
+            vector = state.sources[name].item_from_plays(expected, users, weights, gram)
+            return self._first_plays.on_the_way(name, vector, n)
+
         vectors = {}
         for number, block in enumerate(state.blocks):
             name, gram = block.name, self._user_grams[block.name]
-            source = state.sources[name]
             new = [newcomers[user][name] for user in others]
             user_vectors = np.vstack([self._source_vectors(rows[order], number), *new])
-            expected = None if predicted is None else predicted[name]
-            vector = source.item_from_plays(expected, user_vectors, after, gram)
+            vector = own_vector(name, user_vectors, after, gram)
             if len(before):
                 old = self._source_vectors(before, number)
-                vector = vector - source.item_from_plays(expected, old, weights, gram)
+                vector = vector - own_vector(name, old, weights, gram)
                 vector = vector + baseline[name]
             vectors[name] = np.asarray(vector, np.float32)[None]
         warm = np.zeros(1, bool)
