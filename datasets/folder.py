@@ -173,9 +173,12 @@ def _read(folder: Path, name: str, expected: tuple[str, ...]) -> RawTable:
 
 
 def _read_interactions(folder: Path) -> RawTable:
-    """Read the interactions; a missing or empty file is a table without rows, and a warning."""
+    """Read the interactions; a missing or empty file is a table without rows, and a warning.
+
+    Empty can be text alone: a file of another format without a byte was not written to its end.
+    """
     path = _find(folder, "interactions")
-    if path is not None and path.stat().st_size:
+    if path is not None and (path.suffix not in (".csv", ".tsv") or path.stat().st_size):
         return _read(folder, "interactions", (*INTERACTION_COLUMNS, c.TIMESTAMP))
     if path is None:
         for other in sorted(one.name for one in folder.iterdir()):
