@@ -5,7 +5,8 @@ An item that nobody has played has other weights than a known one, and a level o
 who will like it just then. So what is predicted for an item that was new at the fit keeps the scale
 and the level of new items at first, and loses them as its users become enough to tell: a share of
 1/40 with each of them. With 40 it is as an item of the fit with the same users, whose learned
-vector is not shrunk any more either (`recsys.content.shrinkage`).
+vector is not shrunk any more either (`recsys.content.shrinkage`). The level goes sooner, as what
+was learned takes the place of what was predicted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
-from recsys.content.shrinkage import ENOUGH
+from recsys.content.shrinkage import ENOUGH, learned_share
 from recsys.model.state import FittedState
 
 _LEARNED = ("als", "fm")
@@ -72,7 +73,10 @@ class FirstPlays:
             return vector
         share = self.share(n_users)
         known = share * vector if name == "popularity" else vector
-        return np.asarray(known + (1 - share) * self._levels.get(name, 0.0), np.float32)
+        evidence = self._state.config.content_map.evidence
+        learned = float(learned_share(np.array([n_users]), evidence)[0])
+        level = (1 - share) * (1 - learned) * self._levels.get(name, 0.0)
+        return np.asarray(known + level, np.float32)
 
     @cached_property
     def _levels(self) -> dict[str, Float64Array]:

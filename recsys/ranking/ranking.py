@@ -258,10 +258,27 @@ def _within_budget(
     plain = AdjustedNewSearch(model, profiles, of_new, calibration)
     best_known, best_new = known(np.arange(n), k), plain(np.arange(n), k)
     counts = path.counts(Ranked(_table(best_known, n, k), _table(best_new, n, k)), t, k)
+    if model.state.calibration is None:
+        # Lists of the configured budget are those of plain scores: others go on from there.
+        as_configured = _n_new_by_plain_scores(model, profiles, candidates, options)
+        more = _budget(model, options) > model.state.config.fusion.discovery
+        counts = (np.maximum if more else np.minimum)(counts, as_configured)
     if options.reranks:
         return fill_places(model, known, new, new.scores, n, options, counts)
     boosted = best_new._replace(score=best_new.score + np.float32(path.boost(t)))
     return merged(_first(boosted, counts), _first(best_known, k - counts), latest=False)
+
+
+def _n_new_by_plain_scores(
+    model: LiveModel, profiles: Profiles, candidates: Candidates, options: ListOptions
+) -> IntArray:
+    """How many new songs are in each list by plain scores, [users]."""
+    n, search = len(profiles.vectors), VectorSearch(model, profiles, candidates)
+    if options.reranks:
+        found = search_and_rerank(model, search, n, options)
+    else:
+        found = search(np.arange(n), options.k)
+    return np.bincount(found.query[model.items.is_cold(found.item)], minlength=n)
 
 
 def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:

@@ -300,6 +300,17 @@ def test_a_model_that_measured_nothing_says_so(model):
     assert "discovery" not in model.recommend("user-1").attrs
 
 
+@pytest.mark.parametrize("options", [{}, {"diversity": 0.4}, {"per_artist": 2}])
+def test_a_larger_budget_never_shows_fewer_where_nothing_was_measured(model, options):
+    users, before = [f"user-{n}" for n in range(0, 120, 3)], None
+    for budget in (0.0, 0.005, 0.01, 0.02, 0.3, 1.0):  # 0.01 is that of the fit
+        lists = model.recommend_many(users, 10, discovery=budget, **options)
+        counts = lists.groupby("user_id", sort=False)["new"].sum()
+        assert (lists.groupby("user_id").size() == 10).all()
+        assert before is None or (counts >= before).all()
+        before = counts
+
+
 @pytest.mark.parametrize(
     "broken", [{"alpha_k": "x"}, {"beta_n": 0.0}, {"gamma": 2}, {"beta_k": math.nan}]
 )
