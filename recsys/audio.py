@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from embedding.sound_statistics import AnyEncoder
 
 
+FROM_RECORDINGS = "from_recordings"
+"""Attribute of tables of embeddings that an encoder made: some of its dimensions may be idle."""
+
+
 @dataclass(frozen=True, repr=False)
 class DatasetEmbeddings:
     """Embeddings and predicted tags of the items of a data set.
@@ -205,8 +209,10 @@ def embed_dataset(
     scores = {tag: mean_by_item(values) for tag, values in probabilities.items()}
     for tag, frame in scores.items():
         frame.columns = pd.Index(_tag_values(encoder, tag))
+    by_item = mean_by_item(embeddings)
+    by_item.attrs[FROM_RECORDINGS] = True
     return DatasetEmbeddings(
-        mean_by_item(embeddings),
+        by_item,
         pd.concat(scores, axis=1) if scores else pd.DataFrame(),
         tuple(failure.message for failure in extraction.failures),
         np.unique(extraction.recording),

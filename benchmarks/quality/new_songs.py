@@ -62,7 +62,7 @@ def main() -> None:
         makers = model_factories(
             arguments.models,
             config.replace(seed=seed),
-            encoders=lambda training: GivenEmbeddings(embeddings, training),
+            encoders=GivenEmbeddings(embeddings),
             controls=not arguments.no_controls,
         )
         makers[POPULARITY_ORACLE] = lambda seed=seed: PopularityOracle(dataset, seed)

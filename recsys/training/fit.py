@@ -19,6 +19,7 @@ from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
 from datasets.texts.file_names import name_as_text
 from recsys.audio import (
+    FROM_RECORDINGS,
     DatasetEmbeddings,
     TooFewLabelsError,
     embed_dataset,
@@ -294,7 +295,7 @@ def _training_data(
             f", and {len(empty) - 1} more" if len(empty) > 1 else "",
         )
     constant = _constant_dimensions(vectors[known], embeddings)
-    if constant:
+    if constant and not getattr(embeddings, "attrs", {}).get(FROM_RECORDINGS):
         logger.warning(
             "embeddings: column %r has the same value for every item and says nothing%s",
             constant[0],

@@ -318,3 +318,31 @@ def test_info_says_what_was_learned(fitted):
     assert set(info["ridge_strengths"]) == {"als", "fm"}
     assert "source fm" in info["seconds"]
     assert info["onboarded"] == 0
+
+
+def test_constant_columns_of_given_embeddings_are_named(tastes, caplog):
+    dataset, embeddings = tastes
+    given = embeddings.assign(key=3.0, mode=0.0)
+    model = Recommender(QUICK).fit(dataset, embeddings=given)
+    (line,) = [record.getMessage() for record in caplog.records if "column" in record.getMessage()]
+    assert line == (
+        "embeddings: column 'key' has the same value for every item and says nothing; so have 1 "
+        "more of 10"
+    )
+    without = Recommender(QUICK).fit(dataset, embeddings=embeddings)
+    expected, found = (one.recommend_many(ALL_USERS, 5) for one in (without, model))
+    assert (found["item_id"] == expected["item_id"]).mean() > 0.95
+    caplog.clear()
+    given.attrs["from_recordings"] = True  # idle units of a network are no mistake of anybody's
+    Recommender(QUICK).fit(dataset, embeddings=given)
+    assert not [record for record in caplog.records if "column" in record.getMessage()]
+
+
+def test_units_of_the_columns_of_embeddings_do_not_matter(tastes):
+    dataset, embeddings = tastes
+    units = np.array([1e-3, 1, 60, 1e6, 1, 1, 1e3, 1][: embeddings.shape[1]])
+    plain, other = (
+        Recommender(QUICK).fit(dataset, embeddings=frame).recommend_many(ALL_USERS, 5)
+        for frame in (embeddings, embeddings * units + 7)
+    )
+    assert (plain["item_id"] == other["item_id"]).mean() > 0.95
