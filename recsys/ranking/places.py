@@ -14,6 +14,7 @@ import numpy as np
 from datasets.arrays import Float32Array, IntArray
 from recsys.index.base import Hits
 from recsys.model.live import LiveModel
+from recsys.ranking.new_songs import NewSongs
 from recsys.ranking.options import ListOptions
 from recsys.ranking.reranking import Search, search_and_rerank
 
@@ -59,7 +60,7 @@ def fill_places(
         keep = _nth(chosen.query) < places[chosen.query]
         chosen = Hits(chosen.query[keep], chosen.item[keep], chosen.score[keep])
     if options.new == "only":
-        return chosen._replace(score=scores(chosen.query, chosen.item))
+        return _by_score(model, chosen._replace(score=scores(chosen.query, chosen.item)), options)
     rest = search_and_rerank(model, known, n_queries, of_known, chosen)
     length = np.bincount(chosen.query, minlength=n_queries)
     length += np.bincount(rest.query, minlength=n_queries)
@@ -74,7 +75,7 @@ def fill_places(
 
         more = search_and_rerank(model, more_of, len(short), of_new, taken)
         chosen = _by_query([chosen, more._replace(query=short[more.query])])
-    chosen = chosen._replace(score=scores(chosen.query, chosen.item))
+    chosen = _by_score(model, chosen._replace(score=scores(chosen.query, chosen.item)), options)
     return merged(chosen, rest, latest=counts is None)
 
 
@@ -114,6 +115,20 @@ def merged(new: Hits, known: Hits, *, latest: bool = True) -> Hits:
     at[start[new.query] + of_new] = np.arange(len(new.query))
     at[np.flatnonzero(is_free)] = len(new.query) + np.arange(len(known.query))
     return Hits(both.query[at], both.item[at], both.score[at])
+
+
+def _by_score(model: LiveModel, hits: Hits, options: ListOptions) -> Hits:
+    """Order new songs by the scores that the list shows, unless `diversity` orders them.
+
+    Which ones they are is the exposure rule's choice, and not by these scores alone. A song of
+    which nothing is known stays last.
+    """
+    if options.diversity:
+        return hits
+    new = NewSongs.of(model)
+    untold = np.isin(hits.item, new.rows[new.deviation == 0])
+    order = np.lexsort((-hits.score, untold, hits.query))
+    return Hits(hits.query[order], hits.item[order], hits.score[order])
 
 
 def _by_query(parts: list[Hits]) -> Hits:

@@ -300,6 +300,13 @@ def test_a_model_that_measured_nothing_says_so(model):
     assert "discovery" not in model.recommend("user-1").attrs
 
 
+def test_lists_of_new_songs_alone_are_in_the_order_of_their_scores(model, calibrated):
+    for one in (model, calibrated):
+        for options in ({}, {"per_artist": 2}):
+            lists = one.recommend_many(ALL_USERS[:30], 8, new="only", **options)
+            assert lists.groupby("user_id")["score"].is_monotonic_decreasing.all()
+
+
 @pytest.mark.parametrize("options", [{}, {"diversity": 0.4}, {"per_artist": 2}])
 def test_a_larger_budget_never_shows_fewer_where_nothing_was_measured(model, options):
     users, before = [f"user-{n}" for n in range(0, 120, 3)], None
