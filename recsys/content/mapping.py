@@ -34,7 +34,7 @@ class ContentMap:
         >>> import scipy.sparse as sp
         >>> e = np.float32([[0], [1], [2], [3]])
         >>> content = ItemContent(e, np.ones(4, bool), sp.csr_matrix((4, 0), dtype=np.float32))
-        >>> config = RecommenderConfig().content_map
+        >>> config = RecommenderConfig(content_map={"kind": "ridge"}).content_map
         >>> map_ = ContentMap.fit(content, 2 * e + 1, np.full(4, 50), np.arange(4), config)
         >>> map_.predict(content).round(1).ravel().tolist()
         [1.0, 3.0, 5.0, 7.0]

@@ -58,7 +58,7 @@ class SongMap:
         >>> from recsys.model import load_model
         >>> recommender.save(folder / "model")
         >>> song_map(load_model(folder / "model")).axes  # doctest: +ELLIPSIS
-        ['PC1 (9...%)', 'PC2 (...%)', 'PC3 (...%)']
+        ['PC1 (...%)', 'PC2 (...%)', 'PC3 (...%)']
     """
 
     songs: pd.DataFrame
