@@ -18,6 +18,7 @@ from datasets.texts.safe_text import printable
 from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.user_search import BestUsers
+from recsys.ranking.new_songs import level_of_new
 from recsys.ranking.ranking import UNMATCHED, source_shares
 from recsys.ranking.similarity import Space, unit_by_sources, unit_vectors_of
 from recsys.ranking.subject import Subject, find_subject
@@ -125,6 +126,7 @@ def song_audience(
         seen = model.users.who_played(np.array([subject.row]))
         exclude = np.concatenate([exclude, seen])
     found = BestUsers(np.empty(0, np.intp), np.empty(0, np.float32))
+    is_new = subject.row is None or bool(model.items.is_cold(np.array([subject.row]))[0])
     if subject.vector.any():
         found = model.user_search.best(
             model.users,
@@ -132,8 +134,10 @@ def song_audience(
             options.k,
             exclude=exclude,
             only=only,
-            is_new=subject.row is None or bool(model.items.is_cold(np.array([subject.row]))[0]),
+            is_new=is_new,
         )
+    if is_new:
+        found = found._replace(scores=found.scores + level_of_new(model))
     rows = found.rows
     shares = _shares(model, rows, subject)
     liked = _most_alike(model, rows, subject)

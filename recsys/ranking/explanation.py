@@ -15,6 +15,7 @@ from datasets.tables.spellings import label_key
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from recsys.model.live import LiveModel
+from recsys.ranking.new_songs import at_level
 from recsys.ranking.ranking import source_shares
 from recsys.ranking.similarity import Space, unit_vectors_of
 
@@ -134,7 +135,7 @@ def explain(
         item_id=item_id,
         title=str(texts[TITLE]),
         artist=str(texts[ARTIST]),
-        score=float(item[0] @ vector),
+        score=float(at_level(model, np.array([row]), item @ vector)[0]),
         cold=bool(model.items.is_cold(np.array([row]))[0]),
         seen=bool((played == row).any()),
         shares={block.name: part for block, part in zip(blocks, parts, strict=True)},

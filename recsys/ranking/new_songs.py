@@ -363,6 +363,20 @@ class AdjustedNewSearch:
         return np.asarray(listed, np.float32)
 
 
+def level_of_new(model: LiveModel) -> np.float32:
+    """Return what stands between plain scores of new items and scores of known ones.
+
+    It is the same for all new items, and changes no order among them (`recsys.new_songs`).
+    """
+    calibration = model.state.calibration
+    return np.float32(0.0 if calibration is None else calibration.level)
+
+
+def at_level(model: LiveModel, rows: IntArray, scores: Float32Array) -> Float32Array:
+    """Bring plain scores of items to the level of known ones; those of known items stay."""
+    return np.asarray(scores + level_of_new(model) * model.items.is_cold(rows), np.float32)
+
+
 def best_eligible(values: Float32Array, eligible: BoolArray, is_open: BoolArray, size: int) -> Hits:
     """Return the columns of the best values of each row: eligible ones first, then others.
 

@@ -22,6 +22,7 @@ from recsys.ranking.new_songs import (
     AdjustedNewSearch,
     NewSearch,
     NewSongs,
+    at_level,
 )
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import fill_places, merged
@@ -194,6 +195,8 @@ def rank(
                 hits = search_and_rerank(model, search, len(queries), options)
             else:
                 hits = search(np.arange(len(queries)), options.k)
+            if known:
+                hits = hits._replace(score=at_level(model, hits.item, hits.score))
         parts.append(Hits(queries[hits.query], hits.item, hits.score))
     if len(parts) == 1:
         return parts[0]
@@ -251,7 +254,8 @@ def _within_budget(
 ) -> Hits:
     """Make lists with as many new songs as the budget for them allows; see `ranking.budget`."""
     of_new = _new_places(model, candidates)
-    path, k, n = _path(model, calibration), options.k, len(profiles.vectors)
+    path, n = _path(model, calibration), len(profiles.vectors)
+    k = min(options.k, len(model.items))
     t = path.point(_budget(model, options))
     known = KnownSearch(model, profiles, candidates)
     new = AdjustedNewSearch(model, profiles, of_new, calibration, path.boost(t))

@@ -84,11 +84,15 @@ def test_shares_add_to_one(fitted):
 def test_lists_are_full_and_keep_the_order_under_any_filter(
     fitted, tastes, user, k, exclude, only, exclude_seen
 ):
-    full = fitted.recommend(user, k=90, exclude_seen=False)
+    # Known songs: how many new ones are among them depends on the length of the list.
+    full = fitted.recommend(user, k=90, exclude_seen=False, new=0)
     options = {"k": k, "exclude": exclude, "only": only, "exclude_seen": exclude_seen}
-    found = fitted.recommend(user, **options)
+    found = fitted.recommend(user, **options, new=0)
     hidden = set(exclude) | (played_by(tastes[0], user) if exclude_seen else set())
     allowed = set(IDS if only is None else only) - hidden
+    with_new = fitted.recommend(user, **options)["item_id"]
+    assert len(with_new) == len(set(with_new)) == min(k, len(allowed))
+    assert set(with_new) <= allowed
     assert found["item_id"].tolist() == [name for name in full["item_id"] if name in allowed][:k]
     assert found["rank"].tolist() == list(range(1, len(found) + 1))
     scores = full.set_index("item_id")["score"]
@@ -286,6 +290,8 @@ def test_recommend_many_refuses(fitted, arguments, error, message):
 def test_numpy_counts_are_counts(fitted):
     assert len(fitted.recommend("user-1", k=np.int64(4))) == 4
     assert len(fitted.recommend("user-1", k=10**12)) == 76
+    assert len(fitted.recommend("user-1", k=10**12, new=0.5)) == 76
+    assert len(fitted.recommend("user-1", k=10**12, new=10**12, per_artist=5)) == 76
 
 
 def test_nobody_and_nothing(fitted):
@@ -326,8 +332,8 @@ def test_similar_items_are_of_the_same_taste(fitted, by):
         assert np.mean(taste_of(found["item_id"]) == taste_of([item])) >= 0.8
 
 
-def test_similar_by_sound_is_the_cosine_of_centred_embeddings(fitted, tastes):
-    embeddings = tastes[1] - tastes[1].mean()
+def test_similar_by_sound_is_the_cosine_of_standardised_embeddings(fitted, tastes):
+    embeddings = (tastes[1] - tastes[1].mean()) / tastes[1].std(ddof=0)
     unit = embeddings.div(np.linalg.norm(embeddings, axis=1), axis=0)
     expected = (unit @ unit.loc["item-7"]).drop("item-7").sort_values(ascending=False)
     found = fitted.similar("item-7", k=89, by="sound")
