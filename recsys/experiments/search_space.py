@@ -4,8 +4,9 @@ Not searched are the seed, threads and tracking; how the best items are found (`
 time for exactness and learns nothing); ``fusion.discovery``, which shows new items at the cost of
 accuracy, so that a search would always turn it off; the ways of taking embeddings into LightFM and
 of mapping content that cost many times as much as all else (``dense``; ``mlp``, ``auto``); and the
-cross-validation of the content map, which chooses its own strengths. Weights of the sources are
-chosen in every fit; where they are fixed, they belong to the sources, which then are not searched.
+cross-validation of the content map, which chooses its own strengths and widths. Weights of the
+sources are chosen in every fit; where they are fixed, they belong to the sources, which then are
+not searched.
 """
 
 from collections.abc import Mapping
@@ -221,7 +222,7 @@ _GROUPS = (
     ),
     SettingGroup(
         (
-            Categorical("content_map.kind", ("ridge", "low-rank", "cosine")),
+            Categorical("content_map.kind", ("kernel", "ridge", "low-rank", "cosine")),
             FloatRange("content_map.evidence", 1.0, 100.0),
             FloatRange("content_map.group_prior", 0.3, 30.0),
             OptionalRange(FloatRange("content_map.shrinkage", 0.1, 100.0)),

@@ -105,6 +105,7 @@ LEFT_ALONE = {
     "seed", "threads", "tracking", "retrieval.method", "retrieval.exact_up_to",
     "retrieval.target_recall", "retrieval.n_trees", "retrieval.search_k", "fusion.warm",
     "fusion.cold", "fusion.discovery", "fusion.validation_users", "content_map.strengths",
+    "content_map.widths",
     "content_map.folds",
 }  # fmt: skip
 """What a search does not change; the text of `search_space` says why."""
