@@ -105,8 +105,8 @@ def standardisation(E: Float32Array | Float64Array) -> tuple[Float64Array, Float
         >>> standardisation(np.array([[1.0, 5.0], [3.0, 5.0]]))
         (array([2., 5.]), array([1., 0.]))
     """
-    if not len(E):
-        return np.zeros(E.shape[1]), np.ones(E.shape[1])
+    if len(E) < 2:  # nothing is known of how dimensions vary
+        return E.sum(axis=0, dtype=np.float64), np.ones(E.shape[1])
     blocks = [E[start : start + _ROWS] for start in range(0, len(E), _ROWS)]
     center = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(E)
     squares = sum(((block.astype(np.float64) - center) ** 2).sum(axis=0) for block in blocks)

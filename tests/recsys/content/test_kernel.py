@@ -129,6 +129,8 @@ def test_standardisation_by_hand_and_what_does_not_vary():
     assert center == pytest.approx([2, 7, 1e6])
     assert inverse.tolist() == [1.0, 0.0, 0.0]
     assert standardisation(np.zeros((0, 2)))[1].tolist() == [1.0, 1.0]
+    one = standardisation(np.array([[3.0, 4.0]]))
+    assert (one[0].tolist(), one[1].tolist()) == ([3.0, 4.0], [1.0, 1.0])
 
 
 def test_a_kernel_map_predicts_saves_and_opens():

@@ -133,7 +133,7 @@ def test_a_path_has_both_ends_and_its_length(fitted, by, length):
 
 
 def test_tastes_that_nothing_joins_are_told(fitted):
-    frame = fitted.playlist(["item-0", "item-1"], 8, path=True, by="sound")
+    frame = fitted.playlist(["item-0", "item-1"], 8, path=True, by="fused")
     (note,) = frame.attrs["notes"]
     assert note == (
         "no chain of songs that are each other's nearest joins 'item-0' and 'item-1': "
