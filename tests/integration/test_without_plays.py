@@ -202,7 +202,7 @@ def test_few_plays(tastes: Tastes, tmp_path: Path, case: str, sources: tuple[str
         one.onboard(item_id="new", embedding=tastes[1].loc["cold-80"])
     if case in ("one play", "one user", "all items new but one"):
         names = liked["item_id"].tolist()
-        # By sound: what a single user played is of one taste. Noise of two of eight dimensions counts
+        # By sound: a single user has one taste. Noise of two of eight dimensions counts
         # as much as what tells tastes apart once these are standardised.
         assert share_of_taste(names, 0) >= 0.9
 
