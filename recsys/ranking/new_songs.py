@@ -354,9 +354,7 @@ class AdjustedNewSearch:
         new, measured = self._new, self._calibration
         deviation = new.deviation[places]
         told = deviation > 0
-        adjusted = measured.adjusted(
-            plain, new.mean[places], np.where(told, deviation, self._typical), self._typical
-        )
+        adjusted = measured.adjusted(plain, np.where(told, deviation, self._typical), self._typical)
         adjusted = np.where(told, adjusted, np.float32(_UNTOLD * self._typical))
         adjusted += np.float32(_TIE) * draw
         listed = measured.list_scores(adjusted.astype(np.float64)) + self._boost

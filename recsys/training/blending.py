@@ -261,17 +261,13 @@ def _calibrate(
     V = np.hstack(
         [cold[name] * vectors.items[name][split.cold_items] for name in vectors.users]
     ).astype(np.float64)
-    mean, deviation = (
-        V @ P.mean(axis=0),
-        np.sqrt(((V @ np.atleast_2d(np.cov(P.T))) * V).sum(axis=1)),
-    )
+    deviation = np.sqrt(((V @ np.atleast_2d(np.cov(P.T))) * V).sum(axis=1))
     told = deviation > 0
     if not told.any():
         return None
     plain = NewSongCalibration(0.0, 1.0, 0.0, 1.0)
     adjusted = plain.adjusted(
         np.asarray(P[users] @ V[told].T, np.float32),
-        mean[told],
         deviation[told],
         float(deviation[told].mean()),
     )
