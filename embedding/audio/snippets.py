@@ -486,8 +486,10 @@ def _level(y: Float32Array) -> float:
     flat = y.reshape(-1)
     if not flat.size:
         return 0.0
-    power = float(np.vdot(flat, flat)) / flat.size - float(flat.mean()) ** 2
-    return max(power, 0.0) ** 0.5 if np.isfinite(power) else np.inf
+    # Taken out before squaring: beside the square of a large offset a click would be rounded away.
+    flat = flat - np.float32(flat.mean(dtype=np.float64))
+    power = float(np.vdot(flat, flat)) / flat.size
+    return power**0.5 if np.isfinite(power) else np.inf
 
 
 def _level_of_recording(recording: AudioReader, length: int) -> float:

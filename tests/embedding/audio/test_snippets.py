@@ -339,6 +339,14 @@ class TestShortAndSilent:
         with pytest.raises(AudioError, match="is silent"):
             audio.load_snippets(path, SnippetConfig(), RATE)
 
+    @pytest.mark.parametrize("offset", [1.0, 30.0, -1000.0])
+    def test_a_click_on_a_large_offset_is_heard(self, recording, offset: float) -> None:
+        samples = np.full(6 * RATE, offset, np.float32)
+        samples[3 * RATE] += 16
+        path = recording("click.wav", samples=samples, subtype="FLOAT")
+        (y,) = audio.load_snippets(path, SnippetConfig(), RATE)
+        assert y.argmax() == round(2.5 * RATE)  # the snippet starts at half a second
+
     def test_very_quiet_is_not_silent(self, recording) -> None:
         path = recording("quiet.wav", samples=1e-5 * ramp(6), subtype="FLOAT")
         assert len(audio.load_snippets(path, SnippetConfig(), RATE)) == 1
