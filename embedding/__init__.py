@@ -4,8 +4,7 @@
 - `transforms`: spectrograms, chromagrams, tempograms and other features of a waveform
 - `hyperimage`: several transforms stacked into one image; extraction and cache on disk; plots
 - `network`: convolutional network, its settings, training and storage
-- `encoder`: `SongEncoder`, hyper-images or recordings to embeddings and class probabilities
-- `sound_statistics`: `SoundStatistics`, embeddings where no network can be trained
+- `encoders`: recordings to embeddings and tag probabilities (`SongEncoder`, `SoundStatistics`)
 - `composition`: music composed by gradient descent towards a label or a song
 - `projection`: embeddings in two or three dimensions (PCA, t-SNE, UMAP)
 - `parallel`: work in other processes that survives native crashes

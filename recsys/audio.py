@@ -21,9 +21,10 @@ from recsys.database.song import Scores, SongRecording
 
 if TYPE_CHECKING:
     from embedding import SongEncoder, SoundStatistics
+    from embedding.audio.front_end import FrontEnd
     from embedding.audio.source import AudioSource, RecordingFile
+    from embedding.encoders.protocol import Encoder
     from embedding.hyperimage.extraction import DecodingJob, Extraction
-    from embedding.sound_statistics import AnyEncoder
 
 
 FROM_RECORDINGS = "from_recordings"
@@ -181,7 +182,7 @@ def fine_tune_encoder(
 
 
 def embed_dataset(
-    dataset: MusicDataset, encoder: "AnyEncoder", *, workers: int, progress: bool
+    dataset: MusicDataset, encoder: "Encoder", *, workers: int, progress: bool
 ) -> DatasetEmbeddings:
     """Compute embeddings and predicted tags of all items with usable recordings.
 
@@ -189,16 +190,16 @@ def embed_dataset(
 
     Args:
         dataset: data set with recordings.
-        encoder: a trained network, or statistics of sound.
+        encoder: a trained network, or any other encoder.
         workers: processes that decode recordings.
         progress: show progress bars.
 
     Returns:
         Embeddings and predicted tags by item, and which recordings failed.
     """
-    from embedding.encoder import mean_by_recording
+    from embedding.encoders.song_encoder import mean_by_recording
 
-    extraction = _extract(dataset, encoder.config, workers=workers, progress=progress)
+    extraction = _extract(dataset, encoder.front_end, workers=workers, progress=progress)
     item_of_recording = dataset.audio[ITEM_ID].to_numpy()
 
     def mean_by_item(values: Float32Array) -> pd.DataFrame:
@@ -220,14 +221,14 @@ def embed_dataset(
 
 
 def recordings_by_item(
-    dataset: MusicDataset, used: IntArray, config: EncoderConfig
+    dataset: MusicDataset, used: IntArray, front_end: "FrontEnd"
 ) -> dict[str, tuple[SongRecording, ...]]:
     """Describe recordings of a data set for the song database.
 
     Args:
         dataset: data set with recordings.
         used: positions of the recordings in the data set's `audio`.
-        config: configuration of the network that embedded them.
+        front_end: that of the encoder that embedded them.
 
     Returns:
         The recordings of each item; files that no longer exist are left out.
@@ -242,30 +243,31 @@ def recordings_by_item(
         except OSError:
             continue
         item = str(dataset.audio[ITEM_ID].iat[position])
-        recording = song_recording(str(dataset.audio[PATH].iat[position]), digest, config, sound)
+        recording = song_recording(str(dataset.audio[PATH].iat[position]), digest, front_end, sound)
         found[item] = (*found.get(item, ()), recording)
     return found
 
 
-def song_recording(name: str, digest: str, config: EncoderConfig, sound: str = "") -> SongRecording:
+def song_recording(name: str, digest: str, front_end: "FrontEnd", sound: str = "") -> SongRecording:
     """Describe a recording for the song database.
 
     Args:
         name: path or name of the file.
         digest: hex SHA-256 of its content.
-        config: configuration of the network that embedded it.
+        front_end: that of the encoder that embedded it.
         sound: digest of its audio without tags; "" where it is not known.
     """
-    from embedding.hyperimage.extraction import image_kind
+    from embedding.hyperimage.front_end import HyperImageFrontEnd
     from embedding.hyperimage.store import store_folder_name
 
-    images = store_folder_name(image_kind(config.snippet, config.hyperimage))
+    kind = front_end.stored_as
+    picture = front_end.hyperimage if isinstance(front_end, HyperImageFrontEnd) else front_end
     return SongRecording(
         path=name_as_text(name),
         digest=digest,
-        snippet=config.snippet.digest(),
-        hyperimage=config.hyperimage.digest(),
-        image_key=f"{images}/{digest}",
+        snippet=front_end.snippet.digest(),
+        hyperimage=picture.digest(),
+        image_key="" if kind is None else f"{store_folder_name(kind)}/{digest}",
         sound=sound,
     )
 
@@ -288,10 +290,10 @@ class RecordingEmbedder:
     snippet; it ends with ``close`` or with this object. Safe to use from several threads.
 
     Args:
-        encoder: a trained network, or statistics of sound.
+        encoder: a trained network, or any other encoder.
     """
 
-    def __init__(self, encoder: "AnyEncoder") -> None:
+    def __init__(self, encoder: "Encoder") -> None:
         self.encoder = encoder
         self._decoder = PersistentWorker()
         # Prediction moves the network and sets its threads.
@@ -319,8 +321,8 @@ class RecordingEmbedder:
             raise AudioError(crash_message(file))
         if isinstance(decoded, str):
             raise AudioError(decoded)
-        assert decoded.images is not None  # only contents known before have none
-        (embedded,) = self.embed_images([decoded.images])
+        assert decoded.inputs is not None  # only contents known before have none
+        (embedded,) = self.embed_inputs([decoded.inputs])
         return embedded, self.song_recording(file, decoded.digest, decoded.sound)
 
     def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "DecodingJob":
@@ -332,23 +334,22 @@ class RecordingEmbedder:
         """
         from embedding.hyperimage.extraction import DecodingJob
 
-        config = self.encoder.config
-        return DecodingJob(file, config.snippet, config.hyperimage, frozenset(known))
+        return DecodingJob(file, self.encoder.front_end, frozenset(known))
 
-    def embed_images(self, images: Sequence[Float32Array]) -> list[EmbeddedRecording]:
+    def embed_inputs(self, inputs: Sequence[Float32Array]) -> list[EmbeddedRecording]:
         """Embed decoded recordings in one pass of the network.
 
         Args:
-            images: hyper-images of each recording, float32 [n, channels, height, width].
+            inputs: inputs of the encoder for each recording, float32 [n, *input_shape].
         """
-        if not images:
+        if not inputs:
             return []
-        together = images[0] if len(images) == 1 else np.concatenate(images)
+        together = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
         with self._network_lock.held("embedding recordings"):
             embeddings, probabilities = self.encoder.embed_and_predict(together)
         embedded = []
         end = 0
-        for own in images:
+        for own in inputs:
             start, end = end, end + len(own)
             scores: Scores = {}
             for tag, values in probabilities.items():
@@ -361,14 +362,14 @@ class RecordingEmbedder:
     def song_recording(self, file: "RecordingFile", digest: str, sound: str = "") -> SongRecording:
         """Describe a file with these digests of content and sound for the song database."""
         name = file.name if file.temporary else str(file.path.absolute())
-        return song_recording(name, digest, self.encoder.config, sound)
+        return song_recording(name, digest, self.encoder.front_end, sound)
 
     def close(self) -> None:
         """End the decoding process; the next recording starts another."""
         self._decoder.close()
 
 
-def _tag_values(encoder: "AnyEncoder", tag: str) -> list[str]:
+def _tag_values(encoder: "Encoder", tag: str) -> list[str]:
     return [str(value) for value in encoder.heads_[tag]]
 
 
@@ -385,7 +386,10 @@ def _usable(
     dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
 ) -> "Extraction":
     """Extract the hyper-images of a data set's recordings; raise AudioError if there are none."""
-    extraction = _extract(dataset, config, workers=workers, progress=progress)
+    from embedding.hyperimage.front_end import HyperImageFrontEnd
+
+    front_end = HyperImageFrontEnd(snippet=config.snippet, hyperimage=config.hyperimage)
+    extraction = _extract(dataset, front_end, workers=workers, progress=progress)
     if not len(extraction.images) and extraction.failures:
         raise AudioError(extraction.none_usable())
     return extraction
@@ -403,14 +407,13 @@ def _too_few(values: Mapping[str, Collection[str]], n_usable: int) -> str:
 
 
 def _extract(
-    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+    dataset: MusicDataset, front_end: "FrontEnd", *, workers: int, progress: bool
 ) -> "Extraction":
-    from embedding.hyperimage.extraction import extract
+    from embedding.hyperimage.extraction import extract_inputs
 
-    return extract(
+    return extract_inputs(
         dataset.recording_paths(),
-        config.snippet,
-        config.hyperimage,
+        front_end,
         workers=workers,
         cache=cache_folder() / "hyperimages",
         progress=progress,

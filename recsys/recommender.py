@@ -51,7 +51,7 @@ from recsys.training.fit import check_encoder, fit_state
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
-    from embedding.sound_statistics import AnyEncoder
+    from embedding.encoders.protocol import Encoder
     from recsys.onboarding.folder import ModelWriter
     from recsys.onboarding.watching import FolderWatcher, WatchArguments
     from recsys.playlists.playlist import Seeds
@@ -126,7 +126,7 @@ class Recommender(Configured):
         self,
         dataset: MusicDataset,
         embeddings: FrameLike | None = None,
-        encoder: "AnyEncoder | None" = None,
+        encoder: "Encoder | None" = None,
         *,
         progress: bool = False,
     ) -> Self:
@@ -142,7 +142,8 @@ class Recommender(Configured):
             dataset: items, plays and recordings.
             embeddings: item embeddings in place of the network's: index or column item_id, one
                 column a dimension; items may be missing.
-            encoder: a trained network, or fitted `SoundStatistics`, in place of training one.
+            encoder: any fitted `embedding.encoders.Encoder`, such as a trained `SongEncoder`, in
+                place of training one.
             progress: show progress bars.
 
         Returns:
@@ -176,8 +177,9 @@ class Recommender(Configured):
             model = LiveModel(state, catalog)
             with self._writing("taking over what was learned", longer=True):
                 self._model, self._folder = model, None
-            if state.encoder is not None and state.encoder.history_ and encoder is None:
-                run.log_training(state.encoder.history_)
+            learned = state.info["encoder"] or {}
+            if encoder is None and learned.get("history"):
+                run.log_training(learned["history"])
             run.log_metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
             for kind in ("warm", "cold"):
                 weights = state.info["blend"][kind]

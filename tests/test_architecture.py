@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "embedding": (
         ("embedding.composition",),
-        ("embedding", "embedding.encoder", "embedding.projection", "embedding.sound_statistics"),
+        ("embedding", "embedding.encoders", "embedding.projection"),
         ("embedding.network",),
         ("embedding.hyperimage",),
         ("embedding.transforms",),

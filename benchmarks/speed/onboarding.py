@@ -122,7 +122,7 @@ def single(path: Path, folder: Path) -> None:
     stages: dict[str, list[float]] = {}
     with (
         timed(RecordingEmbedder, "embed", stages),
-        timed(RecordingEmbedder, "embed_images", stages),
+        timed(RecordingEmbedder, "embed_inputs", stages),
         timed(FittedState, "fuse_content", stages),
         timed(ItemTable, "with_onboarded", stages),
         timed(Catalog, "put", stages),
@@ -135,13 +135,13 @@ def single(path: Path, folder: Path) -> None:
     whole_time = statistics.median(times)
     median = {name: statistics.median(values) for name, values in stages.items()}
     inside = by_hand(model, files)
-    there = median["embed"] - median["embed_images"]
+    there = median["embed"] - median["embed_inputs"]
     shares = {
         "decoding the snippet": inside["decode"],
         "hyper-image": inside["picture"],
         "digest of the file": inside["digest"],
         "to the process and back": there - sum(inside.values()),
-        "network": median["embed_images"],
+        "network": median["embed_inputs"],
         "vectors": median["fuse_content"] + median["with_onboarded"],
         "SQLite": median["put"],
         "rest (checks, the folder's lock)": (

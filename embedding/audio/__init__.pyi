@@ -1,4 +1,6 @@
 from .config import SnippetConfig as SnippetConfig
+from .front_end import FrontEnd as FrontEnd
+from .front_end import WaveformFrontEnd as WaveformFrontEnd
 from .microphone import MicrophoneConfig as MicrophoneConfig
 from .microphone import record as record
 from .microphone import record_file as record_file

@@ -26,7 +26,7 @@ from embedding.composition.goals import DifferentiableEncoder, Goal
 from embedding.composition.initial_loop import make_initial_loop
 from embedding.composition.instruments import make_instruments
 from embedding.composition.loop import NoteGrid, cut_snippet, minimise
-from embedding.encoder import SongEncoder
+from embedding.encoders.song_encoder import SongEncoder
 from embedding.hyperimage.differentiable import hyperimages
 from embedding.hyperimage.extraction import extract
 from embedding.network.devices import limited_threads

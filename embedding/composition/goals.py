@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
-from embedding.encoder import SongEncoder
+from embedding.encoders.song_encoder import SongEncoder
 from embedding.network.augmentation import covering_windows
 
 

@@ -14,7 +14,7 @@ from datasets.progress import progress_bar
 from embedding.composition.composer import Composition, CompositionConfig, normalise_sound
 from embedding.composition.goals import DifferentiableEncoder, Goal
 from embedding.composition.loop import minimise
-from embedding.encoder import SongEncoder
+from embedding.encoders.song_encoder import SongEncoder
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.devices import limited_threads
 from embedding.transforms import filters

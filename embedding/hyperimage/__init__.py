@@ -2,6 +2,7 @@
 
 - `config`: size, bands and presets (`HyperImageConfig`, `Band`)
 - `image`: one hyper-image with NumPy
+- `front_end`: hyper-images as the input of encoders (`HyperImageFrontEnd`)
 - `bands`: each transform scaled to brightness
 - `colours`: brightness to red, green and blue
 - `differentiable`: batches of hyper-images with PyTorch, with gradients

@@ -4,6 +4,7 @@ from .differentiable import hyperimages as hyperimages
 from .extraction import Extraction as Extraction
 from .extraction import Failure as Failure
 from .extraction import extract as extract
+from .front_end import HyperImageFrontEnd as HyperImageFrontEnd
 from .image import hyperimage as hyperimage
 from .plots import draw as draw
 from .store import ImageStore as ImageStore

@@ -1,4 +1,4 @@
-"""Extract hyper-images from many recordings, on all cores and with a cache on disk."""
+"""Extract hyper-images, or other inputs of encoders, from many recordings on all cores."""
 
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,11 +16,12 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.progress import progress_bar
 from datasets.system.files import file_digest
 from embedding.audio.config import SnippetConfig
+from embedding.audio.front_end import FrontEnd
 from embedding.audio.snippets import read_snippets, snippets_ahead
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.config import HyperImageConfig
-from embedding.hyperimage.image import hyperimage
+from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.hyperimage.store import ImageStore
 from embedding.parallel import Crashed, available_cores, in_processes
 
@@ -89,7 +90,7 @@ class OrderedResults:
                 return
         self._arrays[number] = images
 
-    def images(self, shape: tuple[int, int, int]) -> tuple[Float32Array, IntArray]:
+    def images(self, shape: tuple[int, ...]) -> tuple[Float32Array, IntArray]:
         """Return all images as one array [n, *shape], and the recording number of each."""
         numbers = sorted(self._rows.keys() | self._arrays.keys())
         counts = [len(self._rows[n] if n in self._rows else self._arrays[n]) for n in numbers]
@@ -106,9 +107,6 @@ class OrderedResults:
         ]
         return np.concatenate(parts, dtype=np.float32), recording
 
-
-CODE_VERSION = 3
-"""Increased whenever the same settings give other values, to invalidate old cache entries."""
 
 FAILURES_NAMED = 3
 """Recordings that an error names where none of them can be used."""
@@ -155,7 +153,8 @@ class Extraction:
 
     images: Float32Array
     """float32 [n_images, channels, height, width], in the order of the recordings. With a cache it
-    is memory-mapped if possible, so it may be larger than the memory."""
+    is memory-mapped if possible, so it may be larger than the memory. Of `extract_inputs`: the
+    inputs [n, *input_shape] of its front end."""
 
     recording: IntArray
     """Position of the recording of each image in the list given to `extract`."""
@@ -221,9 +220,33 @@ def extract(
         (1, 1, 128, 128) 1
         (1, 1, 128, 128) 0
     """
+    front_end = HyperImageFrontEnd(snippet=snippet, hyperimage=hyperimage)
+    return extract_inputs(recordings, front_end, workers=workers, cache=cache, progress=progress)
+
+
+def extract_inputs(
+    recordings: Sequence[AudioSource],
+    front_end: FrontEnd,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> Extraction:
+    """Compute the inputs of an encoder for many recordings, as `extract` does for hyper-images.
+
+    Args:
+        recordings: as in `extract`.
+        front_end: that of the encoder. Inputs that it does not store are all held in memory.
+        workers: as in `extract`.
+        cache: as in `extract`; used for what the front end stores.
+        progress: as in `extract`.
+
+    Raises:
+        AudioError, InvalidArgumentError, ArtifactError: as `extract`.
+    """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
-    shape = (hyperimage.channels, hyperimage.height, hyperimage.width)
+    shape, kind = front_end.input_shape, front_end.stored_as
     with ExitStack() as stack:
         files = stack.enter_context(on_disk(recordings))
         advance = stack.enter_context(
@@ -231,12 +254,12 @@ def extract(
         )
         store = None
         digests: list[str | None] = [None] * len(files)
-        if cache is not None:
-            store = stack.enter_context(ImageStore(cache, image_kind(snippet, hyperimage), shape))
+        if cache is not None and kind is not None:
+            store = stack.enter_context(ImageStore(cache, kind, shape))
             digests = _digests(files)
         collected = OrderedResults(store, digests)
         jobs = [
-            _ExtractionJob(number, file, snippet, hyperimage)
+            _ExtractionJob(number, file, front_end)
             for number, file in enumerate(files)
             if number not in collected
         ]
@@ -253,11 +276,6 @@ def extract(
             for number, message in sorted(collected.failures.items())
         )
     return Extraction(images, recording, failures, len(jobs) - len(failures))
-
-
-def image_kind(snippet: SnippetConfig, hyperimage: HyperImageConfig) -> str:
-    """Return a text of everything that the values of images depend on: the key of their store."""
-    return f"{CODE_VERSION} {snippet.digest()} {hyperimage.digest()}"
 
 
 class RecordingJob(Protocol):
@@ -288,13 +306,17 @@ class DecodingJob:
     """One recording to be decoded by `decode_recording` in another process."""
 
     file: RecordingFile
-    snippet: SnippetConfig
-    hyperimage: HyperImageConfig
+    front_end: FrontEnd
     known: frozenset[str] = frozenset()
-    """Digests of contents whose images are not needed."""
+    """Digests of contents whose inputs are not needed."""
+
+    @property
+    def snippet(self) -> SnippetConfig:
+        """Which snippets are read."""
+        return self.front_end.snippet
 
     def is_known(self) -> bool:
-        """Return whether the images of this recording are not needed."""
+        """Return whether the inputs of this recording are not needed."""
         try:
             return bool(self.known) and file_digest(self.file.path) in self.known
         except (OSError, ValueError):
@@ -308,15 +330,15 @@ class DecodedRecording:
     digest: str
     """Hex SHA-256 of the content."""
 
-    images: Float32Array | None
-    """float32 [n, channels, height, width]; None if the content is in ``known``."""
+    inputs: Float32Array | None
+    """float32 [n, *input_shape] of the front end; None if the content is in ``known``."""
 
     sound: str = ""
     """Digest of its audio without tags; see `embedding.decoding.sound_digest`."""
 
 
 def decode_recording(job: DecodingJob) -> DecodedRecording | str:
-    """Return digests and hyper-images of a recording, or an error message naming it."""
+    """Return digests of a recording and the inputs of its encoder, or an error naming it."""
     digest = sound = ""
     before = None
     # What is wrong with a file that cannot be read is for decoding to report.
@@ -326,9 +348,9 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
             digest = file_digest(job.file.path)
     if digest in job.known:
         return DecodedRecording(digest, None)
-    images = _images_or_reason(_ExtractionJob(0, job.file, job.snippet, job.hyperimage))
-    if isinstance(images, str):
-        return images
+    inputs = _images_or_reason(_ExtractionJob(0, job.file, job.front_end))
+    if isinstance(inputs, str):
+        return inputs
     with suppress(OSError, ValueError):
         sound = sound_digest(job.file.path)
         after = job.file.path.stat()
@@ -337,7 +359,7 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
             after.st_mtime_ns,
         ):
             return f"{job.file.name}: was changed while it was read"
-    return DecodedRecording(digest, images, sound)
+    return DecodedRecording(digest, inputs, sound)
 
 
 def in_processes_ahead(
@@ -400,8 +422,12 @@ class _ExtractionJob:
 
     number: int
     file: RecordingFile
-    snippet: SnippetConfig
-    hyperimage: HyperImageConfig
+    front_end: FrontEnd
+
+    @property
+    def snippet(self) -> SnippetConfig:
+        """Which snippets are read."""
+        return self.front_end.snippet
 
     def is_known(self) -> bool:
         """Return False: what is known is left out before."""
@@ -443,14 +469,14 @@ def _run(
 
 
 def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
-    """Return the images [n, channels, height, width] of a recording, or an error message."""
+    """Return the inputs [n, *input_shape] of a recording, or an error message."""
     try:
-        wanted = job.hyperimage
+        wanted = job.front_end
         snippets = read_snippets(
-            job.file, job.snippet, wanted.sample_rate, channels=wanted.sound_channels
+            job.file, wanted.snippet, wanted.sample_rate, channels=wanted.channels
         )
         try:
-            images = np.stack([hyperimage(found.samples, wanted) for found in snippets])
+            images = np.concatenate([wanted.inputs(found.samples) for found in snippets])
         except AudioError as error:
             return f"{job.file.name}: {error}"
     except AudioError as error:

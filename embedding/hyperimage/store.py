@@ -55,13 +55,13 @@ class ImageStore:
         [0 1 2] {'digest of a file': array([0, 1, 2])} (3, 1, 2, 2)
     """
 
-    def __init__(self, folder: Path | str, kind: str, shape: tuple[int, int, int]) -> None:
+    def __init__(self, folder: Path | str, kind: str, shape: tuple[int, ...]) -> None:
         """Open the store; create it if it does not exist.
 
         Args:
             folder: folder with the stores of all kinds.
             kind: text of everything that the values of images depend on.
-            shape: (channels, height, width).
+            shape: of one image: (channels, height, width).
 
         Raises:
             ArtifactError: the folder cannot be written.

@@ -71,7 +71,7 @@ def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> No
         raise ArtifactError(f"{folder}: the encoder cannot be written: {error}") from error
 
 
-def load_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
+def read_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
     """Read the manifest and the weights of an encoder, checked against their digests.
 
     Raises:

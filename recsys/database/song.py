@@ -38,9 +38,9 @@ class SongRecording:
     snippet: str
     """Digest of the SnippetConfig."""
     hyperimage: str
-    """Digest of the HyperImageConfig."""
+    """Digest of the HyperImageConfig; of encoders that hear no images, of their front end."""
     image_key: str
-    """Key of the hyper-images in their cache."""
+    """Key of the hyper-images in their cache; "" where there are none."""
     sound: str = field(default="", compare=False)
     """Hex SHA-256 of its audio without tags; "" where it was not computed. The song database keeps
     it in a table of its own, and songs that are read from there are without."""

@@ -23,7 +23,7 @@ from recsys.config import RecommenderConfig
 
 if TYPE_CHECKING:
     from embedding import SoundStatistics
-    from embedding.sound_statistics import AnyEncoder
+    from embedding.encoders.protocol import Encoder
     from evaluation.genre.cross_validation import GenreResult
 
 logger = logging.getLogger("coldtune")
@@ -110,7 +110,7 @@ class NetworkEmbeddings:
     Without labels to train it on they are statistics of sound.
     """
 
-    encoder: "AnyEncoder"
+    encoder: "Encoder"
     """The trained network, or what stands in its place."""
     config: RecommenderConfig
     """Its ``n_threads`` is the number of processes that decode."""
@@ -129,10 +129,11 @@ class NetworkEmbeddings:
 
     def labels(self, dataset: MusicDataset) -> pd.DataFrame:
         """Return the true labels, averaged over the recordings of an item; none if unknown."""
-        if not len(self.encoder.classes_):
+        if not self.encoder.heads_:
             return pd.DataFrame()
-        own = dataset.recording_labels(self.encoder.config.tags[0]).to_numpy()
-        matches = pd.DataFrame(_indicators(own, self.encoder.classes_.tolist()))
+        tag, classes = next(iter(self.encoder.heads_.items()))
+        own = dataset.recording_labels(tag).to_numpy()
+        matches = pd.DataFrame(_indicators(own, classes.tolist()))
         return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
 
 

@@ -36,7 +36,7 @@ from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 
 if TYPE_CHECKING:
-    from embedding.sound_statistics import AnyEncoder
+    from embedding.encoders.protocol import Encoder
 
 _ID_OF = {"items": ITEM_ID, "users": USER_ID}
 """The tables of a model, and the columns with the ids of their rows."""
@@ -114,7 +114,7 @@ class FittedState:
     vocabulary: MetadataVocabulary
     """The metadata values that the sources know."""
 
-    encoder: "AnyEncoder | None"
+    encoder: "Encoder | None"
     """What embeds recordings: a network, or statistics of sound; None if the fit had none."""
 
     info: dict[str, Any]
@@ -325,9 +325,9 @@ class FittedState:
         plays = sp.csr_matrix((data, indices, indptr), shape=shape)
         encoder = None
         if structure["encoder"]:
-            from embedding.sound_statistics import load_any_encoder
+            from embedding.encoders.loading import load_encoder
 
-            encoder = load_any_encoder(folder / "encoder")
+            encoder = load_encoder(folder / "encoder")
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         if info.get(NEW_SONGS) is not None:

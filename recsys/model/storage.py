@@ -25,7 +25,7 @@ from recsys.model.state import FittedState
 
 if TYPE_CHECKING:
     from embedding import SongEncoder
-    from embedding.sound_statistics import AnyEncoder
+    from embedding.encoders.protocol import Encoder
 
 _CATALOG = "catalog.sqlite"
 
@@ -127,18 +127,18 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
                 raise
 
 
-def open_encoder(folder: Path) -> "AnyEncoder":
+def open_encoder(folder: Path) -> "Encoder":
     """Open what a saved model embeds recordings with, or an encoder that was saved alone.
 
     Raises:
         ArtifactError: there is neither.
         InvalidArgumentError: a model without an encoder.
     """
+    from embedding.encoders.loading import load_encoder
     from embedding.network.storage import ENCODER_MANIFEST
-    from embedding.sound_statistics import load_any_encoder
 
     if (folder / ENCODER_MANIFEST).is_file():
-        return load_any_encoder(folder)
+        return load_encoder(folder)
     encoder = load_model(folder.absolute()).state.encoder
     if encoder is None:
         raise InvalidArgumentError(f"{folder}: this model has no network of its own")
@@ -155,13 +155,14 @@ def open_network(folder: Path) -> "SongEncoder":
     return network_of(open_encoder(folder), folder)
 
 
-def network_of(encoder: "AnyEncoder", folder: Path) -> "SongEncoder":
-    """Return an encoder that is a network; raise InvalidArgumentError for statistics of sound."""
+def network_of(encoder: "Encoder", folder: Path) -> "SongEncoder":
+    """Return an encoder that is a network; raise InvalidArgumentError for any other."""
     from embedding import SongEncoder
 
     if not isinstance(encoder, SongEncoder):
+        method = encoder.summary()["method"]
         raise InvalidArgumentError(
-            f"{folder}: there is no network; songs are compared by statistics of their sound"
+            f"{folder}: there is no network of coldtune's own; songs are compared by {method}"
         )
     return encoder
 

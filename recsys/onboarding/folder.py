@@ -270,17 +270,17 @@ class FolderComparison:
                 if isinstance(result, str):
                     status, reason = FAILED, result.removeprefix(f"{job.file.name}: ")
                 else:
-                    assert result.images is not None  # no content is known to the job
+                    assert result.inputs is not None  # no content is known to the job
                     recording = self._embedder.song_recording(job.file, result.digest, result.sound)
                     if own.relation == PERHAPS:
-                        if batch.sounds_like(result.images, self.items.song(own.item_id)):
+                        if batch.sounds_like(result.inputs, self.items.song(own.item_id)):
                             own = own._replace(relation=SAME)
                         else:
                             own = Assignment(own.otherwise, NEW, twin=own.twin)
                     if own.relation == SAME:
                         status, reason = _retell(one, own, self.items, batch, self._writer)
                     else:
-                        status, reason = _add(one, own, self.items, recording, result.images, batch)
+                        status, reason = _add(one, own, self.items, recording, result.inputs, batch)
                 outcome = FileOutcome(one.file, own, status, reason or note)
                 yield from batch.settled(outcome)
                 advance(1)
@@ -530,7 +530,7 @@ def _add(
     own: Assignment,
     items: _Items,
     recording: SongRecording,
-    images: Float32Array,
+    inputs: Float32Array,
     batch: "_Batch",
 ) -> tuple[str, str]:
     """Add a decoded recording as an item, or to one; return status and reason."""
@@ -540,10 +540,10 @@ def _add(
     try:
         items.model.items.check_new([song])
     except InvalidArgumentError as error:
-        if own.relation != NEW and batch.sounds_like(images, items.song(own.item_id)):
+        if own.relation != NEW and batch.sounds_like(inputs, items.song(own.item_id)):
             return UNCHANGED, ""  # retagged before digests of sounds were stored
         return FAILED, str(error)
-    batch.add(song, images)
+    batch.add(song, inputs)
     return ADDED, ""
 
 
@@ -585,9 +585,9 @@ class _Batch:
         """Items whose embedding the model cannot take, and why."""
         self._outcomes: list[FileOutcome] = []
 
-    def add(self, song: Song, images: Float32Array) -> None:
-        """Add a song with its hyper-images; embed or store when there are enough."""
-        self._decoded.append((song, images))
+    def add(self, song: Song, inputs: Float32Array) -> None:
+        """Add a song with the inputs of the encoder; embed or store when there are enough."""
+        self._decoded.append((song, inputs))
         self._store_if_many()
         if len(self._decoded) >= EMBEDDED_AT_ONCE:
             self._embed()
@@ -613,11 +613,11 @@ class _Batch:
             refused = reason is not None and one.status == ADDED
             yield one._replace(status=FAILED, reason=str(reason)) if refused else one
 
-    def sounds_like(self, images: Float32Array, song: Song) -> bool:
-        """Return whether the embedding of hyper-images is that of a song."""
+    def sounds_like(self, inputs: Float32Array, song: Song) -> bool:
+        """Return whether the embedding of these inputs of the encoder is that of a song."""
         if song.embedding is None:
             return False
-        (one,) = self._embedder.embed_images([images])
+        (one,) = self._embedder.embed_inputs([inputs])
         lengths = np.linalg.norm(one.embedding) * np.linalg.norm(song.embedding)
         return bool(one.embedding @ song.embedding > SAME_SOUND * lengths)
 
@@ -636,7 +636,7 @@ class _Batch:
 
     def _embed(self) -> None:
         decoded, self._decoded = self._decoded, []
-        embedded = self._embedder.embed_images([images for _, images in decoded])
+        embedded = self._embedder.embed_inputs([inputs for _, inputs in decoded])
         for (song, _), one in zip(decoded, embedded, strict=True):
             if problem := self._range.problem(one.embedding):
                 self._refused[song.item_id] = f"its embedding cannot be used: {problem}"

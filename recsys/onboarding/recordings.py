@@ -177,7 +177,7 @@ def _recordings(
 ) -> dict[str, tuple[SongRecording, ...]]:
     if state.encoder is None:
         return {}
-    return recordings_by_item(dataset, audio.used, state.encoder.config)
+    return recordings_by_item(dataset, audio.used, state.encoder.front_end)
 
 
 def _build_song(

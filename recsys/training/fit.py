@@ -41,7 +41,7 @@ from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
 if TYPE_CHECKING:
-    from embedding.sound_statistics import AnyEncoder
+    from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
 
@@ -82,7 +82,7 @@ def fit_state(
     config: RecommenderConfig,
     *,
     embeddings: FrameLike | None,
-    encoder: "AnyEncoder | None",
+    encoder: "Encoder | None",
     progress: bool,
 ) -> tuple[FittedState, DatasetEmbeddings]:
     """Fit the whole model.
@@ -184,7 +184,7 @@ def fit_state(
         ),
         "ridge_strengths": _finite_values(fitted, "strength"),
         "shrinkage": _finite_values(fitted, "shrinkage"),
-        "encoder": None if encoder is None else _encoder_info(encoder),
+        "encoder": None if encoder is None else encoder.summary(),
         "network": no_network or _tags_left_out(encoder, config),
         "recordings_left_out": list(audio.failures),
         "seconds": timer.seconds,
@@ -234,9 +234,9 @@ def check_encoder(encoder: object) -> None:
 def _embed_recordings(
     dataset: MusicDataset,
     config: RecommenderConfig,
-    encoder: "AnyEncoder | None",
+    encoder: "Encoder | None",
     timer: StageTimer,
-) -> tuple["AnyEncoder", DatasetEmbeddings, str]:
+) -> tuple["Encoder", DatasetEmbeddings, str]:
     """Train an encoder unless there is one, and embed all recordings of the data set.
 
     The text says why no network could be trained; "" where one was, or was given.
@@ -332,29 +332,13 @@ def _finite_values(
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _tags_left_out(encoder: "AnyEncoder | None", config: RecommenderConfig) -> str:
+def _tags_left_out(encoder: "Encoder | None", config: RecommenderConfig) -> str:
     """Say which tags of the configuration a trained network does not tell; "" for none."""
-    if encoder is None or not encoder.heads_:
+    from embedding import SongEncoder
+
+    if not isinstance(encoder, SongEncoder):
         return ""
     tags = [tag for tag in config.network.tags if tag not in encoder.heads_]
     if not tags:
         return ""
     return f"the network was not trained on {', '.join(tags)}: not two values are known"
-
-
-def _encoder_info(encoder: "AnyEncoder") -> dict[str, Any]:
-    from embedding import SongEncoder
-
-    if not isinstance(encoder, SongEncoder):
-        return {
-            "method": "statistics of sound",
-            "digest": encoder.digest(),
-            "dimension": encoder.dimension,
-        }
-    return {
-        "digest": encoder.digest(),
-        "architecture": encoder.config.architecture,
-        "tags": list(encoder.config.tags),
-        "classes": encoder.classes_.tolist(),
-        "history": encoder.history_,
-    }

@@ -12,7 +12,7 @@ import pytest
 from datasets.errors import ArtifactError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets, read_snippets
-from embedding.hyperimage import extraction
+from embedding.hyperimage import extraction, front_end
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.extraction import extract
 from embedding.hyperimage.image import hyperimage
@@ -143,7 +143,8 @@ def stored(cache: Path) -> int:
     # Images are written after the index is set up, which a reader might disturb.
     if not list(cache.glob("*/images.f32")):
         return 0
-    with ImageStore(cache, extraction.image_kind(SNIPPET, IMAGE), (1, 128, 128)) as store:
+    kind = front_end.HyperImageFrontEnd(snippet=SNIPPET, hyperimage=IMAGE).stored_as
+    with ImageStore(cache, kind, (1, 128, 128)) as store:
         return len(store)
 
 
@@ -173,7 +174,7 @@ class TestCache:
         self, songs: list[Path], tmp_path: Path, monkeypatch
     ) -> None:
         extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache")
-        monkeypatch.setattr(extraction, "CODE_VERSION", extraction.CODE_VERSION + 1)
+        monkeypatch.setattr(front_end, "CODE_VERSION", front_end.CODE_VERSION + 1)
         assert extract(songs[:1], SNIPPET, IMAGE, cache=tmp_path / "cache").extracted == 1
 
     @pytest.mark.slow

@@ -74,7 +74,9 @@ def test_what_a_reader_must_know():
 def test_a_kept_study_is_not_computed_again_with_other_threads(tmp_path, monkeypatch):
     options = {"folds": 2, "store": tmp_path, "baseline": False}
     first = run_study(material(), TINY, **options)
-    monkeypatch.setattr("embedding.encoder.SongEncoder.fit", None)  # would fail if it were asked
+    monkeypatch.setattr(
+        "embedding.encoders.song_encoder.SongEncoder.fit", None
+    )  # would fail if it were asked
     again = run_study(material(), TINY.replace(threads=2), **options)
     assert again.folds().equals(first.folds())
     with pytest.raises(TypeError):

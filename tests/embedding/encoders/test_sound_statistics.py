@@ -7,8 +7,8 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from embedding import EncoderConfig, SongEncoder, SoundStatistics
+from embedding.encoders.loading import load_encoder
 from embedding.network.storage import save_encoder
-from embedding.sound_statistics import load_any_encoder
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_saved_and_loaded_it_is_the_same(images: np.ndarray, tmp_path: Path) -> 
     encoder.save(tmp_path / "encoder")
     for again in (
         SoundStatistics.load(tmp_path / "encoder"),
-        load_any_encoder(tmp_path / "encoder"),
+        load_encoder(tmp_path / "encoder"),
     ):
         np.testing.assert_array_equal(again.embed(images), encoder.embed(images))
         assert (again.digest(), again.config) == (encoder.digest(), encoder.config)
@@ -62,7 +62,7 @@ def test_a_damaged_one_does_not_load(images: np.ndarray, tmp_path: Path) -> None
     ):
         save_encoder(tmp_path / name, encoder._document(), weights)
         with pytest.raises(ArtifactError, match="does not describe an encoder"):
-            load_any_encoder(tmp_path / name)
+            load_encoder(tmp_path / name)
 
 
 def test_bad_images(images: np.ndarray, tmp_path: Path) -> None:

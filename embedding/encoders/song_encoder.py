@@ -19,6 +19,7 @@ from datasets.settings import Configured, check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
+from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
 from embedding.network.checkpoints import Pretrained
@@ -94,6 +95,11 @@ class SongEncoder(Configured):
     def classes_(self) -> NDArray[np.str_]:
         """Classes of the first tag, in the order of the columns of `predict_proba`."""
         return self.heads_.get(self.config.tags[0], np.empty(0, dtype=np.str_))
+
+    @property
+    def front_end(self) -> HyperImageFrontEnd:
+        """What is made of a recording: hyper-images of its snippets."""
+        return HyperImageFrontEnd(snippet=self.config.snippet, hyperimage=self.config.hyperimage)
 
     def fit(
         self,
@@ -322,13 +328,24 @@ class SongEncoder(Configured):
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
         """
-        from embedding.network.storage import load_encoder
+        from embedding.network.storage import read_encoder
 
-        document, weights = load_encoder(Path(folder))
+        document, weights = read_encoder(Path(folder))
         if "method" in document:
             raise ArtifactError(
                 f"{folder}: holds no network, but {format_value(document['method'])} of sound"
             )
+        return cls.restore(Path(folder), document, weights)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
+    ) -> Self:
+        """Build an encoder from its manifest and weights; see `embedding.encoders.loading`.
+
+        Raises:
+            ArtifactError: they do not describe a network.
+        """
         try:
             return cls._restore(document, weights)
         except UNREADABLE as error:
@@ -358,6 +375,16 @@ class SongEncoder(Configured):
             digest.update(name.encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Return digest, architecture, tags, classes of the first tag, and history, as JSON."""
+        return {
+            "digest": self.digest(),
+            "architecture": self.config.architecture,
+            "tags": list(self.config.tags),
+            "classes": self.classes_.tolist(),
+            "history": self.history_,
+        }
 
     def _document(self) -> dict[str, Any]:
         return {

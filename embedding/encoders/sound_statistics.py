@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from datasets.system.files import UNREADABLE
-from embedding.encoder import SongEncoder
+from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.hyperimage.statistics import image_statistics
 from embedding.network.config import EncoderConfig
-from embedding.network.storage import load_encoder, save_encoder
+from embedding.network.storage import read_encoder, save_encoder
 
 METHOD = "statistics"
 """What the manifest of a saved one says under "method"; that of a network says nothing."""
@@ -46,7 +46,7 @@ class SoundStatistics:
         >>> encoder.embed(images).shape, encoder.dimension
         ((24, 108), 108)
         >>> encoder.save(folder / "encoder")
-        >>> load_any_encoder(folder / "encoder").digest() == encoder.digest()
+        >>> SoundStatistics.load(folder / "encoder").digest() == encoder.digest()
         True
     """
 
@@ -66,6 +66,11 @@ class SoundStatistics:
     def classes_(self) -> NDArray[np.str_]:
         """No classes: there are no labels."""
         return np.empty(0, dtype=np.str_)
+
+    @property
+    def front_end(self) -> HyperImageFrontEnd:
+        """What is made of a recording: hyper-images of its snippets."""
+        return HyperImageFrontEnd(snippet=self.config.snippet, hyperimage=self.config.hyperimage)
 
     @property
     def dimension(self) -> int:
@@ -140,15 +145,20 @@ class SoundStatistics:
         Raises:
             ArtifactError: a file is missing or changed, or it is something else.
         """
-        document, weights = load_encoder(Path(folder))
+        document, weights = read_encoder(Path(folder))
         if document.get("method") != METHOD:
             raise ArtifactError(f"{folder}: holds a network; load it by SongEncoder.load")
-        return cls._restore(Path(folder), document, weights)
+        return cls.restore(Path(folder), document, weights)
 
     @classmethod
-    def _restore(
+    def restore(
         cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
     ) -> Self:
+        """Build them from manifest and weights; see `embedding.encoders.loading`.
+
+        Raises:
+            ArtifactError: they do not describe statistics of sound.
+        """
         try:
             encoder = cls(EncoderConfig.from_json(document["config"]))
             encoder._image_shape = tuple(int(size) for size in document["image_shape"])
@@ -173,6 +183,14 @@ class SoundStatistics:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    def summary(self) -> dict[str, Any]:
+        """Return method, digest and dimension, as JSON."""
+        return {
+            "method": "statistics of sound",
+            "digest": self.digest(),
+            "dimension": self.dimension,
+        }
+
     def _document(self) -> dict[str, Any]:
         return {
             "method": METHOD,
@@ -182,27 +200,6 @@ class SoundStatistics:
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"mean": self._mean, "deviation": self._deviation}
-
-
-AnyEncoder: TypeAlias = SongEncoder | SoundStatistics
-"""What embeds recordings: a network, or statistics where none can be trained."""
-
-
-def load_any_encoder(folder: Path | str) -> AnyEncoder:
-    """Load an encoder that `SongEncoder.save` or `SoundStatistics.save` wrote.
-
-    Raises:
-        ArtifactError: a file is missing or changed, or the format is newer than this library.
-
-    Examples:
-        >>> encoder.save(folder / "encoder")
-        >>> type(load_any_encoder(folder / "encoder")).__name__
-        'SongEncoder'
-    """
-    document, weights = load_encoder(Path(folder))
-    if document.get("method") == METHOD:
-        return SoundStatistics._restore(Path(folder), document, weights)
-    return SongEncoder.load(folder)
 
 
 def _finite(values: Float32Array) -> Float32Array:

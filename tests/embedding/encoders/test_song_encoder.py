@@ -19,7 +19,7 @@ from embedding import (
     SnippetConfig,
     SongEncoder,
 )
-from embedding.encoder import mean_by_recording
+from embedding.encoders.song_encoder import mean_by_recording
 from embedding.network import checkpoints, storage, training
 from embedding.network.targets import clean_labels, validation_split
 
@@ -287,7 +287,7 @@ class TestCheckpoint:
         )
         arguments = [config.model_dump_json(), str(tmp_path / "images.npy"), str(tmp_path)]
         process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments], cwd=Path(__file__).parents[2]
+            [sys.executable, "-c", code, *arguments], cwd=Path(__file__).parents[3]
         )
         deadline = time.monotonic() + 300
         while not list(tmp_path.glob("training-*.safetensors")):

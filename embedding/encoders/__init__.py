@@ -1,0 +1,11 @@
+"""Encoders: from recordings to embeddings and, where they tell any, probabilities of tags.
+
+- `protocol`: what every encoder has and does (`Encoder`)
+- `song_encoder`: `SongEncoder`, the network trained here on hyper-images
+- `sound_statistics`: `SoundStatistics`, embeddings where no network can be trained
+- `loading`: saved encoders of every kind (`load_encoder`)
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
