@@ -56,6 +56,13 @@ class ArtifactError(ColdtuneError):
     """A saved model is damaged, incomplete, of a newer format, or cannot be written."""
 
 
+class EncoderUnavailableError(ColdtuneError):
+    """An encoder, or a part of it, is not on this machine; the message says how to get it.
+
+    A saved model whose encoder is not there opens all the same, and knows its songs.
+    """
+
+
 class DiskFullError(ColdtuneError, OSError):
     """A disk is full; the message names the folder, what was to be written, and what is free."""
 

@@ -25,6 +25,7 @@ class _SavedKind(Protocol):
 
         Raises:
             ArtifactError: it does not describe such an encoder.
+            EncoderUnavailableError: what it needs is not on this machine.
         """
         ...
 
@@ -37,6 +38,7 @@ def load_encoder(folder: Path | str) -> Encoder:
 
     Raises:
         ArtifactError: a file is missing or changed, or the format is newer than this library.
+        EncoderUnavailableError: the encoder needs what is not on this machine.
 
     Examples:
         >>> from embedding.encoders import load_encoder
@@ -47,7 +49,7 @@ def load_encoder(folder: Path | str) -> Encoder:
     folder = Path(folder)
     document, weights = read_encoder(folder)
     kind = document.get("method", "network")
-    if kind not in ENCODER_KINDS:
+    if not isinstance(kind, str) or kind not in ENCODER_KINDS:
         raise ArtifactError(
             f"{folder}: holds an encoder of the kind {format_value(kind)}, which this version of "
             "coldtune does not know"
