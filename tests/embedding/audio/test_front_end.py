@@ -60,7 +60,7 @@ def test_samples_that_are_no_numbers(bad: float) -> None:
 )
 def test_bad_settings(settings: dict[str, float]) -> None:
     with pytest.raises(
-        InvalidArgumentError, match="WaveformFrontEnd: (sample_rate|window|channels)"
+        InvalidArgumentError, match=r"WaveformFrontEnd: (sample_rate|window|channels)"
     ):
         WaveformFrontEnd(**settings)
 
