@@ -67,7 +67,7 @@ class SongEncoder(Configured):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         self.config = EncoderConfig() if config is None else config
         check_config(self.config, EncoderConfig)
-        self.dimension: int = parse(self.config.architecture).dimension
+        self.dimension: int = self.config.dimension
         self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []
         self.image_shape_: tuple[int, int, int] | None = None
@@ -89,7 +89,7 @@ class SongEncoder(Configured):
                 "this SongEncoder is trained with its settings; set those of a new one: "
                 "sklearn.base.clone(encoder), or SongEncoder(encoder.config.replace(...))"
             )
-        self.config, self.dimension = config, parse(config.architecture).dimension
+        self.config, self.dimension = config, config.dimension
 
     @property
     def classes_(self) -> NDArray[np.str_]:

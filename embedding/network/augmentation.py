@@ -36,6 +36,14 @@ def training_batch(
             image = _shifted(image, int(changes.row_shift * image.shape[1]), rng)
         if changes.equaliser:
             image += _random_curve(image.shape[1], changes.equaliser, rng)[:, None]
+        if changes.contrast:
+            factor = np.float32(np.exp(rng.uniform(-changes.contrast, changes.contrast)))
+            mean = image.mean()
+            image = mean + factor * (image - mean)
+        if changes.level:
+            image += np.float32(rng.uniform(-changes.level, changes.level))
+        if changes.noise:
+            image += np.float32(changes.noise) * rng.standard_normal(image.shape, np.float32)
         if changes.time_mask or changes.row_mask:
             _mask(image, changes, rng)
         batch.append(image)

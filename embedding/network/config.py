@@ -11,6 +11,7 @@ from embedding.hyperimage.config import HyperImageConfig
 from embedding.network.architecture import parse
 
 RecipeName = Literal["patent", "modern"]
+Standardisation = Literal["image", "training", "rows"]
 
 PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
@@ -44,6 +45,17 @@ class AugmentationConfig(Settings):
     equaliser: float = Field(default=0.0, ge=0, le=1)
     """Maximum change of the level of a row, along a smooth random curve over the rows (in a
     spectrogram, a gain for each frequency), as a share of the value range 0 .. 1."""
+
+    level: float = Field(default=0.0, ge=0, le=1)
+    """Maximum change of the level of the whole image, up or down, as a share of the value range
+    0 .. 1 (in an image of decibels over 80 dB, 0.1 is 8 dB): recordings differ in loudness."""
+
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    """Maximum change of the contrast: 0.2 multiplies the differences from the image's mean by
+    exp(-0.2) to exp(0.2)."""
+
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of random noise on each pixel, as a share of the value range 0 .. 1."""
 
     time_mask: float = Field(default=0.0, ge=0, lt=1)
     """Maximum width of a masked block of columns, as a share of the width (SpecAugment, Park et al.
@@ -116,9 +128,15 @@ class EncoderConfig(Settings):
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random changes of training images."""
 
-    standardise: Literal["image", "training"] = "image"
+    standardise: Standardisation = "image"
     """Standardisation of images: by the mean and standard deviation of each ``image``, which
-    ignores loudness and contrast, or of all ``training`` images."""
+    ignores loudness and contrast; of all ``training`` images; or of each of their ``rows`` over all
+    training images."""
+
+    members: int = Field(default=1, ge=1, le=64)
+    """Networks of this architecture that are trained side by side, from different random weights on
+    the same images; the embedding is theirs one after another (`dimension` numbers in all), class
+    scores are averaged. Several small networks err differently, and together less, than one."""
 
     window: int | None = Field(default=None, ge=8)
     """Columns of the input of the network. Training takes a random window of wider images in every
@@ -156,6 +174,11 @@ class EncoderConfig(Settings):
 
     hyperimage: HyperImageConfig = HyperImageConfig()
     """Hyper-images of these parts."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the embedding: units of the last fully connected layer, for each member."""
+        return self.members * parse(self.architecture).dimension
 
     @classmethod
     def recipe(cls, name: RecipeName, **settings: Any) -> Self:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from datasets.arrays import Float32Array, IntArray
 from embedding.network.architecture import (
     Architecture,
     BatchNormalisation,
@@ -21,6 +23,7 @@ from embedding.network.architecture import (
     Pooling,
     Shape,
 )
+from embedding.network.config import Standardisation
 
 
 class Standardise(nn.Module):
@@ -29,26 +32,43 @@ class Standardise(nn.Module):
     Args:
         of: ``image``: statistics of each image, as in the TensorFlow CIFAR-10 tutorial, which
             ignores loudness and contrast. ``training``: statistics of all training images.
+            ``rows``: of each row of each channel, over all training images.
+        channels: channels of the images.
+        height: rows of the images.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, of: Literal["image", "training"]) -> None:
+    def __init__(self, of: Standardisation, channels: int = 1, height: int = 1) -> None:
         super().__init__()
         self.of = of
-        if of == "training":
-            self.register_buffer("mean", torch.zeros(()))
-            self.register_buffer("deviation", torch.ones(()))
+        if of != "image":
+            shape = (channels, height, 1) if of == "rows" else ()
+            self.register_buffer("mean", torch.zeros(shape))
+            self.register_buffer("deviation", torch.ones(shape))
 
-    def learn(self, mean: float, deviation: float) -> None:
-        """Set the mean and the standard deviation of the training images."""
-        self.mean.fill_(mean)
-        self.deviation.fill_(max(deviation, 1e-6))
+    def learn(self, images: Float32Array, rows: IntArray) -> None:
+        """Set the mean and the standard deviation to those of the training images.
+
+        Args:
+            images: float32 [n, channels, height, width].
+            rows: positions of the training images among them.
+        """
+        axis = 2 if self.of == "rows" else None
+        total, squares = np.float64(0.0), np.float64(0.0)
+        for row in rows:
+            image = images[row].astype(np.float64)
+            total = total + image.mean(axis=axis)
+            squares = squares + np.square(image).mean(axis=axis)
+        mean = total / len(rows)
+        deviation = np.sqrt(np.maximum(0.0, squares / len(rows) - mean**2))
+        self.mean.copy_(torch.as_tensor(mean).reshape(self.mean.shape))
+        self.deviation.copy_(torch.as_tensor(deviation).reshape(self.mean.shape).clamp_min(1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise [n, channels, height, width]; a constant image stays constant."""
-        if self.of == "training":
+        if self.of != "image":
             return (x - self.mean) / self.deviation
         centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
         deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
@@ -128,17 +148,53 @@ class GlobalPool(nn.Module):
         return torch.cat([over_time.mean(dim=2), over_time.amax(dim=2)], dim=1)
 
 
+class Members(nn.ModuleList):
+    """Networks side by side: each maps the same images to [n, d], together to [n, members · d]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [n, channels, height, width]."""
+        return torch.cat([member(x) for member in self], dim=1)
+
+
+class Head(nn.Linear):
+    """Linear layer from the members' embeddings, one after another, to their mean scores.
+
+    Args:
+        dimension: length of the embedding, of all members together.
+        n_classes: number of scores.
+        members: networks side by side.
+    """
+
+    def __init__(self, dimension: int, n_classes: int, members: int = 1) -> None:
+        super().__init__(dimension, n_classes)
+        self.members = members
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map embeddings [n, dimension] to scores [n, classes]."""
+        return super().forward(x if self.members == 1 else x / self.members)
+
+    def of_members(self, x: Tensor) -> Tensor:
+        """Map embeddings [n, dimension] to the scores by each member: [n, members, classes]."""
+        if self.members == 1:
+            return super().forward(x)[:, None]
+        parts = x.unflatten(1, (self.members, -1))
+        weights = self.weight.unflatten(1, (self.members, -1))
+        return torch.einsum("nmd,cmd->nmc", parts, weights) + self.bias
+
+
 class SongNetwork(nn.Module):
     """Network from images to embeddings (``embed``) and class scores of each tag (``scores``).
 
     A shared trunk, whose last fully connected layer is the embedding, and one linear output head
-    for each tag.
+    for each tag. With several members, each is a trunk with heads of its own, embeddings stand one
+    after another, and class scores are averaged.
 
     Args:
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
         n_classes: number of outputs of each head.
         standardise: standardisation of the images; see `Standardise`.
+        members: networks side by side.
 
     Examples:
         >>> import torch
@@ -154,13 +210,17 @@ class SongNetwork(nn.Module):
         architecture: Architecture,
         image_shape: Shape,
         n_classes: Sequence[int],
-        standardise: Literal["image", "training"] = "image",
+        standardise: Standardisation = "image",
+        members: int = 1,
     ) -> None:
         super().__init__()
-        self.standardise = Standardise(standardise)
+        self.members = members
+        self.standardise = Standardise(standardise, *image_shape[:2])
         shapes = [image_shape, *architecture.shapes(*image_shape)]
-        self.trunk = nn.Sequential(*_modules(architecture.layers, shapes))
-        self.heads = nn.ModuleList(nn.Linear(architecture.dimension, n) for n in n_classes)
+        trunks = [nn.Sequential(*_modules(architecture.layers, shapes)) for _ in range(members)]
+        self.trunk = trunks[0] if members == 1 else Members(trunks)
+        dimension = members * architecture.dimension
+        self.heads = nn.ModuleList(Head(dimension, n, members) for n in n_classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """Map images, float [n, channels, height, width], to embeddings [n, dimension]."""
@@ -171,6 +231,15 @@ class SongNetwork(nn.Module):
         """Map images [n, channels, height, width] to logits [n, classes] of each tag."""
         embeddings = self.embed(images)
         return [head(embeddings) for head in self.heads]
+
+    def member_scores(self, images: Tensor) -> list[Tensor]:
+        """Map images to the logits [n, members, classes] of each tag; `scores` is their mean.
+
+        A member is trained by its own scores: by the mean's, all would learn one network together
+        and err alike.
+        """
+        embeddings = self.embed(images)
+        return [head.of_members(embeddings) for head in self.heads]  # type: ignore[operator]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [n, channels, height, width] to logits [n, classes] of the first tag."""
@@ -184,7 +253,7 @@ def initialise_weights(network: SongNetwork, seed: int) -> None:
     Hidden biases start slightly above zero, so that few units are dead from the start.
     """
     generator = torch.Generator().manual_seed(seed)
-    for module in network.trunk:
+    for module in network.trunk.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             assert module.bias is not None

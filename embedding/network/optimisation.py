@@ -122,6 +122,21 @@ def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -
     return -(soft * scores.log_softmax(dim=1)).sum(dim=1)
 
 
+def member_losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Add up the losses of the members of a network: [n].
+
+    Each learns by its own error and as fast as it would alone; hence a sum and no mean.
+
+    Args:
+        kind: as in `losses`.
+        scores: logits [n, members, classes].
+        wanted: as in `losses`.
+        smoothing: as in `losses`.
+    """
+    each = [losses(kind, own, wanted, smoothing) for own in scores.unbind(dim=1)]
+    return torch.stack(each).sum(dim=0)
+
+
 def probabilities(kind: Loss, scores: Tensor) -> Tensor:
     """Convert logits [n, classes] to probabilities: sigmoid for binary losses, else softmax."""
     return torch.sigmoid(scores) if kind == "binary_cross_entropy" else scores.softmax(dim=1)

@@ -136,7 +136,13 @@ def restore_network(
     from embedding.network.layers import SongNetwork
 
     def build() -> SongNetwork:
-        return SongNetwork(parse(config.architecture), image_shape, n_classes, config.standardise)
+        return SongNetwork(
+            parse(config.architecture),
+            image_shape,
+            n_classes,
+            config.standardise,
+            config.members,
+        )
 
     with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
         wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}

@@ -28,7 +28,7 @@ from embedding.network.checkpoints import Epoch, Pretrained, State, TrainingStat
 from embedding.network.config import EncoderConfig
 from embedding.network.devices import limited_threads, make_fabric, to_tensor
 from embedding.network.layers import SongNetwork, initialise_weights
-from embedding.network.optimisation import losses, probabilities
+from embedding.network.optimisation import losses, member_losses, probabilities
 from embedding.network.targets import Target
 
 if TYPE_CHECKING:
@@ -69,24 +69,17 @@ class TrainingJob:
             shape,
             [len(t.classes) for t in self.targets],
             self.config.standardise,
+            self.config.members,
         )
         if self.before is None:
             initialise_weights(network, self.config.seed)
-            if self.config.standardise == "training":
-                network.standardise.learn(*self._level())
+            if self.config.standardise != "image":
+                # Without the images held out.
+                rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
+                network.standardise.learn(self.images, rows)
         else:
             network.load_state_dict(self.before.weights)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _level(self) -> tuple[float, float]:
-        """Mean and standard deviation of the training images, without those held out."""
-        total = squares = 0.0
-        rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
-        for row in rows:
-            image = self.images[row].astype(np.float64)
-            total, squares = total + image.mean(), squares + np.square(image).mean()
-        mean = total / len(rows)
-        return mean, float(np.sqrt(max(0.0, squares / len(rows) - mean**2)))
 
 
 CHECKPOINT_EPOCHS = 5
@@ -178,7 +171,7 @@ class _TrainingRun:
         optimiser = optimisation.make_optimiser(self.network, self.config)
         self.model: Any
         self.model, self.optimiser = fabric.setup(self.network, optimiser)
-        self.model.mark_forward_method("scores")
+        self.model.mark_forward_method("member_scores")
         if state.weights:
             optimisation.restore_optimiser(self.optimiser, self.network, state.optimiser)
         self.teacher = None
@@ -250,7 +243,7 @@ class _TrainingRun:
         share, others = mixup_partners(len(rows), self.config, epoch, step)
         if share < 1:
             images = share * images + (1 - share) * images[torch.from_numpy(others).to(device)]
-        scores = self.model.scores(images)
+        scores = self.model.member_scores(images)
         total = torch.zeros((), device=device)
         for target, score in zip(self.training.targets, scores, strict=True):
             wanted = torch.from_numpy(target.values[rows])
@@ -259,7 +252,7 @@ class _TrainingRun:
                 # An image mixed with one of unknown class has no known class itself.
                 wanted = share * wanted + (1 - share) * wanted[others]
                 known = known & known[torch.from_numpy(others)]
-            each = losses(
+            each = member_losses(
                 self.config.loss, score.float(), wanted.to(device), self.config.label_smoothing
             )
             total = total + (each * known.to(device)).sum() / max(1, int(known.sum()))
@@ -270,7 +263,7 @@ class _TrainingRun:
                 taught = self.teacher.scores(images)
             for score, teachers, n in zip(scores, taught, before.classes, strict=True):
                 wanted = probabilities(self.config.loss, teachers[:, :n].float())
-                each = losses(self.config.loss, score[:, :n].float(), wanted)
+                each = member_losses(self.config.loss, score[..., :n].float(), wanted)
                 total = total + before.keep * each.mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
@@ -281,8 +274,10 @@ class _TrainingRun:
         self.optimiser.step()
         if self.average:
             self.average.update(self.network)
-        correct = _correct(scores[0].detach().cpu(), self.training.targets[0].values[rows])
-        return torch.tensor([total.item() * len(rows), correct, len(rows)], dtype=torch.float64)
+        mean = scores[0].detach().mean(dim=1).cpu()
+        correct = _correct(mean, self.training.targets[0].values[rows])
+        loss = total.item() / self.config.members
+        return torch.tensor([loss * len(rows), correct, len(rows)], dtype=torch.float64)
 
     def _validate(self, weights: State) -> Epoch:
         """Loss over all tags, and accuracy of the first tag, on the validation images."""
