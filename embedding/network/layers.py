@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from datasets.arrays import Float32Array, IntArray
+from datasets.arrays import Float64Array
 from embedding.network.architecture import (
     Architecture,
     BatchNormalisation,
@@ -48,23 +47,16 @@ class Standardise(nn.Module):
             self.register_buffer("mean", torch.zeros(shape))
             self.register_buffer("deviation", torch.ones(shape))
 
-    def learn(self, images: Float32Array, rows: IntArray) -> None:
-        """Set the mean and the standard deviation to those of the training images.
+    def learn(self, mean: float | Float64Array, deviation: float | Float64Array) -> None:
+        """Set the mean and the standard deviation of the training images.
 
         Args:
-            images: float32 [n, channels, height, width].
-            rows: positions of the training images among them.
+            mean: one number, or for ``rows`` one for each row: [channels, height].
+            deviation: likewise.
         """
-        axis = 2 if self.of == "rows" else None
-        total, squares = np.float64(0.0), np.float64(0.0)
-        for row in rows:
-            image = images[row].astype(np.float64)
-            total = total + image.mean(axis=axis)
-            squares = squares + np.square(image).mean(axis=axis)
-        mean = total / len(rows)
-        deviation = np.sqrt(np.maximum(0.0, squares / len(rows) - mean**2))
         self.mean.copy_(torch.as_tensor(mean).reshape(self.mean.shape))
-        self.deviation.copy_(torch.as_tensor(deviation).reshape(self.mean.shape).clamp_min(1e-6))
+        least = torch.as_tensor(deviation).reshape(self.mean.shape).clamp_min(1e-6)
+        self.deviation.copy_(least)
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise [n, channels, height, width]; a constant image stays constant."""

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.arrays import Float32Array, IntArray
+from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
 from embedding.network import checkpoints, optimisation
@@ -74,12 +74,25 @@ class TrainingJob:
         if self.before is None:
             initialise_weights(network, self.config.seed)
             if self.config.standardise != "image":
-                # Without the images held out.
-                rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
-                network.standardise.learn(self.images, rows)
+                network.standardise.learn(*self._level())
         else:
             network.load_state_dict(self.before.weights)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _level(self) -> tuple[Float64Array, Float64Array]:
+        """Mean and standard deviation of the training images, without those held out.
+
+        Over all pixels, or of each row: [channels, height].
+        """
+        axis = 2 if self.config.standardise == "rows" else None
+        rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
+        total, squares = np.float64(0), np.float64(0)
+        for row in rows:
+            image = self.images[row].astype(np.float64)
+            total = total + image.mean(axis=axis)
+            squares = squares + np.square(image).mean(axis=axis)
+        mean = np.asarray(total / len(rows))
+        return mean, np.sqrt(np.maximum(0.0, squares / len(rows) - mean**2))
 
 
 CHECKPOINT_EPOCHS = 5

@@ -90,6 +90,34 @@ def test_the_equaliser_shifts_rows_and_leaves_columns_alike() -> None:
     assert 0.01 < np.abs(shift).max() <= 0.502
 
 
+def test_level_and_contrast_of_the_whole_image_change() -> None:
+    given, levels, factors = np.float32([0.2, 0.4, 0.9]).reshape(1, 1, 3, 1), [], []
+    pixels = np.broadcast_to(given, (1, 1, 3, 4))
+    for epoch in range(100):
+        (image,) = training_batch(pixels, ROWS[:1] * 0, config(level=0.3), epoch)
+        change = image - pixels[0]
+        np.testing.assert_allclose(change, change[0, 0, 0], atol=1e-6)
+        levels.append(float(change[0, 0, 0]))
+        (image,) = training_batch(pixels, ROWS[:1] * 0, config(contrast=0.5), epoch)
+        # The mean, .5, stays; the differences from it, -.3, -.1 and .4, are multiplied.
+        factor = float(image[0, 2, 0] - 0.5) / 0.4
+        wanted = 0.5 + factor * np.array([-0.3, -0.1, 0.4])
+        np.testing.assert_allclose(image[0, :, 0], wanted, atol=1e-6)
+        factors.append(factor)
+    assert -0.3 <= min(levels) < -0.25
+    assert 0.25 < max(levels) <= 0.3
+    assert np.exp(-0.5) - 1e-5 <= min(factors) < 0.65
+    assert 1.55 < max(factors) <= np.exp(0.5) + 1e-5
+
+
+def test_noise_differs_from_pixel_to_pixel() -> None:
+    given = np.zeros((1, 1, 60, 60), dtype=np.float32)
+    (image,) = training_batch(given, ROWS[:1] * 0, config(noise=0.2), 0)
+    assert image.dtype == np.float32
+    assert image.std() == pytest.approx(0.2, rel=0.1)
+    assert abs(np.corrcoef(image[0, 1:].ravel(), image[0, :-1].ravel())[0, 1]) < 0.1
+
+
 def test_mixup_shares_and_partners() -> None:
     share, others = mixup_partners(8, config(mixup=0.4), 3, 2)
     assert 0 <= share <= 1
