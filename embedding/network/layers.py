@@ -169,8 +169,8 @@ class Head(nn.Linear):
         """Map embeddings [n, dimension] to the scores by each member: [n, members, classes]."""
         if self.members == 1:
             return super().forward(x)[:, None]
-        parts = x.unflatten(1, (self.members, -1))
-        weights = self.weight.unflatten(1, (self.members, -1))
+        parts = x.reshape(len(x), self.members, -1)
+        weights = self.weight.reshape(len(self.weight), self.members, -1)
         return torch.einsum("nmd,cmd->nmc", parts, weights) + self.bias
 
 
