@@ -12,6 +12,7 @@ from embedding.network.storage import Weights, read_encoder
 ENCODER_KINDS: dict[str, str] = {
     "network": "embedding.encoders.song_encoder:SongEncoder",
     "statistics": "embedding.encoders.sound_statistics:SoundStatistics",
+    "fine-tuned": "embedding.encoders.fine_tuned:FineTunedEncoder",
 }
 """Module and class of each kind, by what a manifest says under "method"; the manifest of a network
 says nothing. A class is imported when one of its kind is opened."""

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array
 from embedding.audio.front_end import FrontEnd
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Encoder(Protocol):
@@ -72,5 +75,20 @@ class Encoder(Protocol):
         """Return JSON values for people: at least ``digest``; kinds other than networks ``method``.
 
         `Recommender.info` shows them under ``encoder``.
+        """
+        ...
+
+
+class ThawableEncoder(Encoder, Protocol):
+    """An encoder that is a PyTorch network, whose weights can be trained further."""
+
+    def torch_module(self) -> "nn.Module":
+        """Return the network, on the CPU and in evaluation mode; its weights are the encoder's."""
+        ...
+
+    def embed_tensor(self, inputs: "Tensor") -> "Tensor":
+        """Compute embeddings [n, dimension] of inputs [n, *front_end.input_shape], with gradients.
+
+        On the device that the network is on.
         """
         ...

@@ -27,6 +27,8 @@ from embedding.network.config import EncoderConfig
 from embedding.network.targets import Target, as_column, make_targets, validation_split
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from embedding.audio.source import AudioSource
     from embedding.network.layers import SongNetwork
 
@@ -263,6 +265,19 @@ class SongEncoder(Configured):
             NotFittedError: before ``fit`` or ``load``.
         """
         return self._fitted()
+
+    def embed_tensor(self, images: Tensor) -> Tensor:
+        """Compute embeddings with gradients, for images as wide as the network's input.
+
+        Args:
+            images: [n, channels, height, width].
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+        """
+        import torch
+
+        return self._fitted().embed(images.contiguous(memory_format=torch.channels_last))
 
     def embed_files(
         self,

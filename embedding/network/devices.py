@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -63,8 +63,13 @@ def make_fabric(config: EncoderConfig) -> "Fabric":
     return fabric
 
 
-def inference_device(config: EncoderConfig) -> torch.device:
-    """Return the device for inference: a GPU if allowed and available, else the CPU.
+class _WithAccelerator(Protocol):
+    @property
+    def accelerator(self) -> str: ...
+
+
+def inference_device(config: _WithAccelerator) -> torch.device:
+    """Return the one device to compute on: a GPU if allowed and available, else the CPU.
 
     A process that was forked from one that used CUDA computes on the CPU.
     """

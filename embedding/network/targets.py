@@ -87,11 +87,11 @@ def known_values(labels: ArrayLike, *, several: bool = False) -> set[str]:
     return {part for name in names for part in _parts(str(name), several)}
 
 
-def as_column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+def as_column(values: ArrayLike, n: int, name: str, each: str = "an image") -> NDArray[Any]:
     """Convert `values` to an array of n objects; raise InvalidArgumentError if there are not n."""
     array = np.asarray(values, dtype=object)
     if array.shape != (n,):
-        raise InvalidArgumentError(f"{name}: expected {n} values, one an image; got {array.shape}")
+        raise InvalidArgumentError(f"{name}: expected {n} values, one {each}; got {array.shape}")
     return array
 
 

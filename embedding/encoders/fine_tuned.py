@@ -1,0 +1,589 @@
+"""FineTunedEncoder: heads for tags and taste on top of another encoder, frozen or thawed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from datasets.arrays import BoolArray, Float32Array, StrArray
+from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
+from datasets.settings import check_config
+from datasets.system.files import UNREADABLE
+from datasets.tables.values import format_value
+from datasets.texts.safe_text import printable
+from embedding.encoders.head_config import HeadConfig
+from embedding.encoders.loading import load_encoder
+from embedding.network.storage import read_encoder, save_encoder
+from embedding.network.targets import (
+    Target,
+    as_column,
+    known_values,
+    make_targets,
+    validation_split,
+)
+
+if TYPE_CHECKING:
+    from embedding.audio.front_end import FrontEnd
+    from embedding.encoders.heads import HeadNetwork
+    from embedding.encoders.protocol import Encoder
+
+_METHOD = "fine-tuned"
+"""What the manifest of a saved one says under "method"."""
+
+_DEFAULT_TAG = "genre"
+_ROWS_AT_ONCE = 256
+_MOST_NAMED = 5
+
+
+class FineTunedEncoder:
+    """Heads for tags and taste, trained on top of an encoder on the catalogue at hand.
+
+    An encoder that has learned from many songs knows what music sounds like; a catalogue's own
+    labels and plays say which of it matters there. A small network maps the encoder's vectors,
+    standardised over the training inputs, to a hidden layer, and that by linear heads to the values
+    of each tag and, by the cosine, to the collaborative vector of the song. The last hidden layer
+    is the new embedding, by default behind the encoder's own vector (`HeadConfig.skip`).
+
+    With ``backbone="frozen"`` (`HeadConfig`) the encoder stays as it is, and any will do. With
+    ``"thawed"``, for encoders that are PyTorch networks, a copy of it is trained further, with
+    smaller steps the deeper the layer; the encoder given does not change.
+
+    Args:
+        backbone: the encoder below, of any kind.
+        config: settings of heads and training.
+
+    Attributes:
+        backbone: the encoder below, as given.
+        config: the settings.
+        heads_: values of each tag that was trained on, in the order of the columns of their
+            probabilities; {} for taste alone.
+        history_: one dict for each epoch: epoch, loss, seconds and, where there are tags, accuracy
+            (of the first tag); the same with ``validation_`` if inputs were held out.
+        taste_dimension_: length of the collaborative vectors predicted; 0 for none.
+
+    Examples:
+        >>> from embedding import FineTunedEncoder, HeadConfig
+        >>> tuned = FineTunedEncoder(encoder, HeadConfig(dimension=16, epochs=5))
+        >>> tuned.fit(images, labels).heads_["genre"].tolist()
+        ['jazz', 'rock']
+        >>> vectors, probabilities = tuned.embed_and_predict(images)
+        >>> vectors.shape, probabilities["genre"].shape  # 8 of the encoder itself and 16 learned
+        ((24, 24), (24, 2))
+    """
+
+    def __init__(self, backbone: Encoder, config: HeadConfig | None = None) -> None:
+        self.config = HeadConfig() if config is None else config
+        check_config(self.config, HeadConfig)
+        if not hasattr(backbone, "embed_and_predict") or isinstance(backbone, type):
+            raise InvalidArgumentError(
+                f"backbone must be an encoder, not {format_value(backbone)}: "
+                "load_encoder(folder) opens a saved one"
+            )
+        self.backbone = backbone
+        if self.config.backbone == "thawed":
+            _check_can_thaw(backbone)
+        self.heads_: dict[str, NDArray[np.str_]] = {}
+        self.history_: list[dict[str, float]] = []
+        self.taste_dimension_ = 0
+        self._network: HeadNetwork | None = None
+        self._thawed: dict[str, NDArray[Any]] = {}
+        # Copy of the encoder below with the thawed weights, made when it is first needed: so a
+        # saved one can be opened where the weights of the encoder below were not fetched.
+        self._below: Encoder | None = None
+
+    def __repr__(self) -> str:
+        if self._network is None:
+            known = "not trained"
+        else:
+            parts = [
+                f"{len(values)} values of {printable(tag)}" for tag, values in self.heads_.items()
+            ]
+            if self.taste_dimension_:
+                parts.append(f"taste in {self.taste_dimension_} dimensions")
+            known = f"trained to tell {', '.join(parts)}"
+        return f"<FineTunedEncoder on {self.backbone!r}, {self.config.backbone}: {known}>"
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What is made of a recording: the inputs of the encoder below."""
+        return self.backbone.front_end
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.config.dimension + (self.backbone.dimension if self.config.skip else 0)
+
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """Values of the first tag; none without tags."""
+        return next(iter(self.heads_.values()), np.empty(0, dtype=np.str_))
+
+    def fit(
+        self,
+        inputs: Float32Array,
+        labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        taste: Float32Array | None = None,
+        groups: ArrayLike | None = None,
+        *,
+        progress: bool = False,
+    ) -> Self:
+        """Train heads, and with ``backbone="thawed"`` the encoder below them, from the start.
+
+        Args:
+            inputs: float32 [n, ...], as the encoder's `front_end` makes them; several of one
+                recording each have its label.
+            labels: n values of the tag; for several tags a mapping (or table) from each tag to its
+                n values. Blank values ("", None, NaN) are unknown. A tag of fewer than two values
+                is left out, with a warning. None: taste alone.
+            taste: float32 [n, r], collaborative vectors of the songs, of which the direction is
+                predicted; rows of NaN, or 0, are unknown. None: labels alone. Songs that are held
+                out for an evaluation must have no part in them.
+            groups: n group names, such as artists; a group is never on both sides of the validation
+                split. A value that one group alone has is learned and not validated; a warning
+                names it. None: each input is its own group.
+            progress: show progress bars.
+
+        Returns:
+            The encoder itself.
+
+        Raises:
+            InvalidArgumentError: numbers of inputs, labels, taste or groups differ, there is
+                nothing to learn, a value is NaN or infinite (the message names the row), or the
+                training diverges.
+            NotFittedError: the encoder below is not trained.
+        """
+        from embedding.encoders.heads import HeadTask, thaw, train_heads
+
+        _check_inputs(inputs)
+        n = len(inputs)
+        targets, left_out = self._targets(labels, n)
+        liked = _directions(taste, n)
+        names = as_column(np.arange(n) if groups is None else groups, n, "groups", "an input")
+        if not targets and liked is None:
+            raise InvalidArgumentError(_nothing_to_learn(labels, taste))
+        if left_out:
+            warnings.warn(
+                f"labels: of {', '.join(map(repr, left_out))} not two values are known, so that no "
+                "head is trained for it",
+                DataWarning,
+                stacklevel=2,
+            )
+        if groups is not None:
+            _warn_of_single_groups(targets, names)
+        known = np.zeros(n, dtype=bool) if liked is None else liked.any(axis=1)
+        for target in targets:
+            known = known | target.known
+        rows = np.flatnonzero(known)
+        if len(rows) < n:
+            inputs, names = inputs[rows], names[rows]
+            targets = [target.take(rows) for target in targets]
+            liked = None if liked is None else liked[rows]
+        first = targets[0].values.argmax(axis=1) if targets else np.zeros(len(rows), dtype=np.int64)
+        held_out = validation_split(first, names, self.config.validation_fraction, self.config.seed)
+        task = HeadTask(targets, liked, self.config, held_out)
+        vectors = _vectors(self.backbone, inputs)
+        network, history = train_heads(vectors, task, progress=progress)
+        thawed: dict[str, NDArray[Any]] = {}
+        below: Encoder | None = None
+        if self.config.backbone == "thawed":
+            below = copy.deepcopy(self.backbone)
+            state, more = thaw(network, below, inputs, task, progress=progress)  # type: ignore[arg-type]
+            thawed = {name: tensor.contiguous().numpy() for name, tensor in state.items()}
+            history += [{**record, "epoch": len(history) + record["epoch"]} for record in more]
+            vectors = _vectors(below, inputs)
+        network.learn_length(np.delete(vectors, held_out, axis=0))
+        self._network, self._thawed, self._below, self.history_ = network, thawed, below, history
+        self.heads_ = {target.tag: target.classes for target in targets}
+        self.taste_dimension_ = 0 if liked is None else liked.shape[1]
+        return self
+
+    def embed(self, inputs: Float32Array) -> Float32Array:
+        """Compute the embeddings of inputs.
+
+        Args:
+            inputs: float32 [n, ...], as in `fit`.
+
+        Returns:
+            float32 [n, dimension].
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as the encoder below, or NaN or infinite values.
+        """
+        return self._run(inputs)[0]
+
+    def predict_proba(self, inputs: Float32Array, tag: str | None = None) -> Float32Array:
+        """Predict the probabilities of a tag's values.
+
+        Args:
+            inputs: as in `embed`.
+            tag: one of ``heads_``; by default the first.
+
+        Returns:
+            float32 [n, values]; rows sum to 1, except for the loss ``binary_cross_entropy``.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as `embed`, or a tag that it was not trained to tell.
+        """
+        self._fitted()
+        name = next(iter(self.heads_), "") if tag is None else tag
+        if name not in self.heads_:
+            told = ", ".join(self.heads_) or "no tags"
+            raise InvalidArgumentError(
+                f"the encoder was trained to tell {told}, not {name or 'tags'!r}"
+            )
+        return self.embed_and_predict(inputs)[1][name]
+
+    def predict_taste(self, inputs: Float32Array) -> Float32Array:
+        """Predict the direction of the songs' collaborative vectors.
+
+        Args:
+            inputs: as in `embed`.
+
+        Returns:
+            float32 [n, taste_dimension_], rows of length 1.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as `embed`, or it was trained without taste.
+        """
+        taste = self._run(inputs)[2]
+        if taste is None:
+            raise InvalidArgumentError("the encoder was trained without taste: fit(..., taste=...)")
+        lengths = np.linalg.norm(taste, axis=1, keepdims=True)
+        return taste / np.maximum(lengths, 1e-12).astype(np.float32)
+
+    def embed_and_predict(
+        self, inputs: Float32Array
+    ) -> tuple[Float32Array, dict[str, Float32Array]]:
+        """Compute `embed` and, for each tag, `predict_proba` in a single pass.
+
+        Args:
+            inputs: as in `embed`.
+
+        Returns:
+            Embeddings, float32 [n, dimension], and probabilities of each tag, float32 [n, values].
+
+        Raises:
+            NotFittedError, InvalidArgumentError: as `embed`.
+        """
+        import torch
+
+        from embedding.network.optimisation import probabilities
+
+        embeddings, scores, _ = self._run(inputs)
+        return embeddings, {
+            tag: probabilities(self.config.loss, torch.from_numpy(of_tag)).numpy()
+            for tag, of_tag in zip(self.heads_, scores, strict=True)
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Save heads and the encoder below to a folder, atomically replacing one that is there.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            ArtifactError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        document, weights = self._document(), self._weights()
+        self.backbone.save(folder / document["backbone"]["folder"])
+        save_encoder(folder, document, weights)
+        for old in folder.glob("backbone-*"):
+            if old.name != document["backbone"]["folder"]:
+                shutil.rmtree(old, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Load what `save` wrote; its embeddings are bit-identical.
+
+        Raises:
+            ArtifactError: a file is missing or changed, or it is another kind of encoder.
+        """
+        document, weights = read_encoder(Path(folder))
+        if document.get("method") != _METHOD:
+            raise ArtifactError(f"{folder}: holds no fine-tuned encoder; load it by load_encoder")
+        return cls.restore(Path(folder), document, weights)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
+    ) -> Self:
+        """Build an encoder from its manifest and weights; see `embedding.encoders.loading`.
+
+        Raises:
+            ArtifactError: they do not describe a fine-tuned encoder, or the encoder below cannot be
+                opened or is another.
+        """
+        try:
+            name, digest = str(document["backbone"]["folder"]), document["backbone"]["digest"]
+            inside = Path(name).name == name and name not in ("", ".", "..")
+        except UNREADABLE:
+            inside = False
+        if not inside:
+            raise ArtifactError(f"{folder}: does not name the encoder below it")
+        backbone = load_encoder(folder / name)
+        if backbone.digest() != digest:
+            raise ArtifactError(f"{folder / name}: not the encoder that the heads were trained on")
+        try:
+            return cls._restore(document, weights, backbone)
+        except UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
+
+    @classmethod
+    def _restore(
+        cls, document: dict[str, Any], weights: dict[str, NDArray[Any]], backbone: Encoder
+    ) -> Self:
+        import torch
+
+        from embedding.encoders.heads import HeadNetwork
+
+        encoder = cls(backbone, HeadConfig.from_json(document["config"]))
+        encoder.heads_ = {
+            str(tag): np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
+        }
+        encoder.history_ = document["history"]
+        encoder.taste_dimension_ = int(document["taste"])
+        sizes = [len(names) for names in encoder.heads_.values()]
+
+        def build() -> HeadNetwork:
+            return HeadNetwork(backbone.dimension, sizes, encoder.taste_dimension_, encoder.config)
+
+        with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
+            wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+        own = _part_of(weights, "heads.")
+        found = {name: array.shape for name, array in own.items()}
+        if wanted != found:
+            name = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))[0]
+            raise ValueError(f"the weights {name!r} do not fit its settings")
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the weights {name!r} are not finite")
+        network = build()
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in own.items()})
+        encoder._network, encoder._thawed = network.eval(), _part_of(weights, "backbone.")
+        if bool(encoder._thawed) != (encoder.config.backbone == "thawed"):
+            raise ValueError("the weights of the encoder below do not fit its settings")
+        return encoder
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 of the encoder below, settings, values and weights."""
+        document = {**self._document(), "history": None}
+        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+        for name, array in sorted(self._weights().items()):
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Return digest, method, what is told, history, and that of the encoder below, as JSON."""
+        return {
+            "method": f"heads on a {self.config.backbone} encoder",
+            "digest": self.digest(),
+            "dimension": self.dimension,
+            "tags": list(self.heads_),
+            "classes": self.classes_.tolist(),
+            "taste": self.taste_dimension_,
+            "history": self.history_,
+            "backbone": self.backbone.summary(),
+        }
+
+    def _document(self) -> dict[str, Any]:
+        self._fitted()
+        digest = self.backbone.digest()
+        return {
+            "method": _METHOD,
+            "config": self.config.model_dump(mode="json"),
+            "heads": {tag: names.tolist() for tag, names in self.heads_.items()},
+            "taste": self.taste_dimension_,
+            "backbone": {"folder": f"backbone-{digest[:16]}", "digest": digest},
+            "history": self.history_,
+        }
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        state = self._fitted().state_dict()
+        heads = {f"heads.{name}": t.contiguous().numpy() for name, t in state.items()}
+        return heads | {f"backbone.{name}": array for name, array in self._thawed.items()}
+
+    def _targets(
+        self, labels: ArrayLike | Mapping[str, ArrayLike] | None, n: int
+    ) -> tuple[list[Target], list[str]]:
+        """A target for each tag with two values; and the tags without."""
+        if labels is None:
+            return [], []
+        given = _by_tag(labels, self.config.tags)
+        several = self.config.loss == "binary_cross_entropy"
+        targets: list[Target] = []
+        left_out: list[str] = []
+        for tag in self.config.tags or tuple(given):
+            if tag not in given:
+                raise InvalidArgumentError(f"labels: the values of tag {tag!r} are missing")
+            values = as_column(given[tag], n, f"labels of {tag!r}", "an input")
+            if len(known_values(values, several=several)) > 1:
+                targets += make_targets(values, n, (tag,), several=several)
+            else:
+                left_out.append(tag)
+        return targets, left_out
+
+    def _run(
+        self, inputs: Float32Array
+    ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
+        from embedding.encoders.heads import run_heads
+
+        network = self._fitted()
+        _check_inputs(inputs, least=0)
+        return run_heads(network, _vectors(self._encoder_below(), inputs), self.config.threads)
+
+    def _encoder_below(self) -> Encoder:
+        """The encoder below, with the weights that were trained."""
+        if not self._thawed:
+            return self.backbone
+        if self._below is None:
+            import torch
+
+            below = copy.deepcopy(self.backbone)
+            _check_can_thaw(below)
+            parameters = dict(below.torch_module().named_parameters())  # type: ignore[attr-defined]
+            for name, array in self._thawed.items():
+                if name not in parameters or tuple(parameters[name].shape) != array.shape:
+                    raise ArtifactError(
+                        f"{below!r}: has no weights {name!r} of shape {array.shape}"
+                    )
+                parameters[name].data.copy_(torch.from_numpy(array))
+            self._below = below
+        return self._below
+
+    def _fitted(self) -> HeadNetwork:
+        if self._network is None:
+            raise NotFittedError(
+                "this FineTunedEncoder is not trained: call fit, or load a saved one"
+            )
+        return self._network
+
+
+def _check_can_thaw(backbone: Encoder) -> None:
+    if not hasattr(backbone, "embed_tensor"):
+        raise InvalidArgumentError(
+            f"a {type(backbone).__name__} cannot be thawed, as it is no PyTorch network; train "
+            "heads on it as it is: backbone='frozen'"
+        )
+
+
+def _part_of(weights: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {n.removeprefix(prefix): array for n, array in weights.items() if n.startswith(prefix)}
+
+
+def _check_inputs(inputs: Float32Array, least: int = 1) -> None:
+    if not isinstance(inputs, np.ndarray) or inputs.ndim < 2 or inputs.dtype.kind not in "fiu":
+        found = getattr(inputs, "shape", type(inputs).__name__)
+        raise InvalidArgumentError(f"inputs must be an array of numbers [n, ...]; got {found}")
+    if len(inputs) < least:
+        raise InvalidArgumentError("inputs: there are none to learn from")
+    _check_finite(inputs, "inputs")
+
+
+def _check_finite(values: Float32Array, what: str) -> None:
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        part = values[start : start + _ROWS_AT_ONCE]
+        good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if not good.all():
+            row = start + int(np.argmin(good))
+            raise InvalidArgumentError(f"{what}, row {row}: contains NaN or infinite values")
+
+
+def _vectors(backbone: Encoder, inputs: Float32Array) -> Float32Array:
+    """Vectors of the encoder below; an error for what no encoder should return."""
+    vectors = np.asarray(backbone.embed_and_predict(inputs)[0])
+    if vectors.shape != (len(inputs), backbone.dimension):
+        raise InvalidArgumentError(
+            f"the encoder below returned vectors {list(vectors.shape)} for {len(inputs)} inputs; "
+            f"it must return [{len(inputs)}, {backbone.dimension}]"
+        )
+    _check_finite(vectors, "vectors of the encoder below")
+    return vectors.astype(np.float32, copy=False)
+
+
+def _by_tag(labels: Any, tags: Sequence[str]) -> dict[str, ArrayLike]:
+    """Labels as a mapping from each tag to its values; a list of values is of the only tag."""
+    if isinstance(labels, Mapping) or hasattr(labels, "columns"):
+        return {str(tag): labels[tag] for tag in labels}
+    if getattr(labels, "ndim", 1) != 1:
+        raise InvalidArgumentError(
+            "labels must be n values of a tag, or a mapping from each tag to its n values"
+        )
+    if len(tags) > 1:
+        raise InvalidArgumentError(
+            f"labels: one list of values, and {len(tags)} tags ({', '.join(tags)}); give a mapping "
+            "from each tag to its values"
+        )
+    return {tags[0] if tags else _DEFAULT_TAG: labels}
+
+
+def _directions(taste: Float32Array | None, n: int) -> Float32Array | None:
+    """Collaborative vectors of length 1, rows of 0 where unknown; None where none is known."""
+    if taste is None:
+        return None
+    try:
+        values = np.asarray(taste, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError("taste must be an array of numbers [n, r]") from None
+    if values.ndim != 2 or len(values) != n or not values.shape[1]:
+        raise InvalidArgumentError(
+            f"taste: expected {n} vectors, one an input, as an array [{n}, r]; got "
+            f"{list(values.shape)}"
+        )
+    missing: BoolArray = np.isnan(values)
+    unknown: BoolArray = np.asarray(missing.all(axis=1))
+    wrong = (missing.any(axis=1) & ~unknown) | np.isinf(values).any(axis=1)
+    if wrong.any():
+        raise InvalidArgumentError(
+            f"taste, row {int(np.argmax(wrong))}: must be finite, or NaN throughout where unknown"
+        )
+    values = np.where(unknown[:, None], 0, values)
+    # Divided by the largest first, so that no square is too large or too small.
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    values = values / np.where(largest > 0, largest, 1)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    if not (lengths > 0).any():
+        warnings.warn("taste: no vector is known, and none is learned", DataWarning, stacklevel=3)
+        return None
+    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _nothing_to_learn(
+    labels: ArrayLike | Mapping[str, ArrayLike] | None, taste: Float32Array | None
+) -> str:
+    if labels is None and taste is None:
+        return "give labels or taste: there is nothing to learn"
+    parts = ["no tag has two values"] if labels is not None else []
+    parts += ["no vector of taste is known"] if taste is not None else []
+    return f"there is nothing to learn: {' and '.join(parts)}"
+
+
+def _warn_of_single_groups(targets: Sequence[Target], groups: StrArray) -> None:
+    """Name the values that one group alone has: nothing shows whether they are told by others."""
+    _, codes = np.unique(groups.astype(str), return_inverse=True)
+    alone = []
+    for target in targets:
+        for column, name in enumerate(target.classes.tolist()):
+            own = codes[target.values[:, column] > 0]
+            if len(own) and (own == own[0]).all():
+                alone.append(f"{target.tag} {printable(name)!r}")
+    if alone:
+        more = f" and {len(alone) - _MOST_NAMED} more" if len(alone) > _MOST_NAMED else ""
+        warnings.warn(
+            f"{', '.join(alone[:_MOST_NAMED])}{more}: in one group (artist) alone; learned, but "
+            "nothing shows whether it is told of others",
+            DataWarning,
+            stacklevel=3,
+        )
