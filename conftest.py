@@ -18,6 +18,7 @@ pytest_plugins = (
     "tests.helpers.recordings",
     "tests.helpers.evaluations",
     "tests.helpers.models",
+    "tests.helpers.pretrained",
     "tests.helpers.doctests",
 )
 

@@ -1,4 +1,7 @@
-"""Programs that some tests need: a test is skipped where one is missing, and fails in CI."""
+"""Programs and wheels that some tests need.
+
+A test is skipped where one is missing, and fails in CI.
+"""
 
 import os
 import shutil
@@ -30,6 +33,14 @@ def missing_reason(*programs: str) -> str:
     return f"needs a program that is not installed: {', '.join(programs)}"
 
 
+def no_wheel_reason(why: str) -> str:
+    """Say that a test needs a wheel; `is_missing_program` knows the sentence again."""
+    return f"needs a wheel that cannot be had: {why}"
+
+
 def is_missing_program(reason: str) -> bool:
-    """Return whether a test was skipped for want of a program where none may be missing."""
-    return os.environ.get(REQUIRED) == "required" and missing_reason().strip() in reason
+    """Return whether a test was skipped for want of a program or wheel where none may be missing."""
+    sentences = (missing_reason(), no_wheel_reason(""))
+    return os.environ.get(REQUIRED) == "required" and any(
+        sentence.strip() in reason for sentence in sentences
+    )
