@@ -19,6 +19,7 @@ from recsys.commands import (
     audio,
     data,
     demo,
+    encoder,
     evaluate,
     onboard,
     playlist,
@@ -65,6 +66,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(encoder.app, name="encoder")
 
 
 def _say_version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 - `protocol`: what every encoder has and does (`Encoder`)
 - `song_encoder`: `SongEncoder`, the network trained here on hyper-images
 - `sound_statistics`: `SoundStatistics`, embeddings where no network can be trained
+- `musicnn`: `MusiCNN`, a network pretrained on the Million Song Dataset
 - `fine_tuned`: `FineTunedEncoder`, heads for tags and taste on top of any encoder
 - `head_config`: settings of these heads (`HeadConfig`)
 - `heads`: the heads as PyTorch modules, and their training

@@ -1,6 +1,9 @@
 from .fine_tuned import FineTunedEncoder as FineTunedEncoder
 from .head_config import HeadConfig as HeadConfig
 from .loading import load_encoder as load_encoder
+from .musicnn.encoder import MusiCNN as MusiCNN
+from .musicnn.front_end import MusiCNNFrontEnd as MusiCNNFrontEnd
+from .musicnn.weights import get_musicnn as get_musicnn
 from .protocol import Encoder as Encoder
 from .song_encoder import SongEncoder as SongEncoder
 from .sound_statistics import SoundStatistics as SoundStatistics

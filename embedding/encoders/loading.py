@@ -11,6 +11,7 @@ from embedding.network.storage import Weights, read_encoder
 
 ENCODER_KINDS: dict[str, str] = {
     "network": "embedding.encoders.song_encoder:SongEncoder",
+    "musicnn": "embedding.encoders.musicnn.encoder:MusiCNN",
     "statistics": "embedding.encoders.sound_statistics:SoundStatistics",
     "fine-tuned": "embedding.encoders.fine_tuned:FineTunedEncoder",
 }

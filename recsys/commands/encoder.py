@@ -26,7 +26,9 @@ def list_encoders(as_json: JsonFlag = False) -> None:
         return
     import pandas as pd
 
-    print_frame(pd.DataFrame(rows)[["name", "description", "licence", "fetched", "how"]])
+    frame = pd.DataFrame(rows)
+    frame["fetched"] = ["yes" if row["fetched"] else "no" for row in rows]
+    print_frame(frame[["name", "description", "licence", "fetched", "how"]])
 
 
 @app.command()

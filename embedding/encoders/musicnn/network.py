@@ -12,20 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from datasets.arrays import Float32Array
 from embedding.encoders.musicnn.weights import numbered
 
-FRAMES, BANDS = 187, 96
-"""Of a patch: 3 s."""
-
-POOLED = 753
+_POOLED = 753
 """Features at each frame: 408 of timbre, 153 of time, 3 x 64 of the convolutions that follow."""
 
-PENULTIMATE, TAGS = 200, 50
+_PENULTIMATE, _TAGS = 200, 50
 
 _EPSILON = 1e-3
 """Added to variances, as TensorFlow's layers do."""
@@ -74,10 +71,10 @@ class MusiCNNNetwork(nn.Module):
         self.timbre = nn.ModuleList(_Timbre(height) for height in (38, 67))
         self.tempo = nn.ModuleList(_Tempo(length) for length in (128, 64, 32))
         self.middle = nn.ModuleList(_Middle(inputs) for inputs in (561, 64, 64))
-        self.pool_norm = _Normalisation(2 * POOLED)
-        self.dense = nn.Linear(2 * POOLED, PENULTIMATE)
-        self.dense_norm = _Normalisation(PENULTIMATE)
-        self.output = nn.Linear(PENULTIMATE, TAGS)
+        self.pool_norm = _Normalisation(2 * _POOLED)
+        self.dense = nn.Linear(2 * _POOLED, _PENULTIMATE)
+        self.dense_norm = _Normalisation(_PENULTIMATE)
+        self.output = nn.Linear(_PENULTIMATE, _TAGS)
         if tensors is not None:
             self._take(tensors)
         self.eval()
@@ -114,7 +111,7 @@ class MusiCNNNetwork(nn.Module):
         self.input_norm.take(tensors, 0)
         # In TensorFlow maximum and mean of a feature stand side by side; here all maxima come
         # first.
-        order = np.arange(2 * POOLED).reshape(POOLED, 2).T.ravel()
+        order = np.arange(2 * _POOLED).reshape(_POOLED, 2).T.ravel()
         self.pool_norm.take(tensors, 9, order)
         _set(self.dense.weight, tensors["dense/kernel"][order].T)
         _set(self.dense.bias, tensors["dense/bias"])
@@ -182,9 +179,9 @@ class _Timbre(_Block):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, sign = self.signed_kernel()
-        padded = F.pad(x, (0, 0, 3, 3))
+        padded = functional.pad(x, (0, 0, 3, 3))
         if torch.is_grad_enabled():
-            largest = F.conv2d(padded[:, None], kernel[:, None]).amax(dim=3)
+            largest = functional.conv2d(padded[:, None], kernel[:, None]).amax(dim=3)
         else:
             spectra = _kernel_spectra(kernel, x.shape[2])
             back = _inverse_transform(x.shape[2], x.shape[2] - kernel.shape[2] + 1)
@@ -202,8 +199,8 @@ class _Tempo(_Block):
         kernel, sign = self.signed_kernel()
         length = kernel.shape[1]
         # As TensorFlow pads for an even length: the additional frame comes last.
-        padded = F.pad(x, (0, 0, (length - 1) // 2, length // 2))
-        largest = F.conv2d(padded[:, None], kernel[:, None]).amax(dim=3)
+        padded = functional.pad(x, (0, 0, (length - 1) // 2, length // 2))
+        largest = functional.conv2d(padded[:, None], kernel[:, None]).amax(dim=3)
         return self.activate(largest * sign)
 
 
@@ -214,7 +211,9 @@ class _Middle(_Block):
         super().__init__(64, 7, inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activate(F.conv1d(F.pad(x, (3, 3)), self.kernel.transpose(1, 2)))
+        return self.activate(
+            functional.conv1d(functional.pad(x, (3, 3)), self.kernel.transpose(1, 2))
+        )
 
 
 def _largest_over_pitch(padded: Tensor, kernels: Tensor, back: Tensor) -> Tensor:
@@ -254,7 +253,7 @@ def _kernel_spectra(kernel: Tensor, bands: int) -> Tensor:
 
 
 def _inverse_transform(size: int, wanted: int) -> Tensor:
-    """The first rows of the inverse real Fourier transform: [wanted, 2 * bins], real parts first."""
+    """The first rows of the inverse Fourier transform: [wanted, 2 * bins], real parts first."""
     unit = torch.eye(size // 2 + 1, dtype=torch.complex128)
     columns = torch.cat([torch.fft.irfft(unit, size), torch.fft.irfft(1j * unit, size)])
     return columns[:, :wanted].T.to(torch.float32).contiguous()

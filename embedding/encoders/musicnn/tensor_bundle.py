@@ -148,10 +148,11 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
 
 def _entry(value: bytes) -> _Entry:
     message = _message(value)
-    shape = []
-    for dimensions in message.get(2, []):
-        for dimension in _message(dimensions).get(2, []):
-            shape.append(_number(_message(dimension), 1, 0))
+    shape = [
+        _number(_message(dimension), 1, 0)
+        for dimensions in message.get(2, [])
+        for dimension in _message(dimensions).get(2, [])
+    ]
     return _Entry(
         dtype=_number(message, 1, 0),
         shape=tuple(shape),

@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import ArtifactError, DataError, DiskFullError
+from datasets.errors import ArtifactError, DataError, DiskFullError, EncoderUnavailableError
 from datasets.system.files import (
     UNREADABLE,
     atomic_write,
     cache_folder,
     check_writable,
-    file_digest,
     open_regular,
     reason_of,
 )
@@ -31,8 +30,7 @@ from datasets.system.locks import Order, locked
 from datasets.system.processes import running_program
 from datasets.system.temporary import temporary_folder
 from embedding.encoders.musicnn.tensor_bundle import read_tensor_bundle
-
-Weights = dict[str, NDArray[np.float32]]
+from embedding.network.storage import Weights
 
 COMMAND = "coldtune encoder get musicnn"
 REQUIREMENT = "musicnn==0.1.0"
@@ -138,7 +136,7 @@ def has_weights() -> bool:
     """Return whether the weights are in the cache, undamaged."""
     try:
         load_weights()
-    except ArtifactError:
+    except (ArtifactError, EncoderUnavailableError):
         return False
     return True
 
@@ -147,7 +145,8 @@ def load_weights() -> Weights:
     """Read the weights from the cache, and check them against their digest.
 
     Raises:
-        ArtifactError: they were not fetched, or are damaged; the message names the command.
+        EncoderUnavailableError: they were not fetched; the message names the command.
+        ArtifactError: they are damaged; the message names the command.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
@@ -157,7 +156,7 @@ def load_weights() -> Weights:
         with open_regular(path) as stream:
             content = stream.read()
     except FileNotFoundError:
-        raise ArtifactError(
+        raise EncoderUnavailableError(
             f"the encoder MusiCNN is not on this machine; fetch it once: {COMMAND}"
         ) from None
     except OSError as error:
@@ -263,6 +262,7 @@ def _write(path: Path, weights: Weights, licence: str) -> None:
 
     with atomic_write(path.with_name("LICENSE.md")) as temporary:
         temporary.write_text(licence, encoding="utf-8")
-    metadata = {"source": REQUIREMENT, "licence": LICENCE}
+    # Of several entries the order would change from run to run.
+    metadata = {"source": f"{REQUIREMENT}, licence {LICENCE}"}
     with atomic_write(path) as temporary:
         temporary.write_bytes(to_bytes(weights, metadata))

@@ -18,14 +18,16 @@ def samples() -> np.ndarray:
     rng = np.random.default_rng(3)
     t = np.arange(7 * 16000) / 16000
     tones = 0.4 * np.sin(2 * np.pi * (200 + 100 * t) * t) + 0.2 * np.sin(2 * np.pi * 900 * t * t)
-    return (tones + 0.02 * rng.standard_normal(len(t))).astype(np.float32)
+    samples = tones + 0.02 * rng.standard_normal(len(t))
+    samples -= samples.mean()
+    return (samples / np.abs(samples).max()).astype(np.float32)
 
 
 def test_patches_are_those_of_the_wheel_but_in_float32(samples):
     # As `batch_data` of musicnn.extractor computes them.
     mel = librosa.feature.melspectrogram(y=samples, sr=16000, hop_length=256, n_fft=512, n_mels=96)
     expected = np.log10(10000 * mel.T + 1)[: 2 * 187].reshape(2, 187, 96)
-    found = FRONT_END.inputs(samples)
+    found = FRONT_END.inputs(samples * 0.3 + 0.1)
     assert found.shape == (2, 187, 96)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-5)
@@ -40,11 +42,11 @@ def test_three_seconds_are_one_patch_and_less_is_repeated(samples):
 
 
 @pytest.mark.parametrize("gain", [1e-4, 30.0, 1e6, 1e37])
-def test_any_level_is_finite(samples, gain):
+def test_the_level_makes_no_difference(samples, gain):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         patches = FRONT_END.inputs(samples * np.float32(gain))
-    assert np.isfinite(patches).all()
+    np.testing.assert_allclose(patches, FRONT_END.inputs(samples), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_every_changed_byte_of_the_data_is_found():
             read_tensor_bundle(index, data[:place] + b"\x55" + data[place + 1 :])
 
 
-def test_a_damaged_index_is_an_error_of_one_line_and_never_another_tensor():
+def test_a_damaged_index_is_an_error_and_never_another_tensor():
     tensors = {name: TENSORS[name] for name in ("conv2d/bias", "step")}
     index, data = bundle(tensors)
     for place in range(len(index)):
@@ -64,11 +66,9 @@ def test_a_damaged_index_is_an_error_of_one_line_and_never_another_tensor():
             index[:place],
             index[:place] + bytes([index[place] ^ 0xFF]) + index[place + 1 :],
         ):
-            try:
+            # No error: the footer's padding, and the place of the meta data, which are not read.
+            with suppress(DataError):
                 found = read_tensor_bundle(content, data)
-            except DataError as error:
-                assert "\n" not in str(error)
-            else:  # the padding of the footer, and the handle of the meta data, which is not read
                 assert found.keys() == tensors.keys()
                 assert all((found[name] == tensors[name]).all() for name in tensors)
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from datasets.errors import ArtifactError, DataError
+from datasets.errors import ArtifactError, DataError, EncoderUnavailableError
+from datasets.system.files import file_digest
 from embedding.encoders.musicnn import weights
 from embedding.encoders.musicnn.weights import get_musicnn, has_weights, load_weights, weights_file
 
@@ -42,7 +43,7 @@ def stand_in(tmp_path, monkeypatch):
         archive.writestr("musicnn-0.1.0.dist-info/METADATA", "Name: musicnn\nVersion: 0.1.0\n")
         archive.writestr("musicnn-0.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
     monkeypatch.setattr(weights, "tensor_names", lambda: ["dense/bias"])
-    monkeypatch.setattr(weights, "WHEEL_DIGEST", weights.file_digest(path))
+    monkeypatch.setattr(weights, "WHEEL_DIGEST", file_digest(path))
     known = weights.weights_digest({"dense/bias": np.arange(3, dtype=np.float32)})
     monkeypatch.setattr(weights, "WEIGHTS_DIGEST", known)
     return path
@@ -82,7 +83,9 @@ def test_what_pip_cannot_find_is_an_error_of_one_line(cache, offline):
 def test_another_wheel_from_pip_is_refused(cache, stand_in, offline, monkeypatch):
     stand_in.rename(offline / stand_in.name)
     monkeypatch.setattr(weights, "WHEEL_DIGEST", "0" * 64)
-    with pytest.raises(DataError, match="what pip downloaded: is not the wheel musicnn==0.1.0: "):
+    with pytest.raises(
+        DataError, match=r"what pip downloaded: is not the wheel musicnn==0\.1\.0: "
+    ):
         get_musicnn()
     assert not weights_file().exists()
 
@@ -90,7 +93,7 @@ def test_another_wheel_from_pip_is_refused(cache, stand_in, offline, monkeypatch
 def test_another_wheel_is_refused(cache, tmp_path):
     other = tmp_path / "musicnn-0.1.0-py3-none-any.whl"
     other.write_bytes(b"something else")
-    with pytest.raises(DataError, match=r"any\.whl: is not the wheel .* its SHA-256 is [0-9a-f]{64}"):
+    with pytest.raises(DataError, match=r"any\.whl: is not the wheel .* SHA-256 is [0-9a-f]{64}"):
         get_musicnn(other)
     with pytest.raises(DataError, match=r"none\.whl: No such file"):
         get_musicnn(tmp_path / "none.whl")
@@ -117,7 +120,7 @@ def test_damaged_weights_are_an_error_and_fetched_anew(cache, stand_in):
 
 
 def test_where_it_was_not_fetched_the_message_names_the_command(cache):
-    with pytest.raises(ArtifactError, match="fetch it once: coldtune encoder get musicnn$"):
+    with pytest.raises(EncoderUnavailableError, match="once: coldtune encoder get musicnn"):
         load_weights()
 
 
