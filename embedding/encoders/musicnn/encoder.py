@@ -22,6 +22,8 @@ from embedding.encoders.musicnn.weights import COMMAND, WEIGHTS_DIGEST, load_wei
 from embedding.network.storage import save_encoder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from embedding.encoders.musicnn.network import MusiCNNNetwork
 
 _METHOD = "musicnn"
@@ -189,6 +191,21 @@ class MusiCNN:
 
             self._network = MusiCNNNetwork(weights)
         return self._network
+
+    def embed_tensor(self, patches: Tensor) -> Tensor:
+        """Compute embeddings with gradients, on the device that the network is on.
+
+        Args:
+            patches: [n, 187, 96].
+
+        Raises:
+            EncoderUnavailableError: the weights were not fetched.
+            ArtifactError: they are damaged.
+        """
+        heard = self.torch_module()(patches)
+        if self.layer == "tags":
+            return heard.logits.sigmoid()
+        return getattr(heard, self.layer)
 
     def digest(self) -> str:
         """Return the hex SHA-256 of settings and weights."""

@@ -184,7 +184,7 @@ class _Timbre(_Block):
             largest = functional.conv2d(padded[:, None], kernel[:, None]).amax(dim=3)
         else:
             spectra = _kernel_spectra(kernel, x.shape[2])
-            back = _inverse_transform(x.shape[2], x.shape[2] - kernel.shape[2] + 1)
+            back = _inverse_transform(x.shape[2], x.shape[2] - kernel.shape[2] + 1).to(x.device)
             largest = torch.stack([_largest_over_pitch(one, spectra, back) for one in padded])
         return self.activate(largest * sign)
 

@@ -39,6 +39,30 @@ def test_a_patch_has_the_same_features_in_any_company_and_with_any_threads(music
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
+def test_heads_can_be_trained_on_it_thawed(musicnn_fetched):
+    from embedding import FineTunedEncoder, HeadConfig
+
+    config = HeadConfig(dimension=4, epochs=1, backbone="thawed", thawed_epochs=1, thawed_layers=2)
+    tuned = FineTunedEncoder(MusiCNN(), config).fit(patches(4), ["a", "b", "a", "b"])
+    embeddings, probabilities = tuned.embed_and_predict(patches(2))
+    assert embeddings.shape == (2, 204)
+    assert probabilities["genre"].shape == (2, 2)
+    np.testing.assert_array_equal(MusiCNN().embed(patches(1)), tuned.backbone.embed(patches(1)))
+
+
+def test_gradients_reach_every_layer(musicnn_fetched):
+    inputs = torch.from_numpy(patches(1))
+    for layer in DIMENSIONS:
+        encoder = MusiCNN(layer)
+        embeddings = encoder.embed_tensor(inputs)
+        np.testing.assert_allclose(
+            embeddings.detach().numpy(), encoder.embed(patches(1)), atol=1e-3, rtol=1e-4
+        )
+        embeddings.sum().backward()
+        assert encoder.torch_module().timbre[0].kernel.grad.abs().sum() > 0
+
+
 def test_no_patches_have_no_features(musicnn_fetched):
     embeddings, probabilities = MusiCNN().embed_and_predict(patches(0))
     assert embeddings.shape == (0, 200)
