@@ -114,6 +114,7 @@ def train_encoder(
         images,
         labels,
         groups=artists,
+        recording=extraction.recording,
         checkpoint=cache_folder() / "training",
         progress=progress,
     )
@@ -173,6 +174,7 @@ def fine_tune_encoder(
         images,
         labels,
         groups=artists,
+        recording=extraction.recording,
         epochs=epochs,
         learning_rate=learning_rate,
         keep=keep,
@@ -186,7 +188,8 @@ def embed_dataset(
 ) -> DatasetEmbeddings:
     """Compute embeddings and predicted tags of all items with usable recordings.
 
-    Snippets are averaged within recordings, then recordings within items.
+    The snippets of a recording make one embedding (`embedding.encoders.songs`); those of an item's
+    recordings are averaged.
 
     Args:
         dataset: data set with recordings.
@@ -197,16 +200,17 @@ def embed_dataset(
     Returns:
         Embeddings and predicted tags by item, and which recordings failed.
     """
-    from embedding.encoders.song_encoder import mean_by_recording
+    from embedding.encoders.songs import embed_recordings
 
     extraction = _extract(dataset, encoder.front_end, workers=workers, progress=progress)
     item_of_recording = dataset.audio[ITEM_ID].to_numpy()
 
     def mean_by_item(values: Float32Array) -> pd.DataFrame:
-        means = mean_by_recording(values, extraction.recording, len(item_of_recording))
-        return pd.DataFrame(means).groupby(item_of_recording, sort=False).mean().dropna()
+        return pd.DataFrame(values).groupby(item_of_recording, sort=False).mean().dropna()
 
-    embeddings, probabilities = encoder.embed_and_predict(extraction.images)
+    embeddings, probabilities = embed_recordings(
+        encoder, extraction.images, extraction.recording, len(item_of_recording)
+    )
     scores = {tag: mean_by_item(values) for tag, values in probabilities.items()}
     for tag, frame in scores.items():
         frame.columns = pd.Index(_tag_values(encoder, tag))
@@ -277,7 +281,7 @@ class EmbeddedRecording:
     """Embedding and predicted tags of one recording."""
 
     embedding: Float32Array
-    """float32 [e], the mean over its snippets."""
+    """float32 [e], of all its snippets."""
     scores: Scores | None
     """Predicted probabilities, {tag: {value: probability}}; None if none are predicted."""
 
@@ -342,20 +346,24 @@ class RecordingEmbedder:
         Args:
             inputs: inputs of the encoder for each recording, float32 [n, *input_shape].
         """
+        from embedding.encoders.songs import embed_recordings
+
         if not inputs:
             return []
         together = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        recording = np.repeat(np.arange(len(inputs)), [len(own) for own in inputs])
         with self._network_lock.held("embedding recordings"):
-            embeddings, probabilities = self.encoder.embed_and_predict(together)
+            embeddings, probabilities = embed_recordings(
+                self.encoder, together, recording, len(inputs)
+            )
         embedded = []
-        end = 0
-        for own in inputs:
-            start, end = end, end + len(own)
-            scores: Scores = {}
-            for tag, values in probabilities.items():
-                mean = values[start:end].mean(axis=0).tolist()
-                scores[tag] = dict(zip(_tag_values(self.encoder, tag), mean, strict=True))
-            embedding = embeddings[start:end].mean(axis=0)
+        for number, embedding in enumerate(embeddings):
+            scores: Scores = {
+                tag: dict(
+                    zip(_tag_values(self.encoder, tag), values[number].tolist(), strict=True)
+                )
+                for tag, values in probabilities.items()
+            }
             embedded.append(EmbeddedRecording(embedding, scores or None))
         return embedded
 

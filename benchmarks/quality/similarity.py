@@ -24,7 +24,7 @@ from datasets.folder import load_folder
 from datasets.image_arrays import is_image_arrays, read_image_arrays
 from datasets.system.files import cache_folder
 from embedding import EncoderConfig, SongEncoder
-from embedding.encoders.song_encoder import mean_by_recording
+from embedding.encoders.songs import mean_by_recording
 from evaluation.comparison.bootstrap import mean_interval
 from evaluation.genre.data import GenreMaterial, from_arrays, from_dataset
 from evaluation.neighbours import retrieval_precision

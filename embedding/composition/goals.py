@@ -17,14 +17,15 @@ from torch.nn.functional import logsigmoid
 from datasets.arrays import Float32Array
 from datasets.errors import InvalidArgumentError
 from embedding.encoders.song_encoder import SongEncoder
+from embedding.encoders.songs import embed_song
 from embedding.network.augmentation import covering_windows
 
 
 class DifferentiableEncoder:
     """An encoder with gradients with respect to hyper-images.
 
-    The same values as `SongEncoder.predict_proba`, for the first tag, and
-    `SongEncoder.embed`: means over the windows of an image.
+    The same values as `SongEncoder.predict_proba`, for the first tag, and `SongEncoder.embed`:
+    each image is a song, of the windows that it is cut into.
 
     Args:
         encoder: trained encoder.
@@ -49,16 +50,20 @@ class DifferentiableEncoder:
 
     def log_probabilities(self, images: Tensor) -> Tensor:
         """Map images [n, channels, height, width] to log probabilities [n, classes]."""
-        scores = self._network(self._parts(images))
-        logs = logsigmoid(scores) if self._several_at_once else scores.log_softmax(dim=1)
+        if self._network.sequence is not None:
+            return self._logs(self._network.sequence.heads[0](self.embeddings(images)))
+        logs = self._logs(self._network(self._parts(images)))
         by_window = logs.reshape(-1, len(images), logs.shape[1])
         mean: Tensor = by_window.logsumexp(dim=0) - math.log(len(by_window))
         return mean
 
     def embeddings(self, images: Tensor) -> Tensor:
         """Map images [n, channels, height, width] to embeddings [n, dimension]."""
-        embeddings = self._network.embed(self._parts(images))
-        return embeddings.reshape(-1, len(images), embeddings.shape[1]).mean(dim=0)
+        vectors = self._network.windows(self._parts(images))
+        by_window = vectors.reshape(-1, len(images), vectors.shape[1])
+        if self._network.sequence is not None:
+            return self._network.sequence.pool(by_window.transpose(0, 1))
+        return by_window.mean(dim=0)
 
     def random_window(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Cut the same random window from each of some images wider than the network's window."""
@@ -67,6 +72,9 @@ class DifferentiableEncoder:
             return images
         start = int(torch.randint(room + 1, (1,), generator=random))
         return images[..., start : start + self._window]
+
+    def _logs(self, scores: Tensor) -> Tensor:
+        return logsigmoid(scores) if self._several_at_once else scores.log_softmax(dim=1)
 
     def _parts(self, images: Tensor) -> Tensor:
         """All windows of the images, one after the other: [windows * n, ...]."""
@@ -115,7 +123,8 @@ class LabelGoal:
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
         """Overlap of probabilities and shares; for a single label, its probability."""
-        probabilities = encoder.predict_proba(images).mean(axis=0)
+        _, scores = embed_song(encoder, images)
+        probabilities = scores[encoder.config.tags[0]]
         return float(np.minimum(probabilities, self.shares).sum())
 
 
@@ -178,7 +187,7 @@ class LikenessGoal:
 
     def match(self, encoder: SongEncoder, images: Float32Array) -> float:
         """The cosine; 0 if it is negative."""
-        own = encoder.embed(images).mean(axis=0) - self.center
+        own = embed_song(encoder, images)[0] - self.center
         wanted = self.wanted - self.center
         size = float(np.linalg.norm(own) * np.linalg.norm(wanted))
         return max(0.0, float(own @ wanted) / size) if size else 0.0

@@ -19,6 +19,7 @@ from datasets.settings import Configured, check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
+from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
@@ -109,6 +110,7 @@ class SongEncoder(Configured):
         labels: ArrayLike | Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
+        recording: IntArray | None = None,
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> Self:
@@ -121,7 +123,10 @@ class SongEncoder(Configured):
                 n values. Blank values ("", None, NaN) are unknown; images without any known value
                 are not used.
             groups: n group names, such as artists; a group is never on both sides of the validation
-                split. None: each image is its own group.
+                split. None: each recording is its own group.
+            recording: int [n], number of the recording that each image is a snippet of, those of
+                one in order of time: with ``config.sequence``, all of its windows are one song.
+                None: each image is a recording.
             checkpoint: folder for checkpoints every few epochs. The same call with the same folder
                 resumes an interrupted training, with the same result. Trainings may share a
                 folder; it keeps the latest few.
@@ -134,10 +139,13 @@ class SongEncoder(Configured):
             InvalidArgumentError: shapes do not match, fewer than two classes, images too small
                 for the architecture, NaN or infinite values (the message names the row), or the
                 device is not available.
+
+        Warns:
+            UserWarning: ``config.sequence`` has no effect, as every song is a single window.
         """
         _check_images(images)
         targets = make_targets(labels, len(images), self.config.tags, several=self._is_multi_label)
-        return self._learn(images, targets, groups, self.config, checkpoint, progress)
+        return self._learn(images, targets, groups, recording, self.config, checkpoint, progress)
 
     def fine_tune(
         self,
@@ -145,6 +153,7 @@ class SongEncoder(Configured):
         labels: ArrayLike | Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
+        recording: IntArray | None = None,
         epochs: int = 10,
         learning_rate: float | None = None,
         keep: float = 1.0,
@@ -161,6 +170,7 @@ class SongEncoder(Configured):
             images: as in `fit`.
             labels: as in `fit`.
             groups: as in `fit`.
+            recording: as in `fit`.
             checkpoint: as in `fit`.
             progress: as in `fit`.
             epochs: passes over the images.
@@ -194,17 +204,25 @@ class SongEncoder(Configured):
             learning_rate=learning_rate,
             window=None if self.image_shape_ is None else self.image_shape_[2],
         )
-        start = extend_outputs(network.state_dict(), [len(t.classes) for t in targets])
+        alone = {
+            name: tensor
+            for name, tensor in network.state_dict().items()
+            if not name.startswith("sequence.")
+        }
+        start = extend_outputs(alone, [len(t.classes) for t in targets])
         old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
         before = Pretrained(start, old, keep)
-        return self._learn(images, targets, groups, settings, checkpoint, progress, before)
+        return self._learn(
+            images, targets, groups, recording, settings, checkpoint, progress, before
+        )
 
     def embed(self, images: Float32Array) -> Float32Array:
         """Compute the embeddings of hyper-images.
 
         Args:
             images: float32 [n, channels, height, width], of the shape used in training. With
-                ``config.window`` they may be wider; the result is the mean over windows.
+                ``config.window`` they may be wider; the result is the mean over windows, or what
+                ``config.sequence`` makes of them.
 
         Returns:
             float32 [n, dimension], non-negative, not normalised.
@@ -255,11 +273,48 @@ class SongEncoder(Configured):
         embeddings, *scores = self._run(images, [None, *heads])
         return embeddings, dict(zip(self.heads_, scores, strict=True))
 
+    @property
+    def reads_sequences(self) -> bool:
+        """Whether the windows of a song are more than averaged; see ``config.sequence``."""
+        return self.config.sequence != "mean"
+
+    def embed_recordings(
+        self, images: Float32Array, recording: IntArray, n_recordings: int | None = None
+    ) -> tuple[Float32Array, dict[str, Float32Array]]:
+        """Compute embeddings and class probabilities of recordings from all of their windows.
+
+        By default the means over a recording's images; with ``config.sequence``, all windows of its
+        images are read as one sequence.
+
+        Args:
+            images: as in `embed`; those of a recording in order of time.
+            recording: int [n], number of the recording of each image.
+            n_recordings: number of recordings; None: up to the largest number.
+
+        Returns:
+            Embeddings, float32 [n_recordings, dimension], and probabilities of each tag, float32
+            [n_recordings, classes]; NaN for a recording without images.
+
+        Raises:
+            NotFittedError, InvalidArgumentError: as `embed`, or `recording` does not fit.
+        """
+        numbers, n = checked_recordings(recording, len(images), n_recordings)
+        heads = [None, *(self.config.tags.index(tag) for tag in self.heads_)]
+        if self.reads_sequences:
+            embeddings, *scores = self._run_songs(images, heads, numbers, n)
+        else:
+            embeddings, *scores = (
+                mean_by_recording(values, numbers, n) for values in self._run(images, heads)
+            )
+        return embeddings, dict(zip(self.heads_, scores, strict=True))
+
     def torch_module(self) -> SongNetwork:
         """Return the PyTorch network, on the CPU and in evaluation mode.
 
         It maps images [n, channels, height, width] to logits of the first tag; its method ``embed``
-        gives embeddings. Used where gradients are needed.
+        gives embeddings. With ``config.sequence``, each image is a song of one window; its method
+        ``windows`` gives the vectors of windows and its attribute ``sequence`` the head that reads
+        them. Used where gradients are needed.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -288,7 +343,7 @@ class SongEncoder(Configured):
         on_error: Literal["raise", "skip"] = "raise",
         progress: bool = False,
     ) -> Float32Array:
-        """Compute the embeddings of recordings, each the mean over its snippets.
+        """Compute the embeddings of recordings, each of all its snippets; see `embed_recordings`.
 
         Args:
             paths: recordings: paths, bytes, or binary file objects.
@@ -323,7 +378,7 @@ class SongEncoder(Configured):
             if on_error == "raise":
                 raise AudioError(message)
             warnings.warn(f"recordings left out: {message}", stacklevel=2)
-        return mean_by_recording(self.embed(extraction.images), extraction.recording, len(paths))
+        return self.embed_recordings(extraction.images, extraction.recording, len(paths))[0]
 
     def save(self, folder: Path | str) -> None:
         """Save the encoder to a folder, atomically replacing an encoder that is there.
@@ -398,6 +453,7 @@ class SongEncoder(Configured):
             "architecture": self.config.architecture,
             "tags": list(self.config.tags),
             "classes": self.classes_.tolist(),
+            "sequence": self.config.sequence,
             "history": self.history_,
         }
 
@@ -421,6 +477,7 @@ class SongEncoder(Configured):
         images: Float32Array,
         targets: list[Target],
         groups: ArrayLike | None,
+        recording: IntArray | None,
         config: EncoderConfig,
         checkpoint: Path | None,
         progress: bool,
@@ -431,18 +488,26 @@ class SongEncoder(Configured):
         width, _ = covering_windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
         parse(config.architecture).shapes(*shape)
-        names = as_column(
-            np.arange(len(images)) if groups is None else groups, len(images), "groups"
-        )
+        if recording is None:
+            recording = np.arange(len(images))
+        recording, _ = checked_recordings(recording, len(images))
+        names = as_column(recording if groups is None else groups, len(images), "groups")
         known = np.flatnonzero(np.logical_or.reduce([target.known for target in targets]))
         if len(known) < len(images):
-            images, names = images[known], names[known]
+            images, names, recording = images[known], names[known], recording[known]
             targets = [target.take(known) for target in targets]
         validation = validation_split(
             targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
         )
-        training = TrainingJob(images, targets, config, validation, before)
+        # The first stage is the same whatever reads the windows, and so are its checkpoints.
+        alone = config.replace(sequence="mean")
+        training = TrainingJob(images, targets, alone, validation, before)
         network, history = train_network(training, checkpoint=checkpoint, progress=progress)
+        if self.reads_sequences:
+            from embedding.network.sequence_training import Earlier, learn_sequences
+
+            earlier = None if before is None else Earlier(self._fitted(), before.keep)
+            learn_sequences(network, training, config.sequence, recording, earlier, progress)
         past = self.history_ if before is not None else []
         history = [{**record, "epoch": len(past) + record["epoch"]} for record in history]
         self._network, self.image_shape_ = network, shape
@@ -451,35 +516,81 @@ class SongEncoder(Configured):
         return self
 
     def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
-        """Compute probabilities of some heads, or embeddings for None; means over windows."""
+        """Compute probabilities of some heads, or embeddings for None, of each image."""
+        if self.reads_sequences:
+            return self._run_songs(images, heads, np.arange(len(images)), len(images))
         import torch
 
-        from embedding.network.devices import inference_device, limited_threads, to_tensor
+        from embedding.network.devices import inference_device, limited_threads
+        from embedding.network.inference import window_vectors
         from embedding.network.optimisation import probabilities
 
         network = self._fitted()
         self._check_shape(images)
         assert self.image_shape_ is not None
-        width, starts = covering_windows(images, self.image_shape_[2])
-        tags = self.config.tags
-        sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
-        results = [np.empty((len(images), size), dtype=np.float32) for size in sizes]
+        results = self._empty_results(len(images), heads)
         device = inference_device(self.config)
-        at_a_time = max(1, IMAGES_AT_ONCE // len(starts))
         with torch.inference_mode(), limited_threads(self.config.threads):
             network.to(device)
-            for first in range(0, len(images), at_a_time):
-                batch = images[first : first + at_a_time]
-                parts = np.concatenate([batch[..., s : s + width] for s in starts])
-                embeddings = network.embed(to_tensor(parts).to(device))
+            for rows, vectors in window_vectors(network, images, self.image_shape_[2], device):
+                for head, result in zip(heads, results, strict=True):
+                    values = vectors
+                    if head is not None:
+                        scores = network.heads[head](vectors.reshape(-1, self.dimension))
+                        values = probabilities(self.config.loss, scores)
+                        values = values.reshape(*vectors.shape[:2], -1)
+                    result[rows] = values.mean(dim=0).cpu().numpy()
+            network.to("cpu")
+        return results
+
+    def _run_songs(
+        self,
+        images: Float32Array,
+        heads: Sequence[int | None],
+        recording: IntArray,
+        n_recordings: int,
+    ) -> list[Float32Array]:
+        """Compute the same of each recording, by the head that reads all of its windows."""
+        import torch
+
+        from embedding.network.devices import inference_device, limited_threads
+        from embedding.network.inference import window_vectors
+        from embedding.network.optimisation import probabilities
+        from embedding.network.sequence import read_songs
+
+        network = self._fitted()
+        self._check_shape(images)
+        assert self.image_shape_ is not None
+        assert network.sequence is not None
+        results = self._empty_results(n_recordings, heads)
+        device = inference_device(self.config)
+        # As a rule they are in order, and are read from the disk in slices.
+        order = None if (np.diff(recording) >= 0).all() else np.argsort(recording, kind="stable")
+        sorted_recording = recording if order is None else recording[order]
+        with torch.inference_mode(), limited_threads(self.config.threads):
+            network.to(device)
+            batches = window_vectors(network, images, self.image_shape_[2], device, order)
+            parts = (
+                (
+                    vectors.transpose(0, 1).reshape(-1, self.dimension),
+                    np.repeat(sorted_recording[rows], len(vectors)),
+                )
+                for rows, vectors in batches
+            )
+            for songs, embeddings in read_songs(network.sequence, parts):
                 for head, result in zip(heads, results, strict=True):
                     values = embeddings
                     if head is not None:
-                        values = probabilities(self.config.loss, network.heads[head](embeddings))
-                    by_window = values.reshape(len(starts), len(batch), -1)
-                    result[first : first + at_a_time] = by_window.mean(dim=0).cpu().numpy()
+                        scores = network.sequence.heads[head](embeddings)
+                        values = probabilities(self.config.loss, scores)
+                    result[songs] = values.cpu().numpy()
             network.to("cpu")
         return results
+
+    def _empty_results(self, n: int, heads: Sequence[int | None]) -> list[Float32Array]:
+        tags = self.config.tags
+        sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
+        return [np.full((n, size), np.nan, dtype=np.float32) for size in sizes]
 
     def _fitted(self) -> SongNetwork:
         if self._network is None:
@@ -510,23 +621,3 @@ def _check_images(images: Float32Array) -> None:
         if not good.all():
             row = start + int(np.argmin(good))
             raise InvalidArgumentError(f"images, row {row}: contains NaN or infinite values")
-
-
-def mean_by_recording(
-    vectors: Float32Array, recording: IntArray, n_recordings: int
-) -> Float32Array:
-    """Average the rows of each recording.
-
-    Args:
-        vectors: float32 [n, dimension].
-        recording: int [n], recording of each row.
-        n_recordings: number of recordings.
-
-    Returns:
-        float32 [n_recordings, dimension]; NaN for a recording without rows.
-    """
-    totals = np.zeros((n_recordings, vectors.shape[1]))
-    np.add.at(totals, recording, vectors)
-    counts = np.bincount(recording, minlength=n_recordings)[:, None]
-    with np.errstate(invalid="ignore"):
-        return (totals / counts).astype(np.float32)

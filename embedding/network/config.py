@@ -13,6 +13,8 @@ from embedding.network.architecture import parse
 RecipeName = Literal["patent", "modern"]
 Standardisation = Literal["image", "training", "rows"]
 
+SequenceName = Literal["mean", "attention", "recurrent"]
+
 PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
 
@@ -140,8 +142,14 @@ class EncoderConfig(Settings):
 
     window: int | None = Field(default=None, ge=8)
     """Columns of the input of the network. Training takes a random window of wider images in every
-    epoch; embeddings are means over evenly spaced, half overlapping windows. None: the whole
-    image."""
+    epoch; embeddings are made of evenly spaced, half overlapping windows, see ``sequence``. None:
+    the whole image."""
+
+    sequence: SequenceName = "mean"
+    """How the windows of a song become one embedding and its tags (US 2018/0276540 A1, paragraph
+    63): their ``mean``; a mean weighted by ``attention``, in which order makes no difference; or by
+    a ``recurrent`` network that reads them in order of time. Needs songs of several windows: images
+    wider than ``window``, or several snippets of each recording."""
 
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the images (whole groups, if groups are given) held out to choose the best epoch.

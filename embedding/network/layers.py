@@ -22,7 +22,8 @@ from embedding.network.architecture import (
     Pooling,
     Shape,
 )
-from embedding.network.config import Standardisation
+from embedding.network.config import SequenceName, Standardisation
+from embedding.network.sequence import SequenceHead, make_head
 
 
 class Standardise(nn.Module):
@@ -187,6 +188,8 @@ class SongNetwork(nn.Module):
         n_classes: number of outputs of each head.
         standardise: standardisation of the images; see `Standardise`.
         members: networks side by side.
+        sequence: how the vectors of a song's windows are put together; anything but ``mean`` has a
+            head of its own (`embedding.network.sequence`), the attribute ``sequence``.
 
     Examples:
         >>> import torch
@@ -204,6 +207,7 @@ class SongNetwork(nn.Module):
         n_classes: Sequence[int],
         standardise: Standardisation = "image",
         members: int = 1,
+        sequence: SequenceName = "mean",
     ) -> None:
         super().__init__()
         self.members = members
@@ -213,16 +217,27 @@ class SongNetwork(nn.Module):
         self.trunk = trunks[0] if members == 1 else Members(trunks)
         dimension = members * architecture.dimension
         self.heads = nn.ModuleList(Head(dimension, n, members) for n in n_classes)
+        self.sequence: SequenceHead | None = None
+        if sequence != "mean":
+            self.sequence = make_head(sequence, dimension, n_classes)
+
+    def windows(self, images: Tensor) -> Tensor:
+        """Map windows, float [n, channels, height, width], to their vectors [n, dimension]."""
+        vectors: Tensor = self.trunk(self.standardise(images))
+        return vectors
 
     def embed(self, images: Tensor) -> Tensor:
-        """Map images, float [n, channels, height, width], to embeddings [n, dimension]."""
-        embeddings: Tensor = self.trunk(self.standardise(images))
-        return embeddings
+        """Map images, float [n, channels, height, width], to embeddings [n, dimension].
+
+        With a head over sequences, each image is a song of one window.
+        """
+        vectors = self.windows(images)
+        return vectors if self.sequence is None else self.sequence.pool(vectors[:, None])
 
     def scores(self, images: Tensor) -> list[Tensor]:
         """Map images [n, channels, height, width] to logits [n, classes] of each tag."""
         embeddings = self.embed(images)
-        return [head(embeddings) for head in self.heads]
+        return [head(embeddings) for head in self._tag_heads()]
 
     def member_scores(self, images: Tensor) -> list[Tensor]:
         """Map images to the logits [n, members, classes] of each tag; `scores` is their mean.
@@ -235,8 +250,11 @@ class SongNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [n, channels, height, width] to logits [n, classes] of the first tag."""
-        scores: Tensor = self.heads[0](self.embed(images))
+        scores: Tensor = self._tag_heads()[0](self.embed(images))
         return scores
+
+    def _tag_heads(self) -> nn.ModuleList:
+        return self.heads if self.sequence is None else self.sequence.heads
 
 
 def initialise_weights(network: SongNetwork, seed: int) -> None:

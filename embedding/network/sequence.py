@@ -6,13 +6,14 @@ linear time and no more memory than one of its chunks. Untrained, both heads giv
 vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets.arrays import Float32Array
+from datasets.arrays import Float32Array, IntArray
 
 SequenceKind = Literal["attention", "recurrent"]
 """Kinds of heads."""
@@ -216,7 +217,12 @@ def initialise_head(head: SequenceHead, tag_heads: nn.ModuleList, seed: int) -> 
             nn.init.xavier_uniform_(parameter, generator=generator)
         elif name == "weigh.0.bias":
             nn.init.zeros_(parameter)
-    head.heads.load_state_dict(tag_heads.state_dict())
+    with torch.no_grad():
+        for own, copied in zip(head.heads, tag_heads, strict=True):
+            # The output layers of networks side by side average over them.
+            share = 1 / getattr(copied, "members", 1)
+            own.weight.copy_(copied.weight * share)
+            own.bias.copy_(copied.bias)
 
 
 def _set_to_zero(layer: nn.Module) -> None:
@@ -229,3 +235,41 @@ def _are_there(windows: Tensor, counts: Tensor) -> Tensor:
     """Which rows are windows and not padding: bool [n, most, 1]."""
     number = torch.arange(windows.shape[1], device=windows.device)
     return (number < counts[:, None])[..., None]
+
+
+def read_songs(
+    head: SequenceHead, parts: Iterable[tuple[Tensor, IntArray]]
+) -> Iterator[tuple[IntArray, Tensor]]:
+    """Read windows that come in parts, and give the vectors of songs as they end.
+
+    Args:
+        head: the head.
+        parts: vectors [n, dimension] of consecutive windows, and the song of each, ascending. A
+            song may go on in the next part, and through any number of them.
+
+    Yields:
+        Songs, and their vectors [songs, dimension], in order; every song once.
+    """
+    opened, kept = -1, None  # the song that may go on, and its state
+    for vectors, song in parts:
+        ids, counts = np.unique(song, return_counts=True)
+        if kept is not None and ids[0] != opened:
+            yield np.array([opened]), head.finish(kept)
+            kept = None
+        state = head.start(len(ids))
+        if kept is not None:
+            state = tuple(
+                torch.cat([old, new[1:]]) for old, new in zip(kept, state, strict=True)
+            )
+        on = torch.from_numpy(counts).to(vectors.device)
+        state = head.advance(state, padded(vectors, counts), on)
+        if len(ids) > 1:
+            yield ids[:-1], head.finish(tuple(part[:-1] for part in state))
+        opened, kept = int(ids[-1]), tuple(part[-1:] for part in state)
+    if kept is not None:
+        yield np.array([opened]), head.finish(kept)
+
+
+def padded(vectors: Tensor, counts: IntArray) -> Tensor:
+    """Arrange windows song by song: [windows, dimension] to [songs, most, dimension]."""
+    return nn.utils.rnn.pad_sequence(vectors.split(counts.tolist()), batch_first=True)

@@ -5,6 +5,7 @@ vectors of all windows are computed once, and training a head on them takes seco
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,19 @@ from torch import Tensor, nn
 from datasets.arrays import Float32Array, IntArray
 from datasets.progress import progress_bar
 from embedding.network.config import EncoderConfig
-from embedding.network.devices import limited_threads
+from embedding.network.devices import inference_device, limited_threads
+from embedding.network.inference import window_vectors
+from embedding.network.layers import SongNetwork, extend_outputs
 from embedding.network.optimisation import WeightAverage, losses, probabilities
-from embedding.network.sequence import SequenceHead
+from embedding.network.sequence import (
+    SequenceHead,
+    SequenceKind,
+    initialise_head,
+    make_head,
+    padded,
+)
 from embedding.network.targets import Target
+from embedding.network.training import TrainingJob
 
 EPOCHS = 30
 """Passes over the songs, if that makes at least `LEAST_STEPS`."""
@@ -46,6 +56,103 @@ LONGEST = 256
 
 DROPOUT = 0.2
 """Share of the windows' values that a step leaves out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """A network with a head, before it is trained further."""
+
+    network: SongNetwork
+
+    keep: float
+    """Weight of the distillation loss against its outputs (Li and Hoiem 2016)."""
+
+
+def learn_sequences(
+    network: SongNetwork,
+    training: TrainingJob,
+    kind: SequenceKind,
+    recording: IntArray,
+    earlier: Earlier | None,
+    progress: bool,
+) -> None:
+    """Give a trained network its head over the windows of a song.
+
+    Args:
+        network: the network, trained on single windows; its ``sequence`` is set.
+        training: what it was trained on; images held out there are not used here.
+        kind: kind of the head.
+        recording: int [n], recording of each image: the windows of all its images are one song.
+        earlier: the network before, if it is trained further; its head is, too.
+        progress: show a progress bar.
+
+    Warns:
+        UserWarning: every song is a single window, so that the head has no effect.
+    """
+    config, targets = training.config, training.targets
+    rows = np.setdiff1d(np.arange(len(training.images)), training.validation)
+    rows = rows[np.argsort(recording[rows], kind="stable")]
+    vectors = _vectors(network, training, rows)
+    _, song, n_images = np.unique(recording[rows], return_inverse=True, return_counts=True)
+    songs = SongVectors(vectors.reshape(-1, vectors.shape[2]), n_images * vectors.shape[1])
+    of_songs = [_of_songs(target.take(rows), song, len(n_images)) for target in targets]
+    n_classes = [len(target.classes) for target in targets]
+    head = make_head(kind, vectors.shape[2], n_classes)
+    if earlier is None:
+        initialise_head(head, network.heads, config.seed)
+        head.learn_level(songs.vectors)
+        if songs.counts.max() == 1:
+            warnings.warn(
+                f"sequence {kind!r} has no effect: every song is a single window; give images "
+                "wider than `window`, or several snippets of each recording",
+                stacklevel=4,
+            )
+        else:
+            train_head(head, songs, of_songs, config, progress=progress)
+    else:
+        own = earlier.network.sequence
+        assert own is not None
+        head.load_state_dict(extend_outputs(own.state_dict(), n_classes))
+        past = _vectors(earlier.network, training, rows).reshape(songs.vectors.shape)
+        before = KnownSongs(_scores(own, SongVectors(past, songs.counts)), earlier.keep)
+        rate = LEARNING_RATE / 10
+        train_head(
+            head, songs, of_songs, config, learning_rate=rate, before=before, progress=progress
+        )
+    network.sequence = head.eval()
+
+
+def _vectors(network: SongNetwork, training: TrainingJob, rows: IntArray) -> Float32Array:
+    """Vectors of the windows of images, [images, windows, dimension]."""
+    config, found = training.config, []
+    device = inference_device(config)
+    with torch.inference_mode(), limited_threads(config.threads):
+        network.to(device)
+        for _, vectors in window_vectors(network, training.images, config.window, device, rows):
+            found.append(vectors.transpose(0, 1).cpu().numpy())
+        network.to("cpu")
+    return np.concatenate(found)
+
+
+def _of_songs(target: Target, song: IntArray, n_songs: int) -> Target:
+    """Target of songs, from that of their images: the mean of those that are known."""
+    totals = np.zeros((n_songs, target.values.shape[1]), np.float32)
+    np.add.at(totals, song, target.values)
+    known = np.bincount(song, target.known, minlength=n_songs)
+    return Target(target.tag, target.classes, totals / np.maximum(known, 1)[:, None].astype("f4"))
+
+
+def _scores(head: SequenceHead, songs: "SongVectors") -> list[Tensor]:
+    """Logits [songs, classes] of each tag."""
+    found: list[list[Tensor]] = []
+    windows = songs.songs()
+    with torch.inference_mode():
+        for first in range(0, len(windows), BATCH):
+            batch = windows[first : first + BATCH]
+            counts = np.array([len(own) for own in batch])
+            vectors = padded(torch.from_numpy(np.concatenate(batch)), counts)
+            found.append(head.scores(head.pool(vectors, torch.from_numpy(counts))))
+    return [torch.cat(parts).clone() for parts in zip(*found, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +248,7 @@ def _batch(songs: Sequence[Float32Array], rng: np.random.Generator) -> tuple[Ten
         start = int(rng.integers(len(song) - taken + 1))
         parts.append(song[start : start + taken])
     counts = np.array([len(part) for part in parts])
-    padded = np.zeros((len(parts), counts.max(), parts[0].shape[1]), np.float32)
-    for row, part in zip(padded, parts, strict=True):
-        row[: len(part)] = part
-    return torch.from_numpy(padded), torch.from_numpy(counts)
+    return padded(torch.from_numpy(np.concatenate(parts)), counts), torch.from_numpy(counts)
 
 
 def _loss(

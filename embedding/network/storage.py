@@ -142,6 +142,7 @@ def restore_network(
             n_classes,
             config.standardise,
             config.members,
+            config.sequence,
         )
 
     with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names

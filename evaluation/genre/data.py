@@ -151,7 +151,7 @@ def from_arrays(
     )
     of_images = of_windows = of_recordings = None
     if baseline:
-        from embedding.encoders.song_encoder import mean_by_recording
+        from embedding.encoders.songs import mean_by_recording
 
         of_images = image_statistics(_unit_range(whole))
         of_windows = of_images if cut is whole else image_statistics(images)
@@ -214,7 +214,7 @@ def from_dataset(
         >>> len(material.images), material.labels.tolist()
         (4, ['jazz', 'rock'])
     """
-    from embedding.encoders.song_encoder import mean_by_recording
+    from embedding.encoders.songs import mean_by_recording
     from embedding.hyperimage.extraction import extract
 
     labels = dataset.recording_labels(tag).to_numpy(dtype=object)

@@ -94,6 +94,7 @@ def compose(
     from embedding.composition.composer import compose as compose_notes
     from embedding.composition.image_inversion import dream
     from embedding.composition.plot import draw_composition
+    from embedding.encoders.songs import embed_song
     from embedding.hyperimage.plots import check_figure_file
 
     if method not in METHODS:
@@ -109,9 +110,8 @@ def compose(
     make = compose_notes if method == "notes" else dream
     composition = make(encoder, goal, config, progress=True)
     rendered = roundtrip_images(encoder, composition)
-    scores = dict(
-        zip(encoder.classes_.tolist(), encoder.predict_proba(rendered).mean(axis=0), strict=True)
-    )
+    _, by_tag = embed_song(encoder, rendered)
+    scores = dict(zip(encoder.classes_.tolist(), by_tag[encoder.config.tags[0]], strict=True))
     composed, again = goal.match(encoder, composition.image[None]), goal.match(encoder, rendered)
     wanted = " and ".join(genre or []) or (f"like {like}" if like else f"for {user}")
     if picture is not None:

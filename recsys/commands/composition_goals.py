@@ -73,7 +73,9 @@ class TasteGoal:
 
     def match(self, encoder: "SongEncoder", images: Float32Array) -> float:
         """Return the share of the catalogue's songs that score lower."""
-        own = self.score(encoder.embed(images).mean(axis=0, keepdims=True))
+        from embedding.encoders.songs import embed_song
+
+        own = self.score(embed_song(encoder, images)[0][None])
         return float((self.catalogue < own).mean())
 
     def score(self, embeddings: Float32Array) -> Float32Array:

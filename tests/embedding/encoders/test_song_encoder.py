@@ -19,7 +19,7 @@ from embedding import (
     SnippetConfig,
     SongEncoder,
 )
-from embedding.encoders.song_encoder import mean_by_recording
+from embedding.encoders.songs import mean_by_recording
 from embedding.network import checkpoints, storage, training
 from embedding.network.targets import clean_labels, validation_split
 
