@@ -359,9 +359,7 @@ class RecordingEmbedder:
         embedded = []
         for number, embedding in enumerate(embeddings):
             scores: Scores = {
-                tag: dict(
-                    zip(_tag_values(self.encoder, tag), values[number].tolist(), strict=True)
-                )
+                tag: dict(zip(_tag_values(self.encoder, tag), values[number].tolist(), strict=True))
                 for tag, values in probabilities.items()
             }
             embedded.append(EmbeddedRecording(embedding, scores or None))

@@ -503,7 +503,7 @@ class SongEncoder(Configured):
         alone = config.replace(sequence="mean")
         training = TrainingJob(images, targets, alone, validation, before)
         network, history = train_network(training, checkpoint=checkpoint, progress=progress)
-        if self.reads_sequences:
+        if config.sequence != "mean":
             from embedding.network.sequence_training import Earlier, learn_sequences
 
             earlier = None if before is None else Earlier(self._fitted(), before.keep)

@@ -168,7 +168,7 @@ class RecurrentHead(SequenceHead):
         _set_to_zero(self.add)
 
     def start(self, n: int) -> State:
-        """State of the unit [n, HIDDEN], sum of vectors [n, dimension], number of windows [n, 1]."""
+        """State of the unit [n, HIDDEN], sum of vectors [n, dimension], and windows [n, 1]."""
         zeros = self.mean.new_zeros
         return zeros(n, HIDDEN), zeros(n, self.dimension), zeros(n, 1)
 
@@ -219,9 +219,10 @@ def initialise_head(head: SequenceHead, tag_heads: nn.ModuleList, seed: int) -> 
             nn.init.zeros_(parameter)
     with torch.no_grad():
         for own, copied in zip(head.heads, tag_heads, strict=True):
+            assert isinstance(own, nn.Linear)
+            assert isinstance(copied, nn.Linear)
             # The output layers of networks side by side average over them.
-            share = 1 / getattr(copied, "members", 1)
-            own.weight.copy_(copied.weight * share)
+            own.weight.copy_(copied.weight / getattr(copied, "members", 1))
             own.bias.copy_(copied.bias)
 
 
@@ -258,9 +259,7 @@ def read_songs(
             kept = None
         state = head.start(len(ids))
         if kept is not None:
-            state = tuple(
-                torch.cat([old, new[1:]]) for old, new in zip(kept, state, strict=True)
-            )
+            state = tuple(torch.cat([old, new[1:]]) for old, new in zip(kept, state, strict=True))
         on = torch.from_numpy(counts).to(vectors.device)
         state = head.advance(state, padded(vectors, counts), on)
         if len(ids) > 1:
@@ -272,4 +271,5 @@ def read_songs(
 
 def padded(vectors: Tensor, counts: IntArray) -> Tensor:
     """Arrange windows song by song: [windows, dimension] to [songs, most, dimension]."""
-    return nn.utils.rnn.pad_sequence(vectors.split(counts.tolist()), batch_first=True)
+    songs = torch.split(vectors, counts.tolist())
+    return nn.utils.rnn.pad_sequence(list(songs), batch_first=True)

@@ -86,9 +86,7 @@ def test_in_chunks_the_result_is_the_same(kind: str, lengths: list[int], seed: i
     seed=st.integers(0, 99),
     rubbish=st.sampled_from([0.0, 1e9, float("nan"), float("inf")]),
 )
-def test_padding_changes_nothing(
-    kind: str, counts: list[int], seed: int, rubbish: float
-) -> None:
+def test_padding_changes_nothing(kind: str, counts: list[int], seed: int, rubbish: float) -> None:
     head = trained(kind, seed)
     songs = [windows(count, seed + number) for number, count in enumerate(counts)]
     padded = torch.full((len(counts), max(counts) + 2, DIMENSION), rubbish)
