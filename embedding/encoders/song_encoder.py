@@ -556,7 +556,7 @@ class SongEncoder(Configured):
         from embedding.network.devices import inference_device, limited_threads
         from embedding.network.inference import window_vectors
         from embedding.network.optimisation import probabilities
-        from embedding.network.sequence import read_songs
+        from embedding.network.sequence import read_sequences
 
         network = self._fitted()
         self._check_shape(images)
@@ -577,7 +577,7 @@ class SongEncoder(Configured):
                 )
                 for rows, vectors in batches
             )
-            for songs, embeddings in read_songs(network.sequence, parts):
+            for songs, embeddings in read_sequences(network.sequence, parts):
                 for head, result in zip(heads, results, strict=True):
                     values = embeddings
                     if head is not None:

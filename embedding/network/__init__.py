@@ -7,6 +7,9 @@
 - `augmentation`: random changes of training images
 - `optimisation`: losses, optimisers, learning rate, averaged weights
 - `training`: the training loop
+- `inference`: a trained network over images, in batches of windows
+- `sequence`: heads over the windows of a song, by attention or recurrent
+- `sequence_training`: training of these heads
 - `checkpoints`: interrupted trainings on disk
 - `storage`: trained networks on disk
 - `devices`: CPU, GPU, threads, distributed training

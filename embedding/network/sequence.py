@@ -21,7 +21,7 @@ SequenceKind = Literal["attention", "recurrent"]
 HIDDEN = 64
 """Units of the layer that weighs windows, or of the recurrent state."""
 
-State: TypeAlias = tuple[Tensor, ...]
+HeadState: TypeAlias = tuple[Tensor, ...]
 """What a head remembers of the windows read so far, a row for each song."""
 
 _NOTHING_YET = -1e30
@@ -67,11 +67,11 @@ class SequenceHead(nn.Module):
         spread = float(((vectors - centre) ** 2).mean()) ** 0.5
         self.deviation.fill_(max(spread, 1e-6))
 
-    def start(self, n: int) -> State:
+    def start(self, n: int) -> HeadState:
         """Return the state of ``n`` songs of which nothing is read yet."""
         raise NotImplementedError
 
-    def advance(self, state: State, windows: Tensor, counts: Tensor) -> State:
+    def advance(self, state: HeadState, windows: Tensor, counts: Tensor) -> HeadState:
         """Read further windows of songs.
 
         Args:
@@ -85,7 +85,7 @@ class SequenceHead(nn.Module):
         """
         raise NotImplementedError
 
-    def finish(self, state: State) -> Tensor:
+    def finish(self, state: HeadState) -> Tensor:
         """Return the vectors of songs that are read to their end: [n, dimension]."""
         raise NotImplementedError
 
@@ -127,12 +127,12 @@ class AttentionHead(SequenceHead):
         )
         _set_to_zero(self.weigh[2])
 
-    def start(self, n: int) -> State:
+    def start(self, n: int) -> HeadState:
         """Largest score, sum of weights and weighted sum, each [n, dimension]."""
         nothing = self.mean.new_zeros(n, self.dimension)
         return torch.full_like(nothing, _NOTHING_YET), nothing, nothing
 
-    def advance(self, state: State, windows: Tensor, counts: Tensor) -> State:
+    def advance(self, state: HeadState, windows: Tensor, counts: Tensor) -> HeadState:
         """Read further windows; see `SequenceHead`."""
         largest, weight, total = state
         there = _are_there(windows, counts)
@@ -144,7 +144,7 @@ class AttentionHead(SequenceHead):
         now = (scores - top[:, None]).exp() * there
         return top, weight * before + now.sum(dim=1), total * before + (now * windows).sum(dim=1)
 
-    def finish(self, state: State) -> Tensor:
+    def finish(self, state: HeadState) -> Tensor:
         """Return the weighted means."""
         _, weight, total = state
         return total / weight
@@ -167,12 +167,12 @@ class RecurrentHead(SequenceHead):
         self.add = nn.Linear(HIDDEN, dimension)
         _set_to_zero(self.add)
 
-    def start(self, n: int) -> State:
-        """State of the unit [n, HIDDEN], sum of vectors [n, dimension], and windows [n, 1]."""
+    def start(self, n: int) -> HeadState:
+        """HeadState of the unit [n, HIDDEN], sum of vectors [n, dimension], and windows [n, 1]."""
         zeros = self.mean.new_zeros
         return zeros(n, HIDDEN), zeros(n, self.dimension), zeros(n, 1)
 
-    def advance(self, state: State, windows: Tensor, counts: Tensor) -> State:
+    def advance(self, state: HeadState, windows: Tensor, counts: Tensor) -> HeadState:
         """Read further windows; see `SequenceHead`."""
         hidden, total, number = state
         there = _are_there(windows, counts)
@@ -183,7 +183,7 @@ class RecurrentHead(SequenceHead):
         hidden = steps[torch.arange(len(steps), device=steps.device), counts - 1]
         return hidden, total + added.sum(dim=1), number + counts[:, None]
 
-    def finish(self, state: State) -> Tensor:
+    def finish(self, state: HeadState) -> Tensor:
         """Return the means, without negative values."""
         _, total, number = state
         return (total / number).relu()
@@ -238,7 +238,7 @@ def _are_there(windows: Tensor, counts: Tensor) -> Tensor:
     return (number < counts[:, None])[..., None]
 
 
-def read_songs(
+def read_sequences(
     head: SequenceHead, parts: Iterable[tuple[Tensor, IntArray]]
 ) -> Iterator[tuple[IntArray, Tensor]]:
     """Read windows that come in parts, and give the vectors of songs as they end.

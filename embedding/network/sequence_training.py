@@ -36,7 +36,7 @@ EPOCHS = 30
 LEAST_STEPS = 300
 """Training steps of a small catalogue, in as many passes as it takes."""
 
-BATCH = 32
+SONGS_IN_STEP = 32
 """Songs in a step."""
 
 LEARNING_RATE = 2e-3
@@ -51,7 +51,7 @@ AVERAGING = 0.98
 SHORTEST = 0.5
 """Training takes a random part of consecutive windows of each song, of this share at least."""
 
-LONGEST = 256
+MOST_WINDOWS = 256
 """Most windows of a song that a step takes."""
 
 DROPOUT = 0.2
@@ -147,8 +147,8 @@ def _scores(head: SequenceHead, songs: "SongVectors") -> list[Tensor]:
     found: list[list[Tensor]] = []
     windows = songs.songs()
     with torch.inference_mode():
-        for first in range(0, len(windows), BATCH):
-            batch = windows[first : first + BATCH]
+        for first in range(0, len(windows), SONGS_IN_STEP):
+            batch = windows[first : first + SONGS_IN_STEP]
             counts = np.array([len(own) for own in batch])
             vectors = padded(torch.from_numpy(np.concatenate(batch)), counts)
             found.append(head.scores(head.pool(vectors, torch.from_numpy(counts))))
@@ -206,7 +206,7 @@ def train_head(
         The head, in evaluation mode.
     """
     windows = songs.songs()
-    steps = math.ceil(len(windows) / BATCH)
+    steps = math.ceil(len(windows) / SONGS_IN_STEP)
     epochs = max(EPOCHS, math.ceil(LEAST_STEPS / steps))
     optimiser = torch.optim.AdamW(_parameters(head), lr=learning_rate)
     average = WeightAverage(head, AVERAGING)
@@ -243,7 +243,7 @@ def _batch(songs: Sequence[Float32Array], rng: np.random.Generator) -> tuple[Ten
     """Cut a random part of each song; pad them to the longest."""
     parts = []
     for song in songs:
-        most = min(len(song), LONGEST)
+        most = min(len(song), MOST_WINDOWS)
         taken = int(rng.integers(math.ceil(SHORTEST * most), most + 1))
         start = int(rng.integers(len(song) - taken + 1))
         parts.append(song[start : start + taken])
