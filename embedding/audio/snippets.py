@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ SAMPLED_BYTES = 1 << 16
 """Bytes at the beginning, middle and end of a file that enter its fingerprint."""
 
 logger = logging.getLogger("coldtune")
+
+_Made = TypeVar("_Made")
 
 _SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
@@ -211,16 +213,46 @@ def read_snippets(
     Raises:
         AudioError: no usable sound; the message names the file and the reason.
     """
+    return map_snippets(_itself, file, snippet, sample_rate, channels=channels)
+
+
+def map_snippets(
+    make: Callable[[Snippet], _Made],
+    file: RecordingFile,
+    snippet: SnippetConfig,
+    sample_rate: int,
+    *,
+    channels: Literal[1, 2] | None = 1,
+) -> list[_Made]:
+    """Read the snippets of a file, and keep only what is made of each.
+
+    For position ``whole`` it is made as soon as a window is read: of a recording of hours, no more
+    than one window's samples are held.
+
+    Args:
+        make: function of a snippet, at each of them in order of time.
+        file: as in `read_snippets`.
+        snippet: as in `read_snippets`.
+        sample_rate: as in `read_snippets`.
+        channels: as in `read_snippets`.
+
+    Raises:
+        AudioError: no usable sound, or `make` raises it; the message names the file and the reason.
+    """
     try:
         with open_recording(file.path) as recording:
             found = _audible_snippets(
-                recording, _SnippetRequest(file, snippet, sample_rate, channels)
+                recording, _SnippetRequest(file, snippet, sample_rate, channels), make
             )
             for remark in recording.remarks:
                 logger.warning("%s: %s", file.name, remark)
             return found
     except AudioError as error:
         raise AudioError(f"{file.name}: {error}") from error.__cause__
+
+
+def _itself(snippet: Snippet) -> Snippet:
+    return snippet
 
 
 @contextmanager
@@ -504,11 +536,14 @@ def _level_of_recording(recording: AudioReader, length: int) -> float:
     return sorted([0.0, 0.0, *(level for level in levels if np.isfinite(level))])[-2]
 
 
-def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[Snippet]:
+def _audible_snippets(
+    recording: AudioReader, wanted: _SnippetRequest, make: Callable[[Snippet], _Made]
+) -> list[_Made]:
     """Read the wanted snippets that say something; if none does, the loudest part."""
     length = round(wanted.snippet.seconds * recording.rate)
     try:
-        found, loudness = [], []
+        found: list[Snippet] = []
+        loudness, made = [], []
         starts = wanted.starts(recording)
         for start, part in zip(starts, recording.read_parts(starts, length), strict=True):
             if recording.is_pcm:
@@ -516,9 +551,12 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
             clip = wanted.mixed(part)
             if not is_silent(clip, step=recording.step):
                 # Resampled at once, so that no more of a long recording is held than is returned.
-                found.append(wanted.finished(start, recording.rate, clip))
+                finished = wanted.finished(start, recording.rate, clip)
                 if wanted.may_move:
+                    found.append(finished)
                     loudness.append(_loudness(clip, recording.rate))
+                else:
+                    made.append(make(finished))
         if loudness:
             level = max(loud.level for loud in loudness)
             if level < QUIET and recording.frames > length:
@@ -529,9 +567,10 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
             ]
     except ShorterError:
         # The real length is known now, so that this cannot happen again.
-        return _audible_snippets(recording, wanted)
-    if found:
-        return found
+        return _audible_snippets(recording, wanted, make)
+    made += [make(snippet) for snippet in found]
+    if made:
+        return made
     if wanted.snippet.at is not None:
         raise AudioError(f"is silent from {wanted.snippet.at:g} s on")
     start, clip = _loudest(recording, length, wanted.mixed)
@@ -542,7 +581,7 @@ def _audible_snippets(recording: AudioReader, wanted: _SnippetRequest) -> list[S
         starts[0] / recording.rate,
         snippet.start,
     )
-    return [snippet]
+    return [make(snippet)]
 
 
 def _loudest(

@@ -17,7 +17,7 @@ from datasets.progress import progress_bar
 from datasets.system.files import file_digest
 from embedding.audio.config import SnippetConfig
 from embedding.audio.front_end import FrontEnd
-from embedding.audio.snippets import read_snippets, snippets_ahead
+from embedding.audio.snippets import map_snippets, snippets_ahead
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.config import HyperImageConfig
@@ -472,13 +472,14 @@ def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
     """Return the inputs [n, *input_shape] of a recording, or an error message."""
     try:
         wanted = job.front_end
-        snippets = read_snippets(
-            job.file, wanted.snippet, wanted.sample_rate, channels=wanted.channels
+        parts = map_snippets(
+            lambda found: wanted.inputs(found.samples),
+            job.file,
+            wanted.snippet,
+            wanted.sample_rate,
+            channels=wanted.channels,
         )
-        try:
-            images = np.concatenate([wanted.inputs(found.samples) for found in snippets])
-        except AudioError as error:
-            return f"{job.file.name}: {error}"
+        images = np.concatenate(parts)
     except AudioError as error:
         return str(error)
     except Exception as error:

@@ -30,10 +30,10 @@ from embedding.network.sequence import (
 from embedding.network.targets import Target
 from embedding.network.training import TrainingJob
 
-EPOCHS = 30
+EPOCHS = 10
 """Passes over the songs, if that makes at least `LEAST_STEPS`."""
 
-LEAST_STEPS = 300
+LEAST_STEPS = 200
 """Training steps of a small catalogue, in as many passes as it takes."""
 
 SONGS_IN_STEP = 32

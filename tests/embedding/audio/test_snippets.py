@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -679,3 +680,36 @@ class TestFingerprint:
 def test_no_samples_of_several_channels_are_no_samples() -> None:
     assert audio.to_mono(np.zeros((0, 2), np.float32)).shape == (0,)
     assert audio.is_silent(np.zeros(0, np.float32))
+
+
+def test_of_a_whole_recording_no_more_than_a_window_is_held(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    minutes, rate = 60, 2000
+    path = tmp_path / "mix.wav"
+    with soundfile.SoundFile(path, "w", rate, 1) as stream:
+        for _ in range(minutes):
+            stream.write(rng.uniform(-0.5, 0.5, 60 * rate))
+    file = RecordingFile(path, path.name)
+    whole = SnippetConfig(position="whole", seconds=5, hop=2.5)
+    tracemalloc.start()
+    try:
+        levels = audio.map_snippets(lambda found: float(found.samples.std()), file, whole, rate)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(levels) == minutes * 24 - 1
+    assert peak < 3_000_000  # the samples are 57 MB, by overlapping windows
+    assert [found.samples.std() for found in audio.read_snippets(file, whole, rate)] == levels
+
+
+def test_an_error_of_what_is_made_of_a_snippet_names_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 2000)
+
+    def refuse(found: audio.Snippet) -> None:
+        raise AudioError("is refused")
+
+    for position in ("middle", "whole"):
+        snippet = SnippetConfig(position=position, seconds=1)
+        with pytest.raises(AudioError, match=r"^noise\.wav: is refused$"):
+            audio.map_snippets(refuse, RecordingFile(path, path.name), snippet, 2000)

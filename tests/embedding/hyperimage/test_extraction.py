@@ -11,7 +11,7 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from embedding.audio.config import SnippetConfig
-from embedding.audio.snippets import load_snippets, read_snippets
+from embedding.audio.snippets import load_snippets, map_snippets
 from embedding.hyperimage import extraction, front_end
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.extraction import extract
@@ -83,12 +83,12 @@ def test_nothing_usable_gives_no_images(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_costs_one_recording(songs: list[Path], monkeypatch) -> None:
-    def failing(file, snippet, rate, *, channels):
+    def failing(make, file, snippet, rate, *, channels):
         if file.path == songs[1]:
             raise MemoryError("too large")
-        return read_snippets(file, snippet, rate, channels=channels)
+        return map_snippets(make, file, snippet, rate, channels=channels)
 
-    monkeypatch.setattr(extraction, "read_snippets", failing)
+    monkeypatch.setattr(extraction, "map_snippets", failing)
     found = extract(songs, SNIPPET, IMAGE)
     assert found.recording.tolist() == [0, 2, 3, 4]
     assert found.failures[0].message == f"{songs[1]}: cannot be used (MemoryError: too large)"
