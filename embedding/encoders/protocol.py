@@ -18,7 +18,8 @@ class Encoder(Protocol):
     """What embeds recordings: a network trained here or elsewhere, or statistics of sound.
 
     Decoding processes make its inputs by ``front_end.inputs``; the encoder itself runs in the
-    process that asked. A recording's embedding is the mean over its inputs. `load_encoder` opens
+    process that asked. A recording's embedding is the mean over its inputs, unless the
+    encoder reads them as a sequence (`embedding.encoders.songs`). `load_encoder` opens
     saved encoders of every kind.
 
     Examples:

@@ -198,6 +198,7 @@ def genre_cross_validation(
             groups=recordings.groups[owner],
             training=np.flatnonzero((fold >= 0) & (fold != number)),
             test=np.flatnonzero(fold == number),
+            recording=tested,
             factory=encoder_factory,
             file=files[number],
             progress=progress and jobs == 1,

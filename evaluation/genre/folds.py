@@ -25,8 +25,10 @@ _DIGEST_FORMAT: Final = 1
 class GenreClassifier(Protocol):
     """Anything that learns labels of images, such as ``embedding.SongEncoder``.
 
-    If its ``fit`` takes ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it
-    has an attribute ``gives_probabilities = False``, the values of ``predict_proba`` are only used
+    If its ``fit`` takes ``recording`` (the recording that each image is a window of),
+    ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it has an attribute
+    ``reads_sequences = True``, all windows of a recording are given to its ``embed_recordings``
+    together, as `embedding.SongEncoder` has it. If it has an attribute ``gives_probabilities = False``, the values of ``predict_proba`` are only used
     to rank labels, and no loss is computed.
 
     Examples:
@@ -84,6 +86,8 @@ class FoldJob:
     """Rows of the training images."""
     test: IntArray
     """Rows of the test images."""
+    recording: IntArray
+    """Recording that each image is a window of; what is tested together."""
     factory: Callable[[], GenreClassifier]
     """Makes an untrained classifier."""
     file: Path | None = None
@@ -143,13 +147,14 @@ def run_fold(job: FoldJob) -> FoldScores:
         options["checkpoint"] = checkpoint
     if "progress" in parameters:
         options["progress"] = job.progress
+    if "recording" in parameters:
+        options["recording"] = job.recording[job.training]
     classifier.fit(
         images[job.training], job.labels[job.training], groups=job.groups[job.training], **options
     )
-    probability = np.asarray(classifier.predict_proba(images[job.test]), dtype=np.float64)
     scores = FoldScores(
         [str(name) for name in classifier.classes_],
-        probability,
+        np.asarray(_probability(classifier, images[job.test], job), dtype=np.float64),
         getattr(classifier, "gives_probabilities", True),
         time.perf_counter() - started,
     )
@@ -157,6 +162,18 @@ def run_fold(job: FoldJob) -> FoldScores:
         write_scores(job.file, scores)
         shutil.rmtree(job.file.with_suffix(".training"), ignore_errors=True)
     return scores
+
+
+def _probability(
+    classifier: GenreClassifier, images: NDArray[Any], job: FoldJob
+) -> NDArray[np.floating[Any]]:
+    """Probabilities of the tested images: [n, n_classes]."""
+    if not getattr(classifier, "reads_sequences", False):
+        return classifier.predict_proba(images)
+    _, position = np.unique(job.recording[job.test], return_inverse=True)
+    _, scores = classifier.embed_recordings(images, position)  # type: ignore[attr-defined]
+    of_recordings: NDArray[np.floating[Any]] = next(iter(scores.values()))
+    return of_recordings[position]
 
 
 def write_scores(path: Path, scores: FoldScores) -> None:

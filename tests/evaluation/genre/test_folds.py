@@ -1,4 +1,5 @@
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -136,3 +137,27 @@ def test_digest_tells_values_shapes_and_columns_apart():
         genre_folds.data_digest(ones, np.array(["ab", ""])),
     }
     assert len(digests) == 5
+
+
+class ReadsSequences(Nearest):
+    """Tells a recording by its first window alone."""
+
+    reads_sequences = True
+    seen: ClassVar[list[list[int]]] = []
+
+    def fit(self, images, labels, groups=None, *, recording=None):
+        self.seen.append(recording.tolist())
+        super().fit(images, labels, groups)
+
+    def embed_recordings(self, images, recording):
+        first = np.unique(recording, return_index=True)[1]
+        return images[first].mean(axis=(2, 3)), {"genre": self.predict_proba(images[first])}
+
+
+def test_a_classifier_that_reads_sequences_is_given_whole_recordings(cross_validate):
+    ReadsSequences.seen.clear()
+    result = cross_validate(ReadsSequences, key="sequences")
+    assert [len(set(seen)) for seen in ReadsSequences.seen] == [16, 16, 16]
+    assert (result.table["window@1"] == result.table["precision@1"]).all()
+    single = cross_validate(ReadsSequences, key="windows", split="snippet")
+    assert single.facts["images"] == 48
