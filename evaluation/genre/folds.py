@@ -28,8 +28,8 @@ class GenreClassifier(Protocol):
     If its ``fit`` takes ``recording`` (the recording that each image is a window of),
     ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it has an attribute
     ``reads_sequences = True``, all windows of a recording are given to its ``embed_recordings``
-    together, as `embedding.SongEncoder` has it. If it has an attribute ``gives_probabilities = False``, the values of ``predict_proba`` are only used
-    to rank labels, and no loss is computed.
+    together, as `embedding.SongEncoder` has it. If it has an attribute ``gives_probabilities =
+    False``, the values of ``predict_proba`` are only used to rank labels, and no loss is computed.
 
     Examples:
         >>> from evaluation import genre_cross_validation
