@@ -41,13 +41,15 @@ def get(
     as_json: JsonFlag = False,
 ) -> None:
     """Fetch a pretrained encoder, check it and convert it; a second time it is there."""
-    from embedding.encoders.musicnn.weights import LICENCE, REQUIREMENT, get_musicnn
+    from embedding.encoders.musicnn.weights import LICENCE, REQUIREMENT, get_musicnn, has_weights
 
     if name not in NAMES:
         raise InvalidArgumentError(
             f"no encoder {name!r} can be fetched{did_you_mean(name, NAMES)}; "
             f"there are: {', '.join(NAMES)}"
         )
+    if wheel is None and not has_weights():
+        echo(f"pip downloads {REQUIREMENT}, 29 MB", err=True)
     path, is_new = get_musicnn(wheel)
     if as_json:
         print_json({"name": name, "file": str(path), "fetched_now": is_new})

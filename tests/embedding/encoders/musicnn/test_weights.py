@@ -80,6 +80,20 @@ def test_what_pip_cannot_find_is_an_error_of_one_line(cache, offline):
 
 
 @pytest.mark.slow
+def test_without_a_network_the_error_says_so(cache, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(DataError, match="its index of packages cannot be reached"):
+        get_musicnn()
+
+
+def test_a_cache_that_has_it_need_not_be_written(cache, stand_in, monkeypatch):
+    get_musicnn(stand_in)
+    monkeypatch.setattr(weights, "check_writable", None)
+    assert not get_musicnn().is_new
+
+
+@pytest.mark.slow
 def test_another_wheel_from_pip_is_refused(cache, stand_in, offline, monkeypatch):
     stand_in.rename(offline / stand_in.name)
     monkeypatch.setattr(weights, "WHEEL_DIGEST", "0" * 64)
