@@ -3,12 +3,14 @@
     python -m benchmarks.quality.similarity                                  # the demo catalogue
     python -m benchmarks.quality.similarity ../shared/data/real-mini
     python -m benchmarks.quality.similarity ../shared/data/gtzan-logmel --folds 2 --epochs 12
+    python -m benchmarks.quality.similarity ../shared/data/real-mini --encoder musicnn
 
 Of each recording the ten nearest by sound, as `similar(by="sound")` has it, by the cosine of the
 centred embeddings, out of the whole collection: the share of the same genre, where the recording's
 own artist is left out, and the share by the same artist. The network never heard the artists that
 it is asked for: it is trained once a fold, with these artists held out. Beside it the cosine of
-means and deviations of 20 MFCCs, each standardised over the collection, and chance. Precision
+means and deviations of 20 MFCCs, each standardised over the collection, and chance. --encoder puts
+an encoder that was trained elsewhere in the place of the network; it learns nothing here. Precision
 divides by ten, so that artists with fewer than eleven recordings have a ceiling below 1.
 """
 
@@ -24,7 +26,9 @@ from datasets.folder import load_folder
 from datasets.image_arrays import is_image_arrays, read_image_arrays
 from datasets.system.files import cache_folder
 from embedding import EncoderConfig, SongEncoder
-from embedding.encoders.songs import mean_by_recording
+from embedding.encoders import MusiCNN, load_encoder
+from embedding.encoders.songs import embed_recordings, mean_by_recording
+from embedding.hyperimage.extraction import extract_inputs
 from evaluation.comparison.bootstrap import mean_interval
 from evaluation.genre.data import GenreMaterial, from_arrays, from_dataset
 from evaluation.neighbours import retrieval_precision
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=3, help="windows of each array")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--encoder", help="musicnn, or the folder of a saved encoder")
     chosen = parser.parse_args()
     started = time.perf_counter()
     config = EncoderConfig(epochs=chosen.epochs, seed=chosen.seed, threads=chosen.threads)
@@ -49,7 +54,10 @@ def main() -> None:
         material = load(chosen.data, config, chosen.windows, chosen.threads)
         print(f"{len(material.labels)} recordings, {len(set(material.labels) - {''})} genres, "
               f"{len(set(material.artists))} artists; {chosen.folds} folds")  # fmt: skip
-        report(material, config, chosen.folds)
+        pretrained = None
+        if chosen.encoder is not None:
+            pretrained = by_encoder(chosen.data, chosen.encoder, chosen.threads)
+        report(material, config, chosen.folds, pretrained)
     print(f"{time.perf_counter() - started:.0f} s")
 
 
@@ -67,7 +75,17 @@ def load(data: Path | None, config: EncoderConfig, windows: int, threads: int) -
     return from_dataset(dataset, config, workers=threads, cache=cache, progress=True)
 
 
-def report(material: GenreMaterial, config: EncoderConfig, folds: int) -> None:
+def by_encoder(data: Path, name: str, threads: int) -> np.ndarray:
+    """Vectors of all recordings of a data set by an encoder."""
+    paths = load_folder(data).recording_paths()
+    encoder = MusiCNN() if name == "musicnn" else load_encoder(name)
+    inputs = extract_inputs(paths, encoder.front_end, workers=threads, progress=True)
+    return embed_recordings(encoder, inputs.images, inputs.recording, len(paths))[0]
+
+
+def report(
+    material: GenreMaterial, config: EncoderConfig, folds: int, pretrained: np.ndarray | None
+) -> None:
     """Measure fold by fold, and print the means over all recordings."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -76,9 +94,14 @@ def report(material: GenreMaterial, config: EncoderConfig, folds: int) -> None:
     cepstrum = mfcc(material)[heard]
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
     found: dict[tuple[str, str], list[np.ndarray]] = {}
+    learned = "network" if pretrained is None else "encoder"
     for train, test in split.split(heard, genres, artists):
+        if pretrained is None:
+            vectors_of_network = embeddings(material, config, heard, heard[train])
+        else:
+            vectors_of_network = pretrained[heard] - pretrained[heard].mean(axis=0)
         sounds = {
-            "network": embeddings(material, config, heard, heard[train]),
+            learned: vectors_of_network,
             "MFCC means and deviations": cepstrum,
         }
         for name, vectors in sounds.items():
@@ -88,7 +111,7 @@ def report(material: GenreMaterial, config: EncoderConfig, folds: int) -> None:
                 found.setdefault(("chance", question), []).append(result.chance)
                 found.setdefault(("ceiling", question), []).append(result.ceiling)
     print(f"\n| precision@{K} | genre, other artists | artist |\n|---|---|---|")
-    for name in ("network", "MFCC means and deviations", "chance", "ceiling"):
+    for name in (learned, "MFCC means and deviations", "chance", "ceiling"):
         cells = []
         for question in ("genre", "artist"):
             interval = mean_interval(np.concatenate(found[name, question]))
@@ -97,7 +120,7 @@ def report(material: GenreMaterial, config: EncoderConfig, folds: int) -> None:
             cells.append(f"{interval.mean:.3f}" + bounds * (name not in ("chance", "ceiling")))
         print(f"| {name} | {' | '.join(cells)} |")
     for question in ("genre", "artist"):
-        print(f"queries for {question}: {sum(map(len, found['network', question]))}")
+        print(f"queries for {question}: {sum(map(len, found[learned, question]))}")
 
 
 def embeddings(
