@@ -30,7 +30,7 @@ from datasets.music import MusicDataset
 from datasets.system.files import cache_folder
 from embedding import EncoderConfig, SongEncoder, SoundStatistics
 from embedding.encoders import Encoder, MusiCNN, load_encoder
-from embedding.encoders.song_encoder import mean_by_recording
+from embedding.encoders.songs import embed_recordings, mean_by_recording
 from embedding.hyperimage.extraction import extract_inputs
 from evaluation.comparison.bootstrap import mean_interval, paired_difference
 from evaluation.genre.data import GenreMaterial, from_dataset
@@ -107,8 +107,7 @@ def sounds(
 def embedded(encoder: Encoder, paths: list[Path]) -> np.ndarray:
     """The vectors of recordings."""
     inputs = extract_inputs(paths, encoder.front_end, workers=1, progress=True)
-    values = encoder.embed_and_predict(inputs.images)[0]
-    return mean_by_recording(values, inputs.recording, len(paths))
+    return embed_recordings(encoder, inputs.images, inputs.recording, len(paths))[0]
 
 
 def trained(material: GenreMaterial, config: EncoderConfig) -> Vectors:
