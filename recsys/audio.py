@@ -1,7 +1,7 @@
 """From recordings to embeddings and predicted tags: whole data sets, and single new recordings."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +48,8 @@ class DatasetEmbeddings:
     """One line for each recording that could not be used."""
     used: IntArray
     """Positions of the usable recordings in the data set's `audio`."""
+    statistics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Statistics of the hyper-images, float32, index item_id; empty where there are none."""
 
     def __repr__(self) -> str:
         n, dimension = self.embeddings.shape
@@ -200,7 +202,7 @@ def embed_dataset(
     Returns:
         Embeddings and predicted tags by item, and which recordings failed.
     """
-    from embedding.encoders.songs import embed_recordings
+    from embedding.encoders.songs import embed_recordings, mean_by_recording
 
     extraction = _extract(dataset, encoder.front_end, workers=workers, progress=progress)
     item_of_recording = dataset.audio[ITEM_ID].to_numpy()
@@ -211,6 +213,7 @@ def embed_dataset(
     embeddings, probabilities = embed_recordings(
         encoder, extraction.images, extraction.recording, len(item_of_recording)
     )
+    statistics = statistics_of(extraction.images)
     scores = {tag: mean_by_item(values) for tag, values in probabilities.items()}
     for tag, frame in scores.items():
         frame.columns = pd.Index(_tag_values(encoder, tag))
@@ -221,6 +224,11 @@ def embed_dataset(
         pd.concat(scores, axis=1) if scores else pd.DataFrame(),
         tuple(failure.message for failure in extraction.failures),
         np.unique(extraction.recording),
+        pd.DataFrame()
+        if statistics is None
+        else mean_by_item(
+            mean_by_recording(statistics, extraction.recording, len(item_of_recording))
+        ),
     )
 
 
@@ -284,6 +292,8 @@ class EmbeddedRecording:
     """float32 [e], of all its snippets."""
     scores: Scores | None
     """Predicted probabilities, {tag: {value: probability}}; None if none are predicted."""
+    statistics: Float32Array | None = None
+    """Statistics of its hyper-images, float32 [s], the mean over its snippets; None without."""
 
 
 class RecordingEmbedder:
@@ -362,7 +372,9 @@ class RecordingEmbedder:
                 tag: dict(zip(_tag_values(self.encoder, tag), values[number].tolist(), strict=True))
                 for tag, values in probabilities.items()
             }
-            embedded.append(EmbeddedRecording(embedding, scores or None))
+            found = statistics_of(inputs[number])
+            statistics = None if found is None else found.mean(axis=0)
+            embedded.append(EmbeddedRecording(embedding, scores or None, statistics))
         return embedded
 
     def song_recording(self, file: "RecordingFile", digest: str, sound: str = "") -> SongRecording:
@@ -373,6 +385,19 @@ class RecordingEmbedder:
     def close(self) -> None:
         """End the decoding process; the next recording starts another."""
         self._decoder.close()
+
+
+def statistics_of(inputs: Float32Array) -> Float32Array | None:
+    """Return statistics of what a network hears, float32 [n, s]; None if that is no hyper-images.
+
+    They tell how familiar a sound is (`recsys.content.familiarity`).
+
+    Args:
+        inputs: hyper-images, float32 [n, channels, height, width], or inputs of another kind.
+    """
+    from embedding.hyperimage.statistics import image_statistics
+
+    return image_statistics(inputs) if inputs.ndim == 4 and len(inputs) else None
 
 
 def _tag_values(encoder: "Encoder", tag: str) -> list[str]:

@@ -53,6 +53,10 @@ class ItemContent:
     metadata: sp.csr_matrix
     """Metadata values (artist, genre, ...) as one-hot columns, CSR [n_items, m]."""
 
+    trust: Float32Array | None = None
+    """How much of what each embedding predicts is believed, 0 to 1, float32 [n_items]; None for all
+    of it. See `recsys.content.familiarity`."""
+
     def __repr__(self) -> str:
         return f"<ItemContent: {len(self):,} items>"
 
@@ -62,7 +66,16 @@ class ItemContent:
     def take(self, rows: IntArray) -> "ItemContent":
         """Return the content of some items, in the order of `rows`."""
         return ItemContent(
-            self.embeddings[rows], self.has_embedding[rows], self.metadata[rows].tocsr()
+            self.embeddings[rows],
+            self.has_embedding[rows],
+            self.metadata[rows].tocsr(),
+            None if self.trust is None else self.trust[rows],
+        )
+
+    def without_embeddings(self) -> "ItemContent":
+        """Return the same items as if nobody had heard them."""
+        return ItemContent(
+            np.zeros_like(self.embeddings), np.zeros_like(self.has_embedding), self.metadata
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.arrays import BoolArray, Float32Array, Float64Array
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
 _MOST_RATIO = 20.0
 """By how much warm and cold weights may differ where one is turned into the other."""
@@ -170,6 +170,36 @@ def fuse_items(
 ) -> Float32Array:
     """Fuse each source's item vectors [n, d] to float32 [n, D]."""
     return np.hstack([block.fuse_items(vectors[block.name], is_cold) for block in blocks])
+
+
+def shrink_doubted(
+    blocks: Sequence[Block],
+    vectors: dict[str, Float32Array],
+    unheard: Mapping[str, Float32Array],
+    rows: IntArray,
+    trust: Float32Array,
+) -> dict[str, Float32Array]:
+    """Shrink vectors that are not fully believed to what is known without the embedding.
+
+    That is what metadata predict, or the mean where they say nothing, as a zero vector does.
+
+    Args:
+        blocks: where each source's mean is taken from.
+        vectors: each source's item vectors [n, d], predicted from all content.
+        unheard: those of some rows, predicted without the embedding, [len(rows), d].
+        rows: the rows.
+        trust: how much of what each of them predicts from its embedding is believed, 0 to 1.
+    """
+    part = trust[:, None]
+    shrunk = {name: own.copy() for name, own in vectors.items()}
+    for block in blocks:
+        told = unheard[block.name]
+        rest = np.where(told.any(axis=1, keepdims=True), told, block.mean)
+        own = shrunk[block.name]
+        heard = own[rows]
+        doubted = part * heard + (1 - part) * rest
+        own[rows] = np.where(heard.any(axis=1, keepdims=True), doubted, heard)
+    return shrunk
 
 
 def unfuse_items(

@@ -4,6 +4,7 @@ Songs onboarded after the fit are stored here first. They are recommended only a
 that stores them was committed, so that what was acknowledged is still there after a crash.
 """
 
+import re
 import secrets
 import sqlite3
 import weakref
@@ -500,7 +501,24 @@ def _schema(connection: Any) -> set[str]:
 
 @cache
 def _expected_schemas() -> tuple[set[str], ...]:
-    """The tables of a catalog, with and without those that are made when they are needed."""
+    """The tables of a catalog, with and without those that are made when they are needed.
+
+    And those of earlier versions, with and without the columns that came since.
+    """
+    found = _schemas_of_today()
+    (today,) = (sql for sql in found[0] if sql.startswith("CREATE TABLE songs "))
+    earlier = re.sub(r"\n\tfamiliarity \w+, ", "", today)
+    catalog = Catalog.in_memory()
+    with catalog.transaction() as connection:
+        connection.execute(text("DROP TABLE songs"))
+        connection.execute(text(earlier))
+        schema.add_new_columns(connection)
+        query = "SELECT sql FROM sqlite_master WHERE name = 'songs'"
+        extended = str(_value(connection, query))
+    return tuple(one - {today} | {songs} for one in found for songs in (today, earlier, extended))
+
+
+def _schemas_of_today() -> tuple[set[str], ...]:
     catalog = Catalog.in_memory()
     with catalog.transaction() as connection:
         before = _schema(connection)

@@ -250,16 +250,13 @@ class SongDatabase:
             )
 
     def _has_tables(self, inspector: Inspector) -> bool:
-        ours = {
-            name: {column.name for column in table.columns}
-            for name, table in schema.metadata.tables.items()
-        }
-        there = set(inspector.get_table_names()) & ours.keys()
+        ours = schema.metadata.tables.keys()
+        there = set(inspector.get_table_names()) & ours
         if not there:
             return False
         for name in sorted(ours):
             columns = inspector.get_columns(name) if name in there else []
-            if {column["name"] for column in columns} != ours[name]:
+            if not schema.has_columns(name, {column["name"] for column in columns}):
                 raise ArtifactError(
                     f"{self._name}: table {name!r} is not that of a song database of this version "
                     "of coldtune; nothing was changed"

@@ -15,7 +15,7 @@ from datasets.system.files import atomic_write
 from datasets.texts.safe_text import write_spreadsheet
 from datasets.texts.suggestions import did_you_mean
 from datasets.texts.unicode_forms import folded
-from recsys.database.schema import genres, scores, songs
+from recsys.database.schema import genres, scores, song_columns, songs
 from recsys.database.song import search_key
 
 LONGEST_SEARCH = 1000
@@ -127,11 +127,12 @@ def list_songs(
 
     Returns:
         title, artist, album, genre, item_id; for each predicted tag `predicted_TAG`, its most
-        probable value (None for a song without recording), and `probability_TAG`; then the
-        `further` columns.
+        probable value (None for a song without recording), and `probability_TAG`; `familiarity`
+        (`recsys.content.familiarity`; NaN where it is not known); then the `further` columns.
     """
     page = _page(where, limit, after)
-    columns = (*_SHOWN, *further)
+    (familiarity,) = (c for c in song_columns(connection) if c.name == "familiarity")
+    columns = (*_SHOWN, familiarity, *further)
     frame = pd.DataFrame(
         connection.execute(page.with_only_columns(*columns)).all(),
         columns=[column.name for column in columns],
@@ -156,7 +157,8 @@ def list_songs(
         found = [best.get((tag, item), (None, None)) for item in frame[ITEM_ID]]
         frame[f"predicted_{tag}"] = pd.Series([name for name, _ in found], dtype=object)
         frame[f"probability_{tag}"] = pd.Series([score for _, score in found], dtype=float)
-    names = [column.name for column in further]
+    frame["familiarity"] = frame["familiarity"].astype(float)
+    names = ["familiarity", *(column.name for column in further)]
     return frame[[name for name in frame.columns if name not in names] + names]
 
 

@@ -91,6 +91,7 @@ class SongWriter:
     """Writes songs within a transaction; remembers the ids of predicted tag values."""
 
     def __init__(self, connection: Connection) -> None:
+        schema.add_new_columns(connection)
         self._connection = connection
         self._ids = genre_ids(connection)
 
@@ -187,8 +188,9 @@ def song_pages(
     """
     key: ColumnElement[Any] = schema.songs.c.onboarded if onboarded else schema.songs.c.item_id
     last: Any = after
+    columns = schema.song_columns(connection)
     while True:
-        query = select(schema.songs).order_by(key).limit(_PAGE)
+        query = select(*columns).order_by(key).limit(_PAGE)
         query = query.where(key.is_not(None) if last is None else key > last)
         rows = [row._asdict() for row in connection.execute(query)]
         if not rows:
@@ -204,8 +206,9 @@ def read_songs_of(connection: Connection, item_ids: Iterable[str]) -> Iterator[S
     Raises:
         ArtifactError: the checksum of a row does not match.
     """
+    columns = schema.song_columns(connection)
     for page in batched(item_ids):
-        query = select(schema.songs).where(schema.songs.c.item_id.in_(page))
+        query = select(*columns).where(schema.songs.c.item_id.in_(page))
         rows = [row._asdict() for row in connection.execute(query)]
         found = _recordings_of(connection, [row["item_id"] for row in rows])
         for row in rows:

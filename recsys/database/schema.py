@@ -2,12 +2,19 @@
 
 SQLite and PostgreSQL have the same tables. A row of `songs` is complete by itself and carries a
 checksum; `scores` repeats the score vectors of `songs` in a form that SQL can query.
+
+Databases of earlier versions lack the column `familiarity`. They are read as they are
+(`song_columns`), and get the column with the first song that is written (`add_new_columns`).
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     Double,
     ForeignKey,
     Index,
@@ -17,9 +24,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    cast,
+    inspect,
+    null,
+    text,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Format version; increased whenever the tables change."""
 
 metadata = MetaData()
@@ -39,6 +50,8 @@ songs = Table(
     Column("onboarded", BigInteger),  # order of arrival; NULL for songs of the fit
     Column("search", String, nullable=False),  # normalised text that searches look at
     Column("checksum", String, nullable=False),
+    # 0 to 1, how much its sound is like what the model learned from; NULL where it is not known
+    Column("familiarity", Double),
     # A hash index takes texts of any length in PostgreSQL; SQLite has one kind of index.
     Index("ix_songs_artist", "artist", postgresql_using="hash"),
     Index("ix_songs_genre", "genre", postgresql_using="hash"),
@@ -89,3 +102,36 @@ revision = Table(
     Column("number", Integer, nullable=False),  # transactions since the fit
     Column("fit", String, nullable=False),  # random id of the fit: no two models share a catalog
 )
+
+_NEW_COLUMNS = ("familiarity",)
+"""Columns of `songs` that databases of earlier versions lack."""
+
+
+def song_columns(connection: Connection) -> list[ColumnElement[Any]]:
+    """Return what a query takes of `songs`: its columns, and NULL for those that are not there."""
+    there = _columns_there(connection)
+    return [
+        column if column.name in there else cast(null(), column.type).label(column.name)
+        for column in songs.columns
+    ]
+
+
+def add_new_columns(connection: Connection) -> None:
+    """Add to `songs` the columns that a database of an earlier version lacks."""
+    missing = [name for name in _NEW_COLUMNS if name not in _columns_there(connection)]
+    for name in missing:
+        kind = songs.c[name].type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE songs ADD COLUMN {name} {kind}"))
+    if missing:
+        connection.execute(revision.update().values(format=FORMAT))
+
+
+def has_columns(table: str, there: set[str]) -> bool:
+    """Return whether a table with these columns is that of this version, or of an earlier one."""
+    wanted = {column.name for column in metadata.tables[table].columns}
+    needed = wanted.difference(_NEW_COLUMNS) if table == songs.name else wanted
+    return needed <= there <= wanted
+
+
+def _columns_there(connection: Connection) -> set[str]:
+    return {column["name"] for column in inspect(connection).get_columns(songs.name)}

@@ -18,7 +18,11 @@ from recsys.database.schema import songs as _songs
 Scores = dict[str, dict[str, float]]
 """Predicted probabilities: {tag: {value: probability}}, as {"genre": {"jazz": 0.8, ...}}."""
 
-_PLAIN = [column.name for column in _songs.columns if column.name not in ("embedding", "checksum")]
+_PLAIN = [
+    column.name
+    for column in _songs.columns
+    if column.name not in ("embedding", "checksum", "familiarity")
+]
 _OF_RECORDING = [column.name for column in _recordings.columns if column.name != "item_id"]
 
 
@@ -72,6 +76,18 @@ class Song:
     """Position in order of arrival, from 1; None for songs of the fit."""
     recordings: tuple[SongRecording, ...] = ()
     """The audio files that the embedding was computed from."""
+    familiarity: float | None = None
+    """How much it sounds like what the model learned from, 0 to 1 (`recsys.content.familiarity`);
+    None where that is not known."""
+
+    @property
+    def best_value(self) -> tuple[str | None, float | None]:
+        """The most probable value of the first predicted tag, and its probability; else Nones."""
+        if not self.scores:
+            return None, None
+        first = next(iter(self.scores.values()))
+        best = max(first, key=first.__getitem__)
+        return best, first[best]
 
     def to_row(self) -> dict[str, Any]:
         """Convert to a row of the table `songs`; its checksum covers the recordings too.
@@ -101,6 +117,7 @@ class Song:
                 )
         texts = (self.title, self.artist, self.album, self.item_id)
         row["search"] = search_key("\n".join(str(value) for value in texts))
+        row["familiarity"] = self.familiarity
         return {**row, "checksum": _checksum(row, self.recording_rows())}
 
     def recording_rows(self) -> list[dict[str, Any]]:
@@ -138,6 +155,7 @@ class Song:
                 SongRecording(**{name: one[name] for name in _OF_RECORDING if name != "number"})
                 for one in recordings
             ),
+            familiarity=row["familiarity"],
         )
 
 
@@ -157,6 +175,8 @@ def _checksum(row: Mapping[str, Any], recordings: Sequence[Mapping[str, Any]]) -
     embedding = row["embedding"]
     content = [row[name] for name in _PLAIN]
     content += [[one[name] for name in _OF_RECORDING] for one in recordings]
+    if row["familiarity"] is not None:  # rows of earlier versions have none
+        content.append({"familiarity": row["familiarity"]})
     digest = hashlib.sha256(json.dumps(content).encode())
     digest.update(b"none" if embedding is None else b"some" + embedding)
     return digest.hexdigest()

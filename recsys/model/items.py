@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
 from datasets.columns import ARTIST, COLD, GENRE, ITEM_ID, ITEM_TEXT, RANK, SCORE, TITLE
 from datasets.errors import DataWarning, InvalidArgumentError, UnknownItemError
 from datasets.system.locks import Order, ThreadLock
@@ -30,6 +30,7 @@ from datasets.texts.safe_text import printable
 from datasets.texts.suggestions import LONGEST, close_names, did_you_mean, near_spellings, suggest
 from datasets.texts.unicode_forms import folded
 from recsys.content.embedding_range import real_numbers
+from recsys.content.familiarity import trust_of
 from recsys.data import ItemContent
 from recsys.database.song import Song
 from recsys.model.persistent import PersistentMap, SharedColumn
@@ -472,6 +473,21 @@ class ItemTable:
         """Return which of the rows have an embedding, bool [len(rows)]."""
         return self._by_row(self._state.has_embedding, self._added_has_embedding, rows)
 
+    def familiarity(self, rows: IntArray) -> Float64Array:
+        """Return how familiar the rows sound, float64 [len(rows)], NaN where it is not known.
+
+        That of an item of the fit is told without its artist's other songs.
+        """
+        fitted = self._state.item_familiarity
+        found = np.full(len(rows), np.nan)
+        is_added = rows >= self._n_fitted
+        if fitted is not None:
+            found[~is_added] = fitted[rows[~is_added]]
+        for position in np.flatnonzero(is_added):
+            own = self._added[rows[position] - self._n_fitted].familiarity
+            found[position] = np.nan if own is None else own
+        return found
+
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
         """Return items with their texts and embeddings, as the song database stores them.
 
@@ -481,11 +497,13 @@ class ItemTable:
         rows = self.rows(item_ids)
         texts = {name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)}
         embeddings, known = self.embeddings(rows)
+        familiarity = [None if one != one else one for one in self.familiarity(rows).tolist()]
         return [
             Song(
                 **{name: column[number] for name, column in texts.items()},
                 tags=self.tags(row),
                 embedding=embeddings[number] if known[number] else None,
+                familiarity=familiarity[number],
             )
             for number, row in enumerate(rows.tolist())
         ]
@@ -838,7 +856,19 @@ def song_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:
         if song.embedding is not None:
             embeddings[row] = song.embedding
     texts = [{**{name: getattr(song, name) for name in ITEM_TEXT}, **song.tags} for song in songs]
-    return ItemContent(embeddings, known, state.vocabulary.encode_texts(texts))
+    metadata = state.vocabulary.encode_texts(texts)
+    familiarity = np.array([one.familiarity for one in songs], np.float64)
+    return ItemContent(embeddings, known, metadata, trust_of(familiarity))
+
+
+def with_familiarity(state: FittedState, songs: Sequence[Song]) -> list[Song]:
+    """Return songs with what a fit says of how familiar their embeddings are, if it is not said."""
+    return [
+        replace(song, familiarity=state.familiarity_of(song.embedding))
+        if song.embedding is not None and song.familiarity is None
+        else song
+        for song in songs
+    ]
 
 
 def reachable_content(state: FittedState, songs: Sequence[Song]) -> ItemContent:

@@ -29,7 +29,13 @@ from recsys.index.build import (
     open_index,
 )
 from recsys.index.growing import GrowingIndex
-from recsys.model.items import NO_SOUND, ItemTable, check_texts, reachable_content
+from recsys.model.items import (
+    NO_SOUND,
+    ItemTable,
+    check_texts,
+    reachable_content,
+    with_familiarity,
+)
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
 from recsys.model.updates import (
@@ -210,6 +216,7 @@ class LiveModel:
         self.items.check_new(songs)
         if not songs:
             return self
+        songs = with_familiarity(self.state, songs)
         other = copy.copy(self)
         other._add_songs(songs)  # first: a song that no model can take in must not be stored
         self.catalog.put(songs)

@@ -67,6 +67,7 @@ def _merged(model: LiveModel) -> FittedState:
         embeddings=embeddings,
         has_embedding=has_embedding,
         info=info,
+        item_familiarity=items.familiarity(rows).astype(np.float32),
     )
 
 

@@ -57,7 +57,7 @@ def usable_songs(state: FittedState, songs: Iterable[Song], reported: set[str]) 
                     problem,
                 )
             reported.add(song.item_id)
-            song = replace(song, embedding=None)
+            song = replace(song, embedding=None, familiarity=None)
         usable.append(song)
     return usable
 

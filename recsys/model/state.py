@@ -1,7 +1,8 @@
 """The fitted state: everything a fit has learned, and its files in a model folder."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from datasets.columns import ITEM_ID, ITEM_TEXT, USER_ID
@@ -17,10 +19,11 @@ from datasets.linear_algebra import single_precision
 from datasets.system.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange
+from recsys.content.familiarity import KINDS, Familiarity, Kind
 from recsys.content.features import MetadataVocabulary
 from recsys.content.kernel import standardisation
 from recsys.data import ItemContent
-from recsys.fusion import Block, fuse_items
+from recsys.fusion import Block, fuse_items, shrink_doubted
 from recsys.model.artifact import load_array, save_array
 from recsys.model.checks import check_array, check_matrix_parts
 from recsys.model.tables import (
@@ -122,6 +125,14 @@ class FittedState:
 
     item_lookup: Ids | None = None
     """The index of the item ids, if there is one already."""
+
+    familiarity: Mapping[Kind, Familiarity] = field(default_factory=dict)
+    """Tells how familiar recordings sound, by what is known of their sound; empty where that could
+    not be learned, and in models of earlier versions."""
+
+    item_familiarity: Float32Array | None = None
+    """How familiar each item sounds without its artist's other songs, float32 [n_items], NaN where
+    it is not known; None in models of earlier versions."""
 
     def __repr__(self) -> str:
         sources = ", ".join(block.name for block in self.blocks)
@@ -230,8 +241,29 @@ class FittedState:
 
     def fuse_content(self, content: ItemContent) -> Float32Array:
         """Compute fused vectors [n, D] of items that nobody has played, from their content."""
-        vectors = {name: source.item_vectors(content) for name, source in self.sources.items()}
+        vectors = self.predict_vectors(content)
         return fuse_items(self.blocks, vectors, np.ones(len(content), bool))
+
+    def familiarity_of(
+        self, embedding: Float32Array, statistics: Float32Array | None = None
+    ) -> float | None:
+        """Return how familiar a sound is, 0 to 1; None where that is not known.
+
+        Args:
+            embedding: float32 [e].
+            statistics: those of its hyper-images, if it was heard, float32 [s].
+        """
+        known = self.familiarity
+        if statistics is not None and "sound" in known:
+            return float(known["sound"].of(statistics[None])[0])
+        return float(known["embedding"].of(embedding[None])[0]) if "embedding" in known else None
+
+    def predict_vectors(self, content: ItemContent) -> dict[str, Float32Array]:
+        """Compute each source's vectors [n, d] of items from their content.
+
+        Those of items whose embeddings are not fully believed (`ItemContent.trust`) are shrunk.
+        """
+        return predict_vectors(self.sources, self.blocks, content)
 
     def write(self, folder: Path) -> None:
         """Write everything but the index and the song database into an empty folder."""
@@ -259,10 +291,20 @@ class FittedState:
             }
             for block in self.blocks
         ]  # fmt: skip
+        familiar = {
+            f"{kind}_{key}": array
+            for kind, one in self.familiarity.items()
+            for key, array in one.arrays().items()
+        }
+        if self.item_familiarity is not None:
+            familiar["of_items"] = self.item_familiarity
+        for key, array in familiar.items():
+            save_array(folder, f"familiarity_{key}", np.asarray(array))
         structure = {
             "blocks": blocks,
             "vocabulary": self.vocabulary.values,
             "encoder": self.encoder is not None,
+            "familiarity": sorted(familiar),
         }
         (folder / "structure.json").write_text(
             json.dumps(structure, ensure_ascii=False), encoding="utf-8"
@@ -328,6 +370,11 @@ class FittedState:
             from embedding.encoders.loading import load_encoder
 
             encoder = load_encoder(folder / "encoder")
+        familiar = {
+            key: load_array(folder, f"familiarity_{key}")
+            for key in structure.get("familiarity", ())
+        }
+        of_items = familiar.pop("of_items", None)
         if info.get(EMBEDDING_LENGTHS) is not None:
             EmbeddingRange.from_json(info[EMBEDDING_LENGTHS])  # raises for what is none
         if info.get(NEW_SONGS) is not None:
@@ -355,7 +402,35 @@ class FittedState:
             vocabulary=MetadataVocabulary(_pairs_of_texts(structure["vocabulary"])),
             encoder=encoder,
             info=info,
+            familiarity=_familiarity_from(familiar),
+            item_familiarity=of_items,
         )
+
+
+def _familiarity_from(arrays: Mapping[str, NDArray[Any]]) -> dict[Kind, Familiarity]:
+    """What `FittedState.write` has written of familiarity."""
+    found: dict[Kind, Familiarity] = {}
+    for kind in KINDS:
+        start = f"{kind}_"
+        own = {k.removeprefix(start): array for k, array in arrays.items() if k.startswith(start)}
+        if own:
+            found[kind] = Familiarity.from_arrays(own)
+    return found
+
+
+def predict_vectors(
+    sources: Mapping[str, Source], blocks: Sequence[Block], content: ItemContent
+) -> dict[str, Float32Array]:
+    """Compute each source's vectors [n, d] of items from content; see `FittedState`."""
+    vectors = {name: source.item_vectors(content) for name, source in sources.items()}
+    if content.trust is None:
+        return vectors
+    rows = np.flatnonzero(content.has_embedding & (content.trust < 1))
+    if not len(rows):
+        return vectors
+    bare = content.take(rows).without_embeddings()
+    unheard = {name: source.item_vectors(bare) for name, source in sources.items()}
+    return shrink_doubted(blocks, vectors, unheard, rows, content.trust[rows])
 
 
 def _pairs_of_texts(stored: Any) -> list[tuple[str, str]]:
@@ -388,6 +463,11 @@ def _check_state(state: FittedState) -> None:
     check_array("user_scales", state.user_scales, "f4", n_users, len(state.blocks))
     check_array("embeddings", state.embeddings, "f4", n_items, -1)
     check_array("has_embedding", state.has_embedding, "b", n_items)
+    if state.item_familiarity is not None:
+        check_array("familiarity of items", state.item_familiarity, "f4", n_items)
+    told = state.familiarity.get("embedding")
+    if told is not None and len(told.center) != state.embeddings.shape[1]:
+        raise ValueError("what familiarity is told by does not fit the embeddings")
     start = 0
     for block in state.blocks:
         if block.columns.start != start or block.columns.stop < start:

@@ -342,7 +342,7 @@ class IncrementalUpdater:
             onboarded since both are the same.
         """
         state = self._state
-        predicted = {name: one.item_vectors(content) for name, one in state.sources.items()}
+        predicted = state.predict_vectors(content)
         known = np.flatnonzero([row is not None for row in fitted])
         rows = np.array([row for row in fitted if row is not None], np.intp)
         baseline = {name: vectors.copy() for name, vectors in predicted.items()}

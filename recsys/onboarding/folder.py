@@ -576,7 +576,7 @@ class _Batch:
 
     def __init__(self, embedder: RecordingEmbedder, items: _Items, writer: ModelWriter) -> None:
         self._embedder = embedder
-        self._range = items.model.state.embedding_range
+        self._state = items.model.state
         self._writer = writer
         self._decoded: list[tuple[Song, Float32Array]] = []
         self._embedded: list[Song] = []
@@ -638,10 +638,14 @@ class _Batch:
         decoded, self._decoded = self._decoded, []
         embedded = self._embedder.embed_inputs([inputs for _, inputs in decoded])
         for (song, _), one in zip(decoded, embedded, strict=True):
-            if problem := self._range.problem(one.embedding):
+            if problem := self._state.embedding_range.problem(one.embedding):
                 self._refused[song.item_id] = f"its embedding cannot be used: {problem}"
                 continue
-            self._embedded.append(replace(song, embedding=one.embedding, scores=one.scores))
+            familiarity = self._state.familiarity_of(one.embedding, one.statistics)
+            heard = replace(
+                song, embedding=one.embedding, scores=one.scores, familiarity=familiarity
+            )
+            self._embedded.append(heard)
 
 
 def _stored_texts(catalog: Catalog, item_ids: Iterable[str]) -> dict[str, dict[str, str]]:

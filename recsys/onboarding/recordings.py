@@ -16,7 +16,7 @@ from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
 from recsys.content.features import align_embeddings
 from recsys.database.song import Scores, Song, SongRecording
-from recsys.model.items import checked_embedding
+from recsys.model.items import checked_embedding, with_familiarity
 from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
 
@@ -29,7 +29,7 @@ class OnboardingResult(NamedTuple):
 
     Examples:
         >>> recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
-        OnboardingResult(item_id='new-3', predicted=None, probability=None)
+        OnboardingResult(item_id='new-3', predicted=None, probability=None, familiarity=None)
     """
 
     item_id: str
@@ -37,15 +37,14 @@ class OnboardingResult(NamedTuple):
     """Most probable value of the network's first tag; None without a recording."""
     probability: float | None
     """Its probability."""
+    familiarity: float | None = None
+    """How much the song sounds like what the model has learned from, 0 to 1
+    (`recsys.content.familiarity`); None where that is not known."""
 
     @staticmethod
     def from_song(song: Song) -> "OnboardingResult":
         """Summarise a song that was onboarded."""
-        if song.scores is None:
-            return OnboardingResult(song.item_id, None, None)
-        first = next(iter(song.scores.values()))
-        best = max(first, key=first.__getitem__)
-        return OnboardingResult(song.item_id, best, first[best])
+        return OnboardingResult(song.item_id, *song.best_value, song.familiarity)
 
 
 def build_song(
@@ -71,12 +70,16 @@ def build_song(
         raise InvalidArgumentError("give a recording or an embedding, one of them")
     if recording is None:
         vector = checked_embedding(model.state, embedding, texts.item_id)
-        return replace(texts, embedding=vector)
+        return with_familiarity(model.state, [replace(texts, embedding=vector)])[0]
     embedded, described = model.audio.embed(recording)
     if problem := model.state.embedding_range.problem(embedded.embedding):
         raise AudioError(f"{described.path}: its embedding cannot be used: {problem}")
     return replace(
-        texts, embedding=embedded.embedding, scores=embedded.scores, recordings=(described,)
+        texts,
+        embedding=embedded.embedding,
+        scores=embedded.scores,
+        recordings=(described,),
+        familiarity=model.state.familiarity_of(embedded.embedding, embedded.statistics),
     )
 
 
@@ -116,11 +119,16 @@ def build_songs(
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     vectors, known = align_embeddings(embeddings, item_ids, ignore_others=True)
     scores = _scores_by_item(audio.scores)
+    statistics = dict(zip(audio.statistics.index, audio.statistics.to_numpy(), strict=True))
     songs = []
     for number, row in enumerate(dataset.items.to_dict("records")):
         item_id = row[ITEM_ID]
         vector = checked_embedding(state, vectors[number], item_id) if known[number] else None
-        songs.append(_build_song(row, vector, scores.get(item_id), recordings.get(item_id, ())))
+        song = _build_song(row, vector, scores.get(item_id), recordings.get(item_id, ()))
+        if vector is not None:
+            told = state.familiarity_of(vector, statistics.get(item_id))
+            song = replace(song, familiarity=told)
+        songs.append(song)
     return songs, audio
 
 
@@ -153,21 +161,25 @@ def fitted_songs(
     """
     scores = _scores_by_item(audio.scores)
     recordings = _recordings(state, dataset, audio)
+    familiarity = state.item_familiarity
     for number, row in enumerate(state.items.to_dict("records")):
         embedding = state.embeddings[number] if state.has_embedding[number] else None
         item_id = row[ITEM_ID]
-        yield _build_song(row, embedding, scores.get(item_id), recordings.get(item_id, ()))
+        song = _build_song(row, embedding, scores.get(item_id), recordings.get(item_id, ()))
+        told = np.nan if familiarity is None else float(familiarity[number])
+        yield song if told != told else replace(song, familiarity=told)
 
 
 def onboarding_report(songs: Sequence[Song], audio: DatasetEmbeddings) -> pd.DataFrame:
     """Build the report of `Recommender.onboard_many`.
 
     Returns:
-        item_id and status ("heard" or "metadata only"); failures of recordings in
-        `attrs["recordings_left_out"]`.
+        item_id, status ("heard" or "metadata only") and familiarity, NaN where it is not known;
+        failures of recordings in `attrs["recordings_left_out"]`.
     """
     status = ["metadata only" if song.embedding is None else "heard" for song in songs]
     report = pd.DataFrame({ITEM_ID: [song.item_id for song in songs], "status": status})
+    report["familiarity"] = np.array([song.familiarity for song in songs], np.float64)
     report.attrs["recordings_left_out"] = list(audio.failures)
     return report
 

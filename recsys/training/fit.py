@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from datasets.arrays import Float32Array
+from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
@@ -28,12 +28,26 @@ from recsys.audio import (
 )
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
+from recsys.content.familiarity import (
+    DOUBTED,
+    UNKNOWN_FAMILIARITY,
+    Familiarity,
+    Kind,
+    learn_familiarity,
+    trust_of,
+)
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.kernel import standardisation
 from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
-from recsys.model.state import EMBEDDING_LENGTHS, NEW_SONGS, SOURCES_LEFT_OUT, FittedState
+from recsys.model.state import (
+    EMBEDDING_LENGTHS,
+    NEW_SONGS,
+    SOURCES_LEFT_OUT,
+    FittedState,
+    predict_vectors,
+)
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
@@ -126,10 +140,13 @@ def fit_state(
         embeddings = audio.embeddings
         for failure in audio.failures:
             logger.warning("recording left out: %s", failure)
+    item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
     heard = bool(data.content.has_embedding.any())
+    with timer.stage("familiarity"):
+        familiarity, item_familiarity = _learn_familiarity(data, item_ids, audio.statistics)
     choice = choose_sources(data.plays, config.sources, heard=heard)
     if choice.left_out:
         logger.warning("%s", choice.sentence)
@@ -163,6 +180,13 @@ def fit_state(
         source_items = {name: pair.items for name, pair in vectors.items()}
         blocks = make_blocks(source_items, ~data.is_counted, blend.warm, blend.cold)
         user_vectors = fuse_users(blocks, source_users)
+        trust = trust_of(item_familiarity)
+        doubted = np.flatnonzero(is_cold & (trust < 1))
+        if len(doubted):
+            content = replace(data.content.take(doubted), trust=trust[doubted])
+            for name, shrunk in predict_vectors(sources, blocks, content).items():
+                source_items[name] = source_items[name].copy()
+                source_items[name][doubted] = shrunk
         item_vectors = fuse_items(blocks, source_items, is_cold)
 
     fitted = {name: source.arrays() for name, source in sources.items()}
@@ -179,6 +203,7 @@ def fit_state(
         "blend": blend.to_json(),
         NEW_SONGS: None if blend.calibration is None else blend.calibration.to_json(),
         SOURCES_LEFT_OUT: choice.sentence,
+        "familiarity": _familiarity_info(familiarity, heard=heard),
         "settings": (
             {"als.regularization": chosen.als.regularization} if "als" in used.sources else {}
         ),
@@ -205,8 +230,39 @@ def fit_state(
         vocabulary=vocabulary,
         encoder=encoder,
         info=info,
+        familiarity=familiarity,
+        item_familiarity=item_familiarity,
     )
     return state, audio
+
+
+def _learn_familiarity(
+    data: TrainingData, item_ids: pd.Index, statistics: pd.DataFrame
+) -> tuple[dict[Kind, Familiarity], Float32Array]:
+    """Learn how familiar sounds are; return that of each item too, NaN where it is not known.
+
+    Args:
+        data: what the model learns from.
+        item_ids: ids of the items, in order.
+        statistics: of hyper-images, index item_id; empty where there are none.
+    """
+    heard = np.flatnonzero(data.content.has_embedding)
+    described: dict[Kind, tuple[IntArray, Float32Array]] = {}
+    if len(heard):
+        described["embedding"] = heard, data.content.embeddings[heard]
+    if len(statistics):
+        rows, known = align_embeddings(statistics, item_ids)
+        both = np.flatnonzero(known & data.content.has_embedding)
+        described["sound"] = both, rows[both]
+    found: dict[Kind, Familiarity] = {}
+    of_items = np.full(len(data.content), np.nan, np.float32)
+    for kind, (places, values) in described.items():  # sound last: it counts where it is known
+        one, own = learn_familiarity(values, data.artists[places], kind, data.seed)
+        if one is not None:
+            found[kind], of_items[places] = one, own
+    if len(heard) and not found:
+        logger.warning("%s", UNKNOWN_FAMILIARITY)
+    return found, of_items
 
 
 def _folder(dataset: MusicDataset) -> dict[str, str]:
@@ -214,6 +270,19 @@ def _folder(dataset: MusicDataset) -> dict[str, str]:
     if dataset.root is None or not len(dataset.audio):
         return {}
     return {"folder": name_as_text(str(dataset.root.absolute()))}
+
+
+def _familiarity_info(found: Mapping[Kind, Familiarity], *, heard: bool) -> dict[str, Any]:
+    """What `Recommender.info` says of familiarity."""
+    if not found:
+        return {"unknown": UNKNOWN_FAMILIARITY if heard else "no item has an embedding"}
+    kind, told = list(found.items())[-1]
+    return {
+        "by": kind,
+        "songs": len(told.references),
+        "artists": told.n_artists,
+        "careful_below": DOUBTED,
+    }
 
 
 def check_encoder(encoder: object) -> None:

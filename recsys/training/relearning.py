@@ -22,7 +22,7 @@ from recsys.training.usable_sources import choose_sources
 
 logger = logging.getLogger("coldtune")
 
-_KEPT = ("network", "recordings_left_out", "rebuilt")
+_KEPT = ("network", "recordings_left_out", "rebuilt", "familiarity")
 """Facts about a fit that are true of what is learned anew from its embeddings."""
 
 
@@ -74,4 +74,11 @@ def _learned(state: FittedState) -> FittedState:
     kept = {name: state.info[name] for name in _KEPT if name in state.info}
     # Where its recordings are is known of the first fit alone.
     dataset = {**state.info.get("dataset", {}), **found.info["dataset"]}
-    return replace(found, info={**found.info, **kept, "dataset": dataset})
+    # How familiar a recording sounds is known by what the first fit has heard.
+    info = {**found.info, **kept, "dataset": dataset}
+    return replace(
+        found,
+        info=info,
+        familiarity=state.familiarity,
+        item_familiarity=state.item_familiarity,
+    )
