@@ -48,6 +48,7 @@ for command in (
     recommend.explain,
     playlist.playlist,
     onboard.onboard,
+    onboard.predict,
     watch.watch,
     onboard.update,
     onboard.remove,

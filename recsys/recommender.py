@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from datasets.arguments import check_whole
+from datasets.columns import ITEM_ID
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
 from datasets.music import MusicDataset, check_dataset
 from datasets.settings import Configured, check_config
@@ -25,6 +26,7 @@ from recsys.model import storage
 from recsys.model.items import Where
 from recsys.model.live import LiveModel
 from recsys.model.updates import UpdateReport, checked_request
+from recsys.onboarding.prediction import Prediction, predict
 from recsys.onboarding.recordings import (
     OnboardingResult,
     build_song,
@@ -621,7 +623,9 @@ class Recommender(Configured):
                 embeddings.
 
         Returns:
-            The id and, for a recording, the value of its first tag that the network predicts.
+            The id; for a recording, the value of its first tag that the network predicts; and how
+            familiar the song sounds, as `predict` says it. Songs of low familiarity are recommended
+            more carefully: their vectors are shrunk towards what is known without hearing them.
 
         Raises:
             AudioError: a recording that cannot be used.
@@ -629,8 +633,9 @@ class Recommender(Configured):
                 fit; nothing is added.
 
         Examples:
-            >>> recommender.onboard(item_id="n", title="New", embedding=np.ones(4))
-            OnboardingResult(item_id='n', predicted=None, probability=None)
+            >>> added = recommender.onboard(item_id="n", title="New", embedding=[1, 0, 0.1, 0])
+            >>> added.item_id, added.predicted, added.familiarity > 0.1
+            ('n', None, True)
         """
         model = self._fitted()
         song = build_song(
@@ -639,6 +644,33 @@ class Recommender(Configured):
         )  # fmt: skip
         self._add_songs([song], model)
         return OnboardingResult.from_song(song)
+
+    def predict(
+        self,
+        recording: "AudioSource | None" = None,
+        *,
+        embedding: ArrayLike | None = None,
+    ) -> Prediction:
+        """Say what a recording sounds like, and how familiar that is; the model stays as it is.
+
+        Args:
+            recording: as for `onboard`.
+            embedding: as for `onboard`.
+
+        Returns:
+            The predicted tags, and the familiarity of the sound: the share of songs by artists left
+            out that are at least as far from what the model learned from, 0 to 1, or None where
+            that is not known.
+
+        Raises:
+            AudioError: a recording that cannot be used.
+            InvalidArgumentError: an embedding that does not fit, or not one of both.
+
+        Examples:
+            >>> recommender.predict(embedding=[1, 0, 0.1, 0]).familiarity > 0.1
+            True
+        """
+        return predict(self._fitted(), recording, embedding)
 
     def onboard_many(
         self,
@@ -658,8 +690,8 @@ class Recommender(Configured):
             progress: show a progress bar.
 
         Returns:
-            Columns item_id and status ("heard" or "metadata only"); why recordings were left out is
-            in ``attrs["recordings_left_out"]``.
+            Columns item_id, status ("heard" or "metadata only") and familiarity, NaN where it is
+            not known; why recordings were left out is in ``attrs["recordings_left_out"]``.
 
         Examples:
             >>> songs = pd.DataFrame({"item_id": ["a", "b"], "title": "", "artist": "", "album": "",
@@ -704,7 +736,8 @@ class Recommender(Configured):
                 are: then the folder is perhaps not the one that it was.
 
         Returns:
-            Columns item_id, path, status and reason. The status is "added"; "updated": the item has
+            Columns item_id, path, status, reason and familiarity (of the item; NaN where it is not
+            known). The status is "added"; "updated": the item has
             this recording, and now its new texts or path; "unchanged": it has both already;
             "failed"; "duplicate"; "missing": an item of an earlier run whose file is gone, or
             "removed". Files come first, by path. What is in the folder and is no recording is in
@@ -717,7 +750,7 @@ class Recommender(Configured):
         from recsys.onboarding.folder import onboard_folder
 
         model = self._fitted()
-        return onboard_folder(
+        report = onboard_folder(
             model,
             self._folder_writer(model),
             Path(folder),
@@ -727,6 +760,8 @@ class Recommender(Configured):
             duplicates=duplicates,
             remove_missing=remove_missing,
         )
+        report["familiarity"] = self._fitted().items.familiarity_of_ids(report[ITEM_ID])
+        return report
 
     def watch_folder(
         self, folder: str | Path, **options: Unpack["WatchArguments"]
@@ -879,6 +914,9 @@ class Recommender(Configured):
     def info(self) -> dict[str, Any]:
         """Facts about the model: data set, items, blend weights, network, times, versions.
 
+        ``familiarity`` says from how many songs and artists it is known how familiar a recording
+        sounds, and below which familiarity songs are recommended more carefully; or why it is not
+        known (``unknown``). It is missing in models of earlier versions.
         ``sources_left_out`` says which sources the plays were too few for, and is empty otherwise.
         ``encoder`` describes the network, or the statistics of sound (its ``method``) in its place;
         ``network`` says why there is none in spite of recordings, or which tags it could not be

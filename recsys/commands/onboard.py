@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from datasets.columns import ITEM_ID, USER_ID
-from datasets.errors import DataError, InvalidArgumentError, ReplacedError
+from datasets.errors import AudioError, DataError, InvalidArgumentError, ReplacedError
 from datasets.system.files import file_digest
 from datasets.texts.safe_text import printable
 from recsys.commands.options import JsonFlag, Model
@@ -108,10 +108,45 @@ def onboard(
     if as_json:
         print_json(added._asdict(), indent=None)
     else:
-        heard = ""
-        if added.predicted is not None:
-            heard = f"; it sounds like {added.predicted} ({added.probability:.0%})"
-        echo(f"{added.item_id} is in the catalogue{heard}")
+        from recsys.content.familiarity import caution
+        from recsys.onboarding.prediction import said_of_sound
+
+        heard = said_of_sound(added.predicted, added.probability, added.familiarity)
+        echo(f"{added.item_id} is in the catalogue{'; ' if heard else ''}{heard}")
+        if doubt := caution(added.familiarity):
+            echo(doubt)
+
+
+def predict(
+    model: Model,
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="RECORDING...", help="One recording or several.")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """What recordings sound like and how familiar that is to the model, which stays as it is."""
+    from recsys import Recommender
+
+    recommender = Recommender.load(model)
+    found, n_failed = [], 0
+    for recording in recordings:
+        try:
+            one = recommender.predict(recording)
+        except AudioError as error:
+            if len(recordings) == 1:
+                raise
+            echo(str(error), err=True)
+            n_failed += 1
+            continue
+        found.append({"recording": str(recording), **one.to_dict()})
+        if not as_json:
+            echo(f"{recording}: {one}")
+            if one.caution:
+                echo(f"{recording}: {one.caution}")
+    if as_json:
+        print_json(found)
+    if n_failed:
+        raise typer.Exit(1)
 
 
 def _changed(model: Path, change: "Callable[[Recommender], Changed]") -> Changed:
@@ -157,6 +192,7 @@ def _show_report(folder: Path, report: "pd.DataFrame", *, verbose: bool, as_json
             echo("none was taken out, as all are gone: is this the right folder?", err=True)
         elif len(missing):
             echo("--remove-missing takes them out", err=True)
+        _show_unfamiliar(report, verbose=verbose)
         others = [name for name in ("updated", "duplicate", "missing", "removed") if name in counts]
         said = [
             f"{counts.get(name, 0):,} {name}" for name in ("added", "unchanged", "failed", *others)
@@ -164,6 +200,23 @@ def _show_report(folder: Path, report: "pd.DataFrame", *, verbose: bool, as_json
         echo(f"{folder}: {', '.join(said)}")
     if counts.get("failed", 0) == len(report):
         raise typer.Exit(1)
+
+
+def _show_unfamiliar(report: "pd.DataFrame", *, verbose: bool) -> None:
+    """Say which of the songs that were added sound unlike what the model has learned from."""
+    from recsys.content.familiarity import DOUBTED
+
+    strange = report[(report["status"] == "added") & (report["familiarity"] < DOUBTED)]
+    shown = strange.assign(reason="").sort_values("familiarity", kind="stable")
+    _show_some(
+        shown,
+        "sounds",
+        "sound",
+        f"unlike what the model has learned from (familiarity below {DOUBTED:g}) and "
+        + ("is" if len(shown) == 1 else "are")
+        + " recommended more carefully",
+        verbose=verbose,
+    )
 
 
 def _show_some(rows: "pd.DataFrame", one: str, several: str, what: str, *, verbose: bool) -> None:

@@ -119,6 +119,13 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
             f"last loss {last['loss']:.3f}"
         )
+    if familiarity := info.get("familiarity"):
+        echo(
+            familiarity.get("unknown")
+            or f"familiarity of sound: known from {familiarity['songs']:,} songs by "
+            f"{familiarity['artists']:,} artists; below {familiarity['careful_below']:g} a song is "
+            "recommended more carefully"
+        )
     if info.get("network"):
         echo(info["network"])
     echo(f"search: {_describe_index(info['index'])}")

@@ -73,6 +73,24 @@ def trust_of(familiarity: Float32Array | Float64Array) -> Float32Array:
     return np.minimum(known / DOUBTED, 1).astype(np.float32)
 
 
+def caution(familiarity: float | None) -> str:
+    """Say why a song of this familiarity is recommended more carefully; "" if it is not.
+
+    Examples:
+        >>> caution(0.02)[-62:]
+        'so it is recommended more carefully: its sound counts only 40%'
+        >>> caution(0.5), caution(None)
+        ('', '')
+    """
+    if familiarity is None or not familiarity < DOUBTED:
+        return ""
+    (trust,) = trust_of(np.array([familiarity])).tolist()
+    return (
+        f"it sounds unlike what the model has learned from (familiarity {familiarity:.3f}), so it "
+        f"is recommended more carefully: its sound counts only {trust:.0%}"
+    )
+
+
 @dataclass(frozen=True, repr=False)
 class Familiarity:
     """Tells how familiar embeddings are; made by `learn_familiarity` or from its `arrays`.

@@ -488,6 +488,13 @@ class ItemTable:
             found[position] = np.nan if own is None else own
         return found
 
+    def familiarity_of_ids(self, item_ids: Iterable[str]) -> Float64Array:
+        """Return how familiar items sound, NaN for an id that is not in the catalogue, too."""
+        rows = self.rows_or_none(list(item_ids))
+        found = np.full(len(rows), np.nan)
+        found[rows >= 0] = self.familiarity(rows[rows >= 0])
+        return found
+
     def songs(self, item_ids: Sequence[str]) -> list[Song]:
         """Return items with their texts and embeddings, as the song database stores them.
 

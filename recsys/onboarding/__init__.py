@@ -1,6 +1,7 @@
 """Onboarding: turn new recordings, embeddings or metadata into songs of a fitted model.
 
 - `recordings`: build songs from single recordings, embeddings or whole data sets
+- `prediction`: what a recording sounds like, without onboarding it
 - `folder`: onboard all recordings of a folder, in batches that survive interruption
 - `folder_entries`: the recordings of a folder with their texts from a metadata table
 - `watching`: follow a folder: what arrives, and what is renamed, changed or deleted

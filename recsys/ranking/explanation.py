@@ -14,6 +14,7 @@ from datasets.tables.ids import checked_id
 from datasets.tables.spellings import label_key
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
+from recsys.content.familiarity import caution
 from recsys.model.live import LiveModel
 from recsys.ranking.new_songs import at_level
 from recsys.ranking.ranking import source_shares
@@ -75,6 +76,9 @@ class Explanation:
     """The played items most similar by sound, most similar first."""
     common: tuple[Common, ...]
     """Metadata that the item shares with played items, the most frequent first."""
+    familiarity: float | None = None
+    """How much the item sounds like what the model has learned from, 0 to 1; None where that is
+    not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as values that JSON can hold."""
@@ -85,6 +89,8 @@ class Explanation:
         lines = [f"{_name(self)} for {who}: score {self.score:.3f}"]
         if self.cold:
             lines.append("nobody had played it when the model was fitted")
+            if doubt := caution(self.familiarity):
+                lines.append(doubt)
         if self.seen:
             lines.append("it is among what was played")
         parts = [f"{name} {share:.0%}" for name, share in self.shares.items()]
@@ -130,6 +136,7 @@ def explain(
     parts = source_shares(blocks, vector, item)[0].tolist()
     others = np.setdiff1d(played, np.append(model.items.retired, row))
     texts = model.items.describe(np.array([row])).iloc[0]
+    (familiarity,) = model.items.familiarity(np.array([row])).tolist()
     return Explanation(
         user_id=user_id,
         item_id=item_id,
@@ -143,6 +150,7 @@ def explain(
         taste=_nearest(model, row, others, n, "taste"),
         sound=_nearest(model, row, others, n, "sound"),
         common=_common(model, row, played),
+        familiarity=None if np.isnan(familiarity) else familiarity,
     )
 
 

@@ -184,9 +184,9 @@ def fit_state(
         doubted = np.flatnonzero(is_cold & (trust < 1))
         if len(doubted):
             content = replace(data.content.take(doubted), trust=trust[doubted])
-            for name, shrunk in predict_vectors(sources, blocks, content).items():
-                source_items[name] = source_items[name].copy()
-                source_items[name][doubted] = shrunk
+            for source, shrunk in predict_vectors(sources, blocks, content).items():
+                source_items[source] = source_items[source].copy()
+                source_items[source][doubted] = shrunk
         item_vectors = fuse_items(blocks, source_items, is_cold)
 
     fitted = {name: source.arrays() for name, source in sources.items()}

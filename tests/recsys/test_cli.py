@@ -505,7 +505,7 @@ def test_onboard_and_find_again(call: Call, model: Path) -> None:
     said = call("onboard", model, recording, "--item-id", "new", "--title", "Neu", "--json")
     assert said.code == 0, said.err
     added = json.loads(said.out)
-    assert set(added) == {"item_id", "predicted", "probability"}
+    assert set(added) == {"item_id", "predicted", "probability", "familiarity"}
     assert added["item_id"] == "new"
     assert added["predicted"] in ("rock", "jazz")
     assert 0.5 <= added["probability"] <= 1

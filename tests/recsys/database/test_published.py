@@ -220,6 +220,7 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
         assert frame.columns.tolist() == [
             "title", "artist", "album", "genre", "item_id",
             "predicted_genre", "probability_genre", "predicted_mood", "probability_mood",
+            "familiarity",
         ]  # fmt: skip
         assert frame["predicted_genre"].tolist() == [None, "jazz", "rock"]
         assert frame["probability_genre"].tolist()[1:] == [0.75, 0.6]

@@ -194,10 +194,11 @@ def test_items_of_a_data_set(model):
     dataset = new_items(title=["A", "B", "C"], artist=["X", "Y", "Z"], genre=["", "", "jazz"])
     embeddings = pd.DataFrame([JAZZ, np.eye(8)[0]], index=["new-1", "new-0"])
     report = model.onboard_many(dataset, embeddings=embeddings)
-    assert report.to_dict("list") == {
+    assert report[["item_id", "status"]].to_dict("list") == {
         "item_id": ["new-0", "new-1", "new-2"],
         "status": ["heard", "heard", "metadata only"],
     }
+    assert report["familiarity"].between(0, 1).tolist() == [True, True, False]  # NaN: not heard
     assert report.attrs["recordings_left_out"] == []
     lists = model.recommend_many(JAZZ_USERS, k=3, only=["new-0", "new-1", "new-2"])
     assert len(lists) == 3 * len(JAZZ_USERS)
@@ -279,5 +280,5 @@ def test_an_item_with_listeners_among_others_stops_all(model, tastes):
 def test_a_data_set_of_no_items(model):
     report = model.onboard_many(new_items(genre=["jazz"]).take_items([]))
     assert report.empty
-    assert list(report.columns) == ["item_id", "status"]
+    assert list(report.columns) == ["item_id", "status", "familiarity"]
     assert model.info["onboarded"] == 0
