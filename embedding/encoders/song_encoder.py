@@ -23,11 +23,13 @@ from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
+from embedding.network.calibration import Calibration, calibrate
 from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
 from embedding.network.targets import Target, as_column, make_targets, validation_split
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from embedding.audio.source import AudioSource
@@ -52,6 +54,9 @@ class SongEncoder(Configured):
         history_: one dict for each epoch: epoch, loss, accuracy (of the first tag), validation_loss
             and validation_accuracy (if images were held out), seconds.
         image_shape_: (channels, height, width) of the input of the network.
+        calibration_: by tag, the temperature of its probabilities, learned on the artists held out
+            (``config.validation_fraction``), with the expected calibration error there before and
+            after (`embedding.network.calibration.Calibration`); {} where too few were held out.
 
     Examples:
         >>> from embedding import EncoderConfig, SongEncoder
@@ -74,6 +79,7 @@ class SongEncoder(Configured):
         self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []
         self.image_shape_: tuple[int, int, int] | None = None
+        self.calibration_: dict[str, Calibration] = {}
         self._network: SongNetwork | None = None
 
     def __repr__(self) -> str:
@@ -242,7 +248,8 @@ class SongEncoder(Configured):
             tag: one of ``config.tags``; by default the first.
 
         Returns:
-            float32 [n, classes]; rows sum to 1, except for the loss ``binary_cross_entropy``.
+            float32 [n, classes]; rows sum to 1, except for the loss ``binary_cross_entropy``. Of
+            logits divided by the temperature in `calibration_`.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -431,6 +438,10 @@ class SongEncoder(Configured):
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
         }
         encoder.history_ = document["history"]
+        encoder.calibration_ = {
+            tag: Calibration.from_json(values)
+            for tag, values in document.get("calibration", {}).items()
+        }
         channels, height, width = document["image_shape"]
         encoder.image_shape_ = (channels, height, width)
         sizes = [len(encoder.heads_[tag]) for tag in encoder.config.tags]
@@ -455,15 +466,20 @@ class SongEncoder(Configured):
             "classes": self.classes_.tolist(),
             "sequence": self.config.sequence,
             "history": self.history_,
+            "calibration": {tag: one.to_json() for tag, one in self.calibration_.items()},
         }
 
     def _document(self) -> dict[str, Any]:
-        return {
+        document = {
             "config": self.config.model_dump(mode="json"),
             "heads": {tag: names.tolist() for tag, names in self.heads_.items()},
             "image_shape": self.image_shape_,
             "history": self.history_,
         }
+        if self.calibration_:
+            told = {tag: one.to_json() for tag, one in self.calibration_.items()}
+            document["calibration"] = told
+        return document
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
@@ -513,7 +529,114 @@ class SongEncoder(Configured):
         self._network, self.image_shape_ = network, shape
         self.history_ = [*past, *history]
         self.heads_ = {target.tag: target.classes for target in targets}
+        self.calibration_ = {}
+        if len(validation):
+            held_out = [target.take(validation) for target in targets]
+            self._calibrate(images[validation], held_out, names[validation], recording[validation])
         return self
+
+    def calibrate(
+        self,
+        images: Float32Array,
+        labels: ArrayLike | Mapping[str, ArrayLike],
+        groups: ArrayLike | None = None,
+        *,
+        recording: IntArray | None = None,
+    ) -> Self:
+        """Learn the temperatures of the probabilities on images that were not trained on.
+
+        `fit` does so on the images that it holds out; rankings and embeddings stay the same.
+
+        Args:
+            images: by artists whom the network was not trained on.
+            labels: as in `fit`; values that the network does not know are unknown here.
+            groups: as in `fit`.
+            recording: as in `fit`.
+
+        Returns:
+            The encoder itself, with `calibration_`; tags of which too few images or artists are
+            known have a temperature of 1 and are not in it.
+
+        Raises:
+            NotFittedError, InvalidArgumentError: as `embed`, or labels that do not fit.
+
+        Examples:
+            >>> encoder = encoder.calibrate(images, labels)
+            >>> encoder.calibration_["genre"].images
+            24
+        """
+        self._fitted()
+        self._check_shape(images)
+        found = make_targets(
+            labels, len(images), self.config.tags, several=self._is_multi_label, classes=self.heads_
+        )
+        targets = [
+            Target(one.tag, self.heads_[one.tag], one.values[:, : len(self.heads_[one.tag])])
+            for one in found
+        ]
+        numbers = np.arange(len(images)) if recording is None else recording
+        numbers, _ = checked_recordings(numbers, len(images))
+        names = as_column(numbers if groups is None else groups, len(images), "groups")
+        self._calibrate(images, targets, names, numbers)
+        return self
+
+    def _calibrate(
+        self,
+        images: Float32Array,
+        targets: list[Target],
+        groups: NDArray[Any],
+        recording: IntArray,
+    ) -> None:
+        """Learn the temperatures of tags: of images, or of songs where their windows are read."""
+        import torch
+
+        network = self._fitted()
+        if self.reads_sequences:
+            assert network.sequence is not None
+            _, first, number = np.unique(recording, return_index=True, return_inverse=True)
+            targets, groups = [target.take(first) for target in targets], groups[first]
+            vectors = self._run_songs(images, [None], number, len(first))[0][:, None]
+            heads = network.sequence.heads
+        else:
+            vectors, heads = self._window_vectors(images), network.heads
+        self.calibration_ = {}
+        n_groups = len(set(groups.tolist()))
+        with torch.inference_mode():
+            for target in targets:
+                head = heads[self.config.tags.index(target.tag)]
+                logits = head(torch.from_numpy(vectors.reshape(-1, self.dimension))).numpy()
+                logits = logits.reshape(*vectors.shape[:2], -1)
+                told = calibrate(logits, target.values, self.config.loss, n_groups=n_groups)
+                if told is not None:
+                    self.calibration_[target.tag] = told
+
+    def _window_vectors(self, images: Float32Array) -> Float32Array:
+        """Compute the vectors of the windows of images, float32 [n, windows, dimension]."""
+        import torch
+
+        from embedding.network.devices import inference_device, limited_threads
+        from embedding.network.inference import window_vectors
+
+        network = self._fitted()
+        assert self.image_shape_ is not None
+        device = inference_device(self.config)
+        with torch.inference_mode(), limited_threads(self.config.threads):
+            network.to(device)
+            found = [
+                vectors.transpose(0, 1).cpu().numpy()
+                for _, vectors in window_vectors(network, images, self.image_shape_[2], device)
+            ]
+            network.to("cpu")
+        return np.concatenate(found)
+
+    def _tempered(self, head: int, logits: torch.Tensor) -> torch.Tensor:
+        """The probabilities of a head, by its temperature."""
+        from embedding.network.optimisation import probabilities
+
+        known = self.calibration_.get(self.config.tags[head])
+        return probabilities(
+            self.config.loss, logits if known is None else logits / known.temperature
+        )
 
     def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
         """Compute probabilities of some heads, or embeddings for None, of each image."""
@@ -523,7 +646,6 @@ class SongEncoder(Configured):
 
         from embedding.network.devices import inference_device, limited_threads
         from embedding.network.inference import window_vectors
-        from embedding.network.optimisation import probabilities
 
         network = self._fitted()
         self._check_shape(images)
@@ -537,7 +659,7 @@ class SongEncoder(Configured):
                     values = vectors
                     if head is not None:
                         scores = network.heads[head](vectors.reshape(-1, self.dimension))
-                        values = probabilities(self.config.loss, scores)
+                        values = self._tempered(head, scores)
                         values = values.reshape(*vectors.shape[:2], -1)
                     result[rows] = values.mean(dim=0).cpu().numpy()
             network.to("cpu")
@@ -555,7 +677,6 @@ class SongEncoder(Configured):
 
         from embedding.network.devices import inference_device, limited_threads
         from embedding.network.inference import window_vectors
-        from embedding.network.optimisation import probabilities
         from embedding.network.sequence import read_sequences
 
         network = self._fitted()
@@ -582,7 +703,7 @@ class SongEncoder(Configured):
                     values = embeddings
                     if head is not None:
                         scores = network.sequence.heads[head](embeddings)
-                        values = probabilities(self.config.loss, scores)
+                        values = self._tempered(head, scores)
                     result[songs] = values.cpu().numpy()
             network.to("cpu")
         return results

@@ -3,6 +3,7 @@
 - `config`: settings of network and training (`EncoderConfig`, `AugmentationConfig`)
 - `architecture`: the notation of networks, with shapes, parameters and costs of the layers
 - `layers`: the network as PyTorch modules
+- `calibration`: temperatures of the tags' probabilities, and how far these are from shares
 - `targets`: labels as training targets; validation split
 - `augmentation`: random changes of training images
 - `optimisation`: losses, optimisers, learning rate, averaged weights

@@ -27,6 +27,7 @@ from evaluation.genre.folds import FoldJob, FoldScores, GenreClassifier, data_di
 from evaluation.genre.scores import (
     MEASURES,
     average_windows,
+    calibration_over_folds,
     confusion_matrix,
     fold_measures,
     label_measures,
@@ -79,6 +80,18 @@ class GenreResult:
         return {name: float(self.table[name].std(ddof=1)) for name in MEASURES}
 
     @property
+    def calibration(self) -> dict[str, float]:
+        """Expected calibration error before and after a temperature, and that temperature.
+
+        See ``calibration_over_folds``; {} where the classifier gives no probabilities.
+        """
+        if not len(self.scores) or not np.isfinite(self.mean["loss"]):
+            return {}
+        right = self.predictions["label"].to_numpy()[:, None] == np.array(self.scores.columns, str)
+        probability = np.nan_to_num(self.scores.to_numpy(np.float64))
+        return calibration_over_folds(probability, right, self.predictions["fold"].to_numpy())
+
+    @property
     def per_label(self) -> pd.DataFrame:
         """A row a label: label, n, precision, recall, F1."""
         return label_measures(self.confusion)
@@ -90,6 +103,7 @@ class GenreResult:
                 "folds": self.table.to_dict("records"),
                 "mean": self.mean,
                 "sd": self.sd,
+                "calibration": self.calibration,
                 "confusion": {
                     "labels": list(self.confusion.index),
                     "counts": self.confusion.to_numpy(),

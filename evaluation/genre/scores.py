@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.arrays import Float64Array, IntArray
+from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.errors import EvaluationError
+from embedding.network.calibration import (
+    expected_calibration_error,
+    sharpened,
+    temperature_of,
+)
 
 MEASURES: Final = ("loss", "precision@1", "precision@3")
 """Columns of measures in the table of folds."""
@@ -103,6 +108,48 @@ def fold_measures(number: int, predicted: pd.DataFrame, *, with_loss: bool) -> d
         "loss": float(loss.mean()) if len(loss) else float("nan"),
         "precision@1": float((predicted["rank"] <= 1).mean()),
         "precision@3": float((predicted["rank"] <= 3).mean()),
+    }
+
+
+def calibration_over_folds(
+    probability: Float64Array, right: BoolArray, fold: IntArray
+) -> dict[str, float]:
+    """Measure how far probabilities are from shares, before and after a temperature.
+
+    The temperature of each fold is learned on the predictions of the other folds, whose networks
+    were trained alike and whose recordings were held out as well.
+
+    Args:
+        probability: [n, n_classes]; 0 for classes that the training folds lack.
+        right: which class is right, [n, n_classes].
+        fold: fold of each row, [n].
+
+    Returns:
+        ``temperature``, the mean over the folds; ``error_before`` and ``error``, the expected
+        calibration errors (`embedding.network.calibration`) over all rows. {} for a single fold,
+        and where a fold has nothing to learn from.
+
+    Examples:
+        >>> right = np.array([[1, 0], [0, 1]] * 20, bool)
+        >>> sure = np.where(right, 0.99, 0.01)
+        >>> sure[::5] = sure[::5, ::-1]  # a fifth is wrong
+        >>> found = calibration_over_folds(sure, right, np.arange(40) // 20)
+        >>> round(found["error_before"], 2), round(found["error"], 2)
+        (0.19, 0.0)
+    """
+    after = np.empty_like(probability)
+    temperatures = []
+    for one in np.unique(fold):
+        others = (fold != one) & right.any(axis=1)
+        if not others.any():
+            return {}
+        temperature = temperature_of(probability[others], right[others])
+        after[fold == one] = sharpened(probability[fold == one], temperature)
+        temperatures.append(temperature)
+    return {
+        "temperature": float(np.mean(temperatures)),
+        "error_before": expected_calibration_error(probability, right),
+        "error": expected_calibration_error(after, right),
     }
 
 

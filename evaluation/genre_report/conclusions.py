@@ -61,7 +61,23 @@ def summarise_study(study: GenreStudy) -> list[str]:
             share = facts["most_common_share"]
             text += f" Always guessing the commonest {study.material.tag} is right for {share:.1%}."
         sentences.append(text)
-    return [*_worse_than_baseline(study), *sentences]
+    return [*_worse_than_baseline(study), *sentences, *_calibration(study)]
+
+
+def _calibration(study: GenreStudy) -> list[str]:
+    """A sentence on the network's probabilities for each split; none where they are not known."""
+    sentences = []
+    for split in dict.fromkeys(split for split, _ in study.groups()):
+        found = pd.DataFrame([run.result.calibration for run in study.of(split, NETWORK)])
+        if found.empty or found.isna().any(axis=None):
+            continue
+        mean = found.mean()
+        sentences.append(
+            f"The network's probabilities are off by {mean['error_before']:.3f} on the {split} "
+            f"split (expected calibration error), and by {mean['error']:.3f} with a temperature of "
+            f"{mean['temperature']:.2f}, which is learned on the other folds."
+        )
+    return sentences
 
 
 def _worse_than_baseline(study: GenreStudy) -> list[str]:

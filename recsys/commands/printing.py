@@ -119,6 +119,8 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
             f"last loss {last['loss']:.3f}"
         )
+        for tag in info["encoder"]["tags"]:
+            echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
     if familiarity := info.get("familiarity"):
         echo(
             familiarity.get("unknown")
@@ -133,6 +135,20 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         echo(f"left out: {line}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in info["seconds"].items())
     echo(f"seconds: {seconds}")
+
+
+def _describe_calibration(tag: str, found: dict[str, Any] | None) -> str:
+    """Describe what was done so that probabilities of a tag mean what they say."""
+    if found is None:
+        return (
+            f"probabilities of {tag}: not calibrated, as too few artists were held out from "
+            "training (validation_fraction of the network)"
+        )
+    return (
+        f"probabilities of {tag}: expected calibration error {found['error_before']:.3f} before "
+        f"and {found['error']:.3f} after a temperature of {found['temperature']:.2f}, learned on "
+        f"{found['images']:,} images of artists held out"
+    )
 
 
 def _describe_index(index: dict[str, Any]) -> str:

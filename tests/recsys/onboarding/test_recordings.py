@@ -46,7 +46,8 @@ def check_jazz_is_new_0_and_rock_is_new_1(model):
 
 def test_recommendable_at_once_to_whom_it_suits(model):
     told = model.onboard(item_id="new", title="So What", artist="Miles", embedding=JAZZ)
-    assert told == ("new", None, None)
+    assert told[:3] == ("new", None, None)
+    assert told.familiarity > 0.5
     # Three cold items are of each group's taste; for the one group the new item is a fourth.
     for users, k, least, most in ((JAZZ_USERS, 4, 38, 40), (ROCK_USERS, 3, 0, 2)):
         lists = model.recommend_many(users, k=k, only=[*COLD, "new"])
@@ -129,7 +130,7 @@ def test_onboarding_again_replaces(model):
 
 def test_an_item_of_the_fit_that_nobody_played_can_be_replaced(model):
     assert model.recommend("user-1", k=3, only=COLD)["item_id"].tolist().count("cold-80") == 0
-    model.onboard(item_id="cold-80", title="Another take", embedding=5 * JAZZ)
+    model.onboard(item_id="cold-80", title="Another take", embedding=JAZZ)
     found = model.recommend("user-1", k=200)
     assert len(found) == 76
     own = found[found["item_id"] == "cold-80"]
