@@ -1,4 +1,4 @@
-"""Songs unlike all that a model learned from: they say so, stay so, and are recommended carefully."""
+"""Songs unlike all that a model learned from: told, stored, and recommended carefully."""
 
 import json
 import sqlite3

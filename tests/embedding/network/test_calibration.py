@@ -63,7 +63,7 @@ def test_a_temperature_of_probabilities_is_that_of_their_logits():
 def test_a_calibration_that_cannot_be_is_refused(change):
     values = Calibration(2.0, 0.2, 0.1, 50).to_json()
     assert Calibration.from_json(values).temperature == 2
-    with pytest.raises(ValueError, match="calibration|temperature"):
+    with pytest.raises(ValueError, match=r"calibration|temperature"):
         Calibration.from_json({**values, **change})
 
 
