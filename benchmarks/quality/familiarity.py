@@ -96,8 +96,9 @@ def told(
     each = ", ".join(f"{name} {auc(sounds[kinds == name]):.2f}" for name in SOUNDS)
     return (
         f"AUC {auc(new):.3f}; artists left out: mean {usual.mean():.2f}, "
-        f"{np.mean(usual < 0.05):.1%} below .05; the genre: median {np.median(new):.2f}, {np.mean(new < 0.05):.1%} below .05; "
-        f"AUC of {each}; most familiar of these {sounds.max():.3f}"
+        f"{np.mean(usual < 0.05):.1%} below .05; the genre: median {np.median(new):.2f}, "
+        f"{np.mean(new < 0.05):.1%} below .05; AUC of {each}; "
+        f"most familiar of these {sounds.max():.3f}"
     )
 
 
