@@ -25,7 +25,7 @@ from embedding import EncoderConfig, SongEncoder
 from embedding.hyperimage.statistics import image_statistics
 from embedding.network.calibration import expected_calibration_error
 from evaluation.genre.splits import assign_folds
-from recsys.content.familiarity import Kind, learn_familiarity
+from recsys.content.familiarity import Description, learn_familiarity
 
 RATE = 22_050
 WINDOW, WINDOWS = 65, 5
@@ -78,7 +78,7 @@ def told(
     artists: IntArray,
     rows: tuple[IntArray, IntArray, IntArray],
     kinds: StrArray,
-    kind: Kind,
+    kind: Description,
 ) -> str:
     """Describe how familiar artists left out, the genre left out, and other sounds are."""
     from sklearn.metrics import roc_auc_score

@@ -3,7 +3,7 @@
 A sound is described by statistics of its hyper-image where the model makes one, and by its
 embedding where it does not, as with given embeddings: a network that was trained to tell genres
 sees nothing unusual in a kind of music that it was not taught (docs/decisions.md). The distance of
-a description is the mean distance to its `NEIGHBOURS` nearest references, which are those of songs
+a description is the mean distance to its `_NEIGHBOURS` nearest references, which are those of songs
 that the model has learned from. What distance is usual is measured on these songs themselves, each
 without the songs of its own artist: as far as from them to the others is it to a song by an artist
 who has never been heard.
@@ -28,7 +28,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.linear_algebra import single_precision, symmetric_eigen
 from recsys.content.kernel import standardisation
 
-NEIGHBOURS = 5
+_NEIGHBOURS = 5
 """Nearest references whose mean distance counts, fewer if there are fewer."""
 
 MOST_REFERENCES = 2048
@@ -54,10 +54,10 @@ like the last of these, so that what hardly varies does not count for more."""
 
 _ARRAYS = ("center", "scale", "rotation", "references", "distances", "shares")
 
-Kind = Literal["sound", "embedding"]
+Description = Literal["sound", "embedding"]
 """What describes a sound: statistics of its hyper-image, or its embedding."""
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+DESCRIPTIONS: tuple[Description, ...] = get_args(Description)
 
 
 def trust_of(familiarity: Float32Array | Float64Array) -> Float32Array:
@@ -187,7 +187,7 @@ class Familiarity:
 
 
 def learn_familiarity(
-    described: Float32Array, artists: IntArray, kind: Kind = "embedding", seed: int = 0
+    described: Float32Array, artists: IntArray, kind: Description = "embedding", seed: int = 0
 ) -> tuple[Familiarity | None, Float64Array]:
     """Learn which distances are usual among the songs that a model learns from.
 
@@ -269,7 +269,7 @@ def _distances(
         np.maximum(apart, 0, out=apart)
         if artists is not None and of_references is not None:
             apart[artists[start : start + len(part), None] == of_references] = np.inf
-        near = min(NEIGHBOURS, apart.shape[1])
+        near = min(_NEIGHBOURS, apart.shape[1])
         nearest = np.sqrt(np.partition(apart, near - 1, axis=1)[:, :near])
         there = np.isfinite(nearest)
         total = np.where(there, nearest, 0).sum(axis=1)

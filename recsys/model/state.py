@@ -19,7 +19,7 @@ from datasets.linear_algebra import single_precision
 from datasets.system.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange
-from recsys.content.familiarity import KINDS, Familiarity, Kind
+from recsys.content.familiarity import DESCRIPTIONS, Familiarity, Description
 from recsys.content.features import MetadataVocabulary
 from recsys.content.kernel import standardisation
 from recsys.data import ItemContent
@@ -126,7 +126,7 @@ class FittedState:
     item_lookup: Ids | None = None
     """The index of the item ids, if there is one already."""
 
-    familiarity: Mapping[Kind, Familiarity] = field(default_factory=dict)
+    familiarity: Mapping[Description, Familiarity] = field(default_factory=dict)
     """Tells how familiar recordings sound, by what is known of their sound; empty where that could
     not be learned, and in models of earlier versions."""
 
@@ -407,10 +407,10 @@ class FittedState:
         )
 
 
-def _familiarity_from(arrays: Mapping[str, NDArray[Any]]) -> dict[Kind, Familiarity]:
+def _familiarity_from(arrays: Mapping[str, NDArray[Any]]) -> dict[Description, Familiarity]:
     """What `FittedState.write` has written of familiarity."""
-    found: dict[Kind, Familiarity] = {}
-    for kind in KINDS:
+    found: dict[Description, Familiarity] = {}
+    for kind in DESCRIPTIONS:
         start = f"{kind}_"
         own = {k.removeprefix(start): array for k, array in arrays.items() if k.startswith(start)}
         if own:

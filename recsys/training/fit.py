@@ -32,7 +32,7 @@ from recsys.content.familiarity import (
     DOUBTED,
     UNKNOWN_FAMILIARITY,
     Familiarity,
-    Kind,
+    Description,
     learn_familiarity,
     trust_of,
 )
@@ -238,7 +238,7 @@ def fit_state(
 
 def _learn_familiarity(
     data: TrainingData, item_ids: pd.Index, statistics: pd.DataFrame
-) -> tuple[dict[Kind, Familiarity], Float32Array]:
+) -> tuple[dict[Description, Familiarity], Float32Array]:
     """Learn how familiar sounds are; return that of each item too, NaN where it is not known.
 
     Args:
@@ -247,14 +247,14 @@ def _learn_familiarity(
         statistics: of hyper-images, index item_id; empty where there are none.
     """
     heard = np.flatnonzero(data.content.has_embedding)
-    described: dict[Kind, tuple[IntArray, Float32Array]] = {}
+    described: dict[Description, tuple[IntArray, Float32Array]] = {}
     if len(heard):
         described["embedding"] = heard, data.content.embeddings[heard]
     if len(statistics):
         rows, known = align_embeddings(statistics, item_ids)
         both = np.flatnonzero(known & data.content.has_embedding)
         described["sound"] = both, rows[both]
-    found: dict[Kind, Familiarity] = {}
+    found: dict[Description, Familiarity] = {}
     of_items = np.full(len(data.content), np.nan, np.float32)
     for kind, (places, values) in described.items():  # sound last: it counts where it is known
         one, own = learn_familiarity(values, data.artists[places], kind, data.seed)
@@ -272,7 +272,7 @@ def _folder(dataset: MusicDataset) -> dict[str, str]:
     return {"folder": name_as_text(str(dataset.root.absolute()))}
 
 
-def _familiarity_info(found: Mapping[Kind, Familiarity], *, heard: bool) -> dict[str, Any]:
+def _familiarity_info(found: Mapping[Description, Familiarity], *, heard: bool) -> dict[str, Any]:
     """What `Recommender.info` says of familiarity."""
     if not found:
         return {"unknown": UNKNOWN_FAMILIARITY if heard else "no item has an embedding"}
