@@ -113,7 +113,7 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
     for kind in ("warm", "cold"):
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
         echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
-    if info["encoder"] and "history" in info["encoder"]:
+    if info["encoder"] and "architecture" in info["encoder"]:
         last = info["encoder"]["history"][-1]
         echo(
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "

@@ -19,7 +19,7 @@ from datasets.linear_algebra import single_precision
 from datasets.system.files import UNREADABLE
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange
-from recsys.content.familiarity import DESCRIPTIONS, Familiarity, Description
+from recsys.content.familiarity import DESCRIPTIONS, Description, Familiarity
 from recsys.content.features import MetadataVocabulary
 from recsys.content.kernel import standardisation
 from recsys.data import ItemContent

@@ -31,8 +31,8 @@ from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddi
 from recsys.content.familiarity import (
     DOUBTED,
     UNKNOWN_FAMILIARITY,
-    Familiarity,
     Description,
+    Familiarity,
     learn_familiarity,
     trust_of,
 )

@@ -61,7 +61,7 @@ def statuses(report: pd.DataFrame) -> dict[str, str]:
 def test_every_recording_becomes_an_item(place: Path, folder: Path) -> None:
     model = Recommender.load(place)
     report = model.onboard_folder(folder)
-    assert report.columns.tolist() == ["item_id", "path", "status", "reason"]
+    assert report.columns.tolist() == ["item_id", "path", "status", "reason", "familiarity"]
     assert report["path"].tolist() == ["0.wav", "1.wav", "2.wav", "3.wav", "deep/er/4.FLAC"]
     assert statuses(report) == dict.fromkeys(["0", "1", "2", "3", "deep/er/4"], "added")
     assert model.recommend("user-1", only=["deep/er/4"])["cold"].tolist() == [True]
