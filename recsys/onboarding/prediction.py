@@ -22,7 +22,7 @@ class Prediction:
     """What a model says of a recording that it is not given to keep.
 
     Examples:
-        >>> found = recommender.predict(embedding=[9, -9, 9, 9])
+        >>> found = recommender.predict(embedding=[2, -2, 2, 2])
         >>> round(found.familiarity, 3), found.predicted
         (0.0, None)
         >>> found.caution[:46]
