@@ -13,10 +13,13 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.system.files import cache_folder, file_digest
 from datasets.system.locks import Order, ThreadLock
+from datasets.tables.frames import FrameLike
 from datasets.texts.file_names import name_as_text
+from embedding.encoders.learned_plays import LearnedPlays
 from embedding.network.config import EncoderConfig
 from embedding.network.targets import known_values
 from embedding.parallel import Crashed, PersistentWorker
+from recsys.data import TasteVectors
 from recsys.database.song import Scores, SongRecording
 
 if TYPE_CHECKING:
@@ -29,6 +32,21 @@ if TYPE_CHECKING:
 
 FROM_RECORDINGS = "from_recordings"
 """Attribute of tables of embeddings that an encoder made: some of its dimensions may be idle."""
+
+
+LEARNED_PLAYS = "learned_plays"
+"""Attribute of such tables: the items whose plays the encoder has learned from."""
+
+
+def learned_plays_of(embeddings: FrameLike | None) -> LearnedPlays:
+    """Return the items whose plays the encoder of a table of embeddings has learned from.
+
+    Examples:
+        >>> len(learned_plays_of(embeddings))  # of a table from elsewhere, nothing is known
+        0
+    """
+    found = getattr(embeddings, "attrs", {}).get(LEARNED_PLAYS)
+    return found if isinstance(found, LearnedPlays) else LearnedPlays()
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +95,12 @@ class TooFewLabelsError(InvalidArgumentError):
 
 
 def train_encoder(
-    dataset: MusicDataset, config: EncoderConfig, *, workers: int, progress: bool
+    dataset: MusicDataset,
+    config: EncoderConfig,
+    *,
+    taste: TasteVectors | None = None,
+    workers: int,
+    progress: bool,
 ) -> "SongEncoder":
     """Train a network on the labelled recordings of a data set.
 
@@ -87,6 +110,7 @@ def train_encoder(
     Args:
         dataset: data set with recordings and labels.
         config: configuration of the network.
+        taste: collaborative vectors to learn beside the tags.
         workers: processes that decode recordings.
         progress: show progress bars.
 
@@ -117,6 +141,8 @@ def train_encoder(
         labels,
         groups=artists,
         recording=extraction.recording,
+        taste=None if taste is None else taste.of(_image_items(dataset, extraction)),
+        learned_plays=None if taste is None else taste.learned_plays(),
         checkpoint=cache_folder() / "training",
         progress=progress,
     )
@@ -219,6 +245,7 @@ def embed_dataset(
         frame.columns = pd.Index(_tag_values(encoder, tag))
     by_item = mean_by_item(embeddings)
     by_item.attrs[FROM_RECORDINGS] = True
+    by_item.attrs[LEARNED_PLAYS] = LearnedPlays.of(encoder)
     return DatasetEmbeddings(
         by_item,
         pd.concat(scores, axis=1) if scores else pd.DataFrame(),
@@ -411,6 +438,11 @@ def _training_data(
     recording = extraction.recording
     labels = {tag: dataset.recording_labels(tag).to_numpy()[recording] for tag in config.tags}
     return extraction.images, labels, dataset.recording_artists().to_numpy()[recording]
+
+
+def _image_items(dataset: MusicDataset, extraction: "Extraction") -> pd.Index:
+    """Return the item of each hyper-image."""
+    return pd.Index(dataset.audio[ITEM_ID].to_numpy()[extraction.recording], dtype=object)
 
 
 def _usable(

@@ -6,9 +6,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
+from datasets.columns import ITEM_ID, USER_ID, WEIGHT
+from embedding.encoders.learned_plays import LearnedPlays
 
 logger = logging.getLogger("coldtune")
 
@@ -38,6 +41,35 @@ def warn_of_wild_plays(users: StrArray, items: StrArray, weights: Float64Array) 
             least,
             most,
         )
+
+
+def play_matrix(played: pd.DataFrame, item_ids: pd.Index) -> tuple[sp.csr_matrix, pd.Index]:
+    """Sum up plays by user and item.
+
+    Args:
+        played: user_id, item_id and a positive weight; items are all known.
+        item_ids: the items, in column order.
+
+    Returns:
+        Summed weights, clipped to `PLAY_BOUNDS`, CSR float32 [n_users, n_items]; and the user ids
+        in row order.
+
+    Examples:
+        >>> played = pd.DataFrame({"user_id": ["u", "v", "u"], "item_id": ["a", "b", "a"],
+        ...                        "weight": [1.0, 2.0, 3.0]})
+        >>> plays, users = play_matrix(played, pd.Index(["a", "b"]))
+        >>> plays.toarray().tolist(), list(users)
+        ([[4.0, 0.0], [0.0, 2.0]], ['u', 'v'])
+    """
+    user_rows, user_ids = pd.factorize(played[USER_ID])
+    item_rows = item_ids.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
+    plays = sp.csr_matrix(
+        (played[WEIGHT].to_numpy(np.float64), (user_rows, item_rows)),
+        shape=(len(user_ids), len(item_ids)),
+    )
+    plays.sum_duplicates()
+    plays.data = np.clip(plays.data, *PLAY_BOUNDS).astype(np.float32)
+    return plays, pd.Index(user_ids, dtype=object)
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +130,10 @@ class TrainingData:
     threads: int
     """Threads for training."""
 
+    seen_by_encoder: BoolArray | None = None
+    """Items whose plays the encoder of the embeddings has learned from, bool [n_items]: they cannot
+    stand for new items in a validation split. None for no item."""
+
     counts_all: bool = False
     """Whether means and deviations are taken over all items and not the warm ones alone: where
     hardly anybody has played anything, the mean of what was played is one user's taste."""
@@ -130,6 +166,40 @@ class Vectors:
 
     items: Float32Array
     """float32 [n_items, d]."""
+
+
+@dataclass(frozen=True, repr=False)
+class TasteVectors:
+    """Collaborative vectors of songs whose plays a network may learn from.
+
+    Examples:
+        >>> taste = TasteVectors(pd.Index(["a", "b"]), np.float32([[1, 0], [0, 1]]))
+        >>> taste.of(pd.Index(["b", "c"])).tolist()
+        [[0.0, 1.0], [nan, nan]]
+    """
+
+    item_ids: pd.Index
+    """The songs."""
+
+    vectors: Float32Array
+    """Their principal components, rows of length 1, float32 [n, r]."""
+
+    def __repr__(self) -> str:
+        return "<TasteVectors: {:,} songs in {} dimensions>".format(*self.vectors.shape)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def of(self, item_ids: pd.Index) -> Float32Array:
+        """Return the vectors of these songs, float32 [m, r]; rows of NaN where there is none."""
+        rows = self.item_ids.get_indexer(item_ids)
+        found = self.vectors[rows]
+        found[rows < 0] = np.nan
+        return found
+
+    def learned_plays(self) -> LearnedPlays:
+        """Return what an encoder that is trained on them has learned the plays of."""
+        return LearnedPlays(self.item_ids)
 
 
 class CSRArrays(NamedTuple):

@@ -7,6 +7,7 @@
 - `fine_tuned`: `FineTunedEncoder`, heads for tags and taste on top of any encoder
 - `head_config`: settings of these heads (`HeadConfig`)
 - `heads`: the heads as PyTorch modules, and their training
+- `learned_plays`: `LearnedPlays`, the songs whose plays an encoder has learned from
 - `songs`: from the windows of a recording to one embedding (`embed_recordings`, `embed_song`)
 - `loading`: saved encoders of every kind (`load_encoder`)
 """

@@ -1,5 +1,6 @@
 from .fine_tuned import FineTunedEncoder as FineTunedEncoder
 from .head_config import HeadConfig as HeadConfig
+from .learned_plays import LearnedPlays as LearnedPlays
 from .loading import load_encoder as load_encoder
 from .musicnn.encoder import MusiCNN as MusiCNN
 from .musicnn.front_end import MusiCNNFrontEnd as MusiCNNFrontEnd

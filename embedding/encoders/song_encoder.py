@@ -19,6 +19,7 @@ from datasets.settings import Configured, check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
+from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
@@ -26,16 +27,25 @@ from embedding.network.augmentation import covering_windows
 from embedding.network.calibration import Calibration, calibrate
 from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
-from embedding.network.targets import Target, as_column, make_targets, validation_split
+from embedding.network.targets import (
+    TASTE,
+    Target,
+    as_column,
+    make_targets,
+    make_taste_target,
+    validation_split,
+)
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from embedding.audio.source import AudioSource
     from embedding.network.layers import SongNetwork
 
 IMAGES_AT_ONCE = 256
+
+_LEARNED_PLAYS = "learned_plays"
+"""Where hashes of ids lie among the saved weights."""
 
 
 class SongEncoder(Configured):
@@ -57,6 +67,8 @@ class SongEncoder(Configured):
         calibration_: by tag, the temperature of its probabilities, learned on the artists held out
             (``config.validation_fraction``), with the expected calibration error there before and
             after (`embedding.network.calibration.Calibration`); {} where too few were held out.
+        taste_dimension_: length of the collaborative vectors that it predicts; 0 for none.
+        learned_plays_: the songs whose plays it has learned from.
 
     Examples:
         >>> from embedding import EncoderConfig, SongEncoder
@@ -80,6 +92,8 @@ class SongEncoder(Configured):
         self.history_: list[dict[str, float]] = []
         self.image_shape_: tuple[int, int, int] | None = None
         self.calibration_: dict[str, Calibration] = {}
+        self.taste_dimension_ = 0
+        self.learned_plays_ = LearnedPlays()
         self._network: SongNetwork | None = None
 
     def __repr__(self) -> str:
@@ -89,6 +103,8 @@ class SongEncoder(Configured):
             classes = [
                 f"{len(values)} values of {printable(tag)}" for tag, values in self.heads_.items()
             ]
+            if self.taste_dimension_:
+                classes.append(f"taste in {self.taste_dimension_} dimensions")
             known = f"trained for {len(self.history_)} epochs to tell {', '.join(classes)}"
         return f"<SongEncoder {format_value(self.config.architecture)}: {known}>"
 
@@ -117,10 +133,16 @@ class SongEncoder(Configured):
         groups: ArrayLike | None = None,
         *,
         recording: IntArray | None = None,
+        taste: Float32Array | None = None,
+        learned_plays: LearnedPlays | None = None,
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> Self:
         """Train on labelled hyper-images, from random weights.
+
+        With taste, the network also learns to predict of each image the direction of its song's
+        collaborative vector, and with it what the song's listeners care about (van den Oord,
+        Dieleman and Schrauwen 2013).
 
         Args:
             images: float32 [n, channels, height, width], large enough for the architecture; with
@@ -133,6 +155,10 @@ class SongEncoder(Configured):
             recording: int [n], number of the recording that each image is a snippet of, those of
                 one in order of time: with ``config.sequence``, all of its windows are one song.
                 None: each image is a recording.
+            taste: float32 [n, r], collaborative vectors of the images' songs, such as item factors
+                less their mean; rows of NaN where unknown. Weighed by ``config.taste_weight``.
+            learned_plays: the songs that `taste` has the vectors of, so that they are not taken
+                for new ones where the embeddings are validated or evaluated.
             checkpoint: folder for checkpoints every few epochs. The same call with the same folder
                 resumes an interrupted training, with the same result. Trainings may share a
                 folder; it keeps the latest few.
@@ -151,6 +177,9 @@ class SongEncoder(Configured):
         """
         _check_images(images)
         targets = make_targets(labels, len(images), self.config.tags, several=self._is_multi_label)
+        if taste is not None and self.config.taste_weight:
+            targets.append(make_taste_target(taste, len(images)))
+            self.learned_plays_ = learned_plays or LearnedPlays()
         return self._learn(images, targets, groups, recording, self.config, checkpoint, progress)
 
     def fine_tune(
@@ -205,6 +234,13 @@ class SongEncoder(Configured):
             several=self._is_multi_label,
             classes=self.heads_,
         )
+        old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
+        if self.taste_dimension_:
+            # What is known of taste is kept like the known classes; nothing is added.
+            nothing = np.zeros((len(images), self.taste_dimension_), np.float32)
+            dimensions = np.arange(self.taste_dimension_).astype(np.str_)
+            targets.append(Target(TASTE, dimensions, nothing, is_taste=True))
+            old = (*old, self.taste_dimension_)
         settings = self.config.replace(
             epochs=epochs,
             learning_rate=learning_rate,
@@ -216,7 +252,6 @@ class SongEncoder(Configured):
             if not name.startswith("sequence.")
         }
         start = extend_outputs(alone, [len(t.classes) for t in targets])
-        old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
         before = Pretrained(start, old, keep)
         return self._learn(
             images, targets, groups, recording, settings, checkpoint, progress, before
@@ -261,6 +296,26 @@ class SongEncoder(Configured):
                 f"the encoder was trained to tell {', '.join(self.config.tags)}, not {tag!r}"
             )
         return self._run(images, [self.config.tags.index(name)])[0]
+
+    def predict_taste(self, images: Float32Array) -> Float32Array:
+        """Predict the direction of the collaborative vectors of hyper-images' songs.
+
+        Args:
+            images: as in `embed`.
+
+        Returns:
+            float32 [n, taste_dimension_], rows of length 1.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load``.
+            InvalidArgumentError: as `embed`, or it was trained without taste.
+        """
+        if not self.taste_dimension_:
+            self._fitted()
+            raise InvalidArgumentError("the encoder was trained without taste: fit(..., taste=...)")
+        (taste,) = self._run(images, [len(self.config.tags)])
+        lengths = np.linalg.norm(taste, axis=1, keepdims=True)
+        return taste / np.maximum(lengths, 1e-12).astype(np.float32)
 
     def embed_and_predict(
         self, images: Float32Array
@@ -445,6 +500,12 @@ class SongEncoder(Configured):
         channels, height, width = document["image_shape"]
         encoder.image_shape_ = (channels, height, width)
         sizes = [len(encoder.heads_[tag]) for tag in encoder.config.tags]
+        encoder.taste_dimension_ = int(document.get("taste", 0))
+        if encoder.taste_dimension_:
+            sizes.append(encoder.taste_dimension_)
+        hashes = weights.pop(_LEARNED_PLAYS, None)
+        if hashes is not None:
+            encoder.learned_plays_ = LearnedPlays.from_array(hashes)
         encoder._network = restore_network(encoder.config, encoder.image_shape_, sizes, weights)
         return encoder
 
@@ -467,6 +528,8 @@ class SongEncoder(Configured):
             "sequence": self.config.sequence,
             "history": self.history_,
             "calibration": {tag: one.to_json() for tag, one in self.calibration_.items()},
+            "taste": self.taste_dimension_,
+            "songs_with_taste": len(self.learned_plays_),
         }
 
     def _document(self) -> dict[str, Any]:
@@ -475,6 +538,7 @@ class SongEncoder(Configured):
             "heads": {tag: names.tolist() for tag, names in self.heads_.items()},
             "image_shape": self.image_shape_,
             "history": self.history_,
+            **({"taste": self.taste_dimension_} if self.taste_dimension_ else {}),
         }
         if self.calibration_:
             told = {tag: one.to_json() for tag, one in self.calibration_.items()}
@@ -482,7 +546,10 @@ class SongEncoder(Configured):
         return document
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        return {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
+        weights = {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
+        if len(self.learned_plays_):
+            weights[_LEARNED_PLAYS] = self.learned_plays_.to_array()
+        return weights
 
     @property
     def _is_multi_label(self) -> bool:
@@ -528,10 +595,11 @@ class SongEncoder(Configured):
         history = [{**record, "epoch": len(past) + record["epoch"]} for record in history]
         self._network, self.image_shape_ = network, shape
         self.history_ = [*past, *history]
-        self.heads_ = {target.tag: target.classes for target in targets}
+        self.heads_ = {t.tag: t.classes for t in targets if not t.is_taste}
+        self.taste_dimension_ = sum(len(t.classes) for t in targets if t.is_taste)
         self.calibration_ = {}
         if len(validation):
-            held_out = [target.take(validation) for target in targets]
+            held_out = [target.take(validation) for target in targets if not target.is_taste]
             self._calibrate(images[validation], held_out, names[validation], recording[validation])
         return self
 
@@ -629,13 +697,15 @@ class SongEncoder(Configured):
             network.to("cpu")
         return np.concatenate(found)
 
-    def _tempered(self, head: int, logits: torch.Tensor) -> torch.Tensor:
-        """The probabilities of a head, by its temperature."""
+    def _outputs(self, head: int, scores: Tensor) -> Tensor:
+        """Probabilities of a tag, by its temperature; of taste, which comes last, the vectors."""
         from embedding.network.optimisation import probabilities
 
+        if head == len(self.config.tags):
+            return scores
         known = self.calibration_.get(self.config.tags[head])
         return probabilities(
-            self.config.loss, logits if known is None else logits / known.temperature
+            self.config.loss, scores if known is None else scores / known.temperature
         )
 
     def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
@@ -659,7 +729,7 @@ class SongEncoder(Configured):
                     values = vectors
                     if head is not None:
                         scores = network.heads[head](vectors.reshape(-1, self.dimension))
-                        values = self._tempered(head, scores)
+                        values = self._outputs(head, scores)
                         values = values.reshape(*vectors.shape[:2], -1)
                     result[rows] = values.mean(dim=0).cpu().numpy()
             network.to("cpu")
@@ -703,14 +773,14 @@ class SongEncoder(Configured):
                     values = embeddings
                     if head is not None:
                         scores = network.sequence.heads[head](embeddings)
-                        values = self._tempered(head, scores)
+                        values = self._outputs(head, scores)
                     result[songs] = values.cpu().numpy()
             network.to("cpu")
         return results
 
     def _empty_results(self, n: int, heads: Sequence[int | None]) -> list[Float32Array]:
-        tags = self.config.tags
-        sizes = [self.dimension if n is None else len(self.heads_[tags[n]]) for n in heads]
+        outputs = [*(len(self.heads_[tag]) for tag in self.config.tags), self.taste_dimension_]
+        sizes = [self.dimension if n is None else outputs[n] for n in heads]
         return [np.full((n, size), np.nan, dtype=np.float32) for size in sizes]
 
     def _fitted(self) -> SongNetwork:

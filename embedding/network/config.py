@@ -99,6 +99,11 @@ class EncoderConfig(Settings):
     probabilities (US 2018/0276540 A1, paragraph 74); ``binary_cross_entropy``: several values may
     hold at once, written with ``;`` between them."""
 
+    taste_weight: float = Field(default=1.0, ge=0, le=1000)
+    """Weight of the loss of taste, 1 less the cosine between the collaborative vector of a song and
+    the one predicted, beside the loss of each tag (van den Oord et al. 2013). 0 learns tags alone,
+    whatever plays there are."""
+
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
 

@@ -1,7 +1,7 @@
 """Losses, optimisers, learning-rate schedule and averaged weights."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from torch.optim import Optimizer
 
 from embedding.network.checkpoints import State
 from embedding.network.config import EncoderConfig
+
+if TYPE_CHECKING:
+    from embedding.network.targets import Target
 
 Options = dict[str, "list[nn.Parameter] | float"]
 
@@ -98,7 +101,7 @@ class WeightAverage:
             self._mean[name].copy_(tensor)
 
 
-Loss = Literal["cross_entropy", "half_squared", "binary_cross_entropy"]
+Loss = Literal["cross_entropy", "half_squared", "binary_cross_entropy", "cosine"]
 
 
 def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -107,11 +110,13 @@ def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -
     Args:
         kind: ``cross_entropy`` of the softmax (US 2018/0276540 A1, paragraph 58); ``half_squared``:
             half the sum of squared errors of the softmax (paragraph 74); ``binary_cross_entropy``:
-            sum over the classes.
-        scores: logits [n, classes].
-        wanted: targets 0 .. 1, [n, classes].
-        smoothing: label smoothing, the share of ``wanted`` that is spread evenly.
+            sum over the classes; ``cosine``: 1 less the cosine, of vectors.
+        scores: logits [n, classes], or vectors.
+        wanted: targets 0 .. 1, [n, classes], or vectors.
+        smoothing: label smoothing, the share of ``wanted`` that is spread evenly; not of vectors.
     """
+    if kind == "cosine":
+        return 1 - nn.functional.cosine_similarity(scores, wanted, dim=1)
     if kind == "binary_cross_entropy":
         soft = wanted * (1 - smoothing) + smoothing / 2
         each = nn.functional.binary_cross_entropy_with_logits(scores, soft, reduction="none")
@@ -137,6 +142,16 @@ def member_losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float =
     return torch.stack(each).sum(dim=0)
 
 
+def loss_of(target: "Target", config: EncoderConfig) -> tuple[Loss, float]:
+    """Return the loss of a target and its weight."""
+    return ("cosine", config.taste_weight) if target.is_taste else (config.loss, 1.0)
+
+
 def probabilities(kind: Loss, scores: Tensor) -> Tensor:
-    """Convert logits [n, classes] to probabilities: sigmoid for binary losses, else softmax."""
+    """Convert logits [n, classes] to probabilities: sigmoid for binary losses, else softmax.
+
+    Vectors, of which the loss is ``cosine``, stay as they are.
+    """
+    if kind == "cosine":
+        return scores
     return torch.sigmoid(scores) if kind == "binary_cross_entropy" else scores.softmax(dim=1)

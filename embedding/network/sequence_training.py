@@ -7,7 +7,7 @@ vectors of all windows are computed once, and training a head on them takes seco
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from embedding.network.config import EncoderConfig
 from embedding.network.devices import inference_device, limited_threads
 from embedding.network.inference import window_vectors
 from embedding.network.layers import SongNetwork, extend_outputs
-from embedding.network.optimisation import WeightAverage, losses, probabilities
+from embedding.network.optimisation import WeightAverage, loss_of, losses, probabilities
 from embedding.network.sequence import (
     SequenceHead,
     SequenceKind,
@@ -139,7 +139,7 @@ def _of_songs(target: Target, song: IntArray, n_songs: int) -> Target:
     totals = np.zeros((n_songs, target.values.shape[1]), np.float32)
     np.add.at(totals, song, target.values)
     known = np.bincount(song, target.known, minlength=n_songs)
-    return Target(target.tag, target.classes, totals / np.maximum(known, 1)[:, None].astype("f4"))
+    return replace(target, values=totals / np.maximum(known, 1)[:, None].astype("f4"))
 
 
 def _scores(head: SequenceHead, songs: "SongVectors") -> list[Tensor]:
@@ -229,7 +229,7 @@ def train_head(
                 scores = head.scores(head.pool(batch, counts))
                 loss = _loss(scores, targets, rows, config)
                 if before is not None and before.keep:
-                    loss = loss + _forgetting(scores, before, rows, config)
+                    loss = loss + _forgetting(scores, targets, before, rows, config)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -257,19 +257,25 @@ def _loss(
     total = torch.zeros(())
     for target, score in zip(targets, scores, strict=True):
         wanted, known = torch.from_numpy(target.values[rows]), torch.from_numpy(target.known[rows])
-        each = losses(config.loss, score, wanted, config.label_smoothing)
-        total = total + (each * known).sum() / max(1, int(known.sum()))
+        kind, weight = loss_of(target, config)
+        each = losses(kind, score, wanted, config.label_smoothing)
+        total = total + weight * (each * known).sum() / max(1, int(known.sum()))
     return total
 
 
 def _forgetting(
-    scores: Sequence[Tensor], before: KnownSongs, rows: IntArray, config: EncoderConfig
+    scores: Sequence[Tensor],
+    targets: Sequence[Target],
+    before: KnownSongs,
+    rows: IntArray,
+    config: EncoderConfig,
 ) -> Tensor:
     """Loss against the probabilities that the head gave before, of the classes it knew."""
     total = torch.zeros(())
-    for score, known in zip(scores, before.scores, strict=True):
-        wanted = probabilities(config.loss, known[rows])
-        total = total + losses(config.loss, score[:, : known.shape[1]], wanted).mean()
+    for target, score, known in zip(targets, scores, before.scores, strict=True):
+        kind, weight = loss_of(target, config)
+        wanted = probabilities(kind, known[rows])
+        total = total + weight * losses(kind, score[:, : known.shape[1]], wanted).mean()
     return before.keep * total
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,21 @@ SEPARATOR = ";"
 """Separator of several values of a tag in one label."""
 
 
+TASTE = "taste"
+"""Name of the target that is no tag: the collaborative vector of an image's song."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Classes of n images for one tag."""
+    """What is to be predicted of n images: their classes for one tag, or their songs' taste."""
 
     tag: str
     classes: NDArray[np.str_]
+    """Classes of the tag; of taste, numbers of the dimensions."""
     values: Float32Array
-    """float32 [n, classes]: 1 for the classes of an image; all 0 if they are unknown."""
+    """float32 [n, classes]: 1 for the classes of an image, or for taste a vector of length 1; all 0
+    where unknown."""
+    is_taste: bool = False
 
     @property
     def known(self) -> BoolArray:
@@ -32,7 +39,40 @@ class Target:
 
     def take(self, rows: IntArray) -> Target:
         """Return the target of some images."""
-        return Target(self.tag, self.classes, self.values[rows])
+        return replace(self, values=self.values[rows])
+
+
+def make_taste_target(taste: ArrayLike, n: int) -> Target:
+    """Check the collaborative vectors of n images and return their directions as a target.
+
+    Args:
+        taste: [n, r]; rows of NaN where the vector is unknown, as those of zeros.
+        n: number of images.
+
+    Raises:
+        InvalidArgumentError: not n vectors, infinite values, or none is known.
+    """
+    try:
+        values = np.array(taste, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError("taste must be an array of numbers, [n, r]") from None
+    if values.ndim != 2 or len(values) != n or values.shape[1] < 2:
+        raise InvalidArgumentError(
+            f"taste: expected {n} vectors of at least two numbers, one an image; got {values.shape}"
+        )
+    missing = np.isnan(values).all(axis=1)
+    values[missing] = 0
+    wrong = ~np.isfinite(values).all(axis=1)
+    if wrong.any():
+        raise InvalidArgumentError(
+            f"taste, row {int(np.argmax(wrong))}: must be finite, or NaN throughout where unknown"
+        )
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    if not lengths.any():
+        raise InvalidArgumentError("taste: no vector is known")
+    directions = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+    dimensions = np.arange(values.shape[1]).astype(np.str_)
+    return Target(TASTE, dimensions, directions.astype(np.float32), is_taste=True)
 
 
 def make_targets(

@@ -28,7 +28,7 @@ from embedding.network.checkpoints import Epoch, Pretrained, State, TrainingStat
 from embedding.network.config import EncoderConfig
 from embedding.network.devices import limited_threads, make_fabric, to_tensor
 from embedding.network.layers import SongNetwork, initialise_weights
-from embedding.network.optimisation import losses, member_losses, probabilities
+from embedding.network.optimisation import loss_of, losses, member_losses, probabilities
 from embedding.network.targets import Target
 
 if TYPE_CHECKING:
@@ -265,19 +265,22 @@ class _TrainingRun:
                 # An image mixed with one of unknown class has no known class itself.
                 wanted = share * wanted + (1 - share) * wanted[others]
                 known = known & known[torch.from_numpy(others)]
+            kind, weight = loss_of(target, self.config)
             each = member_losses(
-                self.config.loss, score.float(), wanted.to(device), self.config.label_smoothing
+                kind, score.float(), wanted.to(device), self.config.label_smoothing
             )
-            total = total + (each * known.to(device)).sum() / max(1, int(known.sum()))
+            total = total + weight * (each * known.to(device)).sum() / max(1, int(known.sum()))
         if self.teacher is not None:
             before = self.training.before
             assert before is not None
             with torch.no_grad():
                 taught = self.teacher.scores(images)
-            for score, teachers, n in zip(scores, taught, before.classes, strict=True):
-                wanted = probabilities(self.config.loss, teachers[:, :n].float())
-                each = member_losses(self.config.loss, score[..., :n].float(), wanted)
-                total = total + before.keep * each.mean()
+            heads = zip(self.training.targets, scores, taught, before.classes, strict=True)
+            for target, score, teachers, n in heads:
+                kind, weight = loss_of(target, self.config)
+                wanted = probabilities(kind, teachers[:, :n].float())
+                each = member_losses(kind, score[..., :n].float(), wanted)
+                total = total + before.keep * weight * each.mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         # A norm that is not finite shows in the loss, which the end of the epoch checks.
@@ -313,7 +316,8 @@ class _TrainingRun:
                 for target, score in zip(self.training.targets, scores, strict=True):
                     wanted = torch.from_numpy(target.values[batch])
                     known = torch.from_numpy(target.known[batch])
-                    total += float((losses(config.loss, score, wanted) * known).sum())
+                    kind, weight = loss_of(target, config)
+                    total += weight * float((losses(kind, score, wanted) * known).sum())
                 correct += _correct(scores[0], self.training.targets[0].values[batch])
         return {
             "validation_loss": total / len(rows),

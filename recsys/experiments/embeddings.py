@@ -20,6 +20,8 @@ from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
 from recsys.audio import TooFewLabelsError, embed_dataset, summarise_sound, train_encoder
 from recsys.config import RecommenderConfig
+from recsys.data import TasteVectors
+from recsys.training.taste import taste_vectors
 
 if TYPE_CHECKING:
     from embedding import SoundStatistics
@@ -154,22 +156,29 @@ class FoldEncoders:
     def __init__(self, config: RecommenderConfig, *, progress: bool = False) -> None:
         self._config = config
         self._progress = progress
-        self._trained: dict[str, NetworkEmbeddings | None] = {}
+        self._tastes: dict[str, TasteVectors | None] = {}
+        self._trained: dict[str, NetworkEmbeddings] = {}
 
     def __call__(self, training: MusicDataset) -> NetworkEmbeddings | None:
         """Return the network trained on ``training``; None without recordings to train on."""
         if not len(training.audio):
             return None
-        key = _recordings_digest(training)
+        side = training.digest()
+        if side not in self._tastes:
+            self._tastes[side] = taste_vectors(training, self._config)
+        taste = self._tastes[side]
+        # Where the network learns from no plays, it is the same whatever was played.
+        key = _recordings_digest(training) if taste is None else side
         if key not in self._trained:
-            self._trained[key] = self._train(training)
+            self._trained[key] = self._train(training, taste)
         return self._trained[key]
 
-    def _train(self, training: MusicDataset) -> NetworkEmbeddings | None:
+    def _train(self, training: MusicDataset, taste: TasteVectors | None) -> NetworkEmbeddings:
         try:
             encoder = train_encoder(
                 training,
                 self._config.network,
+                taste=taste,
                 workers=self._config.n_threads,
                 progress=self._progress,
             )
@@ -201,7 +210,7 @@ def _indicators(own: StrArray, classes: Sequence[str]) -> dict[str, Float32Array
 
 
 def _recordings_digest(dataset: MusicDataset) -> str:
-    """Digest of all but the interactions, which a network does not see."""
+    """Digest of all but the interactions."""
     return dataset.take_interactions(np.empty(0, np.intp)).digest()
 
 
@@ -238,6 +247,7 @@ def cached_embeddings(
         return None
     found = encoder.embeddings(dataset)
     found = found.set_axis([str(name) for name in found.columns], axis=1).rename_axis(ITEM_ID)
+    found.attrs = {}  # which are not for files
     with atomic_write(path) as temporary:
         found.to_parquet(temporary)
     return found

@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.arguments import check_names
 from datasets.columns import ITEM_ID
-from datasets.errors import InvalidArgumentError
+from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.texts.suggestions import did_you_mean
 from evaluation.model import ModelFactory
@@ -29,6 +29,7 @@ from evaluation.models.controls import (
     shuffled,
 )
 from evaluation.models.external import PEERS
+from recsys.audio import learned_plays_of
 from recsys.config import RecommenderConfig, SourceName
 from recsys.experiments.embeddings import EmbedFold, FoldEmbeddings, FoldEncoders
 from recsys.recommender import Recommender
@@ -304,6 +305,7 @@ class EvaluatedRecommender:
             return self
         self._fitted.onboarded = digest
         embeddings = self._embeddings(dataset)
+        _refuse_leak(embeddings, dataset)
         if not self._texts:
             dataset = _without_texts(dataset)
         self._fitted.recommender.onboard_many(dataset, embeddings=embeddings)
@@ -313,6 +315,19 @@ class EvaluatedRecommender:
         if self._embed is None or self._fitted.embeddings is None:
             return pd.DataFrame()
         return self._embed(self._fitted.embeddings, dataset)
+
+
+def _refuse_leak(embeddings: pd.DataFrame, dataset: MusicDataset) -> None:
+    """Raise EvaluationError where an encoder has learned from the plays of items held out."""
+    ids = dataset.items[ITEM_ID]
+    leaked = learned_plays_of(embeddings).contains(ids)
+    if leaked.any():
+        raise EvaluationError(
+            f"the encoder has learned from the plays of {leaked.sum():,} of {len(ids):,} items "
+            f"held out, such as {ids[leaked].iloc[0]!r}, so that they would look too well "
+            "recommended; train it on each training side, or give one that has not "
+            "learned from plays"
+        )
 
 
 def _settings(name: str, config: RecommenderConfig) -> RecommenderConfig:

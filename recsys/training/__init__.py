@@ -3,6 +3,7 @@
 - `fit`: the fit itself, top to bottom.
 - `usable_sources`: which sources can learn from the plays there are.
 - `relearning`: rebuild a model, and learn from its first plays once they are enough.
+- `taste`: collaborative vectors that the network learns to predict beside the tags.
 - `validation`: the split inside the training data, and the regularization chosen on it.
 - `blending`: the weights of the sources, chosen on the same split.
 """

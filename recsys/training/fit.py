@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
@@ -23,6 +22,7 @@ from recsys.audio import (
     DatasetEmbeddings,
     TooFewLabelsError,
     embed_dataset,
+    learned_plays_of,
     summarise_sound,
     train_encoder,
 )
@@ -38,7 +38,7 @@ from recsys.content.familiarity import (
 )
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.kernel import standardisation
-from recsys.data import PLAY_BOUNDS, ItemContent, TrainingData, Vectors, warn_of_wild_plays
+from recsys.data import ItemContent, TrainingData, Vectors, play_matrix, warn_of_wild_plays
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
 from recsys.model.state import (
@@ -51,6 +51,7 @@ from recsys.model.state import (
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
+from recsys.training.taste import taste_vectors
 from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
@@ -317,7 +318,13 @@ def _embed_recordings(
         workers, progress = config.n_threads, timer.progress
         with audio_timer.stage("hyper-images and network"):
             try:
-                encoder = train_encoder(dataset, config.network, workers=workers, progress=progress)
+                encoder = train_encoder(
+                    dataset,
+                    config.network,
+                    taste=taste_vectors(dataset, config),
+                    workers=workers,
+                    progress=progress,
+                )
             except TooFewLabelsError as error:
                 no_network = (
                     f"no network was trained: {error}; songs are compared by statistics of their "
@@ -343,14 +350,7 @@ def _training_data(
     warn_of_wild_plays(
         played[USER_ID].to_numpy(), played[ITEM_ID].to_numpy(), played[WEIGHT].to_numpy(np.float64)
     )
-    user_rows, user_ids = pd.factorize(played[USER_ID])
-    item_rows = item_ids.get_indexer(pd.Index(played[ITEM_ID], dtype=object))
-    plays = sp.csr_matrix(
-        (played[WEIGHT].to_numpy(np.float64), (user_rows, item_rows)),
-        shape=(len(user_ids), len(item_ids)),
-    )
-    plays.sum_duplicates()
-    plays.data = np.clip(plays.data, *PLAY_BOUNDS).astype(np.float32)
+    plays, user_ids = play_matrix(played, item_ids)
     vectors, known = align_embeddings(
         pd.DataFrame() if embeddings is None else embeddings, item_ids
     )
@@ -371,6 +371,7 @@ def _training_data(
             f"; so have {len(constant) - 1} more of {vectors.shape[1]}" if constant[1:] else "",
         )
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
+    learned = learned_plays_of(embeddings)
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(
         plays=plays,
@@ -378,8 +379,9 @@ def _training_data(
         artists=artist_codes(dataset.items),
         seed=config.seed,
         threads=config.n_threads,
+        seen_by_encoder=learned.contains(item_ids) if len(learned) else None,
     )
-    return data, pd.Index(user_ids, dtype=object), vocabulary
+    return data, user_ids, vocabulary
 
 
 def _constant_dimensions(vectors: Float32Array, given: FrameLike | None) -> list[str]:

@@ -11,6 +11,7 @@ it is chosen for each data set, by fits without the held-out plays.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -67,6 +68,65 @@ class ValidationSplit:
     """Whether genre and other texts of held-out items are known, as those of new items will be."""
 
 
+class HeldOut(NamedTuple):
+    """What a validation split holds out: whole items, and single plays of all items.
+
+    Masks are over the entries of the play matrix, in the order of ``plays.tocoo()``.
+    """
+
+    cold_items: IntArray
+    """Rows of the items of which all plays are held out."""
+
+    of_cold: BoolArray
+    """Plays of these items."""
+
+    sampled: BoolArray
+    """Plays drawn at random, of all items."""
+
+    @property
+    def of_warm(self) -> BoolArray:
+        """Plays held out of the other items."""
+        return self.sampled & ~self.of_cold
+
+    @property
+    def learned(self) -> BoolArray:
+        """Plays that are left to learn from."""
+        return ~(self.of_cold | self.sampled)
+
+
+def draw_held_out(
+    plays: sp.csr_matrix,
+    artists: IntArray,
+    recorded: BoolArray,
+    config: RecommenderConfig,
+    *,
+    seen: BoolArray | None = None,
+) -> HeldOut | None:
+    """Draw what a validation split holds out; None if there are too few plays.
+
+    A network that learns from plays is trained before the split is made, on what this function
+    leaves it, and the split then holds out only items that the network did not see the plays of.
+
+    Args:
+        plays: CSR [n_users, n_items].
+        artists: code of each item's artist, int [n_items].
+        recorded: items with a recording or an embedding, bool [n_items].
+        config: its ``seed`` and ``fusion.validation_fraction`` determine what is drawn.
+        seen: items whose plays the encoder has learned from, bool [n_items]; None for no item.
+    """
+    fraction = config.fusion.validation_fraction
+    if plays.nnz * fraction < MIN_USERS:
+        return None
+    candidates = recorded & (np.bincount(plays.indices, minlength=plays.shape[1]) > 0)
+    rng = np.random.default_rng(config.seed)
+    cold_items = _hold_out_artists(artists, candidates, seen, fraction, rng)
+    is_cold = np.zeros(plays.shape[1], bool)
+    is_cold[cold_items] = True
+    # A stream of its own: the same plays are drawn, whatever items are held out.
+    sampled = np.random.default_rng([config.seed, 1]).random(plays.nnz) < fraction
+    return HeldOut(cold_items, is_cold[plays.indices], sampled)
+
+
 def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit | None:
     """Split training data for validation; return None if there are too few interactions.
 
@@ -81,25 +141,24 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         >>> hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.01})) is None
         True
     """
-    rng = np.random.default_rng(config.seed)
-    fraction = config.fusion.validation_fraction
-    plays = data.plays.tocoo()
-    if plays.nnz * fraction < MIN_USERS:
+    drawn = draw_held_out(
+        data.plays, data.artists, data.content.has_embedding, config, seen=data.seen_by_encoder
+    )
+    if drawn is None:
         return None
-    cold_items = _hold_out_artists(data, fraction, rng)
-    is_cold = np.zeros(data.plays.shape[1], bool)
-    is_cold[cold_items] = True
-    of_cold = is_cold[plays.col]
-    sampled = rng.random(plays.nnz) < fraction
-    of_warm = ~of_cold & sampled
+    plays = data.plays.tocoo()
 
     def part(mask: BoolArray) -> sp.csr_matrix:
         entries = (plays.data[mask], (plays.row[mask], plays.col[mask]))
         return sp.csr_matrix(entries, shape=plays.shape)
 
-    training = replace(data, plays=part(~(of_cold | of_warm)))
     return ValidationSplit(
-        training, part(of_warm), part(of_cold), part(sampled), cold_items, _new_items_told(data)
+        replace(data, plays=part(drawn.learned)),
+        part(drawn.of_warm),
+        part(drawn.of_cold),
+        part(drawn.sampled),
+        drawn.cold_items,
+        _new_items_told(data),
     )
 
 
@@ -113,24 +172,32 @@ def _new_items_told(data: TrainingData) -> bool:
     return bool(len(told) and told.mean() > 0.5)
 
 
-def _hold_out_artists(data: TrainingData, fraction: float, rng: np.random.Generator) -> IntArray:
-    """Return warm items with an embedding, whole artists; none if too few items would remain."""
-    candidates = np.flatnonzero(data.content.has_embedding & (data.user_counts > 0))
-    wanted = max(int(fraction * len(candidates)), MIN_COLD_ITEMS)
-    most = len(candidates) // 3
-    artists, codes, sizes = np.unique(
-        data.artists[candidates], return_inverse=True, return_counts=True
-    )
-    held_out = np.zeros(len(artists), bool)
+def _hold_out_artists(
+    artists: IntArray,
+    candidates: BoolArray,
+    seen: BoolArray | None,
+    fraction: float,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Return candidates not seen, whole artists; none if too few items would remain."""
+    n_candidates = int(candidates.sum())
+    wanted = max(int(fraction * n_candidates), MIN_COLD_ITEMS)
+    most = n_candidates // 3
+    if seen is not None:
+        # An artist counts as seen as a whole: songs of one artist have much the same listeners.
+        candidates = candidates & ~np.isin(artists, artists[seen])
+    rows = np.flatnonzero(candidates)
+    names, codes, sizes = np.unique(artists[rows], return_inverse=True, return_counts=True)
+    held_out = np.zeros(len(names), bool)
     n_held_out = 0
-    for artist in rng.permutation(len(artists)):
+    for artist in rng.permutation(len(names)):
         # Skip artists so large that too little would remain to learn from.
         if n_held_out + sizes[artist] <= most:
             held_out[artist] = True
             n_held_out += sizes[artist]
         if n_held_out >= wanted:
             break
-    return candidates[held_out[codes]] if n_held_out >= MIN_COLD_ITEMS else candidates[:0]
+    return rows[held_out[codes]] if n_held_out >= MIN_COLD_ITEMS else rows[:0]
 
 
 def validation_users(split: ValidationSplit, held_out: sp.csr_matrix, limit: int) -> IntArray:

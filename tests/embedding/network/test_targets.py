@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError
-from embedding.network.targets import clean_labels, make_targets, validation_split
+from embedding.network.targets import (
+    clean_labels,
+    make_targets,
+    make_taste_target,
+    validation_split,
+)
 
 
 def test_one_tag() -> None:
@@ -103,3 +108,29 @@ class TestValidationSplit:
         rest = np.setdiff1d(np.arange(len(rows)), chosen)
         assert not set(groups[chosen]) & set(groups[rest])
         assert set(targets[rest]) == set(targets)
+
+
+def test_taste_is_the_direction_of_the_known_vectors() -> None:
+    nothing = float("nan")
+    target = make_taste_target([[3, 4], [nothing, nothing], [0, 0], [0, -2]], 4)
+    np.testing.assert_allclose(target.values, [[0.6, 0.8], [0, 0], [0, 0], [0, -1]], rtol=1e-6)
+    assert target.is_taste
+    assert target.known.tolist() == [True, False, False, True]
+    assert target.take(np.array([3])).is_taste
+
+
+@pytest.mark.parametrize(
+    ("taste", "message"),
+    [
+        ([[1, 2]], r"expected 2 vectors .* got \(1, 2\)"),
+        ([[1], [2]], r"at least two numbers"),
+        ([1, 2], r"got \(2,\)"),
+        ([[1, 2], [float("nan"), 1]], "taste, row 1: must be finite"),
+        ([[1, 2], [float("inf"), 1]], "taste, row 1: must be finite"),
+        ([[0, 0], [float("nan")] * 2], "no vector is known"),
+        ([["a", "b"], ["c", "d"]], "array of numbers"),
+    ],
+)
+def test_taste_that_is_none(taste: list, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        make_taste_target(taste, 2)

@@ -153,7 +153,8 @@ def test_whole_artists_are_held_out_at_most_a_third(tastes_data, fraction):
     rng = np.random.default_rng(0)
     artists = rng.integers(0, 25, 90)
     data = replace(tastes_data, artists=artists)
-    held = _hold_out_artists(data, fraction, rng)
+    played = data.content.has_embedding & (data.user_counts > 0)
+    held = _hold_out_artists(artists, played, None, fraction, rng)
     assert 20 <= len(held) <= 80 // 3
     assert len(set(held)) == len(held)
     assert (tastes_data.user_counts[held] > 0).all()
