@@ -117,7 +117,7 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         last = info["encoder"]["history"][-1]
         echo(
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
-            f"last loss {last['loss']:.3f}"
+            f"last loss {last['loss']:.3f}; learned {_describe_targets(info['encoder'])}"
         )
         for tag in info["encoder"]["tags"]:
             echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
@@ -149,6 +149,13 @@ def _describe_calibration(tag: str, found: dict[str, Any] | None) -> str:
         f"and {found['error']:.3f} after a temperature of {found['temperature']:.2f}, learned on "
         f"{found['images']:,} images of artists held out"
     )
+
+
+def _describe_targets(encoder: dict[str, Any]) -> str:
+    """Say what a network was trained to predict."""
+    found = ", ".join(encoder["tags"])
+    n = encoder.get("songs_with_taste", 0)
+    return f"{found} and the taste in {n:,} songs" if n else f"{found}, and nothing of taste"
 
 
 def _describe_index(index: dict[str, Any]) -> str:

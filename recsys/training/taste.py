@@ -26,7 +26,7 @@ from recsys.training.validation import draw_held_out
 DIMENSION = 16
 """Principal components of the collaborative vectors that are predicted."""
 
-FEWEST_SONGS = 100
+FEWEST_SONGS = 200
 """With fewer songs to learn from, tags alone are learned."""
 
 FEWEST_LISTENERS = 5

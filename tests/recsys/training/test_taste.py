@@ -23,9 +23,9 @@ CONFIG = RecommenderConfig(threads=1, tracking=False, als={"factors": 8, "iterat
 
 @pytest.fixture(scope="module")
 def two_crowds(tmp_path_factory):
-    """160 songs of 40 artists with a recording each; users hear the even ones or the odd ones."""
+    """260 songs of 40 artists with a recording each; users hear the even ones or the odd ones."""
     rng = np.random.default_rng(0)
-    n_songs, n_users = 160, 120
+    n_songs, n_users = 260, 240
     songs = [f"s{n}" for n in range(n_songs)]
     artists = [f"artist {n % 40}" for n in range(n_songs)]
     plays = [
@@ -88,22 +88,22 @@ def test_plays_that_are_held_out_shape_no_vector(two_crowds, monkeypatch):
     whole, _ = play_matrix(two_crowds.interactions, ids)
     assert learned.nnz == whole.nnz - held_out.of_cold.sum() - held_out.of_warm.sum()
     # They are the plays that the validation split of the recommender leaves to learn from.
-    embeddings = pd.DataFrame(np.ones((160, 4)), index=ids) + np.eye(160, 4)
+    embeddings = pd.DataFrame(np.ones((260, 4)), index=ids) + np.eye(260, 4)
     split = hold_out(training_data(two_crowds, embeddings), CONFIG)
     assert (learned != split.training.plays).nnz == 0
 
 
 def test_the_validation_split_holds_out_what_the_encoder_did_not_see(two_crowds, taste):
     ids = two_crowds.items["item_id"]
-    embeddings = pd.DataFrame(np.random.default_rng(1).normal(size=(160, 4)), index=ids)
+    embeddings = pd.DataFrame(np.random.default_rng(1).normal(size=(260, 4)), index=ids)
     data = training_data(two_crowds, embeddings)
     seen = taste.learned_plays().contains(ids)
-    assert 0 < seen.sum() < 160
+    assert 0 < seen.sum() < 260
     split = hold_out(replace(data, seen_by_encoder=seen), CONFIG)
     assert len(split.cold_items) >= 20
     assert not seen[split.cold_items].any()
     # Nothing of what an encoder has seen can stand for new songs.
-    blind = hold_out(replace(data, seen_by_encoder=np.ones(160, bool)), CONFIG)
+    blind = hold_out(replace(data, seen_by_encoder=np.ones(260, bool)), CONFIG)
     assert not len(blind.cold_items)
 
 
@@ -128,10 +128,10 @@ class Fold:
 
 @pytest.mark.parametrize("leaks", [False, True])
 def test_an_evaluation_catches_a_leak(two_crowds, leaks):
-    held_out = [f"s{n}" for n in range(0, 160, 40)]  # of one artist
-    kept = [f"s{n}" for n in range(160) if n % 40]
+    held_out = [f"s{n}" for n in range(0, 260, 40)]  # of one artist
+    kept = [f"s{n}" for n in range(260) if n % 40]
     frame = pd.DataFrame(
-        np.random.default_rng(1).normal(size=(160, 4)), index=two_crowds.items["item_id"]
+        np.random.default_rng(1).normal(size=(260, 4)), index=two_crowds.items["item_id"]
     )
     frame.attrs[LEARNED_PLAYS] = LearnedPlays([*kept, *(held_out if leaks else [])])
     config = CONFIG.replace(sources=("als",))
@@ -139,7 +139,7 @@ def test_an_evaluation_catches_a_leak(two_crowds, leaks):
     fitted = model["als+audio"]().fit(two_crowds.take_items(kept))
     new = two_crowds.take_items(held_out).take_interactions(np.empty(0, np.intp))
     if leaks:
-        with pytest.raises(EvaluationError, match="learned from the plays of 4 of 4 items held"):
+        with pytest.raises(EvaluationError, match="learned from the plays of 7 of 7 items held"):
             fitted.onboard_many(new)
     else:
         fitted.onboard_many(new)
