@@ -15,6 +15,9 @@ from datasets.music import MusicDataset, empty_audio
 from datasets.system.files import write_text
 from embedding import EncoderConfig, SongEncoder
 from recsys import RecommenderConfig
+from recsys.audio import LEARNED_PLAYS
+from recsys.data import TasteVectors
+from recsys.training.taste import taste_vectors
 
 WIDTH = 65
 """Columns of a window of the images: 5 s."""
@@ -42,12 +45,15 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--recipe", choices=("patent", "modern"), default="patent")
     parser.add_argument("--epochs", type=int, default=None, help="of the network")
+    parser.add_argument("--taste-weight", type=float, default=None, help="0: tags alone")
+    parser.add_argument("--taste-songs", type=int, default=None, help="fewest to learn taste from")
     parser.add_argument("--cache", type=Path, default=None, help="keeps the embeddings")
 
 
 def network_config(arguments: argparse.Namespace) -> RecommenderConfig:
     """The recommender's settings that `add_network_arguments` asks for."""
-    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    given = {name: getattr(arguments, name) for name in ("epochs", "taste_weight", "taste_songs")}
+    changes = {name: value for name, value in given.items() if value is not None}
     return RecommenderConfig(
         seed=arguments.seed,
         threads=arguments.threads,
@@ -74,27 +80,35 @@ class RecordedListening:
         """The artists with images, sorted."""
         return sorted(set(self.clips.item_id) - {""})
 
-    def embeddings(self, cold: set[str], config: EncoderConfig, cache: Path | None) -> pd.DataFrame:
-        """Mean embedding of each artist by a network trained without the cold ones.
+    def embeddings(
+        self, training: MusicDataset, config: RecommenderConfig, cache: Path | None
+    ) -> pd.DataFrame:
+        """Mean embedding of each artist by a network trained on the artists of a training side.
 
-        Clips of their whole artist groups are left out of the training. With a cache, what an
+        Clips of the other artists' whole groups are left out of the training. With a cache, what an
         earlier run computed is read.
         """
         clips, images = self.clips, self.images
+        cold = set(self.recorded) - set(training.items["item_id"])
         held_groups = set(clips.artist_group[clips.item_id.isin(cold)])
+        taste = taste_vectors(training, config, recorded=self.recorded)
+        learned = "" if taste is None else taste.digest()
+        network = config.network
         used = np.flatnonzero(~clips.artist_group.isin(held_groups))
         trained_on = sha256("\n".join(clips["clip"].iloc[used]).encode()).hexdigest()
-        name = f"{config.digest()[:16]}-{trained_on[:16]}.csv"
+        name = f"{network.digest()[:16]}-{trained_on[:16]}{learned[:16]}.csv"
         kept = None if cache is None else cache / name
         if kept is not None and kept.exists():
-            return pd.read_csv(kept, index_col="item_id").astype(np.float32)
+            frame = pd.read_csv(kept, index_col="item_id").astype(np.float32)
+            return _marked(frame, taste)
         # A network with windows of its own choosing gets whole images.
-        pictures = _whole(images) if config.window else _windows(images)
+        pictures = _whole(images) if network.window else _windows(images)
         rows = np.repeat(used, pictures.shape[1])
-        encoder = SongEncoder(config).fit(
+        encoder = SongEncoder(network).fit(
             pictures[used].reshape(-1, *pictures.shape[2:]),
             clips.genre.to_numpy()[rows],
             groups=clips.artist_group.to_numpy()[rows],
+            taste=None if taste is None else taste.of(pd.Index(clips.item_id.to_numpy()[rows])),
             progress=True,
         )
         embedded = encoder.embed(pictures.reshape(-1, *pictures.shape[2:]))
@@ -104,7 +118,7 @@ class RecordedListening:
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_text(kept, frame.to_csv(lineterminator="\n"))
-        return frame
+        return _marked(frame, taste)
 
 
 class ImageEmbeddings:
@@ -126,6 +140,13 @@ class ImageEmbeddings:
         dummies = pd.get_dummies(self.clips.genre).astype(np.float32)
         frame = dummies.groupby(self.clips.item_id.to_numpy()).mean()
         return frame[frame.index.isin(dataset.items["item_id"])]
+
+
+def _marked(frame: pd.DataFrame, taste: TasteVectors | None) -> pd.DataFrame:
+    """Embeddings that say whose plays they have learned from."""
+    if taste is not None:
+        frame.attrs[LEARNED_PLAYS] = taste.learned_plays()
+    return frame
 
 
 def _windows(logmel: np.ndarray) -> np.ndarray:

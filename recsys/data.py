@@ -1,5 +1,6 @@
 """Training data of the sources: play counts, item content, and the vectors sources return."""
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from itertools import pairwise
@@ -196,6 +197,12 @@ class TasteVectors:
         found = self.vectors[rows]
         found[rows < 0] = np.nan
         return found
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 of songs and vectors."""
+        ids = "\n".join(str(item) for item in self.item_ids)
+        content = ids.encode(errors="surrogatepass") + self.vectors.tobytes()
+        return hashlib.sha256(content).hexdigest()
 
     def learned_plays(self) -> LearnedPlays:
         """Return what an encoder that is trained on them has learned the plays of."""

@@ -58,7 +58,7 @@ def main() -> None:
 
     values: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for split in splits:
-        frame = data.embeddings(set(split.cold_items), config.network, arguments.cache)
+        frame = data.embeddings(split.training(dataset), config, arguments.cache)
         embeddings = ImageEmbeddings(data.clips, frame)
 
         def encoders(training: MusicDataset, embeddings=embeddings) -> ImageEmbeddings:

@@ -38,14 +38,14 @@ def main() -> None:
 
     data, config = RecordedListening(arguments.data), network_config(arguments)
     recorded = set(data.recorded)
-    embeddings: dict[frozenset[str], ImageEmbeddings] = {}
+    embeddings: dict[str, ImageEmbeddings] = {}
 
     def encoders(training: MusicDataset) -> ImageEmbeddings:
-        held_out = frozenset(recorded - set(training.items["item_id"]))
-        if held_out not in embeddings:
-            frame = data.embeddings(set(held_out), config.network, arguments.cache)
-            embeddings[held_out] = ImageEmbeddings(data.clips, frame)
-        return embeddings[held_out]
+        side = training.digest()
+        if side not in embeddings:
+            frame = data.embeddings(training, config, arguments.cache)
+            embeddings[side] = ImageEmbeddings(data.clips, frame)
+        return embeddings[side]
 
     started = time.perf_counter()
     measured = EvaluationConfig(

@@ -95,7 +95,8 @@ def _real(folder: Path) -> Material:
     data = RecordedListening(folder)
 
     def embed(held: set[str], config: RecommenderConfig) -> pd.DataFrame:
-        frame = data.embeddings(held, config.network, None)
+        rest = [item for item in data.dataset.items["item_id"] if item not in held]
+        frame = data.embeddings(data.dataset.take_items(rest), config, None)
         return ImageEmbeddings(data.clips, frame).embeddings(data.dataset)
 
     return Material(data.dataset, data.recorded, embed)

@@ -10,6 +10,8 @@ recommended, have no part in it: neither is the network trained on their vectors
 shape those of others.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -26,19 +28,19 @@ from recsys.training.validation import draw_held_out
 DIMENSION = 16
 """Principal components of the collaborative vectors that are predicted."""
 
-FEWEST_SONGS = 200
-"""With fewer songs to learn from, tags alone are learned."""
-
 FEWEST_LISTENERS = 5
 """Songs with fewer listeners have vectors that are mostly chance, and are no targets."""
 
 
-def taste_vectors(dataset: MusicDataset, config: RecommenderConfig) -> TasteVectors | None:
+def taste_vectors(
+    dataset: MusicDataset, config: RecommenderConfig, *, recorded: Collection[str] | None = None
+) -> TasteVectors | None:
     """Factorize the plays of a data set into targets for its songs with a recording.
 
     Args:
         dataset: plays and recordings.
-        config: seed, validation split and the settings of ALS.
+        config: seed, validation split, and the settings of ALS and of taste.
+        recorded: ids of the items with a recording; None: those of the data set.
 
     Returns:
         The targets; None where too few songs with a recording were played, or tags alone are asked
@@ -49,9 +51,9 @@ def taste_vectors(dataset: MusicDataset, config: RecommenderConfig) -> TasteVect
     played = dataset.interactions[dataset.interactions[WEIGHT] > 0]
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     plays, _ = play_matrix(played, item_ids)
-    recorded = item_ids.isin(dataset.audio[ITEM_ID])
+    heard = item_ids.isin(dataset.audio[ITEM_ID] if recorded is None else list(recorded))
     artists = artist_codes(dataset.items)
-    drawn = draw_held_out(plays, artists, recorded, config)
+    drawn = draw_held_out(plays, artists, heard, config)
     if drawn is None:
         return None
     entries = plays.tocoo()
@@ -62,8 +64,8 @@ def taste_vectors(dataset: MusicDataset, config: RecommenderConfig) -> TasteVect
     # Artists are held out as a whole: songs of one artist have much the same listeners.
     is_held_out = np.isin(artists, artists[drawn.cold_items])
     listeners = np.bincount(learned.indices, minlength=learned.shape[1])
-    rows = np.flatnonzero(recorded & ~is_held_out & (listeners >= FEWEST_LISTENERS))
-    if len(rows) < FEWEST_SONGS:
+    rows = np.flatnonzero(heard & ~is_held_out & (listeners >= FEWEST_LISTENERS))
+    if len(rows) < config.encoder.taste_songs:
         return None
     content = ItemContent(
         np.zeros((len(item_ids), 0), np.float32),

@@ -14,7 +14,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import play_matrix
 from recsys.experiments.models import model_factories
 from recsys.sources.als import ALSSource
-from recsys.training.taste import FEWEST_SONGS, taste_vectors
+from recsys.training.taste import taste_vectors
 from recsys.training.validation import draw_held_out, hold_out
 from tests.helpers.recommenders import training_data
 
@@ -108,7 +108,7 @@ def test_the_validation_split_holds_out_what_the_encoder_did_not_see(two_crowds,
 
 
 def test_too_few_songs_or_no_wish_for_it(two_crowds):
-    few = two_crowds.take_items([f"s{n}" for n in range(FEWEST_SONGS)])  # less those held out
+    few = two_crowds.take_items([f"s{n}" for n in range(CONFIG.encoder.taste_songs)])
     assert taste_vectors(few, CONFIG) is None
     tags_alone = CONFIG.replace(encoder=CONFIG.encoder.replace(taste_weight=0))
     assert taste_vectors(two_crowds, tags_alone) is None
