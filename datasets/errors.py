@@ -63,6 +63,10 @@ class EncoderUnavailableError(ColdtuneError):
     """
 
 
+class EncoderError(ColdtuneError):
+    """An encoder of one's own raised an error, or what it returned is no embedding."""
+
+
 class DiskFullError(ColdtuneError, OSError):
     """A disk is full; the message names the folder, what was to be written, and what is free."""
 

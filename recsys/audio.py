@@ -1,5 +1,6 @@
 """From recordings to embeddings and predicted tags: whole data sets, and single new recordings."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import pandas as pd
 
 from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, PATH
-from datasets.errors import AudioError, InvalidArgumentError
+from datasets.errors import AudioError, EncoderError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.system.files import cache_folder, file_digest
 from datasets.system.locks import Order, ThreadLock
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
     from embedding.hyperimage.extraction import DecodingJob, Extraction
 
+
+logger = logging.getLogger("coldtune")
 
 FROM_RECORDINGS = "from_recordings"
 """Attribute of tables of embeddings that an encoder made: some of its dimensions may be idle."""
@@ -228,34 +231,37 @@ def embed_dataset(
     Returns:
         Embeddings and predicted tags by item, and which recordings failed.
     """
-    from embedding.encoders.songs import embed_recordings, mean_by_recording
+    from embedding.encoders.recordings import embed_files
+    from embedding.encoders.songs import mean_by_recording
 
-    extraction = _extract(dataset, encoder.front_end, workers=workers, progress=progress)
+    found = embed_files(
+        dataset.recording_paths(),
+        encoder,
+        workers=workers,
+        cache=cache_folder() / "hyperimages",
+        progress=progress,
+    )
     item_of_recording = dataset.audio[ITEM_ID].to_numpy()
 
     def mean_by_item(values: Float32Array) -> pd.DataFrame:
         return pd.DataFrame(values).groupby(item_of_recording, sort=False).mean().dropna()
 
-    embeddings, probabilities = embed_recordings(
-        encoder, extraction.images, extraction.recording, len(item_of_recording)
-    )
-    statistics = statistics_of(extraction.images)
-    scores = {tag: mean_by_item(values) for tag, values in probabilities.items()}
+    scores = {tag: mean_by_item(values) for tag, values in found.probabilities.items()}
+    images = found.extraction
+    statistics = None if images is None else statistics_of(images.images)
     for tag, frame in scores.items():
         frame.columns = pd.Index(_tag_values(encoder, tag))
-    by_item = mean_by_item(embeddings)
+    by_item = mean_by_item(found.embeddings)
     by_item.attrs[FROM_RECORDINGS] = True
     by_item.attrs[LEARNED_PLAYS] = LearnedPlays.of(encoder)
     return DatasetEmbeddings(
         by_item,
         pd.concat(scores, axis=1) if scores else pd.DataFrame(),
-        tuple(failure.message for failure in extraction.failures),
-        np.unique(extraction.recording),
+        tuple(failure.message for failure in found.failures),
+        np.flatnonzero(~np.isnan(found.embeddings).any(axis=1)),
         pd.DataFrame()
-        if statistics is None
-        else mean_by_item(
-            mean_by_recording(statistics, extraction.recording, len(item_of_recording))
-        ),
+        if images is None or statistics is None
+        else mean_by_item(mean_by_recording(statistics, images.recording, len(item_of_recording))),
     )
 
 
@@ -337,8 +343,23 @@ class RecordingEmbedder:
     def __init__(self, encoder: "Encoder") -> None:
         self.encoder = encoder
         self._decoder = PersistentWorker()
+        self._is_there = False
+        self._said_rate = False
         # Prediction moves the network and sets its threads.
         self._network_lock = ThreadLock("the network of the model", Order.PART)
+
+    def check(self) -> None:
+        """Check that the encoder is on this machine, before anything is decoded for it.
+
+        Raises:
+            EncoderUnavailableError: it is not; the message says how to get it.
+        """
+        from embedding.encoders.loading import check_available
+
+        if not self._is_there:
+            with self._network_lock.held("opening the encoder"):
+                check_available(self.encoder)
+            self._is_there = True
 
     def embed(self, source: "AudioSource") -> tuple[EmbeddedRecording, SongRecording]:
         """Embed one recording.
@@ -363,8 +384,22 @@ class RecordingEmbedder:
         if isinstance(decoded, str):
             raise AudioError(decoded)
         assert decoded.inputs is not None  # only contents known before have none
-        (embedded,) = self.embed_inputs([decoded.inputs])
+        self._say_lower_rate(file.name, decoded.rate)
+        try:
+            (embedded,) = self.embed_inputs([decoded.inputs])
+        except EncoderError as error:
+            raise EncoderError(f"{file.name}: {error}") from error
         return embedded, self.song_recording(file, decoded.digest, decoded.sound)
+
+    def _say_lower_rate(self, name: str, rate: int) -> None:
+        """Warn, once, of a recording that holds less than the encoder was made for."""
+        from embedding.encoders.recordings import lower_rates
+
+        is_window = self.encoder.front_end.stored_as is None
+        said = lower_rates({name: rate}, self.encoder.front_end.sample_rate) if is_window else ""
+        if said and not self._said_rate:
+            self._said_rate = True
+            logger.warning("%s", said)
 
     def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "DecodingJob":
         """Describe the work of a decoding process.

@@ -892,11 +892,21 @@ class Recommender(Configured):
             self._folder = place
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, *, encoder: "Encoder | None" = None) -> Self:
         """Open a model that `save` wrote. Every file is checked before anything is used.
+
+        A model whose encoder is not on this machine (a function, an ONNX file that was moved, an
+        encoder to be fetched) knows its songs all the same; only what hears new recordings raises
+        `EncoderUnavailableError`.
+
+        Args:
+            folder: where it was saved.
+            encoder: the encoder that it was made with, where that cannot be saved or was moved.
 
         Raises:
             ArtifactError: no model there, a file missing or changed, or a newer format.
+            InvalidArgumentError: the encoder is another one.
+            EncoderUnavailableError, EncoderError: the given encoder cannot work.
 
         Examples:
             >>> recommender.save(folder / "model")
@@ -904,7 +914,10 @@ class Recommender(Configured):
             60
         """
         place = Path(folder).absolute()
+        check_encoder(encoder)
         model = storage.load_model(place)
+        if encoder is not None:
+            model = model.heard_by(encoder)
         recommender = cls(model.state.config)
         recommender._model = model
         recommender._folder = place

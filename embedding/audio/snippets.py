@@ -160,6 +160,9 @@ class Snippet:
     samples: Float32Array
     """float32 [samples] (mono), or [channels, samples]."""
 
+    recorded_rate: int = 0
+    """Sample rate of the recording itself, in Hz."""
+
 
 def load_snippets(
     source: AudioSource, snippet: SnippetConfig, sample_rate: int
@@ -479,7 +482,7 @@ class _SnippetRequest:
                 repeated[len(y) :] = 0
             y = repeated
         recorded = min(len(clip) / rate, self.snippet.seconds)
-        return Snippet(start / rate, recorded, np.ascontiguousarray(y[:samples].T))
+        return Snippet(start / rate, recorded, np.ascontiguousarray(y[:samples].T), rate)
 
 
 class _Loudness(NamedTuple):

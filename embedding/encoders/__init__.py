@@ -9,6 +9,10 @@
 - `heads`: the heads as PyTorch modules, and their training
 - `learned_plays`: `LearnedPlays`, the songs whose plays an encoder has learned from
 - `songs`: from the windows of a recording to one embedding (`embed_recordings`, `embed_song`)
+- `waveform_encoder`: what encoders of one's own have in common: they hear windows of samples
+- `callable_encoder`: `CallableEncoder`, a Python function
+- `onnx_encoder`: `OnnxEncoder`, an ONNX file
+- `recordings`: many recordings embedded by any encoder (`embed_files`)
 - `loading`: saved encoders of every kind (`load_encoder`)
 """
 

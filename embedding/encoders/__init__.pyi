@@ -1,3 +1,4 @@
+from .callable_encoder import CallableEncoder as CallableEncoder
 from .fine_tuned import FineTunedEncoder as FineTunedEncoder
 from .head_config import HeadConfig as HeadConfig
 from .learned_plays import LearnedPlays as LearnedPlays
@@ -5,6 +6,11 @@ from .loading import load_encoder as load_encoder
 from .musicnn.encoder import MusiCNN as MusiCNN
 from .musicnn.front_end import MusiCNNFrontEnd as MusiCNNFrontEnd
 from .musicnn.weights import get_musicnn as get_musicnn
+from .onnx_encoder import OnnxEncoder as OnnxEncoder
+from .onnx_encoder import OnnxSettings as OnnxSettings
+from .onnx_encoder import OnnxTag as OnnxTag
 from .protocol import Encoder as Encoder
+from .recordings import EmbeddedRecordings as EmbeddedRecordings
+from .recordings import embed_files as embed_files
 from .song_encoder import SongEncoder as SongEncoder
 from .sound_statistics import SoundStatistics as SoundStatistics

@@ -57,6 +57,10 @@ class Encoder(Protocol):
 
         Returns:
             float32 [n, dimension] and, for each tag of ``heads_``, float32 [n, values].
+
+        Raises:
+            EncoderUnavailableError: the encoder, or a part of it, is not on this machine; for no
+                inputs as well, so that this can be known before anything is decoded.
         """
         ...
 

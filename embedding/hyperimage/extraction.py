@@ -1,12 +1,12 @@
 """Extract hyper-images, or other inputs of encoders, from many recordings on all cores."""
 
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -173,11 +173,15 @@ class Extraction:
 
     def none_usable(self) -> str:
         """Return a message that none of the recordings can be used, with the first reasons."""
-        reasons = [failure.message for failure in self.failures]
-        more = len(reasons) - FAILURES_NAMED
-        rest = [f"and {more:,} more"] if more > 0 else []
-        said = "; ".join([*reasons[:FAILURES_NAMED], *rest])
-        return f"none of the {len(reasons):,} recordings can be used: {said}"
+        return none_usable([failure.message for failure in self.failures])
+
+
+def none_usable(reasons: Sequence[str]) -> str:
+    """Return a message that none of some recordings can be used, with the first reasons."""
+    more = len(reasons) - FAILURES_NAMED
+    rest = [f"and {more:,} more"] if more > 0 else []
+    said = "; ".join([*reasons[:FAILURES_NAMED], *rest])
+    return f"none of the {len(reasons):,} recordings can be used: {said}"
 
 
 def extract(
@@ -256,7 +260,7 @@ def extract_inputs(
         digests: list[str | None] = [None] * len(files)
         if cache is not None and kind is not None:
             store = stack.enter_context(ImageStore(cache, kind, shape))
-            digests = _digests(files)
+            digests = content_digests(files)
         collected = OrderedResults(store, digests)
         jobs = [
             _ExtractionJob(number, file, front_end)
@@ -266,7 +270,7 @@ def extract_inputs(
         advance(len(files) - len(jobs))
         try:
             for job, result in _run(jobs, workers):
-                collected.take(job.number, result)
+                collected.take(job.number, result if isinstance(result, str) else result.values)
                 advance(1)
         finally:
             collected.finish()
@@ -336,6 +340,9 @@ class DecodedRecording:
     sound: str = ""
     """Digest of its audio without tags; see `embedding.decoding.sound_digest`."""
 
+    rate: int = 0
+    """Sample rate of the file, Hz."""
+
 
 def decode_recording(job: DecodingJob) -> DecodedRecording | str:
     """Return digests of a recording and the inputs of its encoder, or an error naming it."""
@@ -348,9 +355,9 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
             digest = file_digest(job.file.path)
     if digest in job.known:
         return DecodedRecording(digest, None)
-    inputs = _images_or_reason(_ExtractionJob(0, job.file, job.front_end))
-    if isinstance(inputs, str):
-        return inputs
+    heard = _images_or_reason(_ExtractionJob(0, job.file, job.front_end))
+    if isinstance(heard, str):
+        return heard
     with suppress(OSError, ValueError):
         sound = sound_digest(job.file.path)
         after = job.file.path.stat()
@@ -359,7 +366,7 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
             after.st_mtime_ns,
         ):
             return f"{job.file.name}: was changed while it was read"
-    return DecodedRecording(digest, inputs, sound)
+    return DecodedRecording(digest, heard.values, sound, heard.rate)
 
 
 def in_processes_ahead(
@@ -434,8 +441,8 @@ class _ExtractionJob:
         return False
 
 
-def _digests(files: list[RecordingFile]) -> list[str | None]:
-    """Digest of each file; None if it cannot be read, which decoding will report."""
+def content_digests(files: Sequence[RecordingFile]) -> list[str | None]:
+    """Return the digest of each file; None if it cannot be read, which decoding will report."""
 
     def digest(file: RecordingFile) -> str | None:
         try:
@@ -450,7 +457,7 @@ def _digests(files: list[RecordingFile]) -> list[str | None]:
 
 def _run(
     jobs: list[_ExtractionJob], workers: int | None
-) -> Iterator[tuple[_ExtractionJob, Float32Array | str]]:
+) -> Generator[tuple[_ExtractionJob, "Inputs | str"], None, None]:
     if not jobs:
         return
     if workers == 0 or (workers is None and len(jobs) <= FEW_FILES):
@@ -461,28 +468,61 @@ def _run(
                         yield job, _images_or_reason(job)
         return
     workers = min(workers or available_cores(), len(jobs))
-    for job, result in in_processes_ahead(_images_or_reason, jobs, workers):
-        if isinstance(result, Crashed):
-            yield job, crash_message(job.file)
-        else:
-            yield job, result
+    with closing(in_processes_ahead(_images_or_reason, jobs, workers)) as done:
+        for job, result in done:
+            if isinstance(result, Crashed):
+                yield job, crash_message(job.file)
+            else:
+                yield job, result
 
 
-def _images_or_reason(job: _ExtractionJob) -> Float32Array | str:
+class Inputs(NamedTuple):
+    """What an encoder is given of one recording."""
+
+    values: Float32Array
+    """float32 [n, *input_shape] of the front end."""
+
+    rate: int
+    """Sample rate of the file, Hz."""
+
+
+def each_inputs(
+    files: Mapping[int, RecordingFile], front_end: FrontEnd, workers: int | None
+) -> Generator[tuple[int, Inputs | str], None, None]:
+    """Decode recordings one after the other, so that few are in memory at a time.
+
+    Args:
+        files: the recordings, by any numbers.
+        front_end: that of the encoder.
+        workers: as in `extract`.
+
+    Yields:
+        The number of each recording, in order of completion, with its inputs or the reason why
+        there are none.
+    """
+    if workers is not None and workers < 0:
+        raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
+    jobs = [_ExtractionJob(number, file, front_end) for number, file in files.items()]
+    with closing(_run(jobs, workers)) as done:
+        for job, result in done:
+            yield job.number, result
+
+
+def _images_or_reason(job: _ExtractionJob) -> Inputs | str:
     """Return the inputs [n, *input_shape] of a recording, or an error message."""
     try:
         wanted = job.front_end
         parts = map_snippets(
-            lambda found: wanted.inputs(found.samples),
+            lambda found: Inputs(wanted.inputs(found.samples), found.recorded_rate),
             job.file,
             wanted.snippet,
             wanted.sample_rate,
             channels=wanted.channels,
         )
-        images = np.concatenate(parts)
+        images = np.concatenate([part.values for part in parts])
     except AudioError as error:
         return str(error)
     except Exception as error:
         # One odd file must not end the extraction of all others.
         return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
-    return images
+    return Inputs(images, parts[0].rate)

@@ -12,12 +12,14 @@ from datasets.errors import DataError, InvalidArgumentError
 from recsys.commands.options import (
     Config,
     Embeddings,
+    EncoderOption,
     JsonFlag,
     K,
     Recipe,
     Seed,
     Threads,
     Tracking,
+    open_encoder_option,
     read_object,
     recommender_config,
 )
@@ -54,6 +56,7 @@ def evaluate(
     texts: Annotated[
         bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
     ] = False,
+    encoder: EncoderOption = None,
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
@@ -76,6 +79,8 @@ def evaluate(
         raise InvalidArgumentError(f"--folds must be at least 1, not {folds}")
     if genre_folds < 0 or genre_folds == 1:
         raise InvalidArgumentError(f"--genre-folds must be 0 or at least 2, not {genre_folds}")
+    if encoder is not None and embeddings is not None:
+        raise InvalidArgumentError("--encoder and --embeddings exclude one another")
     # Checked before the data is read, which takes minutes where there is much.
     measured = offline_evaluation.EvaluationConfig(
         models=_names(models) or tuple(OURS),
@@ -89,12 +94,14 @@ def evaluate(
         texts=texts,
     )
     given = None if embeddings is None else read_embedding_file(embeddings)
+    heard_by = open_encoder_option(encoder)
     evaluation = offline_evaluation.evaluate(
         load_folder(folder),
         out,
         recommender_config(config, seed, threads, tracking, recipe),
         measured,
         embeddings=given,
+        encoder=heard_by,
         command=shlex.join(["coldtune", *sys.argv[1:]]),
         progress=True,
     )

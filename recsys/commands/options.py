@@ -10,9 +10,11 @@ import typer
 from datasets.columns import ARTIST, ITEM_ID, TITLE
 from datasets.errors import InvalidArgumentError
 from datasets.system.files import read_text, reason_of
+from datasets.texts.suggestions import did_you_mean
 from recsys.commands.printing import echo
 
 if TYPE_CHECKING:
+    from embedding.encoders.protocol import Encoder
     from recsys import Recommender
     from recsys.config import RecommenderConfig
     from recsys.ranking.options import New
@@ -42,6 +44,15 @@ Embeddings = Annotated[
         "Parquet with item_id and a column for each dimension."
     ),
 ]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME|FOLDER|FILE.onnx@RATE:SECONDS",
+        help="What embeds recordings: a saved encoder, the one of a saved model, or an ONNX file "
+        "with its sample rate and the seconds of its window.",
+    ),
+]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 WhereFlag = Annotated[
     list[str] | None,
@@ -66,6 +77,37 @@ NewFlag = Annotated[
         help="Places for songs nobody has played: only, a number (2), or a share (0.2, 1.0).",
     ),
 ]
+
+
+def open_encoder_option(given: str | None) -> "Encoder | None":
+    """Open what --encoder names: an encoder by name, in a folder, or an ONNX file.
+
+    Raises:
+        InvalidArgumentError, ArtifactError: there is none, or it cannot be used.
+        EncoderUnavailableError: it is not on this machine; the message says how to get it.
+    """
+    if given is None:
+        return None
+    from embedding.encoders.loading import ENCODER_NAMES, check_available, named_encoder
+    from embedding.encoders.onnx_encoder import OnnxEncoder, onnx_file_and_window
+    from recsys.model.storage import open_encoder
+
+    if given in ENCODER_NAMES:
+        encoder = named_encoder(given)
+        check_available(encoder)  # now, and not when everything is read
+        return encoder
+    path, rate, window = onnx_file_and_window(given)
+    if path.suffix.lower() == ".onnx" or os.path.isfile(path):  # noqa: PTH113
+        return OnnxEncoder(path, sample_rate=rate, window=window)
+    if not os.path.isdir(path):  # noqa: PTH112  # `Path.is_dir` raises for too long a name
+        names = f"a name ({', '.join(ENCODER_NAMES)}), " if ENCODER_NAMES else ""
+        raise InvalidArgumentError(
+            f"--encoder: there is no {given!r}{did_you_mean(given, list(ENCODER_NAMES))}; give "
+            f"{names}the folder of a saved encoder or model, or FILE.onnx@RATE:SECONDS"
+        )
+    encoder = open_encoder(path)
+    check_available(encoder)
+    return encoder
 
 
 def parse_new(given: str | None) -> "New | None":

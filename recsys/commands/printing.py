@@ -121,6 +121,8 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         )
         for tag in info["encoder"]["tags"]:
             echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
+    elif info["encoder"] and not info.get("network"):
+        echo(f"recordings are embedded by {info['encoder']['method']}")
     if familiarity := info.get("familiarity"):
         echo(
             familiarity.get("unknown")

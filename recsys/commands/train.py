@@ -11,12 +11,14 @@ from datasets.errors import ArtifactError, BusyError, InvalidArgumentError
 from recsys.commands.options import (
     Config,
     Embeddings,
+    EncoderOption,
     JsonFlag,
     Model,
     Recipe,
     Seed,
     Threads,
     Tracking,
+    open_encoder_option,
     recommender_config,
 )
 from recsys.commands.printing import echo, print_frame, print_info, print_json
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 def train(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
-    encoder: Annotated[
-        Path | None, typer.Option(help="Network to use: a saved encoder, or the one of a model.")
-    ] = None,
+    encoder: EncoderOption = None,
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
@@ -49,7 +49,7 @@ def train(
     from datasets.embedding_files import read_embedding_file
     from datasets.folder import load_folder
     from recsys import Recommender
-    from recsys.model.storage import check_overwrite, open_encoder
+    from recsys.model.storage import check_overwrite
 
     if encoder is not None and embeddings is not None:
         raise InvalidArgumentError("--encoder and --embeddings exclude one another")
@@ -57,7 +57,7 @@ def train(
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         echo(goes, err=True)
-    network = None if encoder is None else open_encoder(encoder)
+    network = open_encoder_option(encoder)
     given = None if embeddings is None else read_embedding_file(embeddings)
     recommender = Recommender(settings).fit(
         load_folder(folder), given, encoder=network, progress=True

@@ -1,5 +1,6 @@
 """Offline evaluation of a data set: splits, models, comparison, genre accuracy and report."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pandas as pd
 
 from datasets.arguments import check_whole
 from datasets.columns import ITEM_ID
-from datasets.errors import DataError, EvaluationError, InvalidArgumentError
+from datasets.errors import AudioError, DataError, EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.settings import Settings
 from datasets.system.files import check_writable
@@ -25,6 +26,7 @@ from evaluation.models.baselines import PopularityOracle, Random
 from evaluation.models.controls import GENRE_FOR_AUDIO, MODEL_CONTROLS, POPULARITY_ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
+from recsys.audio import embed_dataset
 from recsys.config import RecommenderConfig
 from recsys.content.features import align_embeddings
 from recsys.experiments.embeddings import (
@@ -47,7 +49,10 @@ from recsys.tracking.comparison import comparison_runs
 from recsys.tracking.runs import tracked_run
 
 if TYPE_CHECKING:
+    from embedding.encoders.protocol import Encoder
     from evaluation.genre.cross_validation import GenreResult
+
+logger = logging.getLogger("coldtune")
 
 
 class EvaluationConfig(Settings):
@@ -160,6 +165,7 @@ def evaluate(
     *,
     encoders: EmbedFold | None = None,
     embeddings: FrameLike | None = None,
+    encoder: "Encoder | None" = None,
     command: str = "",
     progress: bool = False,
 ) -> Evaluation:
@@ -178,11 +184,15 @@ def evaluate(
         embeddings: embeddings of items in place of a network's: index or column item_id, one
             column a dimension. They must come from an encoder that was not trained on the items
             held out. Ids that are not of the data set are passed over.
+        encoder: embeds all recordings once, in place of networks trained on the training sides. It
+            must not have been trained on the items held out, either.
         command: the command that the report is of, to be shown in it.
         progress: show progress bars.
 
     Raises:
         DataError: embeddings that cannot be used.
+        AudioError: an encoder was given, and none of the recordings can be used.
+        EncoderUnavailableError, EncoderError: the given encoder cannot work.
         EvaluationError: the data is too small to hold anything out.
         InvalidArgumentError: the report cannot be written. In both cases it is raised before
             anything is learned, and nothing is left behind.
@@ -200,9 +210,15 @@ def evaluate(
     _check_report_writable(path)  # now, and not when everything is read, learned or measured
     given = None
     if embeddings is not None:
-        if encoders is not None:
+        if encoders is not None or encoder is not None:
             raise InvalidArgumentError("give embeddings or encoders, not both")
         given, config = _given_embeddings(embeddings, dataset, config)
+        encoders = given
+    elif encoder is not None:
+        if encoders is not None:
+            raise InvalidArgumentError("give an encoder or encoders, not both")
+        found = _embedded_by(encoder, dataset, recommender.n_threads, progress)
+        given, config = _given_embeddings(found, dataset, config, _method(encoder))
         encoders = given
     splits, remarks = named_splits(
         dataset,
@@ -334,10 +350,37 @@ def _texts_note(config: EvaluationConfig, given: GivenEmbeddings | None) -> str:
     return f"Held-out {config.noun} reach the models by {source}, {texts}."
 
 
+def _embedded_by(
+    encoder: "Encoder", dataset: MusicDataset, workers: int, progress: bool
+) -> pd.DataFrame:
+    """Embed all recordings of a data set; those that cannot be used are logged."""
+    from embedding.hyperimage.extraction import none_usable
+
+    audio = embed_dataset(dataset, encoder, workers=workers, progress=progress)
+    if audio.embeddings.empty:
+        raise AudioError(
+            none_usable(audio.failures) if audio.failures else "the data set has no recordings"
+        )
+    for failure in audio.failures:
+        logger.warning("recording left out: %s", failure)
+    return audio.embeddings.set_axis([str(name) for name in audio.embeddings.columns], axis=1)
+
+
+def _method(encoder: "Encoder") -> str:
+    return str(encoder.summary().get("method", "a given network"))
+
+
 def _given_embeddings(
-    embeddings: FrameLike, dataset: MusicDataset, config: EvaluationConfig
+    embeddings: FrameLike, dataset: MusicDataset, config: EvaluationConfig, method: str = ""
 ) -> tuple[GivenEmbeddings, EvaluationConfig]:
-    """Check given embeddings, and make the settings of an evaluation with them."""
+    """Check given embeddings, and make the settings of an evaluation with them.
+
+    Args:
+        embeddings: the embeddings.
+        dataset: the data set.
+        config: the settings.
+        method: what made them, where an encoder was given in their place.
+    """
     frame = embedding_frame(embeddings)
     ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     # Now, and not by the first model; and with the ids as the data set spells them.
@@ -347,8 +390,9 @@ def _given_embeddings(
     if not known.any():
         raise DataError("embeddings: all of them are zero in every dimension")
     given = GivenEmbeddings(pd.DataFrame(vectors[known], index=ids[known], columns=frame.columns))
+    source = f"Recordings were embedded by {method}" if method else "Embeddings were given"
     notes = [
-        f"Embeddings were given: {known.sum():,} of {len(ids):,} {config.noun} have one of "
+        f"{source}: {known.sum():,} of {len(ids):,} {config.noun} have one of "
         f"{frame.shape[1]:,} dimensions. Figures of new {config.noun} are too good if what made "
         f"them was trained on these {config.noun}."
     ]

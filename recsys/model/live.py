@@ -9,7 +9,9 @@ import copy
 import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -48,6 +50,9 @@ from recsys.model.updates import (
 )
 from recsys.model.user_search import UserSearch
 from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
+
+if TYPE_CHECKING:
+    from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
 
@@ -175,7 +180,23 @@ class LiveModel:
                 if self.state.has_embedding.any()
                 else NO_SOUND
             )
+        self._audio.check()
         return self._audio
+
+    def heard_by(self, encoder: "Encoder") -> "LiveModel":
+        """Return the model with another encoder in the place of its own, such as a file moved.
+
+        Raises:
+            InvalidArgumentError: the encoder is not the one that the model was made with.
+            EncoderUnavailableError, EncoderError: it cannot work.
+        """
+        from embedding.encoders.loading import check_same_encoder
+
+        check_same_encoder(encoder, self.state.encoder)
+        other = copy.copy(self)
+        other.state = replace(self.state, encoder=encoder)
+        other._audio = RecordingEmbedder(encoder)
+        return other
 
     def hears_like(self, other: "LiveModel") -> bool:
         """Return whether embeddings made for another model are those that this one would make."""

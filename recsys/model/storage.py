@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from datasets.errors import ArtifactError, InvalidArgumentError, ReplacedError
+from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError, ReplacedError
 from datasets.system.files import check_writable
 from recsys.config import RecommenderConfig
 from recsys.database.catalog import Catalog
@@ -119,12 +119,25 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
     while True:
         generation = artifact.read_manifest(folder)["generation"]
         if generation != model.generation or not model.catalog.is_in_place():
-            return load_model(folder)
+            return _heard_as_before(load_model(folder), model)
         try:
             return model.reopened()
         except ArtifactError:  # another process may just have put a new model there
             if artifact.read_manifest(folder)["generation"] == generation:
                 raise
+
+
+def _heard_as_before(model: LiveModel, before: LiveModel) -> LiveModel:
+    """Return a model with the encoder of another, where that may have been given and is its own."""
+    from embedding.encoders.waveform_encoder import WaveformEncoder
+
+    given = before.state.encoder
+    if not isinstance(given, WaveformEncoder):
+        return model
+    try:
+        return model.heard_by(given)
+    except ColdtuneError:
+        return model
 
 
 def open_encoder(folder: Path) -> "Encoder":
@@ -139,6 +152,11 @@ def open_encoder(folder: Path) -> "Encoder":
 
     if (folder / ENCODER_MANIFEST).is_file():
         return load_encoder(folder)
+    if not (folder / artifact.MANIFEST).exists():
+        raise ArtifactError(
+            f"{folder}: there is no saved encoder and no model here (no {ENCODER_MANIFEST}, no "
+            f"{artifact.MANIFEST})"
+        )
     encoder = load_model(folder.absolute()).state.encoder
     if encoder is None:
         raise InvalidArgumentError(f"{folder}: this model has no network of its own")

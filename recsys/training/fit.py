@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
-from datasets.errors import ColdtuneError, DataError, InvalidArgumentError
+from datasets.errors import AudioError, ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
@@ -297,7 +297,8 @@ def check_encoder(encoder: object) -> None:
     if encoder is not None and not hasattr(encoder, "embed_and_predict"):
         raise InvalidArgumentError(
             f"encoder must be a trained SongEncoder, not {format_value(encoder)}: "
-            "SongEncoder.load(folder) opens a saved one"
+            "SongEncoder.load(folder) opens a saved one, CallableEncoder takes a function, and "
+            "OnnxEncoder an ONNX file"
         )
 
 
@@ -311,6 +312,9 @@ def _embed_recordings(
 
     The text says why no network could be trained; "" where one was, or was given.
     """
+    from embedding import SongEncoder
+    from embedding.hyperimage.extraction import none_usable
+
     # Both functions show progress bars of their own.
     audio_timer = StageTimer(progress=False, seconds=timer.seconds)
     no_network = ""
@@ -336,6 +340,8 @@ def _embed_recordings(
                 )
     with audio_timer.stage("embeddings"):
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
+    if audio.embeddings.empty and audio.failures and not isinstance(encoder, SongEncoder):
+        raise AudioError(none_usable(audio.failures))
     return encoder, audio, no_network
 
 
