@@ -251,6 +251,7 @@ def evaluate(
         shown = song_map = None
         if given is not None:
             shown = given.embeddings(dataset)
+            shown.attrs = {}  # which are not for files
         elif any(name in AUDIO_MODELS for name in models):
             shown = cached_embeddings(dataset, splits, encoders, recommender.network, unfinished)
         comparison = compare(
@@ -363,7 +364,9 @@ def _embedded_by(
         )
     for failure in audio.failures:
         logger.warning("recording left out: %s", failure)
-    return audio.embeddings.set_axis([str(name) for name in audio.embeddings.columns], axis=1)
+    found = audio.embeddings.set_axis([str(name) for name in audio.embeddings.columns], axis=1)
+    found.attrs = dict(audio.embeddings.attrs)
+    return found
 
 
 def _method(encoder: "Encoder") -> str:
@@ -390,6 +393,7 @@ def _given_embeddings(
     if not known.any():
         raise DataError("embeddings: all of them are zero in every dimension")
     given = GivenEmbeddings(pd.DataFrame(vectors[known], index=ids[known], columns=frame.columns))
+    given.frame.attrs = dict(getattr(embeddings, "attrs", {}))  # such as whose plays it has seen
     source = f"Recordings were embedded by {method}" if method else "Embeddings were given"
     notes = [
         f"{source}: {known.sum():,} of {len(ids):,} {config.noun} have one of "

@@ -15,15 +15,18 @@ from datasets.errors import (
     ColdtuneError,
     EncoderError,
     EncoderUnavailableError,
+    EvaluationError,
     InvalidArgumentError,
 )
 from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from embedding import CallableEncoder, OnnxEncoder, SongEncoder
 from embedding.encoders import onnx_encoder
+from embedding.encoders.learned_plays import LearnedPlays
 from embedding.hyperimage import extraction
 from embedding.parallel import PersistentWorker
 from recsys import Recommender, cli
+from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
 from tests.helpers.models import QUICK
 from tests.helpers.onnx_models import onnx_file
 from tests.helpers.recordings import write_song
@@ -234,6 +237,16 @@ def test_a_recording_that_it_has_no_numbers_for(
         model.onboard(write_song(tmp_path / "low.wav", 2), item_id="low")
     report = model.onboard_folder(tmp_path)
     assert report["status"].tolist() == ["failed"]
+
+
+def test_an_encoder_that_has_seen_what_is_held_out(music: MusicDataset, tmp_path: Path) -> None:
+    encoder = own()
+    encoder.learned_plays_ = LearnedPlays(music.items["item_id"])
+    config = EvaluationConfig(
+        models=("content",), splits=("cold",), ks=(2,), genre_folds=0, fraction=0.4, controls=()
+    )
+    with pytest.raises(EvaluationError, match="learned from the plays of 2 of 2 items held out"):
+        evaluate(music, tmp_path / "report", QUICK, config, encoder=encoder)
 
 
 # ------------------------------------------------------------------ ONNX files
