@@ -9,26 +9,36 @@ sounds of the other artists they play, and the item-wise AUC says how well the a
 listeners are told from other people (the metric of `evaluation`, free of popularity; .5 is chance).
 Only listeners of two or more artists with recordings take part. Sounds are standardised over the
 other artists and scaled to length 1, as the content source does. Intervals are over artists. Beside
-MusiCNN's layers: a network trained on the recordings of the other artists, once for each of them;
-statistics of the images; means and deviations of MFCCs; and the true genre.
+MusiCNN's layers: heads on it for genre, or for genre and the vectors of ALS, and a network, each
+trained without the artist, once for each of them; statistics of the images; means and deviations of
+MFCCs; and the true genre.
 
 The seconds are of one core: a recording read, and its vector computed.
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import argument_parser
 from benchmarks.quality.similarity import mfcc
+from datasets.errors import DataWarning
 from datasets.folder import load_folder
 from datasets.music import MusicDataset
 from datasets.system.files import cache_folder
-from embedding import EncoderConfig, SongEncoder, SoundStatistics
+from embedding import (
+    EncoderConfig,
+    FineTunedEncoder,
+    HeadConfig,
+    SongEncoder,
+    SoundStatistics,
+)
 from embedding.encoders import Encoder, MusiCNN, load_encoder
 from embedding.encoders.songs import embed_recordings, mean_by_recording
 from embedding.hyperimage.extraction import extract_inputs
@@ -53,7 +63,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="of each network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--without", action="append", default=[], help="network, statistics, …")
+    parser.add_argument("--without", action="append", default=[], help="network, heads, statistics")
     parser.add_argument("--encoder", type=Path, action="append", default=[], help="a saved one")
     chosen = parser.parse_args()
     dataset = load_folder(chosen.data)
@@ -90,6 +100,14 @@ def sounds(
     for layer, values in layers.items():
         own = mean_by_recording(values, inputs.recording, len(paths))
         add(f"MusiCNN, {layer}, {own.shape[1]}-d", fixed(own), cost)
+    if "heads" not in without:
+        known = Known(layers["penultimate"], musicnn)
+        for title, with_taste in (("genre", False), ("genre and taste", True)):
+            add(
+                f"MusiCNN, penultimate, heads for {title}",
+                with_heads(dataset, known, inputs.recording, with_taste),
+                cost,
+            )
     for folder in folders:
         encoder = load_encoder(folder)
         add(f"{encoder!r}", fixed(embedded(encoder, paths)), seconds(encoder, paths))
@@ -102,6 +120,60 @@ def sounds(
     add("MFCC means and deviations", fixed(mfcc(material)))
     add("true genre", fixed(pd.get_dummies(material.labels).to_numpy(np.float32)))
     return {name: found for name, found in compared.items() if name not in without}
+
+
+class Known:
+    """Vectors that were computed before, in the place of the encoder that computed them."""
+
+    def __init__(self, vectors: np.ndarray, encoder: Encoder) -> None:
+        self.vectors = vectors
+        self.front_end, self.dimension = encoder.front_end, vectors.shape[1]
+        self.heads_: dict[str, np.ndarray] = {}
+
+    def embed_and_predict(self, inputs: np.ndarray) -> tuple[np.ndarray, dict]:
+        """Return the vectors themselves."""
+        return inputs, {}
+
+
+def with_heads(
+    dataset: MusicDataset, known: Known, recording: np.ndarray, with_taste: bool
+) -> Vectors:
+    """Vectors of heads that are trained on a frozen encoder without the recordings held out."""
+    genres = dataset.recording_labels("genre").to_numpy()
+    artists = dataset.recording_artists().to_numpy()
+    items = dataset.audio["item_id"].to_numpy()
+
+    def vectors(held: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(~np.isin(recording, held))
+        of = recording[rows]
+        taste = collaborative(dataset, set(items[held]))[of] if with_taste else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # genres of one artist
+            tuned = FineTunedEncoder(known, HeadConfig(threads=1)).fit(
+                known.vectors[rows], genres[of], taste, groups=artists[of]
+            )
+        values = tuned.embed_and_predict(known.vectors)[0]
+        return mean_by_recording(values, recording, len(items))
+
+    return vectors
+
+
+def collaborative(dataset: MusicDataset, held: set[str]) -> np.ndarray:
+    """ALS vectors of the recorded items, learned without the plays of some; NaN for none."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    plays = dataset.interactions[~dataset.interactions["item_id"].isin(held)]
+    users, items = pd.factorize(plays["user_id"])[0], pd.factorize(plays["item_id"])
+    matrix = csr_matrix((np.full(len(plays), 10, np.float32), (users, items[0])))
+    model = AlternatingLeastSquares(
+        64, regularization=20, iterations=10, random_state=0, num_threads=1
+    )
+    model.fit(matrix, show_progress=False)
+    return (
+        pd.DataFrame(model.item_factors, index=items[1])
+        .reindex(dataset.audio["item_id"])
+        .to_numpy(np.float32)
+    )
 
 
 def embedded(encoder: Encoder, paths: list[Path]) -> np.ndarray:

@@ -20,6 +20,7 @@ from embedding.audio.config import SnippetConfig
 from embedding.encoders.musicnn.front_end import DEFAULT_SNIPPET, MusiCNNFrontEnd
 from embedding.encoders.musicnn.weights import COMMAND, WEIGHTS_DIGEST, load_weights
 from embedding.network.storage import save_encoder
+from embedding.parallel import available_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,7 +160,8 @@ class MusiCNN:
 
         self._check(patches)
         network = self.torch_module()
-        n_threads = min(torch.get_num_threads(), len(patches))
+        # PyTorch ignores the CPU quota of a container.
+        n_threads = min(torch.get_num_threads(), available_cores(), len(patches))
 
         def features(patch: Float32Array) -> dict[str, Float32Array]:
             with torch.inference_mode():
