@@ -45,6 +45,9 @@ UNKNOWN_FAMILIARITY = (
 DOUBTED = 0.05
 """Familiarity below which a song is recommended more carefully (docs/decisions.md)."""
 
+_LEAST_PART = 1e-3
+"""Of probabilities that is always believed, so that their order stays."""
+
 _AT_ONCE = 2048
 """Sounds compared at once."""
 
@@ -66,11 +69,40 @@ def trust_of(familiarity: Float32Array | Float64Array) -> Float32Array:
     Where familiarity is not known (NaN), all of it is.
 
     Examples:
-        >>> trust_of(np.array([0.5, 0.05, 0.01, np.nan])).round(3).tolist()
-        [1.0, 1.0, 0.2, 1.0]
+        >>> trust_of(np.array([0.5, 0.05, 0.0125, np.nan])).tolist()
+        [1.0, 1.0, 0.25, 1.0]
     """
     known = np.where(np.isfinite(familiarity), familiarity, 1.0)
     return np.minimum(known / DOUBTED, 1).astype(np.float32)
+
+
+def careful_scores(
+    scores: Mapping[str, Mapping[str, float]] | None, familiarity: float | None
+) -> dict[str, dict[str, float]] | None:
+    """Return predicted probabilities, less sure where what is heard is not fully believed.
+
+    What is not believed is spread evenly over the values of a tag. Tags of which several values
+    may hold at once, whose probabilities do not add to 1, stay as they are.
+
+    Args:
+        scores: {tag: {value: probability}}, or None.
+        familiarity: of the recording; None where it is not known.
+
+    Examples:
+        >>> careful_scores({"genre": {"blues": 0.9, "jazz": 0.1}}, 0.5)
+        {'genre': {'blues': 0.9, 'jazz': 0.1}}
+        >>> careful_scores({"genre": {"blues": 1.0, "jazz": 0.0}}, DOUBTED / 2)
+        {'genre': {'blues': 0.75, 'jazz': 0.25}}
+    """
+    if scores is None:
+        return None
+    (trust,) = trust_of(np.array([np.nan if familiarity is None else familiarity])).tolist()
+    careful = {}
+    for tag, values in scores.items():
+        one_holds = abs(sum(values.values()) - 1) < 1e-3
+        part = max(trust, _LEAST_PART) if one_holds else 1.0
+        careful[tag] = {name: part * p + (1 - part) / len(values) for name, p in values.items()}
+    return careful
 
 
 def caution(familiarity: float | None) -> str:

@@ -27,6 +27,7 @@ from embedding.audio.source import RecordingFile
 from embedding.decoding.sound_digest import sound_digest
 from embedding.parallel import Crashed, available_cores
 from recsys.audio import RecordingEmbedder
+from recsys.content.familiarity import careful_scores
 from recsys.database import schema
 from recsys.database.catalog import Catalog
 from recsys.database.read_write import batched, read_songs_of
@@ -642,9 +643,8 @@ class _Batch:
                 self._refused[song.item_id] = f"its embedding cannot be used: {problem}"
                 continue
             familiarity = self._state.familiarity_of(one.embedding, one.statistics)
-            heard = replace(
-                song, embedding=one.embedding, scores=one.scores, familiarity=familiarity
-            )
+            scores = careful_scores(one.scores, familiarity)
+            heard = replace(song, embedding=one.embedding, scores=scores, familiarity=familiarity)
             self._embedded.append(heard)
 
 

@@ -14,6 +14,7 @@ from datasets.errors import AudioError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
+from recsys.content.familiarity import careful_scores
 from recsys.content.features import align_embeddings
 from recsys.database.song import Scores, Song, SongRecording
 from recsys.model.items import checked_embedding, with_familiarity
@@ -74,12 +75,13 @@ def build_song(
     embedded, described = model.audio.embed(recording)
     if problem := model.state.embedding_range.problem(embedded.embedding):
         raise AudioError(f"{described.path}: its embedding cannot be used: {problem}")
+    told = model.state.familiarity_of(embedded.embedding, embedded.statistics)
     return replace(
         texts,
         embedding=embedded.embedding,
-        scores=embedded.scores,
+        scores=careful_scores(embedded.scores, told),
         recordings=(described,),
-        familiarity=model.state.familiarity_of(embedded.embedding, embedded.statistics),
+        familiarity=told,
     )
 
 
@@ -127,7 +129,7 @@ def build_songs(
         song = _build_song(row, vector, scores.get(item_id), recordings.get(item_id, ()))
         if vector is not None:
             told = state.familiarity_of(vector, statistics.get(item_id))
-            song = replace(song, familiarity=told)
+            song = replace(song, familiarity=told, scores=careful_scores(song.scores, told))
         songs.append(song)
     return songs, audio
 
