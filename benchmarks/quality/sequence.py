@@ -36,10 +36,10 @@ from evaluation.genre.splits import assign_folds
 
 KINDS = ("mean", "attention", "recurrent")
 
-PARTS, WINDOWS, SECONDS = 9, 4, 2.5
+PARTS, WINDOWS, SECONDS = 6, 4, 2.5
 """Of the made songs: artists a genre, windows of a part at most, and seconds of a window."""
 
-SONGS = {"training": 300, "test": 150}
+SONGS = {"training": 240, "test": 120}
 """Songs made of parts, in each fold."""
 
 DRAWN = 2000
@@ -79,7 +79,9 @@ def main() -> None:
         questions = (
             clips(chosen.data, config.replace(epochs=chosen.epochs or 60), chosen.folds or 5)
             if chosen.data
-            else made_songs(config.replace(epochs=chosen.epochs or 15), chosen.folds or 3)
+            else made_songs(
+                config.replace(epochs=chosen.epochs or 15), chosen.folds or 3, chosen.cache
+            )
         )
         rows = [row for question in questions for row in answers(question, chosen)]
     report(pd.DataFrame(rows), chosen.seed)
@@ -99,7 +101,7 @@ def clips(data: Path, config: EncoderConfig, folds: int) -> Iterator[Question]:
         )  # fmt: skip
 
 
-def made_songs(config: EncoderConfig, folds: int) -> Iterator[Question]:
+def made_songs(config: EncoderConfig, folds: int, cache: Path | None) -> Iterator[Question]:
     """Songs of a long and a short part, in any order, of two genres and two artists."""
     image = HyperImageConfig(height=64, width=64)
     config = config.replace(
@@ -107,11 +109,16 @@ def made_songs(config: EncoderConfig, folds: int) -> Iterator[Question]:
         hyperimage=image,
     )  # fmt: skip
     genres = list(GENRES)
-    windows = {
-        (genre, artist): _windows(genre, artist, image)
-        for genre in genres
-        for artist in range(PARTS)
-    }
+    parts = [(genre, artist) for genre in genres for artist in range(PARTS)]
+    kept = None if cache is None else cache / f"parts-{PARTS}.npy"
+    if kept is not None and kept.exists():
+        pictures = np.load(kept)
+    else:
+        pictures = np.stack([_windows(*part, image) for part in parts])
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept, pictures)
+    windows = dict(zip(parts, pictures, strict=True))
     for number in range(folds):
         rng = np.random.default_rng([config.seed, number])
         images, recording, first, longer, both, artists = [], [], [], [], [], []

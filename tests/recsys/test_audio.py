@@ -9,6 +9,7 @@ import pytest
 
 from datasets.errors import AudioError
 from datasets.music import MusicDataset
+from embedding import SnippetConfig
 from recsys import Recommender
 from recsys.audio import TooFewLabelsError, train_encoder
 from recsys.experiments.embeddings import FoldEncoders
@@ -123,3 +124,26 @@ def test_a_training_side_of_one_genre_has_statistics_of_sound(
     assert list(fold.embeddings(dataset).index) == ["s0", "s1"]
     assert fold.labels(dataset).empty
     assert caplog.text.count("no network was trained on a training side") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["attention", "recurrent"])
+def test_a_head_over_sequences_hears_files_as_the_fit_did(tmp_path: Path, kind: str) -> None:
+    dataset = listened(tmp_path, ["jazz", "rock"] * 3, [0, 1, 2, 3])
+    network = CONFIG.encoder.replace(
+        sequence=kind, window=16, snippet=SnippetConfig(seconds=0.5, count=3)
+    )
+    model = Recommender(CONFIG.replace(encoder=network)).fit(dataset)
+    assert model.info["encoder"]["sequence"] == kind
+    rows = model._model.items.rows(["s0", "s1", "s2", "s3"])
+    fitted = model._model.items.embeddings(rows)[0]
+    for n in range(4):
+        model.onboard(tmp_path / f"{n}.wav", item_id=f"new {n}")
+    told = model._model.items.embeddings(model._model.items.rows([f"new {n}" for n in range(4)]))[0]
+    np.testing.assert_allclose(told, fitted, atol=1e-5)
+    model.save(tmp_path / "model")
+    again = Recommender.load(tmp_path / "model")
+    again.onboard(tmp_path / "0.wav", item_id="newer")
+    (newer,) = again._model.items.embeddings(again._model.items.rows(["newer"]))[0]
+    np.testing.assert_array_equal(newer, told[0])
+    assert len(again.audience(tmp_path / "1.wav", k=2)) == 2
