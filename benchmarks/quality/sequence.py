@@ -180,6 +180,8 @@ def answers(question: Question, chosen) -> Iterator[dict]:  # type: ignore[no-un
                 encoder, question.images[mask], question.recording[mask], len(question.labels)
             )
             right = _right(scores["genre"][question.test], encoder, question)
+            print(f"{question.name}, fold {question.fold + 1}, {kind}, seed {seed}: "
+                  f"{right[:, 0].mean():.3f}", flush=True)  # fmt: skip
             for number, (one, three) in zip(question.test, right, strict=True):
                 yield {
                     "question": question.name, "kind": kind, "seed": seed,
