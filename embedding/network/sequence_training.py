@@ -54,7 +54,7 @@ SHORTEST = 0.5
 MOST_WINDOWS = 256
 """Most windows of a song that a step takes."""
 
-SMOOTHING = 0.1
+LEAST_SMOOTHING = 0.1
 """Least label smoothing: the network knows its training songs already, and scores of song vectors
 would only grow."""
 
@@ -262,7 +262,7 @@ def _loss(
     for target, score in zip(targets, scores, strict=True):
         wanted, known = torch.from_numpy(target.values[rows]), torch.from_numpy(target.known[rows])
         kind, weight = loss_of(target, config)
-        each = losses(kind, score, wanted, max(SMOOTHING, config.label_smoothing))
+        each = losses(kind, score, wanted, max(LEAST_SMOOTHING, config.label_smoothing))
         total = total + weight * (each * known).sum() / max(1, int(known.sum()))
     return total
 
