@@ -231,16 +231,17 @@ def embed_dataset(
     Returns:
         Embeddings and predicted tags by item, and which recordings failed.
     """
+    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.input_vectors import embed_by_heads
     from embedding.encoders.recordings import embed_files
     from embedding.encoders.songs import mean_by_recording
 
-    found = embed_files(
-        dataset.recording_paths(),
-        encoder,
-        workers=workers,
-        cache=cache_folder() / "hyperimages",
-        progress=progress,
-    )
+    paths, cache = dataset.recording_paths(), cache_folder() / "hyperimages"
+    if isinstance(encoder, FineTunedEncoder) and not encoder.is_thawed:
+        # Its heads were trained on the same vectors, which are in the cache.
+        found = embed_by_heads(paths, encoder, workers=workers, cache=cache, progress=progress)
+    else:
+        found = embed_files(paths, encoder, workers=workers, cache=cache, progress=progress)
     item_of_recording = dataset.audio[ITEM_ID].to_numpy()
 
     def mean_by_item(values: Float32Array) -> pd.DataFrame:

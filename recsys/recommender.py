@@ -145,7 +145,8 @@ class Recommender(Configured):
             embeddings: item embeddings in place of the network's: index or column item_id, one
                 column a dimension; items may be missing.
             encoder: any fitted `embedding.encoders.Encoder`, such as a trained `SongEncoder`, in
-                place of training one.
+                place of training one. The heads of an untrained `embedding.FineTunedEncoder` are
+                trained on the data set's tags.
             progress: show progress bars.
 
         Returns:
@@ -180,7 +181,7 @@ class Recommender(Configured):
             with self._writing("taking over what was learned", longer=True):
                 self._model, self._folder = model, None
             learned = state.info["encoder"] or {}
-            if encoder is None and learned.get("history"):
+            if state.encoder is not encoder and learned.get("history"):
                 run.log_training(learned["history"])
             run.log_metrics({f"seconds_{name}": s for name, s in state.info["seconds"].items()})
             for kind in ("warm", "cold"):

@@ -13,6 +13,7 @@
 - `callable_encoder`: `CallableEncoder`, a Python function
 - `onnx_encoder`: `OnnxEncoder`, an ONNX file
 - `recordings`: many recordings embedded by any encoder (`embed_files`)
+- `input_vectors`: vectors of every input of many recordings, kept on disk, and heads on them
 - `loading`: saved encoders of every kind (`load_encoder`)
 """
 

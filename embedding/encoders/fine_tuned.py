@@ -9,18 +9,19 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arrays import BoolArray, Float32Array, StrArray
+from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
 from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
 from datasets.settings import check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from embedding.encoders.head_config import HeadConfig
+from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
 from embedding.network.storage import read_encoder, save_encoder
 from embedding.network.targets import (
@@ -40,8 +41,22 @@ _METHOD = "fine-tuned"
 """What the manifest of a saved one says under "method"."""
 
 _DEFAULT_TAG = "genre"
+_LEARNED_PLAYS = "learned_plays"
 _ROWS_AT_ONCE = 256
 _MOST_NAMED = 5
+
+
+class _Learned(NamedTuple):
+    """What heads are trained on: the inputs of which anything is known."""
+
+    rows: IntArray
+    """Positions of these inputs among those given."""
+
+    targets: list[Target]
+    taste: Float32Array | None
+    """Rows of length 1, or 0 where unknown."""
+
+    groups: StrArray
 
 
 class FineTunedEncoder:
@@ -89,11 +104,12 @@ class FineTunedEncoder:
                 "load_encoder(folder) opens a saved one"
             )
         self.backbone = backbone
-        if self.config.backbone == "thawed":
+        if self.is_thawed:
             _check_can_thaw(backbone)
         self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []
         self.taste_dimension_ = 0
+        self._learned_plays = LearnedPlays()
         self._network: HeadNetwork | None = None
         self._thawed: dict[str, NDArray[Any]] = {}
         # Copy of the encoder below with the thawed weights, made when it is first needed: so a
@@ -123,6 +139,39 @@ class FineTunedEncoder:
         return self.config.dimension + (self.backbone.dimension if self.config.skip else 0)
 
     @property
+    def learned_plays_(self) -> LearnedPlays:
+        """The songs whose plays the heads or the encoder below have learned from."""
+        parts = [self._learned_plays.to_array(), LearnedPlays.of(self.backbone).to_array()]
+        return LearnedPlays.from_array(np.concatenate(parts))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the heads are trained."""
+        return self._network is not None
+
+    @property
+    def is_thawed(self) -> bool:
+        """Whether the encoder below is trained as well, or is to be."""
+        return self.config.backbone == "thawed"
+
+    def untrained(self, **settings: Any) -> Self:
+        """Return one with the same encoder below and untrained heads.
+
+        Args:
+            **settings: settings to change; see `HeadConfig`.
+        """
+        return type(self)(self.backbone, self.config.replace(**settings))
+
+    def on(self, backbone: Encoder) -> Self:
+        """Return one with these heads on another object of the same encoder below.
+
+        For an encoder that a saved one cannot hold, such as a function.
+        """
+        other = copy.copy(self)
+        other.backbone, other._below = backbone, None
+        return other
+
+    @property
     def classes_(self) -> NDArray[np.str_]:
         """Values of the first tag; none without tags."""
         return next(iter(self.heads_.values()), np.empty(0, dtype=np.str_))
@@ -134,6 +183,7 @@ class FineTunedEncoder:
         taste: Float32Array | None = None,
         groups: ArrayLike | None = None,
         *,
+        learned_plays: LearnedPlays | None = None,
         progress: bool = False,
     ) -> Self:
         """Train heads, and with ``backbone="thawed"`` the encoder below them, from the start.
@@ -150,6 +200,8 @@ class FineTunedEncoder:
             groups: n group names, such as artists; a group is never on both sides of the validation
                 split. A value that one group alone has is learned and not validated; a warning
                 names it. None: each input is its own group.
+            learned_plays: the songs that `taste` has the vectors of, so that they are not taken for
+                new ones where a model is validated.
             progress: show progress bars.
 
         Returns:
@@ -161,10 +213,54 @@ class FineTunedEncoder:
                 training diverges.
             NotFittedError: the encoder below is not trained.
         """
-        from embedding.encoders.heads import HeadTask, thaw, train_heads
-
         _check_inputs(inputs)
-        n = len(inputs)
+        learned = self._learned(labels, taste, groups, len(inputs))
+        rows = learned.rows
+        inputs = inputs if len(rows) == len(inputs) else inputs[rows]
+        vectors = _vectors(self.backbone, inputs)
+        _check_finite(vectors, "vectors of the encoder below")
+        self._train(learned, vectors, inputs, progress)
+        return self._with_plays(learned_plays)
+
+    def fit_vectors(
+        self,
+        vectors: Float32Array,
+        labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        taste: Float32Array | None = None,
+        groups: ArrayLike | None = None,
+        *,
+        learned_plays: LearnedPlays | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Train heads on vectors that the encoder below, frozen, made before; otherwise as `fit`.
+
+        Args:
+            vectors: float32 [n, dimension of the encoder below].
+            labels: as in `fit`.
+            taste: as in `fit`.
+            groups: as in `fit`.
+            learned_plays: as in `fit`.
+            progress: as in `fit`.
+
+        Raises:
+            InvalidArgumentError: as `fit`, or the encoder is to be thawed, which needs inputs.
+        """
+        if self.is_thawed:
+            raise InvalidArgumentError("a thawed encoder is trained on inputs, and not on vectors")
+        self._check_vectors(vectors)
+        _check_finite(vectors, "vectors")
+        learned = self._learned(labels, taste, groups, len(vectors))
+        self._train(learned, vectors[learned.rows], None, progress)
+        return self._with_plays(learned_plays)
+
+    def _learned(
+        self,
+        labels: ArrayLike | Mapping[str, ArrayLike] | None,
+        taste: Float32Array | None,
+        groups: ArrayLike | None,
+        n: int,
+    ) -> _Learned:
+        """Check what n inputs are trained on, and keep those of which anything is known."""
         targets, left_out = self._targets(labels, n)
         liked = _directions(taste, n)
         names = as_column(np.arange(n) if groups is None else groups, n, "groups", "an input")
@@ -175,7 +271,7 @@ class FineTunedEncoder:
                 f"labels: of {', '.join(map(repr, left_out))} not two values are known, so that no "
                 "head is trained for it",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         if groups is not None:
             _warn_of_single_groups(targets, names)
@@ -183,18 +279,31 @@ class FineTunedEncoder:
         for target in targets:
             known = known | target.known
         rows = np.flatnonzero(known)
-        if len(rows) < n:
-            inputs, names = inputs[rows], names[rows]
-            targets = [target.take(rows) for target in targets]
-            liked = None if liked is None else liked[rows]
-        first = targets[0].values.argmax(axis=1) if targets else np.zeros(len(rows), dtype=np.int64)
-        held_out = validation_split(first, names, self.config.validation_fraction, self.config.seed)
-        task = HeadTask(targets, liked, self.config, held_out)
-        vectors = _vectors(self.backbone, inputs)
+        return _Learned(
+            rows,
+            [target.take(rows) for target in targets],
+            None if liked is None else liked[rows],
+            names[rows],
+        )
+
+    def _train(
+        self,
+        learned: _Learned,
+        vectors: Float32Array,
+        inputs: Float32Array | None,
+        progress: bool,
+    ) -> None:
+        from embedding.encoders.heads import HeadTask, thaw, train_heads
+
+        targets, liked, config = learned.targets, learned.taste, self.config
+        n = len(learned.rows)
+        first = targets[0].values.argmax(axis=1) if targets else np.zeros(n, dtype=np.int64)
+        held_out = validation_split(first, learned.groups, config.validation_fraction, config.seed)
+        task = HeadTask(targets, liked, config, held_out)
         network, history = train_heads(vectors, task, progress=progress)
         thawed: dict[str, NDArray[Any]] = {}
         below: Encoder | None = None
-        if self.config.backbone == "thawed":
+        if inputs is not None and self.is_thawed:
             below = copy.deepcopy(self.backbone)
             state, more = thaw(network, below, inputs, task, progress=progress)  # type: ignore[arg-type]
             thawed = {name: tensor.contiguous().numpy() for name, tensor in state.items()}
@@ -204,6 +313,11 @@ class FineTunedEncoder:
         self._network, self._thawed, self._below, self.history_ = network, thawed, below, history
         self.heads_ = {target.tag: target.classes for target in targets}
         self.taste_dimension_ = 0 if liked is None else liked.shape[1]
+
+    def _with_plays(self, learned_plays: LearnedPlays | None) -> Self:
+        self._learned_plays = LearnedPlays()
+        if self.taste_dimension_ and learned_plays is not None:
+            self._learned_plays = learned_plays
         return self
 
     def embed(self, inputs: Float32Array) -> Float32Array:
@@ -213,7 +327,7 @@ class FineTunedEncoder:
             inputs: float32 [n, ...], as in `fit`.
 
         Returns:
-            float32 [n, dimension].
+            float32 [n, dimension]; a row of NaN where the encoder below has no finite numbers.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -277,15 +391,22 @@ class FineTunedEncoder:
         Raises:
             NotFittedError, InvalidArgumentError: as `embed`.
         """
-        import torch
+        return self._with_probabilities(*self._run(inputs)[:2])
 
-        from embedding.network.optimisation import probabilities
+    def embed_and_predict_vectors(
+        self, vectors: Float32Array
+    ) -> tuple[Float32Array, dict[str, Float32Array]]:
+        """As `embed_and_predict`, from vectors that the encoder below made before.
 
-        embeddings, scores, _ = self._run(inputs)
-        return embeddings, {
-            tag: probabilities(self.config.loss, torch.from_numpy(of_tag)).numpy()
-            for tag, of_tag in zip(self.heads_, scores, strict=True)
-        }
+        Args:
+            vectors: float32 [n, dimension of the encoder below], thawed if it is.
+
+        Raises:
+            NotFittedError, InvalidArgumentError: as `embed`.
+        """
+        self._fitted()
+        self._check_vectors(vectors)
+        return self._with_probabilities(*self._run_vectors(vectors)[:2])
 
     def save(self, folder: Path | str) -> None:
         """Save heads and the encoder below to a folder, atomically replacing one that is there.
@@ -371,8 +492,10 @@ class FineTunedEncoder:
                 raise ValueError(f"the weights {name!r} are not finite")
         network = build()
         network.load_state_dict({name: torch.from_numpy(array) for name, array in own.items()})
+        if (plays := weights.get(_LEARNED_PLAYS)) is not None:
+            encoder._learned_plays = LearnedPlays.from_array(plays)
         encoder._network, encoder._thawed = network.eval(), _part_of(weights, "backbone.")
-        if bool(encoder._thawed) != (encoder.config.backbone == "thawed"):
+        if bool(encoder._thawed) != encoder.is_thawed:
             raise ValueError("the weights of the encoder below do not fit its settings")
         return encoder
 
@@ -388,15 +511,21 @@ class FineTunedEncoder:
     def summary(self) -> dict[str, Any]:
         """Return digest, method, what is told, history, and that of the encoder below, as JSON."""
         return {
-            "method": f"heads on a {self.config.backbone} encoder",
+            "method": self._method(),
             "digest": self.digest(),
             "dimension": self.dimension,
             "tags": list(self.heads_),
             "classes": self.classes_.tolist(),
             "taste": self.taste_dimension_,
+            "songs_with_taste": len(self.learned_plays_),
             "history": self.history_,
             "backbone": self.backbone.summary(),
         }
+
+    def _method(self) -> str:
+        told = [*self.heads_, *(["taste"] if self.taste_dimension_ else [])]
+        below = self.backbone.summary().get("method", "a network trained before")
+        return f"heads for {', '.join(told)} on {below}, {self.config.backbone}"
 
     def _document(self) -> dict[str, Any]:
         self._fitted()
@@ -413,7 +542,10 @@ class FineTunedEncoder:
     def _weights(self) -> dict[str, NDArray[Any]]:
         state = self._fitted().state_dict()
         heads = {f"heads.{name}": t.contiguous().numpy() for name, t in state.items()}
-        return heads | {f"backbone.{name}": array for name, array in self._thawed.items()}
+        weights = heads | {f"backbone.{name}": array for name, array in self._thawed.items()}
+        if len(self._learned_plays):
+            weights[_LEARNED_PLAYS] = self._learned_plays.to_array()
+        return weights
 
     def _targets(
         self, labels: ArrayLike | Mapping[str, ArrayLike] | None, n: int
@@ -438,11 +570,34 @@ class FineTunedEncoder:
     def _run(
         self, inputs: Float32Array
     ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
+        self._fitted()
+        _check_inputs(inputs, least=0)
+        return self._run_vectors(_vectors(self._encoder_below(), inputs))
+
+    def _run_vectors(
+        self, vectors: Float32Array
+    ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
         from embedding.encoders.heads import run_heads
 
-        network = self._fitted()
-        _check_inputs(inputs, least=0)
-        return run_heads(network, _vectors(self._encoder_below(), inputs), self.config.threads)
+        return run_heads(self._fitted(), vectors, self.config.threads)
+
+    def _with_probabilities(
+        self, embeddings: Float32Array, scores: list[Float32Array]
+    ) -> tuple[Float32Array, dict[str, Float32Array]]:
+        import torch
+
+        from embedding.network.optimisation import probabilities
+
+        return embeddings, {
+            tag: probabilities(self.config.loss, torch.from_numpy(of_tag)).numpy()
+            for tag, of_tag in zip(self.heads_, scores, strict=True)
+        }
+
+    def _check_vectors(self, vectors: Float32Array) -> None:
+        d = self.backbone.dimension
+        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.shape[1] != d:
+            found = getattr(vectors, "shape", type(vectors).__name__)
+            raise InvalidArgumentError(f"vectors must be an array [n, {d}]; got {found}")
 
     def _encoder_below(self) -> Encoder:
         """The encoder below, with the weights that were trained."""
@@ -474,8 +629,8 @@ class FineTunedEncoder:
 def _check_can_thaw(backbone: Encoder) -> None:
     if not hasattr(backbone, "embed_tensor"):
         raise InvalidArgumentError(
-            f"a {type(backbone).__name__} cannot be thawed, as it is no PyTorch network; train "
-            "heads on it as it is: backbone='frozen'"
+            f"{type(backbone).__name__} cannot be thawed: it is no PyTorch network; train heads on "
+            "it as it is (frozen)"
         )
 
 
@@ -509,7 +664,6 @@ def _vectors(backbone: Encoder, inputs: Float32Array) -> Float32Array:
             f"the encoder below returned vectors {list(vectors.shape)} for {len(inputs)} inputs; "
             f"it must return [{len(inputs)}, {backbone.dimension}]"
         )
-    _check_finite(vectors, "vectors of the encoder below")
     return vectors.astype(np.float32, copy=False)
 
 

@@ -13,6 +13,7 @@ from recsys.commands.options import (
     Config,
     Embeddings,
     EncoderOption,
+    FineTune,
     JsonFlag,
     K,
     Recipe,
@@ -57,6 +58,7 @@ def evaluate(
         bool, typer.Option(help="Also tell models artist, genre and tags of held-out items.")
     ] = False,
     encoder: EncoderOption = None,
+    fine_tune: FineTune = None,
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
@@ -94,7 +96,7 @@ def evaluate(
         texts=texts,
     )
     given = None if embeddings is None else read_embedding_file(embeddings)
-    heard_by = open_encoder_option(encoder)
+    heard_by = open_encoder_option(encoder, fine_tune)
     evaluation = offline_evaluation.evaluate(
         load_folder(folder),
         out,

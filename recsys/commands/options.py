@@ -53,6 +53,15 @@ EncoderOption = Annotated[
         "with its sample rate and the seconds of its window.",
     ),
 ]
+FineTune = Annotated[
+    str | None,
+    typer.Option(
+        "--fine-tune",
+        metavar="frozen|thawed",
+        help="Train heads for the catalogue's tags on top of --encoder, which stays as it is "
+        "(frozen) or is trained as well (thawed).",
+    ),
+]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 WhereFlag = Annotated[
     list[str] | None,
@@ -79,13 +88,31 @@ NewFlag = Annotated[
 ]
 
 
-def open_encoder_option(given: str | None) -> "Encoder | None":
+def open_encoder_option(given: str | None, fine_tune: str | None = None) -> "Encoder | None":
     """Open what --encoder names: an encoder by name, in a folder, or an ONNX file.
+
+    Args:
+        given: option --encoder.
+        fine_tune: option --fine-tune: with it, the encoder below untrained heads.
 
     Raises:
         InvalidArgumentError, ArtifactError: there is none, or it cannot be used.
         EncoderUnavailableError: it is not on this machine; the message says how to get it.
     """
+    if fine_tune is None:
+        return _open_encoder(given)
+    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.head_config import HeadConfig
+
+    if fine_tune not in ("frozen", "thawed"):
+        raise InvalidArgumentError(f"--fine-tune must be frozen or thawed, not {fine_tune!r}")
+    encoder = _open_encoder(given)
+    if encoder is None:
+        raise InvalidArgumentError("--fine-tune needs --encoder: what heads are trained on")
+    return FineTunedEncoder(encoder, HeadConfig(backbone=fine_tune))
+
+
+def _open_encoder(given: str | None) -> "Encoder | None":
     if given is None:
         return None
     from embedding.encoders.loading import ENCODER_NAMES, check_available, named_encoder

@@ -12,6 +12,7 @@ from recsys.commands.options import (
     Config,
     Embeddings,
     EncoderOption,
+    FineTune,
     JsonFlag,
     Model,
     Recipe,
@@ -31,6 +32,7 @@ def train(
     folder: Annotated[Path, typer.Argument(help="Data set: items, audio, interactions.")],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
     encoder: EncoderOption = None,
+    heads: FineTune = None,
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
@@ -57,7 +59,7 @@ def train(
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         echo(goes, err=True)
-    network = open_encoder_option(encoder)
+    network = open_encoder_option(encoder, heads)
     given = None if embeddings is None else read_embedding_file(embeddings)
     recommender = Recommender(settings).fit(
         load_folder(folder), given, encoder=network, progress=True

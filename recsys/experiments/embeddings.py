@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.arrays import Float32Array, StrArray
 from datasets.columns import ARTIST, GENRE, ITEM_ID, TITLE
-from datasets.errors import DataError
+from datasets.errors import AudioError, DataError
 from datasets.music import MusicDataset
 from datasets.system.files import atomic_write, cache_folder
 from datasets.tables.frames import embedding_frame
@@ -21,10 +21,12 @@ from evaluation.splitting.split import Split
 from recsys.audio import TooFewLabelsError, embed_dataset, summarise_sound, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
+from recsys.training.fine_tuning import fine_tune_on_catalogue
 from recsys.training.taste import taste_vectors
 
 if TYPE_CHECKING:
     from embedding import SoundStatistics
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from embedding.encoders.protocol import Encoder
     from evaluation.genre.cross_validation import GenreResult
 
@@ -134,6 +136,8 @@ class NetworkEmbeddings:
         if not self.encoder.heads_:
             return pd.DataFrame()
         tag, classes = next(iter(self.encoder.heads_.items()))
+        if tag not in dataset.items.columns:  # a tag that the encoder brought along
+            return pd.DataFrame()
         own = dataset.recording_labels(tag).to_numpy()
         matches = pd.DataFrame(_indicators(own, classes.tolist()))
         return matches.groupby(dataset.audio[ITEM_ID].to_numpy(), sort=False).mean()
@@ -200,6 +204,79 @@ class FoldEncoders:
         )
 
 
+class FoldHeads:
+    """Trains heads on top of a given encoder for each training side, on that side alone.
+
+    Args:
+        encoder: says the encoder below and the settings of the heads.
+        config: settings of the recommender: the seed and the number of threads.
+        progress: show progress bars.
+
+    Examples:
+        >>> from embedding import FineTunedEncoder
+        >>> from recsys import RecommenderConfig
+        >>> embed_fold = FoldHeads(FineTunedEncoder(encoder), RecommenderConfig())
+        >>> embed_fold(dataset) is None  # there is no audio to train on
+        True
+    """
+
+    def __init__(
+        self, encoder: "FineTunedEncoder", config: RecommenderConfig, *, progress: bool = False
+    ) -> None:
+        self._encoder = encoder
+        self._config = config
+        self._progress = progress
+        self._trained: dict[str, NetworkEmbeddings | None] = {}
+
+    def __call__(self, training: MusicDataset) -> NetworkEmbeddings | None:
+        """Return the heads trained on ``training``; None without recordings to train on."""
+        if not len(training.audio):
+            return None
+        key = training.digest()
+        if key not in self._trained:
+            self._trained[key] = self._train(training)
+        return self._trained[key]
+
+    def note(self, dataset: MusicDataset, noun: str) -> str:
+        """Say in a report what was trained.
+
+        Args:
+            dataset: the whole data set.
+            noun: what its items are called.
+
+        Raises:
+            AudioError: it has no recordings.
+        """
+        if dataset.audio.empty:
+            raise AudioError("the data set has no recordings to train heads on")
+        below = self._encoder.backbone.summary().get("method", "a given network")
+        return (
+            f"Recordings were embedded by heads on {below}, {self._encoder.config.backbone}; in "
+            f"each split they were trained without the {noun} held out. Figures of new {noun} are "
+            f"too good if the encoder below was trained on these {noun}."
+        )
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 of the encoder below and the settings of the heads."""
+        identity = f"{self._encoder.backbone.digest()}|{self._encoder.config.digest()}"
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    def _train(self, training: MusicDataset) -> NetworkEmbeddings:
+        encoder: Encoder
+        try:
+            encoder = fine_tune_on_catalogue(
+                self._encoder,
+                training,
+                self._config,
+                taste=taste_vectors(training, self._config),
+                progress=self._progress,
+            )
+        except TooFewLabelsError as error:
+            logger.warning("the encoder is used as it is on a training side: %s", error)
+            encoder = self._encoder.backbone
+        return NetworkEmbeddings(encoder, self._config, self._progress)
+
+
 def _indicators(own: StrArray, classes: Sequence[str]) -> dict[str, Float32Array]:
     """A column for each class: 1 for who has it, and the same share of all for who has none.
 
@@ -218,7 +295,7 @@ def cached_embeddings(
     dataset: MusicDataset,
     splits: Sequence[Split],
     encoders: EmbedFold,
-    network: EncoderConfig,
+    network: "EncoderConfig | FoldHeads",
     folder: Path,
 ) -> pd.DataFrame | None:
     """Embed all recordings with the encoder of one training side, and cache the result.
@@ -231,7 +308,7 @@ def cached_embeddings(
         dataset: the whole data set.
         splits: its splits.
         encoders: trains the encoder of a training side.
-        network: settings that the encoder is trained with.
+        network: settings that the encoder is trained with, or heads on a given one.
         folder: where the result is kept.
 
     Returns:

@@ -16,6 +16,7 @@ from datasets.music import MusicDataset
 from datasets.settings import Settings
 from datasets.system.files import check_writable
 from datasets.tables.frames import FrameLike, embedding_frame
+from embedding.encoders.fine_tuned import FineTunedEncoder
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve
@@ -32,6 +33,7 @@ from recsys.content.features import align_embeddings
 from recsys.experiments.embeddings import (
     EmbedFold,
     FoldEncoders,
+    FoldHeads,
     GivenEmbeddings,
     cached_embeddings,
     embedding_map,
@@ -185,7 +187,8 @@ def evaluate(
             column a dimension. They must come from an encoder that was not trained on the items
             held out. Ids that are not of the data set are passed over.
         encoder: embeds all recordings once, in place of networks trained on the training sides. It
-            must not have been trained on the items held out, either.
+            must not have been trained on the items held out, either. An untrained
+            `embedding.FineTunedEncoder` has its heads trained on each training side alone.
         command: the command that the report is of, to be shown in it.
         progress: show progress bars.
 
@@ -208,15 +211,18 @@ def evaluate(
     config = config or EvaluationConfig()
     path = out if out.suffix.lower() == ".html" else out / "report.html"
     _check_report_writable(path)  # now, and not when everything is read, learned or measured
-    given = None
+    given = heads = None
     if embeddings is not None:
         if encoders is not None or encoder is not None:
             raise InvalidArgumentError("give embeddings or encoders, not both")
         given, config = _given_embeddings(embeddings, dataset, config)
         encoders = given
+    elif encoder is not None and encoders is not None:
+        raise InvalidArgumentError("give an encoder or encoders, not both")
+    elif isinstance(encoder, FineTunedEncoder) and not encoder.is_fitted:
+        encoders = heads = FoldHeads(encoder, recommender, progress=progress)
+        config = config.replace(notes=(*config.notes, heads.note(dataset, config.noun)))
     elif encoder is not None:
-        if encoders is not None:
-            raise InvalidArgumentError("give an encoder or encoders, not both")
         found = _embedded_by(encoder, dataset, recommender.n_threads, progress)
         given, config = _given_embeddings(found, dataset, config, _method(encoder))
         encoders = given
@@ -253,7 +259,8 @@ def evaluate(
             shown = given.embeddings(dataset)
             shown.attrs = {}  # which are not for files
         elif any(name in AUDIO_MODELS for name in models):
-            shown = cached_embeddings(dataset, splits, encoders, recommender.network, unfinished)
+            learned = heads or recommender.network
+            shown = cached_embeddings(dataset, splits, encoders, learned, unfinished)
         comparison = compare(
             models,
             dataset,
@@ -274,7 +281,7 @@ def evaluate(
         if config.learning_curve:
             curve = _learning_curve(models, comparison, dataset, splits[0], unfinished, progress)
         genre = None
-        if config.genre_folds and given is None:
+        if config.genre_folds and given is None and heads is None:
             try:
                 genre = genre_accuracy(dataset, recommender, config.genre_folds, progress)
             except EvaluationError as error:

@@ -190,9 +190,15 @@ class LiveModel:
             InvalidArgumentError: the encoder is not the one that the model was made with.
             EncoderUnavailableError, EncoderError: it cannot work.
         """
+        from embedding.encoders.fine_tuned import FineTunedEncoder
         from embedding.encoders.loading import check_same_encoder
 
-        check_same_encoder(encoder, self.state.encoder)
+        own = self.state.encoder
+        if isinstance(own, FineTunedEncoder) and not isinstance(encoder, FineTunedEncoder):
+            check_same_encoder(encoder, own.backbone)
+            encoder = own.on(encoder)
+        else:
+            check_same_encoder(encoder, own)
         other = copy.copy(self)
         other.state = replace(self.state, encoder=encoder)
         other._audio = RecordingEmbedder(encoder)

@@ -129,9 +129,12 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
 
 def _heard_as_before(model: LiveModel, before: LiveModel) -> LiveModel:
     """Return a model with the encoder of another, where that may have been given and is its own."""
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from embedding.encoders.waveform_encoder import WaveformEncoder
 
     given = before.state.encoder
+    if isinstance(given, FineTunedEncoder):
+        given = given.backbone
     if not isinstance(given, WaveformEncoder):
         return model
     try:

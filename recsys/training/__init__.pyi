@@ -1,5 +1,6 @@
 from .blending import Blend as Blend
 from .blending import choose_blend as choose_blend
+from .fine_tuning import fine_tune_on_catalogue as fine_tune_on_catalogue
 from .fit import fit_state as fit_state
 from .relearning import relearned as relearned
 from .usable_sources import choose_sources as choose_sources

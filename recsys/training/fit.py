@@ -51,6 +51,7 @@ from recsys.model.state import (
 from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
+from recsys.training.fine_tuning import fine_tune_on_catalogue
 from recsys.training.taste import taste_vectors
 from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
@@ -308,11 +309,12 @@ def _embed_recordings(
     encoder: "Encoder | None",
     timer: StageTimer,
 ) -> tuple["Encoder", DatasetEmbeddings, str]:
-    """Train an encoder unless there is one, and embed all recordings of the data set.
+    """Train an encoder or heads unless there are, and embed all recordings of the data set.
 
     The text says why no network could be trained; "" where one was, or was given.
     """
     from embedding import SongEncoder
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from embedding.hyperimage.extraction import none_usable
 
     # Both functions show progress bars of their own.
@@ -338,6 +340,12 @@ def _embed_recordings(
                 encoder = summarise_sound(
                     dataset, config.network, workers=workers, progress=progress
                 )
+    elif isinstance(encoder, FineTunedEncoder) and not encoder.is_fitted:
+        with audio_timer.stage("heads"):
+            taste = taste_vectors(dataset, config)
+            encoder = fine_tune_on_catalogue(
+                encoder, dataset, config, taste=taste, progress=timer.progress
+            )
     with audio_timer.stage("embeddings"):
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
     if audio.embeddings.empty and audio.failures and not isinstance(encoder, SongEncoder):

@@ -30,11 +30,15 @@ def test_the_guide_s_code_runs(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Recommender, "fit", fit_quickly)
     monkeypatch.setattr(datasets.demo, "make_demo", few_songs)
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for number, block in enumerate(blocks, start=1):
         exec(compile(block, f"{GUIDE.name}, block {number}", "exec"), names)
     assert names["model"].info["encoder"]["method"] == "the function loudness"
+    heads = "heads for genre on the function loudness, frozen"
+    assert names["on_top"].info["encoder"]["method"] == heads
+    assert names["vectors"].shape == (60, 24 + 128)
+    assert names["tuned"].taste_dimension_ == 16
     assert names["tagged"].heads_["energy"].tolist() == ["calm", "loud"]
     assert names["found"].embeddings.shape == (4, 24)
     song = names["music"].recording_paths()[0]

@@ -12,7 +12,7 @@ import torch
 from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
 from embedding import EncoderConfig, FineTunedEncoder, HeadConfig, SongEncoder, SoundStatistics
 from embedding.audio.front_end import WaveformFrontEnd
-from embedding.encoders import load_encoder
+from embedding.encoders import LearnedPlays, load_encoder
 
 QUICK = HeadConfig(dimension=8, epochs=4, thawed_epochs=2, threads=1, accelerator="cpu")
 
@@ -291,12 +291,14 @@ class TestFiles:
         images, labels = pictures(24)
         taste = np.random.default_rng(0).normal(size=(24, 3))
         config = QUICK.replace(backbone=backbone)
-        tuned = FineTunedEncoder(network, config).fit(images, labels, taste)
+        played = LearnedPlays(["a", "b"])
+        tuned = FineTunedEncoder(network, config).fit(images, labels, taste, learned_plays=played)
         tuned.save(tmp_path / "encoder")
         again = load_encoder(tmp_path / "encoder")
         assert isinstance(again, FineTunedEncoder)
         assert again.digest() == tuned.digest()
         assert again.summary() == tuned.summary()
+        assert again.learned_plays_ == played
         assert again.front_end == network.front_end
         assert (again.embed(images) == tuned.embed(images)).all()
         assert (again.predict_taste(images) == tuned.predict_taste(images)).all()

@@ -1,0 +1,191 @@
+"""Vectors of every input of many recordings, kept on disk: what heads are trained on."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.arrays import Float32Array, IntArray
+from datasets.progress import progress_bar
+from embedding.audio.source import RecordingFile, on_disk
+from embedding.encoders.callable_encoder import CallableEncoder
+from embedding.encoders.fine_tuned import FineTunedEncoder
+from embedding.encoders.loading import check_available
+from embedding.encoders.protocol import Encoder
+from embedding.encoders.recordings import NOT_FINITE, EmbeddedRecordings
+from embedding.encoders.songs import mean_by_recording
+from embedding.hyperimage.extraction import (
+    Failure,
+    OrderedResults,
+    content_digests,
+    each_inputs,
+    extract_inputs,
+)
+from embedding.hyperimage.store import ImageStore
+
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class InputVectors:
+    """Result of `embed_each_input`."""
+
+    vectors: Float32Array
+    """float32 [n, dimension]: of each input, such as each snippet or window."""
+
+    recording: IntArray
+    """int [n]: position of its recording in the list given."""
+
+    failures: tuple[Failure, ...]
+    """Recordings that cannot be used."""
+
+
+def embed_each_input(
+    recordings: Sequence[Path],
+    encoder: Encoder,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> InputVectors:
+    """Embed every input of recordings; unlike `embed_files` without means over a recording.
+
+    Args:
+        recordings: files.
+        encoder: an encoder of any kind.
+        workers: as in `embedding.hyperimage.extract`.
+        cache: folder that keeps the vectors, by the content of the file and the digest of the
+            encoder, and what the front end stores. The vectors of a function without a version are
+            kept in the encoder itself.
+        progress: show progress bars.
+
+    Raises:
+        EncoderUnavailableError: the encoder is not on this machine.
+        EncoderError: the encoder raises an error, or what it returns is no embedding.
+
+    Examples:
+        >>> from embedding.encoders import CallableEncoder
+        >>> encoder = CallableEncoder(lambda x: x[:, :3], sample_rate=8000, window=1.0)
+        >>> found = embed_each_input([recording], encoder)
+        >>> found.vectors.shape, found.recording.tolist()
+        ((3, 3), [0, 0, 0])
+    """
+    front_end = encoder.front_end
+    check_available(encoder)
+    with ExitStack() as stack:
+        files = stack.enter_context(on_disk(recordings))
+        digests = content_digests(files)
+        memory: dict[str, Float32Array] | None = None
+        store = None
+        if isinstance(encoder, CallableEncoder) and not encoder.version:
+            memory = encoder.known
+        elif cache is not None:
+            kind = f"vectors {encoder.digest()} {front_end.digest()}"
+            shape = (encoder.dimension,)
+            store = stack.enter_context(ImageStore(cache, kind, shape))
+        collected = OrderedResults(store, digests)
+        waiting: dict[int, RecordingFile] = {}
+        for number, file in enumerate(files):
+            known = None if memory is None else memory.get(f"each input of {digests[number]}")
+            if known is not None:
+                collected.take(number, known)
+            elif number not in collected:
+                waiting[number] = file
+
+        def take(number: int, inputs: Float32Array) -> None:
+            vectors = _embedded(encoder, inputs)
+            if not np.isfinite(vectors).all():
+                collected.take(number, f"{files[number].name}: {NOT_FINITE}")
+                return
+            if memory is not None and digests[number]:
+                memory[f"each input of {digests[number]}"] = vectors
+            collected.take(number, vectors)
+
+        if front_end.stored_as is None:
+            advance = stack.enter_context(
+                progress_bar("embedding recordings", len(waiting), shown=progress)
+            )
+            with closing(each_inputs(waiting, front_end, workers)) as done:
+                for number, result in done:
+                    if isinstance(result, str):
+                        collected.take(number, result)
+                    else:
+                        take(number, result.values)
+                    advance(1)
+        elif waiting:
+            numbers = list(waiting)
+            extraction = extract_inputs(
+                [recordings[number] for number in numbers],
+                front_end,
+                workers=workers,
+                cache=cache,
+                progress=progress,
+            )
+            messages = {failure.path: failure.message for failure in extraction.failures}
+            bounds = np.searchsorted(extraction.recording, np.arange(len(numbers) + 1))
+            advance = stack.enter_context(
+                progress_bar("embedding recordings", len(numbers), shown=progress)
+            )
+            for position, number in enumerate(numbers):
+                first, end = bounds[position], bounds[position + 1]
+                if first == end:
+                    path = files[number].path
+                    collected.take(number, messages.get(path, f"{path.name}: cannot be used"))
+                else:
+                    take(number, extraction.images[first:end])
+                advance(1)
+        collected.finish()
+        vectors, recording = collected.images((encoder.dimension,))
+        failures = tuple(
+            Failure(files[number].path, message)
+            for number, message in sorted(collected.failures.items())
+        )
+    return InputVectors(vectors, recording, failures)
+
+
+def embed_by_heads(
+    recordings: Sequence[Path],
+    encoder: FineTunedEncoder,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> EmbeddedRecordings:
+    """Embed recordings by heads on a frozen encoder, whose vectors are kept by `embed_each_input`.
+
+    The result is that of `embed_files`, which would run the encoder again for other heads.
+
+    Args:
+        recordings: as in `embed_each_input`.
+        encoder: trained heads on an encoder that is not thawed.
+        workers: as in `embed_each_input`.
+        cache: as in `embed_each_input`.
+        progress: as in `embed_each_input`.
+
+    Examples:
+        >>> from embedding.encoders import FineTunedEncoder, HeadConfig
+        >>> tuned = FineTunedEncoder(encoder, HeadConfig(epochs=2)).fit(images, labels)
+        >>> embed_by_heads([recording], tuned).embeddings.shape
+        (1, 136)
+    """
+    found = embed_each_input(
+        recordings, encoder.backbone, workers=workers, cache=cache, progress=progress
+    )
+    embeddings, probabilities = encoder.embed_and_predict_vectors(found.vectors)
+    n = len(recordings)
+    return EmbeddedRecordings(
+        mean_by_recording(embeddings, found.recording, n),
+        {tag: mean_by_recording(p, found.recording, n) for tag, p in probabilities.items()},
+        found.failures,
+        len(np.unique(found.recording)),
+    )
+
+
+def _embedded(encoder: Encoder, inputs: Float32Array) -> Float32Array:
+    parts = [
+        encoder.embed_and_predict(inputs[first : first + _ROWS_AT_ONCE])[0]
+        for first in range(0, len(inputs), _ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts).astype(np.float32, copy=False)
