@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding.audio.source import AudioSource
+    from embedding.network.inference import NetworkOutputs
     from embedding.network.layers import SongNetwork
 
 IMAGES_AT_ONCE = 256
@@ -363,7 +364,9 @@ class SongEncoder(Configured):
         numbers, n = checked_recordings(recording, len(images), n_recordings)
         heads = [None, *(self.config.tags.index(tag) for tag in self.heads_)]
         if self.reads_sequences:
-            embeddings, *scores = self._run_songs(images, heads, numbers, n)
+            outputs = self._outputs()
+            self._check_shape(images)
+            embeddings, *scores = outputs.of_songs(images, heads, numbers, n)
         else:
             embeddings, *scores = (
                 mean_by_recording(values, numbers, n) for values in self._run(images, heads)
@@ -656,132 +659,37 @@ class SongEncoder(Configured):
         recording: IntArray,
     ) -> None:
         """Learn the temperatures of tags: of images, or of songs where their windows are read."""
-        import torch
-
-        network = self._fitted()
+        outputs, number = self._outputs(), recording
         if self.reads_sequences:
-            assert network.sequence is not None
             _, first, number = np.unique(recording, return_index=True, return_inverse=True)
             targets, groups = [target.take(first) for target in targets], groups[first]
-            vectors = self._run_songs(images, [None], number, len(first))[0][:, None]
-            heads = network.sequence.heads
-        else:
-            vectors, heads = self._window_vectors(images), network.heads
         self.calibration_ = {}
-        n_groups = len(set(groups.tolist()))
-        with torch.inference_mode():
-            for target in targets:
-                head = heads[self.config.tags.index(target.tag)]
-                logits = head(torch.from_numpy(vectors.reshape(-1, self.dimension))).numpy()
-                logits = logits.reshape(*vectors.shape[:2], -1)
-                told = calibrate(logits, target.values, self.config.loss, n_groups=n_groups)
-                if told is not None:
-                    self.calibration_[target.tag] = told
+        for target in targets:
+            head = self.config.tags.index(target.tag)
+            if self.reads_sequences:
+                logits = outputs.logits_of_songs(images, head, number, len(groups))
+            else:
+                logits = outputs.logits_of_windows(images, head)
+            told = calibrate(
+                logits, target.values, self.config.loss, n_groups=len(set(groups.tolist()))
+            )
+            if told is not None:
+                self.calibration_[target.tag] = told
 
-    def _window_vectors(self, images: Float32Array) -> Float32Array:
-        """Compute the vectors of the windows of images, float32 [n, windows, dimension]."""
-        import torch
-
-        from embedding.network.devices import inference_device, limited_threads
-        from embedding.network.inference import window_vectors
+    def _outputs(self) -> NetworkOutputs:
+        from embedding.network.inference import NetworkOutputs
 
         network = self._fitted()
         assert self.image_shape_ is not None
-        device = inference_device(self.config)
-        with torch.inference_mode(), limited_threads(self.config.threads):
-            network.to(device)
-            found = [
-                vectors.transpose(0, 1).cpu().numpy()
-                for _, vectors in window_vectors(network, images, self.image_shape_[2], device)
-            ]
-            network.to("cpu")
-        return np.concatenate(found)
-
-    def _outputs(self, head: int, scores: Tensor) -> Tensor:
-        """Probabilities of a tag, by its temperature; of taste, which comes last, the vectors."""
-        from embedding.network.optimisation import probabilities
-
-        if head == len(self.config.tags):
-            return scores
-        known = self.calibration_.get(self.config.tags[head])
-        return probabilities(
-            self.config.loss, scores if known is None else scores / known.temperature
-        )
+        known = (self.calibration_.get(tag) for tag in self.config.tags)
+        temperatures = [1.0 if one is None else one.temperature for one in known]
+        return NetworkOutputs(network, self.config, self.image_shape_[2], temperatures)
 
     def _run(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
         """Compute probabilities of some heads, or embeddings for None, of each image."""
-        if self.reads_sequences:
-            return self._run_songs(images, heads, np.arange(len(images)), len(images))
-        import torch
-
-        from embedding.network.devices import inference_device, limited_threads
-        from embedding.network.inference import window_vectors
-
-        network = self._fitted()
+        outputs = self._outputs()
         self._check_shape(images)
-        assert self.image_shape_ is not None
-        results = self._empty_results(len(images), heads)
-        device = inference_device(self.config)
-        with torch.inference_mode(), limited_threads(self.config.threads):
-            network.to(device)
-            for rows, vectors in window_vectors(network, images, self.image_shape_[2], device):
-                for head, result in zip(heads, results, strict=True):
-                    values = vectors
-                    if head is not None:
-                        scores = network.heads[head](vectors.reshape(-1, self.dimension))
-                        values = self._outputs(head, scores)
-                        values = values.reshape(*vectors.shape[:2], -1)
-                    result[rows] = values.mean(dim=0).cpu().numpy()
-            network.to("cpu")
-        return results
-
-    def _run_songs(
-        self,
-        images: Float32Array,
-        heads: Sequence[int | None],
-        recording: IntArray,
-        n_recordings: int,
-    ) -> list[Float32Array]:
-        """Compute the same of each recording, by the head that reads all of its windows."""
-        import torch
-
-        from embedding.network.devices import inference_device, limited_threads
-        from embedding.network.inference import window_vectors
-        from embedding.network.sequence import read_sequences
-
-        network = self._fitted()
-        self._check_shape(images)
-        assert self.image_shape_ is not None
-        assert network.sequence is not None
-        results = self._empty_results(n_recordings, heads)
-        device = inference_device(self.config)
-        # As a rule they are in order, and are read from the disk in slices.
-        order = None if (np.diff(recording) >= 0).all() else np.argsort(recording, kind="stable")
-        sorted_recording = recording if order is None else recording[order]
-        with torch.inference_mode(), limited_threads(self.config.threads):
-            network.to(device)
-            batches = window_vectors(network, images, self.image_shape_[2], device, order)
-            parts = (
-                (
-                    vectors.transpose(0, 1).reshape(-1, self.dimension),
-                    np.repeat(sorted_recording[rows], len(vectors)),
-                )
-                for rows, vectors in batches
-            )
-            for songs, embeddings in read_sequences(network.sequence, parts):
-                for head, result in zip(heads, results, strict=True):
-                    values = embeddings
-                    if head is not None:
-                        scores = network.sequence.heads[head](embeddings)
-                        values = self._outputs(head, scores)
-                    result[songs] = values.cpu().numpy()
-            network.to("cpu")
-        return results
-
-    def _empty_results(self, n: int, heads: Sequence[int | None]) -> list[Float32Array]:
-        outputs = [*(len(self.heads_[tag]) for tag in self.config.tags), self.taste_dimension_]
-        sizes = [self.dimension if n is None else outputs[n] for n in heads]
-        return [np.full((n, size), np.nan, dtype=np.float32) for size in sizes]
+        return outputs.of_images(images, heads)
 
     def _fitted(self) -> SongNetwork:
         if self._network is None:

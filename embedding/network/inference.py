@@ -1,6 +1,8 @@
-"""Run a trained network over images, in batches of windows."""
+"""Run a trained network over images and songs, in batches of windows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,8 +10,11 @@ from torch import Tensor
 
 from datasets.arrays import Float32Array, IntArray
 from embedding.network.augmentation import covering_windows
-from embedding.network.devices import to_tensor
+from embedding.network.config import EncoderConfig
+from embedding.network.devices import inference_device, limited_threads, to_tensor
 from embedding.network.layers import SongNetwork
+from embedding.network.optimisation import probabilities
+from embedding.network.sequence import read_sequences
 
 WINDOWS_AT_ONCE = 256
 """Windows that the network maps at a time, however wide the images are."""
@@ -47,3 +52,122 @@ def window_vectors(
             found = network.windows(to_tensor(parts).to(device))
             vectors.append(found.reshape(len(these), len(batch), -1))
         yield own, vectors[0] if len(vectors) == 1 else torch.cat(vectors)
+
+
+@dataclass(frozen=True)
+class NetworkOutputs:
+    """Embeddings, probabilities of tags and taste vectors, by a trained network.
+
+    Outputs are named by the number of their head: tags in the order of the settings, then taste;
+    None stands for the embedding.
+    """
+
+    network: SongNetwork
+    config: EncoderConfig
+    width: int
+    """Columns of a window."""
+    temperatures: Sequence[float]
+    """One for each tag."""
+
+    def of_images(self, images: Float32Array, heads: Sequence[int | None]) -> list[Float32Array]:
+        """Compute outputs of each image, the means over its windows.
+
+        Args:
+            images: float32 [n, channels, height, width].
+            heads: the outputs wanted.
+
+        Returns:
+            For each of them, float32 [n, length].
+        """
+        if self.network.sequence is not None:
+            return self.of_songs(images, heads, np.arange(len(images)), len(images))
+        results = self._empty_results(len(images), heads)
+        with self._on_device() as device:
+            for rows, vectors in window_vectors(self.network, images, self.width, device):
+                for head, result in zip(heads, results, strict=True):
+                    values = vectors
+                    if head is not None:
+                        scores = self.network.heads[head](vectors.flatten(0, 1))
+                        values = self._activated(head, scores).reshape(*vectors.shape[:2], -1)
+                    result[rows] = values.mean(dim=0).cpu().numpy()
+        return results
+
+    def of_songs(
+        self,
+        images: Float32Array,
+        heads: Sequence[int | None],
+        recording: IntArray,
+        n_recordings: int,
+    ) -> list[Float32Array]:
+        """Compute outputs of each recording by the head that reads all of its windows.
+
+        Args:
+            images: float32 [n, channels, height, width]; those of a recording in order of time.
+            heads: the outputs wanted.
+            recording: int [n], number of the recording of each image.
+            n_recordings: number of recordings.
+
+        Returns:
+            For each output, float32 [n_recordings, length]; NaN for a recording without images.
+        """
+        sequence = self.network.sequence
+        assert sequence is not None
+        results = self._empty_results(n_recordings, heads)
+        # As a rule they are in order, and are read from the disk in slices.
+        order = None if (np.diff(recording) >= 0).all() else np.argsort(recording, kind="stable")
+        sorted_recording = recording if order is None else recording[order]
+        with self._on_device() as device:
+            parts = (
+                (
+                    vectors.transpose(0, 1).flatten(0, 1),
+                    np.repeat(sorted_recording[rows], len(vectors)),
+                )
+                for rows, vectors in window_vectors(self.network, images, self.width, device, order)
+            )
+            for songs, embeddings in read_sequences(sequence, parts):
+                for head, result in zip(heads, results, strict=True):
+                    values = embeddings
+                    if head is not None:
+                        values = self._activated(head, sequence.heads[head](embeddings))
+                    result[songs] = values.cpu().numpy()
+        return results
+
+    def logits_of_windows(self, images: Float32Array, head: int) -> Float32Array:
+        """Compute what a tag's probabilities are made of, float32 [n, windows, classes]."""
+        with self._on_device() as device:
+            found = [
+                self.network.heads[head](vectors).transpose(0, 1).cpu().numpy()
+                for _, vectors in window_vectors(self.network, images, self.width, device)
+            ]
+        return np.concatenate(found)
+
+    def logits_of_songs(
+        self, images: Float32Array, head: int, recording: IntArray, n_recordings: int
+    ) -> Float32Array:
+        """Compute the same of recordings read as sequences, float32 [n_recordings, 1, classes]."""
+        sequence = self.network.sequence
+        assert sequence is not None
+        (vectors,) = self.of_songs(images, [None], recording, n_recordings)
+        with torch.inference_mode():
+            return np.asarray(sequence.heads[head](torch.from_numpy(vectors)).numpy()[:, None])
+
+    @contextmanager
+    def _on_device(self) -> Iterator[torch.device]:
+        device = inference_device(self.config)
+        with torch.inference_mode(), limited_threads(self.config.threads):
+            self.network.to(device)
+            yield device
+            self.network.to("cpu")
+
+    def _activated(self, head: int, scores: Tensor) -> Tensor:
+        """Probabilities of a tag, by its temperature; of taste, the vectors."""
+        if head == len(self.temperatures):
+            return scores
+        return probabilities(self.config.loss, scores / self.temperatures[head])
+
+    def _empty_results(self, n: int, heads: Sequence[int | None]) -> list[Float32Array]:
+        sizes = [
+            self.config.dimension if head is None else self.network.heads[head].out_features
+            for head in heads
+        ]
+        return [np.full((n, int(size)), np.nan, dtype=np.float32) for size in sizes]
