@@ -167,7 +167,7 @@ class NetworkOutputs:
 
     def _empty_results(self, n: int, heads: Sequence[int | None]) -> list[Float32Array]:
         sizes = [
-            self.config.dimension if head is None else self.network.heads[head].out_features
+            self.config.dimension if head is None else self.network.output_sizes[head]
             for head in heads
         ]
-        return [np.full((n, int(size)), np.nan, dtype=np.float32) for size in sizes]
+        return [np.full((n, size), np.nan, dtype=np.float32) for size in sizes]

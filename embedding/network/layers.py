@@ -239,6 +239,11 @@ class SongNetwork(nn.Module):
         embeddings = self.embed(images)
         return [head(embeddings) for head in self._tag_heads()]
 
+    @property
+    def output_sizes(self) -> list[int]:
+        """Numbers of outputs of the heads."""
+        return [head.out_features for head in self.heads if isinstance(head, Head)]
+
     def member_scores(self, images: Tensor) -> list[Tensor]:
         """Map images to the logits [n, members, classes] of each tag; `scores` is their mean.
 

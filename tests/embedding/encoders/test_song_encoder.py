@@ -519,29 +519,30 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         embedding.SongDecoder  # noqa: B018
 
 
+def tasteful_songs(n: int, seed: int = 0) -> tuple:
+    images, labels, _ = pictures(n, seed)
+    early = np.random.default_rng([seed, 1]).random(n) < 0.5
+    images[early, :, :, 3:6] += 2
+    images[~early, :, :, 26:29] += 2
+    taste = np.where(early[:, None], [1.0, 0.5, 0], [-0.5, 1.0, 0]).astype(np.float32)
+    taste[::5] = np.nan
+    return images, labels, early, taste
+
+
+@pytest.fixture(scope="module")
+def tasteful() -> SongEncoder:
+    images, labels, _, taste = tasteful_songs(150)
+    learned = LearnedPlays([f"s{n}" for n in range(150) if n % 5])
+    config = CONFIG.replace(validation_fraction=0.0)
+    return SongEncoder(config).fit(images, labels, taste=taste, learned_plays=learned)
+
+
 class TestTaste:
     """The labels say nothing of where the bright column is; the collaborative vectors do."""
 
-    @staticmethod
-    def songs(n: int, seed: int = 0) -> tuple:
-        images, labels, _ = pictures(n, seed)
-        early = np.random.default_rng([seed, 1]).random(n) < 0.5
-        images[early, :, :, 3:6] += 2
-        images[~early, :, :, 26:29] += 2
-        taste = np.where(early[:, None], [1.0, 0.5, 0], [-0.5, 1.0, 0]).astype(np.float32)
-        taste[::5] = np.nan
-        return images, labels, early, taste
-
-    @pytest.fixture(scope="class")
-    def tasteful(self) -> SongEncoder:
-        images, labels, _, taste = self.songs(150)
-        learned = LearnedPlays([f"s{n}" for n in range(150) if n % 5])
-        config = CONFIG.replace(validation_fraction=0.0)
-        return SongEncoder(config).fit(images, labels, taste=taste, learned_plays=learned)
-
     @pytest.mark.slow
     def test_it_is_predicted_beside_the_tags(self, tasteful: SongEncoder) -> None:
-        images, labels, early, _ = self.songs(90, seed=1)
+        images, labels, early, _ = tasteful_songs(90, seed=1)
         found = tasteful.predict_taste(images)
         assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(90), abs=1e-5)
         assert ((found @ [1, 0.5, 0] > found @ [-0.5, 1, 0]) == early).mean() > 0.9
@@ -552,7 +553,7 @@ class TestTaste:
 
     @pytest.mark.slow
     def test_a_saved_one_knows_what_it_learned(self, tasteful: SongEncoder, tmp_path: Path) -> None:
-        images, *_ = self.songs(20, seed=1)
+        images, *_ = tasteful_songs(20, seed=1)
         tasteful.save(tmp_path)
         again = SongEncoder.load(tmp_path)
         np.testing.assert_array_equal(again.predict_taste(images), tasteful.predict_taste(images))
@@ -562,7 +563,7 @@ class TestTaste:
 
     @pytest.mark.slow
     def test_training_further_keeps_it(self, tasteful: SongEncoder, tmp_path: Path) -> None:
-        images, labels, early, _ = self.songs(60, seed=2)
+        images, labels, early, _ = tasteful_songs(60, seed=2)
         tasteful.save(tmp_path)
         tuned = SongEncoder.load(tmp_path).fine_tune(images, labels, epochs=2)
         found = tuned.predict_taste(images)
@@ -570,7 +571,7 @@ class TestTaste:
         assert tuned.learned_plays_ == tasteful.learned_plays_
 
     def test_of_weight_nought_it_is_not_learned(self) -> None:
-        images, labels, _, taste = self.songs(30)
+        images, labels, _, taste = tasteful_songs(30)
         config = CONFIG.replace(epochs=1, taste_weight=0.0)
         encoder = SongEncoder(config).fit(images, labels, taste=taste)
         plain = SongEncoder(config).fit(images, labels)
