@@ -10,7 +10,6 @@ from datasets.columns import ITEM_ID
 from datasets.errors import AudioError
 from datasets.music import MusicDataset
 from datasets.system.files import cache_folder
-from embedding.hyperimage.extraction import extract_inputs, none_usable
 from embedding.network.targets import known_values
 from recsys.audio import TooFewLabelsError
 from recsys.config import RecommenderConfig
@@ -62,6 +61,7 @@ def fine_tune_on_catalogue(
         datasets.errors.AudioError: the data set has no recordings to train heads on
     """
     from embedding.encoders.input_vectors import embed_each_input
+    from embedding.hyperimage.extraction import extract_inputs, none_usable
 
     if dataset.audio.empty:
         raise AudioError("the data set has no recordings to train heads on")

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,15 @@ USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 def played_by(dataset, user):
     table = dataset.interactions
     return set(table.loc[table["user_id"] == user, "item_id"])
+
+
+def test_importing_it_loads_nothing_that_only_fits_and_recordings_need():
+    code = (
+        "import sys; from recsys import Recommender\n"
+        "heavy = {'torch', 'onnxruntime', 'soundfile', 'librosa', 'sklearn', 'mlflow', 'lightfm'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ------------------------------------------------------------------ what a list looks like
