@@ -146,6 +146,7 @@ def train_encoder(
         recording=extraction.recording,
         taste=None if taste is None else taste.of(_image_items(dataset, extraction)),
         learned_plays=None if taste is None else taste.learned_plays(),
+        calibrated=True,
         checkpoint=cache_folder() / "training",
         progress=progress,
     )

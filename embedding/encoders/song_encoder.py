@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -24,7 +25,7 @@ from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
-from embedding.network.calibration import Calibration, calibrate
+from embedding.network.calibration import LEAST_GROUPS, LEAST_IMAGES, Calibration, calibrate
 from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
 from embedding.network.targets import (
@@ -42,8 +43,18 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
     from embedding.network.inference import NetworkOutputs
     from embedding.network.layers import SongNetwork
+    from embedding.network.training import TrainingJob
 
 IMAGES_AT_ONCE = 256
+
+_CALIBRATION_SHARE = 0.1
+"""Share of the images by the artists on whom temperatures are learned."""
+
+_SHARE_OF_THE_REST = 0.125
+"""Epochs on all images after that, as a share of those without these artists."""
+
+_RATE_OF_THE_REST = 0.2
+"""Their maximum learning rate, as a share of that of the others."""
 
 _LEARNED_PLAYS = "learned_plays"
 """Where hashes of ids lie among the saved weights."""
@@ -136,6 +147,7 @@ class SongEncoder(Configured):
         recording: IntArray | None = None,
         taste: Float32Array | None = None,
         learned_plays: LearnedPlays | None = None,
+        calibrated: bool = False,
         checkpoint: Path | None = None,
         progress: bool = False,
     ) -> Self:
@@ -160,6 +172,9 @@ class SongEncoder(Configured):
                 less their mean; rows of NaN where unknown. Weighed by ``config.taste_weight``.
             learned_plays: the songs that `taste` has the vectors of, so that they are not taken
                 for new ones where the embeddings are validated or evaluated.
+            calibrated: learn the temperatures of the probabilities on a tenth of the groups, which
+                the network is trained without at first and then, for an eighth of the epochs, with
+                all others. Where ``config.validation_fraction`` holds out images, those serve.
             checkpoint: folder for checkpoints every few epochs. The same call with the same folder
                 resumes an interrupted training, with the same result. Trainings may share a
                 folder; it keeps the latest few.
@@ -181,7 +196,16 @@ class SongEncoder(Configured):
         if taste is not None and self.config.taste_weight:
             targets.append(make_taste_target(taste, len(images)))
             self.learned_plays_ = learned_plays or LearnedPlays()
-        return self._learn(images, targets, groups, recording, self.config, checkpoint, progress)
+        return self._learn(
+            images,
+            targets,
+            groups,
+            recording,
+            self.config,
+            checkpoint,
+            progress,
+            calibrated=calibrated,
+        )
 
     def fine_tune(
         self,
@@ -568,6 +592,7 @@ class SongEncoder(Configured):
         checkpoint: Path | None,
         progress: bool,
         before: Pretrained | None = None,
+        calibrated: bool = False,
     ) -> Self:
         from embedding.network.training import TrainingJob, train_network
 
@@ -587,7 +612,11 @@ class SongEncoder(Configured):
         )
         # The first stage is the same whatever reads the windows, and so are its checkpoints.
         alone = config.replace(sequence="mean")
-        training = TrainingJob(images, targets, alone, validation, before)
+        unheard = validation
+        if calibrated and not len(validation) and config.sequence == "mean":
+            unheard = self._artists_to_calibrate_on(targets, names)
+        left_out = np.setdiff1d(unheard, validation)
+        training = TrainingJob(images, targets, alone, validation, before, left_out)
         network, history = train_network(training, checkpoint=checkpoint, progress=progress)
         if config.sequence != "mean":
             from embedding.network.sequence_training import Earlier, learn_sequences
@@ -595,16 +624,43 @@ class SongEncoder(Configured):
             earlier = None if before is None else Earlier(self._fitted(), before.keep)
             learn_sequences(network, training, config.sequence, recording, earlier, progress)
         past = self.history_ if before is not None else []
-        history = [{**record, "epoch": len(past) + record["epoch"]} for record in history]
         self._network, self.image_shape_ = network, shape
-        self.history_ = [*past, *history]
+        self.history_ = _continued(past, history)
         self.heads_ = {t.tag: t.classes for t in targets if not t.is_taste}
         self.taste_dimension_ = sum(len(t.classes) for t in targets if t.is_taste)
         self.calibration_ = {}
-        if len(validation):
-            held_out = [target.take(validation) for target in targets if not target.is_taste]
-            self._calibrate(images[validation], held_out, names[validation], recording[validation])
+        if len(unheard):
+            told = [target.take(unheard) for target in targets if not target.is_taste]
+            self._calibrate(images[unheard], told, names[unheard], recording[unheard])
+        if len(left_out):
+            self._learn_the_rest(training, checkpoint, progress)
         return self
+
+    def _artists_to_calibrate_on(self, targets: list[Target], groups: NDArray[Any]) -> IntArray:
+        """Positions of images by a tenth of the groups; none where they are too few."""
+        labels = targets[0].values.argmax(axis=1)
+        chosen = validation_split(labels, groups, _CALIBRATION_SHARE, self.config.seed)
+        enough = len(chosen) >= LEAST_IMAGES and len(set(groups[chosen])) >= LEAST_GROUPS
+        return chosen if enough else chosen[:0]
+
+    def _learn_the_rest(
+        self, training: TrainingJob, checkpoint: Path | None, progress: bool
+    ) -> None:
+        """Train on all images for a little longer; the temperatures stay as they are."""
+        from embedding.network.training import train_network
+
+        network, config = self._fitted(), training.config
+        more = replace(
+            training,
+            config=config.replace(
+                epochs=max(1, round(_SHARE_OF_THE_REST * config.epochs)),
+                learning_rate=_RATE_OF_THE_REST * config.learning_rate,
+            ),
+            before=Pretrained(network.state_dict(), tuple(network.output_sizes), keep=0.0),
+            left_out=np.empty(0, np.int64),
+        )
+        self._network, history = train_network(more, checkpoint=checkpoint, progress=progress)
+        self.history_ = _continued(self.history_, history)
 
     def calibrate(
         self,
@@ -705,6 +761,13 @@ class SongEncoder(Configured):
             raise InvalidArgumentError(
                 f"images are {shape}, the encoder was trained on {wanted} (channels, height, width)"
             )
+
+
+def _continued(
+    past: list[dict[str, float]], history: list[dict[str, float]]
+) -> list[dict[str, float]]:
+    """History of a training that went on, with its epochs counted on."""
+    return [*past, *({**record, "epoch": len(past) + record["epoch"]} for record in history)]
 
 
 def _check_images(images: Float32Array) -> None:

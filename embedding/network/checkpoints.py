@@ -73,6 +73,7 @@ def training_fingerprint(
     validation: IntArray,
     config: EncoderConfig,
     before: Pretrained | None = None,
+    left_out: IntArray | None = None,
 ) -> str:
     """Return the hex SHA-256 of everything that the result of a training depends on."""
     digest = hashlib.sha256()
@@ -83,6 +84,8 @@ def training_fingerprint(
         digest.update(json.dumps([target.tag, target.classes.tolist()]).encode())
         digest.update(target.values.tobytes())
     digest.update(validation.tobytes())
+    if left_out is not None and len(left_out):
+        digest.update(b"left out" + left_out.tobytes())
     if before is not None:
         digest.update(json.dumps([before.classes, before.keep]).encode())
         for name, tensor in before.weights.items():

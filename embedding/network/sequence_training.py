@@ -94,7 +94,7 @@ def learn_sequences(
         UserWarning: every song is a single window, so that the head has no effect.
     """
     config, targets = training.config, training.targets
-    rows = np.setdiff1d(np.arange(len(training.images)), training.validation)
+    rows = training.rows
     rows = rows[np.argsort(recording[rows], kind="stable")]
     vectors = _vectors(network, training, rows)
     _, song, n_images = np.unique(recording[rows], return_inverse=True, return_counts=True)

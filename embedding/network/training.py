@@ -8,7 +8,7 @@ had not been interrupted. Lightning Fabric handles devices, processes and precis
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,19 @@ class TrainingJob:
     before: Pretrained | None = None
     """Network to start from; None: random weights."""
 
+    left_out: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    """Positions of images that have no part in it."""
+
+    @property
+    def rows(self) -> IntArray:
+        """Positions of the images to train on."""
+        held_out = np.concatenate([self.validation, self.left_out])
+        return np.setdiff1d(np.arange(len(self.images)), held_out)
+
     def fingerprint(self) -> str:
         """Return the hex SHA-256 of all of this."""
         return checkpoints.training_fingerprint(
-            self.images, self.targets, self.validation, self.config, self.before
+            self.images, self.targets, self.validation, self.config, self.before, self.left_out
         )
 
     def network(self) -> SongNetwork:
@@ -85,7 +94,7 @@ class TrainingJob:
         Over all pixels, or of each row: [channels, height].
         """
         axis = 2 if self.config.standardise == "rows" else None
-        rows = np.setdiff1d(np.arange(len(self.images)), self.validation)
+        rows = self.rows
         total, squares = np.float64(0), np.float64(0)
         for row in rows:
             image = self.images[row].astype(np.float64)
@@ -177,7 +186,7 @@ class _TrainingRun:
         self.training = training
         self.config = training.config
         self.state = state
-        self.rows = np.setdiff1d(np.arange(len(training.images)), training.validation)
+        self.rows = training.rows
         self.network = training.network()
         if state.weights:
             self.network.load_state_dict(state.weights)

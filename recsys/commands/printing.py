@@ -143,8 +143,8 @@ def _describe_calibration(tag: str, found: dict[str, Any] | None) -> str:
     """Describe what was done so that probabilities of a tag mean what they say."""
     if found is None:
         return (
-            f"probabilities of {tag}: not calibrated, as too few artists were held out from "
-            "training (validation_fraction of the network)"
+            f"probabilities of {tag}: not calibrated, as there are too few artists to leave some "
+            "out"
         )
     return (
         f"probabilities of {tag}: expected calibration error {found['error_before']:.3f} before "

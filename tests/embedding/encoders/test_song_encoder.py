@@ -578,3 +578,42 @@ class TestTaste:
         np.testing.assert_array_equal(encoder.embed(images), plain.embed(images))
         with pytest.raises(InvalidArgumentError, match="trained without taste"):
             encoder.predict_taste(images)
+
+
+class TestCalibratedTraining:
+    """Temperatures are learned on artists left out, whom the network then learns from as well."""
+
+    CONFIG = CONFIG.replace(validation_fraction=0.0)
+
+    def test_artists_are_left_out_and_then_learned(self, tmp_path: Path) -> None:
+        images, labels, groups = pictures(240)
+        encoder = SongEncoder(self.CONFIG).fit(images, labels, groups, calibrated=True)
+        found = encoder.calibration_["genre"]
+        assert 20 <= found.images <= 30  # a tenth of 240
+        assert len(encoder.history_) == 9
+        assert [record["epoch"] for record in encoder.history_] == list(range(1, 10))
+        encoder.save(tmp_path)
+        again = SongEncoder.load(tmp_path)
+        assert again.calibration_ == encoder.calibration_
+        np.testing.assert_array_equal(again.predict_proba(images), encoder.predict_proba(images))
+
+    def test_too_few_artists_change_nothing(self) -> None:
+        images, labels, groups = pictures(60)
+        config = self.CONFIG.replace(epochs=1)
+        encoder = SongEncoder(config).fit(images, labels, groups, calibrated=True)
+        plain = SongEncoder(config).fit(images, labels, groups)
+        assert encoder.calibration_ == {}
+        assert encoder.digest() == plain.digest()
+
+    def test_with_taste_and_checkpoints(self, tmp_path: Path) -> None:
+        images, labels, _, taste = tasteful_songs(240)
+        config = self.CONFIG.replace(epochs=2)
+
+        def fitted() -> SongEncoder:
+            encoder = SongEncoder(config)
+            return encoder.fit(images, labels, taste=taste, calibrated=True, checkpoint=tmp_path)
+
+        encoder = fitted()
+        assert encoder.calibration_
+        assert encoder.predict_taste(images).shape == (240, 3)
+        assert fitted().digest() == encoder.digest()  # from both checkpoints
