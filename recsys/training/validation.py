@@ -122,8 +122,7 @@ def draw_held_out(
     cold_items = _hold_out_artists(artists, candidates, seen, fraction, rng)
     is_cold = np.zeros(plays.shape[1], bool)
     is_cold[cold_items] = True
-    # A stream of its own: the same plays are drawn, whatever items are held out.
-    sampled = np.random.default_rng([config.seed, 1]).random(plays.nnz) < fraction
+    sampled = rng.random(plays.nnz) < fraction
     return HeldOut(cold_items, is_cold[plays.indices], sampled)
 
 
@@ -180,19 +179,19 @@ def _hold_out_artists(
     rng: np.random.Generator,
 ) -> IntArray:
     """Return candidates not seen, whole artists; none if too few items would remain."""
-    n_candidates = int(candidates.sum())
-    wanted = max(int(fraction * n_candidates), MIN_COLD_ITEMS)
-    most = n_candidates // 3
-    if seen is not None:
-        # An artist counts as seen as a whole: songs of one artist have much the same listeners.
-        candidates = candidates & ~np.isin(artists, artists[seen])
     rows = np.flatnonzero(candidates)
+    wanted = max(int(fraction * len(rows)), MIN_COLD_ITEMS)
+    most = len(rows) // 3
     names, codes, sizes = np.unique(artists[rows], return_inverse=True, return_counts=True)
+    # An artist counts as seen as a whole: songs of one artist have much the same listeners.
+    is_seen = np.isin(names, [] if seen is None else artists[seen])
     held_out = np.zeros(len(names), bool)
     n_held_out = 0
+    # Artists seen have their place in the order, so that the others are drawn as before the encoder
+    # was trained, and plays after them too.
     for artist in rng.permutation(len(names)):
         # Skip artists so large that too little would remain to learn from.
-        if n_held_out + sizes[artist] <= most:
+        if not is_seen[artist] and n_held_out + sizes[artist] <= most:
             held_out[artist] = True
             n_held_out += sizes[artist]
         if n_held_out >= wanted:

@@ -102,6 +102,10 @@ def test_the_validation_split_holds_out_what_the_encoder_did_not_see(two_crowds,
     split = hold_out(replace(data, seen_by_encoder=seen), CONFIG)
     assert len(split.cold_items) >= 20
     assert not seen[split.cold_items].any()
+    # It holds out what was drawn before the encoder was trained, to the single play.
+    before = hold_out(data, CONFIG)
+    np.testing.assert_array_equal(split.cold_items, before.cold_items)
+    assert (split.training.plays != before.training.plays).nnz == 0
     # Nothing of what an encoder has seen can stand for new songs.
     blind = hold_out(replace(data, seen_by_encoder=np.ones(260, bool)), CONFIG)
     assert not len(blind.cold_items)
