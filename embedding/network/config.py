@@ -104,7 +104,7 @@ class EncoderConfig(Settings):
     the one predicted, beside the loss of each tag (van den Oord et al. 2013). 0 learns tags alone,
     whatever plays there are."""
 
-    taste_songs: int = Field(default=200, ge=20)
+    taste_songs: int = Field(default=80, ge=20)
     """Fewest songs with a recording and listeners from which a recommender's network learns taste;
     with fewer, it learns tags alone."""
 
