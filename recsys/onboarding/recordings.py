@@ -29,8 +29,9 @@ class OnboardingResult(NamedTuple):
     """What `Recommender.onboard` returns.
 
     Examples:
-        >>> recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
-        OnboardingResult(item_id='new-3', predicted=None, probability=None, familiarity=None)
+        >>> result = recommender.onboard(item_id="new-3", embedding=np.ones(4), genre="jazz")
+        >>> result.item_id, result.predicted, round(result.familiarity, 3)
+        ('new-3', None, 0.0)
     """
 
     item_id: str
