@@ -313,7 +313,7 @@ def test_a_folder_of_untagged_recordings(tmp_path: Path, settings: Path, call: C
                     ["fine-tune", model, folder, "--out", tmp_path / "x"]):  # fmt: skip
         said = call(*command)
         assert (said.code, said.err.count("\n")) == (1, 1)
-        assert "songs are compared by statistics of their sound" in said.err
+        assert "songs are compared by statistics of sound" in said.err
 
 
 def test_a_data_set_without_plays_is_not_evaluated(tmp_path: Path, call: Call) -> None:
