@@ -147,7 +147,8 @@ class EncoderConfig(Settings):
     members: int = Field(default=1, ge=1, le=64)
     """Networks of this architecture that are trained side by side, from different random weights on
     the same images; the embedding is theirs one after another (`dimension` numbers in all), class
-    scores are averaged. Several small networks err differently, and together less, than one."""
+    scores are averaged. It takes as long as training each. Three small networks were together no
+    better than one of them in the only trial (docs/decisions.md)."""
 
     window: int | None = Field(default=None, ge=8)
     """Columns of the input of the network. Training takes a random window of wider images in every
