@@ -106,8 +106,8 @@ class Echo:
     def embeddings(self, images: torch.Tensor) -> torch.Tensor:
         return images.flatten(1)
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        return images.reshape(len(images), -1)
+    def embed_and_predict(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return images.reshape(len(images), -1), {}
 
 
 @pytest.mark.slow
