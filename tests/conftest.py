@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,20 @@ def _same_surroundings_everywhere(tmp_path_factory: pytest.TempPathFactory) -> N
     os.environ["COLDTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["COLDTUNE_TRACKING"] = "0"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def _signals_end_processes() -> Iterator[None]:
+    """Take the command line's handlers away from tests that come after one that calls it.
+
+    A forked child would have them as well, and one that waits for a lock is not ended by them: a
+    handler in Python runs when the lock is there.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
