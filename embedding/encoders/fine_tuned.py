@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arrays import BoolArray, Float32Array, IntArray, StrArray
+from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
 from datasets.settings import check_config
 from datasets.system.files import UNREADABLE
@@ -29,6 +29,8 @@ from embedding.network.targets import (
     as_column,
     known_values,
     make_targets,
+    taste_directions,
+    unit_rows,
     validation_split,
 )
 
@@ -374,8 +376,7 @@ class FineTunedEncoder:
         taste = self._run(inputs)[2]
         if taste is None:
             raise InvalidArgumentError("the encoder was trained without taste: fit(..., taste=...)")
-        lengths = np.linalg.norm(taste, axis=1, keepdims=True)
-        return taste / np.maximum(lengths, 1e-12).astype(np.float32)
+        return unit_rows(taste)
 
     def embed_and_predict(
         self, inputs: Float32Array
@@ -685,33 +686,11 @@ def _by_tag(labels: Any, tags: Sequence[str]) -> dict[str, ArrayLike]:
 
 def _directions(taste: Float32Array | None, n: int) -> Float32Array | None:
     """Collaborative vectors of length 1, rows of 0 where unknown; None where none is known."""
-    if taste is None:
-        return None
-    try:
-        values = np.asarray(taste, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError("taste must be an array of numbers [n, r]") from None
-    if values.ndim != 2 or len(values) != n or not values.shape[1]:
-        raise InvalidArgumentError(
-            f"taste: expected {n} vectors, one an input, as an array [{n}, r]; got "
-            f"{list(values.shape)}"
-        )
-    missing: BoolArray = np.isnan(values)
-    unknown: BoolArray = np.asarray(missing.all(axis=1))
-    wrong = (missing.any(axis=1) & ~unknown) | np.isinf(values).any(axis=1)
-    if wrong.any():
-        raise InvalidArgumentError(
-            f"taste, row {int(np.argmax(wrong))}: must be finite, or NaN throughout where unknown"
-        )
-    values = np.where(unknown[:, None], 0, values)
-    # Divided by the largest first, so that no square is too large or too small.
-    largest = np.abs(values).max(axis=1, keepdims=True)
-    values = values / np.where(largest > 0, largest, 1)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    if not (lengths > 0).any():
-        warnings.warn("taste: no vector is known, and none is learned", DataWarning, stacklevel=3)
-        return None
-    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    directions = None if taste is None else taste_directions(taste, n)
+    if directions is None or directions.any():
+        return directions
+    warnings.warn("taste: no vector is known, and none is learned", DataWarning, stacklevel=3)
+    return None
 
 
 def _nothing_to_learn(

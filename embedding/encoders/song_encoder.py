@@ -34,6 +34,7 @@ from embedding.network.targets import (
     as_column,
     make_targets,
     make_taste_target,
+    unit_rows,
     validation_split,
 )
 
@@ -339,8 +340,7 @@ class SongEncoder(Configured):
             self._fitted()
             raise InvalidArgumentError("the encoder was trained without taste: fit(..., taste=...)")
         (taste,) = self._run(images, [len(self.config.tags)])
-        lengths = np.linalg.norm(taste, axis=1, keepdims=True)
-        return taste / np.maximum(lengths, 1e-12).astype(np.float32)
+        return unit_rows(taste)
 
     def embed_and_predict(
         self, images: Float32Array

@@ -42,15 +42,18 @@ class Target:
         return replace(self, values=self.values[rows])
 
 
-def make_taste_target(taste: ArrayLike, n: int) -> Target:
-    """Check the collaborative vectors of n images and return their directions as a target.
+def taste_directions(taste: ArrayLike, n: int) -> Float32Array:
+    """Check the collaborative vectors of n inputs and scale them to length 1.
 
     Args:
         taste: [n, r]; rows of NaN where the vector is unknown, as those of zeros.
-        n: number of images.
+        n: number of inputs.
+
+    Returns:
+        float32 [n, r]; zeros where unknown.
 
     Raises:
-        InvalidArgumentError: not n vectors, infinite values, or none is known.
+        InvalidArgumentError: not n vectors, or infinite values.
     """
     try:
         values = np.array(taste, dtype=np.float64)
@@ -58,21 +61,42 @@ def make_taste_target(taste: ArrayLike, n: int) -> Target:
         raise InvalidArgumentError("taste must be an array of numbers, [n, r]") from None
     if values.ndim != 2 or len(values) != n or values.shape[1] < 2:
         raise InvalidArgumentError(
-            f"taste: expected {n} vectors of at least two numbers, one an image; got {values.shape}"
+            f"taste: expected {n} vectors of at least two numbers, one an input; got {values.shape}"
         )
-    missing = np.isnan(values).all(axis=1)
-    values[missing] = 0
+    values[np.isnan(values).all(axis=1)] = 0
     wrong = ~np.isfinite(values).all(axis=1)
     if wrong.any():
         raise InvalidArgumentError(
             f"taste, row {int(np.argmax(wrong))}: must be finite, or NaN throughout where unknown"
         )
+    # Divided by the largest first, so that no square is too large or too small.
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    values /= np.where(largest > 0, largest, 1)
+    return unit_rows(values)
+
+
+def unit_rows(vectors: ArrayLike) -> Float32Array:
+    """Scale vectors [n, r] to length 1; zeros stay zeros."""
+    values = np.asarray(vectors)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    if not lengths.any():
+    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def make_taste_target(taste: ArrayLike, n: int) -> Target:
+    """Return the directions of n images' collaborative vectors as a target.
+
+    Args:
+        taste: as in `taste_directions`.
+        n: number of images.
+
+    Raises:
+        InvalidArgumentError: as `taste_directions`, or no vector is known.
+    """
+    directions = taste_directions(taste, n)
+    if not directions.any():
         raise InvalidArgumentError("taste: no vector is known")
-    directions = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
-    dimensions = np.arange(values.shape[1]).astype(np.str_)
-    return Target(TASTE, dimensions, directions.astype(np.float32), is_taste=True)
+    dimensions = np.arange(directions.shape[1]).astype(np.str_)
+    return Target(TASTE, dimensions, directions, is_taste=True)
 
 
 def make_targets(
