@@ -54,7 +54,8 @@ class GenreResult:
 
     table: pd.DataFrame
     """A row a fold: fold (from 1), n recordings tested, loss, precision@1, precision@3, the same of
-    single windows (window@1, window@3; NaN where recordings have one each), seconds."""
+    single windows (window@1, window@3; NaN where recordings have one each), neighbours@10 (see
+    ``genre_cross_validation``; NaN for a classifier without embeddings), seconds."""
     confusion: pd.DataFrame
     """Recordings by true label (rows) and predicted label (columns), all folds together."""
     predictions: pd.DataFrame
@@ -138,6 +139,10 @@ def genre_cross_validation(
     windows are averaged. The loss is the mean cross-entropy, in nats, of the averaged
     probabilities. A recording whose label is missing from its training folds counts as wrong and
     is left out of the loss; recordings with a blank label are left out altogether.
+
+    Besides, of a classifier with embeddings, such as a network: of each tested recording the ten
+    nearest, out of all recordings by other artists, by the cosine of the embeddings less their
+    mean; neighbours@10 is the share of them with its label.
 
     Args:
         images: [n_images, channels, height, width], or whatever else the classifier takes, a row
@@ -325,6 +330,7 @@ def _score(
     row = fold_measures(job.number, predicted, with_loss=result.calibrated)
     several = len(np.unique(of_window)) < len(of_window)
     row |= {f"window@{k}": float((window_rank <= k).mean()) if several else np.nan for k in (1, 3)}
+    row["neighbours@10"] = result.neighbours
     row["seconds"] = result.seconds
     return _ScoredFold(row, predicted, pd.DataFrame(probability, columns=result.classes))
 

@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from datasets.arrays import Float64Array, IntArray, StrArray
 from datasets.errors import ArtifactError, EvaluationError
 from datasets.system.files import atomic_write
+from evaluation.neighbours import retrieval_precision
+
+NEIGHBOURS: Final = 10
+"""Nearest neighbours of each tested recording."""
 
 _DIGEST_FORMAT: Final = 1
 
@@ -26,10 +30,12 @@ class GenreClassifier(Protocol):
     """Anything that learns labels of images, such as ``embedding.SongEncoder``.
 
     If its ``fit`` takes ``recording`` (the recording that each image is a window of),
-    ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it has an attribute
-    ``reads_sequences = True``, all windows of a recording are given to its ``embed_recordings``
-    together, as `embedding.SongEncoder` has it. If it has an attribute ``gives_probabilities =
-    False``, the values of ``predict_proba`` are only used to rank labels, and no loss is computed.
+    ``checkpoint`` (a folder) or ``progress`` (a bool), they are passed. If it has a method
+    ``embed_recordings``, as `embedding.SongEncoder` has it, the nearest neighbours of the tested
+    recordings are measured as well; with an attribute ``reads_sequences = True``, all windows of a
+    recording are given to it together, for the probabilities too. If it has an attribute
+    ``gives_probabilities = False``, the values of ``predict_proba`` are only used to rank labels,
+    and no loss is computed.
 
     Examples:
         >>> from evaluation import genre_cross_validation
@@ -66,6 +72,8 @@ class FoldScores:
     """Whether these are probabilities, rather than values that only rank."""
     seconds: float
     """Duration of training and testing."""
+    neighbours: float = float("nan")
+    """See ``genre_cross_validation``; NaN for a classifier without embeddings."""
     kept: bool = False
     """Whether the result was read from disk rather than computed now."""
 
@@ -157,6 +165,7 @@ def run_fold(job: FoldJob) -> FoldScores:
         np.asarray(_probability(classifier, images[job.test], job), dtype=np.float64),
         getattr(classifier, "gives_probabilities", True),
         time.perf_counter() - started,
+        _neighbours(classifier, images, job),
     )
     if job.file is not None:
         write_scores(job.file, scores)
@@ -176,6 +185,24 @@ def _probability(
     return of_recordings[position]
 
 
+def _neighbours(classifier: GenreClassifier, images: NDArray[Any], job: FoldJob) -> float:
+    """Mean share of a tested recording's nearest by other artists that have its label."""
+    embed = getattr(classifier, "embed_recordings", None)
+    if embed is None:
+        return float("nan")
+    rows = np.sort(np.concatenate([job.training, job.test]))
+    _, first, position = np.unique(job.recording[rows], return_index=True, return_inverse=True)
+    vectors, _ = embed(images[rows], position)
+    found = retrieval_precision(
+        vectors - vectors.mean(axis=0),
+        job.labels[rows[first]],
+        NEIGHBOURS,
+        groups=job.groups[rows[first]],
+        queries=np.unique(position[np.isin(rows, job.test)]),
+    )
+    return float(found.precision.mean()) if found.precision.size else float("nan")
+
+
 def write_scores(path: Path, scores: FoldScores) -> None:
     """Write a fold's result to disk.
 
@@ -190,6 +217,7 @@ def write_scores(path: Path, scores: FoldScores) -> None:
                 probability=scores.probability,
                 calibrated=np.array(scores.calibrated),
                 seconds=np.array(scores.seconds),
+                neighbours=np.array(scores.neighbours),
             )
     except OSError as error:
         raise ArtifactError(f"{path}: the fold cannot be kept there: {error.strerror}") from error
@@ -201,12 +229,13 @@ def read_scores(path: Path, n: int) -> FoldScores | None:
         with np.load(path, allow_pickle=False) as stored:
             classes, probability = stored["classes"].tolist(), stored["probability"]
             calibrated, seconds = bool(stored["calibrated"]), float(stored["seconds"])
+            neighbours = float(stored["neighbours"])
     except Exception:
         # Whatever is wrong with the file, the fold is simply computed again.
         return None
     if probability.shape != (n, len(classes)):
         return None
-    return FoldScores(classes, probability, calibrated, seconds, kept=True)
+    return FoldScores(classes, probability, calibrated, seconds, neighbours, kept=True)
 
 
 def data_digest(images: NDArray[Any], *columns: NDArray[Any]) -> str:

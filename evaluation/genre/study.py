@@ -140,7 +140,7 @@ class GenreStudy:
             row: dict[str, Any] = {"split": split, "classifier": classifier}
             row |= {"architecture": runs[0].architecture, "seeds": len(runs)}
             row["n"] = int(runs[0].result.table["n"].sum())
-            for name in (*MEASURES, "window@1", "window@3"):
+            for name in (*MEASURES, "window@1", "window@3", "neighbours@10"):
                 means = pd.Series([run.result.table[name].mean() for run in runs])
                 spread = pd.Series([run.result.table[name].var(ddof=1) for run in runs])
                 row[name] = float(means.mean())

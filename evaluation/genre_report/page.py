@@ -27,7 +27,7 @@ MAX_LABELS: Final = 30
 _MAX_SONGS: Final = 2000
 """Most songs that the page lists; predictions.csv has them all."""
 
-_COLUMNS: Final = (*MEASURES, "window@1")
+_COLUMNS: Final = (*MEASURES, "window@1", "neighbours@10")
 """Measures that have a column in the tables."""
 
 
@@ -118,7 +118,7 @@ def _published_row() -> list[tuple[str, str]]:
     for name in ("precision@1", "precision@3"):
         low, high = PUBLISHED[f"{name} range"]
         cells.append((f"{PUBLISHED[name]:.1%}", f"{100 * low:.1f}–{high:.1%}"))
-    return [*cells, ("–", "")]
+    return [*cells, ("–", ""), ("–", "")]
 
 
 def _deviation(value: float, name: str) -> str:
@@ -265,7 +265,7 @@ def _results_table(study: GenreStudy) -> Iterable[str]:
     patent = [" ".join(cell).strip() for cell in _published_row()]
     rows.append(["song", "patent (other data)", f"`{PUBLISHED['architecture']}`", *patent])
     names = ("split by", "classifier", "architecture", "loss", "precision@1", "precision@3")
-    return markdown_table((*names, "single window@1"), rows, text=3)
+    return markdown_table((*names, "single window@1", "neighbours@10"), rows, text=3)
 
 
 def _folds_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str]:
@@ -277,7 +277,7 @@ def _folds_table(study: GenreStudy, split: str, classifier: str) -> Iterable[str
     ]
     return markdown_table(
         ("fold", "seed", "architecture", "tested", "loss", "precision@1", "precision@3",
-         "single window@1"),
+         "single window@1", "neighbours@10"),
         rows,
         text=0,
     )  # fmt: skip

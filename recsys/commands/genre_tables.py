@@ -55,7 +55,8 @@ def _table(*columns: str, text: int = 1) -> "Table":
 def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
     runs = study.of(split, classifier)
     table = _table(
-        "fold", "n", "loss", "precision@1", "precision@3", "single window@1", "seconds", text=0,
+        "fold", "n", "loss", "precision@1", "precision@3", "single window@1", "neighbours@10",
+        "seconds", text=0,
     )  # fmt: skip
     for run in runs:
         for row in run.result.table.to_dict("records"):
@@ -67,7 +68,7 @@ def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
         if (row["split"], row["classifier"]) == (split, classifier)
     )
     table.add_section()
-    names = ("loss", "precision@1", "precision@3", "window@1")
+    names = ("loss", "precision@1", "precision@3", "window@1", "neighbours@10")
     table.add_row("mean", "", *_figures(row), f"{row['seconds']:.0f}")
     table.add_row("sd of folds", "", *_figures({n: row[f"{n} sd"] for n in names}))
     if len(runs) > 1:
@@ -76,7 +77,7 @@ def _folds(study: "GenreStudy", split: str, classifier: str) -> "Table":
 
 
 def _figures(row: Mapping[Any, Any]) -> list[str]:
-    names = ("loss", "precision@1", "precision@3", "window@1")
+    names = ("loss", "precision@1", "precision@3", "window@1", "neighbours@10")
     return [format_genre_measure(row[name], name) for name in names]
 
 
@@ -99,9 +100,17 @@ def _labels(study: "GenreStudy", split: str, classifier: str) -> "Table":
 
 
 def _summary(study: "GenreStudy") -> "Table":
-    table = _table("split", "classifier", "precision@1", "precision@3", "single window@1", text=2)
+    table = _table(
+        "split",
+        "classifier",
+        "precision@1",
+        "precision@3",
+        "single window@1",
+        "neighbours@10",
+        text=2,
+    )
     for row in study.summary().to_dict("records"):
-        names = ("precision@1", "precision@3", "window@1")
+        names = ("precision@1", "precision@3", "window@1", "neighbours@10")
         cells = [mean_with_spread(row, name) for name in names]
         table.add_row(row["split"], row["classifier"], *cells)
     table.add_row(

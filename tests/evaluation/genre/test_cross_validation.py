@@ -84,6 +84,39 @@ def test_figures_by_hand_with_windows_averaged():
     assert result.facts["images"] == 5
 
 
+class Embeds(Fake):
+    """Also embeds: what is 4, 5, 6 or 7 has the second genre; odd and even windows cancel out."""
+
+    def embed_recordings(self, images, recording):
+        value = images.ravel().astype(int)
+        windows = np.stack([value >= 4, value < 4, 99.0 * (-1.0) ** value], axis=1)
+        vectors = np.stack([windows[recording == n].mean(axis=0) for n in np.unique(recording)])
+        return vectors, {}
+
+
+def test_nearest_neighbours_by_other_artists():
+    # Four artists with six recordings each, half of them of either genre. Of a recording's ten
+    # nearest by the 18 of other artists, nine have its genre: there are no more.
+    genre = np.tile([0, 1], 12)
+    windows = np.stack([4 * genre, 4 * genre + 1], axis=1).ravel()
+    result = genre_cross_validation(
+        images_of(windows),
+        np.array(["jazz", "rock"])[genre],
+        np.repeat(["A", "B", "C", "D"], 6),
+        lambda: Embeds(lambda _value, _name: 0.5),
+        folds=2,
+        image_recording=np.repeat(np.arange(24), 2),
+    )
+    np.testing.assert_allclose(result.table["neighbours@10"], 0.9)
+
+
+def test_a_classifier_without_embeddings_has_no_neighbours():
+    result = genre_cross_validation(
+        images_of(range(8)), ["a", "b"] * 4, list("AABBCCDD"), lambda: Fake(lambda *_: 0.5), folds=2
+    )
+    assert result.table["neighbours@10"].isna().all()
+
+
 def test_rank_three_and_confusion():
     # The true label is always third of four.
     names = ["a", "b", "c", "d"]
