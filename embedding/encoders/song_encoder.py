@@ -539,6 +539,7 @@ class SongEncoder(Configured):
     def digest(self) -> str:
         """Return the hex SHA-256 of settings, classes and weights."""
         document = {**self._document(), "history": None}
+        document["config"] = self.config.identity()
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
         for name, array in sorted(self._weights().items()):
             digest.update(name.encode())

@@ -177,7 +177,8 @@ class SoundStatistics:
 
     def digest(self) -> str:
         """Return the hex SHA-256 of settings and statistics."""
-        digest = hashlib.sha256(json.dumps(self._document(), sort_keys=True).encode())
+        document = {**self._document(), "config": self.config.identity()}
+        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
         for name, array in sorted(self._weights().items()):
             digest.update(name.encode())
             digest.update(array.tobytes())

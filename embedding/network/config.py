@@ -144,12 +144,6 @@ class EncoderConfig(Settings):
     ignores loudness and contrast; of all ``training`` images; or of each of their ``rows`` over all
     training images."""
 
-    members: int = Field(default=1, ge=1, le=64)
-    """Networks of this architecture that are trained side by side, from different random weights on
-    the same images; the embedding is theirs one after another (`dimension` numbers in all), class
-    scores are averaged. It takes as long as training each. Three small networks were together no
-    better than one of them in the only trial (docs/decisions.md)."""
-
     window: int | None = Field(default=None, ge=8)
     """Columns of the input of the network. Training takes a random window of wider images in every
     epoch; embeddings are made of evenly spaced, half overlapping windows, see ``sequence``. None:
@@ -195,8 +189,15 @@ class EncoderConfig(Settings):
 
     @property
     def dimension(self) -> int:
-        """Length of the embedding: units of the last fully connected layer, for each member."""
-        return self.members * parse(self.architecture).dimension
+        """Length of the embedding: units of the last fully connected layer."""
+        return parse(self.architecture).dimension
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings as JSON for the digest of an encoder.
+
+        With a setting that there was once, so that the digests of saved encoders stay the same.
+        """
+        return {**self.model_dump(mode="json"), "members": 1}
 
     @classmethod
     def recipe(cls, name: RecipeName, **settings: Any) -> Self:
@@ -225,6 +226,19 @@ class EncoderConfig(Settings):
             # An InvalidArgumentError would be taken for one of nested settings.
             raise ValueError(str(error)) from None
         return text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_members(cls, values: Any) -> Any:
+        """Take settings from when several networks could be trained side by side."""
+        if not isinstance(values, dict) or "members" not in values:
+            return values
+        if values["members"] != 1:
+            raise ValueError(
+                f"members: {values['members']!r} networks side by side are no longer supported "
+                "(they gained nothing); train one network"
+            )
+        return {name: value for name, value in values.items() if name != "members"}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -141,53 +141,17 @@ class GlobalPool(nn.Module):
         return torch.cat([over_time.mean(dim=2), over_time.amax(dim=2)], dim=1)
 
 
-class Members(nn.ModuleList):
-    """Networks side by side: each maps the same images to [n, d], together to [n, members · d]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [n, channels, height, width]."""
-        return torch.cat([member(x) for member in self], dim=1)
-
-
-class Head(nn.Linear):
-    """Linear layer from the members' embeddings, one after another, to their mean scores.
-
-    Args:
-        dimension: length of the embedding, of all members together.
-        n_classes: number of scores.
-        members: networks side by side.
-    """
-
-    def __init__(self, dimension: int, n_classes: int, members: int = 1) -> None:
-        super().__init__(dimension, n_classes)
-        self.members = members
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map embeddings [n, dimension] to scores [n, classes]."""
-        return super().forward(x if self.members == 1 else x / self.members)
-
-    def of_members(self, x: Tensor) -> Tensor:
-        """Map embeddings [n, dimension] to the scores by each member: [n, members, classes]."""
-        if self.members == 1:
-            return super().forward(x)[:, None]
-        parts = x.reshape(len(x), self.members, -1)
-        weights = self.weight.reshape(len(self.weight), self.members, -1)
-        return torch.einsum("nmd,cmd->nmc", parts, weights) + self.bias
-
-
 class SongNetwork(nn.Module):
     """Network from images to embeddings (``embed``) and class scores of each tag (``scores``).
 
     A shared trunk, whose last fully connected layer is the embedding, and one linear output head
-    for each tag. With several members, each is a trunk with heads of its own, embeddings stand one
-    after another, and class scores are averaged.
+    for each tag.
 
     Args:
         architecture: the layers.
         image_shape: (channels, height, width) of the images.
         n_classes: number of outputs of each head.
         standardise: standardisation of the images; see `Standardise`.
-        members: networks side by side.
         sequence: how the vectors of a song's windows are put together; anything but ``mean`` has a
             head of its own (`embedding.network.sequence`), the attribute ``sequence``.
 
@@ -206,17 +170,14 @@ class SongNetwork(nn.Module):
         image_shape: Shape,
         n_classes: Sequence[int],
         standardise: Standardisation = "image",
-        members: int = 1,
         sequence: SequenceName = "mean",
     ) -> None:
         super().__init__()
-        self.members = members
         self.standardise = Standardise(standardise, *image_shape[:2])
         shapes = [image_shape, *architecture.shapes(*image_shape)]
-        trunks = [nn.Sequential(*_modules(architecture.layers, shapes)) for _ in range(members)]
-        self.trunk = trunks[0] if members == 1 else Members(trunks)
-        dimension = members * architecture.dimension
-        self.heads = nn.ModuleList(Head(dimension, n, members) for n in n_classes)
+        self.trunk = nn.Sequential(*_modules(architecture.layers, shapes))
+        dimension = architecture.dimension
+        self.heads = nn.ModuleList(nn.Linear(dimension, n) for n in n_classes)
         self.sequence: SequenceHead | None = None
         if sequence != "mean":
             self.sequence = make_head(sequence, dimension, n_classes)
@@ -242,16 +203,7 @@ class SongNetwork(nn.Module):
     @property
     def output_sizes(self) -> list[int]:
         """Numbers of outputs of the heads."""
-        return [head.out_features for head in self.heads if isinstance(head, Head)]
-
-    def member_scores(self, images: Tensor) -> list[Tensor]:
-        """Map images to the logits [n, members, classes] of each tag; `scores` is their mean.
-
-        A member is trained by its own scores: by the mean's, all would learn one network together
-        and err alike.
-        """
-        embeddings = self.embed(images)
-        return [head.of_members(embeddings) for head in self.heads]  # type: ignore[operator]
+        return [head.out_features for head in self.heads if isinstance(head, nn.Linear)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [n, channels, height, width] to logits [n, classes] of the first tag."""

@@ -127,21 +127,6 @@ def losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -
     return -(soft * scores.log_softmax(dim=1)).sum(dim=1)
 
 
-def member_losses(kind: Loss, scores: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Add up the losses of the members of a network: [n].
-
-    Each learns by its own error and as fast as it would alone; hence a sum and no mean.
-
-    Args:
-        kind: as in `losses`.
-        scores: logits [n, members, classes].
-        wanted: as in `losses`.
-        smoothing: as in `losses`.
-    """
-    each = [losses(kind, own, wanted, smoothing) for own in scores.unbind(dim=1)]
-    return torch.stack(each).sum(dim=0)
-
-
 def loss_of(target: "Target", config: EncoderConfig) -> tuple[Loss, float]:
     """Return the loss of a target and its weight."""
     return ("cosine", config.taste_weight) if target.is_taste else (config.loss, 1.0)

@@ -221,8 +221,7 @@ def initialise_head(head: SequenceHead, tag_heads: nn.ModuleList, seed: int) -> 
         for own, copied in zip(head.heads, tag_heads, strict=True):
             assert isinstance(own, nn.Linear)
             assert isinstance(copied, nn.Linear)
-            # The output layers of networks side by side average over them.
-            own.weight.copy_(copied.weight / getattr(copied, "members", 1))
+            own.weight.copy_(copied.weight)
             own.bias.copy_(copied.bias)
 
 

@@ -141,7 +141,6 @@ def restore_network(
             image_shape,
             n_classes,
             config.standardise,
-            config.members,
             config.sequence,
         )
 

@@ -28,7 +28,7 @@ from embedding.network.checkpoints import Epoch, Pretrained, State, TrainingStat
 from embedding.network.config import EncoderConfig
 from embedding.network.devices import limited_threads, make_fabric, to_tensor
 from embedding.network.layers import SongNetwork, initialise_weights
-from embedding.network.optimisation import loss_of, losses, member_losses, probabilities
+from embedding.network.optimisation import loss_of, losses, probabilities
 from embedding.network.targets import Target
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ class TrainingJob:
             shape,
             [len(t.classes) for t in self.targets],
             self.config.standardise,
-            self.config.members,
         )
         if self.before is None:
             initialise_weights(network, self.config.seed)
@@ -193,7 +192,7 @@ class _TrainingRun:
         optimiser = optimisation.make_optimiser(self.network, self.config)
         self.model: Any
         self.model, self.optimiser = fabric.setup(self.network, optimiser)
-        self.model.mark_forward_method("member_scores")
+        self.model.mark_forward_method("scores")
         if state.weights:
             optimisation.restore_optimiser(self.optimiser, self.network, state.optimiser)
         self.teacher = None
@@ -265,7 +264,7 @@ class _TrainingRun:
         share, others = mixup_partners(len(rows), self.config, epoch, step)
         if share < 1:
             images = share * images + (1 - share) * images[torch.from_numpy(others).to(device)]
-        scores = self.model.member_scores(images)
+        scores = self.model.scores(images)
         total = torch.zeros((), device=device)
         for target, score in zip(self.training.targets, scores, strict=True):
             wanted = torch.from_numpy(target.values[rows])
@@ -275,9 +274,7 @@ class _TrainingRun:
                 wanted = share * wanted + (1 - share) * wanted[others]
                 known = known & known[torch.from_numpy(others)]
             kind, weight = loss_of(target, self.config)
-            each = member_losses(
-                kind, score.float(), wanted.to(device), self.config.label_smoothing
-            )
+            each = losses(kind, score.float(), wanted.to(device), self.config.label_smoothing)
             total = total + weight * (each * known.to(device)).sum() / max(1, int(known.sum()))
         if self.teacher is not None:
             before = self.training.before
@@ -288,7 +285,7 @@ class _TrainingRun:
             for target, score, teachers, n in heads:
                 kind, weight = loss_of(target, self.config)
                 wanted = probabilities(kind, teachers[:, :n].float())
-                each = member_losses(kind, score[..., :n].float(), wanted)
+                each = losses(kind, score[:, :n].float(), wanted)
                 total = total + before.keep * weight * each.mean()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
@@ -299,10 +296,8 @@ class _TrainingRun:
         self.optimiser.step()
         if self.average:
             self.average.update(self.network)
-        mean = scores[0].detach().mean(dim=1).cpu()
-        correct = _correct(mean, self.training.targets[0].values[rows])
-        loss = total.item() / self.config.members
-        return torch.tensor([loss * len(rows), correct, len(rows)], dtype=torch.float64)
+        correct = _correct(scores[0].detach().cpu(), self.training.targets[0].values[rows])
+        return torch.tensor([total.item() * len(rows), correct, len(rows)], dtype=torch.float64)
 
     def _validate(self, weights: State) -> Epoch:
         """Loss over all tags, and accuracy of the first tag, on the validation images."""

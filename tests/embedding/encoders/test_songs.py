@@ -305,13 +305,6 @@ def test_gradients_of_a_song_go_through_all_of_its_windows(fitted: SongEncoder) 
     assert (x.grad.abs().amax(dim=(1, 2)) > 0).all()
 
 
-def test_networks_side_by_side_have_one_head() -> None:
-    images, recording, kinds = parts(30)
-    config = CONFIG.replace(epochs=1, sequence="attention", members=2)
-    encoder = SongEncoder(config).fit(images, first_kind(recording, kinds), recording=recording)
-    assert encoder.embed_recordings(images, recording)[0].shape == (30, 24)
-
-
 def test_the_same_seed_gives_the_same_head() -> None:
     images, recording, kinds = parts(20)
     first, again, other = (

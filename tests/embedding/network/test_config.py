@@ -63,3 +63,10 @@ def test_settings_survive_json_and_have_a_digest() -> None:
     again = EncoderConfig.from_json(config.model_dump(mode="json"))
     assert again == config
     assert again.digest() == config.digest() != EncoderConfig().digest()
+
+
+def test_settings_of_several_networks_are_read_if_there_is_one() -> None:
+    saved = EncoderConfig(seed=7).model_dump(mode="json")
+    assert EncoderConfig.from_json({**saved, "members": 1}) == EncoderConfig(seed=7)
+    with pytest.raises(InvalidArgumentError, match="members: 3 networks side by side"):
+        EncoderConfig.from_json({**saved, "members": 3})

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from embedding.network.optimisation import losses, member_losses, probabilities
+from embedding.network.optimisation import losses, probabilities
 
 SCORES = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])
 WANTED = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -25,12 +25,6 @@ WANTED = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 )
 def test_values(kind, smoothing: float, expected: list[float]) -> None:
     assert losses(kind, SCORES, WANTED, smoothing).tolist() == pytest.approx(expected)
-
-
-def test_the_losses_of_members_are_added() -> None:
-    both = torch.stack([SCORES, torch.zeros(2, 2)], dim=1)  # the second knows nothing: ln 2
-    added = member_losses("cross_entropy", both, WANTED)
-    assert added.tolist() == pytest.approx([math.log(4 / 3) + math.log(2), 2 * math.log(2)])
 
 
 def test_probabilities() -> None:

@@ -140,21 +140,6 @@ def test_each_row_is_standardised_by_what_trained(tmp_path) -> None:
     np.testing.assert_array_equal(SongEncoder.load(tmp_path).embed(images), encoder.embed(images))
 
 
-def test_members_are_saved_and_learn_on(tmp_path) -> None:
-    images, genre, _ = pictures(60)
-    config = CONFIG.replace(members=3, epochs=2)
-    encoder = SongEncoder(config).fit(images, GENRES[genre])
-    assert encoder.dimension == 36
-    assert encoder.embed(images).shape == (60, 36)
-    parts = encoder.embed(images).reshape(60, 3, 12)
-    assert (parts[:, 0] != parts[:, 1]).any()
-    encoder.save(tmp_path)
-    again = SongEncoder.load(tmp_path)
-    np.testing.assert_array_equal(again.predict_proba(images), encoder.predict_proba(images))
-    more = np.where(genre == 0, "polka", GENRES[genre])
-    assert "polka" in again.fine_tune(images, more, epochs=1).classes_
-
-
 class TestWideImages:
     @pytest.mark.slow
     def test_training_sees_windows_and_embedding_is_their_mean(self) -> None:
