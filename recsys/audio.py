@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource, RecordingFile
     from embedding.encoders.protocol import Encoder
     from embedding.hyperimage.extraction import DecodingJob, Extraction
+    from embedding.hyperimage.inputs import AnyInputs
 
 
 logger = logging.getLogger("coldtune")
+
+_IMAGES_AT_ONCE = 256
 
 FROM_RECORDINGS = "from_recordings"
 """Attribute of tables of embeddings that an encoder made: some of its dimensions may be idle."""
@@ -233,8 +237,7 @@ def embed_dataset(
         Embeddings and predicted tags by item, and which recordings failed.
     """
     from embedding.encoders.fine_tuned import FineTunedEncoder
-    from embedding.encoders.input_vectors import embed_by_heads
-    from embedding.encoders.recordings import embed_files
+    from embedding.encoders.recordings import embed_by_heads, embed_files
     from embedding.encoders.songs import mean_by_recording
 
     paths, cache = dataset.recording_paths(), cache_folder() / "hyperimages"
@@ -378,24 +381,25 @@ class RecordingEmbedder:
         """
         from embedding.audio.source import on_disk
         from embedding.hyperimage.extraction import crash_message, decode_recording
+        from embedding.hyperimage.inputs import folder_for_inputs
 
-        with on_disk([source]) as (file,):
-            decoded = self._decoder.run(decode_recording, self.decoding_job(file))
-        if isinstance(decoded, Crashed):
-            raise AudioError(crash_message(file))
-        if isinstance(decoded, str):
-            raise AudioError(decoded)
-        assert decoded.inputs is not None  # only contents known before have none
-        self._say_lower_rate(file.name, decoded.rate)
-        try:
-            (embedded,) = self.embed_inputs([decoded.inputs])
-        except EncoderError as error:
-            raise EncoderError(f"{file.name}: {error}") from error
+        with on_disk([source]) as (file,), folder_for_inputs() as folder:
+            decoded = self._decoder.run(decode_recording, self.decoding_job(file, folder=folder))
+            if isinstance(decoded, Crashed):
+                raise AudioError(crash_message(file))
+            if isinstance(decoded, str):
+                raise AudioError(decoded)
+            assert decoded.inputs is not None  # only contents known before have none
+            self._say_lower_rate(file.name, decoded.rate)
+            try:
+                (embedded,) = self.embed_inputs([decoded.inputs])
+            except EncoderError as error:
+                raise EncoderError(f"{file.name}: {error}") from error
         return embedded, self.song_recording(file, decoded.digest, decoded.sound)
 
     def _say_lower_rate(self, name: str, rate: int) -> None:
         """Warn, once, of a recording that holds less than the encoder was made for."""
-        from embedding.encoders.recordings import lower_rates
+        from embedding.audio.front_end import lower_rates
 
         is_window = self.encoder.front_end.stored_as is None
         said = lower_rates({name: rate}, self.encoder.front_end.sample_rate) if is_window else ""
@@ -403,42 +407,42 @@ class RecordingEmbedder:
             self._said_rate = True
             logger.warning("%s", said)
 
-    def decoding_job(self, file: "RecordingFile", known: Collection[str] = ()) -> "DecodingJob":
+    def decoding_job(
+        self, file: "RecordingFile", known: Collection[str] = (), *, folder: Path | None = None
+    ) -> "DecodingJob":
         """Describe the work of a decoding process.
 
         Args:
             file: the recording.
             known: digests of contents that need not be decoded.
+            folder: where the inputs of a long recording are written; None keeps them in memory.
         """
         from embedding.hyperimage.extraction import DecodingJob
 
-        return DecodingJob(file, self.encoder.front_end, frozenset(known))
+        return DecodingJob(file, self.encoder.front_end, frozenset(known), folder)
 
-    def embed_inputs(self, inputs: Sequence[Float32Array]) -> list[EmbeddedRecording]:
+    def embed_inputs(self, inputs: Sequence["AnyInputs"]) -> list[EmbeddedRecording]:
         """Embed decoded recordings in one pass of the network.
 
         Args:
-            inputs: inputs of the encoder for each recording, float32 [n, *input_shape].
+            inputs: inputs of the encoder for each recording, float32 [n, *input_shape]; files of
+                long ones are read in parts.
         """
-        from embedding.encoders.songs import embed_recordings
+        from embedding.encoders.songs import embed_songs
 
         if not inputs:
             return []
-        together = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
-        recording = np.repeat(np.arange(len(inputs)), [len(own) for own in inputs])
         with self._network_lock.held("embedding recordings"):
-            embeddings, probabilities = embed_recordings(
-                self.encoder, together, recording, len(inputs)
-            )
+            embeddings, probabilities = embed_songs(self.encoder, inputs)
         embedded = []
         for number, embedding in enumerate(embeddings):
             scores: Scores = {
                 tag: dict(zip(_tag_values(self.encoder, tag), values[number].tolist(), strict=True))
                 for tag, values in probabilities.items()
             }
-            found = statistics_of(inputs[number])
-            statistics = None if found is None else found.mean(axis=0)
-            embedded.append(EmbeddedRecording(embedding, scores or None, statistics))
+            embedded.append(
+                EmbeddedRecording(embedding, scores or None, _statistics_of_song(inputs[number]))
+            )
         return embedded
 
     def song_recording(self, file: "RecordingFile", digest: str, sound: str = "") -> SongRecording:
@@ -462,6 +466,22 @@ def statistics_of(inputs: Float32Array) -> Float32Array | None:
     from embedding.hyperimage.statistics import image_statistics
 
     return image_statistics(inputs) if inputs.ndim == 4 and len(inputs) else None
+
+
+def _statistics_of_song(inputs: "AnyInputs") -> Float32Array | None:
+    """Return the mean of `statistics_of` over the inputs of one recording."""
+    from embedding.encoders.songs import mean_by_recording
+    from embedding.hyperimage.inputs import InputsOnDisk
+
+    if isinstance(inputs, InputsOnDisk):
+        parts = [statistics_of(part) for part in inputs.parts(_IMAGES_AT_ONCE)]
+        known = [part for part in parts if part is not None]
+        found = np.concatenate(known) if known else None
+    else:
+        found = statistics_of(inputs)
+    if found is None:
+        return None
+    return mean_by_recording(found, np.zeros(len(found), np.int64), 1)[0]
 
 
 def _tag_values(encoder: "Encoder", tag: str) -> list[str]:

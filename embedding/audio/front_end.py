@@ -1,5 +1,6 @@
 """Front ends: what a decoding process makes of a recording, as the input of an encoder."""
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import numpy as np
@@ -131,3 +132,28 @@ class WaveformFrontEnd(Settings):
             size = length
         starts = np.minimum(np.arange(-(-size // length)) * length, size - length)
         return np.stack([samples[..., start : start + length] for start in starts])
+
+
+def lower_rates(rates: Mapping[str, int], wanted: int) -> str:
+    """Say which recordings hold less than an encoder was made for; "" for none.
+
+    Args:
+        rates: sample rates of recordings by their names, Hz.
+        wanted: the encoder's sample rate, Hz.
+
+    Examples:
+        >>> lower_rates({"phone.wav": 8000, "cd.wav": 44100}, 16000)
+        "phone.wav has 8,000 samples a second, the encoder's recordings 16,000: it is resampled, \
+and there is nothing above 4,000 Hz in it"
+        >>> lower_rates({"cd.wav": 44100}, 44100)
+        ''
+    """
+    low = {name: rate for name, rate in rates.items() if 0 < rate < wanted}
+    if not low:
+        return ""
+    name, rate = min(low.items(), key=lambda pair: pair[1])
+    more = f" (so it is with {len(low) - 1:,} more)" if len(low) > 1 else ""
+    return (
+        f"{name} has {rate:,} samples a second, the encoder's recordings {wanted:,}: it is "
+        f"resampled, and there is nothing above {rate // 2:,} Hz in it{more}"
+    )

@@ -75,7 +75,8 @@ class FineTunedEncoder:
     smaller steps the deeper the layer; the encoder given does not change.
 
     Args:
-        backbone: the encoder below, of any kind.
+        backbone: the encoder below, of any kind, but for one that reads the snippets of a
+            recording as a sequence.
         config: settings of heads and training.
 
     Attributes:
@@ -105,6 +106,11 @@ class FineTunedEncoder:
                 f"backbone must be an encoder, not {format_value(backbone)}: "
                 "load_encoder(folder) opens a saved one"
             )
+        _check_gives_each_input_a_vector(backbone)
+        self._begin(backbone)
+
+    def _begin(self, backbone: Encoder) -> None:
+        """Take the encoder below, with nothing learned yet."""
         self.backbone = backbone
         if self.is_thawed:
             _check_can_thaw(backbone)
@@ -470,7 +476,9 @@ class FineTunedEncoder:
 
         from embedding.encoders.heads import HeadNetwork
 
-        encoder = cls(backbone, HeadConfig.from_json(document["config"]))
+        encoder = cls.__new__(cls)
+        encoder.config = HeadConfig.from_json(document["config"])
+        encoder._begin(backbone)
         encoder.heads_ = {
             str(tag): np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
         }
@@ -632,6 +640,17 @@ def _check_can_thaw(backbone: Encoder) -> None:
         raise InvalidArgumentError(
             f"{type(backbone).__name__} cannot be thawed: it is no PyTorch network; train heads on "
             "it as it is (frozen)"
+        )
+
+
+def _check_gives_each_input_a_vector(backbone: Encoder) -> None:
+    """Refuse an encoder that makes one vector of all inputs of a recording."""
+    snippet = getattr(getattr(backbone, "front_end", None), "snippet", None)
+    several = snippet is not None and (snippet.count > 1 or snippet.position == "whole")
+    if several and getattr(backbone, "reads_sequences", False):
+        raise InvalidArgumentError(
+            "backbone: reads the snippets of a recording as a sequence, and heads learn from each "
+            "of them by itself; train it with sequence='mean', or with one snippet a recording"
         )
 
 

@@ -1,5 +1,6 @@
 """Vectors of every input of many recordings, kept on disk: what heads are trained on."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -8,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from datasets.arrays import Float32Array, IntArray
+from datasets.errors import EncoderError
 from datasets.progress import progress_bar
-from embedding.audio.source import RecordingFile, on_disk
+from embedding.audio.front_end import lower_rates
+from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.encoders.callable_encoder import CallableEncoder
-from embedding.encoders.fine_tuned import FineTunedEncoder
 from embedding.encoders.loading import check_available
+from embedding.encoders.musicnn.encoder import MusiCNN
 from embedding.encoders.protocol import Encoder
-from embedding.encoders.recordings import NOT_FINITE, EmbeddedRecordings
-from embedding.encoders.songs import mean_by_recording
+from embedding.encoders.songs import embed_in_parts
+from embedding.encoders.waveform_encoder import WaveformEncoder
 from embedding.hyperimage.extraction import (
     Failure,
     OrderedResults,
@@ -23,9 +26,20 @@ from embedding.hyperimage.extraction import (
     each_inputs,
     extract_inputs,
 )
+from embedding.hyperimage.inputs import AnyInputs, InputsOnDisk, folder_for_inputs
 from embedding.hyperimage.store import ImageStore
 
 _ROWS_AT_ONCE = 256
+
+NOT_FINITE = "the encoder returned NaN or infinite values for it"
+"""What is said of a recording that an encoder has no finite numbers for."""
+
+logger = logging.getLogger("coldtune")
+
+
+def is_made_elsewhere(encoder: Encoder) -> bool:
+    """Return whether an encoder was not trained here, so that what it computed is worth keeping."""
+    return isinstance(encoder, WaveformEncoder | MusiCNN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +55,12 @@ class InputVectors:
     failures: tuple[Failure, ...]
     """Recordings that cannot be used."""
 
+    computed: int
+    """Recordings that the encoder was run on, and not found in the cache."""
+
 
 def embed_each_input(
-    recordings: Sequence[Path],
+    recordings: Sequence[AudioSource],
     encoder: Encoder,
     *,
     workers: int | None = None,
@@ -57,8 +74,8 @@ def embed_each_input(
         encoder: an encoder of any kind.
         workers: as in `embedding.hyperimage.extract`.
         cache: folder that keeps the vectors, by the content of the file and the digest of the
-            encoder, and what the front end stores. The vectors of a function without a version are
-            kept in the encoder itself.
+            encoder, and what the front end of a network trained here stores. The vectors of a
+            function without a version are kept in the encoder itself.
         progress: show progress bars.
 
     Raises:
@@ -94,8 +111,16 @@ def embed_each_input(
             elif number not in collected:
                 waiting[number] = file
 
-        def take(number: int, inputs: Float32Array) -> None:
-            vectors = _embedded(encoder, inputs)
+        computed = 0
+        rates: dict[str, int] = {}
+
+        def take(number: int, inputs: AnyInputs) -> None:
+            nonlocal computed
+            try:
+                vectors = _embedded(encoder, inputs)
+            except EncoderError as error:
+                raise EncoderError(f"{files[number].name}: {error}") from error
+            computed += 1
             if not np.isfinite(vectors).all():
                 collected.take(number, f"{files[number].name}: {NOT_FINITE}")
                 return
@@ -103,21 +128,25 @@ def embed_each_input(
                 memory[f"each input of {digests[number]}"] = vectors
             collected.take(number, vectors)
 
-        if front_end.stored_as is None:
+        if front_end.stored_as is None or is_made_elsewhere(encoder):
+            spill = stack.enter_context(folder_for_inputs())
             advance = stack.enter_context(
                 progress_bar("embedding recordings", len(waiting), shown=progress)
             )
-            with closing(each_inputs(waiting, front_end, workers)) as done:
+            with closing(each_inputs(waiting, front_end, workers, spill)) as done:
                 for number, result in done:
                     if isinstance(result, str):
                         collected.take(number, result)
                     else:
+                        rates[files[number].name] = result.rate
                         take(number, result.values)
                     advance(1)
+            if said := lower_rates(rates, front_end.sample_rate):
+                logger.warning("%s", said)
         elif waiting:
             numbers = list(waiting)
             extraction = extract_inputs(
-                [recordings[number] for number in numbers],
+                [files[number] for number in numbers],
                 front_end,
                 workers=workers,
                 cache=cache,
@@ -142,48 +171,14 @@ def embed_each_input(
             Failure(files[number].path, message)
             for number, message in sorted(collected.failures.items())
         )
-    return InputVectors(vectors, recording, failures)
+    return InputVectors(vectors, recording, failures, computed)
 
 
-def embed_by_heads(
-    recordings: Sequence[Path],
-    encoder: FineTunedEncoder,
-    *,
-    workers: int | None = None,
-    cache: Path | None = None,
-    progress: bool = False,
-) -> EmbeddedRecordings:
-    """Embed recordings by heads on a frozen encoder, whose vectors are kept by `embed_each_input`.
-
-    The result is that of `embed_files`, which would run the encoder again for other heads.
-
-    Args:
-        recordings: as in `embed_each_input`.
-        encoder: trained heads on an encoder that is not thawed.
-        workers: as in `embed_each_input`.
-        cache: as in `embed_each_input`.
-        progress: as in `embed_each_input`.
-
-    Examples:
-        >>> from embedding.encoders import FineTunedEncoder, HeadConfig
-        >>> tuned = FineTunedEncoder(encoder, HeadConfig(epochs=2)).fit(images, labels)
-        >>> embed_by_heads([recording], tuned).embeddings.shape
-        (1, 136)
-    """
-    found = embed_each_input(
-        recordings, encoder.backbone, workers=workers, cache=cache, progress=progress
-    )
-    embeddings, probabilities = encoder.embed_and_predict_vectors(found.vectors)
-    n = len(recordings)
-    return EmbeddedRecordings(
-        mean_by_recording(embeddings, found.recording, n),
-        {tag: mean_by_recording(p, found.recording, n) for tag, p in probabilities.items()},
-        found.failures,
-        len(np.unique(found.recording)),
-    )
-
-
-def _embedded(encoder: Encoder, inputs: Float32Array) -> Float32Array:
+def _embedded(encoder: Encoder, inputs: AnyInputs) -> Float32Array:
+    if isinstance(inputs, InputsOnDisk):
+        vectors, _ = embed_in_parts(encoder, inputs)
+        inputs.remove()
+        return vectors.astype(np.float32, copy=False)
     parts = [
         encoder.embed_and_predict(inputs[first : first + _ROWS_AT_ONCE])[0]
         for first in range(0, len(inputs), _ROWS_AT_ONCE)

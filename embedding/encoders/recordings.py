@@ -1,7 +1,7 @@
 """Embed many recordings with an encoder of any kind, and keep what need not be computed again."""
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,22 @@ import numpy as np
 from datasets.arrays import Float32Array
 from datasets.errors import EncoderError
 from datasets.progress import progress_bar
-from embedding.audio.front_end import FrontEnd
+from embedding.audio.front_end import lower_rates
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.encoders.callable_encoder import CallableEncoder
+from embedding.encoders.fine_tuned import FineTunedEncoder
+from embedding.encoders.input_vectors import NOT_FINITE, embed_each_input, is_made_elsewhere
 from embedding.encoders.loading import check_available
-from embedding.encoders.musicnn.encoder import MusiCNN
 from embedding.encoders.protocol import Encoder
-from embedding.encoders.songs import embed_recordings
-from embedding.encoders.waveform_encoder import WaveformEncoder
+from embedding.encoders.songs import embed_recordings, embed_songs, mean_by_recording
 from embedding.hyperimage.extraction import (
     Extraction,
     Failure,
-    Inputs,
     content_digests,
     each_inputs,
     extract_inputs,
 )
+from embedding.hyperimage.inputs import AnyInputs, InputsOnDisk, folder_for_inputs
 from embedding.hyperimage.store import ImageStore
 
 TOGETHER = 16
@@ -83,10 +83,11 @@ def embed_files(
         recordings: paths, bytes, or binary file objects.
         encoder: a trained network, statistics of sound, MusiCNN, a function or an ONNX file.
         workers: as in `embedding.hyperimage.extract`.
-        cache: folder that keeps the inputs that the front end stores, such as hyper-images, and the
-            embeddings of encoders that were not trained here, by the content of the file and the
-            digest of the encoder. Those of a function are kept there only if it has a version;
-            without, in the encoder itself.
+        cache: folder that keeps the embeddings of encoders that were not trained here, by the
+            content of the file and the digest of the encoder, and for others the inputs that the
+            front end stores, such as hyper-images. Of heads on an encoder that was not trained
+            here, its vectors are kept. Those of a function are kept there only if it has a
+            version; without, in the encoder itself.
         progress: show a progress bar.
 
     Raises:
@@ -102,7 +103,13 @@ def embed_files(
     """
     front_end = encoder.front_end
     check_available(encoder)
-    if front_end.stored_as is None or _is_made_elsewhere(encoder):
+    if (
+        isinstance(encoder, FineTunedEncoder)
+        and not encoder.is_thawed
+        and is_made_elsewhere(encoder.backbone)
+    ):
+        return embed_by_heads(recordings, encoder, workers=workers, cache=cache, progress=progress)
+    if front_end.stored_as is None or is_made_elsewhere(encoder):
         return _embedded_one_by_one(recordings, encoder, workers, cache, progress)
     extraction = extract_inputs(
         recordings, front_end, workers=workers, cache=cache, progress=progress
@@ -119,28 +126,41 @@ def embed_files(
     )
 
 
-def lower_rates(rates: Mapping[str, int], wanted: int) -> str:
-    """Say which recordings hold less than an encoder was made for; "" for none.
+def embed_by_heads(
+    recordings: Sequence[AudioSource],
+    encoder: FineTunedEncoder,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> EmbeddedRecordings:
+    """Embed recordings by heads on a frozen encoder, whose vectors are kept by `embed_each_input`.
+
+    The result is that of `embed_files`, which would run the encoder again for other heads.
 
     Args:
-        rates: sample rates of recordings by their names, Hz.
-        wanted: the encoder's sample rate, Hz.
+        recordings: as in `embed_each_input`.
+        encoder: trained heads on an encoder that is not thawed.
+        workers: as in `embed_each_input`.
+        cache: as in `embed_each_input`.
+        progress: as in `embed_each_input`.
 
     Examples:
-        >>> lower_rates({"phone.wav": 8000, "cd.wav": 44100}, 16000)
-        "phone.wav has 8,000 samples a second, the encoder's recordings 16,000: it is resampled, \
-and there is nothing above 4,000 Hz in it"
-        >>> lower_rates({"cd.wav": 44100}, 44100)
-        ''
+        >>> from embedding.encoders import FineTunedEncoder, HeadConfig
+        >>> tuned = FineTunedEncoder(encoder, HeadConfig(epochs=2)).fit(images, labels)
+        >>> embed_by_heads([recording], tuned).embeddings.shape
+        (1, 136)
     """
-    low = {name: rate for name, rate in rates.items() if 0 < rate < wanted}
-    if not low:
-        return ""
-    name, rate = min(low.items(), key=lambda pair: pair[1])
-    more = f" (so it is with {len(low) - 1:,} more)" if len(low) > 1 else ""
-    return (
-        f"{name} has {rate:,} samples a second, the encoder's recordings {wanted:,}: it is "
-        f"resampled, and there is nothing above {rate // 2:,} Hz in it{more}"
+    found = embed_each_input(
+        recordings, encoder.backbone, workers=workers, cache=cache, progress=progress
+    )
+    embeddings, probabilities = encoder.embed_and_predict_vectors(found.vectors)
+    n = len(recordings)
+    return EmbeddedRecordings(
+        mean_by_recording(embeddings, found.recording, n),
+        {tag: mean_by_recording(p, found.recording, n) for tag, p in probabilities.items()},
+        found.failures,
+        found.computed,
     )
 
 
@@ -157,7 +177,7 @@ class _KnownEmbeddings:
         self._store: ImageStore | None = None
         if isinstance(encoder, CallableEncoder) and not encoder.version:
             self._memory = encoder.known
-        elif cache is not None and _is_made_elsewhere(encoder):
+        elif cache is not None and is_made_elsewhere(encoder):
             kind = f"embeddings {encoder.digest()} {encoder.front_end.digest()}"
             self._store = stack.enter_context(ImageStore(cache, kind, (self._width,)))
 
@@ -209,17 +229,14 @@ def _embedded_one_by_one(
                 advance(1)
             else:
                 waiting[number] = file
-        decoded: dict[int, Float32Array] = {}
+        decoded: dict[int, AnyInputs] = {}
 
         def embed() -> None:
             nonlocal computed
             if not decoded:
                 return
-            parts = list(decoded.values())
-            together = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            recording = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
             try:
-                vectors, tags = embed_recordings(encoder, together, recording, len(parts))
+                vectors, tags = embed_songs(encoder, list(decoded.values()))
             except EncoderError as error:
                 names = [files[number].name for number in decoded]
                 raise EncoderError(f"{_and_more(names)}: {error}") from error
@@ -231,16 +248,22 @@ def _embedded_one_by_one(
                     computed += 1
                 else:
                     failures[number] = f"{files[number].name}: {NOT_FINITE}"
+            for inputs in decoded.values():
+                if isinstance(inputs, InputsOnDisk):
+                    inputs.remove()
             advance(len(decoded))
             decoded.clear()
 
-        with closing(_inputs(waiting, encoder.front_end, workers, cache)) as done:
+        spill = stack.enter_context(folder_for_inputs())
+        with closing(each_inputs(waiting, encoder.front_end, workers, spill)) as done:
             for number, result in done:
                 if isinstance(result, str):
                     failures[number] = result
                     advance(1)
                     continue
                 rates[files[number].name] = result.rate
+                if isinstance(result.values, InputsOnDisk):
+                    embed()
                 decoded[number] = result.values
                 if sum(map(len, decoded.values())) >= TOGETHER:
                     embed()
@@ -253,31 +276,6 @@ def _embedded_one_by_one(
     bounds = np.cumsum([encoder.dimension, *heads.values()])
     parts = np.split(rows, bounds[:-1], axis=1)
     return EmbeddedRecordings(parts[0], dict(zip(heads, parts[1:], strict=True)), named, computed)
-
-
-def _inputs(
-    files: Mapping[int, RecordingFile], front_end: FrontEnd, workers: int | None, cache: Path | None
-) -> Generator[tuple[int, Inputs | str], None, None]:
-    """Yield the inputs of each recording, from the store if they are kept there."""
-    if front_end.stored_as is None:
-        yield from each_inputs(files, front_end, workers)
-        return
-    found = extract_inputs(list(files.values()), front_end, workers=workers, cache=cache)
-    reasons = {failure.path: failure.message for failure in found.failures}
-    for position, (number, file) in enumerate(files.items()):
-        own = np.flatnonzero(found.recording == position)
-        if len(own):
-            yield number, Inputs(found.images[own[0] : own[-1] + 1], 0)
-        else:
-            yield number, reasons.get(file.path, f"{file.name}: cannot be used")
-
-
-def _is_made_elsewhere(encoder: Encoder) -> bool:
-    return isinstance(encoder, WaveformEncoder | MusiCNN)
-
-
-NOT_FINITE = "the encoder returned NaN or infinite values for it"
-"""What is said of a recording that an encoder has no finite numbers for."""
 
 
 def _and_more(names: Sequence[str]) -> str:

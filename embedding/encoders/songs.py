@@ -3,6 +3,7 @@
 The mean over a song's inputs, unless the encoder reads them as a sequence.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 from embedding.encoders.protocol import Encoder
+from embedding.hyperimage.inputs import MAX_BYTES_IN_MEMORY, AnyInputs, InputsOnDisk
 
 Embedded = tuple[Float32Array, dict[str, Float32Array]]
 """Embeddings [songs, dimension], and for each tag probabilities [songs, values]."""
@@ -64,14 +66,13 @@ def embed_recordings(
     return mean_by_recording(vectors, recording, n_recordings), means
 
 
-def embed_song(
-    encoder: Encoder, inputs: Float32Array
-) -> tuple[Float32Array, dict[str, Float32Array]]:
+def embed_song(encoder: Encoder, inputs: AnyInputs) -> tuple[Float32Array, dict[str, Float32Array]]:
     """Compute the embedding and the tags of one recording from all of its inputs.
 
     Args:
         encoder: any encoder.
-        inputs: float32 [n, *front_end.input_shape], in order of time.
+        inputs: float32 [n, *front_end.input_shape], in order of time. Those on disk are read in
+            parts, unless the encoder reads sequences.
 
     Returns:
         float32 [dimension] and, for each tag, float32 [values].
@@ -81,8 +82,83 @@ def embed_song(
         >>> embed_song(encoder, images[:3])[0].shape
         (8,)
     """
-    vectors, scores = embed_recordings(encoder, inputs, np.zeros(len(inputs), np.int64), 1)
+    number = np.zeros(len(inputs), np.int64)
+    if isinstance(inputs, InputsOnDisk) and isinstance(encoder, ReadsSequences):
+        (inputs,) = inputs.parts(len(inputs))
+    if isinstance(inputs, InputsOnDisk):
+        each, of_each = embed_in_parts(encoder, inputs)
+        vectors = mean_by_recording(each, number, 1)
+        scores = {tag: mean_by_recording(own, number, 1) for tag, own in of_each.items()}
+    else:
+        vectors, scores = embed_recordings(encoder, inputs, number, 1)
     return vectors[0], {tag: own[0] for tag, own in scores.items()}
+
+
+def embed_songs(encoder: Encoder, inputs: Sequence[AnyInputs]) -> Embedded:
+    """Compute the embeddings and the tags of recordings, each given by its inputs.
+
+    Those in memory are embedded together, and those on disk one by one.
+
+    Args:
+        encoder: any encoder.
+        inputs: of each recording, as in `embed_song`; at least one recording.
+
+    Returns:
+        float32 [recordings, dimension] and, for each tag, float32 [recordings, values].
+
+    Examples:
+        >>> embed_songs(encoder, [images[:3], images[3:4]])[0].shape
+        (2, 8)
+    """
+    in_memory = [one for one in inputs if not isinstance(one, InputsOnDisk)]
+    alone = [embed_song(encoder, one) for one in inputs if isinstance(one, InputsOnDisk)]
+    together: Embedded | None = None
+    if in_memory:
+        values = in_memory[0] if len(in_memory) == 1 else np.concatenate(in_memory)
+        recording = np.repeat(np.arange(len(in_memory)), [len(one) for one in in_memory])
+        together = embed_recordings(encoder, values, recording, len(in_memory))
+        if not alone:
+            return together
+    is_alone = np.array([isinstance(one, InputsOnDisk) for one in inputs])
+
+    def merged(of_alone: Sequence[Float32Array], of_others: Float32Array | None) -> Float32Array:
+        rows = np.empty((len(inputs), len(of_alone[0])), np.float32)
+        rows[is_alone] = np.stack(of_alone)
+        if of_others is not None:
+            rows[~is_alone] = of_others
+        return rows
+
+    vectors, scores = together or (None, {})
+    return merged([vector for vector, _ in alone], vectors), {
+        tag: merged([own[tag] for _, own in alone], scores.get(tag)) for tag in alone[0][1]
+    }
+
+
+def embed_in_parts(encoder: Encoder, inputs: InputsOnDisk) -> Embedded:
+    """Compute embeddings and probabilities of each input of a long recording.
+
+    Args:
+        encoder: an encoder of which each input has an embedding of its own.
+        inputs: those on disk, of which few are in memory at a time.
+
+    Returns:
+        float32 [n, dimension] and, for each tag, float32 [n, values].
+
+    Examples:
+        >>> from embedding.hyperimage.inputs import InputsOnDisk
+        >>> images.tofile(folder / "inputs")
+        >>> found = embed_in_parts(encoder, InputsOnDisk(folder / "inputs", images.shape))
+        >>> found[0].shape
+        (24, 8)
+    """
+    # A multiple of what the encoder takes at once, so that it is given the same as of an array.
+    batch = int(getattr(encoder, "batch", 1))
+    n = max(1, MAX_BYTES_IN_MEMORY // (batch * inputs.bytes_each)) * batch
+    parts = [encoder.embed_and_predict(part) for part in inputs.parts(n)]
+    vectors = np.concatenate([vectors for vectors, _ in parts])
+    return vectors, {
+        tag: np.concatenate([scores[tag] for _, scores in parts]) for tag in parts[0][1]
+    }
 
 
 def checked_recordings(

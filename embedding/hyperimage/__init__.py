@@ -6,6 +6,7 @@
 - `bands`: each transform scaled to brightness
 - `colours`: brightness to red, green and blue
 - `differentiable`: batches of hyper-images with PyTorch, with gradients
+- `inputs`: what is made of one recording, on disk where that is much
 - `extraction`: hyper-images of many recordings, on all cores and with a cache
 - `store`: the cache on disk
 - `plots`: figures of a recording and its transforms

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,11 +17,12 @@ from datasets.progress import progress_bar
 from datasets.system.files import file_digest
 from embedding.audio.config import SnippetConfig
 from embedding.audio.front_end import FrontEnd
-from embedding.audio.snippets import map_snippets, snippets_ahead
+from embedding.audio.snippets import Snippet, map_snippets, snippets_ahead
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
 from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.front_end import HyperImageFrontEnd
+from embedding.hyperimage.inputs import AnyInputs, Inputs, InputsCollector
 from embedding.hyperimage.store import ImageStore
 from embedding.parallel import Crashed, available_cores, in_processes
 
@@ -270,7 +271,9 @@ def extract_inputs(
         advance(len(files) - len(jobs))
         try:
             for job, result in _run(jobs, workers):
-                collected.take(job.number, result if isinstance(result, str) else result.values)
+                collected.take(
+                    job.number, result if isinstance(result, str) else _in_memory(result)
+                )
                 advance(1)
         finally:
             collected.finish()
@@ -313,6 +316,8 @@ class DecodingJob:
     front_end: FrontEnd
     known: frozenset[str] = frozenset()
     """Digests of contents whose inputs are not needed."""
+    folder: Path | None = None
+    """Where the inputs of a long recording are written; None keeps them in memory."""
 
     @property
     def snippet(self) -> SnippetConfig:
@@ -334,7 +339,7 @@ class DecodedRecording:
     digest: str
     """Hex SHA-256 of the content."""
 
-    inputs: Float32Array | None
+    inputs: AnyInputs | None
     """float32 [n, *input_shape] of the front end; None if the content is in ``known``."""
 
     sound: str = ""
@@ -355,7 +360,7 @@ def decode_recording(job: DecodingJob) -> DecodedRecording | str:
             digest = file_digest(job.file.path)
     if digest in job.known:
         return DecodedRecording(digest, None)
-    heard = _images_or_reason(_ExtractionJob(0, job.file, job.front_end))
+    heard = _images_or_reason(_ExtractionJob(0, job.file, job.front_end, job.folder))
     if isinstance(heard, str):
         return heard
     with suppress(OSError, ValueError):
@@ -430,6 +435,8 @@ class _ExtractionJob:
     number: int
     file: RecordingFile
     front_end: FrontEnd
+    folder: Path | None = None
+    """Where the inputs of a long recording are written; None keeps them in memory."""
 
     @property
     def snippet(self) -> SnippetConfig:
@@ -476,18 +483,11 @@ def _run(
                 yield job, result
 
 
-class Inputs(NamedTuple):
-    """What an encoder is given of one recording."""
-
-    values: Float32Array
-    """float32 [n, *input_shape] of the front end."""
-
-    rate: int
-    """Sample rate of the file, Hz."""
-
-
 def each_inputs(
-    files: Mapping[int, RecordingFile], front_end: FrontEnd, workers: int | None
+    files: Mapping[int, RecordingFile],
+    front_end: FrontEnd,
+    workers: int | None,
+    folder: Path | None = None,
 ) -> Generator[tuple[int, Inputs | str], None, None]:
     """Decode recordings one after the other, so that few are in memory at a time.
 
@@ -495,6 +495,8 @@ def each_inputs(
         files: the recordings, by any numbers.
         front_end: that of the encoder.
         workers: as in `extract`.
+        folder: where the inputs of long recordings are written, for the caller to remove; None
+            keeps them in memory.
 
     Yields:
         The number of each recording, in order of completion, with its inputs or the reason why
@@ -502,27 +504,35 @@ def each_inputs(
     """
     if workers is not None and workers < 0:
         raise InvalidArgumentError(f"workers must be 0 or more, not {workers}")
-    jobs = [_ExtractionJob(number, file, front_end) for number, file in files.items()]
+    jobs = [_ExtractionJob(number, file, front_end, folder) for number, file in files.items()]
     with closing(_run(jobs, workers)) as done:
         for job, result in done:
             yield job.number, result
 
 
+def _in_memory(inputs: Inputs) -> Float32Array:
+    """Return the values of inputs that were not written to a file."""
+    assert isinstance(inputs.values, np.ndarray)
+    return inputs.values
+
+
 def _images_or_reason(job: _ExtractionJob) -> Inputs | str:
     """Return the inputs [n, *input_shape] of a recording, or an error message."""
+    wanted, collector = job.front_end, InputsCollector(job.folder)
+
+    def take(found: Snippet) -> tuple[slice, int]:
+        return collector.add(wanted.inputs(found.samples)), found.recorded_rate
+
     try:
-        wanted = job.front_end
         parts = map_snippets(
-            lambda found: Inputs(wanted.inputs(found.samples), found.recorded_rate),
-            job.file,
-            wanted.snippet,
-            wanted.sample_rate,
-            channels=wanted.channels,
+            take, job.file, wanted.snippet, wanted.sample_rate, channels=wanted.channels
         )
-        images = np.concatenate([part.values for part in parts])
+        inputs = collector.collected([part for part, _ in parts])
     except AudioError as error:
+        collector.remove()
         return str(error)
     except Exception as error:
         # One odd file must not end the extraction of all others.
+        collector.remove()
         return f"{job.file.name}: cannot be used ({type(error).__name__}: {error})"
-    return Inputs(images, parts[0].rate)
+    return Inputs(inputs, parts[0][1])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from datasets.arrays import Float32Array
 from datasets.columns import GENRE, ITEM_ID, ITEM_TEXT, PATH, TITLE
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from datasets.progress import progress_bar
@@ -25,6 +24,7 @@ from datasets.texts.file_names import name_as_text
 from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
 from embedding.decoding.sound_digest import sound_digest
+from embedding.hyperimage.inputs import AnyInputs, InputsOnDisk, folder_for_inputs
 from embedding.parallel import Crashed, available_cores
 from recsys.audio import RecordingEmbedder
 from recsys.content.familiarity import careful_scores
@@ -239,7 +239,7 @@ class FolderComparison:
         )
 
         batch = _Batch(self._embedder, self.items, self._writer)
-        jobs, waiting = [], {}
+        waiting = {}
         for one in self._looked:
             entry, own = one.file.entry, self._assigned[one.file.entry.path]
             note = f"{TWIN}{printable(own.twin)}" if own.twin else ""
@@ -253,17 +253,20 @@ class FolderComparison:
                 continue
             else:
                 file = RecordingFile(self._folder / entry.path, printable(entry.path))
-                jobs.append(self._embedder.decoding_job(file))
                 waiting[file] = one, own, note
                 continue
             advance(1)
             if stopped():
                 break
-        processes = min(workers, len(jobs) or 1)
-        if stopped():
-            jobs = []
-        # Closed: when interrupted, the processes end at once.
-        with closing(in_processes_ahead(decode_recording, jobs, processes)) as decoded:
+        files = [] if stopped() else list(waiting)
+        processes = min(workers, len(waiting) or 1)
+        with ExitStack() as stack:
+            folder = stack.enter_context(folder_for_inputs())
+            jobs = [self._embedder.decoding_job(file, folder=folder) for file in files]
+            # Closed: when interrupted, the processes end at once.
+            decoded = stack.enter_context(
+                closing(in_processes_ahead(decode_recording, jobs, processes))
+            )
             for job, result in decoded:
                 one, own, note = waiting[job.file]
                 if isinstance(result, Crashed):
@@ -287,7 +290,8 @@ class FolderComparison:
                 advance(1)
                 if stopped():
                     break
-        batch.store()
+            decoded.close()
+            batch.store()
         yield from batch.settled()
 
     def __len__(self) -> int:
@@ -531,7 +535,7 @@ def _add(
     own: Assignment,
     items: _Items,
     recording: SongRecording,
-    inputs: Float32Array,
+    inputs: AnyInputs,
     batch: "_Batch",
 ) -> tuple[str, str]:
     """Add a decoded recording as an item, or to one; return status and reason."""
@@ -579,14 +583,14 @@ class _Batch:
         self._embedder = embedder
         self._state = items.model.state
         self._writer = writer
-        self._decoded: list[tuple[Song, Float32Array]] = []
+        self._decoded: list[tuple[Song, AnyInputs]] = []
         self._embedded: list[Song] = []
         self._moved: dict[str, dict[str, str]] = {}
         self._refused: dict[str, str] = {}
         """Items whose embedding the model cannot take, and why."""
         self._outcomes: list[FileOutcome] = []
 
-    def add(self, song: Song, inputs: Float32Array) -> None:
+    def add(self, song: Song, inputs: AnyInputs) -> None:
         """Add a song with the inputs of the encoder; embed or store when there are enough."""
         self._decoded.append((song, inputs))
         self._store_if_many()
@@ -614,7 +618,7 @@ class _Batch:
             refused = reason is not None and one.status == ADDED
             yield one._replace(status=FAILED, reason=str(reason)) if refused else one
 
-    def sounds_like(self, inputs: Float32Array, song: Song) -> bool:
+    def sounds_like(self, inputs: AnyInputs, song: Song) -> bool:
         """Return whether the embedding of these inputs of the encoder is that of a song."""
         if song.embedding is None:
             return False
@@ -638,6 +642,9 @@ class _Batch:
     def _embed(self) -> None:
         decoded, self._decoded = self._decoded, []
         embedded = self._embedder.embed_inputs([inputs for _, inputs in decoded])
+        for _, inputs in decoded:
+            if isinstance(inputs, InputsOnDisk):
+                inputs.remove()
         for (song, _), one in zip(decoded, embedded, strict=True):
             if problem := self._state.embedding_range.problem(one.embedding):
                 self._refused[song.item_id] = f"its embedding cannot be used: {problem}"

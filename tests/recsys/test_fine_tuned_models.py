@@ -12,7 +12,8 @@ from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from embedding import CallableEncoder, EncoderConfig, FineTunedEncoder, HeadConfig, SongEncoder
 from embedding.encoders import embed_files
-from embedding.encoders.input_vectors import embed_by_heads, embed_each_input
+from embedding.encoders.input_vectors import embed_each_input
+from embedding.encoders.recordings import embed_by_heads
 from recsys import Recommender, cli
 from recsys.audio import TooFewLabelsError, embed_dataset
 from recsys.config import RecommenderConfig

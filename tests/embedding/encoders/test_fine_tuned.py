@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
-from embedding import EncoderConfig, FineTunedEncoder, HeadConfig, SongEncoder, SoundStatistics
+from embedding import (
+    EncoderConfig,
+    FineTunedEncoder,
+    HeadConfig,
+    SnippetConfig,
+    SongEncoder,
+    SoundStatistics,
+)
 from embedding.audio.front_end import WaveformFrontEnd
 from embedding.encoders import LearnedPlays, load_encoder
 
@@ -468,6 +475,14 @@ class TestOddInput:
                 FineTunedEncoder(encoder)  # type: ignore[arg-type]
         with pytest.raises(NotFittedError):
             FineTunedEncoder(SongEncoder(), QUICK).fit(*pictures(6))
+
+    def test_an_encoder_that_reads_a_recording_as_a_sequence(self) -> None:
+        config = EncoderConfig(sequence="attention", snippet=SnippetConfig(count=3))
+        with pytest.raises(InvalidArgumentError, match="reads the snippets of a recording as a"):
+            FineTunedEncoder(SongEncoder(config), QUICK)
+        # Where an image is a whole song, its vector is that of the song.
+        one = config.replace(snippet=SnippetConfig())
+        assert not FineTunedEncoder(SongEncoder(one), QUICK).is_fitted
 
     def test_labels_that_do_not_fit_the_tags(self) -> None:
         vectors, labels, _ = songs(12)

@@ -1,17 +1,20 @@
 """Many recordings, embedded by any encoder."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.errors import EncoderError, InvalidArgumentError
-from embedding import CallableEncoder, SnippetConfig, SongEncoder
+from embedding import CallableEncoder, FineTunedEncoder, HeadConfig, SnippetConfig, SongEncoder
 from embedding.audio.snippets import load_snippets
-from embedding.encoders import embed_files, load_encoder
+from embedding.encoders import MusiCNN, embed_files, load_encoder
 from embedding.encoders.songs import mean_by_recording
 from embedding.hyperimage import extract
+from embedding.hyperimage import inputs as inputs_module
 
 RATE = 8000
 
@@ -181,3 +184,93 @@ def test_an_encoder_that_is_not_there_says_so_before_decoding(
     monkeypatch.setattr("embedding.encoders.recordings.each_inputs", None)
     with pytest.raises(Exception, match="which a saved model cannot hold"):
         embed_files(songs, load_encoder(tmp_path), workers=0)
+
+
+def test_a_long_recording_is_embedded_in_parts(
+    songs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SnippetConfig(seconds=1.0, position="whole")
+    encoder = Counting(snippet=whole, batch=2)
+    at_once = embed_files(songs, encoder, workers=0)
+    given: list[int] = []
+
+    def noted(windows: np.ndarray) -> np.ndarray:
+        given.append(len(windows))
+        return levels(windows)
+
+    monkeypatch.setattr(inputs_module, "MAX_BYTES_IN_MEMORY", 4 * RATE * 4)  # four windows
+    found = embed_files(songs, Counting(noted, snippet=whole, batch=2), workers=0)
+    np.testing.assert_array_equal(found.embeddings, at_once.embeddings)
+    assert max(given) <= 2
+    tuned = FineTunedEncoder(encoder, HeadConfig(epochs=2, dimension=4, threads=1))
+    tuned.fit_vectors(at_once.embeddings, ["a", "b"] * 2)
+    in_parts = embed_files(songs, tuned, workers=0)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(
+        in_parts.embeddings, embed_files(songs, tuned, workers=0).embeddings
+    )
+
+
+def test_vectors_below_heads_are_kept(songs: list[Path], tmp_path: Path) -> None:
+    encoder = Counting(version="1")
+    tuned = FineTunedEncoder(encoder, HeadConfig(epochs=2, dimension=4, threads=1))
+    tuned.fit_vectors(np.eye(4, dtype=np.float32), ["a", "b"] * 2)
+    first = embed_files(songs, tuned, workers=0, cache=tmp_path)
+    heard = encoder.heard
+    assert (first.computed, heard) == (4, 12)
+    other = tuned.untrained(seed=1).fit_vectors(np.eye(4, dtype=np.float32), ["a", "b"] * 2)
+    again = embed_files(songs, other, workers=0, cache=tmp_path)
+    assert (again.computed, encoder.heard) == (0, heard)
+    assert (again.embeddings != first.embeddings).any()
+
+
+def test_patches_of_musicnn_are_not_kept(
+    songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def features(_: MusiCNN, patches: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "penultimate": patches.mean(axis=1).repeat(3, axis=1)[:, :200],
+            "tags": np.full((len(patches), 50), 0.5, np.float32),
+        }
+
+    monkeypatch.setattr(MusiCNN, "features", features)
+    first = embed_files(songs, MusiCNN(), workers=0, cache=tmp_path / "cache")
+    sizes = [file.stat().st_size for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert sum(sizes) < 187 * 96 * 4  # of one patch
+    again = embed_files(songs, MusiCNN(), workers=0, cache=tmp_path / "cache")
+    assert (first.computed, again.computed) == (4, 0)
+    np.testing.assert_array_equal(again.embeddings, first.embeddings)
+
+
+HOUR = """
+import resource, sys, wave
+import numpy as np
+from embedding import CallableEncoder, SnippetConfig
+from embedding.encoders import embed_files
+folder, workers = sys.argv[1], int(sys.argv[2])
+second = np.random.default_rng(0).integers(-9000, 9000, 48000, dtype=np.int16).tobytes()
+for name, minutes in ("short", 5), ("long", 60):
+    with wave.open(f"{folder}/{name}.wav", "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(48000)
+        for _ in range(60 * minutes):
+            file.writeframes(second)
+whole = SnippetConfig(seconds=10.0, position="whole")
+encoder = CallableEncoder(lambda x: x[:, :2], sample_rate=48000, window=10.0, snippet=whole)
+peak = {}
+for name in "short", "long":
+    assert not embed_files([f"{folder}/{name}.wav"], encoder, workers=workers).failures
+    peak[name] = sum(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+print(peak["long"] - peak["short"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_hour_takes_as_much_memory_as_five_minutes(tmp_path: Path, workers: int) -> None:
+    """Its windows are 691 MB."""
+    command = [sys.executable, "-c", HOUR, str(tmp_path), str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # kB
