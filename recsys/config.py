@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from datasets.settings import Settings
+from embedding.encoders.head_config import HeadConfig
 from embedding.network.config import EncoderConfig
 
 SourceName = Literal["als", "fm", "content", "ease", "popularity"]
@@ -225,6 +226,10 @@ class RecommenderConfig(Settings):
 
     encoder: EncoderConfig = EncoderConfig()
     """Settings of the audio encoder."""
+
+    heads: HeadConfig = HeadConfig()
+    """Settings of the heads that ``--fine-tune`` trains, which itself says frozen or thawed; in
+    Python, a `FineTunedEncoder` has its own."""
 
     tracking: bool = True
     """Log every fit to MLflow."""

@@ -6,6 +6,7 @@
 - `scores`: ranks, loss, precision and confusion matrices from class probabilities.
 - `cross_validation`: cross-validation of one classifier under one split.
 - `baseline`: an SVM on simple statistics of the sound.
+- `heads`: heads on top of an encoder, on the vectors of a data set's recordings.
 - `study`: splits, seeds, network and baseline side by side.
 """
 

@@ -4,6 +4,7 @@ from .data import GenreMaterial as GenreMaterial
 from .data import from_arrays as from_arrays
 from .data import from_dataset as from_dataset
 from .folds import GenreClassifier as GenreClassifier
+from .heads import from_encoder as from_encoder
 from .splits import genre_split as genre_split
 from .study import GenreStudy as GenreStudy
 from .study import GenreStudyConfig as GenreStudyConfig

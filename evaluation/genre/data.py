@@ -1,6 +1,6 @@
 """Labelled images of recordings for a genre cross-validation, from arrays or from a data set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from embedding.hyperimage.statistics import image_statistics
 from evaluation.genre.baseline import mfcc_statistics
 
 if TYPE_CHECKING:
+    from embedding.hyperimage.extraction import Failure
     from embedding.network.config import EncoderConfig
 
 _WIDE = 1.5
@@ -217,8 +218,7 @@ def from_dataset(
     from embedding.encoders.songs import mean_by_recording
     from embedding.hyperimage.extraction import extract
 
-    labels = dataset.recording_labels(tag).to_numpy(dtype=object)
-    if not len(labels):
+    if dataset.audio.empty:
         raise DataError(f"{dataset.root}: the data set has no recordings")
     snippet = config.snippet if windows is None else config.snippet.replace(count=windows)
     paths = dataset.recording_paths()
@@ -232,31 +232,68 @@ def from_dataset(
         rate = config.hyperimage.sample_rate
         of_windows = _snippet_mfccs(paths, snippet, rate, extraction.recording, progress=progress)
         of_recordings = mean_by_recording(of_windows, extraction.recording, len(paths))
+    return described_recordings(
+        dataset,
+        tag,
+        images=extraction.images,
+        recording=extraction.recording,
+        statistics=of_recordings,
+        window_statistics=of_windows,
+        images_are=f"hyper-images of {len(paths)} recordings, {snippet.count} of "
+        f"{snippet.seconds:g} s each",
+        failures=extraction.failures,
+    )
+
+
+def described_recordings(
+    dataset: MusicDataset,
+    tag: str,
+    *,
+    images: Float32Array,
+    recording: IntArray,
+    statistics: Float32Array | None,
+    window_statistics: Float32Array | None,
+    images_are: str,
+    failures: "Sequence[Failure]",
+) -> GenreMaterial:
+    """Add names, labels and artists to what was made of a data set's recordings.
+
+    Args:
+        dataset: the data set.
+        tag: column of the items that holds the labels.
+        images: as in `GenreMaterial`.
+        recording: as in `GenreMaterial`.
+        statistics: as in `GenreMaterial`.
+        window_statistics: as in `GenreMaterial`.
+        images_are: what the images are, in words.
+        failures: recordings that cannot be used.
+    """
     items = dataset.items.set_index(ITEM_ID)
     known = (dataset.items[ARTIST] != "").any()
     ids = dataset.audio[ITEM_ID]
     names = [
         str(items[TITLE][i] or i) + (f" ({path.name})" if n > 1 else "")
-        for i, n, path in zip(ids, ids.map(ids.value_counts()), paths, strict=True)
+        for i, n, path in zip(
+            ids, ids.map(ids.value_counts()), dataset.recording_paths(), strict=True
+        )
     ]
     return GenreMaterial(
-        images=extraction.images,
-        recording=extraction.recording,
+        images=images,
+        recording=recording,
         names=np.array(names, dtype=object),
-        labels=labels,
+        labels=dataset.recording_labels(tag).to_numpy(dtype=object),
         songs=ids.to_numpy(dtype=object),
         artists=dataset.recording_artists().to_numpy(dtype=object) if known else None,
-        statistics=of_recordings,
-        window_statistics=of_windows,
+        statistics=statistics,
+        window_statistics=window_statistics,
         baseline="MFCCs",
         sources={
-            "images": f"hyper-images of {len(paths)} recordings, {snippet.count} of"
-            f" {snippet.seconds:g} s each",
+            "images": images_are,
             "labels": f"{tag!r} of the items",
             "groups": "'artist' of the items" if known else "none found",
         },
         tag=tag,
-        notes=tuple(f"Left out: {failure.message}" for failure in extraction.failures),
+        notes=tuple(f"Left out: {failure.message}" for failure in failures),
     )
 
 

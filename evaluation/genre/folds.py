@@ -20,7 +20,7 @@ from datasets.errors import ArtifactError, EvaluationError
 from datasets.system.files import atomic_write
 from evaluation.neighbours import retrieval_precision
 
-NEIGHBOURS: Final = 10
+_NEIGHBOURS: Final = 10
 """Nearest neighbours of each tested recording."""
 
 _DIGEST_FORMAT: Final = 1
@@ -196,7 +196,7 @@ def _neighbours(classifier: GenreClassifier, images: NDArray[Any], job: FoldJob)
     found = retrieval_precision(
         vectors - vectors.mean(axis=0),
         job.labels[rows[first]],
-        NEIGHBOURS,
+        _NEIGHBOURS,
         groups=job.groups[rows[first]],
         queries=np.unique(position[np.isin(rows, job.test)]),
     )

@@ -15,11 +15,13 @@ from evaluation.genre.baseline import DESCRIPTION, StatisticsSVM
 from evaluation.genre.cross_validation import GenreResult, genre_cross_validation
 from evaluation.genre.data import GenreMaterial
 from evaluation.genre.folds import available_memory
+from evaluation.genre.heads import HeadClassifier
 from evaluation.genre.scores import MEASURES, confusion_matrix, label_measures
 from evaluation.genre.splits import genre_split, single_group_labels
 from evaluation.serialization import json_safe
 
 if TYPE_CHECKING:
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from embedding.network.config import EncoderConfig
 
 NETWORK: Final = "network"
@@ -227,7 +229,7 @@ class GenreStudy:
 
 def run_study(
     material: GenreMaterial,
-    config: "EncoderConfig",
+    config: "EncoderConfig | FineTunedEncoder",
     options: GenreStudyConfig | None = None,
     *,
     store: Path | None = None,
@@ -235,11 +237,12 @@ def run_study(
     on_fold: OnFold | None = None,
     **changes: Any,
 ) -> GenreStudy:
-    """Cross-validate a ``SongEncoder`` of these settings, and the baseline.
+    """Cross-validate a ``SongEncoder`` of these settings, or heads on another, and the baseline.
 
     Args:
-        material: images and labels.
-        config: settings of the network; ``config.threads`` are divided among the jobs.
+        material: images and labels; for heads, from ``from_encoder``.
+        config: settings of the network, or untrained heads on an encoder; their ``threads`` are
+            divided among the jobs.
         options: splits, folds, seeds, jobs, and whether the baseline runs.
         store: folder that keeps finished folds, so that the same study continues after them.
         progress: show progress bars.
@@ -276,8 +279,7 @@ def run_study(
     runs: list[GenreRun] = []
     for split in dict.fromkeys(options.splits):
         for seed in range(options.seed, options.seed + options.seeds):
-            network = config.replace(seed=seed, threads=_threads_of_job(config.threads, jobs))
-            classifiers = [_network(material, network, jobs)]
+            classifiers = [_classifier(material, config, seed, jobs)]
             if options.baseline:
                 classifiers.append(_baseline(material, split))
             for classifier in classifiers:
@@ -299,7 +301,7 @@ def run_study(
                 )
                 runs.append(GenreRun(split, classifier.name, classifier.description, seed, result))
     notes = [*material.notes, *_notes(material, options.splits), *([note] if note else [])]
-    return GenreStudy(tuple(runs), material, config.model_dump(mode="json"), tuple(notes))
+    return GenreStudy(tuple(runs), material, _configuration(config), tuple(notes))
 
 
 def affordable_jobs(jobs: int, image_bytes: int) -> tuple[int, str]:
@@ -338,6 +340,44 @@ class _Classifier:
     jobs: int
 
 
+def _classifier(
+    material: GenreMaterial, config: "EncoderConfig | FineTunedEncoder", seed: int, jobs: int
+) -> _Classifier:
+    """The network or the heads with a seed."""
+    from embedding.encoders.fine_tuned import FineTunedEncoder
+
+    if isinstance(config, FineTunedEncoder):
+        threads = _threads_of_job(config.config.threads, jobs)
+        return _heads(material, config.untrained(seed=seed, threads=threads), jobs)
+    network = config.replace(seed=seed, threads=_threads_of_job(config.threads, jobs))
+    return _network(material, network, jobs)
+
+
+def _configuration(config: "EncoderConfig | FineTunedEncoder") -> dict[str, Any]:
+    from embedding.encoders.fine_tuned import FineTunedEncoder
+
+    if not isinstance(config, FineTunedEncoder):
+        return config.model_dump(mode="json")
+    return {
+        "encoder": json_safe(config.backbone.summary()),
+        "heads": config.config.model_dump(mode="json"),
+    }
+
+
+def _heads(material: GenreMaterial, encoder: "FineTunedEncoder", jobs: int) -> _Classifier:
+    method = encoder.backbone.summary().get("method", "a network")
+    settings = encoder.config.replace(threads=0).digest()
+    return _Classifier(
+        NETWORK,
+        f"heads on {method}, {encoder.config.backbone}",
+        f"heads {encoder.backbone.digest()} {settings}",
+        partial(HeadClassifier, encoder),
+        material.images,
+        material.recording,
+        jobs,
+    )
+
+
 def _network(material: GenreMaterial, config: "EncoderConfig", jobs: int) -> _Classifier:
     from embedding import SongEncoder
 
@@ -354,9 +394,10 @@ def _network(material: GenreMaterial, config: "EncoderConfig", jobs: int) -> _Cl
 
 
 def _baseline(material: GenreMaterial, split: str) -> _Classifier:
-    if material.statistics is None or material.window_statistics is None:
+    if material.statistics is None or (split == "snippet" and material.window_statistics is None):
         raise EvaluationError("the material was made without the baseline's features")
     if split == "snippet":
+        assert material.window_statistics is not None
         features, recording = material.window_statistics, material.recording
     else:
         recording = np.flatnonzero(np.isfinite(material.statistics).all(axis=1))

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,10 @@ from recsys.commands.options import (
     K,
     Recipe,
     Seed,
+    Sequence,
     Threads,
     Tracking,
+    check_encoder_options,
     open_encoder_option,
     read_object,
     recommender_config,
@@ -27,6 +30,7 @@ from recsys.commands.options import (
 from recsys.commands.printing import echo, print_json
 
 if TYPE_CHECKING:
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from embedding.network.config import EncoderConfig
     from evaluation.genre.data import GenreMaterial
 
@@ -62,6 +66,7 @@ def evaluate(
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
+    sequence: Sequence = None,
     seed: Seed = None,
     threads: Threads = None,
     tracking: Tracking = None,
@@ -81,8 +86,8 @@ def evaluate(
         raise InvalidArgumentError(f"--folds must be at least 1, not {folds}")
     if genre_folds < 0 or genre_folds == 1:
         raise InvalidArgumentError(f"--genre-folds must be 0 or at least 2, not {genre_folds}")
-    if encoder is not None and embeddings is not None:
-        raise InvalidArgumentError("--encoder and --embeddings exclude one another")
+    check_encoder_options(encoder, embeddings, sequence)
+    settings = recommender_config(config, seed, threads, tracking, recipe, sequence)
     # Checked before the data is read, which takes minutes where there is much.
     measured = offline_evaluation.EvaluationConfig(
         models=_names(models) or tuple(OURS),
@@ -96,11 +101,11 @@ def evaluate(
         texts=texts,
     )
     given = None if embeddings is None else read_embedding_file(embeddings)
-    heard_by = open_encoder_option(encoder, fine_tune)
+    heard_by = open_encoder_option(encoder, fine_tune, settings.heads)
     evaluation = offline_evaluation.evaluate(
         load_folder(folder),
         out,
-        recommender_config(config, seed, threads, tracking, recipe),
+        settings,
         measured,
         embeddings=given,
         encoder=heard_by,
@@ -239,23 +244,35 @@ def genre_cv(
     ids: Annotated[str | None, typer.Option(help="Arrays: name of the recordings' ids.")] = None,
     labels: Annotated[str | None, typer.Option(help="Arrays: name of the labels.")] = None,
     groups: Annotated[str | None, typer.Option(help="Arrays: name of the artists.")] = None,
+    encoder: EncoderOption = None,
+    fine_tune: FineTune = None,
     baseline: Annotated[bool, typer.Option(help="Also an SVM on the same folds.")] = True,
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables and report, and to go on in.")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="An EncoderConfig as a JSON file, or a RecommenderConfig."),
+        typer.Option(
+            "--config",
+            help="An EncoderConfig as a JSON file, or a RecommenderConfig, whose heads are those "
+            "of --encoder.",
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell how well genres are heard, by cross-validation."""
+    """Tell how well genres are heard, by cross-validation: by a network, or heads on --encoder."""
     from datasets.system.files import cache_folder
     from evaluation.genre.splits import genre_split
     from evaluation.genre.study import GenreStudyConfig, affordable_jobs, run_study
     from evaluation.genre_report.write import check_study_folder, write_study
 
-    settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
+    settings: EncoderConfig | FineTunedEncoder
+    if encoder is None and fine_tune is None:
+        settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
+    else:
+        of_network = {"recipe": recipe, "architecture": architecture, "windows": windows}
+        settings = _untrained_heads(encoder, fine_tune, config, epochs, tag, threads, of_network)
+        _check_recordings(folder)
     study_config = GenreStudyConfig(
         splits=[genre_split(name.strip()).name for name in split.split(",")],
         folds=folds,
@@ -331,9 +348,66 @@ def encoder_config(
         raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
 
 
+def _untrained_heads(
+    encoder: str | None,
+    fine_tune: str | None,
+    path: Path | None,
+    epochs: int | None,
+    tag: str,
+    threads: int | None,
+    of_network: Mapping[str, object],
+) -> "FineTunedEncoder":
+    """Open the encoder that heads are trained on; by default it stays as it is.
+
+    Args:
+        encoder: option --encoder.
+        fine_tune: option --fine-tune.
+        path: JSON file of a RecommenderConfig.
+        epochs: passes over the training vectors.
+        tag: the tag to tell.
+        threads: threads of all jobs together.
+        of_network: options of the network that is trained otherwise, which have no meaning here.
+
+    Raises:
+        InvalidArgumentError: a setting is wrong, or an option is given that has no meaning.
+        EncoderUnavailableError: it is not on this machine; the message says how to get it.
+    """
+    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.head_config import HeadConfig
+
+    for name, value in of_network.items():
+        if value is not None and encoder is not None:
+            raise InvalidArgumentError(
+                f"--{name} is for the network that is trained here, and --encoder takes its place"
+            )
+    of_file = {"heads": {}} if path is None else read_object(path)
+    if "heads" not in of_file:
+        raise InvalidArgumentError(
+            f'{path}: has no "heads", which are the settings of what is trained on --encoder'
+        )
+    given = {"epochs": epochs, "threads": threads}
+    values = {k: v for k, v in given.items() if v is not None} | {"tags": (tag,)}
+    try:
+        heads = HeadConfig.from_json(of_file["heads"]).replace(**values)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
+    opened = open_encoder_option(encoder, fine_tune or "frozen", heads)
+    assert isinstance(opened, FineTunedEncoder)
+    return opened
+
+
+def _check_recordings(folder: Path) -> None:
+    from datasets.image_arrays import is_image_arrays
+
+    if is_image_arrays(folder):
+        raise InvalidArgumentError(
+            f"--encoder makes vectors of recordings, and {folder} holds arrays of images"
+        )
+
+
 def _material(
     folder: Path,
-    config: "EncoderConfig",
+    config: "EncoderConfig | FineTunedEncoder",
     tag: str,
     array_names: dict[str, str | None],
     windows: dict[str, int | None],
@@ -345,9 +419,11 @@ def _material(
     from datasets.image_arrays import is_image_arrays, read_image_arrays
     from datasets.system.files import cache_folder
     from datasets.tables.recordings import find_recordings
+    from embedding.encoders.fine_tuned import FineTunedEncoder
     from evaluation.genre.data import from_arrays, from_dataset
+    from evaluation.genre.heads import from_encoder
 
-    if is_image_arrays(folder):
+    if not isinstance(config, FineTunedEncoder) and is_image_arrays(folder):
         arrays = read_image_arrays(folder, tag=tag, **array_names)
         return from_arrays(arrays, config, tag=tag, baseline=baseline, **windows)
     given = [
@@ -360,6 +436,16 @@ def _material(
     if folder.is_dir() and not any(folder.glob("items.*")) and not find_recordings(folder):
         raise DataError(
             f"{folder} has neither items.csv (a data set) nor an .npz file (arrays) nor recordings"
+        )
+    if isinstance(config, FineTunedEncoder):
+        return from_encoder(
+            load_folder(folder),
+            config,
+            tag=tag,
+            workers=config.config.threads or None,
+            cache=cache_folder() / "hyperimages",
+            baseline=baseline,
+            progress=progress,
         )
     return from_dataset(
         load_folder(folder),

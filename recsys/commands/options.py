@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from datasets.texts.suggestions import did_you_mean
 from recsys.commands.printing import echo
 
 if TYPE_CHECKING:
+    from embedding.encoders.head_config import HeadConfig
     from embedding.encoders.protocol import Encoder
     from recsys import Recommender
     from recsys.config import RecommenderConfig
@@ -37,6 +38,15 @@ Config = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="How the network is made: patent or modern; or as configured.")
 ]
+Sequence = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence",
+        metavar="mean|attention|recurrent",
+        help="How the windows of a song become one embedding: their mean, a weighted mean, or read "
+        "in order of time; or as configured.",
+    ),
+]
 Embeddings = Annotated[
     Path | None,
     typer.Option(
@@ -59,7 +69,7 @@ FineTune = Annotated[
         "--fine-tune",
         metavar="frozen|thawed",
         help="Train heads for the catalogue's tags on top of --encoder, which stays as it is "
-        "(frozen) or is trained as well (thawed).",
+        '(frozen) or is trained as well (thawed); their settings are "heads" in --config.',
     ),
 ]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
@@ -88,12 +98,15 @@ NewFlag = Annotated[
 ]
 
 
-def open_encoder_option(given: str | None, fine_tune: str | None = None) -> "Encoder | None":
+def open_encoder_option(
+    given: str | None, fine_tune: str | None = None, heads: "HeadConfig | None" = None
+) -> "Encoder | None":
     """Open what --encoder names: an encoder by name, in a folder, or an ONNX file.
 
     Args:
         given: option --encoder.
         fine_tune: option --fine-tune: with it, the encoder below untrained heads.
+        heads: settings of these heads, but for ``backbone``.
 
     Raises:
         InvalidArgumentError, ArtifactError: there is none, or it cannot be used.
@@ -109,7 +122,7 @@ def open_encoder_option(given: str | None, fine_tune: str | None = None) -> "Enc
     encoder = _open_encoder(given)
     if encoder is None:
         raise InvalidArgumentError("--fine-tune needs --encoder: what heads are trained on")
-    return FineTunedEncoder(encoder, HeadConfig(backbone=fine_tune))
+    return FineTunedEncoder(encoder, (heads or HeadConfig()).replace(backbone=fine_tune))
 
 
 def _open_encoder(given: str | None) -> "Encoder | None":
@@ -135,6 +148,40 @@ def _open_encoder(given: str | None) -> "Encoder | None":
     encoder = open_encoder(path)
     check_available(encoder)
     return encoder
+
+
+def check_encoder_options(
+    encoder: str | None, embeddings: Path | None, sequence: str | None
+) -> None:
+    """Check that what embeds recordings is said once.
+
+    Args:
+        encoder: option --encoder.
+        embeddings: option --embeddings.
+        sequence: option --sequence.
+
+    Raises:
+        InvalidArgumentError: two of them exclude one another.
+    """
+    if encoder is not None and embeddings is not None:
+        raise InvalidArgumentError("--encoder and --embeddings exclude one another")
+    if sequence is not None and (encoder is not None or embeddings is not None):
+        other = "--encoder" if encoder is not None else "--embeddings"
+        raise InvalidArgumentError(
+            f"--sequence is for the network that is trained on the catalogue, and {other} takes "
+            "its place"
+        )
+
+
+def _check_sequence(given: str) -> None:
+    from embedding.network.config import SequenceName
+
+    names = get_args(SequenceName)
+    if given not in names:
+        raise InvalidArgumentError(
+            f"--sequence must be {', '.join(names[:-1])} or {names[-1]}, not "
+            f"{given!r}{did_you_mean(given, names)}"
+        )
 
 
 def parse_new(given: str | None) -> "New | None":
@@ -258,6 +305,7 @@ def recommender_config(
     threads: int | None,
     tracking: bool | None,
     recipe: str | None = None,
+    sequence: str | None = None,
 ) -> "RecommenderConfig":
     """Combine the settings of a recipe, a file and options, the later overriding the earlier.
 
@@ -267,6 +315,7 @@ def recommender_config(
         threads: option --threads.
         tracking: option --tracking.
         recipe: recipe of the network, which the file's encoder settings override.
+        sequence: option --sequence.
 
     Raises:
         InvalidArgumentError: the file is not a JSON object, or a setting is wrong.
@@ -287,6 +336,10 @@ def recommender_config(
         EncoderConfig.recipe(recipe)  # type: ignore[arg-type]
     values = {} if path is None else read_object(path)
     values |= given
+    if sequence is not None:
+        _check_sequence(sequence)
+        if isinstance(of_encoder := values.get("encoder", {}), dict):
+            values["encoder"] = {**of_encoder, "sequence": sequence}
     try:
         if recipe is not None:
             own = values.get("encoder", {})

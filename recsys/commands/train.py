@@ -17,8 +17,10 @@ from recsys.commands.options import (
     Model,
     Recipe,
     Seed,
+    Sequence,
     Threads,
     Tracking,
+    check_encoder_options,
     open_encoder_option,
     recommender_config,
 )
@@ -36,6 +38,7 @@ def train(
     embeddings: Embeddings = None,
     config: Config = None,
     recipe: Recipe = None,
+    sequence: Sequence = None,
     seed: Seed = None,
     threads: Threads = None,
     tracking: Tracking = None,
@@ -53,13 +56,12 @@ def train(
     from recsys import Recommender
     from recsys.model.storage import check_overwrite
 
-    if encoder is not None and embeddings is not None:
-        raise InvalidArgumentError("--encoder and --embeddings exclude one another")
-    settings = recommender_config(config, seed, threads, tracking, recipe)
+    check_encoder_options(encoder, embeddings, sequence)
+    settings = recommender_config(config, seed, threads, tracking, recipe, sequence)
     goes = check_overwrite(out, replace=replace)  # now, and not when everything is learned
     if goes:
         echo(goes, err=True)
-    network = open_encoder_option(encoder, heads)
+    network = open_encoder_option(encoder, heads, settings.heads)
     given = None if embeddings is None else read_embedding_file(embeddings)
     recommender = Recommender(settings).fit(
         load_folder(folder), given, encoder=network, progress=True

@@ -873,6 +873,44 @@ def test_train_with_a_recipe_takes_it_for_the_encoder(songs: Path, config: Path)
         recommender_config(None, None, None, None, "baroque")
 
 
+def test_how_windows_become_one_embedding_is_an_option(
+    call: Call, songs: Path, config: Path, tmp_path: Path
+) -> None:
+    from embedding import EncoderConfig
+    from recsys.commands.options import recommender_config
+
+    settings = recommender_config(None, None, None, None, "modern", "recurrent").encoder
+    assert settings == EncoderConfig.recipe("modern", sequence="recurrent")
+    own = recommender_config(config, None, None, None, None, "attention").encoder
+    assert (own.sequence, own.epochs) == ("attention", CONFIG["encoder"]["epochs"])
+    out = tmp_path / "model"
+    said = call("train", songs, "--out", out, "--sequence", "attntion")
+    assert said.code == 1
+    assert "--sequence must be mean, attention or recurrent, not 'attntion'" in said.err
+    said = call("train", songs, "--out", out, "--sequence", "attention", "--encoder", "musicnn")
+    assert said.code == 1
+    assert "--sequence is for the network that is trained on the catalogue" in said.err
+
+
+def test_settings_of_heads_are_in_the_configuration(tmp_path: Path) -> None:
+    from embedding import EncoderConfig, FineTunedEncoder, SongEncoder
+    from recsys.commands.options import open_encoder_option, recommender_config
+
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"heads": {"hidden": 32, "epochs": 3, "backbone": "thawed"}}))
+    heads = recommender_config(path, None, None, None).heads
+    assert (heads.hidden, heads.epochs, heads.learning_rate) == (32, 3, 1e-3)
+    images = np.random.default_rng(0).normal(size=(8, 1, 32, 32)).astype(np.float32)
+    network = CONFIG["encoder"] | {"epochs": 1}
+    SongEncoder(EncoderConfig.from_json(network)).fit(images, list("ab" * 4)).save(tmp_path / "e")
+    encoder = open_encoder_option(str(tmp_path / "e"), "frozen", heads)
+    assert isinstance(encoder, FineTunedEncoder)
+    assert encoder.config == heads.replace(backbone="frozen")
+    path.write_text(json.dumps({"heads": {"epoch": 3}}))
+    with pytest.raises(InvalidArgumentError, match=r"settings.json: .*heads\.epoch"):
+        recommender_config(path, None, None, None)
+
+
 ENDED = """
 import sys
 from recsys import cli

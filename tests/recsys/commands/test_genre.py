@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import soundfile
 
+from embedding import EncoderConfig, HyperImageConfig, SnippetConfig, SongEncoder
 from recsys import cli
+from tests.helpers.recordings import write_song
 
 TINY = ["--architecture", "IC(2,3,4)F(6)O", "--epochs", "1", "--threads", "1", "--folds", "2"]
 Run = Callable[..., tuple[int, str, str]]
@@ -191,3 +193,78 @@ def test_real_images_without_any_name(run: Run, gtzan_logmel: Path) -> None:
     # With half of the clips to learn from: far above chance (one in ten), below what leaks give.
     assert 0.45 < rows["SVM"]["precision@1"] < 0.65
     assert rows["network"]["n"] == 632
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Eight recordings, low and high ones, each of its own artist."""
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    names = [f"song-{n}" for n in range(8)]
+    for number, name in enumerate(names):
+        write_song(folder / f"{name}.wav", number)
+    items = {"item_id": names, "title": names, "artist": names, "album": ""}
+    frame = pd.DataFrame(items).assign(genre=["low", "high"] * 4)
+    frame.to_csv(folder / "items.csv", index=False)
+    audio = pd.DataFrame({"item_id": names, "path": [f"{name}.wav" for name in names]})
+    audio.to_csv(folder / "audio.csv", index=False)
+    pd.DataFrame({"user_id": [], "item_id": [], "weight": []}).to_csv(
+        folder / "interactions.csv", index=False
+    )
+    return folder
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    config = EncoderConfig(
+        architecture="IC(2,5,4)PF(8)O", epochs=1, threads=1, snippet=SnippetConfig(seconds=1.0),
+        hyperimage=HyperImageConfig(height=32, width=32, n_fft=1024, tempogram_frames=32),
+    )  # fmt: skip
+    images = np.random.default_rng(0).normal(size=(8, 1, 32, 32)).astype(np.float32)
+    SongEncoder(config).fit(images, ["a", "b"] * 4).save(tmp_path / "network")
+    return tmp_path / "network"
+
+
+@pytest.mark.parametrize("fine_tune", [[], ["--fine-tune", "thawed"]])
+def test_heads_on_an_encoder(run: Run, songs: Path, network: Path, fine_tune: list[str]) -> None:
+    given = ["--encoder", network, *fine_tune, "--folds", "2", "--threads", "1", "--json"]
+    code, printed, said = run(songs, *given, "--epochs", "5", "--no-baseline")
+    assert code == 0, said
+    study = json.loads(printed)
+    assert study["configuration"]["heads"]["epochs"] == 5
+    assert study["configuration"]["heads"]["backbone"] == (fine_tune or ["", "frozen"])[1]
+    (row,) = study["summary"]
+    assert row["n"] == 8
+    assert row["architecture"].startswith("heads on ")
+    assert 0 <= row["neighbours@10"] <= 1
+
+
+def test_the_baseline_beside_heads(run: Run, songs: Path, network: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"heads": {"dimension": 16, "epochs": 2}}))
+    given = ["--encoder", network, "--config", settings, "--folds", "2", "--json"]
+    code, printed, said = run(songs, *given)
+    assert code == 0, said
+    study = json.loads(printed)
+    assert [row["classifier"] for row in study["summary"]] == ["network", "SVM"]
+    assert study["configuration"]["heads"]["dimension"] == 16
+
+
+def test_what_heads_cannot_be_trained_on(
+    run: Run, arrays: Path, songs: Path, network: Path, tmp_path: Path
+) -> None:
+    of_network = tmp_path / "settings.json"
+    of_network.write_text(json.dumps({"epochs": 3}))
+    for arguments, message in (
+        ([arrays, "--encoder", network], "--encoder makes vectors of recordings, and"),
+        ([songs, "--fine-tune", "frozen"], "--fine-tune needs --encoder"),
+        ([songs, "--encoder", network, "--fine-tune", "melted"], "frozen or thawed"),
+        ([songs, "--encoder", network, "--recipe", "modern"], "--recipe is for the network that"),
+        ([songs, "--encoder", network, "--windows", "3"], "--windows is for the network that"),
+        ([songs, "--encoder", network, "--config", of_network], 'has no "heads"'),
+        ([songs, "--encoder", "musicn"], "did you mean"),
+    ):
+        code, _, said = run(*arguments)
+        assert code == 1
+        assert message in said, said
+        assert len(said.strip().splitlines()) == 1, said
