@@ -19,7 +19,7 @@ PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
 
 MODERN_ARCHITECTURE = (
-    "IA(2x1,2x1)C(1,3,32)BP(2,2)C(1,3,64)BP(2,2)C(1,3,128)BP(2,2)C(1,3,256)BP(2,2)"
+    "IA(2x1,2x1)C(1,3,24)BP(2,2)C(1,3,48)BP(2,2)C(1,3,96)BP(2,2)C(1,3,192)BP(2,2)"
     "GD(20)F(192)D(20)O"
 )
 """Four 3 x 3 convolutions with batch normalisation and global pooling; small, so that many epochs
@@ -206,7 +206,7 @@ class EncoderConfig(Settings):
         Args:
             name: ``patent``: network, stochastic gradient descent and loss of US 2018/0276540 A1.
                 ``modern``: a deeper network with batch normalisation on random 5 s windows of 15 s
-                snippets, with tempo and pitch changes, SpecAugment, mixup, label smoothing and
+                snippets, with changes of tempo, pitch and level, SpecAugment, label smoothing and
                 AdamW; more accurate (docs/results.md), and several times slower to train.
             **settings: fields to replace.
 
@@ -260,7 +260,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
         "averaging": 0.995,
         "augmentation": AugmentationConfig(
-            stretch=0.1, row_shift=0.025, time_mask=0.18, row_mask=0.16, masks=2, mixup=0.2
+            stretch=0.1, row_shift=0.025, level=0.15, time_mask=0.18, row_mask=0.16, masks=1
         ),
         "standardise": "training",
         "window": 64,
