@@ -19,8 +19,7 @@ PATENT_ARCHITECTURE = "IC(5,15,64)LPC(1,5,64)LPF(384)F(192)O"
 """Best network of US 2018/0276540 A1 (paragraph 67, Fig. 9A)."""
 
 MODERN_ARCHITECTURE = (
-    "IA(2x1,2x1)C(1,3,24)BP(2,2)C(1,3,48)BP(2,2)C(1,3,96)BP(2,2)C(1,3,192)BP(2,2)"
-    "GD(20)F(192)D(20)O"
+    "IA(2x1,2x1)C(1,3,24)BP(2,2)C(1,3,48)BP(2,2)C(1,3,96)BP(2,2)C(1,3,192)BP(2,2)GD(20)F(192)D(20)O"
 )
 """Four 3 x 3 convolutions with batch normalisation and global pooling; small, so that many epochs
 are affordable."""
