@@ -93,6 +93,7 @@ def sounds(
         return lambda held: values
 
     musicnn = MusiCNN()
+    musicnn.torch_module()  # says what to do where it was not fetched, before recordings are read
     inputs = extract_inputs(paths, musicnn.front_end, workers=1, progress=True)
     layers = musicnn.features(inputs.images)
     layers["mean_pool and max_pool"] = np.hstack([layers["mean_pool"], layers["max_pool"]])
