@@ -473,12 +473,13 @@ def _statistics_of_song(inputs: "AnyInputs") -> Float32Array | None:
     from embedding.encoders.songs import mean_by_recording
     from embedding.hyperimage.inputs import InputsOnDisk
 
-    if isinstance(inputs, InputsOnDisk):
-        parts = [statistics_of(part) for part in inputs.parts(_IMAGES_AT_ONCE)]
-        known = [part for part in parts if part is not None]
-        found = np.concatenate(known) if known else None
-    else:
+    if not isinstance(inputs, InputsOnDisk):
         found = statistics_of(inputs)
+    elif inputs.ndim != 4:
+        return None
+    else:
+        parts = [statistics_of(part) for part in inputs.parts(_IMAGES_AT_ONCE)]
+        found = np.concatenate([part for part in parts if part is not None])
     if found is None:
         return None
     return mean_by_recording(found, np.zeros(len(found), np.int64), 1)[0]

@@ -1,6 +1,8 @@
 """Fits on recordings from which no network, or not every tag, can be learned."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,34 @@ def test_a_head_over_sequences_hears_files_as_the_fit_did(tmp_path: Path, kind: 
     (newer,) = again._model.items.embeddings(again._model.items.rows(["newer"]))[0]
     np.testing.assert_array_equal(newer, told[0])
     assert len(again.audience(tmp_path / "1.wav", k=2)) == 2
+
+
+LONG = """
+import resource, sys, wave
+import numpy as np
+from embedding import CallableEncoder, SnippetConfig
+from recsys.audio import RecordingEmbedder
+second = np.random.default_rng(0).integers(-9000, 9000, 48000, dtype=np.int16).tobytes()
+whole = SnippetConfig(seconds=10.0, position="whole")
+encoder = CallableEncoder(lambda x: x[:, :2], sample_rate=48000, window=10.0, snippet=whole)
+embedder = RecordingEmbedder(encoder)
+peak = {}
+for minutes in 5, 30:
+    with wave.open(f"{sys.argv[1]}/{minutes}.wav", "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(48000)
+        for _ in range(60 * minutes):
+            file.writeframes(second)
+    embedder.embed(f"{sys.argv[1]}/{minutes}.wav")
+    peak[minutes] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+embedder.close()
+whole = max(peak[30], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(whole - peak[5])
+"""
+
+
+@pytest.mark.slow
+def test_a_long_recording_that_arrives_takes_no_more_memory(tmp_path: Path) -> None:
+    """Its windows are 346 MB, those of the short one 58 MB."""
+    command = [sys.executable, "-c", LONG, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # kB
