@@ -23,7 +23,7 @@ from datasets.errors import (
     InvalidArgumentError,
 )
 from datasets.settings import Settings
-from datasets.system.files import UNREADABLE, file_digest, read_text, reason_of
+from datasets.system.files import UNREADABLE, file_digest, open_regular, read_text, reason_of
 from datasets.texts.suggestions import did_you_mean
 from embedding.audio.config import SnippetConfig
 from embedding.encoders.waveform_encoder import (
@@ -45,6 +45,10 @@ SETTINGS_SUFFIX = ".json"
 
 _WEIGHTS_BESIDE = (".data", "_data", ".weights")
 """Endings of the file that holds the weights of a network too large for one ONNX file."""
+
+_WEIGHTS_ELSEWHERE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])", re.DOTALL)
+"""What names such a file in an ONNX file: the protocol buffer {key: "location", value: a name of so
+many bytes}. onnxruntime follows it and does not tell it."""
 
 _NUMBERS = {
     "tensor(float)": np.float32,
@@ -169,9 +173,12 @@ class OnnxEncoder(WaveformEncoder):
             "tags": None if tags is None else dict(tags),
             "batch": batch,
         }
-        settings = _settings_beside(self.path).replace(
-            **{name: value for name, value in given.items() if value is not None}
-        )
+        given = {name: value for name, value in given.items() if value is not None}
+        beside = _settings_beside(self.path)
+        try:
+            settings = beside.replace(**given)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"{self.path}: {error}") from None
         self._threads = int(threads)
         self._session: tuple[int, InferenceSession] | None = None
         session = self._start()
@@ -338,16 +345,18 @@ def onnx_file_and_window(text: str) -> tuple[Path, int | None, float | None]:
         >>> onnx_file_and_window("clap.onnx")
         (PosixPath('clap.onnx'), None, None)
     """
-    found = re.fullmatch(r"(.+\.onnx)@([^@/]*)", text, re.DOTALL | re.IGNORECASE)
-    if found is None or os.path.exists(text):  # noqa: PTH110  # `Path.exists` raises for long names
+    path, at, numbers = text.rpartition("@")
+    is_file = path.lower().endswith(".onnx") or os.path.isfile(path)  # noqa: PTH113
+    # `Path.exists` raises for long names.
+    if not at or "/" in numbers or not is_file or os.path.exists(text):  # noqa: PTH110
         return Path(text), None, None
-    rate, colon, window = found[2].partition(":")
+    rate, colon, window = numbers.partition(":")
     try:
-        return Path(found[1]), int(rate), float(window) if colon else None
+        return Path(path), int(rate), float(window) if colon else None
     except ValueError:
         raise InvalidArgumentError(
             f"{text}: after the @ come sample rate and seconds of a window, as in "
-            f"{Path(found[1]).name}@48000:10"
+            f"{Path(path).name}@48000:10"
         ) from None
 
 
@@ -372,10 +381,26 @@ def _settings_beside(path: Path) -> OnnxSettings:
 
 
 def _content_digest(path: Path) -> str:
-    """Digest of an ONNX file, and of its weights where they are in a file of their own."""
-    beside = [path.with_name(path.name + ending) for ending in _WEIGHTS_BESIDE]
-    files = [path, *(one for one in beside if one.is_file())]
+    """Digest of an ONNX file, and of its weights where they are in files of their own."""
+    names = [path.name + ending for ending in _WEIGHTS_BESIDE]
+    names += [name for name in _weights_elsewhere(path) if name not in names]
+    files = [path, *(one for one in map(path.parent.joinpath, names) if one.is_file())]
     return "+".join(file_digest(one) for one in files)
+
+
+def _weights_elsewhere(path: Path) -> list[str]:
+    """Names of the files that an ONNX file says its weights are in."""
+    found: dict[str, None] = {}
+    rest = b""
+    with open_regular(path) as stream:
+        while block := stream.read(1 << 20):
+            content = rest + block
+            for one in _WEIGHTS_ELSEWHERE.finditer(content):
+                name = content[one.end() : one.end() + one[1][0]]
+                if len(name) == one[1][0]:  # else it goes on in the next block
+                    found[name.decode(errors="replace")] = None
+            rest = content[-256:]
+    return list(found)
 
 
 def _session(path: Path, threads: int) -> InferenceSession:
@@ -391,6 +416,11 @@ def _session(path: Path, threads: int) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        for name in _weights_elsewhere(path):
+            if not path.parent.joinpath(name).is_file():
+                raise InvalidArgumentError(
+                    f"{path}: its weights are in the file {name!r}, which is not beside it"
+                ) from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InvalidArgumentError(
             f"{path}: is no ONNX file that can be used: {reason[:300]}"

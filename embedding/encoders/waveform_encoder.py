@@ -313,6 +313,8 @@ class WaveformEncoder(ABC):
                     f"{self.method}: raised {type(error).__name__}: {reason}"
                 ) from error
             parts.append(self._checked_outputs(found, len(part)))
+            # Before the first use nothing is known of the length, and parts may differ.
+            self._check_length(parts[-1].embeddings, parts[0].embeddings.shape[1])
         return Outputs(
             np.concatenate([part.embeddings for part in parts]),
             {
@@ -323,12 +325,8 @@ class WaveformEncoder(ABC):
 
     def _checked_outputs(self, found: Outputs, n: int) -> Outputs:
         embeddings = self._per_window(found.embeddings, n, "")
-        before = None if self._probe is None else self._probe.shape[1]
-        if before is not None and embeddings.shape[1] != before:
-            raise EncoderError(
-                f"{self.method}: returned {embeddings.shape[1]} numbers for a window, where it was "
-                f"{before} before"
-            )
+        if self._probe is not None:
+            self._check_length(embeddings, self._probe.shape[1])
         if set(found.probabilities) != set(self._heads):
             raise EncoderError(
                 f"{self.method}: returned probabilities of the tags "
@@ -350,6 +348,13 @@ class WaveformEncoder(ABC):
                 )
             probabilities[tag] = np.clip(own, 0, 1)
         return Outputs(embeddings, probabilities)
+
+    def _check_length(self, embeddings: Float32Array, before: int) -> None:
+        if embeddings.shape[1] != before:
+            raise EncoderError(
+                f"{self.method}: returned {embeddings.shape[1]} numbers for a window, where it was "
+                f"{before} before"
+            )
 
     def _per_window(self, values: object, n: int, what: str) -> Float32Array:
         """Return one row of numbers for each of n windows, the mean over time if there is time."""

@@ -117,12 +117,15 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
         last = info["encoder"]["history"][-1]
         echo(
             f"network {info['encoder']['architecture']}: {len(info['encoder']['history'])} epochs, "
-            f"last loss {last['loss']:.3f}; learned {_describe_targets(info['encoder'])}"
+            f"last loss {last['loss']:.3f}"
         )
+        echo(_describe_target(info["encoder"], info.get("target")))
         for tag in info["encoder"]["tags"]:
             echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
     elif info["encoder"] and not info.get("network"):
         echo(f"recordings are embedded by {info['encoder']['method']}")
+        if info.get("target"):
+            echo(_describe_target(info["encoder"], info["target"]))
     if familiarity := info.get("familiarity"):
         echo(
             familiarity.get("unknown")
@@ -153,11 +156,15 @@ def _describe_calibration(tag: str, found: dict[str, Any] | None) -> str:
     )
 
 
-def _describe_targets(encoder: dict[str, Any]) -> str:
-    """Say what a network was trained to predict."""
-    found = ", ".join(encoder["tags"])
+def _describe_target(encoder: dict[str, Any], target: dict[str, Any] | None) -> str:
+    """Say what an encoder was trained to predict and, where that was decided by this fit, why."""
+    tags = ", ".join(encoder["tags"])
     n = encoder.get("songs_with_taste", 0)
-    return f"{found} and the taste in {n:,} songs" if n else f"{found}, and nothing of taste"
+    if n:
+        found = f"it learned {f'{tags} and ' if tags else ''}the taste in {n:,} songs"
+    else:
+        found = f"it learned {tags}, and nothing of taste"
+    return f"{found}: {target['reason']}" if target else found
 
 
 def _describe_index(index: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
 from datasets.texts.file_names import name_as_text
+from embedding.encoders.learned_plays import LearnedPlays
 from recsys.audio import (
     FROM_RECORDINGS,
     DatasetEmbeddings,
@@ -52,7 +53,7 @@ from recsys.sources.base import Source
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
 from recsys.training.fine_tuning import fine_tune_on_catalogue
-from recsys.training.taste import taste_vectors
+from recsys.training.taste import choose_taste
 from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
 
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
+
+TARGET = "target"
+"""What `Recommender.info` calls what the encoder was trained to predict in this fit."""
 
 
 @dataclass
@@ -136,9 +140,11 @@ def fit_state(
             "embedding, so there is nothing to learn"
         )
 
-    audio, no_network = DatasetEmbeddings.empty(), ""
+    audio, no_network, taste_reason = DatasetEmbeddings.empty(), "", ""
     if embeddings is None and len(dataset.audio):
-        encoder, audio, no_network = _embed_recordings(dataset, config, encoder, timer)
+        encoder, audio, no_network, taste_reason = _embed_recordings(
+            dataset, config, encoder, timer
+        )
         embeddings = audio.embeddings
         for failure in audio.failures:
             logger.warning("recording left out: %s", failure)
@@ -213,6 +219,7 @@ def fit_state(
         "shrinkage": _finite_values(fitted, "shrinkage"),
         "encoder": None if encoder is None else encoder.summary(),
         "network": no_network or _tags_left_out(encoder, config),
+        TARGET: _target(encoder, taste_reason),
         "recordings_left_out": list(audio.failures),
         "seconds": timer.seconds,
         "libraries": library_versions(),
@@ -267,6 +274,19 @@ def _learn_familiarity(
     return found, of_items
 
 
+def _target(encoder: "Encoder | None", reason: str) -> dict[str, Any] | None:
+    """What an encoder was trained to predict, and why; None where none was trained in this fit."""
+    if encoder is None or not reason:
+        return None
+    songs = len(LearnedPlays.of(encoder))
+    return {
+        "tags": list(encoder.heads_),
+        "taste": bool(songs),
+        "songs_with_taste": songs,
+        "reason": reason,
+    }
+
+
 def _folder(dataset: MusicDataset) -> dict[str, str]:
     """The folder that paths of recordings start from, where they can be found to be played."""
     if dataset.root is None or not len(dataset.audio):
@@ -308,10 +328,11 @@ def _embed_recordings(
     config: RecommenderConfig,
     encoder: "Encoder | None",
     timer: StageTimer,
-) -> tuple["Encoder", DatasetEmbeddings, str]:
+) -> tuple["Encoder", DatasetEmbeddings, str, str]:
     """Train an encoder or heads unless there are, and embed all recordings of the data set.
 
-    The text says why no network could be trained; "" where one was, or was given.
+    The first text says why no network could be trained; "" where one was, or was given. The second
+    says why taste was learned or not; "" where nothing was trained.
     """
     from embedding import SongEncoder
     from embedding.encoders.fine_tuned import FineTunedEncoder
@@ -319,17 +340,14 @@ def _embed_recordings(
 
     # Both functions show progress bars of their own.
     audio_timer = StageTimer(progress=False, seconds=timer.seconds)
-    no_network = ""
+    no_network = taste_reason = ""
     if encoder is None:
         workers, progress = config.n_threads, timer.progress
         with audio_timer.stage("hyper-images and network"):
+            taste, taste_reason = choose_taste(dataset, config)
             try:
                 encoder = train_encoder(
-                    dataset,
-                    config.network,
-                    taste=taste_vectors(dataset, config),
-                    workers=workers,
-                    progress=progress,
+                    dataset, config.network, taste=taste, workers=workers, progress=progress
                 )
             except TooFewLabelsError as error:
                 no_network = (
@@ -337,12 +355,15 @@ def _embed_recordings(
                     "sound"
                 )
                 logger.warning("%s", no_network)
+                taste_reason = ""
                 encoder = summarise_sound(
                     dataset, config.network, workers=workers, progress=progress
                 )
     elif isinstance(encoder, FineTunedEncoder) and not encoder.is_fitted:
         with audio_timer.stage("heads"):
-            taste = taste_vectors(dataset, config)
+            taste, taste_reason = choose_taste(dataset, config)
+            if not encoder.config.taste_weight:
+                taste, taste_reason = None, "its weight, HeadConfig.taste_weight, is 0"
             encoder = fine_tune_on_catalogue(
                 encoder, dataset, config, taste=taste, progress=timer.progress
             )
@@ -350,7 +371,7 @@ def _embed_recordings(
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)
     if audio.embeddings.empty and audio.failures and not isinstance(encoder, SongEncoder):
         raise AudioError(none_usable(audio.failures))
-    return encoder, audio, no_network
+    return encoder, audio, no_network, taste_reason
 
 
 def _training_data(

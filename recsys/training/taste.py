@@ -11,6 +11,7 @@ shape those of others.
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,16 @@ FEWEST_LISTENERS = 5
 """Songs with fewer listeners have vectors that are mostly chance, and are no targets."""
 
 
+class TasteChoice(NamedTuple):
+    """Whether an encoder is to learn taste, and why."""
+
+    vectors: TasteVectors | None
+    """The targets; None where it is not."""
+
+    reason: str
+    """What decided it, as the end of a sentence."""
+
+
 def taste_vectors(
     dataset: MusicDataset, config: RecommenderConfig, *, recorded: Collection[str] | None = None
 ) -> TasteVectors | None:
@@ -46,8 +57,21 @@ def taste_vectors(
         The targets; None where too few songs with a recording were played, or tags alone are asked
         for.
     """
+    return choose_taste(dataset, config, recorded=recorded).vectors
+
+
+def choose_taste(
+    dataset: MusicDataset, config: RecommenderConfig, *, recorded: Collection[str] | None = None
+) -> TasteChoice:
+    """As `taste_vectors`, and say why there are targets or none.
+
+    Args:
+        dataset: as in `taste_vectors`.
+        config: as in `taste_vectors`.
+        recorded: as in `taste_vectors`.
+    """
     if not config.encoder.taste_weight:
-        return None
+        return TasteChoice(None, "its weight, encoder.taste_weight, is 0")
     played = dataset.interactions[dataset.interactions[WEIGHT] > 0]
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     plays, _ = play_matrix(played, item_ids)
@@ -55,7 +79,8 @@ def taste_vectors(
     artists = artist_codes(dataset.items)
     drawn = draw_held_out(plays, artists, heard, config)
     if drawn is None:
-        return None
+        reason = f"{plays.nnz:,} plays are too few to hold some out for validation"
+        return TasteChoice(None, reason)
     entries = plays.tocoo()
     learned = sp.csr_matrix(
         (entries.data[drawn.learned], (entries.row[drawn.learned], entries.col[drawn.learned])),
@@ -65,8 +90,12 @@ def taste_vectors(
     is_held_out = np.isin(artists, artists[drawn.cold_items])
     listeners = np.bincount(learned.indices, minlength=learned.shape[1])
     rows = np.flatnonzero(heard & ~is_held_out & (listeners >= FEWEST_LISTENERS))
-    if len(rows) < config.encoder.taste_songs:
-        return None
+    enough = config.encoder.taste_songs
+    count = f"{len(rows):,} songs with a recording have {FEWEST_LISTENERS} listeners or more"
+    if np.any(is_held_out & heard):
+        count += ", beside those held out for validation"
+    if len(rows) < enough:
+        return TasteChoice(None, f"{count}, and {enough:,} are needed")
     content = ItemContent(
         np.zeros((len(item_ids), 0), np.float32),
         np.zeros(len(item_ids), bool),
@@ -74,7 +103,8 @@ def taste_vectors(
     )
     data = TrainingData(learned, content, artists, config.seed, config.n_threads)
     factors = ALSSource(config.als, config.content_map).factors(data).items[rows]
-    return TasteVectors(item_ids[rows], _directions(factors.astype(np.float64)))
+    vectors = TasteVectors(item_ids[rows], _directions(factors.astype(np.float64)))
+    return TasteChoice(vectors, f"{count}, and {enough:,} are enough")
 
 
 def _directions(factors: Float64Array) -> Float32Array:

@@ -16,6 +16,7 @@ from embedding.encoders.input_vectors import embed_each_input
 from embedding.encoders.recordings import embed_by_heads
 from recsys import Recommender, cli
 from recsys.audio import TooFewLabelsError, embed_dataset
+from recsys.commands.printing import print_info
 from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
 from recsys.experiments.embeddings import FoldHeads
@@ -63,7 +64,9 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> MusicDataset:
     )
 
 
-def test_heads_are_trained_on_the_catalogue(music: MusicDataset, tmp_path: Path) -> None:
+def test_heads_are_trained_on_the_catalogue(
+    music: MusicDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     function = Counting()
     untrained = FineTunedEncoder(own(function), HEADS)
     model = Recommender(QUICK).fit(music, encoder=untrained)
@@ -71,6 +74,11 @@ def test_heads_are_trained_on_the_catalogue(music: MusicDataset, tmp_path: Path)
     info = model.info["encoder"]
     assert info["method"] == "heads for genre on the function bands, frozen"
     assert info["dimension"] == 8 + 4
+    target = model.info["target"]
+    assert (target["tags"], target["taste"]) == (["genre"], False)
+    assert "plays are too few" in target["reason"]
+    print_info(model.info, as_json=False)
+    assert "it learned genre, and nothing of taste: 18 plays are too few" in capsys.readouterr().out
     # Each window once, beside the two of noise by which the function is known.
     n_windows = function.windows - 2
     assert n_windows == len(embed_each_input(music.recording_paths(), own(function)).vectors)

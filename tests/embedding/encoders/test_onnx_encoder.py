@@ -227,6 +227,47 @@ def test_a_file_that_is_none(content: bytes, tmp_path: Path, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_another_length_for_another_window(windows: np.ndarray, tmp_path: Path) -> None:
+    """Of a window at a time, the embedding is the samples above a level: now more, now fewer."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Greater", ["x", "level"], ["above"]),
+            helper.make_node("NonZero", ["above"], ["places"]),
+            helper.make_node("Cast", ["places"], ["y"], to=TensorProto.FLOAT),
+        ],
+        "some",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, SAMPLES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, "k"])],
+        [numpy_helper.from_array(np.array(0.1, np.float32), "level")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "e.onnx")
+    encoder = OnnxEncoder(tmp_path / "e.onnx", sample_rate=RATE)
+    with pytest.raises(EncoderError, match=r"returned \d+ numbers for a window, where it was \d+"):
+        encoder.embed(windows)
+
+
+def test_weights_in_a_file_of_any_name(windows: np.ndarray, tmp_path: Path) -> None:
+    import onnx
+
+    small = onnx_file(tmp_path / "small.onnx")
+    path, weights = tmp_path / "e.onnx", tmp_path / "all weights.bin"
+    onnx.save(
+        onnx.load(small), path, save_as_external_data=True, location=weights.name, size_threshold=99
+    )
+    encoder = OnnxEncoder(path, sample_rate=RATE)
+    np.testing.assert_allclose(encoder.embed(windows), expected(windows), rtol=1e-4, atol=1e-4)
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert OnnxEncoder(path, sample_rate=RATE).digest() != encoder.digest()
+    weights.unlink()
+    with pytest.raises(
+        InvalidArgumentError, match=r"its weights are in the file 'all weights\.bin', which is not"
+    ):
+        OnnxEncoder(path, sample_rate=RATE)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"none\.onnx: no such file"):
         OnnxEncoder(tmp_path / "none.onnx", sample_rate=RATE)
@@ -240,7 +281,7 @@ def test_no_file(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({}, "its sample rate is not known"),
-        ({"sample_rate": 0}, "sample_rate"),
+        ({"sample_rate": 0}, r"e\.onnx: .*sample_rate"),
         ({"sample_rate": -1}, "sample_rate"),
         ({"sample_rate": RATE, "window": 0}, "window"),
         ({"sample_rate": RATE, "window": -1}, "window"),
@@ -271,6 +312,13 @@ def test_bad_arguments(settings: dict, message: str, tmp_path: Path) -> None:
 )
 def test_the_option_of_the_command_line(text: str, found: tuple) -> None:
     assert onnx_file_and_window(text) == (Path(found[0]), *found[1:])
+
+
+def test_a_file_of_another_name_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "network@2"
+    path.touch()
+    assert onnx_file_and_window(f"{path}@16000:1") == (path, 16000, 1.0)
+    assert onnx_file_and_window(str(path)) == (path, None, None)
 
 
 @pytest.mark.parametrize("text", ["e.onnx@", "e.onnx@fast", "e.onnx@48000:", "e.onnx@1:2:3"])

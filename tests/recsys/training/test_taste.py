@@ -14,7 +14,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import play_matrix
 from recsys.experiments.models import model_factories
 from recsys.sources.als import ALSSource
-from recsys.training.taste import taste_vectors
+from recsys.training.taste import choose_taste, taste_vectors
 from recsys.training.validation import draw_held_out, hold_out
 from tests.helpers.recommenders import training_data
 
@@ -118,6 +118,13 @@ def test_too_few_songs_or_no_wish_for_it(two_crowds):
     assert taste_vectors(two_crowds, tags_alone) is None
     unplayed = two_crowds.take_interactions(np.arange(10))
     assert taste_vectors(unplayed, CONFIG) is None
+    for dataset, config, reason in (
+        (few, CONFIG, "listeners or more, beside those held out for validation, and 80 are needed"),
+        (two_crowds, tags_alone, "encoder.taste_weight, is 0"),
+        (unplayed, CONFIG, "10 plays are too few to hold some out"),
+        (two_crowds, CONFIG, "validation, and 80 are enough"),
+    ):
+        assert reason in choose_taste(dataset, config).reason
 
 
 class Fold:
