@@ -400,9 +400,13 @@ class RecordingEmbedder:
     def _say_lower_rate(self, name: str, rate: int) -> None:
         """Warn, once, of a recording that holds less than the encoder was made for."""
         from embedding.audio.front_end import lower_rates
+        from embedding.encoders.input_vectors import is_made_elsewhere
 
-        is_window = self.encoder.front_end.stored_as is None
-        said = lower_rates({name: rate}, self.encoder.front_end.sample_rate) if is_window else ""
+        # A network trained here has learned what there is in recordings of this catalogue.
+        below = getattr(self.encoder, "backbone", self.encoder)
+        said = ""
+        if is_made_elsewhere(below):
+            said = lower_rates({name: rate}, below.front_end.sample_rate)
         if said and not self._said_rate:
             self._said_rate = True
             logger.warning("%s", said)

@@ -132,6 +132,11 @@ class CallableEncoder(WaveformEncoder):
         assert self._function is not None
         found = self._function(windows)
         if not self._heads:
+            if isinstance(found, tuple):
+                raise EncoderError(
+                    f"{self.method}: returned a tuple, and not an array; a second part, the "
+                    "probabilities of tags, needs tags={tag: values}"
+                )
             return Outputs(found, {})
         if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping)):
             raise EncoderError(

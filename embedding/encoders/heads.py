@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _LEAST_DEVIATION = 1e-6
 """Of the largest deviation: what deviates less is the same in all vectors, and is left out."""
 
+_FARTHEST = 4.0
+"""A standardised vector is at most so many times as long as those learned from, in the mean of
+squares. A recording unlike all of them has values in dimensions that hardly differed among them,
+hundreds of their deviations away, and a model refuses an embedding of another scale."""
+
 _MAX_NORM = 5.0
 """Norm to which gradients are clipped."""
 
@@ -96,8 +101,11 @@ class HeadNetwork(nn.Module):
         self.scale.copy_(torch.where(constant, 0, 1 / deviation))
 
     def standardised(self, vectors: Tensor) -> Tensor:
-        """Standardise the encoder's vectors [n, n_inputs]."""
-        return (vectors - self.mean) * self.scale
+        """Standardise the encoder's vectors [n, n_inputs]; shorten those of sounds unlike all."""
+        own = (vectors - self.mean) * self.scale
+        longest = _FARTHEST * (self.scale > 0).sum().clamp_min(1).sqrt()
+        lengths = torch.linalg.vector_norm(own, dim=1, keepdim=True)
+        return own * (longest / lengths.clamp_min(longest))
 
     @torch.inference_mode()
     def learn_length(self, vectors: Float32Array) -> None:

@@ -243,9 +243,9 @@ class OnnxEncoder(WaveformEncoder):
         if self._session is not None and self._session[0] == os.getpid():
             return
         again = (
-            f"Recommender.load(folder, encoder=OnnxEncoder(path, "
+            "Recommender.load(folder, encoder=OnnxEncoder(path, "
             f"sample_rate={self._front_end.sample_rate}, window={self._front_end.window:g})) "
-            "says where it is"
+            "says where it is, unless you put it there again"
         )
         try:
             _check_file(self.path, self.path)

@@ -315,7 +315,9 @@ def check_encoder(encoder: object) -> None:
         Traceback (most recent call last):
         datasets.errors.InvalidArgumentError: encoder must be a trained SongEncoder, ...
     """
-    if encoder is not None and not hasattr(encoder, "embed_and_predict"):
+    if encoder is not None and (
+        not hasattr(encoder, "embed_and_predict") or isinstance(encoder, type)
+    ):
         raise InvalidArgumentError(
             f"encoder must be a trained SongEncoder, not {format_value(encoder)}: "
             "SongEncoder.load(folder) opens a saved one, CallableEncoder takes a function, and "
@@ -399,7 +401,11 @@ def _training_data(
             f", and {len(empty) - 1} more" if len(empty) > 1 else "",
         )
     constant = _constant_dimensions(vectors[known], embeddings)
-    if constant and not getattr(embeddings, "attrs", {}).get(FROM_RECORDINGS):
+    if constant and len(constant) == vectors.shape[1]:
+        logger.warning(
+            "embeddings: all %d items with one have the same, so sound tells nothing", known.sum()
+        )
+    elif constant and not getattr(embeddings, "attrs", {}).get(FROM_RECORDINGS):
         logger.warning(
             "embeddings: column %r has the same value for every item and says nothing%s",
             constant[0],

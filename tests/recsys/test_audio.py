@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from datasets.errors import AudioError
 from datasets.music import MusicDataset
 from embedding import SnippetConfig
+from embedding.encoders import MusiCNN
+from embedding.parallel import PersistentWorker
 from recsys import Recommender
-from recsys.audio import TooFewLabelsError, train_encoder
+from recsys.audio import RecordingEmbedder, TooFewLabelsError, train_encoder
 from recsys.experiments.embeddings import FoldEncoders
 from tests.helpers.recommenders import QUICK
-from tests.helpers.recordings import write_song
+from tests.helpers.recordings import sound, write_song
 
 CONFIG = QUICK.replace(
     als={"factors": 4},
@@ -100,6 +103,30 @@ def test_tags_of_one_value_are_left_out_of_the_training(tmp_path: Path) -> None:
         "the network was not trained on genre: not two values are known"
     )
     assert model.onboard(tmp_path / "0.wav", item_id="new").predicted in ("calm", "wild")
+
+
+class Pretrained(MusiCNN):
+    """Means of the bands that MusiCNN hears, in place of its network."""
+
+    heads_ = {}
+
+    def embed_and_predict(self, inputs: np.ndarray) -> tuple[np.ndarray, dict]:
+        return inputs.mean(axis=1), {}
+
+
+def test_a_lower_rate_than_that_of_a_pretrained_encoder(
+    tmp_path: Path, caplog, monkeypatch
+) -> None:
+    monkeypatch.setattr(PersistentWorker, "run", lambda self, function, job: function(job))
+    embedder = RecordingEmbedder(Pretrained())
+    with caplog.at_level(logging.WARNING):
+        for number in range(2):
+            path = tmp_path / f"{number}.wav"
+            soundfile.write(path, sound(3.0, 8000), 8000)
+            embedder.embed(path)
+    (said,) = [record.message for record in caplog.records]
+    assert "0.wav has 8,000 samples a second" in said
+    assert "the encoder's recordings 16,000" in said
 
 
 def test_where_nothing_can_be_decoded_the_error_says_so(tmp_path: Path) -> None:

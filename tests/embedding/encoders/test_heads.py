@@ -64,6 +64,18 @@ def test_standardisation_is_that_of_the_training_vectors() -> None:
     np.testing.assert_allclose(network.scale, [1, 0, 2])  # the second never differs
 
 
+def test_vectors_of_sounds_unlike_all_are_shortened() -> None:
+    network = HeadNetwork(3, [2], 0, HeadConfig(dimension=2))
+    network.learn_standardisation(torch.tensor([[0.0, 5, 0.01], [2, 5, 0.03]]))
+    near = torch.tensor([[0.0, 5, 0.01], [3, 9, 0.04]])
+    own = network.standardised(near)
+    torch.testing.assert_close(own, torch.tensor([[-1.0, 0, -1], [2, 0, 2]]))
+    far = network.standardised(torch.tensor([[1e4, 5, 1e4], [float("nan"), 5, 0]]))
+    assert float(far[0].norm()) == pytest.approx(4 * 2**0.5)  # two dimensions differ
+    assert 0 < float(far[0, 0]) < float(far[0, 2])
+    assert far[1].isnan().any()
+
+
 def test_layers_in_order_without_those_that_embeddings_do_not_use() -> None:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(8, 1, 24, 24)).astype(np.float32)
