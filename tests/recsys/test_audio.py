@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def test_tags_of_one_value_are_left_out_of_the_training(tmp_path: Path) -> None:
 class Pretrained(MusiCNN):
     """Means of the bands that MusiCNN hears, in place of its network."""
 
-    heads_ = {}
+    heads_: ClassVar[dict] = {}
 
     def embed_and_predict(self, inputs: np.ndarray) -> tuple[np.ndarray, dict]:
         return inputs.mean(axis=1), {}
