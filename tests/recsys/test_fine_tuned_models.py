@@ -21,6 +21,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
 from recsys.experiments.embeddings import FoldHeads
 from recsys.training.fine_tuning import fine_tune_on_catalogue
+from tests.helpers.eight_songs import bands, eight_songs
 from tests.helpers.models import QUICK
 from tests.helpers.recordings import write_song
 
@@ -36,9 +37,7 @@ class Counting:
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         self.windows += len(windows)
-        spectrum = np.abs(np.fft.rfft(windows, axis=1))[:, 1:]
-        bands = np.array_split(spectrum, 8, axis=1)
-        return np.log1p(np.stack([part.sum(axis=1) for part in bands], axis=1))
+        return bands(windows)
 
 
 def own(function) -> CallableEncoder:
@@ -48,20 +47,7 @@ def own(function) -> CallableEncoder:
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> MusicDataset:
     """Eight recordings, low and high ones, and six listeners; two songs have none."""
-    root = tmp_path_factory.mktemp("music")
-    ids = [f"song-{n}" for n in range(8)]
-    for number, name in enumerate(ids):
-        write_song(root / f"{name}.wav", number)
-    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
-    items = {"item_id": ids, "title": "", "artist": ids, "album": ""}
-    return MusicDataset(
-        items=pd.DataFrame(items).assign(
-            genre=[("low", "high")[n % 2] for n in range(8)], mood=["calm"] * 8
-        ),
-        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.wav" for name in ids]}),
-        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
-        root=root,
-    )
+    return eight_songs(tmp_path_factory.mktemp("music"), mood="calm")
 
 
 def test_heads_are_trained_on_the_catalogue(

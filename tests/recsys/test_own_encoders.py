@@ -27,19 +27,12 @@ from embedding.hyperimage import extraction
 from embedding.parallel import PersistentWorker
 from recsys import Recommender, cli
 from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
+from tests.helpers.eight_songs import bands, eight_songs
 from tests.helpers.models import QUICK
 from tests.helpers.onnx_models import onnx_file
 from tests.helpers.recordings import write_song
 
 RATE = 4000
-
-
-def bands(windows: np.ndarray) -> np.ndarray:
-    """Loudness of eight bands of frequency: [n, 8]."""
-    spectrum = np.abs(np.fft.rfft(windows, axis=1))[:, 1:]
-    return np.log1p(
-        np.stack([part.sum(axis=1) for part in np.array_split(spectrum, 8, axis=1)], axis=1)
-    )
 
 
 def own(function=bands, **settings) -> CallableEncoder:
@@ -49,18 +42,7 @@ def own(function=bands, **settings) -> CallableEncoder:
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> MusicDataset:
     """Eight recordings, low and high ones, and six listeners; two songs have none."""
-    root = tmp_path_factory.mktemp("music")
-    ids = [f"song-{n}" for n in range(8)]
-    for number, name in enumerate(ids):
-        write_song(root / f"{name}.wav", number)
-    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
-    items = {"item_id": ids, "title": "", "artist": ids, "album": "", "genre": ""}
-    return MusicDataset(
-        items=pd.DataFrame(items).assign(genre=[("low", "high")[n % 2] for n in range(8)]),
-        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.wav" for name in ids]}),
-        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
-        root=root,
-    )
+    return eight_songs(tmp_path_factory.mktemp("music"))
 
 
 TEXTS = ("item_id", "title", "artist", "album", "genre")

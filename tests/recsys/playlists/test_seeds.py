@@ -6,44 +6,23 @@ from pathlib import Path
 
 import mutagen
 import numpy as np
-import pandas as pd
 import pytest
 
 from datasets.errors import AudioError, InvalidArgumentError
-from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.playlists import write_m3u
+from tests.helpers.eight_songs import EARS, eight_songs
 from tests.helpers.recommenders import QUICK
 from tests.helpers.recordings import write_song
 
 pytestmark = pytest.mark.slow
-
-EARS = {
-    "architecture": "IC(2,5,8)PF(16)O",
-    "epochs": 2,
-    "batch_size": 8,
-    "snippet": {"seconds": 1.0},
-    "hyperimage": {"height": 32, "width": 32, "n_fft": 1024, "tempogram_frames": 32},
-}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     """Fitted on eight recordings and six listeners, with one song onboarded since."""
     root = tmp_path_factory.mktemp("songs")
-    ids = [f"song-{n}" for n in range(8)]
-    for number, name in enumerate(ids):
-        write_song(root / f"{name}.flac", number)
-    genres = [("rock", "jazz")[n % 2] for n in range(8)]
-    plays = [(f"user-{u}", ids[n], 1.0) for u in range(6) for n in range(6) if (n + u) % 2]
-    dataset = MusicDataset(
-        items=pd.DataFrame(
-            {"item_id": ids, "title": ids, "artist": ids, "album": "", "genre": genres}
-        ),
-        audio=pd.DataFrame({"item_id": ids, "path": [f"{name}.flac" for name in ids]}),
-        interactions=pd.DataFrame(plays, columns=["user_id", "item_id", "weight"]),
-        root=root,
-    )
+    dataset = eight_songs(root, ("rock", "jazz"), titles=True, suffix=".flac")
     model = Recommender(QUICK.replace(encoder=EARS)).fit(dataset)
     model.save(root / "model")
     model.onboard(write_song(root / "late.flac", 9), item_id="late", title="Late")
