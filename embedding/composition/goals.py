@@ -44,6 +44,8 @@ class DifferentiableEncoder:
 
     def __init__(self, encoder: SongEncoder) -> None:
         self._network = encoder.torch_module()
+        told = encoder.calibration_.get(encoder.config.tags[0])
+        self._temperature = 1.0 if told is None else told.temperature
         self._several_at_once = encoder.config.loss == "binary_cross_entropy"
         assert encoder.image_shape_ is not None
         self._window = encoder.image_shape_[2]
@@ -74,6 +76,7 @@ class DifferentiableEncoder:
         return images[..., start : start + self._window]
 
     def _logs(self, scores: Tensor) -> Tensor:
+        scores = scores / self._temperature
         return logsigmoid(scores) if self._several_at_once else scores.log_softmax(dim=1)
 
     def _parts(self, images: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from datasets.texts.safe_text import printable
 from embedding.encoders.head_config import HeadConfig
 from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
+from embedding.encoders.songs import checked_recordings
+from embedding.network.calibration import Calibration, artists_to_leave_out, calibrate
 from embedding.network.storage import read_encoder, save_encoder
 from embedding.network.targets import (
     Target,
@@ -59,6 +61,33 @@ class _Learned(NamedTuple):
     """Rows of length 1, or 0 where unknown."""
 
     groups: StrArray
+    recording: IntArray
+
+    def take(self, rows: IntArray) -> _Learned:
+        """Those of some of the inputs, by their positions here."""
+        return _Learned(
+            self.rows[rows],
+            [target.take(rows) for target in self.targets],
+            None if self.taste is None else self.taste[rows],
+            self.groups[rows],
+            self.recording[rows],
+        )
+
+    @property
+    def classes(self) -> IntArray:
+        """Class of each for the first tag, int [n]; 0 without tags."""
+        if not self.targets:
+            return np.zeros(len(self.rows), dtype=np.int64)
+        return self.targets[0].values.argmax(axis=1)
+
+
+class _Trained(NamedTuple):
+    """Heads, and what was trained below them."""
+
+    network: HeadNetwork
+    thawed: dict[str, NDArray[Any]]
+    below: Encoder | None
+    history: list[dict[str, float]]
 
 
 class FineTunedEncoder:
@@ -86,6 +115,7 @@ class FineTunedEncoder:
             probabilities; {} for taste alone.
         history_: one dict for each epoch: epoch, loss, seconds and, where there are tags, accuracy
             (of the first tag); the same with ``validation_`` if inputs were held out.
+        calibration_: by tag, the temperature of its probabilities, as of `SongEncoder`.
         taste_dimension_: length of the collaborative vectors predicted; 0 for none.
 
     Examples:
@@ -116,6 +146,7 @@ class FineTunedEncoder:
             _check_can_thaw(backbone)
         self.heads_: dict[str, NDArray[np.str_]] = {}
         self.history_: list[dict[str, float]] = []
+        self.calibration_: dict[str, Calibration] = {}
         self.taste_dimension_ = 0
         self._learned_plays = LearnedPlays()
         self._network: HeadNetwork | None = None
@@ -191,7 +222,9 @@ class FineTunedEncoder:
         taste: Float32Array | None = None,
         groups: ArrayLike | None = None,
         *,
+        recording: IntArray | None = None,
         learned_plays: LearnedPlays | None = None,
+        calibrated: bool = False,
         progress: bool = False,
     ) -> Self:
         """Train heads, and with ``backbone="thawed"`` the encoder below them, from the start.
@@ -207,9 +240,15 @@ class FineTunedEncoder:
                 out for an evaluation must have no part in them.
             groups: n group names, such as artists; a group is never on both sides of the validation
                 split. A value that one group alone has is learned and not validated; a warning
-                names it. None: each input is its own group.
+                names it. None: each recording is its own group.
+            recording: int [n], number of the recording that each input is of. None: each input is a
+                recording.
             learned_plays: the songs that `taste` has the vectors of, so that they are not taken for
                 new ones where a model is validated.
+            calibrated: learn the temperatures of the probabilities, as `SongEncoder.fit` does, on a
+                tenth of the groups, or up to a third where that is fewer than twenty recordings,
+                by another training without them. Where ``config.validation_fraction`` holds out
+                inputs, those serve.
             progress: show progress bars.
 
         Returns:
@@ -222,12 +261,12 @@ class FineTunedEncoder:
             NotFittedError: the encoder below is not trained.
         """
         _check_inputs(inputs)
-        learned = self._learned(labels, taste, groups, len(inputs))
+        learned = self._learned(labels, taste, groups, recording, len(inputs))
         rows = learned.rows
         inputs = inputs if len(rows) == len(inputs) else inputs[rows]
         vectors = _vectors(self.backbone, inputs)
         _check_finite(vectors, "vectors of the encoder below")
-        self._train(learned, vectors, inputs, progress)
+        self._learn(learned, vectors, inputs, calibrated, progress)
         return self._with_plays(learned_plays)
 
     def fit_vectors(
@@ -237,7 +276,9 @@ class FineTunedEncoder:
         taste: Float32Array | None = None,
         groups: ArrayLike | None = None,
         *,
+        recording: IntArray | None = None,
         learned_plays: LearnedPlays | None = None,
+        calibrated: bool = False,
         progress: bool = False,
     ) -> Self:
         """Train heads on vectors that the encoder below, frozen, made before; otherwise as `fit`.
@@ -247,7 +288,9 @@ class FineTunedEncoder:
             labels: as in `fit`.
             taste: as in `fit`.
             groups: as in `fit`.
+            recording: as in `fit`.
             learned_plays: as in `fit`.
+            calibrated: as in `fit`.
             progress: as in `fit`.
 
         Raises:
@@ -257,8 +300,8 @@ class FineTunedEncoder:
             raise InvalidArgumentError("a thawed encoder is trained on inputs, and not on vectors")
         self._check_vectors(vectors)
         _check_finite(vectors, "vectors")
-        learned = self._learned(labels, taste, groups, len(vectors))
-        self._train(learned, vectors[learned.rows], None, progress)
+        learned = self._learned(labels, taste, groups, recording, len(vectors))
+        self._learn(learned, vectors[learned.rows], None, calibrated, progress)
         return self._with_plays(learned_plays)
 
     def _learned(
@@ -266,12 +309,14 @@ class FineTunedEncoder:
         labels: ArrayLike | Mapping[str, ArrayLike] | None,
         taste: Float32Array | None,
         groups: ArrayLike | None,
+        recording: IntArray | None,
         n: int,
     ) -> _Learned:
         """Check what n inputs are trained on, and keep those of which anything is known."""
         targets, left_out = self._targets(labels, n)
         liked = _directions(taste, n)
-        names = as_column(np.arange(n) if groups is None else groups, n, "groups", "an input")
+        numbers, _ = checked_recordings(np.arange(n) if recording is None else recording, n)
+        names = as_column(numbers if groups is None else groups, n, "groups", "an input")
         if not targets and liked is None:
             raise InvalidArgumentError(_nothing_to_learn(labels, taste))
         if left_out:
@@ -292,22 +337,51 @@ class FineTunedEncoder:
             [target.take(rows) for target in targets],
             None if liked is None else liked[rows],
             names[rows],
+            numbers[rows],
         )
 
-    def _train(
+    def _learn(
         self,
         learned: _Learned,
         vectors: Float32Array,
         inputs: Float32Array | None,
+        calibrated: bool,
         progress: bool,
     ) -> None:
+        """Train on all but the validation split, and learn temperatures on those left out."""
+        config, classes = self.config, learned.classes
+        held_out = validation_split(
+            classes, learned.groups, config.validation_fraction, config.seed
+        )
+        found: dict[str, Calibration] = {}
+        if calibrated and learned.targets and not len(held_out):
+            unheard, _ = artists_to_leave_out(
+                classes, learned.groups, learned.recording, config.seed
+            )
+            if len(unheard):
+                rest = np.setdiff1d(np.arange(len(classes)), unheard)
+                own = None if inputs is None else inputs[rest]
+                without = self._trained(learned.take(rest), vectors[rest], own, held_out, progress)
+                found = self._calibrations(without, learned, vectors, inputs, unheard)
+        trained = self._trained(learned, vectors, inputs, held_out, progress)
+        if len(held_out):
+            found = self._calibrations(trained, learned, vectors, inputs, held_out)
+        self._network, self._thawed, self._below, self.history_ = trained
+        self.heads_ = {target.tag: target.classes for target in learned.targets}
+        self.taste_dimension_ = 0 if learned.taste is None else learned.taste.shape[1]
+        self.calibration_ = found
+
+    def _trained(
+        self,
+        learned: _Learned,
+        vectors: Float32Array,
+        inputs: Float32Array | None,
+        held_out: IntArray,
+        progress: bool,
+    ) -> _Trained:
         from embedding.encoders.heads import HeadTask, thaw, train_heads
 
-        targets, liked, config = learned.targets, learned.taste, self.config
-        n = len(learned.rows)
-        first = targets[0].values.argmax(axis=1) if targets else np.zeros(n, dtype=np.int64)
-        held_out = validation_split(first, learned.groups, config.validation_fraction, config.seed)
-        task = HeadTask(targets, liked, config, held_out)
+        task = HeadTask(learned.targets, learned.taste, self.config, held_out)
         network, history = train_heads(vectors, task, progress=progress)
         thawed: dict[str, NDArray[Any]] = {}
         below: Encoder | None = None
@@ -318,9 +392,35 @@ class FineTunedEncoder:
             history += [{**record, "epoch": len(history) + record["epoch"]} for record in more]
             vectors = _vectors(below, inputs)
         network.learn_length(np.delete(vectors, held_out, axis=0))
-        self._network, self._thawed, self._below, self.history_ = network, thawed, below, history
-        self.heads_ = {target.tag: target.classes for target in targets}
-        self.taste_dimension_ = 0 if liked is None else liked.shape[1]
+        return _Trained(network, thawed, below, history)
+
+    def _calibrations(
+        self,
+        trained: _Trained,
+        learned: _Learned,
+        vectors: Float32Array,
+        inputs: Float32Array | None,
+        unheard: IntArray,
+    ) -> dict[str, Calibration]:
+        """Learn temperatures on inputs that had no part in a training."""
+        from embedding.encoders.heads import run_heads
+
+        told = learned.take(unheard)
+        own = vectors[unheard]
+        if trained.below is not None and inputs is not None:
+            own = _vectors(trained.below, inputs[unheard])
+        _, logits, _ = run_heads(trained.network, own, self.config.threads)
+        found = {
+            target.tag: calibrate(
+                scores[:, None],
+                target.values,
+                self.config.loss,
+                groups=told.groups,
+                recording=told.recording,
+            )
+            for target, scores in zip(told.targets, logits, strict=True)
+        }
+        return {tag: one for tag, one in found.items() if one is not None}
 
     def _with_plays(self, learned_plays: LearnedPlays | None) -> Self:
         self._learned_plays = LearnedPlays()
@@ -351,7 +451,8 @@ class FineTunedEncoder:
             tag: one of ``heads_``; by default the first.
 
         Returns:
-            float32 [n, values]; rows sum to 1, except for the loss ``binary_cross_entropy``.
+            float32 [n, values]; rows sum to 1, except for the loss ``binary_cross_entropy``. Of
+            logits divided by the temperature in `calibration_`.
 
         Raises:
             NotFittedError: before ``fit`` or ``load``.
@@ -483,6 +584,10 @@ class FineTunedEncoder:
             str(tag): np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
         }
         encoder.history_ = document["history"]
+        encoder.calibration_ = {
+            str(tag): Calibration.from_json(values)
+            for tag, values in document.get("calibration", {}).items()
+        }
         encoder.taste_dimension_ = int(document["taste"])
         sizes = [len(names) for names in encoder.heads_.values()]
 
@@ -528,6 +633,7 @@ class FineTunedEncoder:
             "taste": self.taste_dimension_,
             "songs_with_taste": len(self.learned_plays_),
             "history": self.history_,
+            "calibration": {tag: one.to_json() for tag, one in self.calibration_.items()},
             "backbone": self.backbone.summary(),
         }
 
@@ -539,6 +645,7 @@ class FineTunedEncoder:
     def _document(self) -> dict[str, Any]:
         self._fitted()
         digest = self.backbone.digest()
+        told = {tag: one.to_json() for tag, one in self.calibration_.items()}
         return {
             "method": _METHOD,
             "config": self.config.model_dump(mode="json"),
@@ -546,6 +653,7 @@ class FineTunedEncoder:
             "taste": self.taste_dimension_,
             "backbone": {"folder": f"backbone-{digest[:16]}", "digest": digest},
             "history": self.history_,
+            **({"calibration": told} if told else {}),
         }
 
     def _weights(self) -> dict[str, NDArray[Any]]:
@@ -597,10 +705,12 @@ class FineTunedEncoder:
 
         from embedding.network.optimisation import probabilities
 
-        return embeddings, {
-            tag: probabilities(self.config.loss, torch.from_numpy(of_tag)).numpy()
-            for tag, of_tag in zip(self.heads_, scores, strict=True)
-        }
+        found = {}
+        for tag, of_tag in zip(self.heads_, scores, strict=True):
+            known = self.calibration_.get(tag)
+            logits = torch.from_numpy(of_tag) / (1.0 if known is None else known.temperature)
+            found[tag] = probabilities(self.config.loss, logits).numpy()
+        return embeddings, found
 
     def _check_vectors(self, vectors: Float32Array) -> None:
         d = self.backbone.dimension

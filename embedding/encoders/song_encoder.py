@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -25,9 +25,9 @@ from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
-from embedding.network.calibration import LEAST_GROUPS, LEAST_IMAGES, Calibration, calibrate
+from embedding.network.calibration import Calibration, artists_to_leave_out, calibrate
 from embedding.network.checkpoints import Pretrained
-from embedding.network.config import EncoderConfig
+from embedding.network.config import EncoderConfig, SequenceName
 from embedding.network.targets import (
     TASTE,
     Target,
@@ -48,11 +48,9 @@ if TYPE_CHECKING:
 
 IMAGES_AT_ONCE = 256
 
-_CALIBRATION_SHARE = 0.1
-"""Share of the images by the artists on whom temperatures are learned."""
-
 _SHARE_OF_THE_REST = 0.125
-"""Epochs on all images after that, as a share of those without these artists."""
+"""Epochs on all images after those without the artists on whom temperatures are learned, as a share
+of these."""
 
 _RATE_OF_THE_REST = 0.2
 """Their maximum learning rate, as a share of that of the others."""
@@ -78,8 +76,9 @@ class SongEncoder(Configured):
             and validation_accuracy (if images were held out), seconds.
         image_shape_: (channels, height, width) of the input of the network.
         calibration_: by tag, the temperature of its probabilities, learned on the artists held out
-            (``config.validation_fraction``), with the expected calibration error there before and
-            after (`embedding.network.calibration.Calibration`); {} where too few were held out.
+            (``config.validation_fraction``), with the expected calibration error of recordings
+            there before and after (`embedding.network.calibration.Calibration`); {} where too few
+            were held out.
         taste_dimension_: length of the collaborative vectors that it predicts; 0 for none.
         learned_plays_: the songs whose plays it has learned from.
 
@@ -175,7 +174,9 @@ class SongEncoder(Configured):
                 for new ones where the embeddings are validated or evaluated.
             calibrated: learn the temperatures of the probabilities on a tenth of the groups, which
                 the network is trained without at first and then, for an eighth of the epochs, with
-                all others. Where ``config.validation_fraction`` holds out images, those serve.
+                all others. Where that is fewer than twenty recordings, and with
+                ``config.sequence``, another network is trained for it, without up to a third of
+                the groups. Where ``config.validation_fraction`` holds out images, those serve.
             checkpoint: folder for checkpoints every few epochs. The same call with the same folder
                 resumes an interrupted training, with the same result. Trainings may share a
                 folder; it keeps the latest few.
@@ -595,7 +596,7 @@ class SongEncoder(Configured):
         before: Pretrained | None = None,
         calibrated: bool = False,
     ) -> Self:
-        from embedding.network.training import TrainingJob, train_network
+        from embedding.network.training import TrainingJob
 
         width, _ = covering_windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
@@ -611,38 +612,32 @@ class SongEncoder(Configured):
         validation = validation_split(
             targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
         )
+        earlier = None if before is None else self._fitted()
+        past = [] if before is None else self.history_
+        unheard, left_out, apart = validation, validation[:0], False
+        if calibrated and not len(validation):
+            classes = targets[0].values.argmax(axis=1)
+            left_out, many = artists_to_leave_out(classes, names, recording, config.seed)
+            unheard, apart = left_out, many or config.sequence != "mean"
         # The first stage is the same whatever reads the windows, and so are its checkpoints.
         alone = config.replace(sequence="mean")
-        unheard = validation
-        if calibrated and not len(validation) and config.sequence == "mean":
-            unheard = self._artists_to_calibrate_on(targets, names)
-        left_out = np.setdiff1d(unheard, validation)
-        training = TrainingJob(images, targets, alone, validation, before, left_out)
-        network, history = train_network(training, checkpoint=checkpoint, progress=progress)
-        if config.sequence != "mean":
-            from embedding.network.sequence_training import Earlier, learn_sequences
-
-            earlier = None if before is None else Earlier(self._fitted(), before.keep)
-            learn_sequences(network, training, config.sequence, recording, earlier, progress)
-        past = self.history_ if before is not None else []
+        whole = TrainingJob(images, targets, alone, validation, before)
+        job = _Learning(whole, recording, config.sequence, earlier, checkpoint, progress)
+        network, history = job.run(left_out)
         self._network, self.image_shape_ = network, shape
-        self.history_ = _continued(past, history)
         self.heads_ = {t.tag: t.classes for t in targets if not t.is_taste}
         self.taste_dimension_ = sum(len(t.classes) for t in targets if t.is_taste)
-        self.calibration_ = {}
         if len(unheard):
             told = [target.take(unheard) for target in targets if not target.is_taste]
             self._calibrate(images[unheard], told, names[unheard], recording[unheard])
-        if len(left_out):
-            self._learn_the_rest(training, checkpoint, progress)
+        elif before is None:
+            self.calibration_ = {}
+        if apart:
+            self._network, history = job.run()
+        self.history_ = _continued(past, history)
+        if len(left_out) and not apart:
+            self._learn_the_rest(whole, checkpoint, progress)
         return self
-
-    def _artists_to_calibrate_on(self, targets: list[Target], groups: NDArray[Any]) -> IntArray:
-        """Positions of images by a tenth of the groups; none where they are too few."""
-        labels = targets[0].values.argmax(axis=1)
-        chosen = validation_split(labels, groups, _CALIBRATION_SHARE, self.config.seed)
-        enough = len(chosen) >= LEAST_IMAGES and len(set(groups[chosen])) >= LEAST_GROUPS
-        return chosen if enough else chosen[:0]
 
     def _learn_the_rest(
         self, training: TrainingJob, checkpoint: Path | None, progress: bool
@@ -658,7 +653,6 @@ class SongEncoder(Configured):
                 learning_rate=_RATE_OF_THE_REST * config.learning_rate,
             ),
             before=Pretrained(network.state_dict(), tuple(network.output_sizes), keep=0.0),
-            left_out=np.empty(0, np.int64),
         )
         self._network, history = train_network(more, checkpoint=checkpoint, progress=progress)
         self.history_ = _continued(self.history_, history)
@@ -715,23 +709,25 @@ class SongEncoder(Configured):
         groups: NDArray[Any],
         recording: IntArray,
     ) -> None:
-        """Learn the temperatures of tags: of images, or of songs where their windows are read."""
-        outputs, number = self._outputs(), recording
+        """Learn the temperatures of tags, of recordings."""
+        outputs, numbers = self._outputs(), recording
         if self.reads_sequences:
-            _, first, number = np.unique(recording, return_index=True, return_inverse=True)
+            _, first, of_image = np.unique(recording, return_index=True, return_inverse=True)
             targets, groups = [target.take(first) for target in targets], groups[first]
-        self.calibration_ = {}
+            numbers = recording[first]
+        found = {}
         for target in targets:
             head = self.config.tags.index(target.tag)
             if self.reads_sequences:
-                logits = outputs.logits_of_songs(images, head, number, len(groups))
+                logits = outputs.logits_of_songs(images, head, of_image, len(groups))
             else:
                 logits = outputs.logits_of_windows(images, head)
             told = calibrate(
-                logits, target.values, self.config.loss, n_groups=len(set(groups.tolist()))
+                logits, target.values, self.config.loss, groups=groups, recording=numbers
             )
             if told is not None:
-                self.calibration_[target.tag] = told
+                found[target.tag] = told
+        self.calibration_ = found
 
     def _outputs(self) -> NetworkOutputs:
         from embedding.network.inference import NetworkOutputs
@@ -762,6 +758,39 @@ class SongEncoder(Configured):
             raise InvalidArgumentError(
                 f"images are {shape}, the encoder was trained on {wanted} (channels, height, width)"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _Learning:
+    """Both stages of a training: of the network on single windows, and of what reads a song's."""
+
+    training: TrainingJob
+    recording: IntArray
+    sequence: SequenceName
+    earlier: SongNetwork | None
+    """The network that is trained further."""
+    checkpoint: Path | None
+    progress: bool
+
+    def run(self, left_out: IntArray | None = None) -> tuple[SongNetwork, list[dict[str, float]]]:
+        """Train without some images; return the network and the history."""
+        from embedding.network.training import train_network
+
+        training = self.training if left_out is None else replace(self.training, left_out=left_out)
+        network, history = train_network(
+            training, checkpoint=self.checkpoint, progress=self.progress
+        )
+        if self.sequence != "mean":
+            from embedding.network.sequence_training import Earlier, learn_sequences
+
+            before = training.before
+            earlier = None
+            if before is not None and self.earlier is not None:
+                earlier = Earlier(self.earlier, before.keep)
+            learn_sequences(
+                network, training, self.sequence, self.recording, earlier, self.progress
+            )
+        return network, history
 
 
 def _continued(

@@ -6,6 +6,10 @@ Sun and Weinberger, On calibration of modern neural networks, ICML 2017). It mus
 songs by artists whom the network has not been trained on: of those that it knows, it is sure with
 good reason. Refitting the last layers alone without an artist does not help, as the layers below
 have seen the artist (docs/decisions.md).
+
+What people see is the probability of a recording, the mean over its images. It is that mean which
+is calibrated: a temperature that is right for single images makes it too unsure, as the mean of
+images that disagree is unsure already.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.arrays import BoolArray, Float32Array, Float64Array
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from embedding.network.targets import validation_split
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from embedding.network.optimisation import Loss
 
 BINS = 15
@@ -26,27 +33,38 @@ BINS = 15
 LEAST_GROUPS = 5
 """Fewest artists left out from whom a temperature is learned."""
 
-LEAST_IMAGES = 20
-"""Fewest of their images with a known value of the tag."""
+LEAST_RECORDINGS = 20
+"""Fewest of their recordings with a known value of the tag."""
+
+_SHARE = 0.1
+"""Share of the images by the artists left out."""
+
+_LARGEST_SHARE = 0.34
+"""The same where there are so few recordings that a tenth of them teaches nothing."""
 
 _RANGE = (0.1, 20.0)
 """Temperatures that are considered."""
 
+_USUAL = 0.5
+"""Standard deviation of temperatures' logarithms, as far as is known beforehand: twenty recordings
+that all happen to be right do not make every probability 1."""
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature of a tag, and what it changes on the images that it was learned on.
+    """The temperature of a tag, and what it changes on the recordings that it was learned on.
 
     Examples:
-        >>> Calibration(temperature=1.7, error_before=0.13, error=0.05, images=120).to_json()
-        {'temperature': 1.7, 'error_before': 0.13, 'error': 0.05, 'images': 120}
+        >>> found = Calibration(1.7, error_before=0.13, error=0.05, images=120, recordings=40)
+        >>> found.to_json()
+        {'temperature': 1.7, 'error_before': 0.13, 'error': 0.05, 'images': 120, 'recordings': 40}
     """
 
     temperature: float
     """By what logits are divided; 1 changes nothing."""
 
     error_before: float
-    """Expected calibration error of the probabilities as the network gives them."""
+    """Expected calibration error of recordings' probabilities as the network gives them."""
 
     error: float
     """The same with the temperature."""
@@ -54,9 +72,12 @@ class Calibration:
     images: int
     """Images of artists left out."""
 
+    recordings: int | None = None
+    """Their recordings; None for those of earlier versions, which are of single images."""
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -65,7 +86,9 @@ class Calibration:
         Raises:
             KeyError, TypeError, ValueError: it did not, or the temperature is not positive.
         """
-        numbers = {one.name: float(values[one.name]) for one in fields(cls)}
+        recordings = values.get("recordings")
+        names = [one.name for one in fields(cls) if one.name != "recordings" or recordings]
+        numbers = {name: float(values[name]) for name in names}
         if not all(np.isfinite(value) for value in numbers.values()):
             raise ValueError("a calibration has a number that is not finite")
         if numbers["temperature"] <= 0:
@@ -75,6 +98,7 @@ class Calibration:
             numbers["error_before"],
             numbers["error"],
             int(numbers["images"]),
+            int(numbers["recordings"]) if recordings else None,
         )
 
 
@@ -118,39 +142,85 @@ def expected_calibration_error(
 
 
 def calibrate(
-    logits: Float32Array, wanted: Float32Array, loss: "Loss", *, n_groups: int
+    logits: Float32Array,
+    wanted: Float32Array,
+    loss: "Loss",
+    *,
+    groups: NDArray[Any],
+    recording: IntArray | None = None,
 ) -> Calibration | None:
-    """Learn the temperature of a tag by maximum likelihood.
+    """Learn the temperature of a tag, by the mean squared error of recordings' probabilities.
+
+    Their likelihood would be lost on the few that are confidently wrong, and a temperature that
+    makes these bearable makes most recordings too unsure (docs/decisions.md).
 
     Args:
-        logits: of each window of the images, float32 [n, windows, classes]. The probabilities of an
-            image are the mean over its windows.
-        wanted: which classes are right, float32 [n, classes]; all 0 where they are not known.
+        logits: of each window of the images, float32 [n, windows, classes].
+        wanted: which classes are right, float32 [n, classes]; all 0 where they are not known. Of
+            a recording, those of its first image that has any count.
         loss: what the network was trained with, which says how logits become probabilities.
-        n_groups: artists of the images.
+        groups: the artist of each image, [n].
+        recording: int [n], number of the recording of each image, whose probabilities are the mean
+            over its images and their windows. None: each image is a recording.
 
     Returns:
-        None where there are too few images or artists.
+        None where there are too few recordings or artists.
     """
     known: BoolArray = np.asarray(wanted.any(axis=1), bool)
-    if n_groups < LEAST_GROUPS or known.sum() < LEAST_IMAGES:
+    numbers = np.arange(len(wanted)) if recording is None else recording
+    _, first, of_image = np.unique(numbers[known], return_index=True, return_inverse=True)
+    if len(set(groups[known].tolist())) < LEAST_GROUPS or len(first) < LEAST_RECORDINGS:
         return None
-    scores, truth = logits[known].astype(np.float64), wanted[known].astype(np.float64)
+    scores, truth = logits[known].astype(np.float64), wanted[known][first].astype(np.float64)
     several = loss == "binary_cross_entropy"
+    means = _means(of_image)
+
+    def shown(temperature: float) -> Float64Array:
+        return np.asarray(means @ _probabilities(scores / temperature, several=several))
 
     def miss(log_temperature: float) -> float:
-        p = _probabilities(scores / np.exp(log_temperature), several=several)
-        chance = np.where(truth > 0, p, 1 - p) if several else (p * truth).sum(axis=1)
-        return float(-np.log(np.maximum(chance, 1e-12)).mean())
+        squares = np.square(shown(float(np.exp(log_temperature))) - truth).sum(axis=1)
+        return float(squares.mean() + (log_temperature / _USUAL) ** 2 / (2 * len(truth)))
 
     temperature = _best_temperature(miss)
     before, after = (
-        expected_calibration_error(
-            _probabilities(scores / t, several=several), truth, several=several
-        )
-        for t in (1.0, temperature)
+        expected_calibration_error(shown(t), truth, several=several) for t in (1.0, temperature)
     )
-    return Calibration(temperature, before, after, int(known.sum()))
+    return Calibration(temperature, before, after, int(known.sum()), len(truth))
+
+
+def artists_to_leave_out(
+    labels: IntArray, groups: NDArray[Any], recording: IntArray, seed: int
+) -> tuple[IntArray, bool]:
+    """Choose images by a tenth of the artists, or by up to a third where these are too few.
+
+    Args:
+        labels: int [n], class of each image.
+        groups: the artist of each image, [n].
+        recording: int [n], number of the recording of each image.
+        seed: random seed.
+
+    Returns:
+        Positions of the images, none where there are too few artists or recordings; and whether
+        they are more than a tenth, so many that a network loses by learning little of them.
+    """
+    n = max(1, len(np.unique(recording)))
+    # Twice as many as are needed teach more, and whole groups seldom make exactly the share.
+    larger = min(_LARGEST_SHARE, 2 * LEAST_RECORDINGS / n)
+    for share in (_SHARE, larger):
+        chosen = validation_split(labels, groups, share, seed)
+        enough = len(np.unique(recording[chosen])) >= LEAST_RECORDINGS
+        if enough and len(set(groups[chosen].tolist())) >= LEAST_GROUPS:
+            return chosen, share > _SHARE
+    return chosen[:0], False
+
+
+def _means(number: IntArray) -> "csr_array":
+    """What takes the mean over the rows of each number, [numbers, n]."""
+    from scipy.sparse import csr_array
+
+    share = 1 / np.bincount(number)[number]
+    return csr_array((share, (number, np.arange(len(number)))))
 
 
 def temperature_of(probabilities: Float64Array, wanted: NDArray[Any]) -> float:

@@ -120,12 +120,13 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
             f"last loss {last['loss']:.3f}"
         )
         echo(_describe_target(info["encoder"], info.get("target")))
-        for tag in info["encoder"]["tags"]:
-            echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
     elif info["encoder"] and not info.get("network"):
         echo(f"recordings are embedded by {info['encoder']['method']}")
         if info.get("target"):
             echo(_describe_target(info["encoder"], info["target"]))
+    if info["encoder"] and {"architecture", "calibration"} & info["encoder"].keys():
+        for tag in info["encoder"]["tags"]:
+            echo(_describe_calibration(tag, info["encoder"].get("calibration", {}).get(tag)))
     if familiarity := info.get("familiarity"):
         echo(
             familiarity.get("unknown")
@@ -149,10 +150,13 @@ def _describe_calibration(tag: str, found: dict[str, Any] | None) -> str:
             f"probabilities of {tag}: not calibrated, as there are too few artists to leave some "
             "out"
         )
+    counted = f"{found['images']:,} images"
+    if "recordings" in found:
+        counted = f"{found['recordings']:,} recordings"
     return (
         f"probabilities of {tag}: expected calibration error {found['error_before']:.3f} before "
         f"and {found['error']:.3f} after a temperature of {found['temperature']:.2f}, learned on "
-        f"{found['images']:,} images of artists held out"
+        f"{counted} of artists held out"
     )
 
 

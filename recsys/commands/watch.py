@@ -124,12 +124,17 @@ def watch(
 
 def _line(event: "WatchEvent", *, dry_run: bool) -> str:
     """An event as a line of text."""
+    from recsys.content.familiarity import caution
+    from recsys.onboarding.prediction import said_of_sound
+
     would = "would be " if dry_run and event.event in _DONE else ""
     path, item, before, reason = map(
         printable, (event.path, event.item_id, event.before, event.reason)
     )
     words = f"{before} -> {path}" if before else path
     parts = [f"{words} (item {item})" if item and words else words, reason]
+    heard = printable(said_of_sound(event.predicted, event.probability, event.familiarity))
+    parts.append("; ".join(filter(None, [heard, caution(event.familiarity)])))
     return ": ".join([f"{would}{event.event}", *filter(None, parts)])
 
 

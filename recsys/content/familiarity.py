@@ -81,8 +81,7 @@ def careful_scores(
 ) -> dict[str, dict[str, float]] | None:
     """Return predicted probabilities, less sure where what is heard is not fully believed.
 
-    What is not believed is spread evenly over the values of a tag. Tags of which several values
-    may hold at once, whose probabilities do not add to 1, stay as they are.
+    What is not believed is spread evenly over the values of a tag: their sum and their order stay.
 
     Args:
         scores: {tag: {value: probability}}, or None.
@@ -93,15 +92,17 @@ def careful_scores(
         {'genre': {'blues': 0.9, 'jazz': 0.1}}
         >>> careful_scores({"genre": {"blues": 1.0, "jazz": 0.0}}, DOUBTED / 2)
         {'genre': {'blues': 0.75, 'jazz': 0.25}}
+        >>> careful_scores({"tags": {"blues": 0.75, "80s": 0.25, "sad": 0.5}}, 0.0125)
+        {'tags': {'blues': 0.5625, '80s': 0.4375, 'sad': 0.5}}
     """
     if scores is None:
         return None
     (trust,) = trust_of(np.array([np.nan if familiarity is None else familiarity])).tolist()
     careful = {}
     for tag, values in scores.items():
-        one_holds = abs(sum(values.values()) - 1) < 1e-3
-        part = max(trust, _LEAST_PART) if one_holds else 1.0
-        careful[tag] = {name: part * p + (1 - part) / len(values) for name, p in values.items()}
+        part = max(trust, _LEAST_PART)
+        rest = (1 - part) * sum(values.values()) / max(len(values), 1)
+        careful[tag] = {name: part * p + rest for name, p in values.items()}
     return careful
 
 

@@ -80,15 +80,6 @@ class Song:
     """How much it sounds like what the model learned from, 0 to 1 (`recsys.content.familiarity`);
     None where that is not known."""
 
-    @property
-    def best_value(self) -> tuple[str | None, float | None]:
-        """The most probable value of the first predicted tag, and its probability; else Nones."""
-        if not self.scores:
-            return None, None
-        first = next(iter(self.scores.values()))
-        best = max(first, key=first.__getitem__)
-        return best, first[best]
-
     def to_row(self) -> dict[str, Any]:
         """Convert to a row of the table `songs`; its checksum covers the recordings too.
 

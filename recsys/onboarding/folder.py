@@ -43,6 +43,7 @@ from recsys.onboarding.known_files import (
     KnownFiles,
     StoredFile,
 )
+from recsys.onboarding.recordings import OnboardingResult
 
 FILES_AT_ONCE = 32
 """Songs stored in one transaction: fewer make the disk slow, more are lost when killed."""
@@ -84,6 +85,8 @@ class FileOutcome(NamedTuple):
     """The item of the file."""
     status: str
     reason: str = ""
+    heard: OnboardingResult | None = None
+    """Of a file that was added: what it sounds like."""
 
     @property
     def retagged(self) -> bool:
@@ -588,6 +591,8 @@ class _Batch:
         self._moved: dict[str, dict[str, str]] = {}
         self._refused: dict[str, str] = {}
         """Items whose embedding the model cannot take, and why."""
+        self._heard: dict[str, OnboardingResult] = {}
+        """What songs sound like of which nothing was said yet."""
         self._outcomes: list[FileOutcome] = []
 
     def add(self, song: Song, inputs: AnyInputs) -> None:
@@ -615,8 +620,12 @@ class _Batch:
         ready, self._outcomes = self._outcomes, []
         for one in ready:
             reason = self._refused.get(one.own.item_id)
-            refused = reason is not None and one.status == ADDED
-            yield one._replace(status=FAILED, reason=str(reason)) if refused else one
+            if one.status != ADDED:
+                yield one
+            elif reason is not None:
+                yield one._replace(status=FAILED, reason=reason)
+            else:
+                yield one._replace(heard=self._heard.pop(one.own.item_id, None))
 
     def sounds_like(self, inputs: AnyInputs, song: Song) -> bool:
         """Return whether the embedding of these inputs of the encoder is that of a song."""
@@ -653,6 +662,7 @@ class _Batch:
             scores = careful_scores(one.scores, familiarity)
             heard = replace(song, embedding=one.embedding, scores=scores, familiarity=familiarity)
             self._embedded.append(heard)
+            self._heard[song.item_id] = OnboardingResult.from_song(heard)
 
 
 def _stored_texts(catalog: Catalog, item_ids: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from recsys.content.familiarity import caution
 from recsys.database.song import Scores, Song
 from recsys.model.live import LiveModel
+from recsys.onboarding.heard import best_genre, say_sound
 from recsys.onboarding.recordings import build_song
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Prediction:
     """
 
     predicted: str | None
-    """Most probable value of the network's first tag; None where none is predicted."""
+    """Most probable genre (`recsys.onboarding.heard`), or value of the encoder's first tag where it
+    tells no genres; None where nothing is predicted."""
     probability: float | None
     """Its probability."""
     familiarity: float | None
@@ -54,7 +56,8 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        return said_of_sound(self.predicted, self.probability, self.familiarity) or "nothing known"
+        sound = say_sound(self.scores)
+        return ", ".join(filter(None, [sound, _familiar(self.familiarity)])) or "nothing known"
 
 
 def predict(
@@ -62,7 +65,7 @@ def predict(
 ) -> Prediction:
     """Say what a recording sounds like; see `Recommender.predict`."""
     song = build_song(model, recording, embedding, Song(_NOT_ONBOARDED))
-    return Prediction(*song.best_value, song.familiarity, song.scores or {})
+    return Prediction(*best_genre(song.scores), song.familiarity, song.scores or {})
 
 
 def said_of_sound(
@@ -79,6 +82,8 @@ def said_of_sound(
     parts = []
     if predicted is not None and probability is not None:
         parts.append(f"it sounds like {predicted} ({probability:.0%})")
-    if familiarity is not None:
-        parts.append(f"familiarity {familiarity:.2f}")
-    return ", ".join(parts)
+    return ", ".join(filter(None, [*parts, _familiar(familiarity)]))
+
+
+def _familiar(familiarity: float | None) -> str:
+    return "" if familiarity is None else f"familiarity {familiarity:.2f}"

@@ -20,6 +20,7 @@ from recsys.database.song import Scores, Song, SongRecording
 from recsys.model.items import checked_embedding, with_familiarity
 from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
+from recsys.onboarding.heard import best_genre
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
@@ -36,7 +37,8 @@ class OnboardingResult(NamedTuple):
 
     item_id: str
     predicted: str | None
-    """Most probable value of the network's first tag; None without a recording."""
+    """Most probable genre (`recsys.onboarding.heard`), or value of the encoder's first tag where it
+    tells no genres; None without a recording."""
     probability: float | None
     """Its probability."""
     familiarity: float | None = None
@@ -46,7 +48,7 @@ class OnboardingResult(NamedTuple):
     @staticmethod
     def from_song(song: Song) -> "OnboardingResult":
         """Summarise a song that was onboarded."""
-        return OnboardingResult(song.item_id, *song.best_value, song.familiarity)
+        return OnboardingResult(song.item_id, *best_genre(song.scores), song.familiarity)
 
 
 def build_song(

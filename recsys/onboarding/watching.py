@@ -85,6 +85,12 @@ class WatchEvent(NamedTuple):
     before: str = ""
     """Of a renamed file: its path before, within the folder if it was there."""
     reason: str = ""
+    predicted: str | None = None
+    """Of what was added or replaced: its most probable genre, as `Recommender.onboard` says it;"""
+    probability: float | None = None
+    """the probability of that;"""
+    familiarity: float | None = None
+    """and how familiar it sounds (`recsys.content.familiarity`)."""
 
 
 class WatchArguments(TypedDict, total=False):
@@ -401,9 +407,10 @@ onboard with embedding=
         if status == UNCHANGED and (twin or not outcome.reason or not outcome.retagged):
             return None
         if status == ADDED and own.relation == OTHER_SOUND and own.stored is not None:
-            return WatchEvent(REPLACED, shown, own.item_id, reason=outcome.reason)
+            status = REPLACED
         item_id = "" if status == DUPLICATE else own.item_id
-        return WatchEvent(status, shown, item_id, reason=outcome.reason)
+        heard = () if outcome.heard is None else outcome.heard[1:]
+        return WatchEvent(status, shown, item_id, "", outcome.reason, *heard)
 
     def _within(self, path: str) -> str:
         return path.removeprefix(f"{name_as_text(str(self._folder))}/")

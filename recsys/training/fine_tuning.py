@@ -27,6 +27,7 @@ def fine_tune_on_catalogue(
     config: RecommenderConfig,
     *,
     taste: TasteVectors | None = None,
+    calibrated: bool = False,
     progress: bool = False,
 ) -> "FineTunedEncoder":
     """Train heads, and a thawed encoder below them, on the recordings of a data set.
@@ -41,6 +42,8 @@ def fine_tune_on_catalogue(
         config: settings of the recommender: its seed is added to the heads' own.
         taste: collaborative vectors of songs to learn beside the tags. They must not come from
             plays that are held out.
+        calibrated: learn temperatures of the probabilities, by another training without some of
+            the artists; embeddings are the same.
         progress: show progress bars.
 
     Returns:
@@ -122,6 +125,8 @@ def fine_tune_on_catalogue(
         labels or None,
         directions,
         groups=artists,
+        recording=recording,
+        calibrated=calibrated,
         learned_plays=None if taste is None else taste.learned_plays(),
         progress=progress,
     )

@@ -367,7 +367,7 @@ def _embed_recordings(
             if not encoder.config.taste_weight:
                 taste, taste_reason = None, "its weight, HeadConfig.taste_weight, is 0"
             encoder = fine_tune_on_catalogue(
-                encoder, dataset, config, taste=taste, progress=timer.progress
+                encoder, dataset, config, taste=taste, calibrated=True, progress=timer.progress
             )
     with audio_timer.stage("embeddings"):
         audio = embed_dataset(dataset, encoder, workers=config.n_threads, progress=timer.progress)

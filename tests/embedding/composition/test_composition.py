@@ -26,6 +26,7 @@ from embedding.composition.loop import NoteGrid, cut_snippet, minimise
 from embedding.composition.plot import draw_composition
 from embedding.hyperimage.config import Band
 from embedding.hyperimage.image import hyperimage
+from embedding.network.calibration import Calibration
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +181,18 @@ def test_a_listener_hears_what_the_encoder_hears(width: int) -> None:
         for _ in range(200)
     }
     assert parts == {batch[..., start : start + 24].tobytes() for start in range(width - 23)}
+
+
+@pytest.mark.parametrize("sequence", ["mean", "attention"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_a_listener_knows_the_temperature(sequence: str, loss: str) -> None:
+    images = np.random.default_rng(0).random((40, 1, 32, 40)).astype(np.float32)
+    config = CONFIG.replace(window=24, epochs=1, sequence=sequence, loss=loss)
+    encoder = SongEncoder(config).fit(images, ["a", "b"] * 20)
+    encoder.calibration_ = {"genre": Calibration(5.0, 0.2, 0.1, 40, 40)}
+    with torch.no_grad():
+        logs = DifferentiableEncoder(encoder).log_probabilities(torch.from_numpy(images[:3]))
+    np.testing.assert_allclose(logs.exp(), encoder.predict_proba(images[:3]), atol=1e-6)
 
 
 def test_several_values_at_once() -> None:

@@ -43,14 +43,14 @@ class Given:
         raise NotImplementedError
 
 
-def songs(n: int, seed: int = 0, dimension: int = 6) -> tuple:
+def songs(n: int, seed: int = 0, dimension: int = 6, noise: float = 0.5) -> tuple:
     """Vectors of three genres that two directions tell, with the artists' own noise."""
     rng = np.random.default_rng(seed)
     genre = np.arange(n) % 3
     artist = np.arange(n) // 6 * 3 + genre
     centres = 3 * np.eye(3, dimension)
-    noise = rng.normal(size=(artist.max() + 1, dimension))
-    vectors = centres[genre] + 0.5 * noise[artist] + 0.5 * rng.normal(size=(n, dimension))
+    own = rng.normal(size=(artist.max() + 1, dimension))
+    vectors = centres[genre] + noise * own[artist] + 0.5 * rng.normal(size=(n, dimension))
     return (
         vectors.astype(np.float32),
         np.array(["blues", "jazz", "rock"])[genre],
@@ -211,6 +211,8 @@ class TestFrozen:
 
         codes = np.unique(labels, return_inverse=True)[1]
         held = validation_split(codes, artists, 0.3, 0)
+        assert tuned.calibration_  # learned on them; the loss is that without
+        tuned.calibration_ = {}
         right = tuned.predict_proba(vectors[held])[np.arange(len(held)), codes[held]]
         assert -np.log(right).mean() == pytest.approx(min(losses), rel=1e-4)
 
@@ -288,6 +290,58 @@ class TestThawed:
     def test_what_is_no_network_cannot_be_thawed(self, kind) -> None:
         with pytest.raises(InvalidArgumentError, match=f"{type(kind).__name__} cannot be thawed"):
             FineTunedEncoder(kind, self.CONFIG)
+
+
+class TestCalibrated:
+    @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+    def test_probabilities_of_recordings_mean_what_they_say(self, loss: str) -> None:
+        vectors, labels, artists = songs(240, noise=2.0)
+        config = HeadConfig(
+            dimension=16, epochs=10, learning_rate=0.01, label_smoothing=0.0, loss=loss, threads=1
+        )
+        song = np.arange(240) // 2
+        artists = artists[song * 2]
+        labels = labels[song * 2]
+        plain = FineTunedEncoder(Given(6), config).fit(vectors, labels, groups=artists)
+        tuned = FineTunedEncoder(Given(6), config).fit(
+            vectors, labels, groups=artists, recording=song, calibrated=True
+        )
+        told = tuned.calibration_["genre"]
+        assert told.recordings is not None
+        assert 20 <= told.recordings == told.images // 2
+        assert plain.calibration_ == {}
+        assert (tuned.embed(vectors) == plain.embed(vectors)).all()
+        p, before = tuned.predict_proba(vectors), plain.predict_proba(vectors)
+        logits = np.log(before) if loss == "cross_entropy" else np.log(before / (1 - before))
+        expected = np.exp(logits / told.temperature)
+        if loss == "cross_entropy":
+            expected /= expected.sum(axis=1, keepdims=True)
+        else:
+            expected /= 1 + expected
+        assert p == pytest.approx(expected, abs=1e-4)
+
+    def test_it_is_saved_and_said(self, network: SongEncoder, tmp_path: Path) -> None:
+        images, labels = pictures(72)
+        config = QUICK.replace(backbone="thawed", epochs=1, thawed_epochs=1)
+        tuned = FineTunedEncoder(network, config).fit(images, labels, calibrated=True)
+        assert tuned.summary()["calibration"]["genre"]["recordings"] >= 20
+        tuned.save(tmp_path)
+        again = load_encoder(tmp_path)
+        assert again.calibration_ == tuned.calibration_
+        assert again.digest() == tuned.digest()
+        assert (again.predict_proba(images) == tuned.predict_proba(images)).all()
+
+    def test_validation_teaches_it_and_too_few_artists_do_not(self) -> None:
+        vectors, labels, artists = songs(120)
+        config = QUICK.replace(validation_fraction=0.4, epochs=2)
+        tuned = FineTunedEncoder(Given(6), config).fit(vectors, labels, groups=artists)
+        assert tuned.calibration_["genre"].images > 20
+        few = FineTunedEncoder(Given(6), QUICK.replace(epochs=1))
+        assert (
+            few.fit(vectors, labels, groups=np.arange(120) % 4, calibrated=True).calibration_ == {}
+        )
+        taste = few.untrained().fit(vectors, taste=vectors, calibrated=True)
+        assert taste.calibration_ == {}
 
 
 class TestFiles:

@@ -589,7 +589,7 @@ class TestCalibratedTraining:
         images, labels, groups = pictures(240)
         encoder = SongEncoder(self.CONFIG).fit(images, labels, groups, calibrated=True)
         found = encoder.calibration_["genre"]
-        assert 20 <= found.images <= 30  # a tenth of 240
+        assert 20 <= found.recordings == found.images <= 30  # a tenth of 240
         assert len(encoder.history_) == 9
         assert [record["epoch"] for record in encoder.history_] == list(range(1, 10))
         encoder.save(tmp_path)
@@ -598,12 +598,39 @@ class TestCalibratedTraining:
         np.testing.assert_array_equal(again.predict_proba(images), encoder.predict_proba(images))
 
     def test_too_few_artists_change_nothing(self) -> None:
-        images, labels, groups = pictures(60)
+        images, labels, groups = pictures(40)
         config = self.CONFIG.replace(epochs=1)
         encoder = SongEncoder(config).fit(images, labels, groups, calibrated=True)
         plain = SongEncoder(config).fit(images, labels, groups)
         assert encoder.calibration_ == {}
         assert encoder.digest() == plain.digest()
+
+    @pytest.mark.parametrize("sequence", ["mean", "attention"])
+    def test_few_recordings_calibrate_another_network(self, sequence: str) -> None:
+        images, labels, groups = pictures(90)
+        images, labels, groups = images.repeat(2, 0), labels.repeat(2), groups.repeat(2)
+        recording = np.arange(90).repeat(2)
+        config = self.CONFIG.replace(epochs=1, sequence=sequence)
+
+        def fitted(*, calibrated: bool) -> SongEncoder:
+            encoder = SongEncoder(config)
+            return encoder.fit(images, labels, groups, recording=recording, calibrated=calibrated)
+
+        encoder, plain = fitted(calibrated=True), fitted(calibrated=False)
+        told = encoder.calibration_["genre"]
+        assert 20 <= told.recordings <= 35
+        vectors, scores = encoder.embed_recordings(images, recording)
+        wanted, unsharpened = plain.embed_recordings(images, recording)
+        np.testing.assert_array_equal(vectors, wanted)
+        assert not np.array_equal(scores["genre"], unsharpened["genre"])
+        assert len(encoder.history_) == 1
+
+    def test_training_further_keeps_the_temperatures(self) -> None:
+        images, labels, groups = pictures(240)
+        config = self.CONFIG.replace(epochs=1)
+        encoder = SongEncoder(config).fit(images, labels, groups, calibrated=True)
+        told = encoder.calibration_
+        assert encoder.fine_tune(images[:20], labels[:20], epochs=1).calibration_ == told
 
     def test_with_taste_and_checkpoints(self, tmp_path: Path) -> None:
         images, labels, _, taste = tasteful_songs(240)

@@ -40,23 +40,76 @@ def test_a_network_that_is_three_times_too_sure_gets_a_temperature_of_three(loss
         wanted = np.eye(10)[np.minimum(picked, 9)]
     else:
         wanted = (rng.random((2000, 10)) < 1 / (1 + np.exp(-honest[:, 0]))).astype(float)
-    found = calibrate((3 * honest).astype(np.float32), wanted, loss, n_groups=100)
+    logits, artists = (3 * honest).astype(np.float32), np.arange(2000) // 20
+    found = calibrate(logits, wanted, loss, groups=artists)
     assert found.temperature == pytest.approx(3, rel=0.1)
     assert found.error < 0.03 < found.error_before
 
 
-def test_too_few_images_or_artists_teach_nothing():
+def test_too_few_recordings_or_artists_teach_nothing():
     logits, wanted = np.zeros((30, 1, 2), np.float32), np.eye(2)[np.arange(30) % 2]
-    assert calibrate(logits, wanted, "cross_entropy", n_groups=5) is not None
-    assert calibrate(logits, wanted, "cross_entropy", n_groups=4) is None
-    assert calibrate(logits[:19], wanted[:19], "cross_entropy", n_groups=19) is None
-    assert calibrate(logits, 0 * wanted, "cross_entropy", n_groups=30) is None
+    five, four = np.arange(30) % 5, np.arange(30) % 4
+    assert calibrate(logits, wanted, "cross_entropy", groups=five) is not None
+    assert calibrate(logits, wanted, "cross_entropy", groups=four) is None
+    assert calibrate(logits[:19], wanted[:19], "cross_entropy", groups=np.arange(19)) is None
+    assert calibrate(logits, 0 * wanted, "cross_entropy", groups=np.arange(30)) is None
+    several = np.arange(30) // 2  # thirty images of fifteen recordings
+    told = calibrate(logits, wanted, "cross_entropy", groups=several, recording=several)
+    assert told is None
+    # An artist of whose songs the tag is not known does not count.
+    some = wanted * (np.arange(30) % 5 > 0)[:, None]
+    assert calibrate(logits, some, "cross_entropy", groups=five) is None
+
+
+def snippets(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of five snippets of n songs, often sure of different genres; genres and songs."""
+    rng = np.random.default_rng(seed)
+    genre = rng.integers(0, 4, n)
+    heard = np.where(rng.random((n, 5)) < 0.5, genre[:, None], rng.integers(0, 4, (n, 5)))
+    logits = 6 * np.eye(4)[heard.ravel()] + rng.normal(size=(5 * n, 4))
+    return logits[:, None].astype(np.float32), np.eye(4)[genre].repeat(5, 0), np.arange(n).repeat(5)
+
+
+def test_what_is_calibrated_is_the_mean_over_a_recording():
+    """Sure and contradictory snippets make honest means, and a temperature unsure ones."""
+    logits, wanted, song = snippets(400, 0)
+    order = np.random.default_rng(1).permutation(len(song))  # in any order
+    told = calibrate(
+        logits[order], wanted[order], "cross_entropy", groups=song[order], recording=song[order]
+    )
+    single = calibrate(logits, wanted, "cross_entropy", groups=song)
+    assert (told.images, told.recordings) == (2000, 400)
+    assert (single.images, single.recordings) == (2000, 2000)
+    assert single.temperature > 2 * told.temperature
+    new, right, number = snippets(1000, 2)
+
+    def shown(temperature: float) -> float:
+        p = np.exp(new[:, 0] / temperature)
+        p = (p / p.sum(axis=1, keepdims=True)).reshape(1000, 5, 4).mean(axis=1)
+        return expected_calibration_error(p, right[::5])
+
+    assert told.error <= told.error_before
+    assert shown(told.temperature) < 0.5 * shown(single.temperature)
+    assert number[-1] == 999
+
+
+def test_a_few_recordings_that_are_all_right_are_not_certain():
+    wanted = np.eye(3)[np.arange(20) % 3]
+    told = calibrate((2 * wanted)[:, None], wanted, "cross_entropy", groups=np.arange(20))
+    assert 0.2 < told.temperature < 0.9
 
 
 def test_a_temperature_of_probabilities_is_that_of_their_logits():
     logits = np.array([[2.0, -1.0, 0.5]])
     p, soft = (np.exp(x) / np.exp(x).sum() for x in (logits, logits / 2))
     assert sharpened(p, 2.0) == pytest.approx(soft)
+
+
+def test_a_calibration_of_an_earlier_version_is_read_and_written_as_it_is():
+    """Digests of saved encoders are of what they say."""
+    old = {"temperature": 1.5, "error_before": 0.2, "error": 0.1, "images": 40}
+    assert Calibration.from_json(old).recordings is None
+    assert Calibration.from_json(old).to_json() == old
 
 
 @pytest.mark.parametrize("change", [{"temperature": 0.0}, {"error": float("nan")}])

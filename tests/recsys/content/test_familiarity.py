@@ -6,6 +6,7 @@ import pytest
 from recsys.content.familiarity import (
     DOUBTED,
     Familiarity,
+    careful_scores,
     caution,
     learn_familiarity,
     trust_of,
@@ -127,6 +128,20 @@ def test_arrays_that_do_not_fit_are_refused(name, value):
     found, _ = learn_familiarity(clouds(300, 0), ARTISTS)
     with pytest.raises(ValueError, match=r"familiarity|distances"):
         Familiarity.from_arrays({**found.arrays(), name: value})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"a": 0.9, "b": 0.1}, {"a": 0.9, "b": 0.8, "c": 0.1}, {"a": 0.0, "b": 0.0}, {"a": 1.0}],
+)
+def test_predicted_tags_are_less_sure_and_keep_their_order(values):
+    for familiarity in (DOUBTED / 4, 0.0):
+        (found,) = careful_scores({"tag": values}, familiarity).values()
+        assert sum(found.values()) == pytest.approx(sum(values.values()))
+        assert sorted(found, key=found.get) == sorted(values, key=values.get)
+        assert max(found.values()) <= max(values.values())
+    assert careful_scores({"tag": values}, None) == careful_scores({"tag": values}, 0.5)
+    assert careful_scores({"tag": values}, None)["tag"] == pytest.approx(values)
 
 
 def test_trust_and_caution():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mutagen
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from datasets.errors import BusyError, DataError, InvalidArgumentError, ReplacedError
 from embedding.hyperimage import extraction
@@ -443,11 +446,19 @@ def test_the_command(call: Call, watched: Watched) -> None:
     assert sorted((row["event"], row["path"]) for row in rows) == [
         ("added", "a.wav"), ("failed", "bad.mp3"),
     ]  # fmt: skip
+    (added,) = [row for row in rows if row["event"] == "added"]
+    assert 0 <= added["familiarity"] <= 1
+    assert added["predicted"]
+    assert 0 <= added["probability"] <= 1
     (watched.folder / "bad.mp3").unlink()
     (watched.folder / "a.wav").rename(watched.folder / "b.wav")
     assert call(*begin, "--once").out == "renamed: a.wav -> b.wav (item a)\n"
     write_song(watched.folder / "c.wav", 61)
-    assert call(*begin, "--once").out == "added: c.wav (item c)\n"
+    said = call(*begin, "--once").out
+    assert re.fullmatch(
+        r"added: c\.wav \(item c\): it sounds like \w+ \(\d+%\), familiarity [01]\.\d\d(; .*)?\n",
+        said,
+    )
     (watched.folder / "b.wav").unlink()
     code, out, err = call(*begin, "--once")
     assert out == "deleted: b.wav (item a): the song stays in the model\n"
@@ -455,6 +466,16 @@ def test_the_command(call: Call, watched: Watched) -> None:
     assert call(*begin, "--once", "--remove").out == "removed: b.wav (item a)\n"
     assert call("watch", watched.model, "none", "--once") == (1, "", "error: none does not exist\n")
     assert "settle must be" in call(*begin[:3], "--settle", -1).err
+
+
+def test_what_sounds_strange_is_said_in_the_line_of_its_event(call: Call, watched: Watched) -> None:
+    rng = np.random.default_rng(0)
+    noise = 0.2 * rng.standard_normal(5 * 22050)
+    soundfile.write(watched.folder / "noise.wav", noise, 22050)
+    said = call("watch", watched.model, watched.folder, "--settle", 0, "--once").out
+    assert said.startswith("added: noise.wav (item noise): ")
+    assert "unlike what the model has learned from (familiarity 0.0" in said
+    assert said.count("recommended more carefully") == said.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
