@@ -246,6 +246,25 @@ def test_lists_and_scores_are_the_same_everywhere(url: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_database_of_an_earlier_version_is_read_and_gets_the_column(url: str) -> None:
+    database = SongDatabase.open(url, create=True)
+    database.publish(catalog_of(*SONGS))
+    database.close()
+    execute(url, "ALTER TABLE songs DROP COLUMN familiarity")
+    execute(url, "UPDATE revision SET format = 2")
+    database = SongDatabase.open(url)
+    with database.transaction() as connection:
+        assert list_songs(connection, SongFilter())["familiarity"].isna().tolist() == [True] * 3
+    assert [plain(song) for song in database.songs()] == [plain(song) for song in SONGS]
+    database.publish(catalog_of(*SONGS, Song("d", familiarity=0.25)))
+    with database.transaction() as connection:
+        told = list_songs(connection, SongFilter())["familiarity"].tolist()
+    assert told[3] == 0.25
+    assert np.isnan(told[:3]).all()
+    database.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
