@@ -393,6 +393,12 @@ def _untrained_heads(
         raise InvalidArgumentError(f"{path}: {error}" if path else str(error)) from None
     opened = open_encoder_option(encoder, fine_tune or "frozen", heads)
     assert isinstance(opened, FineTunedEncoder)
+    if tag in opened.backbone.heads_:
+        echo(
+            f"--encoder was trained to tell {tag}: figures are too good if it was trained on these "
+            "recordings",
+            err=True,
+        )
     return opened
 
 

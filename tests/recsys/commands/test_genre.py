@@ -236,6 +236,7 @@ def test_heads_on_an_encoder(run: Run, songs: Path, network: Path, fine_tune: li
     (row,) = study["summary"]
     assert row["n"] == 8
     assert row["architecture"].startswith("heads on ")
+    assert "was trained to tell genre: figures are too good if" in said
     assert 0 <= row["neighbours@10"] <= 1
 
 
