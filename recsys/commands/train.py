@@ -122,7 +122,7 @@ def fine_tune(
     """Go on learning from further recordings; known classes stay, new ones are added."""
     from datasets.folder import load_folder
     from embedding.parallel import available_cores
-    from recsys.audio import fine_tune_encoder
+    from recsys.audio.training import fine_tune_encoder
     from recsys.model.storage import open_network
 
     network = open_network(encoder)

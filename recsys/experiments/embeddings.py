@@ -18,7 +18,8 @@ from datasets.system.files import atomic_write, cache_folder
 from datasets.tables.frames import embedding_frame
 from embedding.network.config import EncoderConfig
 from evaluation.splitting.split import Split
-from recsys.audio import TooFewLabelsError, embed_dataset, summarise_sound, train_encoder
+from recsys.audio.embeddings import embed_dataset
+from recsys.audio.training import TooFewLabelsError, summarise_sound, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
 from recsys.training.fine_tuning import fine_tune_on_catalogue

@@ -29,7 +29,7 @@ from evaluation.models.controls import (
     shuffled,
 )
 from evaluation.models.external import PEERS
-from recsys.audio import learned_plays_of
+from recsys.audio.embeddings import learned_plays_of
 from recsys.config import RecommenderConfig, SourceName
 from recsys.experiments.embeddings import EmbedFold, FoldEmbeddings, FoldEncoders
 from recsys.recommender import Recommender

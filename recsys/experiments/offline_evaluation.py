@@ -27,7 +27,7 @@ from evaluation.models.baselines import PopularityOracle, Random
 from evaluation.models.controls import GENRE_FOR_AUDIO, MODEL_CONTROLS, POPULARITY_ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
-from recsys.audio import embed_dataset
+from recsys.audio.embeddings import embed_dataset
 from recsys.config import RecommenderConfig
 from recsys.content.features import align_embeddings
 from recsys.experiments.embeddings import (

@@ -18,7 +18,7 @@ import pandas as pd
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
-from recsys.audio import RecordingEmbedder
+from recsys.audio.recordings import RecordingEmbedder
 from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.database.requests import PlaysRequest

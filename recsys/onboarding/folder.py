@@ -26,7 +26,7 @@ from embedding.audio.source import RecordingFile
 from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.inputs import AnyInputs, InputsOnDisk, folder_for_inputs
 from embedding.parallel import Crashed, available_cores
-from recsys.audio import RecordingEmbedder
+from recsys.audio.recordings import RecordingEmbedder
 from recsys.content.familiarity import careful_scores
 from recsys.database import schema
 from recsys.database.catalog import Catalog

@@ -13,7 +13,8 @@ from datasets.columns import ITEM_ID, ITEM_TEXT
 from datasets.errors import AudioError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.tables.frames import FrameLike
-from recsys.audio import DatasetEmbeddings, embed_dataset, recordings_by_item
+from recsys.audio.embeddings import DatasetEmbeddings, embed_dataset
+from recsys.audio.recordings import recordings_by_item
 from recsys.content.familiarity import careful_scores
 from recsys.content.features import align_embeddings
 from recsys.database.song import Scores, Song, SongRecording

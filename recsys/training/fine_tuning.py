@@ -11,7 +11,7 @@ from datasets.errors import AudioError
 from datasets.music import MusicDataset
 from datasets.system.files import cache_folder
 from embedding.network.targets import known_values
-from recsys.audio import TooFewLabelsError
+from recsys.audio.training import TooFewLabelsError
 from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
 

@@ -18,15 +18,13 @@ from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
 from datasets.texts.file_names import name_as_text
 from embedding.encoders.learned_plays import LearnedPlays
-from recsys.audio import (
+from recsys.audio.embeddings import (
     FROM_RECORDINGS,
     DatasetEmbeddings,
-    TooFewLabelsError,
     embed_dataset,
     learned_plays_of,
-    summarise_sound,
-    train_encoder,
 )
+from recsys.audio.training import TooFewLabelsError, summarise_sound, train_encoder
 from recsys.config import RecommenderConfig
 from recsys.content.embedding_range import EmbeddingRange, check_learned_embeddings
 from recsys.content.familiarity import (

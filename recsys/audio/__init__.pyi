@@ -1,0 +1,10 @@
+from .embeddings import FROM_RECORDINGS as FROM_RECORDINGS
+from .embeddings import LEARNED_PLAYS as LEARNED_PLAYS
+from .embeddings import DatasetEmbeddings as DatasetEmbeddings
+from .embeddings import embed_dataset as embed_dataset
+from .embeddings import learned_plays_of as learned_plays_of
+from .recordings import RecordingEmbedder as RecordingEmbedder
+from .training import TooFewLabelsError as TooFewLabelsError
+from .training import fine_tune_encoder as fine_tune_encoder
+from .training import summarise_sound as summarise_sound
+from .training import train_encoder as train_encoder
