@@ -1,8 +1,8 @@
 from .audio.config import SnippetConfig as SnippetConfig
-from .encoders.callable_encoder import CallableEncoder as CallableEncoder
-from .encoders.fine_tuned import FineTunedEncoder as FineTunedEncoder
-from .encoders.head_config import HeadConfig as HeadConfig
-from .encoders.onnx_encoder import OnnxEncoder as OnnxEncoder
+from .encoders.fine_tuning.config import HeadConfig as HeadConfig
+from .encoders.fine_tuning.encoder import FineTunedEncoder as FineTunedEncoder
+from .encoders.own.callable import CallableEncoder as CallableEncoder
+from .encoders.own.onnx import OnnxEncoder as OnnxEncoder
 from .encoders.song_encoder import SongEncoder as SongEncoder
 from .encoders.sound_statistics import SoundStatistics as SoundStatistics
 from .hyperimage.config import HyperImageConfig as HyperImageConfig

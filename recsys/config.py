@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from datasets.settings import Settings
-from embedding.encoders.head_config import HeadConfig
+from embedding.encoders.fine_tuning.config import HeadConfig
 from embedding.network.config import EncoderConfig
 
 SourceName = Literal["als", "fm", "content", "ease", "popularity"]

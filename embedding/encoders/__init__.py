@@ -4,14 +4,10 @@
 - `song_encoder`: `SongEncoder`, the network trained here on hyper-images
 - `sound_statistics`: `SoundStatistics`, embeddings where no network can be trained
 - `musicnn`: `MusiCNN`, a network pretrained on the Million Song Dataset
-- `fine_tuned`: `FineTunedEncoder`, heads for tags and taste on top of any encoder
-- `head_config`: settings of these heads (`HeadConfig`)
-- `heads`: the heads as PyTorch modules, and their training
+- `own`: encoders of one's own: a Python function (`CallableEncoder`), an ONNX file (`OnnxEncoder`)
+- `fine_tuning`: `FineTunedEncoder`, heads for tags and taste on top of any encoder
 - `learned_plays`: `LearnedPlays`, the songs whose plays an encoder has learned from
 - `songs`: from the windows of a recording to one embedding (`embed_recordings`, `embed_song`)
-- `waveform_encoder`: what encoders of one's own have in common: they hear windows of samples
-- `callable_encoder`: `CallableEncoder`, a Python function
-- `onnx_encoder`: `OnnxEncoder`, an ONNX file
 - `recordings`: many recordings embedded by any encoder (`embed_files`)
 - `input_vectors`: vectors of every input of many recordings, kept on disk, and heads on them
 - `loading`: saved encoders of every kind (`load_encoder`)

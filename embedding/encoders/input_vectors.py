@@ -13,12 +13,12 @@ from datasets.errors import EncoderError
 from datasets.progress import progress_bar
 from embedding.audio.front_end import lower_rates
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
-from embedding.encoders.callable_encoder import CallableEncoder
 from embedding.encoders.loading import check_available
 from embedding.encoders.musicnn.encoder import MusiCNN
+from embedding.encoders.own.callable import CallableEncoder
+from embedding.encoders.own.waveform import WaveformEncoder
 from embedding.encoders.protocol import Encoder
 from embedding.encoders.songs import embed_in_parts
-from embedding.encoders.waveform_encoder import WaveformEncoder
 from embedding.hyperimage.extraction import (
     Failure,
     OrderedResults,

@@ -10,17 +10,17 @@ import numpy as np
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.tables.values import format_value
 from datasets.texts.suggestions import did_you_mean
+from embedding.encoders.own.waveform import WaveformEncoder
 from embedding.encoders.protocol import Encoder
-from embedding.encoders.waveform_encoder import WaveformEncoder
 from embedding.network.storage import Weights, read_encoder
 
 ENCODER_KINDS: dict[str, str] = {
     "network": "embedding.encoders.song_encoder:SongEncoder",
     "musicnn": "embedding.encoders.musicnn.encoder:MusiCNN",
     "statistics": "embedding.encoders.sound_statistics:SoundStatistics",
-    "fine-tuned": "embedding.encoders.fine_tuned:FineTunedEncoder",
-    "function": "embedding.encoders.callable_encoder:CallableEncoder",
-    "onnx": "embedding.encoders.onnx_encoder:OnnxEncoder",
+    "fine-tuned": "embedding.encoders.fine_tuning.encoder:FineTunedEncoder",
+    "function": "embedding.encoders.own.callable:CallableEncoder",
+    "onnx": "embedding.encoders.own.onnx:OnnxEncoder",
 }
 """Module and class of each kind, by what a manifest says under "method"; the manifest of a network
 says nothing. A class is imported when one of its kind is opened."""

@@ -13,10 +13,10 @@ from datasets.errors import EncoderError
 from datasets.progress import progress_bar
 from embedding.audio.front_end import lower_rates
 from embedding.audio.source import AudioSource, RecordingFile, on_disk
-from embedding.encoders.callable_encoder import CallableEncoder
-from embedding.encoders.fine_tuned import FineTunedEncoder
+from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 from embedding.encoders.input_vectors import NOT_FINITE, embed_each_input, is_made_elsewhere
 from embedding.encoders.loading import check_available
+from embedding.encoders.own.callable import CallableEncoder
 from embedding.encoders.protocol import Encoder
 from embedding.encoders.songs import embed_recordings, embed_songs, mean_by_recording
 from embedding.hyperimage.extraction import (

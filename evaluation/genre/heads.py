@@ -15,7 +15,7 @@ from evaluation.genre.baseline import mfcc_statistics
 from evaluation.genre.data import GenreMaterial, described_recordings
 
 if TYPE_CHECKING:
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
 
 class HeadClassifier:

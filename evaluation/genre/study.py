@@ -21,7 +21,7 @@ from evaluation.genre.splits import genre_split, single_group_labels
 from evaluation.serialization import json_safe
 
 if TYPE_CHECKING:
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from embedding.network.config import EncoderConfig
 
 NETWORK: Final = "network"
@@ -344,7 +344,7 @@ def _classifier(
     material: GenreMaterial, config: "EncoderConfig | FineTunedEncoder", seed: int, jobs: int
 ) -> _Classifier:
     """The network or the heads with a seed."""
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
     if isinstance(config, FineTunedEncoder):
         threads = _threads_of_job(config.config.threads, jobs)
@@ -354,7 +354,7 @@ def _classifier(
 
 
 def _configuration(config: "EncoderConfig | FineTunedEncoder") -> dict[str, Any]:
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
     if not isinstance(config, FineTunedEncoder):
         return config.model_dump(mode="json")

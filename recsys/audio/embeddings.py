@@ -90,7 +90,7 @@ def embed_dataset(
         >>> embed_dataset(songs, encoder, workers=1, progress=False)
         <DatasetEmbeddings: 2 items with 8 dimensions, of 2 recordings; 0 could not be used>
     """
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from embedding.encoders.recordings import embed_by_heads, embed_files
     from embedding.encoders.songs import mean_by_recording
 

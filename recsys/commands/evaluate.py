@@ -30,7 +30,7 @@ from recsys.commands.options import (
 from recsys.commands.printing import echo, print_json
 
 if TYPE_CHECKING:
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from embedding.network.config import EncoderConfig
     from evaluation.genre.data import GenreMaterial
 
@@ -372,8 +372,8 @@ def _untrained_heads(
         InvalidArgumentError: a setting is wrong, or an option is given that has no meaning.
         EncoderUnavailableError: it is not on this machine; the message says how to get it.
     """
-    from embedding.encoders.fine_tuned import FineTunedEncoder
-    from embedding.encoders.head_config import HeadConfig
+    from embedding.encoders.fine_tuning.config import HeadConfig
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
     for name, value in of_network.items():
         if value is not None and encoder is not None:
@@ -425,7 +425,7 @@ def _material(
     from datasets.image_arrays import is_image_arrays, read_image_arrays
     from datasets.system.files import cache_folder
     from datasets.tables.recordings import find_recordings
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from evaluation.genre.data import from_arrays, from_dataset
     from evaluation.genre.heads import from_encoder
 

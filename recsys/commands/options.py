@@ -14,7 +14,7 @@ from datasets.texts.suggestions import did_you_mean
 from recsys.commands.printing import echo
 
 if TYPE_CHECKING:
-    from embedding.encoders.head_config import HeadConfig
+    from embedding.encoders.fine_tuning.config import HeadConfig
     from embedding.encoders.protocol import Encoder
     from recsys import Recommender
     from recsys.config import RecommenderConfig
@@ -114,8 +114,8 @@ def open_encoder_option(
     """
     if fine_tune is None:
         return _open_encoder(given)
-    from embedding.encoders.fine_tuned import FineTunedEncoder
-    from embedding.encoders.head_config import HeadConfig
+    from embedding.encoders.fine_tuning.config import HeadConfig
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
     if fine_tune not in ("frozen", "thawed"):
         raise InvalidArgumentError(f"--fine-tune must be frozen or thawed, not {fine_tune!r}")
@@ -129,7 +129,7 @@ def _open_encoder(given: str | None) -> "Encoder | None":
     if given is None:
         return None
     from embedding.encoders.loading import ENCODER_NAMES, check_available, named_encoder
-    from embedding.encoders.onnx_encoder import OnnxEncoder, onnx_file_and_window
+    from embedding.encoders.own.onnx import OnnxEncoder, onnx_file_and_window
     from recsys.model.storage import open_encoder
 
     if given in ENCODER_NAMES:

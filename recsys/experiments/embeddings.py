@@ -27,7 +27,7 @@ from recsys.training.taste import taste_vectors
 
 if TYPE_CHECKING:
     from embedding import SoundStatistics
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from embedding.encoders.protocol import Encoder
     from evaluation.genre.cross_validation import GenreResult
 

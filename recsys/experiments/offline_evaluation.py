@@ -16,7 +16,7 @@ from datasets.music import MusicDataset
 from datasets.settings import Settings
 from datasets.system.files import check_writable
 from datasets.tables.frames import FrameLike, embedding_frame
-from embedding.encoders.fine_tuned import FineTunedEncoder
+from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve

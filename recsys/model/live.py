@@ -190,7 +190,7 @@ class LiveModel:
             InvalidArgumentError: the encoder is not the one that the model was made with.
             EncoderUnavailableError, EncoderError: it cannot work.
         """
-        from embedding.encoders.fine_tuned import FineTunedEncoder
+        from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
         from embedding.encoders.loading import check_same_encoder
 
         own = self.state.encoder

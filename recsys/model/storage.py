@@ -129,8 +129,8 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
 
 def _heard_as_before(model: LiveModel, before: LiveModel) -> LiveModel:
     """Return a model with the encoder of another, where that may have been given and is its own."""
-    from embedding.encoders.fine_tuned import FineTunedEncoder
-    from embedding.encoders.waveform_encoder import WaveformEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
+    from embedding.encoders.own.waveform import WaveformEncoder
 
     given = before.state.encoder
     if isinstance(given, FineTunedEncoder):

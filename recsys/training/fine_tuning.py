@@ -16,7 +16,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import TasteVectors
 
 if TYPE_CHECKING:
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
 logger = logging.getLogger("coldtune")
 

@@ -335,7 +335,7 @@ def _embed_recordings(
     says why taste was learned or not; "" where nothing was trained.
     """
     from embedding import SongEncoder
-    from embedding.encoders.fine_tuned import FineTunedEncoder
+    from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
     from embedding.hyperimage.extraction import none_usable
 
     # Both functions show progress bars of their own.

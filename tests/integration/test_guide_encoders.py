@@ -47,7 +47,7 @@ def test_the_guide_s_code_runs(tmp_path: Path, monkeypatch) -> None:
 
 def test_the_guide_names_every_setting() -> None:
     from embedding.encoders.loading import ENCODER_NAMES
-    from embedding.encoders.onnx_encoder import OnnxSettings, OnnxTag
+    from embedding.encoders.own.onnx import OnnxSettings, OnnxTag
 
     text = GUIDE.read_text(encoding="utf-8")
     for name in (*OnnxSettings.model_fields, *OnnxTag.model_fields):

@@ -21,8 +21,8 @@ from datasets.errors import (
 from datasets.folder import save_folder
 from datasets.music import MusicDataset
 from embedding import CallableEncoder, OnnxEncoder, SongEncoder
-from embedding.encoders import onnx_encoder
 from embedding.encoders.learned_plays import LearnedPlays
+from embedding.encoders.own import onnx as onnx_encoder
 from embedding.hyperimage import extraction
 from embedding.parallel import PersistentWorker
 from recsys import Recommender, cli

@@ -17,7 +17,7 @@ from torch.optim import AdamW
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import InvalidArgumentError
 from datasets.progress import progress_bar
-from embedding.encoders.head_config import HeadConfig
+from embedding.encoders.fine_tuning.config import HeadConfig
 from embedding.network.checkpoints import Epoch, State
 from embedding.network.devices import inference_device, limited_threads
 from embedding.network.optimisation import losses

@@ -20,7 +20,7 @@ from datasets.settings import check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
-from embedding.encoders.head_config import HeadConfig
+from embedding.encoders.fine_tuning.config import HeadConfig
 from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
 from embedding.encoders.songs import checked_recordings
@@ -38,7 +38,7 @@ from embedding.network.targets import (
 
 if TYPE_CHECKING:
     from embedding.audio.front_end import FrontEnd
-    from embedding.encoders.heads import HeadNetwork
+    from embedding.encoders.fine_tuning.heads import HeadNetwork
     from embedding.encoders.protocol import Encoder
 
 _METHOD = "fine-tuned"
@@ -379,7 +379,7 @@ class FineTunedEncoder:
         held_out: IntArray,
         progress: bool,
     ) -> _Trained:
-        from embedding.encoders.heads import HeadTask, thaw, train_heads
+        from embedding.encoders.fine_tuning.heads import HeadTask, thaw, train_heads
 
         task = HeadTask(learned.targets, learned.taste, self.config, held_out)
         network, history = train_heads(vectors, task, progress=progress)
@@ -403,7 +403,7 @@ class FineTunedEncoder:
         unheard: IntArray,
     ) -> dict[str, Calibration]:
         """Learn temperatures on inputs that had no part in a training."""
-        from embedding.encoders.heads import run_heads
+        from embedding.encoders.fine_tuning.heads import run_heads
 
         told = learned.take(unheard)
         own = vectors[unheard]
@@ -575,7 +575,7 @@ class FineTunedEncoder:
     ) -> Self:
         import torch
 
-        from embedding.encoders.heads import HeadNetwork
+        from embedding.encoders.fine_tuning.heads import HeadNetwork
 
         encoder = cls.__new__(cls)
         encoder.config = HeadConfig.from_json(document["config"])
@@ -694,7 +694,7 @@ class FineTunedEncoder:
     def _run_vectors(
         self, vectors: Float32Array
     ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
-        from embedding.encoders.heads import run_heads
+        from embedding.encoders.fine_tuning.heads import run_heads
 
         return run_heads(self._fitted(), vectors, self.config.threads)
 

@@ -14,9 +14,10 @@ from datasets.errors import (
     InvalidArgumentError,
 )
 from embedding import CallableEncoder, OnnxEncoder, SnippetConfig
-from embedding.encoders import OnnxTag, onnx_encoder
+from embedding.encoders import OnnxTag
 from embedding.encoders.loading import check_same_encoder, load_encoder
-from embedding.encoders.onnx_encoder import onnx_file_and_window
+from embedding.encoders.own import onnx as onnx_encoder
+from embedding.encoders.own.onnx import onnx_file_and_window
 from tests.helpers.onnx_models import RATE, SAMPLES, onnx_file
 
 pytest.importorskip("onnx", reason="needs the packages onnx and onnxruntime")

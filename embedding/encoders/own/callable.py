@@ -14,7 +14,7 @@ from datasets.errors import EncoderError, EncoderUnavailableError, InvalidArgume
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from embedding.audio.config import SnippetConfig
-from embedding.encoders.waveform_encoder import (
+from embedding.encoders.own.waveform import (
     Outputs,
     WaveformEncoder,
     restored_settings,

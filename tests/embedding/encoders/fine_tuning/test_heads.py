@@ -6,7 +6,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from embedding import EncoderConfig, HeadConfig, SongEncoder
-from embedding.encoders.heads import HeadNetwork, HeadTask, _Descent, layers_used, train_heads
+from embedding.encoders.fine_tuning.heads import (
+    HeadNetwork,
+    HeadTask,
+    _Descent,
+    layers_used,
+    train_heads,
+)
 from embedding.network.targets import make_targets
 
 NOTHING_HELD_OUT = np.empty(0, dtype=np.int64)

@@ -26,7 +26,7 @@ from datasets.settings import Settings
 from datasets.system.files import UNREADABLE, file_digest, open_regular, read_text, reason_of
 from datasets.texts.suggestions import did_you_mean
 from embedding.audio.config import SnippetConfig
-from embedding.encoders.waveform_encoder import (
+from embedding.encoders.own.waveform import (
     Outputs,
     WaveformEncoder,
     restored_settings,

@@ -1,0 +1,2 @@
+from .config import HeadConfig as HeadConfig
+from .encoder import FineTunedEncoder as FineTunedEncoder
