@@ -9,8 +9,8 @@ are less familiar than those of the artists left out, which are of known kinds; 
 are (mean .5 and a share of .05 below .05, if familiarity means what it says) and those of the
 genre; and the same AUC of sounds that are no music. With --networks, a network of the patent's
 recipe is trained without each of these genres (two processor minutes each), and the same is printed
-by its embeddings, with the confidence and the expected calibration error of its probabilities on
-the artists left out: as they are, and with a temperature that half of these artists have taught,
+by its embeddings, with the confidence and the expected calibration error of its probabilities of
+clips by the artists left out: as they are, and with a temperature that half of these artists have taught,
 measured on the other half.
 """
 
@@ -103,21 +103,24 @@ def told(
 
 
 def errors(encoder: SongEncoder, images: np.ndarray, unheard: IntArray, clips: pd.DataFrame) -> str:
-    """Calibration errors of windows by half of the artists left out; the other half teaches."""
+    """Calibration errors of clips by half of the artists left out; the other half teaches."""
     artists = clips.artist_group.to_numpy()[unheard]
     teaching = np.isin(artists, np.unique(artists)[::2])
     labels = clips.genre.to_numpy()[unheard]
+    flat = windows(images[unheard]).reshape(-1, 1, 128, WINDOW)
+    taught = np.repeat(teaching, WINDOWS)
 
     def measured() -> float:
-        p = encoder.predict_proba(windows(images[unheard[~teaching]]).reshape(-1, 1, 128, WINDOW))
-        true = np.repeat(labels[~teaching], WINDOWS)
-        return expected_calibration_error(p, true[:, None] == encoder.classes_)
+        p = encoder.predict_proba(flat[~taught]).reshape((~teaching).sum(), WINDOWS, -1)
+        wanted = labels[~teaching][:, None] == encoder.classes_
+        return expected_calibration_error(p.mean(axis=1), wanted)
 
     before = measured()
     encoder.calibrate(
-        windows(images[unheard[teaching]]).reshape(-1, 1, 128, WINDOW),
+        flat[taught],
         np.repeat(labels[teaching], WINDOWS),
         groups=np.repeat(artists[teaching], WINDOWS),
+        recording=np.repeat(np.arange(teaching.sum()), WINDOWS),
     )
     temperature = encoder.calibration_["genre"].temperature
     return f"calibration error {before:.3f}, {measured():.3f} at a temperature of {temperature:.2f}"
