@@ -10,8 +10,8 @@ are (mean .5 and a share of .05 below .05, if familiarity means what it says) an
 genre; and the same AUC of sounds that are no music. With --networks, a network of the patent's
 recipe is trained without each of these genres (two processor minutes each), and the same is printed
 by its embeddings, with the confidence and the expected calibration error of its probabilities of
-clips by the artists left out: as they are, and with a temperature that half of these artists have taught,
-measured on the other half.
+clips by the artists left out: as they are, and with a temperature that half of these artists have
+taught, measured on the other half.
 """
 
 from pathlib import Path
