@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import InvalidArgumentError
+
+_ROWS_AT_ONCE = 256
 
 
 def is_whole(value: Any, least: int) -> bool:
@@ -43,6 +46,22 @@ def check_flag(name: str, value: Any) -> None:
     """Raise InvalidArgumentError, with the argument's name, unless ``value`` is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise InvalidArgumentError(f"{name} must be True or False, not {value!r}")
+
+
+def check_finite_rows(name: str, values: NDArray[Any]) -> None:
+    """Raise InvalidArgumentError for the first row of an array with NaN or infinite values.
+
+    Examples:
+        >>> check_finite_rows("images", np.array([[1.0, 2.0], [3.0, np.nan]]))
+        Traceback (most recent call last):
+        datasets.errors.InvalidArgumentError: images, row 1: contains NaN or infinite values
+    """
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        part = values[start : start + _ROWS_AT_ONCE]
+        good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if not good.all():
+            row = start + int(np.argmin(good))
+            raise InvalidArgumentError(f"{name}, row {row}: contains NaN or infinite values")
 
 
 def check_names(name: str, values: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 - `protocol`: what every encoder has and does (`Encoder`)
 - `song_encoder`: `SongEncoder`, the network trained here on hyper-images
+- `song_training`: its training: stages, artists left out, temperatures of the probabilities
 - `sound_statistics`: `SoundStatistics`, embeddings where no network can be trained
 - `musicnn`: `MusiCNN`, a network pretrained on the Million Song Dataset
 - `own`: encoders of one's own: a Python function (`CallableEncoder`), an ONNX file (`OnnxEncoder`)

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arguments import check_number
+from datasets.arguments import check_finite_rows, check_number
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, AudioError, InvalidArgumentError, NotFittedError
 from datasets.settings import Configured, check_config
-from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from embedding.encoders.learned_plays import LearnedPlays
+from embedding.encoders.song_training import (
+    LabelledSongs,
+    SongTraining,
+    continued,
+    learn_temperatures,
+    pretrained,
+    unknown_taste,
+)
 from embedding.encoders.songs import checked_recordings, mean_by_recording
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
-from embedding.network.calibration import Calibration, artists_to_leave_out, calibrate
+from embedding.network.calibration import Calibration
 from embedding.network.checkpoints import Pretrained
-from embedding.network.config import EncoderConfig, SequenceName
+from embedding.network.config import EncoderConfig
+from embedding.network.storage import (
+    describing_encoder,
+    encoder_digest,
+    read_encoder,
+    restore_network,
+    save_encoder,
+)
 from embedding.network.targets import (
-    TASTE,
     Target,
-    as_column,
     make_targets,
     make_taste_target,
     unit_rows,
-    validation_split,
 )
 
 if TYPE_CHECKING:
@@ -44,16 +52,6 @@ if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
     from embedding.network.inference import NetworkOutputs
     from embedding.network.layers import SongNetwork
-    from embedding.network.training import TrainingJob
-
-IMAGES_AT_ONCE = 256
-
-_SHARE_OF_THE_REST = 0.125
-"""Epochs on all images after those without the artists on whom temperatures are learned, as a share
-of these."""
-
-_RATE_OF_THE_REST = 0.2
-"""Their maximum learning rate, as a share of that of the others."""
 
 _LEARNED_PLAYS = "learned_plays"
 """Where hashes of ids lie among the saved weights."""
@@ -247,8 +245,6 @@ class SongEncoder(Configured):
             InvalidArgumentError: as `fit`, the images have another size, or a number that is out of
                 range.
         """
-        from embedding.network.layers import extend_outputs
-
         network = self._fitted()
         check_number("keep", keep, least=0)
         if learning_rate is None:
@@ -261,25 +257,17 @@ class SongEncoder(Configured):
             several=self._is_multi_label,
             classes=self.heads_,
         )
-        old = tuple(len(self.heads_[tag]) for tag in self.config.tags)
+        known = [len(self.heads_[tag]) for tag in self.config.tags]
         if self.taste_dimension_:
             # What is known of taste is kept like the known classes; nothing is added.
-            nothing = np.zeros((len(images), self.taste_dimension_), np.float32)
-            dimensions = np.arange(self.taste_dimension_).astype(np.str_)
-            targets.append(Target(TASTE, dimensions, nothing, is_taste=True))
-            old = (*old, self.taste_dimension_)
+            targets.append(unknown_taste(len(images), self.taste_dimension_))
+            known.append(self.taste_dimension_)
         settings = self.config.replace(
             epochs=epochs,
             learning_rate=learning_rate,
             window=None if self.image_shape_ is None else self.image_shape_[2],
         )
-        alone = {
-            name: tensor
-            for name, tensor in network.state_dict().items()
-            if not name.startswith("sequence.")
-        }
-        start = extend_outputs(alone, [len(t.classes) for t in targets])
-        before = Pretrained(start, old, keep)
+        before = pretrained(network, known, targets, keep)
         return self._learn(
             images, targets, groups, recording, settings, checkpoint, progress, before
         )
@@ -477,8 +465,6 @@ class SongEncoder(Configured):
             NotFittedError: before ``fit`` or ``load``.
             ArtifactError: the folder cannot be written.
         """
-        from embedding.network.storage import save_encoder
-
         save_encoder(Path(folder), self._document(), self._weights())
 
     @classmethod
@@ -488,8 +474,6 @@ class SongEncoder(Configured):
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
         """
-        from embedding.network.storage import read_encoder
-
         document, weights = read_encoder(Path(folder))
         if "method" in document:
             raise ArtifactError(
@@ -506,16 +490,11 @@ class SongEncoder(Configured):
         Raises:
             ArtifactError: they do not describe a network.
         """
-        try:
+        with describing_encoder(folder):
             return cls._restore(document, weights)
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
 
     @classmethod
     def _restore(cls, document: dict[str, Any], weights: dict[str, NDArray[Any]]) -> Self:
-        from embedding.network.storage import restore_network
-
         encoder = cls(EncoderConfig.from_json(document["config"]))
         encoder.heads_ = {
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
@@ -541,11 +520,7 @@ class SongEncoder(Configured):
         """Return the hex SHA-256 of settings, classes and weights."""
         document = {**self._document(), "history": None}
         document["config"] = self.config.identity()
-        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-        for name, array in sorted(self._weights().items()):
-            digest.update(name.encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return encoder_digest(document, self._weights())
 
     def summary(self) -> dict[str, Any]:
         """Return digest, architecture, tags, classes of the first tag, and history, as JSON."""
@@ -596,66 +571,27 @@ class SongEncoder(Configured):
         before: Pretrained | None = None,
         calibrated: bool = False,
     ) -> Self:
-        from embedding.network.training import TrainingJob
-
         width, _ = covering_windows(images, config.window)
         shape = (images.shape[1], images.shape[2], width)
         parse(config.architecture).shapes(*shape)
-        if recording is None:
-            recording = np.arange(len(images))
-        recording, _ = checked_recordings(recording, len(images))
-        names = as_column(recording if groups is None else groups, len(images), "groups")
-        known = np.flatnonzero(np.logical_or.reduce([target.known for target in targets]))
-        if len(known) < len(images):
-            images, names, recording = images[known], names[known], recording[known]
-            targets = [target.take(known) for target in targets]
-        validation = validation_split(
-            targets[0].values.argmax(axis=1), names, config.validation_fraction, config.seed
+        training = SongTraining(
+            LabelledSongs.of(images, targets, groups, recording).known(),
+            config,
+            checkpoint,
+            progress,
+            before,
+            None if before is None else self._fitted(),
+            calibrated,
         )
-        earlier = None if before is None else self._fitted()
+        trained = training.run()
         past = [] if before is None else self.history_
-        unheard, left_out, apart = validation, validation[:0], False
-        if calibrated and not len(validation):
-            classes = targets[0].values.argmax(axis=1)
-            left_out, many = artists_to_leave_out(classes, names, recording, config.seed)
-            unheard, apart = left_out, many or config.sequence != "mean"
-        # The first stage is the same whatever reads the windows, and so are its checkpoints.
-        alone = config.replace(sequence="mean")
-        whole = TrainingJob(images, targets, alone, validation, before)
-        job = _Learning(whole, recording, config.sequence, earlier, checkpoint, progress)
-        network, history = job.run(left_out)
-        self._network, self.image_shape_ = network, shape
+        self._network, self.image_shape_ = trained.network, shape
+        self.history_ = continued(past, trained.history)
         self.heads_ = {t.tag: t.classes for t in targets if not t.is_taste}
         self.taste_dimension_ = sum(len(t.classes) for t in targets if t.is_taste)
-        if len(unheard):
-            told = [target.take(unheard) for target in targets if not target.is_taste]
-            self._calibrate(images[unheard], told, names[unheard], recording[unheard])
-        elif before is None:
-            self.calibration_ = {}
-        if apart:
-            self._network, history = job.run()
-        self.history_ = _continued(past, history)
-        if len(left_out) and not apart:
-            self._learn_the_rest(whole, checkpoint, progress)
+        if trained.calibration is not None or before is None:
+            self.calibration_ = trained.calibration or {}
         return self
-
-    def _learn_the_rest(
-        self, training: TrainingJob, checkpoint: Path | None, progress: bool
-    ) -> None:
-        """Train on all images for a little longer; the temperatures stay as they are."""
-        from embedding.network.training import train_network
-
-        network, config = self._fitted(), training.config
-        more = replace(
-            training,
-            config=config.replace(
-                epochs=max(1, round(_SHARE_OF_THE_REST * config.epochs)),
-                learning_rate=_RATE_OF_THE_REST * config.learning_rate,
-            ),
-            before=Pretrained(network.state_dict(), tuple(network.output_sizes), keep=0.0),
-        )
-        self._network, history = train_network(more, checkpoint=checkpoint, progress=progress)
-        self.history_ = _continued(self.history_, history)
 
     def calibrate(
         self,
@@ -696,38 +632,9 @@ class SongEncoder(Configured):
             Target(one.tag, self.heads_[one.tag], one.values[:, : len(self.heads_[one.tag])])
             for one in found
         ]
-        numbers = np.arange(len(images)) if recording is None else recording
-        numbers, _ = checked_recordings(numbers, len(images))
-        names = as_column(numbers if groups is None else groups, len(images), "groups")
-        self._calibrate(images, targets, names, numbers)
+        songs = LabelledSongs.of(images, targets, groups, recording)
+        self.calibration_ = learn_temperatures(self._outputs(), songs)
         return self
-
-    def _calibrate(
-        self,
-        images: Float32Array,
-        targets: list[Target],
-        groups: NDArray[Any],
-        recording: IntArray,
-    ) -> None:
-        """Learn the temperatures of tags, of recordings."""
-        outputs, numbers = self._outputs(), recording
-        if self.reads_sequences:
-            _, first, of_image = np.unique(recording, return_index=True, return_inverse=True)
-            targets, groups = [target.take(first) for target in targets], groups[first]
-            numbers = recording[first]
-        found = {}
-        for target in targets:
-            head = self.config.tags.index(target.tag)
-            if self.reads_sequences:
-                logits = outputs.logits_of_songs(images, head, of_image, len(groups))
-            else:
-                logits = outputs.logits_of_windows(images, head)
-            told = calibrate(
-                logits, target.values, self.config.loss, groups=groups, recording=numbers
-            )
-            if told is not None:
-                found[target.tag] = told
-        self.calibration_ = found
 
     def _outputs(self) -> NetworkOutputs:
         from embedding.network.inference import NetworkOutputs
@@ -760,46 +667,6 @@ class SongEncoder(Configured):
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Learning:
-    """Both stages of a training: of the network on single windows, and of what reads a song's."""
-
-    training: TrainingJob
-    recording: IntArray
-    sequence: SequenceName
-    earlier: SongNetwork | None
-    """The network that is trained further."""
-    checkpoint: Path | None
-    progress: bool
-
-    def run(self, left_out: IntArray | None = None) -> tuple[SongNetwork, list[dict[str, float]]]:
-        """Train without some images; return the network and the history."""
-        from embedding.network.training import train_network
-
-        training = self.training if left_out is None else replace(self.training, left_out=left_out)
-        network, history = train_network(
-            training, checkpoint=self.checkpoint, progress=self.progress
-        )
-        if self.sequence != "mean":
-            from embedding.network.sequence_training import Earlier, learn_sequences
-
-            before = training.before
-            earlier = None
-            if before is not None and self.earlier is not None:
-                earlier = Earlier(self.earlier, before.keep)
-            learn_sequences(
-                network, training, self.sequence, self.recording, earlier, self.progress
-            )
-        return network, history
-
-
-def _continued(
-    past: list[dict[str, float]], history: list[dict[str, float]]
-) -> list[dict[str, float]]:
-    """History of a training that went on, with its epochs counted on."""
-    return [*past, *({**record, "epoch": len(past) + record["epoch"]} for record in history)]
-
-
 def _check_images(images: Float32Array) -> None:
     if not isinstance(images, np.ndarray) or images.ndim != 4 or 0 in images.shape[1:]:
         found = getattr(images, "shape", type(images).__name__)
@@ -808,8 +675,4 @@ def _check_images(images: Float32Array) -> None:
         )
     if images.dtype.kind not in "fiu":
         raise InvalidArgumentError(f"images must be numbers; got {images.dtype}")
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        good = np.isfinite(images[start : start + IMAGES_AT_ONCE]).all(axis=(1, 2, 3))
-        if not good.all():
-            row = start + int(np.argmin(good))
-            raise InvalidArgumentError(f"images, row {row}: contains NaN or infinite values")
+    check_finite_rows("images", images)

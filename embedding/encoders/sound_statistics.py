@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arguments import check_finite_rows
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
-from datasets.system.files import UNREADABLE
 from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.hyperimage.statistics import image_statistics
 from embedding.network.config import EncoderConfig
-from embedding.network.storage import read_encoder, save_encoder
+from embedding.network.storage import (
+    describing_encoder,
+    encoder_digest,
+    read_encoder,
+    save_encoder,
+)
 
 METHOD = "statistics"
 """What the manifest of a saved one says under "method"; that of a network says nothing."""
@@ -88,7 +91,7 @@ class SoundStatistics:
         """
         if not len(images):
             raise InvalidArgumentError("there are no images to learn from")
-        found = _finite(image_statistics(images)).astype(np.float64)
+        found = _finite_statistics(images).astype(np.float64)
         deviation = found.std(axis=0)
         # Nothing is divided by a deviation that is a rounding error.
         constant = deviation <= _LEAST_DEVIATION * max(float(deviation.max()), 1e-12)
@@ -119,7 +122,7 @@ class SoundStatistics:
             )
         if not len(images):
             return np.empty((0, self.dimension), np.float32)
-        return (_finite(image_statistics(images)) - self._mean) / self._deviation
+        return (_finite_statistics(images) - self._mean) / self._deviation
 
     def embed_and_predict(
         self, images: Float32Array
@@ -159,7 +162,7 @@ class SoundStatistics:
         Raises:
             ArtifactError: they do not describe statistics of sound.
         """
-        try:
+        with describing_encoder(folder):
             encoder = cls(EncoderConfig.from_json(document["config"]))
             encoder._image_shape = tuple(int(size) for size in document["image_shape"])
             encoder._mean, encoder._deviation = weights["mean"], weights["deviation"]
@@ -170,19 +173,12 @@ class SoundStatistics:
             finite = np.isfinite(encoder._mean).all() and np.isfinite(encoder._deviation).all()
             if not finite or (encoder._deviation <= 0).any():
                 raise ValueError("a mean or a deviation is no such number")
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
         return encoder
 
     def digest(self) -> str:
         """Return the hex SHA-256 of settings and statistics."""
         document = {**self._document(), "config": self.config.identity()}
-        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-        for name, array in sorted(self._weights().items()):
-            digest.update(name.encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return encoder_digest(document, self._weights())
 
     def summary(self) -> dict[str, Any]:
         """Return method, digest and dimension, as JSON."""
@@ -203,10 +199,7 @@ class SoundStatistics:
         return {"mean": self._mean, "deviation": self._deviation}
 
 
-def _finite(values: Float32Array) -> Float32Array:
-    good = np.isfinite(values).all(axis=1)
-    if not good.all():
-        raise InvalidArgumentError(
-            f"images, row {int(np.argmin(good))}: contains NaN or infinite values"
-        )
+def _finite_statistics(images: Float32Array) -> Float32Array:
+    values = image_statistics(images)
+    check_finite_rows("images", values)
     return values

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ from datasets.system.files import (
 )
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from embedding.network.config import EncoderConfig
     from embedding.network.layers import SongNetwork
 
@@ -34,6 +38,7 @@ KIND = "coldtune song encoder"
 ENCODER_MANIFEST = "encoder.json"
 
 Weights = dict[str, NDArray[Any]]
+AnyModule = TypeVar("AnyModule", bound="Module")
 
 
 def save_encoder(folder: Path, document: dict[str, Any], weights: Weights) -> None:
@@ -119,6 +124,65 @@ def read_encoder(folder: Path) -> tuple[dict[str, Any], Weights]:
         raise ArtifactError(f"{weights_path}: cannot be read: {reason_of(error)}") from None
 
 
+@contextmanager
+def describing_encoder(folder: Path) -> Iterator[None]:
+    """Raise ArtifactError, with the folder, for what is wrong with the manifest read within.
+
+    Examples:
+        >>> with describing_encoder(folder / "encoder"):
+        ...     {}["heads"]
+        Traceback (most recent call last):
+        datasets.errors.ArtifactError: ...encoder: does not describe an encoder: 'heads'
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
+
+
+def encoder_digest(document: Mapping[str, Any], weights: Weights) -> str:
+    """Return the hex SHA-256 of what an encoder is: its settings, as JSON values, and weights."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name, array in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def check_weights_are_finite(weights: Weights) -> None:
+    """Raise ValueError for the first array with NaN or infinite values."""
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"the weights {name!r} are not finite")
+
+
+def module_with_weights(
+    build: Callable[[], AnyModule], weights: Weights, settings: str
+) -> AnyModule:
+    """Build a module with saved weights, in evaluation mode.
+
+    Args:
+        build: makes the module.
+        weights: arrays by parameter name.
+        settings: what says which weights it has, for the message.
+
+    Raises:
+        ValueError: the weights are not those of such a module.
+    """
+    import torch
+
+    with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
+        wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+    found = {name: array.shape for name, array in weights.items()}
+    if wanted != found:
+        name = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))[0]
+        raise ValueError(f"the weights {name!r} do not fit {settings}")
+    module = build()
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return module.eval()
+
+
 def restore_network(
     config: EncoderConfig,
     image_shape: tuple[int, int, int],
@@ -144,21 +208,12 @@ def restore_network(
             config.sequence,
         )
 
-    with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
-        wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
-    found = {name: array.shape for name, array in weights.items()}
-    if wanted != found:
-        name = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))[0]
-        raise ValueError(f"the weights {name!r} do not fit its architecture")
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"the weights {name!r} are not finite")
-    network = build()
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    network = module_with_weights(build, weights, "its architecture")
+    check_weights_are_finite(weights)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval()
+    return network
 
 
 def _digest_of(manifest: dict[str, Any]) -> str:
     content = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return encoder_digest(content, {})

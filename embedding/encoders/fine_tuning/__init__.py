@@ -2,7 +2,9 @@
 
 - `encoder`: `FineTunedEncoder`, an encoder with such heads
 - `config`: settings of the heads and of their training (`HeadConfig`)
-- `heads`: the heads as PyTorch modules, and their training
+- `targets`: what they are trained on: labels, taste and groups, checked
+- `training`: their training on an encoder, frozen or thawed, and of the tags' temperatures
+- `heads`: the heads as PyTorch modules, and gradient descent on them and on what is thawed
 """
 
 import lazy_loader as lazy

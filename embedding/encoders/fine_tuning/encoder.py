@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import shutil
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.arrays import Float32Array, IntArray, StrArray
-from datasets.errors import ArtifactError, DataWarning, InvalidArgumentError, NotFittedError
+from datasets.arguments import check_finite_rows
+from datasets.arrays import Float32Array, IntArray
+from datasets.errors import ArtifactError, InvalidArgumentError, NotFittedError
 from datasets.settings import check_config
 from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from datasets.texts.safe_text import printable
 from embedding.encoders.fine_tuning.config import HeadConfig
+from embedding.encoders.fine_tuning.targets import HeadTargets, head_targets
+from embedding.encoders.fine_tuning.training import HeadTraining, vectors_below
 from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
-from embedding.encoders.songs import checked_recordings
-from embedding.network.calibration import Calibration, artists_to_leave_out, calibrate
-from embedding.network.storage import read_encoder, save_encoder
+from embedding.network.calibration import Calibration
+from embedding.network.storage import (
+    check_weights_are_finite,
+    describing_encoder,
+    encoder_digest,
+    module_with_weights,
+    read_encoder,
+    save_encoder,
+)
 from embedding.network.targets import (
-    Target,
-    as_column,
-    known_values,
-    make_targets,
-    taste_directions,
     unit_rows,
-    validation_split,
 )
 
 if TYPE_CHECKING:
@@ -44,50 +44,7 @@ if TYPE_CHECKING:
 _METHOD = "fine-tuned"
 """What the manifest of a saved one says under "method"."""
 
-_DEFAULT_TAG = "genre"
 _LEARNED_PLAYS = "learned_plays"
-_ROWS_AT_ONCE = 256
-_MOST_NAMED = 5
-
-
-class _Learned(NamedTuple):
-    """What heads are trained on: the inputs of which anything is known."""
-
-    rows: IntArray
-    """Positions of these inputs among those given."""
-
-    targets: list[Target]
-    taste: Float32Array | None
-    """Rows of length 1, or 0 where unknown."""
-
-    groups: StrArray
-    recording: IntArray
-
-    def take(self, rows: IntArray) -> _Learned:
-        """Those of some of the inputs, by their positions here."""
-        return _Learned(
-            self.rows[rows],
-            [target.take(rows) for target in self.targets],
-            None if self.taste is None else self.taste[rows],
-            self.groups[rows],
-            self.recording[rows],
-        )
-
-    @property
-    def classes(self) -> IntArray:
-        """Class of each for the first tag, int [n]; 0 without tags."""
-        if not self.targets:
-            return np.zeros(len(self.rows), dtype=np.int64)
-        return self.targets[0].values.argmax(axis=1)
-
-
-class _Trained(NamedTuple):
-    """Heads, and what was trained below them."""
-
-    network: HeadNetwork
-    thawed: dict[str, NDArray[Any]]
-    below: Encoder | None
-    history: list[dict[str, float]]
 
 
 class FineTunedEncoder:
@@ -261,11 +218,11 @@ class FineTunedEncoder:
             NotFittedError: the encoder below is not trained.
         """
         _check_inputs(inputs)
-        learned = self._learned(labels, taste, groups, recording, len(inputs))
+        learned = head_targets(self.config, labels, taste, groups, recording, len(inputs))
         rows = learned.rows
         inputs = inputs if len(rows) == len(inputs) else inputs[rows]
-        vectors = _vectors(self.backbone, inputs)
-        _check_finite(vectors, "vectors of the encoder below")
+        vectors = vectors_below(self.backbone, inputs)
+        check_finite_rows("vectors of the encoder below", vectors)
         self._learn(learned, vectors, inputs, calibrated, progress)
         return self._with_plays(learned_plays)
 
@@ -299,128 +256,24 @@ class FineTunedEncoder:
         if self.is_thawed:
             raise InvalidArgumentError("a thawed encoder is trained on inputs, and not on vectors")
         self._check_vectors(vectors)
-        _check_finite(vectors, "vectors")
-        learned = self._learned(labels, taste, groups, recording, len(vectors))
+        check_finite_rows("vectors", vectors)
+        learned = head_targets(self.config, labels, taste, groups, recording, len(vectors))
         self._learn(learned, vectors[learned.rows], None, calibrated, progress)
         return self._with_plays(learned_plays)
 
-    def _learned(
-        self,
-        labels: ArrayLike | Mapping[str, ArrayLike] | None,
-        taste: Float32Array | None,
-        groups: ArrayLike | None,
-        recording: IntArray | None,
-        n: int,
-    ) -> _Learned:
-        """Check what n inputs are trained on, and keep those of which anything is known."""
-        targets, left_out = self._targets(labels, n)
-        liked = _directions(taste, n)
-        numbers, _ = checked_recordings(np.arange(n) if recording is None else recording, n)
-        names = as_column(numbers if groups is None else groups, n, "groups", "an input")
-        if not targets and liked is None:
-            raise InvalidArgumentError(_nothing_to_learn(labels, taste))
-        if left_out:
-            warnings.warn(
-                f"labels: of {', '.join(map(repr, left_out))} not two values are known, so that no "
-                "head is trained for it",
-                DataWarning,
-                stacklevel=3,
-            )
-        if groups is not None:
-            _warn_of_single_groups(targets, names)
-        known = np.zeros(n, dtype=bool) if liked is None else liked.any(axis=1)
-        for target in targets:
-            known = known | target.known
-        rows = np.flatnonzero(known)
-        return _Learned(
-            rows,
-            [target.take(rows) for target in targets],
-            None if liked is None else liked[rows],
-            names[rows],
-            numbers[rows],
-        )
-
     def _learn(
         self,
-        learned: _Learned,
+        learned: HeadTargets,
         vectors: Float32Array,
         inputs: Float32Array | None,
         calibrated: bool,
         progress: bool,
     ) -> None:
-        """Train on all but the validation split, and learn temperatures on those left out."""
-        config, classes = self.config, learned.classes
-        held_out = validation_split(
-            classes, learned.groups, config.validation_fraction, config.seed
-        )
-        found: dict[str, Calibration] = {}
-        if calibrated and learned.targets and not len(held_out):
-            unheard, _ = artists_to_leave_out(
-                classes, learned.groups, learned.recording, config.seed
-            )
-            if len(unheard):
-                rest = np.setdiff1d(np.arange(len(classes)), unheard)
-                own = None if inputs is None else inputs[rest]
-                without = self._trained(learned.take(rest), vectors[rest], own, held_out, progress)
-                found = self._calibrations(without, learned, vectors, inputs, unheard)
-        trained = self._trained(learned, vectors, inputs, held_out, progress)
-        if len(held_out):
-            found = self._calibrations(trained, learned, vectors, inputs, held_out)
+        training = HeadTraining(self.backbone, self.config, learned, vectors, inputs, progress)
+        trained, self.calibration_ = training.run(calibrated=calibrated)
         self._network, self._thawed, self._below, self.history_ = trained
         self.heads_ = {target.tag: target.classes for target in learned.targets}
         self.taste_dimension_ = 0 if learned.taste is None else learned.taste.shape[1]
-        self.calibration_ = found
-
-    def _trained(
-        self,
-        learned: _Learned,
-        vectors: Float32Array,
-        inputs: Float32Array | None,
-        held_out: IntArray,
-        progress: bool,
-    ) -> _Trained:
-        from embedding.encoders.fine_tuning.heads import HeadTask, thaw, train_heads
-
-        task = HeadTask(learned.targets, learned.taste, self.config, held_out)
-        network, history = train_heads(vectors, task, progress=progress)
-        thawed: dict[str, NDArray[Any]] = {}
-        below: Encoder | None = None
-        if inputs is not None and self.is_thawed:
-            below = copy.deepcopy(self.backbone)
-            state, more = thaw(network, below, inputs, task, progress=progress)  # type: ignore[arg-type]
-            thawed = {name: tensor.contiguous().numpy() for name, tensor in state.items()}
-            history += [{**record, "epoch": len(history) + record["epoch"]} for record in more]
-            vectors = _vectors(below, inputs)
-        network.learn_length(np.delete(vectors, held_out, axis=0))
-        return _Trained(network, thawed, below, history)
-
-    def _calibrations(
-        self,
-        trained: _Trained,
-        learned: _Learned,
-        vectors: Float32Array,
-        inputs: Float32Array | None,
-        unheard: IntArray,
-    ) -> dict[str, Calibration]:
-        """Learn temperatures on inputs that had no part in a training."""
-        from embedding.encoders.fine_tuning.heads import run_heads
-
-        told = learned.take(unheard)
-        own = vectors[unheard]
-        if trained.below is not None and inputs is not None:
-            own = _vectors(trained.below, inputs[unheard])
-        _, logits, _ = run_heads(trained.network, own, self.config.threads)
-        found = {
-            target.tag: calibrate(
-                scores[:, None],
-                target.values,
-                self.config.loss,
-                groups=told.groups,
-                recording=told.recording,
-            )
-            for target, scores in zip(told.targets, logits, strict=True)
-        }
-        return {tag: one for tag, one in found.items() if one is not None}
 
     def _with_plays(self, learned_plays: LearnedPlays | None) -> Self:
         self._learned_plays = LearnedPlays()
@@ -563,18 +416,13 @@ class FineTunedEncoder:
         backbone = load_encoder(folder / name)
         if backbone.digest() != digest:
             raise ArtifactError(f"{folder / name}: not the encoder that the heads were trained on")
-        try:
+        with describing_encoder(folder):
             return cls._restore(document, weights, backbone)
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
 
     @classmethod
     def _restore(
         cls, document: dict[str, Any], weights: dict[str, NDArray[Any]], backbone: Encoder
     ) -> Self:
-        import torch
-
         from embedding.encoders.fine_tuning.heads import HeadNetwork
 
         encoder = cls.__new__(cls)
@@ -594,21 +442,11 @@ class FineTunedEncoder:
         def build() -> HeadNetwork:
             return HeadNetwork(backbone.dimension, sizes, encoder.taste_dimension_, encoder.config)
 
-        with torch.device("meta"):  # takes no memory, whatever sizes a foreign manifest names
-            wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
-        own = _part_of(weights, "heads.")
-        found = {name: array.shape for name, array in own.items()}
-        if wanted != found:
-            name = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))[0]
-            raise ValueError(f"the weights {name!r} do not fit its settings")
-        for name, array in weights.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"the weights {name!r} are not finite")
-        network = build()
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in own.items()})
+        network = module_with_weights(build, _part_of(weights, "heads."), "its settings")
+        check_weights_are_finite(weights)
         if (plays := weights.get(_LEARNED_PLAYS)) is not None:
             encoder._learned_plays = LearnedPlays.from_array(plays)
-        encoder._network, encoder._thawed = network.eval(), _part_of(weights, "backbone.")
+        encoder._network, encoder._thawed = network, _part_of(weights, "backbone.")
         if bool(encoder._thawed) != encoder.is_thawed:
             raise ValueError("the weights of the encoder below do not fit its settings")
         return encoder
@@ -616,11 +454,7 @@ class FineTunedEncoder:
     def digest(self) -> str:
         """Return the hex SHA-256 of the encoder below, settings, values and weights."""
         document = {**self._document(), "history": None}
-        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-        for name, array in sorted(self._weights().items()):
-            digest.update(name.encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return encoder_digest(document, self._weights())
 
     def summary(self) -> dict[str, Any]:
         """Return digest, method, what is told, history, and that of the encoder below, as JSON."""
@@ -664,32 +498,12 @@ class FineTunedEncoder:
             weights[_LEARNED_PLAYS] = self._learned_plays.to_array()
         return weights
 
-    def _targets(
-        self, labels: ArrayLike | Mapping[str, ArrayLike] | None, n: int
-    ) -> tuple[list[Target], list[str]]:
-        """A target for each tag with two values; and the tags without."""
-        if labels is None:
-            return [], []
-        given = _by_tag(labels, self.config.tags)
-        several = self.config.loss == "binary_cross_entropy"
-        targets: list[Target] = []
-        left_out: list[str] = []
-        for tag in self.config.tags or tuple(given):
-            if tag not in given:
-                raise InvalidArgumentError(f"labels: the values of tag {tag!r} are missing")
-            values = as_column(given[tag], n, f"labels of {tag!r}", "an input")
-            if len(known_values(values, several=several)) > 1:
-                targets += make_targets(values, n, (tag,), several=several)
-            else:
-                left_out.append(tag)
-        return targets, left_out
-
     def _run(
         self, inputs: Float32Array
     ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
         self._fitted()
         _check_inputs(inputs, least=0)
-        return self._run_vectors(_vectors(self._encoder_below(), inputs))
+        return self._run_vectors(vectors_below(self._encoder_below(), inputs))
 
     def _run_vectors(
         self, vectors: Float32Array
@@ -774,78 +588,4 @@ def _check_inputs(inputs: Float32Array, least: int = 1) -> None:
         raise InvalidArgumentError(f"inputs must be an array of numbers [n, ...]; got {found}")
     if len(inputs) < least:
         raise InvalidArgumentError("inputs: there are none to learn from")
-    _check_finite(inputs, "inputs")
-
-
-def _check_finite(values: Float32Array, what: str) -> None:
-    for start in range(0, len(values), _ROWS_AT_ONCE):
-        part = values[start : start + _ROWS_AT_ONCE]
-        good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
-        if not good.all():
-            row = start + int(np.argmin(good))
-            raise InvalidArgumentError(f"{what}, row {row}: contains NaN or infinite values")
-
-
-def _vectors(backbone: Encoder, inputs: Float32Array) -> Float32Array:
-    """Vectors of the encoder below; an error for what no encoder should return."""
-    vectors = np.asarray(backbone.embed_and_predict(inputs)[0])
-    if vectors.shape != (len(inputs), backbone.dimension):
-        raise InvalidArgumentError(
-            f"the encoder below returned vectors {list(vectors.shape)} for {len(inputs)} inputs; "
-            f"it must return [{len(inputs)}, {backbone.dimension}]"
-        )
-    return vectors.astype(np.float32, copy=False)
-
-
-def _by_tag(labels: Any, tags: Sequence[str]) -> dict[str, ArrayLike]:
-    """Labels as a mapping from each tag to its values; a list of values is of the only tag."""
-    if isinstance(labels, Mapping) or hasattr(labels, "columns"):
-        return {str(tag): labels[tag] for tag in labels}
-    if getattr(labels, "ndim", 1) != 1:
-        raise InvalidArgumentError(
-            "labels must be n values of a tag, or a mapping from each tag to its n values"
-        )
-    if len(tags) > 1:
-        raise InvalidArgumentError(
-            f"labels: one list of values, and {len(tags)} tags ({', '.join(tags)}); give a mapping "
-            "from each tag to its values"
-        )
-    return {tags[0] if tags else _DEFAULT_TAG: labels}
-
-
-def _directions(taste: Float32Array | None, n: int) -> Float32Array | None:
-    """Collaborative vectors of length 1, rows of 0 where unknown; None where none is known."""
-    directions = None if taste is None else taste_directions(taste, n)
-    if directions is None or directions.any():
-        return directions
-    warnings.warn("taste: no vector is known, and none is learned", DataWarning, stacklevel=3)
-    return None
-
-
-def _nothing_to_learn(
-    labels: ArrayLike | Mapping[str, ArrayLike] | None, taste: Float32Array | None
-) -> str:
-    if labels is None and taste is None:
-        return "give labels or taste: there is nothing to learn"
-    parts = ["no tag has two values"] if labels is not None else []
-    parts += ["no vector of taste is known"] if taste is not None else []
-    return f"there is nothing to learn: {' and '.join(parts)}"
-
-
-def _warn_of_single_groups(targets: Sequence[Target], groups: StrArray) -> None:
-    """Name the values that one group alone has: nothing shows whether they are told by others."""
-    _, codes = np.unique(groups.astype(str), return_inverse=True)
-    alone = []
-    for target in targets:
-        for column, name in enumerate(target.classes.tolist()):
-            own = codes[target.values[:, column] > 0]
-            if len(own) and (own == own[0]).all():
-                alone.append(f"{target.tag} {printable(name)!r}")
-    if alone:
-        more = f" and {len(alone) - _MOST_NAMED} more" if len(alone) > _MOST_NAMED else ""
-        warnings.warn(
-            f"{', '.join(alone[:_MOST_NAMED])}{more}: in one group (artist) alone; learned, but "
-            "nothing shows whether it is told of others",
-            DataWarning,
-            stacklevel=3,
-        )
+    check_finite_rows("inputs", inputs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.arguments import check_finite_rows
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
-from datasets.system.files import UNREADABLE
 from datasets.texts.suggestions import did_you_mean
 from embedding.audio.config import SnippetConfig
 from embedding.encoders.musicnn.front_end import DEFAULT_SNIPPET, MusiCNNFrontEnd
 from embedding.encoders.musicnn.weights import COMMAND, WEIGHTS_DIGEST, load_weights
-from embedding.network.storage import save_encoder
+from embedding.network.storage import describing_encoder, encoder_digest, save_encoder
 from embedding.parallel import available_cores
 
 if TYPE_CHECKING:
@@ -211,7 +209,7 @@ class MusiCNN:
 
     def digest(self) -> str:
         """Return the hex SHA-256 of settings and weights."""
-        return hashlib.sha256(json.dumps(self._document(), sort_keys=True).encode()).hexdigest()
+        return encoder_digest(self._document(), {})
 
     def summary(self) -> dict[str, Any]:
         """Return method, layer and digest, for people."""
@@ -241,12 +239,9 @@ class MusiCNN:
         Raises:
             ArtifactError: it does not describe such an encoder, or one of other weights.
         """
-        try:
+        with describing_encoder(folder):
             encoder = cls(document["layer"], snippet=SnippetConfig.from_json(document["snippet"]))
             other = document["pretrained"] != WEIGHTS_DIGEST
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
         if other:
             raise ArtifactError(f"{folder}: was made with other weights than those of {COMMAND}")
         return encoder
@@ -264,7 +259,4 @@ class MusiCNN:
         if not isinstance(patches, np.ndarray) or patches.shape[1:] != shape or patches.ndim != 3:
             found = getattr(patches, "shape", type(patches).__name__)
             raise InvalidArgumentError(f"patches must be an array [n, 187, 96]; got {found}")
-        good = np.isfinite(patches).all(axis=(1, 2))
-        if not good.all():
-            row = int(np.argmin(good))
-            raise InvalidArgumentError(f"patches, row {row}: contains NaN or infinite values")
+        check_finite_rows("patches", patches)

@@ -17,7 +17,6 @@ from pydantic import Field
 from datasets.arguments import check_whole
 from datasets.arrays import Float32Array
 from datasets.errors import (
-    ArtifactError,
     EncoderError,
     EncoderUnavailableError,
     InvalidArgumentError,
@@ -33,6 +32,7 @@ from embedding.encoders.own.waveform import (
     tag_values,
     window_front_end,
 )
+from embedding.network.storage import describing_encoder
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -225,16 +225,13 @@ class OnnxEncoder(WaveformEncoder):
         """
         encoder = cls.__new__(cls)
         WaveformEncoder.__init__(encoder, *restored_settings(folder, document))
-        try:
+        with describing_encoder(folder):
             encoder.path = Path(document["path"])
             encoder.file_digest = str(document["file"])
             encoder._output = str(document["output"])
             encoder._tags = {
                 tag: OnnxTag.from_json(values) for tag, values in document["tags"].items()
             }
-        except UNREADABLE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
         encoder._threads, encoder._session = 0, None
         encoder._take_probe(folder, weights)
         return encoder

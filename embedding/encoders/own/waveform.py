@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +18,15 @@ from datasets.errors import (
     EncoderError,
     InvalidArgumentError,
 )
-from datasets.system.files import UNREADABLE
 from datasets.tables.values import format_value
 from embedding.audio.config import SnippetConfig
 from embedding.audio.front_end import WaveformFrontEnd
-from embedding.network.storage import Weights, save_encoder
+from embedding.network.storage import (
+    Weights,
+    describing_encoder,
+    encoder_digest,
+    save_encoder,
+)
 
 WINDOWS_HEARD = 3
 """Windows of a recording that are heard by default, evenly spaced."""
@@ -212,7 +214,7 @@ class WaveformEncoder(ABC):
             "heads": {tag: values.tolist() for tag, values in self._heads.items()},
             **self._identity(),
         }
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        return encoder_digest(document, {})
 
     def summary(self) -> dict[str, Any]:
         """Return method, digest, dimension, sample rate and window, as JSON."""
@@ -389,9 +391,6 @@ def restored_settings(
     Raises:
         ArtifactError: it does not describe one.
     """
-    try:
+    with describing_encoder(folder):
         heads = {tag: np.array(values, dtype=np.str_) for tag, values in document["heads"].items()}
         return WaveformFrontEnd.from_json(document["front_end"]), int(document["batch"]), heads
-    except UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ArtifactError(f"{folder}: does not describe an encoder: {reason}") from error
