@@ -29,7 +29,7 @@ from datasets.demo.genres import GENRES
 from embedding import EncoderConfig, HyperImageConfig, SongEncoder
 from embedding.encoders.songs import embed_recordings
 from embedding.hyperimage import hyperimage
-from embedding.network.sequence_training import learn_sequences
+from embedding.network.sequence.training import learn_sequences
 from embedding.network.targets import make_targets
 from embedding.network.training import TrainingJob
 from evaluation.genre.splits import assign_folds

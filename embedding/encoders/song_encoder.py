@@ -33,6 +33,7 @@ from embedding.network.calibration import Calibration
 from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
 from embedding.network.storage import (
+    Weights,
     describing_encoder,
     encoder_digest,
     read_encoder,
@@ -482,9 +483,7 @@ class SongEncoder(Configured):
         return cls.restore(Path(folder), document, weights)
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Build an encoder from its manifest and weights; see `embedding.encoders.loading`.
 
         Raises:
@@ -494,7 +493,7 @@ class SongEncoder(Configured):
             return cls._restore(document, weights)
 
     @classmethod
-    def _restore(cls, document: dict[str, Any], weights: dict[str, NDArray[Any]]) -> Self:
+    def _restore(cls, document: dict[str, Any], weights: Weights) -> Self:
         encoder = cls(EncoderConfig.from_json(document["config"]))
         encoder.heads_ = {
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()

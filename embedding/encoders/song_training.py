@@ -163,7 +163,7 @@ class SongTraining:
             job = replace(job, left_out=left_out)
         network, history = train_network(job, checkpoint=self.checkpoint, progress=self.progress)
         if self.config.sequence != "mean":
-            from embedding.network.sequence_training import Earlier, learn_sequences
+            from embedding.network.sequence.training import Earlier, learn_sequences
 
             earlier = None
             if self.before is not None and self.earlier is not None:

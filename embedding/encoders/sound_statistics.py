@@ -15,6 +15,7 @@ from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.hyperimage.statistics import image_statistics
 from embedding.network.config import EncoderConfig
 from embedding.network.storage import (
+    Weights,
     describing_encoder,
     encoder_digest,
     read_encoder,
@@ -154,9 +155,7 @@ class SoundStatistics:
         return cls.restore(Path(folder), document, weights)
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Build them from manifest and weights; see `embedding.encoders.loading`.
 
         Raises:

@@ -9,8 +9,7 @@
 - `optimisation`: losses, optimisers, learning rate, averaged weights
 - `training`: the training loop
 - `inference`: a trained network over images, in batches of windows
-- `sequence`: heads over the windows of a song, by attention or recurrent
-- `sequence_training`: training of these heads
+- `sequence`: heads over the windows of a song, by attention or recurrent, and their training
 - `checkpoints`: interrupted trainings on disk
 - `storage`: trained networks on disk
 - `devices`: CPU, GPU, threads, distributed training

@@ -14,7 +14,7 @@ from embedding.network.config import EncoderConfig
 from embedding.network.devices import inference_device, limited_threads, to_tensor
 from embedding.network.layers import SongNetwork
 from embedding.network.optimisation import probabilities
-from embedding.network.sequence import read_sequences
+from embedding.network.sequence.heads import read_sequences
 
 WINDOWS_AT_ONCE = 256
 """Windows that the network maps at a time, however wide the images are."""

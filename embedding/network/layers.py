@@ -23,7 +23,7 @@ from embedding.network.architecture import (
     Shape,
 )
 from embedding.network.config import SequenceName, Standardisation
-from embedding.network.sequence import SequenceHead, make_head
+from embedding.network.sequence.heads import SequenceHead, make_head
 
 
 class Standardise(nn.Module):
@@ -153,7 +153,7 @@ class SongNetwork(nn.Module):
         n_classes: number of outputs of each head.
         standardise: standardisation of the images; see `Standardise`.
         sequence: how the vectors of a song's windows are put together; anything but ``mean`` has a
-            head of its own (`embedding.network.sequence`), the attribute ``sequence``.
+            head of its own (`embedding.network.sequence.heads`), the attribute ``sequence``.
 
     Examples:
         >>> import torch

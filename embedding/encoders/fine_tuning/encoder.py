@@ -25,6 +25,7 @@ from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
 from embedding.network.calibration import Calibration
 from embedding.network.storage import (
+    Weights,
     check_weights_are_finite,
     describing_encoder,
     encoder_digest,
@@ -397,9 +398,7 @@ class FineTunedEncoder:
         return cls.restore(Path(folder), document, weights)
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Build an encoder from its manifest and weights; see `embedding.encoders.loading`.
 
         Raises:
@@ -420,9 +419,7 @@ class FineTunedEncoder:
             return cls._restore(document, weights, backbone)
 
     @classmethod
-    def _restore(
-        cls, document: dict[str, Any], weights: dict[str, NDArray[Any]], backbone: Encoder
-    ) -> Self:
+    def _restore(cls, document: dict[str, Any], weights: Weights, backbone: Encoder) -> Self:
         from embedding.encoders.fine_tuning.heads import HeadNetwork
 
         encoder = cls.__new__(cls)
@@ -578,7 +575,7 @@ def _check_gives_each_input_a_vector(backbone: Encoder) -> None:
         )
 
 
-def _part_of(weights: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+def _part_of(weights: Weights, prefix: str) -> Weights:
     return {n.removeprefix(prefix): array for n, array in weights.items() if n.startswith(prefix)}
 
 

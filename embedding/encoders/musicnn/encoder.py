@@ -17,7 +17,7 @@ from datasets.texts.suggestions import did_you_mean
 from embedding.audio.config import SnippetConfig
 from embedding.encoders.musicnn.front_end import DEFAULT_SNIPPET, MusiCNNFrontEnd
 from embedding.encoders.musicnn.weights import COMMAND, WEIGHTS_DIGEST, load_weights
-from embedding.network.storage import describing_encoder, encoder_digest, save_encoder
+from embedding.network.storage import Weights, describing_encoder, encoder_digest, save_encoder
 from embedding.parallel import available_cores
 
 if TYPE_CHECKING:
@@ -226,9 +226,7 @@ class MusiCNN:
         save_encoder(Path(folder), self._document(), {})
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Make an encoder again from what `save` wrote, without its weights.
 
         Args:

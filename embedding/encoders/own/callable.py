@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from numpy.typing import NDArray
-
 from datasets.arrays import Float32Array
 from datasets.errors import EncoderError, EncoderUnavailableError, InvalidArgumentError
 from datasets.tables.values import format_value
@@ -21,6 +19,7 @@ from embedding.encoders.own.waveform import (
     tag_values,
     window_front_end,
 )
+from embedding.network.storage import Weights
 
 Function = Callable[[Float32Array], Any]
 
@@ -97,9 +96,7 @@ class CallableEncoder(WaveformEncoder):
         return f"the function {printable(self.name)}"
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Build it from its manifest, without the function; see `embedding.encoders.loading`.
 
         Raises:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from datasets.arguments import check_whole
@@ -32,7 +31,7 @@ from embedding.encoders.own.waveform import (
     tag_values,
     window_front_end,
 )
-from embedding.network.storage import describing_encoder
+from embedding.network.storage import Weights, describing_encoder
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -215,9 +214,7 @@ class OnnxEncoder(WaveformEncoder):
         return f"the ONNX file {self.path.name}"
 
     @classmethod
-    def restore(
-        cls, folder: Path, document: dict[str, Any], weights: dict[str, NDArray[Any]]
-    ) -> Self:
+    def restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         """Build it from its manifest; the file is opened when it is used.
 
         Raises:

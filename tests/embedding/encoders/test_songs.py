@@ -16,8 +16,8 @@ from embedding import EncoderConfig, SongEncoder
 from embedding.composition import DifferentiableEncoder
 from embedding.encoders import SoundStatistics
 from embedding.encoders.songs import embed_recordings, embed_song, mean_by_recording
-from embedding.network import sequence_training
 from embedding.network.augmentation import covering_windows
+from embedding.network.sequence import training as sequence_training
 
 CONFIG = EncoderConfig(architecture="IC(2,5,8)PF(12)O", epochs=6, batch_size=16, threads=1)
 NAMES = np.array(["blues", "jazz", "rock"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from embedding.network.sequence import (
+from embedding.network.sequence.heads import (
     AttentionHead,
     RecurrentHead,
     SequenceHead,

@@ -40,7 +40,7 @@ class SequenceHead(nn.Module):
 
     Examples:
         >>> import torch
-        >>> from embedding.network.sequence import AttentionHead
+        >>> from embedding.network.sequence.heads import AttentionHead
         >>> head = AttentionHead(8, [3])
         >>> windows = torch.rand(2, 5, 8)  # two songs of five windows each
         >>> songs = head.pool(windows)

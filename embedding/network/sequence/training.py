@@ -20,7 +20,7 @@ from embedding.network.devices import inference_device, limited_threads
 from embedding.network.inference import window_vectors
 from embedding.network.layers import SongNetwork, extend_outputs
 from embedding.network.optimisation import WeightAverage, loss_of, losses, probabilities
-from embedding.network.sequence import (
+from embedding.network.sequence.heads import (
     SequenceHead,
     SequenceKind,
     initialise_head,
@@ -109,7 +109,7 @@ def learn_sequences(
             warnings.warn(
                 f"sequence {kind!r} has no effect: every song is a single window; give images "
                 "wider than `window`, or several snippets of each recording",
-                stacklevel=4,
+                stacklevel=6,
             )
         else:
             train_head(head, songs, of_songs, config, progress=progress)
