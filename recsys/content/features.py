@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ALBUM, ARTIST, GENRE, ITEM_ID, TITLE
 from datasets.errors import DataError
-from datasets.tables.frames import embedding_frame
+from datasets.tables.frames import embedding_frame, is_counted
 from datasets.tables.spellings import known_spellings, warn_of_forms
 from datasets.tables.values import format_value
 from recsys.content.embedding_range import real_numbers
@@ -112,14 +112,14 @@ def align_embeddings(
         >>> vectors.tolist(), known.tolist()
         ([[0.0, 0.0], [1.0, 2.0]], [False, True])
     """
-    frame = embedding_frame(frame)
+    given, frame = frame, embedding_frame(frame)
     if ignore_others:
         spelt = known_spellings(frame.index[~frame.index.isin(item_ids)], item_ids)
         known_ids = frame.index.isin([*item_ids, *spelt])
         if len(frame) and not known_ids.any():
             raise DataError(
                 f"embeddings: none of the {len(frame):,} ids, such as {frame.index[0]!r}, "
-                "is that of an item"
+                f"is that of an item{_where_ids_are(given, frame, item_ids)}"
             )
         frame = frame[known_ids]
     ids = frame.index
@@ -135,7 +135,7 @@ def align_embeddings(
     if (position < 0).any():
         raise DataError(
             f"embeddings: item {ids[position < 0][0]!r} is not among the items of the data set"
-            f"{_where_ids_are(frame, item_ids)}"
+            f"{_where_ids_are(given, frame, item_ids)}"
         )
     if frame.shape[1] == 0 and len(frame):
         raise DataError("embeddings: the frame has no columns")
@@ -188,8 +188,14 @@ def _what_to_do(column: "pd.Series[Any]") -> str:
     return "ids belong in the index or column item_id"
 
 
-def _where_ids_are(frame: pd.DataFrame, item_ids: pd.Index) -> str:
-    """The end of a message about unknown ids: the column that holds those of items, if any."""
+def _where_ids_are(given: object, frame: pd.DataFrame, item_ids: pd.Index) -> str:
+    """The end of a message about unknown ids: the column that holds those of items, if any.
+
+    Args:
+        given: the table as it was given.
+        frame: the same with the ids in the index.
+        item_ids: ids of the items.
+    """
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
         if len(column) and pd.Index(column.astype(object).astype(str)).isin(item_ids).all():
@@ -199,8 +205,11 @@ def _where_ids_are(frame: pd.DataFrame, item_ids: pd.Index) -> str:
             )
     if pd.Index([str(name) for name in frame.columns]).isin(item_ids).any():
         return "; ids of items are the names of columns: give the transposed frame, .T"
-    if [str(number) for number in range(len(frame))] == list(frame.index):
+    # Numbers in a column of ids are not those of rows.
+    if isinstance(given, pd.DataFrame) and given.shape == frame.shape and is_counted(given.index):
         return "; the index counts rows: ids belong in the index or column item_id"
+    if len(item_ids):
+        return f"; ids there are texts such as {item_ids[0]!r}"
     return ""
 
 

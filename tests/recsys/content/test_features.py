@@ -166,6 +166,11 @@ VECTORS = np.eye(3)
             "column 'songID' looks like ids: name it",
         ),
         (pd.DataFrame(VECTORS), "the index counts rows: ids belong in the index"),
+        (
+            pd.DataFrame(VECTORS).rename_axis("item_id").reset_index(),
+            "item '0' is not among the items of the data set; ids there are texts such as 'a'$",
+        ),
+        (pd.DataFrame(VECTORS, index=[7, 8, 9]), "item '7' .*; ids there are texts such as 'a'$"),
         (pd.DataFrame(VECTORS, columns=IDS, index=["x", "y", "z"]), r"the transposed frame, \.T"),
         (pd.DataFrame({"vector": list(VECTORS)}, index=IDS), "holds vectors, and one column a dim"),
         (pd.DataFrame(VECTORS > 0, index=IDS), "must be numeric and 0 is not"),
