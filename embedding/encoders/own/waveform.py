@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from datasets.arrays import Float32Array
 from datasets.errors import (
     ArtifactError,
     ColdtuneError,
+    DataWarning,
     EncoderError,
     InvalidArgumentError,
 )
@@ -34,6 +36,9 @@ WINDOWS_HEARD = 3
 _PROBE_LOUDNESS = 0.1
 _LIKE_BEFORE = 1e-3
 """Largest relative difference of what one encoder makes of the same sound on two machines."""
+
+_LIKE_BEFORE_ALONE = 0.02
+"""The same for windows in other company: half precision and whole numbers round by it."""
 
 _RANGE = 1e-3
 """By so much probabilities may leave 0 to 1, for rounding."""
@@ -260,11 +265,30 @@ class WaveformEncoder(ABC):
         self._probe = probe.astype(np.float32)
 
     def _try(self) -> None:
-        """Run it on two windows of noise and remember the result."""
-        found = self._checked(self._noise())
-        if not np.isfinite(found.embeddings).all():
+        """Run it on two windows of noise and remember the result.
+
+        Then again on the same two and on the first alone: a network in training mode drops units at
+        random, or standardises by whatever windows come together.
+        """
+        noise = self._noise()
+        probe = self._checked(noise).embeddings.copy()
+        if not np.isfinite(probe).all():
             raise EncoderError(f"{self.method}: returned NaN or infinite values for noise")
-        self._probe = found.embeddings.copy()
+        if not _change(self._checked(noise).embeddings, probe) <= _LIKE_BEFORE:
+            raise EncoderError(
+                f"{self.method}: makes something else of the same sound each time; a network must "
+                "be in evaluation mode (model.eval() in PyTorch), and random numbers need a seed"
+            )
+        alone = self._checked(noise[:1]).embeddings
+        if not _change(alone, probe[:1]) <= _LIKE_BEFORE_ALONE:
+            warnings.warn(
+                f"{self.method}: makes something else of a window alone than together with "
+                "another, so that embeddings depend on which recordings are embedded together; is "
+                "it a network in training mode (model.eval() in PyTorch)?",
+                DataWarning,
+                stacklevel=2,
+            )
+        self._probe = probe
 
     def _noise(self) -> Float32Array:
         rng = np.random.default_rng(0)
@@ -295,8 +319,7 @@ class WaveformEncoder(ABC):
             return f"its embeddings have {self.dimension} numbers, and had {saved.dimension}"
         assert self._probe is not None
         assert saved._probe is not None
-        scale = max(float(np.abs(saved._probe).max()), 1e-12)
-        if np.abs(self._probe - saved._probe).max() > _LIKE_BEFORE * scale:
+        if _change(self._probe, saved._probe) > _LIKE_BEFORE:
             return "it makes something else of the same sound"
         return ""
 
@@ -381,6 +404,14 @@ class WaveformEncoder(ABC):
             if array.ndim == 3:
                 array = array.mean(axis=1, dtype=np.float64)
             return array.astype(np.float32)
+
+
+def _change(found: Float32Array, before: Float32Array) -> float:
+    """Largest difference, as a share of the largest number before."""
+    if found.shape != before.shape:
+        return float("inf")
+    scale = max(float(np.abs(before).max()), 1e-12)
+    return float(np.abs(found - before).max()) / scale
 
 
 def restored_settings(

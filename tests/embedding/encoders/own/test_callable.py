@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.errors import EncoderError, EncoderUnavailableError, InvalidArgumentError
+from datasets.errors import DataWarning, EncoderError, EncoderUnavailableError, InvalidArgumentError
 from embedding import CallableEncoder, SnippetConfig
 from embedding.encoders.loading import check_same_encoder, load_encoder
 
@@ -37,7 +37,7 @@ def test_windows_are_given_in_batches(windows: np.ndarray) -> None:
     own = encoder(counted, batch=16)
     assert own.dimension == 3
     np.testing.assert_array_equal(own.embed(windows), statistics(windows))
-    assert sizes == [2, 16, 16, 8]  # first it is tried on noise
+    assert sizes == [2, 2, 1, 16, 16, 8]  # first it is tried on noise
     vectors, probabilities = own.embed_and_predict(windows[:0])
     assert (vectors.shape, probabilities) == ((0, 3), {})
 
@@ -117,6 +117,23 @@ def test_another_length_than_before(windows: np.ndarray) -> None:
     own = encoder(lambda x: np.ones((len(x), len(x) + 1)), batch=16)
     with pytest.raises(EncoderError, match="returned 17 numbers for a window, where it was 3"):
         own.embed(windows)
+
+
+def test_what_changes_each_time(windows: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    dropping = encoder(lambda x: statistics(x) * (rng.random((len(x), 3)) > 0.5), name="net")
+    for _ in range(2):  # it is not taken the second time, either
+        with pytest.raises(EncoderError, match=r"the function net: .* each time; .*model\.eval\(\)"):
+            dropping.embed(windows)
+    rounding = encoder(lambda x: statistics(x) * (1 + 1e-5 * rng.random((len(x), 3))))
+    assert rounding.embed(windows).shape == (40, 3)
+
+
+def test_what_depends_on_what_comes_together_is_warned_of(windows: np.ndarray) -> None:
+    by_batch = encoder(lambda x: statistics(x) - statistics(x).mean(axis=0), name="net")
+    with pytest.warns(DataWarning, match="the function net: .* of a window alone than together"):
+        by_batch.embed(windows)
+    by_batch.embed(windows)  # once
 
 
 def test_nan_for_some_windows_is_a_row_of_nan(windows: np.ndarray) -> None:
