@@ -14,7 +14,7 @@ def progress_bar(
     Args:
         title: what is counted, shown left of the bar.
         total: number of steps or bytes; None if unknown.
-        shown: whether to show anything.
+        shown: whether to show anything; of no steps at all, nothing is.
         done: number already done.
         in_bytes: count bytes, and show the speed.
 
@@ -26,7 +26,7 @@ def progress_bar(
         ...     for _ in range(2):
         ...         advance(1)
     """
-    if not shown:
+    if not shown or total == 0:
         yield lambda _amount: None
         return
     from rich.console import Console

@@ -135,6 +135,11 @@ class TrainingData:
     """Items whose plays the encoder of the embeddings has learned from, bool [n_items]: they cannot
     stand for new items in a validation split. None for no item."""
 
+    recorded: BoolArray | None = None
+    """Items with a recording, whether it could be embedded or not, bool [n_items], where the
+    encoder has learned from plays: a validation split is drawn among them, as it was before that.
+    None for those with an embedding."""
+
     counts_all: bool = False
     """Whether means and deviations are taken over all items and not the warm ones alone: where
     hardly anybody has played anything, the mean of what was played is one user's taste."""

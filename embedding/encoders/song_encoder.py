@@ -194,6 +194,7 @@ class SongEncoder(Configured):
         """
         _check_images(images)
         targets = make_targets(labels, len(images), self.config.tags, several=self._is_multi_label)
+        self.learned_plays_ = LearnedPlays()
         if taste is not None and self.config.taste_weight:
             targets.append(make_taste_target(taste, len(images)))
             self.learned_plays_ = learned_plays or LearnedPlays()

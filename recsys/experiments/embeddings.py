@@ -264,12 +264,13 @@ class FoldHeads:
 
     def _train(self, training: MusicDataset) -> NetworkEmbeddings:
         encoder: Encoder
+        learns_taste = self._encoder.config.taste_weight > 0
         try:
             encoder = fine_tune_on_catalogue(
                 self._encoder,
                 training,
                 self._config,
-                taste=taste_vectors(training, self._config),
+                taste=taste_vectors(training, self._config) if learns_taste else None,
                 progress=self._progress,
             )
         except TooFewLabelsError as error:

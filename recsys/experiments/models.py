@@ -15,6 +15,7 @@ from datasets.columns import ITEM_ID
 from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from datasets.texts.suggestions import did_you_mean
+from embedding.encoders.learned_plays import LearnedPlays
 from evaluation.model import ModelFactory
 from evaluation.models.baselines import Popularity, Random
 from evaluation.models.controls import (
@@ -305,7 +306,7 @@ class EvaluatedRecommender:
             return self
         self._fitted.onboarded = digest
         embeddings = self._embeddings(dataset)
-        _refuse_leak(embeddings, dataset)
+        refuse_leak(learned_plays_of(embeddings), dataset.items[ITEM_ID])
         if not self._texts:
             dataset = _without_texts(dataset)
         self._fitted.recommender.onboard_many(dataset, embeddings=embeddings)
@@ -317,14 +318,26 @@ class EvaluatedRecommender:
         return self._embed(self._fitted.embeddings, dataset)
 
 
-def _refuse_leak(embeddings: pd.DataFrame, dataset: MusicDataset) -> None:
-    """Raise EvaluationError where an encoder has learned from the plays of items held out."""
-    ids = dataset.items[ITEM_ID]
-    leaked = learned_plays_of(embeddings).contains(ids)
+def refuse_leak(learned: LearnedPlays, held_out: Iterable[str]) -> None:
+    """Raise EvaluationError where an encoder has learned from the plays of items held out.
+
+    Args:
+        learned: the items whose plays it has learned from.
+        held_out: ids of the items.
+
+    Examples:
+        >>> from embedding.encoders import LearnedPlays
+        >>> refuse_leak(LearnedPlays(["s1"]), ["s2"])
+        >>> refuse_leak(LearnedPlays(["s1"]), ["s1", "s2"])
+        Traceback (most recent call last):
+        datasets.errors.EvaluationError: the encoder has learned from the plays of 1 of 2 items ...
+    """
+    ids = pd.Index(list(held_out), dtype=object)
+    leaked = learned.contains(ids)
     if leaked.any():
         raise EvaluationError(
             f"the encoder has learned from the plays of {leaked.sum():,} of {len(ids):,} items "
-            f"held out, such as {ids[leaked].iloc[0]!r}, so that they would look too well "
+            f"held out, such as {ids[leaked][0]!r}, so that they would look too well "
             "recommended; train it on each training side, or give one that has not "
             "learned from plays"
         )

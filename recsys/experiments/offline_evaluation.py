@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from datasets.arguments import check_whole
@@ -17,6 +18,7 @@ from datasets.settings import Settings
 from datasets.system.files import check_writable
 from datasets.tables.frames import FrameLike, embedding_frame
 from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
+from embedding.encoders.learned_plays import LearnedPlays
 from evaluation.arguments import check_fraction, check_sampled, list_lengths
 from evaluation.comparison.comparison import Comparison, compare
 from evaluation.comparison.learning_curves import learning_curve
@@ -27,7 +29,7 @@ from evaluation.models.baselines import PopularityOracle, Random
 from evaluation.models.controls import GENRE_FOR_AUDIO, MODEL_CONTROLS, POPULARITY_ORACLE, RANDOM
 from evaluation.report.write import report_files, write_report
 from evaluation.splitting.split import Split
-from recsys.audio.embeddings import embed_dataset
+from recsys.audio.embeddings import embed_dataset, learned_plays_of
 from recsys.config import RecommenderConfig
 from recsys.content.features import align_embeddings
 from recsys.experiments.embeddings import (
@@ -45,6 +47,7 @@ from recsys.experiments.models import (
     control_meanings,
     model_factories,
     model_names,
+    refuse_leak,
 )
 from recsys.experiments.splits import check_split_names, named_splits
 from recsys.tracking.comparison import comparison_runs
@@ -234,6 +237,13 @@ def evaluate(
         seed=recommender.seed,
         among=config.among,
     )
+    seen = learned_plays_of(embeddings) if encoder is None else LearnedPlays.of(encoder)
+    if any(name in AUDIO_MODELS for name in config.models):
+        for (
+            split
+        ) in splits:  # now, and not when models were learned; thin items reach no model late
+            refuse_leak(seen, (*split.cold_items, *split.few_shot_items))
+        remarks += _remarks_on_plays(seen, encoder, dataset, splits, config.noun)
     holds_out_items = any(split.cold_items or split.few_shot_items for split in splits)
     encoders = encoders or FoldEncoders(recommender, progress=progress)
     models = model_factories(
@@ -374,6 +384,32 @@ def _embedded_by(
     found = audio.embeddings.set_axis([str(name) for name in audio.embeddings.columns], axis=1)
     found.attrs = dict(audio.embeddings.attrs)
     return found
+
+
+def _remarks_on_plays(
+    learned: LearnedPlays,
+    encoder: "Encoder | None",
+    dataset: MusicDataset,
+    splits: Sequence[Split],
+    noun: str,
+) -> list[str]:
+    """Say where what embeds recordings may have learned from plays that are held out."""
+    if len(learned):
+        items = dataset.interactions[ITEM_ID].to_numpy()
+        tested = pd.unique(np.concatenate([items[split.test_rows] for split in splits]))
+        seen = learned.contains(tested).sum()
+        if seen:
+            return [
+                f"The encoder has learned from plays of {seen:,} of the {len(tested):,} {noun} "
+                "whose plays are held out, perhaps from these: figures of known "
+                f"{noun} may be too good."
+            ]
+    elif getattr(encoder, "taste_dimension_", 0):
+        return [
+            f"The encoder has learned from plays, and it does not say of which {noun}: figures are "
+            "too good if they are among those held out here."
+        ]
+    return []
 
 
 def _method(encoder: "Encoder") -> str:

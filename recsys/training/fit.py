@@ -411,6 +411,11 @@ def _training_data(
         )
     warm = np.bincount(plays.indices, minlength=len(item_ids)) > 0
     learned = learned_plays_of(embeddings)
+    seen = recorded = None
+    if len(learned):
+        seen = learned.contains(item_ids)
+        # Single plays that are held out are the same only where the same songs are drawn from.
+        recorded = known | item_ids.isin(dataset.audio[ITEM_ID])
     vocabulary = MetadataVocabulary.learn(dataset.items, warm)
     data = TrainingData(
         plays=plays,
@@ -418,7 +423,8 @@ def _training_data(
         artists=artist_codes(dataset.items),
         seed=config.seed,
         threads=config.n_threads,
-        seen_by_encoder=learned.contains(item_ids) if len(learned) else None,
+        seen_by_encoder=seen,
+        recorded=recorded,
     )
     return data, user_ids, vocabulary
 

@@ -14,6 +14,8 @@ import pandas as pd
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.music import MusicDataset
 from datasets.tables.checks import empty_audio
+from embedding.encoders.learned_plays import LearnedPlays
+from recsys.audio.embeddings import LEARNED_PLAYS
 from recsys.model.live import LiveModel
 from recsys.model.rebuild import rebuilt
 from recsys.model.state import SOURCES_LEFT_OUT, FittedState
@@ -63,6 +65,7 @@ def _learned(state: FittedState) -> FittedState:
     embeddings = pd.DataFrame(
         state.embeddings[state.has_embedding], index=pd.Index(item_ids[state.has_embedding])
     )
+    embeddings.attrs[LEARNED_PLAYS] = LearnedPlays.of(state.encoder)
     found, _ = fit_state(
         MusicDataset.from_checked(state.items, empty_audio(), interactions, None),
         state.config,

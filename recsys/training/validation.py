@@ -140,12 +140,17 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         >>> hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.01})) is None
         True
     """
-    drawn = draw_held_out(
-        data.plays, data.artists, data.content.has_embedding, config, seen=data.seen_by_encoder
-    )
+    heard = data.content.has_embedding
+    among = heard if data.recorded is None else data.recorded
+    drawn = draw_held_out(data.plays, data.artists, among, config, seen=data.seen_by_encoder)
     if drawn is None:
         return None
     plays = data.plays.tocoo()
+    if not heard[drawn.cold_items].all():  # recordings that could not be embedded
+        cold_items = drawn.cold_items[heard[drawn.cold_items]]
+        if len(cold_items) < MIN_COLD_ITEMS:
+            cold_items = cold_items[:0]
+        drawn = drawn._replace(cold_items=cold_items, of_cold=np.isin(plays.col, cold_items))
 
     def part(mask: BoolArray) -> sp.csr_matrix:
         entries = (plays.data[mask], (plays.row[mask], plays.col[mask]))

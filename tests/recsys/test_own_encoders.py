@@ -20,13 +20,17 @@ from datasets.errors import (
 )
 from datasets.folder import save_folder
 from datasets.music import MusicDataset
-from embedding import CallableEncoder, OnnxEncoder, SongEncoder
+from embedding import CallableEncoder, FineTunedEncoder, OnnxEncoder, SongEncoder
 from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.own import onnx as onnx_encoder
 from embedding.hyperimage import extraction
 from embedding.parallel import PersistentWorker
 from recsys import Recommender, cli
+from recsys.audio import embed_dataset, learned_plays_of
+from recsys.experiments import offline_evaluation
 from recsys.experiments.offline_evaluation import EvaluationConfig, evaluate
+from recsys.training import relearning
+from recsys.training.fit import fit_state
 from tests.helpers.eight_songs import bands, eight_songs
 from tests.helpers.models import QUICK
 from tests.helpers.onnx_models import onnx_file
@@ -221,14 +225,58 @@ def test_a_recording_that_it_has_no_numbers_for(
     assert report["status"].tolist() == ["failed"]
 
 
-def test_an_encoder_that_has_seen_what_is_held_out(music: MusicDataset, tmp_path: Path) -> None:
+def test_an_encoder_that_has_seen_what_is_held_out(
+    music: MusicDataset, tmp_path: Path, monkeypatch
+) -> None:
     encoder = own()
     encoder.learned_plays_ = LearnedPlays(music.items["item_id"])
     config = EvaluationConfig(
         models=("content",), splits=("cold",), ks=(2,), genre_folds=0, fraction=0.4, controls=()
     )
-    with pytest.raises(EvaluationError, match="learned from the plays of 2 of 2 items held out"):
+    said = "learned from the plays of 2 of 2 items held out"
+    monkeypatch.setattr(offline_evaluation, "compare", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(EvaluationError, match=said):
         evaluate(music, tmp_path / "report", QUICK, config, encoder=encoder)
+    # Songs of which a few plays are left are never onboarded, and are held out all the same.
+    thin = config.replace(splits=("semi-cold:1",))
+    with pytest.raises(EvaluationError, match="learned from the plays of"):
+        evaluate(music, tmp_path / "report", QUICK, thin, encoder=encoder)
+    with pytest.raises(EvaluationError, match=said):  # heads of their own change nothing of it
+        evaluate(music, tmp_path / "report", QUICK, config, encoder=FineTunedEncoder(encoder))
+    table = embed_dataset(music, encoder, workers=1, progress=False).embeddings
+    with pytest.raises(EvaluationError, match=said):
+        evaluate(music, tmp_path / "report", QUICK, config, embeddings=table)
+    assert not list(tmp_path.rglob("*.html"))
+
+
+def test_plays_that_an_encoder_may_have_seen_are_named_in_the_report(
+    music: MusicDataset, tmp_path: Path
+) -> None:
+    encoder = own()
+    encoder.learned_plays_ = LearnedPlays(music.items["item_id"])
+    config = EvaluationConfig(
+        models=("content",), splits=("warm",), ks=(2,), genre_folds=0, fraction=0.4, controls=()
+    )
+    evaluate(music, tmp_path / "seen", QUICK, config, encoder=encoder)
+    said = "whose plays are held out, perhaps from these"
+    assert said in (tmp_path / "seen/report.md").read_text()
+
+
+def test_what_is_learned_later_still_knows_what_the_encoder_has_seen(
+    music: MusicDataset, monkeypatch
+) -> None:
+    encoder = own()
+    encoder.learned_plays_ = LearnedPlays(music.items["item_id"])
+    model = Recommender(QUICK).fit(music, encoder=encoder)
+    given = []
+
+    def fitted(*arguments, embeddings, **settings):
+        given.append(embeddings)
+        return fit_state(*arguments, embeddings=embeddings, **settings)
+
+    monkeypatch.setattr(relearning, "fit_state", fitted)
+    relearning._learned(model._fitted().state)
+    assert learned_plays_of(given[0]) == encoder.learned_plays_
 
 
 # ------------------------------------------------------------------ ONNX files

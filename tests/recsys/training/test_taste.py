@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from datasets.errors import EvaluationError
 from datasets.music import MusicDataset
@@ -14,6 +15,7 @@ from recsys.config import RecommenderConfig
 from recsys.data import play_matrix
 from recsys.experiments.models import model_factories
 from recsys.sources.als import ALSSource
+from recsys.training.fit import _training_data
 from recsys.training.taste import choose_taste, taste_vectors
 from recsys.training.validation import draw_held_out, hold_out
 from tests.helpers.recommenders import training_data
@@ -109,6 +111,31 @@ def test_the_validation_split_holds_out_what_the_encoder_did_not_see(two_crowds,
     # Nothing of what an encoder has seen can stand for new songs.
     blind = hold_out(replace(data, seen_by_encoder=np.ones(260, bool)), CONFIG)
     assert not len(blind.cold_items)
+
+
+def test_recordings_that_cannot_be_embedded_change_no_play_that_is_held_out(two_crowds, taste):
+    """Taste is learned before anybody knows which recordings fail."""
+    ids = pd.Index(two_crowds.items["item_id"], dtype=object)
+    failed = np.arange(260) % 11 == 0
+    embeddings = pd.DataFrame(np.random.default_rng(1).normal(size=(260, 4)), index=ids)
+    embeddings = embeddings[~failed]
+    embeddings.attrs[LEARNED_PLAYS] = taste.learned_plays()
+    played = two_crowds.interactions
+    data, _, _ = _training_data(two_crowds, played, embeddings, CONFIG)
+    split = hold_out(data, CONFIG)
+    before, _ = drawn(two_crowds)
+    kept = before.cold_items[~failed[before.cold_items]]
+    assert 0 < len(kept) < len(before.cold_items)
+    assert set(split.cold_items) == set(kept)
+    # No single play that shaped a target is held out, and no song with a target is new.
+    plays = data.plays.tocoo()
+    shaped = sp.csr_matrix(
+        (plays.data[before.learned], (plays.row[before.learned], plays.col[before.learned])),
+        shape=plays.shape,
+    )
+    assert split.held_warm.nnz > 100
+    assert not shaped.multiply(split.held_warm).nnz
+    assert not shaped.multiply(split.held_mixed).nnz
 
 
 def test_too_few_songs_or_no_wish_for_it(two_crowds):
