@@ -42,6 +42,7 @@ def train_encoder(
     config: EncoderConfig,
     *,
     taste: TasteVectors | None = None,
+    calibrated: bool = True,
     workers: int,
     progress: bool,
 ) -> "SongEncoder":
@@ -54,6 +55,8 @@ def train_encoder(
         dataset: data set with recordings and labels.
         config: configuration of the network.
         taste: collaborative vectors to learn beside the tags.
+        calibrated: learn the temperatures of its probabilities (`SongEncoder.fit`), which costs a
+            small catalogue another training. Embeddings need none.
         workers: processes that decode recordings.
         progress: show progress bars.
 
@@ -93,7 +96,7 @@ def train_encoder(
         recording=extraction.recording,
         taste=None if taste is None else taste.of(_image_items(dataset, extraction)),
         learned_plays=None if taste is None else taste.learned_plays(),
-        calibrated=True,
+        calibrated=calibrated,
         checkpoint=cache_folder() / "training",
         progress=progress,
     )

@@ -184,6 +184,7 @@ class FoldEncoders:
                 training,
                 self._config.network,
                 taste=taste,
+                calibrated=False,  # only embeddings are used
                 workers=self._config.n_threads,
                 progress=self._progress,
             )

@@ -1,16 +1,23 @@
 """Embeddings of an evaluation: whose encoder gives them, that they are cached, and their map."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pytest
 
 from datasets.music import MusicDataset
+from embedding.network.training import train_network
 from evaluation.splitting.split import Split
-from recsys.experiments.embeddings import cached_embeddings, embedding_map
+from recsys import RecommenderConfig
+from recsys.audio import embed_dataset, train_encoder
+from recsys.experiments.embeddings import FoldEncoders, cached_embeddings, embedding_map
 from recsys.experiments.splits import named_splits
+from tests.helpers.eight_songs import EARS
 from tests.helpers.evaluations import GivenEncoders
 from tests.helpers.known_answers import world
 from tests.helpers.recommenders import QUICK
+from tests.helpers.recordings import write_song
 
 
 def warm_and_cold(dataset: MusicDataset) -> list[Split]:
@@ -46,3 +53,39 @@ def test_the_map_marks_what_was_held_out(recorded: MusicDataset) -> None:
     )
     assert not embedding_map(recorded, splits[:1], embeddings, 0)["cold"].any()
     assert embedding_map(recorded, splits, embeddings.iloc[:3], 0) is None
+
+
+def test_a_fold_is_trained_once_as_its_probabilities_are_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs = [f"song-{number}" for number in range(66)]
+    for number, name in enumerate(songs):
+        write_song(tmp_path / f"{name}.wav", number)
+    genres = [("low", "high")[number % 2] for number in range(len(songs))]
+    items = {"item_id": songs, "title": "", "artist": songs, "album": "", "genre": genres}
+    dataset = MusicDataset(
+        pd.DataFrame(items),
+        pd.DataFrame({"item_id": songs, "path": [f"{name}.wav" for name in songs]}),
+        pd.DataFrame([("u", songs[0], 1.0)], columns=["user_id", "item_id", "weight"]),
+        root=tmp_path,
+    )
+    trainings = 0
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        nonlocal trainings
+        trainings += 1
+        return train_network(*arguments, **options)
+
+    monkeypatch.setattr("embedding.network.training.train_network", train)
+    config = RecommenderConfig(encoder={**EARS, "epochs": 1}, threads=1)
+    fold = FoldEncoders(config)(dataset)
+    assert (trainings, fold.encoder.calibration_) == (1, {})
+    encoder = train_encoder(dataset, config.network, workers=1, progress=False)
+    # So few songs take another network for the temperatures; that which is kept is the same.
+    assert trainings == 1 + 2
+    assert encoder.calibration_
+    pd.testing.assert_frame_equal(
+        embed_dataset(dataset, encoder, workers=1, progress=False).embeddings,
+        fold.embeddings(dataset),
+        check_exact=True,
+    )
