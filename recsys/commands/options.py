@@ -112,9 +112,15 @@ def open_encoder_option(
         InvalidArgumentError, ArtifactError: there is none, or it cannot be used.
         EncoderUnavailableError: it is not on this machine; the message says how to get it.
     """
-    if fine_tune is None:
-        return _open_encoder(given)
     from embedding.encoders.fine_tuning.config import HeadConfig
+
+    if fine_tune is None:
+        if heads not in (None, HeadConfig()):
+            echo(
+                '--config: its "heads" are not used, as --fine-tune frozen or thawed is not given',
+                err=True,
+            )
+        return _open_encoder(given)
     from embedding.encoders.fine_tuning.encoder import FineTunedEncoder
 
     if fine_tune not in ("frozen", "thawed"):

@@ -3,6 +3,7 @@
 After US 2018/0276540 A1, paragraphs 43, 65 and 66.
 
 - `song`: a song and its recordings, and their conversion to rows of the tables
+- `heard`: what a listener is told of predicted tags: the genre first, then the mood
 - `schema`: the tables of songs, recordings and predicted tags
 - `read_write`: read, write and check songs in any database with these tables
 - `changes`: tables of plays and removals since the fit

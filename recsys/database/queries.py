@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Column, Connection, Select, exists, func, select
+from sqlalchemy import Column, Connection, Select, Subquery, exists, func, select
 
 from datasets.columns import GENRE, ITEM_ID, SCORE
 from datasets.errors import ArtifactError, InvalidArgumentError
@@ -15,6 +15,7 @@ from datasets.system.files import atomic_write
 from datasets.texts.safe_text import write_spreadsheet
 from datasets.texts.suggestions import did_you_mean
 from datasets.texts.unicode_forms import folded
+from recsys.database.heard import genres_among
 from recsys.database.schema import genres, scores, song_columns, songs
 from recsys.database.song import search_key
 
@@ -127,8 +128,10 @@ def list_songs(
 
     Returns:
         title, artist, album, genre, item_id; for each predicted tag `predicted_TAG`, its most
-        probable value (None for a song without recording), and `probability_TAG`; `familiarity`
-        (`recsys.content.familiarity`; NaN where it is not known); then the `further` columns.
+        probable value (None for a song without recording; of genres among eras, voices and moods
+        the most probable genre, as `recsys.database.heard` says), and `probability_TAG`;
+        `familiarity` (`recsys.content.familiarity`; NaN where it is not known); then the `further`
+        columns.
     """
     page = _page(where, limit, after)
     (familiarity,) = (c for c in song_columns(connection) if c.name == "familiarity")
@@ -139,20 +142,7 @@ def list_songs(
         dtype=object,
     )
     ids = page.with_only_columns(songs.c.item_id).subquery()
-    order = func.row_number().over(
-        partition_by=(scores.c.item_id, genres.c.tag),
-        order_by=(scores.c.score.desc(), scores.c.genre_id),
-    )
-    ranked = (
-        select(scores.c.item_id, genres.c.tag, genres.c.name, scores.c.score, order.label("rank"))
-        .join(ids, ids.c.item_id == scores.c.item_id)
-        .join(genres, genres.c.genre_id == scores.c.genre_id)
-        .subquery()
-    )
-    best = {
-        (row.tag, row.item_id): (row.name, row.score)
-        for row in connection.execute(select(ranked).where(ranked.c.rank == 1))
-    }
+    best = _best_values(connection, ids)
     for tag in predicted_tags(connection):
         found = [best.get((tag, item), (None, None)) for item in frame[ITEM_ID]]
         frame[f"predicted_{tag}"] = pd.Series([name for name, _ in found], dtype=object)
@@ -160,6 +150,53 @@ def list_songs(
     frame["familiarity"] = frame["familiarity"].astype(float)
     names = ["familiarity", *(column.name for column in further)]
     return frame[[name for name in frame.columns if name not in names] + names]
+
+
+def _best_values(connection: Connection, ids: Subquery) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return the value of each tag and item (of these ids) that stands for all, and its score."""
+    best = _most_probable(connection, ids)
+    values: dict[str, dict[str, int]] = {}
+    for genre_id, tag, name in connection.execute(
+        select(genres.c.genre_id, genres.c.tag, genres.c.name)
+    ):
+        values.setdefault(tag, {})[name] = genre_id
+    named = genres_among(values)
+    if not named:
+        return best
+    total = func.sum(scores.c.score)
+    several = connection.execute(
+        select(genres.c.tag, scores.c.item_id)
+        .join(ids, ids.c.item_id == scores.c.item_id)
+        .join(genres, genres.c.genre_id == scores.c.genre_id)
+        .group_by(genres.c.tag, scores.c.item_id)
+        .having(func.abs(total - 1) > 1e-3)
+    )
+    keys = {(tag, item) for tag, item in several}
+    chosen = [values[tag][name] for tag, names in named.items() for name in names]
+    of_genres = _most_probable(connection, ids, chosen)
+    return best | {key: value for key, value in of_genres.items() if key in keys}
+
+
+def _most_probable(
+    connection: Connection, ids: Subquery, only: Sequence[int] | None = None
+) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return the most probable value of each tag and item, of all values or of some."""
+    order = func.row_number().over(
+        partition_by=(scores.c.item_id, genres.c.tag),
+        order_by=(scores.c.score.desc(), scores.c.genre_id),
+    )
+    query = (
+        select(scores.c.item_id, genres.c.tag, genres.c.name, scores.c.score, order.label("rank"))
+        .join(ids, ids.c.item_id == scores.c.item_id)
+        .join(genres, genres.c.genre_id == scores.c.genre_id)
+    )
+    if only is not None:
+        query = query.where(genres.c.genre_id.in_(only))
+    ranked = query.subquery()
+    return {
+        (row.tag, row.item_id): (row.name, row.score)
+        for row in connection.execute(select(ranked).where(ranked.c.rank == 1))
+    }
 
 
 def list_scores(

@@ -2,7 +2,6 @@
 
 - `recordings`: build songs from single recordings, embeddings or whole data sets
 - `prediction`: what a recording sounds like, without onboarding it
-- `heard`: what a listener is told of predicted tags: the genre first, then the mood
 - `folder`: onboard all recordings of a folder, in batches that survive interruption
 - `folder_entries`: the recordings of a folder with their texts from a metadata table
 - `watching`: follow a folder: what arrives, and what is renamed, changed or deleted

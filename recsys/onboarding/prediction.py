@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from recsys.content.familiarity import caution
+from recsys.database.heard import best_genre, say_sound
 from recsys.database.song import Scores, Song
 from recsys.model.live import LiveModel
-from recsys.onboarding.heard import best_genre, say_sound
 from recsys.onboarding.recordings import build_song
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Prediction:
     """
 
     predicted: str | None
-    """Most probable genre (`recsys.onboarding.heard`), or value of the encoder's first tag where it
+    """Most probable genre (`recsys.database.heard`), or value of the encoder's first tag where it
     tells no genres; None where nothing is predicted."""
     probability: float | None
     """Its probability."""

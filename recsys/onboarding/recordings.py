@@ -17,11 +17,11 @@ from recsys.audio.embeddings import DatasetEmbeddings, embed_dataset
 from recsys.audio.recordings import recordings_by_item
 from recsys.content.familiarity import careful_scores
 from recsys.content.features import align_embeddings
+from recsys.database.heard import best_genre
 from recsys.database.song import Scores, Song, SongRecording
 from recsys.model.items import checked_embedding, with_familiarity
 from recsys.model.live import LiveModel
 from recsys.model.state import FittedState
-from recsys.onboarding.heard import best_genre
 
 if TYPE_CHECKING:
     from embedding.audio.source import AudioSource
@@ -38,7 +38,7 @@ class OnboardingResult(NamedTuple):
 
     item_id: str
     predicted: str | None
-    """Most probable genre (`recsys.onboarding.heard`), or value of the encoder's first tag where it
+    """Most probable genre (`recsys.database.heard`), or value of the encoder's first tag where it
     tells no genres; None without a recording."""
     probability: float | None
     """Its probability."""

@@ -892,7 +892,9 @@ def test_how_windows_become_one_embedding_is_an_option(
     assert "--sequence is for the network that is trained on the catalogue" in said.err
 
 
-def test_settings_of_heads_are_in_the_configuration(tmp_path: Path) -> None:
+def test_settings_of_heads_are_in_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from embedding import EncoderConfig, FineTunedEncoder, SongEncoder
     from recsys.commands.options import open_encoder_option, recommender_config
 
@@ -906,6 +908,12 @@ def test_settings_of_heads_are_in_the_configuration(tmp_path: Path) -> None:
     encoder = open_encoder_option(str(tmp_path / "e"), "frozen", heads)
     assert isinstance(encoder, FineTunedEncoder)
     assert encoder.config == heads.replace(backbone="frozen")
+    assert capsys.readouterr().err == ""
+    assert open_encoder_option(None, None, heads) is None
+    unused = '--config: its "heads" are not used, as --fine-tune frozen or thawed is not given\n'
+    assert capsys.readouterr().err == unused
+    assert open_encoder_option(None, None, RecommenderConfig().heads) is None
+    assert capsys.readouterr().err == ""
     path.write_text(json.dumps({"heads": {"epoch": 3}}))
     with pytest.raises(InvalidArgumentError, match=r"settings.json: .*heads\.epoch"):
         recommender_config(path, None, None, None)

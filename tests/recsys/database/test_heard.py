@@ -3,7 +3,8 @@
 import pytest
 
 from embedding.encoders.musicnn.encoder import MUSICNN_TAGS
-from recsys.onboarding.heard import best_genre, say_sound
+from recsys.database import Catalog, Song, SongFilter, list_songs
+from recsys.database.heard import best_genre, genres_among, say_sound
 from recsys.onboarding.prediction import Prediction
 
 
@@ -62,3 +63,37 @@ def test_a_prediction_names_them() -> None:
     assert str(found) == "it sounds like blues (40%), mood happy (20%), familiarity 0.41"
     assert found.to_dict()["predicted"] == "blues"
     assert str(Prediction(None, None, None, {})) == "nothing known"
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [
+        ({"tags": {"80s": 0.6, "jazz": 0.3, "rock": 0.4, "sad": 0.5}}, {"tags": ("rock", 0.4)}),
+        ({"tags": {"80s": 0.6, "sad": 0.5}}, {"tags": ("80s", 0.6)}),
+        # Values of which one alone holds stand for themselves.
+        ({"tags": {"80s": 0.7, "jazz": 0.3}}, {"tags": ("80s", 0.7)}),
+        # What is called genre or mood says what it is.
+        (
+            {"genre": {"sea shanty": 0.8, "rock": 0.4}, "tags": {"80s": 0.6, "jazz": 0.3}},
+            {"genre": ("sea shanty", 0.8), "tags": ("80s", 0.6)},
+        ),
+        ({"mood": {"wild": 0.9, "soul": 0.3}}, {"mood": ("wild", 0.9)}),
+    ],
+)
+def test_lists_of_songs_name_what_onboarding_does(scores, shown) -> None:
+    catalog = Catalog.in_memory()
+    other = {tag: dict.fromkeys(values, 0.01) for tag, values in scores.items()}
+    catalog.fill([Song("heard", scores=scores), Song("other", scores=other), Song("unheard")])
+    with catalog.transaction() as connection:
+        row, _, nothing = list_songs(connection, SongFilter()).to_dict("records")
+    for tag, (name, probability) in shown.items():
+        assert (row[f"predicted_{tag}"], row[f"probability_{tag}"]) == (name, probability)
+        assert nothing[f"predicted_{tag}"] is None
+    first = next(iter(shown.values()))
+    assert best_genre(scores) == first
+
+
+def test_genres_among_the_tags_of_musicnn() -> None:
+    (found,) = genres_among({"tags": MUSICNN_TAGS}).values()
+    assert {"rock", "jazz", "Hip-Hop"} <= set(found)
+    assert not {"80s", "female vocalists", "beautiful", "Mellow"} & set(found)

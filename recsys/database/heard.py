@@ -97,6 +97,32 @@ def say_sound(scores: Scores | None) -> str:
     return f"it sounds like {', '.join(parts)}"
 
 
+def genres_among(values: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Return, by tag, those values that are named before others, being genres among all kinds.
+
+    Args:
+        values: all values of each predicted tag.
+
+    Returns:
+        Only tags that have genres and other values; {} where a tag is called genre. They are meant
+        for songs of which several values may hold at once.
+
+    Examples:
+        >>> genres_among({"tags": ["80s", "blues"], "emotion": ["calm"]})
+        {'tags': ['blues']}
+        >>> genres_among({"tags": ["80s", "blues"], "genre": ["ska", "sea shanty"]})
+        {}
+    """
+    if any(_plain(tag) in _GENRE_TAGS for tag in values):
+        return {}
+    found = {
+        tag: [name for name in own if _is_among(name, _GENRES)]
+        for tag, own in values.items()
+        if _plain(tag) not in _MOOD_TAGS
+    }
+    return {tag: own for tag, own in found.items() if 0 < len(own) < len(values[tag])}
+
+
 def _values(
     scores: Scores | None, tags: Collection[str], values: Collection[str]
 ) -> Mapping[str, float]:
@@ -104,7 +130,9 @@ def _values(
     for tag, own in (scores or {}).items():
         if own and _plain(tag) in tags:
             return own
-    for own in (scores or {}).values():
+    for tag, own in (scores or {}).items():
+        if _plain(tag) in _MOOD_TAGS:  # even where a mood has the name of a genre
+            continue
         found = {name: p for name, p in own.items() if _is_among(name, values)}
         # Values of which one alone holds are all of one kind.
         if found and _hold_at_once(own):
