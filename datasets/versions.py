@@ -1,6 +1,7 @@
 """Versions of installed packages, for reports and saved models."""
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -14,7 +15,12 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
     versions = {}
     for name in packages:
         try:
-            versions[name] = version(name)
+            versions[name] = _installed(name)
         except PackageNotFoundError:
             continue
     return versions
+
+
+@cache  # each fit asks for ten; one that is missing is looked for anew
+def _installed(package: str) -> str:
+    return version(package)
