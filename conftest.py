@@ -15,6 +15,7 @@ from tests.helpers.programs import is_missing_program
 
 pytest_plugins = (
     "tests.helpers.commands",
+    "tests.helpers.decoding",
     "tests.helpers.recordings",
     "tests.helpers.evaluations",
     "tests.helpers.models",
@@ -48,7 +49,10 @@ def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[s
     for name in ("dataset", "embeddings", "recommender", "recording", "images", "labels", "encoder",
                  "split", "comparison", "training_data", "hits", "facts"):  # fmt: skip
         makers[name] = lambda name=name: request.getfixturevalue(f"example_{name}")  # type: ignore[misc]
-    for name in names_read(request.node.dtest):
+    names = names_read(request.node.dtest)
+    if "encoder" in names:
+        request.getfixturevalue("decoded_here")
+    for name in names:
         if name in makers:
             doctest_namespace[name] = makers[name]()
 
