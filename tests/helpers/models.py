@@ -1,6 +1,7 @@
 """What the tests of the recommender share: the small data as sources see it, and models of it."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,9 @@ from threadpoolctl import threadpool_limits
 from datasets.music import MusicDataset
 from recsys import Recommender
 from recsys.data import TrainingData
+from tests.helpers.decoding import decoding_here
 from tests.helpers.eight_songs import EARS, eight_songs
-from tests.helpers.recommenders import CONFIG, QUICK, training_data
+from tests.helpers.recommenders import CONFIG, QUICK, own, training_data
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -40,7 +42,13 @@ def fit_quickly(tastes: Tastes) -> Callable[..., Recommender]:
     """A function that gives a test a recommender of its own, with other settings if it likes."""
     dataset, embeddings = tastes
 
+    @cache
+    def unchanged() -> Recommender:
+        return Recommender(QUICK).fit(dataset, embeddings=embeddings)
+
     def fit(**changes: object) -> Recommender:
+        if not changes:
+            return own(unchanged())  # of one fit
         return Recommender(QUICK.replace(**changes)).fit(dataset, embeddings=embeddings)
 
     return fit
@@ -54,6 +62,6 @@ def hearing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     root = tmp_path_factory.mktemp("songs")
     dataset = eight_songs(root, ("rock", "jazz"))
-    model = Recommender(QUICK.replace(encoder=EARS)).fit(dataset)
-    model.save(root / "model")
+    with decoding_here():
+        Recommender(QUICK.replace(encoder=EARS)).fit(dataset).save(root / "model")
     return root / "model"

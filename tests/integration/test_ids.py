@@ -144,7 +144,9 @@ def _plays_of(one: Any) -> Mapping[Any, float]:
         pytest.skip("no key of a mapping")
 
 
+@pytest.fixture(scope="module")
 def on_data(model: Recommender, dataset: MusicDataset) -> dict[str, Callable[[Any], Any]]:
+    """Calls of data sets and of other models."""
     popular = Popularity().fit(dataset)
     peer = PEERS["item-knn"](tuned=False).fit(dataset)
     return {
@@ -182,9 +184,9 @@ def test_what_is_no_id_is_refused(model: Recommender, entry: str, value: Any) ->
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_models_data_sets_and_embeddings_refuse_the_same(
-    model: Recommender, dataset: MusicDataset, value: Any
+    on_data: dict[str, Callable[[Any], Any]], value: Any
 ) -> None:
-    for name, ask in on_data(model, dataset).items():
+    for name, ask in on_data.items():
         with pytest.raises(ColdtuneError) as raised:
             ask(value)
         assert is_refusal(raised.value), (name, raised.value)

@@ -17,8 +17,10 @@ from recsys.experiments.search import search_hyperparameters
 from recsys.experiments.splits import named_splits
 from tests.helpers.commands import Call
 from tests.helpers.models import Tastes
-from tests.helpers.recommenders import ALL_USERS, QUICK, dataset_of, taste_of
+from tests.helpers.recommenders import ALL_USERS, QUICK, dataset_of, own, taste_of
 from tests.helpers.recordings import write_song
+
+pytestmark = pytest.mark.usefixtures("decoded_here")
 
 ENCODER = {
     "architecture": "IC(2,5,8)PF(16)O",
@@ -30,11 +32,16 @@ ENCODER = {
 ITEMS = [f"item-{n}" for n in range(80)]
 
 
-@pytest.fixture
-def library(tastes: Tastes) -> Recommender:
-    """A model of the items without any plays."""
+@pytest.fixture(scope="module")
+def fitted(tastes: Tastes) -> Recommender:
+    """A model of the items without any plays; a test takes its own, in ``library``."""
     dataset, embeddings = tastes
     return Recommender(QUICK).fit(dataset.take_interactions([]), embeddings)
+
+
+@pytest.fixture
+def library(fitted: Recommender) -> Recommender:
+    return own(fitted)
 
 
 def share_of_taste(names: list[str], taste: int) -> float:

@@ -14,16 +14,24 @@ from recsys import Recommender
 from recsys.database.queries import SongFilter, export_songs, list_songs
 from recsys.model.state import predict_vectors
 from tests.helpers.commands import Call
-from tests.helpers.recommenders import QUICK
+from tests.helpers.recommenders import QUICK, own
+
+pytestmark = pytest.mark.usefixtures("decoded_here")
 
 JAZZ = np.eye(8, dtype=np.float32)[1]
 STRANGE = np.float32([0, 0, 0, 0, 2, -2, 2, -2])
 
 
-@pytest.fixture
-def model(tastes, tmp_path: Path) -> Recommender:
+@pytest.fixture(scope="module")
+def quick(tastes) -> Recommender:
     dataset, embeddings = tastes
-    recommender = Recommender(QUICK).fit(dataset, embeddings=embeddings)
+    return Recommender(QUICK).fit(dataset, embeddings=embeddings)
+
+
+@pytest.fixture
+def model(quick: Recommender, tmp_path: Path) -> Recommender:
+    """A model with a folder of its own, of the one fit."""
+    recommender = own(quick)
     recommender.save(tmp_path / "model")
     return recommender
 
