@@ -21,7 +21,11 @@ from tests.helpers.recommenders import QUICK
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
-CONFIG = QUICK.replace(als={"factors": 4}, fm={"components": 4, "epochs": 2})
+WEIGHTS = {"als": 0.5, "content": 0.5}
+CONFIG = QUICK.replace(
+    sources=("als", "content"), als={"factors": 4}, fusion={"warm": WEIGHTS, "cold": WEIGHTS}
+)
+"""Few files: these models are opened and saved hundreds of times."""
 KEPT, REFUSED, NOTHING, GOES = "kept", "refused", "nothing", "goes"
 
 
