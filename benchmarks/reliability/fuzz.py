@@ -49,6 +49,12 @@ from datasets.errors import ColdtuneError
 LIMIT = 30.0
 """Seconds that one input may take."""
 
+IMPORTS = [
+    __name__, "datasets.folder", "embedding.encoders.song_encoder", "recsys.recommender",
+    "recsys.training.fit",
+]  # fmt: skip
+"""What the processes that try inputs need: imported once, by the one that they are forked from."""
+
 HOSTILE_TEXTS = (
     "", " ", "nan", "NaN", "inf", "-inf", "None", "null", "0", "-1", "1e400", "1e-400", "True",
     "\x00", "i1", "i2", "u1", "3.5",
@@ -741,7 +747,8 @@ class Worker:
     def _start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.say, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(IMPORTS)
         self.process = context.Process(
             target=_work, args=(self.kind, self.seed, theirs, self.folder), daemon=False
         )
