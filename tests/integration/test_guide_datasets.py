@@ -12,6 +12,8 @@ from datasets.public.registry import NAMES, public_dataset
 from embedding import SongEncoder
 from recsys import Recommender, RecommenderConfig
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

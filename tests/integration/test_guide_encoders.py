@@ -11,6 +11,8 @@ from datasets.demo.make import make_demo
 from recsys import Recommender
 from tests.helpers.recommenders import QUICK
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "encoders.md"
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 
 

@@ -12,6 +12,8 @@ from recsys import Recommender
 from tests.helpers.commands import Call
 from tests.integration.test_guides import SMALL
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "library.md"
 
 

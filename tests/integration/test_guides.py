@@ -14,6 +14,8 @@ from datasets.music import MusicDataset
 from embedding import EncoderConfig, SnippetConfig, SongEncoder
 from recsys import Recommender
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

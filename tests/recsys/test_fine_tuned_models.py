@@ -25,6 +25,8 @@ from tests.helpers.eight_songs import bands, eight_songs
 from tests.helpers.models import QUICK
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 RATE = 4000
 HEADS = HeadConfig(dimension=4, epochs=10, learning_rate=0.01, threads=1, accelerator="cpu")
 

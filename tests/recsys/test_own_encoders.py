@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,6 @@ from datasets.music import MusicDataset
 from embedding import CallableEncoder, FineTunedEncoder, OnnxEncoder, SongEncoder
 from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.own import onnx as onnx_encoder
-from embedding.hyperimage import extraction
-from embedding.parallel import PersistentWorker
 from recsys import Recommender, cli
 from recsys.audio import embed_dataset, learned_plays_of
 from recsys.experiments import offline_evaluation
@@ -35,6 +32,8 @@ from tests.helpers.eight_songs import bands, eight_songs
 from tests.helpers.models import QUICK
 from tests.helpers.onnx_models import onnx_file
 from tests.helpers.recordings import write_song
+
+pytestmark = pytest.mark.usefixtures("decoded_here")
 
 RATE = 4000
 
@@ -52,22 +51,8 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> MusicDataset:
 TEXTS = ("item_id", "title", "artist", "album", "genre")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_process() -> Iterator[None]:
-    """Decode in this process: starting others takes longer than these tests."""
-
-    def decoded(function, jobs, workers):
-        for job in jobs:
-            yield job, function(job)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "in_processes_ahead", decoded)
-        patch.setattr(PersistentWorker, "run", lambda self, function, job: function(job))
-        yield
-
-
 @pytest.fixture(scope="module")
-def saved(music: MusicDataset, tmp_path_factory: pytest.TempPathFactory, _one_process) -> Path:
+def saved(music: MusicDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model made with a function; a test copies what it changes."""
     folder = tmp_path_factory.mktemp("saved") / "model"
     Recommender(QUICK).fit(music, encoder=own()).save(folder)

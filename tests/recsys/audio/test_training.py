@@ -16,6 +16,8 @@ from recsys.experiments.embeddings import FoldEncoders
 from tests.helpers.recommenders import QUICK
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 CONFIG = QUICK.replace(
     als={"factors": 4},
     fm={"components": 4, "epochs": 1},

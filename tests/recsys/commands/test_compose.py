@@ -20,6 +20,8 @@ from recsys.database.catalog import Song
 from recsys.model.items import song_content
 from recsys.model.live import LiveModel
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 GENRES = ("low", "high")
 ENCODER = {
     "architecture": "IC(2,5,8)PF(16)O",

@@ -14,6 +14,8 @@ from embedding import EncoderConfig, HyperImageConfig, SnippetConfig, SongEncode
 from recsys import cli
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 TINY = ["--architecture", "IC(2,3,4)F(6)O", "--epochs", "1", "--threads", "1", "--folds", "2"]
 Run = Callable[..., tuple[int, str, str]]
 

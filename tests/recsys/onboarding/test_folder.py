@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recsys.database.catalog import Catalog
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.folder_entries import folder_entries
 from tests.helpers.commands import Call
+from tests.helpers.decoding import decoding_here
 from tests.helpers.recordings import write_song
 
 pytestmark = pytest.mark.slow
@@ -234,12 +236,13 @@ def tagged(path: Path, **tags: str) -> Path:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
-    """Three tagged recordings."""
+def library(tmp_path: Path) -> Iterator[Path]:
+    """Three tagged recordings, decoded in this process: what is known of files is tested."""
     for number, name in enumerate("abc"):
         path = write_song(tmp_path / "library" / f"{name}.flac", 50 + number)
         tagged(path, title=f"Song {name}", artist="Ann", genre="dub", date="1999")
-    return tmp_path / "library"
+    with decoding_here():
+        yield tmp_path / "library"
 
 
 def onboarded(model: Recommender) -> dict[str, Any]:

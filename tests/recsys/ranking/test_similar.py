@@ -13,6 +13,8 @@ from recsys import Recommender
 from tests.helpers.recommenders import CONFIG, dataset_of, own
 from tests.helpers.recordings import write_song
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 
 @pytest.mark.parametrize("by", ["sound", "taste", "fused"])
 def test_an_embedding_is_like_what_an_onboarded_one_would_be_like(fitted, tastes, by):
