@@ -87,12 +87,10 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder")
-    missing = _missing_above(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    finally:
-        _remove_empty(missing)
+    # Tried in the nearest folder there is: to make the missing ones and take them away again would
+    # take them from under another process that makes them too.
+    nearest = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    tempfile.TemporaryFile(dir=nearest).close()
 
 
 def _missing_above(path: Path) -> list[Path]:

@@ -271,8 +271,8 @@ def genre_cv(
         settings = encoder_config(config, recipe, architecture, epochs, tag, threads)
     else:
         of_network = {"recipe": recipe, "architecture": architecture, "windows": windows}
-        settings = _untrained_heads(encoder, fine_tune, config, epochs, tag, threads, of_network)
         _check_recordings(folder)
+        settings = _untrained_heads(encoder, fine_tune, config, epochs, tag, threads, of_network)
     study_config = GenreStudyConfig(
         splits=[genre_split(name.strip()).name for name in split.split(",")],
         folds=folds,

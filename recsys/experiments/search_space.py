@@ -4,9 +4,9 @@ Not searched are the seed, threads and tracking; how the best items are found (`
 time for exactness and learns nothing); ``fusion.discovery``, which shows new items at the cost of
 accuracy, so that a search would always turn it off; the ways of taking embeddings into LightFM and
 of mapping content that cost many times as much as all else (``dense``; ``mlp``, ``auto``); and the
-cross-validation of the content map, which chooses its own strengths and widths. Weights of the
-sources are chosen in every fit; where they are fixed, they belong to the sources, which then are
-not searched.
+cross-validation of the content map, which chooses its own strengths and widths; and heads on a
+given encoder, which a search does not train. Weights of the sources are chosen in every fit; where
+they are fixed, they belong to the sources, which then are not searched.
 """
 
 from collections.abc import Mapping

@@ -52,7 +52,7 @@ def test_files(tmp_path):
     assert right.sum() == len(expected)
     lines = (tmp_path / "genre.md").read_text(encoding="utf-8").splitlines()
     widths = {line.count("|") for line in lines if line.startswith("| artist")}
-    assert widths == {8}
+    assert widths == {9}
     assert any("| song | patent (other data) |" in line for line in lines)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -515,13 +516,18 @@ def start(watched: Watched) -> "subprocess.Popen[str]":
 
 
 def read_until(process: "subprocess.Popen[str]", wanted: set[str]) -> list[str]:
-    """Lines of a process, until all wanted ones have come."""
+    """Lines of a process, until one begins with each of those wanted."""
     assert process.stdout is not None
     lines: list[str] = []
-    while not wanted <= set(lines):
-        line = process.stdout.readline()
-        assert line, (lines, process.stderr and process.stderr.read())
-        lines.append(line.rstrip("\n"))
+    too_late = threading.Timer(PATIENCE_SECONDS, process.kill)
+    too_late.start()
+    try:
+        while not all(any(line.startswith(begin) for line in lines) for begin in wanted):
+            line = process.stdout.readline()
+            assert line, (wanted, lines, process.stderr and process.stderr.read())
+            lines.append(line.rstrip("\n"))
+    finally:
+        too_late.cancel()
     return lines
 
 
