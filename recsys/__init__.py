@@ -6,6 +6,7 @@
 - `playlists`: songs like others or between two, in a smooth order, as M3U files
 - `model`: the fitted state, all changes since the fit, and the saved model on the disk
 - `onboarding`: songs from recordings, embeddings and folders
+- `tagging`: what is heard of recordings, written into the tags of their files
 - `training`: the fit
 - `sources`, `content`, `fusion`: what a fit learns, and how it is blended
 - `index`: nearest-neighbour search

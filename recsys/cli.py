@@ -25,6 +25,7 @@ from recsys.commands import (
     playlist,
     recommend,
     songs,
+    tag,
     train,
     watch,
 )
@@ -50,6 +51,7 @@ for command in (
     onboard.onboard,
     onboard.predict,
     watch.watch,
+    tag.tag,
     onboard.update,
     onboard.remove,
     onboard.rebuild,

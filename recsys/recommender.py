@@ -764,6 +764,59 @@ class Recommender(Configured):
         report["familiarity"] = self._fitted().items.familiarity_of_ids(report[ITEM_ID])
         return report
 
+    def tag_folder(
+        self,
+        folder: str | Path,
+        *,
+        write: bool = False,
+        least: float = 0.5,
+        overwrite: bool = False,
+        unfamiliar: bool = False,
+        journal: str | Path | None = None,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Say what the tags of a folder's recordings would be by what the model hears, or write it.
+
+        Genre, mood and every other tag that the encoder predicts get a field in the files' own
+        tags: ID3 (mp3, wav, aiff), Vorbis comments (flac, ogg, opus) or MP4 (m4a). What somebody
+        else has written there stays. The sound and all other tags stay the same, and
+        `recsys.tagging.undo_tags` gives back what was there before.
+
+        Args:
+            folder: the folder.
+            write: write into the files; otherwise nothing is changed.
+            least: least probability of a value.
+            overwrite: also write over what somebody else has written.
+            unfamiliar: also tag recordings that sound unlike what the model has learned from.
+            journal: file that keeps what was written; by default beside the folder, called after
+                it with ".coldtune-tags.jsonl" behind its name.
+            threads: processes that decode; as configured if not given.
+            progress: show a progress bar.
+
+        Returns:
+            A row for each field of each recording: path, field, old and new (lists of texts),
+            status, reason and familiarity. The status is "set", "renewed" (coldtune wrote the old
+            value), "overwritten", "unchanged" or "kept" (somebody else's value). A recording
+            without a field is "unsure" (no value is probable enough), "unfamiliar" or "failed".
+            ``attrs`` say whether it was written, and where the journal is.
+
+        Raises:
+            DataError: the folder or the journal cannot be used.
+            InvalidArgumentError: the model predicts no tags, or an argument is out of its range.
+        """
+        from recsys.tagging.folder import TaggingOptions, tag_folder
+
+        return tag_folder(
+            self._fitted(),
+            Path(folder),
+            write=write,
+            options=TaggingOptions(least, overwrite, unfamiliar),
+            journal=None if journal is None else Path(journal),
+            workers=self.config.n_threads if threads is None else threads,
+            progress=progress,
+        )
+
     def watch_folder(
         self, folder: str | Path, **options: Unpack["WatchArguments"]
     ) -> "FolderWatcher":

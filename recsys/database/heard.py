@@ -6,6 +6,7 @@ beside eras, voices and moods, as those of Last.fm's listeners that MusiCNN know
 """
 
 from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple
 
 from recsys.database.song import Scores
 
@@ -123,21 +124,84 @@ def genres_among(values: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     return {tag: own for tag, own in found.items() if 0 < len(own) < len(values[tag])}
 
 
+class NamedValues(NamedTuple):
+    """The values of a predicted tag that are probable enough to be named."""
+
+    kind: Literal["genre", "mood", "other"]
+    tag: str
+    """The encoder's name of the tag."""
+    values: list[str]
+    """The most probable first."""
+
+
+def named_values(scores: Scores | None, least: float) -> list[NamedValues]:
+    """Return what is worth naming of all predicted tags, as `say_sound` tells genres.
+
+    Of a tag of which one value holds, the most probable one. Where several may hold at once, up
+    to three genres, each at least half as probable as the first, up to three moods, and all
+    further values. Genres and moods among the values of a mixed tag are told apart from it.
+
+    Args:
+        scores: {tag: {value: probability}}, or None.
+        least: least probability of a value.
+
+    Examples:
+        >>> scores = {"tags": {"80s": 0.6, "blues": 0.7, "rock": 0.3, "Mellow": 0.2}}
+        >>> [(one.kind, one.values) for one in named_values(scores, 0.5)]
+        [('genre', ['blues']), ('other', ['80s'])]
+        >>> scores = {"genre": {"jazz": 0.4, "rock": 0.6}, "era": {"80s": 0.3, "90s": 0.7}}
+        >>> named_values(scores, 0.65)
+        [NamedValues(kind='other', tag='era', values=['90s'])]
+    """
+    genre_tag, genres = _with_tag(scores, _GENRE_TAGS, _GENRES)
+    mood_tag, moods = _with_tag(scores, _MOOD_TAGS, _MOODS)
+    found = []
+    for tag, own in (scores or {}).items():
+        several = _hold_at_once(own)
+        rest = dict(own)
+        if tag == genre_tag:
+            floor = max(least, _NAMED * max(genres.values())) if several else least
+            ordered = _ordered(genres, floor)[: _MOST if several else 1]
+            found.append(NamedValues("genre", tag, ordered))
+            rest = {name: p for name, p in rest.items() if name not in genres}
+        if tag == mood_tag:
+            own_moods = {name: p for name, p in moods.items() if name in rest}
+            ordered = _ordered(own_moods, least)[: _MOST if several else 1]
+            found.append(NamedValues("mood", tag, ordered))
+            rest = {name: p for name, p in rest.items() if name not in moods}
+        ordered = _ordered(rest, least)
+        found.append(NamedValues("other", tag, ordered if several else ordered[:1]))
+    return [one for one in found if one.values]
+
+
+def _ordered(values: Mapping[str, float], least: float) -> list[str]:
+    """Values that are probable enough, the most probable first."""
+    ordered = sorted(values, key=values.__getitem__, reverse=True)
+    return [name for name in ordered if values[name] >= least]
+
+
 def _values(
     scores: Scores | None, tags: Collection[str], values: Collection[str]
 ) -> Mapping[str, float]:
     """The values of the tag with one of these names, or those with these names of a mixed tag."""
+    return _with_tag(scores, tags, values)[1]
+
+
+def _with_tag(
+    scores: Scores | None, tags: Collection[str], values: Collection[str]
+) -> tuple[str | None, Mapping[str, float]]:
+    """What `_values` finds, and the tag that it is of."""
     for tag, own in (scores or {}).items():
         if own and _plain(tag) in tags:
-            return own
+            return tag, own
     for tag, own in (scores or {}).items():
         if _plain(tag) in _MOOD_TAGS:  # even where a mood has the name of a genre
             continue
         found = {name: p for name, p in own.items() if _is_among(name, values)}
         # Values of which one alone holds are all of one kind.
         if found and _hold_at_once(own):
-            return found
-    return {}
+            return tag, found
+    return None, {}
 
 
 def _hold_at_once(values: Mapping[str, float]) -> bool:
