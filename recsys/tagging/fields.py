@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.onboarding.heard import NamedValues
+from recsys.database.heard import NamedValues
 
 _FACTS = frozenset({
     "TITLE", "ARTIST", "ARTISTS", "ALBUM", "ALBUMARTIST", "ALBUM ARTIST", "AUTHOR", "BAND",

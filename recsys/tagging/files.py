@@ -110,9 +110,10 @@ class _Id3Tags(AudioTags):
     def made(self, field: TagField, values: Sequence[str]) -> list[Entry]:
         from mutagen.id3 import TCON
 
+        genre: Any = TCON
         frame, _, desc = field.id3.partition(":")
         for value in values:
-            if frame == "TCON" and (read := TCON(encoding=3, text=[value]).genres) != [value]:
+            if frame == "TCON" and (read := genre(encoding=3, text=[value]).genres) != [value]:
                 raise AudioError(
                     f"the genre {value!r} would be read as {'; '.join(read) or 'none'} in ID3 tags"
                 )
@@ -174,8 +175,9 @@ def _length_of_id3(path: Path) -> int:
     """Bytes of the ID3v2 tag at the beginning of a file."""
     from mutagen.id3 import ID3, ID3NoHeaderError
 
+    read: Any = ID3
     try:
-        return int(ID3(path, translate=False, load_v1=False).size)
+        return int(read(path, translate=False, load_v1=False).size)
     except ID3NoHeaderError:
         return 0
 
@@ -226,14 +228,15 @@ class _VorbisTags(AudioTags):
 class _Mp4Tags(AudioTags):
     def entries(self, field: TagField) -> list[Entry]:
         found: list[Entry] = []
+        value: Any
         for key in self._keys(field):
             for value in self._file.tags[key]:
-                if isinstance(value, bytes):
+                if isinstance(value, str):
+                    found.append({"key": key, "text": value})
+                else:  # bytes that say what they are
                     data = base64.b64encode(value).decode()
                     facts = {"dataformat": int(value.dataformat), "version": value.version}
                     found.append({"key": key, "data": data, **facts})
-                else:
-                    found.append({"key": key, "text": value})
         return found
 
     def texts(self, field: TagField) -> list[str]:
@@ -249,8 +252,10 @@ class _Mp4Tags(AudioTags):
         return [{"key": field.mp4, "data": data, **facts} for data in encoded]
 
     def put(self, changes: Mapping[TagField, Sequence[Entry]]) -> None:
-        from mutagen.mp4 import AtomDataType, MP4FreeForm
+        from mutagen import mp4
 
+        free_form: Any = mp4.MP4FreeForm
+        kind: Any = mp4.AtomDataType
         tags = self._file.tags
         for field, entries in changes.items():
             for key in self._keys(field):
@@ -259,7 +264,7 @@ class _Mp4Tags(AudioTags):
                 value = one.get("text")
                 if value is None:
                     data = base64.b64decode(one["data"])
-                    value = MP4FreeForm(data, AtomDataType(one["dataformat"]), one["version"])
+                    value = free_form(data, kind(one["dataformat"]), one["version"])
                 tags[one["key"]] = [*tags.get(one["key"], []), value]
 
     def others(self, fields: Sequence[TagField]) -> list[str]:

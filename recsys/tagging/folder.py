@@ -21,9 +21,9 @@ from embedding.decoding.sound_digest import sound_digest
 from embedding.hyperimage.inputs import AnyInputs, InputsOnDisk, folder_for_inputs
 from embedding.parallel import Crashed
 from recsys.content.familiarity import DOUBTED
+from recsys.database.heard import named_values
 from recsys.model.live import LiveModel
 from recsys.onboarding.folder import EMBEDDED_AT_ONCE
-from recsys.onboarding.heard import named_values
 from recsys.tagging.fields import TagField, fields_of
 from recsys.tagging.files import (
     AudioTags,

@@ -18,7 +18,7 @@ from datasets.errors import BusyError, DataError
 from datasets.system.files import open_regular, reason_of, sync_directory
 from datasets.system.locks import Order, locked
 from datasets.texts.file_names import name_as_text, name_from_text
-from recsys.onboarding.heard import NamedValues
+from recsys.database.heard import NamedValues
 from recsys.tagging.files import Entry, same_entries
 
 _KIND, _FORMAT = "coldtune tags", 1
