@@ -214,6 +214,17 @@ def test_command_shows_a_table_and_says_how_to_go_on(
     assert not journal_of(music).exists()
 
 
+def test_names_that_are_no_text(hearing: Recommender, music: Path) -> None:
+    shutil.rmtree(music / "b")
+    odd = music / "caf\udce9 \\xe9\n.flac"
+    (music / "a.flac").rename(odd)
+    before = odd.read_bytes()
+    assert statuses(hearing.tag_folder(music, write=True, **ALL)) == ["set"]
+    assert odd.read_bytes() != before
+    assert statuses(undo_tags(journal_of(music))) == ["restored"]
+    assert not mutagen.File(odd).tags
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
