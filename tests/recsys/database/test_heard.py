@@ -3,12 +3,8 @@
 import pytest
 
 from embedding.encoders.musicnn.encoder import MUSICNN_TAGS
-<<<<<<< HEAD:tests/recsys/database/test_heard.py
 from recsys.database import Catalog, Song, SongFilter, list_songs
-from recsys.database.heard import best_genre, genres_among, say_sound
-=======
-from recsys.onboarding.heard import best_genre, named_values, say_sound
->>>>>>> 3bf4453 (Tests of which values are named, and of file names that are no text):tests/recsys/onboarding/test_heard.py
+from recsys.database.heard import best_genre, genres_among, named_values, say_sound
 from recsys.onboarding.prediction import Prediction
 
 
@@ -69,7 +65,6 @@ def test_a_prediction_names_them() -> None:
     assert str(Prediction(None, None, None, {})) == "nothing known"
 
 
-<<<<<<< HEAD:tests/recsys/database/test_heard.py
 @pytest.mark.parametrize(
     ("scores", "shown"),
     [
@@ -102,7 +97,8 @@ def test_genres_among_the_tags_of_musicnn() -> None:
     (found,) = genres_among({"tags": MUSICNN_TAGS}).values()
     assert {"rock", "jazz", "Hip-Hop"} <= set(found)
     assert not {"80s", "female vocalists", "beautiful", "Mellow"} & set(found)
-=======
+
+
 def test_of_several_genres_those_are_named_that_are_half_as_probable() -> None:
     tags = {"rock": 0.9, "pop": 0.6, "jazz": 0.4, "indie rock": 0.5, "blues": 0.46, "sad": 0.7,
             "80s": 0.55, "guitar": 0.2}  # fmt: skip
@@ -116,4 +112,3 @@ def test_a_tag_of_one_value_names_one_and_keeps_its_own_name() -> None:
     scores = {"era": {"80s": 0.5, "90s": 0.5}, "mood": {"calm": 0.8, "wild": 0.2}}
     found = [(one.kind, one.tag, one.values) for one in named_values(scores, 0.5)]
     assert found == [("other", "era", ["80s"]), ("mood", "mood", ["calm"])]
->>>>>>> 3bf4453 (Tests of which values are named, and of file names that are no text):tests/recsys/onboarding/test_heard.py
