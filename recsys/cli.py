@@ -21,6 +21,7 @@ from recsys.commands import (
     demo,
     encoder,
     evaluate,
+    key,
     onboard,
     playlist,
     recommend,
@@ -70,6 +71,7 @@ for command in (
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(encoder.app, name="encoder")
+app.add_typer(key.app, name="key")
 
 
 def _say_version(wanted: bool) -> None:

@@ -1062,6 +1062,23 @@ class Recommender(Configured):
             else:
                 self._model = storage.replace_model(self._folder, model, relearned)
 
+    @property
+    def live(self) -> LiveModel:
+        """The model as it is now, which never changes: several questions to it have one answer.
+
+        Changes go through this recommender.
+
+        Raises:
+            NotFittedError: there is none yet.
+
+        Examples:
+            >>> before = recommender.live
+            >>> recommender.remove("s3")
+            >>> before.counts()["items"], recommender.live.counts()["items"]
+            (30, 29)
+        """
+        return self._fitted()
+
     def _fitted(self) -> LiveModel:
         if self._model is None:
             raise NotFittedError("this recommender is not fitted: call fit, or load a saved one")
