@@ -12,9 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys of the service (coldtune 
 
 Keys = Annotated[
     Path | None,
-    typer.Option(
-        "--keys", help="File of the keys; COLDTUNE_KEYS or ~/.config/coldtune/keys.json."
-    ),
+    typer.Option("--keys", help="File of the keys; COLDTUNE_KEYS or ~/.config/coldtune/keys.json."),
 ]
 
 

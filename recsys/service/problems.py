@@ -7,10 +7,9 @@ has the rest under that id.
 
 import json
 import logging
-import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,10 +48,27 @@ _RETRY = {"Retry-After": "1"}
 _MOST_ERRORS = 20
 """Wrong fields that one problem lists."""
 
-_FIELD = re.compile(r"(?:interactions: row (\d+), column '([a-z_]+)'|([a-z_]+)(?: of item .*?)?)[: ]")
+_ROW = re.compile(r"interactions: row (\d+), column '([a-z_]+)'")
+_FIELD = re.compile(r"([a-z_]+)[: ]")
+
+_BEGINNINGS = {
+    "items have no column": "where",
+    "batch ": "batch_id",
+    "event ": "event_id",
+    "this song has no": "by",
+}
+"""Fields that messages of the library are about, by how these begin."""
+
+FIELDS = frozenset({
+    "user_id", "item_id", "k", "n", "history", "exclude_seen", "exclude", "only", "where",
+    "per_artist", "diversity", "popularity_correction", "discovery", "new", "by", "users", "seeds",
+    "length", "path", "include_seeds", "playable", "embedding", "title", "artist", "album", "genre",
+    "tags", "batch_id", "mode", "text",
+})  # fmt: skip
+"""Names of fields of requests, with which messages of the library begin."""
 
 
-class Problem(Exception):
+class Problem(HTTPException):
     """Ends a request with a problem.
 
     Args:
@@ -77,11 +93,8 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
-        super().__init__(detail)
-        self.status = status
+        super().__init__(status, detail, dict(headers or {}))
         self.kind = kind
-        self.detail = detail
-        self.headers = dict(headers or {})
         self.members = {name: value for name, value in members.items() if value is not None}
 
     def document(self) -> dict[str, Any]:
@@ -89,7 +102,7 @@ class Problem(Exception):
         return {
             "type": _TYPE + self.kind,
             "title": self.kind.replace("-", " ").capitalize(),
-            "status": self.status,
+            "status": self.status_code,
             "detail": self.detail[:_LONGEST],
             **self.members,
         }
@@ -97,7 +110,7 @@ class Problem(Exception):
     def response(self, request_id: str) -> Response:
         """Return the answer of the service."""
         content = json.dumps({**self.document(), "request_id": request_id})
-        return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
+        return Response(content, self.status_code, self.headers, media_type=MEDIA_TYPE)
 
 
 class Scrubber:
@@ -117,24 +130,21 @@ class Scrubber:
         names = {str(form) for one in given for form in (one, one.absolute(), one.resolve())}
         names -= {"/", ".", ""}
         longest_first = sorted(names, key=len, reverse=True)
-        self._folders = re.compile("|".join(f"{re.escape(name)}(?=[/:'\", ]|$)/?" for name in longest_first))
+        self._folders = re.compile(
+            "|".join(f"{re.escape(name)}(?=[/:'\", ]|$)/?" for name in longest_first)
+        )
 
     def scrub(self, message: str) -> str:
         """Return a message without the folders in it."""
         return self._folders.sub("", printable(message))
 
 
-def problem_of(
-    error: Exception, scrubber: Scrubber, fields: Sequence[str] = (), **members: Any
-) -> Problem:
+def problem_of(error: Exception, scrubber: Scrubber) -> Problem:
     """Return the problem that an error is to whoever asked.
 
     Args:
         error: what was raised.
         scrubber: takes folders out of the message.
-        fields: names of the fields that the request may have; one that the message begins with is
-            named as the wrong one.
-        **members: what else to tell.
     """
     if isinstance(error, Problem):
         return error
@@ -143,39 +153,45 @@ def problem_of(
     if isinstance(error, HTTPException):
         return _of_http(error)
     if not isinstance(error, ColdtuneError):
-        return Problem(500, "internal-error", "something went wrong here; the log of the service has it under this request_id")
+        return Problem(500, "internal-error", _OURS)
     detail = scrubber.scrub(str(error))
-    if isinstance(error, UnknownItemError):
-        return Problem(422, "unknown-item", detail, **members)
-    if isinstance(error, UnknownUserError):
-        return Problem(422, "unknown-user", detail, **members)
-    if isinstance(error, AudioError):
-        return Problem(422, "unusable-recording", detail, **members)
-    if isinstance(error, InvalidArgumentError | DataError):
-        return Problem(422, "invalid-request", detail, **{**_place(detail, fields), **members})
-    if isinstance(error, BusyError):
-        return Problem(503, "busy", "others are changing the model; try again", headers=_RETRY)
-    if isinstance(error, NotFittedError):
-        return Problem(503, "not-ready", detail, headers=_RETRY)
-    if isinstance(error, DiskFullError):
-        return Problem(507, "disk-full", "there is no room to store it; nothing was changed")
-    if isinstance(error, EncoderUnavailableError):
-        return Problem(501, "cannot-hear", "what the model hears recordings with is not on this machine")
-    if isinstance(error, EncoderError):
-        return Problem(422, "unusable-recording", "the encoder of the model cannot use this recording")
-    if isinstance(error, ArtifactError):
-        return Problem(503, "model-unusable", "the model cannot be read or written now; the log of the service says why", headers=_RETRY)
-    return Problem(500, "internal-error", "something went wrong here; the log of the service has it under this request_id")
+    for kinds, status, kind, said in _KINDS:
+        if isinstance(error, kinds):
+            members = _place(detail) if kind == "invalid-request" else {}
+            headers = _RETRY if status == 503 else {}
+            return Problem(status, kind, said or detail, headers=headers, **members)
+    return Problem(500, "internal-error", _OURS)
 
 
-def _place(detail: str, fields: Sequence[str]) -> dict[str, Any]:
+_OURS = "something went wrong here; the log of the service has it under this request_id"
+
+_KINDS: tuple[tuple[type[ColdtuneError] | tuple[type[ColdtuneError], ...], int, str, str], ...] = (
+    (UnknownItemError, 422, "unknown-item", ""),
+    (UnknownUserError, 422, "unknown-user", ""),
+    (AudioError, 422, "unusable-recording", ""),
+    ((InvalidArgumentError, DataError), 422, "invalid-request", ""),
+    (BusyError, 503, "busy", "others are changing the model; try again"),
+    (NotFittedError, 503, "not-ready", "there is no model yet"),
+    (DiskFullError, 507, "disk-full", "there is no room to store it; nothing was changed"),
+    (EncoderUnavailableError, 501, "cannot-hear",
+     "what the model hears recordings with is not on this machine"),
+    (EncoderError, 422, "unusable-recording", "the encoder of the model cannot use this recording"),
+    (ArtifactError, 503, "model-unusable",
+     "the model cannot be read or written now; the log of the service says why"),
+)  # fmt: skip
+"""Errors of the library, the special ones first: status, kind, and what is said in place of their
+own message, which names what is on the machine."""
+
+
+def _place(detail: str) -> dict[str, Any]:
     """Which field a message of the library is about, as far as it begins with its name."""
-    found = _FIELD.match(detail)
-    if found is None:
-        return {}
-    if found[1]:
+    if found := _ROW.match(detail):
         return {"field": f"plays.{int(found[1]) - 1}.{found[2]}"}
-    return {"field": found[3]} if found[3] in fields else {}
+    for beginning, field in _BEGINNINGS.items():
+        if detail.startswith(beginning):
+            return {"field": field}
+    found = _FIELD.match(detail)
+    return {"field": found[1]} if found and found[1] in FIELDS else {}
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
@@ -188,7 +204,9 @@ def _of_validation(error: RequestValidationError) -> Problem:
         malformed = malformed or one["type"] == "json_invalid"
         name = ".".join(inner) if inner and one["type"] != "json_invalid" else source
         reason = str(one["msg"]).removeprefix("Value error, ")
-        errors.append({"field": printable(name)[:200], "in": source, "detail": printable(reason)[:500]})
+        errors.append(
+            {"field": printable(name)[:200], "in": source, "detail": printable(reason)[:500]}
+        )
     detail = "; ".join(f"{one['field']}: {one['detail']}" for one in errors)
     status = 400 if malformed else 422
     field = errors[0]["field"] if errors else None
@@ -208,7 +226,7 @@ def _of_http(error: HTTPException) -> Problem:
 
 def log_error(error: Exception, request_id: str, problem: Problem) -> None:
     """Write to the log what a client is not told."""
-    if problem.status < 500:
+    if problem.status_code < 500:
         return
     known = isinstance(error, ColdtuneError | Problem)
     logger.log(
@@ -218,8 +236,3 @@ def log_error(error: Exception, request_id: str, problem: Problem) -> None:
         exc_info=None if known else error,
         extra={"request_id": request_id},
     )
-
-
-def folder_names(*folders: "os.PathLike[str] | None") -> list[Path]:
-    """Return those of some folders that are given, as paths."""
-    return [Path(one) for one in folders if one is not None]

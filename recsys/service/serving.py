@@ -6,10 +6,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import ColdtuneError, ReplacedError
+from recsys.model.artifact import MANIFEST
 from recsys.model.live import LiveModel
 from recsys.recommender import Recommender
 from recsys.service.problems import Problem
@@ -113,6 +115,13 @@ class ServedModel:
         fit, number = model.revision
         text = f"{model.generation or ''} {fit} {number}"
         return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.{number}"
+
+    def fitted_at(self) -> float:
+        """Return when the model was written, or given, in seconds since 1970."""
+        if self.folder is not None:
+            with suppress(OSError):  # just being replaced
+                return (self.folder / MANIFEST).stat().st_mtime
+        return self.ready_since
 
     def change(self, function: Callable[[Recommender], T]) -> T:
         """Change the model; if another process replaces it meanwhile, change the new one.

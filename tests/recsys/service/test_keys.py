@@ -63,7 +63,8 @@ def test_what_cannot_be(keys: KeyFile) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"format": "coldtune-keys", "version": 2, "keys": []}', "[" * 99999]
+    "content",
+    ["", "[]", "{}", '{"format": "coldtune-keys", "version": 2, "keys": []}', "[" * 99999],
 )
 def test_another_file(keys: KeyFile, content: str) -> None:
     keys.path.parent.mkdir()

@@ -1,0 +1,308 @@
+"""The processes that listen: one, or several that share a socket, and how they start and end."""
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from threadpoolctl import threadpool_limits
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError
+from datasets.system.temporary import temporary_folder
+from recsys.model.artifact import read_manifest
+from recsys.service.app import create_app
+from recsys.service.logs import set_up_logs
+from recsys.service.metrics import VARIABLE
+from recsys.service.serving import ServedModel
+from recsys.service.settings import ServiceSettings
+
+logger = logging.getLogger("coldtune.service")
+
+_LARGEST_HEAD = 32 << 10
+"""Bytes of the head of a request."""
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+_LOOK_SECONDS = 0.2
+"""Interval at which the processes are looked at."""
+
+_PAUSE = 3.0
+"""Seconds after which a process is started again that has ended sooner than this."""
+
+
+def serve(
+    model: Path | str,
+    settings: ServiceSettings | None = None,
+    *,
+    listening: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serve a saved model until a signal (SIGINT, SIGTERM) ends it.
+
+    Requests under way are finished, for `ServiceSettings.stop_seconds` at most; what is written is
+    written whole in any case. Logs are lines of JSON on the standard error output.
+
+    Args:
+        model: the folder of a saved model.
+        settings: settings of the service.
+        listening: called with the address as soon as connections are accepted.
+
+    Raises:
+        ArtifactError: there is no model, or it cannot be opened.
+        InvalidArgumentError: the address cannot be listened on.
+
+    Examples:
+        >>> serve("model", ServiceSettings(port=8080))  # doctest: +SKIP
+    """
+    settings = ServiceSettings() if settings is None else settings
+    folder = Path(model).absolute()
+    read_manifest(folder)
+    with _listening_socket(settings) as opened:
+        listening(_address(opened, settings))
+        if settings.workers == 1:
+            if problem := _work(opened, folder, settings, parent=None):
+                raise ArtifactError(problem)
+        else:
+            _Workers(opened, folder, settings).run()
+
+
+@contextmanager
+def _listening_socket(settings: ServiceSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    host = settings.host.strip("[]")
+    try:
+        opened = socket.create_server((host, settings.port), family=family, backlog=1024)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidArgumentError(
+            f"{host}:{settings.port}: cannot be listened on: {reason}"
+        ) from None
+    with opened:
+        opened.set_inheritable(True)
+        yield opened
+
+
+def _address(opened: socket.socket, settings: ServiceSettings) -> str:
+    host = settings.host.strip("[]")
+    port = opened.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+# ---------------------------------------------------------------------- one process
+
+
+class _TimedProtocol(H11Protocol):
+    """HTTP as uvicorn speaks it, with a time within which the head of a request has to arrive."""
+
+    header_seconds = 10.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._start_timer()
+        else:
+            self._end_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_timer()
+        super().connection_lost(exc)
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.header_seconds, self._close_late)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close_late(self) -> None:
+        self._timer = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends in order: when asked to, when its parent is gone, without a model."""
+
+    def __init__(self, config: uvicorn.Config, served: ServedModel, parent: int | None) -> None:
+        super().__init__(config)
+        self._served = served
+        self._parent = parent
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on a signal; another one more than a second later ends at once."""
+        first: list[float] = []
+
+        def stop(number: int, frame: object) -> None:
+            if first and time.monotonic() - first[0] > 1.0:
+                self.force_exit = True
+            if not first:
+                first.append(time.monotonic())
+            self.should_exit = True
+
+        before = {}
+        if threading.current_thread() is threading.main_thread():
+            before = {number: signal.signal(number, stop) for number in _STOPPING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop."""
+        orphaned = self._parent is not None and os.getppid() != self._parent
+        failed = self._served.failure is not None and not self._served.is_ready
+        return await super().on_tick(counter) or orphaned or failed
+
+
+def _work(
+    opened: socket.socket, folder: Path, settings: ServiceSettings, parent: int | None
+) -> str:
+    """Answer requests until the end; return why there is no model, "" if there is one."""
+    set_up_logs()
+    served = ServedModel(folder, settings.refresh_seconds)
+    protocol = type("Protocol", (_TimedProtocol,), {"header_seconds": settings.header_seconds})
+    config = uvicorn.Config(
+        create_app(served, settings),
+        http=protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.connections,
+        timeout_keep_alive=max(1, round(settings.keep_alive_seconds)),
+        timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+        h11_max_incomplete_event_size=_LARGEST_HEAD,
+    )
+    # Questions are small and many: threads within one only take time from the others.
+    with threadpool_limits(1, user_api="blas"):
+        asyncio.run(_Server(config, served, parent).serve(sockets=[opened]))
+    if served.failure is not None and not served.is_ready:
+        error = served.failure
+        return str(error) if isinstance(error, ColdtuneError) else f"cannot be opened: {error!r}"
+    return ""
+
+
+# ---------------------------------------------------------------------- several
+
+
+def _worker(opened: socket.socket, folder: str, settings: dict[str, Any], parent: int) -> None:
+    """What each of several processes runs."""
+    problem = _work(opened, Path(folder), ServiceSettings.from_json(settings), parent)
+    if problem:
+        logger.error("%s", problem)
+        raise SystemExit(_NO_MODEL)
+
+
+_NO_MODEL = 3
+"""Exit code of a process that found no model."""
+
+
+class _Workers:
+    """The processes that share a socket; one that dies is started again."""
+
+    def __init__(self, opened: socket.socket, folder: Path, settings: ServiceSettings) -> None:
+        self._socket = opened
+        self._settings = settings
+        self._arguments = (str(folder), json.loads(settings.model_dump_json()), os.getpid())
+        self._spawn = multiprocessing.get_context("spawn")
+        self._processes: dict[int, tuple[BaseProcess, float]] = {}
+        self._ended: dict[int, float] = {}
+        """Those that have ended, and when they are started again."""
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Start the processes and keep them running until a signal comes.
+
+        Raises:
+            ArtifactError: the model cannot be opened.
+        """
+        set_up_logs()
+        with ExitStack() as stack:
+            figures = stack.enter_context(temporary_folder())
+            before = os.environ.get(VARIABLE)
+            os.environ[VARIABLE] = str(figures)
+            stack.callback(_restore, before)
+            handlers = {one: signal.signal(one, self._stop) for one in _STOPPING}
+            stack.callback(lambda: [signal.signal(one, old) for one, old in handlers.items()])
+            stack.callback(self._end)
+            for number in range(self._settings.workers):
+                self._start(number)
+            while not self._stopped.wait(_LOOK_SECONDS):
+                self._look()
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopped.set()
+
+    def _start(self, number: int) -> None:
+        process = self._spawn.Process(
+            target=_worker, args=(self._socket, *self._arguments), name=f"coldtune-{number}"
+        )
+        process.start()
+        self._processes[number] = process, time.monotonic()
+
+    def _look(self) -> None:
+        for number, (process, since) in list(self._processes.items()):
+            if process.is_alive():
+                continue
+            if process.exitcode == _NO_MODEL:
+                raise ArtifactError("the model cannot be opened; the log says why")
+            lived = time.monotonic() - since
+            if number not in self._ended:
+                logger.error("process %s has ended with %s", process.pid, process.exitcode)
+                _forget_figures(process.pid)
+                # Not again and again at once: what has ended it may be there for a while.
+                self._ended[number] = time.monotonic() + (_PAUSE if lived < _PAUSE else 0.0)
+            if time.monotonic() >= self._ended[number]:
+                del self._ended[number]
+                self._start(number)
+
+    def _end(self) -> None:
+        """Ask all to stop, and wait; those that do not are killed."""
+        processes = [process for process, _ in self._processes.values()]
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        until = time.monotonic() + self._settings.stop_seconds + 5
+        for process in processes:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _restore(before: str | None) -> None:
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
+
+
+def _forget_figures(process: int | None) -> None:
+    """What a process counted stays; what it told of itself goes."""
+    from prometheus_client import multiprocess
+
+    with suppress(Exception):
+        multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]
