@@ -14,6 +14,9 @@ from recsys.service.keys import Key, Role
 from recsys.service.problems import Problem
 from recsys.service.settings import is_loopback
 
+API = "/v1"
+"""Address below which the routes for programs are."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SCHEME = {"type": "http", "scheme": "bearer", "description": "A key that `coldtune key` made."}
@@ -45,18 +48,23 @@ class ChangingRoute(ReadingRoute):
     role: Role = "write"
 
 
-def reading_routes() -> APIRouter:
-    """Return a router of routes that ask."""
-    return APIRouter(route_class=ReadingRoute)
+def reading_routes(prefix: str = API) -> APIRouter:
+    """Return a router of routes that ask, below an address."""
+    return APIRouter(prefix=prefix, route_class=ReadingRoute)
 
 
-def changing_routes() -> APIRouter:
-    """Return a router of routes that change the model."""
-    return APIRouter(route_class=ChangingRoute)
+def changing_routes(prefix: str = API) -> APIRouter:
+    """Return a router of routes that change the model, below an address."""
+    return APIRouter(prefix=prefix, route_class=ChangingRoute)
 
 
-def check_access(request: Request, role: Role) -> Key | None:
+def check_access(request: Request, role: Role, token: str | None = None) -> Key | None:
     """Check that a request may do what a role allows, and return its key.
+
+    Args:
+        request: the request.
+        role: what it needs.
+        token: the token that it shows; None to look in its header.
 
     Raises:
         Problem: 401 without a known key, 403 with one that does not allow it.
@@ -65,7 +73,7 @@ def check_access(request: Request, role: Role) -> Key | None:
     keys = context_of(request).keys
     if keys is None:
         return None
-    token = token_of(request)
+    token = token_of(request) if token is None else token
     key = keys.identify(token) if token else None
     if key is None:
         said = "the key is not known here" if token else "a key is needed: Authorization: Bearer"

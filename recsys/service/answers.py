@@ -139,7 +139,8 @@ def items_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
         parts = frame[shares].to_numpy().tolist()
         plain = [name.removeprefix(SHARE_PREFIX) for name in shares]
         for row, values in zip(rows, parts, strict=True):
-            row["shares"] = dict(zip(plain, values, strict=True))
+            if not any(map(math.isnan, values)):  # a list of what is popular has none
+                row["shares"] = dict(zip(plain, values, strict=True))
     return rows
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from datasets.errors import ColdtuneError
 from datasets.versions import package_versions
 from recsys.recommender import Recommender
-from recsys.service.access import SCHEME
+from recsys.service.access import API, SCHEME
 from recsys.service.context import ServiceContext
 from recsys.service.middleware import REQUEST_ID, Around
 from recsys.service.problems import log_error, problem_of
@@ -28,7 +28,19 @@ from recsys.service.routes.recommendations import RECOMMENDATIONS
 from recsys.service.serving import ServedModel
 from recsys.service.settings import ServiceSettings
 
-_VERSION = "/v1"
+_ROUTERS: tuple[APIRouter, ...] = (
+    RECOMMENDATIONS,
+    ASKED_ITEMS,
+    CHANGED_ITEMS,
+    MEDIA,
+    PLAYS,
+    PLAYLISTS,
+    FACTS,
+    HEALTH,
+    FIGURES,
+)
+"""All routes. A router of another folder is made by `reading_routes` and `changing_routes` of
+`access`, and its routes reach the model by `context_of(request)`."""
 
 
 def create_app(
@@ -72,19 +84,15 @@ def create_app(
         title="coldtune",
         summary="Recommends music, songs that nobody has played yet included.",
         version=package_versions(["coldtune"]).get("coldtune", "unknown"),
-        openapi_url=f"{_VERSION}/openapi.json",
+        openapi_url=f"{API}/openapi.json",
         docs_url=None,  # its page would load scripts from another host
         redoc_url=None,
         lifespan=running,
         redirect_slashes=False,
     )
     app.state.context = context
-    for router in (
-        RECOMMENDATIONS, ASKED_ITEMS, CHANGED_ITEMS, MEDIA, PLAYS, PLAYLISTS, FACTS,
-    ):  # fmt: skip
-        app.include_router(router, prefix=_VERSION)
-    app.include_router(HEALTH)
-    app.include_router(FIGURES)
+    for router in _ROUTERS:
+        app.include_router(router)
     for kind in (HTTPException, RequestValidationError, ColdtuneError):
         app.add_exception_handler(kind, _answer_problem)
     if settings.origins:

@@ -12,13 +12,15 @@ from prometheus_client import (
     generate_latest,
 )
 
-VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+FIGURES_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable: folder in which several processes count together. prometheus-client looks
 for it when it is imported."""
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_NAMESPACE = "coldtune"
 
 
 class ServiceMetrics:
@@ -33,24 +35,40 @@ class ServiceMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        options = {"registry": self._registry, "namespace": "coldtune"}
-        self._requests = Counter(
-            "requests", "Requests that were answered.", ("method", "route", "status"), **options
+        self._requests = self._counter(
+            "requests", "Requests that were answered.", ("method", "route", "status")
         )
         self._seconds = Histogram(
-            "request_seconds", "Time to the end of an answer.", ("method", "route"),
-            buckets=_SECONDS, **options,
-        )  # fmt: skip
-        self._plays = Counter("plays", "Plays that were taken in.", **options)
-        self._onboarded = Counter("onboarded", "Songs that were taken in.", **options)
-        newest = {"multiprocess_mode": "mostrecent", **options}
-        self._items = Gauge("items", "Items of the model.", **newest)
-        self._users = Gauge("users", "Users of the model.", **newest)
-        self._age = Gauge("model_age_seconds", "Time since the model was fitted.", **newest)
-        self._changes = Gauge("model_changes", "Changes of the model since its fit.", **newest)
-        summed = {"multiprocess_mode": "livesum", **options}
-        self._queue = Gauge("onboard_queue", "Recordings that are heard or wait for it.", **summed)
-        self._ready = Gauge("ready", "Processes that can answer.", **summed)
+            "request_seconds",
+            "Time to the end of an answer.",
+            ("method", "route"),
+            namespace=_NAMESPACE,
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._plays = self._counter("plays", "Plays that were taken in.")
+        self._onboarded = self._counter("onboarded", "Songs that were taken in.")
+        self._items = self._gauge("items", "Items of the model.")
+        self._users = self._gauge("users", "Users of the model.")
+        self._age = self._gauge("model_age_seconds", "Time since the model was fitted.")
+        self._changes = self._gauge("model_changes", "Changes of the model since its fit.")
+        self._queue = self._gauge(
+            "onboard_queue", "Recordings that are heard or wait for it.", summed=True
+        )
+        self._ready = self._gauge("ready", "Processes that can answer.", summed=True)
+
+    def _counter(self, name: str, said: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, said, labels, namespace=_NAMESPACE, registry=self._registry)
+
+    def _gauge(self, name: str, said: str, *, summed: bool = False) -> Gauge:
+        """A figure of the model, the newest of all processes, or a sum over those that live."""
+        return Gauge(
+            name,
+            said,
+            namespace=_NAMESPACE,
+            registry=self._registry,
+            multiprocess_mode="livesum" if summed else "mostrecent",
+        )
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer by its method, the template of its route, and its status."""
@@ -86,7 +104,7 @@ class ServiceMetrics:
 
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
-        folder = os.environ.get(VARIABLE)
+        folder = os.environ.get(FIGURES_FOLDER)
         if not folder or not Path(folder).is_dir():
             return generate_latest(self._registry)
         from prometheus_client.multiprocess import MultiProcessCollector

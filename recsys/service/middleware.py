@@ -13,6 +13,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recsys.service.access import API
 from recsys.service.context import ServiceContext
 from recsys.service.logs import ACCESS
 from recsys.service.problems import Problem, log_error, problem_of
@@ -22,7 +23,7 @@ REQUEST_ID = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9._\-]{1,100}")
 """What a client may give as the id of its request: nothing that could end a header or a line."""
 
-UPLOADS = frozenset({("POST", "/v1/items")})
+UPLOADS = frozenset({("POST", f"{API}/items")})
 """Method and path of requests that may be as large as an upload."""
 
 _SEND_SECONDS = 60.0
@@ -71,9 +72,10 @@ class Around:
                 return
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, receive, send, self._context)
+        own = {**scope, "state": dict(scope.get("state", {}))}
+        request = _Request(own, receive, send, self._context)
         try:
-            await self._app(scope, request.receive, request.send)
+            await self._app(own, request.receive, request.send)
         except Exception as error:
             await request.fail(error)
         finally:
@@ -85,16 +87,20 @@ class _Request:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, context: ServiceContext) -> None:
         self._scope, self._receive, self._send = scope, receive, send
+        self._method = scope["method"] if scope["method"] in _METHODS else "other"
         self._context = context
         self._started = time.monotonic()
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
         self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state: MutableMapping[str, Any] = scope["state"]
         state["request_id"] = self.id
+        state["is_head"] = scope["method"] == "HEAD"
+        if scope["method"] == "HEAD":  # answered as GET is, without the content
+            scope["method"] = "GET"
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         self._path = raw.decode("ascii", "backslashreplace")
-        if self._path.startswith("/v1/"):
+        if self._path.startswith(f"{API}/"):
             # Left as it was sent: an id may have a slash in it, which is sent as %2F.
             scope["path"] = self._path
         settings = context.settings
@@ -148,6 +154,8 @@ class _Request:
             if self._context.settings.origins:
                 headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         else:
+            if self._method == "HEAD":
+                message["body"] = b""
             self._sent += len(message.get("body", b""))
         await _in_time(self._send, message)
 
@@ -167,14 +175,13 @@ class _Request:
         """Write the line of the log, and count."""
         scope = self._scope
         route = getattr(scope.get("route"), "path", "") or "unknown"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
         seconds = time.monotonic() - self._started
         status = self._status or 499  # the client went away
-        self._context.metrics.count_request(method, route, status, seconds)
+        self._context.metrics.count_request(self._method, route, status, seconds)
         client = scope.get("client")
         facts = {
             "request_id": self.id,
-            "method": method,
+            "method": self._method,
             "route": route,
             "path": self._path[:500],
             "status": status,
@@ -183,7 +190,7 @@ class _Request:
             "client": client[0] if client else None,
             "key": scope.get("state", {}).get("key"),
         }
-        ACCESS.info("%s %s %d", method, route, status, extra=facts)
+        ACCESS.info("%s %s %d", self._method, route, status, extra=facts)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -48,7 +48,7 @@ _RETRY = {"Retry-After": "1"}
 _MOST_ERRORS = 20
 """Wrong fields that one problem lists."""
 
-_ROW = re.compile(r"interactions: row (\d+), column '([a-z_]+)'")
+_ROW = re.compile(r"interactions[:,] row (\d+), column '([a-z_]+)'")
 _FIELD = re.compile(r"([a-z_]+)[: ]")
 
 _BEGINNINGS = {

@@ -13,7 +13,7 @@ from recsys.ranking.similarity import Space
 LONGEST_ID = 1000
 """Characters of an id in a request at most."""
 
-LONGEST_TEXT = 2000
+MOST_CHARACTERS = 2000
 """Characters of a title, a tag and so on at most."""
 
 _MOST_VALUES = 100
@@ -71,14 +71,15 @@ Time = Annotated[
 ]
 """A time: ISO 8601 (UTC if it names no zone), or seconds since 1970."""
 
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 """A title, an artist, the value of a tag."""
 
 _Value = (
-    Annotated[str, Field(max_length=LONGEST_TEXT)] | Annotated[int, Field(ge=-(10**18), le=10**18)]
+    Annotated[str, Field(max_length=MOST_CHARACTERS)]
+    | Annotated[int, Field(ge=-(10**18), le=10**18)]
 )
 WhereBody = Annotated[
-    dict[Annotated[str, Field(max_length=LONGEST_TEXT)],
+    dict[Annotated[str, Field(max_length=MOST_CHARACTERS)],
          _Value | Annotated[list[_Value], Field(max_length=_MOST_VALUES)]],
     Field(max_length=_MOST_VALUES),
 ]  # fmt: skip

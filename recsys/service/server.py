@@ -25,7 +25,7 @@ from datasets.system.temporary import temporary_folder
 from recsys.model.artifact import read_manifest
 from recsys.service.app import create_app
 from recsys.service.logs import set_up_logs
-from recsys.service.metrics import VARIABLE
+from recsys.service.metrics import FIGURES_FOLDER
 from recsys.service.serving import ServedModel
 from recsys.service.settings import ServiceSettings
 
@@ -243,8 +243,8 @@ class _Workers:
         set_up_logs()
         with ExitStack() as stack:
             figures = stack.enter_context(temporary_folder())
-            before = os.environ.get(VARIABLE)
-            os.environ[VARIABLE] = str(figures)
+            before = os.environ.get(FIGURES_FOLDER)
+            os.environ[FIGURES_FOLDER] = str(figures)
             stack.callback(_restore, before)
             handlers = {one: signal.signal(one, self._stop) for one in _STOPPING}
             stack.callback(lambda: [signal.signal(one, old) for one, old in handlers.items()])
@@ -295,9 +295,9 @@ class _Workers:
 
 
 def _restore(before: str | None) -> None:
-    os.environ.pop(VARIABLE, None)
+    os.environ.pop(FIGURES_FOLDER, None)
     if before is not None:
-        os.environ[VARIABLE] = before
+        os.environ[FIGURES_FOLDER] = before
 
 
 def _forget_figures(process: int | None) -> None:

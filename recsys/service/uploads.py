@@ -18,7 +18,7 @@ from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed
 from recsys.service.context import ServiceContext
-from recsys.service.schemas import LONGEST_TEXT, SongTexts
+from recsys.service.schemas import MOST_CHARACTERS, SongTexts
 
 _BLOCK = 1 << 20
 
@@ -72,7 +72,7 @@ def take_upload(
         if seconds > most:
             raise AudioError(f"{name}: is {seconds:,.0f} s long, at most {most:,.0f} s are taken")
         own = {
-            field: getattr(given, field) or texts.get(field, "")[:LONGEST_TEXT]
+            field: getattr(given, field) or texts.get(field, "")[:MOST_CHARACTERS]
             for field in ("title", "artist", "album", "genre")
         }
         yield UploadedSong(

@@ -15,7 +15,7 @@ from recsys.service.metrics import CONTENT_TYPE
 from recsys.service.schemas import ModelFacts
 
 FACTS = reading_routes()
-FIGURES = reading_routes()
+FIGURES = reading_routes("")
 HEALTH = APIRouter()
 
 

@@ -390,7 +390,7 @@ def _facts(context: ServiceContext, live: LiveModel, item_id: str) -> dict[str, 
         for song in read_songs_of(connection, [item_id]):
             scores = song.scores or {}
     return {
-        **texts,
+        **{str(name): value for name, value in texts.items()},
         "tags": live.items.tags(row),
         "cold": bool(live.items.is_cold(at)[0]),
         "listeners": int(live.items.user_counts[row]),

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -36,9 +36,8 @@ _KEPT = 256
 """Pictures that are kept in memory."""
 
 
-@MEDIA.api_route(
+@MEDIA.get(
     "/items/{item_id}/audio",
-    methods=["GET", "HEAD"],
     operation_id="getAudio",
     tags=["media"],
     response_class=Response,
@@ -139,7 +138,7 @@ def _in_parts(request: Request, stream: BinaryIO, path: Path) -> Response:
     wanted = request.headers.get("range", "")
     if wanted and request.headers.get("if-range", tag) == tag:
         part = read_range(wanted, size)
-        if part == ():
+        if part == "none":
             stream.close()
             headers["Content-Range"] = f"bytes */{size}"
             raise Problem(416, "no-such-part", f"the recording has {size:,} bytes", headers=headers)
@@ -149,7 +148,7 @@ def _in_parts(request: Request, stream: BinaryIO, path: Path) -> Response:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     kind = MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
-    if request.method == "HEAD":
+    if request.state.is_head:
         stream.close()
         return Response(status_code=code, headers=headers, media_type=kind)
     return StreamingResponse(
@@ -157,7 +156,7 @@ def _in_parts(request: Request, stream: BinaryIO, path: Path) -> Response:
     )
 
 
-def read_range(header: str, size: int) -> tuple[int, int] | tuple[()] | None:
+def read_range(header: str, size: int) -> tuple[int, int] | Literal["none"] | None:
     """Read which part of a file a header asks for.
 
     Args:
@@ -165,12 +164,12 @@ def read_range(header: str, size: int) -> tuple[int, int] | tuple[()] | None:
         size: bytes of the file.
 
     Returns:
-        The first byte and the one after the last; () for a part that is not there; None for a
+        The first byte and the one after the last; "none" for a part that is not there; None for a
         header that is passed over, such as one of several parts.
 
     Examples:
         >>> [read_range(text, 10) for text in ("bytes=2-3", "bytes=8-", "bytes=-3", "bytes=10-")]
-        [(2, 4), (8, 10), (7, 10), ()]
+        [(2, 4), (8, 10), (7, 10), 'none']
         >>> read_range("bytes=0-1,4-5", 10) is None
         True
     """
@@ -179,12 +178,12 @@ def read_range(header: str, size: int) -> tuple[int, int] | tuple[()] | None:
         return None
     if not found[1]:
         count = min(int(found[2]), size)
-        return (size - count, size) if count else ()
+        return (size - count, size) if count else "none"
     start = int(found[1])
     end = min(int(found[2]) + 1, size) if found[2] else size
     if found[2] and int(found[2]) < start:
         return None
-    return (start, end) if start < size else ()
+    return (start, end) if start < size else "none"
 
 
 def _blocks(stream: BinaryIO, start: int, end: int) -> Iterator[bytes]:

@@ -121,7 +121,9 @@ def test_search_and_facts(client: TestClient, model: Recommender) -> None:
     assert (unknown["item_id"], unknown["title"]) == ("S 2", "Unknown item")
 
 
-@pytest.mark.parametrize("name", ["a/b", "../../etc/passwd", "?#%&+ ", "é\u202e", "similar", "a%2Fb"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "../../etc/passwd", "?#%&+ ", "é\u202e", "similar", "a%2Fb", "...", ".a"]
+)
 def test_ids_of_any_characters(client: TestClient, model: Recommender, name: str) -> None:
     model.onboard(item_id=name, title="Odd", embedding=[1, 0, 0.1, 0])
     plays = pd.DataFrame({"user_id": [name], "item_id": ["s1"], "weight": [1.0]})
@@ -174,8 +176,8 @@ def test_plays_count_once(client: TestClient, model: Recommender) -> None:
     batch = {
         "batch_id": "monday",
         "plays": [
-            {"user_id": "ann", "item_id": "s1"},
-            {"user_id": "ann", "item_id": "new-1", "weight": 2, "timestamp": "2026-05-01T12:00:00Z"},
+            {"user_id": "ann", "item_id": "s1", "timestamp": "2026-05-01T12:00:00+02:00"},
+            {"user_id": "ann", "item_id": "new-1", "weight": 2, "timestamp": "2026-05-01T12:00Z"},
             {"user_id": 7, "item_id": "s2", "timestamp": 1_700_000_000},
         ],
     }
@@ -203,6 +205,7 @@ def test_plays_that_cannot_be_taken(client: TestClient, model: Recommender) -> N
         ([{**play, "user_id": None}], "plays.0.user_id"),
         ([{**play, "item_id": True}], "plays.0.item_id"),
         ([{**play, "timestamp": "yesterday"}], "plays.0.timestamp"),
+        ([play, {**play, "timestamp": 0}], "plays.0.timestamp"),
         ([{**play, "colour": "red"}], "plays.0.colour"),
     ):
         assert problem(client.post("/v1/plays", json={"plays": plays}), 422)["field"] == field
