@@ -1,5 +1,6 @@
 """Who may do what: keys and their roles, pages of other origins, names of this machine."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,10 +10,13 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from datasets.errors import DataError
 from recsys.service.context import context_of
 from recsys.service.keys import Key, Role
-from recsys.service.problems import Problem
+from recsys.service.problems import RETRY, Problem
 from recsys.service.settings import is_loopback
+
+logger = logging.getLogger("coldtune.service")
 
 API = "/v1"
 """Address below which the routes for programs are."""
@@ -67,14 +71,19 @@ def check_access(request: Request, role: Role, token: str | None = None) -> Key 
         token: the token that it shows; None to look in its header.
 
     Raises:
-        Problem: 401 without a known key, 403 with one that does not allow it.
+        Problem: 401 without a known key, 403 with one that does not allow it, 503 while the file
+            of keys cannot be read.
     """
     check_origin(request)
     keys = context_of(request).keys
     if keys is None:
         return None
     token = token_of(request) if token is None else token
-    key = keys.identify(token) if token else None
+    try:
+        key = keys.identify(token) if token else None
+    except DataError as error:
+        logger.error("%s", error)
+        raise Problem(503, "keys-unusable", "the keys cannot be read now", headers=RETRY) from None
     if key is None:
         said = "the key is not known here" if token else "a key is needed: Authorization: Bearer"
         raise Problem(401, "unauthorized", said, headers={"WWW-Authenticate": "Bearer"})

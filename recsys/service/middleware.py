@@ -37,7 +37,7 @@ PAGE_POLICY = (
 )
 """Content-Security-Policy of answers for programs, and of pages for people."""
 
-_SAFE_HEADERS = {
+SAFE_HEADERS = {
     "Content-Security-Policy": API_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -149,7 +149,7 @@ class _Request:
             if self._has_body and not self._is_received:
                 headers["Connection"] = "close"  # what comes of the body is of no use any more
             headers[REQUEST_ID] = self.id
-            for name, value in _SAFE_HEADERS.items():
+            for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
             if self._context.settings.origins:
                 headers["Cross-Origin-Resource-Policy"] = "cross-origin"

@@ -43,7 +43,7 @@ _TYPE = "urn:coldtune:problem:"
 _LONGEST = 2000
 """Characters of a detail."""
 
-_RETRY = {"Retry-After": "1"}
+RETRY = {"Retry-After": "1"}
 
 _MOST_ERRORS = 20
 """Wrong fields that one problem lists."""
@@ -158,7 +158,7 @@ def problem_of(error: Exception, scrubber: Scrubber) -> Problem:
     for kinds, status, kind, said in _KINDS:
         if isinstance(error, kinds):
             members = _place(detail) if kind == "invalid-request" else {}
-            headers = _RETRY if status == 503 else {}
+            headers = RETRY if status == 503 else {}
             return Problem(status, kind, said or detail, headers=headers, **members)
     return Problem(500, "internal-error", _OURS)
 

@@ -135,6 +135,20 @@ class HistoryBody(ListOptionsBody):
     )
 
 
+class ExplanationBody(Body):
+    """What somebody has played who is no user of the model, and the item to explain."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"history": ["s1", "s4"], "item_id": "s3"}]}
+    )
+
+    history: list[Id] | dict[str, float] = Field(
+        description="Items, or items with the number of plays of each."
+    )
+    item_id: Id
+    n: int = Field(5, ge=1, le=50, description="Nearest played songs that are named.")
+
+
 class PlayBody(Body):
     """One play, or several of one user and item."""
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.process import BaseProcess
@@ -24,8 +25,11 @@ from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
 from recsys.model.artifact import read_manifest
 from recsys.service.app import create_app
+from recsys.service.keys import KeyFile
 from recsys.service.logs import set_up_logs
 from recsys.service.metrics import FIGURES_FOLDER
+from recsys.service.middleware import SAFE_HEADERS
+from recsys.service.problems import MEDIA_TYPE, Problem
 from recsys.service.serving import ServedModel
 from recsys.service.settings import ServiceSettings
 
@@ -61,7 +65,9 @@ def serve(
 
     Raises:
         ArtifactError: there is no model, or it cannot be opened.
-        InvalidArgumentError: the address cannot be listened on.
+        InvalidArgumentError: the address cannot be listened on, or a folder of the settings or
+            the file of keys is not there.
+        DataError: the file of keys is none.
 
     Examples:
         >>> serve("model", ServiceSettings(port=8080))  # doctest: +SKIP
@@ -69,6 +75,7 @@ def serve(
     settings = ServiceSettings() if settings is None else settings
     folder = Path(model).absolute()
     read_manifest(folder)
+    _check_files(settings)
     with _listening_socket(settings) as opened:
         listening(_address(opened, settings))
         if settings.workers == 1:
@@ -76,6 +83,31 @@ def serve(
                 raise ArtifactError(problem)
         else:
             _Workers(opened, folder, settings).run()
+
+
+def _check_files(settings: ServiceSettings) -> None:
+    """Check what the settings name, before anything is started.
+
+    Raises:
+        InvalidArgumentError: a folder, or the file of keys, that is not there.
+        DataError: a file that is none of keys.
+    """
+    for folder in settings.audio_folders:
+        if not folder.is_dir():
+            raise InvalidArgumentError(f"--audio: {folder} is no folder")
+    if settings.keys is not None:
+        if not settings.keys.exists():
+            raise InvalidArgumentError(
+                f"--keys: {settings.keys} is not there; make a key with coldtune key add"
+            )
+        KeyFile(settings.keys).keys()
+    if settings.uploads is not None:
+        try:
+            settings.uploads.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"--uploads: {settings.uploads} cannot be made: {error.strerror}"
+            ) from None
 
 
 @contextmanager
@@ -119,6 +151,21 @@ class _TimedProtocol(H11Protocol):
             self._start_timer()
         else:
             self._end_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request as everything else is answered."""
+        problem = Problem(400, "invalid-request", "this is no request of HTTP")
+        content = json.dumps({**problem.document(), "request_id": uuid.uuid4().hex}).encode()
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(content)),
+            "Connection": "close",
+            **SAFE_HEADERS,
+        }
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(["HTTP/1.1 400 Bad Request", *lines, "", ""])
+        self.transport.write(head.encode("ascii") + content)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()

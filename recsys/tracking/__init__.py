@@ -4,6 +4,7 @@
 - `datasets`: a data set as an MLflow input
 - `comparison`: the runs of a comparison, one for each model and each of its fits
 - `model`: log a saved model to MLflow and register it
+- `registry`: fetch a logged model into a folder of its own
 - `model_script`: the program that MLflow keeps with a logged model and runs to load it
 """
 

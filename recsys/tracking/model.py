@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 # Also spelt in model_script.py, which must not import them.
-_ARTIFACT, _FALLBACK = "recommender", "fallback"
+LOGGED_AS = "recommender"
+"""Name of the saved model among the artifacts of a logged one."""
+
+_FALLBACK = "fallback"
 
 _EXAMPLE_USERS = 3
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -69,14 +72,14 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
 
             with (
                 _one_state(model, folder.name) as copy,
-                _default_store(tracking_uri()),
+                default_store(tracking_uri()),
                 mlflow.start_run(run.run_id, nested=True, log_system_metrics=False),
             ):
                 logged = mlflow.pyfunc.log_model(
                     name="recommender",
                     registered_model_name=register,
                     python_model=str(Path(__file__).with_name("model_script.py")),
-                    artifacts={_ARTIFACT: str(copy)},
+                    artifacts={LOGGED_AS: str(copy)},
                     signature=_signature(),
                     input_example=pd.DataFrame({USER_ID: list(state.user_ids[:_EXAMPLE_USERS])}),
                     pip_requirements=[_requirement("coldtune"), _requirement("mlflow")],
@@ -131,7 +134,7 @@ def _signature() -> "ModelSignature":
 
 
 @contextmanager
-def _default_store(uri: str) -> Iterator[None]:
+def default_store(uri: str) -> Iterator[None]:
     """Let MLflow's own functions log to this store, and restore its settings afterwards."""
     import mlflow
 

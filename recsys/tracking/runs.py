@@ -158,7 +158,7 @@ class TrackedRun:
         if self._client is None or self.failed:
             return
         try:
-            with _short_timeouts():
+            with short_timeouts():
                 log(self._client)
         except Exception as error:  # problems of the tracker must not stop the work
             failed: TrackedRun | None = self
@@ -237,7 +237,7 @@ def _start(name: str, outer: TrackedRun | None, started: float | None = None) ->
 
         uri = tracking_uri()
         _check_store_writable(uri)
-        with _short_timeouts():
+        with short_timeouts():
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment, tags = _place(client, outer)
             begun = None if started is None else int(1000 * started)
@@ -297,7 +297,7 @@ def _check_store_writable(uri: str) -> None:
 
 
 @contextmanager
-def _short_timeouts() -> Iterator[None]:
+def short_timeouts() -> Iterator[None]:
     """Shorten MLflow's timeouts and retries, unless the user set them."""
     ours = {name: value for name, value in _TIMEOUTS.items() if name not in os.environ}
     os.environ.update(ours)

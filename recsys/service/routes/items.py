@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from datasets.errors import InvalidArgumentError, UnknownItemError
+from datasets.errors import AudioError, EncoderError, InvalidArgumentError, UnknownItemError
+from datasets.texts.safe_text import printable
 from recsys.content.familiarity import caution
 from recsys.database.read_write import read_songs_of
 from recsys.model.live import LiveModel
@@ -36,7 +37,7 @@ from recsys.service.answers import (
     known_item,
 )
 from recsys.service.context import ServiceContext, context_of
-from recsys.service.problems import Problem
+from recsys.service.problems import Problem, problem_of
 from recsys.service.recordings import is_playable
 from recsys.service.routes.recommendations import read_where
 from recsys.service.schemas import (
@@ -305,7 +306,12 @@ async def _onboard_upload(request: Request, context: ServiceContext) -> Response
                     )
                 return _onboarded(context, result._asdict(), was_there=was_there)
 
-        return await _run(context, change, texts.item_id, heard=True)
+        try:
+            return await _run(context, change, texts.item_id, heard=True)
+        except (AudioError, EncoderError) as error:
+            problem = problem_of(error, context.scrubber)
+            problem.members |= {"field": "file", "file": printable(upload.name)}
+            raise problem from None
 
 
 async def _run(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MEDIA = reading_routes()
 
 _BLOCK = 64 << 10
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,1000})-(\d{0,1000})", re.IGNORECASE | re.ASCII)
 
 _KEPT = 256
 """Pictures that are kept in memory."""

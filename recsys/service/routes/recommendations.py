@@ -28,6 +28,7 @@ from recsys.service.context import context_of
 from recsys.service.problems import Problem
 from recsys.service.schemas import (
     Explained,
+    ExplanationBody,
     HistoryBody,
     Id,
     ItemList,
@@ -105,13 +106,7 @@ async def list_for_history(request: Request, asked: HistoryBody) -> Response:
     _check_sizes(request, options)
 
     def compute(live: LiveModel) -> dict[str, Any]:
-        plays = history_plays(asked.history)
-        known = known_items(live, list(plays), "history")
-        own = dict(zip(known, plays.values(), strict=True))
-        if len(own) < len(plays):
-            raise Problem(
-                422, "invalid-request", "history: an item is given twice", field="history"
-            )
+        own = _known_plays(live, asked.history)
         return _listed(recommend_for_user(live, None, own, _options(live, options)))
 
     return await answer(request, compute, asked.model_dump(mode="json"))
@@ -140,6 +135,35 @@ async def explain_to_user(
         return {**why.to_dict(), "text": str(why)}
 
     return await answer(request, compute)
+
+
+@RECOMMENDATIONS.post(
+    "/explanations",
+    operation_id="explainForHistory",
+    tags=["recommendations"],
+    response_model=Explained,
+    responses=PROBLEMS | NOT_FOUND,
+)
+async def explain_to_listener(request: Request, asked: ExplanationBody) -> Response:
+    """Why an item has its score for somebody who is no user of the model."""
+    check_ids(context_of(request), history=asked.history)
+
+    def compute(live: LiveModel) -> dict[str, Any]:
+        own = _known_plays(live, asked.history)
+        why = explain(live, None, known_item(live, asked.item_id), own, asked.n)
+        return {**why.to_dict(), "text": str(why)}
+
+    return await answer(request, compute, asked.model_dump(mode="json"))
+
+
+def _known_plays(live: LiveModel, history: list[str] | dict[str, float]) -> dict[str, float]:
+    """The plays of a history, of items that there are."""
+    plays = history_plays(history)
+    known = known_items(live, list(plays), "history")
+    own = dict(zip(known, plays.values(), strict=True))
+    if len(own) < len(plays):
+        raise Problem(422, "invalid-request", "history: an item is given twice", field="history")
+    return own
 
 
 def read_where(texts: list[str]) -> dict[str, list[str]] | None:

@@ -15,6 +15,17 @@ from recsys.service.settings import ServiceSettings
 Client = Callable[..., TestClient]
 
 
+def problem(answer: Any, status: int) -> dict[str, Any]:
+    """The problem that an answer is; it has the id of its request."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["status"] == status
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert document["type"].startswith("urn:coldtune:problem:")
+    return document
+
+
 @pytest.fixture
 def client_of(request: pytest.FixtureRequest) -> Iterator[Client]:
     """``client_of(model, port=1, ...)``: a client of a service with these settings."""
@@ -43,10 +54,23 @@ def client(client_of: Client, model: Recommender) -> TestClient:
     return client_of(model)
 
 
-@pytest.fixture
-def hearing(hearing_model: Path, tmp_path: Path) -> Path:
-    """A copy of a model that hears recordings; its songs lie in `tmp_path / "songs"`."""
-    shutil.copytree(hearing_model, tmp_path / "songs" / "model")
-    for song in hearing_model.parent.glob("*.wav"):
-        shutil.copy(song, tmp_path / "songs")
-    return tmp_path / "songs" / "model"
+@pytest.fixture(scope="session")
+def songs(hearing_model: Path) -> Path:
+    """The folder of the recordings of the model that hears; a test adds to it, and changes none."""
+    return hearing_model.parent
+
+
+@pytest.fixture(scope="session")
+def hearing_client(
+    hearing_model: Path, songs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A client of one service, for all tests, of a model that hears recordings."""
+    place = tmp_path_factory.mktemp("service")
+    shutil.copytree(hearing_model, place / "model")
+    settings = ServiceSettings(
+        audio_folders=(songs,), uploads=place / "uploads", max_upload=4 << 20, max_sound_seconds=60
+    )
+    app = create_app(place / "model", settings)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        assert app.state.context.served.wait(120)
+        yield client

@@ -9,18 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from recsys import Recommender
-from tests.recsys.service.conftest import Client
-
-
-def problem(answer: Any, status: int) -> dict[str, Any]:
-    """The problem that an answer is; it has the id of its request."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = answer.json()
-    assert document["status"] == status
-    assert document["request_id"] == answer.headers["x-request-id"]
-    assert document["type"].startswith("urn:coldtune:problem:")
-    return document
+from tests.recsys.service.conftest import Client, problem
 
 
 def ids(answer: Any) -> list[str]:
