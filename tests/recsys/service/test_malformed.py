@@ -1,5 +1,6 @@
 """Thousands of malformed requests, drawn by a seed: none is an error of the service, none hangs."""
 
+import copy
 import json
 import random
 import tempfile
@@ -152,11 +153,11 @@ class _Requests:
             break
         how = draw.random()
         if how < 0.8:
-            body[name] = draw.choice(_VALUES)
+            body[name] = copy.deepcopy(draw.choice(_VALUES))
         elif how < 0.9:
             del body[name]
         elif isinstance(body, dict):
-            body[draw.choice(_TEXTS)] = draw.choice(_VALUES)
+            body[draw.choice(_TEXTS)] = copy.deepcopy(draw.choice(_VALUES))
 
     def _damaged(self, content: bytes) -> bytes:
         draw = self._draw
