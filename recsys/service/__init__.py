@@ -13,6 +13,7 @@
 - `answers`: lists with their ids and generations as JSON
 - `schemas`: what requests and answers hold
 - `routes`: the routes under /v1, one module a resource
+- `reference`: the page of routes in the documentation
 - `server`: the processes that listen
 """
 

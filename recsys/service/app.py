@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -15,10 +16,10 @@ from starlette.responses import Response
 from datasets.errors import ColdtuneError
 from datasets.versions import package_versions
 from recsys.recommender import Recommender
-from recsys.service.access import API, SCHEME
+from recsys.service.access import API, SCHEME, ReadingRoute
 from recsys.service.context import ServiceContext
 from recsys.service.middleware import REQUEST_ID, Around
-from recsys.service.problems import log_error, problem_of
+from recsys.service.problems import MEDIA_TYPE, log_error, problem_of
 from recsys.service.routes.facts import FACTS, FIGURES, HEALTH
 from recsys.service.routes.items import ASKED_ITEMS, CHANGED_ITEMS
 from recsys.service.routes.media import MEDIA
@@ -116,7 +117,7 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 
 def _secure(app: FastAPI) -> None:
-    """Let the description of the routes say how a key is shown."""
+    """Let the description of the routes say how a key is shown, and what each needs."""
     made = app.openapi
 
     def described() -> dict[str, Any]:
@@ -124,6 +125,24 @@ def _secure(app: FastAPI) -> None:
         schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes.setdefault("key", SCHEME)
         document.setdefault("security", [{"key": []}])
+        for router in _ROUTERS:
+            for route in router.routes:
+                if not isinstance(route, APIRoute) or route.path not in document["paths"]:
+                    continue
+                for method in route.methods:
+                    operation = document["paths"][route.path][method.lower()]
+                    if isinstance(route, ReadingRoute):
+                        operation["x-role"] = route.role
+                    else:
+                        operation["security"] = []
+                    for answer in operation.get("responses", {}).values():
+                        _only_problem(answer.get("content", {}))
         return document
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _only_problem(content: dict[str, Any]) -> None:
+    """Problems are of one media type; FastAPI describes them as plain JSON, too."""
+    if MEDIA_TYPE in content:
+        content[MEDIA_TYPE] = content.pop("application/json", content[MEDIA_TYPE])

@@ -56,7 +56,12 @@ def _read_time(value: object) -> datetime:
     raise ValueError("must be a time as in 2026-05-01T12:00:00Z, or seconds since 1970")
 
 
-_ID_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+_ID_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_ID,
+    "examples": ["s1"],
+}
 
 Id = Annotated[str, BeforeValidator(_read_id), WithJsonSchema(_ID_SCHEMA)]
 """An id of an item or a user: a text, or a whole number, which becomes its digits."""
@@ -295,6 +300,24 @@ class ListedUser(BaseModel):
 class Audience(BaseModel):
     """The users who will like a song best."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "list_id": "10e8b72dd7c4aab9", "generation": "9f86d081884c.12",
+                    "users": [
+                        {
+                            "rank": 1, "user_id": "ann", "score": 0.83,
+                            "shares": {"als": 0.4, "content": 0.6}, "like": "s5",
+                            "reason": "content 60%, als 40%; nearest by sound: Blue by Ana (0.93)",
+                        }
+                    ],
+                    "empty": None,
+                }
+            ]
+        }
+    )  # fmt: skip
+
     list_id: str
     generation: str
     users: list[ListedUser]
@@ -318,6 +341,24 @@ class PlaylistItem(BaseModel):
 class Playlist(BaseModel):
     """A playlist."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "list_id": "5c7d1a2b3c4d5e6f", "generation": "9f86d081884c.12",
+                    "items": [
+                        {
+                            "rank": 2, "item_id": "s1", "score": 0.88, "distance": 0.12,
+                            "title": "Green", "artist": "Bo", "genre": "jazz", "cold": False,
+                            "playable": True,
+                        }
+                    ],
+                    "notes": [],
+                }
+            ]
+        }
+    )  # fmt: skip
+
     list_id: str
     generation: str
     items: list[PlaylistItem]
@@ -337,6 +378,22 @@ class FoundItem(BaseModel):
 class FoundItems(BaseModel):
     """What a search has found."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "list_id": "0240826234eaf4db", "generation": "9f86d081884c.12", "named": 1,
+                    "items": [
+                        {
+                            "item_id": "s3", "title": "Blue", "artist": "Ana", "album": "Colours",
+                            "genre": "jazz",
+                        }
+                    ],
+                }
+            ]
+        }
+    )  # fmt: skip
+
     list_id: str
     generation: str
     items: list[FoundItem]
@@ -345,6 +402,19 @@ class FoundItems(BaseModel):
 
 class Item(FoundItem):
     """All that is told of an item."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "item_id": "s3", "title": "Blue", "artist": "Ana", "album": "Colours",
+                    "genre": "jazz", "tags": {"mood": "calm"}, "cold": False, "listeners": 12,
+                    "heard": True, "familiarity": 0.61, "scores": {"genre": {"jazz": 0.98}},
+                    "playable": True, "generation": "9f86d081884c.12",
+                }
+            ]
+        }
+    )  # fmt: skip
 
     tags: dict[str, str]
     cold: bool = Field(description="Nobody has played it.")
@@ -377,6 +447,27 @@ class CommonValue(BaseModel):
 
 class Explained(BaseModel):
     """Why an item has its score for a user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "list_id": "2aab879bc911ad1a", "generation": "9f86d081884c.12",
+                    "user_id": "ann", "item_id": "s3", "title": "Blue", "artist": "Ana",
+                    "score": 0.82, "cold": False, "seen": False,
+                    "shares": {"als": 0.4, "content": 0.6}, "n_played": 8,
+                    "taste": [
+                        {"item_id": "s5", "title": "Red", "artist": "Cy", "cosine": 0.99}
+                    ],
+                    "sound": [
+                        {"item_id": "s5", "title": "Red", "artist": "Cy", "cosine": 0.93}
+                    ],
+                    "common": [{"column": "genre", "value": "jazz", "played": 6}],
+                    "familiarity": 0.61, "text": "Blue by Ana for user ann: score 0.820",
+                }
+            ]
+        }
+    )  # fmt: skip
 
     list_id: str
     generation: str
@@ -423,6 +514,17 @@ class PlaysTaken(BaseModel):
 class Onboarded(BaseModel):
     """A song that was taken in; it is on the disk and in lists."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "item_id": "n1", "predicted": "jazz", "probability": 0.98,
+                    "familiarity": 0.61, "caution": "", "generation": "9f86d081884c.13",
+                }
+            ]
+        }
+    )  # fmt: skip
+
     item_id: str
     predicted: str | None = Field(description="What it sounds like.")
     probability: float | None
@@ -433,6 +535,25 @@ class Onboarded(BaseModel):
 
 class ModelFacts(BaseModel):
     """Facts of the model."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "generation": "9f86d081884c.12",
+                    "now": {
+                        "users": 400, "items": 192, "with_listeners": 180, "with_embedding": 192
+                    },
+                    "onboarded": 2, "changes": 12, "sources": ["als", "content"],
+                    "blend": {
+                        "warm": {"als": 0.6, "content": 0.4}, "cold": {"als": 0.4, "content": 0.6}
+                    },
+                    "hears": True, "embedding_size": 192, "columns": ["artist", "genre"],
+                    "index": {"method": "exact"}, "limits": {"max_k": 1000}, "version": "0.1.0",
+                }
+            ]
+        }
+    )  # fmt: skip
 
     generation: str
     now: dict[str, int] = Field(description="Users, items, and of these with listeners and heard.")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
+import recsys.service.schemas
 from recsys import Recommender
 from tests.recsys.service.conftest import Client, problem
 
@@ -275,8 +276,17 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
     }
     assert {"recommendForUser", "takePlays", "onboardItem", "getAudio", "makePlaylist"} <= named
     schemas = document["components"]["schemas"]
-    for name in ("HistoryBody", "PlaysBody", "PlaylistBody", "ItemList", "ProblemDetails"):
-        assert schemas[name]["examples"], name
+    for name in (
+        "HistoryBody", "ExplanationBody", "PlaysBody", "PlaylistBody", "ItemList", "ProblemDetails",
+        "Audience", "Playlist", "FoundItems", "Item", "Explained", "Onboarded", "ModelFacts",
+        "PlaysTaken",
+    ):  # fmt: skip
+        (example,) = schemas[name]["examples"]
+        getattr(recsys.service.schemas, name).model_validate(example)
+    paths = document["paths"]
+    assert paths["/v1/plays"]["post"]["x-role"] == "write"
+    assert paths["/v1/model"]["get"]["x-role"] == "read"
+    assert paths["/health/live"]["get"]["security"] == []
     assert document["security"] == [{"key": []}]
 
 
