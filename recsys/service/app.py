@@ -129,7 +129,7 @@ def _secure(app: FastAPI) -> None:
             for route in router.routes:
                 if not isinstance(route, APIRoute) or route.path not in document["paths"]:
                     continue
-                for method in route.methods:
+                for method in route.methods or ():
                     operation = document["paths"][route.path][method.lower()]
                     if isinstance(route, ReadingRoute):
                         operation["x-role"] = route.role
