@@ -1,0 +1,142 @@
+"""A service under load: requests a second, percentiles of their times, errors, memory.
+
+    python -m venv locust && locust/bin/pip install locust==2.47.0
+    python -m benchmarks.service.load MODEL --locust locust/bin/python [--workers 1] [--rate 100]
+        [--seconds 60] [--writes]
+
+Serves a copy of a saved model on this machine (loopback) and lets Locust ask for lists of users
+drawn at random, at a rate (0: as fast as `--readers` can); with --writes also 5 plays a second and
+a song by its embedding every 2 seconds. The times are those that a client measures, of whole
+answers, on the same cores as the service. Memory is the proportional set size of all processes of
+the service, in which what they share counts once, before and after.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+
+from benchmarks.common import argument_parser
+from recsys import Recommender
+
+_ASKED = 500
+"""Users and items that are asked for at most."""
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=100.0, help="lists a second; 0: no limit")
+    parser.add_argument("--readers", type=int, default=8, help="connections that ask for lists")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--locust", default=sys.executable, help="a Python that has Locust")
+    parser.add_argument("--writes", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        shutil.copytree(asked.model, place / "model")
+        environment = os.environ | {
+            "COLDTUNE_LOAD_RATE": str(asked.rate or 1e6),
+            "COLDTUNE_LOAD_READERS": str(asked.readers),
+            "COLDTUNE_LOAD_WRITES": str(int(asked.writes)),
+            "COLDTUNE_LOAD_IDS": json.dumps(_ids(place / "model")),
+        }
+        log = (place / "log").open("w")
+        command = [
+            sys.executable, "-c", "from recsys.cli import main; main()", "serve",
+            str(place / "model"), "--port", "0", "--workers", str(asked.workers), "--no-page",
+        ]  # fmt: skip
+        with (
+            log,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as service,
+        ):
+            try:
+                assert service.stdout is not None
+                address = service.stdout.readline().split()[-1]
+                _wait(f"{address}/health/ready", asked.workers)
+                before = _memory(service.pid)
+                _attack(asked.locust, address, place, environment, asked.seconds)
+                after = _memory(service.pid)
+            finally:
+                service.send_signal(signal.SIGTERM)
+        _print(place, before, after)
+
+
+def _ids(folder: Path) -> tuple[list[str], list[str], list[list[float]]]:
+    """Ids that are plain enough to stand in a path, and embeddings near known ones."""
+    live = Recommender.load(folder).live
+    rng = np.random.default_rng(0)
+    users = [one for one in live.state.user_ids[: 20 * _ASKED] if str(one).isalnum()][:_ASKED]
+    rows = rng.choice(len(live.state.embeddings), min(_ASKED, len(live.state.embeddings)))
+    items = [str(one) for one in live.items.ids(np.unique(rows))]
+    known = np.asarray(live.state.embeddings[np.sort(rows)[:50]], dtype=float)
+    return [str(one) for one in users], items, known[known.any(axis=1)].tolist()
+
+
+def _wait(address: str, workers: int) -> None:
+    """Wait until every worker is ready, as far as twenty answers in a row tell."""
+    in_a_row = 0
+    while in_a_row < 20 * workers:
+        try:
+            with urlopen(address):
+                in_a_row += 1
+        except OSError:
+            in_a_row = 0
+            time.sleep(0.2)
+
+
+def _attack(
+    python: str, address: str, place: Path, environment: dict[str, str], seconds: int
+) -> None:
+    users = Path(__file__).with_name("users.py")
+    subprocess.run(
+        [python, "-m", "locust", "-f", str(users), "--headless", "-H", address, "-t",
+         f"{seconds}s", "-r", "100", "--csv", str(place / "load"), "--only-summary",
+         "--loglevel", "ERROR"],
+        env=environment | {"PERCENTILES_TO_REPORT": "0.5,0.95,0.99"}, check=False,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _memory(pid: int) -> float:
+    """MiB of a process and those below it; what several share counts once."""
+    total = 0.0
+    todo = [pid]
+    while todo:
+        one = todo.pop()
+        try:
+            children = Path(f"/proc/{one}/task/{one}/children").read_text()
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        todo += [int(child) for child in children.split()]
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
+    return total / 1024
+
+
+def _print(place: Path, before: float, after: float) -> None:
+    import csv
+
+    print("| request | a second | p50 ms | p95 ms | p99 ms | slowest ms | errors |")
+    print("|---|---|---|---|---|---|---|")
+    with (place / "load_stats.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["Name"] == "Aggregated":
+                continue
+            times = [f"{float(row[one]):.0f}" for one in ("50%", "95%", "99%", "Max Response Time")]
+            rate = float(row["Requests/s"])
+            print(f"| {row['Name']} | {rate:.1f} | {' | '.join(times)} | {row['Failure Count']} |")
+    print(f"\nmemory: {before:.0f} MiB before, {after:.0f} MiB after")
+
+
+if __name__ == "__main__":
+    main()
