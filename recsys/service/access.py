@@ -1,7 +1,7 @@
 """Who may do what: keys and their roles, pages of other origins, names of this machine."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from datasets.errors import DataError
+from datasets.texts.safe_text import printable
+from datasets.texts.suggestions import did_you_mean
 from recsys.service.context import context_of
 from recsys.service.keys import Key, Role
 from recsys.service.problems import RETRY, Problem
@@ -38,9 +40,13 @@ class ReadingRoute(APIRoute):
         """Return the handler with the check before it."""
         handle = super().get_route_handler()
         role = self.role
+        named = [str(one.alias) for one in self.dependant.query_params]
+        is_strict = self.path.startswith(f"{API}/")
 
         async def checked(request: Request) -> Response:
             check_access(request, role)
+            if is_strict:
+                _check_query(request, named)
             return await handle(request)
 
         return checked
@@ -124,6 +130,15 @@ def check_origin(request: Request) -> None:
         own.add(f"{parts.scheme}://{parts.netloc}".lower())
     if origin.lower() not in own and origin not in settings.origins:
         raise Problem(403, "forbidden", "pages of this origin may not send this")
+
+
+def _check_query(request: Request, named: Sequence[str]) -> None:
+    """Raise a problem (422) for a parameter that the route does not have: it would do nothing."""
+    for name in request.query_params:
+        if name not in named:
+            hint = did_you_mean(name, named)
+            detail = f"there is no parameter {printable(name)[:100]!r} here{hint}"
+            raise Problem(422, "invalid-request", detail, field=printable(name)[:100])
 
 
 def _host_name(host: str) -> str:

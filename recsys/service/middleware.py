@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.service.access import API
@@ -76,6 +77,8 @@ class Around:
         request = _Request(own, receive, send, self._context)
         try:
             await self._app(own, request.receive, request.send)
+        except ClientDisconnect:  # nobody is there to be answered
+            pass
         except Exception as error:
             await request.fail(error)
         finally:

@@ -5,6 +5,7 @@ cannot help (a damaged model, an error in the code) is told by the id of the req
 has the rest under that id.
 """
 
+import errno
 import json
 import logging
 import re
@@ -152,6 +153,8 @@ def problem_of(error: Exception, scrubber: Scrubber) -> Problem:
         return _of_validation(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(507, "disk-full", _FULL)
     if not isinstance(error, ColdtuneError):
         return Problem(500, "internal-error", _OURS)
     detail = scrubber.scrub(str(error))
@@ -163,6 +166,7 @@ def problem_of(error: Exception, scrubber: Scrubber) -> Problem:
     return Problem(500, "internal-error", _OURS)
 
 
+_FULL = "there is no room to store it; nothing was changed"
 _OURS = "something went wrong here; the log of the service has it under this request_id"
 
 _KINDS: tuple[tuple[type[ColdtuneError] | tuple[type[ColdtuneError], ...], int, str, str], ...] = (
@@ -172,7 +176,7 @@ _KINDS: tuple[tuple[type[ColdtuneError] | tuple[type[ColdtuneError], ...], int, 
     ((InvalidArgumentError, DataError), 422, "invalid-request", ""),
     (BusyError, 503, "busy", "others are changing the model; try again"),
     (NotFittedError, 503, "not-ready", "there is no model yet"),
-    (DiskFullError, 507, "disk-full", "there is no room to store it; nothing was changed"),
+    (DiskFullError, 507, "disk-full", _FULL),
     (EncoderUnavailableError, 501, "cannot-hear",
      "what the model hears recordings with is not on this machine"),
     (EncoderError, 422, "unusable-recording", "the encoder of the model cannot use this recording"),

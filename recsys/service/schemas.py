@@ -96,9 +96,12 @@ _WHOLE = 1_000_000
 
 
 class Body(BaseModel):
-    """Base class of what requests hold: an unknown field is an error."""
+    """Base class of what requests hold: an unknown field, or a value of another type, is an error.
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    Ids and times say themselves what they take.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class ListOptionsBody(Body):

@@ -280,6 +280,8 @@ class _Workers:
         self._ended: dict[int, float] = {}
         """Those that have ended, and when they are started again."""
         self._stopped = threading.Event()
+        self._restarted = False
+        """Whether a process was started again: others may answer, even if it finds no model."""
 
     def run(self) -> None:
         """Start the processes and keep them running until a signal comes.
@@ -315,7 +317,7 @@ class _Workers:
         for number, (process, since) in list(self._processes.items()):
             if process.is_alive():
                 continue
-            if process.exitcode == _NO_MODEL:
+            if process.exitcode == _NO_MODEL and not self._restarted:
                 raise ArtifactError("the model cannot be opened; the log says why")
             lived = time.monotonic() - since
             if number not in self._ended:
@@ -325,6 +327,7 @@ class _Workers:
                 self._ended[number] = time.monotonic() + (_PAUSE if lived < _PAUSE else 0.0)
             if time.monotonic() >= self._ended[number]:
                 del self._ended[number]
+                self._restarted = True
                 self._start(number)
 
     def _end(self) -> None:

@@ -17,7 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from datasets.errors import AudioError, EncoderError, InvalidArgumentError, UnknownItemError
+from datasets.errors import (
+    AudioError,
+    EncoderError,
+    InvalidArgumentError,
+    UnknownItemError,
+    UnknownUserError,
+)
 from datasets.texts.safe_text import printable
 from recsys.content.familiarity import caution
 from recsys.database.read_write import read_songs_of
@@ -154,7 +160,10 @@ async def users_for_item(
 
     def compute(live: LiveModel) -> dict[str, Any]:
         options = AudienceOptions(k, exclude_seen, exclude, users, wanted)
-        frame = song_audience(live, known_item(live, item_id), {}, options)
+        try:
+            frame = song_audience(live, known_item(live, item_id), {}, options)
+        except UnknownUserError as error:
+            raise Problem(422, "unknown-user", str(error), field="users") from None
         return {"users": _users(frame), "empty": frame.attrs.get(EMPTY)}
 
     return await answer(request, compute)

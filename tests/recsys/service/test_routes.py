@@ -249,11 +249,38 @@ def test_facts(client: TestClient, model: Recommender) -> None:
         ("/v1/users/%ff/recommendations", "user_id"),
         ("/v1/items/s1/similar?by=smell", "by"),
         ("/v1/items?q=", "q"),
+        ("/v1/users/u1/recommendations?discovry=0.2", "discovry"),
+        ("/v1/items/s1/similar?k=2&K=3", "K"),
+        ("/v1/items/s1/audience?users=zz", "users"),
         ("/v1/items", "q"),
     ],
 )
 def test_the_field_that_is_wrong_is_named(client: TestClient, address: str, field: str) -> None:
     assert problem(client.get(address), 422)["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("k", True), ("k", "5"), ("k", 5.5), ("k", None), ("exclude_seen", "yes"),
+        ("exclude_seen", 1), ("diversity", "0.5"), ("diversity", True), ("new", True),
+        ("per_artist", "1"), ("where", {"genre": True}), ("where", ["genre=jazz"]),
+        ("history", "s1"), ("history", {"s1": "2"}), ("history", {"s1": True}), ("only", "s1"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_none(client: TestClient, name: str, value: Any) -> None:
+    body = {"history": ["s1"], name: value}
+    assert problem(client.post("/v1/recommendations", json=body), 422)["field"].startswith(name)
+
+
+def test_an_explanation_for_a_history(client: TestClient, model: Recommender) -> None:
+    body = {"history": ["s1", "s4"], "item_id": "s3"}
+    why = client.post("/v1/explanations", json=body).json()
+    expected = model.explain(history=["s1", "s4"], item_id="s3")
+    assert why["score"] == pytest.approx(expected.score, abs=1e-5)
+    assert why["user_id"] is None
+    unknown = client.post("/v1/explanations", json={**body, "item_id": "zz"})
+    assert problem(unknown, 404)["item_id"] == "zz"
 
 
 def test_what_is_not_there(client: TestClient) -> None:
