@@ -50,6 +50,9 @@ _MOST_ERRORS = 20
 """Wrong fields that one problem lists."""
 
 _ROW = re.compile(r"interactions[:,] row (\d+), column '([a-z_]+)'")
+_BRANCH = re.compile(r"(list|dict|literal|union)\[.*\]|(constrained|function)-.*", re.DOTALL)
+"""Parts of pydantic's places that say which of several kinds of value it tried."""
+
 _FIELD = re.compile(r"([a-z_]+)[: ]")
 
 _BEGINNINGS = {
@@ -203,7 +206,7 @@ def _of_validation(error: RequestValidationError) -> Problem:
     errors = []
     malformed = False
     for one in error.errors()[:_MOST_ERRORS]:
-        place = [str(part) for part in one["loc"]]
+        place = [str(part) for part in one["loc"] if not _BRANCH.fullmatch(str(part))]
         source, *inner = place or ["request"]
         malformed = malformed or one["type"] == "json_invalid"
         name = ".".join(inner) if inner and one["type"] != "json_invalid" else source
@@ -214,6 +217,8 @@ def _of_validation(error: RequestValidationError) -> Problem:
     detail = "; ".join(f"{one['field']}: {one['detail']}" for one in errors)
     status = 400 if malformed else 422
     field = errors[0]["field"] if errors else None
+    deeper = [one["field"] for one in errors if one["field"].startswith(f"{field}.")]
+    field = deeper[0] if deeper else field  # of several kinds of value, the one that was meant
     return Problem(status, "invalid-request", detail, field=field, errors=errors)
 
 
