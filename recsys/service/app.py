@@ -19,6 +19,7 @@ from recsys.recommender import Recommender
 from recsys.service.access import API, SCHEME, ReadingRoute
 from recsys.service.context import ServiceContext
 from recsys.service.middleware import REQUEST_ID, Around
+from recsys.service.page.app import add_page
 from recsys.service.problems import MEDIA_TYPE, log_error, problem_of
 from recsys.service.routes.facts import FACTS, FIGURES, HEALTH
 from recsys.service.routes.items import ASKED_ITEMS, CHANGED_ITEMS
@@ -94,6 +95,8 @@ def create_app(
     app.state.context = context
     for router in _ROUTERS:
         app.include_router(router)
+    if settings.page:
+        add_page(app, context)
     for kind in (HTTPException, RequestValidationError, ColdtuneError):
         app.add_exception_handler(kind, _answer_problem)
     if settings.origins:
