@@ -75,6 +75,8 @@ def take_upload(
             field: getattr(given, field) or texts.get(field, "")[:MOST_CHARACTERS]
             for field in ("title", "artist", "album", "genre")
         }
+        # A file without tags is called by its name, so that a person knows it again in lists.
+        own["title"] = own["title"] or printable(Path(upload.name).stem)[:MOST_CHARACTERS]
         yield UploadedSong(
             RecordingFile(path, name, temporary=True),
             digest,

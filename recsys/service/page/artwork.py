@@ -50,18 +50,18 @@ def draw_cover(picture: bytes, hue: float) -> bytes:
     Returns:
         A PNG.
     """
-    from matplotlib.image import imread, imsave
+    from PIL import Image
 
-    image = np.asarray(imread(io.BytesIO(picture), format="png"), np.float64)
-    light = image[..., :3] @ np.array([0.2126, 0.7152, 0.0722]) if image.ndim == 3 else image
-    ranks = np.argsort(np.argsort(light, axis=None, kind="stable"), kind="stable")
+    with Image.open(io.BytesIO(picture)) as opened:
+        image = np.asarray(opened.convert("L"), np.float64)[::-1]  # low pitches first
+    ranks = np.argsort(np.argsort(image, axis=None, kind="stable"), kind="stable")
     # Between the values and their ranks: every song uses most of the colours.
-    flat = ranks.reshape(light.shape) / max(light.size - 1, 1)
-    light = 0.45 * _scaled(light) + 0.55 * flat
-    light = _enlarged(light, _SIDE)
-    colours = _palette(hue)[np.clip((light * 255).astype(int), 0, 255)]
+    light = 0.4 * _scaled(image) + 0.6 * ranks.reshape(image.shape) / max(image.size - 1, 1)
+    light = _around(light, _SIDE)
+    cover = Image.fromarray(np.clip(light * 127, 0, 127).astype(np.uint8), "P")
+    cover.putpalette(_palette(hue)[::2].tobytes())
     target = io.BytesIO()
-    imsave(target, np.ascontiguousarray(colours), format="png")
+    cover.save(target, format="PNG", optimize=True)
     return target.getvalue()
 
 
@@ -111,16 +111,22 @@ def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
 
 
-def _enlarged(image: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """A picture [h, w] with side x side pixels, interpolated linearly."""
-    for axis in (0, 1):
-        length = image.shape[axis]
-        at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
-        low = at.astype(int)
-        high = np.minimum(low + 1, length - 1)
-        part = (at - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        image = image.take(low, axis) * (1 - part) + image.take(high, axis) * part
-    return image
+def _around(image: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """A picture [pitch, time] laid around the middle of a square: pitch outwards, time around.
+
+    Time runs down one half and back on the other, so that nothing is cut.
+    """
+    at = (np.arange(side) + 0.5) / side * 2 - 1
+    x, y = np.meshgrid(at, at)
+    height, width = image.shape
+    pitch = np.clip(np.hypot(x, y) / 1.3, 0, 1) * (height - 1)
+    time = np.abs(np.arctan2(x, -y)) / np.pi * (width - 1)
+    low, early = np.floor(pitch).astype(int), np.floor(time).astype(int)
+    high, late = np.minimum(low + 1, height - 1), np.minimum(early + 1, width - 1)
+    up, on = pitch - low, time - early
+    inner = image[low, early] * (1 - on) + image[low, late] * on
+    outer = image[high, early] * (1 - on) + image[high, late] * on
+    return inner * (1 - up) + outer * up
 
 
 def _palette(hue: float) -> NDArray[np.uint8]:

@@ -126,7 +126,7 @@ class Contents:
         users, items = self.live.users, self.live.items
         count = len(users)
         rows = np.unique(np.linspace(0, max(count - 1, 0), num=min(_SHOWN, count)).astype(np.intp))
-        new = items.new[::-1][:_SHOWN]
+        new = items.new[::-1][:6]
         return {
             "counts": self.live.counts(),
             "listeners": [str(one) for one in users.ids_of(rows)] if count else [],
@@ -208,8 +208,10 @@ class Contents:
         options = ListOptions(
             k=size * (page + 1) + len(taken), per_artist=1, diversity=0.4, exclude_seen=False
         )
-        # Somebody who cannot be a user: the popular songs.
-        frame = recommend_for_user(self.live, "\x00nobody", None, options)
+        nobody = "nobody"
+        while self.live.users.row(nobody) is not None:
+            nobody += "?"
+        frame = recommend_for_user(self.live, nobody, None, options)
         ids = [str(one) for one in frame[ITEM_ID]]
         return self.songs(ids[size * page : size * (page + 1)] or ids[-size:])
 
@@ -229,7 +231,7 @@ class Contents:
 
     def _near(self, found: Explanation) -> list[dict[str, Any]]:
         groups = []
-        for title, near in (("Liked by the same people", found.taste), ("Sounds like", found.sound)):
+        for title, near in (("Played, and liked by the same people", found.taste), ("Played, and sounds like it", found.sound)):
             close = [one for one in near if one.cosine > 0]
             songs = self.songs(one.item_id for one in close)
             for song, one in zip(songs, close, strict=True):

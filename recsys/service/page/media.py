@@ -1,5 +1,6 @@
 """Pictures of songs, outlines of their sound, and the map, for the scripts of the page."""
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from recsys.service.routes.media import item_picture
 from recsys.service.schemas import Id
 from recsys.songmap.layout import SongMap, song_map
 
-PAGE_MEDIA = reading_routes()
+PAGE_MEDIA = reading_routes("/page")
 
 _KEPT = 512
 """Covers, and outlines, that are kept in memory."""
@@ -74,6 +75,25 @@ class PageCache:
         self.covers = Kept(_KEPT)
         self.outlines = Kept(_KEPT)
         self.maps = Kept(1)
+        self._is_warm = False
+
+    def warm_up(self, context: ServiceContext) -> None:
+        """Let the process that draws load what it needs, before the first picture is asked for."""
+        if not self._is_warm and context.served.is_ready:
+            self._is_warm = True
+            work = context.drawing.run(lambda: context.worker.run(_load_packages, None))
+            self._task = asyncio.ensure_future(work)
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+
+def _load_packages(_: None) -> bool:
+    """Import what pictures and outlines take."""
+    import matplotlib.image
+
+    import embedding.decoding.readers
+    import embedding.hyperimage.extraction
+
+    return all((matplotlib.image, embedding.decoding.readers, embedding.hyperimage.extraction))
 
 
 def _cache(request: Request) -> PageCache:
@@ -81,7 +101,7 @@ def _cache(request: Request) -> PageCache:
     return cache
 
 
-@PAGE_MEDIA.get("/page/cover", include_in_schema=False)
+@PAGE_MEDIA.get("/cover", include_in_schema=False)
 async def cover(request: Request, item: Item) -> Response:
     """The cover of a song: its hyper-image in colours, or a figure drawn from its vector."""
     context = context_of(request)
@@ -96,7 +116,9 @@ async def cover(request: Request, item: Item) -> Response:
     headers = {"Cache-Control": "private, max-age=600", "Vary": "Authorization, Cookie"}
     try:
         picture = await item_picture(request, known)
-    except (Problem, ColdtuneError, OSError):
+    except (Problem, ColdtuneError, OSError) as error:
+        if isinstance(error, Problem) and error.status_code == 503:  # not now: not for long
+            headers["Cache-Control"] = "no-store"
         text = draw_figure(vector, known, hue)
         return Response(text, headers=headers, media_type="image/svg+xml")
     if picture.status_code != 200:
@@ -108,7 +130,7 @@ async def cover(request: Request, item: Item) -> Response:
     return Response(made, headers=headers, media_type="image/png")
 
 
-@PAGE_MEDIA.get("/page/outline", include_in_schema=False)
+@PAGE_MEDIA.get("/outline", include_in_schema=False)
 async def outline(request: Request, item: Item) -> Response:
     """The outline of a recording's sound and its length, for the player."""
     context = context_of(request)
@@ -172,7 +194,7 @@ def outline_of(path: Path) -> tuple[float, list[float]]:
     return frames / rate, [round(float(one), 3) for one in shown]
 
 
-@PAGE_MEDIA.get("/page/map.json", include_in_schema=False)
+@PAGE_MEDIA.get("/map.json", include_in_schema=False)
 async def map_data(
     request: Request, item: Annotated[list[Id], Query(max_length=200)] = []
 ) -> Response:  # noqa: B006
@@ -207,7 +229,8 @@ def _drawn(live: LiveModel) -> tuple[SongMap, dict[str, Any]]:
     return made, {
         "total": made.total,
         "groups": [
-            {"name": printable(one.name), "colour": one.colour, "n": len(one.rows)}
+            {"name": printable(one.name), "colour": one.colour, "n": len(one.rows),
+             "named": one.named}
             for one in made.groups
         ],
         "points": [

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -48,6 +49,16 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup | int | float) else printable(str(value))
 
 
+def _exact(value: str) -> Markup:
+    """An id as it is, for attributes: escaped for HTML, but otherwise unchanged."""
+    return escape(value)
+
+
+def _ids(values: Iterable[str]) -> Markup:
+    """Ids as JSON, for an attribute."""
+    return escape(json.dumps(list(values)))
+
+
 def _percent(share: float | None) -> str:
     """A share in words that are never certain: "over 99 %"."""
     if share is None or share != share:
@@ -74,6 +85,8 @@ def templates() -> Environment:
         finalize=_finalize,
     )
     environment.filters["percent"] = _percent
+    environment.filters["exact"] = _exact
+    environment.filters["ids"] = _ids
     environment.globals["query"] = _query
     return environment
 

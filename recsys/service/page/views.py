@@ -51,6 +51,7 @@ class _Page(APIRoute):
                 request.state.is_known = key is not None
                 request.state.may_change = key is None or key.allows("write")
                 request.state.has_report = report_of(context) is not None
+                request.app.state.page_cache.warm_up(context)
                 return await handle(request)
             except (HTTPException, RequestValidationError, ColdtuneError) as error:
                 problem = problem_of(error, context.scrubber)

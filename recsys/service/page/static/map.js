@@ -13,7 +13,7 @@ const draw = async (box) => {
   const canvas = box.querySelector("canvas"), said = box.querySelector(".map-said");
   const hint = box.querySelector(".map-hint");
   const item = box.dataset.item;
-  const marks = new Set((box.dataset.marks || "").split("\n").filter(Boolean));
+  const marks = new Set(JSON.parse(box.dataset.marks || "[]"));
   const wanted = [...(item ? [item] : []), ...marks].slice(0, 100);
   let data;
   try {
@@ -44,7 +44,7 @@ const draw = async (box) => {
     const down = (height - 2 * edge) / Math.max(high[1] - low[1], 1);
     // Stretched to the box, but by no more than half as much again.
     const least = Math.min(across, down);
-    const sx = Math.min(across, 1.9 * least), sy = Math.min(down, 1.9 * least);
+    const sx = Math.min(across, 3 * least), sy = Math.min(down, 3 * least);
     places = songs.map(({ at: [x, y] }) => [
       width / 2 + sx * (x - (low[0] + high[0]) / 2), height / 2 - sy * (y - (low[1] + high[1]) / 2),
     ]);
@@ -63,6 +63,7 @@ const draw = async (box) => {
       pen.fill();
     };
     songs.forEach((song, n) => { if (!special(song)) dot(n, r, isChoosing ? 0.28 : 0.85); });
+    if (songs.length > 30) labels(pen);
     const ring = (n, size, colour) => {
       pen.globalAlpha = 1;
       pen.strokeStyle = colour;
@@ -98,6 +99,32 @@ const draw = async (box) => {
       pen.fillText(name, x + (isLeft ? -r - 18 : r + 18), y);
     }
     if (under !== null) ring(under, r + 4, style("--ink"));
+  };
+  // What the colours mean, where most songs of a colour are.
+  const labels = (pen) => {
+    const taken = [];
+    pen.font = "600 13px system-ui, sans-serif";
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.lineWidth = 4;
+    pen.globalAlpha = isChoosing ? 0.75 : 1;
+    const middle = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+    data.groups.forEach((group, number) => {
+      const own = places.filter((_, n) => data.group[n] === number);
+      if (!group.named || own.length < 4 || data.groups.length > 18) return;
+      const name = group.name.slice(0, 24), half = pen.measureText(name).width / 2 + 6;
+      const x = Math.min(Math.max(middle(own.map((one) => one[0])), half), width - half);
+      const top = Math.min(...own.map((one) => one[1])), centre = middle(own.map((one) => one[1]));
+      const free = [top - 14, centre, centre + 26, centre - 26].find((y) => y > 12 && y < height - 12 &&
+        !taken.some(([a, b, c]) => Math.abs(a - x) < half + c && Math.abs(b - y) < 18));
+      if (free === undefined) return;
+      taken.push([x, free, half]);
+      pen.strokeStyle = style("--raised");
+      pen.strokeText(name, x, free);
+      pen.fillStyle = style("--ink");
+      pen.fillText(name, x, free);
+    });
+    pen.globalAlpha = 1;
   };
   const nearest = (event) => {
     const box = canvas.getBoundingClientRect();

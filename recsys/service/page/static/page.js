@@ -34,7 +34,10 @@ document.addEventListener("htmx:afterSettle", (event) => {
   const heading = again || main.querySelector("h1");
   heading?.focus({ preventScroll: true });
   if (!again) tell(document.title);
+  showMarked();
 });
+// The song that a link has led to this list for.
+const showMarked = () => main.querySelector(".marked")?.scrollIntoView({ block: "center" });
 document.addEventListener("htmx:sendError", () => tell("The service does not answer."));
 
 // ---------------------------------------------------------------- search
@@ -96,7 +99,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
   const marks = [...event.target.querySelectorAll("[data-play]")].map((one) => one.dataset.item);
   const map = document.querySelector("aside [data-map]");
   if (map) {
-    map.dataset.marks = marks.join("\n");
+    map.dataset.marks = JSON.stringify(marks);
     drawMaps(map.parentElement);
   }
 });
@@ -146,4 +149,5 @@ const player = startPlayer(tell);
 startDropping(player, tell);
 drawMaps(document);
 markPage();
+showMarked();
 root.dataset.ready = "yes";
