@@ -1,5 +1,7 @@
 // New songs: dropped anywhere or chosen, sent one after the other, and shown when they were heard.
 
+import { go } from "./go.js";
+
 const made = (tag, text, attributes = {}) => {
   const one = document.createElement(tag);
   one.textContent = text;
@@ -74,23 +76,19 @@ export const startDropping = (player, tell) => {
       player.keep(heard.item_id, file);
       const address = `/song?${new URLSearchParams({ item: heard.item_id, dropped: "true" })}`;
       said.replaceChildren(made("a", named(heard), { href: address }));
-      window.htmx.process(row);
       tell(`${file.name}: ${named(heard)}`);
       if (isAlone && !pending) {
         row.remove();
         tray.hidden = !list.children.length;
-        open(address);
+        go(address);
       }
     });
   };
-  const open = (address) =>
-    window.htmx.ajax("GET", address, { target: "#main", swap: "innerHTML show:window:top" })
-      .then(() => history.pushState({ htmx: true }, "", address));
   list.addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link) return;
     event.preventDefault();
-    open(link.getAttribute("href"));
+    go(link.getAttribute("href"));
   });
   const takeAll = (files) => {
     const all = [...files];

@@ -1,5 +1,7 @@
 // The map: every song is a point; songs that sound alike lie near each other.
 
+import { go } from "./go.js";
+
 const load = async (items) => {
   const query = new URLSearchParams(items.map((item) => ["item", item]));
   const answer = await fetch(`/page/map.json?${query}`);
@@ -157,9 +159,7 @@ const draw = async (box) => {
   box.onclick = (event) => {
     const n = nearest(event);
     if (n === null) return;
-    const address = `/song?${new URLSearchParams({ item: songs[n].id })}`;
-    window.htmx.ajax("GET", address, { target: "#main", swap: "innerHTML show:window:top" })
-      .then(() => history.pushState({ htmx: true }, "", address));
+    go(`/song?${new URLSearchParams({ item: songs[n].id })}`);
   };
   box.resizes?.disconnect();
   box.resizes = new ResizeObserver(put);

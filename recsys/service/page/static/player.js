@@ -63,7 +63,7 @@ export const startPlayer = (tell) => {
     });
     show();
     let outline = { peaks: [], seconds: 0 };
-    try {
+    if (!own.has(chosen.item)) try {
       const answer = await fetch(`/page/outline?${query}`);
       if (answer.ok) outline = await answer.json();
     } catch { /* it plays without */ }
