@@ -103,7 +103,8 @@ class Settings(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; it is validated again."""
-        return type(self)(**{**dict(self), **changes})
+        # By iteration: a class may have a field called keys.
+        return type(self)(**{**dict(iter(self)), **changes})
 
     def digest(self) -> str:
         """Return the hex SHA-256 of the canonical JSON form; equal settings have equal digests."""

@@ -213,6 +213,25 @@ def _claim(folder: Path, settings: DemoSettings) -> None:
     write_text(folder / _SETTINGS_FILE, settings.model_dump_json(indent=2) + "\n")
 
 
+def is_demo(folder: Path) -> bool:
+    """Return whether a folder is a demo catalogue.
+
+    Args:
+        folder: any folder, or a path where none is.
+
+    Examples:
+        >>> is_demo(folder)
+        False
+    """
+    if not (folder / _SETTINGS_FILE).is_file():
+        return False
+    try:
+        _read_settings(folder)
+    except DataError:
+        return False
+    return True
+
+
 def _read_settings(folder: Path) -> DemoSettings:
     path = folder / _SETTINGS_FILE
     try:

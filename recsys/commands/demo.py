@@ -113,6 +113,8 @@ def demonstrate(out: Path, config: "RecommenderConfig", *, full: bool = False) -
     if not full:
         echo("Five minutes, for a report on all models, splits and controls:")
         echo(f"  {command} --full")
+    echo("Hear it in a browser, and drop a recording of your own on the page:")
+    echo(f"  coldtune serve {shlex.quote(str(out / 'model'))}")
 
 
 def plan(

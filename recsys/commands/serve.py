@@ -96,8 +96,11 @@ def serve(
     values = {} if config is None else read_object(config)
     values |= {name: value for name, value in given.items() if value is not None}
     settings = ServiceSettings.from_json(values)
+    folder = _folder(model, copy)
+    if settings.keys is None and not settings.audio_folders and (demo := demo_recordings(folder)):
+        settings = settings.replace(audio_folders=(demo,))
     serve_model(
-        _folder(model, copy),
+        folder,
         settings,
         listening=lambda at: echo(f"coldtune serves {model} at {at}"),
     )
@@ -114,6 +117,21 @@ def _folder(model: str, copy: Path | None) -> Path:
     folder = fetch_model(model, copy)
     echo(f"{model} is served from its copy in {folder}", err=True)
     return folder
+
+
+def demo_recordings(model: Path) -> Path | None:
+    """Return the demo catalogue beside a model; None where there is none.
+
+    Its recordings were composed by `coldtune demo`, so that they may be listened to on this machine
+    without being named.
+
+    Args:
+        model: folder of a model.
+    """
+    from datasets.demo.make import is_demo
+
+    catalogue = model.absolute().parent / "catalogue"
+    return catalogue if is_demo(catalogue) else None
 
 
 def _check_packages() -> None:

@@ -22,8 +22,8 @@ def add_page(app: FastAPI, context: ServiceContext) -> None:
         >>> from recsys.service.context import ServiceContext
         >>> app = FastAPI()
         >>> add_page(app, ServiceContext(ServedModel(recommender), ServiceSettings()))
-        >>> "/listener" in {getattr(route, "path", "") for route in app.routes}
-        True
+        >>> app.user_middleware[0].cls.__name__
+        'KeyFromCookie'
     """
     app.state.page_cache = PageCache()
     for router in (PAGES, OPEN_PAGES, PAGE_MEDIA):

@@ -231,7 +231,10 @@ class Contents:
 
     def _near(self, found: Explanation) -> list[dict[str, Any]]:
         groups = []
-        for title, near in (("Played, and liked by the same people", found.taste), ("Played, and sounds like it", found.sound)):
+        for title, near in (
+            ("Played, and liked by the same people", found.taste),
+            ("Played, and sounds like it", found.sound),
+        ):
             close = [one for one in near if one.cosine > 0]
             songs = self.songs(one.item_id for one in close)
             for song, one in zip(songs, close, strict=True):

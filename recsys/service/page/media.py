@@ -172,7 +172,7 @@ def outline_of(path: Path) -> tuple[float, list[float]]:
     Examples:
         >>> seconds, peaks = outline_of(recording)
         >>> round(seconds, 1), len(peaks), max(peaks)
-        (6.0, 400, 1.0)
+        (6.0, 300, 1.0)
     """
     from embedding.decoding.readers import open_recording
 
@@ -196,8 +196,9 @@ def outline_of(path: Path) -> tuple[float, list[float]]:
 
 @PAGE_MEDIA.get("/map.json", include_in_schema=False)
 async def map_data(
-    request: Request, item: Annotated[list[Id], Query(max_length=200)] = []
-) -> Response:  # noqa: B006
+    request: Request,
+    item: Annotated[list[Id], Query(max_length=200)] = [],  # noqa: B006
+) -> Response:
     """The songs in two dimensions with their colours, and where the named ones are."""
     context = context_of(request)
     cache = _cache(request)
@@ -229,13 +230,15 @@ def _drawn(live: LiveModel) -> tuple[SongMap, dict[str, Any]]:
     return made, {
         "total": made.total,
         "groups": [
-            {"name": printable(one.name), "colour": one.colour, "n": len(one.rows),
-             "named": one.named}
+            {
+                "name": printable(one.name),
+                "colour": one.colour,
+                "n": len(one.rows),
+                "named": one.named,
+            }
             for one in made.groups
         ],
-        "points": [
-            [round(1000 * x), round(1000 * y)] for x, y in (points / largest).tolist()
-        ],
+        "points": [[round(1000 * x), round(1000 * y)] for x, y in (points / largest).tolist()],
         "group": groups,
         "id": made.songs[ITEM_ID].tolist(),
         **texts,

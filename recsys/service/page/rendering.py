@@ -108,16 +108,20 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     """
     nonce = secrets.token_urlsafe(16)
     context = context_of(request)
-    text = templates().get_template(template).render(
-        layout="part.html" if is_part(request) else "whole.html",
-        nonce=nonce,
-        htmx=json.dumps(_HTMX),
-        has_keys=context.keys is not None,
-        may_change=getattr(request.state, "may_change", False),
-        is_known=getattr(request.state, "is_known", False),
-        has_report=getattr(request.state, "has_report", False),
-        path=request.url.path,
-        **values,
+    text = (
+        templates()
+        .get_template(template)
+        .render(
+            layout="part.html" if is_part(request) else "whole.html",
+            nonce=nonce,
+            htmx=json.dumps(_HTMX),
+            has_keys=context.keys is not None,
+            may_change=getattr(request.state, "may_change", False),
+            is_known=getattr(request.state, "is_known", False),
+            has_report=getattr(request.state, "has_report", False),
+            path=request.url.path,
+            **values,
+        )
     )
     headers = {
         # wavesurfer.js puts its style into its own element; it is known by the nonce.

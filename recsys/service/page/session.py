@@ -59,7 +59,7 @@ def token_in(header: str) -> str:
 
     Examples:
         >>> token_in("a=1; coldtune_key=ct_x-1"), token_in("coldtune_key=a b"), token_in("")
-        ('ct_x-1', 'a', '')
+        ('ct_x-1', '', '')
     """
     try:
         found = SimpleCookie(header).get(COOKIE)

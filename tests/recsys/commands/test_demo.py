@@ -39,6 +39,7 @@ def test_from_nothing_to_a_verdict(small, tmp_path, capsys, monkeypatch):
         "6. The verdict",
         "The listeners of this data set are simulated",
         "coldtune demo --out 'my demo' --full",
+        "coldtune serve 'my demo/model'",
     ]
     places = [out.index(text) for text in order]
     assert places == sorted(places)
