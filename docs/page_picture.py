@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-TARGET = Path(__file__).parent / "images" / "page.png"
+TARGET = Path(__file__).parent / "images" / "page.jpg"
 
 
 def main(address: str) -> None:
@@ -31,11 +31,9 @@ def main(address: str) -> None:
 
 
 def write(picture: bytes) -> None:
-    """Write a picture with few colours, which is small."""
+    """Write a picture as a small file."""
     image = Image.open(io.BytesIO(picture)).convert("RGB").resize((1024, 720))
-    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        TARGET, optimize=True
-    )
+    image.save(TARGET, quality=84, optimize=True)
 
 
 if __name__ == "__main__":
