@@ -14,6 +14,7 @@
 - `schemas`: what requests and answers hold
 - `routes`: the routes under /v1, one module a resource
 - `reference`: the page of routes in the documentation
+- `page`: the page for people
 - `server`: the processes that listen
 """
 

@@ -29,7 +29,7 @@ from recsys.service.context import ServiceContext
 from recsys.service.problems import Problem
 from recsys.service.recordings import is_within
 
-SOURCES: Mapping[str, tuple[str, str]] = {
+SOURCE_TITLES: Mapping[str, tuple[str, str]] = {
     "als": ("Taste", "who else plays it"),
     "ease": ("Company", "what it is played together with"),
     "fm": ("Taste and traits", "who plays it, and what it is like"),
@@ -310,10 +310,10 @@ def shown_shares(shares: Mapping[str, float]) -> list[dict[str, Any]]:
     known = {name: share for name, share in shares.items() if share == share and share > 0}
     parts, start = [], 0.0
     for name, share in sorted(known.items(), key=lambda one: -one[1]):
-        title, what = SOURCES.get(name, (name, ""))
+        title, what = SOURCE_TITLES.get(name, (name, ""))
         width = 100 * share
         parts.append({
-            "source": name if name in SOURCES else "other", "name": title, "what": what,
+            "source": name if name in SOURCE_TITLES else "other", "name": title, "what": what,
             "share": share, "start": round(start, 2), "width": round(width, 2),
         })  # fmt: skip
         start += width

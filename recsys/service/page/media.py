@@ -37,7 +37,7 @@ _COLUMNS = 400
 
 _MOST_ON_MAP = 3000
 
-Item = Annotated[Id, Query()]
+QueryItem = Annotated[Id, Query()]
 
 
 class Kept:
@@ -102,7 +102,7 @@ def _cache(request: Request) -> PageCache:
 
 
 @PAGE_MEDIA.get("/cover", include_in_schema=False)
-async def cover(request: Request, item: Item) -> Response:
+async def cover(request: Request, item: QueryItem) -> Response:
     """The cover of a song: its hyper-image in colours, or a figure drawn from its vector."""
     context = context_of(request)
 
@@ -131,7 +131,7 @@ async def cover(request: Request, item: Item) -> Response:
 
 
 @PAGE_MEDIA.get("/outline", include_in_schema=False)
-async def outline(request: Request, item: Item) -> Response:
+async def outline(request: Request, item: QueryItem) -> Response:
     """The outline of a recording's sound and its length, for the player."""
     context = context_of(request)
 
