@@ -20,6 +20,8 @@ from recsys.service.access import API, SCHEME, ReadingRoute
 from recsys.service.context import ServiceContext
 from recsys.service.middleware import REQUEST_ID, Around
 from recsys.service.page.app import add_page
+from recsys.service.players.listens import LISTENBRAINZ, LISTENS
+from recsys.service.players.subsonic import SUBSONIC
 from recsys.service.problems import MEDIA_TYPE, log_error, problem_of
 from recsys.service.routes.facts import FACTS, FIGURES, HEALTH
 from recsys.service.routes.items import ASKED_ITEMS, CHANGED_ITEMS
@@ -38,6 +40,9 @@ _ROUTERS: tuple[APIRouter, ...] = (
     PLAYS,
     PLAYLISTS,
     FACTS,
+    LISTENS,
+    LISTENBRAINZ,
+    SUBSONIC,
     HEALTH,
     FIGURES,
 )
@@ -75,7 +80,7 @@ def create_app(
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        served.start(context.tell_metrics)
+        served.start(context.after_look)
         try:
             yield
         finally:

@@ -13,6 +13,8 @@ from embedding.parallel import PersistentWorker
 from recsys.model.live import LiveModel
 from recsys.service.keys import KeyFile
 from recsys.service.metrics import ServiceMetrics
+from recsys.service.players.intake import ListenIntake
+from recsys.service.players.unmatched import listens_file
 from recsys.service.problems import Scrubber
 from recsys.service.running import Lane
 from recsys.service.serving import ServedModel
@@ -51,6 +53,8 @@ class ServiceContext:
         self.drawing = Lane("pictures", threads=1, queue=64, seconds=one.read_seconds)
         self.worker = PersistentWorker()
         """A process that reads tags and draws pictures: files are not to be trusted."""
+        file = None if served.folder is None else listens_file(served.folder)
+        self.listens = ListenIntake(served, settings.playable_folders, file)
         folders = [one for one in (served.folder, settings.uploads, settings.keys) if one]
         self.scrubber = Scrubber([*folders, *settings.audio_folders])
         self.pictures: OrderedDict[str, bytes] = OrderedDict()
@@ -61,6 +65,11 @@ class ServiceContext:
         """Answer a question from the model as it is now, in a thread."""
         live = self.served.live
         return await self.reads.run(lambda: function(live))
+
+    def after_look(self) -> None:
+        """Do what is due after each look at the model."""
+        self.tell_metrics()
+        self.listens.settle_soon()
 
     def tell_metrics(self) -> None:
         """Bring the figures up to date."""
@@ -90,6 +99,7 @@ class ServiceContext:
         """Begin no more work."""
         for lane in (self.reads, self.changes, self.hearing, self.drawing):
             lane.close()
+        self.listens.close()
         self.worker.close()
 
 

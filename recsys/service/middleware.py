@@ -27,6 +27,9 @@ _ID = re.compile(r"[A-Za-z0-9._\-]{1,100}")
 UPLOADS = frozenset({("POST", f"{API}/items")})
 """Method and path of requests that may be as large as an upload."""
 
+LARGER = {("POST", "/1/submit-listens"): 11_000_000}
+"""Bytes that further requests may have, where these are more than the settings allow."""
+
 _SEND_SECONDS = 60.0
 """Time within which a client has to take a part of an answer."""
 
@@ -107,8 +110,9 @@ class _Request:
             # Left as it was sent: an id may have a slash in it, which is sent as %2F.
             scope["path"] = self._path
         settings = context.settings
-        is_upload = (scope["method"], self._path) in UPLOADS
-        self._most = settings.max_upload if is_upload else settings.max_body
+        what = scope["method"], self._path
+        self._most = settings.max_upload if what in UPLOADS else settings.max_body
+        self._most = max(self._most, LARGER.get(what, 0))
         self._until = self._started + settings.upload_seconds
         self._length = headers.get("content-length", "")
         self._has_body = self._length not in ("", "0") or "transfer-encoding" in headers
