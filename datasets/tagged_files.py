@@ -37,9 +37,9 @@ def tagged_folder(folder: Path, *, progress: bool = False) -> MusicDataset:
 
     Items are ordered by path and have title, artist, album, genre (the first, if a file has
     several; the tag `genres` then has all, joined by "; ") and, if any file has them, the tags
-    year, bpm and mood. Hidden files are ignored and links to folders are not followed. Files
-    that cannot be used (damaged, a link out of the folder, an invalid name) are skipped with a
-    warning.
+    year, bpm, mood and recording_mbid (its MusicBrainz id). Hidden files are ignored and links
+    to folders are not followed. Files that cannot be used (damaged, a link out of the
+    folder, an invalid name) are skipped with a warning.
 
     Args:
         folder: the folder.

@@ -17,6 +17,8 @@ YEAR: Final = "year"
 BPM: Final = "bpm"
 MOOD: Final = "mood"
 ALL_GENRES: Final = "genres"
+RECORDING_MBID: Final = "recording_mbid"
+"""MusicBrainz id of the recording: tells which one it is, and nothing of how it sounds."""
 
 # Names of a field in ID3 frames, MP4 atoms, and Vorbis, APE and ASF (in lower case).
 _FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]] = {
@@ -35,9 +37,14 @@ _FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]
     ),
     BPM: (("TBPM",), ("tmpo",), ("bpm", "tempo", "wm/beatsperminute")),
     MOOD: (("TMOO",), ("----:com.apple.iTunes:MOOD",), ("mood", "wm/mood")),
+    RECORDING_MBID: (  # called the id of the track there
+        ("UFID:http://musicbrainz.org",),
+        ("----:com.apple.iTunes:MusicBrainz Track Id",),
+        ("musicbrainz_trackid", "musicbrainz/track id"),
+    ),
 }
 
-TAG_COLUMNS: Final = (ALL_GENRES, YEAR, BPM, MOOD)
+TAG_COLUMNS: Final = (ALL_GENRES, YEAR, BPM, MOOD, RECORDING_MBID)
 """Columns that an audio file's tags may give, beside title, artist, album and genre."""
 
 _MAGIC: Final = (
@@ -47,6 +54,9 @@ _MAGIC: Final = (
     b"\x7f\xfe\x80\x01", b"Creative Voice File", b"\x30\x26\xb2\x75",
 )  # fmt: skip
 """Beginnings of audio files. Those that mutagen does not know are taken without tags."""
+
+
+_MBID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class FileTags(NamedTuple):
@@ -68,7 +78,7 @@ def read_file_tags(path: Path) -> FileTags:
 
     Returns:
         Texts of title, artist, album, genre (the first, if there are several; `genres` then has
-        all, joined by "; "), year, bpm and mood.
+        all, joined by "; "), year, bpm, mood and recording_mbid (the recording's MusicBrainz id).
 
     Examples:
         >>> read_file_tags(recording).texts
@@ -163,6 +173,9 @@ def _texts(tags: Any) -> dict[str, str]:
         elif field == BPM:
             # MP4 writes 0 for unknown.
             texts[BPM] = next((value for value in values if value.strip("0.")), "")
+        elif field == RECORDING_MBID:
+            lower = (value.lower() for value in values)
+            texts[field] = next((value for value in lower if _MBID.fullmatch(value)), "")
         else:
             texts[field] = "; ".join(values)
     return texts
@@ -192,7 +205,10 @@ def _first(found: Any) -> list[str]:
 
 
 def _id3_values(tags: Any, name: str) -> list[str]:
-    return [str(text) for frame in tags.getall(name) for text in getattr(frame, "text", ())]
+    frames = tags.getall(name)
+    if name.startswith("UFID:"):
+        return _listed([frame.data for frame in frames])
+    return [str(text) for frame in frames for text in getattr(frame, "text", ())]
 
 
 def _mp4_values(tags: Any, name: str) -> list[str]:

@@ -13,6 +13,7 @@ from datasets.errors import DataError
 from datasets.tables.frames import embedding_frame, is_counted
 from datasets.tables.spellings import known_spellings, warn_of_forms
 from datasets.tables.values import format_value
+from datasets.tags import RECORDING_MBID
 from recsys.content.embedding_range import real_numbers
 
 _MIN_ITEMS = 2
@@ -45,12 +46,15 @@ class MetadataVocabulary:
     def learn(cls, items: pd.DataFrame, warm: BoolArray) -> "MetadataVocabulary":
         """Collect the values of artist, album, genre and tags that at least two warm items have.
 
+        Ids of recordings are left out: they say nothing of other items.
+
         Args:
             items: item table of a data set.
             warm: which rows are warm, bool [n_items].
         """
         fields = [ARTIST, ALBUM, GENRE]
-        fields += [name for name in items.columns if name not in (ITEM_ID, TITLE, *fields)]
+        others = (ITEM_ID, TITLE, RECORDING_MBID, *fields)
+        fields += [name for name in items.columns if name not in others]
         values = []
         for field in fields:
             counts = items.loc[warm, field].value_counts()

@@ -13,7 +13,7 @@ from datasets.errors import AudioError
 from datasets.system.files import sync_directory, sync_file
 from datasets.system.temporary import room_for, temporary_file, temporary_folder
 from datasets.tables.recordings import SUFFIXES
-from datasets.tags import read_file_tags
+from datasets.tags import RECORDING_MBID, read_file_tags
 from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed
@@ -82,7 +82,8 @@ def take_upload(
             digest,
             given.item_id or f"upload-{digest[:16]}",
             **own,
-            tags=dict(given.tags),
+            tags={name: texts[name] for name in (RECORDING_MBID,) if name in texts}
+            | dict(given.tags),
         )
 
 

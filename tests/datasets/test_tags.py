@@ -123,3 +123,25 @@ def test_damaged_chunks_cost_no_more_than_the_tags(tone: Path, seed: int) -> Non
 )
 def test_genres(raw: list[str], genres: list[str]) -> None:
     assert _genres(raw) == genres
+
+
+def test_musicbrainz_ids_of_recordings(tone: Path, tmp_path: Path) -> None:
+    """Taggers call the id of the recording that of the track, each kind of tags in its own way."""
+    import mutagen
+    from mutagen.id3 import TXXX, UFID
+    from mutagen.wave import WAVE
+
+    mbid = "f4a31f0a-51dd-4fa7-986d-3095c40c5ed9"
+    wave = WAVE(tone)
+    wave.add_tags()
+    wave.tags.add(UFID(owner="http://musicbrainz.org", data=mbid.upper().encode()))
+    wave.tags.add(TXXX(encoding=3, desc="MusicBrainz Release Track Id", text=["other"]))
+    wave.save()
+    assert read_file_tags(tone).texts == {"recording_mbid": mbid}
+    flac = tmp_path / "a.flac"
+    soundfile.write(flac, np.zeros(100), 8000)
+    for given, found in ((["no id", mbid], {"recording_mbid": mbid}), (["no id"], {})):
+        file = mutagen.File(flac)
+        file["MUSICBRAINZ_TRACKID"] = given
+        file.save()
+        assert read_file_tags(flac).texts == found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from datasets.errors import ColdtuneError, UnknownItemError
+from datasets.system.locks import Order, ThreadLock
 from datasets.texts.file_names import name_from_text
 from recsys.model.live import LiveModel
 from recsys.model.updates import UpdateReport
@@ -73,7 +74,7 @@ class ListenIntake:
         self._served = served
         self._folders = [one.absolute() for one in folders]
         self.waiting = UnmatchedListens(file)
-        self._settling = threading.Lock()
+        self._settling = ThreadLock("listens that wait for their songs", Order.JOB)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="coldtune-listens")
         self._is_asked = threading.Event()
         self._settled: tuple[str, int] = ("", 0)
@@ -137,7 +138,7 @@ class ListenIntake:
         Raises:
             ColdtuneError: the model or the file cannot be written.
         """
-        with self._settling:
+        with self._settling.held("taking them in"):
             live = self._served.live
             fit, rows = live.revision[0], len(live.items)
             since = self._settled[1] if self._settled[0] == fit else 0

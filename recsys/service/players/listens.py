@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from datasets.errors import ColdtuneError, DiskFullError
 from datasets.tables.ids import checked_id
-from recsys.service.access import check_access, check_origin, reading_routes
+from recsys.service.access import check_access, check_origin, reading_routes, token_of
 from recsys.service.answers import PROBLEMS, check_most, json_response
 from recsys.service.context import ServiceContext, context_of
 from recsys.service.players.submissions import SubmissionError, read_submission
@@ -76,7 +76,7 @@ async def submit_listens(request: Request) -> Response:
     """
     context = context_of(request)
     try:
-        user_id = _user(request, context)
+        user_id = _user(request)
         body = await request.body()
 
         def change() -> Response:
@@ -96,11 +96,10 @@ async def validate_token(request: Request) -> Response:
     """Whether a token is the key of somebody, and of whom."""
     context = context_of(request)
     try:
-        check_origin(request)
-        token = _token(request) or request.query_params.get("token", "")
+        token = token_of(request) or request.query_params.get("token", "")
         if not token:
             raise Problem(400, "invalid-request", "You need to provide an Authorization token.")
-        name = _name_of(context, token)
+        name = _name_of(request, token)
     except (Problem, ColdtuneError) as error:
         return _refused(request, context, error)
     if name is None:
@@ -154,13 +153,7 @@ async def unmatched_listens(
     return json_response(await context.changes.run(listed))
 
 
-def _token(request: Request) -> str:
-    """The token of the header, as ListenBrainz' clients send it."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() in ("token", "bearer") else ""
-
-
-def _user(request: Request, context: ServiceContext) -> str:
+def _user(request: Request) -> str:
     """Whose listens these are: the name of the key.
 
     Raises:
@@ -169,23 +162,25 @@ def _user(request: Request, context: ServiceContext) -> str:
     check_origin(request)
     if not request.headers.get("authorization"):
         raise Problem(401, "unauthorized", "You need to provide an Authorization header.")
-    token = _token(request)
+    token = token_of(request)
     if not token:
         raise Problem(401, "unauthorized", "Provided Authorization header is invalid.")
-    name = _name_of(context, token)
+    name = _name_of(request, token)
     if name is None:
         raise Problem(401, "unauthorized", "Invalid authorization token.")
     check_access(request, "write")
     return name
 
 
-def _name_of(context: ServiceContext, token: str) -> str | None:
+def _name_of(request: Request, token: str) -> str | None:
     """The name of the key that a token is; where no keys are asked for, the token is the name."""
-    if context.keys is not None:
-        key = context.keys.identify(token)
-        return None if key is None else key.name
     try:
-        name = checked_id("the token", token)
+        key = check_access(request, "read", token)
+        name = checked_id("the token", token) if key is None else key.name
+    except Problem as error:
+        if error.status_code == 401:
+            return None
+        raise
     except ColdtuneError:
         return None
     return name if len(name) <= LONGEST_ID else None

@@ -26,7 +26,7 @@ from recsys.database import schema
 from recsys.database.read_write import batched
 from recsys.model.items import ItemTable
 from recsys.model.live import LiveModel
-from recsys.service.players.names import LooseName, loose_name, name_key
+from recsys.service.players.names import LooseName, loose_name, track_key
 
 Hashes = NDArray[np.uint64]
 
@@ -126,7 +126,7 @@ class _Keys:
         texts = (items.texts(name, rows).tolist() for name in (ARTIST, TITLE))
         names, loose = [], []
         for artist, title in zip(*texts, strict=True):
-            names.append(_hash(name_key(artist, title)) if artist.strip() and title.strip() else 0)
+            names.append(_hash(track_key(artist, title)) if artist.strip() and title.strip() else 0)
             loose.append(_loose_hash(loose_name(artist, title)) if names[-1] else 0)
         columns = [name for name in items.columns if _is_of_mbids(name)]
         ids, places = [], []
@@ -173,13 +173,13 @@ class _Search:
         tracks = self._tracks
         asked = [[_hash(one) for one in track.mbids] for track in tracks]
         by_mbid = self._rows_of(mbids, chain.from_iterable(asked), mbid_rows)
-        by_name = self._rows_of(names, (_hash(name_key(t.artist, t.title)) for t in tracks))
+        by_name = self._rows_of(names, (_hash(track_key(t.artist, t.title)) for t in tracks))
         by_loose = self._rows_of(loose, map(_loose_hash, self._loose))
         by_path = self._ids_by_path()
         return [
             next((item for one in own if (item := self._best(by_mbid.get(one, ()), track))), None)
             or self._by_path(number, by_path)
-            or self._best(by_name.get(_hash(name_key(track.artist, track.title)), ()), track)
+            or self._best(by_name.get(_hash(track_key(track.artist, track.title)), ()), track)
             or self._nearly(number, by_loose)
             for number, (track, own) in enumerate(zip(tracks, asked, strict=True))
         ]

@@ -36,15 +36,15 @@ class LooseName(NamedTuple):
         return not self.guests or not other.guests or self.guests == other.guests
 
 
-def name_key(artist: str, title: str) -> str:
+def track_key(artist: str, title: str) -> str:
     """Return what spellings have in common: without case, in one Unicode form, with one space.
 
     Examples:
-        >>> name_key("Beyonce" + chr(0x301), "Don’t  Hurt Yourself") == name_key(
+        >>> track_key("Beyonce" + chr(0x301), "Don’t  Hurt Yourself") == track_key(
         ...     "BEYONC" + chr(0xC9), "Don't Hurt Yourself"
         ... )
         True
-        >>> name_key("a", "b c") == name_key("a b", "c")
+        >>> track_key("a", "b c") == track_key("a b", "c")
         False
     """
     return f"{_plain(artist)}\n{_plain(title)}"

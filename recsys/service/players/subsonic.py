@@ -31,7 +31,7 @@ from recsys.playlists.files import RecordingFiles
 from recsys.playlists.playlist import PlaylistOptions, make_playlist
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space, unit_vectors
-from recsys.service.access import check_origin
+from recsys.service.access import check_access, check_origin
 from recsys.service.answers import ids_of, known_item
 from recsys.service.context import ServiceContext, context_of
 from recsys.service.keys import Key
@@ -188,9 +188,7 @@ class _Call:
         if not (key or user or password or token) and header[0].lower() == "bearer":
             key = header[-1].strip()
         if key:
-            self.key = self.context.keys.identify(key)
-            if self.key is None:
-                raise SubsonicError(_WRONG_KEY, "Invalid API key")
+            self.key = self._identify(key, _WRONG_KEY, "Invalid API key")
             self.user = self.key.name
         elif token or salt:
             raise SubsonicError(
@@ -200,10 +198,18 @@ class _Call:
             )
         else:
             self.need("u")
-            self.key = self.context.keys.identify(_plain_password(self.need("p")))
-            if self.key is None:
-                raise SubsonicError(_WRONG_PASSWORD, "Wrong username or password")
-        self.request.state.key = self.key.name
+            given = _plain_password(self.need("p"))
+            self.key = self._identify(given, _WRONG_PASSWORD, "Wrong username or password")
+
+    def _identify(self, token: str, code: int, message: str) -> Key:
+        try:
+            key = check_access(self.request, "read", token)
+        except Problem as error:
+            if error.status_code != 401:
+                raise
+            raise SubsonicError(code, message) from None
+        assert key is not None
+        return key
 
     def need_write(self) -> None:
         """Raise an error unless the key allows to change the model."""
@@ -238,28 +244,28 @@ class _Call:
             raise SubsonicError(_NOT_FOUND, f"{name}: no song {printable(given)[:100]!r}") from None
 
 
-Method = Callable[[_Call], Awaitable[Members]]
+SubsonicMethod = Callable[[_Call], Awaitable[Members]]
 
-_METHODS: dict[str, Method] = {}
+_METHODS: dict[str, SubsonicMethod] = {}
 
 
-def _method(name: str) -> Callable[[Method], Method]:
+def _method(name: str) -> Callable[[SubsonicMethod], SubsonicMethod]:
     """Answer a method of the API by the function."""
 
-    def register(function: Method) -> Method:
+    def register(function: SubsonicMethod) -> SubsonicMethod:
         _METHODS[name] = function
 
         async def answer_method(request: Request) -> Response:
             return await _answer(request, name, function)
 
         for path in (f"/rest/{name}", f"/rest/{name}.view"):
-            SUBSONIC.add_api_route(path, answer_method, methods=["GET", "POST", "HEAD"], name=name)
+            SUBSONIC.add_api_route(path, answer_method, methods=["GET", "POST"], name=name)
         return function
 
     return register
 
 
-async def _answer(request: Request, name: str, function: Method) -> Response:
+async def _answer(request: Request, name: str, function: SubsonicMethod) -> Response:
     call = _Call(request)
     members: Members
     try:
@@ -601,7 +607,7 @@ def _seconds(text: str, now: int) -> int:
     return found
 
 
-@SUBSONIC.api_route("/rest/{method:path}", methods=["GET", "POST", "HEAD"])
+@SUBSONIC.api_route("/rest/{method:path}", methods=["GET", "POST"])
 async def unknown_method(request: Request, method: str) -> Response:
     """Say that a method is not known here."""
     call = _Call(request)

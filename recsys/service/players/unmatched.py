@@ -6,16 +6,15 @@ The file is a SQLite database. What is in it is on the disk when a method return
 import hashlib
 import json
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.errors import ArtifactError, DiskFullError
-from datasets.system.locks import patience
+from datasets.system.locks import Order, ThreadLock, patience
 from recsys.service.players.matching import Track
-from recsys.service.players.names import name_key
+from recsys.service.players.names import track_key
 
 _FILE = "listens.sqlite"
 _FORMAT = 1
@@ -97,7 +96,7 @@ class UnmatchedListens:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = ThreadLock("listens in memory", Order.PART)
         self._memory: sqlite3.Connection | None = None
         if path is None:
             self._memory = sqlite3.connect(":memory:", check_same_thread=False)
@@ -238,7 +237,7 @@ class UnmatchedListens:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             if self._memory is not None:
-                with self._lock:
+                with self._lock.held("using them"):
                     yield self._memory
                 return
             assert self.path is not None
@@ -275,7 +274,7 @@ def _number(connection: sqlite3.Connection, track: Track) -> int:
 
 def _key(track: Track) -> bytes:
     """What tells tracks apart: their names, and their ids and files where these are known."""
-    told = json.dumps([name_key(track.artist, track.title), track.mbids, track.path])
+    told = json.dumps([track_key(track.artist, track.title), track.mbids, track.path])
     return hashlib.blake2b(told.encode(), digest_size=16).digest()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recsys.service.players.names import loose_name, name_key
+from recsys.service.players.names import loose_name, track_key
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from recsys.service.players.names import loose_name, name_key
     ],
 )
 def test_one_name_in_two_spellings(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert name_key(*one) == name_key(*other)
+    assert track_key(*one) == track_key(*other)
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_what_players_and_tags_disagree_in(one: tuple[str, str], other: tuple[st
     ],
 )
 def test_what_is_another_song(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert name_key(*one) != name_key(*other)
+    assert track_key(*one) != track_key(*other)
     assert not loose_name(*one).may_be(loose_name(*other))

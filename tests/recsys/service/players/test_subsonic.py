@@ -268,13 +268,15 @@ def test_search_and_its_pages(client: TestClient) -> None:
     assert [song["id"] for song in songs] == ["s12"]
 
 
-def test_recordings_and_pictures(client_of: Client, hearing: Path) -> None:
-    with client_of(hearing, audio_folders=(hearing.parent,)) as client:
-        assert client.app.state.context.served.wait(60)  # type: ignore[attr-defined]
-        song = ask(client, "search3", query="", songCount=1)["searchResult3"]["song"][0]
-        assert (song["suffix"], song["contentType"]) == ("wav", "audio/wav")
-        assert "path" not in song
-        part = client.get("/rest/stream", params={"id": song["id"]}, headers={"Range": "bytes=0-3"})
-        assert (part.status_code, part.content) == (206, b"RIFF")
-        picture = client.get("/rest/getCoverArt", params={"id": song["coverArt"]})
-        assert picture.content.startswith(b"\x89PNG")
+def test_recordings_and_pictures(hearing_client: TestClient) -> None:
+    client = hearing_client
+    found = ask(client, "search3", query="", songCount=1)
+    song = found["searchResult3"]["song"][0]
+    assert (song["suffix"], song["contentType"]) == ("wav", "audio/wav")
+    assert "path" not in song
+    part = client.get("/rest/stream", params={"id": song["id"]}, headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"RIFF")
+    picture = client.get("/rest/getCoverArt", params={"id": song["coverArt"]})
+    assert picture.content.startswith(b"\x89PNG")
+    user = ask(client, "getUser", u="bo")["user"]
+    assert (user["username"], user["streamRole"], user["adminRole"]) == ("bo", True, False)
