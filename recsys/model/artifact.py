@@ -3,6 +3,7 @@
     MODEL/manifest.json     format, configuration, versions, and size and digest of every file
     MODEL/g-1f2e.../        the files of one generation
     MODEL/.lock             held by the process that writes
+    MODEL/listens.sqlite    what a service keeps there; no save touches it
 
 A save writes a new generation beside the old one and then renames the new manifest into place: a
 reader sees the old model or the new one, whenever it looks and whenever the writer is stopped.
@@ -108,6 +109,9 @@ MANIFEST = "manifest.json"
 
 LOCK = ".lock"
 
+LISTENS_FILE = "listens.sqlite"
+"""File beside the generations in which a service keeps listens of songs that the model lacks."""
+
 LARGEST_MANIFEST = 2**28
 """Bytes. A manifest has a few thousand; a larger file is no manifest."""
 
@@ -130,7 +134,7 @@ def check_destination(folder: Path) -> None:
     except UnicodeEncodeError:
         raise ArtifactError(f"{str(folder)!r}: a model's folder needs a name in UTF-8") from None
     try:
-        entries = {path.name for path in folder.iterdir()} - {LOCK}
+        entries = {path.name for path in folder.iterdir()} - {LOCK, LISTENS_FILE}
     except FileNotFoundError:
         return
     except OSError as error:

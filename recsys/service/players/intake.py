@@ -83,9 +83,9 @@ class ListenIntake:
     def find(self, live: LiveModel, tracks: Sequence[Track], since: int = 0) -> list[str | None]:
         """Find the items that tracks are; see `find_items`."""
         fitted = live.state.info["dataset"].get("folder")
-        folders = (
-            self._folders if fitted is None else [Path(name_from_text(fitted)), *self._folders]
-        )
+        folders = [*self._folders, Path.cwd()]
+        if fitted is not None:
+            folders.insert(0, Path(name_from_text(fitted)).absolute())
         return find_items(live, tracks, folders, since=since)
 
     def take(self, listens: Sequence[Listen]) -> IntakeReport:

@@ -10,7 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -165,6 +165,8 @@ class _Search:
         self._since = since
         self._folders = list(dict.fromkeys(map(str, folders)))
         self._loose = [loose_name(one.artist, one.title) for one in tracks]
+        self._ids: dict[int, str] = {}
+        """Items by row, of those that may be one of the tracks."""
 
     def found(self) -> list[str | None]:
         """The id of each track's item."""
@@ -175,7 +177,12 @@ class _Search:
         by_mbid = self._rows_of(mbids, chain.from_iterable(asked), mbid_rows)
         by_name = self._rows_of(names, (_hash(track_key(t.artist, t.title)) for t in tracks))
         by_loose = self._rows_of(loose, map(_loose_hash, self._loose))
-        by_path = self._ids_by_path()
+        by_path = self._rows_by_path()
+        self._look_up(
+            chain.from_iterable(
+                chain.from_iterable(one.values() for one in (by_mbid, by_name, by_loose, by_path))
+            )
+        )
         return [
             next((item for one in own if (item := self._best(by_mbid.get(one, ()), track))), None)
             or self._by_path(number, by_path)
@@ -196,42 +203,45 @@ class _Search:
             found[own].append(place if rows is None else int(rows[place]))
         return found
 
-    def _current(self, rows: Sequence[int]) -> list[int]:
-        """Those of some rows in which an item is now."""
-        if not rows:
-            return []
-        ids = self._items.ids(np.array(rows, np.intp)).tolist()
+    def _look_up(self, rows: Iterable[int]) -> None:
+        """Read the ids of some rows, but of those in which an item is no more."""
+        at = np.unique(np.fromiter(rows, np.intp))
+        if not len(at):
+            return
+        ids = self._items.ids(at).tolist()
         now = self._items.rows_or_none(ids).tolist()
-        return [row for row, where in zip(rows, now, strict=True) if row == where]
+        self._ids = {
+            row: str(item_id)
+            for row, item_id, where in zip(at.tolist(), ids, now, strict=True)
+            if row == where
+        }
 
     def _best(self, rows: Sequence[int], track: Track) -> str | None:
         """The item among rows that all may be it: of this album, or else with most listeners."""
-        there = self._current(rows)
-        if not there:
-            return None
-        at = np.array(there, np.intp)
+        there = [row for row in rows if row in self._ids]
         if len(there) > 1:
+            at = np.array(there, np.intp)
             albums = [folded(one) for one in self._items.texts(ALBUM, at).tolist()]
             counts = self._items.user_counts[at].tolist()
             wanted = folded(track.album)
-            order = sorted(
+            best = min(
                 range(len(there)),
                 key=lambda n: (not wanted or albums[n] != wanted, -counts[n], there[n]),
             )
-            at = at[order]
-        return str(self._items.ids(at[:1])[0])
+            return self._ids[there[best]]
+        return self._ids[there[0]] if there else None
 
     def _nearly(self, number: int, by_loose: dict[int, list[int]]) -> str | None:
         """The one item whose name only nearly agrees; None where there are several."""
         own = self._loose[number]
         there = [
             row
-            for row in self._current(by_loose.get(_loose_hash(own), ()))
-            if own.may_be(self._loose_of(row))
+            for row in by_loose.get(_loose_hash(own), ())
+            if row in self._ids and own.may_be(self._loose_of(row))
         ]
         same = [row for row in there if self._loose_of(row).guests == own.guests]
         chosen = same if len(same) == 1 else there
-        return str(self._items.ids(np.array(chosen))[0]) if len(chosen) == 1 else None
+        return self._ids[chosen[0]] if len(chosen) == 1 else None
 
     def _loose_of(self, row: int) -> LooseName:
         at = np.array([row])
@@ -239,8 +249,8 @@ class _Search:
 
     # ------------------------------------------------------------------ by path
 
-    def _ids_by_path(self) -> dict[str, list[str]]:
-        """The items with a recording at each of the paths that tracks may mean."""
+    def _rows_by_path(self) -> dict[str, list[int]]:
+        """The rows of items with a recording at each of the paths that tracks may mean."""
         wanted = {
             form
             for track in self._tracks
@@ -249,7 +259,7 @@ class _Search:
         }
         found: dict[str, list[str]] = defaultdict(list)
         if not wanted:
-            return found
+            return {}
         recordings = schema.recordings
         new = len(self._items) - self._since
         with self._live.catalog.transaction() as connection:
@@ -261,22 +271,21 @@ class _Search:
             for page in pages:
                 query = select(recordings.c.path, recordings.c.item_id).where(column.in_(page))
                 for path, item_id in connection.execute(query):
-                    if path in wanted and item_id not in found[path]:
+                    if path in wanted:
                         found[path].append(item_id)
-        return found
+        rows = {path: self._items.rows_or_none(sorted({*ids})) for path, ids in found.items()}
+        return {path: own[own >= 0].tolist() for path, own in rows.items()}
 
-    def _by_path(self, number: int, by_path: dict[str, list[str]]) -> str | None:
+    def _by_path(self, number: int, by_path: dict[str, list[int]]) -> str | None:
         track = self._tracks[number]
         if not by_path or not track.path:
             return None
         for form, is_whole in path_forms(track.path, self._folders):
-            rows = [
-                row for row in self._items.rows_or_none(by_path.get(form, [])).tolist() if row >= 0
-            ]
+            rows = by_path.get(form, [])
             if not is_whole:  # the end of a path may be that of another library's file
-                rows = [
-                    row for row in rows if self._loose_of(row).title == self._loose[number].title
-                ]
+                stem = loose_name("", PurePosixPath(form).stem).title  # a title where none is told
+                agreeing = ("", stem, self._loose[number].title)
+                rows = [row for row in rows if self._loose_of(row).title in agreeing]
             if found := self._best(rows, track):
                 return found
         return None

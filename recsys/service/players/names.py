@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 from datasets.texts.unicode_forms import folded
@@ -17,7 +18,7 @@ _IN_ARTIST = re.compile(r"\s+(?:feat\.?|featuring|ft\.?)\s+([^()\[\]]+)", re.IGN
 """How guests are named. A plain "feat" is a word of a title such as "A feat of strength"."""
 
 _NO_WORD = re.compile(r"[\W_]+")
-_ARTICLES = ("the ", " the")
+_NOBODY: frozenset[str] = frozenset()
 _BETWEEN = re.compile(r"\s*(?:[,;&+/•]|\band\b)\s*", re.IGNORECASE)
 """What stands between the names of several artists."""
 
@@ -66,26 +67,33 @@ def loose_name(artist: str, title: str) -> LooseName:
         >>> loose_name("!!!", "???")[:2]
         ('!!!', '???')
     """
+    name, guests = _loose_artist(artist)
+    words, others = _without_guests(_plain(title), _IN_TITLE)
+    return LooseName(name, _words(words), guests | others if others else guests)
+
+
+@lru_cache(maxsize=1 << 14)
+def _loose_artist(artist: str) -> tuple[str, frozenset[str]]:
+    text, guests = _without_guests(_plain(artist), _IN_ARTIST)
+    joined = _words(_BETWEEN.sub(" ", text)) or _words(text)
+    return joined.removeprefix("the ").removesuffix(" the"), guests
+
+
+def _without_guests(text: str, pattern: re.Pattern[str]) -> tuple[str, frozenset[str]]:
+    """A text without the guests that it names, and these."""
+    if "feat" not in text and "ft" not in text:
+        return text, _NOBODY
     guests: set[str] = set()
-
-    def without_guests(text: str, *patterns: re.Pattern[str]) -> str:
-        for pattern in patterns:
-            for found in pattern.finditer(text):
-                guests.update(filter(None, map(_words, _BETWEEN.split(found[1]))))
-            text = pattern.sub("", text)
-        return text
-
-    artist_text = without_guests(_plain(artist), _IN_BRACKETS, _IN_ARTIST)
-    title_text = without_guests(_plain(title), _IN_BRACKETS, _IN_TITLE)
-    joined = _words(_BETWEEN.sub(" ", artist_text)) or _words(artist_text)
-    for article in _ARTICLES:
-        joined = (
-            joined.removeprefix(article) if article.endswith(" ") else joined.removesuffix(article)
-        )
-    return LooseName(joined, _words(title_text), frozenset(guests))
+    for one in (_IN_BRACKETS, pattern):
+        for found in one.finditer(text):
+            guests.update(filter(None, map(_words, _BETWEEN.split(found[1]))))
+        text = one.sub("", text)
+    return text, frozenset(guests)
 
 
 def _plain(text: str) -> str:
+    if text.isascii():
+        return folded(text).replace("`", "'")
     return folded(text.translate(_QUOTES)).translate(_DASHES)
 
 

@@ -27,8 +27,10 @@ _AHEAD = 3600
 _LONGEST_SECONDS = 24 * 24 * 3600
 _DEEPEST = 32
 
-_PATHS = ("path", "media_path", "file_path", "filepath", "file", "filename", "location", "uri",
-          "media_uri", "origin_url")  # fmt: skip
+_PATHS = (
+    "path", "media_path", "file_path", "filepath", "file", "filename", "file_name", "media_file",
+    "local_path", "location", "uri", "media_uri", "origin_url",
+)  # fmt: skip
 """Members of additional_info in which players tell where the recording is."""
 
 _IDS = ("recording_mbid", "track_mbid")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from datasets.errors import ArtifactError, DiskFullError
 from datasets.system.locks import Order, ThreadLock, patience
+from recsys.model.artifact import LISTENS_FILE
 from recsys.service.players.matching import Track
 from recsys.service.players.names import track_key
 
-_FILE = "listens.sqlite"
 _FORMAT = 1
 
 MOST = 1_000_000
@@ -50,7 +50,7 @@ def listens_file(model: Path) -> Path:
         >>> listens_file(Path("model")).name
         'listens.sqlite'
     """
-    return model / _FILE
+    return model / LISTENS_FILE
 
 
 class Listen(NamedTuple):

@@ -82,6 +82,15 @@ def test_songs_that_came_since(model: Recommender) -> None:
                       since=before) == ["x", None]  # fmt: skip
 
 
+def test_paths_of_songs_that_came_since(model: Recommender) -> None:
+    before = len(model.live.items)
+    with_recording(model, "x", "Ana/First/01.flac")
+    track = Track("Ana", "Blue", path="/mnt/Ana/First/01.flac")
+    assert find_items(model.live, [track], since=before) == ["x"]
+    after = len(model.live.items)
+    assert find_items(model.live, [track], since=after) == [None]
+
+
 def with_recording(model: Recommender, item_id: str, path: str, title: str = "Blue") -> None:
     recording = SongRecording(path, item_id, "a", "b", image_key="")
     song = Song(item_id, title=title, artist="Ana", embedding=np.ones(4, np.float32),
@@ -103,6 +112,11 @@ def test_by_path(model: Recommender) -> None:
     assert one(model, Track("?", "?", path="über.mp3"), Path("/music")) == "y"
     assert one(model, Track("?", "?", path="/srv/02.flac")) is None
     assert one(model, Track("?", "?", path="/srv/02.flac"), Path("/srv")) == "z"
+    # No title, or one made of the file's name, contradicts nothing.
+    with_recording(model, "p", "Bo/Last/03 Grey.ogg", title="03 Grey")
+    with_recording(model, "q", "Bo/Last/04.ogg", title="")
+    assert one(model, Track("Bo", "Grey", path="/mnt/Bo/Last/03 Grey.ogg")) == "p"
+    assert one(model, Track("Bo", "Pink", path="/mnt/Bo/Last/04.ogg")) == "q"
     # A path is surer than the names.
     assert one(model, Track("Artist 2", "Song 2", path="/music/über.mp3")) == "y"
 
