@@ -17,7 +17,7 @@ from recsys.service.players.unmatched import Listen
 from recsys.service.problems import Problem, log_error, problem_of
 from recsys.service.schemas import LONGEST_ID
 
-LISTENBRAINZ = APIRouter()
+LISTENBRAINZ = APIRouter(include_in_schema=False)  # ListenBrainz describes them
 LISTENS = reading_routes()
 
 SUBMIT = "/1/submit-listens"
@@ -44,30 +44,7 @@ class WaitingTracks(BaseModel):
     n_listens: int
 
 
-@LISTENBRAINZ.post(
-    SUBMIT,
-    operation_id="submitListens",
-    tags=["players"],
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object"},
-                    "example": {
-                        "listen_type": "single",
-                        "payload": [
-                            {
-                                "listened_at": 1777626000,
-                                "track_metadata": {"artist_name": "Ana", "track_name": "Blue"},
-                            }
-                        ],
-                    },
-                }
-            },
-        }
-    },
-)
+@LISTENBRAINZ.post(SUBMIT)
 async def submit_listens(request: Request) -> Response:
     """Take in listens as ListenBrainz does: `single`, `import` or `playing_now`.
 
@@ -91,7 +68,7 @@ async def submit_listens(request: Request) -> Response:
         return _refused(request, context, error)
 
 
-@LISTENBRAINZ.get("/1/validate-token", operation_id="validateToken", tags=["players"])
+@LISTENBRAINZ.get("/1/validate-token")
 async def validate_token(request: Request) -> Response:
     """Whether a token is the key of somebody, and of whom."""
     context = context_of(request)
