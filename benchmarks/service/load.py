@@ -72,10 +72,10 @@ def main() -> None:
 
 
 def _ids(folder: Path) -> tuple[list[str], list[str], list[list[float]]]:
-    """Ids that are plain enough to stand in a path, and embeddings near known ones."""
+    """Ids of users and items, and embeddings near known ones."""
     live = Recommender.load(folder).live
     rng = np.random.default_rng(0)
-    users = [one for one in live.state.user_ids[: 20 * _ASKED] if str(one).isalnum()][:_ASKED]
+    users = list(live.state.user_ids[:_ASKED])
     rows = rng.choice(len(live.state.embeddings), min(_ASKED, len(live.state.embeddings)))
     items = [str(one) for one in live.items.ids(np.unique(rows))]
     known = np.asarray(live.state.embeddings[np.sort(rows)[:50]], dtype=float)

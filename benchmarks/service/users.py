@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+from urllib.parse import quote
 
 import gevent
 from locust import constant_throughput, task
@@ -30,7 +31,7 @@ class Reader(FastHttpUser):
     @task
     def ask(self) -> None:
         """Ask for one list."""
-        user = random.choice(USERS)
+        user = quote(random.choice(USERS), safe="")
         self.client.get(f"/v1/users/{user}/recommendations?k=10", name="list")
 
 
