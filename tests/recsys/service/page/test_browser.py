@@ -121,7 +121,7 @@ def test_from_a_search_to_a_list_with_sound_and_reasons(tab: Tab) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url("**/listener?user=user-1")
-    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.wait_for_function("document.activeElement.tagName === 'H1'")
     assert page.title().startswith("user-1")
     why = page.locator(".why").first
     why.click()
@@ -180,6 +180,7 @@ def test_a_file_that_is_dropped_is_heard(tab: Tab, tmp_path: Path) -> None:
     content = base64.b64encode((tmp_path / "new.wav").read_bytes()).decode()
     page.evaluate(DROP, [content, HOSTILE])
     page.wait_for_url("**/song?item=upload-*")
+    page.wait_for_function("document.title !== '' && document.querySelector('.verdict')")
     verdict = page.locator(".verdict").inner_text()
     assert verdict.startswith(("Sounds like", "Unlike anything I know"))
     assert page.locator("h1").inner_text() == HOSTILE.removesuffix(".wav")
