@@ -254,4 +254,5 @@ def test_nothing_is_in_the_way_of_readers_and_keyboards(
     tab.open("/map")
     page.wait_for_selector("[data-map][data-drawn]")
     check("map")
+    tab.errors = [one for one in tab.errors if "inline style" not in one]  # of axe itself
     tab.close()
