@@ -1,7 +1,6 @@
 """Pictures of songs, outlines of their sound, and the map, for the scripts of the page."""
 
 import asyncio
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from datasets.columns import ITEM_ID
 from datasets.errors import AudioError, ColdtuneError, InvalidArgumentError
+from datasets.system.locks import Order, ThreadLock
 from datasets.texts.safe_text import printable
 from embedding.parallel import Crashed
 from recsys.model.live import LiveModel
@@ -52,16 +52,16 @@ class Kept:
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[Any, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ThreadLock("what the page keeps", Order.PART)
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return the value of a key, made if it is not there."""
-        with self._lock:
+        with self._lock.held("keeping"):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()
-        with self._lock:
+        with self._lock.held("keeping"):
             self._values[key] = value
             while len(self._values) > self._most:
                 self._values.popitem(last=False)

@@ -287,7 +287,7 @@ def test_an_explanation_for_a_history(client: TestClient, model: Recommender) ->
 def test_what_is_not_there(client: TestClient) -> None:
     assert problem(client.get("/v1/nothing"), 404)["title"] == "Not found"
     assert problem(client.put("/v1/model"), 405)["title"] == "Method not allowed"
-    assert problem(client.get("/"), 404)
+    assert "text/html" in client.get("/").headers["content-type"]
     assert problem(client.post("/v1/plays", content=b"{"), 422)
     header = {"Content-Type": "application/json"}
     assert problem(client.post("/v1/plays", content=b"{", headers=header), 400)["field"] == "body"
