@@ -239,9 +239,8 @@ def evaluate(
     )
     seen = learned_plays_of(embeddings) if encoder is None else LearnedPlays.of(encoder)
     if any(name in AUDIO_MODELS for name in config.models):
-        for (
-            split
-        ) in splits:  # now, and not when models were learned; thin items reach no model late
+        # Now, and not when models were learned; those with few plays left are found by no model.
+        for split in splits:
             refuse_leak(seen, (*split.cold_items, *split.few_shot_items))
         remarks += _remarks_on_plays(seen, encoder, dataset, splits, config.noun)
     holds_out_items = any(split.cold_items or split.few_shot_items for split in splits)
