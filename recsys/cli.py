@@ -15,23 +15,11 @@ from datasets.errors import ColdtuneError
 from datasets.system.temporary import remove_left_overs
 from datasets.texts.safe_text import hide_password, printable, printable_lines
 from datasets.versions import package_versions
-from recsys.commands import (
-    audio,
-    data,
-    demo,
-    encoder,
-    evaluate,
-    key,
-    listens,
-    onboard,
-    playlist,
-    recommend,
-    serve,
-    songs,
-    tag,
-    train,
-    watch,
-)
+from recsys.commands import demo, playlist, recommend, serve
+from recsys.commands.audio import compose, recording
+from recsys.commands.catalogue import onboard, songs, tag, watch
+from recsys.commands.evaluation import evaluate
+from recsys.commands.training import data, encoder, train
 
 _ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 """Signals that ask a process to end."""
@@ -56,7 +44,7 @@ for command in (
     watch.watch,
     tag.tag,
     serve.serve,
-    listens.listens,
+    serve.listens,
     onboard.update,
     onboard.remove,
     onboard.rebuild,
@@ -65,17 +53,17 @@ for command in (
     train.info,
     songs.map,
     songs.songs,
-    audio.record,
-    audio.picture,
+    recording.record,
+    recording.picture,
     evaluate.genre_cv,
-    audio.compose,
+    compose.compose,
     train.architecture,
     train.fine_tune,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(encoder.app, name="encoder")
-app.add_typer(key.app, name="key")
+app.add_typer(serve.key_app, name="key")
 
 
 def _say_version(wanted: bool) -> None:

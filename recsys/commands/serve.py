@@ -1,13 +1,16 @@
-"""The command that serves a model over HTTP: `coldtune serve`."""
+"""The service: `coldtune serve`, its API keys (`key`), and what players report (`listens`)."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.options import read_object
-from recsys.commands.printing import echo
+from recsys.commands.options import JsonFlag, Model, read_object
+from recsys.commands.printing import echo, print_frame, print_json
+
+key_app = typer.Typer(no_args_is_help=True, help="API keys of the service (coldtune serve).")
 
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -142,3 +145,102 @@ def _check_packages() -> None:
         raise InvalidArgumentError(
             f"coldtune serve needs {', '.join(missing)}: pip install 'coldtune[service]'"
         )
+
+
+Keys = Annotated[
+    Path | None,
+    typer.Option("--keys", help="File of the keys; COLDTUNE_KEYS or ~/.config/coldtune/keys.json."),
+]
+
+
+@key_app.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Who will use the key; stands in logs.")],
+    role: Annotated[
+        Literal["read", "write"], typer.Option(help="read: ask; write: change the model, too.")
+    ],
+    keys: Keys = None,
+) -> None:
+    """Make a key and print it. It is shown this once; only its digest is stored."""
+    from recsys.service.requests.keys import KeyFile, default_key_file
+
+    path = keys or default_key_file()
+    token = KeyFile(path).add(name, role)
+    echo(token)
+    echo(f"key {name!r} ({role}) is in {path}; it is not shown again", err=True)
+
+
+@key_app.command("list")
+def list_keys(keys: Keys = None, as_json: JsonFlag = False) -> None:
+    """List the keys by name, with what they allow and when they were made."""
+    from recsys.service.requests.keys import KeyFile, default_key_file
+
+    found = KeyFile(keys or default_key_file()).keys()
+    facts = [{"name": key.name, "role": key.role, "created": key.created} for key in found]
+    if as_json:
+        print_json(facts)
+        return
+    for fact in facts:
+        echo("\t".join(fact.values()))
+
+
+@key_app.command("remove")
+def remove_key(
+    name: Annotated[str, typer.Argument(help="Name of the key.")],
+    keys: Keys = None,
+) -> None:
+    """Take a key out. A service that runs refuses it from then on."""
+    from recsys.service.requests.keys import KeyFile, default_key_file
+
+    path = keys or default_key_file()
+    KeyFile(path).remove(name)
+    echo(f"key {name!r} is taken out of {path}", err=True)
+
+
+def listens(
+    model: Model,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many tracks.")] = 50,
+    take_in: Annotated[
+        bool,
+        typer.Option("--take-in", help="First make plays of those whose songs are items by now."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List tracks that players have reported (coldtune serve) and that are no items of the model.
+
+    Their listens are kept, and become plays when their songs are onboarded: at once where a service
+    runs, or with --take-in.
+    """
+    import pandas as pd
+
+    from recsys.model.artifact import read_manifest
+    from recsys.service.listens.unmatched import UnmatchedListens, listens_file
+
+    read_manifest(model)  # says if there is no model
+    if take_in:
+        from recsys import Recommender
+        from recsys.service.listens.intake import ListenIntake
+        from recsys.service.serving import ServedModel
+
+        served = ServedModel(Recommender.load(model))
+        taken = ListenIntake(served, file=listens_file(model)).settle()
+        echo(f"{taken:,} listens are plays now", err=True)
+    waiting = UnmatchedListens(listens_file(model))
+    tracks, count = waiting.counts()
+    rows = [
+        {
+            "listens": one.listens,
+            "users": one.users,
+            "artist": one.track.artist,
+            "title": one.track.title,
+            "album": one.track.album,
+            "last": datetime.fromtimestamp(one.last, UTC).isoformat(timespec="seconds"),
+        }
+        for one in waiting.tracks(k)
+    ]
+    if as_json:
+        print_json({"tracks": rows, "n_tracks": tracks, "n_listens": count})
+        return
+    if rows:
+        print_frame(pd.DataFrame(rows))
+    echo(f"{count:,} listens of {tracks:,} tracks wait for their songs", err=True)

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from datasets.errors import ColdtuneError
 from datasets.versions import package_versions
 from recsys.recommender import Recommender
-from recsys.service.access import API, SCHEME, ReadingRoute
-from recsys.service.context import ServiceContext
-from recsys.service.middleware import REQUEST_ID, Around
 from recsys.service.page.app import add_page
-from recsys.service.players.listens import LISTENBRAINZ, LISTENS
+from recsys.service.players.listenbrainz import LISTENBRAINZ, LISTENS
 from recsys.service.players.subsonic import SUBSONIC
 from recsys.service.problems import MEDIA_TYPE, log_error, problem_of
+from recsys.service.requests.access import API, SCHEME, ReadingRoute
+from recsys.service.requests.context import ServiceContext
+from recsys.service.requests.middleware import REQUEST_ID, Around
 from recsys.service.routes.facts import FACTS, FIGURES, HEALTH
 from recsys.service.routes.items import ASKED_ITEMS, CHANGED_ITEMS
 from recsys.service.routes.media import MEDIA

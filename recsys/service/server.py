@@ -25,11 +25,11 @@ from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
 from recsys.model.artifact import read_manifest
 from recsys.service.app import create_app
-from recsys.service.keys import KeyFile
-from recsys.service.logs import set_up_logs
-from recsys.service.metrics import FIGURES_FOLDER
-from recsys.service.middleware import SAFE_HEADERS
 from recsys.service.problems import MEDIA_TYPE, Problem
+from recsys.service.requests.keys import KeyFile
+from recsys.service.requests.logs import set_up_logs
+from recsys.service.requests.metrics import FIGURES_FOLDER
+from recsys.service.requests.middleware import SAFE_HEADERS
 from recsys.service.serving import ServedModel
 from recsys.service.settings import ServiceSettings
 

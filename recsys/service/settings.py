@@ -37,8 +37,8 @@ coldtune key add, and give its file with --keys
     """Processes that answer."""
 
     keys: Path | None = None
-    """File of the API keys (`recsys.service.keys`). None: no key is asked for, which is only
-    possible on a loopback address."""
+    """File of the API keys (`recsys.service.requests.keys`). None: no key is asked for, which is
+    only possible on a loopback address."""
 
     audio_folders: tuple[Path, ...] = ()
     """Folders whose recordings may be listened to; none by default."""

@@ -2,10 +2,10 @@
 
 from fastapi import FastAPI
 
-from recsys.service.context import ServiceContext
 from recsys.service.page.media import PAGE_MEDIA, PageCache
 from recsys.service.page.session import KeyFromCookie
 from recsys.service.page.views import OPEN_PAGES, PAGES
+from recsys.service.requests.context import ServiceContext
 
 
 def add_page(app: FastAPI, context: ServiceContext) -> None:
@@ -19,7 +19,7 @@ def add_page(app: FastAPI, context: ServiceContext) -> None:
 
     Examples:
         >>> from recsys.service import ServedModel, ServiceSettings
-        >>> from recsys.service.context import ServiceContext
+        >>> from recsys.service.requests.context import ServiceContext
         >>> app = FastAPI()
         >>> add_page(app, ServiceContext(ServedModel(recommender), ServiceSettings()))
         >>> app.user_middleware[0].cls.__name__

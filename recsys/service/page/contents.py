@@ -13,7 +13,6 @@ from datasets.errors import InvalidArgumentError, UnknownUserError
 from recsys.content.familiarity import DOUBTED
 from recsys.database.read_write import read_songs_of
 from recsys.model.live import LiveModel
-from recsys.playlists.files import RecordingFiles
 from recsys.ranking.audience import EMPTY, AudienceOptions, song_audience
 from recsys.ranking.explanation import Explanation, explain
 from recsys.ranking.options import ListOptions
@@ -24,10 +23,10 @@ from recsys.ranking.ranking import (
 )
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space
-from recsys.service.answers import items_of, known_item, notes_of
-from recsys.service.context import ServiceContext
+from recsys.service.bodies.answers import items_of, known_item, notes_of
+from recsys.service.bodies.recordings import playable_items
 from recsys.service.problems import Problem
-from recsys.service.recordings import is_within
+from recsys.service.requests.context import ServiceContext
 
 SOURCE_TITLES: Mapping[str, tuple[str, str]] = {
     "als": ("Taste", "who else plays it"),
@@ -82,7 +81,7 @@ class Contents:
         return self._cards(table)
 
     def _cards(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        playable = self.playable([row[ITEM_ID] for row in rows])
+        playable = playable_items(self.context, self.live, [row[ITEM_ID] for row in rows])
         for row in rows:
             item_id = row[ITEM_ID]
             row["key"] = key_of(item_id)
@@ -93,21 +92,6 @@ class Contents:
             row["playable"] = item_id in playable
             row["audio"] = f"/v1/items/{quote(item_id, safe='')}/audio"
         return rows
-
-    def playable(self, item_ids: list[str]) -> set[str]:
-        """Return those of some songs whose recordings may be listened to here."""
-        folders = self.context.settings.playable_folders
-        found: set[str] = set()
-        fitted = self.context.folder_of_the_fit(self.live)
-        for moved_to in (None, *(one for one in folders if one.is_dir())) if folders else ():
-            left = [item_id for item_id in item_ids if item_id not in found]
-            files = RecordingFiles(self.live.catalog, fitted, moved_to)
-            files.look_up(left)
-            for item_id in left:
-                path = files.find(item_id)
-                if path is not None and is_within(path, folders):
-                    found.add(item_id)
-        return found
 
     def item(self, item_id: str) -> str:
         """Return the id of a song as the model spells it; a problem (404) if there is none."""

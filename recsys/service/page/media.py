@@ -17,14 +17,14 @@ from datasets.system.locks import Order, ThreadLock
 from datasets.texts.safe_text import printable
 from embedding.parallel import Crashed
 from recsys.model.live import LiveModel
-from recsys.service.access import reading_routes
-from recsys.service.answers import as_json, has_tag, json_response, known_item
-from recsys.service.context import ServiceContext, context_of
+from recsys.service.bodies.answers import as_json, has_tag, json_response, known_item
+from recsys.service.bodies.recordings import find_recording
+from recsys.service.bodies.schemas import Id
 from recsys.service.page.artwork import draw_cover, draw_figure, hue_of
 from recsys.service.problems import Problem
-from recsys.service.recordings import find_recording
+from recsys.service.requests.access import reading_routes
+from recsys.service.requests.context import ServiceContext, context_of
 from recsys.service.routes.media import item_picture
-from recsys.service.schemas import Id
 from recsys.songmap.layout import SongMap, song_map
 
 PAGE_MEDIA = reading_routes("/page")

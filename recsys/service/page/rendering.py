@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from datasets.texts.safe_text import printable
-from recsys.service.answers import has_tag
-from recsys.service.context import context_of
-from recsys.service.middleware import PAGE_POLICY
+from recsys.service.bodies.answers import has_tag
+from recsys.service.requests.context import context_of
+from recsys.service.requests.middleware import PAGE_POLICY
 
 _PACKAGE = "recsys.service.page"
 

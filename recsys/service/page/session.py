@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsys.service.context import ServiceContext, context_of
+from recsys.service.requests.context import ServiceContext, context_of
 
 COOKIE = "coldtune_key"
 

@@ -15,14 +15,14 @@ from datasets.errors import ColdtuneError
 from datasets.system.files import open_regular
 from recsys.model.live import LiveModel
 from recsys.ranking.similarity import Space
-from recsys.service.access import check_access, check_origin
-from recsys.service.context import ServiceContext, context_of
+from recsys.service.bodies.schemas import Id, Share
 from recsys.service.page.contents import Contents
 from recsys.service.page.media import has_map
 from recsys.service.page.rendering import is_part, page, static_file
 from recsys.service.page.session import forget, is_token, remember
 from recsys.service.problems import Problem, log_error, problem_of
-from recsys.service.schemas import Id, Share
+from recsys.service.requests.access import check_access, check_origin
+from recsys.service.requests.context import ServiceContext, context_of
 
 _MOST_SONGS = 100
 """Songs of somebody new at most."""

@@ -1,5 +1,4 @@
-from .intake import ListenIntake as ListenIntake
-from .matching import Track as Track
-from .matching import find_items as find_items
-from .unmatched import UnmatchedListens as UnmatchedListens
-from .unmatched import listens_file as listens_file
+from .listenbrainz import LISTENBRAINZ as LISTENBRAINZ
+from .listenbrainz import LISTENS as LISTENS
+from .submissions import read_submission as read_submission
+from .subsonic import SUBSONIC as SUBSONIC

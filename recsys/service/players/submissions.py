@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from datasets.errors import ColdtuneError
 from datasets.tables.values import is_unicode
-from recsys.service.players.matching import Track, mbid_of
+from recsys.service.listens.matching import Track, mbid_of
 
 MOST_LISTENS = 1000
 """Listens in one request at most."""

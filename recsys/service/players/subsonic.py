@@ -31,22 +31,22 @@ from recsys.playlists.files import RecordingFiles
 from recsys.playlists.playlist import PlaylistOptions, make_playlist
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space, unit_vectors
-from recsys.service.access import check_access, check_origin
-from recsys.service.answers import ids_of, known_item
-from recsys.service.context import ServiceContext, context_of
-from recsys.service.keys import Key
-from recsys.service.players.matching import Track, mbid_of
+from recsys.service.bodies.answers import ids_of, known_item
+from recsys.service.bodies.recordings import MEDIA_TYPES
+from recsys.service.bodies.schemas import LONGEST_ID
+from recsys.service.listens.matching import Track, mbid_of
+from recsys.service.listens.unmatched import Listen
 from recsys.service.players.subsonic_answers import (
     SubsonicError,
     is_callback,
     subsonic_document,
     write_answer,
 )
-from recsys.service.players.unmatched import Listen
 from recsys.service.problems import Problem, log_error, problem_of
-from recsys.service.recordings import MEDIA_TYPES
+from recsys.service.requests.access import check_access, check_origin
+from recsys.service.requests.context import ServiceContext, context_of
+from recsys.service.requests.keys import Key
 from recsys.service.routes.media import item_audio, item_picture
-from recsys.service.schemas import LONGEST_ID
 
 SUBSONIC = APIRouter(include_in_schema=False)
 

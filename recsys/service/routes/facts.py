@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from datasets.versions import package_versions
 from recsys.model.live import LiveModel
-from recsys.service.access import reading_routes
-from recsys.service.answers import PROBLEMS, answer, json_response
-from recsys.service.context import context_of
-from recsys.service.metrics import CONTENT_TYPE
-from recsys.service.schemas import ModelFacts
+from recsys.service.bodies.answers import PROBLEMS, answer, json_response
+from recsys.service.bodies.schemas import ModelFacts
+from recsys.service.requests.access import reading_routes
+from recsys.service.requests.context import context_of
+from recsys.service.requests.metrics import CONTENT_TYPE
 
 FACTS = reading_routes()
 FIGURES = reading_routes("")

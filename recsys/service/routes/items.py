@@ -31,8 +31,7 @@ from recsys.model.live import LiveModel
 from recsys.ranking.audience import EMPTY, AudienceOptions, song_audience
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space
-from recsys.service.access import changing_routes, reading_routes
-from recsys.service.answers import (
+from recsys.service.bodies.answers import (
     NOT_FOUND,
     PROBLEMS,
     answer,
@@ -42,11 +41,8 @@ from recsys.service.answers import (
     json_response,
     known_item,
 )
-from recsys.service.context import ServiceContext, context_of
-from recsys.service.problems import Problem, problem_of
-from recsys.service.recordings import is_playable
-from recsys.service.routes.recommendations import read_where
-from recsys.service.schemas import (
+from recsys.service.bodies.recordings import is_playable
+from recsys.service.bodies.schemas import (
     Audience,
     EmbeddingBody,
     FoundItems,
@@ -58,7 +54,11 @@ from recsys.service.schemas import (
     ProblemDetails,
     SongTexts,
 )
-from recsys.service.uploads import Upload, kept, take_upload
+from recsys.service.bodies.uploads import Upload, kept, take_upload
+from recsys.service.problems import Problem, problem_of
+from recsys.service.requests.access import changing_routes, reading_routes
+from recsys.service.requests.context import ServiceContext, context_of
+from recsys.service.routes.recommendations import read_where
 
 ASKED_ITEMS = reading_routes()
 CHANGED_ITEMS = changing_routes()

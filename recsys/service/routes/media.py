@@ -17,12 +17,12 @@ from datasets.texts.safe_text import printable
 from embedding.audio.source import RecordingFile
 from embedding.parallel import Crashed
 from recsys.model.live import LiveModel
-from recsys.service.access import reading_routes
-from recsys.service.answers import NOT_FOUND, PROBLEMS, has_tag, known_item
-from recsys.service.context import ServiceContext, context_of
+from recsys.service.bodies.answers import NOT_FOUND, PROBLEMS, has_tag, known_item
+from recsys.service.bodies.recordings import MEDIA_TYPES, find_recording, is_within
+from recsys.service.bodies.schemas import PathId
 from recsys.service.problems import Problem
-from recsys.service.recordings import MEDIA_TYPES, find_recording, is_within
-from recsys.service.schemas import PathId
+from recsys.service.requests.access import reading_routes
+from recsys.service.requests.context import ServiceContext, context_of
 
 if TYPE_CHECKING:
     from embedding.hyperimage.front_end import HyperImageFrontEnd

@@ -13,8 +13,7 @@ from datasets.texts.safe_text import printable
 from recsys.model.live import LiveModel
 from recsys.playlists.m3u import NOTES
 from recsys.playlists.playlist import DISTANCE, PlaylistOptions, make_playlist
-from recsys.service.access import reading_routes
-from recsys.service.answers import (
+from recsys.service.bodies.answers import (
     PROBLEMS,
     answer,
     check_ids,
@@ -23,10 +22,11 @@ from recsys.service.answers import (
     known_items,
     notes_of,
 )
-from recsys.service.context import ServiceContext, context_of
+from recsys.service.bodies.recordings import is_playable
+from recsys.service.bodies.schemas import Playlist, PlaylistBody
 from recsys.service.problems import Problem
-from recsys.service.recordings import is_playable
-from recsys.service.schemas import Playlist, PlaylistBody
+from recsys.service.requests.access import reading_routes
+from recsys.service.requests.context import ServiceContext, context_of
 
 PLAYLISTS = reading_routes()
 

@@ -5,11 +5,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from datasets.errors import InvalidArgumentError, UnknownItemError
-from recsys.service.access import changing_routes
-from recsys.service.answers import PROBLEMS, check_most, json_response, known_items
-from recsys.service.context import context_of
+from recsys.service.bodies.answers import PROBLEMS, check_most, json_response, known_items
+from recsys.service.bodies.schemas import PlaysBody, PlaysTaken, ProblemDetails
 from recsys.service.problems import Problem
-from recsys.service.schemas import PlaysBody, PlaysTaken, ProblemDetails
+from recsys.service.requests.access import changing_routes
+from recsys.service.requests.context import context_of
 
 PLAYS = changing_routes()
 

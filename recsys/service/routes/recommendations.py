@@ -12,8 +12,7 @@ from recsys.model.live import LiveModel
 from recsys.ranking.explanation import explain
 from recsys.ranking.options import ListOptions, New, history_plays
 from recsys.ranking.ranking import recommend_for_user
-from recsys.service.access import reading_routes
-from recsys.service.answers import (
+from recsys.service.bodies.answers import (
     NOT_FOUND,
     PROBLEMS,
     answer,
@@ -24,9 +23,7 @@ from recsys.service.answers import (
     known_items,
     notes_of,
 )
-from recsys.service.context import context_of
-from recsys.service.problems import Problem
-from recsys.service.schemas import (
+from recsys.service.bodies.schemas import (
     Explained,
     ExplanationBody,
     HistoryBody,
@@ -36,6 +33,9 @@ from recsys.service.schemas import (
     PathId,
     Share,
 )
+from recsys.service.problems import Problem
+from recsys.service.requests.access import reading_routes
+from recsys.service.requests.context import context_of
 
 RECOMMENDATIONS = reading_routes()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from datasets.errors import InvalidArgumentError
-from recsys.commands.composition_goals import taste_goal
+from recsys.commands.audio.composition_goals import taste_goal
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from recsys import Recommender
-from recsys.service.keys import KeyFile
 from recsys.service.page.rendering import static_files
 from recsys.service.page.session import COOKIE
+from recsys.service.requests.keys import KeyFile
 from tests.recsys.service.conftest import Client, problem
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{7*7}}'

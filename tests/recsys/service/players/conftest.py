@@ -10,7 +10,7 @@ import uvicorn
 
 from recsys import Recommender
 from recsys.service.app import create_app
-from recsys.service.keys import KeyFile
+from recsys.service.requests.keys import KeyFile
 from recsys.service.settings import ServiceSettings
 
 
