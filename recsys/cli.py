@@ -18,7 +18,7 @@ from datasets.versions import package_versions
 from recsys.commands import demo, playlist, recommend, serve
 from recsys.commands.audio import compose, recording
 from recsys.commands.catalogue import onboard, songs, tag, watch
-from recsys.commands.evaluation import evaluate
+from recsys.commands.evaluation import evaluate, genre
 from recsys.commands.training import data, encoder, train
 
 _ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -55,7 +55,7 @@ for command in (
     songs.songs,
     recording.record,
     recording.picture,
-    evaluate.genre_cv,
+    genre.genre_cv,
     compose.compose,
     train.architecture,
     train.fine_tune,

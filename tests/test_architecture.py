@@ -250,6 +250,26 @@ def test_no_circle_between_folders() -> None:
     )
 
 
+def test_no_circle_between_the_folders_of_a_room() -> None:
+    """A folder is one there, and so is a module that stands beside folders."""
+    holding = {name.rpartition(".")[0] for name in modules() if is_package(name)}
+    # Heads are a part of the network, and are trained on what the network makes.
+    both_ways = "embedding.network.sequence"
+
+    def part(module: str) -> str:
+        folder = module.rpartition(".")[0]
+        return folder if is_package(folder) and folder not in holding else module
+
+    edges: dict[str, set[str]] = defaultdict(set)
+    for module, target, _ in lines():
+        parts = part(module), part(target)
+        if both_ways not in parts and parts[0] != parts[1] and not is_package(target):
+            edges[parts[0]].add(parts[1])
+    assert not circles(edges), "these import each other: " + "; ".join(
+        " <-> ".join(one) for one in circles(edges)
+    )
+
+
 def test_modules_import_from_modules() -> None:
     """Not through the `__init__` of a folder, whose names are for users: so no circle can form."""
     roots = {*PACKAGES, "embedding.transforms"}

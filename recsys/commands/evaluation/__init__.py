@@ -1,5 +1,6 @@
 """Commands that measure.
 
-- `evaluate`: evaluate, tune and genre-cv
+- `evaluate`: evaluate and tune
+- `genre`: genre-cv
 - `genre_tables`: its tables on the terminal
 """
