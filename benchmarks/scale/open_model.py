@@ -124,6 +124,7 @@ def synthetic(state: FittedState, n_items: int) -> FittedState:
         item_vectors=rng.standard_normal((n_items, width), np.float32),
         embeddings=rng.standard_normal((n_items, EMBEDDING), np.float32),
         has_embedding=np.ones(n_items, bool),
+        item_familiarity=rng.random(n_items, np.float32),
     )
 
 

@@ -47,6 +47,7 @@ def main() -> None:
         environment = os.environ | {
             "COLDTUNE_LOAD_RATE": str(asked.rate or 1e6),
             "COLDTUNE_LOAD_READERS": str(asked.readers),
+            "LOCUST_USERS": str(asked.readers + 2 * asked.writes),
             "COLDTUNE_LOAD_WRITES": str(int(asked.writes)),
             "COLDTUNE_LOAD_IDS": json.dumps(_ids(place / "model")),
         }
