@@ -14,17 +14,15 @@ the service, in which what they share counts once, before and after.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 
 from benchmarks.common import argument_parser
+from benchmarks.service.process import serving
 from recsys import Recommender
 
 _ASKED = 500
@@ -51,24 +49,12 @@ def main() -> None:
             "COLDTUNE_LOAD_WRITES": str(int(asked.writes)),
             "COLDTUNE_LOAD_IDS": json.dumps(_ids(place / "model")),
         }
-        log = (place / "log").open("w")
-        command = [
-            sys.executable, "-c", "from recsys.cli import main; main()", "serve",
-            str(place / "model"), "--port", "0", "--workers", str(asked.workers), "--no-page",
-        ]  # fmt: skip
-        with (
-            log,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as service,
-        ):
-            try:
-                assert service.stdout is not None
-                address = service.stdout.readline().split()[-1]
-                _wait(f"{address}/health/ready", asked.workers)
-                before = _memory(service.pid)
-                _attack(asked.locust, address, place, environment, asked.seconds)
-                after = _memory(service.pid)
-            finally:
-                service.send_signal(signal.SIGTERM)
+        options = ("--workers", str(asked.workers), "--no-page")
+        with serving(place / "model", *options, log=place / "log") as service:
+            service.wait(asked.workers)
+            before = service.memory()
+            _attack(asked.locust, service.address, place, environment, asked.seconds)
+            after = service.memory()
         _print(place, before, after)
 
 
@@ -83,18 +69,6 @@ def _ids(folder: Path) -> tuple[list[str], list[str], list[list[float]]]:
     return [str(one) for one in users], items, known[known.any(axis=1)].tolist()
 
 
-def _wait(address: str, workers: int) -> None:
-    """Wait until every worker is ready, as far as twenty answers in a row tell."""
-    in_a_row = 0
-    while in_a_row < 20 * workers:
-        try:
-            with urlopen(address):
-                in_a_row += 1
-        except OSError:
-            in_a_row = 0
-            time.sleep(0.2)
-
-
 def _attack(
     python: str, address: str, place: Path, environment: dict[str, str], seconds: int
 ) -> None:
@@ -106,22 +80,6 @@ def _attack(
         env=environment | {"PERCENTILES_TO_REPORT": "0.5,0.95,0.99"}, check=False,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-
-
-def _memory(pid: int) -> float:
-    """MiB of a process and those below it; what several share counts once."""
-    total = 0.0
-    todo = [pid]
-    while todo:
-        one = todo.pop()
-        try:
-            children = Path(f"/proc/{one}/task/{one}/children").read_text()
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        todo += [int(child) for child in children.split()]
-        total += next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
-    return total / 1024
 
 
 def _print(place: Path, before: float, after: float) -> None:

@@ -223,11 +223,29 @@ class _Server(uvicorn.Server):
 
 
 def _work(
-    opened: socket.socket, folder: Path, settings: ServiceSettings, parent: int | None
+    opened: socket.socket,
+    folder: Path,
+    settings: ServiceSettings,
+    parent: int | None = None,
+    *,
+    load_first: bool = False,
 ) -> str:
-    """Answer requests until the end; return why there is no model, "" if there is one."""
+    """Answer requests until the end; return why there is no model, "" if there is one.
+
+    Args:
+        opened: the socket that requests come from.
+        folder: the model's.
+        settings: the service's.
+        parent: the process with which this one ends.
+        load_first: take requests only when the model is there, as others take them meanwhile;
+            without it they are told that it is being loaded.
+    """
     set_up_logs()
     served = ServedModel(folder, settings.refresh_seconds)
+    while load_first and not served.is_ready:
+        served.look()
+        if served.failure is not None:
+            return _reason(served.failure)
     protocol = type("Protocol", (_TimedProtocol,), {"header_seconds": settings.header_seconds})
     config = uvicorn.Config(
         create_app(served, settings),
@@ -248,17 +266,23 @@ def _work(
     with threadpool_limits(1, user_api="blas"):
         asyncio.run(_Server(config, served, parent).serve(sockets=[opened]))
     if served.failure is not None and not served.is_ready:
-        error = served.failure
-        return str(error) if isinstance(error, ColdtuneError) else f"cannot be opened: {error!r}"
+        return _reason(served.failure)
     return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ColdtuneError) else f"cannot be opened: {error!r}"
 
 
 # ---------------------------------------------------------------------- several
 
 
-def _worker(opened: socket.socket, folder: str, settings: dict[str, Any], parent: int) -> None:
+def _worker(
+    opened: socket.socket, folder: str, settings: dict[str, Any], parent: int, load_first: bool
+) -> None:
     """What each of several processes runs."""
-    problem = _work(opened, Path(folder), ServiceSettings.from_json(settings), parent)
+    chosen = ServiceSettings.from_json(settings)
+    problem = _work(opened, Path(folder), chosen, parent, load_first=load_first)
     if problem:
         logger.error("%s", problem)
         raise SystemExit(_NO_MODEL)
@@ -307,8 +331,12 @@ class _Workers:
         self._stopped.set()
 
     def _start(self, number: int) -> None:
+        # One answers from the beginning, be it that the model is being loaded.
+        load_first = self._restarted or number > 0
         process = self._spawn.Process(
-            target=_worker, args=(self._socket, *self._arguments), name=f"coldtune-{number}"
+            target=_worker,
+            args=(self._socket, *self._arguments, load_first),
+            name=f"coldtune-{number}",
         )
         process.start()
         self._processes[number] = process, time.monotonic()
