@@ -38,8 +38,8 @@ from benchmarks.common import argument_parser
 from benchmarks.service.process import Service, serving
 from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
-from recsys.service.keys import KeyFile
-from recsys.service.players.unmatched import UnmatchedListens, listens_file
+from recsys.service.listens.unmatched import UnmatchedListens, listens_file
+from recsys.service.requests.keys import KeyFile
 
 WORKERS = 2
 
