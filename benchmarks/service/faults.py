@@ -268,7 +268,7 @@ def clock(run: Trial) -> None:
             user = f"clock-{number}"
             plays = pd.DataFrame({"user_id": [user], "item_id": ["s1"], "weight": [1.0]})
             began = time.monotonic()
-            Recommender.load(run.model).update_interactions(plays)
+            Recommender.load(run.model).update(plays)
             run.users.add(user)
             while not _all_know(service, user):
                 assert time.monotonic() - began < 60, f"{jump}: {user} is not seen by all workers"

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from datasets.errors import ArtifactError, NotCopiedError, ReplacedError
+from datasets.errors import ArtifactError, DiskFullError, NotCopiedError, ReplacedError
 from datasets.system.locks import Order, ThreadLock
 from datasets.system.temporary import temporary_folder
 from datasets.tables.values import format_value
@@ -41,6 +41,7 @@ from recsys.database.read_write import (
     SongWriter,
     batched,
     check_songs,
+    is_full,
     read_songs,
     song_pages,
     transaction,
@@ -411,6 +412,7 @@ class Catalog:
             The revision of the copy: others may have changed this one since it was last asked for.
 
         Raises:
+            DiskFullError: the disk has no room for it.
             ArtifactError: it cannot be written.
         """
         self._check_all()
@@ -428,6 +430,8 @@ class Catalog:
                 fit, number = copy.execute("SELECT fit, number FROM revision").fetchone()
                 return str(fit), int(number)
         except (SQLAlchemyError, sqlite3.Error) as error:
+            if is_full(error):
+                raise DiskFullError(f"{path}: there is no room for a copy") from error
             raise ArtifactError(f"{path}: the song database cannot be written: {error}") from error
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from datasets.errors import ArtifactError, BusyError
+from datasets.errors import ArtifactError, BusyError, DiskFullError
 from datasets.system.locks import file_lockers, patience, say_lockers
 from recsys.database import schema
 from recsys.database.connections import in_use
@@ -35,7 +35,8 @@ def transaction(engine: Engine, name: str, path: Path | None = None) -> Iterator
 
     Raises:
         BusyError: another process has used the database for too long.
-        ArtifactError: the database reports an error.
+        DiskFullError: the disk has no room for the changes.
+        ArtifactError: the database reports another error.
     """
     try:
         with in_use(engine, name), engine.begin() as connection:
@@ -45,7 +46,17 @@ def transaction(engine: Engine, name: str, path: Path | None = None) -> Iterator
             holder = _locker_of_server(engine) if path is None else _lockers(path)
             raise BusyError(f"{name}: {holder}; waited {patience():.0f} s for it") from error
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        if is_full(error):
+            raise DiskFullError(f"{name}: {reason}") from error
         raise ArtifactError(f"{name}: {reason}") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error says that the disk of a database has no room."""
+    cause = getattr(error, "orig", None) or error
+    if getattr(cause, "sqlstate", None) == "53100":  # PostgreSQL: disk_full
+        return True
+    return (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def is_busy(error: SQLAlchemyError) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from datasets.errors import ArtifactError, DiskFullError
 from datasets.system.locks import Order, ThreadLock, patience
+from recsys.database.read_write import is_full
 from recsys.model.artifact import LISTENS_FILE
 from recsys.service.listens.matching import Track
 from recsys.service.listens.names import track_key
@@ -247,7 +248,7 @@ class UnmatchedListens:
                 _prepare(connection, self._name)
                 yield connection
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            if is_full(error):
                 raise DiskFullError(f"{self._name}: the disk is full") from None
             raise ArtifactError(f"{self._name}: cannot be used: {error}") from None
 
