@@ -12,8 +12,9 @@ afterwards, in a model that is opened anew.
   Clients write until it is full: the service says 507 and goes on to answer lists. Then there is
   space again, and writing works without a restart.
 - clock: the processes' clock (by libfaketime; Debian: `apt install faketime`) goes a day ahead, two
-  back and to 1971, while clients write and another process takes in a play: all workers see it
-  within seconds as before.
+  back and to 1972, while clients write and another process takes in a play: all workers see it
+  within seconds as before. libfaketime lets every `time.sleep` fail with EINVAL, at whatever
+  offset, so a write that has to wait for its turn is refused with 503 in this trial.
 """
 
 import itertools

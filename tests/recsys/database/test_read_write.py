@@ -19,8 +19,7 @@ def test_a_full_disk_is_named_as_such() -> None:
         pytest.raises(DiskFullError, match=r"^songs\.sqlite: database or disk is full$"),
         transaction(engine, "songs.sqlite") as connection,
     ):
-        connection.exec_driver_sql("INSERT INTO t VALUES ('first')")
-        connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
+        connection.exec_driver_sql("INSERT INTO t VALUES ('first'), (zeroblob(100000))")
     with transaction(engine, "songs.sqlite") as connection:  # all of it or nothing
         assert connection.exec_driver_sql("SELECT count(*) FROM t").scalar() == 0
     with (
