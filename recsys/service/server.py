@@ -18,6 +18,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -25,7 +26,7 @@ from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
 from recsys.model.artifact import read_manifest
 from recsys.service.app import create_app
-from recsys.service.problems import MEDIA_TYPE, Problem
+from recsys.service.problems import MEDIA_TYPE, RETRY, Problem
 from recsys.service.requests.keys import KeyFile
 from recsys.service.requests.logs import set_up_logs
 from recsys.service.requests.metrics import FIGURES_FOLDER
@@ -135,14 +136,22 @@ def _address(opened: socket.socket, settings: ServiceSettings) -> str:
 # ---------------------------------------------------------------------- one process
 
 
-class _TimedProtocol(H11Protocol):
-    """HTTP as uvicorn speaks it, with a time within which the head of a request has to arrive."""
+class _LimitedProtocol(H11Protocol):
+    """HTTP as uvicorn speaks it, within limits whose problems are said as all others are.
+
+    Attributes:
+        header_seconds: within which the head of a request has to arrive.
+        most_connections: those beyond are told to come again, and closed.
+    """
 
     header_seconds = 10.0
+    most_connections = 1024
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self.app = _too_many_connections
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
@@ -155,13 +164,7 @@ class _TimedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request as everything else is answered."""
         problem = Problem(400, "invalid-request", "this is no request of HTTP")
-        content = json.dumps({**problem.document(), "request_id": uuid.uuid4().hex}).encode()
-        headers = {
-            "Content-Type": MEDIA_TYPE,
-            "Content-Length": str(len(content)),
-            "Connection": "close",
-            **SAFE_HEADERS,
-        }
+        headers, content = _closing_answer(problem)
         lines = [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join(["HTTP/1.1 400 Bad Request", *lines, "", ""])
         self.transport.write(head.encode("ascii") + content)
@@ -184,6 +187,32 @@ class _TimedProtocol(H11Protocol):
         self._timer = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
+
+
+def _closing_answer(problem: Problem) -> tuple[dict[str, str], bytes]:
+    """Headers and content of an answer after which a connection is closed."""
+    request_id = uuid.uuid4().hex
+    content = json.dumps({**problem.document(), "request_id": request_id}).encode()
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+        "X-Request-ID": request_id,
+        **(problem.headers or {}),
+        **SAFE_HEADERS,
+    }
+    return headers, content
+
+
+async def _too_many_connections(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request on a connection that is one too many."""
+    problem = Problem(
+        503, "overloaded", "too many connections are open here; try again", headers=RETRY
+    )
+    headers, content = _closing_answer(problem)
+    raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status_code, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
 
 
 class _Server(uvicorn.Server):
@@ -246,7 +275,11 @@ def _work(
         served.look()
         if served.failure is not None:
             return _reason(served.failure)
-    protocol = type("Protocol", (_TimedProtocol,), {"header_seconds": settings.header_seconds})
+    limits = {
+        "header_seconds": settings.header_seconds,
+        "most_connections": settings.connections,
+    }
+    protocol = type("Protocol", (_LimitedProtocol,), limits)
     config = uvicorn.Config(
         create_app(served, settings),
         http=protocol,
@@ -257,7 +290,6 @@ def _work(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.connections,
         timeout_keep_alive=max(1, round(settings.keep_alive_seconds)),
         timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
         h11_max_incomplete_event_size=_LARGEST_HEAD,

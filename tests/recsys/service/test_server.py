@@ -191,6 +191,28 @@ def test_what_is_no_request_costs_nothing(folder: Path) -> None:
         assert service.stop() == 0
 
 
+def test_connections_beyond_the_limit_are_told_so(folder: Path) -> None:
+    (folder.parent / "config.json").write_text('{"connections": 3}')
+    with serving(folder, "--config", folder.parent / "config.json") as service:
+        address = ("127.0.0.1", service.port)
+        kept = [socket.create_connection(address) for _ in range(3)]
+        connection = HTTPConnection(*address, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("GET", "/v1/model")
+            answer = connection.getresponse()
+            said = json.loads(answer.read())
+        finally:
+            connection.close()
+            for one in kept:
+                one.close()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-request-id"] == said["request_id"]
+        assert said["type"] == "urn:coldtune:problem:overloaded"
+        wait_until(lambda: service.get("/v1/model")[0] == 200)
+        assert service.stop() == 0
+
+
 def test_two_workers(folder: Path) -> None:
     """What one takes in the others have; one that is killed is started again."""
     with serving(folder, "--workers", "2") as service:
