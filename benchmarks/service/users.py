@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+from pathlib import Path
 from urllib.parse import quote
 
 import gevent
@@ -16,7 +17,7 @@ from locust.contrib.fasthttp import FastHttpUser
 RATE = float(os.environ["COLDTUNE_LOAD_RATE"])
 READERS = int(os.environ["COLDTUNE_LOAD_READERS"])
 WRITES = os.environ["COLDTUNE_LOAD_WRITES"] == "1"
-USERS, ITEMS, EMBEDDINGS = json.loads(os.environ["COLDTUNE_LOAD_IDS"])
+USERS, ITEMS, EMBEDDINGS = json.loads(Path(os.environ["COLDTUNE_LOAD_IDS"]).read_text())
 """Ids of users and items that are asked for, and embeddings of songs that come."""
 
 _number = itertools.count()
