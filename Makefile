@@ -2,6 +2,7 @@
 # make report the same at full length, with all models in the report: five minutes
 # make test   set up, then all tests
 # make test-fast  without the slow tests and those that start processes: two minutes
+# make test-thorough  all tests, with more kills and more examples of what properties hold for
 # make docs   the documentation site, into site/
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
 
@@ -15,7 +16,7 @@ READY  := $(VENV)/.ready
 export LIGHTFM_NO_CFLAGS = 1
 export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
 
-.PHONY: demo report test test-fast lint types docs wheel check clean
+.PHONY: demo report test test-fast test-thorough lint types docs wheel check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
@@ -38,6 +39,9 @@ test: $(READY)
 
 test-fast: $(READY)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests
+
+test-thorough:
+	COLDTUNE_TEST_THOROUGH=1 $(MAKE) test
 
 lint: $(READY)
 	$(BIN)/ruff check .

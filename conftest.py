@@ -2,7 +2,8 @@
 
 import ast
 import doctest
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.helpers.programs import is_missing_program
+from tests.helpers.thorough import times
 
 pytest_plugins = (
     "tests.helpers.commands",
@@ -23,9 +25,26 @@ pytest_plugins = (
     "tests.helpers.doctests",
 )
 
+# To look through a million objects for rubbish, again and again while more of them come, takes
+# nearly as long as to import and collect everything.
+gc.disable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for rubbish once all is collected, and from then on only in what tests make."""
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile(
     "unhurried",
+    max_examples=times(40, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -27,6 +27,7 @@ from tests.helpers.folders import (
     message_of,
     message_or_none,
 )
+from tests.helpers.thorough import times
 
 
 class TestCsv:
@@ -312,7 +313,7 @@ class TestFolder:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=times(50, 150))
 @given(content=st.one_of(st.binary(max_size=60), st.text('aé,;"\n\r\0\t ', max_size=40)))
 def test_any_bytes_give_a_data_set_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, content: str | bytes
@@ -580,7 +581,7 @@ def music(draw: st.DrawFn) -> MusicDataset:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(dataset=music())
 def test_any_data_set_survives_saving(
     tmp_path_factory: pytest.TempPathFactory, format: Any, dataset: MusicDataset

@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from datasets.errors import InvalidArgumentError
 from evaluation.neighbours import retrieval_precision
+from tests.helpers.thorough import times
 
 
 def at(*degrees):
@@ -75,7 +76,7 @@ def test_the_length_of_a_vector_does_not_matter_and_ties_go_by_row():
     assert retrieval_precision(same, ["a", "b", "a"], 1).precision.tolist() == [0, 1]
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(st.integers(0, 10_000), st.integers(3, 40), st.integers(1, 12))
 def test_scikit_learn_finds_the_same_neighbours(seed, n, k):
     rng = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ from embedding.audio.snippets import SILENCE, read_snippets, resample
 from embedding.audio.source import RecordingFile
 from embedding.hyperimage.config import HyperImageConfig
 from embedding.hyperimage.image import hyperimage
+from tests.helpers.thorough import times
 
 CONFIGS = (HyperImageConfig(), HyperImageConfig(preset="waveform"))
 
@@ -54,7 +55,7 @@ SOUNDS = st.sampled_from([noise, tone, chirp, click, beat, opposite])
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(
     sound=SOUNDS,
     seconds=st.floats(0.05, 30),

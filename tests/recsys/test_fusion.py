@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.fusion import fuse_items, fuse_users, make_blocks
+from tests.helpers.thorough import times
 
 
 def random_case(seed, n_users, n_items, dimensions, unknown=0.2):
@@ -47,7 +48,7 @@ def test_fused_score_by_hand():
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(**CASES)
 def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_items, dimensions):
     users, items, is_cold, (warm, cold), blocks = random_case(seed, n_users, n_items, dimensions)
@@ -69,7 +70,7 @@ def test_fused_score_is_the_weighted_sum_of_standard_scores(seed, n_users, n_ite
     assert fused == pytest.approx(expected, abs=2e-4 * max(1, np.abs(expected).max()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(**CASES)
 def test_what_a_source_does_not_know_stays_zero(seed, n_users, n_items, dimensions):
     users, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions, 0.5)
@@ -84,7 +85,7 @@ def test_what_a_source_does_not_know_stays_zero(seed, n_users, n_items, dimensio
         assert not fused_items[strange_items, block.columns].any()
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(**CASES)
 def test_unfuse_gives_back_the_sources_vectors(seed, n_users, n_items, dimensions):
     _, items, is_cold, _, blocks = random_case(seed, n_users, n_items, dimensions)

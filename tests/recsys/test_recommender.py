@@ -27,6 +27,7 @@ from recsys import Recommender
 from recsys.cli import app
 from recsys.config import ALSConfig
 from tests.helpers.recommenders import COLD, COLUMNS, IDS, QUICK, SHARES, dataset_of, taste_of
+from tests.helpers.thorough import times
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 
@@ -84,7 +85,7 @@ def test_shares_add_to_one(fitted):
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(
     user=USERS,
     k=st.integers(1, 100),

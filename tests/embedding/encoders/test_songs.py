@@ -324,7 +324,7 @@ kind, minutes = sys.argv[1], int(sys.argv[2])
 rng = np.random.default_rng(0)
 images = rng.uniform(size=(8, 1, 128, 128)).astype(np.float32)
 config = EncoderConfig(
-    architecture="IC(5,15,64)LPF(24)O", epochs=1, window=64, sequence=kind, threads=1)
+    architecture="IC(5,5,64)LPF(24)O", epochs=1, window=64, sequence=kind, threads=1)
 encoder = SongEncoder(config).fit(images, ["a", "b"] * 4)
 long = rng.uniform(size=(1, 1, 128, 774 * minutes)).astype(np.float32)
 encoder.embed(long[..., :774])

@@ -17,6 +17,7 @@ from evaluation.metrics.beyond_accuracy import (
     list_metrics,
 )
 from evaluation.metrics.hits import HitMatrix
+from tests.helpers.thorough import times
 
 ITEMS = pd.Index(["a", "b", "c", "d", "cold"], dtype=object)
 USERS = pd.Index(["u1", "u2", "u3", "new"], dtype=object)
@@ -179,7 +180,7 @@ def evaluations(draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=times(35, 100))
 @given(evaluations(), st.integers(1, 4))
 def test_list_metrics_are_their_definitions(evaluation, k):
     facts, judged = evaluation
@@ -231,7 +232,7 @@ def mean(values):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=times(35, 100))
 @given(evaluations(), st.integers(1, 4), st.permutations(range(4)))
 def test_invariants(evaluation, k, order):
     facts, judged = evaluation
@@ -255,7 +256,7 @@ def test_invariants(evaluation, k, order):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=times(35, 100))
 @given(evaluations(), st.integers(1, 4))
 def test_catalogue_metrics_are_their_definitions(evaluation, k):
     facts, judged = evaluation

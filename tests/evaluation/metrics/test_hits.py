@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from datasets.errors import EvaluationError
 from evaluation.metrics.hits import HitEncoder
+from tests.helpers.thorough import times
 
 
 def lists(*rows):
@@ -118,7 +119,7 @@ def faults(rows, relevant, seen, users, items, k):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=times(50, 150))
 @given(st.data())
 def test_a_list_is_judged_or_refused_by_the_rules(data):
     users, items, k = ["u", "v", "w"], list("abcde"), 3

@@ -24,6 +24,7 @@ from evaluation.metrics.ranking import (
     ranking_metrics,
     user_auc,
 )
+from tests.helpers.thorough import times
 
 
 def hits(*lists, relevant):
@@ -74,7 +75,7 @@ def test_k_out_of_range():
             RANKING_METRICS["recall"](WORKED, k)
 
 
-@settings(max_examples=80)
+@settings(max_examples=times(30, 80))
 @given(arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 8))), st.integers(0, 5))
 def test_invariants(matrix, spare):
     n_relevant = np.maximum(matrix.sum(axis=1) + spare, 1)
@@ -266,7 +267,7 @@ def test_item_auc_by_hand():
     assert result.left_out == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(
     arrays(np.int64, (5, 4), elements=st.integers(0, 4)),
     arrays(bool, (5, 4), elements=st.booleans()),
@@ -319,7 +320,7 @@ def test_user_auc_by_hand():
     assert np.isnan(user_auc(scores, np.zeros_like(relevant))).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(
     arrays(np.float64, (5, 4), elements=st.sampled_from([np.nan, -np.inf, 0.0, 1.0, 2.0])),
     arrays(bool, (5, 4), elements=st.booleans()),

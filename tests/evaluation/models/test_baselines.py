@@ -9,6 +9,7 @@ from evaluation.metrics.hits import HitEncoder
 from evaluation.metrics.ranking import ranking_metrics
 from evaluation.models.baselines import Popularity, PopularityOracle, Random
 from evaluation.splitting.warm import warm_split
+from tests.helpers.thorough import times
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_lists_depend_on_nobody_else_and_on_no_other_item(make, make_dataset, mo
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 3), st.data())
 def test_lists_are_full_and_valid(k, exclude_seen, seed, data):
     from datasets.music import MusicDataset

@@ -15,6 +15,7 @@ from evaluation.models.top_k import (
     top_k_per_row,
     user_seeds,
 )
+from tests.helpers.thorough import times
 
 FEW_VALUES = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 2.0])
 
@@ -31,7 +32,7 @@ def by_full_sort(scores: np.ndarray, k: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=times(50, 150))
 @given(st.integers(0, 5), st.integers(0, 9), st.integers(1, 12), st.booleans(), st.data())
 def test_the_best_of_rows_are_those_of_a_full_sort(n_rows, n_columns, k, single, data):
     values = data.draw(st.lists(FEW_VALUES, min_size=45, max_size=45))
@@ -45,7 +46,7 @@ def of_user(lists: RankedLists, user: int) -> list[int]:
     return lists.item[lists.user == user].tolist()
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 40), st.booleans())
 def test_one_order_for_everybody_is_a_full_sort_by_value_and_luck(seed, n_items, k, only_some):
     rng = np.random.default_rng(seed)
@@ -64,7 +65,7 @@ def test_one_order_for_everybody_is_a_full_sort_by_value_and_luck(seed, n_items,
     assert of_user(found._replace(item=found.rank()), 3) == [*range(1, len(of_user(found, 3)) + 1)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(st.integers(0, 2**32), st.sampled_from([1, 7, 300, 700]), st.floats(0, 0.99), st.data())
 def test_a_short_list_is_the_beginning_of_the_whole_order(seed, n_items, share, data):
     rng = np.random.default_rng(seed)

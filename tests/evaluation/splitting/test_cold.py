@@ -9,6 +9,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError, UnknownItemEr
 from evaluation.splitting.cold import cold_folds, cold_split, cold_user_split, semi_cold_split
 from evaluation.splitting.warm import user_folds
 from tests.helpers.splits import DRAWN_PLAYS, bare, drawn_dataset, pairs_of, random_plays, users_of
+from tests.helpers.thorough import times
 
 ITEMS = [f"i{n:02}" for n in range(12)]
 
@@ -26,7 +27,7 @@ def items_of(dataset, split):
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(DRAWN_PLAYS, st.floats(0.05, 0.95), st.integers(0, 5), st.sampled_from(["artist", "item"]))
 def test_cold_invariants(plays, fraction, seed, by):
     dataset = drawn_dataset(plays)

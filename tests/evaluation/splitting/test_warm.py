@@ -10,6 +10,7 @@ from datasets.errors import EvaluationError, InvalidArgumentError
 from datasets.music import MusicDataset
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 from tests.helpers.splits import DRAWN_PLAYS, bare, drawn_dataset, pairs_of, random_plays, users_of
+from tests.helpers.thorough import times
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_warm_says_when_nothing_can_be_held_out(make_dataset):
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(DRAWN_PLAYS, st.floats(0.05, 0.95), st.integers(0, 5))
 def test_warm_invariants(plays, fraction, seed):
     dataset = drawn_dataset(plays)

@@ -11,6 +11,7 @@ from recsys.config import ContentMapConfig
 from recsys.content.mapping import ContentMap
 from recsys.content.regression import KINDS, MapCandidate, artist_folds, fit_maps
 from tests.helpers.recommenders import item_content
+from tests.helpers.thorough import times
 
 ARRAYS = ("intercept", "weights", "effects", "bare_intercept", "bare_effects")
 
@@ -215,7 +216,7 @@ def test_a_single_artist_leaves_a_usable_map():
     assert map_.weights.ravel() == pytest.approx([1, 2], abs=0.05)
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(
     n=st.integers(1, 12),
     width=st.integers(0, 15),

@@ -19,6 +19,7 @@ from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song, SongRecording
+from tests.helpers.thorough import times
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -91,7 +92,7 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(
     item_id=any_text,
     words=st.tuples(any_text, any_text, any_text, any_text),

@@ -43,6 +43,7 @@ from recsys.experiments.search_objective import (
 )
 from recsys.experiments.search_space import SearchSpace, changed_settings, setting_value
 from recsys.experiments.search_study import n_finished, open_study
+from tests.helpers.thorough import times
 
 Tastes = tuple[MusicDataset, pd.DataFrame]
 
@@ -126,7 +127,7 @@ def test_every_setting_but_those_left_alone_is_searched() -> None:
         assert setting_value(config, name) is not None
 
 
-@hypothesis_settings(max_examples=40)
+@hypothesis_settings(max_examples=times(15, 40))
 @given(seed=st.integers(0, 2**31), network=st.booleans())
 def test_whatever_is_suggested_is_a_configuration_and_can_be_had_again(
     seed: int, network: bool

@@ -12,10 +12,11 @@ from recsys.index.build import build_index, open_index
 from recsys.index.exact import ExactIndex
 from recsys.index.growing import GrowingIndex
 from tests.helpers.indexes import FITTED, ITEMS, NONE, QUERIES, USERS, as_seen, check_hits
+from tests.helpers.thorough import times
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
+@settings(max_examples=times(30, 80))
 @given(data=st.data(), n=st.integers(1, 30), k=st.integers(1, 40), late=st.integers(0, 6))
 def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     items, queries = ITEMS[: n + late], QUERIES[:3]

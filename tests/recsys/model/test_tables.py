@@ -18,6 +18,7 @@ from recsys.model.tables import (
     sorted_hashes,
     write_string_table,
 )
+from tests.helpers.thorough import times
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -28,7 +29,7 @@ def index_of(ids: list[str]) -> HashedIdIndex:
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=times(70, 200))
 @given(known=st.lists(texts, unique=True, max_size=30), wanted=st.lists(texts, max_size=30))
 def test_the_rows_are_those_of_a_pandas_index(known: list[str], wanted: list[str]) -> None:
     wanted += known[::-2]

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from datasets.errors import InvalidArgumentError, UnknownItemError, UnknownUserError
 from tests.helpers.recommenders import ALL_USERS, IDS, SHARES
+from tests.helpers.thorough import times
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(user=st.sampled_from(ALL_USERS), k=st.integers(1, 90), seen=st.booleans())
 def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
     shares = fitted.recommend(user, k, exclude_seen=not seen)[SHARES].to_numpy()
@@ -21,7 +22,7 @@ def test_shares_of_every_list_add_to_one(fitted, user, k, seen):
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(user=st.sampled_from(ALL_USERS), item=st.sampled_from(IDS))
 def test_an_explanation_has_the_numbers_of_the_list(fitted, user, item):
     found = fitted.explain(user, item)

@@ -15,6 +15,7 @@ from recsys import Recommender
 from recsys.ranking.options import ListArguments, ListOptions
 from recsys.ranking.similarity import unit_vectors
 from tests.helpers.recommenders import COLD, IDS, QUICK
+from tests.helpers.thorough import times
 
 USERS = st.sampled_from([*(f"user-{n}" for n in range(0, 120, 7)), "nobody"])
 ARTISTS = ["Ann", "ann ", " ANN", "Bo", "bo", "", " ", "Cy", "Ann", "Di"]
@@ -153,7 +154,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=120)
+@settings(max_examples=times(40, 120))
 @given(user=USERS, k=st.integers(1, 40), options=OPTIONS, small=st.booleans())
 def test_every_combination_is_what_brute_force_gives(model, brute, user, k, options, small):
     with pytest.MonkeyPatch.context() as patch:

@@ -20,6 +20,7 @@ from recsys.ranking.new_songs import NewSongs
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import merged
 from tests.helpers.recommenders import ALL_USERS, COLD, IDS, QUICK
+from tests.helpers.thorough import times
 
 ARTISTS = ["Ann", "Bo", "", "Cy", "Ann", "Di"]
 USERS = st.sampled_from(["user-0", "user-7", "user-31", "user-64", "user-119", "nobody", "other"])
@@ -129,7 +130,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=times(30, 80))
 @given(user=USERS, k=st.integers(1, 30), options=OPTIONS, measured=st.booleans())
 def test_lists_have_their_places_whatever_else_is_asked(
     model, calibrated, user, k, options, measured

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.fusion import fuse_items, make_blocks
 from recsys.ranking.ranking import source_shares
+from tests.helpers.thorough import times
 
 
 def test_shares_by_hand():
@@ -27,7 +28,7 @@ def test_shares_by_hand():
     assert nothing == pytest.approx(np.full((2, 3), 1 / 3))
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(15, 40))
 @given(
     seed=st.integers(0, 2**16),
     n_items=st.integers(1, 12),

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from recsys import Recommender
 from recsys.service.app import create_app
+from recsys.service.page.media import PageCache
 from recsys.service.settings import ServiceSettings
 
 Client = Callable[..., TestClient]
@@ -27,8 +28,12 @@ def problem(answer: Any, status: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client_of(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """``client_of(model, port=1, ...)``: a client of a service with these settings."""
+def client_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """``client_of(model, port=1, ...)``: a client of a service with these settings.
+
+    Its first page does not start the process that draws: it would be ready when the test is over.
+    """
+    monkeypatch.setattr(PageCache, "warm_up", lambda *_: None)
     opened = []
 
     def make(model: Recommender | Path, **settings: Any) -> TestClient:

@@ -328,7 +328,7 @@ def make_model(example_model: Path, tmp_path: Path) -> Callable[[], Path]:
     return make
 
 
-@pytest.mark.parametrize("rounds", [3])
+@pytest.mark.parametrize("rounds", [1])
 def test_nothing_acknowledged_is_lost(folder: Path, rounds: int) -> None:
     """All processes are killed while plays and songs come; what was answered is there."""
     acknowledged: list[str] = []

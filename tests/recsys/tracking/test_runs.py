@@ -37,6 +37,12 @@ SMALL = RecommenderConfig(
     threads=1, als=ALSConfig(factors=8, iterations=3), fm=FMConfig(components=8, epochs=3)
 )
 
+QUICK = SMALL.replace(
+    sources=("als", "content"),
+    fusion={"warm": {"als": 0.6, "content": 0.4}, "cold": {"als": 0.6, "content": 0.4}},
+)
+"""A fit whose weights need no search, where any fit will do."""
+
 
 def store(path: Path) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}")
@@ -51,7 +57,7 @@ def runs(path: Path = Path("mlflow.db"), experiment: str = "coldtune") -> list[S
     return client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"])
 
 
-def fit(tastes: Tastes, config: RecommenderConfig = SMALL) -> Recommender:
+def fit(tastes: Tastes, config: RecommenderConfig = QUICK) -> Recommender:
     dataset, embeddings = tastes
     return Recommender(config).fit(dataset, embeddings=embeddings)
 
@@ -64,7 +70,7 @@ def works(recommender: Recommender) -> bool:
 
 
 def test_a_fit_is_one_finished_run(tastes: Tastes) -> None:
-    recommender = fit(tastes)
+    recommender = fit(tastes, SMALL)
     (run,) = runs()
     assert run.info.run_name == "fit"
     assert run.info.status == "FINISHED"
@@ -386,7 +392,7 @@ def test_it_can_be_switched_off(
     (place / "mlflow.db").unlink()
     if how == "environment":
         monkeypatch.setenv("COLDTUNE_TRACKING", "0")
-    fit(tastes, SMALL.replace(tracking=how == "environment"))
+    fit(tastes, QUICK.replace(tracking=how == "environment"))
     assert list(place.iterdir()) == []
 
 
@@ -396,7 +402,7 @@ def test_it_can_be_switched_off(
 def test_a_fit_that_fails_is_a_failed_run(tastes: Tastes) -> None:
     dataset = tastes[0]
     with pytest.raises(DataError, match="nobody has played anything"):
-        Recommender(SMALL).fit(dataset.take_interactions([]))
+        Recommender(QUICK).fit(dataset.take_interactions([]))
     (run,) = runs()
     assert run.info.status == "FAILED"
 

@@ -13,6 +13,7 @@ from datasets.errors import DataError
 from datasets.public.base import fetch
 from datasets.public.loaders.lastfm_1k import ARCHIVE, LASTFM_1K, PLAYS_FILE
 from tests.helpers.archives import tar
+from tests.helpers.thorough import times
 
 ARTIST = "f1b1cf71-bd35-4e99-8624-24a6e15f133a"
 TRACK = "db16d0b3-b8ce-4aa8-a11a-e4d53cc7f8a6"
@@ -87,7 +88,7 @@ LINE = st.tuples(
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=times(20, 60))
 @given(st.lists(LINE, max_size=12))
 def test_every_line_is_a_play_or_is_reported(lines: list[str]) -> None:
     whole = ["user_000009\t2009-05-04T23:08:57Z\t\tA\t\tB", *lines]
