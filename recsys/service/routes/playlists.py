@@ -22,7 +22,7 @@ from recsys.service.bodies.answers import (
     known_items,
     notes_of,
 )
-from recsys.service.bodies.recordings import is_playable
+from recsys.service.bodies.recordings import playable_items
 from recsys.service.bodies.schemas import Playlist, PlaylistBody
 from recsys.service.problems import Problem
 from recsys.service.requests.access import reading_routes
@@ -59,8 +59,9 @@ async def playlist_of(request: Request, asked: PlaylistBody) -> Response:
     def compute(live: LiveModel) -> dict[str, Any]:
         frame = _made(live, asked)
         rows = items_of(frame.drop(columns="path"))
+        playable = playable_items(context, live, [row["item_id"] for row in rows])
         for row in rows:
-            row["playable"] = is_playable(context, live, row["item_id"])
+            row["playable"] = row["item_id"] in playable
             distance = row[DISTANCE]
             row[DISTANCE] = distance if distance == distance else None
         return {"items": rows, "notes": notes_of(frame)}
@@ -88,10 +89,12 @@ def _made(live: LiveModel, asked: PlaylistBody) -> pd.DataFrame:
 
 def _m3u(context: ServiceContext, live: LiveModel, asked: PlaylistBody, start: str) -> str:
     frame = _made(live, asked)
+    rows = items_of(frame)
+    playable = playable_items(context, live, [row["item_id"] for row in rows])
     lines = ["#EXTM3U"]
-    for row in items_of(frame):
+    for row in rows:
         item_id = row["item_id"]
-        if not is_playable(context, live, item_id):
+        if item_id not in playable:
             continue
         shown = " - ".join(
             filter(None, (" ".join(str(row[name]).split()) for name in ("artist", "title")))
