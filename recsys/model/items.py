@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from recsys.data import ItemContent
 from recsys.database.song import Song
 from recsys.model.persistent import PersistentMap, SharedColumn
 from recsys.model.state import FittedState
+from recsys.model.tables import row_of, text_array
 
 Where = Mapping[str, str | int | Iterable[str | int]]
 """From a column of the items to a value, or several of which an item has one."""
@@ -136,7 +138,7 @@ class ItemTable:
         """
         ids = list(item_ids)
         rows = self._find(ids)
-        if any(row < 0 for row in rows):
+        if rows and min(rows) < 0:
             ids = self.known_ids(ids)
             rows = self._find(ids)
         for name, row in zip(ids, rows, strict=True):
@@ -351,17 +353,24 @@ class ItemTable:
         """Return item_id, title, artist, album and genre of rows."""
         return pd.DataFrame({name: self.texts(name, rows) for name in (ITEM_ID, *ITEM_TEXT)})
 
-    def ranked(self, rows: IntArray, scores: Float32Array) -> pd.DataFrame:
-        """Return a list of items: rank, item_id, score, title, artist, genre and cold."""
+    def ranked(
+        self,
+        rows: IntArray,
+        scores: Float32Array,
+        more: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> pd.DataFrame:
+        """Return a list of items: rank, item_id, score, title, artist, genre, cold, and `more`."""
+        # All columns at once: each one that is set later takes as long as four of these.
         return pd.DataFrame(
             {
                 RANK: np.arange(1, len(rows) + 1),
-                ITEM_ID: self.texts(ITEM_ID, rows),
+                ITEM_ID: text_array(self.texts(ITEM_ID, rows)),
                 SCORE: scores,
-                TITLE: self.texts(TITLE, rows),
-                ARTIST: self.texts(ARTIST, rows),
-                GENRE: self.texts(GENRE, rows),
+                TITLE: text_array(self.texts(TITLE, rows)),
+                ARTIST: text_array(self.texts(ARTIST, rows)),
+                GENRE: text_array(self.texts(GENRE, rows)),
                 COLD: self.is_cold(rows),
+                **more,
             }
         )
 
@@ -377,7 +386,8 @@ class ItemTable:
         Raises:
             InvalidArgumentError: no item has such a column.
         """
-        if name not in self._state.items and name not in self._added_tags:
+        fitted = self._state.text_columns.get(name)
+        if fitted is None and name not in self._added_tags:
             choices = ", ".join(map(printable, self.columns))
             raise InvalidArgumentError(
                 f"items have no column {format_value(name)}{did_you_mean(name, self.columns)}; "
@@ -385,10 +395,12 @@ class ItemTable:
             )
         n = self._n_fitted
         is_added = rows >= n
-        texts: StrArray = np.full(len(rows), "", object)
-        if name in self._state.items:
-            fitted = self._state.items[name].iloc[np.where(is_added, 0, rows)]  # reads these alone
-            texts = fitted.to_numpy(dtype=object, copy=True)
+        if fitted is None:
+            texts: StrArray = np.full(len(rows), "", object)
+        elif not self._n_added:
+            return fitted.take(rows)
+        else:
+            texts = fitted.take(np.where(is_added, 0, rows))
         if is_added.any():
             own = name in (ITEM_ID, *ITEM_TEXT)
             songs = [self._added[row - n] for row in rows[is_added].tolist()]
@@ -676,6 +688,9 @@ class ItemTable:
 
     def _find(self, item_ids: Sequence[str]) -> list[int]:
         """The row of each item, -1 for an unknown one."""
+        if len(item_ids) == 1:
+            moved = self._moved.get(item_ids[0])
+            return [row_of(self._state.item_ids, item_ids[0]) if moved is None else moved]
         fitted = self._state.item_ids.get_indexer(pd.Index(item_ids, dtype=object)).tolist()
         return [self._moved.get(name, row) for name, row in zip(item_ids, fitted, strict=True)]
 

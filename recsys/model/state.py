@@ -30,6 +30,7 @@ from recsys.model.tables import (
     FilledCells,
     HashedIdIndex,
     Ids,
+    TextColumn,
     read_string_table,
     sorted_hashes,
     write_string_table,
@@ -190,6 +191,11 @@ class FittedState:
             if self.item_lookup is not None
             else pd.Index(self.items[ITEM_ID], dtype=object)
         )
+
+    @cached_property
+    def text_columns(self) -> dict[str, TextColumn]:
+        """The columns of `items`, by name."""
+        return {str(name): TextColumn(self.items[name]) for name in self.items.columns}
 
     @cached_property
     def tags(self) -> FilledCells:

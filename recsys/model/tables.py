@@ -13,6 +13,9 @@ from datasets.arrays import BoolArray, IntArray, StrArray
 from datasets.errors import ArtifactError
 from recsys.model.checks import check_array, check_rows
 
+_TEXT: Any = pd.Series([""]).dtype
+"""What pandas makes of texts: objects, before version 3."""
+
 
 class Ids(Protocol):
     """Distinct ids in the order of their rows, such as a ``pandas.Index`` of texts."""
@@ -53,6 +56,17 @@ class HashedIdIndex:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
+
+    def row(self, one: str) -> int:
+        """Return the row of one id, -1 for an unknown one."""
+        key = hash_ids([one])[0]
+        place = int(self._hashes.searchsorted(key))
+        while place < len(self._hashes) and self._hashes[place] == key:
+            row = int(self._rows[place])
+            if self._texts[row] == one:
+                return row
+            place += 1  # two ids of one hash
+        return -1
 
     @overload
     def __getitem__(self, row: int, /) -> str: ...
@@ -97,6 +111,63 @@ def sorted_hashes(ids: Iterable[str]) -> tuple[NDArray[np.uint64], IntArray]:
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")
     return hashes[order], order.astype(np.int64)
+
+
+def row_of(ids: Ids, one: object) -> int:
+    """Return the row of one id, -1 for an unknown one: `Ids.get_indexer`, without its arrays."""
+    if not isinstance(one, str):
+        return -1
+    if isinstance(ids, HashedIdIndex):
+        return ids.row(one)
+    if isinstance(ids, pd.Index):
+        try:
+            return int(ids.get_loc(one))
+        except KeyError:
+            return -1
+    return int(ids.get_indexer([one])[0])
+
+
+class TextColumn:
+    """A column of texts, of which some rows are read at a time.
+
+    Examples:
+        >>> TextColumn(pd.Series(["a", "b", "c"])).take(np.array([2, 0])).tolist()
+        ['c', 'a']
+    """
+
+    def __init__(self, column: pd.Series) -> None:
+        """Open a column; one that is memory-mapped stays where it is."""
+        self._texts: Any = column.array
+        if isinstance(self._texts, pd.arrays.ArrowExtensionArray):
+            parts = self._texts.__arrow_array__().chunks
+            if len(parts) == 1:  # without pandas, which takes ten times as long
+                self._texts = parts[0]
+
+    def take(self, rows: IntArray) -> StrArray:
+        """Return the texts of rows, object [len(rows)]."""
+        if isinstance(self._texts, pd.api.extensions.ExtensionArray):
+            return np.array(self._texts[rows], object)
+        import pyarrow as pa
+
+        texts = np.empty(len(rows), object)
+        texts[:] = self._texts.take(pa.array(rows)).to_pylist()
+        return texts
+
+
+def text_array(texts: StrArray) -> Any:
+    """Return texts as a column of a new table, of the type that pandas would find for them.
+
+    Without a text there is nothing to find, and they stay objects.
+
+    Examples:
+        >>> pd.DataFrame({"title": text_array(np.array(["a"], object))}).dtypes["title"]
+        <StringDtype(na_value=nan)>
+    """
+    if not len(texts) or not isinstance(_TEXT, pd.StringDtype):
+        return texts
+    import pyarrow as pa
+
+    return pd.arrays.ArrowStringArray(pa.array(texts, pa.large_string()), dtype=_TEXT)
 
 
 class FilledCells:

@@ -128,7 +128,8 @@ def _other_places(lists: pd.DataFrame, n_lists: int, options: ListOptions) -> in
     """How many lists have not as many new songs as were asked for."""
     if options.new is None:
         return 0
-    return int((count_new(lists, n_lists) != options.new_places).sum())
+    counts = count_new(lists[RANK].to_numpy(), lists[NEW].to_numpy(), n_lists)
+    return int((counts != options.new_places).sum())
 
 
 def _check_out(out: Path) -> None:

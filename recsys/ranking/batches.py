@@ -8,6 +8,7 @@ import pandas as pd
 
 from datasets.arguments import check_whole
 from datasets.arrays import StrArray
+from datasets.columns import NEW, RANK
 from datasets.tables.ids import checked_ids, each_id
 from recsys.model.live import LiveModel
 from recsys.model.tables import Ids
@@ -35,7 +36,8 @@ def recommend_many(
         parts.append(recommend_for_users(model, users, candidates, options))
     whole = pd.concat(parts, ignore_index=True)
     fallback = [user for part in parts for user in part.attrs.get(FALLBACK_USERS, ())]
-    notes = notes_on_new_songs(model, options, whole, len(ids))
+    places = whole[RANK].to_numpy(), whole[NEW].to_numpy()
+    notes = notes_on_new_songs(model, options, *places, len(ids))
     whole.attrs = {FALLBACK_USERS: fallback} if fallback else {}
     whole.attrs.update(notes)
     return whole

@@ -1,15 +1,15 @@
 """Recommendation lists: profile, candidates, search, rerank, describe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from datasets.arrays import Float32Array, Float64Array, IntArray, StrArray
-from datasets.columns import COLD, ITEM_ID, NEW, RANK, SCORE, SHARE_PREFIX, USER_ID
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
+from datasets.columns import ITEM_ID, NEW, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
 from datasets.tables.ids import checked_id
 from recsys.fusion import Block
@@ -29,6 +29,9 @@ from recsys.ranking.places import fill_places, merged
 from recsys.ranking.reranking import Search, search_and_rerank
 from recsys.ranking.similarity import knows_likeness
 from recsys.ranking.variety import varied_order
+
+FALLBACK = "fallback"
+"""Attribute of the list of somebody about whom nothing is known: what is in it instead."""
 
 FALLBACK_USERS = "fallback_users"
 """Attribute of a table of lists: the users about whom nothing is known; they get popular items."""
@@ -55,6 +58,83 @@ class Candidates(NamedTuple):
     """Rows to choose from; None for all."""
     exclude: IntArray
     """Rows to leave out."""
+
+
+class RankedIds:
+    """The list of one user as arrays, best item first; see `Recommender.recommend_ids`.
+
+    It can be taken apart: ``ids, scores, shares = ...``.
+
+    Examples:
+        >>> ids, scores, shares = found = recommender.recommend_ids("u1", k=3)
+        >>> ids.tolist() == recommender.recommend("u1", k=3)["item_id"].tolist()
+        True
+        >>> scores.shape, shares.shape == (3, len(found.sources)), found.attrs
+        ((3,), True, {})
+    """
+
+    __slots__ = ("attrs", "ids", "new", "scores", "shares", "sources")
+
+    def __init__(
+        self,
+        ids: StrArray,
+        scores: Float32Array,
+        shares: Float64Array,
+        sources: tuple[str, ...],
+        new: BoolArray,
+        attrs: dict[str, Any],
+    ) -> None:
+        self.ids = ids
+        """Ids of the items, object [n]."""
+        self.scores = scores
+        """Their scores, float32 [n]."""
+        self.shares = shares
+        """How much of each score each source gave, float64 [n, len(sources)]; rows add to 1. NaN
+        where nothing is known of the user."""
+        self.sources = sources
+        """Names of the sources, in the order of the columns of `shares`."""
+        self.new = new
+        """Which of the items nobody has played, bool [n]."""
+        self.attrs = attrs
+        """What the table of `Recommender.recommend` says in its ``attrs``."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give ids, scores and shares."""
+        return iter((self.ids, self.scores, self.shares))
+
+    def __repr__(self) -> str:
+        return f"<RankedIds: {len(self.ids):,} items; {', '.join(self.sources)}>"
+
+
+class _UserList(NamedTuple):
+    """The list of one user by rows of items."""
+
+    rows: IntArray
+    scores: Float32Array
+    shares: Float64Array
+    is_new: BoolArray
+    attrs: dict[str, Any]
+
+
+def recommend_ids_for_user(
+    model: LiveModel,
+    user_id: str | None,
+    plays: Mapping[str, float] | None,
+    options: ListOptions,
+) -> RankedIds:
+    """Recommend items to one user; see `Recommender.recommend_ids` and `recommend_for_user`.
+
+    Examples:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> model = load_model(folder / "model")
+        >>> sorted(recommend_ids_for_user(model, "u1", None, ListOptions(only=["new-1"])).ids)
+        ['new-1']
+    """
+    found = _list_for_user(model, user_id, plays, options)
+    sources = tuple(block.name for block in model.state.blocks)
+    ids = model.items.ids(found.rows)
+    return RankedIds(ids, found.scores, found.shares, sources, found.is_new, found.attrs)
 
 
 def recommend_for_user(
@@ -86,16 +166,37 @@ def recommend_for_user(
         >>> sorted(recommend_for_user(model, "u1", None, options)["item_id"])
         ['new-1', 'new-2']
     """
+    found = _list_for_user(model, user_id, plays, options)
+    names = (SHARE_PREFIX + block.name for block in model.state.blocks)
+    shares = dict(zip(names, found.shares.T, strict=True))
+    frame = model.items.ranked(found.rows, found.scores, {NEW: found.is_new, **shares})
+    frame.attrs.update(found.attrs)
+    return frame
+
+
+def _list_for_user(
+    model: LiveModel,
+    user_id: str | None,
+    plays: Mapping[str, float] | None,
+    options: ListOptions,
+) -> _UserList:
+    """Make the list of one user."""
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
     key = None if user_id is None else checked_id("user_id", user_id)
     hits = rank(model, profile, candidates, options, [key])  # search, then rerank
-    item_vectors = model.index.vectors(hits.item)
-    frame = describe(model, hits, profile.vectors[0], item_vectors)
-    if options.where and not len(frame) and (unmatched := model.items.unmatched(options.where)):
-        frame.attrs[UNMATCHED] = unmatched
-    frame.attrs.update(notes_on_new_songs(model, options, frame, 1))
-    return frame
+    (user,) = profile.vectors
+    attrs: dict[str, Any] = {}
+    if user.any():
+        shares = source_shares(model.state.blocks, user, model.index.vectors(hits.item))
+    else:
+        shares = np.full((len(hits.item), len(model.state.blocks)), np.nan)
+        attrs[FALLBACK] = "popular" if model.items.has_plays else "varied"
+    is_new, ranks = model.items.is_cold(hits.item), np.arange(1, len(hits.item) + 1)
+    if options.where and not len(ranks) and (unmatched := model.items.unmatched(options.where)):
+        attrs[UNMATCHED] = unmatched
+    attrs.update(notes_on_new_songs(model, options, ranks, is_new, 1))
+    return _UserList(hits.item, hits.score, shares, is_new, attrs)
 
 
 def recommend_for_users(
@@ -123,7 +224,8 @@ def recommend_for_users(
     is_known = profiles.vectors.any(axis=1)
     if not is_known.all():
         frame.attrs[FALLBACK_USERS] = user_ids[~is_known].tolist()
-    frame.attrs.update(notes_on_new_songs(model, options, frame, len(user_ids)))
+    places = frame[RANK].to_numpy(), frame[NEW].to_numpy()
+    frame.attrs.update(notes_on_new_songs(model, options, *places, len(user_ids)))
     return frame
 
 
@@ -387,17 +489,18 @@ def _known_only(model: LiveModel, candidates: Candidates) -> Candidates:
 
 
 def notes_on_new_songs(
-    model: LiveModel, options: ListOptions, lists: pd.DataFrame, n_lists: int
+    model: LiveModel, options: ListOptions, ranks: IntArray, is_new: BoolArray, n_lists: int
 ) -> dict[str, str]:
     """Say where lists have not the new songs that were asked for: attributes of their table.
 
     Args:
         model: tells whether the costs of discovery were measured.
         options: what was asked for.
-        lists: the lists, with the columns rank and new.
-        n_lists: how many they are, empty ones included.
+        ranks: the ranks of all items of the lists, one list after another, from 1.
+        is_new: which of them are new songs.
+        n_lists: how many lists they are, empty ones included.
     """
-    notes = {}
+    notes: dict[str, str] = {}
     if options.discovery is not None and model.state.calibration is None:
         notes[UNMEASURED] = (
             "what new songs cost was not measured when this model was fitted; a typical "
@@ -405,15 +508,15 @@ def notes_on_new_songs(
         )
     if options.new is None:
         return notes
-    wanted, counts = options.new_places, count_new(lists, n_lists)
+    wanted, counts = options.new_places, count_new(ranks, is_new, n_lists)
     fewer, more = int((counts < wanted).sum()), int((counts > wanted).sum())
     if n_lists == 1 and fewer:
-        known = len(lists) > counts[0]
+        known = len(ranks) > counts[0]
         rest = "; known songs take the other places" if known else ""
         notes[NEW_PLACES] = f"{_left(counts[0], 'new')} for {wanted} places{rest}"
     elif n_lists == 1 and more:
         notes[NEW_PLACES] = (
-            f"{_left(len(lists) - counts[0], 'known')} for {options.k - wanted} places; new songs "
+            f"{_left(len(ranks) - counts[0], 'known')} for {options.k - wanted} places; new songs "
             "take the other places"
         )
     elif fewer or more:
@@ -431,36 +534,13 @@ def _left(count: int, kind: str) -> str:
     return f"1 {kind} song is left" if count == 1 else f"{count:,} {kind} songs are left"
 
 
-def count_new(lists: pd.DataFrame, n_lists: int) -> IntArray:
+def count_new(ranks: IntArray, is_new: BoolArray, n_lists: int) -> IntArray:
     """Count the new songs of each list, [n_lists]; those of empty lists stand last."""
     counts = np.zeros(n_lists, np.intp)
-    starts = np.flatnonzero(lists[RANK].to_numpy() == 1)
+    starts = np.flatnonzero(ranks == 1)
     if len(starts):
-        counts[: len(starts)] = np.add.reduceat(lists[NEW].to_numpy(np.intp), starts)
+        counts[: len(starts)] = np.add.reduceat(is_new.astype(np.intp), starts)
     return counts
-
-
-def describe(model: LiveModel, hits: Hits, user: Float32Array, items: Float32Array) -> pd.DataFrame:
-    """Make the table of one user's list: items, scores and the share of each source.
-
-    Args:
-        model: tells texts and sources.
-        hits: the list.
-        user: the user's fused vector [D]; zero where nothing is known: then shares are missing.
-        items: the items' fused vectors [k, D].
-    """
-    is_known, blocks = bool(user.any()), model.state.blocks
-    if is_known:
-        shares = source_shares(blocks, user, items)
-    else:
-        shares = np.full((len(hits.item), len(blocks)), np.nan)
-    frame = model.items.ranked(hits.item, hits.score)
-    frame[NEW] = frame[COLD]
-    for column, block in enumerate(blocks):
-        frame[SHARE_PREFIX + block.name] = shares[:, column]
-    if not is_known:
-        frame.attrs["fallback"] = "popular" if model.items.has_plays else "varied"
-    return frame
 
 
 def source_shares(blocks: Sequence[Block], user: Float32Array, items: Float32Array) -> Float64Array:
