@@ -164,16 +164,17 @@ class FusionConfig(Settings):
 class RetrievalConfig(Settings):
     """How the index finds the best items."""
 
-    method: Literal["auto", "exact", "pruned", "annoy"] = "auto"
-    """``exact`` compares all items; ``pruned`` only those whose vectors are long enough; ``annoy``
-    searches approximately by trees. ``auto`` is exact up to ``exact_up_to`` items; above, pruned,
-    or annoy if pruned would compare most items."""
+    method: Literal["auto", "exact", "screened", "pruned", "annoy"] = "auto"
+    """``exact`` finds the very best items; ``screened`` tells most items from them by a few leading
+    coordinates; ``pruned`` compares only items whose vectors are long enough; ``annoy`` searches
+    approximately by trees. ``auto`` is exact up to ``exact_up_to`` items; above, screened, or annoy
+    if few items can be told from the best ones so."""
 
     exact_up_to: int = Field(100_000, ge=0)
     """Largest number of items that ``auto`` searches exactly."""
 
     target_recall: float = Field(0.99, gt=0, le=1)
-    """Mean share of a user's 10 best items that ``pruned`` and ``annoy`` have to find; measured on
+    """Mean share of a user's 10 best items that all but ``exact`` have to find; measured on
     users of the model when the index is built, and stored with it."""
 
     n_trees: int | None = Field(None, ge=1, le=10_000)

@@ -2,6 +2,7 @@
 
 - `base`: search results and the protocol of an index.
 - `exact`: compare with every item.
+- `screened`: tell most items from the best ones by a few leading coordinates, longest first.
 - `pruned`: scan items longest first and stop early (LEMP).
 - `annoy`: approximate search by random projection trees.
 - `growing`: an index over the fitted items plus a buffer of items added since.

@@ -9,3 +9,4 @@ from .build import open_index as open_index
 from .exact import ExactIndex as ExactIndex
 from .growing import GrowingIndex as GrowingIndex
 from .pruned import PrunedIndex as PrunedIndex
+from .screened import ScreenedIndex as ScreenedIndex

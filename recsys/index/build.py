@@ -25,6 +25,7 @@ from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index
 from recsys.index.exact import ExactIndex
 from recsys.index.pruned import INDEX_PARTS, PrunedIndex
+from recsys.index.screened import SCREEN_PARTS, ScreenedIndex
 
 logger = logging.getLogger("coldtune")
 
@@ -44,7 +45,7 @@ _SAMPLE_SIZE = 200
 
 _TREES = (20, 50, 100)
 _MAX_SHARE_COMPARED = 0.2
-"""Share of the catalogue that ``pruned`` may compare for ``auto`` to prefer it to ``annoy``."""
+"""Share of the catalogue that ``screened`` may read for ``auto`` to prefer it to ``annoy``."""
 
 _SLACKS = tuple(round(0.1 + 0.05 * step, 2) for step in range(19))
 _PUBLIC_FACTS = ("method", "recall", "target_recall", "queries", "slack", "search_k", "n_trees")
@@ -95,16 +96,18 @@ def build_index(
     path = folder / _BASE
     samples = _Samples(items, queries, seed)
     facts: dict[str, Any] = {}
-    if config.method != "annoy":
+    if config.method == "pruned":
         facts = _build_pruned(items, path, samples, config)
-    # If few items are too short to be found, trees may search faster.
+    elif config.method != "annoy":
+        facts = _build_screened(items, queries, path, samples, config)
+    # If few items can be told from the best ones, trees may search faster.
     slow = config.method == "auto" and facts["share_compared"] > _MAX_SHARE_COMPARED
     if config.method == "annoy" or slow:
         annoy = _build_annoy(items, path, samples, config, seed)
         keep = annoy["met"] or config.method == "annoy"
         if keep:
             facts = annoy
-        for suffix in INDEX_PARTS if keep else (SUFFIX,):
+        for suffix in SCREEN_PARTS if keep else (SUFFIX,):
             path.with_suffix(suffix).unlink(missing_ok=True)
     if not facts["met"]:
         logger.warning(
@@ -124,7 +127,7 @@ def build_index(
 
 
 def open_index(
-    items: Float32Array, sidecar: Path | None, threads: int
+    items: Float32Array, sidecar: Path | None, threads: int, users: Float32Array | None = None
 ) -> tuple[Index, dict[str, Any]]:
     """Open the index that a sidecar describes.
 
@@ -132,6 +135,7 @@ def open_index(
         items: item vectors, float32 [n_items, D].
         sidecar: what `build_index` returned; None searches exactly.
         threads: threads for exact search.
+        users: user vectors, float32 [n_users, D]: make exact search of single queries faster.
 
     Returns:
         The index, and its facts: ``method``, and for an index with files its settings and measured
@@ -146,7 +150,7 @@ def open_index(
         {'method': 'exact'}
     """
     if sidecar is None:
-        return ExactIndex(items, threads), {"method": "exact"}
+        return ExactIndex(items, threads, users), {"method": "exact"}
     facts, path = _read_sidecar(sidecar), sidecar.with_name(_BASE)
     try:
         files = {file.name: _file_facts(file) for file in _files(path, facts["method"])}
@@ -156,6 +160,8 @@ def open_index(
         if facts["method"] == "annoy":
             settings = int(facts["search_k"]), float(facts["length"])
             index = AnnoyIndex(path, items, *settings, threads)
+        elif facts["method"] == "screened":
+            index = ScreenedIndex(path, items, float(facts["slack"]))
         else:
             index = PrunedIndex(path, float(facts["slack"]))
     except (KeyError, TypeError, ValueError, OSError) as error:
@@ -299,11 +305,29 @@ def _build_pruned(
 ) -> dict[str, Any]:
     """Write and tune a pruned index; return its facts."""
     PrunedIndex.build(items, path)
-    opened = PrunedIndex(path, 1.0)
+    return _tuned_slack(PrunedIndex(path, 1.0), samples, config)
+
+
+def _build_screened(
+    items: Float32Array,
+    queries: Float32Array,
+    path: Path,
+    samples: _Samples,
+    config: RetrievalConfig,
+) -> dict[str, Any]:
+    """Write and tune a screened index; return its facts."""
+    ScreenedIndex.build(items, queries, path)
+    return _tuned_slack(ScreenedIndex(path, items, 1.0), samples, config)
+
+
+def _tuned_slack(
+    opened: PrunedIndex | ScreenedIndex, samples: _Samples, config: RetrievalConfig
+) -> dict[str, Any]:
+    """Choose the slack of an index; return its facts."""
     tuned = samples.tune(opened.with_slack, _SLACKS, config.target_recall)
     index = opened.with_slack(tuned.setting)
     return {
-        "method": "pruned",
+        "method": index.info["method"],
         "slack": tuned.setting,
         "recall": tuned.recall,
         "met": True,  # with a slack of 1 the search is exact
@@ -341,7 +365,8 @@ def _build_annoy(
 
 def _files(path: Path, method: object) -> list[Path]:
     """Return the files of an index with this method, without the sidecar."""
-    suffixes = {"annoy": (SUFFIX,), "pruned": INDEX_PARTS}.get(str(method))
+    known = {"annoy": (SUFFIX,), "pruned": INDEX_PARTS, "screened": SCREEN_PARTS}
+    suffixes = known.get(str(method))
     if suffixes is None:
         raise ArtifactError(f"{path}: no index has the method {method!r}")
     return [path.with_suffix(suffix) for suffix in suffixes]

@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.system.forking import openmp_threads
-from recsys.index.base import Hits
+from recsys.index.base import Hits, seen_rows
+from recsys.index.screened import WIDTH, Screen, best_of
 
 _MIN_SCORE = -1e38
 """`topk` of implicit gives filtered items a score of about -3.4e38 instead of leaving them out."""
+
+
+_LEAST_SCREENED = 4096
+"""Fewer items are compared as a whole at once."""
 
 
 class _SparseRow(NamedTuple):
@@ -44,10 +49,23 @@ class ExactIndex:
         ([0, 1], [2.0, 1.0])
     """
 
-    def __init__(self, items: Float32Array, threads: int = 1) -> None:
-        """Search these item vectors, float32 [n_items, D], with this many threads."""
+    def __init__(
+        self, items: Float32Array, threads: int = 1, users: Float32Array | None = None
+    ) -> None:
+        """Search item vectors.
+
+        Args:
+            items: float32 [n_items, D].
+            threads: threads of a search for several queries.
+            users: vectors of users, float32 [n_users, D]. With them, single queries are answered by
+                a `Screen`, which finds the same several times faster; it is made for the second of
+                them.
+        """
         self.items = items
         self.threads = threads
+        self._users = users
+        self._asked = False
+        self._screen: Screen | None = None
 
     def __repr__(self) -> str:
         n, dimension = self.items.shape
@@ -66,6 +84,11 @@ class ExactIndex:
 
         if not len(self.items) or not len(queries):
             return Hits.empty()
+        if len(queries) == 1 and (screen := self._screen_for(k)) is not None:
+            excluded = np.concatenate([banned, seen_rows(seen, 0)])
+            items = np.asarray(self.items)
+            rows = screen.search(items, queries[0], k, excluded, slack=1.0).rows
+            return best_of(items, queries[0], rows, k) if len(rows) else Hits.empty()
         rows, scores = topk(
             np.ascontiguousarray(self.items),
             np.ascontiguousarray(queries),
@@ -77,3 +100,14 @@ class ExactIndex:
         found = scores > _MIN_SCORE
         query = np.repeat(np.arange(len(queries)), found.sum(axis=1))
         return Hits(query, rows[found].astype(np.intp), scores[found].astype(np.float32))
+
+    def _screen_for(self, k: int) -> Screen | None:
+        """The screen for a single query; None where comparing all items is as fast."""
+        n, width = self.items.shape
+        if self._users is None or n < _LEAST_SCREENED or width < 2 * WIDTH or 8 * k > n:
+            return None
+        if self._screen is None and self._asked:
+            # Of two threads that come at once, both make it.
+            self._screen = Screen.of(self.items, self._users)
+        self._asked = True
+        return self._screen

@@ -110,7 +110,8 @@ class LiveModel:
                 index, info = open_index(state.item_vectors, sidecar, state.config.n_threads)
                 self._index_files = IndexFiles(sidecar)
         else:
-            index, info = open_index(state.item_vectors, index_file, state.config.n_threads)
+            threads, users = state.config.n_threads, state.user_vectors
+            index, info = open_index(state.item_vectors, index_file, threads, users)
         self.index_info = info
         """The method of search, its settings, and the recall that was measured with them."""
         self.index_of_the_fit = GrowingIndex(index, state.item_vectors)
