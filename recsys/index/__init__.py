@@ -2,7 +2,8 @@
 
 - `base`: search results and the protocol of an index.
 - `exact`: compare with every item.
-- `screened`: tell most items from the best ones by a few leading coordinates, longest first.
+- `screen`: a few coordinates of each item tell most items from a query's best ones.
+- `screened`: search in a large catalogue by a screen in files.
 - `pruned`: scan items longest first and stop early (LEMP).
 - `annoy`: approximate search by random projection trees.
 - `growing`: an index over the fitted items plus a buffer of items added since.

@@ -23,7 +23,7 @@ from datasets.system.files import read_text, reason_of, write_text
 from recsys.config import RetrievalConfig
 from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index
-from recsys.index.exact import ExactIndex
+from recsys.index.exact import ExactIndex, Questions
 from recsys.index.pruned import INDEX_PARTS, PrunedIndex
 from recsys.index.screened import SCREEN_PARTS, ScreenedIndex
 
@@ -68,7 +68,12 @@ def needs_index_files(n_items: int, config: RetrievalConfig) -> bool:
 
 
 def build_index(
-    items: Float32Array, queries: Float32Array, folder: Path, config: RetrievalConfig, seed: int
+    items: Float32Array,
+    queries: Float32Array,
+    folder: Path,
+    config: RetrievalConfig,
+    seed: int,
+    others: Sequence[Float32Array] = (),
 ) -> Path:
     """Write an index, tuned and verified on queries.
 
@@ -81,6 +86,7 @@ def build_index(
         folder: folder for the files.
         config: method and target recall.
         seed: seed of the samples and of Annoy.
+        others: further kinds of vectors that will be asked with, float32 [m, D] each.
 
     Returns:
         Path of the sidecar, which `open_index` opens.
@@ -99,7 +105,7 @@ def build_index(
     if config.method == "pruned":
         facts = _build_pruned(items, path, samples, config)
     elif config.method != "annoy":
-        facts = _build_screened(items, queries, path, samples, config)
+        facts = _build_screened(items, (queries, *others), path, samples, config)
     # If few items can be told from the best ones, trees may search faster.
     slow = config.method == "auto" and facts["share_compared"] > _MAX_SHARE_COMPARED
     if config.method == "annoy" or slow:
@@ -127,7 +133,7 @@ def build_index(
 
 
 def open_index(
-    items: Float32Array, sidecar: Path | None, threads: int, users: Float32Array | None = None
+    items: Float32Array, sidecar: Path | None, threads: int, users: Questions | None = None
 ) -> tuple[Index, dict[str, Any]]:
     """Open the index that a sidecar describes.
 
@@ -135,7 +141,7 @@ def open_index(
         items: item vectors, float32 [n_items, D].
         sidecar: what `build_index` returned; None searches exactly.
         threads: threads for exact search.
-        users: user vectors, float32 [n_users, D]: make exact search of single queries faster.
+        users: makes vectors such as will be asked with, for exact search; see `ExactIndex`.
 
     Returns:
         The index, and its facts: ``method``, and for an index with files its settings and measured
@@ -310,7 +316,7 @@ def _build_pruned(
 
 def _build_screened(
     items: Float32Array,
-    queries: Float32Array,
+    queries: Sequence[Float32Array],
     path: Path,
     samples: _Samples,
     config: RetrievalConfig,

@@ -1,6 +1,6 @@
 """Exact nearest-neighbour search: compare each query with every item."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, IntArray
 from datasets.system.forking import openmp_threads
 from recsys.index.base import Hits, seen_rows
-from recsys.index.screened import WIDTH, Screen, best_of
+from recsys.index.screen import WIDTHS, Screen, best_of
 
 _MIN_SCORE = -1e38
 """`topk` of implicit gives filtered items a score of about -3.4e38 instead of leaving them out."""
 
+
+Questions = Callable[[], Sequence[Float32Array]]
+"""Makes kinds of vectors such as will be asked with, float32 [m, D] each."""
 
 _LEAST_SCREENED = 4096
 """Fewer items are compared as a whole at once."""
@@ -50,16 +53,16 @@ class ExactIndex:
     """
 
     def __init__(
-        self, items: Float32Array, threads: int = 1, users: Float32Array | None = None
+        self, items: Float32Array, threads: int = 1, users: Questions | None = None
     ) -> None:
         """Search item vectors.
 
         Args:
             items: float32 [n_items, D].
             threads: threads of a search for several queries.
-            users: vectors of users, float32 [n_users, D]. With them, single queries are answered by
-                a `Screen`, which finds the same several times faster; it is made for the second of
-                them.
+            users: makes vectors such as will be asked with. With it, single queries are answered
+                by a `Screen`, which finds the same several times faster; it is made for the second
+                of them.
         """
         self.items = items
         self.threads = threads
@@ -87,8 +90,9 @@ class ExactIndex:
         if len(queries) == 1 and (screen := self._screen_for(k)) is not None:
             excluded = np.concatenate([banned, seen_rows(seen, 0)])
             items = np.asarray(self.items)
-            rows = screen.search(items, queries[0], k, excluded, slack=1.0).rows
-            return best_of(items, queries[0], rows, k) if len(rows) else Hits.empty()
+            found = screen.search(items, queries[0], k, excluded, slack=1.0)
+            if found is not None:
+                return best_of(items, queries[0], found.rows, k)
         rows, scores = topk(
             np.ascontiguousarray(self.items),
             np.ascontiguousarray(queries),
@@ -104,10 +108,10 @@ class ExactIndex:
     def _screen_for(self, k: int) -> Screen | None:
         """The screen for a single query; None where comparing all items is as fast."""
         n, width = self.items.shape
-        if self._users is None or n < _LEAST_SCREENED or width < 2 * WIDTH or 8 * k > n:
+        if self._users is None or n < _LEAST_SCREENED or width < 2 * WIDTHS[0] or 32 * k > n:
             return None
         if self._screen is None and self._asked:
             # Of two threads that come at once, both make it.
-            self._screen = Screen.of(self.items, self._users)
+            self._screen = Screen.of(self.items, self._users())
         self._asked = True
         return self._screen

@@ -10,9 +10,11 @@ import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from datasets.arrays import Float32Array
@@ -23,6 +25,7 @@ from recsys.database.catalog import Catalog
 from recsys.database.changes import Play
 from recsys.database.requests import PlaysRequest
 from recsys.database.song import Song
+from recsys.fusion import fuse_users, unfuse_items
 from recsys.index.build import (
     IndexFiles,
     build_index,
@@ -50,11 +53,15 @@ from recsys.model.updates import (
 )
 from recsys.model.user_search import UserSearch
 from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
+from recsys.sources.fold_in import fold_in_user
 
 if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
+
+_LISTENERS = 128
+"""Listeners of a single song that an index is made for, besides the users."""
 
 
 class LiveModel:
@@ -110,8 +117,8 @@ class LiveModel:
                 index, info = open_index(state.item_vectors, sidecar, state.config.n_threads)
                 self._index_files = IndexFiles(sidecar)
         else:
-            threads, users = state.config.n_threads, state.user_vectors
-            index, info = open_index(state.item_vectors, index_file, threads, users)
+            asked = partial(_asked_with, state)
+            index, info = open_index(state.item_vectors, index_file, state.config.n_threads, asked)
         self.index_info = info
         """The method of search, its settings, and the recall that was measured with them."""
         self.index_of_the_fit = GrowingIndex(index, state.item_vectors)
@@ -163,8 +170,9 @@ class LiveModel:
 
     def _build_index(self, folder: Path) -> Path:
         state = self.state
-        vectors = state.item_vectors, state.user_vectors
-        return build_index(*vectors, folder, state.config.retrieval, state.config.seed)
+        users, *others = _asked_with(state)
+        settings = state.config.retrieval, state.config.seed
+        return build_index(state.item_vectors, users, folder, *settings, others)
 
     @property
     def audio(self) -> RecordingEmbedder:
@@ -403,3 +411,30 @@ class LiveModel:
         """Count the change that was just stored."""
         self.revision = (self.revision[0], self.revision[1] + 1)
         return self
+
+
+def _asked_with(state: FittedState) -> list[Float32Array]:
+    """Vectors such as an index is asked with: of users, and of listeners of a single song each.
+
+    The latter tell what histories may be like whose songs have little in common.
+    """
+    known = state.by_popularity[: 10 * _LISTENERS]
+    rows = known[np.linspace(0, len(known) - 1, min(len(known), _LISTENERS)).astype(np.intp)]
+    items = unfuse_items(
+        state.blocks, np.asarray(state.item_vectors[rows]), np.zeros(len(rows), bool)
+    )
+    one = np.ones(1, np.float32)
+    listeners = [
+        fuse_users(
+            state.blocks,
+            fold_in_user(
+                state.sources,
+                {name: own[place : place + 1] for name, own in items.items()},
+                one,
+                state.item_grams,
+            ),
+        )
+        for place in range(len(rows))
+    ]
+    nobody = np.empty((0, state.user_vectors.shape[1]), np.float32)
+    return [state.user_vectors, np.concatenate([nobody, *listeners])]
