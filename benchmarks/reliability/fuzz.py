@@ -327,7 +327,7 @@ def _prepare_models(folder: Path) -> SavedModels:
 
     dataset, embeddings = small_dataset()
     folders, lists = [], []
-    for method in ("exact", "pruned", "annoy"):
+    for method in ("exact", "screened", "pruned", "annoy"):
         config = quick_config(retrieval={"method": method})
         model = Recommender(config).fit(dataset, embeddings)
         model.onboard(item_id="late", embedding=np.ones(3), title="Late")

@@ -90,7 +90,7 @@ class ExactIndex:
         if len(queries) == 1 and (screen := self._screen_for(k)) is not None:
             excluded = np.concatenate([banned, seen_rows(seen, 0)])
             items = np.asarray(self.items)
-            found = screen.search(items, queries[0], k, excluded, slack=1.0)
+            found = screen.search(items, queries[0], k, excluded, 1.0, at_once=len(items))
             if found is not None:
                 return best_of(items, queries[0], found.rows, k)
         rows, scores = topk(

@@ -29,11 +29,8 @@ _SAMPLE = 5_000
 
 _ROWS_AT_ONCE = 65_536
 
-_FIRST_BLOCK, _LARGEST_BLOCK = 8192, 65_536
+_FIRST_BLOCK, _LARGEST_BLOCK = 4096, 65_536
 """Items whose coordinates are compared in one product: doubles from the first to the second."""
-
-_AT_ONCE = 131_072
-"""Up to so many items, all are compared at once."""
 
 _AHEAD = (32, 4)
 """Before others are told from them, this many times k items are compared by all coordinates, and
@@ -152,7 +149,13 @@ class Screen:
         return cls(near, further, rests[rows], lengths[rows], rows, basis)
 
     def search(
-        self, items: Float32Array, query: Float32Array, k: int, excluded: IntArray, slack: float
+        self,
+        items: Float32Array,
+        query: Float32Array,
+        k: int,
+        excluded: IntArray,
+        slack: float,
+        at_once: int = _FIRST_BLOCK,
     ) -> "Found | None":
         """Find the items that may be among the k best of a query.
 
@@ -162,6 +165,8 @@ class Screen:
             k: how many items are wanted.
             excluded: rows to leave out.
             slack: factor of the bounds, in (0, 1].
+            at_once: how many of the longest items are compared first; then twice as many, and so
+                on.
 
         Returns:
             None where so many may be that it is faster to compare all items.
@@ -171,9 +176,9 @@ class Screen:
         out = np.sort(self._place[excluded])
         best, scores = np.empty(0, np.intp), np.empty(0, np.float32)
         least, start, stop, scored = -np.inf, 0, n, 0
-        size = n if n <= _AT_ONCE else _FIRST_BLOCK
+        size = at_once
         while start < stop:
-            end, size = min(start + size, stop), min(2 * size, _LARGEST_BLOCK)
+            end, size = min(start + size, stop), max(at_once, min(2 * size, _LARGEST_BLOCK))
             block = slice(start, end)
             near = self.arrays[0][block] @ asked.along[0]
             first, last = out.searchsorted((start, end))

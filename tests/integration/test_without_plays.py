@@ -91,7 +91,7 @@ def test_somebody_of_whom_nothing_is_known(library: Recommender, tmp_path: Path)
         assert len(library.recommend("nobody", k=5, **options)) == 5
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_other_indexes_need_no_users(tastes: Tastes, tmp_path: Path, method: str) -> None:
     dataset, embeddings = tastes
     model = Recommender(QUICK.replace(retrieval={"method": method}))

@@ -6,6 +6,7 @@ from recsys.config import RetrievalConfig
 from recsys.index.build import build_index, open_index
 from recsys.index.exact import ExactIndex
 from recsys.index.pruned import PrunedIndex
+from recsys.index.screened import ScreenedIndex
 from tests.helpers.indexes import FITTED, USERS
 
 
@@ -13,7 +14,7 @@ from tests.helpers.indexes import FITTED, USERS
 def sidecars(tmp_path_factory):
     """An index of `FITTED` of each kind."""
     made = {}
-    for method in ("pruned", "annoy"):
+    for method in ("screened", "pruned", "annoy"):
         folder = tmp_path_factory.mktemp(method)
         config = RetrievalConfig(method=method)
         made[method] = build_index(FITTED, USERS, folder, config, seed=0)
@@ -24,4 +25,9 @@ def sidecars(tmp_path_factory):
 def indexes(sidecars):
     opened = {name: open_index(FITTED, path, 1)[0] for name, path in sidecars.items()}
     exactly = PrunedIndex(sidecars["pruned"].with_name("index"), slack=1.0)
-    return opened | {"exact": ExactIndex(FITTED), "pruned exactly": exactly}
+    screened = ScreenedIndex(sidecars["screened"].with_name("index"), FITTED, slack=1.0)
+    return opened | {
+        "exact": ExactIndex(FITTED),
+        "pruned exactly": exactly,
+        "screened exactly": screened,
+    }

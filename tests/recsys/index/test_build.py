@@ -19,7 +19,7 @@ from tests.helpers.indexes import FITTED, ITEMS, NONE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_the_target_recall_is_reached_on_queries_that_it_was_not_tuned_on(tmp_path, method):
     rng = np.random.default_rng(1)
     items = rng.standard_normal((3000, 16)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_annoy_that_misses_the_target_says_so(tmp_path, caplog):
 
 
 @pytest.mark.slow
-def test_auto_takes_annoy_only_where_lengths_rule_out_little(tmp_path):
+def test_auto_takes_annoy_only_where_little_is_told_from_the_best(tmp_path):
     rng = np.random.default_rng(3)
     # Tight clusters of equally long items, all of which a bound by length must look at.
     centres = rng.standard_normal((40, 8))
@@ -69,17 +69,17 @@ def test_auto_takes_annoy_only_where_lengths_rule_out_little(tmp_path):
     (tmp_path / "b").mkdir()
     items *= rng.pareto(1.5, (20_000, 1)).astype(np.float32) + 0.01
     sidecar = build_index(items, users, tmp_path / "b", config, seed=0)
-    assert json.loads(sidecar.read_text())["method"] == "pruned"
+    assert json.loads(sidecar.read_text())["method"] == "screened"
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_an_index_of_other_vectors_is_refused(sidecars, method):
     for others in (ITEMS[:299], ITEMS[:300, :5], ITEMS[100:400], -FITTED):
         with pytest.raises(ArtifactError, match="does not belong to this model"):
             open_index(others, sidecars[method], 1)
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_an_index_that_was_changed_is_refused(sidecars, method, tmp_path):
     for path in index_files(sidecars[method]):
         shutil.copy(path, tmp_path)
@@ -117,7 +117,7 @@ def test_auto_searches_exactly_up_to_a_size():
 # ------------------------------------------------------------------ full disks
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_a_full_disk_is_one_line_that_says_how_much_is_needed(tmp_path, method, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 5, 500))
@@ -146,7 +146,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_a_disk_that_fills_up_under_way_is_an_error_and_no_signal(tmp_path, method):
     command = [sys.executable, "-c", WRITE_UNTIL_FULL, str(tmp_path), method]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -41,7 +41,9 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["exact", "pruned exactly", "pruned", "annoy"])
+@pytest.mark.parametrize(
+    "method", ["exact", "screened exactly", "screened", "pruned exactly", "pruned", "annoy"]
+)
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**16),
@@ -80,7 +82,7 @@ def test_k_above_the_catalogue_and_an_empty_catalogue(tmp_path):
     hits = ExactIndex(ITEMS[:2]).search(QUERIES[:1], 50, None, NONE)
     assert len(hits.item) == 2
     empty = ITEMS[:0]
-    for method in ("exact", "pruned", "annoy"):
+    for method in ("exact", "screened", "pruned", "annoy"):
         sidecar = None
         if method != "exact":
             (tmp_path / method).mkdir()

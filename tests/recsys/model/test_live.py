@@ -6,7 +6,7 @@ import pytest
 from recsys import Recommender
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_an_index_of_a_fit_has_no_files_with_names(fit_quickly, tmp_path, monkeypatch, method):
     place = tmp_path / "temporary"
     place.mkdir()

@@ -383,7 +383,7 @@ def test_no_new_songs_at_all(tastes):
     assert model.recommend_many([], new=2).empty
 
 
-@pytest.mark.parametrize("method", ["pruned", "annoy"])
+@pytest.mark.parametrize("method", ["screened", "pruned", "annoy"])
 def test_every_index_finds_the_same(tastes, model, method):
     dataset, embeddings = tastes
     config = QUICK.replace(retrieval={"method": method, "target_recall": 1.0})
