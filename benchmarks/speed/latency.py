@@ -13,9 +13,9 @@ in --folder. implicit's `recommend` is given the user's row of plays; LightFM's 
 items, the plays set to minus infinity, and `argpartition`; RecTools' is its `recommend` for a data
 set of one user, with the same factors by its wrapper of implicit, in an environment of its own.
 
-All are asked in turn, one list of ten at a time, fifty of each kind before those of the next, so that
-what else the machine does falls on all alike. A history is twenty of the items that one user has played, or of the 2,000
-most popular ones, drawn at random.
+All are asked in turn, one list of ten at a time, fifty of each kind before those of the next, so
+that what else the machine does falls on all alike. A history is twenty of the items that one user
+has played, or of the 2,000 most popular ones, drawn at random.
 """
 
 import json

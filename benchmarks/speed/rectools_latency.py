@@ -1,4 +1,4 @@
-"""RecTools' `recommend` for one user at a time: `benchmarks.speed.latency` runs it in its own Python.
+"""RecTools' `recommend` for one user at a time, in a Python of its own: see `latency`.
 
 It is given plays and the rows of users, fits RecTools' wrapper of implicit's ALS for one iteration
 (how good its factors are does not change how long a list takes), and prints milliseconds as JSON.

@@ -13,9 +13,12 @@ from recsys.model import tables as ids
 from recsys.model.artifact import load_array, save_array
 from recsys.model.tables import (
     HashedIdIndex,
+    TextColumn,
     hash_ids,
     read_string_table,
+    row_of,
     sorted_hashes,
+    text_array,
     write_string_table,
 )
 from tests.helpers.thorough import times
@@ -37,6 +40,25 @@ def test_the_rows_are_those_of_a_pandas_index(known: list[str], wanted: list[str
     found = index_of(known).get_indexer(pd.Index(wanted, dtype=object))
     assert found.tolist() == expected.tolist()
     assert found.dtype == np.intp
+    for lookup in (index_of(known), pd.Index(known, dtype=object)):
+        assert [row_of(lookup, one) for one in wanted] == expected.tolist()
+
+
+def test_texts_are_read_row_by_row_from_columns_of_any_kind(tmp_path: Path) -> None:
+    texts = ["", "a", "Ünï\u2028", "a", "🎵"]
+    table = pd.DataFrame({"title": texts})
+    write_string_table(tmp_path / "t.arrow", table)
+    mapped = read_string_table(tmp_path / "t.arrow")["title"]
+    pieces = pd.concat([mapped, mapped], ignore_index=True)
+    for column in (mapped, pieces, table["title"], table["title"].astype(object)):
+        found = TextColumn(column).take(np.array([4, 0, 2, 2]))
+        assert found.tolist() == [texts[row] for row in (4, 0, 2, 2)]
+        assert found.dtype == object
+        assert TextColumn(column).take(np.array([], np.intp)).tolist() == []
+    for some in (texts, [""], []):
+        own = np.array([*some, None], object)[:-1]
+        given, inferred = pd.DataFrame({"a": text_array(own)}), pd.DataFrame({"a": own})
+        pd.testing.assert_frame_equal(given, inferred)
 
 
 def test_ids_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,11 +69,14 @@ def test_ids_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     known = ["", "a", "b", "cc", "dd", "ee", "fff", "gggg"]
     lookup = index_of(known)
     assert lookup.get_indexer([*known, "x", "xx", "xxx"]).tolist() == [*range(8), -1, -1, -1]
+    rows = [lookup.row(one) for one in [*known, "x", "xx", "xxx"]]
+    assert rows == [*range(8), -1, -1, -1]
 
 
 def test_what_is_no_text_is_not_there() -> None:
     lookup = index_of(["1", "nan", "None"])
     assert lookup.get_indexer([1, None, float("nan"), "1", b"1"]).tolist() == [-1, -1, -1, 0, -1]
+    assert [row_of(lookup, one) for one in (1, None, "1", b"1")] == [-1, -1, 0, -1]
     assert lookup.get_indexer([]).tolist() == []
     assert index_of([]).get_indexer(["a"]).tolist() == [-1]
 

@@ -1,12 +1,18 @@
-"""Lists: the shares of the sources in a score."""
+"""Lists: the shares of the sources in a score; arrays and tables of one list."""
+
+import inspect
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.errors import InvalidArgumentError, UnknownItemError
+from recsys import Recommender
 from recsys.fusion import fuse_items, make_blocks
-from recsys.ranking.ranking import source_shares
+from recsys.ranking.ranking import RankedIds, source_shares
 from tests.helpers.thorough import times
 
 
@@ -52,3 +58,71 @@ def test_shares_add_to_one(seed, n_items, dimensions):
         assert (parts >= 0).all()
         assert (parts <= 1).all()
         assert parts.sum(axis=1) == pytest.approx(np.ones(n_items))
+
+
+OPTIONS = [
+    {},
+    {"k": 1},
+    {"k": 1000},
+    {"exclude_seen": False, "exclude": ["item-1"]},
+    {"only": ["item-3", "item-4"]},
+    {"only": []},
+    {"where": {"artist": "nobody"}},
+    {"per_artist": 1, "diversity": 0.3, "popularity_correction": 0.2},
+    {"new": 2},
+    {"new": "only"},
+    {"discovery": 0.2},
+]
+
+
+def check_same(arrays, table):
+    """The arrays are the columns of the table, to the bit."""
+    assert isinstance(arrays, RankedIds)
+    assert arrays.ids.tolist() == table["item_id"].tolist()
+    assert arrays.ids.dtype == object
+    assert arrays.scores.tobytes() == table["score"].to_numpy().tobytes()
+    assert arrays.scores.dtype == np.float32
+    shares = table[[f"share_{name}" for name in arrays.sources]].to_numpy()
+    np.testing.assert_array_equal(arrays.shares, shares)
+    assert arrays.shares.dtype == np.float64
+    assert arrays.new.tolist() == table["new"].tolist() == table["cold"].tolist()
+    assert arrays.attrs == table.attrs
+    assert table["rank"].tolist() == list(range(1, len(table) + 1))
+    ids, scores, parts = arrays
+    assert (ids is arrays.ids, scores is arrays.scores, parts is arrays.shares) == (True,) * 3
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_arrays_and_table_are_the_same_list(fitted, options):
+    user = str(fitted.live.state.user_ids[0])
+    names = {f"item-{n}": str(fitted.live.items.ids(np.array([n]))[0]) for n in range(5)}
+    own = {
+        name: [names[one] for one in value] if name in ("only", "exclude") else value
+        for name, value in options.items()
+    }
+    history = {names["item-1"]: 3.0, names["item-2"]: 1.0}
+    for who in ({"user_id": user}, {"user_id": "nobody"}, {"history": history}):
+        check_same(fitted.recommend_ids(**who, **own), fitted.recommend(**who, **own))
+
+
+def test_arrays_of_a_model_that_has_grown(tastes, fit_quickly):
+    model = fit_quickly()
+    known = np.asarray(model.live.state.embeddings)
+    heard = known[np.flatnonzero(model.live.state.has_embedding)[0]]
+    model.onboard(item_id="Ünï", title="Ein Lied", embedding=heard)
+    model.update(pd.DataFrame({"user_id": ["late"], "item_id": ["Ünï"], "weight": [2.0]}))
+    for user in ("late", str(model.live.state.user_ids[0])):
+        arrays = model.recommend_ids(user, k=20, exclude_seen=False)
+        check_same(arrays, model.recommend(user, k=20, exclude_seen=False))
+    assert "Ünï" in arrays.ids or "Ünï" in model.recommend_ids("late", exclude_seen=False).ids
+
+
+def test_arrays_refuse_what_the_table_refuses(fitted):
+    for wrong in ({}, {"user_id": "a", "history": ["b"]}, {"user_id": "a", "k": 0}):
+        with pytest.raises(InvalidArgumentError) as first:
+            fitted.recommend_ids(**wrong)
+        with pytest.raises(InvalidArgumentError, match=re.escape(str(first.value))):
+            fitted.recommend(**wrong)
+    with pytest.raises(UnknownItemError, match="nothing"):
+        fitted.recommend_ids(history=["nothing"])
+    assert "discovery" in inspect.signature(Recommender.recommend_ids).parameters
