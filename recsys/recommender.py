@@ -13,6 +13,7 @@ from datasets.arguments import check_whole
 from datasets.columns import ITEM_ID
 from datasets.errors import ArtifactError, InvalidArgumentError, NotCopiedError, NotFittedError
 from datasets.music import MusicDataset, check_dataset
+from datasets.progress import stage_bar
 from datasets.settings import Configured, check_config
 from datasets.system.locks import Order, ThreadLock, patience
 from datasets.tables.frames import FrameLike
@@ -176,8 +177,10 @@ class Recommender(Configured):
                     dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
                 )
             catalog = Catalog.in_memory()
-            catalog.fill(fitted_songs(state, dataset, audio))
-            model = LiveModel(state, catalog)
+            with stage_bar("song database", shown=progress):
+                catalog.fill(fitted_songs(state, dataset, audio))
+            with stage_bar("index", shown=progress):
+                model = LiveModel(state, catalog)
             with self._writing("taking over what was learned", longer=True):
                 self._model, self._folder = model, None
             learned = state.info["encoder"] or {}

@@ -4,6 +4,7 @@ import numpy as np
 
 from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
+from datasets.progress import count_steps
 from datasets.system.forking import openmp_threads
 from recsys.config import ALSConfig, ContentMapConfig
 from recsys.content.mapping import ContentMap
@@ -68,7 +69,12 @@ class ALSSource(FactorSource):
                 num_threads=openmp_threads(data.threads),
             )
             try:
-                model.fit(weigh_matrix(data.plays, self.config.weighting), show_progress=False)
+                with count_steps("iterations", self.config.iterations) as advance:
+                    model.fit(
+                        weigh_matrix(data.plays, self.config.weighting),
+                        show_progress=False,
+                        callback=lambda *_: advance(1),
+                    )
             except ModelFitError as error:
                 raise ColdtuneError(
                     f"ALS could not be trained: {error}; raise als.regularization, or weigh plays "

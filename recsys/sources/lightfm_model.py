@@ -24,6 +24,7 @@ import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import ColdtuneError
+from datasets.progress import count_steps
 from datasets.system.forking import openmp_threads
 from recsys.config import FMConfig
 from recsys.content.mapping import ContentMap
@@ -90,9 +91,12 @@ def train_model(
         ColdtuneError: training diverged.
     """
     try:
-        model.fit_partial(
-            played, item_features=features, epochs=epochs, num_threads=openmp_threads(threads)
-        )
+        with count_steps("epochs", epochs) as advance:
+            for _ in range(epochs):  # as many calls give what one call with all epochs gives
+                model.fit_partial(
+                    played, item_features=features, epochs=1, num_threads=openmp_threads(threads)
+                )
+                advance(1)
     except ValueError as error:
         raise ColdtuneError(f"the factorization machine could not be trained: {error}") from None
     vectors = model_vectors(model, features)

@@ -14,6 +14,7 @@ from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import AudioError, ColdtuneError, DataError, InvalidArgumentError
 from datasets.music import MusicDataset
+from datasets.progress import stage_bar
 from datasets.tables.frames import FrameLike
 from datasets.tables.values import format_value
 from datasets.texts.file_names import name_as_text
@@ -85,12 +86,7 @@ class StageTimer:
     def stage(self, name: str) -> Iterator[None]:
         """Time the body under this name."""
         started = time.perf_counter()
-        if self.progress:
-            from rich.console import Console
-
-            with Console(stderr=True).status(f"{name} ..."):
-                yield
-        else:
+        with stage_bar(name, shown=self.progress):
             yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
 

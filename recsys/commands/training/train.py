@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datasets.errors import ArtifactError, BusyError, InvalidArgumentError
+from datasets.progress import stage_bar
 from recsys.commands.options import (
     Config,
     Embeddings,
@@ -63,10 +64,11 @@ def train(
         echo(goes, err=True)
     network = open_encoder_option(encoder, heads, settings.heads)
     given = None if embeddings is None else read_embedding_file(embeddings)
-    recommender = Recommender(settings).fit(
-        load_folder(folder), given, encoder=network, progress=True
-    )
-    _save(recommender, out, replace, goes)
+    with stage_bar("data set", shown=True):
+        dataset = load_folder(folder)
+    recommender = Recommender(settings).fit(dataset, given, encoder=network, progress=True)
+    with stage_bar("saving", shown=True):
+        _save(recommender, out, replace, goes)
     print_info(recommender.info, as_json)
     if not as_json:
         echo(f"model written to {out}")
