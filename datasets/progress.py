@@ -18,7 +18,7 @@ _LONG = 2.0
 _MOST_SECONDS = 60.0
 """Lines come after 2, 4, 8 ... seconds, and then as often as this."""
 
-Advance = Callable[[int], None]
+_Advance = Callable[[int], None]
 
 
 class _Display(Protocol):
@@ -40,7 +40,7 @@ _RUNNING: ContextVar["_Display | None"] = ContextVar("coldtune_progress", defaul
 @contextmanager
 def progress_bar(
     title: str, total: int | None, *, shown: bool, done: int = 0, in_bytes: bool = False
-) -> Iterator[Advance]:
+) -> Iterator[_Advance]:
     """Show progress on the error stream inside the block: a bar on a terminal, else lines.
 
     Args:
@@ -87,7 +87,7 @@ def stage_bar(title: str, *, shown: bool) -> Iterator[None]:
 
 
 @contextmanager
-def count_steps(title: str, total: int | None) -> Iterator[Advance]:
+def count_steps(title: str, total: int | None) -> Iterator[_Advance]:
     """Count steps below the bar of the stage that runs; where none is shown, nothing is.
 
     Args:

@@ -11,7 +11,7 @@ cost of some recall; with a slack of 1 the search is exact.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,8 @@ _SAMPLE = 5_000
 
 _ROWS_AT_ONCE = 65_536
 
-_FIRST_BLOCK, _LARGEST_BLOCK = 4096, 65_536
-"""Items whose coordinates are compared in one product: doubles from the first to the second."""
+_FIRST_BLOCK, _LARGEST_BLOCK = 1024, 65_536
+"""Items whose coordinates are compared in one product: four times as many each time."""
 
 _AHEAD = (32, 4)
 """Before others are told from them, this many times k items are compared by all coordinates, and
@@ -103,7 +103,7 @@ class Screen:
         self._place[rows] = np.arange(n)
         if (self._place < 0).any():
             raise ValueError("the screen does not have every item once")
-        self.arrays = near, further, rests, lengths, rows, basis
+        self.arrays: tuple[NDArray[Any], ...] = near, further, rests, lengths, rows, basis
         self._rests = [np.ascontiguousarray(rests[:, 0]), np.ascontiguousarray(rests[:, 1])]
         self._shortness = -lengths
         self._scale, self._directions = basis[:, 0], np.ascontiguousarray(basis[:, 1:])
@@ -165,8 +165,8 @@ class Screen:
             k: how many items are wanted.
             excluded: rows to leave out.
             slack: factor of the bounds, in (0, 1].
-            at_once: how many of the longest items are compared first; then twice as many, and so
-                on.
+            at_once: how many of the longest items are compared first; then four times as many,
+                and so on.
 
         Returns:
             None where so many may be that it is faster to compare all items.
@@ -178,7 +178,7 @@ class Screen:
         least, start, stop, scored = -np.inf, 0, n, 0
         size = at_once
         while start < stop:
-            end, size = min(start + size, stop), max(at_once, min(2 * size, _LARGEST_BLOCK))
+            end, size = min(start + size, stop), max(at_once, min(4 * size, _LARGEST_BLOCK))
             block = slice(start, end)
             near = self.arrays[0][block] @ asked.along[0]
             first, last = out.searchsorted((start, end))

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, cast, overload
 
 import numpy as np
 import pandas as pd
@@ -121,7 +121,7 @@ def row_of(ids: Ids, one: object) -> int:
         return ids.row(one)
     if isinstance(ids, pd.Index):
         try:
-            return int(ids.get_loc(one))
+            return int(cast(int, ids.get_loc(one)))  # ids are distinct
         except KeyError:
             return -1
     return int(ids.get_indexer([one])[0])
@@ -167,7 +167,8 @@ def text_array(texts: StrArray) -> Any:
         return texts
     import pyarrow as pa
 
-    return pd.arrays.ArrowStringArray(pa.array(texts, pa.large_string()), dtype=_TEXT)
+    make: Any = pd.arrays.ArrowStringArray  # whose stubs have no dtype
+    return make(pa.array(texts, pa.large_string()), dtype=_TEXT)
 
 
 class FilledCells:
