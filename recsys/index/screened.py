@@ -29,12 +29,11 @@ class ScreenedIndex:
     """Search over a catalogue by a `Screen` in files.
 
     Examples:
-        >>> items = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
-        >>> ScreenedIndex.build(items, [items[:50]], folder / "index")
+        >>> items = np.float32([[1, 0], [0, 3], [2, 2]])
+        >>> ScreenedIndex.build(items, [items], folder / "index")
         >>> index = ScreenedIndex(folder / "index", items, slack=1.0)
-        >>> none = np.array([], int)
-        >>> int(index.search(items[7:8], 1, seen=None, banned=none).item[0])
-        7
+        >>> index.search(np.float32([[1, 0]]), 2, seen=None, banned=np.array([], int)).item.tolist()
+        [2, 0]
     """
 
     def __init__(self, path: Path, items: Float32Array, slack: float) -> None:
