@@ -9,6 +9,7 @@ from recsys.index import exact
 from recsys.index.exact import ExactIndex
 from recsys.index.screen import Screen, best_of
 from tests.helpers.indexes import NONE, as_seen, check_hits
+from tests.helpers.thorough import times
 
 
 def structured(n, dimensions=40, seed=0):
@@ -22,7 +23,7 @@ def structured(n, dimensions=40, seed=0):
     return items.astype(np.float32), users.astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(20, 100), deadline=None)
 @given(data=st.data())
 def test_nothing_that_may_be_among_the_best_is_left_out(data):
     n = data.draw(st.integers(1, 300), label="n")
