@@ -77,7 +77,7 @@ def stage_bar(title: str, *, shown: bool) -> Iterator[None]:
     if not shown:
         yield
         return
-    with _display() as display:
+    with _display(is_stage=True) as display:
         display.add(title, None)
         token = _RUNNING.set(display)
         try:
@@ -114,12 +114,13 @@ def count_steps(title: str, total: int | None) -> Iterator[_Advance]:
 
 
 @contextmanager
-def _display(*, in_bytes: bool = False) -> Iterator[_Display]:
+def _display(*, is_stage: bool = False, in_bytes: bool = False) -> Iterator[_Display]:
     from rich.console import Console
 
     console = Console(file=sys.stderr)
     on_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
-    with _Bars(console, in_bytes) if on_terminal else _Lines(in_bytes) as display:
+    lines = None if on_terminal else _Lines(in_bytes, is_stage)
+    with lines or _Bars(console, in_bytes) as display:
         yield display
 
 
@@ -183,10 +184,14 @@ class _Bars:
 
 
 class _Lines:
-    """A line now and then, for a log: nothing of what takes less than two seconds."""
+    """A line now and then, for a log; the last one when it is over.
 
-    def __init__(self, in_bytes: bool) -> None:
+    A stage that takes less than two seconds has none.
+    """
+
+    def __init__(self, in_bytes: bool, is_stage: bool) -> None:
         self._in_bytes = in_bytes
+        self._is_stage = is_stage
         self._tasks: list[list[Any]] = []
         """Title, steps done and all steps of each that is counted."""
         self._over = threading.Event()
@@ -200,7 +205,7 @@ class _Lines:
     def __exit__(self, kind: object, *error: object) -> None:
         self._over.set()
         self._clock.join()
-        if time.monotonic() - self._started >= _LONG:
+        if not self._is_stage or time.monotonic() - self._started >= _LONG:
             self._print(self._tasks[:1], "ended by an error after" if kind else "done in")
 
     def add(self, title: str, total: int | None, done: int = 0) -> Any:

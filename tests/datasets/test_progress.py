@@ -96,7 +96,14 @@ def test_a_stage_that_fails_says_so(told_at_once, capfd) -> None:
     assert capfd.readouterr().err.splitlines()[-1] == "index: ended by an error after 0 s"
 
 
-def test_what_is_short_or_not_wanted_says_nothing(capfd) -> None:
+def test_what_is_counted_has_a_line_at_its_end_however_short(capfd) -> None:
+    with progress_bar("songs", 3, shown=True) as advance:
+        advance(3)
+    assert capfd.readouterr().err == "songs 3 of 3: done in 0 s\n"
+
+
+def test_stages_that_are_short_and_what_is_not_wanted_say_nothing(monkeypatch, capfd) -> None:
+    monkeypatch.setattr(progress, "_LONG", 60.0)
     with stage_bar("index", shown=True), count_steps("parts", 2) as advance:
         advance(1)
     with stage_bar("index", shown=False), count_steps("parts", 2) as advance:
