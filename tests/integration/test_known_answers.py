@@ -23,6 +23,7 @@ from evaluation.splitting.cold import cold_split
 from evaluation.splitting.mixed import mixed_split
 from evaluation.splitting.warm import warm_split
 from tests.helpers.known_answers import Budgeted, Content, world
+from tests.helpers.thorough import times
 
 WORKS = "the audio tells who plays what"
 NOTHING = "The audio adds nothing beyond popularity here"
@@ -55,7 +56,7 @@ def compared(kind: str, seed: int, **options: int) -> Comparison:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times(2, 4)))
 def test_audio_that_tells_the_taste_is_said_to(seed: int) -> None:
     headline, controls = summarise(compared("informative", seed))
     assert headline.startswith(
@@ -69,7 +70,7 @@ def test_audio_that_tells_the_taste_is_said_to(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times(2, 4)))
 def test_audio_that_knows_popularity_alone_is_not_taken_for_taste(seed: int) -> None:
     comparison = compared("popularity", seed)
     figures = comparison.figures()
@@ -85,14 +86,14 @@ def test_audio_that_knows_popularity_alone_is_not_taken_for_taste(seed: int) -> 
 
 @pytest.mark.slow
 def test_with_items_enough_it_is_said_that_the_audio_adds_nothing() -> None:
-    for seed in range(3):
+    for seed in range(times(1, 3)):
         _, controls = summarise(compared("popularity", seed, n_users=250, n_items=250))
         assert controls.startswith(NOTHING)
 
 
 @pytest.mark.slow
 def test_noise_is_said_to_work_no_more_often_than_the_level_allows() -> None:
-    n = 30
+    n = times(10, 30)
     claims = better = 0
     for seed in range(n):
         headline, controls = summarise(compared("noise", seed))
@@ -243,7 +244,7 @@ def test_one_song_for_everybody_is_not_shipped() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise", "popularity"])
 def test_audio_that_says_nothing_of_taste_is_never_shipped(kind: str) -> None:
-    for seed in range(3):
+    for seed in range(times(1, 3)):
         verdict, _ = judged(kind, seed)
         assert verdict.outcome != "ship"
         assert verdict.tiles[2].state != "good"
@@ -287,7 +288,7 @@ def test_from_few_songs_there_is_no_verdict_about_audio() -> None:
 @pytest.mark.slow
 def test_where_a_random_order_is_not_beaten_there_is_no_claim() -> None:
     claims = 0
-    for seed in range(3, 6):
+    for seed in range(3, times(4, 6)):
         verdict, result = judged("noise", seed)
         said = " ".join([*summarise(result), verdict.reason])
         claims += "is right" in said or WORKS in said

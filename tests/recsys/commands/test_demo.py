@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import datasets.demo.make
+import recsys.commands.demo
 from datasets.demo.make import make_demo
 from recsys import Recommender, RecommenderConfig
 from recsys.commands.demo import NEW_SONG, demonstrate, plan
@@ -13,15 +14,14 @@ from recsys.experiments.models import OURS
 
 @pytest.fixture
 def small(monkeypatch):
-    """The demonstration with fewer songs and listeners, and with a network of one epoch."""
+    """The demonstration with fewer songs and listeners, and with a network of two epochs."""
 
     def make(folder: Path, **named: object):
         return make_demo(folder, n_songs=27, n_artists=9, n_listeners=80, progress=False, **named)
 
     monkeypatch.setattr(datasets.demo.make, "make_demo", make)
-    return RecommenderConfig(
-        threads=1, tracking=False, encoder={"epochs": 2}, als={"factors": 8}, fm={"components": 8}
-    )
+    monkeypatch.setattr(recsys.commands.demo, "_NETWORK_EPOCHS", 2)
+    return RecommenderConfig(threads=1, tracking=False, als={"factors": 8}, fm={"components": 8})
 
 
 @pytest.mark.slow
@@ -59,7 +59,7 @@ def test_in_full_everything_is_measured():
     assert measured.genre_folds == 3
     assert len(measured.controls) == 3
     config, measured = plan(given, "coldtune demo", full=False)
-    assert config.fm.epochs == 30
+    assert (config.fm.epochs, config.encoder.epochs) == (30, 12)
     assert measured.models == ("hybrid", "content", "popularity", "random")
     assert measured.splits == ("mixed",)
     assert measured.controls == ("shuffled audio",)
