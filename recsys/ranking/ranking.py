@@ -106,14 +106,25 @@ class RankedIds:
         return f"<RankedIds: {len(self.ids):,} items; {', '.join(self.sources)}>"
 
 
-class _UserList(NamedTuple):
-    """The list of one user by rows of items."""
+class UserList(NamedTuple):
+    """The list of one user by rows of items: what arrays, table and answers are made of.
+
+    Examples:
+        >>> recommender.save(folder / "model")
+        >>> from recsys.model import load_model
+        >>> found = user_list(load_model(folder / "model"), "u1", None, ListOptions(k=2))
+        >>> len(found.rows), found.shares.sum(axis=1).round(6).tolist()
+        (2, [1.0, 1.0])
+    """
 
     rows: IntArray
+    """Rows of the items, best first."""
     scores: Float32Array
     shares: Float64Array
+    """[n, blocks]; NaN where nothing is known of the user."""
     is_new: BoolArray
     attrs: dict[str, Any]
+    """What there is to say of the list, by the name of an attribute."""
 
 
 def recommend_ids_for_user(
@@ -131,7 +142,7 @@ def recommend_ids_for_user(
         >>> sorted(recommend_ids_for_user(model, "u1", None, ListOptions(only=["new-1"])).ids)
         ['new-1']
     """
-    found = _list_for_user(model, user_id, plays, options)
+    found = user_list(model, user_id, plays, options)
     sources = tuple(block.name for block in model.state.blocks)
     ids = model.items.ids(found.rows)
     return RankedIds(ids, found.scores, found.shares, sources, found.is_new, found.attrs)
@@ -166,7 +177,7 @@ def recommend_for_user(
         >>> sorted(recommend_for_user(model, "u1", None, options)["item_id"])
         ['new-1', 'new-2']
     """
-    found = _list_for_user(model, user_id, plays, options)
+    found = user_list(model, user_id, plays, options)
     names = (SHARE_PREFIX + block.name for block in model.state.blocks)
     shares = dict(zip(names, found.shares.T, strict=True))
     frame = model.items.ranked(found.rows, found.scores, {NEW: found.is_new, **shares})
@@ -174,13 +185,13 @@ def recommend_for_user(
     return frame
 
 
-def _list_for_user(
+def user_list(
     model: LiveModel,
     user_id: str | None,
     plays: Mapping[str, float] | None,
     options: ListOptions,
-) -> _UserList:
-    """Make the list of one user."""
+) -> UserList:
+    """Make the list of one user; see `recommend_for_user`."""
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
     key = None if user_id is None else checked_id("user_id", user_id)
@@ -196,7 +207,7 @@ def _list_for_user(
     if options.where and not len(ranks) and (unmatched := model.items.unmatched(options.where)):
         attrs[UNMATCHED] = unmatched
     attrs.update(notes_on_new_songs(model, options, ranks, is_new, 1))
-    return _UserList(hits.item, hits.score, shares, is_new, attrs)
+    return UserList(hits.item, hits.score, shares, is_new, attrs)
 
 
 def recommend_for_users(

@@ -196,4 +196,6 @@ def _warm_up(recommender: Recommender) -> None:
     """Read from the disk what the first list needs."""
     live = recommender.live
     if len(live.items.active):
-        recommender.recommend(history=[live.items.ids(live.items.active[:1])[0]], k=1)
+        history = [live.items.ids(live.items.active[:1])[0]]
+        for _ in range(2):  # the second question alone makes what single questions are answered by
+            recommender.recommend_ids(history=history, k=1)

@@ -11,9 +11,20 @@ import pandas as pd
 from starlette.requests import Request
 from starlette.responses import Response
 
-from datasets.columns import ITEM_ID, SHARE_PREFIX
+from datasets.columns import (
+    ARTIST,
+    COLD,
+    GENRE,
+    ITEM_ID,
+    NEW,
+    RANK,
+    SCORE,
+    SHARE_PREFIX,
+    TITLE,
+)
 from datasets.errors import UnknownItemError
 from recsys.model.live import LiveModel
+from recsys.ranking.ranking import FALLBACK, UserList
 from recsys.service.bodies.schemas import ProblemDetails
 from recsys.service.problems import Problem
 from recsys.service.requests.context import ServiceContext, context_of
@@ -144,10 +155,31 @@ def items_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def notes_of(frame: pd.DataFrame, but: Sequence[str] = ()) -> list[str]:
+def rows_of(live: LiveModel, found: UserList) -> list[dict[str, Any]]:
+    """Return the rows of a user's list, as `items_of` does of its table, without making one."""
+    names = (ITEM_ID, TITLE, ARTIST, GENRE)
+    texts = zip(*(live.items.texts(name, found.rows).tolist() for name in names), strict=True)
+    columns = texts, found.scores.tolist(), found.is_new.tolist()
+    rows: list[dict[str, Any]] = [
+        {
+            RANK: rank, ITEM_ID: item_id, SCORE: score, TITLE: title, ARTIST: artist, GENRE: genre,
+            COLD: is_new, NEW: is_new,
+        }
+        for rank, ((item_id, title, artist, genre), score, is_new) in enumerate(
+            zip(*columns, strict=True), 1
+        )
+    ]  # fmt: skip
+    if FALLBACK not in found.attrs:  # a list of what is popular has no shares
+        sources = [block.name for block in live.state.blocks]
+        for row, shares in zip(rows, found.shares.tolist(), strict=True):
+            row["shares"] = dict(zip(sources, shares, strict=True))
+    return rows
+
+
+def notes_of(attrs: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
     """Return what the attributes of a list say in words."""
     said: list[str] = []
-    for name, value in frame.attrs.items():
+    for name, value in attrs.items():
         if name not in but:
             said += [value] if isinstance(value, str) else [str(one) for one in value]
     return said

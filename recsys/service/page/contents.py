@@ -17,13 +17,14 @@ from recsys.ranking.audience import EMPTY, AudienceOptions, song_audience
 from recsys.ranking.explanation import Explanation, explain
 from recsys.ranking.options import ListOptions
 from recsys.ranking.ranking import (
+    FALLBACK,
     find_candidates,
-    recommend_for_user,
     recommend_for_users,
+    user_list,
 )
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space
-from recsys.service.bodies.answers import items_of, known_item, notes_of
+from recsys.service.bodies.answers import items_of, known_item, notes_of, rows_of
 from recsys.service.bodies.recordings import playable_items
 from recsys.service.problems import Problem
 from recsys.service.requests.context import ServiceContext
@@ -152,16 +153,16 @@ class Contents:
         """Return a list for a listener or a history, with each source's share."""
         plays = None if user_id is not None else dict.fromkeys(history, 1.0)
         options = ListOptions(k=k, discovery=discovery)
-        frame = recommend_for_user(self.live, user_id, plays, options)
-        rows = self._cards(items_of(frame))
+        found = user_list(self.live, user_id, plays, options)
+        rows = self._cards(rows_of(self.live, found))
         for row in rows:
             row["parts"] = shown_shares(row.get("shares") or {})
             row["marked"] = row[ITEM_ID] == mark
         return {
             "rows": rows,
             "n_new": sum(row["new"] for row in rows),
-            "fallback": frame.attrs.get("fallback"),
-            "notes": notes_of(frame, but=("fallback",)),
+            "fallback": found.attrs.get(FALLBACK),
+            "notes": notes_of(found.attrs, but=(FALLBACK,)),
             "k": k,
             "more": min(2 * k, 100, self.context.settings.max_k) if len(rows) == k else k,
         }
@@ -195,8 +196,8 @@ class Contents:
         nobody = "nobody"
         while self.live.users.row(nobody) is not None:
             nobody += "?"
-        frame = recommend_for_user(self.live, nobody, None, options)
-        ids = [str(one) for one in frame[ITEM_ID]]
+        rows = user_list(self.live, nobody, None, options).rows
+        ids = [str(one) for one in self.live.items.ids(rows)]
         return self.songs(ids[size * page : size * (page + 1)] or ids[-size:])
 
     def why(self, user_id: str | None, history: list[str], item_id: str) -> dict[str, Any]:

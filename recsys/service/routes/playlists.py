@@ -64,7 +64,7 @@ async def playlist_of(request: Request, asked: PlaylistBody) -> Response:
             row["playable"] = row["item_id"] in playable
             distance = row[DISTANCE]
             row[DISTANCE] = distance if distance == distance else None
-        return {"items": rows, "notes": notes_of(frame)}
+        return {"items": rows, "notes": notes_of(frame.attrs)}
 
     kinds = {one.partition(";")[0].strip() for one in request.headers.get("accept", "").split(",")}
     if kinds & _M3U_TYPES:

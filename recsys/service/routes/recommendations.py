@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import pandas as pd
 from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,17 +10,17 @@ from datasets.errors import UnknownUserError
 from recsys.model.live import LiveModel
 from recsys.ranking.explanation import explain
 from recsys.ranking.options import ListOptions, New, history_plays
-from recsys.ranking.ranking import recommend_for_user
+from recsys.ranking.ranking import FALLBACK, UserList, user_list
 from recsys.service.bodies.answers import (
     NOT_FOUND,
     PROBLEMS,
     answer,
     check_ids,
     check_most,
-    items_of,
     known_item,
     known_items,
     notes_of,
+    rows_of,
 )
 from recsys.service.bodies.schemas import (
     Explained,
@@ -87,7 +86,7 @@ async def list_for_user(
         request,
         lambda live: {
             "user_id": user_id,
-            **_listed(recommend_for_user(live, user_id, None, _options(live, options))),
+            **_listed(live, user_list(live, user_id, None, _options(live, options))),
         },
     )
 
@@ -107,7 +106,7 @@ async def list_for_history(request: Request, asked: HistoryBody) -> Response:
 
     def compute(live: LiveModel) -> dict[str, Any]:
         own = _known_plays(live, asked.history)
-        return _listed(recommend_for_user(live, None, own, _options(live, options)))
+        return _listed(live, user_list(live, None, own, _options(live, options)))
 
     return await answer(request, compute, asked.model_dump(mode="json"))
 
@@ -212,9 +211,9 @@ def _options(live: LiveModel, options: dict[str, Any]) -> ListOptions:
     return ListOptions(**{**options, "exclude": exclude, "only": chosen})
 
 
-def _listed(frame: pd.DataFrame) -> dict[str, Any]:
+def _listed(live: LiveModel, found: UserList) -> dict[str, Any]:
     return {
-        "items": items_of(frame),
-        "fallback": frame.attrs.get("fallback"),
-        "notes": notes_of(frame, but=("fallback",)),
+        "items": rows_of(live, found),
+        "fallback": found.attrs.get(FALLBACK),
+        "notes": notes_of(found.attrs, but=(FALLBACK,)),
     }

@@ -126,7 +126,7 @@ def test_a_slow_question_is_given_up(
     def slow(*_: object, **__: object) -> None:
         time.sleep(0.2)
 
-    monkeypatch.setattr("recsys.service.routes.recommendations.recommend_for_user", slow)
+    monkeypatch.setattr("recsys.service.routes.recommendations.user_list", slow)
     client = client_of(model, read_seconds=0.01, read_threads=1, read_queue=0)
     answer = client.get("/v1/users/u1/recommendations")
     assert problem(answer, 503)["title"] == "Too slow"
@@ -144,7 +144,7 @@ def test_an_error_of_our_own_is_told_by_its_id_alone(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"cannot do this with {secret}")
 
-    monkeypatch.setattr("recsys.service.routes.recommendations.recommend_for_user", broken)
+    monkeypatch.setattr("recsys.service.routes.recommendations.user_list", broken)
     answer = client.get("/v1/users/u1/recommendations")
     document = problem(answer, 500)
     assert secret not in answer.text
