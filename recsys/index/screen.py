@@ -11,7 +11,7 @@ cost of some recall; with a slack of 1 the search is exact.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ _MOST_SCORED = 4
 
 _DENSE = 3
 """Where more than one in so many items is left of a block, all its coordinates are read."""
+
+_MANY = 4096
+"""More items than these are left out by marks rather than in their order."""
 
 _EPSILON = float(np.finfo(np.float32).eps)
 
@@ -151,30 +154,44 @@ class Screen:
 
     def search(
         self,
-        items: Float32Array,
+        items: "Rows",
         query: Float32Array,
         k: int,
         excluded: IntArray,
         slack: float,
         at_once: int = _FIRST_BLOCK,
+        *,
+        factors: Float32Array | None = None,
+        margin: float = 0.0,
     ) -> "Found | None":
         """Find the items that may be among the k best of a query.
 
         Args:
-            items: the vectors that the screen is of, float32 [n, D].
+            items: the vectors that the screen is of, float32 [n, D], times their factors.
             query: float32 [D].
             k: how many items are wanted.
             excluded: rows to leave out.
             slack: factor of the bounds, in (0, 1].
             at_once: how many of the longest items are compared first; then four times as many,
                 and so on.
+            factors: what the score of each item is multiplied by, positive, float32 [n], in the
+                order of `rows`; 1 if not given.
+            margin: items whose score is that much below those of the k best are found as well.
 
         Returns:
             None where so many may be that it is faster to compare all items.
         """
         rows, n = self.arrays[4], len(self.arrays[4])
         asked = self._asked(query, slack)
-        out = np.sort(self._place[excluded])
+        out = self._place[excluded]
+        many = np.zeros(n, bool) if len(out) > _MANY else None
+        if many is None:
+            out = np.sort(out)
+        else:
+            many[out] = True
+        largest = 1.0 if factors is None else float(factors.max(initial=0))
+        own_factors = None
+        error = asked.error * largest + margin
         best, scores = np.empty(0, np.intp), np.empty(0, np.float32)
         least, start, stop, scored = -np.inf, 0, n, 0
         size = at_once
@@ -182,14 +199,20 @@ class Screen:
             end, size = min(start + size, stop), max(at_once, min(4 * size, _LARGEST_BLOCK))
             block = slice(start, end)
             near = self.arrays[0][block] @ asked.along[0]
-            first, last = out.searchsorted((start, end))
-            near[out[first:last] - start] = -np.inf
+            if factors is not None:
+                own_factors = factors[block]
+                near *= own_factors
+            if many is None:
+                first, last = out.searchsorted((start, end))
+                near[out[first:last] - start] = -np.inf
+            else:
+                near[many[block]] = -np.inf
             is_first = least == -np.inf
             while True:
                 if least == -np.inf:  # nothing to tell others from yet: the nearest come first
-                    places = self._nearest(near, block, asked, k)
+                    places = self._nearest(near, block, asked, k, own_factors)
                 else:
-                    places = self._remaining(near, block, asked, np.float32(least))
+                    places = self._remaining(near, block, asked, np.float32(least), own_factors)
                 if scored + len(places) > max(n // _MOST_SCORED, _AHEAD[1] * k):
                     return None
                 if len(places):
@@ -200,15 +223,15 @@ class Screen:
                     scores = np.concatenate([scores, items[own] @ query])
                 if len(scores) >= k:
                     at = len(scores) - k
-                    least = max(least, float(np.partition(scores, at)[at]) - asked.error)
+                    least = max(least, float(np.partition(scores, at)[at]) - error)
                     keep = scores >= least
                     best, scores = best[keep], scores[keep]
                 if not is_first or not len(places):
                     break
                 is_first = least == -np.inf
             start = end
-            if least > -np.inf and asked.length > 0:
-                reach = np.float32(-least / (asked.length * slack * (1 + 1e-5)))
+            if least > -np.inf and asked.length * largest > 0:
+                reach = np.float32(-least / (asked.length * largest * slack * (1 + 1e-5)))
                 stop = min(stop, int(self._shortness.searchsorted(reach, side="right")))
         return Found(best.astype(np.intp), start, scored)
 
@@ -227,26 +250,54 @@ class Screen:
         error = (len(query) / 4 + 16) * _EPSILON * (unscaled + length * self._longest)
         return _Asked((along[:first], along[first:]), rests, length, error)
 
-    def _nearest(self, near: Float32Array, block: slice, asked: "_Asked", k: int) -> IntArray:
+    def _nearest(
+        self,
+        near: Float32Array,
+        block: slice,
+        asked: "_Asked",
+        k: int,
+        factors: Float32Array | None,
+    ) -> IntArray:
         """Places in a block of the items that score most, as far as coordinates tell."""
         wanted = min(_AHEAD[0] * k, len(near))
         places = np.argpartition(near, len(near) - wanted)[len(near) - wanted :]
         places = places[near[places] > -np.inf]
-        both = near[places] + self.arrays[1][block][places] @ asked.along[1]
+        rest = self.arrays[1][block][places] @ asked.along[1]
+        both = near[places] + (rest if factors is None else rest * factors[places])
         wanted = min(_AHEAD[1] * k, len(places))
         return places[np.argpartition(both, len(both) - wanted)[len(both) - wanted :]]
 
     def _remaining(
-        self, near: Float32Array, block: slice, asked: "_Asked", least: np.float32
+        self,
+        near: Float32Array,
+        block: slice,
+        asked: "_Asked",
+        least: np.float32,
+        factors: Float32Array | None,
     ) -> IntArray:
         """Places in a block of the items that coordinates do not tell from the best ones."""
-        places = np.flatnonzero(near + asked.rests[0] * self._rests[0][block] >= least)
-        further, rests = self.arrays[1][block], self._rests[1][block]
+        first, second = self._rests[0][block], self._rests[1][block]
+        more = asked.rests[0] * first
+        places = np.flatnonzero(near + (more if factors is None else more * factors) >= least)
+        further = self.arrays[1][block]
         if _DENSE * len(places) > len(near):
-            both = near + further @ asked.along[1]
-            return np.flatnonzero(both + asked.rests[1] * rests >= least)
-        both = near[places] + further[places] @ asked.along[1]
-        return places[both + asked.rests[1] * rests[places] >= least]
+            more = further @ asked.along[1] + asked.rests[1] * second
+            return np.flatnonzero(near + (more if factors is None else more * factors) >= least)
+        more = further[places] @ asked.along[1] + asked.rests[1] * second[places]
+        more = near[places] + (more if factors is None else more * factors[places])
+        return places[more >= least]
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """The item of each place, int32 [n]."""
+        return self.arrays[4]
+
+
+class Rows(Protocol):
+    """Vectors of which some rows are read at a time, such as an array."""
+
+    def __getitem__(self, rows: Any, /) -> Float32Array:
+        """Return the vectors of rows, float32 [len(rows), D]."""
 
 
 class _Asked(NamedTuple):

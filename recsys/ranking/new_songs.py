@@ -33,6 +33,7 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.system.locks import Order, ThreadLock
 from recsys.database.song import Song
 from recsys.index.base import Hits
+from recsys.index.screen import Screen
 from recsys.model.items import ItemTable, song_content
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
@@ -72,6 +73,12 @@ _MOST_KEPT = 2**28
 
 _ROWS_AT_ONCE = 65_536
 
+_SCREENED = 8192
+"""Fewer songs are compared as a whole for a single user."""
+
+_AT_ONCE = 16_384
+"""So many of the longest of them are compared first."""
+
 
 class NewSongs:
     """The songs of one state of a model that nobody has played, as the exposure rule sees them.
@@ -89,6 +96,8 @@ class NewSongs:
         self.rows: IntArray = model.items.new
         """Rows of the songs, ascending."""
         self._index = model.index
+        self._screens: _Screens = model.items.cached("screen of new songs", _Screens)
+        self._users = model.state.user_vectors
         self._width = model.state.item_vectors.shape[1]
         levels: _Levels = model.items.cached("levels of new songs", _Levels)
         found = levels.up_to(model)
@@ -106,6 +115,11 @@ class NewSongs:
         divisor = np.sqrt(self.deviation.astype(np.float64) ** 2 + SMOOTHING * square)
         self.divisor: Float32Array = np.where(divisor > 0, divisor, 1).astype(np.float32)
         """By what the exposure rule divides each song's scores, [m]."""
+
+    @cached_property
+    def screened(self) -> "_Screened":
+        """What tells most of many songs from the best ones of a user."""
+        return _Screened(self, self._screens.of(self))
 
     @classmethod
     def of(cls, model: LiveModel) -> "NewSongs":
@@ -138,6 +152,80 @@ class NewSongs:
     def places(self, rows: IntArray) -> IntArray:
         """Return which of the songs are among these rows, as places in `rows`, ascending."""
         return np.flatnonzero(np.isin(self.rows, rows))
+
+
+class _Screens:
+    """The screen of the new songs of some state, which later states go on with."""
+
+    def __init__(self) -> None:
+        self._found: tuple[IntArray, Screen] | None = None
+
+    def of(self, new: NewSongs) -> tuple[IntArray, Screen]:
+        """The rows of a screen's songs, ascending, and the screen."""
+        found = self._found
+        if found is not None:
+            songs = found[0]
+            shared = int(np.isin(new.rows, songs, assume_unique=True).sum())
+            if len(new) - shared > _SCREENED or 2 * shared < len(songs):
+                found = None
+        if found is None:  # of two threads that come at once, both make it
+            rows = new.rows
+            parts = np.empty((len(rows), new._width), np.float32)
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                block = slice(start, start + _ROWS_AT_ONCE)
+                parts[block] = new._index.vectors(rows[block])
+            self._found = found = rows, Screen.of(parts, [new._users])
+        return found
+
+    def first(self, count: int) -> "_Screens":
+        """Nothing of it: it is made anew."""
+        return _Screens()
+
+
+class _Screened:
+    """A screen as one state of the new songs sees it."""
+
+    def __init__(self, new: NewSongs, found: tuple[IntArray, Screen]) -> None:
+        self.songs, self.screen = found
+        """Rows of the screen's songs, ascending; the screen counts them in this order."""
+        told = new.rows[new.deviation > 0]
+        is_there = np.isin(self.songs, told, assume_unique=True)
+        self.stale: IntArray = np.flatnonzero(~is_there)
+        """Numbers of the screen's songs that are new no more, or of which nothing is known."""
+        self.fresh: IntArray = np.flatnonzero(~np.isin(new.rows, self.songs, assume_unique=True))
+        """Places in `NewSongs.rows` of the songs that the screen does not have."""
+        self._factors: tuple[object, tuple[Float32Array, Float32Array]] | None = None
+
+    def numbers(self, rows: IntArray) -> IntArray:
+        """The numbers of the screen's songs that are in some rows."""
+        at = np.minimum(np.searchsorted(self.songs, rows), len(self.songs) - 1)
+        return np.asarray(at[self.songs[at] == rows], np.intp)
+
+    def factors(
+        self, new: NewSongs, calibration: NewSongCalibration, typical: float
+    ) -> tuple[Float32Array, Float32Array]:
+        """What scores are adjusted by: in the order of the screen's rows, and of its songs."""
+        kept = self._factors
+        if kept is None or kept[0] != (calibration, typical):
+            deviation = np.full(len(self.songs), typical)
+            there = self.numbers(new.rows)
+            deviation[there] = new.deviation[np.searchsorted(new.rows, self.songs[there])]
+            deviation = np.where(deviation > 0, deviation, typical)
+            ones = np.ones(len(self.songs), np.float32)
+            by_song = calibration.adjusted(ones, deviation, typical)
+            self._factors = kept = (calibration, typical), (by_song[self.screen.rows], by_song)
+        return kept[1]
+
+
+class _Scaled:
+    """Vectors of a screen's songs times their factors."""
+
+    def __init__(self, new: NewSongs, songs: IntArray, factors: Float32Array) -> None:
+        self._new, self._songs, self._factors = new, songs, factors
+
+    def __getitem__(self, numbers: IntArray) -> Float32Array:
+        vectors = self._new._index.vectors(self._songs[numbers])
+        return vectors * self._factors[numbers][:, None]
 
 
 _KNOWN: "WeakKeyDictionary[ItemTable, NewSongs]" = WeakKeyDictionary()
@@ -330,7 +418,38 @@ class AdjustedNewSearch:
 
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` songs for some of the profiles, numbered from 0 in the hits."""
-        return _in_blocks(self._best, queries, self._new, self._candidates, size)
+        candidates = self._candidates
+        if len(queries) == 1 and len(candidates) >= _SCREENED and 32 * size <= len(candidates):
+            candidates = self._near(int(queries[0]), size)
+
+        def best(queries: IntArray, vectors: Float32Array, size: int) -> Hits:
+            return self._best(queries, vectors, size, candidates)
+
+        return _in_blocks(best, queries, self._new, candidates, size)
+
+    def _near(self, query: int, size: int) -> IntArray:
+        """The candidates that may be among the best of one user; all, if that tells little."""
+        new, screened = self._new, self._new.screened
+        factors = screened.factors(new, self._calibration, self._typical)
+        out = screened.stale
+        if len(self._candidates) < len(new):
+            left_out = np.setdiff1d(np.arange(len(new)), self._candidates)
+            out = np.concatenate([out, screened.numbers(new.rows[left_out])])
+        seen = self._profiles.seen
+        if seen is not None and len(seen.indices):
+            own = seen.indices[seen.indptr[query] : seen.indptr[query + 1]]
+            out = np.concatenate([out, screened.numbers(own)])
+        vectors = _Scaled(new, screened.songs, factors[1])
+        # What is drawn for songs that score alike may change their order.
+        margin = 2 * _TIE
+        user = self._profiles.vectors[query]
+        found = screened.screen.search(
+            vectors, user, size, out, 1.0, _AT_ONCE, factors=factors[0], margin=margin
+        )
+        if found is None or len(found.rows) < size:
+            return self._candidates
+        fresh = np.intersect1d(screened.fresh, self._candidates, assume_unique=True)
+        return np.union1d(np.searchsorted(new.rows, screened.songs[found.rows]), fresh)
 
     def scores(self, queries: IntArray, items: IntArray) -> Float32Array:
         """Return the list scores of single new songs, [len(items)], each for one query."""
@@ -341,11 +460,13 @@ class AdjustedNewSearch:
         draw = _drawn(self._keys[queries], self._new.hashes[places], each=True)
         return self._listed(plain, places, draw)
 
-    def _best(self, queries: IntArray, vectors: Float32Array, size: int) -> Hits:
-        rows = self._new.rows[self._candidates]
+    def _best(
+        self, queries: IntArray, vectors: Float32Array, size: int, candidates: IntArray
+    ) -> Hits:
+        rows = self._new.rows[candidates]
         plain = np.asarray(self._profiles.vectors[queries] @ vectors.T, np.float32)
-        draw = _drawn(self._keys[queries], self._new.hashes[self._candidates])
-        values = self._listed(plain, self._candidates, draw)
+        draw = _drawn(self._keys[queries], self._new.hashes[candidates])
+        values = self._listed(plain, candidates, draw)
         is_open = _open(self._profiles, queries, rows)
         found = best_eligible(values, np.ones(values.shape, bool), is_open, size)
         return found._replace(item=rows[found.item])

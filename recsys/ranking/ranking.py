@@ -256,7 +256,7 @@ def find_candidates(model: LiveModel, options: ListOptions) -> Candidates:
     if options.where:
         matching = items.rows_where(options.where)
         only = matching if only is None else np.intersect1d(only, matching)
-    return Candidates(only, items.rows(options.exclude) if options.exclude else _NO_ROWS)
+    return Candidates(only, np.unique(items.rows(options.exclude)) if options.exclude else _NO_ROWS)
 
 
 def find_profile(
@@ -496,6 +496,8 @@ def _known_only(model: LiveModel, candidates: Candidates) -> Candidates:
     new = NewSongs.of(model).rows
     if candidates.only is not None:
         return candidates._replace(only=np.setdiff1d(candidates.only, new))
+    if not len(candidates.exclude):
+        return candidates._replace(exclude=new)
     return candidates._replace(exclude=np.union1d(candidates.exclude, new))
 
 
@@ -584,7 +586,9 @@ class VectorSearch:
         self._profiles = profiles
         self._only = candidates.only
         self._banned = model.items.retired
-        if len(candidates.exclude):
+        if not len(self._banned):
+            self._banned = candidates.exclude
+        elif len(candidates.exclude):
             self._banned = np.union1d(candidates.exclude, self._banned)
 
     def __call__(self, queries: IntArray, size: int) -> Hits:

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from recsys import Recommender
+from recsys.database.changes import Play
+from recsys.database.song import Song
 from recsys.model.users import Profiles
+from recsys.new_songs import TYPICAL
 from recsys.ranking import new_songs
-from recsys.ranking.new_songs import NewSearch, NewSongs, best_eligible
+from recsys.ranking.new_songs import AdjustedNewSearch, NewSearch, NewSongs, best_eligible
 from tests.helpers.recommenders import ALL_USERS, COLD, QUICK
 
 
@@ -175,3 +178,47 @@ def test_without_plays_songs_of_every_kind(tastes):
     near = alone.recommend(history=["item-3"], k=6, new=0.5)
     assert len(near) == 6
     assert alone.recommend("nobody", new=0).empty
+
+
+def test_a_screen_of_many_new_songs_leaves_the_best_of_each_user(fit_quickly, monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def songs(first, last):
+        vectors = rng.standard_normal((last - first, 8)).astype(np.float32)
+        made = [Song(f"more-{first + n}", embedding=own) for n, own in enumerate(vectors)]
+        return [*made, Song(f"untold-{first}")]
+
+    def check(live, candidates=None):
+        new = NewSongs.of(live)
+        if candidates is None:
+            candidates = np.arange(len(new))
+        users = [*ALL_USERS[:25], "late"]
+        for user in users:
+            profile = live.users.profiles([user], with_seen=True)
+            if not profile.vectors.any():
+                continue
+            search = AdjustedNewSearch(live, profile, candidates, TYPICAL, boost=0.3)
+            monkeypatch.setattr(new_songs, "_SCREENED", 10**9)
+            whole = search(np.array([0]), 5)
+            monkeypatch.setattr(new_songs, "_SCREENED", 100)
+            narrowed = search._near(0, 5)
+            found = search(np.array([0]), 5)
+            assert found.item.tolist() == whole.item.tolist()
+            assert found.score == pytest.approx(whole.score, abs=1e-5)
+            compared.append(len(narrowed) / len(candidates))
+
+    compared: list[float] = []
+    live = fit_quickly().live.with_songs(songs(0, 300))
+    check(live)
+    assert np.median(compared) < 0.5
+    first = NewSongs.of(live).screened.screen
+    # Songs come, are played, are onboarded again and go: the same screen tells of the others.
+    live = live.with_songs(songs(300, 320)).without_item("more-7")
+    live, _ = live.with_plays([Play("late", "more-11", 3.0), Play("late", "more-12", 1.0)])
+    live = live.with_songs([Song("more-20", embedding=np.ones(8, np.float32))])
+    check(live)
+    assert NewSongs.of(live).screened.screen is first
+    check(live, np.arange(40, len(NewSongs.of(live))))
+    live = live.with_songs(songs(400, 520))
+    check(live)
+    assert NewSongs.of(live).screened.screen is not first
