@@ -431,10 +431,11 @@ class AdjustedNewSearch:
         """The candidates that may be among the best of one user; all, if that tells little."""
         new, screened = self._new, self._new.screened
         factors = screened.factors(new, self._calibration, self._typical)
-        out = screened.stale
+        out, fresh = screened.stale, screened.fresh
         if len(self._candidates) < len(new):
             left_out = np.setdiff1d(np.arange(len(new)), self._candidates)
             out = np.concatenate([out, screened.numbers(new.rows[left_out])])
+            fresh = np.setdiff1d(fresh, left_out)
         seen = self._profiles.seen
         if seen is not None and len(seen.indices):
             own = seen.indices[seen.indptr[query] : seen.indptr[query + 1]]
@@ -448,7 +449,6 @@ class AdjustedNewSearch:
         )
         if found is None or len(found.rows) < size:
             return self._candidates
-        fresh = np.intersect1d(screened.fresh, self._candidates, assume_unique=True)
         return np.union1d(np.searchsorted(new.rows, screened.songs[found.rows]), fresh)
 
     def scores(self, queries: IntArray, items: IntArray) -> Float32Array:
