@@ -176,7 +176,7 @@ def rows_of(live: LiveModel, found: UserList) -> list[dict[str, Any]]:
     return rows
 
 
-def notes_of(attrs: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
+def notes_of(attrs: Mapping[Any, Any], but: Sequence[str] = ()) -> list[str]:
     """Return what the attributes of a list say in words."""
     said: list[str] = []
     for name, value in attrs.items():
