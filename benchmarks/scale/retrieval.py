@@ -2,7 +2,7 @@
 
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
     python -m benchmarks.scale.retrieval ../shared/data/real-mini
-    ... --items 1000000 --methods pruned annoy
+    ... --items 1000000 --methods screened pruned
 
 The vectors are those of implicit ALS (128 factors, regularization 20, alpha 10) on real listening.
 A larger catalogue is made of the real items' factors: an item is on average eight tenths of one
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--methods", nargs="+", default=["pruned", "annoy"])
+    parser.add_argument("--methods", nargs="+", default=["screened", "pruned", "annoy"])
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
