@@ -29,6 +29,10 @@ class Reader(FastHttpUser):
     fixed_count = READERS
     wait_time = constant_throughput(RATE / READERS)
 
+    def on_start(self) -> None:
+        """Begin at a time of one's own, so that readers do not ask all at once."""
+        gevent.sleep(random.uniform(0, READERS / RATE))
+
     @task
     def ask(self) -> None:
         """Ask for one list."""

@@ -124,6 +124,10 @@ def _listening_socket(settings: ServiceSettings) -> Iterator[socket.socket]:
         ) from None
     with opened:
         opened.set_inheritable(True)
+        # For every connection: asyncio leaves it out for sockets that were made elsewhere, and an
+        # answer, whose head and content are sent one after the other, would wait 40 ms for the
+        # client's acknowledgement.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield opened
 
 

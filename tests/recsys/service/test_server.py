@@ -21,7 +21,7 @@ import pytest
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from recsys import Recommender
-from recsys.service.server import serve
+from recsys.service.server import _listening_socket, serve
 from recsys.service.settings import ServiceSettings
 from tests.helpers.commands import Call
 from tests.helpers.kills import PATIENCE_SECONDS, ROOT, all_end
@@ -211,6 +211,14 @@ def test_connections_beyond_the_limit_are_told_so(folder: Path) -> None:
         assert said["type"] == "urn:coldtune:problem:overloaded"
         wait_until(lambda: service.get("/v1/model")[0] == 200)
         assert service.stop() == 0
+
+
+def test_answers_are_sent_at_once() -> None:
+    with _listening_socket(ServiceSettings(port=0)) as opened:
+        client = socket.create_connection(opened.getsockname())
+        accepted, _ = opened.accept()
+        with client, accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_two_workers(folder: Path) -> None:
