@@ -20,6 +20,7 @@ from datasets.progress import progress_bar
 from embedding.encoders.fine_tuning.config import HeadConfig
 from embedding.network.checkpoints import Epoch, State
 from embedding.network.devices import inference_device, limited_threads
+from embedding.network.inference import in_blocks
 from embedding.network.optimisation import losses
 from embedding.network.targets import Target
 
@@ -36,8 +37,6 @@ hundreds of their deviations away, and a model refuses an embedding of another s
 
 _MAX_NORM = 5.0
 """Norm to which gradients are clipped."""
-
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,13 +416,16 @@ def run_heads(
     network: HeadNetwork, vectors: Float32Array, threads: int
 ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
     """Compute embeddings, logits of each tag and taste vectors of an encoder's vectors [n, d]."""
-    parts = []
+    widths: list[int] = []
+
+    def side_by_side(rows: Tensor) -> Tensor:
+        embedding, scores, taste = network.outputs(rows)
+        parts = [embedding, *scores, *([] if taste is None else [taste])]
+        widths[:] = [part.shape[1] for part in parts]
+        return torch.cat(parts, dim=1)
+
     with torch.inference_mode(), limited_threads(threads):
-        for first in range(0, max(1, len(vectors)), _ROWS_AT_ONCE):
-            rows = np.array(vectors[first : first + _ROWS_AT_ONCE], dtype=np.float32)
-            parts.append(network.outputs(torch.from_numpy(rows)))
-    embedding = torch.cat([part[0] for part in parts]).numpy()
-    of_tags = zip(*(part[1] for part in parts), strict=True)
-    scores = [torch.cat(of_tag).numpy() for of_tag in of_tags]
-    tastes = [part[2] for part in parts if part[2] is not None]
-    return embedding, scores, torch.cat(tastes).numpy() if tastes else None
+        rows = torch.from_numpy(np.array(vectors, dtype=np.float32))
+        found = in_blocks(side_by_side, rows, 1)
+    embedding, *others = (part.contiguous().numpy() for part in found.split(widths, dim=1))
+    return embedding, others[: len(network.tags)], None if network.taste is None else others[-1]
