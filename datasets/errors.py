@@ -85,6 +85,10 @@ class BusyError(ColdtuneError):
     """A lock was not free within its time limit; the message names who holds it. Try again."""
 
 
+class ClusterError(ColdtuneError):
+    """A job on a cluster failed; the message says what went wrong, and on which machine or file."""
+
+
 class NotCopiedError(ColdtuneError, TypeError):
     """An object that cannot be pickled or copied; the message says what to do instead."""
 

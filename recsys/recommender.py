@@ -304,13 +304,20 @@ class Recommender(Configured):
 
     @shows_list_options
     def recommend_many(
-        self, user_ids: Iterable[str], k: int = 10, **options: Unpack[ListArguments]
+        self,
+        user_ids: Iterable[str],
+        k: int = 10,
+        *,
+        histories: Mapping[str, History] | None = None,
+        **options: Unpack[ListArguments],
     ) -> pd.DataFrame:
         """Recommend the k best items to each of many users.
 
         Args:
             user_ids: users, known or not.
             k: length of each list.
+            histories: what users have played whom the model does not know, by user id: a history
+                as in `recommend`. Those of users of the model are not looked at.
             **options: the options of `recommend`.
 
         Returns:
@@ -322,9 +329,12 @@ class Recommender(Configured):
             >>> lists = recommender.recommend_many(["u1", "u2"], k=2)
             >>> lists[["user_id", "rank"]].to_numpy().tolist()
             [['u1', 1], ['u1', 2], ['u2', 1], ['u2', 2]]
+            >>> lists = recommender.recommend_many(["x"], k=2, histories={"x": ["s1", "s3"]})
+            >>> lists.attrs.get("fallback_users", [])
+            []
         """
         model = self._fitted()
-        return recommend_many(model, user_ids, ListOptions(k=k, **options), BATCH)
+        return recommend_many(model, user_ids, ListOptions(k=k, **options), BATCH, histories)
 
     @shows_list_options
     def recommend_batches(

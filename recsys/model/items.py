@@ -148,6 +148,10 @@ class ItemTable:
                 )
         return np.array(rows, np.intp)
 
+    def has(self, item_ids: Iterable[str]) -> BoolArray:
+        """Return which of the ids are in the catalogue, bool [n]."""
+        return np.array([row >= 0 for row in self._find(self.known_ids(item_ids))], bool)
+
     def known_ids(self, item_ids: Iterable[str]) -> list[str]:
         """Return ids as the catalogue has them, those that it lacks as they are.
 

@@ -263,6 +263,44 @@ class UserTable:
         rows = self.rows(user_ids)
         return Profiles(self.vectors(rows), self.seen_by(rows) if with_seen else None)
 
+    def profiles_with_plays(
+        self,
+        user_ids: Sequence[object],
+        plays: Mapping[str, Mapping[str, float]],
+        *,
+        with_seen: bool,
+    ) -> Profiles:
+        """Look up users, and fold in those whom the model does not know and whose plays are given.
+
+        Args:
+            user_ids: the users.
+            plays: plays by item, by user; those of users of the model are not looked at.
+            with_seen: whether to tell what they have played.
+
+        Raises:
+            UnknownItemError: an item that is not in the catalogue.
+        """
+        rows = self.rows(user_ids)
+        own = self.vectors(rows)
+        others = {
+            place: self.profile_of_plays(plays[str(user_ids[place])], with_seen=with_seen)
+            for place in np.flatnonzero(rows < 0).tolist()
+            if plays.get(str(user_ids[place]))
+        }
+        for place, profile in others.items():
+            own[place] = profile.vectors[0]
+        if not with_seen:
+            return Profiles(own, None)
+        seen = self.seen_by(rows)
+        if others:
+            nothing = np.empty(0, np.intp)
+            of_others = [
+                others[place].seen.indices if place in others else nothing  # type: ignore[union-attr]
+                for place in range(len(rows))
+            ]
+            seen = (seen + _csr(of_others, self._n_items)).tocsr()
+        return Profiles(own, seen)
+
     def profile_of_plays(self, plays: Mapping[str, float], *, with_seen: bool) -> Profiles:
         """Fold in somebody who has played these items so often: the profile of one user.
 

@@ -1,6 +1,6 @@
 """Lists for many users, a batch at a time: memory does not grow with the number of users."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
@@ -12,7 +12,7 @@ from datasets.columns import NEW, RANK
 from datasets.tables.ids import checked_ids, each_id
 from recsys.model.live import LiveModel
 from recsys.model.tables import Ids
-from recsys.ranking.options import ListOptions
+from recsys.ranking.options import History, ListOptions, history_plays
 from recsys.ranking.ranking import (
     FALLBACK_USERS,
     find_candidates,
@@ -25,15 +25,20 @@ BATCH = 4096
 
 
 def recommend_many(
-    model: LiveModel, user_ids: Iterable[str], options: ListOptions, batch_size: int
+    model: LiveModel,
+    user_ids: Iterable[str],
+    options: ListOptions,
+    batch_size: int,
+    histories: Mapping[str, History] | None = None,
 ) -> pd.DataFrame:
     """Recommend items to many users, as one table; see `Recommender.recommend_many`."""
     candidates = find_candidates(model, options)
     ids = np.array(checked_ids("user_ids", user_ids), object)
+    plays = {user: history_plays(history) for user, history in (histories or {}).items()}
     parts = []
     for start in range(0, max(len(ids), 1), batch_size):  # one empty batch without any user
         users = ids[start : start + batch_size]
-        parts.append(recommend_for_users(model, users, candidates, options))
+        parts.append(recommend_for_users(model, users, candidates, options, plays))
     whole = pd.concat(parts, ignore_index=True)
     fallback = [user for part in parts for user in part.attrs.get(FALLBACK_USERS, ())]
     places = whole[RANK].to_numpy(), whole[NEW].to_numpy()

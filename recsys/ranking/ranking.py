@@ -211,15 +211,28 @@ def user_list(
 
 
 def recommend_for_users(
-    model: LiveModel, user_ids: StrArray, candidates: Candidates, options: ListOptions
+    model: LiveModel,
+    user_ids: StrArray,
+    candidates: Candidates,
+    options: ListOptions,
+    histories: Mapping[str, Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Recommend items to several users.
+
+    Args:
+        model: the model.
+        user_ids: the users, object [n].
+        candidates: what lists may hold.
+        options: length and options of the lists.
+        histories: plays by item of users whom the model may not know, by user id.
 
     Returns:
         user_id, rank, item_id, score and new, users in the order given. Users about whom nothing
         is known get the popular items and are listed in ``attrs["fallback_users"]``.
     """
-    profiles = model.users.profiles(user_ids.tolist(), with_seen=options.exclude_seen)
+    profiles = model.users.profiles_with_plays(
+        user_ids.tolist(), histories or {}, with_seen=options.exclude_seen
+    )
     hits = rank(model, profiles, candidates, options, user_ids.tolist())
     lengths = np.bincount(hits.query, minlength=len(user_ids))
     first = np.cumsum(lengths) - lengths
