@@ -23,6 +23,8 @@ def read_embedding_file(path: str | Path) -> pd.DataFrame:
 
     - .npz: arrays ``item_id`` [n] and ``embedding`` [n, dimensions];
     - Parquet: a column item_id and a column for each dimension, or a column ``embedding`` of lists;
+    - a folder of Parquet files with item_id and ``embedding``, one recording a row, as `coldtune spark
+      embed` writes: those of an item are averaged, recordings without one are left out;
     - CSV (or what else `read_table` reads): a column item_id and a column for each dimension.
 
     Values that are missing or not finite are kept: whoever uses them knows which items matter.
@@ -46,7 +48,7 @@ def read_embedding_file(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     if os.path.isdir(path):  # noqa: PTH112  # `Path.is_dir` raises for too long a name
-        raise DataError(f"{path}: a file of embeddings is expected, and this is a folder")
+        return _of_folder(path)
     frame = _of_npz(path) if path.suffix.lower() == ".npz" else _of_table(path)
     if frame.empty:
         what = "rows" if not len(frame) else f"columns beside {ITEM_ID}"
@@ -55,6 +57,21 @@ def read_embedding_file(path: str | Path) -> pd.DataFrame:
     if len(twice):
         raise DataError(f"{path}: item {format_value(twice[0])} has more than one row")
     return frame
+
+
+def _of_folder(path: Path) -> pd.DataFrame:
+    if not any(part.suffix == ".parquet" for part in path.iterdir()):
+        raise DataError(f"{path}: a file of embeddings is expected, and this is a folder")
+    table = read_table(path, [ITEM_ID])
+    frame = embedding_frame(table.frame, str(path))
+    if EMBEDDING not in frame:
+        there = ", ".join(map(format_value, frame.columns[:8])) or "none"
+        raise DataError(f"{path}: column {EMBEDDING!r} missing; there are: {there}")
+    known = frame.loc[frame[EMBEDDING].notna(), [EMBEDDING]]
+    if not len(known):
+        raise DataError(f"{path}: no recording has an embedding")
+    vectors = _of_lists(known, path)
+    return vectors.groupby(level=0, sort=False).mean()
 
 
 def _of_npz(path: Path) -> pd.DataFrame:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from recsys.onboarding.watching import FolderWatcher, WatchArguments
     from recsys.playlists.playlist import Seeds
     from recsys.ranking.subject import ItemOrRecording
+    from recsys.sources.given_factors import GivenFactors
 
 
 class Recommender(Configured):
@@ -131,6 +132,7 @@ class Recommender(Configured):
         embeddings: FrameLike | None = None,
         encoder: "Encoder | None" = None,
         *,
+        factors: "GivenFactors | str | Path | None" = None,
         progress: bool = False,
     ) -> Self:
         """Learn from plays, metadata and recordings.
@@ -148,6 +150,9 @@ class Recommender(Configured):
             encoder: any fitted `embedding.encoders.Encoder`, such as a trained `SongEncoder`, in
                 place of training one. The heads of an untrained `embedding.FineTunedEncoder` are
                 trained on the data set's tags.
+            factors: vectors of the source ``als`` in place of learning them, such as those that
+                `recsys.cluster.learn_factors` has learned from more plays than the data set has;
+                or the folder where they are.
             progress: show progress bars.
 
         Returns:
@@ -174,7 +179,12 @@ class Recommender(Configured):
             run.log_dataset(dataset, "training")
             with threadpool_limits(self.config.n_threads, user_api="blas"):
                 state, audio = fit_state(
-                    dataset, self.config, embeddings=embeddings, encoder=encoder, progress=progress
+                    dataset,
+                    self.config,
+                    embeddings=embeddings,
+                    encoder=encoder,
+                    progress=progress,
+                    factors=factors,
                 )
             catalog = Catalog.in_memory()
             with stage_bar("song database", shown=progress):

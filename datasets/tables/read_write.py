@@ -54,7 +54,8 @@ def read_table(path: Path, expected: Sequence[str]) -> RawTable:
     r"""Read a table, CSV or Parquet by its content; text stays text.
 
     A CSV file may be compressed (gzip, bzip2, xz, Zstandard), UTF-8 or UTF-16, and separated by
-    commas, semicolons or tabs; of the latter two, weights may have decimal commas.
+    commas, semicolons or tabs; of the latter two, weights may have decimal commas. A Parquet table
+    may be a folder of files, as batch jobs write it.
 
     Args:
         path: the file.
@@ -72,7 +73,11 @@ def read_table(path: Path, expected: Sequence[str]) -> RawTable:
         [['007', '1962']]
     """
     try:
-        is_parquet = path.suffix == ".parquet" or _first_bytes(path).startswith(_PARQUET)
+        is_parquet = (
+            path.suffix == ".parquet"
+            or (path.is_dir() and any(path.glob("*.parquet")))
+            or _first_bytes(path).startswith(_PARQUET)
+        )
         return _read_parquet(path) if is_parquet else _read_csv(path, expected)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -376,6 +381,44 @@ def _encoding_problem(path: Path) -> str:
 
 def _read_parquet(path: Path) -> RawTable:
     import pyarrow as pa
+
+    parts = [_read_part(part) for part in _parquet_parts(path)]
+    schema = parts[0].schema
+    try:
+        table = parts[0] if len(parts) == 1 else pa.concat_tables(parts).unify_dictionaries()
+        series = [
+            to_series(column, name, of_texts=True)
+            for name, column in zip(schema.names, table.columns, strict=True)
+            if not _is_pandas_index(name, schema)
+        ]
+    # Damaged files have invalid sizes and text.
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise DataError(_not_parquet(path, error)) from None
+    frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
+    return RawTable(frame, Origin(str(path)))
+
+
+def _parquet_parts(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder as batch jobs write them, by name.
+
+    Raises DataError for a folder that is not whole.
+    """
+    if not path.is_dir():
+        return [path]
+    if (path / "_temporary").exists():
+        raise DataError(f"{path} is not whole: the job that writes it goes on, or was stopped")
+    parts = sorted(
+        part
+        for part in path.iterdir()
+        if part.suffix == ".parquet" and not part.name.startswith((".", "_"))
+    )
+    if not parts:
+        raise DataError(f"{path} is a folder, and no Parquet file is in it")
+    return parts
+
+
+def _read_part(path: Path) -> "pa.Table":
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -384,18 +427,14 @@ def _read_parquet(path: Path) -> RawTable:
         # Dictionary columns store each id once instead of once per play.
         texts = [field.name for field in schema if _is_text(field.type)]
         with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
-            table = file.read()
-        series = [
-            to_series(column, name, of_texts=True)
-            for name, column in zip(schema.names, table.columns, strict=True)
-            if not _is_pandas_index(name, schema)
-        ]
-    # Damaged files have invalid sizes and text.
+            return file.read()
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is not a Parquet file that can be read: {reason}") from None
-    frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
-    return RawTable(frame, Origin(str(path)))
+        raise DataError(_not_parquet(path, error)) from None
+
+
+def _not_parquet(path: Path, error: BaseException) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{path} is not a Parquet file that can be read: {reason}"
 
 
 def _is_text(kind: "pa.DataType") -> bool:

@@ -1,4 +1,8 @@
-"""Factors of ALS that were learned elsewhere, such as on a cluster, from more plays than are here."""
+"""Factors of ALS that were learned elsewhere, such as on a cluster, from more plays than are here.
+
+They take the place of what ALS would learn here; everything around them is the same: the map that
+predicts items from content, shrinkage, fold-in of users.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +16,12 @@ from datasets.arrays import BoolArray, Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID
 from datasets.errors import DataError
 from datasets.tables.values import format_value
+from recsys.config import ALSConfig, ContentMapConfig
+from recsys.content.mapping import ContentMap
+from recsys.content.shrinkage import has_content, shrink
+from recsys.data import CSRArrays, TrainingData, Vectors
+from recsys.sources.als import ALSSource
+from recsys.sources.fold_in import least_squares_batch, weigh_matrix
 
 VECTOR, LISTENERS = "vector", "listeners"
 """Columns of a table of factors; the second is the number of users who have played an item."""
@@ -69,6 +79,76 @@ class GivenFactors:
         if known.any():
             vectors[known] = self.users[rows[known]]
         return vectors, known
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFactors:
+    """Given factors in the rows of training data; zeros for what they lack."""
+
+    items: Float32Array
+    listeners: IntArray
+    has_items: BoolArray
+    users: Float32Array
+    has_users: BoolArray
+
+    @classmethod
+    def of(
+        cls, given: GivenFactors, item_ids: pd.Index, user_ids: pd.Index
+    ) -> "AlignedFactors":
+        """Put factors into the order of these ids.
+
+        Raises:
+            DataError: none of the items has any.
+        """
+        items, listeners, has_items = given.of_items(item_ids)
+        if not has_items.any():
+            raise DataError(f"factors of {given.origin}: none of the data set's items has any")
+        return cls(items, listeners, has_items, *given.of_users(user_ids))
+
+
+class GivenALSSource(ALSSource):
+    """ALS with factors that were learned elsewhere, as its ``fit`` alone differs.
+
+    Users and items without any are folded in from their plays. An item's listeners are those that
+    its factors were learned from, or those of the data, whichever are more: so an item that nobody
+    has played in a sample, and many elsewhere, keeps what was learned.
+    """
+
+    def __init__(
+        self, config: ALSConfig, content_map: ContentMapConfig, given: AlignedFactors
+    ) -> None:
+        """Create an unfitted source of training data with the rows of `given`."""
+        super().__init__(config, content_map)
+        self.given = given
+
+    def fit(self, data: TrainingData) -> Vectors:
+        """Take the factors, fold in what they lack, and learn the map; see `Source.fit`."""
+        given = self.given
+        items, users = given.items.copy(), given.users.copy()
+        plays = weigh_matrix(data.plays, self.config.weighting)
+        unknown = np.flatnonzero(~given.has_users)
+        if len(unknown):
+            known = items.astype(np.float64)
+            rows = CSRArrays.from_matrix(plays[unknown].tocsr())
+            users[unknown] = least_squares_batch(items, rows, known.T @ known)
+        new = np.flatnonzero(~given.has_items & (data.user_counts > 0))
+        if len(new):
+            double = users.astype(np.float64)
+            rows = CSRArrays.from_matrix(data.plays[:, new].T.tocsr())
+            items[new] = self.learn_items(users, rows, double.T @ double)
+        counts = np.maximum(given.listeners, data.user_counts)
+        content_map = ContentMap.fit(data.content, items, counts, data.artists, self.map_config)
+        found = self._combine_with_content(
+            content_map, data, Vectors(users, items), self.map_config
+        )
+        more = np.flatnonzero(counts > data.user_counts)
+        k = self._fitted_map().shrinkage
+        found.items[more] = items[more]
+        told = more[has_content(data.content)[more]]
+        if k > 0 and len(told):
+            predicted = self.item_vectors(data.content.take(told))
+            found.items[told] = shrink(items[told], predicted, counts[told], k)
+        return found
 
 
 def read_factors(folder: str | Path, item_ids: pd.Index, user_ids: pd.Index) -> GivenFactors:

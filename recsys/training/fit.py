@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,12 @@ from recsys.model.state import (
     predict_vectors,
 )
 from recsys.sources.base import Source
+from recsys.sources.given_factors import (
+    AlignedFactors,
+    GivenALSSource,
+    GivenFactors,
+    read_factors,
+)
 from recsys.sources.registry import make_source
 from recsys.training.blending import choose_blend
 from recsys.training.fine_tuning import fine_tune_on_catalogue
@@ -98,6 +105,7 @@ def fit_state(
     embeddings: FrameLike | None,
     encoder: "Encoder | None",
     progress: bool,
+    factors: "GivenFactors | str | Path | None" = None,
 ) -> tuple[FittedState, DatasetEmbeddings]:
     """Fit the whole model.
 
@@ -108,6 +116,7 @@ def fit_state(
             dimension. None computes them from the recordings.
         encoder: a trained network to use instead of training one.
         progress: show progress on stderr.
+        factors: factors of ALS to use instead of learning them, or the folder where they are.
 
     Returns:
         The fitted state, and the embeddings computed from the recordings.
@@ -146,6 +155,13 @@ def fit_state(
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
 
+    given: AlignedFactors | None = None
+    if factors is not None:
+        with timer.stage("factors"):
+            factors, given = _given_factors(factors, item_ids, user_ids, config)
+        # Validation fits are of the same size; they learn their own, as these know what is held out.
+        config = config.replace(als={**dict(config.als), "factors": factors.rank})
+
     heard = bool(data.content.has_embedding.any())
     with timer.stage("familiarity"):
         familiarity, item_familiarity = _learn_familiarity(data, item_ids, audio.statistics)
@@ -167,7 +183,11 @@ def fit_state(
     vectors: dict[str, Vectors] = {}
     for name in used.sources:
         with timer.stage(f"source {name}"):
-            sources[name] = make_source(name, chosen)
+            sources[name] = (
+                make_source(name, chosen)
+                if name != "als" or given is None
+                else GivenALSSource(chosen.als, chosen.content_map, given)
+            )
             vectors[name] = sources[name].fit(data)
             learned = (vectors[name].users, vectors[name].items)
             if not all(np.isfinite(part).all() for part in learned):
@@ -207,7 +227,11 @@ def fit_state(
         SOURCES_LEFT_OUT: choice.sentence,
         "familiarity": _familiarity_info(familiarity, heard=heard),
         "settings": (
-            {"als.regularization": chosen.als.regularization} if "als" in used.sources else {}
+            {"als.factors": f"taken from {factors.origin}"}
+            if isinstance(factors, GivenFactors)
+            else {"als.regularization": chosen.als.regularization}
+            if "als" in used.sources
+            else {}
         ),
         "ridge_strengths": _finite_values(fitted, "strength"),
         "shrinkage": _finite_values(fitted, "shrinkage"),
@@ -237,6 +261,25 @@ def fit_state(
         item_familiarity=item_familiarity,
     )
     return state, audio
+
+
+def _given_factors(
+    factors: "GivenFactors | str | Path",
+    item_ids: pd.Index,
+    user_ids: pd.Index,
+    config: RecommenderConfig,
+) -> tuple[GivenFactors, AlignedFactors]:
+    """Read given factors, and put them into the rows of the training data."""
+    if "als" not in config.sources:
+        raise InvalidArgumentError(
+            f"factors are for the source als, and the sources are {', '.join(config.sources)}"
+        )
+    found = (
+        factors
+        if isinstance(factors, GivenFactors)
+        else read_factors(factors, item_ids, user_ids)
+    )
+    return found, AlignedFactors.of(found, item_ids, user_ids)
 
 
 def _learn_familiarity(
