@@ -23,6 +23,7 @@ pytest_plugins = (
     "tests.helpers.models",
     "tests.helpers.pretrained",
     "tests.helpers.doctests",
+    "tests.helpers.spark_cluster",
 )
 
 # To look through a million objects for rubbish, again and again while more of them come, takes
@@ -66,7 +67,7 @@ def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[s
         "folder": lambda: tmp_path,
     }
     for name in ("dataset", "embeddings", "recommender", "recording", "images", "labels", "encoder",
-                 "split", "comparison", "training_data", "hits", "facts"):  # fmt: skip
+                 "split", "comparison", "training_data", "hits", "facts", "spark"):  # fmt: skip
         makers[name] = lambda name=name: request.getfixturevalue(f"example_{name}")  # type: ignore[misc]
     names = names_read(request.node.dtest)
     if "encoder" in names:

@@ -23,8 +23,9 @@ def read_embedding_file(path: str | Path) -> pd.DataFrame:
 
     - .npz: arrays ``item_id`` [n] and ``embedding`` [n, dimensions];
     - Parquet: a column item_id and a column for each dimension, or a column ``embedding`` of lists;
-    - a folder of Parquet files with item_id and ``embedding``, one recording a row, as `coldtune spark
-      embed` writes: those of an item are averaged, recordings without one are left out;
+    - a folder of Parquet files with item_id and ``embedding``, one recording a row, as
+      `coldtune spark embed` writes: those of an item are averaged, recordings without one are left
+      out;
     - CSV (or what else `read_table` reads): a column item_id and a column for each dimension.
 
     Values that are missing or not finite are kept: whoever uses them knows which items matter.

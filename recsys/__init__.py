@@ -16,6 +16,7 @@
 - `experiments`: evaluation of the models and search of their settings
 - `tracking`: MLflow
 - `songmap`: the map of the songs
+- `cluster`: batch jobs on a cluster, by Spark
 - `commands`, `cli`: the command line
 """
 

@@ -15,7 +15,7 @@ from datasets.errors import ColdtuneError
 from datasets.system.temporary import remove_left_overs
 from datasets.texts.safe_text import hide_password, printable, printable_lines
 from datasets.versions import package_versions
-from recsys.commands import demo, playlist, recommend, serve
+from recsys.commands import demo, playlist, recommend, serve, spark
 from recsys.commands.audio import compose, recording
 from recsys.commands.catalogue import onboard, songs, tag, watch
 from recsys.commands.evaluation import evaluate, genre
@@ -64,6 +64,7 @@ for command in (
 app.add_typer(data.app, name="data")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(serve.key_app, name="key")
+app.add_typer(spark.spark_app, name="spark")
 
 
 def _say_version(wanted: bool) -> None:

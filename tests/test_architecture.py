@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "recsys": (
         ("recsys.cli",),
         ("recsys.commands",),
-        ("recsys.experiments", "recsys.songmap", "recsys.service"),
+        ("recsys.experiments", "recsys.songmap", "recsys.service", "recsys.cluster"),
         ("recsys", "recsys.recommender"),
         ("recsys.training", "recsys.ranking", "recsys.onboarding", "recsys.playlists",
          "recsys.tagging"),

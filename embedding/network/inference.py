@@ -56,7 +56,7 @@ def in_blocks(function: Callable[[Tensor], Tensor], rows: Tensor, block: int = B
     if missing:
         rows = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
     # Each a tensor of its own: compiled products also differ by how their rows lie in memory.
-    parts = [rows] if len(rows) == block else [part.clone() for part in rows.split(block)]
+    parts = [rows] if len(rows) == block else [part.clone() for part in torch.split(rows, block)]
     found = [function(part) for part in parts]
     return found[0][:n] if len(found) == 1 else torch.cat(found)[:n]
 

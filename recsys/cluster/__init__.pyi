@@ -3,7 +3,7 @@ from .embedding import embed_on_cluster as embed_on_cluster
 from .factors import learn_factors as learn_factors
 from .lists import ClusterLists as ClusterLists
 from .lists import recommend_on_cluster as recommend_on_cluster
-from .plays import PlayCounts as PlayCounts
+from .plays import CountedPlays as CountedPlays
 from .plays import RobotRule as RobotRule
 from .plays import count_plays as count_plays
 from .plays import sample_plays as sample_plays

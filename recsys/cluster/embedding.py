@@ -38,7 +38,7 @@ _SCHEMA = f"{ITEM_ID} string, {PATH} string, embedding array<float>, problem str
 
 _AS_TASKS_END = "mapreduce.fileoutputcommitter.algorithm.version"
 """Setting of Hadoop's committer: 2 puts the file of each task in place when the task ends, so that
-a run that is stopped leaves what it has. The file of a task that is tried again replaces its own."""
+a run that is stopped leaves what it has. A task that is tried again replaces its own file."""
 
 _ROWS_AT_ONCE = 16
 
@@ -153,7 +153,9 @@ def _named(recordings: "DataFrame") -> "DataFrame":
 
     path = f.col(PATH if PATH in recordings.columns else ITEM_ID).cast("string")
     item = f.col(ITEM_ID if ITEM_ID in recordings.columns else PATH).cast("string")
-    content = [f.col(CONTENT).cast("binary").alias(CONTENT)] if CONTENT in recordings.columns else []
+    content = (
+        [f.col(CONTENT).cast("binary").alias(CONTENT)] if CONTENT in recordings.columns else []
+    )
     return recordings.select(item.alias(ITEM_ID), path.alias(PATH), *content)
 
 
@@ -244,16 +246,16 @@ def _with_content_of_other_file_systems(
 
 def _qualified(spark: "SparkSession", path: str) -> str:
     """The path as the engine writes it, with scheme and authority."""
-    jvm: Any = spark._jvm  # type: ignore[attr-defined]
+    jvm: Any = spark._jvm
     hadoop = jvm.org.apache.hadoop.fs.Path(path)
-    system = hadoop.getFileSystem(spark._jsc.hadoopConfiguration())  # type: ignore[attr-defined]
+    system = hadoop.getFileSystem(spark._jsc.hadoopConfiguration())
     return str(system.makeQualified(hadoop).toString())
 
 
 def _those_there(spark: "SparkSession", paths: set[str]) -> set[str]:
     """Which of these files exist; the engine lists their folders."""
-    jvm: Any = spark._jvm  # type: ignore[attr-defined]
-    settings = spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
+    jvm: Any = spark._jvm
+    settings = spark._jsc.hadoopConfiguration()
     folders = {path.rpartition("/")[0] for path in paths}
     found = set()
     for folder in folders:
@@ -290,7 +292,9 @@ def local_path(text: str) -> str:
         >>> local_path("file:/music/a.mp3")
         '/music/a.mp3'
     """
-    return unquote(urlsplit(text).path) if text.startswith("file:///") else text.removeprefix("file:")
+    return (
+        unquote(urlsplit(text).path) if text.startswith("file:///") else text.removeprefix("file:")
+    )
 
 
 @dataclass(frozen=True)

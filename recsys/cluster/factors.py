@@ -1,7 +1,7 @@
 """The vectors of ALS from plays that do not fit one machine, by Spark's MLlib."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datasets.arguments import check_number, check_whole
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
@@ -204,7 +204,7 @@ def _remove(spark: "SparkSession", place: str) -> None:
         system.delete(path, True)
 
 
-def _hadoop(spark: "SparkSession", place: str) -> "tuple[object, object]":
+def _hadoop(spark: "SparkSession", place: str) -> tuple[Any, Any]:
     """The file system of a path, and the path, as objects of Hadoop."""
-    path = spark._jvm.org.apache.hadoop.fs.Path(place)  # type: ignore[attr-defined]
-    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path  # type: ignore[attr-defined]
+    path = spark._jvm.org.apache.hadoop.fs.Path(place)
+    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path

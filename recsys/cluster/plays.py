@@ -1,4 +1,4 @@
-"""Play counts from logs of plays: sums, first and last time, without robots; and a sample of them."""
+"""Play counts from logs: sums, first and last time, without robots; and a sample of them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -43,11 +43,11 @@ class RobotRule:
 
 
 @dataclass(frozen=True)
-class PlayCounts:
+class CountedPlays:
     """What came of a log of plays.
 
     Examples:
-        >>> counts = PlayCounts(90, 12, 3, 80, 70, 1, 10, {"weight": 0, "time": 2})
+        >>> counts = CountedPlays(90, 12, 3, 80, 70, 1, 10, {"weight": 0, "time": 2})
         >>> counts.plays, counts.robots
         (90, 1)
     """
@@ -129,7 +129,7 @@ def count_plays(
     *,
     robots: RobotRule | None = None,
     overwrite: bool = False,
-) -> PlayCounts:
+) -> CountedPlays:
     """Sum up a log of plays: user_id, item_id, weight, timestamp, first_timestamp, as Parquet.
 
     A row of the log is one play, or as many as its `weight` says. Of each pair of a user and an
@@ -226,7 +226,7 @@ def count_plays(
             f.count("*"), f.count_distinct(USER_ID), f.count_distinct(ITEM_ID)
         ).first()
     assert found is not None
-    return PlayCounts(
+    return CountedPlays(
         plays=int(sums[0]),
         users=int(found[1]),
         items=int(found[2]),
@@ -239,7 +239,7 @@ def count_plays(
 
 
 def _read_rows(table: "DataFrame") -> "DataFrame":
-    """Columns user_id, item_id, weight, seconds (null without times) and wrong: null, or what is."""
+    """Columns user_id, item_id, weight, seconds (null without times) and wrong (null, or what)."""
     from pyspark.sql import functions as f
 
     types = dict(table.dtypes)
@@ -255,9 +255,7 @@ def _read_rows(table: "DataFrame") -> "DataFrame":
             weight = f.when(f.col(WEIGHT).isNull(), f.lit(1.0)).otherwise(weight)
     has_times = TIMESTAMP in types
     seconds = _seconds(TIMESTAMP, types[TIMESTAMP]) if has_times else f.lit(None).cast("double")
-    corrupt = (
-        f.col("_corrupt_record").isNotNull() if "_corrupt_record" in types else f.lit(False)
-    )
+    corrupt = f.col("_corrupt_record").isNotNull() if "_corrupt_record" in types else f.lit(False)
 
     def blank(name: str) -> "Column":
         return f.coalesce(f.trim(f.col(name).cast("string")), f.lit("")) == ""
@@ -299,8 +297,12 @@ def _seconds(name: str, kind: str) -> "Column":
         return f.unix_micros(column) / 1e6
     if kind in ("date", "timestamp_ntz"):
         # Times without a zone are UTC, whatever the session's zone is.
-        return f.unix_micros(f.concat(column.cast("string"), f.lit("Z")).try_cast("timestamp")) / 1e6
-    if kind in ("tinyint", "smallint", "int", "bigint", "float", "double") or kind.startswith("dec"):
+        return (
+            f.unix_micros(f.concat(column.cast("string"), f.lit("Z")).try_cast("timestamp")) / 1e6
+        )
+    if kind in ("tinyint", "smallint", "int", "bigint", "float", "double") or kind.startswith(
+        "dec"
+    ):
         return column.cast("double")
     if kind != "string":
         raise InvalidArgumentError(
@@ -367,8 +369,6 @@ def sample_plays(
     with one_clear_error(f"sample in {out}"):
         if isinstance(interactions, str):
             interactions = spark.read.parquet(interactions)
-        if isinstance(items, str):
-            items = spark.read.parquet(items)
         check_columns(interactions, (USER_ID, ITEM_ID, WEIGHT), "interactions")
         sizes = interactions.agg(f.count("*"), f.count_distinct(USER_ID)).first()
         assert sizes is not None
@@ -377,12 +377,14 @@ def sample_plays(
         drawn = f.shiftrightunsigned(f.xxhash64(f.col(USER_ID), f.lit(int(seed))), 11) / 2.0**53
         sample = interactions.where(drawn < share) if share < 1 else interactions
         listeners = sample.groupBy(ITEM_ID).agg(f.count("*").alias("listeners"))
+        catalogue: DataFrame
         if items is None:
             texts = [f.lit("").alias(name) for name in ("title", "artist", "album", "genre")]
             catalogue = listeners.select(ITEM_ID, *texts)
         else:
-            check_columns(items, (ITEM_ID,), "items")
-            catalogue = items.withColumn(ITEM_ID, f.col(ITEM_ID).cast("string"))
+            songs: DataFrame = spark.read.parquet(items) if isinstance(items, str) else items
+            check_columns(songs, (ITEM_ID,), "items")
+            catalogue = songs.withColumn(ITEM_ID, f.col(ITEM_ID).cast("string"))
         n_items = catalogue.count()
         if n_items > most_items:
             best = listeners.orderBy(f.desc("listeners"), ITEM_ID).limit(most_items)

@@ -82,6 +82,7 @@ _KNOWN: tuple[tuple[str, type[ColdtuneError], str], ...] = (
         ClusterError,
         "the session of Spark has ended: its cluster cannot be reached, or it was stopped",
     ),
+    (r"Job \d+ cancelled|was cancelled", ClusterError, "the job was cancelled"),
     (
         r"OutOfMemoryError: ([\w ]+)",
         ClusterError,
@@ -135,7 +136,7 @@ def clear_error(text: str, doing: str) -> ColdtuneError:
         match = re.search(pattern, text, re.DOTALL if "MISMATCH" in pattern else 0)
         if match:
             return kind(f"{doing}: {sentence.format(*match.groups())}")
-    causes = re.findall(r"^Caused by: (.+)$", text, re.MULTILINE)
+    causes = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = [line for line in lines if re.match(r"^[\w.]*(Error|Exception): ", line)]
     told = causes[-1] if causes else last[-1] if last else lines[0] if lines else "no reason given"

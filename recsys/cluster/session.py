@@ -36,7 +36,8 @@ def open_cluster(
         ClusterError: the cluster cannot be reached.
 
     Examples:
-        >>> spark = open_cluster("local[1]")
+        >>> open_cluster("local[2]") is spark  # as one is open already
+        True
         >>> spark.range(3).count()
         3
     """
@@ -81,6 +82,20 @@ def check_columns(table: "DataFrame", needed: tuple[str, ...], what: str) -> Non
     if missing:
         there = ", ".join(map(format_value, table.columns[:12])) or "none"
         raise InvalidArgumentError(f"{what}: column {missing[0]!r} missing; there are: {there}")
+
+
+def read_cluster_table(spark: "SparkSession", place: str) -> "DataFrame":
+    """Read a table on any file system: CSV with a header by its name, else Parquet.
+
+    Raises:
+        DataError: nothing is there, or it cannot be read.
+        ClusterError: its file system cannot be reached.
+    """
+    with one_clear_error(f"reading {place}"):
+        if place.rstrip("/").endswith((".csv", ".csv.gz", ".tsv")):
+            separator = "\t" if place.rstrip("/").endswith(".tsv") else ","
+            return spark.read.csv(place, header=True, sep=separator, quote='"', escape='"')
+        return spark.read.parquet(place)
 
 
 def read_table_if_there(spark: "SparkSession", place: str) -> "DataFrame | None":

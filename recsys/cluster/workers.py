@@ -64,7 +64,7 @@ def shared_folder(spark: "SparkSession", folder: str | Path, *, ship: bool) -> S
         return SharedFolder(str(place))
     name = f"coldtune-{os.getpid()}-{abs(hash((str(place), place.stat().st_mtime_ns))):x}"
     # Among the session's own files: workers ask for it when they begin, and so it has to stay.
-    archive = Path(spark.sparkContext._temp_dir) / f"{name}.tar"  # type: ignore[attr-defined]
+    archive = Path(spark.sparkContext._temp_dir) / f"{name}.tar"
     with tarfile.open(archive, "w") as tar:  # not compressed: arrays hardly shrink
         tar.add(place, arcname=".")
     spark.sparkContext.addArchive(f"{archive}#{name}")

@@ -11,6 +11,7 @@ command line starts fast.
 - `training`: data, encoder, train, fine-tune, info and architecture
 - `evaluation`: evaluate, tune and genre-cv
 - `audio`: record, picture and compose
+- `spark`: batch jobs on a cluster
 - `options`: options that several commands share
 - `printing`: tables and JSON on the terminal
 """

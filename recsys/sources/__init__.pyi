@@ -4,6 +4,8 @@ from .base import Source as Source
 from .content import ContentSource as ContentSource
 from .ease import EASESource as EASESource
 from .fold_in import least_squares as least_squares
+from .given_factors import GivenFactors as GivenFactors
+from .given_factors import read_factors as read_factors
 from .lightfm import FMSource as FMSource
 from .lightfm_model import as_lightfm as as_lightfm
 from .popularity import PopularitySource as PopularitySource

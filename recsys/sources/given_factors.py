@@ -92,9 +92,7 @@ class AlignedFactors:
     has_users: BoolArray
 
     @classmethod
-    def of(
-        cls, given: GivenFactors, item_ids: pd.Index, user_ids: pd.Index
-    ) -> "AlignedFactors":
+    def of(cls, given: GivenFactors, item_ids: pd.Index, user_ids: pd.Index) -> "AlignedFactors":
         """Put factors into the order of these ids.
 
         Raises:
@@ -218,9 +216,7 @@ def _read(
             part = np.asarray(lists.flatten(), np.float32).reshape(-1, width)[rows]
             if not np.isfinite(part).all():
                 bad = found.iloc[rows[np.flatnonzero(~np.isfinite(part).all(axis=1))[0]]]
-                raise DataError(
-                    f"{table}: the vector of {key} {format_value(bad)} is not finite"
-                )
+                raise DataError(f"{table}: the vector of {key} {format_value(bad)} is not finite")
             ids += found.iloc[rows].tolist()
             vectors.append(part)
             if counted:

@@ -159,7 +159,7 @@ def fit_state(
     if factors is not None:
         with timer.stage("factors"):
             factors, given = _given_factors(factors, item_ids, user_ids, config)
-        # Validation fits are of the same size; they learn their own, as these know what is held out.
+        # Validation fits have the same size, and learn their own: these know what is held out.
         config = config.replace(als={**dict(config.als), "factors": factors.rank})
 
     heard = bool(data.content.has_embedding.any())
@@ -275,9 +275,7 @@ def _given_factors(
             f"factors are for the source als, and the sources are {', '.join(config.sources)}"
         )
     found = (
-        factors
-        if isinstance(factors, GivenFactors)
-        else read_factors(factors, item_ids, user_ids)
+        factors if isinstance(factors, GivenFactors) else read_factors(factors, item_ids, user_ids)
     )
     return found, AlignedFactors.of(found, item_ids, user_ids)
 

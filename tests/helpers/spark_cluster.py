@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,27 +71,125 @@ class Cluster:
         process = self.processes.pop(name)
         below = children_of(process.pid)
         for pid in [process.pid, *below]:
-            with _gone_is_fine():
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
 
-    def busy_worker(self) -> str:
-        """The name of a worker that has an executor with a process of Python."""
+    def kill_worker_of(self, pid: int) -> None:
+        """Kill the worker below which a process runs, and start another in its place."""
+        for name, process in list(self.processes.items()):
+            if name != "master" and pid in children_of(process.pid):
+                self.kill_worker(name)
+                self.start_worker(f"{name}x")
+                return
+        raise AssertionError(f"process {pid} is below no worker")
+
+
+class Gate:
+    """Holds one task of a job until another thread has done something in the middle of it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = str(folder)
+
+    def arm(self) -> None:
+        """From now on the first task that comes is held."""
+        (Path(self.folder) / "armed").touch()
+
+    def open(self) -> None:
+        """Let the task go."""
+        (Path(self.folder) / "open").touch()
+
+    def in_front_of(self, table: Any) -> Any:
+        """The table, whose rows pass here."""
+        return table.mapInArrow(self.hold, table.schema)
+
+    def hold(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Run in a worker's process: the first task waits, others and its next attempt do not."""
+        place = Path(self.folder)
+        for number, batch in enumerate(batches):
+            if number == 0 and batch.num_rows and (place / "armed").exists():
+                claim = place / f"claim-{os.getpid()}"
+                claim.write_text(str(os.getpid()))
+                with suppress(FileExistsError):
+                    os.link(claim, place / "held")
+                    while not (place / "open").exists():
+                        time.sleep(0.02)
+            yield batch
+
+    def held(self) -> int:
+        """Wait until a task is held; return its process."""
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
-            for name, process in self.processes.items():
-                if name != "master" and len(children_of(process.pid)) > 1:
-                    return name
-            time.sleep(0.05)
-        raise AssertionError("no worker has an executor")
+            with suppress(FileNotFoundError):
+                return int((Path(self.folder) / "held").read_text())
+            time.sleep(0.02)
+        raise AssertionError("no task came")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds; fail after a long time."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.02)
 
 
 @contextmanager
-def _gone_is_fine() -> Iterator[None]:
+def meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Do something in another thread while the body runs; raise what it raised."""
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
     try:
         yield
-    except ProcessLookupError:
-        pass
+    finally:
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A master and two workers on this machine, for all tests of a process."""
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def spark(spark_cluster: Cluster) -> Iterator[Any]:
+    """A session on the cluster."""
+    from pyspark.sql import SparkSession
+
+    from recsys.cluster import open_cluster
+
+    if before := SparkSession.getActiveSession():
+        before.stop()  # that of examples
+    session = open_cluster(spark_cluster.master, session_settings(spark_cluster.folder))
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def example_spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A session for examples: the one that is open, or one in a process of its own."""
+    if reason := what_is_missing():
+        pytest.skip(reason)
+    from pyspark.sql import SparkSession
+
+    from recsys.cluster import open_cluster
+
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    before = SparkSession.getActiveSession()
+    return before or open_cluster("local[2]", session_settings(tmp_path_factory.mktemp("spark")))
 
 
 @contextmanager
@@ -127,6 +227,9 @@ def session_settings(folder: Path, **more: str) -> Mapping[str, str]:
         "spark.hadoop.ipc.client.connect.max.retries": "0",
         "spark.sql.shuffle.partitions": "4",
         "spark.default.parallelism": "4",
+        "spark.shuffle.io.maxRetries": "1",
+        "spark.shuffle.io.retryWait": "100ms",
+        "spark.excludeOnFailure.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.cleaner.referenceTracking": "false",

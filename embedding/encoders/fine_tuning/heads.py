@@ -427,5 +427,5 @@ def run_heads(
     with torch.inference_mode(), limited_threads(threads):
         rows = torch.from_numpy(np.array(vectors, dtype=np.float32))
         found = in_blocks(side_by_side, rows, 1)
-    embedding, *others = (part.contiguous().numpy() for part in found.split(widths, dim=1))
+    embedding, *others = (part.contiguous().numpy() for part in torch.split(found, widths, dim=1))
     return embedding, others[: len(network.tags)], None if network.taste is None else others[-1]

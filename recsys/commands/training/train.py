@@ -37,6 +37,12 @@ def train(
     encoder: EncoderOption = None,
     heads: FineTune = None,
     embeddings: Embeddings = None,
+    factors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Vectors of ALS in place of learning them: folder of coldtune spark als."
+        ),
+    ] = None,
     config: Config = None,
     recipe: Recipe = None,
     sequence: Sequence = None,
@@ -66,7 +72,9 @@ def train(
     given = None if embeddings is None else read_embedding_file(embeddings)
     with stage_bar("data set", shown=True):
         dataset = load_folder(folder)
-    recommender = Recommender(settings).fit(dataset, given, encoder=network, progress=True)
+    recommender = Recommender(settings).fit(
+        dataset, given, encoder=network, factors=factors, progress=True
+    )
     with stage_bar("saving", shown=True):
         _save(recommender, out, replace, goes)
     print_info(recommender.info, as_json)
