@@ -385,7 +385,9 @@ def _read_parquet(path: Path) -> RawTable:
     parts = [_read_part(part) for part in _parquet_parts(path)]
     schema = parts[0].schema
     try:
-        table = parts[0] if len(parts) == 1 else pa.concat_tables(parts).unify_dictionaries()
+        table = parts[0]
+        if len(parts) > 1:  # a column may be empty throughout one of them
+            table = pa.concat_tables(parts, promote_options="default").unify_dictionaries()
         series = [
             to_series(column, name, of_texts=True)
             for name, column in zip(schema.names, table.columns, strict=True)

@@ -1,13 +1,13 @@
 """The vectors of ALS from plays that do not fit one machine, by Spark's MLlib."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datasets.arguments import check_number, check_whole
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
 from datasets.errors import DataError
 from recsys.cluster.problems import one_clear_error
-from recsys.cluster.session import check_columns
+from recsys.cluster.session import check_columns, hadoop_path, whole_folder
 from recsys.config import PlayWeighting
 from recsys.sources.given_factors import ITEMS_FOLDER, LISTENERS, USERS_FOLDER, VECTOR
 
@@ -99,12 +99,13 @@ def learn_factors(
     check_whole("iterations", iterations)
     check_number("regularization", regularization, least=0)
     check_number("alpha", alpha, least=0)
-    place = out.rstrip("/")
-    with one_clear_error(f"factors in {out}"):
+    with (
+        one_clear_error(f"factors in {out}"),
+        whole_folder(spark, out, overwrite=overwrite) as place,
+    ):
         if isinstance(interactions, str):
             interactions = spark.read.parquet(interactions)
         check_columns(interactions, (USER_ID, ITEM_ID, WEIGHT), "interactions")
-        _check_free(spark, place, overwrite=overwrite)
         own = checkpoints is None
         work = f"{place}/_checkpoints" if checkpoints is None else checkpoints
         spark.sparkContext.setCheckpointDir(work)
@@ -128,16 +129,14 @@ def learn_factors(
                 numUserBlocks=parts, numItemBlocks=parts, checkpointInterval=CHECKPOINT_INTERVAL,
                 intermediateStorageLevel="MEMORY_AND_DISK", finalStorageLevel="MEMORY_AND_DISK",
             ).fit(ratings)  # fmt: skip
-            mode = "overwrite" if overwrite else "errorifexists"
             listeners = ratings.groupBy("item").agg(f.count("*").alias(LISTENERS))
             vector = f.col("features").alias(VECTOR)
             model.userFactors.join(users, f.col("id") == f.col("user")).select(
                 USER_ID, vector
-            ).write.parquet(f"{place}/{USERS_FOLDER}", mode=mode)
-            # Last: a folder with items is whole.
+            ).write.parquet(f"{place}/{USERS_FOLDER}")
             model.itemFactors.join(items, f.col("id") == f.col("item")).join(
                 listeners, "item"
-            ).select(ITEM_ID, vector, LISTENERS).write.parquet(f"{place}/{ITEMS_FOLDER}", mode=mode)
+            ).select(ITEM_ID, vector, LISTENERS).write.parquet(f"{place}/{ITEMS_FOLDER}")
             found = [spark.read.parquet(f"{place}/{name}").count()
                      for name in (USERS_FOLDER, ITEMS_FOLDER)]  # fmt: skip
         finally:
@@ -181,30 +180,11 @@ def _numbered(spark: "SparkSession", played: "DataFrame", name: str) -> "DataFra
     return numbered.select(name, (f.col("start") + row).cast("int").alias(number))
 
 
-def _check_free(spark: "SparkSession", place: str, *, overwrite: bool) -> None:
-    """Say before the work that it could not be written."""
-    from datasets.errors import InvalidArgumentError
-
-    system, path = _hadoop(spark, f"{place}/{ITEMS_FOLDER}")
-    if not overwrite and system.exists(path):
-        raise InvalidArgumentError(f"{place}: holds factors already; name another folder, or "
-                                   "overwrite them")  # fmt: skip
-    if not overwrite:  # users of a run that was stopped
-        system, path = _hadoop(spark, f"{place}/{USERS_FOLDER}")
-        system.delete(path, True)
-
-
 def _remove(spark: "SparkSession", place: str) -> None:
     from contextlib import suppress
 
     from py4j.protocol import Py4JError
 
     with suppress(Py4JError):
-        system, path = _hadoop(spark, place)
+        system, path = hadoop_path(spark, place)
         system.delete(path, True)
-
-
-def _hadoop(spark: "SparkSession", place: str) -> tuple[Any, Any]:
-    """The file system of a path, and the path, as objects of Hadoop."""
-    path = spark._jvm.org.apache.hadoop.fs.Path(place)
-    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path

@@ -12,7 +12,7 @@ from datasets.arguments import check_whole
 from datasets.columns import ITEM_ID, NEW, RANK, SCORE, USER_ID, WEIGHT
 from datasets.errors import InvalidArgumentError
 from recsys.cluster.problems import one_clear_error
-from recsys.cluster.session import check_columns
+from recsys.cluster.session import check_columns, whole_folder
 from recsys.cluster.workers import SharedModel, one_thread, shared_folder
 from recsys.ranking.batches import BATCH
 from recsys.ranking.options import ListArguments, ListOptions
@@ -102,7 +102,10 @@ def recommend_on_cluster(
     here = Recommender.load(model)
     find_candidates(here.live, wanted)  # what is wrong is said before anything is started
     kept: dict[str, Any] = {name: getattr(wanted, name) for name in ListArguments.__annotations__}
-    with one_clear_error(f"lists in {out}"):
+    with (
+        one_clear_error(f"lists in {out}"),
+        whole_folder(spark, out, overwrite=overwrite) as target,
+    ):
         shared = SharedModel.of(here, shared_folder(spark, model, ship=ship))
         job = _Job(shared, k, batch_size, kept)
         if plays is not None:
@@ -117,8 +120,8 @@ def recommend_on_cluster(
             tasks = min(slices, _TASKS_A_CORE * spark.sparkContext.defaultParallelism)
             numbers = spark.range(0, slices, 1, max(tasks, 1))
             lists = numbers.mapInArrow(job.for_slices, _SCHEMA)
-        lists.write.parquet(out, mode="overwrite" if overwrite else "errorifexists")
-        return _count(spark, out)
+        lists.write.mode("append").parquet(target)
+        return _count(spark, target)
 
 
 def _count(spark: "SparkSession", out: str) -> ClusterLists:

@@ -9,7 +9,7 @@ from datasets.columns import ITEM_ID, TIMESTAMP, USER_ID, WEIGHT
 from datasets.errors import DataError, InvalidArgumentError
 from datasets.tables.values import format_value
 from recsys.cluster.problems import one_clear_error
-from recsys.cluster.session import check_columns
+from recsys.cluster.session import check_columns, whole_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -164,7 +164,10 @@ def count_plays(
     table = read_plays(spark, plays) if isinstance(plays, str) else plays
     check_columns(table, (USER_ID, ITEM_ID), "plays")
     timed = TIMESTAMP in table.columns
-    with one_clear_error(f"interactions in {out}"):
+    with (
+        one_clear_error(f"interactions in {out}"),
+        whole_folder(spark, out, overwrite=overwrite) as target,
+    ):
         read = _read_rows(table)
         day = f.floor(f.col("seconds") / 86_400).cast("long").alias("day")
         # What is left of the log once pairs of a day are one row: everything below reads this.
@@ -218,10 +221,10 @@ def count_plays(
                     else []
                 ),
             )
-            interactions.write.parquet(out, mode="overwrite" if overwrite else "errorifexists")
+            interactions.write.mode("append").parquet(target)
         finally:
             daily.unpersist()
-        written = spark.read.parquet(out)
+        written = spark.read.parquet(target)
         found = written.agg(
             f.count("*"), f.count_distinct(USER_ID), f.count_distinct(ITEM_ID)
         ).first()
@@ -365,8 +368,10 @@ def sample_plays(
     check_whole("plays", plays)
     check_whole("most_items", most_items)
     check_number("seed", seed)
-    mode = "overwrite" if overwrite else "errorifexists"
-    with one_clear_error(f"sample in {out}"):
+    with (
+        one_clear_error(f"sample in {out}"),
+        whole_folder(spark, out, overwrite=overwrite) as place,
+    ):
         if isinstance(interactions, str):
             interactions = spark.read.parquet(interactions)
         check_columns(interactions, (USER_ID, ITEM_ID, WEIGHT), "interactions")
@@ -391,9 +396,8 @@ def sample_plays(
             catalogue = catalogue.join(best.select(ITEM_ID), ITEM_ID, "left_semi")
         kept = sample.join(catalogue.select(ITEM_ID), ITEM_ID, "left_semi")
         names = [USER_ID, ITEM_ID, WEIGHT, *([TIMESTAMP] if TIMESTAMP in sample.columns else [])]
-        place = out.rstrip("/")
-        kept.select(*names).write.parquet(f"{place}/interactions.parquet", mode=mode)
-        catalogue.write.parquet(f"{place}/items.parquet", mode=mode)
+        kept.select(*names).write.parquet(f"{place}/interactions.parquet")
+        catalogue.write.parquet(f"{place}/items.parquet")
         written = spark.read.parquet(f"{place}/interactions.parquet")
         found = written.agg(f.count("*"), f.count_distinct(USER_ID)).first()
         assert found is not None

@@ -3,10 +3,12 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datasets.errors import ClusterError, InvalidArgumentError
 from datasets.tables.values import format_value
@@ -82,6 +84,43 @@ def check_columns(table: "DataFrame", needed: tuple[str, ...], what: str) -> Non
     if missing:
         there = ", ".join(map(format_value, table.columns[:12])) or "none"
         raise InvalidArgumentError(f"{what}: column {missing[0]!r} missing; there are: {there}")
+
+
+@contextmanager
+def whole_folder(spark: "SparkSession", out: str, *, overwrite: bool) -> Iterator[str]:
+    """Yield where to write, so that a folder is there whole or not at all.
+
+    Args:
+        spark: a session.
+        out: the folder.
+        overwrite: put what is written in the place of what is there, once all of it is written.
+
+    Raises:
+        InvalidArgumentError: something is there already.
+    """
+    system, path = hadoop_path(spark, out)
+    place = target = out.rstrip("/")
+    if system.exists(path) and (system.isFile(path) or len(system.listStatus(path))):
+        if not overwrite:
+            raise InvalidArgumentError(
+                f"{out}: exists already; name another folder, or overwrite it"
+            )
+        target = f"{place}.{uuid.uuid4().hex[:8]}.writing"
+    try:
+        yield target
+    except BaseException:
+        with suppress(Exception):  # what has gone wrong before is what is told
+            system.delete(hadoop_path(spark, target)[1], True)
+        raise
+    if target != place:
+        system.delete(path, True)
+        system.rename(hadoop_path(spark, target)[1], path)
+
+
+def hadoop_path(spark: "SparkSession", place: str) -> tuple[Any, Any]:
+    """Return the file system of a path, and the path, as objects of Hadoop."""
+    path = spark._jvm.org.apache.hadoop.fs.Path(place)
+    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path
 
 
 def read_cluster_table(spark: "SparkSession", place: str) -> "DataFrame":

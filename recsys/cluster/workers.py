@@ -66,7 +66,9 @@ def shared_folder(spark: "SparkSession", folder: str | Path, *, ship: bool) -> S
     # Among the session's own files: workers ask for it when they begin, and so it has to stay.
     archive = Path(spark.sparkContext._temp_dir) / f"{name}.tar"
     with tarfile.open(archive, "w") as tar:  # not compressed: arrays hardly shrink
-        tar.add(place, arcname=".")
+        for path in sorted(place.iterdir()):
+            if path.name != ".lock":
+                tar.add(path, arcname=path.name)
     spark.sparkContext.addArchive(f"{archive}#{name}")
     return SharedFolder(name, sent=True)
 

@@ -69,7 +69,9 @@ class GivenFactors:
         known = rows >= 0
         vectors = np.zeros((len(rows), self.rank), np.float32)
         vectors[known] = self.items[rows[known]]
-        return vectors, np.where(known, self.listeners[rows], 0), known
+        listeners = np.zeros(len(rows), np.int64)
+        listeners[known] = self.listeners[rows[known]]
+        return vectors, listeners, known
 
     def of_users(self, user_ids: pd.Index) -> tuple[Float32Array, BoolArray]:
         """Return vectors of these users, and whether there are any; zeros without."""

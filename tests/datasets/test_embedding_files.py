@@ -111,3 +111,16 @@ def test_no_file_and_a_folder(tmp_path):
     (tmp_path / "text.npz").write_text("item_id")
     with pytest.raises(DataError, match=r"is not an \.npz file"):
         read_embedding_file(tmp_path / "text.npz")
+
+
+def test_a_folder_of_parts_has_a_row_a_recording(tmp_path):
+    rows = [("a", [1.0, 3.0], None), ("b", None, "no such file"), ("a", [3.0, 5.0], None)]
+    for number, part in enumerate((rows[:1], rows[1:])):
+        frame = pd.DataFrame(part, columns=["item_id", "embedding", "problem"])
+        frame.to_parquet(tmp_path / f"part-{number}.parquet")
+    found = read_embedding_file(tmp_path)
+    assert found.index.tolist() == ["a"]
+    assert found.to_numpy().tolist() == [[2.0, 4.0]]
+    (tmp_path / "_temporary").mkdir()
+    with pytest.raises(DataError, match="is not whole"):
+        read_embedding_file(tmp_path)

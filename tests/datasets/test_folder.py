@@ -588,3 +588,21 @@ def test_any_data_set_survives_saving(
 ) -> None:
     folder = save_folder(dataset, tmp_path_factory.mktemp("any") / "saved", format)
     assert_same(load_folder(folder), dataset)
+
+
+def test_a_parquet_table_may_be_a_folder_of_parts(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,artist,album,genre\ns1,,,,\ns2,,,,\n")
+    parts = tmp_path / "interactions.parquet"
+    parts.mkdir()
+    for number, item in enumerate(("s1", "s2")):
+        frame = pd.DataFrame({"user_id": ["u"], "item_id": [item], "weight": [float(number + 1)]})
+        frame.to_parquet(parts / f"part-{number}.snappy.parquet")
+    (parts / "_SUCCESS").touch()
+    assert load_folder(tmp_path).interactions["weight"].tolist() == [1.0, 2.0]
+    (parts / "part-1.snappy.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"part-1\.snappy\.parquet is not a Parquet file"):
+        load_folder(tmp_path)
+    for part in parts.glob("part*"):
+        part.unlink()
+    with pytest.raises(DataError, match="no Parquet file is in it"):
+        load_folder(tmp_path)

@@ -263,7 +263,7 @@ def test_factors_make_a_model_although_a_worker_is_killed(
     assert dict(zip(given.item_ids, given.listeners, strict=True)) == played.to_dict()
     config = QUICK.replace(sources=("als",), fusion={})
     model = Recommender(config).fit(dataset, embeddings, factors=out)
-    assert model.config.als.factors == 8
+    assert model.live.state.config.als.factors == 8
     for only, k in ((None, 10), (IDS[80:], 3)):
         lists = model.recommend_many(ALL_USERS, k, only=only)
         assert (taste_of(lists["user_id"]) == taste_of(lists["item_id"])).mean() > 0.8
