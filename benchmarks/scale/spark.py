@@ -9,9 +9,9 @@ is one thread of this process. Processor seconds are those of all processes toge
 master, workers, executors, and their processes of Python; a job is first run on a little of the
 data, so that what every session pays once (classes loaded, models opened) has a line of its own.
 
-- embed: recordings of the folder by MusiCNN's size of work, a network of the patent's shape
+- embed: the recordings of the folder, 5 times `size` over, by a network of the patent's shape
 - plays: a log of `size` million plays, Zipf items, against pandas
-- als: the folder's plays, and `size` million of synthetic ones, against implicit
+- als: the folder's plays, and `size` times 500,000 synthetic ones, against implicit
 - lists: ten items for each of `size` times 10,000 users, 20,000 items, 128 dimensions
 """
 
@@ -67,6 +67,8 @@ def main() -> None:
             folder.mkdir()
             with standalone_cluster(folder, workers) as cluster:
                 settings = session_settings(folder, **{"spark.executor.memory": "900m",
+                                                       "spark.driver.extraJavaOptions": "",
+                                                       "spark.executor.extraJavaOptions": "",
                                                        "spark.driver.memory": "1g"})  # fmt: skip
                 started = time.perf_counter(), processor_seconds()
                 spark = open_cluster(cluster.master, settings)
@@ -110,12 +112,13 @@ def embed_work(arguments: Any, place: Path) -> list[tuple[str, Any, Any, Any]]:
     """Recordings by a network of the patent's shape, decoded and embedded."""
     dataset = load_folder(arguments.folder)
     paths = [str(path.absolute()) for path in dataset.recording_paths()]
+    paths *= max(int(5 * arguments.size), 1)  # the work of a larger catalogue
     images = np.random.default_rng(0).standard_normal((8, 1, 128, 128)).astype(np.float32)
     encoder = SongEncoder(EncoderConfig(epochs=1, threads=1)).fit(images, ["a", "b"] * 4)
     encoder.save(place / "encoder")
 
     def job(n: int) -> Callable[[Any, str], Any]:
-        rows = [(path, path) for path in paths[:n]]
+        rows = [(f"{number}", path) for number, path in enumerate(paths[:n])]
         return lambda spark, out: embed_on_cluster(
             spark, spark.createDataFrame(rows, ["item_id", "path"]), place / "encoder", out,
             slice_size=16,
@@ -156,7 +159,7 @@ def plays_work(arguments: Any, place: Path) -> list[tuple[str, Any, Any, Any]]:
 def als_work(arguments: Any, place: Path) -> list[tuple[str, Any, Any, Any]]:
     """64 factors, 15 iterations."""
     real = load_folder(arguments.folder).interactions
-    n = int(arguments.size * 1e6)
+    n = int(arguments.size * 5e5)
     rng = np.random.default_rng(2)
     made = pd.DataFrame(
         {
