@@ -14,6 +14,7 @@ from embedding.audio.config import SnippetConfig
 from embedding.audio.snippets import load_snippets
 from embedding.audio.source import on_disk
 from tests.helpers.recordings import install_ffmpeg, m4a_header
+from tests.helpers.thorough import times
 
 RATE = 22050
 
@@ -123,7 +124,7 @@ def test_damage_anywhere_gives_sound_or_our_own_error(recording, extension: str)
     content = np.frombuffer(recording(f"song.{extension}", seconds=3).read_bytes(), np.uint8)
     rng = np.random.default_rng(0)
     loaded = 0
-    for number in range(120):
+    for number in range(times(42, 120)):
         damaged = content.copy()
         places = rng.integers(min(200, len(content)) if number % 2 else len(content), size=20)
         damaged[places] = rng.integers(256, size=20)
