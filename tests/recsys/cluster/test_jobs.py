@@ -1,6 +1,8 @@
 """Jobs on a real cluster: a master and two workers, one of which is killed in the middle."""
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from recsys.cluster import (
 from recsys.cluster import embedding as embedding_job
 from recsys.model.storage import open_encoder
 from recsys.sources.given_factors import read_factors
+from tests.helpers.programs import find_program
 from tests.helpers.recommenders import ALL_USERS, IDS, QUICK, taste_of
 from tests.helpers.spark_cluster import Gate, meanwhile, needs_spark, wait_until
 
@@ -339,3 +342,26 @@ def test_what_is_wrong_is_one_clear_line(spark, model, songs, hearing_model, tmp
     says(ClusterError, "no program /no/such/python", recommend_on_cluster, model, out)
     monkeypatch.undo()
     assert not Path(out).exists()
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(spark, model, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if find_program("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with pytest.raises(ClusterError, match="a disk is full: No space left on device"):
+            recommend_on_cluster(spark, model, str(disk / "lists"), k=50)
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_the_guide(spark, tmp_path):
+    text = (Path(__file__).parents[3] / "docs" / "scale.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names = {"spark": spark}
+    exec(block.replace("hdfs:///music", str(tmp_path)), names)
+    assert names["counts"].users == names["factors"].users == 40
+    assert names["drawn"]["of_interactions"] == names["counts"].interactions
