@@ -90,7 +90,7 @@ def learn_factors(
     Examples:
         >>> table = spark.createDataFrame(dataset.interactions[["user_id", "item_id", "weight"]])
         >>> learn_factors(spark, table, str(folder / "factors"), factors=4, iterations=2, blocks=1)
-        ClusterFactors(users=60, items=28, interactions=458, rank=4)
+        ClusterFactors(users=60, items=28, interactions=462, rank=4)
     """
     from pyspark.ml.recommendation import ALS
     from pyspark.sql import functions as f
