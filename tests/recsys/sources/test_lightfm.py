@@ -159,7 +159,7 @@ def test_vectors_that_grow_out_of_bounds_are_an_error_too(tastes_data, monkeypat
 
     monkeypatch.setattr(LightFM, "fit_partial", diverge)
     with pytest.raises(ColdtuneError, match=r"diverged .*fm\.learning_rate, now 0\.05"):
-        source().fit(tastes_data)
+        source(epochs=1).fit(tastes_data)
 
 
 def test_saved_state_gives_the_same_vectors_to_new_items(tastes_data, trained):
