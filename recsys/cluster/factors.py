@@ -1,5 +1,6 @@
 """The vectors of ALS from plays that do not fit one machine, by Spark's MLlib."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -181,8 +182,6 @@ def _numbered(spark: "SparkSession", played: "DataFrame", name: str) -> "DataFra
 
 
 def _remove(spark: "SparkSession", place: str) -> None:
-    from contextlib import suppress
-
     from py4j.protocol import Py4JError
 
     with suppress(Py4JError):
