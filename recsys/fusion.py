@@ -9,6 +9,7 @@ counts neither for nor against it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Block:
         mean = self.mean.astype(np.float64)
         return self.n_items * (self.covariance + np.outer(mean, mean))
 
-    @property
+    @cached_property
     def size(self) -> float:
         """Root mean square length of the warm items' vectors."""
         mean = self.mean.astype(np.float64)

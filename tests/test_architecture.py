@@ -301,9 +301,11 @@ def test_locks_know_their_order_their_limit_and_their_holder() -> None:
                 names = {alias.name for alias in node.names}
                 found = names & PLAIN_LOCKS.get(node.module or "", set())
             plain += [f"{module}, line {node.lineno}: {name}" for name in found]  # type: ignore[attr-defined]
-    # Temporary files are locked without waiting, and a fork waits for seconds at most: so nobody
-    # can wait for ever.
-    allowed = ("datasets.system.locks,", "datasets.system.temporary,", "datasets.system.forking,")
+    # Temporary files are locked without waiting, a fork waits for seconds at most, and a number of
+    # threads is set without waiting for anything: so nobody can wait for ever.
+    allowed = tuple(
+        f"datasets.system.{name}," for name in ("locks", "temporary", "forking", "blas_threads")
+    )
     assert [one for one in plain if not one.startswith(allowed)] == []
     assert plain  # this test sees the locks that there are
 

@@ -1,3 +1,4 @@
+from .blas_threads import one_blas_thread as one_blas_thread
 from .files import atomic_write as atomic_write
 from .files import check_writable as check_writable
 from .files import file_digest as file_digest

@@ -176,8 +176,8 @@ def open_array(path: Path) -> NDArray[Any]:
         raise ValueError(f"it should hold an array of shape {list(shape)} and has {size:,} bytes")
     if not size:  # an empty file cannot be mapped
         return np.zeros(shape, dtype)
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    # As a plain array: every slice of a `memmap` takes a microsecond more.
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def sync_file(path: Path) -> None:

@@ -95,6 +95,8 @@ def _read(name: str, values: Iterable[object]) -> Iterator[str]:
 
 def _several(name: str, values: object) -> Iterable[object]:
     """What gives the ids one after another."""
+    if isinstance(values, list | tuple):
+        return values
     if isinstance(values, Mapping):
         raise InvalidArgumentError(f"{name} must be several ids, not a mapping (dict)")
     if isinstance(values, pd.Series):

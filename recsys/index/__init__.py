@@ -1,6 +1,6 @@
 """Nearest-neighbour indexes: the items with the largest inner product for a query vector.
 
-- `base`: search results and the protocol of an index.
+- `base`: search results, what each query must not find, and the protocol of an index.
 - `exact`: compare with every item.
 - `screen`: a few coordinates of each item tell most items from a query's best ones.
 - `screened`: search in a large catalogue by a screen in files.

@@ -1,6 +1,7 @@
 from .annoy import AnnoyIndex as AnnoyIndex
 from .base import Hits as Hits
 from .base import Index as Index
+from .base import Seen as Seen
 from .build import IndexFiles as IndexFiles
 from .build import build_index as build_index
 from .build import index_files as index_files

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError, NotCopiedError
 from datasets.system.temporary import room_for
-from recsys.index.base import Hits, seen_rows
+from recsys.index.base import Hits, Seen
 from recsys.index.exact import ExactIndex
+
+_NO_ROWS = np.empty(0, np.intp)
 
 _CHECKED = 2**14
 """Nodes that are checked at once."""
@@ -134,9 +135,7 @@ class AnnoyIndex:
         """The search method, its width and number of trees."""
         return {"method": "annoy", "search_k": self.search_k, "n_trees": self._annoy.get_n_trees()}
 
-    def search(
-        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
-    ) -> Hits:
+    def search(self, queries: Float32Array, k: int, seen: Seen | None, banned: IntArray) -> Hits:
         """Find about the k items with the largest inner product; see `Index.search`."""
         items = self._exact.items
         if self.search_k >= len(items):
@@ -145,7 +144,7 @@ class AnnoyIndex:
         is_banned[banned] = True
         parts = []
         for number, query in enumerate(queries):
-            own = seen_rows(seen, number)
+            own = _NO_ROWS if seen is None else seen[number]
             # Ask for more candidates where many may be filtered, but at most twice as many.
             wanted = self.search_k + min(len(own) + len(banned), self.search_k)
             wanted = min(max(wanted, 2 * k + len(own)), len(items))
@@ -160,9 +159,8 @@ class AnnoyIndex:
             if len(own):
                 candidates = candidates[~np.isin(candidates, own)]
             if len(candidates) < k:
-                hits = self._exact.search(
-                    query[None], k, None if seen is None else seen[number], banned
-                )
+                excluded = np.concatenate([banned, own])
+                hits = self._exact.search(query[None], k, None, excluded)
                 parts.append(hits._replace(query=hits.query + number))
                 continue
             scores = items[candidates] @ query

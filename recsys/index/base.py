@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import scipy.sparse as sp
 
-from datasets.arrays import Float32Array, IntArray
+from datasets.arrays import BoolArray, Float32Array, IntArray
 
 
 class Hits(NamedTuple):
@@ -38,6 +37,73 @@ class Hits(NamedTuple):
         return cls(*(np.concatenate(columns) for columns in zip(cls.empty(), *parts, strict=True)))
 
 
+class Seen:
+    """The rows that each query of a batch must not find: the arrays of a CSR matrix of marks.
+
+    SciPy's own class checks them at every step, which takes longer than the rest of a list.
+
+    Examples:
+        >>> seen = Seen.of([np.array([5, 7]), np.array([2])])
+        >>> [seen[query].tolist() for query in range(len(seen))]
+        [[5, 7], [2]]
+        >>> seen.between(3, 6)[0].tolist()
+        [2]
+    """
+
+    __slots__ = ("indices", "indptr")
+
+    def __init__(self, indices: IntArray, indptr: IntArray) -> None:
+        """Take the arrays of a CSR matrix.
+
+        Args:
+            indices: the rows of all queries, one query after another.
+            indptr: where those of each query begin, and where the last ones end, int [q + 1].
+        """
+        self.indices = indices
+        self.indptr = indptr
+
+    @classmethod
+    def of(cls, rows: Sequence[IntArray]) -> "Seen":
+        """Take the rows of each query."""
+        if len(rows) == 1:
+            return cls(rows[0], np.array([0, len(rows[0])]))
+        whole = np.concatenate([np.empty(0, np.intp), *rows])
+        return cls(whole, np.cumsum([0, *map(len, rows)]))
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.indptr) - 1
+
+    def __getitem__(self, query: int) -> IntArray:
+        """Return the rows of one query."""
+        start, stop = self.indptr[query : query + 2].tolist()
+        return self.indices[start:stop]
+
+    @property
+    def queries(self) -> IntArray:
+        """The query of each of the `indices`."""
+        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def take(self, queries: IntArray) -> "Seen":
+        """Return the rows of some queries, in the order given."""
+        return Seen.of([self[query] for query in queries.tolist()])
+
+    def between(self, start: int, stop: int) -> "Seen":
+        """Return those of the rows from `start` to `stop`, counted from `start`."""
+        return self._where((self.indices >= start) & (self.indices < stop), self.indices - start)
+
+    def among(self, rows: IntArray) -> "Seen":
+        """Return those among some rows, ascending ones, as places there."""
+        if not len(rows):
+            return Seen.of([rows] * len(self))
+        places = np.minimum(np.searchsorted(rows, self.indices), len(rows) - 1)
+        return self._where(rows[places] == self.indices, places)
+
+    def _where(self, keep: BoolArray, indices: IntArray) -> "Seen":
+        before = np.concatenate([[0], np.cumsum(keep)])
+        return Seen(indices[keep], before[self.indptr])
+
+
 class Index(Protocol):
     """A search structure over item vectors that finds the k largest inner products.
 
@@ -52,25 +118,15 @@ class Index(Protocol):
     def info(self) -> Mapping[str, object]:
         """How the index searches: ``method`` and the settings of that method."""
 
-    def search(
-        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
-    ) -> Hits:
+    def search(self, queries: Float32Array, k: int, seen: Seen | None, banned: IntArray) -> Hits:
         """Find the k items with the largest inner product for each query.
 
         Args:
             queries: float32 [q, D].
             k: number of items per query.
-            seen: CSR [q, n_items]; a stored entry excludes that item for that query. None excludes
-                nothing.
+            seen: rows of items to exclude for each query; None excludes nothing.
             banned: rows of items to exclude for all queries, int [m].
 
         Returns:
             At most k hits per query; fewer only if fewer items are left.
         """
-
-
-def seen_rows(seen: sp.csr_matrix | None, query: int) -> IntArray:
-    """Return the rows excluded for one query."""
-    if seen is None:
-        return np.empty(0, np.intp)
-    return np.asarray(seen.indices[seen.indptr[query] : seen.indptr[query + 1]], np.intp)

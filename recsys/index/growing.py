@@ -8,10 +8,9 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
-from recsys.index.base import Hits, Index
+from recsys.index.base import Hits, Index, Seen
 from recsys.index.exact import ExactIndex
 
 _NO_ROWS = np.empty(0, np.intp)
@@ -98,7 +97,7 @@ class GrowingIndex:
         queries: Float32Array,
         k: int,
         *,
-        seen: sp.csr_matrix | None = None,
+        seen: Seen | None = None,
         banned: IntArray | None = None,
         only: IntArray | None = None,
     ) -> Hits:
@@ -107,7 +106,7 @@ class GrowingIndex:
         Args:
             queries: float32 [q, D].
             k: number of items per query.
-            seen: CSR [q, len(self)]; a stored entry excludes that item for that query.
+            seen: rows to exclude for each query.
             banned: rows to exclude for all queries.
             only: if given, search these rows only.
 
@@ -118,19 +117,19 @@ class GrowingIndex:
         if only is not None:
             eligible = np.setdiff1d(only, banned)
             hits = ExactIndex(self.vectors(eligible)).search(
-                queries, k, None if seen is None else seen[:, eligible].tocsr(), _NO_ROWS
+                queries, k, None if seen is None else seen.among(eligible), _NO_ROWS
             )
             return Hits(hits.query, eligible[hits.item], hits.score)
         n, added = len(self._fitted), self._added
         if not len(added):
             return self._index.search(queries, k, seen, banned)
         fitted_hits = self._index.search(
-            queries, k, None if seen is None else seen[:, :n].tocsr(), banned[banned < n]
+            queries, k, None if seen is None else seen.between(0, n), banned[banned < n]
         )
         added_hits = ExactIndex(added).search(
             queries,
             k,
-            None if seen is None else seen[:, n : n + len(added)].tocsr(),
+            None if seen is None else seen.between(n, n + len(added)),
             banned[(banned >= n) & (banned < n + len(added))] - n,
         )
         renumbered = added_hits._replace(item=added_hits.item + n)

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
 from datasets.system.files import UNREADABLE, open_array, write_array
-from recsys.index.base import Hits, seen_rows
+from recsys.index.base import Hits, Seen
 
 INDEX_PARTS = (".npy", ".rows.npy", ".lengths.npy")
 """Suffixes of the files: the vectors longest first, their rows in the model, their lengths."""
@@ -101,15 +100,15 @@ class PrunedIndex:
         """The search method and its slack."""
         return {"method": "pruned", "slack": self.slack}
 
-    def search(
-        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
-    ) -> Hits:
+    def search(self, queries: Float32Array, k: int, seen: Seen | None, banned: IntArray) -> Hits:
         """Find the k items with the largest inner product; see `Index.search`."""
         banned_places = np.sort(self._place[banned])
         parts = []
         for number, query in enumerate(queries):
-            own = self._place[seen_rows(seen, number)]
-            excluded = np.sort(np.concatenate([banned_places, own])) if len(own) else banned_places
+            excluded = banned_places
+            if seen is not None:
+                own = self._place[seen[number]]
+                excluded = np.sort(np.concatenate([banned_places, own]))
             places, scores, _ = self._scan(query, k, excluded)
             rows = self._rows[places].astype(np.intp)
             parts.append(Hits(np.full(len(rows), number), rows, scores))

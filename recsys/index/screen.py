@@ -39,11 +39,18 @@ this many as a whole."""
 _MOST_SCORED = 4
 """Where more than one in so many items would be compared as a whole, comparing all is faster."""
 
+_WHOLE = 256
+"""So many items are compared as a whole at once: they stay in a cache, and those that follow are
+told from better ones."""
+
 _DENSE = 3
 """Where more than one in so many items is left of a block, all its coordinates are read."""
 
 _MANY = 4096
 """More items than these are left out by marks rather than in their order."""
+
+_STEP = 16
+"""Every so many scores are looked at to learn about how high the largest are."""
 
 _EPSILON = float(np.finfo(np.float32).eps)
 
@@ -191,10 +198,9 @@ class Screen:
             many[out] = True
         largest = 1.0 if factors is None else float(factors.max(initial=0))
         own_factors = None
-        error = asked.error * largest + margin
-        best, scores = np.empty(0, np.intp), np.empty(0, np.float32)
-        least, start, stop, scored = -np.inf, 0, n, 0
-        size = at_once
+        leading = _Leading(items, query, k, asked.error * largest + margin)
+        most = max(n // _MOST_SCORED, _AHEAD[1] * k)
+        start, stop, size = 0, n, at_once
         while start < stop:
             end, size = min(start + size, stop), max(at_once, min(4 * size, _LARGEST_BLOCK))
             block = slice(start, end)
@@ -207,33 +213,29 @@ class Screen:
                 near[out[first:last] - start] = -np.inf
             else:
                 near[many[block]] = -np.inf
-            is_first = least == -np.inf
-            while True:
-                if least == -np.inf:  # nothing to tell others from yet: the nearest come first
-                    places = self._nearest(near, block, asked, k, own_factors)
-                else:
-                    places = self._remaining(near, block, asked, np.float32(least), own_factors)
-                if scored + len(places) > max(n // _MOST_SCORED, _AHEAD[1] * k):
+            if leading.least == -np.inf:  # nothing to tell others from yet: the nearest come first
+                places = self._nearest(near, block, asked, k, own_factors)
+                leading.score(rows[start + places])
+                near[places] = -np.inf
+            places, at_most = self._remaining(near, block, asked, leading.least, own_factors)
+            while len(places):
+                if leading.scored + min(len(places), _WHOLE) > most:
                     return None
-                if len(places):
-                    own = rows[start + places]
-                    near[places] = -np.inf
-                    scored += len(places)
-                    best = np.concatenate([best, own])
-                    scores = np.concatenate([scores, items[own] @ query])
-                if len(scores) >= k:
-                    at = len(scores) - k
-                    least = max(least, float(np.partition(scores, at)[at]) - error)
-                    keep = scores >= least
-                    best, scores = best[keep], scores[keep]
-                if not is_first or not len(places):
+                if len(places) > _WHOLE:
+                    # Those that may score most come first: fewer of the others are left then.
+                    order = np.argpartition(at_most, len(places) - _WHOLE)
+                    now, later = order[-_WHOLE:], order[:-_WHOLE]
+                    leading.score(rows[start + places[now]])
+                    later = later[at_most[later] >= leading.least]
+                    places, at_most = places[later], at_most[later]
+                else:
+                    leading.score(rows[start + places])
                     break
-                is_first = least == -np.inf
-            start = end
+            start, least = end, leading.least
             if least > -np.inf and asked.length * largest > 0:
                 reach = np.float32(-least / (asked.length * largest * slack * (1 + 1e-5)))
                 stop = min(stop, int(self._shortness.searchsorted(reach, side="right")))
-        return Found(best.astype(np.intp), start, scored)
+        return Found(leading.rows.astype(np.intp), start, leading.scored)
 
     def _asked(self, query: Float32Array, slack: float) -> "_Asked":
         scaled = query * self._scale
@@ -259,9 +261,7 @@ class Screen:
         factors: Float32Array | None,
     ) -> IntArray:
         """Places in a block of the items that score most, as far as coordinates tell."""
-        wanted = min(_AHEAD[0] * k, len(near))
-        places = np.argpartition(near, len(near) - wanted)[len(near) - wanted :]
-        places = places[near[places] > -np.inf]
+        places = _about_the_largest(near, _AHEAD[0] * k)
         rest = self.arrays[1][block][places] @ asked.along[1]
         both = near[places] + (rest if factors is None else rest * factors[places])
         wanted = min(_AHEAD[1] * k, len(places))
@@ -272,20 +272,26 @@ class Screen:
         near: Float32Array,
         block: slice,
         asked: "_Asked",
-        least: np.float32,
+        least: float,
         factors: Float32Array | None,
-    ) -> IntArray:
-        """Places in a block of the items that coordinates do not tell from the best ones."""
+    ) -> tuple[IntArray, Float32Array]:
+        """Places in a block of the items that coordinates do not tell from the best ones.
+
+        Also how much each of them scores at most.
+        """
         first, second = self._rests[0][block], self._rests[1][block]
         more = asked.rests[0] * first
-        places = np.flatnonzero(near + (more if factors is None else more * factors) >= least)
+        more = near + (more if factors is None else more * factors)
+        places = np.flatnonzero((more >= least) & (near > -np.inf))
         further = self.arrays[1][block]
         if _DENSE * len(places) > len(near):
-            more = further @ asked.along[1] + asked.rests[1] * second
-            return np.flatnonzero(near + (more if factors is None else more * factors) >= least)
-        more = further[places] @ asked.along[1] + asked.rests[1] * second[places]
-        more = near[places] + (more if factors is None else more * factors[places])
-        return places[more >= least]
+            along = (further @ asked.along[1])[places]
+        else:
+            along = further[places] @ asked.along[1]
+        more = along + asked.rests[1] * second[places]
+        at_most = near[places] + (more if factors is None else more * factors[places])
+        left = at_most >= least
+        return places[left], at_most[left]
 
     @property
     def rows(self) -> NDArray[np.int32]:
@@ -293,11 +299,49 @@ class Screen:
         return self.arrays[4]
 
 
+def _about_the_largest(scores: Float32Array, n: int) -> IntArray:
+    """Places of about the n largest scores, none of which is -inf.
+
+    What they have to reach is told by one score in `_STEP`: to part all takes six times as long.
+    """
+    some = scores[::_STEP]
+    place = max(len(some) - max(n // _STEP, 1), 0)
+    least = np.partition(some, place)[place]
+    found: IntArray = np.flatnonzero(scores >= least)
+    if len(found) > 4 * n or least == -np.inf:
+        found = np.argpartition(scores, max(len(scores) - n, 0))[-n:]
+        found = found[scores[found] > -np.inf]
+    return found
+
+
 class Rows(Protocol):
     """Vectors of which some rows are read at a time, such as an array."""
 
     def __getitem__(self, rows: Any, /) -> Float32Array:
         """Return the vectors of rows, float32 [len(rows), D]."""
+
+
+class _Leading:
+    """The items that may be among the k best of those compared as a whole."""
+
+    def __init__(self, items: "Rows", query: Float32Array, k: int, error: float) -> None:
+        self._items, self._query, self._k, self._error = items, query, k, error
+        self.rows = np.empty(0, np.int32)
+        self._scores = np.empty(0, np.float32)
+        self.least = -np.inf
+        """What an item has to score to be among the best."""
+        self.scored = 0
+
+    def score(self, rows: NDArray[np.int32]) -> None:
+        """Compare some items as a whole."""
+        self.scored += len(rows)
+        self.rows = np.concatenate([self.rows, rows])
+        self._scores = np.concatenate([self._scores, self._items[rows] @ self._query])
+        if (at := len(self._scores) - self._k) >= 0:
+            kth = float(np.partition(self._scores, at)[at])
+            self.least = max(self.least, kth - self._error)
+            keep = self._scores >= np.float32(self.least)
+            self.rows, self._scores = self.rows[keep], self._scores[keep]
 
 
 class _Asked(NamedTuple):

@@ -5,12 +5,11 @@ from copy import copy
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.errors import ArtifactError
 from datasets.system.files import UNREADABLE, open_array, write_array
-from recsys.index.base import Hits, seen_rows
+from recsys.index.base import Hits, Seen
 from recsys.index.exact import ExactIndex
 from recsys.index.screen import Screen, best_of
 
@@ -89,18 +88,14 @@ class ScreenedIndex:
         """The search method and its slack."""
         return {"method": "screened", "slack": self.slack}
 
-    def search(
-        self, queries: Float32Array, k: int, seen: sp.csr_matrix | None, banned: IntArray
-    ) -> Hits:
+    def search(self, queries: Float32Array, k: int, seen: Seen | None, banned: IntArray) -> Hits:
         """Find the k items with the largest inner product; see `Index.search`."""
         parts = []
         for number, query in enumerate(queries):
-            own = seen_rows(seen, number)
-            excluded = np.concatenate([banned, own]) if len(own) else banned
+            excluded = banned if seen is None else np.concatenate([banned, seen[number]])
             found = self._screen.search(self._items, query, k, excluded, self.slack)
             if found is None:
-                one = None if seen is None else seen[number]
-                hits = ExactIndex(self._items).search(query[None], k, one, banned)
+                hits = ExactIndex(self._items).search(query[None], k, None, excluded)
             else:
                 hits = best_of(self._items, query, found.rows, k)
             parts.append(hits._replace(query=np.full(len(hits.item), number)))

@@ -36,7 +36,7 @@ from recsys.data import ItemContent
 from recsys.database.song import Song
 from recsys.model.persistent import PersistentMap, SharedColumn
 from recsys.model.state import FittedState
-from recsys.model.tables import row_of, text_array
+from recsys.model.tables import row_of, rows_of_ids, text_array
 
 Where = Mapping[str, str | int | Iterable[str | int]]
 """From a column of the items to a value, or several of which an item has one."""
@@ -203,7 +203,7 @@ class ItemTable:
     def fitted_rows(self, item_ids: Iterable[str]) -> list[int | None]:
         """Return each item's row of the fit, None for an item that was onboarded since."""
         ids = list(item_ids)
-        found = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        found = rows_of_ids(self._state.item_ids, ids).tolist()
         return [
             None if name in self._onboarded else row for name, row in zip(ids, found, strict=True)
         ]
@@ -375,7 +375,8 @@ class ItemTable:
                 GENRE: text_array(self.texts(GENRE, rows)),
                 COLD: self.is_cold(rows),
                 **more,
-            }
+            },
+            copy=False,
         )
 
     @property
@@ -626,7 +627,7 @@ class ItemTable:
     def without(self, item_ids: Iterable[str]) -> "ItemTable":
         """Return a table without these items."""
         other, ids = self._fork(), list(item_ids)
-        fitted = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        fitted = rows_of_ids(self._state.item_ids, ids).tolist()
         old = [row for row in self._find(ids) if row >= 0]
         gone = [name for name, row in zip(ids, fitted, strict=True) if row < 0]
         # An item that the fit does not know is forgotten altogether.
@@ -695,14 +696,16 @@ class ItemTable:
         if len(item_ids) == 1:
             moved = self._moved.get(item_ids[0])
             return [row_of(self._state.item_ids, item_ids[0]) if moved is None else moved]
-        fitted = self._state.item_ids.get_indexer(pd.Index(item_ids, dtype=object)).tolist()
+        fitted = rows_of_ids(self._state.item_ids, item_ids).tolist()
+        if not self._moved:
+            return fitted
         return [self._moved.get(name, row) for name, row in zip(item_ids, fitted, strict=True)]
 
     def _append_new(
         self, songs: Sequence[Song], user_counts: Sequence[int], *, onboarded: bool
     ) -> None:
         ids = [song.item_id for song in songs]
-        fitted = self._state.item_ids.get_indexer(pd.Index(ids, dtype=object)).tolist()
+        fitted = rows_of_ids(self._state.item_ids, ids).tolist()
         old = [self._moved.get(name, row) for name, row in zip(ids, fitted, strict=True)]
         new = range(len(self), len(self) + len(songs))
         if onboarded:

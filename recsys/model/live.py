@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
@@ -43,6 +42,7 @@ from recsys.model.items import (
 )
 from recsys.model.repair import usable_plays, usable_songs
 from recsys.model.state import FittedState
+from recsys.model.tables import row_of
 from recsys.model.updates import (
     IncrementalUpdater,
     UpdateReport,
@@ -359,7 +359,7 @@ class LiveModel:
             touched.update(other._plays.by_user.get(user, ()))
         other._recompute_items(touched)
         other._give_up_rows()
-        in_fit = int(self.state.item_ids.get_indexer(pd.Index([item_id], dtype=object))[0]) >= 0
+        in_fit = row_of(self.state.item_ids, item_id) >= 0
         self.catalog.remove(item_id, of_the_fit=in_fit)
         return other._bump_revision()
 

@@ -37,6 +37,7 @@ from recsys.model.tables import (
 )
 from recsys.new_songs import NewSongCalibration
 from recsys.sources.base import Source
+from recsys.sources.fold_in import Gram
 from recsys.sources.registry import make_source
 
 if TYPE_CHECKING:
@@ -241,9 +242,9 @@ class FittedState:
         return by_item.indices, by_item.indptr
 
     @cached_property
-    def item_grams(self) -> dict[str, Float64Array]:
+    def item_grams(self) -> dict[str, Gram]:
         """VᵀV of the warm items' vectors, [d, d], for each source."""
-        return {block.name: block.gram for block in self.blocks}
+        return {block.name: Gram(block.gram) for block in self.blocks}
 
     def fuse_content(self, content: ItemContent) -> Float32Array:
         """Compute fused vectors [n, D] of items that nobody has played, from their content."""

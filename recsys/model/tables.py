@@ -1,7 +1,7 @@
 """Tables of texts as Arrow files, and indexes from ids to rows, memory-mapped from the disk."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, overload
 
@@ -15,6 +15,10 @@ from recsys.model.checks import check_array, check_rows
 
 _TEXT: Any = pd.Series([""]).dtype
 """What pandas makes of texts: objects, before version 3."""
+
+
+_FEW = 32
+"""Up to so many texts are read one by one."""
 
 
 class Ids(Protocol):
@@ -47,7 +51,7 @@ class HashedIdIndex:
             raise ValueError("a table of ids does not fit its texts")
         check_array("hashes of ids", hashes, "u", -1)
         check_rows("rows of ids", rows, len(texts))
-        self._texts = texts.array
+        self._texts = TextColumn(texts)
         self._hashes = hashes
         self._rows = rows
 
@@ -63,7 +67,7 @@ class HashedIdIndex:
         place = int(self._hashes.searchsorted(key))
         while place < len(self._hashes) and self._hashes[place] == key:
             row = int(self._rows[place])
-            if self._texts[row] == one:
+            if self._texts.one(row) == one:
                 return row
             place += 1  # two ids of one hash
         return -1
@@ -75,8 +79,11 @@ class HashedIdIndex:
     def __getitem__(self, row: slice | IntArray, /) -> StrArray: ...
 
     def __getitem__(self, row: Any, /) -> Any:
-        found = self._texts[row]
-        return found if isinstance(found, str) else found.to_numpy(dtype=object)
+        if isinstance(row, int | np.integer):
+            return self._texts.one(int(row))
+        if isinstance(row, slice):
+            row = np.arange(*row.indices(len(self)))
+        return self._texts.take(row)
 
     def get_indexer(self, target: Iterable[object]) -> IntArray:
         """Return the row of each id, int [n]; -1 for an unknown one."""
@@ -127,30 +134,61 @@ def row_of(ids: Ids, one: object) -> int:
     return int(ids.get_indexer([one])[0])
 
 
+def rows_of_ids(ids: Ids, several: Sequence[object]) -> IntArray:
+    """Return the rows of ids, int [n]; -1 for an unknown one."""
+    if isinstance(ids, HashedIdIndex):
+        return ids.get_indexer(several)
+    return np.array(ids.get_indexer(pd.Index(several, dtype=object)), np.intp)
+
+
 class TextColumn:
     """A column of texts, of which some rows are read at a time.
 
     Examples:
-        >>> TextColumn(pd.Series(["a", "b", "c"])).take(np.array([2, 0])).tolist()
-        ['c', 'a']
+        >>> column = TextColumn(pd.Series(["a", "b", "c"]))
+        >>> column.take(np.array([2, 0])).tolist(), column.one(1)
+        (['c', 'a'], 'b')
     """
 
     def __init__(self, column: pd.Series) -> None:
         """Open a column; one that is memory-mapped stays where it is."""
-        self._texts: Any = column.array
-        if isinstance(self._texts, pd.arrays.ArrowExtensionArray):
-            parts = self._texts.__arrow_array__().chunks
-            if len(parts) == 1:  # without pandas, which takes ten times as long
-                self._texts = parts[0]
+        self._column: Any = column.array
+        self._arrow: Any = None
+        """The same as one piece of Arrow's, if it is one."""
+        if isinstance(self._column, pd.arrays.ArrowExtensionArray):
+            parts = self._column.__arrow_array__().chunks
+            if len(parts) == 1 and str(parts[0].type) == "large_string":
+                self._arrow = parts[0]
+                _, bounds, texts = self._arrow.buffers()
+                self._bounds = np.frombuffer(bounds, np.int64)[self._arrow.offset :]
+                self._texts = memoryview(texts if texts is not None else b"")
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._column)
+
+    def one(self, row: int) -> str:
+        """Return the text of a row."""
+        if self._arrow is None:
+            return str(self._column[row])
+        start, stop = self._bounds[row : row + 2].tolist()
+        return str(self._texts[start:stop], "utf-8")
 
     def take(self, rows: IntArray) -> StrArray:
         """Return the texts of rows, object [len(rows)]."""
-        if isinstance(self._texts, pd.api.extensions.ExtensionArray):
-            return np.array(self._texts[rows], object)
-        import pyarrow as pa
+        if self._arrow is None:
+            return np.array(self._column[rows], object)
+        if len(rows) > _FEW:
+            import pyarrow as pa
 
+            found: StrArray = self._arrow.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+            return found
+        # Without Arrow, whose call alone takes longer.
+        bounds = zip(self._bounds[rows].tolist(), self._bounds[rows + 1].tolist(), strict=True)
         texts = np.empty(len(rows), object)
-        texts[:] = self._texts.take(pa.array(rows)).to_pylist()
+        texts[:] = [str(self._texts[start:stop], "utf-8") for start, stop in bounds]
         return texts
 
 

@@ -35,6 +35,7 @@ from recsys.fusion import fuse_items
 from recsys.model.first_plays import FirstPlays
 from recsys.model.items import ItemTable, reachable_content
 from recsys.model.state import FittedState
+from recsys.model.tables import rows_of_ids
 from recsys.model.users import PlaysSinceFit, UserTable
 from recsys.sources.fold_in import fold_in_user
 
@@ -214,7 +215,7 @@ def corrections_of(
     Raises:
         DataError: several for one pair.
     """
-    users = state.user_ids.get_indexer(pd.Index([play.user_id for play in plays], dtype=object))
+    users = rows_of_ids(state.user_ids, [play.user_id for play in plays])
     rows = items.fitted_rows([play.item_id for play in plays])
     pairs = [(play.user_id, play.item_id) for play in plays]
     if len(set(pairs)) < len(pairs):  # in two Unicode forms; others are found by their rows
@@ -375,7 +376,7 @@ class IncrementalUpdater:
         state = self._state
         before, weights = self._training_plays(fitted)
         users = list(plays)
-        found = state.user_ids.get_indexer(pd.Index(users, dtype=object))
+        found = rows_of_ids(state.user_ids, users)
         total = dict(zip(before.tolist(), weights.tolist(), strict=True))
         others = []
         for user, row in zip(users, found.tolist(), strict=True):

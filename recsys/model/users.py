@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from datasets.arrays import Float32Array, IntArray, StrArray
 from datasets.tables.spellings import other_forms, warn_of_forms
@@ -18,11 +16,12 @@ from datasets.texts.suggestions import close_names, near_spellings, suggest
 from recsys.data import PLAY_BOUNDS
 from recsys.database.changes import Play
 from recsys.fusion import fuse_users, unfuse_items
+from recsys.index.base import Seen
 from recsys.index.growing import GrowingIndex
 from recsys.model.items import ItemTable
 from recsys.model.persistent import PersistentMap
 from recsys.model.state import FittedState
-from recsys.model.tables import row_of
+from recsys.model.tables import row_of, rows_of_ids
 from recsys.sources.fold_in import fold_in_user
 
 _Sums = Mapping[str, Mapping[str, float]]
@@ -88,7 +87,7 @@ class ActiveUsers:
         others = [user for user in dict.fromkeys(user_ids) if user not in self.rows]
         if not others:
             return self
-        found = self._state.user_ids.get_indexer(pd.Index(others, dtype=object)).tolist()
+        found = rows_of_ids(self._state.user_ids, others).tolist()
         grown, n_fitted = copy.copy(self), len(self._state.user_vectors)
         rows = []
         for row in found:
@@ -111,12 +110,13 @@ class Profiles(NamedTuple):
 
     vectors: Float32Array
     """Fused vectors [q, D]; zero where nothing is known of a user."""
-    seen: sp.csr_matrix | None
-    """Which rows each has played, CSR [q, rows]; None where it was not asked for."""
+    seen: Seen | None
+    """Which rows each has played; None where it was not asked for."""
 
     def take(self, queries: IntArray) -> "Profiles":
         """Return some of the profiles, in the order of `queries`."""
-        return Profiles(self.vectors[queries], None if self.seen is None else self.seen[queries])
+        seen = None if self.seen is None else self.seen.take(queries)
+        return Profiles(self.vectors[queries], seen)
 
 
 class ActiveVectors(NamedTuple):
@@ -157,7 +157,6 @@ class UserTable:
     ) -> None:
         self._state = state
         self._items = items
-        self._n_items = len(items)
         self._index = index
         self._plays = plays
         self._active = active
@@ -231,11 +230,11 @@ class UserTable:
             if row < 0 and self._active.n_new:
                 row = self._active.rows.get(user_ids[0], -1)
             return np.array([row], np.intp)
-        ids = pd.Index(list(user_ids), dtype=object)
-        rows = np.array(self._state.user_ids.get_indexer(ids), np.intp)
+        rows = rows_of_ids(self._state.user_ids, user_ids)
         if self._active.n_new:
             for position in np.flatnonzero(rows < 0).tolist():
-                rows[position] = self._active.rows.get(ids[position], -1)
+                name = user_ids[position]
+                rows[position] = self._active.rows.get(name, -1) if isinstance(name, str) else -1
         return rows
 
     def suggestion(self, user_id: object) -> str:
@@ -255,7 +254,7 @@ class UserTable:
     def not_in_fit(self, user_ids: Iterable[str]) -> list[str]:
         """Return those of the users whom the fit does not know."""
         ids = list(user_ids)
-        rows = self._state.user_ids.get_indexer(pd.Index(ids, dtype=object))
+        rows = rows_of_ids(self._state.user_ids, ids)
         return [user for user, row in zip(ids, rows, strict=True) if row < 0]
 
     def profiles(self, user_ids: Sequence[object], *, with_seen: bool) -> Profiles:
@@ -289,16 +288,13 @@ class UserTable:
         }
         for place, profile in others.items():
             own[place] = profile.vectors[0]
-        if not with_seen:
-            return Profiles(own, None)
-        seen = self.seen_by(rows)
-        if others:
-            nothing = np.empty(0, np.intp)
-            of_others = [
-                others[place].seen.indices if place in others else nothing  # type: ignore[union-attr]
-                for place in range(len(rows))
-            ]
-            seen = (seen + _csr(of_others, self._n_items)).tocsr()
+        seen = self.seen_by(rows) if with_seen else None
+        if seen is not None and others:
+            played = [seen[place] for place in range(len(rows))]
+            for place, profile in others.items():
+                if profile.seen is not None:
+                    played[place] = profile.seen[0]
+            seen = Seen.of(played)
         return Profiles(own, seen)
 
     def profile_of_plays(self, plays: Mapping[str, float], *, with_seen: bool) -> Profiles:
@@ -308,7 +304,7 @@ class UserTable:
             UnknownItemError: an item that is not in the catalogue.
         """
         rows = self._items.rows(plays)
-        seen = _csr([rows], self._n_items) if with_seen else None
+        seen = Seen.of([rows]) if with_seen else None
         vector = self.fold_in(rows, np.array(list(plays.values()), np.float32))
         return Profiles(vector[None], seen)
 
@@ -351,18 +347,14 @@ class UserTable:
         """Return the rows of the items that a user has played."""
         return self.history(row)[0]
 
-    def seen_by(self, rows: IntArray) -> sp.csr_matrix:
-        """Return what users have played, CSR [len(rows), item rows]; nothing for row -1."""
-        if not len(self._items.retired) and not self._plays.by_user and (rows >= 0).all():
-            shape = (len(rows), self._n_items)
-            if len(rows) == 1:  # not by SciPy, which takes ten times as long for one row
-                return _csr([self.seen(int(rows[0]))], self._n_items)
-            plays = self._state.plays[rows]  # nothing has moved: no step for each user
-            return sp.csr_matrix((plays.data, plays.indices, plays.indptr), shape=shape)
+    def seen_by(self, rows: IntArray) -> Seen:
+        """Return the rows of the items that users have played; none for row -1."""
+        unchanged = not len(self._items.retired) and not self._plays.by_user
+        if unchanged and len(rows) > 1 and (rows >= 0).all():
+            plays = self._state.plays[rows]  # no step for each user
+            return Seen(plays.indices, plays.indptr)
         nothing = np.empty(0, np.intp)
-        return _csr(
-            [self.seen(row) if row >= 0 else nothing for row in rows.tolist()], self._n_items
-        )
+        return Seen.of([self.seen(row) if row >= 0 else nothing for row in rows.tolist()])
 
     def who_played(self, item_rows: IntArray) -> IntArray:
         """Return the rows of the users who have played any of these items, ascending."""
@@ -430,8 +422,7 @@ class UserTable:
 
     def _fit_columns(self, item_ids: Sequence[str]) -> list[int]:
         """The row of the fit of each item, whatever has happened to it since; -1 for none."""
-        ids = pd.Index(list(item_ids), dtype=object)
-        return np.asarray(self._state.item_ids.get_indexer(ids)).tolist()
+        return rows_of_ids(self._state.item_ids, item_ids).tolist()
 
     def fold_in(self, item_rows: IntArray, weights: Float32Array) -> Float32Array:
         """Return the fused vector [D] of somebody who has played these rows so often."""
@@ -450,11 +441,3 @@ class UserTable:
     def active(self) -> Mapping[int, str]:
         """The users who have played something since the fit: their ids by row."""
         return self._active.ids
-
-
-def _csr(rows: Sequence[IntArray], n_columns: int) -> sp.csr_matrix:
-    """A matrix float32 [len(rows), n_columns] of ones at these columns of each row."""
-    indptr = np.cumsum([0, *map(len, rows)], dtype=np.int32)
-    indices = np.concatenate([np.empty(0, np.intp), *rows]).astype(np.int32)
-    ones = np.ones(len(indices), np.float32)
-    return sp.csr_matrix((ones, indices, indptr), shape=(len(rows), n_columns))

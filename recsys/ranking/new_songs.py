@@ -436,10 +436,8 @@ class AdjustedNewSearch:
             left_out = np.setdiff1d(np.arange(len(new)), self._candidates)
             out = np.concatenate([out, screened.numbers(new.rows[left_out])])
             fresh = np.setdiff1d(fresh, left_out)
-        seen = self._profiles.seen
-        if seen is not None and len(seen.indices):
-            own = seen.indices[seen.indptr[query] : seen.indptr[query + 1]]
-            out = np.concatenate([out, screened.numbers(own)])
+        if self._profiles.seen is not None:
+            out = np.concatenate([out, screened.numbers(self._profiles.seen[query])])
         vectors = _Scaled(new, screened.songs, factors[1])
         # What is drawn for songs that score alike may change their order.
         margin = 2 * _TIE
@@ -556,13 +554,10 @@ def _open(profiles: Profiles, queries: IntArray, rows: IntArray) -> BoolArray:
     if profiles.seen is None or not len(profiles.seen.indices):
         return is_open
     seen = profiles.seen
-    if len(queries) < seen.shape[0]:
-        seen = seen[queries]
-    at = np.searchsorted(rows, seen.indices)
-    hit = np.flatnonzero(rows[np.minimum(at, len(rows) - 1)] == seen.indices)
-    if len(hit):
-        query = np.repeat(np.arange(len(queries)), np.diff(seen.indptr))
-        is_open[query[hit], at[hit]] = False
+    if len(queries) < len(seen):
+        seen = seen.take(queries)
+    among = seen.among(rows)
+    is_open[among.queries, among.indices] = False
     return is_open
 
 

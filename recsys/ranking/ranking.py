@@ -11,9 +11,10 @@ import pandas as pd
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray, StrArray
 from datasets.columns import ITEM_ID, NEW, RANK, SCORE, SHARE_PREFIX, USER_ID
 from datasets.errors import InvalidArgumentError
+from datasets.system.blas_threads import one_blas_thread
 from datasets.tables.ids import checked_id
 from recsys.fusion import Block
-from recsys.index.base import Hits, seen_rows
+from recsys.index.base import Hits, Seen
 from recsys.model.live import LiveModel
 from recsys.model.users import Profiles
 from recsys.new_songs import TYPICAL, NewSongCalibration
@@ -192,6 +193,16 @@ def user_list(
     options: ListOptions,
 ) -> UserList:
     """Make the list of one user; see `recommend_for_user`."""
+    with one_blas_thread:
+        return _user_list(model, user_id, plays, options)
+
+
+def _user_list(
+    model: LiveModel,
+    user_id: str | None,
+    plays: Mapping[str, float] | None,
+    options: ListOptions,
+) -> UserList:
     candidates = find_candidates(model, options)
     profile = find_profile(model, user_id, plays, with_seen=options.exclude_seen)
     key = None if user_id is None else checked_id("user_id", user_id)
@@ -444,10 +455,12 @@ def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:
 def _known_of_the_fit(model: LiveModel, rows: IntArray) -> Float64Array:
     """The scores of the best known items of users of the fit, as the fit knew both."""
     state = model.state
-    profiles = Profiles(np.asarray(state.user_vectors[rows]), state.plays[rows])
-    banned = np.flatnonzero(state.user_counts == 0)
+    plays = state.plays[rows]
     hits = model.index_of_the_fit.search(
-        profiles.vectors, LENGTH, seen=profiles.seen, banned=banned
+        np.asarray(state.user_vectors[rows]),
+        LENGTH,
+        seen=Seen(plays.indices, plays.indptr),
+        banned=np.flatnonzero(state.user_counts == 0),
     )
     return _table(hits, len(rows), LENGTH)
 
@@ -680,8 +693,8 @@ class PopularitySearch:
     def __call__(self, queries: IntArray, size: int) -> Hits:
         """Find the best `size` items for some of the profiles, numbered from 0 in the hits."""
         lists = [_NO_ROWS]
-        for query in queries:
-            seen = seen_rows(self._profiles.seen, query)
+        for query in queries.tolist():
+            seen = _NO_ROWS if self._profiles.seen is None else self._profiles.seen[query]
             best = self._order[: size + len(seen)]
             lists.append(best[~np.isin(best, seen)][:size] if len(seen) else best)
         query = np.repeat(np.arange(len(queries)), [len(best) for best in lists[1:]])

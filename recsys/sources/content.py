@@ -23,8 +23,9 @@ class ContentSource:
 
     Examples:
         >>> source = ContentSource().restore({"center": np.float32([1, 1])})
+        >>> from recsys.sources.fold_in import Gram
         >>> played = np.float32([[0, 1], [1, 0]])  # vectors of two items
-        >>> source.fold_in(played, np.ones(2, np.float32), np.eye(2)).tolist()
+        >>> source.fold_in(played, np.ones(2, np.float32), Gram(np.eye(2))).tolist()
         [0.5, 0.5]
     """
 

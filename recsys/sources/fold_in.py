@@ -10,6 +10,7 @@ item from the users who play it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array, Float64Array
-from datasets.linear_algebra import single_precision, solve_symmetric
+from datasets.linear_algebra import invert_symmetric, single_precision, solve_symmetric
 from recsys.config import PlayWeighting
 from recsys.data import CSRArrays
 
@@ -27,8 +28,60 @@ ALPHA = 10.0
 RIDGE = 0.3
 """L2 penalty on the new vector, as a multiple of the fixed vectors' mean energy per dimension."""
 
+_MOST_CONFIDENCE = 1e6
+"""Of a play, up to which a short history is solved in the dimension of its length."""
+
 _BATCH = 64
 """Linear systems solved together; bounds the memory to that many [d, d] matrices."""
+
+
+class Gram:
+    """VᵀV of the warm items' vectors of a source, which all its users are folded in with.
+
+    Examples:
+        >>> items = np.float32([[1, 0, 0, 1], [0, 1, 0, 1], [1, 1, 1, 0]])
+        >>> gram, weights = Gram((items.T @ items).astype(float)), np.ones(1, np.float32)
+        >>> bool(np.allclose(gram.fold_in(items[:1], weights),
+        ...                  least_squares(items[:1], weights, gram.matrix)))
+        True
+    """
+
+    def __init__(self, matrix: Float64Array) -> None:
+        """Take the matrix, float64 [d, d]."""
+        self.matrix = matrix
+
+    @cached_property
+    def _inverse(self) -> Float64Array | None:
+        """The inverse of the matrix with the ridge; None where it is not of the matrix alone."""
+        unit = float(np.trace(self.matrix)) / max(len(self.matrix), 1)
+        if not 0 < unit < np.inf:
+            return None
+        return invert_symmetric(self.matrix + RIDGE * unit * np.eye(len(self.matrix)))
+
+    def fold_in(self, history: Float32Array, weights: Float32Array) -> Float32Array:
+        """Compute the vector of a user, as `least_squares` does.
+
+        That of few items costs a system of as many equations, as the inverse is known:
+        ``(G + XᵀCX)⁻¹Xᵀb = G⁻¹Xᵀ(I + CXG⁻¹Xᵀ)⁻¹b``.
+
+        Args:
+            history: vectors of the played items, float32 [h, d].
+            weights: their play weights, float32 [h].
+
+        Returns:
+            float32 [d].
+        """
+        confidence = ALPHA * weights.astype(np.float64)
+        is_short = 2 * len(history) <= len(self.matrix)
+        is_usual = confidence.max(initial=0) < _MOST_CONFIDENCE
+        if is_short and is_usual and self._inverse is not None:
+            X = history.astype(np.float64)
+            with np.errstate(all="ignore"):
+                spread = X @ self._inverse
+                left = (confidence - 1)[:, None] * (spread @ X.T) + np.eye(len(X))
+                if np.isfinite(left).all():
+                    return single_precision(solve_symmetric(left, confidence) @ spread)
+        return least_squares(history, weights, self.matrix)
 
 
 class FoldIn(Protocol):
@@ -36,20 +89,18 @@ class FoldIn(Protocol):
 
     Examples:
         >>> fold_in: FoldIn = LeastSquaresFoldIn("binary")
-        >>> user = fold_in(np.float32([[2]]), np.ones(1, np.float32), np.array([[4.0]]))
+        >>> user = fold_in(np.float32([[2]]), np.ones(1, np.float32), Gram(np.array([[4.0]])))
         >>> round(float(user[0]), 2)
         0.49
     """
 
-    def __call__(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user.
 
         Args:
             history: the source's vectors of the items that the user played, float32 [h, d].
             weights: plays of these items, float32 [h].
-            gram: VᵀV of the warm items' vectors, float64 [d, d].
+            gram: VᵀV of the warm items' vectors, [d, d].
 
         Returns:
             float32 [d].
@@ -68,7 +119,7 @@ def fold_in_user(
     sources: Mapping[str, HasFoldIn],
     item_vectors: Mapping[str, Float32Array],
     weights: Float32Array,
-    grams: Mapping[str, Float64Array],
+    grams: Mapping[str, Gram],
 ) -> dict[str, Float32Array]:
     """Fold in one user with every source.
 
@@ -76,7 +127,7 @@ def fold_in_user(
         sources: sources by name.
         item_vectors: each source's vectors of the items that the user played, float32 [h, d].
         weights: plays of these items, float32 [h].
-        grams: VᵀV of the warm items' vectors of each source, float64 [d, d].
+        grams: VᵀV of the warm items' vectors of each source, [d, d].
 
     Returns:
         The user's vector of each source, float32 [1, d].
@@ -94,19 +145,15 @@ class LeastSquaresFoldIn:
     weighting: PlayWeighting
     """How plays become weights."""
 
-    def __call__(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
-        return least_squares(history, weigh_plays(weights, self.weighting), gram)
+        return gram.fold_in(history, weigh_plays(weights, self.weighting))
 
 
 class MeanFoldIn:
     """The mean of the played items' vectors weighted by log(1 + plays), for the content source."""
 
-    def __call__(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
         known = weigh_plays(weights, "log") * history.any(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -120,9 +167,7 @@ class MeanFoldIn:
 class EASEFoldIn:
     """The sum of ``√D v`` over the played items, exactly as for a user of the fit of EASE."""
 
-    def __call__(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
         vectors = history.astype(np.float64)
         # Of an item's vector q = h / (1 - |h|²) only the length is unknown: t = |q|² gives |h|².
@@ -134,9 +179,7 @@ class EASEFoldIn:
 class PresenceFoldIn:
     """1, or 0 for a history of cold items only, for the popularity source."""
 
-    def __call__(
-        self, history: Float32Array, weights: Float32Array, gram: Float64Array
-    ) -> Float32Array:
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
         # A user of cold items has no popularity preference to correct.
         return np.full(1, history.any(), np.float32)

@@ -22,7 +22,13 @@ from evaluation.models.external import FullEASE
 from recsys.content.regression import KINDS, MapCandidate, fit_maps
 from recsys.data import CSRArrays
 from recsys.sources import ease
-from recsys.sources.fold_in import EASEFoldIn, LeastSquaresFoldIn, MeanFoldIn, least_squares_batch
+from recsys.sources.fold_in import (
+    EASEFoldIn,
+    Gram,
+    LeastSquaresFoldIn,
+    MeanFoldIn,
+    least_squares_batch,
+)
 from recsys.sources.lightfm_model import EmbeddingFeatures
 from tests.helpers.recommenders import dataset_of
 
@@ -150,7 +156,8 @@ def test_fold_in(items: NDArray[np.float32], plays: float, gram: str) -> None:
     for weighting in ("binary", "log", "linear"):
         for fold_in in (LeastSquaresFoldIn(weighting), EASEFoldIn(), MeanFoldIn()):
             with np.errstate(all="ignore"):
-                assert np.isfinite(fold_in(items, weights, inner)).all()
+                assert np.isfinite(fold_in(items, weights, Gram(inner))).all()
+                assert np.isfinite(fold_in(items[:1], weights[:1], Gram(inner))).all()
     histories = CSRArrays(weights, np.arange(8), np.array([0, 3, 3, 8]))
     assert np.isfinite(least_squares_batch(items, histories, inner)).all()
 

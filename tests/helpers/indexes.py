@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
-from recsys.index.base import Hits
+from recsys.index.base import Hits, Seen
 
 RNG = np.random.default_rng(0)
 LONG = np.concatenate([RNG.lognormal(0, 1, 300), np.ones(100)])
@@ -21,11 +20,8 @@ def brute_force(items, query, k, forbidden):
     return np.sort(items[allowed] @ query)[::-1][:k]
 
 
-def as_seen(rows_of_each, n_items):
-    table = np.zeros((len(rows_of_each), n_items), np.float32)
-    for number, rows in enumerate(rows_of_each):
-        table[number, list(rows)] = 1
-    return sp.csr_matrix(table)
+def as_seen(rows_of_each):
+    return Seen.of([np.array(sorted(rows), np.intp) for rows in rows_of_each])
 
 
 def check_hits(hits, items, queries, k, forbidden_of_each, exact=True):

@@ -31,7 +31,7 @@ def test_exact_search_is_brute_force_under_any_filter(data, n, k, late):
     hits = index.search(
         queries,
         k,
-        seen=None if seen is None else as_seen(seen, n + late),
+        seen=None if seen is None else as_seen(seen),
         banned=None if banned is None else np.array(sorted(banned), np.intp),
         only=None if only is None else np.array(sorted(only), np.intp),
     )
@@ -68,7 +68,7 @@ def test_no_search_is_short_or_finds_what_is_filtered(
     hits = index.search(
         QUERIES,
         k,
-        seen=None if seen_share is None else as_seen(seen, n),
+        seen=None if seen_share is None else as_seen(seen),
         banned=None if banned_share is None else banned,
         only=only,
     )

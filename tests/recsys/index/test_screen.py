@@ -52,7 +52,7 @@ def test_single_questions_have_the_answers_of_a_search_among_all(monkeypatch):
     made = []
     plain = ExactIndex(items)
     index = ExactIndex(items, users=lambda: made.append(1) or [users])
-    seen = as_seen([range(40)], len(items))
+    seen = as_seen([range(40)])
     banned = np.arange(500, 520)
     for number, user in enumerate(users):
         for filters in ((None, NONE), (seen, banned)):

@@ -813,7 +813,7 @@ def test_arrays_come_back_as_they_were_and_mapped(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded, array)
         assert loaded.dtype == array.dtype
         if array.size > 1:
-            assert isinstance(loaded, np.memmap)
+            assert isinstance(loaded.base, np.memmap)
             with pytest.raises(ValueError):
                 loaded[0] = 0
 

@@ -97,7 +97,7 @@ def test_mapped_from_files(tmp_path: Path) -> None:
     table = read_string_table(tmp_path / "t.arrow")
     assert table["title"].iloc[[2, 0]].to_numpy(dtype=object).tolist() == ["음악", "A"]
     parts = [load_array(tmp_path, name) for name in ("hashes", "rows")]
-    assert all(isinstance(part, np.memmap) for part in parts)
+    assert all(isinstance(part.base, np.memmap) for part in parts)
     lookup = HashedIdIndex(table["item_id"], *parts)
     assert lookup.get_indexer(["A", "b", "음악", ""]).tolist() == [4, -1, 2, 1]
     assert [*lookup] == known

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -11,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from recsys import Recommender
 from recsys.database.changes import Play
 from recsys.database.song import Song
+from recsys.index.base import Seen
 from recsys.model.users import Profiles
 from recsys.new_songs import TYPICAL
 from recsys.ranking import new_songs
@@ -132,9 +132,8 @@ def test_a_history_may_have_new_songs(model):
     assert sorted(seen["item_id"]) == sorted(COLD)
     both = Profiles(
         np.ones((2, model._model.state.user_vectors.shape[1]), np.float32),
-        sp.csr_matrix(([1.0, 1.0], ([0, 1], model._model.items.rows([COLD[0], "item-1"]))),
-                      shape=(2, len(model._model.items))),
-    )  # fmt: skip
+        Seen.of([model._model.items.rows([COLD[0]]), model._model.items.rows(["item-1"])]),
+    )
     search = NewSearch(model._model, both, np.arange(10), [None, None], 2)
     hits = search(np.array([0, 1]), 20)
     assert np.bincount(hits.query).tolist() == [9, 10]

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from datasets.errors import InvalidArgumentError, UnknownItemError
 from recsys import Recommender
 from recsys.fusion import fuse_items, make_blocks
+from recsys.ranking import ranking
 from recsys.ranking.ranking import RankedIds, source_shares
 from tests.helpers.thorough import times
 
@@ -126,3 +128,17 @@ def test_arrays_refuse_what_the_table_refuses(fitted):
     with pytest.raises(UnknownItemError, match="nothing"):
         fitted.recommend_ids(history=["nothing"])
     assert "discovery" in inspect.signature(Recommender.recommend_ids).parameters
+
+
+def test_a_list_of_one_user_is_made_with_one_thread_of_blas(fitted, monkeypatch):
+    found, rank = [], ranking.rank
+
+    def counted(*given):
+        found.append({one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"})
+        return rank(*given)
+
+    monkeypatch.setattr(ranking, "rank", counted)
+    with threadpool_limits(3, user_api="blas"):
+        fitted.recommend(str(fitted.live.state.user_ids[0]), k=3)
+        fitted.recommend_ids(history=fitted.live.items.ids(np.array([1])), k=3)
+    assert found == [{1}, {1}]

@@ -9,7 +9,7 @@ from datasets.errors import ColdtuneError
 from recsys.config import SOURCES, ALSConfig, ContentMapConfig
 from recsys.data import TrainingData
 from recsys.sources.als import ALSSource
-from recsys.sources.fold_in import least_squares
+from recsys.sources.fold_in import Gram, least_squares
 from recsys.sources.registry import make_source
 from tests.helpers.recommenders import item_content
 
@@ -64,7 +64,7 @@ def test_plays_are_left_as_they_were(tastes_data):
 @pytest.mark.parametrize(("weighting", "value"), [("binary", 1), ("log", np.log(8)), ("linear", 7)])
 def test_fold_in_weighs_plays_as_the_fit_does(weighting, value):
     history, gram = np.eye(2, dtype=np.float32), np.diag([3.0, 4.0])
-    found = source(weighting=weighting).fold_in(history, np.full(2, 7, np.float32), gram)
+    found = source(weighting=weighting).fold_in(history, np.full(2, 7, np.float32), Gram(gram))
     expected = least_squares(history, np.full(2, value, np.float32), gram)
     assert found == pytest.approx(expected)
 

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from recsys.data import TrainingData
 from recsys.sources.content import ContentSource
+from recsys.sources.fold_in import Gram
 from tests.helpers.recommenders import item_content
 
 
@@ -45,7 +46,7 @@ def test_fold_in_is_the_vector_the_user_would_have_had():
     vectors = source.fit(data)
     for user in range(2):
         row = data.plays[user]
-        found = source.fold_in(vectors.items[row.indices], row.data, np.eye(2))
+        found = source.fold_in(vectors.items[row.indices], row.data, Gram(np.eye(2)))
         assert found == pytest.approx(vectors.users[user], abs=1e-6)
         assert found.dtype == np.float32
 

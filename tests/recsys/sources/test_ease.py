@@ -8,6 +8,7 @@ from datasets.arrays import Float32Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.data import TrainingData
 from recsys.sources.ease import EASESource
+from recsys.sources.fold_in import Gram
 from tests.helpers.recommenders import item_content
 
 MAP = ContentMapConfig(shrinkage=0.0)
@@ -72,7 +73,7 @@ def test_fold_in_is_the_vector_of_a_trained_user() -> None:
     vectors = source.fit(training(plays))
     for user in (0, 3, 7):
         played = plays[user].indices
-        folded = source.fold_in(vectors.items[played], np.ones(len(played)), np.eye(12))
+        folded = source.fold_in(vectors.items[played], np.ones(len(played)), Gram(np.eye(12)))
         np.testing.assert_allclose(folded, vectors.users[user], atol=1e-4)
 
 

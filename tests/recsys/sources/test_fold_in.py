@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
 
-from recsys.sources.fold_in import ALPHA, RIDGE, least_squares
+from recsys.sources.fold_in import ALPHA, RIDGE, Gram, least_squares
 
 
 def test_one_dimension_by_hand(monkeypatch):
@@ -48,6 +48,8 @@ def test_is_what_implicit_calculates(seed, n_items, dimension, data):
     peer.item_factors = items.astype(float)
     history = sp.csr_matrix((weights, rows, [0, len(rows)]), shape=(1, n_items))
     assert found == pytest.approx(peer.recalculate_user(0, history), abs=1e-5)
+    # A short history is solved in the dimension of its length.
+    assert Gram(gram).fold_in(items[rows], weights) == pytest.approx(found, abs=1e-6)
 
 
 def test_order_of_the_history_does_not_matter():

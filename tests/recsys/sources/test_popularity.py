@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from datasets.errors import InvalidArgumentError
 from recsys import Recommender
 from recsys.data import TrainingData
+from recsys.sources.fold_in import Gram
 from recsys.sources.popularity import PopularitySource
 from tests.helpers.recommenders import CONFIG, item_content
 
@@ -30,8 +31,8 @@ def test_by_hand() -> None:
 def test_a_history_of_nothing_known_stays_unknown() -> None:
     source = PopularitySource()
     source.fit(DATA)
-    assert source.fold_in(np.zeros((2, 1), np.float32), np.ones(2), np.eye(1)) == 0
-    assert source.fold_in(np.ones((1, 1), np.float32), np.ones(1), np.eye(1)) == 1
+    assert source.fold_in(np.zeros((2, 1), np.float32), np.ones(2), Gram(np.eye(1))) == 0
+    assert source.fold_in(np.ones((1, 1), np.float32), np.ones(1), Gram(np.eye(1))) == 1
 
 
 @pytest.mark.slow
