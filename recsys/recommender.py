@@ -46,7 +46,12 @@ from recsys.ranking.options import (
     history_plays,
     shows_list_options,
 )
-from recsys.ranking.ranking import RankedIds, recommend_for_user, recommend_ids_for_user
+from recsys.ranking.ranking import (
+    RankedIds,
+    prepared,
+    recommend_for_user,
+    recommend_ids_for_user,
+)
 from recsys.ranking.similar import similar_items
 from recsys.ranking.similarity import Space
 from recsys.tracking.runs import tracked_run
@@ -1005,7 +1010,7 @@ class Recommender(Configured):
         """
         place = Path(folder).absolute()  # the working directory may change later
         with self._writing("saving the model", longer=True):
-            self._model = storage.save_model(place, self._fitted(), replace=replace)
+            self._model = storage.save_model(place, prepared(self._fitted()), replace=replace)
             self._folder = place
 
     @classmethod
@@ -1123,7 +1128,9 @@ class Recommender(Configured):
             if self._folder is None:
                 self._model = relearned(model)
             else:
-                self._model = storage.replace_model(self._folder, model, relearned)
+                self._model = storage.replace_model(
+                    self._folder, model, lambda one: prepared(relearned(one))
+                )
 
     @property
     def live(self) -> LiveModel:

@@ -9,9 +9,12 @@ At 17,664 items: a saved model of the data set (`coldtune train`), or one that i
 given weights; the vectors of the others have 64 factors. A larger catalogue is made of the model's
 own item vectors as in `benchmarks.scale.retrieval`, and its users of the model's users in the same
 way; each user has played 50 of the items that popularity draws. Such a model is built once and kept
-in --folder. implicit's `recommend` is given the user's row of plays; LightFM's is `predict` for all
-items, the plays set to minus infinity, and `argpartition`; RecTools' is its `recommend` for a data
-set of one user, with the same factors by its wrapper of implicit, in an environment of its own.
+in --folder. With --new, so many of its items are new songs, which nobody has played: their vectors
+keep the 64 directions in which items vary most, as predicted ones take fewer, and lists weigh them
+against known ones by a typical calibration. implicit's `recommend` is given the user's row of
+plays; LightFM's is `predict` for all items, the plays set to minus infinity, and `argpartition`;
+RecTools' is its `recommend` for a data set of one user, with the same factors by its wrapper of
+implicit, in an environment of its own.
 
 All are asked in turn, one list of ten at a time, fifty of each kind before those of the next, so
 that what else the machine does falls on all alike. A history is twenty of the items that one user
@@ -40,7 +43,8 @@ from recsys import Recommender, RecommenderConfig
 from recsys.database.catalog import Catalog
 from recsys.database.song import Song
 from recsys.model.live import LiveModel
-from recsys.model.state import FittedState
+from recsys.model.state import NEW_SONGS, FittedState
+from recsys.new_songs import TYPICAL
 
 K, PLAYS, FACTORS = 10, 50, 64
 ROUND = 50
@@ -54,6 +58,7 @@ def main() -> None:
     parser.add_argument("folder_of_plays", type=Path)
     parser.add_argument("--model", type=Path, help="saved, of the same plays")
     parser.add_argument("--items", type=int, nargs="+", default=[17_664])
+    parser.add_argument("--new", type=int, default=0, help="how many items of large ones are new")
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--folder", type=Path, help="where large models are kept")
     parser.add_argument("--rectools", type=Path, help="a Python that has RecTools")
@@ -64,10 +69,10 @@ def main() -> None:
         for size in asked.items:
             model = Recommender.load(small)
             if size > len(model.live.state.items):
-                folder = place / f"latency-{size}"
+                folder = place / f"latency-{size}-{asked.new}"
                 if not (folder / "manifest.json").is_file():
                     started = time.perf_counter()
-                    build(model, size, folder)
+                    build(model, size, asked.new, folder)
                     print(f"{size:,} items built in {time.perf_counter() - started:.0f} s")
                 model = Recommender.load(folder)
             report(model, asked.calls, asked.rectools)
@@ -88,35 +93,38 @@ def fitted(plays: Path, place: Path) -> Path:
     return folder
 
 
-def build(model: Recommender, size: int, folder: Path) -> None:
+def build(model: Recommender, size: int, new: int, folder: Path) -> None:
     """Save a model of a larger catalogue, made of another one's vectors."""
     state, rng = model.live.state, np.random.default_rng(0)
     recommender = Recommender(state.config)
-    large = enlarged(state, size, rng)
+    large = enlarged(state, size, new, rng)
     catalog = Catalog.in_memory()
     catalog.fill(Song(item_id=str(one)) for one in large.items["item_id"])
     recommender._model = LiveModel(large, catalog)
     recommender.save(folder)
 
 
-def enlarged(state: FittedState, size: int, rng: np.random.Generator) -> FittedState:
-    """The state with so many items, and a tenth as many users."""
+def enlarged(state: FittedState, size: int, new: int, rng: np.random.Generator) -> FittedState:
+    """The state with so many items, of which some are new, and a tenth as many users."""
     warm = np.flatnonzero(state.user_counts)
     items = catalogue(np.asarray(state.item_vectors[warm]), size, rng)
-    n_users = size // 10
+    n_known, n_users = size - new, size // 10
+    if new:
+        leading = np.linalg.eigh(items[:20_000].T @ items[:20_000])[1][:, -64:]
+        items[n_known:] = items[n_known:] @ leading @ leading.T
     users = catalogue(np.asarray(state.user_vectors), n_users, rng)
-    popularity = 1 / (10 + np.arange(size)) ** 0.8
+    popularity = 1 / (10 + np.arange(n_known)) ** 0.8
     drawn = np.searchsorted(np.cumsum(popularity / popularity.sum()), rng.random(n_users * PLAYS))
-    longest = np.argsort(-np.einsum("ij,ij->i", items, items))
-    rows = longest[np.minimum(drawn, size - 1)].astype(np.int32)
+    longest = np.argsort(-np.einsum("ij,ij->i", items[:n_known], items[:n_known]))
+    rows = longest[np.minimum(drawn, n_known - 1)].astype(np.int32)
     plays = sp.csr_matrix(
         (np.ones(len(rows), np.float32), (np.repeat(np.arange(n_users), PLAYS), rows)),
         (n_users, size),
     )
-    # Everybody has played something, and every item: new songs are another matter.
+    # Everybody has played something, and somebody every known item.
+    listener = rng.integers(n_users, size=n_known)
     one_each = sp.csr_matrix(
-        (np.ones(size, np.float32), (rng.integers(n_users, size=size), np.arange(size))),
-        (n_users, size),
+        (np.ones(n_known, np.float32), (listener, np.arange(n_known))), (n_users, size)
     )
     plays = sp.csr_matrix(plays + one_each)
     plays.data[:] = 1
@@ -136,6 +144,7 @@ def enlarged(state: FittedState, size: int, rng: np.random.Generator) -> FittedS
         has_embedding=np.zeros(size, bool),
         item_lookup=None,
         item_familiarity=None,
+        info={**state.info, NEW_SONGS: TYPICAL.to_json()} if new else state.info,
     )
 
 

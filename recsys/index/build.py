@@ -25,6 +25,7 @@ from recsys.index.annoy import SUFFIX, AnnoyIndex
 from recsys.index.base import Index
 from recsys.index.exact import ExactIndex, Questions
 from recsys.index.pruned import INDEX_PARTS, PrunedIndex
+from recsys.index.screen import Screen
 from recsys.index.screened import SCREEN_PARTS, ScreenedIndex
 
 logger = logging.getLogger("coldtune")
@@ -133,7 +134,11 @@ def build_index(
 
 
 def open_index(
-    items: Float32Array, sidecar: Path | None, threads: int, users: Questions | None = None
+    items: Float32Array,
+    sidecar: Path | None,
+    threads: int,
+    users: Questions | None = None,
+    screen: Screen | None = None,
 ) -> tuple[Index, dict[str, Any]]:
     """Open the index that a sidecar describes.
 
@@ -142,6 +147,7 @@ def open_index(
         sidecar: what `build_index` returned; None searches exactly.
         threads: threads for exact search.
         users: makes vectors such as will be asked with, for exact search; see `ExactIndex`.
+        screen: likewise.
 
     Returns:
         The index, and its facts: ``method``, and for an index with files its settings and measured
@@ -156,7 +162,7 @@ def open_index(
         {'method': 'exact'}
     """
     if sidecar is None:
-        return ExactIndex(items, threads, users), {"method": "exact"}
+        return ExactIndex(items, threads, users, screen), {"method": "exact"}
     facts, path = _read_sidecar(sidecar), sidecar.with_name(_BASE)
     try:
         files = {file.name: _file_facts(file) for file in _files(path, facts["method"])}

@@ -48,7 +48,11 @@ class ExactIndex:
     """
 
     def __init__(
-        self, items: Float32Array, threads: int = 1, users: Questions | None = None
+        self,
+        items: Float32Array,
+        threads: int = 1,
+        users: Questions | None = None,
+        screen: Screen | None = None,
     ) -> None:
         """Search item vectors.
 
@@ -58,12 +62,13 @@ class ExactIndex:
             users: makes vectors such as will be asked with. With it, single queries are answered
                 by a `Screen`, which finds the same several times faster; it is made for the second
                 of them.
+            screen: that screen, where there is one already; one of other items is not used.
         """
         self.items = items
         self.threads = threads
         self._users = users
         self._asked = False
-        self._screen: Screen | None = None
+        self._screen = screen if screen is not None and screen.is_of(items) else None
 
     def __repr__(self) -> str:
         n, dimension = self.items.shape
@@ -98,13 +103,18 @@ class ExactIndex:
         query = np.repeat(np.arange(len(queries)), found.sum(axis=1))
         return Hits(query, rows[found].astype(np.intp), scores[found].astype(np.float32))
 
+    def screen(self) -> Screen | None:
+        """Return the screen for single queries, made if it is not there; None where none helps."""
+        n, width = self.items.shape
+        if self._users is None or n < _LEAST_SCREENED or width < 2 * WIDTHS[0]:
+            return None
+        if self._screen is None:  # of two threads that come at once, both make it
+            self._screen = Screen.of(self.items, self._users())
+        return self._screen
+
     def _screen_for(self, k: int) -> Screen | None:
         """The screen for a single query; None where comparing all items is as fast."""
-        n, width = self.items.shape
-        if self._users is None or n < _LEAST_SCREENED or width < 2 * WIDTHS[0] or 32 * k > n:
+        first, self._asked = not self._asked, True
+        if 32 * k > len(self.items) or (first and self._screen is None):
             return None
-        if self._screen is None and self._asked:
-            # Of two threads that come at once, both make it.
-            self._screen = Screen.of(self.items, self._users())
-        self._asked = True
-        return self._screen
+        return self.screen()

@@ -10,7 +10,7 @@ and Mykytiuk, LEMP, SIGMOD 2015). A ``slack`` below 1 assumes bounds smaller by 
 cost of some recall; with a slack of 1 the search is exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.index.base import Hits
+
+PARTS = ("near", "further", "rests", "lengths", "rows", "basis")
+"""Names of the arrays of a `Screen`."""
 
 WIDTHS = (32, 96)
 """How many coordinates are compared first, and how many next. Of 17,664 items of real listening,
@@ -53,6 +56,8 @@ _STEP = 16
 """Every so many scores are looked at to learn about how high the largest are."""
 
 _EPSILON = float(np.finfo(np.float32).eps)
+
+_LEAST = float(np.finfo(np.float32).min)
 
 _EDGE = 16
 """A product over rows in a multiple of this gives each row the very bits of one over all rows."""
@@ -158,6 +163,19 @@ class Screen:
         basis = np.hstack([scale[:, None], directions])
         near, further = coordinates[rows, :first], coordinates[rows, first:]
         return cls(near, further, rests[rows], lengths[rows], rows, basis)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> "Screen | None":
+        """Open a screen of which `to_arrays` made these arrays, or None if they are none."""
+        parts = [arrays.get(f"{name}_{part}") for part in PARTS]
+        try:
+            return cls(*parts)  # type: ignore[arg-type]
+        except (AttributeError, ValueError, IndexError):
+            return None
+
+    def to_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays by a name and those of `PARTS`."""
+        return {f"{name}_{part}": one for part, one in zip(PARTS, self.arrays, strict=True)}
 
     def search(
         self,
@@ -281,8 +299,10 @@ class Screen:
         """
         first, second = self._rests[0][block], self._rests[1][block]
         more = asked.rests[0] * first
-        more = near + (more if factors is None else more * factors)
-        places = np.flatnonzero((more >= least) & (near > -np.inf))
+        if factors is not None:
+            more *= factors
+        more += near
+        places = np.flatnonzero(more >= max(least, _LEAST))  # what is left out has -inf
         further = self.arrays[1][block]
         if _DENSE * len(places) > len(near):
             along = (further @ asked.along[1])[places]
@@ -292,6 +312,10 @@ class Screen:
         at_most = near[places] + (more if factors is None else more * factors[places])
         left = at_most >= least
         return places[left], at_most[left]
+
+    def is_of(self, items: Float32Array) -> bool:
+        """Return whether it has as many items, of as many dimensions."""
+        return items.shape == (len(self.arrays[0]), len(self.arrays[-1]))
 
     @property
     def rows(self) -> NDArray[np.int32]:

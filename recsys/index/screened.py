@@ -11,16 +11,9 @@ from datasets.errors import ArtifactError
 from datasets.system.files import UNREADABLE, open_array, write_array
 from recsys.index.base import Hits, Seen
 from recsys.index.exact import ExactIndex
-from recsys.index.screen import Screen, best_of
+from recsys.index.screen import PARTS, Screen, best_of
 
-SCREEN_PARTS = (
-    ".near.npy",
-    ".further.npy",
-    ".rests.npy",
-    ".lengths.npy",
-    ".rows.npy",
-    ".basis.npy",
-)
+SCREEN_PARTS = tuple(f".{part}.npy" for part in PARTS)
 """Suffixes of the files, one of each array of a `Screen`."""
 
 
@@ -51,7 +44,7 @@ class ScreenedIndex:
         try:
             parts = [np.asarray(open_array(path.with_suffix(part))) for part in SCREEN_PARTS]
             self._screen = Screen(*parts)
-            if self._items.shape != (len(parts[0]), len(parts[-1])):
+            if not self._screen.is_of(self._items):
                 raise ValueError("the screen is of other items")
         except UNREADABLE as error:
             raise ArtifactError(

@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array
 from datasets.errors import ArtifactError, InvalidArgumentError
@@ -32,7 +33,9 @@ from recsys.index.build import (
     needs_index_files,
     open_index,
 )
+from recsys.index.exact import ExactIndex
 from recsys.index.growing import GrowingIndex
+from recsys.index.screen import Screen
 from recsys.model.items import (
     NO_SOUND,
     ItemTable,
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
+
+_SCREEN = "screen"
+"""Name of the screen of exact search among the prepared arrays."""
 
 _LISTENERS = 128
 """Listeners of a single song that an index is made for, besides the users."""
@@ -94,7 +100,11 @@ class LiveModel:
     revision: tuple[str, int]
 
     def __init__(
-        self, state: FittedState, catalog: Catalog, index_file: Path | None = None
+        self,
+        state: FittedState,
+        catalog: Catalog,
+        index_file: Path | None = None,
+        prepared: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         """Open a fitted state and take in the changes that its song database has stored.
 
@@ -102,6 +112,7 @@ class LiveModel:
             state: what the fit has learned.
             catalog: the song database.
             index_file: a saved index; without one it is built where it is needed.
+            prepared: saved arrays that lists are made with.
         """
         self.state = state
         self.catalog = catalog
@@ -117,13 +128,23 @@ class LiveModel:
                 index, info = open_index(state.item_vectors, sidecar, state.config.n_threads)
                 self._index_files = IndexFiles(sidecar)
         else:
-            asked = partial(_asked_with, state)
-            index, info = open_index(state.item_vectors, index_file, state.config.n_threads, asked)
+            index, info = open_index(
+                state.item_vectors,
+                index_file,
+                state.config.n_threads,
+                partial(_asked_with, state),
+                Screen.from_arrays(prepared or {}, _SCREEN),
+            )
         self.index_info = info
         """The method of search, its settings, and the recall that was measured with them."""
         self.index_of_the_fit = GrowingIndex(index, state.item_vectors)
         self._audio = None if state.encoder is None else RecordingEmbedder(state.encoder)
         self._updater = IncrementalUpdater(state)
+        self._index = index
+        self.prepared: Mapping[str, NDArray[Any]] = prepared or {}
+        """Arrays that lists are made with, as they were saved: what a process would otherwise
+        compute for its first list. Empty where the model was not saved, or by an earlier version.
+        """
         self.user_search = UserSearch(state)
         """Finds the users who score an item highest; shared with all copies."""
         self._reported: set[str] = set()
@@ -149,6 +170,13 @@ class LiveModel:
         other = copy.copy(self)
         other.catalog, other.generation, other.index_file = catalog, generation, index_file
         other._index_files = None
+        return other
+
+    def with_prepared(self, arrays: Mapping[str, NDArray[Any]]) -> "LiveModel":
+        """Return the model with such arrays, and with those that its own search needs."""
+        other = copy.copy(self)
+        screen = self._index.screen() if isinstance(self._index, ExactIndex) else None
+        other.prepared = {**arrays, **({} if screen is None else screen.to_arrays(_SCREEN))}
         return other
 
     def write_index(self, folder: Path) -> Path | None:

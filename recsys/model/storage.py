@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _CATALOG = "catalog.sqlite"
 
+_PREPARED = "prepared_"
+"""What the names of files begin with that hold `LiveModel.prepared`."""
+
 LARGE = 2**26
 """Bytes. A song database up to this size is checked as a whole when the model is opened. A larger
 one is checked when more of it is used than the changes since the fit, whose rows have checksums."""
@@ -218,6 +221,8 @@ def _write(folder: Path, model: LiveModel) -> LiveModel:
     document = {"config": state.config.model_dump(mode="json"), "info": state.info}
     with artifact.new_generation(folder, document, mutable={_CATALOG}) as generation:
         state.write(generation)
+        for name, array in model.prepared.items():
+            artifact.save_array(generation, _PREPARED + name, array)
         fit, revision = model.catalog.copy_to(generation / _CATALOG)
         document["catalog"] = {"fit": fit, "revision": revision}
         index_file = model.write_index(generation)
@@ -264,10 +269,15 @@ def _open(folder: Path, manifest: dict[str, Any]) -> LiveModel:
     catalog = _open_catalog(folder, manifest, "by size")
     try:
         index = generation / SIDECAR if SIDECAR in manifest["files"] else None
+        prepared = {
+            name.removeprefix(_PREPARED): artifact.load_array(generation, name)
+            for name in (one.removesuffix(".npy") for one in manifest["files"])
+            if name.startswith(_PREPARED)
+        }
         usable = repaired(state, folder)
-        if usable is not state:  # the index is of the vectors before
-            state, index = usable, None
-        model = LiveModel(state, catalog, index)
+        if usable is not state:  # index and arrays are of the vectors before
+            state, index, prepared = usable, None, {}
+        model = LiveModel(state, catalog, index, prepared)
     except BaseException:
         catalog.close()
         raise

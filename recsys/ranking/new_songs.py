@@ -21,9 +21,9 @@ are the same. `benchmarks/quality/new_places.py` measures it.
 
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -76,6 +76,9 @@ _ROWS_AT_ONCE = 65_536
 _SCREENED = 8192
 """Fewer songs are compared as a whole for a single user."""
 
+_SCREEN, _LEVEL = "new_screen", "new_level"
+"""Names of what is prepared of new songs when a model is saved."""
+
 _AT_ONCE = 16_384
 """So many of the longest of them are compared first."""
 
@@ -96,16 +99,21 @@ class NewSongs:
         self.rows: IntArray = model.items.new
         """Rows of the songs, ascending."""
         self._index = model.index
-        self._screens: _Screens = model.items.cached("screen of new songs", _Screens)
+        self._screens: _Screens = model.items.cached(
+            "screen of new songs", lambda: _Screens.of_prepared(model.prepared)
+        )
         self._users = model.state.user_vectors
         self._width = model.state.item_vectors.shape[1]
-        levels: _Levels = model.items.cached("levels of new songs", _Levels)
-        found = levels.up_to(model)
-        self.mean: Float32Array = found.mean[self.rows]
+        levels: _Levels = model.items.cached(
+            "levels of new songs", lambda: _Levels(_Level.of_prepared(model))
+        )
+        self.levels: _Level = levels.up_to(model)
+        """The levels of all rows of the model."""
+        self.mean: Float32Array = self.levels.mean[self.rows]
         """Mean of each song's scores over the users, [m]."""
-        self.deviation: Float32Array = found.deviation[self.rows]
+        self.deviation: Float32Array = self.levels.deviation[self.rows]
         """Deviation of each song's scores, [m]; 0 for a song of which nothing is known."""
-        self.hashes: NDArray[np.uint32] = found.hashes[self.rows]
+        self.hashes: NDArray[np.uint32] = self.levels.hashes[self.rows]
         """A number for each song, [m]."""
         self._heard: BoolArray = model.items.has_embedding(self.rows) & (self.deviation > 0)
         everything = np.arange(len(self.rows))
@@ -120,6 +128,20 @@ class NewSongs:
     def screened(self) -> "_Screened":
         """What tells most of many songs from the best ones of a user."""
         return _Screened(self, self._screens.of(self))
+
+    @cached_property
+    def first(self) -> IntArray:
+        """Places of as many songs as the largest power of 1.1, those that came first.
+
+        They are the same until there are a tenth more.
+        """
+        n = 1.1 ** int(np.log(max(len(self), 1)) / np.log(1.1) + 1e-9)
+        return np.arange(min(int(n), len(self)))
+
+    @cached_property
+    def digest_of_first(self) -> bytes:
+        """Which songs these are."""
+        return hashlib.blake2b(self.rows[self.first].tobytes(), digest_size=16).digest()
 
     @classmethod
     def of(cls, model: LiveModel) -> "NewSongs":
@@ -157,8 +179,16 @@ class NewSongs:
 class _Screens:
     """The screen of the new songs of some state, which later states go on with."""
 
-    def __init__(self) -> None:
-        self._found: tuple[IntArray, Screen] | None = None
+    def __init__(self, found: tuple[IntArray, Screen] | None = None) -> None:
+        self._found = found
+
+    @classmethod
+    def of_prepared(cls, arrays: Mapping[str, NDArray[Any]]) -> "_Screens":
+        """Those that start with the screen that was saved with a model, if there is one."""
+        screen = Screen.from_arrays(arrays, _SCREEN)
+        songs = arrays.get(f"{_SCREEN}_songs", np.empty(0, np.int32))
+        fits = screen is not None and songs.shape == screen.rows.shape and songs.dtype.kind == "i"
+        return cls((songs.astype(np.intp), screen)) if screen is not None and fits else cls()
 
     def of(self, new: NewSongs) -> tuple[IntArray, Screen]:
         """The rows of a screen's songs, ascending, and the screen."""
@@ -243,13 +273,25 @@ class _Level(NamedTuple):
         """The same of the first rows alone."""
         return _Level(self.mean[:count], self.deviation[:count], self.hashes[:count])
 
+    @classmethod
+    def of_prepared(cls, model: LiveModel) -> "_Level":
+        """Those of the items of the fit that were saved with a model, or else of no row."""
+        n = len(model.state.items)
+        nothing = np.empty(0, np.float32)
+        none = cls(nothing, nothing, np.empty(0, np.uint32))
+        found = cls(*(model.prepared.get(f"{_LEVEL}_{name}", nothing) for name in cls._fields))
+        fits = all(
+            one.shape == (n,) and one.dtype == own.dtype
+            for one, own in zip(found, none, strict=True)
+        )
+        return found if fits else none
+
 
 class _Levels:
     """Mean and deviation of new songs' scores over the users, by row; extended with rows."""
 
-    def __init__(self, level: _Level | None = None) -> None:
-        nothing = np.empty(0, np.float32)
-        self._level = level or _Level(nothing, nothing, np.empty(0, np.uint32))
+    def __init__(self, level: _Level) -> None:
+        self._level = level
         self._lock = ThreadLock("the levels of new songs", Order.PART)
 
     def up_to(self, model: LiveModel) -> _Level:
@@ -296,6 +338,19 @@ def _levels(model: LiveModel, first: int) -> _Level:
         hashes = [zlib.crc32(item_id.encode()) for item_id in items.ids(rows).tolist()]
         level.hashes[rows - first] = np.array(hashes, np.uint32)
     return level
+
+
+def prepared_new_songs(model: LiveModel) -> dict[str, NDArray[Any]]:
+    """Return what is computed once of many new songs, to be saved with a model."""
+    new, n = NewSongs.of(model), len(model.state.items)
+    if len(new) < _SCREENED:
+        return {}
+    level = new.levels.first(n)._asdict()
+    arrays: dict[str, NDArray[Any]] = {f"{_LEVEL}_{name}": part for name, part in level.items()}
+    songs, screen = new.screened.songs, new.screened.screen
+    if songs[-1] < n:  # what came since may be in other rows when the model is opened
+        arrays |= {**screen.to_arrays(_SCREEN), f"{_SCREEN}_songs": songs.astype(np.int32)}
+    return arrays
 
 
 class NewSearch:

@@ -24,6 +24,7 @@ from recsys.ranking.new_songs import (
     NewSearch,
     NewSongs,
     at_level,
+    prepared_new_songs,
 )
 from recsys.ranking.options import ListOptions
 from recsys.ranking.places import fill_places, merged
@@ -48,6 +49,9 @@ UNMEASURED = "discovery"
 
 _SAMPLE, _SAMPLED_SCORES = 256, 4_000_000
 """Users whose lists say what a budget buys, and scores of theirs that are computed at most."""
+
+_SAMPLED = "sampled"
+"""Name of what is prepared of those users when a model is saved."""
 
 _NO_ROWS: IntArray = np.empty(0, np.intp)
 
@@ -425,31 +429,53 @@ def _n_new_by_plain_scores(
 def _path(model: LiveModel, calibration: NewSongCalibration) -> Path:
     """What budgets buy with the new songs that there are.
 
-    The known songs of the sample are those of the fit. Of the new ones, as many count as the
-    largest power of 1.1, those that came first: the path is the same in every process, and is
-    computed anew once there are a tenth more.
+    The known songs of the sample are those of the fit. Of the new ones, those count that came
+    first: the path is the same in every process, and is computed anew once there are a tenth more.
     """
     new = NewSongs.of(model)
-    n_new = int(1.1 ** int(np.log(max(len(new), 1)) / np.log(1.1) + 1e-9))
-    places = np.arange(min(n_new, len(new)))
     kept: Paths = model.items.cached("what budgets buy", Paths)
+    key = calibration, new.digest_of_first
+    return kept.of(key, lambda: Path(calibration, _sample(model, calibration)))
 
-    def sample() -> Ranked:
-        state = model.state
-        n_users = len(state.user_vectors)
-        size = max(min(n_users, _SAMPLE, _SAMPLED_SCORES // max(len(places), 1)), min(n_users, 64))
-        rows = np.linspace(0, n_users - 1, size).astype(np.intp)
-        rows = rows[np.asarray(state.user_vectors[rows]).any(axis=1)]
-        users = Profiles(np.asarray(state.user_vectors[rows]), None)
-        known = kept.known(rows, lambda: _known_of_the_fit(model, rows))
-        search = AdjustedNewSearch(
-            model, users, places, calibration, typical=new.typical_of(places)
-        )
-        of_new = search(np.arange(len(rows)), LENGTH)
-        return Ranked(known, _table(of_new, len(rows), LENGTH))
 
-    key = (calibration, new.rows[places].tobytes())
-    return kept.of(key, lambda: Path(calibration, sample()))
+def _sample(model: LiveModel, calibration: NewSongCalibration) -> Ranked:
+    """The best songs of some users of the fit, the new ones from among the first."""
+    new, state = NewSongs.of(model), model.state
+    places = new.first
+    saved = [model.prepared.get(f"{_SAMPLED}_{name}") for name in ("songs", "known", "new")]
+    songs, *scores = [np.empty(0) if one is None else np.asarray(one) for one in saved]
+    fits = all(
+        one.ndim == 2 and one.dtype == float and len(one) == len(scores[0]) for one in scores
+    )
+    if fits and np.array_equal(songs, new.rows[places]):
+        return Ranked(*scores)
+    n_users = len(state.user_vectors)
+    size = max(min(n_users, _SAMPLE, _SAMPLED_SCORES // max(len(places), 1)), min(n_users, 64))
+    rows = np.linspace(0, n_users - 1, size).astype(np.intp)
+    rows = rows[np.asarray(state.user_vectors[rows]).any(axis=1)]
+    users = Profiles(np.asarray(state.user_vectors[rows]), None)
+    kept: Paths = model.items.cached("what budgets buy", Paths)
+    known = kept.known(rows, lambda: _known_of_the_fit(model, rows))
+    search = AdjustedNewSearch(model, users, places, calibration, typical=new.typical_of(places))
+    of_new = search(np.arange(len(rows)), LENGTH)
+    return Ranked(known, _table(of_new, len(rows), LENGTH))
+
+
+def prepared(model: LiveModel) -> LiveModel:
+    """Return a model with what the first lists of a process would compute, to be saved with it.
+
+    That takes seconds where items or new songs are many; where they are few, it is nothing.
+
+    Examples:
+        >>> prepared(recommender.live).prepared  # of 30 items
+        {}
+    """
+    arrays = prepared_new_songs(model)
+    if arrays and len(model.state.user_vectors):
+        new, sample = NewSongs.of(model), _sample(model, model.state.calibration or TYPICAL)
+        arrays[f"{_SAMPLED}_songs"] = new.rows[new.first]
+        arrays |= {f"{_SAMPLED}_known": sample.known, f"{_SAMPLED}_new": sample.new}
+    return model.with_prepared(arrays)
 
 
 def _known_of_the_fit(model: LiveModel, rows: IntArray) -> Float64Array:

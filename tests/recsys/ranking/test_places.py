@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from datasets.errors import InvalidArgumentError
 from recsys import Recommender
 from recsys.database.catalog import Catalog
+from recsys.index import exact
 from recsys.index.base import Hits
+from recsys.index.screen import Screen
 from recsys.model.live import LiveModel
 from recsys.new_songs import NewSongCalibration
+from recsys.ranking import new_songs, ranking
 from recsys.ranking.budget import Path
 from recsys.ranking.new_songs import NewSongs
 from recsys.ranking.options import ListOptions
@@ -424,3 +427,36 @@ def test_new_songs_are_explained(model):
         why = model.explain("user-1", item)
         assert why.cold
         assert why.score == pytest.approx(score, abs=1e-5)
+
+
+def test_a_saved_model_has_what_its_first_lists_need(calibrated, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_songs, "_SCREENED", 5)
+    monkeypatch.setattr(exact, "_LEAST_SCREENED", 20)
+    monkeypatch.setattr(exact, "WIDTHS", (2, 4))
+
+    def lists(model):
+        options = {}, {"discovery": 0.5}, {"new": 1}
+        return [
+            model.recommend(user, 2, **one).to_dict() for user in ALL_USERS[:5] for one in options
+        ]
+
+    catalog, model = Catalog.in_memory(), Recommender(calibrated.config)
+    songs = calibrated.live.catalog.songs()
+    catalog.fill(song for song in songs if not song.item_id.startswith("late"))
+    model._model = LiveModel(calibrated.live.state, catalog)
+    expected = lists(model)
+    model.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model")
+    with monkeypatch.context() as patched:
+        for place, name in ((new_songs, "_levels"), (Screen, "of"), (ranking, "_known_of_the_fit")):
+            patched.setattr(place, name, lambda *given: pytest.fail("computed again"))
+        assert lists(loaded) == expected
+    # What is not of this model, or was saved by an earlier version, is computed as before.
+    live, saved = loaded.live, dict(loaded.live.prepared)
+    names = {"new_level_mean", "new_screen_near", "screen_near", "sampled_known"}
+    assert names < set(saved)
+    cut = {name: array[:-1] for name, array in saved.items()}
+    odd = {name: np.zeros(array.shape, "<U1") for name, array in saved.items()}
+    for arrays in ({}, cut, odd, *({**saved, name: cut[name]} for name in saved)):
+        loaded._model = LiveModel(live.state, live.catalog, prepared=arrays)
+        assert lists(loaded) == expected
