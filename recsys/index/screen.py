@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array, IntArray
 from recsys.index.base import Hits
 
-PARTS = ("near", "further", "rests", "lengths", "rows", "basis")
+SCREEN_ARRAYS = ("near", "further", "rests", "lengths", "rows", "basis")
 """Names of the arrays of a `Screen`."""
 
 WIDTHS = (32, 96)
@@ -167,15 +167,15 @@ class Screen:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> "Screen | None":
         """Open a screen of which `to_arrays` made these arrays, or None if they are none."""
-        parts = [arrays.get(f"{name}_{part}") for part in PARTS]
+        parts = [arrays.get(f"{name}_{part}") for part in SCREEN_ARRAYS]
         try:
             return cls(*parts)  # type: ignore[arg-type]
         except (AttributeError, ValueError, IndexError):
             return None
 
     def to_arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Return the arrays by a name and those of `PARTS`."""
-        return {f"{name}_{part}": one for part, one in zip(PARTS, self.arrays, strict=True)}
+        """Return the arrays by a name and those of `SCREEN_ARRAYS`."""
+        return {f"{name}_{part}": one for part, one in zip(SCREEN_ARRAYS, self.arrays, strict=True)}
 
     def search(
         self,

@@ -11,9 +11,9 @@ from datasets.errors import ArtifactError
 from datasets.system.files import UNREADABLE, open_array, write_array
 from recsys.index.base import Hits, Seen
 from recsys.index.exact import ExactIndex
-from recsys.index.screen import PARTS, Screen, best_of
+from recsys.index.screen import SCREEN_ARRAYS, Screen, best_of
 
-SCREEN_PARTS = tuple(f".{part}.npy" for part in PARTS)
+SCREEN_PARTS = tuple(f".{part}.npy" for part in SCREEN_ARRAYS)
 """Suffixes of the files, one of each array of a `Screen`."""
 
 

@@ -15,7 +15,6 @@ from datasets.errors import ArtifactError
 from datasets.system.temporary import temporary_folder
 from recsys.model.live import LiveModel
 from recsys.model.storage import load_model, save_model
-from recsys.ranking.ranking import prepared
 from recsys.tracking.runs import tracked_run, tracking_uri
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def log_model(folder: str | Path, *, register: str | None = None) -> str:
 def _one_state(model: LiveModel, name: str) -> Iterator[Path]:
     """Provide a copy of a model's folder that nobody changes while MLflow takes it."""
     with temporary_folder() as place:
-        save_model(place / name, prepared(model))
+        save_model(place / name, model)
         yield place / name
 
 
