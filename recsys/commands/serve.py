@@ -12,7 +12,9 @@ from recsys.commands.printing import echo, print_frame, print_json
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys of the service (coldtune serve).")
 
-_PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+_PACKAGES = (
+    "fastapi", "uvicorn", "httptools", "uvloop", "python_multipart", "prometheus_client",
+)  # fmt: skip
 
 
 def serve(

@@ -1,6 +1,7 @@
 """The processes that listen: one, or several that share a socket, and how they start and end."""
 
 import asyncio
+import gc
 import json
 import logging
 import multiprocessing
@@ -16,11 +17,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
+import uvloop
 from starlette.types import Receive, Scope, Send
 from threadpoolctl import threadpool_limits
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from datasets.errors import ArtifactError, ColdtuneError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
@@ -140,7 +141,7 @@ def _address(opened: socket.socket, settings: ServiceSettings) -> str:
 # ---------------------------------------------------------------------- one process
 
 
-class _LimitedProtocol(H11Protocol):
+class _LimitedProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, within limits whose problems are said as all others are.
 
     Attributes:
@@ -151,6 +152,12 @@ class _LimitedProtocol(H11Protocol):
     header_seconds = 10.0
     most_connections = 1024
     _timer: asyncio.TimerHandle | None = None
+    _awaits_head = True
+    """Whether the head of a request is awaited, the first one of all or one that has begun."""
+    _head = 0
+    """Bytes of it that have arrived after those that came with its first ones."""
+    _begun = 0
+    """Requests that have begun on this connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -159,11 +166,29 @@ class _LimitedProtocol(H11Protocol):
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
+        begun = self._begun
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._start_timer()
-        else:
+        if not self._awaits_head:
             self._end_timer()
+            return
+        self._head = self._head + len(data) if self._begun == begun else 0
+        if self._head > _LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("")
+        self._start_timer()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._awaits_head = True
+        self._begun += 1
+
+    def on_headers_complete(self) -> None:
+        self._awaits_head = False
+        own = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        is_newer = self.parser.get_http_version() == "1.1"
+        if own > _LARGEST_HEAD or hosts > 1 or (is_newer and not hosts):
+            raise ValueError("not the head of a request")  # answered with 400
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request as everything else is answered."""
@@ -189,7 +214,9 @@ class _LimitedProtocol(H11Protocol):
 
     def _close_late(self) -> None:
         self._timer = None
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._start_timer()  # the request before it is being answered
+        elif self._awaits_head and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -226,6 +253,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._served = served
         self._parent = parent
+        self._is_loaded = False
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -250,6 +278,9 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop."""
+        if self._served.is_ready and not self._is_loaded:
+            self._is_loaded = True
+            gc.freeze()  # what is loaded stays: to look through it takes a quarter of a second
         orphaned = self._parent is not None and os.getppid() != self._parent
         failed = self._served.failure is not None and not self._served.is_ready
         return await super().on_tick(counter) or orphaned or failed
@@ -288,7 +319,7 @@ def _work(
         create_app(served, settings),
         http=protocol,
         ws="none",
-        loop="asyncio",
+        loop="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -296,11 +327,10 @@ def _work(
         proxy_headers=False,
         timeout_keep_alive=max(1, round(settings.keep_alive_seconds)),
         timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
-        h11_max_incomplete_event_size=_LARGEST_HEAD,
     )
     # Questions are small and many: threads within one only take time from the others.
     with threadpool_limits(1, user_api="blas"):
-        asyncio.run(_Server(config, served, parent).serve(sockets=[opened]))
+        uvloop.run(_Server(config, served, parent).serve(sockets=[opened]))
     if served.failure is not None and not served.is_ready:
         return _reason(served.failure)
     return ""

@@ -62,11 +62,19 @@ def as_json(document: Any) -> bytes:
         >>> as_json({"score": np.float32(0.5), "title": "\\u2028", "n": float("nan")})
         b'{"score":0.5,"title":"\\\\u2028","n":null}'
     """
-    return json.dumps(_plain(document), separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(_plain(document)).encode("ascii")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    kind = type(value)  # first what most values are: a check against a protocol takes far longer
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    if kind is dict or isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
@@ -118,7 +126,7 @@ async def answer(
 
 def _list_id(request: Request, question: Any, generation: str) -> str:
     asked = [
-        request.url.path,
+        request.scope["path"],
         sorted(request.query_params.multi_items()),
         question,
         generation,

@@ -68,9 +68,10 @@ class Lane:
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
+            async with asyncio.timeout(self._seconds) as limit:
+                return await asyncio.wrap_future(future)
         except TimeoutError:
-            if future.done() and not future.cancelled() and future.exception() is not None:
+            if not limit.expired():
                 raise  # its own
             raise Problem(
                 503,
