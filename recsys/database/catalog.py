@@ -26,13 +26,16 @@ from datasets.tables.values import format_value
 from recsys.database import schema
 from recsys.database.changes import (
     CORRECTIONS,
+    ChangePosition,
     Changes,
     Play,
     create_change_tables,
     forget_removals,
     merge_plays,
+    plays_after,
     read_changes,
     read_corrections,
+    read_position,
     write_plays,
     write_removal,
 )
@@ -97,7 +100,8 @@ class Catalog:
     Examples:
         >>> catalog = Catalog.in_memory()
         >>> catalog.fill([Song("s1", title="Blue")])
-        >>> catalog.put([Song("new-1", title="Red")])
+        >>> catalog.put([Song("new-1", title="Red")]).revision
+        1
         >>> [song.title for song in catalog.onboarded()]
         ['Red']
         >>> revision = catalog.copy_to(folder / "catalog.sqlite")
@@ -175,25 +179,29 @@ class Catalog:
                 SongWriter(connection).insert(page)
                 write_sounds(connection, sounds_of(page))
 
-    def put(self, songs: Iterable[Song]) -> None:
-        """Insert or replace onboarded songs in one transaction, durably."""
+    def put(self, songs: Iterable[Song]) -> ChangePosition:
+        """Insert or replace onboarded songs in one transaction, durably; return where it ends."""
         songs = list(songs)
         with self._transaction("storing songs") as connection:
-            self._bump_revision(connection)
+            number = self._bump_revision(connection)
             write_sounds(connection, sounds_of(songs))
             forget_removals(connection, [song.item_id for song in songs])
             # SQLite takes the small index of onboarded songs only where the condition names it.
             query = "SELECT MAX(onboarded) FROM songs WHERE onboarded IS NOT NULL"
             last = _value(connection, query) or 0
-            SongWriter(connection).replace(
-                replace(song, onboarded=number) for number, song in enumerate(songs, start=last + 1)
-            )
+            if SongWriter(connection).replace(
+                replace(song, onboarded=place) for place, song in enumerate(songs, start=last + 1)
+            ):
+                _note_rewriting(connection, number)
+            return read_position(connection, number)
 
-    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
+    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> ChangePosition:
         """Store durably where recordings are now: by item, the path by digest of the content."""
         with self._transaction("storing paths") as connection:
-            self._bump_revision(connection)
+            number = self._bump_revision(connection)
+            _note_rewriting(connection, number)
             SongWriter(connection).relocate(paths)
+            return read_position(connection, number)
 
     def sounds(self) -> dict[str, str]:
         """Return the digests of the sounds of files by digest of the file's content."""
@@ -205,30 +213,33 @@ class Catalog:
         plays: Iterable[Play],
         request: PlaysRequest | None = None,
         events: Mapping[bytes, bytes] | None = None,
-    ) -> None:
+    ) -> ChangePosition:
         """Append plays in one transaction, durably, and what they are known by.
 
         Args:
             plays: the plays; in mode "replace" what changes by them.
             request: how they came.
             events: digests of their events by key.
+
+        Returns:
+            Where they end.
         """
         request = request or PlaysRequest()
         with self._transaction("storing plays") as connection:
-            self._bump_revision(connection)
+            revision = self._bump_revision(connection)
             create_change_tables(connection)
             if not request.is_plain:
                 create_request_tables(connection)
             plays, replacing = list(plays), request.mode == "replace"
             write_plays(connection, plays, as_corrections=replacing)
-            if replacing:
-                merge_plays(connection, len(plays), CORRECTIONS)
-            else:
-                merge_plays(connection, len(plays))
+            tables = (CORRECTIONS,) if replacing else ()
+            if merge_plays(connection, len(plays), *tables):
+                _note_rewriting(connection, revision)
             if request.batch_id is not None:
                 write_batch(connection, request.batch_id, request.digest)
             if events:
                 write_events(connection, events)
+            return read_position(connection, revision)
 
     def known_batch(self, batch_id: str) -> str | None:
         """Return the digest of the plays of a batch that was taken in; None if it was not."""
@@ -255,13 +266,15 @@ class Catalog:
                     create_request_tables(connection)
                     write_request_rows(connection, name, rows)
 
-    def remove(self, item_id: str, *, of_the_fit: bool = True) -> None:
+    def remove(self, item_id: str, *, of_the_fit: bool = True) -> ChangePosition:
         """Delete a song and its plays, and record the removal if the fit has an item of this id."""
         with self._transaction("removing a song") as connection:
-            self._bump_revision(connection)
+            number = self._bump_revision(connection)
+            _note_rewriting(connection, number)
             create_change_tables(connection)
             write_removal(connection, item_id, of_the_fit=of_the_fit)
             SongWriter(connection).remove([item_id])
+            return read_position(connection, number)
 
     def changes(self) -> Changes:
         """Read all changes since the fit in one transaction.
@@ -276,7 +289,34 @@ class Catalog:
                 select(schema.revision.c.fit, schema.revision.c.number)
             ).one()
             corrections = read_corrections(connection)
-            return Changes(songs, plays, removed, (str(fit), int(number)), corrections)
+            position = read_position(connection, int(number))
+            return Changes(songs, plays, removed, (str(fit), int(number)), position, corrections)
+
+    def changes_after(self, position: ChangePosition) -> Changes | None:
+        """Read the changes after a position in one transaction.
+
+        Returns:
+            New songs and plays; None where something before the position was changed as well (a
+            song replaced or removed, plays merged), so that all changes have to be read.
+
+        Raises:
+            ArtifactError: the checksum of a row does not match.
+        """
+        with self._transaction() as connection:
+            if _last_rewriting(connection) > position.revision:
+                return None
+            fit, number = connection.execute(
+                select(schema.revision.c.fit, schema.revision.c.number)
+            ).one()
+            pages = song_pages(connection, onboarded=True, after=position.song)
+            return Changes(
+                [song for page in pages for song in page],
+                plays_after(connection, position.play),
+                [],
+                (str(fit), int(number)),
+                read_position(connection, int(number)),
+                read_corrections(connection, position.correction),
+            )
 
     def songs(self) -> Iterator[Song]:
         """Iterate over all songs by item id.
@@ -447,9 +487,10 @@ class Catalog:
                 copy.close()
 
     @staticmethod
-    def _bump_revision(connection: Connection) -> None:
+    def _bump_revision(connection: Connection) -> int:
         # First in each transaction, as it locks the database: no other process takes this number.
         connection.execute(schema.revision.update().values(number=schema.revision.c.number + 1))
+        return int(connection.execute(select(schema.revision.c.number)).scalar_one())
 
     def close(self) -> None:
         """Close the connections to the file."""
@@ -489,6 +530,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     # journal is a rollback journal (the default), not a write-ahead log: the file alone is enough.
     connection.execute("PRAGMA synchronous = EXTRA")
     return connection
+
+
+def _note_rewriting(connection: Connection, revision: int) -> None:
+    """Say in the header of the file that a transaction does not only add rows after the others."""
+    connection.exec_driver_sql(f"PRAGMA user_version = {revision}")
+
+
+def _last_rewriting(connection: Connection) -> int:
+    """The number of the last transaction that `_note_rewriting` was told of; 0 for none."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def _value(connection: Any, query: str) -> Any:

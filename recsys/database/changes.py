@@ -79,9 +79,22 @@ class Play(NamedTuple):
     """Nanoseconds since 1970, UTC; None where unknown."""
 
 
+class ChangePosition(NamedTuple):
+    """How far the changes since a fit were read or written: what comes later has larger numbers."""
+
+    revision: int
+    """Number of transactions since the fit."""
+    song: int
+    """The last onboarded song."""
+    play: int
+    """The last play."""
+    correction: int
+    """The last change by a replaced play."""
+
+
 @dataclass(frozen=True)
 class Changes:
-    """All changes to a model since its fit, read in one transaction."""
+    """Changes to a model since its fit, all or those after a position, read in one transaction."""
 
     songs: list[Song]
     """Onboarded songs, in order of arrival."""
@@ -91,6 +104,7 @@ class Changes:
     """Ids of removed items that were not onboarded again."""
     revision: tuple[str, int]
     """Id of the fit, and number of transactions since."""
+    position: ChangePosition
     corrections: list[Play] = field(default_factory=list)
     """What replaced plays have changed; the weights may be negative."""
 
@@ -138,6 +152,17 @@ def forget_removals(connection: Connection, item_ids: Iterable[str]) -> None:
             connection.execute(removals.delete().where(removals.c.item_id.in_(page)))
 
 
+def plays_after(connection: Connection, after: int = 0) -> list[Play]:
+    """Return the plays after a number, in order of arrival.
+
+    Raises:
+        ArtifactError: the checksum of a row does not match.
+    """
+    if not has_change_tables(connection):
+        return []
+    return _plays_of(connection, plays, after)
+
+
 def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
     """Return the plays in order of arrival, and the ids of removed items.
 
@@ -146,25 +171,41 @@ def read_changes(connection: Connection) -> tuple[list[Play], list[str]]:
     """
     if not has_change_tables(connection):
         return [], []
-    played = [
-        Play(row["user_id"], row["item_id"], row["weight"], row["timestamp"])
-        for row in _rows(connection, plays, plays.c.number)
-    ]
+    played = _plays_of(connection, plays)
     return played, [row["item_id"] for row in _rows(connection, removals, removals.c.item_id)]
 
 
-def read_corrections(connection: Connection) -> list[Play]:
-    """Return what replaced plays have changed, in order of arrival.
+def read_corrections(connection: Connection, after: int = 0) -> list[Play]:
+    """Return what replaced plays have changed, after a number, in order of arrival.
 
     Raises:
         ArtifactError: the checksum of a row does not match.
     """
     if not _has_corrections(connection):
         return []
-    return [
-        Play(row["user_id"], row["item_id"], row["weight"], row["timestamp"])
-        for row in _rows(connection, CORRECTIONS, CORRECTIONS.c.number)
-    ]
+    return _plays_of(connection, CORRECTIONS, after)
+
+
+def read_position(connection: Connection, revision: int) -> ChangePosition:
+    """Return the position after all that is there.
+
+    Args:
+        connection: an open transaction.
+        revision: number of transactions since the fit, this one included.
+    """
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    there = set(connection.exec_driver_sql(query).scalars())
+
+    def last(table: str, column: str) -> int:
+        if table not in there:
+            return 0
+        # SQLite takes the small index of onboarded songs only where the condition names it.
+        query = f"SELECT MAX({column}) FROM {table} WHERE {column} IS NOT NULL"
+        return int(connection.exec_driver_sql(query).scalar() or 0)
+
+    return ChangePosition(
+        revision, last("songs", "onboarded"), last("plays", "number"), last("corrections", "number")
+    )
 
 
 def _has_corrections(connection: Connection) -> bool:
@@ -176,8 +217,20 @@ def has_change_tables(connection: Connection) -> bool:
     return bool(inspect(connection).has_table(plays.name))
 
 
-def _rows(connection: Connection, table: Table, order: Column[Any]) -> Iterator[dict[str, Any]]:
-    for found in connection.execute(select(table).order_by(order)):
+def _plays_of(connection: Connection, table: Table, after: int = 0) -> list[Play]:
+    return [
+        Play(row["user_id"], row["item_id"], row["weight"], row["timestamp"])
+        for row in _rows(connection, table, table.c.number, after)
+    ]
+
+
+def _rows(
+    connection: Connection, table: Table, order: Column[Any], after: int = 0
+) -> Iterator[dict[str, Any]]:
+    query = select(table).order_by(order)
+    if after:
+        query = query.where(order > after)
+    for found in connection.execute(query):
         row = found._asdict()
         stored = row.pop("checksum")
         if _checksum(row) != stored:
@@ -195,7 +248,7 @@ LEAST_MERGED = 1024
 """Rows of plays up to which none are merged."""
 
 
-def merge_plays(connection: Connection, n_new: int, table: Table = plays) -> None:
+def merge_plays(connection: Connection, n_new: int, table: Table = plays) -> bool:
     """Make one row of all plays of a user and an item, once half of the rows are such.
 
     Whether they are is looked up when the number of rows doubles, so that there are never more than
@@ -208,13 +261,16 @@ def merge_plays(connection: Connection, n_new: int, table: Table = plays) -> Non
         n_new: how many rows have just been added.
         table: `plays`, or another table of the same columns.
 
+    Returns:
+        Whether they were merged, so that the rows have other numbers now.
+
     Raises:
         ArtifactError: the checksum of a row does not match.
     """
     last = connection.execute(select(func.max(table.c.number))).scalar() or 0
     before = max(last - n_new, 0)
     if (last // LEAST_MERGED).bit_length() == (before // LEAST_MERGED).bit_length():
-        return
+        return False
     merged: dict[tuple[str, str], Play] = {}
     n_rows = 0
     for row in _rows(connection, table, table.c.number):
@@ -227,8 +283,9 @@ def merge_plays(connection: Connection, n_new: int, table: Table = plays) -> Non
             merged[pair] = Play(*pair, weight, time)
         n_rows += 1
     if 2 * len(merged) > n_rows:
-        return
+        return False
     connection.execute(table.delete())
     for page in batched(enumerate(merged.values(), start=1)):
         rows = [{"number": number, **play._asdict()} for number, play in page]
         connection.execute(table.insert(), [{**row, "checksum": _checksum(row)} for row in rows])
+    return True

@@ -111,13 +111,15 @@ class SongWriter:
         for page in batched(songs):
             self._insert(page, [song.to_row() for song in page])
 
-    def replace(self, songs: Iterable[Song]) -> None:
-        """Insert songs, replacing those with the same ids."""
+    def replace(self, songs: Iterable[Song]) -> bool:
+        """Insert songs, replacing those with the same ids; return whether there were any such."""
+        replaced = False
         for page in batched(songs):
             latest = {song.item_id: song for song in page}
             rows = [song.to_row() for song in latest.values()]  # raises for invalid texts
-            self.remove(latest)
+            replaced |= self.remove(latest) or len(latest) < len(page)
             self._insert(list(latest.values()), rows)
+        return replaced
 
     def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
         """Change where recordings are: by item, the path by the digest of the content.
@@ -143,11 +145,14 @@ class SongWriter:
                         .values(path=one.path)
                     )
 
-    def remove(self, item_ids: Iterable[str]) -> None:
-        """Delete songs with their recordings and scores."""
+    def remove(self, item_ids: Iterable[str]) -> bool:
+        """Delete songs with their recordings and scores; return whether there were any."""
+        removed = 0
         for ids in batched(item_ids):
             for table in (schema.scores, schema.recordings, schema.songs):
-                self._connection.execute(table.delete().where(table.c.item_id.in_(ids)))
+                deleted = self._connection.execute(table.delete().where(table.c.item_id.in_(ids)))
+            removed += deleted.rowcount  # of songs, the last of the tables
+        return removed > 0
 
     def _insert(self, songs: Sequence[Song], rows: list[dict[str, Any]]) -> None:
         tables: list[tuple[Any, list[dict[str, Any]]]] = [
@@ -185,14 +190,15 @@ def read_songs(connection: Connection, *, onboarded: bool = False) -> Iterator[S
 
 
 def song_pages(
-    connection: Connection, *, onboarded: bool = False, after: str | None = None
+    connection: Connection, *, onboarded: bool = False, after: str | int | None = None
 ) -> Iterator[list[Song]]:
     """Iterate over the same songs page by page: a large catalogue need not fit in memory.
 
     Args:
         connection: of a song database.
         onboarded: as for `read_songs`.
-        after: only songs whose item id sorts after this one.
+        after: only songs whose item id sorts after this one, or that were onboarded after the one
+            of this number.
 
     Raises:
         ArtifactError: the checksum of a row does not match.

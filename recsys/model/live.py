@@ -22,7 +22,7 @@ from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.system.temporary import temporary_folder
 from recsys.audio.recordings import RecordingEmbedder
 from recsys.database.catalog import Catalog
-from recsys.database.changes import Play
+from recsys.database.changes import ChangePosition, Changes, Play
 from recsys.database.requests import PlaysRequest
 from recsys.database.song import Song
 from recsys.fusion import fuse_users, unfuse_items
@@ -55,7 +55,7 @@ from recsys.model.updates import (
     new_plays,
 )
 from recsys.model.user_search import UserSearch
-from recsys.model.users import ActiveUsers, PlaysSinceFit, UserTable
+from recsys.model.users import ActiveUsers, FoldedIn, PlaysSinceFit, UserTable
 from recsys.sources.fold_in import fold_in_user
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class LiveModel:
     index_of_the_fit: GrowingIndex
     catalog: Catalog
     revision: tuple[str, int]
+    _position: ChangePosition
 
     def __init__(
         self,
@@ -155,11 +156,19 @@ class LiveModel:
         return f"<LiveModel: {self.state!r}, {self.items.n_onboarded:,} items onboarded since>"
 
     def reopened(self) -> "LiveModel":
-        """Return the model with what other processes have stored; itself if that is nothing."""
+        """Return the model with what other processes have stored; itself if that is nothing.
+
+        New songs and plays are taken in as this process' own are. Where anything else was done,
+        everything since the fit is read again.
+        """
         if self.catalog.revision() == self.revision:
             return self
         other = copy.copy(self)
-        other._take_in_changes()
+        later = self.catalog.changes_after(self._position)
+        if later is None:
+            other._take_in_changes()
+        else:
+            other._take_in_later(later)
         return other
 
     def saved_as(self, catalog: Catalog, generation: str, index_file: Path | None) -> "LiveModel":
@@ -283,8 +292,7 @@ class LiveModel:
         songs = with_familiarity(self.state, songs)
         other = copy.copy(self)
         other._add_songs(songs)  # first: a song that no model can take in must not be stored
-        self.catalog.put(songs)
-        return other._bump_revision()
+        return other._stored(self.catalog.put(songs))
 
     def with_new_texts(self, songs: Sequence[Song]) -> "LiveModel":
         """Store songs that were onboarded since the fit anew, durably; return the model with them.
@@ -304,8 +312,7 @@ class LiveModel:
         ):
             touched.update(self._plays.by_user[user])
         other._recompute_items(touched)
-        self.catalog.put(songs)
-        return other._bump_revision()
+        return other._stored(self.catalog.put(songs))
 
     def with_new_paths(self, paths: Mapping[str, Mapping[str, str]]) -> "LiveModel":
         """Store durably where recordings are now; return the model, which recommends the same.
@@ -315,8 +322,7 @@ class LiveModel:
                 does not have is passed over.
         """
         other = copy.copy(self)
-        self.catalog.relocate(paths)
-        return other._bump_revision()
+        return other._stored(self.catalog.relocate(paths))
 
     def with_plays(
         self, plays: Sequence[Play], request: PlaysRequest | None = None
@@ -350,8 +356,8 @@ class LiveModel:
         other, report = self._taking_in(plays)
         if not plays and request.batch_id is None:
             return self, report.with_repeated(given)
-        self.catalog.add_plays(plays, request, events)
-        return other._bump_revision(), report.with_repeated(given - len(plays))
+        stored = self.catalog.add_plays(plays, request, events)
+        return other._stored(stored), report.with_repeated(given - len(plays))
 
     def _taking_in(self, plays: Sequence[Play]) -> tuple["LiveModel", UpdateReport]:
         """Return a copy with plays that are not stored yet."""
@@ -362,13 +368,7 @@ class LiveModel:
         users = list(dict.fromkeys(play.user_id for play in plays))
         n_unknown = int((self.users.rows(users) < 0).sum())
         other = copy.copy(self)
-        other._plays = self._plays.plus(plays)
-        other._active = self._active.plus(users)
-        # A new user's plays change that user's vector, and so every item the user has played.
-        touched = set(items)
-        for user in self.users.not_in_fit(users):
-            touched.update(other._plays.by_user[user])
-        other._recompute_items(touched)
+        other._add_plays(plays)
         return other, UpdateReport(len(plays), len(users), n_unknown, len(items), n_cold)
 
     def without_item(self, item_id: str) -> "LiveModel":
@@ -388,14 +388,14 @@ class LiveModel:
         other._recompute_items(touched)
         other._give_up_rows()
         in_fit = row_of(self.state.item_ids, item_id) >= 0
-        self.catalog.remove(item_id, of_the_fit=in_fit)
-        return other._bump_revision()
+        return other._stored(self.catalog.remove(item_id, of_the_fit=in_fit))
 
     # These write to a copy that nobody else has seen yet.
 
     def _take_in_changes(self) -> None:
         """Start from the fit and take in everything the song database has stored since."""
         changes = self.catalog.changes()
+        self._folded_in: dict[int, FoldedIn] = {}
         self.items, self.index = ItemTable(self.state), self.index_of_the_fit
         plays = usable_plays(changes)
         self._plays = PlaysSinceFit().plus(plays)
@@ -404,10 +404,30 @@ class LiveModel:
         self.items = self.items.without(changes.removed)
         self._recompute_items(self._plays.by_item)
         self._give_up_rows()
-        self.revision = changes.revision
+        self.revision, self._position = changes.revision, changes.position
+
+    def _take_in_later(self, changes: Changes) -> None:
+        """Take in songs and plays that others have stored since."""
+        songs = usable_songs(self.state, changes.songs, self._reported)
+        if songs:
+            self._add_songs(songs)
+        plays = usable_plays(changes)
+        if plays:
+            self._add_plays(plays)
+        self.revision, self._position = changes.revision, changes.position
 
     def _add_songs(self, songs: Sequence[Song]) -> None:
         self._add_rows(self.items.with_onboarded(songs), self.vectors_of_new(songs))
+
+    def _add_plays(self, plays: Sequence[Play]) -> None:
+        users = list(dict.fromkeys(play.user_id for play in plays))
+        self._plays = self._plays.plus(plays)
+        self._active = self._active.plus(users)
+        # A new user's plays change that user's vector, and so every item the user has played.
+        touched = {play.item_id for play in plays}
+        for user in self.users.not_in_fit(users):
+            touched.update(self._plays.by_user[user])
+        self._recompute_items(touched)
 
     def _recompute_items(self, item_ids: Collection[str]) -> None:
         """Give items that were played since the fit new rows, with vectors from their users."""
@@ -430,14 +450,17 @@ class LiveModel:
         if self.items.is_wasteful:
             self.items, kept = self.items.compacted()
             self.index = self.index.keeping(kept)
+            self._folded_in = {}
             self.users = self._users()
 
     def _users(self) -> UserTable:
-        return UserTable(self.state, self.items, self.index, self._plays, self._active)
+        return UserTable(
+            self.state, self.items, self.index, self._plays, self._active, self._folded_in
+        )
 
-    def _bump_revision(self) -> "LiveModel":
-        """Count the change that was just stored."""
-        self.revision = (self.revision[0], self.revision[1] + 1)
+    def _stored(self, position: ChangePosition) -> "LiveModel":
+        """Note the change that was just stored, and where it ends."""
+        self.revision, self._position = (self.revision[0], position.revision), position
         return self
 
 

@@ -26,6 +26,9 @@ from recsys.sources.fold_in import fold_in_user
 
 _Sums = Mapping[str, Mapping[str, float]]
 
+_MOST_KEPT = 20_000
+"""Vectors of users that are kept when the model changes."""
+
 
 class PlaysSinceFit:
     """Summed plays since the fit, by item and by user. Immutable."""
@@ -131,6 +134,22 @@ class ActiveVectors(NamedTuple):
     """The number of each, by user id."""
 
 
+class FoldedIn(NamedTuple):
+    """The vector of a user, and the history that it was made of.
+
+    A row of items never changes, so that the same history has the same vector, whatever has come to
+    the model since.
+    """
+
+    rows: IntArray
+    plays: Float32Array
+    vector: Float32Array
+
+    def is_of(self, rows: IntArray, plays: Float32Array) -> bool:
+        """Return whether it was made of these rows of items and these plays."""
+        return np.array_equal(self.rows, rows) and np.array_equal(self.plays, plays)
+
+
 class UserTable:
     """Histories and fused vectors of all users, by row. Immutable.
 
@@ -154,14 +173,27 @@ class UserTable:
         index: GrowingIndex,
         plays: PlaysSinceFit,
         active: ActiveUsers,
+        folded_in: dict[int, FoldedIn],
     ) -> None:
+        """Join what is known of the users.
+
+        Args:
+            state: what the fit has learned.
+            items: the items as they are now.
+            index: their vectors.
+            plays: all plays since the fit.
+            active: who has played since the fit.
+            folded_in: vectors that were computed for earlier tables whose items have the same rows,
+                by row of the user; those that are computed for this one are added.
+        """
         self._state = state
         self._items = items
         self._index = index
         self._plays = plays
         self._active = active
-        self._folded_in: dict[int, Float32Array] = {}
+        self._vectors: dict[int, Float32Array] = {}
         """Vectors of users who have played since the fit, as far as they were asked for."""
+        self._folded_in = folded_in
 
     def __repr__(self) -> str:
         fitted, since = len(self._state.user_ids), len(self._plays.by_user)
@@ -317,10 +349,21 @@ class UserTable:
         if self._plays.by_user:
             for position, row in enumerate(rows.tolist()):
                 if row in self._active.ids:
-                    if row not in self._folded_in:
-                        self._folded_in[row] = self.fold_in(*self.history(row))
-                    vectors[position] = self._folded_in[row]
+                    if row not in self._vectors:
+                        self._vectors[row] = self._vector(row)
+                    vectors[position] = self._vectors[row]
         return vectors
+
+    def _vector(self, row: int) -> Float32Array:
+        """The vector of a user who has played since the fit."""
+        rows, plays = self.history(row)
+        known = self._folded_in.get(row)
+        if known is None or not known.is_of(rows, plays):
+            known = FoldedIn(rows, plays, self.fold_in(rows, plays))
+            if len(self._folded_in) >= _MOST_KEPT:
+                self._folded_in.clear()
+            self._folded_in[row] = known
+        return known.vector
 
     def history(self, row: int) -> tuple[IntArray, Float32Array]:
         """Return the item rows that a user has played, and the plays of each."""

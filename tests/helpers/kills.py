@@ -39,7 +39,9 @@ def _ends(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([handle], [], [], PATIENCE_SECONDS)[0])
+        poll = select.poll()  # takes any number of open files
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(1000 * PATIENCE_SECONDS))
     finally:
         os.close(handle)
 
