@@ -353,14 +353,14 @@ class LiveModel:
         if request.mode == "replace":
             self.items.rows(play.item_id for play in plays)
             plays = corrections_of(self.state, self.items, self._plays, plays)
-        other, report = self._taking_in(plays)
+        other, report = self.taking_in(plays)
         if not plays and request.batch_id is None:
             return self, report.with_repeated(given)
         stored = self.catalog.add_plays(plays, request, events)
         return other._stored(stored), report.with_repeated(given - len(plays))
 
-    def _taking_in(self, plays: Sequence[Play]) -> tuple["LiveModel", UpdateReport]:
-        """Return a copy with plays that are not stored yet."""
+    def taking_in(self, plays: Sequence[Play]) -> tuple["LiveModel", UpdateReport]:
+        """Return a copy with plays that are not stored: what `with_plays` would make of them."""
         items = list(dict.fromkeys(play.item_id for play in plays))
         n_cold = int(self.items.is_cold(self.items.rows(items)).sum())
         if not plays:
@@ -440,6 +440,8 @@ class LiveModel:
         self._add_rows(self.items.with_played(songs, user_counts), vectors)
 
     def _add_rows(self, items: ItemTable, vectors: Float32Array) -> None:
+        # Of a copy that is given up, be it that it cannot be stored, others get the row numbers.
+        self._folded_in = dict(self._folded_in)
         self.items, self.index = items, copy.copy(self.index)
         self.index.append(vectors)
         self._give_up_rows()

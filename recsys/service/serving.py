@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import secrets
 import threading
 import time
 import weakref
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import ColdtuneError, ReplacedError
+from recsys.database.changes import Play
 from recsys.model.artifact import MANIFEST
 from recsys.model.live import LiveModel
+from recsys.ranking.options import ListOptions
+from recsys.ranking.ranking import user_list
 from recsys.recommender import Recommender
 from recsys.service.problems import Problem
 
@@ -193,9 +197,14 @@ def _keep(
 
 
 def _warm_up(recommender: Recommender) -> None:
-    """Read from the disk what the first list needs."""
+    """Read and compute what the first list and the first plays need, which takes a while."""
     live = recommender.live
-    if len(live.items.active):
-        history = [live.items.ids(live.items.active[:1])[0]]
-        for _ in range(2):  # the second question alone makes what single questions are answered by
-            recommender.recommend_ids(history=history, k=1)
+    if not len(live.items.active):
+        return
+    history = [live.items.ids(live.items.active[:1])[0]]
+    for _ in range(2):  # the second question alone makes what single questions are answered by
+        recommender.recommend_ids(history=history, k=1)
+    somebody = [secrets.token_hex(8), *map(str, live.state.user_ids[:1])]
+    played, _ = live.taking_in([Play(user, history[0], 1.0) for user in somebody])  # not stored
+    for user in somebody:
+        user_list(played, user, None, ListOptions(k=1))
