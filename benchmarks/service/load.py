@@ -5,15 +5,16 @@
 
 Serves a copy of a saved model on this machine (loopback) and lets h2load (of nghttp2, HTTP/1.1, one
 thread) ask for lists of users drawn at random, evenly at a rate over `--connections` (0: as fast as
-these can, each asking again as soon as it is answered); with --writes also 5 plays a second and a
-song by its embedding every 2 seconds, each in a request of its own. The times are those that a
-client measures, of whole answers, on the same cores as the service. h2load takes a tenth of a
-millisecond of the processor for a request, where a load generator in Python takes as long as the
+these can, each asking again as soon as it is answered). All connections ask for the same users in
+the same order, one after the other. With --writes also 5 plays a second and, if the model knows
+sound, a song by its embedding every 2 seconds, each in a request of its own. The times are those
+that a client measures, of whole answers, on the same cores as the service. h2load takes a tenth of
+a millisecond of the processor for a request, where a load generator in Python takes as long as the
 service.
 
 Memory is the proportional set size of all processes of the service, in which what they share counts
-once: before, after each fifth of the time, and after. At the end 20 songs are added, while the
-writes go on if there are any: how long until every worker knows them.
+once: before, after each fifth of the time, and after. At the end 20 users play for the first time,
+while the writes go on if there are any: how long until every worker knows them.
 """
 
 import json
@@ -72,16 +73,17 @@ def main() -> None:
             _ask(addresses, place / "lists", count, asked.connections, asked.rate)
             seconds = time.monotonic() - began
             memory.stop()
-            seen = [_seconds_until_seen(service, number, embeddings[0]) for number in range(20)]
+            seen = [_seconds_until_seen(service, number, items[0]) for number in range(20)]
             if writers is not None:
                 writers.stop()
         _print("lists", *_times(place / "lists"), seconds)
         if writers is not None:
             for kind, times in writers.times.items():
-                _print(kind, times, writers.errors[kind], writers.seconds)
+                if times:
+                    _print(kind, times, writers.errors[kind], writers.seconds)
         print(f"\nmemory, MiB: {', '.join(f'{one:.0f}' for one in memory.found)}")
         print(
-            f"a song is known to all workers after {np.median(seen):.2f} s (median of 20), "
+            f"a user is known to all workers after {np.median(seen):.2f} s (median of 20), "
             f"{max(seen):.2f} s at most"
         )
 
@@ -139,9 +141,10 @@ class _Writers:
         self._known = users, items, embeddings
         self._done = threading.Event()
         self._began = time.monotonic()
+        kinds = [("plays", "/v1/plays", 0.2), ("songs", "/v1/items", 2.0)]
         self._threads = [
             threading.Thread(target=self._write, args=arguments)
-            for arguments in (("plays", "/v1/plays", 0.2), ("songs", "/v1/items", 2.0))
+            for arguments in kinds[: 2 if embeddings else 1]
         ]
         for thread in self._threads:
             thread.start()
@@ -197,16 +200,16 @@ class _Memory:
             self.found.append(self._service.memory())
 
 
-def _seconds_until_seen(service: Service, number: int, embedding: list[float]) -> float:
-    """Add a song; return the seconds from its answer until no worker is asked in vain for it."""
-    item = f"seen-{number}"
-    song = {"item_id": item, "title": "Seen", "embedding": embedding}
-    status, said = service.request("POST", "/v1/items", song)
-    assert status == 201, said
+def _seconds_until_seen(service: Service, number: int, item: str) -> float:
+    """Let somebody new play; return the seconds from the answer until all workers know the user."""
+    plays = [{"user_id": f"seen-{number}", "item_id": item}]
+    status, said = service.request("POST", "/v1/plays", {"plays": plays})
+    assert status == 202, said
     began = time.monotonic()
     found, last = 0, began
     while found < 30:
-        if service.request("GET", f"/v1/items/{item}")[0] == 200:
+        address = f"/v1/users/seen-{number}/recommendations?k=1"
+        if service.request("GET", address)[1]["fallback"] is None:
             found += 1
         else:
             found, last = 0, time.monotonic()
