@@ -166,7 +166,7 @@ def report(folder: Path, cores: int) -> None:
 def format_1(generation: Path, names: list[str]) -> None:
     """The steps of format 1 on the same files, in one process."""
     paths = [generation / name for name in names]
-    timed("hash every file, one thread", lambda: [digest_files([p], whole=True) for p in paths])
+    timed("hash every file, one thread", lambda: [digest_files([p], version=1) for p in paths])
     with tempfile.TemporaryDirectory() as folder:
         tables = {}
         for name in ("items", "users"):

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -48,15 +49,22 @@ _READ = 2**18
 """Bytes read at once: they stay in a core's cache until they are hashed."""
 
 
-def digest_files(paths: Sequence[Path], *, whole: bool = False) -> list[str]:
-    """Compute digests of files' contents.
+FORMAT_VERSION = 3
+"""Since 3: digests of large files are of their chunks' checksums. Since 2: they are of chunks at
+all, and texts are Arrow files."""
+
+
+def digest_files(paths: Sequence[Path], version: int = FORMAT_VERSION) -> list[str]:
+    """Compute digests of files' contents, which tell whether a file is as it was saved.
 
     The digest of a file of at most CHUNK bytes is its SHA-256. That of a larger one is the SHA-256
-    of the concatenated SHA-256s of its chunks. Different files of one size have different digests.
+    of the CRC-32s of its chunks, which are computed three times as fast: what damages a chunk is
+    missed once in four billion times, and never if it is within four bytes.
 
     Args:
         paths: the files.
-        whole: use the SHA-256 of the whole file, on one thread, for large files as well.
+        version: of the format of their model. In 2, chunks have SHA-256s; in 1, so has a large file
+            as a whole, on one thread.
 
     Returns:
         One hex digest per file.
@@ -64,13 +72,14 @@ def digest_files(paths: Sequence[Path], *, whole: bool = False) -> list[str]:
     Raises:
         OSError: a file cannot be read.
     """
-    parts: list[tuple[Path, int, int]] = []
+    parts: list[tuple[Path, int, int, bool]] = []
     counts = []
     for path in paths:
         size = path.stat().st_size
-        step = max(size, 1) if whole else CHUNK
+        step = max(size, 1) if version < 2 else CHUNK
         places = range(0, max(size, 1), step)
-        parts += [(path, place, min(step, size - place)) for place in places]
+        summed = version >= 3 and len(places) > 1
+        parts += [(path, place, min(step, size - place), summed) for place in places]
         counts.append(len(places))
     with ThreadPoolExecutor(min(available_cores(), max(len(parts), 1))) as pool:
         try:
@@ -85,9 +94,10 @@ def digest_files(paths: Sequence[Path], *, whole: bool = False) -> list[str]:
     return digests
 
 
-def _hash(part: tuple[Path, int, int]) -> bytes:
-    path, place, size = part
-    found = hashlib.sha256()
+def _hash(part: tuple[Path, int, int, bool]) -> bytes:
+    """The SHA-256 of a part of a file, or its CRC-32."""
+    path, place, size, summed = part
+    found, checksum = hashlib.sha256(), 0
     buffer = memoryview(bytearray(min(_READ, size)))
     with path.open("rb", buffering=0) as stream:
         stream.seek(place)
@@ -95,15 +105,15 @@ def _hash(part: tuple[Path, int, int]) -> bytes:
             count = stream.readinto(buffer[: min(size, len(buffer))])
             if not count:  # cut short meanwhile, so that the digest differs
                 break
-            found.update(buffer[:count])
+            if summed:
+                checksum = zlib.crc32(buffer[:count], checksum)
+            else:
+                found.update(buffer[:count])
             size -= count
-    return found.digest()
+    return checksum.to_bytes(4, "big") if summed else found.digest()
 
 
 _FORMAT = "coldtune-model"
-
-FORMAT_VERSION = 2
-"""Since 2: digests of large files are of their chunks, and texts are Arrow files."""
 
 MANIFEST = "manifest.json"
 
@@ -306,7 +316,7 @@ def file_digests(paths: Sequence[Path], manifest: dict[str, Any]) -> list[str]:
         ArtifactError: a file cannot be read.
     """
     try:
-        return digest_files(paths, whole=manifest["format_version"] < 2)
+        return digest_files(paths, manifest["format_version"])
     except OSError as error:
         raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
